@@ -1,1 +1,1 @@
-"""One decider per aggregate."""
+"""The rules of the market: one decider per aggregate."""

@@ -1,4 +1,4 @@
-"""The test clock: how far market time runs ahead of the wall clock, in the embedded mode only.
+"""The test clock: how far market time is ahead of the wall clock, in the embedded mode only.
 
 Subject: ``marketplace.clock.<clock_id>``; there is one clock.
 
@@ -35,7 +35,7 @@ class Clock:
 
 
 def decide(command: AdvanceClock, state: Clock) -> Sequence[ClockEvent]:
-    """Return what a command changes; see the module for the order of refusals."""
+    """Return the events of a command; the module lists the order of refusals."""
     if command.offset_seconds == state.offset_seconds:
         return []
     if command.offset_seconds < state.offset_seconds:
@@ -45,7 +45,7 @@ def decide(command: AdvanceClock, state: Clock) -> Sequence[ClockEvent]:
             pointer="/seconds",
         )
     if command.offset_seconds > OFFSET_SECONDS_MAX:
-        raise Refusal("clock_too_far", f"the clock runs at most {OFFSET_SECONDS_MAX} s ahead", pointer="/seconds")
+        raise Refusal("clock_too_far", f"the clock can run at most {OFFSET_SECONDS_MAX} s ahead", pointer="/seconds")
     return [ClockAdvanced(clock_id=command.clock_id, offset_seconds=command.offset_seconds)]
 
 

@@ -1,4 +1,4 @@
-"""Commands: each one that its other events do not tell of is recorded once.
+"""Command records: a command whose answer its other events do not show is recorded, once.
 
 Subject: ``marketplace.command.<command_id>``.
 
@@ -16,7 +16,7 @@ CommandState = CommandRecorded | None
 
 
 class RecordCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """Keep how a command was answered; see `CommandRecorded`."""
+    """Record how a command was answered; see `CommandRecorded`."""
 
     command_id: str
     aggregate: str
@@ -26,7 +26,7 @@ class RecordCommand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decide(command: RecordCommand, state: CommandState) -> Sequence[CommandEvent]:
-    """Return the record, unless there is one."""
+    """Return the record, unless the command is already recorded."""
     if state is not None:
         return []
     recorded = CommandRecorded(

@@ -1,11 +1,11 @@
-"""The log's own record: which damaged messages are passed over, and which losses and empty positions were accepted.
+"""The log's record of itself: damaged messages that are passed over, accepted losses and accepted empty positions.
 
 Subject: ``marketplace.log.<log_id>``; there is one log.
 
 Invariants:
-    1. A message is annotated at most once, so that every reader takes it in the same way for ever.
-    2. `Annotate` is only asked of a message that was found to be damaged: `log/annotations.py` looks.
-    3. `AcceptGap` is only asked of a position that was found to be empty: `log/gaps.py` looks.
+    1. A message is annotated at most once, so that every reader treats it the same way for ever.
+    2. `Annotate` is used only for a message that was found to be damaged: `log/annotations.py` checks.
+    3. `AcceptGap` is used only for a position that was found to be empty: `log/gaps.py` checks.
 
 Refusals in order: annotation_exists · gap_accepted.
 """
@@ -23,7 +23,7 @@ from marketplace.core.errors import Refusal
 
 
 class Annotate(msgspec.Struct, frozen=True, kw_only=True):
-    """State how every reader takes a damaged message."""
+    """State how every reader treats a damaged message."""
 
     sequence: int
     subject: str
@@ -62,7 +62,7 @@ class LogRecord:
 
 
 def decide(command: Command, state: LogRecord) -> Sequence[LogEvent]:
-    """Return what a command changes; see the module for the order of refusals."""
+    """Return the events of a command; the module lists the order of refusals."""
     match command:
         case AcceptLoss():
             return [LogLossAccepted(log_id=LOG_ID, **msgspec.structs.asdict(command))]
@@ -78,7 +78,7 @@ def _accept_gap(command: AcceptGap, state: LogRecord) -> Sequence[LogEvent]:
     if known is not None and known != accepted:
         raise Refusal(
             "gap_accepted",
-            f"position {command.sequence} is accepted as empty already, since {known.reason}; every reader passes it",
+            f"position {command.sequence} is already accepted as empty ({known.reason}); every reader passes it",
             sequence=command.sequence,
         )
     return [accepted] if known is None else []
@@ -92,8 +92,8 @@ def _annotate(command: Annotate, state: LogRecord) -> Sequence[LogEvent]:
     if known is not None:
         raise Refusal(
             "annotation_exists",
-            f"event {command.sequence} is annotated already: it is {known.effect.replace('_', ' ')}, since "
-            f"{known.reason}; an annotation is for ever",
+            f"event {command.sequence} is already annotated as {known.effect.replace('_', ' ')} ({known.reason}); "
+            f"an annotation cannot be changed",
             sequence=command.sequence,
             effect=known.effect,
         )

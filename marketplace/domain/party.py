@@ -1,11 +1,11 @@
-"""Parties: organisations that register, are checked, and may then trade.
+"""Parties: organisations that register, are cleared, and may then trade.
 
 Subject: ``marketplace.party.<party_id>``.
 
 Invariants:
     1. A party has at least one role and keeps its roles.
     2. Only a cleared party begins anything new.
-    3. Of a group of a startup's orders one is matched at most.
+    3. At most one order of each group of a startup's orders is matched.
 
 Refusals in order: party_unknown · party_exists · roles_missing · checks_missing · group_served.
 
@@ -27,7 +27,7 @@ from marketplace.domain.refusals import refuse_exists, refuse_unknown
 
 
 class RegisterParty(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask to take part."""
+    """Register a party."""
 
     party_id: str
     name: str
@@ -37,21 +37,21 @@ class RegisterParty(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClearParty(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that the platform's checks were passed."""
+    """Clear a party, which passed the platform's checks."""
 
     party_id: str
     checks: tuple[str, ...]
 
 
 class SuspendParty(msgspec.Struct, frozen=True, kw_only=True):
-    """Stop the party from beginning anything new."""
+    """Suspend a party, so that it begins nothing new."""
 
     party_id: str
     reason: str
 
 
 class ServeGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that an order of a group is matched."""
+    """Record that an order of a group is matched."""
 
     party_id: str
     group: str
@@ -66,7 +66,7 @@ class Party:
     """A registered party.
 
     Attributes:
-        served: The order that was matched of each group of its orders.
+        served: The matched order of each group of its orders.
     """
 
     registered: PartyRegistered
@@ -92,7 +92,7 @@ def require_trader(party: PartyState, party_id: str, role: Role) -> Party:
     if party.standing != "cleared":
         raise Refusal(
             "party_not_cleared",
-            f"party {party_id} is {party.standing}; the platform has to clear it first",
+            f"party {party_id} is {party.standing}; the platform must clear it first",
             party_id=party_id,
             standing=party.standing,
         )
@@ -107,7 +107,7 @@ def require_trader(party: PartyState, party_id: str, role: Role) -> Party:
 
 
 def decide(command: PartyCommand, state: PartyState) -> Sequence[PartyEvent]:
-    """Return what a command changes; see the module for the order of refusals."""
+    """Return the events of a command; the module lists the order of refusals."""
     if isinstance(command, RegisterParty):
         return _register(command, state)
     if state is None:
@@ -138,7 +138,7 @@ def _register(command: RegisterParty, state: PartyState) -> Sequence[PartyEvent]
 
 def _clear(command: ClearParty, state: Party) -> Sequence[PartyEvent]:
     if not command.checks:
-        raise Refusal("checks_missing", "name at least one check that was passed", pointer="/checks")
+        raise Refusal("checks_missing", "name at least one check that the party passed", pointer="/checks")
     if state.standing == "cleared":
         return []
     return [PartyCleared(party_id=state.registered.party_id, checks=command.checks)]
@@ -157,7 +157,7 @@ def _serve(command: ServeGroup, state: Party) -> Sequence[PartyEvent]:
     if known is not None:
         raise Refusal(
             "group_served",
-            f"order {known} of group {command.group} was matched; of a group one order is matched at most",
+            f"order {known} of group {command.group} is already matched; at most one order of a group is",
             group=command.group,
             order_id=known,
         )

@@ -1,4 +1,4 @@
-"""Refusals that every aggregate words the same way."""
+"""Refusals with the same wording for every aggregate."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,12 +9,12 @@ from marketplace.core.errors import Refusal
 
 
 def refuse_unknown(aggregate: str, id: str) -> Refusal:  # noqa: A002 - the field's word
-    """Return the refusal for an id that names nothing: ``<aggregate>_unknown``."""
+    """Return the refusal for an id that does not exist: ``<aggregate>_unknown``."""
     return Refusal(f"{aggregate}_unknown", f"there is no {aggregate} {id}; check the id", id=id)
 
 
 def refuse_exists(aggregate: str, id: str) -> Refusal:  # noqa: A002 - the field's word
-    """Return the refusal for creating again, with other content, what exists: ``<aggregate>_exists``."""
+    """Return the refusal for creating what exists with other content: ``<aggregate>_exists``."""
     return Refusal(
         f"{aggregate}_exists", f"{aggregate} {id} exists with other content; use a new idempotency key", id=id
     )
@@ -24,7 +24,7 @@ def refuse_status(aggregate: str, id: str, status: str, allowed: str) -> Refusal
     """Return the refusal for a command that the status does not allow: ``<aggregate>_<status>``."""
     return Refusal(
         f"{aggregate}_{status}",
-        f"{aggregate} {id} is {status}; this needs it to be {allowed}",
+        f"{aggregate} {id} is {status}; it must be {allowed} for this",
         id=id,
         status=status,
         allowed=allowed,
@@ -44,19 +44,19 @@ def require_aware(at: datetime, pointer: str) -> None:
 
 
 def require_same(act: msgspec.Struct, recorded: Sequence[msgspec.Struct], pointer: str) -> None:
-    """Refuse an act of an import that its own command would not record just so.
+    """Refuse an imported event that its own command would not record exactly so.
 
     Args:
-        act: What the import says.
+        act: The imported event.
         recorded: What the command would record.
-        pointer: Where the import says it.
+        pointer: Where the event is in the import.
 
     Raises:
         Refusal: ``act_repeated``.
     """
     if list(recorded) == [act]:
         return
-    reason = "the act is there already"
+    reason = "the event is already recorded"
     if recorded:
         told = next((event for event in recorded if type(event) is type(act)), recorded[0])
         differing = (
@@ -64,5 +64,5 @@ def require_same(act: msgspec.Struct, recorded: Sequence[msgspec.Struct], pointe
             for name in act.__struct_fields__
             if type(told) is type(act) and getattr(act, name) != getattr(told, name)
         )
-        reason = f"the act is not what its command records: {next(differing, f'{len(recorded)} events, not one')}"
+        reason = f"the event is not what its command records: {next(differing, f'{len(recorded)} events, not one')}"
     raise Refusal("act_repeated", f"{pointer}: {reason}", pointer=pointer)

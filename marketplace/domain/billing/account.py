@@ -3,12 +3,12 @@
 Subject: ``marketplace.account.<account_id>``.
 
 Invariants:
-    1. Available money is never negative, and no hold is.
-    2. A payment's reference counts once; a cause pays or is paid once per counterpart.
-    3. A capture or debit stands in one atomic batch with the credit of its payee.
-    4. A hold with an expiry pays nothing from then on, and what is left of it is available again.
-    5. A closed account has no money held; it is paid and gives back what is still owed, may be emptied, and takes
-       nothing new.
+    1. Neither available money nor any hold is ever negative.
+    2. A payment's reference counts once. A cause moves money at most once per counterpart and direction.
+    3. A capture or debit is in the same atomic batch as the credit of its payee.
+    4. A hold with an expiry pays nothing after it; the rest of the hold is available again.
+    5. A closed account has no holds. It still receives and pays what is owed, and may be emptied, but begins nothing
+       new.
 
 Refusals in order: account_unknown · account_exists · not_a_number · amount_not_positive · amount_too_large ·
 amount_too_precise · reference_exists · cause_exists · hold_exists · holds_left · hold_unknown · account_closed ·
@@ -66,7 +66,7 @@ __all__ = [
 
 
 def decide(command: AccountCommand, state: AccountState) -> Sequence[AccountEvent]:
-    """Return what a command changes; see the module for the order of refusals."""
+    """Return the events of a command; the module lists the order of refusals."""
     if isinstance(command, OpenAccount):
         return _open(command, state)
     if state is None:
@@ -112,7 +112,8 @@ def _close(command: CloseAccount, state: Account) -> Sequence[AccountEvent]:
     if state.held_usd:
         raise Refusal(
             "holds_left",
-            f"account {command.account_id} holds {state.held_usd}; close it once its orders, grants and mandates ended",
+            f"account {command.account_id} still holds {state.held_usd}; close it once its orders, grants and"
+            " mandates have ended",
             held_usd=str(state.held_usd),
         )
     return [AccountClosed(account_id=command.account_id, party_id=state.party_id, reason=command.reason)]

@@ -1,4 +1,4 @@
-"""What may be asked of an account; `marketplace.domain.billing.account` says what becomes of it."""
+"""Commands of accounts; `marketplace.domain.billing.account` decides them."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +14,7 @@ class OpenAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CloseAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """Let nothing new begin on an account."""
+    """Close an account to anything new."""
 
     account_id: str
     reason: str
@@ -41,14 +41,14 @@ class Withdraw(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
-    """Set money aside; an amount of 0 places a hold that can pay nothing.
+    """Set money aside. An amount of 0 places a hold that can pay nothing.
 
     Attributes:
         account_id: The account.
         hold_id: The hold.
-        amount_usd: How much.
-        purpose: What for: the id of an order, mandate or quote, or of the account that may be paid from it.
-        expires_at: When what is left of it is available again; None for a hold that what it is for ends.
+        amount_usd: The amount.
+        purpose: The id of the order, mandate or quote that it is for, or of the account that may be paid from it.
+        expires_at: When the rest of it is available again; None for a hold that ends with its purpose.
         at: Now; needed with `expires_at`.
     """
 
@@ -61,7 +61,7 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaptureHold(msgspec.Struct, frozen=True, kw_only=True):
-    """Pay held money; `at`, where given, must be before the hold's expiry."""
+    """Pay held money. If given, `at` must be before the hold's expiry."""
 
     account_id: str
     hold_id: str
@@ -72,7 +72,7 @@ class CaptureHold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AdjustHold(msgspec.Struct, frozen=True, kw_only=True):
-    """Raise or lower what a hold has left, to an amount."""
+    """Set what is left of a hold to an amount."""
 
     account_id: str
     hold_id: str
@@ -81,7 +81,7 @@ class AdjustHold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExpireHold(msgspec.Struct, frozen=True, kw_only=True):
-    """Make what is left of a hold available again, now that its time is over."""
+    """Release what is left of a hold that has expired."""
 
     account_id: str
     hold_id: str
@@ -89,7 +89,7 @@ class ExpireHold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Debit(msgspec.Struct, frozen=True, kw_only=True):
-    """Pay available money; what is `owed` is paid from a closed account too."""
+    """Pay available money. If `owed`, a closed account may pay too."""
 
     account_id: str
     amount_usd: Decimal
@@ -99,7 +99,7 @@ class Debit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Credit(msgspec.Struct, frozen=True, kw_only=True):
-    """Be paid."""
+    """Receive a payment."""
 
     account_id: str
     amount_usd: Decimal

@@ -1,4 +1,4 @@
-"""Holds: money set aside, paid in part or in whole, freed, and expired.
+"""Holds: money set aside, captured in part or in full, released or expired.
 
 `marketplace.domain.billing.account` documents the rules and the order of refusals.
 """
@@ -21,7 +21,7 @@ from marketplace.domain.refusals import require_aware
 
 
 def place(command: PlaceHold, state: Account) -> Sequence[AccountEvent]:
-    """Return what sets money aside."""
+    """Return the events that place a hold."""
     require_usd(command.amount_usd, "/amount_usd", zero=True)
     known = state.holds.get(command.hold_id)
     if known is not None:
@@ -48,11 +48,11 @@ def _require_time_left(command: PlaceHold) -> None:
     if command.expires_at is None:
         return
     require_aware(command.expires_at, "/expires_at")
-    assert command.at is not None, "a hold that expires is placed at an instant"
+    assert command.at is not None, "a hold that expires is placed at a stated instant"
     if command.expires_at <= command.at:
         raise Refusal(
             "expiry_passed",
-            f"the hold would expire at {command.expires_at.isoformat()}; it is {command.at.isoformat()}",
+            f"the expiry {command.expires_at.isoformat()} is not after now, {command.at.isoformat()}",
             pointer="/expires_at",
         )
 
@@ -65,7 +65,7 @@ def _get_hold(state: Account, account_id: str, hold_id: str) -> Hold:
 
 
 def capture(command: CaptureHold, state: Account) -> Sequence[AccountEvent]:
-    """Return what pays held money."""
+    """Return the events that pay from a hold."""
     require_usd(command.amount_usd, "/amount_usd")
     if is_repeat(state.causes, key_of("to", command.payee_account_id, command.cause), -command.amount_usd, "cause"):
         return []
@@ -93,7 +93,7 @@ def capture(command: CaptureHold, state: Account) -> Sequence[AccountEvent]:
 
 
 def adjust(command: AdjustHold, state: Account) -> Sequence[AccountEvent]:
-    """Return what raises or lowers what a hold has left."""
+    """Return the events that set what is left of a hold."""
     require_usd(command.amount_usd, "/amount_usd", zero=True)
     held = _get_hold(state, command.account_id, command.hold_id).left_usd
     change = command.amount_usd - held
@@ -137,7 +137,7 @@ def _refuse_expired(hold_id: str, hold: Hold) -> Refusal:
 
 
 def expire(command: ExpireHold, state: Account) -> Sequence[AccountEvent]:
-    """Return what frees what is left of a hold whose time is over."""
+    """Return the events that release an expired hold."""
     hold = _get_hold(state, command.account_id, command.hold_id)
     require_aware(command.at, "/at")
     if hold.expired:

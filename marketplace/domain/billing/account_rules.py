@@ -1,4 +1,4 @@
-"""What several commands of an account ask: is it open, is the money there, was it paid before."""
+"""Checks that several commands of an account share: is it open, is there enough money, was this paid before."""
 
 from decimal import Decimal
 
@@ -10,10 +10,10 @@ from marketplace.domain.refusals import refuse_status
 
 
 def is_repeat(seen: Map[str, Decimal], key: str, amount_usd: Decimal, what: str) -> bool:
-    """Tell whether a payment was made before.
+    """Return whether a payment was made before.
 
     Raises:
-        Refusal: ``reference_exists`` or ``cause_exists``: it was, with another amount.
+        Refusal: ``reference_exists`` or ``cause_exists``: it was made with another amount.
     """
     before = seen.get(key)
     if before is None:
@@ -22,7 +22,7 @@ def is_repeat(seen: Map[str, Decimal], key: str, amount_usd: Decimal, what: str)
         return True
     raise Refusal(
         f"{what}_exists",
-        f"{key} moved {before} before, not {amount_usd}; use another {what}",
+        f"{key} already moved {before}, not {amount_usd}; use another {what}",
         pointer="/reference" if what == "reference" else None,
     )
 
@@ -36,7 +36,7 @@ def require_funds(account_id: str, state: Account, amount_usd: Decimal) -> None:
     if amount_usd > state.available_usd:
         raise Refusal(
             "funds_insufficient",
-            f"{amount_usd} are needed and {state.available_usd} available; deposit the difference",
+            f"{amount_usd} is needed and {state.available_usd} is available; deposit the difference",
             account_id=account_id,
             needed_usd=str(amount_usd),
             available_usd=str(state.available_usd),
@@ -44,7 +44,7 @@ def require_funds(account_id: str, state: Account, amount_usd: Decimal) -> None:
 
 
 def require_open(account_id: str, state: Account) -> None:
-    """Refuse what would begin something new on a closed account.
+    """Refuse to begin anything new on a closed account.
 
     Raises:
         Refusal: ``account_closed``.

@@ -1,4 +1,4 @@
-"""What an account is at one point of its log: available money, holds, and the payments that count once."""
+"""The state of an account: available money, holds, and the payments that count once."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -29,7 +29,7 @@ _HOLDING: Final = (AccountHoldPlaced, AccountHoldCaptured, AccountHoldReleased, 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Money set aside: what is left of it, what was captured, what it is for, and until when; `expired` once it is."""
+    """Money set aside: the rest, what was captured, its purpose and its expiry; `expired` after that."""
 
     left_usd: Decimal
     captured_usd: Decimal
@@ -40,9 +40,9 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account; one that is `closed` is paid what it is still owed, may be emptied, and takes nothing new.
+    """An account. If `closed`, it may still receive what is owed and be emptied, but begins nothing new.
 
-    `references` and `causes` map what moved money before to its amount, so that nothing counts twice.
+    `references` and `causes` map each earlier payment to its amount, so that nothing counts twice.
     """
 
     party_id: str
@@ -62,7 +62,7 @@ AccountState = Account | None
 
 
 def key_of(direction: str, counterpart_id: str, cause: str) -> str:
-    """Name a payment within the account; one that pays itself, in two of its roles, has both directions."""
+    """Return the key of a payment in the account. If the account pays itself, in two roles, both directions differ."""
     return f"{cause} {direction} {counterpart_id}"
 
 

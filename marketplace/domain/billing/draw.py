@@ -1,4 +1,4 @@
-"""Terms of a draw: what a grant states of window, unit and prices, fixed in the instrument that it draws down."""
+"""Draw terms: the window, unit and prices of a grant, fixed in the instrument that it draws down."""
 
 from datetime import timedelta
 from typing import Final
@@ -17,7 +17,7 @@ def build_draw(grant: GrantIssued, quote_id: str | None) -> DrawTerms:
 
     Args:
         grant: The grant, as it is issued.
-        quote_id: The held quote that it took; None where it won an auction.
+        quote_id: The held quote that it took; None if it won an auction.
     """
     tariff = build_tariff(grant)
     part = tariff.price / tariff.value

@@ -1,12 +1,13 @@
-"""Service lines: hours of work that go with a grant, agreed on, metered, and closed with it.
+"""Service lines: hours of work that belong to a grant. They are agreed on, metered, and closed with it.
 
 Subject: ``marketplace.service_line.<service_line_id>``.
 
 Invariants:
-    1. It is agreed on once, after the holder of the grant's equity approved where that is not the provider.
+    1. It is agreed on once. If the holder of the grant's equity is not the provider, the holder approves first.
     2. A reading (source, id) counts once; the same id with other content is a conflict, never an edit.
-    3. Hours that count are never more than were agreed on, and each counts in one statement period: that of its end.
-    4. Once it was told when its grant runs, nothing is counted outside of that, whatever a reader knows (ADR 8).
+    3. Counted hours never exceed the agreed ones. Each reading counts in one statement period, the one it ends in.
+    4. Once the grant's spans were copied to the service line, nothing outside of them counts, even if a caller states
+       older spans (ADR 8).
 
 Answers in order, per reading: duplicate · conflict (reading_exists) · rejected (a fault) · accepted.
 
@@ -16,7 +17,7 @@ hours_above_agreement · readings_exhausted.
 
 Refusals in order: service_line_unknown · service_line_exists · not_a_number · amount_not_positive · amount_too_large ·
 amount_too_precise · service_line_<status> · approval_missing · readings_missing · readings_too_many · reading_unknown ·
-reading_voided, then, of a correction, its faults.
+reading_voided, then, for a correction, its faults.
 """
 
 from collections.abc import Sequence
@@ -63,23 +64,23 @@ from marketplace.domain.metering.usage_rules import INTERVAL_MAX, find_interval_
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 KEPT_MAX: Final = 10_000
-"""Readings of one service line, the voided ones too."""
+"""The most readings of one service line, including voided ones."""
 Status = Literal["proposed", "agreed", "declined", "closed"]
 Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceLine:
-    """A service line from its proposal on.
+    """A proposed or agreed service line.
 
     Attributes:
-        proposed: As it was proposed.
-        status: Hours are worked while it is agreed on.
-        approved: Whether its holder approved.
-        agreed: What was agreed on.
-        readings: What counts, by source and id; None where it was voided.
-        hours: Sum of what counts.
-        spans: When its grant runs, as it was told last; None where it never was.
+        proposed: The proposal.
+        status: Hours may be worked while it is agreed.
+        approved: Whether the equity holder approved.
+        agreed: The agreement.
+        readings: Counted readings by source and id; None for a voided one.
+        hours: Sum of the counted hours.
+        spans: When its grant runs, as last copied from it; None if never copied.
     """
 
     proposed: ServiceLineProposed
@@ -92,8 +93,8 @@ class ServiceLine:
 
     @property
     def terms(self) -> ServiceLineAgreed:
-        """Return what was agreed on."""
-        assert self.agreed is not None, "only what was agreed on is metered"
+        """Return the agreement."""
+        assert self.agreed is not None, "only an agreed service line is metered"
         return self.agreed
 
 
@@ -107,12 +108,12 @@ def sum_hours(state: ServiceLine, start: datetime, end: datetime) -> Decimal:
 
 
 def find_last_end(state: ServiceLine, after: datetime) -> datetime:
-    """Return the instant at which the last hours that count end, where that is later than `after`; else `after`."""
+    """Return the instant at which the last counted hours end, or `after` if that is later."""
     return max((after, *(reading.end for reading in state.readings.values() if reading is not None)))
 
 
 def answer_hours(command: ReportHours, state: ServiceLine) -> list[tuple[Answer, HoursReading | None]]:
-    """Return the answer to each reading, and the reading where it is accepted."""
+    """Return the answer to each reading, with the reading itself if it is accepted."""
     answers: list[tuple[Answer, HoursReading | None]] = []
     for reading in command.readings:
         answered = _answer(command, reading, state)
@@ -128,16 +129,16 @@ def _answer(command: ReportHours, reading: HoursReading, state: ServiceLine) -> 
     if key in state.readings:
         if state.readings[key] == reading:
             return Answer(name, "duplicate")
-        return Answer(name, "conflict", "reading_exists", f"reading {name} was said otherwise; correct it")
+        return Answer(name, "conflict", "reading_exists", f"reading {name} was reported with other content; correct it")
     if name in command.elsewhere:
-        said = f"reading {name} was reported of {command.elsewhere[name]}; correct it there, or use another id"
+        said = f"reading {name} was reported for {command.elsewhere[name]}; correct it there, or use another id"
         return Answer(name, "conflict", "reading_exists", said)
     fault = _find_fault(reading, command.spans, command.at, state)
     return Answer(name, "accepted") if fault is None else Answer(name, "rejected", fault.code, fault.message)
 
 
 def _find_fault(reading: HoursReading, known: Spans, at: datetime, state: ServiceLine) -> Refusal | None:
-    """Return the first fault of a reading, None where it may count."""
+    """Return the first fault of a reading; None if it may count."""
     start, end, agreed = reading.start, reading.end, state.terms
     spans = known if state.spans is None else state.spans
     fault = find_interval_fault(start, end)
@@ -151,11 +152,15 @@ def _find_fault(reading: HoursReading, known: Spans, at: datetime, state: Servic
         runs = ", ".join(f"from {first.isoformat()} to {last.isoformat()}" for first, last in spans)
         return Refusal("outside_grant", f"the grant runs {runs}" if runs else "the grant ended before it began")
     if start < agreed.at:
-        return Refusal("before_agreement", f"hours count from {agreed.at.isoformat()} on, when they were agreed on")
+        return Refusal(
+            "before_agreement", f"hours count from {agreed.at.isoformat()} on, when the service line was agreed on"
+        )
     if end > at:
-        return Refusal("from_the_future", f"the interval ends at {end.isoformat()}; it is {at.isoformat()}")
+        return Refusal(
+            "from_the_future", f"the interval ends at {end.isoformat()}, which is after now, {at.isoformat()}"
+        )
     if state.status == "closed":
-        return Refusal("service_line_closed", "the grant is settled in full; readings can be lowered and voided only")
+        return Refusal("service_line_closed", "the grant is fully settled; readings can only be lowered or voided")
     if end - start > INTERVAL_MAX:
         return Refusal("interval_too_long", f"an interval lasts at most {INTERVAL_MAX.days} days; report it in parts")
     return _find_excess(reading, state)
@@ -166,10 +171,12 @@ def _find_excess(reading: HoursReading, state: ServiceLine) -> Refusal | None:
     if state.hours + reading.hours > agreed.hours:
         return Refusal(
             "hours_above_agreement",
-            f"{state.hours} hours of {agreed.hours} are reported already; {reading.hours} more exceed them",
+            f"{state.hours} of {agreed.hours} hours are already reported; {reading.hours} more exceed them",
         )
     if len(state.readings) >= KEPT_MAX:
-        return Refusal("readings_exhausted", f"a service line keeps {KEPT_MAX} readings; agree on another")
+        return Refusal(
+            "readings_exhausted", f"a service line has at most {KEPT_MAX} readings; agree on another service line"
+        )
     return None
 
 
@@ -184,7 +191,7 @@ def _uncount(state: ServiceLine, source: str, reading: HoursReading) -> ServiceL
 
 
 def decide(command: ServiceLineCommand, state: ServiceLineState) -> Sequence[ServiceLineEvent]:
-    """Return what a command changes; see the module for the order of refusals."""
+    """Return the events of a command; the module lists the order of refusals."""
     if isinstance(command, ProposeServiceLine):
         return _propose(command, state)
     if state is None:
@@ -243,7 +250,7 @@ def _approve(state: ServiceLine) -> Sequence[ServiceLineEvent]:
     if state.approved:
         return []
     _require_status(state, "proposed")
-    assert state.proposed.holder_id is not None, "only who has to approves"
+    assert state.proposed.holder_id is not None, "only the holder that must approve does"
     return [ServiceLineApproved(**_name(state), holder_id=state.proposed.holder_id)]
 
 
@@ -262,7 +269,8 @@ def _agree(command: AgreeServiceLine, state: ServiceLine) -> Sequence[ServiceLin
     if proposed.holder_id is not None and not state.approved:
         raise Refusal(
             "approval_missing",
-            f"party {proposed.holder_id} pays a part of service line {proposed.service_line_id} for equity; it approves"
+            f"party {proposed.holder_id} pays a part of service line {proposed.service_line_id} for equity and must"
+            " approve it"
             " first",
             holder_id=proposed.holder_id,
         )
@@ -284,14 +292,18 @@ def _report(command: ReportHours, state: ServiceLine) -> Sequence[ServiceLineEve
     if not command.readings:
         raise Refusal("readings_missing", "report at least one reading", pointer="/readings")
     if len(command.readings) > READINGS_MAX:
-        raise Refusal("readings_too_many", f"at most {READINGS_MAX} readings come in one report", pointer="/readings")
+        raise Refusal(
+            "readings_too_many",
+            f"a report has at most {READINGS_MAX} readings; send the rest in further reports",
+            pointer="/readings",
+        )
     accepted = tuple(reading for _, reading in answer_hours(command, state) if reading is not None)
     return [ServiceLineReported(**_name(state), source=command.source, readings=accepted)] if accepted else []
 
 
 def _get_reading(state: ServiceLine, source: str, reading_id: str) -> HoursReading | None:
     if (source, reading_id) not in state.readings:
-        raise Refusal("reading_unknown", f"source {source} reported no reading {reading_id} of this service line")
+        raise Refusal("reading_unknown", f"source {source} has no reading {reading_id} of this service line")
     return state.readings[source, reading_id]
 
 
@@ -315,7 +327,7 @@ def _correct(command: CorrectHours, state: ServiceLine) -> Sequence[ServiceLineE
 
 
 def _is_lower(before: HoursReading, after: HoursReading) -> bool:
-    """Tell whether a correction counts nothing in any period that was not counted there before."""
+    """Return whether a correction adds no hours to any period."""
     return after.end == before.end and after.hours.is_finite() and after.hours <= before.hours
 
 

@@ -1,7 +1,7 @@
-"""What a service line costs, and from which holds it is paid: as its grant, at its own price.
+"""The cost of a service line and the holds that pay it: like its grant, at its own price.
 
-Of each hour the startup pays the same share in cash as of a GPU-hour of its grant, and owes principal for the rest; so
-`settlement` prices it, and what settles a statement of the grant settles one of the service line.
+Of each hour the startup pays the same share in cash as of a GPU-hour of its grant, and owes principal for the rest.
+`settlement` prices it, and the code that settles a grant's statement settles a service line's.
 """
 
 from dataclasses import replace
@@ -24,7 +24,7 @@ from marketplace.domain.delivery.periods import Period, list_periods
 
 
 def list_spans(grant: Grant) -> Spans:
-    """Return when a grant runs: its span as it stands, and what was added to it."""
+    """Return when a grant runs: its present span and its extensions."""
     spans = ((grant.issued.start, grant.issued.end), *grant.extensions)
     return tuple((start, min(end, grant.end)) for start, end in spans if start < grant.end)
 
@@ -40,12 +40,12 @@ def list_service_periods(grant: Grant, line: ServiceLine) -> dict[int, Period]:
 
 
 def build_service_tariff(grant: Grant, proposed: ServiceLineProposed) -> Tariff:
-    """Return the prices of a service line: its own, in the shares of its grant's offer."""
+    """Return the prices of a service line: its own price, split like its grant's offer."""
     return replace(build_tariff(grant.issued), price=Fraction(proposed.price_usd_per_hour), owed=None)
 
 
 def build_bill(grant: Grant, line: ServiceLine) -> Grant:
-    """Return the grant as who pays a service line settles it: its price, its hold, its instrument, and no resale."""
+    """Return the grant in the form that settles a service line: with its price, hold and instrument, no resale."""
     agreed = line.terms
     issued = msgspec.structs.replace(
         grant.issued,
@@ -60,7 +60,7 @@ def build_bill(grant: Grant, line: ServiceLine) -> Grant:
 
 
 def build_agreement(grant: Grant, proposed: ServiceLineProposed, at: datetime) -> AgreeServiceLine:
-    """Return the agreement on a proposal: what all of its hours cost, and who pays it from which holds."""
+    """Return the agreement on a proposal: the cost of all its hours, and who pays it from which holds."""
     line_id = proposed.service_line_id
     totals = compute_totals_of_hours(build_service_tariff(grant, proposed), Fraction(proposed.hours))
     equity: EquityPart | None = None
@@ -81,7 +81,7 @@ def build_agreement(grant: Grant, proposed: ServiceLineProposed, at: datetime) -
 
 
 def build_service_draw(grant: Grant, proposed: ServiceLineProposed, at: datetime) -> DrawTerms:
-    """Return the terms at which a service line draws its instrument down, from its agreement to its grant's end."""
+    """Return the terms at which a service line draws down its instrument, from agreement to the grant's end."""
     tariff = build_service_tariff(grant, proposed)
     part = tariff.price / tariff.value
     return DrawTerms(

@@ -27,7 +27,7 @@ class ProposeServiceLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApproveServiceLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Take the equity part of it, as the holder."""
+    """Approve the equity part, as the holder."""
 
     service_line_id: str
 
@@ -41,7 +41,7 @@ class DeclineServiceLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgreeServiceLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Agree, as the startup; what is set aside stands in the same atomic batch."""
+    """Agree, as the startup. Money is set aside in the same atomic batch."""
 
     service_line_id: str
     hold_id: str
@@ -51,15 +51,15 @@ class AgreeServiceLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportHours(msgspec.Struct, frozen=True, kw_only=True):
-    """Report hours worked; readings that are not accepted change nothing.
+    """Report hours worked. Readings that are not accepted change nothing.
 
     Attributes:
         service_line_id: The service line.
         source: The time sheet.
-        readings: What it says.
-        spans: When the grant runs, by what is known of it; what the service line was told comes first.
+        readings: The readings.
+        spans: When the grant runs, as the caller knows it. Spans that were copied to the service line take precedence.
         at: Now.
-        elsewhere: For what ids of this report were used before, as the record of the source says.
+        elsewhere: Which service lines earlier used ids of this report, from the record of the source.
     """
 
     service_line_id: str
@@ -71,7 +71,7 @@ class ReportHours(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CorrectHours(msgspec.Struct, frozen=True, kw_only=True):
-    """Replace a reading by its source."""
+    """Replace a reading, as its source."""
 
     service_line_id: str
     source: str
@@ -82,7 +82,7 @@ class CorrectHours(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VoidHours(msgspec.Struct, frozen=True, kw_only=True):
-    """Take a reading back."""
+    """Void a reading, as its source."""
 
     service_line_id: str
     source: str
@@ -91,14 +91,14 @@ class VoidHours(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitServiceLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Take hours within a grant as it runs from now on; decided in the same atomic batch as what changed the grant."""
+    """Accept only hours within the grant's present spans. Decided in the batch that changes the grant."""
 
     service_line_id: str
     spans: Spans
 
 
 class CloseServiceLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Let what was not worked lapse: the grant is settled in full, in the same atomic batch."""
+    """Let unworked hours lapse: the grant is fully settled in the same atomic batch."""
 
     service_line_id: str
 

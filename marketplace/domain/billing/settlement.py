@@ -3,18 +3,18 @@
 At price p per GPU-hour on an offer of value w = cash + h · equity, with θ = p / w: the provider receives p, the
 startup pays θ · cash and owes θ · equity as principal, the mandate's holder pays θ · h · equity.
 
-Capacity that a startup sold on is delivered to the buyer by the provider as before, who is owed per GPU-hour what the
-seller had agreed to, p' say. Of what the buyer pays, p, the provider receives p' and the seller the rest; where p is
-less than p', the seller adds what is missing. An hour that was sold on grows no principal of the seller.
+Capacity that a startup resold is delivered to the buyer by the same provider, who is owed p' per GPU-hour, the price
+that the seller had agreed to. The buyer pays p. The provider receives p' and the seller the rest; if p is less than p',
+the seller adds the difference. A resold hour adds no principal for the seller.
 
-Every amount is the difference of two cumulative amounts, each rounded once, so that the statements of a grant sum
-to what one statement over the whole would have been, whatever the periods. Invariants:
+Every amount is the difference of two cumulative amounts, each rounded once. The statements of a grant therefore sum to
+one statement over the whole, however the periods are cut. Invariants:
 
 1. provider + what the reseller receives = cash + holder + what the reseller pays, to the cent, in every statement.
 2. No amount of a statement is negative while usage grows.
 3. The startup never pays more than its offer in whole cents, nor the holder more than its hold.
-4. The holder never pays more than a dollar per dollar of principal, whatever the rounding, also after a service credit.
-5. A service credit is at most what was charged, and what the provider gives back is what startup and holder get.
+4. The holder never pays more than a dollar per dollar of principal, after rounding and after a service credit.
+5. A service credit is at most what was charged. The provider pays back exactly what startup and holder receive.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Tariff:
         value: w, above 0.
         cash: Cash of the offer.
         equity: Principal of the offer.
-        owed: What the provider is owed for capacity that was sold on; None where the provider sold it.
+        owed: p', what the provider is owed for resold capacity; None if the provider is the seller.
     """
 
     price: Fraction
@@ -96,7 +96,7 @@ def compute_totals_of_hours(tariff: Tariff, hours: Fraction) -> Totals:
 
 
 def _compute_resale(tariff: Tariff, paid: Decimal, hours: Fraction) -> tuple[Decimal, Decimal]:
-    """Return what a reseller pays and receives; each grows with the hours, and so does what it leaves the provider."""
+    """Return what a reseller pays and receives. Each grows with the hours, as does the provider's part."""
     owed, price = tariff.owed, tariff.price
     if owed is None or owed == price:
         return ZERO, ZERO
@@ -112,14 +112,14 @@ def compute_holder_rate(grant: GrantIssued) -> Fraction:
 
 
 def compute_charges(tariff: Tariff, gpu_seconds_before: int, gpu_seconds: int) -> Charges:
-    """Return what `gpu_seconds` cost that come after `gpu_seconds_before` of the same grant."""
+    """Return the cost of `gpu_seconds` that follow `gpu_seconds_before` of the same grant."""
     before = compute_totals(tariff, gpu_seconds_before)
     after = compute_totals(tariff, gpu_seconds_before + gpu_seconds)
     return _charge(before, after, gpu_seconds=gpu_seconds)
 
 
 def compute_service_charges(tariff: Tariff, hours_before: Decimal, hours: Decimal) -> Charges:
-    """Return what `hours` of a service line cost that come after `hours_before` of it."""
+    """Return the cost of `hours` that follow `hours_before` of the same service line."""
     before = compute_totals_of_hours(tariff, Fraction(hours_before))
     after = compute_totals_of_hours(tariff, Fraction(hours_before) + Fraction(hours))
     return _charge(before, after, service_hours=hours)
@@ -139,7 +139,7 @@ def _charge(before: Totals, after: Totals, *, gpu_seconds: int = 0, service_hour
 
 
 def apply_consequence(charges: Charges, service: ServiceResult | None) -> Charges:
-    """Return what is charged of a period, by what its availability does; the GPU-seconds stay."""
+    """Return a period's charges after the remedy for its availability. The GPU-seconds stay."""
     if service is None or service.consequence not in {"roll_forward", "exclude"}:
         return charges
     cash = charges.cash_usd if service.consequence == "exclude" else ZERO
@@ -149,7 +149,7 @@ def apply_consequence(charges: Charges, service: ServiceResult | None) -> Charge
 
 
 def compute_service_credit(charges: Charges, share: Decimal) -> ServiceCredit:
-    """Return what a share of a period's charges comes to, each amount rounded once to the cent."""
+    """Return a share of a period's charges, each amount rounded once to the cent."""
     cash = round_cents(Fraction(charges.cash_usd) * Fraction(share))
     holder = round_cents(Fraction(charges.holder_usd) * Fraction(share))
     principal = round_cents(Fraction(charges.principal_usd) * Fraction(share))

@@ -1,18 +1,18 @@
-"""Statements: a period's usage of a grant, priced; only what is accepted is paid and accrues.
+"""Statements: the priced usage of a grant in a period. Only accepted usage is paid and accrues.
 
 Subject: ``marketplace.statement.<statement_id>``.
 
 Invariants:
     1. It is settled once, by acceptance, by silence after the acceptance period, or by resolution.
-    2. What is settled never exceeds what was issued.
-    3. A settled statement never changes; what is metered later is a statement of its own, or a credit.
-    4. Where the promised availability was not kept, what is given back is decided as the statement is accepted, from
-       what was stated when it was issued.
-    5. Where both sides' meters report and lie further apart than `TOLERANCE`, it opens as disputed with both figures.
+    2. The settled amount never exceeds the issued amount.
+    3. A settled statement never changes. Later metering leads to a statement of its own, or a credit.
+    4. If the promised availability was not met, the service credit is decided at acceptance, from the service result
+       that was stated at issue.
+    5. If both sides' meters report and differ by more than `TOLERANCE`, it opens as disputed with both figures.
 
 Refusals in order: statement_unknown · statement_exists · statement_<status> · acceptance_period_runs ·
-acceptance_period_over · claim_missing · not_a_number · amount_not_positive · amount_too_large ·
-amount_too_precise · claim_above_statement · charges_above_statement.
+acceptance_period_over · claim_missing · not_a_number · amount_not_positive · amount_too_large · amount_too_precise ·
+claim_above_statement · charges_above_statement.
 """
 
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ class IssueStatement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CreditStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """Pay back what a settled period was charged too much; the payments stand in the same atomic batch."""
+    """Credit what a settled period was charged too much. The payments are in the same atomic batch."""
 
     statement_id: str
     grant_id: str
@@ -82,7 +82,7 @@ class CreditStatement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AcceptStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """Accept; the settlement stands in the same atomic batch."""
+    """Accept. The settlement is in the same atomic batch."""
 
     statement_id: str
     by: Literal["acceptance", "silence", "resolution"]
@@ -90,7 +90,7 @@ class AcceptStatement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DisputeStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that less was delivered; of a service line in hours."""
+    """Claim that less was delivered; in hours for a service line."""
 
     statement_id: str
     reason: str
@@ -100,7 +100,7 @@ class DisputeStatement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResolveStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """End a dispute with charges that both sides keep to."""
+    """End a dispute with charges that bind both sides."""
 
     statement_id: str
     charges: Charges
@@ -114,10 +114,10 @@ StatementCommand = IssueStatement | CreditStatement | AcceptStatement | DisputeS
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """An issued statement or a credit; `charges` are as resolved where it was disputed.
+    """An issued statement or a credit. After a dispute, `charges` are the resolved ones.
 
-    `gpu_seconds_metered` is what the provider's meter said of its period when it was last stated, of a service line
-    `hours_metered`, `service_credit` what of the charges was given back as it was settled.
+    `gpu_seconds_metered` is what the provider's meter counted in the period when it was last stated; for a service
+    line, `hours_metered` is. `service_credit` is the part of the charges that was paid back at settlement.
     """
 
     issued: StatementIssued | StatementCredited
@@ -130,22 +130,22 @@ class Statement:
 
     @property
     def sign(self) -> int:
-        """Return 1 for what is charged and -1 for what is paid back."""
+        """Return 1 for a charge and -1 for a credit."""
         return -1 if isinstance(self.issued, StatementCredited) else 1
 
     @property
     def net(self) -> Charges:
-        """Return what is settled in the end: the charges less what was given back of them."""
+        """Return the net amount that is settled: the charges less the service credit."""
         return subtract_credit(self.charges, self.service_credit)
 
     @property
     def is_rolled(self) -> bool:
-        """Tell whether its period rolled forward, so that nothing of it is charged."""
+        """Return whether its period rolled forward, so that nothing of it is charged."""
         return self.service is not None and self.service.consequence == "roll_forward"
 
     @property
     def service(self) -> ServiceResult | None:
-        """Return what its period came to; None where nothing was promised, and of a credit."""
+        """Return the service result of its period; None for a credit, or without a promise."""
         return self.issued.service if isinstance(self.issued, StatementIssued) else None
 
 
@@ -153,7 +153,7 @@ StatementState = Statement | None
 
 
 def decide(command: StatementCommand, state: StatementState) -> Sequence[StatementEvent]:
-    """Return what a command changes; see the module for the order of refusals."""
+    """Return the events of a command; the module lists the order of refusals."""
     if isinstance(command, IssueStatement | CreditStatement):
         return _issue(command, state)
     if state is None:
@@ -168,7 +168,7 @@ def decide(command: StatementCommand, state: StatementState) -> Sequence[Stateme
 
 
 def is_within_tolerance(metering: Metering) -> bool:
-    """Tell whether two meters agree: within one percent of the greater figure."""
+    """Return whether two meters agree: within one percent of the greater figure."""
     figures = metering.provider_gpu_seconds, metering.tenant_gpu_seconds
     return abs(figures[0] - figures[1]) <= TOLERANCE * max(figures)
 
@@ -192,8 +192,8 @@ def _dispute_by_meters(command: IssueStatement, metering: Metering) -> Statement
         statement_id=command.statement_id,
         grant_id=command.grant_id,
         gpu_seconds_claimed=metering.tenant_gpu_seconds,
-        reason=f"the tenant's meter counted {metering.tenant_gpu_seconds} GPU-seconds, the provider's"
-        f" {metering.provider_gpu_seconds}: further apart than one percent",
+        reason=f"the startup's meter counted {metering.tenant_gpu_seconds} GPU-seconds, the provider's"
+        f" {metering.provider_gpu_seconds}; they differ by more than one percent",
         by="meters",
     )
 
@@ -225,7 +225,7 @@ def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEve
 
 
 def _credit_service(state: Statement, issued: StatementIssued) -> list[StatementEvent]:
-    """Return what is given back of a statement; nothing where the promise was kept or nothing is charged."""
+    """Return the service credit of a statement; nothing if the promise was kept or nothing is charged."""
     if issued.service is None or not issued.service.credit:
         return []
     credit = compute_service_credit(state.charges, issued.service.credit)
@@ -265,7 +265,7 @@ def _dispute(command: DisputeStatement, state: Statement) -> Sequence[StatementE
 
 
 def _require_claim(command: DisputeStatement, state: Statement) -> None:
-    """Refuse a claim that is not below what is stated, in the statement's own unit."""
+    """Refuse a claim that is not below the stated amount, in the statement's own unit."""
     is_service, charges = state.issued.service_line_id is not None, state.charges
     claimed: Decimal | int | None = command.gpu_seconds_claimed
     other: Decimal | int | None = command.hours_claimed
@@ -274,13 +274,13 @@ def _require_claim(command: DisputeStatement, state: Statement) -> None:
         claimed, other = other, claimed
         name, stated, member = "hours", charges.service_hours, "/hours_claimed"
     if claimed is None or other is not None:
-        raise Refusal("claim_missing", f"the statement is in {name}; claim those alone", pointer=member)
+        raise Refusal("claim_missing", f"the statement is in {name}; claim only {name}", pointer=member)
     if is_service:
         require_hours(Decimal(claimed), member, zero=True)
     if claimed >= stated:
         raise Refusal(
             "claim_above_statement",
-            f"{stated} {name} are stated; a dispute claims that fewer were delivered",
+            f"{stated} {name} are stated; a claim must be below that",
             pointer=member,
         )
 
@@ -294,7 +294,8 @@ def _resolve(command: ResolveStatement, state: Statement) -> Sequence[StatementE
         if resolved > stated:
             raise Refusal(
                 "charges_above_statement",
-                f"{name} would be {resolved}, more than the {stated} stated; a dispute only lowers a statement",
+                f"the resolved {name} would be {resolved}, above the {stated} stated; a dispute can only lower a"
+                " statement",
                 pointer=f"/{name}",
             )
     return [

@@ -1,1 +1,1 @@
-"""Capacity that was awarded: grants, their periods, failures that are detected, and how reliable providers are."""
+"""Awarded capacity: grants, their periods, detection of failures, and the reliability of providers."""

@@ -1,18 +1,18 @@
-"""Detection: when what machines say of a grant's GPUs tells of degraded service, and when of service in full again.
+"""Detect from machine evidence when a grant's GPUs degrade, and when they work in full again.
 
-Each GPU has a health. A look at it is bad or good by the grant's terms (`events.service.DetectionTerms`):
+Each GPU has a health. An observation of it is bad or good by the grant's terms (`events.service.DetectionTerms`):
 
-- A sample is bad where its last XID error is one of those that tell of failed hardware, or where utilisation is zero
-  in it and in the one before while more energy was drawn between them than an idle GPU draws.
-- A reading with evidence is bad where it saw enough XID errors, or where utilisation is zero while more energy was
-  drawn than its GPUs draw idle. It looks at the GPUs that it names, or at one without a name.
+- A sample is bad if its last XID error is one that means failed hardware. It is also bad if utilisation is zero in it
+  and in the sample before, while more energy was drawn between them than an idle GPU draws.
+- A reading with evidence is bad if it saw enough XID errors, or if utilisation is zero while more energy was drawn than
+  its GPUs draw idle. It is an observation of the GPUs that it names, or of one GPU without a name.
 
 Invariants:
-    1. A health turns bad after `open_after` bad looks in a row, and good after `close_after` good ones; it does not
-       turn in between, and never twice by one look.
-    2. Looks count in the order of their instants; what comes late is left out. So the same evidence sent again, or by
-       two workers, turns nothing twice.
-    3. So many nodes do not work as could hold the GPUs that are bad, and no more.
+    1. A health turns bad after `open_after` bad observations in a row, and good after `close_after` good ones. It does
+       not turn in between, and never twice by one observation.
+    2. Observations count in time order; late ones are ignored. Evidence that is sent again, or processed by two
+       workers, therefore turns nothing twice.
+    3. The number of failed nodes is the smallest that could hold the bad GPUs.
 """
 
 from dataclasses import dataclass, replace
@@ -28,14 +28,14 @@ _WATT_SECONDS_PER_KWH: Final = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the looks at one GPU say so far.
+    """The health of one GPU, from its observations so far.
 
     Attributes:
         is_bad: Whether it counts as failed.
-        since: First look of the run that turned it; None where it never turned.
-        run: Looks in a row that say otherwise than `is_bad`.
+        since: First observation of the run that turned it; None if it never turned.
+        run: Observations in a row that contradict `is_bad`.
         run_since: The first of them.
-        seen: The latest look.
+        seen: The latest observation.
         sample: The latest sample.
     """
 
@@ -48,7 +48,7 @@ class Health:
 
 
 def take_sample(health: Health, sample: Sample, terms: DetectionTerms) -> Health:
-    """Return a GPU's health after a sample of it."""
+    """Return a GPU's health after a sample."""
     if health.seen is not None and sample.at <= health.seen:
         return health
     after = _look(health, sample.at, sample.at, terms, is_bad=_is_bad_sample(health.sample, sample, terms))
@@ -56,7 +56,7 @@ def take_sample(health: Health, sample: Sample, terms: DetectionTerms) -> Health
 
 
 def take_reading(health: Health, reading: Reading, terms: DetectionTerms) -> Health:
-    """Return a GPU's health after a reading that has evidence of it."""
+    """Return a GPU's health after a reading with evidence."""
     if health.seen is not None and reading.end <= health.seen:
         return health
     return _look(health, reading.start, reading.end, terms, is_bad=_is_bad_reading(reading, terms))
@@ -89,7 +89,7 @@ def _is_bad_sample(before: Sample | None, sample: Sample, terms: DetectionTerms)
 
 def _is_bad_reading(reading: Reading, terms: DetectionTerms) -> bool:
     said = reading.evidence
-    assert said is not None, "only readings with evidence are looked at"
+    assert said is not None, "only readings with evidence are observations"
     if said.xid_errors >= terms.reading_xid_errors_min:
         return True
     if said.gpu_utilisation is None or said.energy_kwh is None or said.gpu_utilisation:

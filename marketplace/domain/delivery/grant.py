@@ -1,16 +1,16 @@
-"""Grants: capacity that was awarded, from its issue to its end.
+"""Grants: awarded capacity, from issue to end.
 
 Subject: ``marketplace.grant.<grant_id>``.
 
 Invariants:
-    1. A grant's price, offer and equity part never change; what is resold of it leaves it for good.
-    2. It ends once: completed or terminated; after that only its statements go on, and until the end that notice was
-       given of, what is told of its nodes.
+    1. A grant's price, offer and equity part never change. Resold nodes leave it for good.
+    2. It ends once: completed or terminated. After that only its statements go on; until the end of a notice period,
+       also reports about its nodes.
     3. At no instant is more resold than was granted.
 
 Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status> · grant_not_due · nodes_above_grant ·
-pool_unchanged · cause_missing · notice_too_short · grant_bought · grant_transferred · span_empty ·
-resale_outside_grant · resale_above_grant · grant_over · service_lines_too_many.
+pool_unchanged · cause_missing · notice_too_short · grant_bought · grant_transferred · span_empty · resale_outside_grant
+· resale_above_grant · grant_over · service_lines_too_many.
 """
 
 from collections.abc import Sequence
@@ -82,7 +82,7 @@ SERVICE_LINES_MAX = 16
 
 
 def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
-    """Return what a command changes; see the module for the order of refusals."""
+    """Return the events of a command; the module lists the order of refusals."""
     if isinstance(command, IssueGrant):
         return _issue(command, state)
     if state is None:
@@ -136,7 +136,7 @@ def _require_status(state: Grant, *allowed: str) -> None:
 
 
 def _require_running(state: Grant, at: datetime) -> None:
-    """Refuse where nothing is delivered; until the end that notice was given of, it still is."""
+    """Refuse if nothing is delivered. Until the end of a notice period, something is."""
     if state.status != "terminated" or at >= state.end:
         _require_status(state, *RUNNING)
 
@@ -168,7 +168,7 @@ def _degrade(command: DegradeGrant, state: Grant) -> Sequence[GrantEvent]:
     if command.nodes_available >= state.issued.nodes:
         raise Refusal(
             "nodes_above_grant",
-            f"the grant has {state.issued.nodes} nodes; fewer than that work when it is degraded",
+            f"the grant has {state.issued.nodes} nodes; when it is degraded, fewer than that work",
             pointer="/nodes_available",
         )
     return [
@@ -208,7 +208,7 @@ def _substitute(command: SubstituteGrant, state: Grant) -> Sequence[GrantEvent]:
         return []
     _require_status(state, "issued", *RUNNING)
     if command.pool_id == state.pool_id:
-        raise Refusal("pool_unchanged", f"grant {command.grant_id} is on pool {command.pool_id} already")
+        raise Refusal("pool_unchanged", f"grant {command.grant_id} is already on pool {command.pool_id}")
     return [
         GrantSubstituted(
             grant_id=command.grant_id,
@@ -225,7 +225,7 @@ def _extend(command: ExtendGrant, state: Grant) -> Sequence[GrantEvent]:
     if (command.start, command.end) in state.extensions:
         return []
     _require_status(state, *RUNNING)
-    assert state.end <= command.start < command.end, "what is added follows what there is"
+    assert state.end <= command.start < command.end, "an extension follows the present span"
     seconds = int((command.end - command.start).total_seconds())
     return [
         GrantExtended(
@@ -258,7 +258,7 @@ def _transfer(command: TransferGrant, state: Grant) -> Sequence[GrantEvent]:
 
 
 def require_resale(state: Grant, nodes: int, start: datetime, end: datetime) -> None:
-    """Refuse to sell on what is not the grant's to sell; see the module for the order.
+    """Refuse to resell what is not the grant's to sell; the module lists the order.
 
     Raises:
         Refusal: ``grant_<status>`` · ``grant_bought`` · ``grant_transferred`` · ``time_naive`` · ``span_empty`` ·
@@ -268,13 +268,14 @@ def require_resale(state: Grant, nodes: int, start: datetime, end: datetime) -> 
     _require_status(state, "issued", "active")
     if issued.resale is not None:
         raise Refusal(
-            "grant_bought", f"grant {issued.grant_id} was bought from a startup itself; what is resold once stays there"
+            "grant_bought", f"grant {issued.grant_id} was itself bought in a resale; capacity is resold only once"
         )
     if state.startup_id != issued.startup_id:
         raise Refusal(
             "grant_transferred",
-            f"grant {issued.grant_id} is paid by {issued.startup_id} and used by {state.startup_id}; one that pays and"
-            " uses may sell",
+            f"grant {issued.grant_id} is paid by {issued.startup_id} and used by {state.startup_id}; only a startup"
+            " that both"
+            " pays for and uses a grant may resell it",
         )
     require_span(start, end, "/end")
     if start < issued.start or end > state.end:
@@ -287,7 +288,7 @@ def require_resale(state: Grant, nodes: int, start: datetime, end: datetime) -> 
     if peak > issued.nodes:
         raise Refusal(
             "resale_above_grant",
-            f"the grant has {issued.nodes} nodes; with this {peak} would be sold on at {where.isoformat()}",
+            f"the grant has {issued.nodes} nodes; with this, {peak} would be resold at {where.isoformat()}",
             pointer="/nodes",
             grant_id=issued.grant_id,
             missing=peak - issued.nodes,
@@ -303,12 +304,13 @@ def _part(command: ResellGrant | AddServiceLine, state: Grant) -> Sequence[Grant
     _require_status(state, "issued", *RUNNING)
     if command.at >= state.end:
         raise Refusal(
-            "grant_over", f"grant {command.grant_id} ended at {state.end.isoformat()}; agree on another grant's"
+            "grant_over",
+            f"grant {command.grant_id} ended at {state.end.isoformat()}; agree on a service line of another grant",
         )
     if len(state.service_lines) >= SERVICE_LINES_MAX:
         raise Refusal(
             "service_lines_too_many",
-            f"grant {command.grant_id} has {SERVICE_LINES_MAX} service lines; agree on no more",
+            f"grant {command.grant_id} has {SERVICE_LINES_MAX} service lines, the most allowed",
         )
     return [GrantServiceLineAdded(grant_id=command.grant_id, service_line_id=command.service_line_id)]
 

@@ -10,7 +10,7 @@ from events.types import LotShare
 
 
 class IssueGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Award capacity; the whole grant is in the event that it makes."""
+    """Award capacity. The event contains the whole grant."""
 
     issued: GrantIssued
 
@@ -28,7 +28,7 @@ class ActivateGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DegradeGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that fewer nodes work."""
+    """Report that fewer nodes work."""
 
     grant_id: str
     nodes_available: int
@@ -45,14 +45,14 @@ class SuspendGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResumeGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that it works in full again."""
+    """Report that the grant works in full again."""
 
     grant_id: str
     at: datetime
 
 
 class SubstituteGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Move the capacity to another pool; both pools change in the same atomic batch."""
+    """Move the capacity to another pool. Both pools change in the same atomic batch."""
 
     grant_id: str
     pool_id: str
@@ -62,7 +62,7 @@ class SubstituteGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExtendGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Let it go on, so that a period is delivered again; the pool's capacity stands in the same atomic batch."""
+    """Extend the grant, so that a period is delivered again. The pool's capacity changes in the same atomic batch."""
 
     grant_id: str
     statement_id: str
@@ -80,7 +80,7 @@ class TransferGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResellGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Give part of the capacity to a buyer; the whole of it is in the event that it makes."""
+    """Resell part of the capacity to a buyer. The event contains the whole resale."""
 
     resold: GrantResold
     at: datetime
@@ -92,14 +92,14 @@ class ResellGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PrioritiseGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Change its place among the grants over which use is spread."""
+    """Change the grant's rank among the grants that usage is allocated to."""
 
     grant_id: str
     priority: int
 
 
 class AddServiceLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Let a service line that was agreed on go with the grant."""
+    """Attach an agreed service line to the grant."""
 
     grant_id: str
     service_line_id: str
@@ -107,7 +107,7 @@ class AddServiceLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompleteGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that the span is over and its statements are settled."""
+    """Complete the grant: its span is over and its statements are settled."""
 
     grant_id: str
     gpu_seconds_accepted: int
@@ -115,18 +115,19 @@ class CompleteGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """End it early; `at` is held within the span.
+    """End the grant early; `at` is clipped to the span.
 
     Attributes:
         grant_id: The grant.
         at: Last instant of delivery.
-        by: Whose doing it is.
+        by: The side that ends it.
         noticed_at: When notice is given.
         reason: Why.
-        for_cause: Whether it has a cause: the startup while the grant lacks nodes, the provider while the startup is
-            suspended.
-        startup_suspended: Whether it is.
-        is_ordered: Whether the platform orders it, which owes no notice.
+        for_cause: Whether there is cause: for the startup while the grant lacks nodes, for the provider while the
+            startup
+            is suspended.
+        startup_suspended: Whether the startup is suspended.
+        is_ordered: Whether the platform orders it. The platform owes no notice.
     """
 
     grant_id: str

@@ -1,4 +1,4 @@
-"""When a grant may be ended early: with the notice of its terms, or for cause without.
+"""When a grant may be ended early: after the notice period of its terms, or at once for cause.
 
 `marketplace.domain.delivery.grant` documents the order of refusals.
 """
@@ -13,7 +13,7 @@ _HOUR = timedelta(hours=1)
 
 
 def require_cause(command: TerminateGrant, status: str) -> None:
-    """Refuse to end a grant for cause where there is none.
+    """Refuse to end a grant for cause without a cause.
 
     A startup has cause while the grant is degraded or suspended, a provider while the startup is suspended.
 
@@ -28,7 +28,8 @@ def require_cause(command: TerminateGrant, status: str) -> None:
     if not has_cause:
         raise Refusal(
             "cause_missing",
-            f"grant {command.grant_id} is {status}, and its startup in good standing: a startup ends a grant for cause"
+            f"grant {command.grant_id} is {status}, and its startup is not suspended: a startup has cause to end a"
+            " grant"
             " while nodes of it do not work, a provider while the startup is suspended; give notice instead",
             pointer="/for_cause",
             status=status,
@@ -36,7 +37,7 @@ def require_cause(command: TerminateGrant, status: str) -> None:
 
 
 def require_notice(command: TerminateGrant, service: ServiceTerms | None, at: datetime, end: datetime) -> None:
-    """Refuse to end a grant sooner after notice than its terms allow; its own end is always soon enough.
+    """Refuse to end a grant before the notice period of its terms is over. Its regular end is always allowed.
 
     Raises:
         Refusal: ``notice_too_short``.
@@ -46,7 +47,7 @@ def require_notice(command: TerminateGrant, service: ServiceTerms | None, at: da
     if at < earliest:
         raise Refusal(
             "notice_too_short",
-            f"the terms of grant {command.grant_id} ask for {notice // _HOUR} hours of notice; end it at"
+            f"the terms of grant {command.grant_id} require {notice // _HOUR} hours of notice; end it at"
             f" {earliest.isoformat()} or later",
             pointer="/at",
             grant_id=command.grant_id,

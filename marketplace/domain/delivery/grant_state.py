@@ -1,4 +1,4 @@
-"""What a grant is at one point of its log: its status and span, who uses it where, and which of its nodes work."""
+"""The state of a grant: its status and span, who uses it on which pool, and how many of its nodes work."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -27,16 +27,16 @@ Status = Literal["issued", "active", "degraded", "suspended", "completed", "term
 
 
 PRIORITY: Final = 100
-"""Of a grant whose tenant said nothing else; of grants that could carry a use, the lowest is used first."""
+"""The default priority of a grant. Usage is allocated to the grant of the lowest number first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
     """An issued grant.
 
-    `end` is brought forward by a termination and put off by `extensions`, `reason` says why it is degraded, `outages`
-    how many nodes worked since when, the oldest first; what is told of an instant replaces what was told of it and of
-    later ones before.
+    A termination brings `end` forward; `extensions` move it back. `reason` says why it is degraded. `outages` says how
+    many nodes worked from which instant on, oldest first. A report about an instant replaces earlier reports about it
+    and about later instants.
     """
 
     issued: GrantIssued
@@ -55,7 +55,7 @@ class Grant:
 
     @property
     def nodes_working(self) -> int:
-        """Return how many of its nodes work by what was told last."""
+        """Return how many of its nodes work, by the last report."""
         return self.outages[-1][1] if self.outages else self.issued.nodes
 
     @property
@@ -66,7 +66,7 @@ class Grant:
 
     @property
     def gpu_seconds_left(self) -> int:
-        """Return the GPU-seconds of the span as first granted, without those that were resold."""
+        """Return the GPU-seconds of the span as first granted, less the resold ones."""
         return self.gpu_seconds_granted - sum(part.gpu_seconds for part in self.resold)
 
     def list_resold(self) -> list[Load]:
@@ -74,7 +74,7 @@ class Grant:
         return [Load(part.start, part.end, part.nodes) for part in self.resold]
 
     def count_nodes(self, at: datetime) -> int:
-        """Return the nodes that are the grant's own at an instant of its span."""
+        """Return the nodes that are the grant's own, not resold, at an instant of its span."""
         return self.issued.nodes - sum(part.nodes for part in self.resold if part.start <= at < part.end)
 
 
@@ -139,5 +139,5 @@ def _turn(state: Grant, at: datetime, nodes: int) -> tuple[tuple[datetime, int],
 
 
 def _keep_end(state: Grant, status: Status) -> Status:
-    """Return a status, but of a grant whose end notice was given of, that it was terminated."""
+    """Return `status`, or `terminated` once notice of the end was given."""
     return "terminated" if state.status == "terminated" else status

@@ -1,4 +1,4 @@
-"""Statement periods of a grant: runs of 30 days from its start, the last one ending with it; so of each extension."""
+"""Statement periods of a grant: spans of 30 days from its start; the last one ends with it. Extensions likewise."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -11,7 +11,7 @@ ACCEPTANCE = timedelta(days=7)
 
 
 class Period(NamedTuple):
-    """One statement's span, and the id that the statement has."""
+    """The span of one statement, and the statement's id."""
 
     statement_id: str
     start: datetime
@@ -19,7 +19,7 @@ class Period(NamedTuple):
 
 
 def list_periods(grant: Grant) -> list[Period]:
-    """Return the periods of a grant in order; none where it ended before it began."""
+    """Return the periods of a grant in order; none if it ended before it began."""
     periods: list[Period] = []
     for begin, stop in ((grant.issued.start, grant.issued.end), *grant.extensions):
         start, last = begin, min(stop, grant.end)

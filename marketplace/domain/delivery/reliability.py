@@ -1,18 +1,18 @@
-"""Standing: how well a provider has delivered so far, from events alone.
+"""Reliability ("standing"): how well a provider has delivered so far, from events alone.
 
-The score is the product of three exact shares, each 1 where there is no history:
+The score is the product of three exact shares. Each is 1 without a history:
 
-- uptime: GPU-seconds of grants that worked, of those that were due. Nodes that were down while a grant was degraded or
-  suspended are lost. A run counts when it ends or when a statement closes its period. Where availability was promised,
-  what the statement says that the period came to takes the place of the runs that were counted of it by then.
-- completion: grants that ran to their end, of those and the ones that ended early by the provider's doing: it ended
-  them without cause, or the startup did since nodes did not work.
-- undisputed: GPU-seconds that were accepted, of those and the ones given up in disputes.
+- uptime: of the GPU-seconds due under grants, the share that worked. Nodes that were down while a grant was degraded or
+  suspended are lost. A run counts when it ends or when a statement closes its period. If availability was promised, the
+  service result of the statement replaces the runs counted so far in its period.
+- completion: of the grants that ran to their end or were ended early by the provider's fault, the share that ran to
+  their end. The provider is at fault if it ended a grant without cause, or if the startup did because nodes failed.
+- undisputed: of the GPU-seconds that were accepted or given up in disputes, the share that was accepted.
 
 Invariants:
     1. Every share is between 0 and 1, and so is the score.
-    2. The standing depends on the events' order and content alone, so a replay gives the same one.
-    3. What a startup or the platform ends does not count against the provider.
+    2. The standing depends only on the order and content of events, so a replay gives the same one.
+    3. A grant that a startup or the platform ends does not count against the provider.
 """
 
 from dataclasses import dataclass, field, replace
@@ -51,24 +51,24 @@ _Timed = (
 )
 StandingEvent = _Timed | GrantResold
 COUNTED: Final = StandingEvent.__args__
-"""The event types that a standing looks at."""
+"""The event types that affect a standing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """One grant on its way.
+    """One grant in progress.
 
     Attributes:
         provider_id: Who delivers.
         gpus_per_node: GPUs of one node.
         nodes: Nodes granted.
         working: Nodes that work.
-        counted_until: Up to when its runs are in the record; its start at first.
+        counted_until: The instant up to which its runs are in the record; its start at first.
         running: Whether it was handed over and has not ended.
-        resold: Spans in seconds since 1970 and the nodes that are due under the buyers' grants instead.
-        stated_until: End of the last period that was stated, its start at first; None where nothing is promised.
+        resold: Spans in seconds since 1970, and the nodes that are due under the buyers' grants instead.
+        stated_until: End of the last stated period, its start at first; None if nothing is promised.
         due_since: GPU-seconds in the record of runs after that.
-        lost_since: Those of them at which the nodes did not work.
+        lost_since: The lost part of them.
     """
 
     provider_id: str
@@ -85,13 +85,13 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a provider has done so far.
+    """What a provider has delivered so far.
 
     Attributes:
         gpu_seconds_due: GPU-seconds of runs that are over.
-        gpu_seconds_lost: Those of them at which the nodes did not work.
+        gpu_seconds_lost: Those during which the nodes did not work.
         grants_completed: Grants that ran to their end.
-        grants_broken: Grants that ended early by the provider's doing.
+        grants_broken: Grants that ended early by the provider's fault.
         gpu_seconds_accepted: GPU-seconds of accepted statements.
         gpu_seconds_conceded: GPU-seconds given up in disputes.
     """
@@ -120,7 +120,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Standings:
-    """Every grant's course and every provider's record."""
+    """Every grant in progress and every provider's record."""
 
     courses: Map[str, Course] = field(default_factory=Map)
     records: Map[str, Record] = field(default_factory=Map)
@@ -140,7 +140,7 @@ def _share(good: int, bad: int) -> Fraction:
 
 
 def evolve(state: Standings, event: Event) -> Standings:
-    """Return the standings after an event of the log; most change nothing."""
+    """Return the standings after an event of the log. Most events change nothing."""
     if not isinstance(event, COUNTED):
         return state
     if isinstance(event, GrantIssued):
@@ -151,7 +151,7 @@ def evolve(state: Standings, event: Event) -> Standings:
 
 
 def begin(event: GrantIssued) -> Course:
-    """Return the course of a grant that was just issued."""
+    """Return the course of a newly issued grant."""
     stated_until = None if event.service is None else event.start
     return Course(
         event.provider_id, event.gpus_per_node, event.nodes, event.nodes, event.start, stated_until=stated_until
@@ -159,7 +159,7 @@ def begin(event: GrantIssued) -> Course:
 
 
 def advance(event: StandingEvent, course: Course, record: Record) -> tuple[Course, Record]:
-    """Return a grant's course and its provider's record after an event of the grant or of one of its statements."""
+    """Return a grant's course and its provider's record after an event of the grant or one of its statements."""
     if isinstance(event, GrantResold):
         part = (int(event.start.timestamp()), int(event.end.timestamp()), event.nodes)
         return replace(course, resold=(*course.resold, part)), record
@@ -192,7 +192,7 @@ def _advance(event: _Timed, course: Course, record: Record) -> tuple[Course, Rec
 
 
 def _is_broken(event: GrantTerminated) -> bool:
-    """Tell whether it was the provider's doing: a cause is what the other side gave."""
+    """Return whether the provider was at fault: only the other side's fault is a cause."""
     return event.by == ("startup" if event.for_cause else "provider")
 
 
@@ -206,7 +206,7 @@ def _judge(event: StatementResolved | StatementAccepted | StatementCredited, rec
 
 
 def _state(event: StatementIssued, course: Course, record: Record) -> tuple[Course, Record]:
-    """Count a period that is over; by what its statement says that it came to, where something was promised."""
+    """Count a period that is over; if something was promised, by its statement's service result."""
     if event.adjustment is not None:
         return course, record
     course, record = _turn(course, record, event.period_end, working=course.working)
@@ -223,10 +223,10 @@ def _state(event: StatementIssued, course: Course, record: Record) -> tuple[Cour
 
 
 def _turn(course: Course, record: Record, at: datetime, *, working: int) -> tuple[Course, Record]:
-    """Count the run up to an instant; what was counted already stays as it was.
+    """Count the run up to an instant. What was already counted does not change.
 
-    Where something was promised, no run is counted beyond the period that is to be stated next: its statement says what
-    it came to.
+    If something was promised, no run is counted beyond the period that is stated next, because its statement contains
+    the service result.
     """
     if course.stated_until is not None:
         at = min(at, course.stated_until + PERIOD)
@@ -242,7 +242,7 @@ def _turn(course: Course, record: Record, at: datetime, *, working: int) -> tupl
 
 
 def _count_resold(course: Course, at: datetime) -> int:
-    """Return the GPU-seconds of a run up to an instant that were due to buyers."""
+    """Return the GPU-seconds of a run, up to an instant, that were due to buyers."""
     begin, end = int(course.counted_until.timestamp()), int(at.timestamp())
     spans = ((max(start, begin), min(stop, end), nodes) for start, stop, nodes in course.resold)
     return sum(max(stop - start, 0) * nodes for start, stop, nodes in spans) * course.gpus_per_node

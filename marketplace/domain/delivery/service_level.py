@@ -1,13 +1,13 @@
-"""What a period of a grant came to against its promised service level, exact in GPU-seconds.
+"""The service result of a grant's period against its promised service level, exact in GPU-seconds.
 
-A period's availability is the promised GPU-seconds less the unavailable ones, as a share of the promised. A GPU-second
-is unavailable while its node does not work, as the events of the grant say. Under the measure ``metered``, GPU-seconds
-that the provider's meter did not count are unavailable too. What is recorded about a period after its statement was
-issued does not change that statement.
+Availability is (promised - unavailable) / promised GPU-seconds of the period. A GPU-second is unavailable while its
+node does not work, according to the grant's events. Under the measure ``metered``, GPU-seconds that the provider's
+meter did not count are unavailable too. Events about a period that are recorded after its statement do not change that
+statement.
 
 Invariants:
     1. Unavailable GPU-seconds are at most those promised, so availability lies between 0 and 1.
-    2. A kept promise gives no credit; of the schedule's steps the last one that holds counts.
+    2. A kept promise gives no credit. Otherwise the last step of the schedule that applies determines the credit.
     3. Runs of equal nodes partition a period, so the counts of two halves add up to that of the whole.
 """
 
@@ -27,12 +27,12 @@ _PER_SECOND: Final = 1_000_000
 
 
 def count_promised(grant: Grant, start: datetime, end: datetime) -> int:
-    """Return the GPU-seconds that were granted over a span and not resold, in whole ones."""
+    """Return the whole GPU-seconds over a span that were granted and not resold."""
     return _count(grant, grant.issued.nodes, start, end) // _PER_SECOND
 
 
 def count_unavailable(grant: Grant, start: datetime, end: datetime) -> int:
-    """Return the GPU-seconds over a span at which nodes of a grant did not work, in whole ones."""
+    """Return the whole GPU-seconds over a span during which nodes of a grant did not work."""
     points = [(max(at, start), nodes) for at, nodes in grant.outages if at < end]
     ends = [*(at for at, _ in points[1:]), end]
     nodes = grant.issued.nodes
@@ -41,7 +41,7 @@ def count_unavailable(grant: Grant, start: datetime, end: datetime) -> int:
 
 
 def _count(grant: Grant, nodes: int, start: datetime, end: datetime) -> int:
-    """Return the GPU-microseconds of so many nodes over a span, of no more than the grant had at each instant."""
+    """Return the GPU-microseconds of so many nodes over a span, limited to the grant's own nodes at each instant."""
     sold = [Load(load.start, load.end, -load.amount) for load in grant.list_resold()]
     runs = build_steps([Load(start, end, grant.issued.nodes), *sold], start, end) if start < end else []
     counted = sum(min(nodes, run.amount) * ((run.end - run.start) // _MICROSECOND) for run in runs)
@@ -49,10 +49,10 @@ def _count(grant: Grant, nodes: int, start: datetime, end: datetime) -> int:
 
 
 def assess(grant: Grant, start: datetime, end: datetime, delivered: int) -> ServiceResult | None:
-    """Return what a period came to; None where nothing was promised.
+    """Return the service result of a period; None if nothing was promised.
 
     Args:
-        grant: The grant, with all that was told of its nodes so far.
+        grant: The grant, with all reports about its nodes so far.
         start: First instant of the period.
         end: Instant after its last.
         delivered: GPU-seconds that the provider's meter counted in it.

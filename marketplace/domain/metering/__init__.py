@@ -1,1 +1,1 @@
-"""What meters report: readings, corrections, allocation to grants, and contradictions between meters."""
+"""Metering: readings, corrections, allocation to grants, and contradictions between meters."""

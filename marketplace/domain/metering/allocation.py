@@ -1,14 +1,13 @@
-"""The burn order: what a tenant used is spread over its grants by priority, then expiry, then age.
+"""Allocate a tenant's usage to its grants in burn order: by priority, then expiry, then age.
 
-A grant carries at any instant no more than it has free then; what it cannot carry goes to the next. A correction
-unwinds the recorded order: it is spread as if the reading had come anew, in the order that was recorded for it, so that
-what is less leaves the grant that was used last, and what is more goes on where the order ended. `usage.py` lists the
-refusals.
+At any instant, a grant carries no more than it has free; the rest goes to the next grant. A correction allocates the
+reading anew, in the order that was recorded for it. Less usage therefore leaves the grant that was used last, and more
+usage continues where the order ended. `usage.py` lists the refusals.
 
 Invariants:
     1. At every instant the GPUs of the parts are those of the reading, and no grant carries more than it has.
-    2. No grant carries anything at an instant at which one before it in the order has room.
-    3. Events alone say which grants carry what; nothing is spread again when they are read.
+    2. No grant carries anything at an instant at which an earlier one in the order has room.
+    3. The events state which grants carry what. Nothing is allocated again when they are read.
 """
 
 from collections.abc import Sequence
@@ -42,7 +41,7 @@ _PLENTY: Final = 10_000_000
 
 
 def spread(command: SpreadUsage, state: Usage) -> Sequence[UsageSpread]:
-    """Decide what a tenant's reading makes its grants carry."""
+    """Decide how a tenant's reading is allocated to its grants."""
     measurement = command.measurement
     known = state.spreads.find(digest_key(command.source, measurement.reading_id))
     if known is not None:
@@ -66,20 +65,20 @@ def spread(command: SpreadUsage, state: Usage) -> Sequence[UsageSpread]:
 
 
 def respread(command: RespreadUsage, state: Usage) -> Sequence[UsageRespread]:
-    """Decide what a correction or a void changes."""
+    """Decide how a correction or a void changes the allocation."""
     known = state.spreads.find(digest_key(command.source, command.reading_id))
     if known is None:
-        raise Refusal("spread_unknown", f"source {command.source} reported no reading {command.reading_id} of this use")
+        raise Refusal("spread_unknown", f"source {command.source} has no reading {command.reading_id} of this usage")
     measurement = command.measurement
     if known == SPREAD_VOIDED:
         if measurement is None:
             return []
-        raise Refusal("spread_voided", f"reading {command.reading_id} was taken back; report it under another id")
+        raise Refusal("spread_voided", f"reading {command.reading_id} was voided; report it under another id")
     if measurement is not None and known[:-PARTS_BYTES] == digest_measurement(measurement):
         return []
     before = command.before
-    assert before is not None, "what is spread is brought along"
-    assert digest_spread(before) == known, "what is brought along is what was recorded last"
+    assert before is not None, "the command includes the present allocation"
+    assert digest_spread(before) == known, "the allocation in the command is the last recorded one"
     after = None
     if measurement is not None:
         _require_sound(measurement, command.at)
@@ -100,7 +99,7 @@ def respread(command: RespreadUsage, state: Usage) -> Sequence[UsageRespread]:
 
 
 def _require_sound(measurement: Measurement, at: datetime) -> None:
-    """Refuse an interval that no grant could have counted."""
+    """Refuse an interval that no grant could count."""
     start, end = measurement.start, measurement.end
     anything = Metered(start=start, end=end, nodes=_PLENTY, gpus_per_node=1)
     fault = find_fault(measurement, anything, at, Usage(), Count(Usage()))
@@ -109,9 +108,9 @@ def _require_sound(measurement: Measurement, at: datetime) -> None:
 
 
 def _order(offers: Sequence[Offer], recorded: Sequence[BurnRank]) -> list[Offer]:
-    """Return the offers in the order in which they are used: a recorded order first, then whatever else there is."""
+    """Return the offers in burn order: first a recorded order, then the others."""
     if len(offers) > OFFERS_MAX:
-        raise Refusal("grants_too_many", f"use is spread over at most {OFFERS_MAX} grants; there are {len(offers)}")
+        raise Refusal("grants_too_many", f"usage is allocated to at most {OFFERS_MAX} grants; there are {len(offers)}")
     places = {rank.grant_id: place for place, rank in enumerate(recorded)}
     by_rank = attrgetter("priority", "expires_at", "created_at", "grant_id")
     return sorted(offers, key=lambda offer: (places.get(offer.rank.grant_id, len(places)), by_rank(offer.rank)))
@@ -121,7 +120,10 @@ def _build(measurement: Measurement, offers: Sequence[Offer], before: Spread | N
     gpus = measurement.gpus or 0
     pieces = spread_gpus(to_second(measurement.start), to_second(measurement.end), gpus, offers)
     if len(pieces) > PARTS_MAX:
-        raise Refusal("parts_too_many", f"it would be {len(pieces)} parts, above {PARTS_MAX}; report it in intervals")
+        raise Refusal(
+            "parts_too_many",
+            f"the allocation has {len(pieces)} parts, above {PARTS_MAX}; report it in shorter intervals",
+        )
     made = 0 if before is None else before.parts_made
     kept = list(() if before is None else before.parts)
     parts: list[SpreadPart] = []
@@ -151,13 +153,13 @@ def _render(piece: Piece, reading_id: str) -> SpreadPart:
 
 
 def _is_within(part: SpreadPart, known: SpreadPart) -> bool:
-    """Tell whether a part is what is left of one that is known, which may be lowered whatever became of its grant."""
+    """Return whether a part lies within a known one. It may then be lowered whatever its grant's state is."""
     same = part.grant_id == known.grant_id
     return same and known.start <= part.start and part.end <= known.end and part.gpus <= known.gpus
 
 
 def digest_measurement(measurement: Measurement) -> bytes:
-    """Return the digest of what a tenant's reading says."""
+    """Return the digest of a tenant's reading."""
     gpus = measurement.gpus
     if measurement.start.tzinfo is None or measurement.end.tzinfo is None:
         return b""
@@ -165,7 +167,7 @@ def digest_measurement(measurement: Measurement) -> bytes:
 
 
 def digest_spread(known: Spread) -> bytes:
-    """Return what the record keeps of a spread: what was said, and which grants carry it."""
+    """Return the digest of an allocation: the reading, and which grants carry it."""
     said = digest_content(Said(known.start, known.end, known.gpus, known.gpus, (), None))
     parts = " ".join(
         f"{part.grant_id} {part.reading_id} {to_second(part.start)} {to_second(part.end)} {part.gpus}"

@@ -1,4 +1,4 @@
-"""Commands of use that is spread over grants; `usage_spread.py` decides."""
+"""Commands that allocate usage to grants; `allocation.py` decides them."""
 
 from datetime import datetime
 
@@ -11,14 +11,14 @@ from marketplace.domain.metering.usage_commands import Measurement
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """A grant that may carry use, and what it carries already in the span that is asked for.
+    """A grant that may carry usage, and what it already carries over the reading's span.
 
     Attributes:
-        rank: What it is ranked by.
-        start: From when on it may carry use.
-        end: Until when.
-        gpus: How many it may carry at any instant.
-        runs: What it carries already, as runs of seconds and GPUs in order; nothing between them.
+        rank: The values that it is ranked by.
+        start: The instant from which it may carry usage.
+        end: The instant at which that ends.
+        gpus: The most GPUs that it may carry at any instant.
+        runs: What it already carries: ordered runs of seconds and GPUs, with nothing between them.
     """
 
     rank: BurnRank
@@ -29,7 +29,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SpreadUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Spread what a tenant used of a class over its grants."""
+    """Allocate a tenant's usage of a class to its grants."""
 
     usage_id: str
     startup_id: str
@@ -42,9 +42,9 @@ class SpreadUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RespreadUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Correct what was spread, or take it back where there is no measurement; the recorded order is unwound.
+    """Correct an allocated reading, or void it if there is no measurement, in reverse of the recorded order.
 
-    `before` is what is spread, None where the record has nothing that counts; the offers carry nothing of its parts.
+    `before` is the present allocation; None if the record has none that counts. The offers do not include its parts.
     """
 
     usage_id: str
@@ -64,5 +64,5 @@ SpreadCommand = SpreadUsage | RespreadUsage
 
 
 def name_spread(startup_id: str, provider_id: str, gpu_class: str) -> str:
-    """Return the id of the record of what a tenant used of a class at a provider."""
+    """Return the id of the record of a tenant's usage of a class at a provider."""
     return derive_id("usg", startup_id, f"{provider_id}/{gpu_class}")

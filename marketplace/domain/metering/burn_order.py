@@ -1,4 +1,4 @@
-"""Who carries what: GPUs over a span, taken from grants in their order as far as each has room at each instant."""
+"""Distribute GPUs over a span to grants in order, each up to its free GPUs at each instant."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -19,10 +19,10 @@ class Piece(NamedTuple):
 
 
 def spread_gpus(start: int, end: int, gpus: int, offers: Sequence[Offer]) -> list[Piece]:
-    """Return what each grant carries, in the order of the offers and then of time. Cost: bounds times offers.
+    """Return what each grant carries, ordered by offer and then time. Cost: bounds times offers.
 
     Raises:
-        Refusal: ``grants_exhausted`` where at some instant they have less than is used.
+        Refusal: ``grants_exhausted`` if at some instant the grants have less than is used.
     """
     pieces: dict[str, list[Piece]] = {offer.rank.grant_id: [] for offer in offers}
     for first, last in pairwise(_list_bounds(start, end, offers)):
@@ -34,13 +34,13 @@ def spread_gpus(start: int, end: int, gpus: int, offers: Sequence[Offer]) -> lis
                 _add(pieces[offer.rank.grant_id], Piece(offer.rank.grant_id, first, last, take))
         if left:
             where = (EPOCH + first * SECOND).isoformat()
-            said = f"{gpus} GPUs are used at {where} and the grants of the class have room for {gpus - left}"
-            raise Refusal("grants_exhausted", f"{said}; report what is above them to a grant of another class")
+            said = f"{gpus} GPUs are used at {where}, and the grants of the class have room for {gpus - left}"
+            raise Refusal("grants_exhausted", f"{said}; report the excess to a grant of another class")
     return [piece for carried in pieces.values() for piece in carried]
 
 
 def _list_bounds(start: int, end: int, offers: Sequence[Offer]) -> list[int]:
-    """Return the instants at which what is free may change, the ends of the span among them."""
+    """Return the instants at which the free GPUs may change, including the ends of the span."""
     bounds = {start, end}
     for offer in offers:
         bounds |= {to_second(offer.start), to_second(offer.end)}
@@ -50,7 +50,7 @@ def _list_bounds(start: int, end: int, offers: Sequence[Offer]) -> list[int]:
 
 
 def _count_free(offer: Offer, first: int, last: int) -> int:
-    """Return the GPUs that a grant has free from one bound to the next."""
+    """Return the GPUs that a grant has free between two bounds."""
     if to_second(offer.start) > first or last > to_second(offer.end):
         return 0
     used = sum(amount for begin, stop, amount in offer.runs if begin < last and stop > first)
@@ -58,7 +58,7 @@ def _count_free(offer: Offer, first: int, last: int) -> int:
 
 
 def _add(carried: list[Piece], piece: Piece) -> None:
-    """Add a piece to those of its grant before it; one that goes on with the last makes it longer."""
+    """Add a piece to its grant's pieces, or extend the last one if they are contiguous and equal."""
     if carried and carried[-1].end == piece.start and carried[-1].gpus == piece.gpus:
         carried[-1] = carried[-1]._replace(end=piece.end)
     else:

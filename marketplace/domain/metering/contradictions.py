@@ -1,14 +1,14 @@
-"""Contradictions between what meters count and what machines say; they flag, and never change a bill.
+"""Contradictions between meters' readings and machines' evidence. They are flagged, and never change a bill.
 
 Kinds, each with the span it concerns:
-    - ``gap``: between the first reading and the last, nothing is counted.
+    - ``gap``: nothing is counted, between the first reading and the last.
     - ``device_overlap``: a GPU and a MIG instance of it are counted at the same time.
     - ``idle_energy``: utilisation is zero while more energy is drawn than an idle GPU draws.
     - ``busy_unmetered``: a GPU is busy while nothing is counted.
     - ``more_than_granted``: within an hour, more GPUs are seen than were granted.
     - ``device_elsewhere``: a GPU is counted in another grant at the same time; both readings are named.
-    - ``said_twice``: readings of one source say the same of GPUs that they do not name, and their ids have two forms,
-      as where a meter changed how it makes them and sent what it had sent before.
+    - ``said_twice``: readings of one source, without named GPUs, have the same content, and their ids have two forms.
+      This happens if a meter changes its id scheme and sends earlier readings again.
 """
 
 import re
@@ -27,7 +27,7 @@ from events.usage import Evidence, Sample
 from marketplace.core.intervals import overlaps
 
 IDLE_KW_MAX: Final = Decimal("0.2")
-"""What an idle GPU of a data center draws at most, with its share of the memory's refresh."""
+"""The most power that an idle data center GPU draws, including its memory's refresh."""
 _HOUR: Final = timedelta(hours=1)
 _SECOND: Final = timedelta(seconds=1)
 _HOUR_SECONDS: Final = 3_600
@@ -35,7 +35,7 @@ _WORD: Final = re.compile(r"\w+")
 
 
 class NamedReading(msgspec.Struct, frozen=True, kw_only=True):
-    """What names a reading: its grant, its source, and its id there."""
+    """The key of a reading: its grant, its source, and its id there."""
 
     grant_id: str
     source: str
@@ -43,7 +43,7 @@ class NamedReading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
-    """A reading that counts: GPUs over an interval, the devices that it names, and what it says of them."""
+    """A counted reading: GPUs over an interval, the devices that it names, and its evidence."""
 
     start: datetime
     end: datetime
@@ -54,15 +54,15 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contradiction(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that meters and machines do not agree on.
+    """A contradiction between meters and machines.
 
     Attributes:
         kind: Which; see the module.
         start: First instant.
         end: Instant after the last.
         message: What was found, with its figures.
-        device: Which GPU, where it is one.
-        readings: The readings that contradict each other, where they are two; of another party's grant none is named.
+        device: The GPU, if it concerns one.
+        readings: The contradicting readings, if there are two. Readings of another party's grant are not named.
     """
 
     kind: Literal[
@@ -82,7 +82,7 @@ class Contradiction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_devices(readings: Iterable[Counted]) -> set[str]:
-    """Return the GPUs that readings name, and the whole GPUs of the instances among them."""
+    """Return the GPUs that readings name, and the whole GPUs of the MIG instances among them."""
     named = {device for reading in readings for device in reading.devices}
     return named | {device.rpartition("/")[0] for device in named if "/" in device}
 
@@ -90,12 +90,12 @@ def list_devices(readings: Iterable[Counted]) -> set[str]:
 def find_contradictions(
     readings: Sequence[Counted], samples: Iterable[Sample], gpus_granted: int, elsewhere: Sequence[Counted] = ()
 ) -> list[Contradiction]:
-    """Return the contradictions among readings and samples of one grant, by when they begin. Cost: n log n.
+    """Return the contradictions among a grant's readings and samples, ordered by start. Cost: n log n.
 
     Args:
-        readings: The grant's; no GPU is named by two of them at the same time.
-        samples: What its machines said.
-        gpus_granted: How many it has.
+        readings: The grant's readings. No GPU is named by two of them at the same time.
+        samples: Samples of its machines.
+        gpus_granted: How many GPUs it has.
         elsewhere: Readings of other grants that name GPUs of `list_devices`.
     """
     ordered = sorted(readings, key=lambda reading: reading.start)
@@ -117,7 +117,7 @@ def find_contradictions(
 
 
 def _merge(ordered: Sequence[Counted]) -> list[tuple[datetime, datetime]]:
-    """Return the spans in which something is counted."""
+    """Return the spans during which something is counted."""
     spans: list[tuple[datetime, datetime]] = []
     for reading in ordered:
         if spans and reading.start <= spans[-1][1]:
@@ -133,7 +133,7 @@ def _find_gaps(covered: list[tuple[datetime, datetime]]) -> Iterator[Contradicti
 
 
 def _find_overlaps(ordered: Sequence[Counted]) -> Iterator[Contradiction]:
-    """Yield instances that are counted while their whole GPU is too."""
+    """Yield MIG instances that are counted while their whole GPU is too."""
     whole: dict[str, list[Counted]] = defaultdict(list)
     for reading in ordered:
         for device in reading.devices:
@@ -148,7 +148,7 @@ def _find_overlaps(ordered: Sequence[Counted]) -> Iterator[Contradiction]:
                         start=max(part.start, other.start),
                         end=min(part.end, other.end),
                         device=device,
-                        message=f"{device} is counted while the whole of {parent} is",
+                        message=f"{device} is counted while the whole GPU {parent} is",
                     )
 
 
@@ -183,7 +183,7 @@ def _find_busy(by_device: dict[str, list[Sample]], covered: list[tuple[datetime,
     for device, samples in by_device.items():
         for sample in samples:
             if sample.gpu_utilisation and not _is_covered(sample.at, covered):
-                message = f"{device} is busy to {sample.gpu_utilisation} and nothing is counted"
+                message = f"{device} has a utilisation of {sample.gpu_utilisation} while nothing is counted"
                 yield Contradiction(
                     kind="busy_unmetered", start=sample.at, end=sample.at + _SECOND, device=device, message=message
                 )
@@ -206,7 +206,7 @@ def _find_excess(by_device: dict[str, list[Sample]], gpus_granted: int) -> Itera
 
 
 def _find_elsewhere(ordered: Sequence[Counted], elsewhere: Sequence[Counted]) -> Iterator[Contradiction]:
-    """Yield GPUs that another grant counts too; an instance is on the GPU that is counted as a whole there."""
+    """Yield GPUs that another grant counts too. A MIG instance is part of the GPU that is counted as a whole there."""
     own: dict[str, list[tuple[str, Counted]]] = defaultdict(list)
     for reading in ordered:
         for device in reading.devices:
@@ -227,7 +227,7 @@ def _find_elsewhere(ordered: Sequence[Counted], elsewhere: Sequence[Counted]) ->
 
 
 def _find_twice(ordered: Sequence[Counted]) -> Iterator[Contradiction]:
-    """Yield spans of which a source says the same under ids of two forms, with the first reading of each."""
+    """Yield spans for which a source reports the same under ids of two forms, with the first reading of each form."""
     said: dict[tuple[Any, ...], dict[str, list[NamedReading]]] = defaultdict(lambda: defaultdict(list))
     for reading in ordered:
         if reading.name is not None and not reading.devices:
@@ -242,19 +242,20 @@ def _find_twice(ordered: Sequence[Counted]) -> Iterator[Contradiction]:
             kind="said_twice",
             start=start,
             end=end,
-            message=f"source {source} counts {total} GPUs by readings that say the same under ids of different forms,"
-            f" such as {' and '.join(name.reading_id for name in firsts)}; where they are the same GPUs, void those of"
+            message=f"source {source} counts {total} GPUs by readings of equal content under ids of different forms,"
+            f" such as {' and '.join(name.reading_id for name in firsts)}; if they are the same GPUs, void the"
+            " readings of"
             " one form",
             readings=tuple(firsts),
         )
 
 
 def _form(reading_id: str) -> str:
-    """Return what is left of an id when its words and numbers are taken for alike."""
+    """Return the form of an id, in which all words are alike and all numbers are alike."""
     return _WORD.sub("w", reading_id)
 
 
 def _list_overlapping(readings: list[tuple[str, Counted]], other: Counted) -> Iterator[tuple[str, Counted]]:
-    """Yield the readings, by when they begin, that overlap another one."""
+    """Yield the readings that overlap another one, ordered by start."""
     last = bisect_left(readings, other.end, key=lambda one: one[1].start)
     return ((device, reading) for device, reading in readings[:last] if reading.end > other.start)

@@ -1,16 +1,16 @@
-"""Usage: what meters said about a grant; each reading counts once, for ever.
+"""Usage: the readings of meters for a grant. Each reading counts once, for ever.
 
-Subject: ``marketplace.usage.<usage_id>``: one record per grant for the provider's meters, one for the tenant's, and one
-per source, which keeps the ids that the source has used, whichever grant they named. The bill is allocation times wall
-time; evidence beside an interval is kept and never billed.
+Subject: ``marketplace.usage.<usage_id>``. There is one record per grant for the provider's meters and one for the
+startup's. A record per source holds the ids that the source has used, whichever grant they named. The bill is
+allocation times wall time; evidence beside an interval is stored and never billed.
 
 Invariants:
     1. A reading (source, id) counts once; the same id with other content is a conflict, never an edit.
-    2. At no instant are more GPUs counted than were granted, and none of the named ones twice.
-    3. GPU-seconds = GPUs · seconds, a whole number; the GPUs are all of the nodes' where the meter does not say.
-    4. What may be counted is what the record itself was told of its grant last, so that no reading is counted on a
-       grant that changed (ADR 8).
-    5. What a reading costs does not grow with the readings before it, and what is kept of it is some 16 bytes.
+    2. At no instant are more GPUs counted than were granted, and no named GPU is counted twice.
+    3. GPU-seconds = GPUs · seconds, a whole number. If the meter does not state GPUs, all GPUs of the nodes count.
+    4. The limits last copied from the grant to this record apply, so that no reading counts on a grant that has changed
+       (ADR 8).
+    5. The cost of a reading does not grow with the number of earlier readings. About 16 bytes of each are kept.
 
 Answers in order, per reading: duplicate · conflict (reading_exists, reading_repeated) · rejected (a fault) · accepted.
 
@@ -18,8 +18,8 @@ Faults in order: time_naive · span_empty · seconds_not_whole · nodes_not_posi
 grant_closed · interval_too_long · device_counted · nodes_above_grant.
 
 Refusals in order: readings_missing · readings_too_many · samples_missing · samples_too_many · reading_unknown ·
-reading_voided · spread_unknown · spread_voided · spread_exists · grants_too_many · grants_exhausted ·
-parts_too_many, then, of a correction, its faults.
+reading_voided · spread_unknown · spread_voided · spread_exists · grants_too_many · grants_exhausted · parts_too_many,
+then, for a correction, its faults.
 """
 
 from collections.abc import Collection, Sequence
@@ -109,12 +109,12 @@ SAMPLES_MAX: Final = 10_000
 
 
 def count_gpu_seconds(state: UsageState, start: datetime, end: datetime) -> int:
-    """Return the GPU-seconds that count in ``[start, end)``; an interval that crosses a bound counts in part."""
+    """Return the GPU-seconds that count in ``[start, end)``. An interval that crosses a bound counts in part."""
     return sum_amounts(state.timeline, to_second(start), to_second(end))
 
 
 def answer(command: ReportUsage, state: UsageState) -> list[tuple[Answer, Reading | None]]:
-    """Return the answer to each reading, and the reading where it is accepted."""
+    """Return the answer to each reading, with the reading itself if it is accepted."""
     count, added = Count(state), dict[bytes, bytes]()
     answers: list[tuple[Answer, Reading | None]] = []
     keys = [digest_key(command.source, measurement.reading_id) for measurement in command.measurements]
@@ -137,7 +137,7 @@ def answer(command: ReportUsage, state: UsageState) -> list[tuple[Answer, Readin
 def explain(command: ReportUsage, after: UsageState, accepted: Collection[str]) -> list[Answer]:
     """Return the answers of a decided report, from the state after it and the ids that it added.
 
-    Cheaper than `answer`: only a reading that was not accepted, or whose id comes twice, is looked at again.
+    Cheaper than `answer`: only a reading that was not accepted, or whose id occurs twice, is examined again.
     """
     count, fresh, said = Count(after), set(accepted), set[str]()
     once = len({measurement.reading_id for measurement in command.measurements}) == len(command.measurements)
@@ -153,14 +153,14 @@ def explain(command: ReportUsage, after: UsageState, accepted: Collection[str]) 
         else:
             refused = _answer_no(command, measurement, after, count)
             if refused is None:
-                assert known is not None, "what has no fault is in the state"
+                assert known is not None, "a reading without a fault is in the state"
                 refused = _answer_known(measurement, known, command.metered)
             answers.append(refused)
     return answers
 
 
 def _answer_no(command: ReportUsage, measurement: Measurement, state: UsageState, count: Count) -> Answer | None:
-    """Return why a reading with a new id does not count, None where it does."""
+    """Return why a reading with a new id does not count; None if it does."""
     return (
         _answer_elsewhere(command, measurement)
         or _answer_repeated(command, measurement)
@@ -172,8 +172,8 @@ def _answer_repeated(command: ReportUsage, measurement: Measurement) -> Answer |
     first = command.repeated.get(measurement.reading_id)
     if first is None:
         return None
-    said = f"reading {first} of this source said the same, and the grant has no room for all that say so"
-    remedy = f"correct {first}, or name the GPUs where they are others"
+    said = f"reading {first} of this source has the same content, and the grant has no room for all such readings"
+    remedy = f"correct {first}, or name the GPUs if they are others"
     return Answer(measurement.reading_id, "conflict", "reading_repeated", f"{said}; {remedy}")
 
 
@@ -181,7 +181,7 @@ def _answer_elsewhere(command: ReportUsage, measurement: Measurement) -> Answer 
     grant_id = command.elsewhere.get(measurement.reading_id)
     if grant_id is None:
         return None
-    said = f"reading {measurement.reading_id} was reported of grant {grant_id}; correct it there, or use another id"
+    said = f"reading {measurement.reading_id} was reported for grant {grant_id}; correct it there, or use another id"
     return Answer(measurement.reading_id, "conflict", "reading_exists", said)
 
 
@@ -203,7 +203,7 @@ def _answer_known(measurement: Measurement, known: bytes, metered: Metered) -> A
 
 
 def decide(command: UsageCommand | SpreadCommand, state: UsageState) -> Sequence[UsageEvent]:
-    """Return what a command changes; see the module for the order of refusals."""
+    """Return the events of a command; the module lists the order of refusals."""
     match command:
         case ReportUsage():
             return _report(command, state)
@@ -229,7 +229,11 @@ def _report(command: ReportUsage, state: UsageState) -> Sequence[UsageEvent]:
     if not command.measurements:
         raise Refusal("readings_missing", "report at least one reading", pointer="/readings")
     if len(command.measurements) > READINGS_MAX:
-        raise Refusal("readings_too_many", f"at most {READINGS_MAX} readings come in one report", pointer="/readings")
+        raise Refusal(
+            "readings_too_many",
+            f"a report has at most {READINGS_MAX} readings; send the rest in further reports",
+            pointer="/readings",
+        )
     accepted = tuple(reading for _, reading in answer(command, state) if reading is not None)
     if not accepted:
         return []
@@ -244,7 +248,7 @@ def _evidence(command: EvidenceUsage, state: UsageState) -> Sequence[UsageEvent]
     if not command.samples:
         raise Refusal("samples_missing", "send at least one sample", pointer="/samples")
     if len(command.samples) > SAMPLES_MAX:
-        raise Refusal("samples_too_many", f"at most {SAMPLES_MAX} samples come at once", pointer="/samples")
+        raise Refusal("samples_too_many", f"at most {SAMPLES_MAX} samples may be sent at once", pointer="/samples")
     looked, fresh = dict[str, datetime](), list[Sample]()
     for sample in sorted(command.samples, key=lambda one: one.at):
         key = _name_device(command.source, sample.device)
@@ -301,14 +305,14 @@ def _limit(command: LimitUsage, state: UsageState) -> Sequence[UsageEvent]:
 def _get_content(state: UsageState, source: str, reading_id: str) -> bytes:
     content = state.find_content(source, reading_id)
     if content is None:
-        raise Refusal("reading_unknown", f"source {source} reported no reading {reading_id} of this grant")
+        raise Refusal("reading_unknown", f"source {source} has no reading {reading_id} of this grant")
     return content
 
 
 def _take_before(before: Reading | None, content: bytes) -> Reading:
-    """Return the reading that a command brought along, which is what the record knows of it."""
-    assert before is not None, "the reading that is corrected or voided is brought along"
-    assert digest_reading(before) == content, "the reading that is brought along is the last that was said"
+    """Return the present content of the reading that a command changes, checked against the record's digest."""
+    assert before is not None, "the command includes the reading that it corrects or voids"
+    assert digest_reading(before) == content, "the reading in the command is the last recorded one"
     return before
 
 
@@ -331,7 +335,7 @@ def _correct(command: CorrectUsage, state: UsageState) -> Sequence[UsageEvent]:
 
 
 def _is_lower(measurement: Measurement, before: Reading, metered: Metered) -> bool:
-    """Tell whether a correction counts nothing at any instant that was not counted before."""
+    """Return whether a correction adds nothing at any instant."""
     if measurement.start.tzinfo is None or measurement.end.tzinfo is None:
         return False
     gpus = before.gpu_seconds // ((before.end - before.start) // SECOND)

@@ -1,4 +1,4 @@
-"""Commands of usage, and the answer that each reading gets; `usage.py` decides."""
+"""Commands of usage, and the answer to each reading; `usage.py` decides."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,10 +18,10 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         reading_id: Unique in its source.
         start: First instant.
         end: Instant after the last.
-        nodes: Nodes allocated; None for as few as carry the GPUs.
-        gpus: GPUs allocated, where they are not all of the nodes'.
-        devices: Which GPUs, where the meter names them.
-        evidence: What the machines say beside it.
+        nodes: Nodes allocated; None for the fewest that hold the GPUs.
+        gpus: GPUs allocated, if not all of the nodes'.
+        devices: The GPUs, if the meter names them.
+        evidence: What the machines report for the interval.
     """
 
     reading_id: str
@@ -34,9 +34,10 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Metered(msgspec.Struct, frozen=True, kw_only=True):
-    """What the grant allows: its span as it stands, nodes and GPUs per node, and the nodes that were resold.
+    """The limits of a grant: its present span, nodes and GPUs per node, and the resold nodes.
 
-    Where a record was told of a change of the grant, what it was told goes before `end` and `resold` (ADR 8).
+    If limits were copied to the record after a change of the grant, they take precedence over `end` and `resold` (ADR
+    8).
     """
 
     start: datetime
@@ -47,10 +48,10 @@ class Metered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Report intervals of one grant; readings that are not accepted change nothing.
+    """Report intervals of one grant. Readings that are not accepted change nothing.
 
-    `elsewhere` names the grants for which ids of this report were used before, as the record of the source says;
-    `repeated` names, for ids of this report that are new, the readings by which the source said the same before.
+    `elsewhere` names the grants for which ids of this report were used before, from the record of the source.
+    `repeated` maps new ids of this report to earlier readings of the source with the same content.
     """
 
     usage_id: str
@@ -65,7 +66,7 @@ class ReportUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IdentifyReadings(msgspec.Struct, frozen=True, kw_only=True):
-    """Keep, on the record of a source, the ids of readings that were accepted in the same atomic batch."""
+    """Store, on a source's record, the ids of readings that are accepted in the same atomic batch."""
 
     usage_id: str
     party_id: str
@@ -75,14 +76,14 @@ class IdentifyReadings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CloseUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Count no more: the grant is settled in full, in the same atomic batch."""
+    """Stop counting: the grant is fully settled in the same atomic batch."""
 
     usage_id: str
     grant_id: str
 
 
 class LimitUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Count within a grant as it is from now on; decided in the same atomic batch as what changed the grant."""
+    """Count only within the grant's present limits. Decided in the batch that changes the grant."""
 
     usage_id: str
     grant_id: str
@@ -92,7 +93,7 @@ class LimitUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CorrectUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Replace a reading by its source; `before` is what it says, None where the record has none that counts."""
+    """Replace a reading, as its source. `before` is its present content; None if the record has none that counts."""
 
     usage_id: str
     grant_id: str
@@ -106,7 +107,7 @@ class CorrectUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VoidUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Take a reading back; `before` is what it says, None where the record has none that counts."""
+    """Void a reading, as its source. `before` is its present content; None if the record has none that counts."""
 
     usage_id: str
     grant_id: str
@@ -118,7 +119,7 @@ class VoidUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EvidenceUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Keep what machines said; a sample of a source and device that is not newer than the last one changes nothing."""
+    """Store machine samples. A sample that is not newer than the last one of its source and device changes nothing."""
 
     usage_id: str
     grant_id: str
@@ -131,12 +132,12 @@ UsageCommand = ReportUsage | EvidenceUsage | IdentifyReadings | CorrectUsage | V
 
 
 def name_usage(grant_id: str, meter: Meter = "provider") -> str:
-    """Return the id of the record of a grant's readings, of the provider's meters or of the tenant's."""
+    """Return the id of the record of a grant's readings, for the provider's meters or the startup's."""
     return rename_id("usg", grant_id) if meter == "provider" else derive_id("usg", grant_id, meter)
 
 
 class Answer(NamedTuple):
-    """What became of one reading."""
+    """The answer to one reading."""
 
     reading_id: str
     outcome: Literal["accepted", "duplicate", "conflict", "rejected"]

@@ -1,4 +1,4 @@
-"""The state of usage as bytes, to be kept beside the log (ADR 5)."""
+"""The state of usage as bytes, for snapshots (ADR 5)."""
 
 from datetime import datetime
 
@@ -42,10 +42,10 @@ def render_usage(state: Usage) -> bytes:
 
 
 def parse_usage(content: bytes) -> Usage:
-    """Return the state that `render_usage` made these bytes of.
+    """Return the state that `render_usage` rendered.
 
     Raises:
-        msgspec.DecodeError: It did not make them.
+        msgspec.DecodeError: The bytes are not from `render_usage`.
     """
     stored = msgspec.msgpack.decode(content, type=_Stored)
     devices: dict[str, Timeline] = {device: Map(runs) for device, runs in stored.devices.items()}
@@ -63,6 +63,6 @@ def parse_usage(content: bytes) -> Usage:
 
 
 def weigh_usage(state: Usage) -> int:
-    """Return the bytes that a state takes in memory, about."""
+    """Return about how many bytes of memory a state takes."""
     seen = len(state.timeline) * _BLOCK_BYTES + (len(state.devices) + len(state.looked)) * _DEVICE_BYTES
     return state.readings.size_bytes + state.homes.size_bytes + state.spreads.size_bytes + seen

@@ -1,7 +1,7 @@
-"""The state of usage: what is known of each reading in a few bytes, and the GPUs that count at every second.
+"""The state of usage: a few bytes for each reading, and the GPUs that count at every second.
 
-A record lives as long as its grant and may have ten million readings, so it keeps of each no more than decides about
-the next one: that its id is used, and a digest of what it said (ADR 5). `usage.py` decides what is added to it.
+A record lives as long as its grant and may have ten million readings. It keeps only what decides about the next
+reading: that an id is used, and a digest of its content (ADR 5). `usage.py` decides what is added.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,16 +20,16 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND: Final = timedelta(seconds=1)
 CONTENT_BYTES: Final = 6
 VOIDED: Final = bytes(CONTENT_BYTES)
-"""Stands where the digest of a reading that was voided stood."""
+"""Replaces the digest of a reading that was voided."""
 PARTS_BYTES: Final = 8
 SPREAD_VOIDED: Final = bytes(CONTENT_BYTES + PARTS_BYTES)
 HOME_BYTES: Final = 4
 DEVICE_SECONDS: Final = 1 << 21
-"""A GPU is mostly metered without a gap, so that some 24 days of it are one run."""
+"""Seconds per block. A GPU is mostly metered without a gap, so that some 24 days of it are one run."""
 
 
 class Limits(NamedTuple):
-    """What a record was told last of its grant: when it ends, and what was resold of it."""
+    """The limits last copied from the grant: when it ends, and what was resold."""
 
     end: datetime
     resold: tuple[Load, ...]
@@ -37,18 +37,18 @@ class Limits(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What was metered of one grant; a source's record has only `homes` and `grants`, a tenant's only `spreads`.
+    """The usage of one grant. A source's record has only `homes` and `grants`, a tenant's only `spreads`.
 
     Attributes:
-        readings: What each reading said, as a digest, by source and id; `VOIDED` where it was voided.
-        timeline: GPUs that count, second by second.
-        devices: The same of each GPU that was named, in blocks of `DEVICE_SECONDS`.
-        homes: For which of the grants each id of the source was used.
+        readings: A digest of each reading's content, by source and id; `VOIDED` for a voided one.
+        timeline: GPUs that count, by second.
+        devices: The same for each named GPU, in blocks of `DEVICE_SECONDS`.
+        homes: The grant for which each id of the source was used, as an index into `grants`.
         grants: The grants for which the source used ids.
-        closed: Whether the grant is settled in full.
-        looked: When each source looked last at each device.
-        spreads: What each reading of a tenant said and how it was spread, as digests, by source and id.
-        limits: What may be counted since the grant changed; None while it is as it was issued.
+        closed: Whether the grant is fully settled.
+        looked: The time of each source's last sample of each device.
+        spreads: Digests of each reading of a tenant and its allocation, by source and id.
+        limits: The limits since the grant changed; None while it is as issued.
     """
 
     readings: Packed = field(default_factory=lambda: Packed(CONTENT_BYTES))
@@ -62,11 +62,11 @@ class Usage:
     limits: Limits | None = None
 
     def find_content(self, source: str, reading_id: str) -> bytes | None:
-        """Return what a reading said, as a digest, None where there is none."""
+        """Return the digest of a reading's content; None if there is no such reading."""
         return self.readings.find(digest_key(source, reading_id))
 
     def find_homes(self, reading_ids: Sequence[str]) -> dict[str, str]:
-        """Return the grants for which the source used ids, of those that it used."""
+        """Return, for those of the ids that the source has used, the grants that they named."""
         numbers = self.homes.find_all([digest(reading_id) for reading_id in reading_ids])
         found = zip(reading_ids, numbers, strict=True)
         return {name: self.grants[int.from_bytes(number)] for name, number in found if number is not None}
@@ -76,7 +76,7 @@ UsageState = Usage
 
 
 class Said(NamedTuple):
-    """What a reading says besides its id."""
+    """The content of a reading besides its id."""
 
     start: datetime
     end: datetime
@@ -87,7 +87,7 @@ class Said(NamedTuple):
 
 
 class Count:
-    """The GPUs of a record while readings are added and taken away."""
+    """The counted GPUs of a record, while readings are added and removed."""
 
     def __init__(self, state: Usage) -> None:
         self._state = state
@@ -100,12 +100,12 @@ class Count:
         return peak, EPOCH + where * SECOND
 
     def find_device(self, devices: tuple[str, ...], start: datetime, end: datetime) -> str | None:
-        """Return a device that counts already at some instant of a span, None where none does."""
+        """Return a device that is already counted at some instant of a span, or None."""
         span = to_second(start), to_second(end)
         return next((device for device in devices if self._get_device(device).find_peak(*span)[0]), None)
 
     def add(self, reading: Reading, sign: int = 1) -> None:
-        """Count the GPUs of a reading; with a sign of -1, no longer."""
+        """Add the GPUs of a reading; with a sign of -1, remove them."""
         start, end = to_second(reading.start), to_second(reading.end)
         self._total.add(start, end, sign * (reading.gpu_seconds // (end - start)))
         for device in reading.devices:
@@ -118,7 +118,7 @@ class Count:
         return tally
 
     def seal(self, readings: Mapping[bytes, bytes]) -> Usage:
-        """Return the state with these readings, content by key, and with what was counted."""
+        """Return the state with these readings (content by key) and the present counts."""
         devices = self._state.devices
         if self._devices:
             mutation = devices.mutate()
@@ -142,13 +142,13 @@ def digest_key(source: str, reading_id: str) -> bytes:
 
 
 def digest_reading(reading: Reading) -> bytes:
-    """Return the digest of what a reading says."""
+    """Return the digest of a reading's content."""
     said = Said(reading.start, reading.end, reading.nodes, reading.gpus, reading.devices, reading.evidence)
     return digest_content(said)
 
 
 def digest_content(said: Said) -> bytes:
-    """Return the digest of what is said: the same for equal instants and numbers, however they are written."""
+    """Return the digest of content. It is the same for equal instants and numbers, however they are written."""
     start, end, nodes, gpus, devices, evidence = said
     first, last = start - EPOCH, end - EPOCH
     text = (

@@ -1,1 +1,1 @@
-"""What is for sale: sites, pools, lots, public price lists, and the service level that they promise."""
+"""Supply: sites, pools, lots, public price lists, and promised service levels."""

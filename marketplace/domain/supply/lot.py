@@ -1,12 +1,12 @@
-"""Lots: nodes of a pool for sale over a span at an ask.
+"""Lots: nodes of a pool for sale over a span at an ask price.
 
 Subject: ``marketplace.lot.<lot_id>``. The pool keeps the capacity; the lot keeps the terms of sale.
 
 Invariants:
     1. A lot that is withdrawn stays withdrawn.
-    2. Its nodes and pool never change; its ask may, and so may its span where it is not a resale.
+    2. Its nodes and pool never change. Its ask may change, and so may its span unless it is a resale.
     3. It never asks for less than its floor.
-    4. Its asks rise from step to step, and its first step has a node at least.
+    4. Its asks rise from step to step, and its first step has at least one node.
 
 Refusals in order: lot_unknown · lot_exists · lot_withdrawn · time_naive · span_empty · not_a_number ·
 amount_not_positive · amount_too_large · amount_too_precise · ask_below_principal · nodes_min_above_nodes ·
@@ -56,7 +56,7 @@ class ListLot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RepriceLot(msgspec.Struct, frozen=True, kw_only=True):
-    """Change the ask, and the further asks with it."""
+    """Change the ask, including further asks."""
 
     lot_id: str
     ask_usd_per_gpu_hour: Decimal
@@ -73,20 +73,20 @@ class RescheduleLot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PauseLot(msgspec.Struct, frozen=True, kw_only=True):
-    """Take no new orders for a while."""
+    """Stop taking new orders until the lot is resumed."""
 
     lot_id: str
     reason: str
 
 
 class ResumeLot(msgspec.Struct, frozen=True, kw_only=True):
-    """Take orders again."""
+    """Take new orders again."""
 
     lot_id: str
 
 
 class WithdrawLot(msgspec.Struct, frozen=True, kw_only=True):
-    """Leave the market for good."""
+    """Withdraw the lot for good."""
 
     lot_id: str
     reason: str
@@ -97,7 +97,7 @@ LotCommand = ListLot | RepriceLot | RescheduleLot | PauseLot | ResumeLot | Withd
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """A listed lot; `listed` is as first listed, the other members as they are now."""
+    """A listed lot. `listed` is the original listing; the other fields are current."""
 
     listed: LotListed
     status: Literal["listed", "paused", "withdrawn"]
@@ -107,12 +107,12 @@ class Lot:
     further_asks: tuple[AskStep, ...] = ()
 
     def list_steps(self) -> list[AskStep]:
-        """Return the steps from the cheapest, the nodes of which sum to the lot's."""
+        """Return the steps, cheapest first. Their nodes sum to the lot's."""
         first = self.listed.nodes - sum(step.nodes for step in self.further_asks)
         return [AskStep(nodes=first, ask_usd_per_gpu_hour=self.ask_usd_per_gpu_hour), *self.further_asks]
 
     def split_free(self, free: int) -> list[int]:
-        """Return how many of so many unsold nodes are of each step: the cheapest are sold first."""
+        """Return how many of `free` unsold nodes belong to each step. The cheapest are sold first."""
         left, parts = free, []
         for step in reversed(self.list_steps()):
             part = min(left, step.nodes)
@@ -121,7 +121,7 @@ class Lot:
         return parts[::-1]
 
     def count_at_most(self, free: int, price: Fraction) -> int:
-        """Return how many of so many unsold nodes ask a price or less."""
+        """Return how many of `free` unsold nodes ask at most a price."""
         parts = zip(self.list_steps(), self.split_free(free), strict=True)
         return sum(nodes for step, nodes in parts if step.ask_usd_per_gpu_hour <= price)
 
@@ -130,7 +130,7 @@ LotState = Lot | None
 
 
 def decide(command: LotCommand, state: LotState) -> Sequence[LotEvent]:
-    """Return what a command changes; see the module for the order of refusals."""
+    """Return the events of a command; the module lists the order of refusals."""
     if isinstance(command, ListLot):
         return _list(command, state)
     if state is None:
@@ -184,7 +184,7 @@ def _require_ask(ask: Decimal, floor: Decimal) -> None:
     if ask < floor:
         raise Refusal(
             "ask_below_principal",
-            f"a resold hour pays off its equity part first, {floor} USD; ask for that or more",
+            f"a resold hour must first repay its equity part, {floor} USD; ask that or more",
             pointer="/ask_usd_per_gpu_hour",
             floor_usd_per_gpu_hour=str(floor),
         )
@@ -207,7 +207,7 @@ def _require_steps(ask: Decimal, further: tuple[AskStep, ...], nodes: int) -> No
     if further and stated >= nodes:
         raise Refusal(
             "steps_above_nodes",
-            f"the lot has {nodes} nodes and {stated} of them are at further asks; leave the first ask one at least",
+            f"the lot has {nodes} nodes and {stated} of them are at further asks; leave at least one at the first ask",
             pointer="/further_asks",
         )
 

@@ -1,19 +1,19 @@
-"""Pools: the keepers of capacity over time; lots offer it, grants reserve it.
+"""Pools: capacity over time, which lots offer and grants reserve.
 
 Subject: ``marketplace.pool.<pool_id>``.
 
 Invariants:
-    1. At every instant the nodes that lots offer, and those reserved of lots that offer them no longer, do not exceed
-       the nodes of the pool.
-    2. At every instant the nodes reserved from a lot do not exceed what the lot offers or offered when it was reserved.
-    3. Nothing is reserved of nodes that had failed and not been restored by then.
-    4. Shares of lots carry a reservation in full at every instant, but for what the grant sold on; a grant's next one
-       begins when its last has ended.
-    5. Once notice was given that the pool leaves, nothing is offered or reserved any more.
-    6. What is resold of a grant is reserved once: the grant's reservation shrinks as the buyer's begins. Nodes of a
-       grant that are offered, or held of what was offered, and not sold never exceed what is reserved for it.
-    7. What a held quote set aside of a lot of resale is sold to nobody else, also once the lot was recalled or notice
-       was given that the pool leaves.
+    1. At every instant, the nodes that lots offer plus those still reserved from recalled lots do not exceed the nodes
+       of the pool.
+    2. At every instant, the nodes reserved from a lot do not exceed what the lot offers, or offered at reservation.
+    3. No node is reserved that has failed and is not restored.
+    4. At every instant, shares of lots add up to the whole reservation, less what the grant resold. A grant's next
+       reservation begins when its last one has ended.
+    5. Once notice is given that the pool leaves, nothing new is offered or reserved.
+    6. Resold nodes are reserved once: the seller's reservation shrinks as the buyer's begins. A grant's unsold nodes
+       that are offered for resale, or held from such an offer, never exceed its reservation.
+    7. Nodes that a held quote set aside from a resale lot are sold to nobody else, even after the lot is recalled or
+       notice is given that the pool leaves.
 
 Refusals in order: pool_unknown · pool_exists · not_a_number · amount_not_positive · amount_too_large ·
 amount_too_precise · credits_above_promise · credits_out_of_order · reservation_unknown · incident_exists ·
@@ -77,7 +77,7 @@ NOTICE_MIN = timedelta(days=14)
 
 
 def decide(command: PoolCommand, state: PoolState) -> Sequence[PoolEvent]:
-    """Return what a command changes; see the module for the order of refusals."""
+    """Return the events of a command; the module lists the order of refusals."""
     if isinstance(command, OpenPool):
         return _open(command, state)
     if state is None:
@@ -130,13 +130,14 @@ def _announce(command: AnnounceClosing, state: Pool) -> Sequence[PoolEvent]:
     if command.closes_at < command.at + NOTICE_MIN:
         raise Refusal(
             "notice_too_short",
-            f"a pool leaves {NOTICE_MIN.days} days after notice or later, not at {command.closes_at.isoformat()}",
+            f"a pool may leave {NOTICE_MIN.days} days after notice at the earliest, not at"
+            f" {command.closes_at.isoformat()}",
             pointer="/closes_at",
         )
     if known is not None and command.closes_at < known.closes_at:
         raise Refusal(
             "closing_brought_forward",
-            f"notice was given for {known.closes_at.isoformat()}; it can be put off, not brought forward",
+            f"notice was given for {known.closes_at.isoformat()}; the date can be postponed, not brought forward",
             pointer="/closes_at",
         )
     return [PoolClosingAnnounced(pool_id=command.pool_id, closes_at=command.closes_at, reason=command.reason)]
@@ -182,7 +183,9 @@ def _reserve(command: ReserveCapacity, state: Pool) -> Sequence[PoolEvent]:
             return []
         require_staying(state)
         if command.start < held.end:
-            raise Refusal("reservation_exists", f"grant {command.grant_id} holds other capacity of this pool")
+            raise Refusal(
+                "reservation_exists", f"grant {command.grant_id} already reserves other capacity of this pool"
+            )
     require_staying(state)
     _require_even(command)
     for lot_id in dict.fromkeys(share.lot_id for share in command.lots):
@@ -207,7 +210,7 @@ def _require_even(command: ReserveCapacity) -> None:
     if outside or any(run.amount != command.nodes for run in runs):
         raise Refusal(
             "shares_uneven",
-            f"the lots do not carry {command.nodes} nodes, less what was sold on, at every instant of the span",
+            f"the lots do not carry {command.nodes} nodes, less the resold ones, at every instant of the span",
             pointer="/lots",
             grant_id=command.grant_id,
         )
@@ -227,7 +230,7 @@ def _require_lot(command: ReserveCapacity, state: Pool, lot_id: str) -> None:
     if peak > offer.amount:
         raise Refusal(
             "lot_sold",
-            f"lot {lot_id} offers {offer.amount} nodes; with this {peak} would be reserved at {where.isoformat()}",
+            f"lot {lot_id} offers {offer.amount} nodes; with this, {peak} would be reserved at {where.isoformat()}",
             lot_id=lot_id,
             offered=offer.amount,
             reserved=peak,
@@ -256,7 +259,7 @@ def _release(command: ReleaseCapacity, state: Pool) -> Sequence[PoolEvent]:
         return [PoolCapacityReleased(**mine, at=command.at, grant_id_before=state.resales[lot_id].grant_id)]
     held = state.reservations.get(command.grant_id)
     if held is None:
-        raise Refusal("reservation_unknown", f"grant {command.grant_id} reserves nothing of this pool")
+        raise Refusal("reservation_unknown", f"grant {command.grant_id} has no reservation in this pool")
     require_aware(command.at, "/at")
     if max(command.at, held.start) >= held.end:
         return []
@@ -275,7 +278,7 @@ def _fail(command: FailNodes, state: Pool) -> Sequence[PoolEvent]:
     if down + command.nodes > state.opened.nodes:
         raise Refusal(
             "nodes_exceeded",
-            f"{down} of {state.opened.nodes} nodes have failed already; {command.nodes} more cannot",
+            f"{down} of {state.opened.nodes} nodes have already failed; {command.nodes} more cannot",
             pointer="/nodes",
         )
     return [event]

@@ -10,7 +10,7 @@ from marketplace.core.intervals import Load
 
 
 class OpenPool(msgspec.Struct, frozen=True, kw_only=True):
-    """Open a fabric of equal nodes."""
+    """Open a pool of equal nodes."""
 
     pool_id: str
     provider_id: str
@@ -36,7 +36,7 @@ class OfferCapacity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResellCapacity(msgspec.Struct, frozen=True, kw_only=True):
-    """Take nodes for a grant that a lot of resale offers of another one."""
+    """Take nodes for a grant from a resale lot of another grant."""
 
     pool_id: str
     grant_id: str
@@ -47,7 +47,7 @@ class ResellCapacity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HoldCapacity(msgspec.Struct, frozen=True, kw_only=True):
-    """Set nodes of a lot of resale aside for the grant that taking a held quote issues."""
+    """Set nodes of a resale lot aside for the grant that taking a held quote will issue."""
 
     pool_id: str
     grant_id: str
@@ -65,7 +65,7 @@ class RecallCapacity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReserveCapacity(msgspec.Struct, frozen=True, kw_only=True):
-    """Take nodes for a grant, less those that it sold on, where it did."""
+    """Take nodes for a grant, less those that it resold."""
 
     pool_id: str
     grant_id: str
@@ -85,7 +85,7 @@ class ReleaseCapacity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailNodes(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that nodes stopped working, or that those of one grant did."""
+    """Report that nodes stopped working, optionally those of one grant."""
 
     pool_id: str
     incident_id: str
@@ -95,7 +95,7 @@ class FailNodes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RestoreNodes(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that the nodes of an incident work again."""
+    """Report that the nodes of an incident work again."""
 
     pool_id: str
     incident_id: str
@@ -103,7 +103,7 @@ class RestoreNodes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnnounceClosing(msgspec.Struct, frozen=True, kw_only=True):
-    """Give notice that the pool leaves the market; or put an announced date off."""
+    """Give notice that the pool leaves the market, or postpone the announced date."""
 
     pool_id: str
     closes_at: datetime

@@ -1,4 +1,4 @@
-"""Resale in a pool: a grant's reserved nodes are offered, held for a quote, and move to the buyer's when they are sold.
+"""Resale in a pool: reserved nodes of a grant are offered, held for a quote, and move to the buyer when sold.
 
 `marketplace.domain.supply.pool` documents the rules and the order of refusals.
 """
@@ -16,11 +16,11 @@ from marketplace.domain.supply.pool_commands import HoldCapacity, OfferCapacity,
 from marketplace.domain.supply.pool_state import Pool, Resale, Reservation
 
 RESALES_MAX: Final = 64
-"""Lots of resale that a pool has at a time: each is a bid of its own of every order that it would serve."""
+"""The most resale lots of a pool at a time. Each is a separate bid of every order that it could serve."""
 
 
 def require_staying(state: Pool) -> None:
-    """Refuse a pool that leaves the market.
+    """Refuse a pool for which notice was given that it leaves the market.
 
     Raises:
         Refusal: ``pool_closing``.
@@ -35,10 +35,10 @@ def require_staying(state: Pool) -> None:
 
 
 def offer_resale(command: OfferCapacity, grant_id: str, state: Pool) -> Sequence[PoolEvent]:
-    """Return what puts reserved nodes of a grant on sale."""
+    """Return the events that put reserved nodes of a grant on sale."""
     held = state.reservations.get(grant_id)
     if held is None:
-        raise Refusal("reservation_unknown", f"grant {grant_id} reserves nothing of this pool")
+        raise Refusal("reservation_unknown", f"grant {grant_id} has no reservation in this pool")
     require_span(command.start, command.end, "/end")
     offer = Load(command.start, command.end, command.nodes)
     known = state.resales.get(command.lot_id)
@@ -48,7 +48,7 @@ def offer_resale(command: OfferCapacity, grant_id: str, state: Pool) -> Sequence
     if len(state.resales) >= RESALES_MAX:
         raise Refusal(
             "resales_too_many",
-            f"pool {command.pool_id} has {RESALES_MAX} lots of resale already; wait until some are sold or withdrawn",
+            f"pool {command.pool_id} already has {RESALES_MAX} resale lots; wait until some are sold or withdrawn",
             pool_id=command.pool_id,
         )
     _require_reserved(command, grant_id, held, state)
@@ -73,7 +73,7 @@ def _require_reserved(command: OfferCapacity, grant_id: str, held: Reservation, 
         raise Refusal(
             "resale_above_grant",
             f"grant {grant_id} lacks {peak} of the {command.nodes} nodes at {where.isoformat()}: they are not its own,"
-            " or offered already",
+            " or already offered",
             pointer="/nodes",
             grant_id=grant_id,
             missing=peak,
@@ -82,7 +82,7 @@ def _require_reserved(command: OfferCapacity, grant_id: str, held: Reservation, 
 
 
 def hold_resale(command: HoldCapacity, state: Pool) -> Sequence[PoolEvent]:
-    """Return what sets offered nodes of a grant aside for another."""
+    """Return the events that set offered nodes of a grant aside for another grant."""
     require_span(command.start, command.end, "/end")
     wanted = Load(command.start, command.end, command.nodes)
     lot_id = state.find_held(command.grant_id)
@@ -107,11 +107,11 @@ def hold_resale(command: HoldCapacity, state: Pool) -> Sequence[PoolEvent]:
 
 
 def _refuse_other(grant_id: str) -> Refusal:
-    return Refusal("reservation_exists", f"grant {grant_id} holds other capacity of this pool")
+    return Refusal("reservation_exists", f"grant {grant_id} already reserves other capacity of this pool")
 
 
 def resell(command: ResellCapacity, state: Pool) -> Sequence[PoolEvent]:
-    """Return what moves offered nodes of a grant to the buyer's, those first that are set aside for it."""
+    """Return the events that move offered nodes to the buyer's grant, first those set aside for it."""
     require_span(command.start, command.end, "/end")
     wanted = Load(command.start, command.end, command.nodes)
     bought = state.reservations.get(command.grant_id)
@@ -146,7 +146,7 @@ def resell(command: ResellCapacity, state: Pool) -> Sequence[PoolEvent]:
 
 
 def _require_offered(command: HoldCapacity | ResellCapacity, wanted: Load, state: Pool) -> Resale:
-    """Return the resale that offers nodes which are neither sold nor held."""
+    """Return the resale that offers the nodes, which must be neither sold nor held."""
     resale = state.resales.get(command.lot_id)
     outside = resale is not None and (wanted.start < resale.offer.start or wanted.end > resale.offer.end)
     if resale is None or resale.recalled or outside:
@@ -160,7 +160,7 @@ def _require_offered(command: HoldCapacity | ResellCapacity, wanted: Load, state
     if peak > resale.offer.amount:
         raise Refusal(
             "lot_sold",
-            f"lot {command.lot_id} offers {resale.offer.amount} nodes; with this {peak} would be sold or held at"
+            f"lot {command.lot_id} offers {resale.offer.amount} nodes; with this, {peak} would be sold or held at"
             f" {where.isoformat()}",
             lot_id=command.lot_id,
             offered=resale.offer.amount,
@@ -171,13 +171,13 @@ def _require_offered(command: HoldCapacity | ResellCapacity, wanted: Load, state
 
 
 def _require_kept(command: HoldCapacity | ResellCapacity, wanted: Load, resale: Resale, held: Reservation) -> None:
-    """Refuse nodes that the seller's grant has given back."""
+    """Refuse nodes that the seller's grant has released."""
     reserved = [Load(share.start, min(share.end, held.end), -share.nodes) for share in held.lots]
     lacking, where = find_peak([wanted, *reserved], wanted.start, wanted.end)
     if lacking > 0:
         raise Refusal(
             "lot_not_offered",
-            f"grant {resale.grant_id} has given {lacking} of the nodes of lot {command.lot_id} back at"
+            f"grant {resale.grant_id} has released {lacking} of the nodes of lot {command.lot_id} at"
             f" {where.isoformat()}",
             lot_id=command.lot_id,
             pool_id=command.pool_id,
@@ -185,7 +185,7 @@ def _require_kept(command: HoldCapacity | ResellCapacity, wanted: Load, resale: 
 
 
 def split_shares(held: Reservation, wanted: Load) -> tuple[tuple[LotShare, ...], tuple[LotShare, ...]]:
-    """Return a reservation's shares that give so many nodes over a span, the first ones first, and those that stay."""
+    """Split a reservation's shares into those that give `wanted` nodes over a span, first ones first, and the rest."""
     bounds = {wanted.start, wanted.end, *(at for share in held.lots for at in (share.start, share.end))}
     steps = sorted({min(at, held.end) for at in bounds})
     moved: list[list[LotShare]] = [[] for _ in held.lots]
@@ -198,12 +198,12 @@ def split_shares(held: Reservation, wanted: Load) -> tuple[tuple[LotShare, ...],
                 missing -= taken
                 _extend(moved[row], share.lot_id, taken, start, end)
                 _extend(left[row], share.lot_id, share.nodes - taken, start, end)
-        assert not missing, "what is offered of a grant is reserved for it"
+        assert not missing, "nodes of a grant that are offered are reserved for it"
     return tuple(share for row in moved for share in row), tuple(share for row in left for share in row)
 
 
 def _extend(parts: list[LotShare], lot_id: str, nodes: int, start: datetime, end: datetime) -> None:
-    """Add nodes to the shares, to the last one where they go on as that was."""
+    """Add nodes to the shares, or extend the last one if they are contiguous and otherwise equal."""
     if not nodes:
         return
     if parts and (parts[-1].end, parts[-1].nodes) == (start, nodes):

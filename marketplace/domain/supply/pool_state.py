@@ -1,4 +1,4 @@
-"""What a pool knows: offers, reservations, resales and incidents over time (`domain/supply/pool.py`)."""
+"""The state of a pool: offers, reservations, resales and incidents over time (`domain/supply/pool.py`)."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Nodes taken for a grant until `end`, which an early release brings forward."""
+    """Nodes taken for a grant until `end`. An early release brings `end` forward."""
 
     start: datetime
     end: datetime
@@ -35,14 +35,14 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Resale:
-    """Nodes of a grant that are offered; what is sold of them is reserved for the buyers' grants.
+    """Nodes of a grant that are offered. Sold nodes are reserved for the buyers' grants.
 
     Attributes:
         grant_id: The seller's grant.
-        offer: What is offered.
-        sold: What of it was sold.
-        held: What is set aside for held quotes, by the grants that taking them issues.
-        recalled: Whether it is off the market; it is kept while something is held.
+        offer: The nodes offered.
+        sold: The nodes sold.
+        held: The nodes set aside for held quotes, by the grant that taking each quote will issue.
+        recalled: Whether it is off the market. It is kept while something is held.
     """
 
     grant_id: str
@@ -52,20 +52,20 @@ class Resale:
     recalled: bool = False
 
     def unsold(self) -> list[Load]:
-        """Return what may still be sold or held, as loads that add up to it."""
+        """Return what may still be sold or held, as loads to add up."""
         if self.recalled:
             return []
         taken = (*self.sold, *self.held.values())
         return [self.offer, *(Load(load.start, load.end, -load.amount) for load in taken)]
 
     def promised(self) -> list[Load]:
-        """Return what the grant cannot offer again, as loads that add up to it."""
+        """Return what the grant cannot offer again, as loads to add up."""
         return [*self.unsold(), *self.held.values()]
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Nodes that failed, of one grant where evidence of its GPUs told so; `end` is unknown until they are restored."""
+    """Failed nodes, of one grant if evidence of its GPUs showed it. `end` is unknown until they are restored."""
 
     nodes: int
     start: datetime
@@ -94,7 +94,7 @@ class Pool:
         ]
 
     def unsold(self, lot_id: str, start: datetime, end: datetime) -> list[Load]:
-        """Return the nodes of a lot that are free over ``[start, end)`` as runs; never below zero."""
+        """Return the free nodes of a lot over ``[start, end)`` as runs; never below zero."""
         resale, offer = self.resales.get(lot_id), self.offers.get(lot_id)
         if resale is not None:
             offer, loads = resale.offer, resale.unsold()
@@ -106,7 +106,7 @@ class Pool:
         return [Load(run.start, run.end, max(run.amount, 0)) for run in build_steps(loads, begin, stop)]
 
     def claimed(self, start: datetime, end: datetime, *, besides: str) -> list[Load]:
-        """Return what every lot but one offers over ``[start, end)``, and what is reserved of it beyond that."""
+        """Return what all lots except one offer over ``[start, end)``, and what is reserved from them beyond that."""
         offers = {lot_id: offer for lot_id, offer in self.offers.items() if lot_id != besides}
         carrying = {share.lot_id for reservation in self.reservations.values() for share in reservation.lots}
         loads = list(offers.values())
@@ -122,16 +122,16 @@ class Pool:
         return [lot_id for lot_id, resale in mine if not resale.recalled]
 
     def list_holders(self, grant_id: str) -> list[str]:
-        """Return the grants for which held quotes set nodes of a grant aside."""
+        """Return the grants for which held quotes have set nodes of this grant aside."""
         mine = (resale for resale in self.resales.values() if resale.grant_id == grant_id)
         return [holder for resale in mine for holder in resale.held]
 
     def find_held(self, grant_id: str) -> str | None:
-        """Return the lot of resale of which a held quote set nodes aside for a grant, None where none did."""
+        """Return the resale lot of which a held quote set nodes aside for a grant, or None."""
         return next((lot_id for lot_id, resale in self.resales.items() if grant_id in resale.held), None)
 
     def list_drawn(self, grant_id: str) -> tuple[Load, ...]:
-        """Return the kilowatts that the nodes reserved for a grant draw, as runs in order; nothing for none."""
+        """Return the kilowatts that a grant's reserved nodes draw, as runs in order; empty for none."""
         held = self.reservations.get(grant_id)
         shares = () if held is None else [share for share in held.lots if share.start < held.end]
         if held is None or not shares:
@@ -186,7 +186,7 @@ def evolve(state: PoolState, event: PoolEvent) -> PoolState:
 
 
 def _keep(state: Pool, lot_id: str, resale: Resale) -> Pool:
-    """Return the pool with what is left of a lot of resale; nothing once it is recalled and nobody holds of it."""
+    """Return the pool with the rest of a resale lot, which is removed once it is recalled and nothing is held."""
     over = resale.recalled and not resale.held
     resales = state.resales.delete(lot_id) if over else state.resales.set(lot_id, resale)
     return replace(state, resales=resales)
@@ -212,7 +212,7 @@ def _offer(state: Pool, event: PoolCapacityOffered) -> Pool:
 
 
 def _follow(state: Pool, event: PoolCapacityReserved) -> Reservation:
-    """Return the reservation of a grant, with what it held before until that ended."""
+    """Return a grant's new reservation, including its previous one until that ends."""
     held = state.reservations.get(event.grant_id)
     if held is None or held.start >= held.end:
         return Reservation(event.start, event.end, event.lots)

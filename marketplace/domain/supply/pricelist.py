@@ -1,6 +1,6 @@
-"""Price lists: dated tables of what clouds ask in public.
+"""Price lists: dated tables of the public prices of clouds.
 
-Subject: ``marketplace.pricelist.<pricelist_id>``; the id derives from the content, so that a table is taken in once.
+Subject: ``marketplace.pricelist.<pricelist_id>``. The id derives from the content, so that a table is imported once.
 
 Invariant: a table has at most one price per class, provider, product, region and day.
 
@@ -24,7 +24,7 @@ PRICES_MAX: Final = 1_000
 
 
 class PublishPricelist(msgspec.Struct, frozen=True, kw_only=True):
-    """Take in a table."""
+    """Import a table."""
 
     pricelist_id: str
     name: str
@@ -33,7 +33,7 @@ class PublishPricelist(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Pricelist:
-    """A table that was taken in."""
+    """An imported table."""
 
     published: PricelistPublished
 
@@ -42,7 +42,7 @@ PricelistState = Pricelist | None
 
 
 def decide(command: PublishPricelist, state: PricelistState) -> Sequence[PricelistEvent]:
-    """Return what a command changes; see the module for the order of refusals."""
+    """Return the events of a command; the module lists the order of refusals."""
     event = PricelistPublished(pricelist_id=command.pricelist_id, name=command.name, prices=command.prices)
     if state is not None:
         if state.published == event:
@@ -62,7 +62,8 @@ def decide(command: PublishPricelist, state: PricelistState) -> Sequence[Priceli
         if key in seen:
             raise Refusal(
                 "price_repeated",
-                f"{price.provider} has two prices of {price.product or price.gpu_class} on {price.listed_on}; keep one",
+                f"{price.provider} has two prices for {price.product or price.gpu_class} on {price.listed_on}; keep"
+                " one",
                 pointer=f"/prices/{index}",
             )
         seen.add(key)

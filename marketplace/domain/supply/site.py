@@ -4,9 +4,9 @@ Subject: ``marketplace.site.<site_id>``.
 
 Invariants:
     1. Energised power never exceeds contracted power.
-    2. A conversion's date only moves by `site.conversion_slipped`, which names the date before.
-    3. At no instant does a change let reserved nodes draw more than before where that is above the site's power then.
-       What was reserved before less power was live stays in full.
+    2. A conversion's date only moves by `site.conversion_slipped`, which names the previous date.
+    3. No change increases the draw of reserved nodes at an instant at which it would exceed the site's power. Existing
+       reservations stay in full if the site is derated.
 
 Refusals in order: site_unknown · site_exists · time_naive · pue_out_of_range · not_a_number · amount_not_positive ·
 amount_too_large · amount_too_precise · power_above_contract · power_not_raised · power_not_lowered · site_operating ·
@@ -44,7 +44,7 @@ PUE_MAX = Decimal(5)
 
 
 class RegisterSite(msgspec.Struct, frozen=True, kw_only=True):
-    """Bring a data center to the market."""
+    """Register a data center."""
 
     site_id: str
     provider_id: str
@@ -59,7 +59,7 @@ class RegisterSite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EnergiseSite(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that more power is live."""
+    """Report that more power is live."""
 
     site_id: str
     power_energised_kw: int
@@ -67,7 +67,7 @@ class EnergiseSite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DerateSite(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that less power is live."""
+    """Report that less power is live."""
 
     site_id: str
     power_energised_kw: int
@@ -76,7 +76,7 @@ class DerateSite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScheduleConversion(msgspec.Struct, frozen=True, kw_only=True):
-    """Say when a site of another use becomes a data center."""
+    """State when a site of another use becomes a data center."""
 
     site_id: str
     former_use: str
@@ -92,7 +92,7 @@ class SlipConversion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Drawn(NamedTuple):
-    """What the nodes that a pool reserves for a grant draw in kilowatts, as runs in order; nothing for none."""
+    """The kilowatts that the nodes reserved for a grant in a pool draw, as runs in order; empty for none."""
 
     pool_id: str
     grant_id: str
@@ -100,7 +100,7 @@ class Drawn(NamedTuple):
 
 
 class DrawPower(msgspec.Struct, frozen=True, kw_only=True):
-    """Let reserved nodes draw power, in place of what they drew before; all changes of one decision of a pool."""
+    """Replace the power draw of reserved nodes. It contains all changes of one decision of a pool."""
 
     site_id: str
     changes: tuple[Drawn, ...]
@@ -114,7 +114,7 @@ class Site:
     """A registered site.
 
     Attributes:
-        live: From when how many kilowatts were or will be live, after those it was registered with.
+        live: From which instants how many kilowatts are live, after registration.
         drawn: Kilowatts that reserved nodes draw, by pool and grant.
     """
 
@@ -127,7 +127,7 @@ class Site:
     drawn: Map[tuple[str, str], tuple[Load, ...]] = field(default_factory=Map)
 
     def list_drawn(self) -> list[Load]:
-        """Return the power that all reserved nodes draw, as loads that add up to it."""
+        """Return the power that all reserved nodes draw, as loads to add up."""
         return [load for loads in self.drawn.values() for load in loads]
 
 
@@ -135,7 +135,7 @@ SiteState = Site | None
 
 
 def decide(command: SiteCommand, state: SiteState) -> Sequence[SiteEvent]:
-    """Return what a command changes; see the module for the order of refusals."""
+    """Return the events of a command; the module lists the order of refusals."""
     if isinstance(command, RegisterSite):
         return _register(command, state)
     if state is None:
@@ -161,7 +161,7 @@ def _register(command: RegisterSite, state: SiteState) -> Sequence[SiteEvent]:
     if not pue.is_finite() or not 1 <= pue <= PUE_MAX:
         raise Refusal(
             "pue_out_of_range",
-            f"power usage effectiveness is {pue}; it lies between 1 and {PUE_MAX}",
+            f"power usage effectiveness is {pue}; it must be between 1 and {PUE_MAX}",
             pointer="/power_usage_effectiveness",
         )
     require_share(command.renewable_share, "/renewable_share")
@@ -173,7 +173,7 @@ def _require_power(energised_kw: int, contracted_kw: int) -> None:
     if energised_kw > contracted_kw:
         raise Refusal(
             "power_above_contract",
-            f"{energised_kw} kW cannot be live, {contracted_kw} kW are under contract",
+            f"{energised_kw} kW cannot be live, because {contracted_kw} kW are under contract",
             pointer="/power_energised_kw",
             energised_kw=energised_kw,
             contracted_kw=contracted_kw,
@@ -188,7 +188,7 @@ def _energise(command: EnergiseSite, state: Site) -> Sequence[SiteEvent]:
     if command.power_energised_kw < state.power_energised_kw:
         raise Refusal(
             "power_not_raised",
-            f"{state.power_energised_kw} kW are live already; derate the site to have less",
+            f"{state.power_energised_kw} kW are already live; derate the site to have less",
             pointer="/power_energised_kw",
         )
     return [SiteEnergised(site_id=command.site_id, power_energised_kw=command.power_energised_kw, at=command.at)]
@@ -223,7 +223,11 @@ def _schedule(command: ScheduleConversion, state: Site) -> Sequence[SiteEvent]:
         raise Refusal(
             "site_operating" if state.status == "operating" else "conversion_scheduled",
             f"site {command.site_id} is {state.status}"
-            + ("" if state.conversion is None else "; its conversion is scheduled, let it slip to move the date"),
+            + (
+                ""
+                if state.conversion is None
+                else "; its conversion is already scheduled, let it slip to move the date"
+            ),
             site_id=command.site_id,
         )
     return [event]
@@ -266,7 +270,7 @@ def _negate(load: Load) -> Load:
 
 
 def _require_free(state: Site, change: Sequence[Load], span: Load) -> None:
-    """Refuse a change that draws more over a span than the site's power then."""
+    """Refuse a change that draws more over a span than the site's power."""
     power = list_power(state, span.start, span.end)
     over, where = find_peak([*state.list_drawn(), *change, *map(_negate, power)], span.start, span.end)
     if over > 0:
@@ -274,7 +278,7 @@ def _require_free(state: Site, change: Sequence[Load], span: Load) -> None:
         site_id = state.registered.site_id
         raise Refusal(
             "site_power_exceeded",
-            f"site {site_id} has {live} kW at {where.isoformat()}; with this {live + over} kW would be drawn; take"
+            f"site {site_id} has {live} kW at {where.isoformat()}; with this, {live + over} kW would be drawn; take"
             " fewer nodes, another span or another site",
             site_id=site_id,
             at=where.isoformat(),
@@ -312,12 +316,12 @@ def evolve(state: SiteState, event: SiteEvent) -> SiteState:
 
 
 def _add_power(state: Site, event: SiteEnergised | SiteDerated) -> tuple[tuple[datetime, int], ...]:
-    """Let an event hold from its instant on, whatever was said of later ones."""
+    """Set the live power from an event's instant on, replacing earlier statements about later instants."""
     return (*(step for step in state.live if step[0] < event.at), (event.at, event.power_energised_kw))
 
 
 def list_power(site: Site, start: datetime, end: datetime) -> list[Load]:
-    """Return the power of a site in kilowatts over a span: live, and once converted all that is under contract."""
+    """Return a site's power in kilowatts over a span: what is live and, after a conversion, all that is contracted."""
     contracted = site.registered.power_contracted_kw
     if site.status == "planned":
         return [Load(start, end, contracted)]

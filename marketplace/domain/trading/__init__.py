@@ -1,1 +1,1 @@
-"""Who wants what at which price: orders, quotes, auctions and mandates."""
+"""Trading: orders, quotes, auctions and mandates."""

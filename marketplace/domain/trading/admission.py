@@ -1,23 +1,24 @@
-"""Which orders an auction admits where more want to take part than it clears.
+"""Which orders an auction admits if there are more than it can clear.
 
-An order is ranked by what it could be worth at most: its best offer, with the best credit of the mandates that it
-names, over all its GPU-hours. That much is held for it, so a high rank costs what it says. The order of placing decides
-only between equals. An order without which another one is not matched ranks at least as high as that one.
+An order is ranked by its highest possible value: its best offer, at the best credit of the mandates that it names, over
+all its GPU-hours. That much money is held for it, so a high rank has its price. Equal orders are ranked by when they
+were placed. An order on which another one depends ranks at least as high as that one.
 
-Places are given in this order, until there are none:
+Places are given in this order, until there are none left:
 
-1. what the auction holds already keeps its place;
-2. nine tenths of the places go by rank, and one startup gets a tenth of all places at most;
-3. that tenth to those that waited longest since a book last had them, to one startup a tenth of it at most;
-4. what is still free, by rank, whoever asks.
+1. orders that the auction has already locked keep their places;
+2. nine tenths of the places go by rank; one startup gets at most a tenth of all places;
+3. the last tenth goes to the orders that have waited longest since a book contained them; one startup gets at most a
+   tenth of it;
+4. places that are still free go by rank, without a limit per startup.
 
-So many cheap orders displace nobody who offers more; one startup fills an auction only where others leave it room; and
-an honest low order comes to its turn, however long richer ones go on. What is not admitted stays open and is told its
-rank, its worth, and what would have been admitted.
+Many cheap orders therefore do not displace a higher offer, one startup fills an auction only if others leave it room,
+and a low order gets its turn eventually. An order that is not admitted stays open. It receives its rank, its value, and
+the value that would have been admitted.
 
 Invariants:
     1. Every candidate is admitted or deferred, once.
-    2. No more are admitted than there are places, but for those that are held already.
+    2. No more orders are admitted than there are places, except those already locked.
     3. No order is admitted without the one that it depends on.
 """
 
@@ -31,11 +32,12 @@ from events.auction import Deferral
 from events.types import Reason
 
 PLACES_MAX: Final = 10_000
-"""Orders that one auction clears, backstop orders apart."""
+"""The most orders that one auction clears, not counting backstop orders."""
 SHARE: Final = 10
-"""One part of so many: a startup's of the places, the places of those that waited longest, a startup's of these."""
+"""The divisor of the shares: a startup's of the places, the longest waiting orders' of the places, a startup's of
+these."""
 BOUND_PLACES: Final = (3, 4)
-"""The share of the places that is given as orders are bound; the rest is left for what comes until the lock."""
+"""The share of the places that is given when orders are bound. The rest is for orders that arrive until the lock."""
 
 
 class Candidate(NamedTuple):
@@ -43,12 +45,12 @@ class Candidate(NamedTuple):
 
     Attributes:
         order_id: The order.
-        startup_id: Whose.
-        value_usd: What it could be worth at most.
-        waits: Its turn among those that wait: the lower, the longer since a book had it.
-        is_held: Whether the auction has locked it already.
-        parent_id: An order without which it is not matched, and which was not matched before; None where there is none.
-        barred: Why it takes no part, whatever it is worth; None where it may.
+        startup_id: Its startup.
+        value_usd: Its highest possible value.
+        waits: Its rank among waiting orders: lower, the longer ago a book contained it.
+        is_held: Whether the auction has already locked it.
+        parent_id: The order that must be matched with it and was not matched before; None if there is none.
+        barred: Why it cannot take part, whatever its value; None if it can.
     """
 
     order_id: str
@@ -61,7 +63,7 @@ class Candidate(NamedTuple):
 
 
 class Admission(NamedTuple):
-    """Who takes part, and who does not.
+    """The orders that take part, and those that do not.
 
     Attributes:
         admitted: Ids of the orders that take part.
@@ -76,14 +78,14 @@ class Admission(NamedTuple):
 
 @dataclass(slots=True)
 class _Round:
-    """Places as they are given."""
+    """The places given so far."""
 
     places: int
     admitted: dict[str, Candidate] = field(default_factory=dict)
     held: Counter[str] = field(default_factory=Counter)
 
     def give(self, ranked: Iterable[Candidate], places: int, startup_places: int | None) -> list[Candidate]:
-        """Admit candidates in order until so many places are taken, and return those that were."""
+        """Admit candidates in order until `places` are taken, and return those admitted."""
         given: list[Candidate] = []
         for candidate in ranked:
             if len(given) >= places or len(self.admitted) >= self.places:
@@ -104,7 +106,7 @@ class _Round:
 
 
 def admit(candidates: Sequence[Candidate], places: int) -> Admission:
-    """Return which candidates take part; they are given in the order in which they were placed."""
+    """Return which candidates take part. Candidates are passed in the order in which they were placed."""
     ranked = _rank(candidates)
     ranks = {candidate.order_id: rank for rank, candidate in enumerate(ranked, 1)}
     current = _Round(places)
@@ -127,7 +129,7 @@ def admit(candidates: Sequence[Candidate], places: int) -> Admission:
 
 
 def _rank(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return candidates by what they are worth at most, a parent before what depends on it."""
+    """Return candidates by highest possible value, each parent before the orders that depend on it."""
     known = {candidate.order_id: candidate for candidate in candidates}
     worth = {candidate.order_id: candidate.value_usd for candidate in candidates}
     depth = {candidate.order_id: len(_list_parents(candidate, known)) for candidate in candidates}
@@ -159,18 +161,18 @@ def _tell(candidate: Candidate, rank: int, current: _Round, least: Decimal | Non
     parent_id, worth = candidate.parent_id, f"{candidate.value_usd:f} USD"
     facts = {"rank": str(rank), "value_usd": f"{candidate.value_usd:f}", "places": str(current.places)}
     if parent_id is not None and parent_id not in current.admitted:
-        text = f"order {parent_id}, without which this one is not matched, does not take part"
+        text = f"its parent order {parent_id} does not take part"
         return Reason(code="parent_absent", text=text, facts={**facts, "parent_id": parent_id})
-    full = f"more orders stand than the {current.places:,} that one auction clears"
+    full = f"there are more orders than the {current.places:,} that one auction clears"
     if least is not None and candidate.value_usd > least:
-        text = f"{full}, and others of its startup, which are worth more, have the places of one startup"
+        text = f"{full}, and others of its startup with a higher value have that startup's places"
         return Reason(code="startup_quota", text=text, facts=facts)
     needed = "0" if least is None else f"{least:f}"
-    text = f"{full}; this one is worth {worth} at most, rank {rank:,}; above {needed} USD it would have been admitted"
+    text = f"{full}; this one has rank {rank:,} and a value of at most {worth}; above {needed} USD it is admitted"
     return Reason(code="auction_full", text=text, facts={**facts, "value_needed_usd": needed})
 
 
 def count_bound_places(places: int) -> int:
-    """Return how many places are given as orders are bound."""
+    """Return how many places are given when orders are bound."""
     part, whole = BOUND_PLACES
     return places * part // whole

@@ -1,12 +1,12 @@
-"""Auctions: one sealed call from its opening to the carrying out of every decision.
+"""Auctions: one sealed call, from its opening until every decision is carried out.
 
 Subject: ``marketplace.auction.<auction_id>``.
 
 Invariants:
     1. The book is frozen once; every attempt to clear works on the same book.
     2. A clearing decides every order of the book exactly once, in the book's order, the backstop orders last.
-    3. A book that is frozen was read after everything that was taken while the auction collected.
-    4. A result is published once, and none after the last attempt failed: then orders are let go.
+    3. A frozen book includes every change of supply that was recorded while the auction collected.
+    4. A result is published once, and not after the last attempt failed: then its orders are released.
 
 Refusals in order: auction_unknown · auction_exists · time_naive · phases_reversed · horizon_too_long ·
 auction_<status> · supply_changed · book_mismatch · decisions_incomplete.
@@ -51,11 +51,11 @@ from marketplace.domain.trading.auction_parts import (
 )
 
 ATTEMPTS_MAX = 3
-"""Attempts to clear; an auction that failed so often may let its orders go."""
+"""The most attempts to clear. After so many failures, an auction may release its orders."""
 
 
 class OpenAuction(msgspec.Struct, frozen=True, kw_only=True):
-    """Call for orders."""
+    """Open an auction, which then collects orders."""
 
     auction_id: str
     locks_at: datetime
@@ -68,7 +68,7 @@ class OpenAuction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IndicateAuction(msgspec.Struct, frozen=True, kw_only=True):
-    """Say what the prices would be by now."""
+    """Publish the prices that the current book would have."""
 
     auction_id: str
     orders: int
@@ -77,14 +77,14 @@ class IndicateAuction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BindAuction(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that the orders that are there are bound."""
+    """Bind the orders that are present."""
 
     auction_id: str
     orders: int
 
 
 class ChangeSupply(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that what is for sale is taken otherwise, before the book is frozen."""
+    """Record a change of supply before the book is frozen."""
 
     auction_id: str
     cause: str
@@ -93,7 +93,7 @@ class ChangeSupply(msgspec.Struct, frozen=True, kw_only=True):
 class LockAuction(msgspec.Struct, frozen=True, kw_only=True):
     """Freeze the book, and defer the orders that it does not admit.
 
-    `changes` is after how many changes of what is for sale the book was read; None where nobody says.
+    `changes` is the number of supply changes that the book includes; None if the caller does not know.
     """
 
     auction_id: str
@@ -108,7 +108,7 @@ class ClearAuction(Result, frozen=True, kw_only=True):
 
 
 class FailAuction(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that an attempt gave no publishable result."""
+    """Record that an attempt gave no publishable result."""
 
     auction_id: str
     reason: str
@@ -116,7 +116,7 @@ class FailAuction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SettleAuction(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that every decision was carried out, or that an auction which failed for good let its orders go."""
+    """Record that every decision was carried out, or that an auction that failed for good released its orders."""
 
     auction_id: str
     matched: int
@@ -138,10 +138,10 @@ AuctionCommand = (
 
 @dataclass(frozen=True, slots=True)
 class Auction:
-    """An auction; later members are set once its status says so.
+    """An auction. Later fields are set when its status says so.
 
     Attributes:
-        changes: What took of what is for sale while it collects: held quotes and withdrawn lots of resale.
+        changes: Changes of supply while it collects: held quotes and withdrawn resale lots.
     """
 
     opened: AuctionOpened
@@ -168,21 +168,21 @@ class Auction:
 
     @property
     def failed_for_good(self) -> bool:
-        """Whether it will not be cleared any more, and only lets its orders go."""
+        """Whether it will not be cleared any more, and only releases its orders."""
         return self.status == "failed" and self.attempts >= ATTEMPTS_MAX
 
 
 def holds_up(rival: Auction, auction: Auction, *, earlier: bool) -> bool:
-    """Tell whether an auction has to settle before another one may lock.
+    """Return whether an auction must settle before another one may lock.
 
-    A book is frozen with what is unsold. Where two auctions award capacity of the same time, the second one's book is
-    true only once every match of the first one was carried out or has become impossible. One that failed for good is
-    settled as its orders are let go, so that no auction waits for ever.
+    A frozen book contains what is unsold. If two auctions award capacity of the same time, the second one's book is
+    correct only once every match of the first one was carried out or has become impossible. An auction that failed for
+    good settles when its orders are released, so that no auction waits for ever.
 
     Args:
         rival: The auction that may have to settle first.
         auction: The auction that is to lock.
-        earlier: Whether the rival locks first; a later one holds up only once it is locked.
+        earlier: Whether the rival locks first. A later one matters only once it is locked.
     """
     if rival.status == "settled" or (rival.status == "collecting" and not earlier):
         return False
@@ -193,7 +193,7 @@ AuctionState = Auction | None
 
 
 def decide(command: AuctionCommand, state: AuctionState) -> Sequence[AuctionEvent]:
-    """Return what a command changes; see the module for the order of refusals."""
+    """Return the events of a command; the module lists the order of refusals."""
     if isinstance(command, OpenAuction):
         return _open(command, state)
     if state is None:
@@ -229,14 +229,14 @@ def _open(command: OpenAuction, state: AuctionState) -> Sequence[AuctionEvent]:
     if phases != sorted(phases):
         raise Refusal(
             "phases_reversed",
-            "an auction collects, then indicates, then binds, then locks; put its phases in this order",
+            "an auction collects, then indicates, then binds, then locks; state these times in this order",
             pointer="/no_cancel_at",
         )
     if command.periods > PERIODS_MAX:
         raise Refusal(
             "horizon_too_long",
             f"{command.periods} periods are more than the {PERIODS_MAX} that one auction clears; that is 182 days of"
-            " hours, take days for more",
+            " hours, use days for more",
             pointer="/periods",
             periods_max=PERIODS_MAX,
         )
@@ -277,8 +277,7 @@ def _lock(command: LockAuction, state: Auction) -> Sequence[AuctionEvent]:
     if command.changes is not None and command.changes != len(state.changes):
         raise Refusal(
             "supply_changed",
-            f"the book was read after {command.changes} of the {len(state.changes)} changes of what is for sale; read"
-            " it again",
+            f"the book includes {command.changes} of the {len(state.changes)} changes of supply; read it again",
             auction_id=command.auction_id,
         )
     return split_book(command.auction_id, frozen, command.deferrals)
@@ -327,7 +326,7 @@ def _settle(command: SettleAuction, state: Auction) -> Sequence[AuctionEvent]:
 
 
 def _gather(state: Auction, event: AuctionBookFrozen | AuctionResultPublished | AuctionSupplyChanged) -> Auction:
-    """Keep a part until the event comes that says that there are no more, and what was taken of what is for sale."""
+    """Collect a part until the event that completes the parts, or record a change of supply."""
     if isinstance(event, AuctionBookFrozen):
         return replace(state, book_parts=(*state.book_parts, event))
     if isinstance(event, AuctionSupplyChanged):

@@ -1,12 +1,12 @@
-"""A book and a result of any size as events of bounded size, and back.
+"""Split a book or a result of any size into events of bounded size, and join them again.
 
-A server takes a message of 8 MiB at most, and a book of a thousand orders may be larger than that. So rows go into
-parts of at most `PART_BYTES_MAX`, which are stored together with the event that says how many there are: all or none.
+A server accepts messages of at most 8 MiB, and a book of a thousand orders may be larger. Rows are therefore stored in
+parts of at most `PART_BYTES_MAX`, in one append with the event that states how many there are: all or none.
 
 Invariants:
-    1. What is joined is what was split, row by row, so that the hash of a book can be checked from its parts. A book
-       of which a part cannot be read is never cleared: its hash is not the one that was frozen.
-    2. A part is larger than `PART_BYTES_MAX` only where it holds one row alone, with the pools that this row names.
+    1. Joining gives what was split, row by row, so that a book's hash can be checked from its parts. A book with an
+       unreadable part is never cleared, because its hash differs from the frozen one.
+    2. A part exceeds `PART_BYTES_MAX` only if it contains a single row, with the pools that this row names.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ Rows = Mapping[str, Sequence[msgspec.Struct]]
 
 
 class FrozenBook(msgspec.Struct, frozen=True, kw_only=True):
-    """The book of an auction, and the hash by which certificates name it."""
+    """The book of an auction, and its hash, which certificates state."""
 
     book: Book
     book_hash: str
@@ -51,7 +51,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         decisions: One per order of the book, in the book's order, then one per backstop order.
         certificate: How to check it.
         shadow_prices: The proof of the certificate's bound.
-        rule_prices: The part of that proof that limits, groups and links give.
+        rule_prices: The part of that proof for limits, groups and links.
     """
 
     auction_id: str
@@ -63,12 +63,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(row: msgspec.Struct) -> int:
-    """Return the bytes of a row in the body of an event, with the comma after it."""
+    """Return the bytes of a row in the body of an event, including the comma after it."""
     return len(_ENCODER.encode(row)) + 1
 
 
 class _Row(NamedTuple):
-    """A row, the member of the part that it goes into, and what has to stand beside it."""
+    """A row, the field of the part that contains it, and what must be in the same part."""
 
     member: str
     row: msgspec.Struct
@@ -76,7 +76,7 @@ class _Row(NamedTuple):
 
 
 def _pack(rows: Iterable[_Row], bytes_max: int) -> Iterator[dict[str, tuple[Any, ...]]]:
-    """Walk the rows, part by part."""
+    """Yield the parts of the rows."""
     part: dict[str, list[Any]] = {}
     pools: set[str] = set()
     size = 0
@@ -119,7 +119,7 @@ def _walk_book(book: Book) -> Iterator[_Row]:
 def split_book(
     auction_id: str, frozen: FrozenBook, deferrals: Sequence[Deferral], bytes_max: int = PART_BYTES_MAX
 ) -> list[AuctionBookFrozen | AuctionOrdersDeferred | AuctionLocked]:
-    """Return the events that freeze a book and defer what it does not admit, `auction.locked` the last."""
+    """Return the events that freeze a book and defer the orders not admitted; `auction.locked` is last."""
     book = frozen.book
     parts = list(_pack(_walk_book(book), bytes_max)) or [{}]
     deferred = _pack((_Row("deferrals", deferral) for deferral in deferrals), bytes_max)
@@ -143,7 +143,7 @@ def split_book(
 
 
 def join_book(parts: Sequence[AuctionBookFrozen], locked: AuctionLocked) -> FrozenBook:
-    """Return the book that was split; where a part was passed over by an operator's act, its rows are missing."""
+    """Return the book that was split. If an operator passed over a part, its rows are missing."""
     pools = {pool.pool_id: pool for part in parts for pool in part.pools}
     book = Book(
         period_hours=locked.period_hours,
@@ -158,7 +158,7 @@ def join_book(parts: Sequence[AuctionBookFrozen], locked: AuctionLocked) -> Froz
 
 
 def split_result(result: Result, bytes_max: int = PART_BYTES_MAX) -> list[AuctionResultPublished | AuctionCleared]:
-    """Return the events that publish a result, `auction.cleared` the last."""
+    """Return the events that publish a result; `auction.cleared` is last."""
     members = ("decisions", "prices", "shadow_prices", "rule_prices")
     rows = (_Row(member, row) for member in members for row in getattr(result, member))
     parts = list(_pack(rows, bytes_max)) or [{}]
@@ -176,7 +176,7 @@ def split_result(result: Result, bytes_max: int = PART_BYTES_MAX) -> list[Auctio
 
 
 def join_result(parts: Sequence[AuctionResultPublished], cleared: AuctionCleared) -> Result:
-    """Return the result that was split; where a part was passed over by an operator's act, its rows are missing."""
+    """Return the result that was split. If an operator passed over a part, its rows are missing."""
 
     def gather(get: Callable[[AuctionResultPublished], tuple[Any, ...]]) -> tuple[Any, ...]:
         return tuple(row for part in parts for row in get(part))
@@ -192,6 +192,6 @@ def join_result(parts: Sequence[AuctionResultPublished], cleared: AuctionCleared
 
 
 def split_prices(indicated: AuctionIndicated, bytes_max: int = PART_BYTES_MAX) -> list[AuctionIndicated]:
-    """Return indicative prices in parts; never none."""
+    """Return indicative prices in parts, at least one."""
     parts = list(_pack((_Row("prices", price) for price in indicated.prices), bytes_max)) or [{"prices": ()}]
     return [msgspec.structs.replace(indicated, part=part, prices=rows["prices"]) for part, rows in enumerate(parts)]

@@ -4,8 +4,8 @@ Subject: ``marketplace.mandate.<mandate_id>``.
 
 Invariants:
     1. Held and committed budget never exceed the budget, and no hold takes an issuer above the issuer's maximum.
-    2. A hold is captured at most up to what was held; what is released is free again at once.
-    3. An amendment binds what comes; what is held or committed keeps the rules of its time.
+    2. A capture never exceeds its hold. Released budget is free again at once.
+    3. An amendment applies to future holds. Held or committed budget keeps the rules of its time.
 
 Refusals in order: mandate_unknown · mandate_exists · hold_exists · hold_unknown · instrument_kinds_missing ·
 not_a_number · amount_not_positive · amount_too_large · amount_too_precise · issuer_above_budget · cap_range_empty ·
@@ -57,14 +57,14 @@ class GrantMandate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AmendMandate(msgspec.Struct, frozen=True, kw_only=True):
-    """Change the rules for what comes."""
+    """Change the rules for future holds."""
 
     mandate_id: str
     terms: MandateTerms
 
 
 class RevokeMandate(msgspec.Struct, frozen=True, kw_only=True):
-    """Take nothing new."""
+    """Revoke the mandate, so that it takes nothing new."""
 
     mandate_id: str
     reason: str
@@ -77,11 +77,11 @@ class HoldBudget(msgspec.Struct, frozen=True, kw_only=True):
         mandate_id: The mandate.
         hold_id: The hold.
         order_id: The order.
-        issuer_id: Whose equity.
+        issuer_id: The issuer of the equity.
         instrument: Terms offered.
-        implied_cap_usd: What the whole company is worth at the price of priced stock, which is held to the cap range.
+        implied_cap_usd: The company value at the price of priced stock; it must be within the cap range.
         sector: Sector of the issuer.
-        amount_usd: How much.
+        amount_usd: The amount.
         at: Now.
     """
 
@@ -106,7 +106,7 @@ class CaptureBudget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReleaseBudget(msgspec.Struct, frozen=True, kw_only=True):
-    """Free held or committed budget, down to what is kept."""
+    """Free held or committed budget, except an amount to keep."""
 
     mandate_id: str
     hold_id: str
@@ -119,7 +119,7 @@ MandateCommand = GrantMandate | AmendMandate | RevokeMandate | HoldBudget | Capt
 
 @dataclass(frozen=True, slots=True)
 class BudgetHold:
-    """Budget of one order: held until it is captured for its grant."""
+    """Budget of one order, held until it is captured for its grant."""
 
     order_id: str
     issuer_id: str
@@ -129,7 +129,7 @@ class BudgetHold:
 
     @property
     def total_usd(self) -> Decimal:
-        """Return what is not free of this hold."""
+        """Return the held and committed budget of this hold."""
         return self.held_usd + self.committed_usd
 
 
@@ -149,7 +149,7 @@ MandateState = Mandate | None
 
 
 def decide(command: MandateCommand, state: MandateState) -> Sequence[MandateEvent]:
-    """Return what a command changes; see the module for the order of refusals."""
+    """Return the events of a command; the module lists the order of refusals."""
     if isinstance(command, GrantMandate):
         return _grant(command, state)
     if state is None:
@@ -185,7 +185,7 @@ def _require_terms(terms: MandateTerms) -> None:
             require_usd(bound, pointer)
     if low is not None and high is not None and low > high:
         raise Refusal(
-            "cap_range_empty", f"no cap lies between {low} and {high}", pointer="/terms/valuation_cap_usd_max"
+            "cap_range_empty", f"the cap range is empty: {low} is above {high}", pointer="/terms/valuation_cap_usd_max"
         )
     if terms.expires_at is not None:
         require_aware(terms.expires_at, "/terms/expires_at")
@@ -212,7 +212,7 @@ def _amend(command: AmendMandate, state: Mandate) -> Sequence[MandateEvent]:
     if command.terms.budget_usd < state.used_usd:
         raise Refusal(
             "budget_below_committed",
-            f"{state.used_usd} of the budget are held or committed; it cannot be {command.terms.budget_usd}",
+            f"{state.used_usd} of the budget are held or committed; the budget cannot be {command.terms.budget_usd}",
             pointer="/terms/budget_usd",
             used_usd=str(state.used_usd),
         )
@@ -226,7 +226,7 @@ def require_welcome(
     at: datetime,
     implied_cap_usd: Decimal | None = None,
 ) -> None:
-    """Refuse what the mandate's rules do not take, whatever the budget.
+    """Refuse what the mandate's rules exclude, regardless of budget.
 
     Raises:
         Refusal: ``mandate_revoked``, ``mandate_expired``, ``instrument_kind_unwelcome``, ``cap_outside_range`` or
@@ -245,7 +245,7 @@ def require_welcome(
     if kind not in terms.instrument_kinds:
         raise Refusal(
             "instrument_kind_unwelcome",
-            f"mandate {mandate_id} takes {', '.join(terms.instrument_kinds)}, not a {kind}",
+            f"mandate {mandate_id} accepts {', '.join(terms.instrument_kinds)}, not a {kind}",
             mandate_id=mandate_id,
         )
     cap = implied_cap_usd if isinstance(instrument, PricedTerms) else instrument.valuation_cap_usd
@@ -255,14 +255,14 @@ def require_welcome(
     ):
         raise Refusal(
             "cap_outside_range",
-            f"mandate {mandate_id} takes caps from {low or 0} to {high or 'any'}, not {cap or 'uncapped terms'}",
+            f"mandate {mandate_id} accepts caps from {low or 0} to {high or 'any'}, not {cap or 'uncapped terms'}",
             mandate_id=mandate_id,
             cap_usd=str(cap),
         )
     if terms.sectors and sector not in terms.sectors:
         raise Refusal(
             "sector_unwelcome",
-            f"mandate {mandate_id} takes issuers of {', '.join(terms.sectors)}, not {sector or 'none stated'}",
+            f"mandate {mandate_id} accepts issuers of {', '.join(terms.sectors)}, not {sector or 'none stated'}",
             mandate_id=mandate_id,
         )
 

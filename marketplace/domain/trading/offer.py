@@ -1,4 +1,4 @@
-"""What an order's offers may cost at most: the cash and the budget that are set aside when it is placed."""
+"""The most that an order's offers may cost: the cash and budget that are set aside when it is placed."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -15,16 +15,16 @@ def compute_gpu_hours(terms: OrderTerms) -> int:
 
 
 def compute_cash_hold(terms: OrderTerms) -> Decimal:
-    """Return the dollars that suffice for any of the offers, in whole cents."""
+    """Return the dollars that cover any of the offers, in whole cents."""
     hours = compute_gpu_hours(terms)
     return max(ceil_cents(Fraction(offer.cash_usd_per_gpu_hour) * hours) for offer in terms.offers)
 
 
 def compute_budget_hold(terms: OrderTerms, equity_credit: Decimal) -> Decimal:
-    """Return the mandate's dollars that suffice for any of the offers, in whole cents.
+    """Return the mandate's dollars that cover any of the offers, in whole cents.
 
-    A cent more is never needed: what the holder pays is the rest of the provider's whole cents, and lies less than one
-    cent above its exact share (`settlement`).
+    One cent more is never needed: the holder pays the rest of the provider's whole cents, which is less than one cent
+    above its exact share (`settlement`).
     """
     _require_value(terms, equity_credit)
     hours = compute_gpu_hours(terms)
@@ -37,7 +37,7 @@ def compute_budget_hold(terms: OrderTerms, equity_credit: Decimal) -> Decimal:
 
 
 def compute_principal_max(terms: OrderTerms) -> Decimal:
-    """Return the principal that the dearest offer would owe in full, in whole cents."""
+    """Return the principal that the most expensive offer would owe in full, in whole cents."""
     hours = compute_gpu_hours(terms)
     return max(ceil_cents(Fraction(offer.equity_usd_per_gpu_hour) * hours) for offer in terms.offers)
 
@@ -48,7 +48,7 @@ def compute_value(offer: ClassOffer, equity_credit: Decimal) -> Decimal:
 
 
 def compute_value_max(terms: OrderTerms, equity_credits: Iterable[Decimal]) -> Decimal:
-    """Return what an order could be worth at most, in US dollars: its best offer at the best credit, in full."""
+    """Return an order's highest possible value in US dollars: its best offer at the best credit, in full."""
     credit = max(equity_credits, default=ZERO)
     return max(compute_value(offer, credit) for offer in terms.offers) * compute_gpu_hours(terms)
 
@@ -59,8 +59,8 @@ def _require_value(terms: OrderTerms, equity_credit: Decimal) -> None:
         if value != round(value, PRICE_PLACES):
             raise Refusal(
                 "value_too_precise",
-                f"the offer is worth {value} with a mandate's credit of {equity_credit}; that has more than"
-                f" {PRICE_PLACES} decimal places, offer a rounder amount",
+                f"the offer has a value of {value} at a mandate's credit of {equity_credit}, which has more than"
+                f" {PRICE_PLACES} decimal places; offer a rounder amount",
                 pointer=f"/terms/offers/{index}",
                 value=str(value),
             )

@@ -14,7 +14,8 @@ instrument_unneeded · instrument_missing · mandates_missing · mandates_too_ma
 missing_convention · note_too_short · warrant_too_short · cap_below_commitment · consequence_missing ·
 expiry_past · bundle_fixed · order_<status> · order_not_due · order_locked_elsewhere.
 
-Offers are looked at one after the other; the instrument's cap and discount are amounts too, after mandates_too_many.
+Offers are checked one after the other. The instrument's cap and discount are amounts too, checked after
+mandates_too_many.
 """
 
 from collections.abc import Sequence
@@ -53,7 +54,7 @@ MANDATES_MAX, OFFERS_MAX = 4, 16
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask for capacity; the holds stand in the same atomic batch. To take a held quote, name it and its grant."""
+    """Place an order. Holds are in the same atomic batch. To take a held quote, name the quote and its grant."""
 
     order_id: str
     startup_id: str
@@ -69,7 +70,7 @@ class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AmendOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Change the request or the offer; the holds change in the same atomic batch."""
+    """Change the terms. Holds change in the same atomic batch."""
 
     order_id: str
     hold_id: str
@@ -80,28 +81,28 @@ class AmendOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CancelOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Take the order back."""
+    """Cancel the order."""
 
     order_id: str
     reason: str
 
 
 class ExpireOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """End an order that is due to end."""
+    """End an order that has expired."""
 
     order_id: str
     at: datetime
 
 
 class LockOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Take the order into an auction's book."""
+    """Lock the order into an auction's book."""
 
     order_id: str
     auction_id: str
 
 
 class MatchOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that it won."""
+    """Record that it won."""
 
     order_id: str
     auction_id: str
@@ -109,7 +110,7 @@ class MatchOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnmatchOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that it lost."""
+    """Record that it lost."""
 
     order_id: str
     auction_id: str
@@ -123,7 +124,7 @@ OrderCommand = PlaceOrder | AmendOrder | CancelOrder | ExpireOrder | LockOrder |
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A placed order; `terms`, `hold_id` and the holds are as last amended."""
+    """A placed order. `terms`, `hold_id` and the holds are as last amended."""
 
     placed: OrderPlaced
     terms: OrderTerms
@@ -136,12 +137,12 @@ class Order:
 
     @property
     def ended(self) -> bool:
-        """Whether it ended without a match, and stays so."""
+        """Whether it ended for good without a match."""
         return self.status in {"unmatched", "cancelled", "expired"}
 
     @property
     def ends_at(self) -> datetime:
-        """Return when it ends by itself; see `find_end`."""
+        """Return when it expires; see `find_end`."""
         return find_end(self.terms)
 
 
@@ -149,7 +150,7 @@ OrderState = Order | None
 
 
 def decide(command: OrderCommand, state: OrderState) -> Sequence[OrderEvent]:
-    """Return what a command changes; see the module for the order of refusals."""
+    """Return the events of a command; the module lists the order of refusals."""
     if isinstance(command, PlaceOrder):
         return _place(command, state)
     if state is None:
@@ -170,7 +171,7 @@ def decide(command: OrderCommand, state: OrderState) -> Sequence[OrderEvent]:
 
 
 def require_terms(terms: OrderTerms, at: datetime) -> None:
-    """Refuse terms that no market could serve; see the module for the order."""
+    """Refuse terms that no market could serve; the module lists the order."""
     if not 1 <= len(terms.offers) <= OFFERS_MAX:
         raise Refusal(
             "offers_missing", f"state between 1 and {OFFERS_MAX} offers, one per GPU class", pointer="/terms/offers"
@@ -180,9 +181,7 @@ def require_terms(terms: OrderTerms, at: datetime) -> None:
     for instant, name in ((terms.start_earliest, "start_earliest"), (terms.start_latest, "start_latest")):
         require_aware(instant, f"/terms/{name}")
     if terms.start_latest < terms.start_earliest:
-        raise Refusal(
-            "window_reversed", "the latest start lies before the earliest start", pointer="/terms/start_latest"
-        )
+        raise Refusal("window_reversed", "the latest start is before the earliest start", pointer="/terms/start_latest")
     if terms.start_latest <= at:
         raise Refusal(
             "window_past",
@@ -194,7 +193,7 @@ def require_terms(terms: OrderTerms, at: datetime) -> None:
     if terms.expires_at is not None:
         require_aware(terms.expires_at, "/terms/expires_at")
         if terms.expires_at <= at:
-            raise Refusal("expiry_past", "the order would have ended before it began", pointer="/terms/expires_at")
+            raise Refusal("expiry_past", "the order would expire before it begins", pointer="/terms/expires_at")
 
 
 def _require_offer(offer: ClassOffer, index: int, terms: OrderTerms) -> None:
@@ -204,16 +203,14 @@ def _require_offer(offer: ClassOffer, index: int, terms: OrderTerms) -> None:
     require_price(offer.cash_usd_per_gpu_hour, f"{pointer}/cash_usd_per_gpu_hour", zero=True)
     require_price(offer.equity_usd_per_gpu_hour, f"{pointer}/equity_usd_per_gpu_hour", zero=True)
     if not offer.cash_usd_per_gpu_hour and not offer.equity_usd_per_gpu_hour:
-        raise Refusal(
-            "offer_empty", f"the offer for {offer.gpu_class} is nothing; offer cash or equity", pointer=pointer
-        )
+        raise Refusal("offer_empty", f"the offer for {offer.gpu_class} is empty; offer cash or equity", pointer=pointer)
 
 
 def _require_equity(terms: OrderTerms) -> None:
     if not any(offer.equity_usd_per_gpu_hour for offer in terms.offers):
         if terms.instrument is not None or terms.mandate_ids:
             raise Refusal(
-                "instrument_unneeded", "no equity is offered; leave the instrument out", pointer="/terms/instrument"
+                "instrument_unneeded", "no equity is offered; leave out the instrument", pointer="/terms/instrument"
             )
         return
     if terms.instrument is None:
@@ -244,7 +241,7 @@ def _require_equity(terms: OrderTerms) -> None:
 
 
 def require_instrument(terms: PrincipalTerms, pointer: str) -> None:
-    """Refuse an instrument whose price, cap or discount cannot be.
+    """Refuse an instrument with an impossible price, cap or discount.
 
     Raises:
         Refusal: ``amount_…`` or ``discount_whole``.
@@ -258,7 +255,7 @@ def require_instrument(terms: PrincipalTerms, pointer: str) -> None:
         require_share(terms.discount, f"{pointer}/discount")
         if terms.discount >= 1:
             raise Refusal(
-                "discount_whole", "a discount of 1 gives shares away for nothing", pointer=f"{pointer}/discount"
+                "discount_whole", "a discount of 1 makes the price 0; state less", pointer=f"{pointer}/discount"
             )
 
 
@@ -281,7 +278,7 @@ def _place(command: PlaceOrder, state: OrderState) -> Sequence[OrderEvent]:
     require_terms(command.terms, command.at)
     if command.quote_id is None:
         return [event]
-    assert command.grant_id is not None, "what takes a quote becomes a grant"
+    assert command.grant_id is not None, "an order that takes a quote becomes a grant"
     return [event, OrderMatched(order_id=command.order_id, grant_id=command.grant_id)]
 
 
@@ -298,7 +295,7 @@ def _amend(command: AmendOrder, state: Order) -> Sequence[OrderEvent]:
         if getattr(command.terms, name) != getattr(state.terms, name):
             raise Refusal(
                 "bundle_fixed",
-                f"an order keeps its {name}; cancel it and place another",
+                f"the {name} of an order cannot change; cancel it and place another",
                 pointer=f"/terms/{name}",
             )
     _require_status(state, "open")
@@ -328,7 +325,7 @@ def _expire(command: ExpireOrder, state: Order) -> Sequence[OrderEvent]:
     if command.at < state.ends_at:
         raise Refusal(
             "order_not_due",
-            f"order {command.order_id} ends at {state.ends_at.isoformat()}; it is {command.at.isoformat()}",
+            f"order {command.order_id} expires at {state.ends_at.isoformat()}; it is {command.at.isoformat()}",
             due=state.ends_at.isoformat(),
         )
     return [OrderExpired(order_id=command.order_id, at=state.ends_at)]

@@ -1,4 +1,4 @@
-"""Which unsold nodes carry a placement outside an auction, and what their asks come to."""
+"""Place a run on unsold nodes outside an auction, and find its lowest uniform price."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,8 +17,8 @@ class Carried(NamedTuple):
     """Nodes that carry a run.
 
     Attributes:
-        shares: Of which lots.
-        floor: The mean over the run of the highest ask among them, the least uniform price.
+        shares: The lots and their nodes.
+        floor: The lowest uniform price: the mean, over the run, of the highest ask among the nodes.
     """
 
     shares: tuple[LotShare, ...]
@@ -26,7 +26,7 @@ class Carried(NamedTuple):
 
 
 def carry(pool: Pool, lots: Sequence[Lot], nodes: int, start: datetime, end: datetime) -> Carried | None:
-    """Return unsold nodes that carry a run, the cheapest first; None where there are too few."""
+    """Return unsold nodes that carry a run, cheapest first; None if there are too few."""
     free = {lot.listed.lot_id: pool.unsold(lot.listed.lot_id, start, end) for lot in lots}
     bounds = sorted({start, end, *(at for runs in free.values() for run in runs for at in (run.start, run.end))})
     shares: list[LotShare] = []
@@ -52,7 +52,7 @@ def carry(pool: Pool, lots: Sequence[Lot], nodes: int, start: datetime, end: dat
 
 
 def _list_steps(lot: Lot, free: int) -> list[tuple[Decimal, str, int]]:
-    """Return ask, lot and nodes of each step of a lot that has so many unsold nodes."""
+    """Return ask, lot and unsold nodes of each step of a lot that has `free` unsold nodes."""
     parts = zip(lot.list_steps(), lot.split_free(free), strict=True)
     return [(step.ask_usd_per_gpu_hour, lot.listed.lot_id, nodes) for step, nodes in parts]
 
@@ -62,7 +62,7 @@ def _count_free(runs: Sequence[Load], start: datetime, end: datetime) -> int:
 
 
 def _extend(shares: list[LotShare], share: LotShare) -> None:
-    """Add a share, as one with that of the same lot and nodes which ends where it begins."""
+    """Add a share, or extend the share of the same lot and nodes that ends where it begins."""
     for at, known in enumerate(shares):
         if (known.lot_id, known.nodes, known.end) == (share.lot_id, share.nodes, share.start):
             shares[at] = LotShare(lot_id=known.lot_id, nodes=known.nodes, start=known.start, end=share.end)

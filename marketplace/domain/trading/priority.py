@@ -1,12 +1,12 @@
-"""Which amendments keep an order's place in the queue: those that are no worse for anybody who might serve it.
+"""Which amendments keep an order's place in the queue: those that are no worse for any possible seller.
 
-An order's place is that of its placing. It decides who takes part where an auction has more orders than it clears, and
-it is the order of the book, by which the engine breaks ties. An amendment keeps the place where all of this holds;
-any other one takes the order to the end of the queue, as if it were placed anew:
+An order's place is that of its placing. It breaks ties in admission, and it is the order of the book, by which the
+engine breaks ties. An amendment keeps the place if all of the following holds. Any other amendment moves the order to
+the end of the queue, as if it were placed anew:
 
-- every class that was offered still is, at no less cash and no less equity; further classes may come in
-- the start window holds the one before; regions, fabric and mandates that were acceptable still are
-- it ends no earlier, and stands for further auctions if it did
+- every class that was offered still is, at no less cash and no less equity; further classes may be added
+- the start window contains the previous one; acceptable regions, interconnects and mandates stay acceptable
+- it expires no earlier, and stands for further auctions if it did
 - everything else is the same: nodes, duration, the instrument's terms
 """
 

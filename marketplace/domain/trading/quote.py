@@ -1,14 +1,14 @@
-"""Quotes that are held: one placement at one price, set aside until it is taken, let go or over.
+"""Held quotes: one placement at one price, set aside until it is taken, released or expired.
 
 Subject: ``marketplace.quote.<quote_id>``.
 
 Invariants:
-    1. What is held is reserved in its pool, and its money and budget are set aside, as long as the quote is held.
-    2. It ends once: taken, released or expired; it is not taken after its time.
-    3. Its price is at most what the order offers there.
+    1. While the quote is held, its capacity is reserved in its pool, and its money and budget are set aside.
+    2. It ends once: taken, released or expired. It cannot be taken after its expiry.
+    3. Its price is at most the value of the order's offer.
 
-Refusals in order: quote_unknown · quote_exists · time_naive · hold_too_long · quote_outlasts_start ·
-price_above_offer · quote_<status> · quote_lapsed · quote_not_due.
+Refusals in order: quote_unknown · quote_exists · time_naive · hold_too_long · quote_outlasts_start · price_above_offer
+· quote_<status> · quote_lapsed · quote_not_due.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ HOLD_MAX: Final = timedelta(hours=1)
 
 
 class HoldQuote(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold a placement; capacity, cash and budget are set aside in the same atomic batch."""
+    """Hold a placement. Capacity, cash and budget are set aside in the same atomic batch."""
 
     quote_id: str
     startup_id: str
@@ -47,7 +47,7 @@ class HoldQuote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TakeQuote(msgspec.Struct, frozen=True, kw_only=True):
-    """Let an order take it."""
+    """Take the quote with an order."""
 
     quote_id: str
     order_id: str
@@ -55,14 +55,14 @@ class TakeQuote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReleaseQuote(msgspec.Struct, frozen=True, kw_only=True):
-    """Let it go."""
+    """Release the quote."""
 
     quote_id: str
     reason: str
 
 
 class ExpireQuote(msgspec.Struct, frozen=True, kw_only=True):
-    """End one whose time is over."""
+    """End an expired quote."""
 
     quote_id: str
     at: datetime
@@ -83,7 +83,7 @@ QuoteState = Quote | None
 
 
 def decide(command: QuoteCommand, state: QuoteState) -> Sequence[QuoteEvent]:
-    """Return what a command changes; see the module for the order of refusals."""
+    """Return the events of a command; the module lists the order of refusals."""
     if isinstance(command, HoldQuote):
         return _hold(command, state)
     if state is None:
@@ -107,21 +107,21 @@ def _hold(command: HoldQuote, state: QuoteState) -> Sequence[QuoteEvent]:
     if command.expires_at - command.at > HOLD_MAX:
         raise Refusal(
             "hold_too_long",
-            f"a quote is held for at most {HOLD_MAX // timedelta(seconds=1)} s; ask for less",
+            f"a quote can be held for at most {HOLD_MAX // timedelta(seconds=1)} s; ask for less",
             pointer="/hold_seconds",
         )
     if command.match.start < command.expires_at:
         raise Refusal(
             "quote_outlasts_start",
-            f"the capacity begins at {command.match.start.isoformat()}, before {command.expires_at.isoformat()}, when"
-            " the hold would end; hold it for less, or start later",
+            f"the capacity begins at {command.match.start.isoformat()}, before the hold would end at"
+            f" {command.expires_at.isoformat()}; hold it for less time, or start later",
             pointer="/hold_seconds",
         )
     price = parse_ratio(command.match.price_usd_per_gpu_hour)
     if price > command.match.value_usd_per_gpu_hour:
         raise Refusal(
             "price_above_offer",
-            f"it costs {command.match.price_usd_per_gpu_hour} USD per GPU-hour, and the offer is worth"
+            f"the price is {command.match.price_usd_per_gpu_hour} USD per GPU-hour, and the offer has a value of"
             f" {command.match.value_usd_per_gpu_hour}; offer more",
             pointer="/terms/offers",
             price_usd_per_gpu_hour=command.match.price_usd_per_gpu_hour,

@@ -109,6 +109,6 @@ def test_what_a_source_says_again_under_ids_of_another_form_is_told():
     (found,) = find_contradictions(nodes + again, (), 64)
     assert [name.reading_id for name in found.readings] == ["node-17/45", "10:45#17"]
     assert found.message == (
-        "source urn:meter:1 counts 24 and 16 GPUs by readings that say the same under ids of different forms, such as"
-        " node-17/45 and 10:45#17; where they are the same GPUs, void those of one form"
+        "source urn:meter:1 counts 24 and 16 GPUs by readings of equal content under ids of different forms, such as"
+        " node-17/45 and 10:45#17; if they are the same GPUs, void the readings of one form"
     )

@@ -1,14 +1,13 @@
-"""Clawbacks: principal of statements that were found wrong later, taken back whatever became of it.
+"""Clawbacks: reversal of principal from statements that later proved wrong, whatever the principal became.
 
-A clawback is a tranche below zero. Of *outstanding* principal it leaves less. Of principal that became *shares* it
-takes the shares that this principal bought, which are its dollars over the conversion's price; of a note its dollars
-are principal and interest to the day of the closing. Of principal that became *money* it takes the money: its part of
-what was paid.
+A clawback is a negative tranche. If the principal is *outstanding*, the clawback reduces it. If it became *shares*, the
+clawback takes back the shares that this principal bought: its dollars over the conversion's price. The dollars of a
+note include interest to the day of the closing. If it became *money*, the clawback takes back its part of the payment.
 
-Shares go back whole, and for nothing. What all clawbacks of one conversion have bought together is counted and rounded
-down, so that a fraction waits for the next one; the last one takes every share that is left of the conversion. Where
-the holder has too few of them by now (sold, converted, paid out), the others are owed at the conversion's price. Where
-both sides settled on a debt, nothing is cancelled and all dollars are owed. A debt is rounded down to the cent.
+Shares are returned in whole numbers, without payment. All clawbacks of one conversion are added up and rounded down, so
+that a fraction waits for the next clawback; the last one takes every remaining share of the conversion. If the holder
+has too few of the shares by now (sold, converted, paid out), the holder owes the rest at the conversion's price. If
+both sides agreed on a debt instead, nothing is cancelled and all dollars are owed. A debt is rounded down to the cent.
 
 `marketplace.domain.equity.instrument.instrument` documents the order of refusals.
 """
@@ -27,7 +26,7 @@ from marketplace.domain.refusals import refuse_exists, refuse_unknown
 
 
 def reverse(command: ReversePrincipal, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the clawback of a tranche or of part of it, unless known."""
+    """Return the clawback of a tranche, in part or in full, unless it is recorded."""
     require_usd(command.principal_usd, "/principal_usd")
     tranche = state.find_tranche(command.tranche_id)
     if tranche is None:
@@ -40,8 +39,8 @@ def reverse(command: ReversePrincipal, state: Instrument) -> Sequence[Instrument
     if command.principal_usd > tranche.principal_usd:
         raise Refusal(
             "tranche_exceeded",
-            f"tranche {tranche.tranche_id} has {tranche.principal_usd} USD that were not taken back; "
-            f"{command.principal_usd} USD cannot be: lower it",
+            f"tranche {tranche.tranche_id} has {tranche.principal_usd} USD that were not reversed; "
+            f"{command.principal_usd} USD cannot be reversed; lower the amount",
             pointer="/principal_usd",
             tranche_id=tranche.tranche_id,
             principal_usd=str(tranche.principal_usd),
@@ -78,7 +77,7 @@ def _require_settlement(command: ReversePrincipal, tranche: Tranche) -> Literal[
     if command.settlement is None:
         raise Refusal(
             "missing_convention",
-            f"tranche {tranche.tranche_id} became shares, and what happens to them is not given; state settlement: "
+            f"tranche {tranche.tranche_id} became shares; state what happens to them as settlement: "
             "cancel_shares or debt",
             pointer="/settlement",
             convention="settlement",
@@ -88,7 +87,7 @@ def _require_settlement(command: ReversePrincipal, tranche: Tranche) -> Literal[
 
 
 def _take_shares(command: ReversePrincipal, state: Instrument, tranche: Tranche) -> tuple[TakenShares, Fraction]:
-    """Return the shares that go back, and the dollars that are owed for those that do not."""
+    """Return the shares that are returned, and the dollars owed for those that are not."""
     assert tranche.conversion is not None, "shares were bought in a conversion"
     conversion = state.conversions[tranche.conversion]
     amount = Fraction(command.principal_usd) * tranche.dollars_per_principal
@@ -115,7 +114,7 @@ def _take_shares(command: ReversePrincipal, state: Instrument, tranche: Tranche)
 
 
 def pay_debt(command: PayDebt, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the payment of a debt, unless known."""
+    """Return the payment of a debt, unless it is recorded."""
     require_usd(command.amount_usd, "/amount_usd")
     known = state.debts_paid.get(command.cause)
     if known is not None:
@@ -126,7 +125,7 @@ def pay_debt(command: PayDebt, state: Instrument) -> Sequence[InstrumentEvent]:
         what = f"owes {state.debt_usd} USD" if state.debt_usd > ZERO else "owes nothing"
         raise Refusal(
             "debt_exceeded",
-            f"the holder of instrument {command.instrument_id} {what} for principal that was taken back; "
+            f"the holder of instrument {command.instrument_id} {what} for principal that was clawed back; "
             f"{command.amount_usd} USD are too much",
             pointer="/amount_usd",
             debt_usd=str(state.debt_usd),

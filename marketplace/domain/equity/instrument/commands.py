@@ -28,7 +28,7 @@ class IssueInstrument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccruePrincipal(msgspec.Struct, frozen=True, kw_only=True):
-    """Let a tranche be born of an accepted statement, or of a payment where there is no statement."""
+    """Accrue a tranche from an accepted statement, or from a payment if there is no statement."""
 
     instrument_id: str
     tranche_id: str
@@ -39,16 +39,16 @@ class AccruePrincipal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReversePrincipal(msgspec.Struct, frozen=True, kw_only=True):
-    """Take back a tranche or part of it, whatever became of it; the reason names the reversal.
+    """Reverse a tranche, in part or in full, whatever it became. The reason identifies the reversal.
 
     Attributes:
         instrument_id: The instrument.
         tranche_id: The tranche.
-        principal_usd: How much of it.
+        principal_usd: The principal to reverse.
         reason: Why.
-        settlement: What happens where it became shares; needed there.
-        shares_held: Shares of the conversion's class that the holder still has, which are the most to be cancelled.
-        split: By how much splits since the conversion multiplied its shares.
+        settlement: What happens to shares; needed if the tranche became shares.
+        shares_held: Shares of the conversion's class that the holder still has, the most that can be cancelled.
+        split: The factor by which splits since the conversion multiplied its shares.
     """
 
     instrument_id: str
@@ -61,7 +61,7 @@ class ReversePrincipal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PayDebt(msgspec.Struct, frozen=True, kw_only=True):
-    """Pay what is owed for principal that was clawed back, or part of it; the cause names the payment."""
+    """Pay a debt for principal that was clawed back, in part or in full. The cause identifies the payment."""
 
     instrument_id: str
     cause: str
@@ -69,7 +69,7 @@ class PayDebt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SuspendInstrument(msgspec.Struct, frozen=True, kw_only=True):
-    """Stop accrual for a while."""
+    """Stop accrual until it is resumed."""
 
     instrument_id: str
     reason: str
@@ -82,14 +82,14 @@ class ResumeInstrument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LapseInstrument(msgspec.Struct, frozen=True, kw_only=True):
-    """End the draw; what accrued stays."""
+    """End the draw. Accrued principal stays."""
 
     instrument_id: str
     reason: str
 
 
 class ReduceCommitment(msgspec.Struct, frozen=True, kw_only=True):
-    """Take off the commitment what will never be delivered under it; what accrued stays."""
+    """Reduce the commitment by what will never be delivered. Accrued principal stays."""
 
     instrument_id: str
     amount_usd: Decimal
@@ -105,20 +105,20 @@ class AmendInstrument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConvertInstrument(msgspec.Struct, frozen=True, kw_only=True):
-    """Turn the oldest outstanding run of tranches into shares.
+    """Convert the oldest outstanding run of tranches into shares.
 
     Attributes:
         instrument_id: The instrument.
         cause: The financing or liquidity event.
-        principal_usd: The principal that was priced; it has to be the whole run.
+        principal_usd: The principal that was priced. It must be the whole run.
         amount_exact: Dollars that convert, exact.
-        branch: Which price it took.
-        price: That price per share, exact.
+        branch: The pricing rule that applied, for example cap or discount.
+        price: The resulting price per share, exact.
         class_id: Class of the shares.
         shares_exact: Shares before rounding, exact.
         shares: Shares.
-        position: Which conversion of this cause it is, from 0; above 0 only where tranches differ in terms.
-        interest_until: Day to which a note earned interest; None of a SAFE.
+        position: The number of this conversion for this cause, from 0; above 0 only if tranches differ in terms.
+        interest_until: Day to which a note earned interest; None for a SAFE.
     """
 
     instrument_id: str
@@ -143,12 +143,12 @@ class CancelInstrument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RepayInstrument(msgspec.Struct, frozen=True, kw_only=True):
-    """Pay the outstanding principal out in cash, which ends the draw as well.
+    """Repay the outstanding principal in cash, which also ends the draw.
 
     Attributes:
         instrument_id: The instrument.
         cause: The liquidity event.
-        amount_usd: What is paid; less than the principal, even nothing, where the proceeds did not suffice.
+        amount_usd: The amount paid. It may be below the principal, even 0, if the proceeds did not suffice.
     """
 
     instrument_id: str
@@ -157,11 +157,11 @@ class RepayInstrument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportInstrument(msgspec.Struct, frozen=True, kw_only=True):
-    """Take an agreement over with its issuer; it belongs in the batch that imports the issuer.
+    """Import an agreement with its issuer, in the batch that imports the issuer.
 
     Attributes:
         instrument_id: The new instrument.
-        acts: What happened to it, oldest first; each has to obey the rules for its command.
+        acts: Its history, oldest first. Each event must obey the rules of its command.
     """
 
     instrument_id: str
@@ -169,7 +169,7 @@ class ImportInstrument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RepayNote(msgspec.Struct, frozen=True, kw_only=True):
-    """Pay a note back with its interest until a day, or until it fell due, to the cent above; which ends the draw."""
+    """Repay a note with interest until a day, or until its maturity, rounded up to the cent. It ends the draw."""
 
     instrument_id: str
     cause: str
@@ -177,14 +177,14 @@ class RepayNote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MatureNote(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that a note fell due unpaid, once for each day of maturity."""
+    """Record that a note matured unpaid, once for each maturity date."""
 
     instrument_id: str
     at: Instant
 
 
 class NoticeMfn(msgspec.Struct, frozen=True, kw_only=True):
-    """Tell the holder of a most-favoured SAFE of a later one."""
+    """Notify the holder of a most-favoured SAFE of a later SAFE."""
 
     instrument_id: str
     later_instrument_id: str
@@ -194,7 +194,7 @@ class NoticeMfn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ElectMfn(msgspec.Struct, frozen=True, kw_only=True):
-    """Take the terms of a later SAFE that was noticed, or, where none is named, keep one's own."""
+    """Adopt the terms of a notified later SAFE, or keep the present ones if none is named."""
 
     instrument_id: str
     later_instrument_id: str | None

@@ -1,21 +1,21 @@
-"""Instruments: agreements whose principal grows by accepted delivery and then becomes shares or money.
+"""Instruments: agreements whose principal accrues from accepted delivery and later becomes shares or money.
 
 Subject: ``marketplace.instrument.<instrument_id>``.
 
-Two things are tracked apart. The draw (`Instrument.status`) says whether principal may still accrue. The principal says
-what became of what accrued: reversed, converted, repaid or outstanding. A conversion takes principal and leaves the
-draw as it was, so that a grant that is still delivered after a financing accrues tranches for the next one.
+The draw and the principal are tracked separately. The draw (`Instrument.status`) says whether principal may still
+accrue. Accrued principal is reversed, converted, repaid or outstanding. A conversion uses up principal but does not
+change the draw: a grant that is delivered beyond a financing accrues tranches for the next one.
 
 Invariants:
     1. Principal is accrued less reversed, and never exceeds the commitment.
-    2. What is not reversed is converted, repaid or outstanding; older tranches convert first. A reversal of what was
-       converted or repaid takes back the shares, or becomes a debt of the holder; see `instrument_clawback`.
-    3. A statement makes at most one tranche; a payment is the only tranche of its instrument.
-    4. A drawdown keeps the window, unit and prices that were signed; one that is paid at once has none.
-    5. A tranche keeps the terms that it was born under, unless a later amendment applies to earlier ones.
+    2. Principal is converted, repaid or outstanding; older tranches convert first. A reversal of converted or repaid
+       principal takes back the shares, or becomes a debt of the holder; see `clawback`.
+    3. A statement makes at most one tranche. A payment is the only tranche of its instrument.
+    4. A drawdown keeps the signed window, unit and prices. An instrument that is paid at once has none.
+    5. A tranche keeps the terms under which it accrued, unless a later amendment applies to earlier tranches.
 
-Tranches of equal terms that follow each other are one *run*; a run converts at one price. A conversion is named by its
-cause and the position of its run, a reversal by its tranche and its reason: the same again is nothing new.
+Consecutive tranches of equal terms form a *run*, which converts at one price. A conversion is identified by its cause
+and the position of its run, a reversal by its tranche and reason. A repeat of either changes nothing.
 
 Refusals in order, of each command: instrument_unknown · instrument_exists · refusals of `marketplace.core.money` ·
 missing_convention · discount_whole · cap_below_commitment · consequence_missing · grant_missing · grant_unexpected ·
@@ -25,8 +25,8 @@ _repaid · statement_missing · statement_unexpected · payment_made · note_mat
 tranche_unknown · reversal_exists · tranche_exceeded · missing_convention · reduction_exists ·
 reduction_above_undrawn · payment_exists · debt_exceeded · principal_accrued · nothing_to_convert · principal_stale ·
 shares_missing · not_a_note · note_runs · nothing_to_repay · terms_kind_differs · notice_exists · notice_unknown ·
-not_most_favoured · election_made · window_over. An import refuses instrument_differs · what the act's own command
-refuses · act_repeated.
+not_most_favoured · election_made · window_over. An import refuses instrument_differs · refusals of the command of each
+event · act_repeated.
 """
 
 from collections.abc import Callable, Sequence
@@ -105,7 +105,7 @@ __all__ = [
 
 
 def decide(command: InstrumentCommand, state: InstrumentState) -> Sequence[InstrumentEvent]:
-    """Return what a command changes; see the module for the order of refusals."""
+    """Return the events of a command; the module lists the order of refusals."""
     if isinstance(command, IssueInstrument):
         return _issue(command, state)
     if isinstance(command, ImportInstrument):
@@ -140,7 +140,7 @@ def _issue(command: IssueInstrument, state: InstrumentState) -> Sequence[Instrum
     if command.funding == "paid_at_once" and command.grant_id is not None:
         raise Refusal(
             "grant_unexpected",
-            f"an instrument that is paid at once has no grant, but grant {command.grant_id} was named",
+            f"an instrument that is paid at once has no grant, but grant {command.grant_id} is named; leave it out",
             pointer="/grant_id",
             grant_id=command.grant_id,
         )
@@ -152,12 +152,14 @@ def _require_draw(command: IssueInstrument) -> None:
     draw = command.draw
     if draw is None:
         if command.funding == "drawdown":
-            raise Refusal("draw_missing", "a drawdown states its window, unit and prices; give them", pointer="/draw")
+            raise Refusal(
+                "draw_missing", "a drawdown instrument needs its window, unit and prices; state them", pointer="/draw"
+            )
         return
     if command.funding == "paid_at_once":
         raise Refusal(
             "draw_unexpected",
-            "an instrument that is paid at once is not drawn; leave window, unit and prices out",
+            "an instrument that is paid at once is not drawn down; leave window, unit and prices out",
             pointer="/draw",
         )
     require_span(draw.start, draw.end, "/draw/end")
@@ -176,7 +178,7 @@ def _require_terms(terms: PrincipalTerms, commitment_usd: Decimal) -> None:
         if terms.discount == 1:
             raise Refusal(
                 "discount_whole",
-                "a discount of 1 makes the price 0; state the part that is taken off, such as 0.20",
+                "a discount of 1 makes the price 0; state the fraction that is taken off, such as 0.20",
                 pointer="/terms/discount",
                 discount=str(terms.discount),
             )
@@ -203,7 +205,7 @@ def _amend(command: AmendInstrument, state: Instrument) -> Sequence[InstrumentEv
     if type(latest.terms) is not type(command.terms):
         raise Refusal(
             "terms_kind_differs",
-            f"instrument {command.instrument_id} is no such agreement; sign another",
+            f"instrument {command.instrument_id} exists with other content; sign another",
             pointer="/terms/kind",
         )
     if state.status in {"cancelled", "repaid"}:
@@ -225,7 +227,7 @@ def _cancel(command: CancelInstrument, state: Instrument) -> Sequence[Instrument
     if state.principal_usd > ZERO:
         raise Refusal(
             "principal_accrued",
-            f"instrument {command.instrument_id} has grown {state.principal_usd} USD of principal; lapse it instead",
+            f"instrument {command.instrument_id} has accrued {state.principal_usd} USD of principal; lapse it instead",
             principal_usd=str(state.principal_usd),
         )
     return [InstrumentCancelled(instrument_id=command.instrument_id, reason=command.reason, at=command.at)]

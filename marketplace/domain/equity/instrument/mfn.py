@@ -1,7 +1,7 @@
-"""The most-favoured clause of a SAFE: notice of a later one, a window, and one recorded election.
+"""The most-favoured clause of a SAFE: notice of a later SAFE, a window, and one recorded election.
 
-The clause takes the later terms whole, once (Y Combinator's MFN form, section 3). Where nothing was elected or declined
-a financing does not price the SAFE: nobody guesses what its holder wants.
+An election adopts all of the later terms, once (Y Combinator's MFN form, section 3). If the holder neither elected nor
+declined, a financing does not price the SAFE, because nobody may guess the holder's choice.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_a
 
 
 def notice_mfn(command: NoticeMfn, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the notice, unless known."""
+    """Return the notice, unless it is recorded."""
     event = InstrumentMfnNoticed(
         instrument_id=command.instrument_id,
         later_instrument_id=command.later_instrument_id,
@@ -34,14 +34,14 @@ def notice_mfn(command: NoticeMfn, state: Instrument) -> Sequence[InstrumentEven
     if command.elect_until <= command.at:
         raise Refusal(
             "window_over",
-            f"the window would end at {command.elect_until.isoformat()}, which is past",
+            f"the window would end at {command.elect_until.isoformat()}, which has passed; state a later end",
             pointer="/elect_until",
         )
     return [event]
 
 
 def elect_mfn(command: ElectMfn, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the election, unless known."""
+    """Return the election, unless it is recorded."""
     election = state.election
     if election is not None and election.later_instrument_id == command.later_instrument_id:
         return []
@@ -84,6 +84,6 @@ def _require_clause(instrument_id: str, state: Instrument) -> SafeTerms:
 def _refuse_decided(instrument_id: str) -> Refusal:
     return Refusal(
         "election_made",
-        f"the holder of {instrument_id} has elected already; the clause is used once",
+        f"the holder of {instrument_id} has already elected; the clause can be used once",
         instrument_id=instrument_id,
     )

@@ -1,4 +1,4 @@
-"""What the terms of a convertible note have to say, whoever states them."""
+"""Checks of the terms of a convertible note."""
 
 from events.types import NoteTerms
 from marketplace.core.errors import Refusal
@@ -6,7 +6,7 @@ from marketplace.core.money import require_share, require_usd
 
 
 def require_note(terms: NoteTerms, pointer: str) -> None:
-    """Refuse a rate or multiple that cannot be, and a note that becomes stock at a cap that it does not state.
+    """Refuse an impossible rate or multiple, and a note that converts at a cap that it does not state.
 
     Raises:
         Refusal: ``amount_…`` or ``missing_convention``.
@@ -16,7 +16,7 @@ def require_note(terms: NoteTerms, pointer: str) -> None:
     if terms.at_maturity is not None and terms.valuation_cap_usd is None:
         raise Refusal(
             "missing_convention",
-            "valuation_cap_usd is not given, and a note becomes stock at its cap when it falls due; state it",
+            "valuation_cap_usd is missing, and the note converts at its cap when it matures; state it",
             pointer=f"{pointer}/valuation_cap_usd",
             convention="valuation_cap_usd",
         )

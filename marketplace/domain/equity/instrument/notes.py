@@ -1,4 +1,4 @@
-"""Convertible notes: fallen due on their day, paid back with their interest then or before, or become stock."""
+"""Convertible notes: maturity, repayment with interest at or before it, and conversion."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -14,7 +14,7 @@ from marketplace.domain.refusals import refuse_exists, require_aware
 
 
 def repay_note(command: RepayNote, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the repayment of a note, unless known; interest stops on the day on which it falls due."""
+    """Return the repayment of a note, unless it is recorded. Interest stops on the maturity date."""
     if state.repaid is not None:
         if state.repaid.cause == command.cause:
             return []
@@ -41,7 +41,7 @@ def repay_note(command: RepayNote, state: Instrument) -> Sequence[InstrumentEven
 
 
 def mature_note(command: MatureNote, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return that a note fell due, for what of it did, unless it is known."""
+    """Return the maturity of the part of a note that is due, unless it is recorded."""
     require_aware(command.at, "/at")
     runs = [(run, run.terms) for run in state.list_runs() if isinstance(run.terms, NoteTerms)]
     if not runs and not isinstance(state.terms, NoteTerms):
@@ -76,13 +76,13 @@ def mature_note(command: MatureNote, state: Instrument) -> Sequence[InstrumentEv
 def _refuse_kind(instrument_id: str) -> Refusal:
     return Refusal(
         "not_a_note",
-        f"instrument {instrument_id} is no note and never falls due; it is paid out in a sale only",
+        f"instrument {instrument_id} is not a note and has no maturity; it is paid out only in a sale",
         instrument_id=instrument_id,
     )
 
 
 def sum_run(instrument_id: str, run: Run, on_day: date) -> Fraction:
-    """Return principal and interest of a run of a note on a day, or when it fell due before, exact."""
+    """Return principal and interest of a note's run on a day, or at maturity if earlier, exact."""
     terms = run.terms
     assert isinstance(terms, NoteTerms), "the runs of a note are notes"
     total = Fraction(0)

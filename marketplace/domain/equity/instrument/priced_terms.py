@@ -1,4 +1,4 @@
-"""Terms under which principal buys shares, or rights to them, at an agreed price; what is wrong with them."""
+"""Checks of terms under which principal buys shares, or rights to them, at an agreed price."""
 
 from events.types import PricedTerms, WarrantTerms
 from marketplace.core.money import require_price_per_share
@@ -6,7 +6,7 @@ from marketplace.domain.refusals import require_aware
 
 
 def require_priced(terms: PricedTerms, pointer: str) -> None:
-    """Refuse prices and an expiry that cannot be.
+    """Refuse impossible prices and expiries.
 
     Raises:
         Refusal: ``amount_…`` or ``time_naive``.

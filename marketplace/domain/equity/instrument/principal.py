@@ -1,4 +1,4 @@
-"""How principal grows and what becomes of it: accrual, reduction, conversion, repayment.
+"""The life of principal: accrual, reduction, conversion, repayment.
 
 `marketplace.domain.equity.instrument.instrument` documents the rules and the order of refusals.
 """
@@ -26,7 +26,7 @@ from marketplace.domain.refusals import refuse_exists, refuse_status
 
 
 def accrue(command: AccruePrincipal, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the tranche that an accepted statement, or the payment, gives birth to."""
+    """Return the tranche of an accepted statement, or of the payment."""
     require_usd(command.principal_usd, "/principal_usd")
     if _is_known_tranche(command, state):
         return []
@@ -37,7 +37,7 @@ def accrue(command: AccruePrincipal, state: Instrument) -> Sequence[InstrumentEv
     if isinstance(terms, NoteTerms) and command.on_day > terms.matures_on:
         raise Refusal(
             "note_matured",
-            f"note {command.instrument_id} fell due on {terms.matures_on}; record its extension or repayment first",
+            f"note {command.instrument_id} matured on {terms.matures_on}; record its extension or repayment first",
             matures_on=terms.matures_on.isoformat(),
         )
     if command.principal_usd > state.undrawn_usd:
@@ -74,7 +74,8 @@ def _is_known_tranche(command: AccruePrincipal, state: Instrument) -> bool:
         if command.statement_id is not None and tranche.statement_id == command.statement_id:
             raise Refusal(
                 "statement_accrued",
-                f"statement {command.statement_id} made tranche {tranche.tranche_id} of {tranche.accrued_usd} USD; "
+                f"statement {command.statement_id} already made tranche {tranche.tranche_id} of {tranche.accrued_usd}"
+                " USD; "
                 "a statement accrues once",
                 pointer="/statement_id",
                 statement_id=command.statement_id,
@@ -88,26 +89,27 @@ def _require_source(command: AccruePrincipal, state: Instrument) -> None:
     if drawdown and command.statement_id is None:
         raise Refusal(
             "statement_missing",
-            f"instrument {command.instrument_id} accrues by accepted statements only; name the statement",
+            f"instrument {command.instrument_id} accrues only from accepted statements; name the statement",
             pointer="/statement_id",
         )
     if not drawdown and command.statement_id is not None:
         raise Refusal(
             "statement_unexpected",
-            f"instrument {command.instrument_id} is paid at once; no statement makes it grow",
+            f"instrument {command.instrument_id} is paid at once and does not accrue from statements",
             pointer="/statement_id",
             statement_id=command.statement_id,
         )
     if not drawdown and state.tranches:
         raise Refusal(
             "payment_made",
-            f"instrument {command.instrument_id} was paid with tranche {state.tranches[0].tranche_id}; sign another",
+            f"instrument {command.instrument_id} was already paid, with tranche {state.tranches[0].tranche_id}; sign"
+            " another",
             tranche_id=state.tranches[0].tranche_id,
         )
 
 
 def reduce(command: ReduceCommitment, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return what takes part of an undrawn commitment off."""
+    """Return the events that reduce an undrawn commitment."""
     if command.cause in state.reductions:
         if state.reductions[command.cause] == command.amount_usd:
             return []
@@ -118,8 +120,9 @@ def reduce(command: ReduceCommitment, state: Instrument) -> Sequence[InstrumentE
     if command.amount_usd > state.undrawn_usd:
         raise Refusal(
             "reduction_above_undrawn",
-            f"{state.undrawn_usd} USD of instrument {command.instrument_id} are undrawn; {command.amount_usd} cannot be"
-            " taken off",
+            f"{state.undrawn_usd} USD of instrument {command.instrument_id} are undrawn; the commitment cannot be"
+            " reduced by"
+            f" {command.amount_usd}",
             pointer="/amount_usd",
             undrawn_usd=str(state.undrawn_usd),
         )
@@ -160,7 +163,7 @@ def convert(command: ConvertInstrument, state: Instrument) -> Sequence[Instrumen
     if command.price <= 0 or command.shares < 0 or command.shares_exact < 0:
         raise Refusal(
             "shares_missing",
-            f"{command.shares} shares at {command.price} USD are no conversion; price the round again",
+            f"{command.shares} shares at {command.price} USD are not a valid conversion; price the round again",
             shares=command.shares,
         )
     return [event]
@@ -186,7 +189,7 @@ def _require_run(command: ConvertInstrument, state: Instrument, made: int) -> No
 
 
 def repay(command: RepayInstrument, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the repayment of all that is outstanding."""
+    """Return the repayment of all outstanding principal."""
     require_usd(command.amount_usd, "/amount_usd", zero=True)
     if state.repaid is not None and state.repaid.cause == command.cause:
         if state.repaid.amount_usd == command.amount_usd:

@@ -1,4 +1,4 @@
-"""What an instrument is at one point of its log: its draw, its terms by version, its tranches."""
+"""The state of an instrument: its draw, its terms by version, its tranches."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,7 +38,7 @@ DrawStatus = Literal["drawing", "suspended", "lapsed", "cancelled", "repaid"]
 
 
 class TermsVersion(NamedTuple):
-    """Terms and whether tranches born before follow them as well."""
+    """Terms, and whether they also apply to earlier tranches."""
 
     terms: PrincipalTerms
     applies_to_earlier: bool
@@ -46,20 +46,20 @@ class TermsVersion(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tranche:
-    """What one accepted statement, or the payment, gave birth to, and what became of it, in dollars.
+    """The principal of one accepted statement or of the payment, and what it became, in dollars.
 
     Attributes:
         tranche_id: The tranche.
         statement_id: The accepted statement; None for a payment.
-        accrued_usd: What was born.
-        terms_version: The terms that it was born under.
+        accrued_usd: Principal that accrued.
+        terms_version: The terms under which it accrued.
         interest_from: Day from which a note earns interest.
-        service: What the statement's period came to against what was promised.
-        reversals: What was taken back, by reason.
-        converted_usd: Principal that became shares, and was not taken back since.
-        repaid_usd: Principal that became money, and was not taken back since.
-        conversion: Which of the instrument's conversions it took part in; it takes part in one, with all that it has.
-        dollars_per_principal: Dollars that one dollar of its principal converted with, interest of a note included.
+        service: The service result of the statement's period.
+        reversals: Reversed principal, by reason.
+        converted_usd: Principal that became shares and was not reversed since.
+        repaid_usd: Principal that became money and was not reversed since.
+        conversion: The index of the instrument's conversion that it took part in, always in full.
+        dollars_per_principal: Dollars that one dollar of its principal converted with, including a note's interest.
     """
 
     tranche_id: str
@@ -86,7 +86,7 @@ class Tranche:
 
 
 class Run(NamedTuple):
-    """Outstanding principal of tranches that follow each other under equal terms; it converts at one price."""
+    """Outstanding principal of consecutive tranches with equal terms. It converts at one price."""
 
     terms: PrincipalTerms
     principal_usd: Decimal
@@ -94,12 +94,12 @@ class Run(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What clawbacks have cancelled of one conversion, counted in its own shares, before any split.
+    """What clawbacks have cancelled of one conversion, in its own shares, before any split.
 
     Attributes:
         principal_usd: Principal.
         amount: Dollars that it had converted with, exact.
-        shares: Whole shares that were due, as many as they were at the conversion; a fraction after a split.
+        shares: Whole shares that were due, counted as at the conversion; a fraction after a split.
     """
 
     principal_usd: Decimal = ZERO
@@ -112,18 +112,18 @@ class Instrument:
     """A signed agreement.
 
     Attributes:
-        issued: As it was signed.
-        status: Whether principal may still accrue; `drawing` alone lets it.
+        issued: The signed terms.
+        status: Principal may accrue only while it is `drawing`.
         versions: Terms, version 1 first.
         tranches: Oldest first.
         conversions: Oldest first.
-        repaid: How it was paid out, if it was.
-        notices: Later SAFEs that the holder of a most-favoured one was told of, by id.
-        election: What that holder decided, if it did.
-        reductions: What was taken off the commitment, by cause.
+        repaid: How it was repaid, if it was.
+        notices: Later SAFEs of which the holder of a most-favoured SAFE was notified, by id.
+        election: That holder's decision, if made.
+        reductions: Reductions of the commitment, by cause.
         takings: What was clawed back of conversions, by their position in `conversions`.
         debts_paid: What the holder paid of its debt, by payment.
-        matured: Days of maturity on which something of a note fell due.
+        matured: Maturity dates on which part of a note fell due.
     """
 
     issued: InstrumentIssued
@@ -162,17 +162,17 @@ class Instrument:
 
     @property
     def commitment_usd(self) -> Decimal:
-        """Commitment as signed, less what was taken off."""
+        """The signed commitment less reductions."""
         return self.issued.commitment_usd - sum(self.reductions.values(), ZERO)
 
     @property
     def undrawn_usd(self) -> Decimal:
-        """Commitment that principal may still grow into."""
+        """The part of the commitment that may still accrue."""
         return self.commitment_usd - self.principal_usd
 
     @property
     def terms(self) -> PrincipalTerms:
-        """Terms of the next tranche."""
+        """The terms of the next tranche."""
         return self.versions[-1].terms
 
     def find_tranche(self, tranche_id: str) -> Tranche | None:
@@ -180,7 +180,7 @@ class Instrument:
         return next((tranche for tranche in self.tranches if tranche.tranche_id == tranche_id), None)
 
     def get_terms(self, tranche: Tranche) -> PrincipalTerms:
-        """Return the terms that a tranche follows now: those it was born under, or the latest that apply to it."""
+        """Return the current terms of a tranche: those under which it accrued, or the latest that apply to it."""
         later = self.versions[tranche.terms_version :]
         applicable = (version.terms for version in reversed(later) if version.applies_to_earlier)
         return next(applicable, self.versions[tranche.terms_version - 1].terms)
@@ -194,7 +194,7 @@ class Instrument:
         )
 
     def list_converting(self) -> tuple[ConvertingInstrument, ...]:
-        """Return what a financing prices: one value per run, none where nothing is outstanding or it has its price."""
+        """Return what a financing prices: one value per run. None if nothing is outstanding or it is already priced."""
         return tuple(
             ConvertingInstrument(
                 instrument_id=self.issued.instrument_id,
@@ -254,7 +254,7 @@ def evolve(state: InstrumentState, event: InstrumentEvent) -> InstrumentState:
 
 
 def _list_matured(state: Instrument, until: date) -> frozenset[date]:
-    """Return the days of maturity of outstanding notes up to one of them."""
+    """Return the maturity dates, up to `until`, of outstanding notes."""
     days = (run.terms.matures_on for run in state.list_runs() if isinstance(run.terms, NoteTerms))
     return frozenset(day for day in days if day <= until)
 
@@ -307,7 +307,7 @@ def _reverse(tranche: Tranche, event: InstrumentPrincipalReversed) -> Tranche:
 
 
 def _take(state: Instrument, event: InstrumentPrincipalReversed) -> Mapping[int, Taken]:
-    """Return what clawbacks have cancelled of each conversion; what is owed instead cancels nothing."""
+    """Return what clawbacks have cancelled of each conversion. A debt cancels nothing."""
     tranche = state.find_tranche(event.tranche_id)
     if event.taken is None or event.settlement == "debt" or tranche is None or tranche.conversion is None:
         return state.takings
@@ -322,7 +322,7 @@ def _take(state: Instrument, event: InstrumentPrincipalReversed) -> Mapping[int,
 
 
 def find_split(conversion: InstrumentConverted, taken: TakenShares) -> Fraction:
-    """Return by how much splits between a conversion and a clawback multiplied its shares."""
+    """Return the split factor of a conversion's shares between the conversion and a clawback."""
     return Fraction(conversion.price_usd_per_share) / Fraction(taken.price_usd_per_share)
 
 
@@ -343,7 +343,7 @@ def _convert(state: Instrument, event: InstrumentConverted) -> tuple[Tranche, ..
 
 
 def _measure_interest(tranche: Tranche, terms: PrincipalTerms, event: InstrumentConverted) -> Fraction:
-    """Return the dollars that one dollar of a tranche converted with."""
+    """Return how many dollars each dollar of a tranche's principal converted with."""
     if not isinstance(terms, NoteTerms) or event.interest_until is None:
         return Fraction(event.amount_exact) / Fraction(event.principal_usd)
     return compute_balance(event.instrument_id, Decimal(1), tranche.interest_from, terms, event.interest_until)

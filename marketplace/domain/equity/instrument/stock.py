@@ -1,8 +1,8 @@
-"""Priced stock and warrants: how many shares, or rights to one, outstanding principal buys at the price agreed on.
+"""Priced stock and warrants: how many shares, or rights, outstanding principal buys at the agreed price.
 
-Principal becomes shares or rights as it accrues, all of it. They are whole over all conversions together: dollars that
-bought no whole one are carried into the next conversion, so that nobody is off by a share. Carried are dollars, so a
-split in between changes nothing. What clawbacks took is counted out, dollars and shares alike.
+All principal becomes shares or rights as it accrues. Dollars that do not buy a whole one are carried into the next
+conversion, so that the total over all conversions is exact. Because dollars are carried, a split in between changes
+nothing. Clawbacks reduce both dollars and shares.
 """
 
 from fractions import Fraction
@@ -19,10 +19,10 @@ class Purchase(NamedTuple):
     Attributes:
         run: The principal.
         terms: Its terms.
-        price_usd: Price of one share, or of the right to one, as shares are now, exact.
-        split: By how much splits multiplied a share since the terms were signed.
-        shares_exact: What its own dollars come to.
-        shares: Whole shares, or rights to one, with what was carried; may be none.
+        price_usd: Price of one share, or of the right to one, after splits, exact.
+        split: The split factor since the terms were signed.
+        shares_exact: Shares for its own dollars, exact.
+        shares: Whole shares or rights, including what was carried; may be 0.
     """
 
     run: Run
@@ -34,11 +34,11 @@ class Purchase(NamedTuple):
 
 
 def find_purchase(state: Instrument, split: Fraction) -> Purchase | None:
-    """Return what the oldest outstanding run buys; None where there is none, or its terms state no price.
+    """Return what the oldest outstanding run buys. None if there is no run, or its terms state no price.
 
     Args:
         state: The instrument.
-        split: By how much splits multiplied a share since it was signed.
+        split: The split factor since it was signed.
     """
     run = next(iter(state.list_runs()), None)
     if run is None or not isinstance(run.terms, PricedTerms):

@@ -1,4 +1,4 @@
-"""Taking an agreement over: every act has to be what its own command would have recorded.
+"""Import an agreement: each event must be what its own command would have recorded.
 
 `marketplace.domain.equity.instrument.instrument` documents the order of refusals.
 """
@@ -69,12 +69,12 @@ COMMANDS: Final[dict[type[InstrumentEvent], type[Any]]] = {
     InstrumentRepaid: RepayInstrument,
 }
 _LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
-"""An import does not ask whether a window was still open."""
+"""An import does not check whether a window was still open."""
 Decide = Callable[[InstrumentCommand, InstrumentState], Sequence[InstrumentEvent]]
 
 
 def import_instrument(command: ImportInstrument, state: InstrumentState, decide: Decide) -> Sequence[InstrumentEvent]:
-    """Return the acts, unless known."""
+    """Return the imported events, unless they are recorded."""
     if state is not None:
         if command.acts and state.issued == command.acts[0]:
             return []
@@ -91,7 +91,7 @@ def _require_allowed(
 ) -> None:
     pointer = f"/acts/{index}"
     if act.instrument_id != command.instrument_id:
-        raise Refusal("instrument_differs", f"{pointer}: the act is of {act.instrument_id}", pointer=pointer)
+        raise Refusal("instrument_differs", f"{pointer}: the event belongs to {act.instrument_id}", pointer=pointer)
     try:
         recorded = decide(_build_command(act, current), current)
     except Refusal as refusal:

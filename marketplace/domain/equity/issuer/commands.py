@@ -1,7 +1,7 @@
 """Commands to issuers; `marketplace.domain.equity.issuer.issuer` decides them.
 
-Everything that a command creates or does carries an id, so that a repeated command does nothing new. Stock is in
-`issuer_stock_commands`, options and warrants in `issuer_rights_commands`; both are named here too.
+Everything that a command creates or does carries an id, so that a repeated command does nothing new. Commands on stock
+are in `stock_commands`, on options and warrants in `rights_commands`; both are exported here too.
 """
 
 from datetime import date
@@ -101,7 +101,7 @@ class FormIssuer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AddStakeholder(msgspec.Struct, frozen=True, kw_only=True):
-    """Let someone hold securities of the issuer."""
+    """Register someone who may hold securities of the issuer."""
 
     issuer_id: str
     holder_id: str
@@ -110,7 +110,7 @@ class AddStakeholder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignInstrument(msgspec.Struct, frozen=True, kw_only=True):
-    """Note an instrument that may become equity; it belongs in the batch that issues the instrument."""
+    """Register an instrument that may become equity, in the batch that issues the instrument."""
 
     issuer_id: str
     instrument_id: str
@@ -120,12 +120,12 @@ class SignInstrument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitDilution(msgspec.Struct, frozen=True, kw_only=True):
-    """Say how much of the issuer all instruments together may come to; None lifts the limit.
+    """Set the largest share of the issuer that all instruments together may become; None lifts the limit.
 
     Attributes:
         issuer_id: The issuer.
-        dilution_max: The most, as a share of the fully diluted company.
-        valuation_usd: Value of the company at which what has no cap is counted.
+        dilution_max: The limit, as a share of the fully diluted company.
+        valuation_usd: Company value at which an instrument without a cap is counted.
         instruments: What may still become equity under each instrument.
     """
 
@@ -136,13 +136,13 @@ class LimitDilution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordExposure(msgspec.Struct, frozen=True, kw_only=True):
-    """Count what may become equity under an order or an instrument from now on; of an order nothing without a limit.
+    """Count what may become equity under an order or an instrument. Orders count only under a limit.
 
     Attributes:
         issuer_id: The issuer.
         subject_id: The order or the instrument.
         exposures: What may become equity.
-        owed: Whether a holder has a right to it, so that the limit does not refuse it.
+        owed: Whether a holder has a right to it, so that the limit cannot refuse it.
     """
 
     issuer_id: str
@@ -152,7 +152,7 @@ class RecordExposure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenFinancing(msgspec.Struct, frozen=True, kw_only=True):
-    """Begin a priced round; terms that leave a convention open are refused by name."""
+    """Begin a priced round. Terms that leave a convention open are refused, naming it."""
 
     issuer_id: str
     financing_id: str
@@ -161,13 +161,13 @@ class OpenFinancing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PriceFinancing(msgspec.Struct, frozen=True, kw_only=True):
-    """Compute the round's price and every instrument's shares; again replaces what was computed before.
+    """Compute the round's price and every instrument's shares. A repeat replaces the earlier result.
 
     Attributes:
         issuer_id: The issuer.
         financing_id: The round.
-        instruments: Everything outstanding that converts, one value per run of equal terms.
-        at: When it is priced; warrants that have expired by then do not count.
+        instruments: All outstanding instruments that convert, one value per run of equal terms.
+        at: When it is priced. Warrants that have expired by then do not count.
     """
 
     issuer_id: str
@@ -177,7 +177,7 @@ class PriceFinancing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewStakeholder(msgspec.Struct, frozen=True, kw_only=True):
-    """What the cap table shows for someone whom a financing brings in."""
+    """How the cap table shows a holder whom a financing brings in."""
 
     holder_id: str
     name: str
@@ -190,10 +190,10 @@ class CloseFinancing(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         issuer_id: The issuer.
         financing_id: The round.
-        instruments: What converts, as it stands now; it has to be what was priced.
-        approval: The paper behind it.
+        instruments: The converting instruments as they are now. They must equal the priced ones.
+        approval: The document behind it.
         at: When it closes.
-        stakeholders: Names of new holders; one who is not named here is shown by id, as an investor.
+        stakeholders: Names of new holders. A holder not named here is shown by id, as an investor.
     """
 
     issuer_id: str
@@ -205,7 +205,7 @@ class CloseFinancing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AbandonFinancing(msgspec.Struct, frozen=True, kw_only=True):
-    """Give a round up."""
+    """Abandon a round."""
 
     issuer_id: str
     financing_id: str
@@ -213,7 +213,7 @@ class AbandonFinancing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordValuation(msgspec.Struct, frozen=True, kw_only=True):
-    """Record what someone says a common share is worth."""
+    """Record someone's valuation of a common share."""
 
     issuer_id: str
     price_usd_per_share: Decimal
@@ -229,16 +229,16 @@ class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that the issuer is acquired, and compute who gets what.
+    """Record that the issuer is acquired, and compute the waterfall.
 
     Attributes:
         issuer_id: The issuer.
         liquidity_id: The liquidity event.
-        proceeds_usd: What there is to share among the holders.
-        instruments: Everything outstanding that is not stock, one value per run of equal terms.
-        at: When; warrants that have expired by then are paid nothing, and notes earn interest until then.
-        safe_seniority: Rank of SAFEs among preferred stock, as in its classes; needed where these have several ranks.
-        stock: What it is paid in; None: cash.
+        proceeds_usd: The proceeds to share among the holders.
+        instruments: All outstanding instruments other than stock, one value per run of equal terms.
+        at: When. Warrants that have expired by then are paid nothing, and notes earn interest until then.
+        safe_seniority: Rank of SAFEs among preferred stock, as in its classes; needed if these have several ranks.
+        stock: The buyer's stock, if paid in stock; None for cash.
     """
 
     issuer_id: str
@@ -256,7 +256,7 @@ class PayDistribution(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         issuer_id: The issuer.
         liquidity_id: The liquidity event.
-        instruments: What is outstanding, as it stands now; it has to be what shared in the proceeds.
+        instruments: The outstanding instruments as they are now. They must equal those in the declared waterfall.
     """
 
     issuer_id: str
@@ -265,14 +265,14 @@ class PayDistribution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportIssuer(msgspec.Struct, frozen=True, kw_only=True):
-    """Take a capitalisation over from elsewhere.
+    """Import a capitalisation.
 
     Attributes:
         issuer_id: The new issuer.
         source: Where it comes from.
         package_hash: SHA-256 of the package.
-        acts: What happened there, oldest first, the formation before all; each has to obey the rules for its command.
-        origins: What the package calls things that have another id here, by that id.
+        acts: Its history, oldest first, beginning with the formation. Each event must obey the rules of its command.
+        origins: The package's own ids of things that have another id here, by that id.
     """
 
     issuer_id: str

@@ -1,21 +1,21 @@
-"""An issuer's own limit of dilution by instruments.
+"""An issuer's own limit on dilution by instruments.
 
 `marketplace.domain.equity.issuer.issuer` documents the order of refusals.
 
-Counted are all instruments together, converted or not: the shares that SAFEs and notes became, warrants and what was
-bought by them, and what outstanding principal, commitments that may still be drawn, and orders that offer equity would
-become. Against it stands the fully diluted company with all of that.
+The limit counts all instruments together, converted or not: shares that SAFEs and notes became, warrants and the shares
+bought with them, and what outstanding principal, undrawn commitments and orders that offer equity would become. The
+total is a share of the fully diluted company that includes all of these.
 
-What is not converted is counted at the least price that it has a right to by then: at its cap, or, where the limit
-states a value of the company, at that value less the discount where this is cheaper. A post-money cap is a part of the
-company with everything in it; any other price is one of the company before. Notes count with interest to maturity.
+What is not converted is counted at the lowest price that it has a right to: at its cap or, if the limit states a
+company value, at that value less the discount if this is lower. A post-money cap is a part of the company including
+everything; any other price refers to the company before. Notes count with interest to maturity.
 
-Shares are counted as they convert into common stock: a series whose price was protected, or a right to it, counts for
-more. So at a company of F fully diluted shares, with post-money parts that sum to Q and other principal over its value
-that sums to A, the whole is T = F · (1 + A) / (1 - Q), and instruments are (converted + warrants + A · F + Q · T) / T.
+Shares are counted as converted into common stock: a series with price protection, or a right to it, counts for more. At
+a company of F fully diluted shares, with post-money parts that sum to Q and other principal over its value that sums to
+A, the whole is T = F · (1 + A) / (1 - Q), and instruments are (converted + warrants + A · F + Q · T) / T.
 
-Invariant: no act of the issuer takes that part above the limit. What a holder has a right to (an election, a split)
-is counted, and not refused.
+Invariant: no act of the issuer raises that share above the limit. What a holder has a right to (an election, a split)
+is counted but not refused.
 """
 
 from collections.abc import Iterable, Sequence
@@ -48,14 +48,14 @@ SHOWN_SHARE_PLACES = 2
 
 
 class Dilution(NamedTuple):
-    """What instruments come to; shares are common stock as converted, exact.
+    """What instruments amount to. Shares are common stock as converted, exact.
 
     Attributes:
         converted: Shares that instruments became, and that warrants bought.
-        warrants: Shares that warrants still buy.
+        warrants: Shares that warrants may still buy.
         pending: Shares that everything not converted would become.
-        whole: Fully diluted shares with these.
-        part: Their part of the whole, exact.
+        whole: Fully diluted shares including these.
+        part: Their share of the whole, exact.
     """
 
     converted: Fraction
@@ -66,7 +66,7 @@ class Dilution(NamedTuple):
 
 
 def limit_dilution(command: LimitDilution, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the limit, unless known."""
+    """Return the limit, unless it is recorded."""
     event = IssuerDilutionLimited(
         issuer_id=command.issuer_id,
         dilution_max=command.dilution_max,
@@ -86,7 +86,7 @@ def limit_dilution(command: LimitDilution, state: Issuer) -> Sequence[IssuerEven
 
 
 def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return what is counted of a subject from now on, unless it is already; of an order nothing without a limit."""
+    """Return the exposure of a subject, unless it is already counted. Orders count only under a limit."""
     if not _is_counted(state, command.subject_id) or state.exposures.get(command.subject_id, ()) == command.exposures:
         return []
     return [
@@ -95,7 +95,7 @@ def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEv
 
 
 def _is_counted(state: Issuer, subject_id: str) -> bool:
-    """Tell whether a subject is counted: instruments always are, so that who sets a limit and who changes one meet."""
+    """Return whether a subject is counted. Instruments always are, so that a new limit and a changed one conflict."""
     return state.limit is not None or not subject_id.startswith(_ORDER)
 
 
@@ -103,7 +103,8 @@ def require_limit(command: IssuerCommand, before: Issuer, after: Issuer) -> None
     """Refuse an act of the issuer that takes its instruments above its limit, or further above it.
 
     Raises:
-        Refusal: ``dilution_exceeded`` with the numbers, or ``missing_convention`` where what has no cap is not valued.
+        Refusal: ``dilution_exceeded`` with the numbers, or ``missing_convention`` if an instrument without a cap cannot
+            be valued.
     """
     if after.limit is None or isinstance(command, LimitDilution | SplitStock):
         return
@@ -117,8 +118,8 @@ def require_limit(command: IssuerCommand, before: Issuer, after: Issuer) -> None
 
 
 def _require_within(state: Issuer, measured: Dilution, pointer: str) -> None:
-    assert state.limit is not None, "there is a limit to be kept"
-    assert state.limit.dilution_max is not None, "a limit that was lifted is none"
+    assert state.limit is not None, "there is a limit to enforce"
+    assert state.limit.dilution_max is not None, "a lifted limit does not apply"
     most = Fraction(state.limit.dilution_max)
     if measured.part <= most:
         return
@@ -126,7 +127,7 @@ def _require_within(state: Issuer, measured: Dilution, pointer: str) -> None:
     principal = sum_exposures(each for _, each in _list_exposures(state))
     raise Refusal(
         "dilution_exceeded",
-        f"instruments would come to {shown} of {state.formed.issuer_id}, and its limit is {state.limit.dilution_max}: "
+        f"instruments would become {shown} of {state.formed.issuer_id}, and its limit is {state.limit.dilution_max}: "
         f"{_show(measured.converted)} shares converted, {_show(measured.warrants)} under warrants, and {principal} "
         "USD that may still become equity; offer less, or set another limit",
         pointer=pointer or None,
@@ -142,10 +143,10 @@ def _require_within(state: Issuer, measured: Dilution, pointer: str) -> None:
 
 
 def measure_dilution(state: Issuer) -> Dilution:
-    """Return what instruments come to, as the issuer's limit counts; see the module.
+    """Return what instruments amount to, as the issuer's limit counts it; see the module.
 
     Raises:
-        Refusal: ``missing_convention`` where something has no cap and the limit states no value of the company.
+        Refusal: ``missing_convention`` if an instrument has no cap and the limit states no value of the company.
     """
     ahead, within = Fraction(0), Fraction(0)
     for subject_id, exposure in _list_exposures(state):
@@ -179,7 +180,7 @@ def sum_exposures(exposures: Iterable[Exposure]) -> Decimal:
 
 
 def _value(state: Issuer, subject_id: str, exposure: Exposure) -> tuple[Fraction, bool]:
-    """Return the amount over the value that it is counted at, and whether that is a part of the company with it."""
+    """Return the amount over its valuation, and whether that is a post-money part of the company."""
     terms, amount = exposure.terms, Fraction(exposure.amount_usd)
     if isinstance(terms, PricedTerms):
         split = state.split_ratio / state.split_at_issue.get(subject_id, state.split_ratio)
@@ -198,7 +199,7 @@ def _value(state: Issuer, subject_id: str, exposure: Exposure) -> tuple[Fraction
     if not values:
         raise refuse_missing(
             "valuation_usd",
-            f"in the limit of dilution at which value of the company {subject_id}, which has no cap, is counted",
+            f"the company value in the dilution limit at which {subject_id}, which has no cap, is counted",
             "",
         )
     value, before_it = min(values)
@@ -206,7 +207,7 @@ def _value(state: Issuer, subject_id: str, exposure: Exposure) -> tuple[Fraction
 
 
 def set_limit(state: Issuer, event: IssuerDilutionLimited) -> Issuer:
-    """Return the state under a limit: what it counts of instruments, and what is counted of orders already."""
+    """Return the state under a limit, including the instruments and orders that it counts."""
     orders = {subject_id: known for subject_id, known in state.exposures.items() if subject_id.startswith(_ORDER)}
     if event.dilution_max is None:
         instruments = {name: known for name, known in state.exposures.items() if name not in orders}
@@ -216,7 +217,7 @@ def set_limit(state: Issuer, event: IssuerDilutionLimited) -> Issuer:
 
 
 def set_exposure(state: Issuer, subject_id: str, exposures: tuple[Exposure, ...]) -> Issuer:
-    """Return the state that counts so much of a subject; of an order nothing without a limit."""
+    """Return the state with the exposures of a subject. Orders count only under a limit."""
     if not _is_counted(state, subject_id):
         return state
     if exposures:
@@ -226,7 +227,7 @@ def set_exposure(state: Issuer, subject_id: str, exposures: tuple[Exposure, ...]
 
 
 def settle_converted(state: Issuer, instruments: Sequence[ConvertingInstrument]) -> Issuer:
-    """Return the state in which principal that converted is not counted as pending any more."""
+    """Return the state in which converted principal no longer counts as pending."""
     for instrument in instruments:
         known = state.exposures.get(instrument.instrument_id, ())
         left, after = instrument.principal_usd, []

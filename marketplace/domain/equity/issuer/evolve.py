@@ -1,4 +1,4 @@
-"""The fold of an issuer: from one event to the next state, one function per event."""
+"""The fold of an issuer's events, one function per event."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -105,7 +105,7 @@ def _move(state: Issuer, holder_id: str, class_id: str, shares: int) -> Issuer:
 
 
 def _count(state: Issuer, class_id: str, shares: int) -> Issuer:
-    """Count shares of a class as those of instruments, or no more."""
+    """Add shares of a class to those of instruments, or subtract them."""
     counted = max(state.instrument_shares.get(class_id, 0) + shares, 0)
     return replace(state, instrument_shares=state.instrument_shares.set(class_id, counted))
 

@@ -6,25 +6,24 @@ Invariants:
     1. Rows of the cap table sum to its total: stock, options, warrants and pool are the fully diluted company.
     2. No class has more shares outstanding than authorised, and no more of the pool is granted than reserved.
     3. Nobody transfers, sells back or exercises more than they hold.
-    4. One financing is open at a time; it closes on the very company and instruments that were priced.
-    5. A sale pays out its proceeds to the cent, on the company whose holders were declared; then the issuer has ended.
-    6. No act of the issuer takes its instruments, converted or not, above the limit that it set itself.
+    4. One financing is open at a time. It closes only if company and instruments still equal those that were priced.
+    5. A sale pays out its proceeds to the cent, to the holders that were declared. Then the issuer has ended.
+    6. No act of the issuer takes its instruments, converted or not, above its own dilution limit.
 
-What a command creates or does is named by it, and the same again is nothing new.
+Every command names what it creates or does. A repeat of the same name and content changes nothing.
 
-Modules: `issuer_commands` (with `issuer_stock_commands`, `issuer_rights_commands`) · `issuer_terms` · `issuer_state`
-(states, and the company for the equity mathematics) · `issuer_evolve` · `issuer_rules` · `issuer_stock` ·
-`issuer_splits` · `issuer_offers` · `issuer_transfers` · `issuer_conversions` · `issuer_options`, by `issuer_vesting` ·
-`issuer_warrants`, by `issuer_milestones` · `issuer_instruments` · `issuer_dilution` · `issuer_financing`, by
-`issuer_pricing` · `issuer_liquidity`, by `issuer_payouts` · `issuer_import`.
+Modules: `commands` (with `stock_commands`, `rights_commands`) · `terms` · `state` (also the company for the equity
+mathematics) · `evolve` · `rules` · `stock/` (stock, splits, offers, transfers, conversions) · `rights/` (options with
+vesting, warrants with milestones) · `instruments` · `dilution` · `financing/` (with pricing) · `sale/` (liquidity with
+payouts) · `takeover` (imports).
 
 Refusals in order, of each command:
 
-- all: issuer_unknown first; then, where everything else would have allowed it, issuer_ended · missing_convention of the
-  limit · dilution_exceeded, for what would take instruments above the issuer's limit; see `issuer_dilution`
+- all: issuer_unknown first; last, after all refusals below, issuer_ended · missing_convention of the limit ·
+  dilution_exceeded, if instruments would exceed the issuer's limit; see `dilution`
 - form: issuer_exists
-- import: issuer_exists · acts_out_of_range · formation_misplaced · act_not_importable · issuer_differs · what the act's
-  own command refuses · certificate_fails · payment_differs · act_repeated
+- import: issuer_exists · acts_out_of_range · formation_misplaced · act_not_importable · issuer_differs · refusals of
+  the command of each event · certificate_fails · payment_differs · act_repeated
 - stakeholder: stakeholder_exists
 - class: stock_class_exists · class_id_malformed · shares · preference_unexpected · preference_missing · price ·
   missing_convention · participation_cap_unexpected · protection_basis_unexpected · seniority_out_of_range
@@ -272,7 +271,7 @@ _DECIDE: Final[dict[type[IssuerCommand], Callable[[Any, Issuer], Sequence[Issuer
 
 
 def decide(command: IssuerCommand, state: IssuerState) -> Sequence[IssuerEvent]:
-    """Return what a command changes; see the module for the order of refusals."""
+    """Return the events of a command; the module lists the order of refusals."""
     events = _decide_unlimited(command, state)
     if events and isinstance(state, Issuer) and not isinstance(command, ImportIssuer):
         after: IssuerState = state
@@ -285,12 +284,12 @@ def decide(command: IssuerCommand, state: IssuerState) -> Sequence[IssuerEvent]:
 
 
 def list_refused_acts(command: ImportIssuer) -> list[tuple[int, Refusal]]:
-    """Return every act that an import would refuse, by its index, as if those before it had not been there."""
+    """Return every event that an import would refuse, by index, as if the refused ones before it did not exist."""
     return list_refused(command, _decide_unlimited)
 
 
 def _decide_unlimited(command: IssuerCommand, state: IssuerState) -> Sequence[IssuerEvent]:
-    """Return what a command changes, whatever the issuer's limit of dilution."""
+    """Return the events of a command, ignoring the issuer's dilution limit."""
     if isinstance(command, ImportIssuer):
         return import_issuer(command, state, _decide_unlimited)
     if isinstance(command, FormIssuer):
@@ -301,7 +300,7 @@ def _decide_unlimited(command: IssuerCommand, state: IssuerState) -> Sequence[Is
     if events and state.is_ended:
         raise Refusal(
             "issuer_ended",
-            f"issuer {command.issuer_id} was sold and its proceeds are paid out; nothing more happens to it",
+            f"issuer {command.issuer_id} was sold and its proceeds are paid out; it accepts no further commands",
             issuer_id=command.issuer_id,
             liquidity_id=state.liquidity_id,
         )

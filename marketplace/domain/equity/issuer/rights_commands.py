@@ -21,7 +21,7 @@ class PromiseOption(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WithdrawPromise(msgspec.Struct, frozen=True, kw_only=True):
-    """Take a promise back."""
+    """Withdraw a promise."""
 
     issuer_id: str
     promise_id: str
@@ -29,7 +29,7 @@ class WithdrawPromise(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GrantOption(msgspec.Struct, frozen=True, kw_only=True):
-    """Grant an option on common stock from the pool, or from what was promised."""
+    """Grant an option on common stock from the pool, or from a promise."""
 
     issuer_id: str
     option_id: str
@@ -42,7 +42,7 @@ class GrantOption(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExerciseOption(msgspec.Struct, frozen=True, kw_only=True):
-    """Turn an option, or part of it, into shares of a class of common stock."""
+    """Exercise an option, in part or in full, for shares of a class of common stock."""
 
     issuer_id: str
     exercise_id: str
@@ -53,7 +53,7 @@ class ExerciseOption(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CancelOption(msgspec.Struct, frozen=True, kw_only=True):
-    """End an option, or part of it, without shares; what was not vested yet is all that can be forfeited."""
+    """Cancel an option without shares, in part or in full. Only unvested shares can be forfeited."""
 
     issuer_id: str
     cancellation_id: str
@@ -82,12 +82,12 @@ class IssueWarrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VestWarrants(msgspec.Struct, frozen=True, kw_only=True):
-    """Let every tranche vest whose conditions hold.
+    """Vest every tranche whose conditions hold.
 
     Attributes:
         issuer_id: The issuer.
         delivered_gpu_seconds: Accepted delivery by grant.
-        at: When it is looked at.
+        at: The time of the check.
     """
 
     issuer_id: str
@@ -96,17 +96,17 @@ class VestWarrants(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExerciseWarrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Turn a warrant, or part of it, into shares.
+    """Exercise a warrant, in part or in full, for shares.
 
     Attributes:
         issuer_id: The issuer.
         exercise_id: The exercise.
         warrant_id: The warrant.
-        shares: Rights to use: shares to issue for cash, or Y of a net exercise, which gives Y (A - B) / A, floored.
-        fair_value_usd: A, value of one share, in a net exercise; None: paid in cash.
+        shares: Rights to use. For cash, each buys one share; Y rights in a net exercise give Y (A - B) / A, floored.
+        fair_value_usd: A, the value of one share in a net exercise; None if paid in cash.
         delivered_gpu_seconds: Accepted delivery by grant, for what has vested by now.
-        at: When it is exercised; not after its expiry.
-        shares_issued: What was issued, where an import says so and the value of a share is not known.
+        at: When it is exercised, not after its expiry.
+        shares_issued: The shares issued, if an import states them and the value of a share is unknown.
     """
 
     issuer_id: str
@@ -120,7 +120,7 @@ class ExerciseWarrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExpireWarrant(msgspec.Struct, frozen=True, kw_only=True):
-    """End a warrant whose time is over."""
+    """End an expired warrant."""
 
     issuer_id: str
     warrant_id: str

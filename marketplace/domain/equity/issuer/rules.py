@@ -16,7 +16,7 @@ _CLASS_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
 class Preference(Protocol):
-    """What a class of preferred stock says of participation and price protection."""
+    """The terms of preferred stock on participation and price protection."""
 
     @property
     def participation(self) -> Participation: ...  # noqa: D102
@@ -29,10 +29,10 @@ class Preference(Protocol):
 
 
 def is_repeated(aggregate: str, id: str, known: Mapping[str, object], event: object) -> bool:  # noqa: A002
-    """Tell whether an event with this id stands in the log already.
+    """Return whether an event with this id is already in the log.
 
     Raises:
-        Refusal: ``<aggregate>_exists`` where it stands there with other content.
+        Refusal: ``<aggregate>_exists`` if it is there with other content.
     """
     if id not in known:
         return False
@@ -57,7 +57,7 @@ def require_shares(shares: int, pointer: str, *, zero: bool = False) -> None:
     if shares > SHARES_MAX:
         raise Refusal(
             "shares_too_many",
-            f"{pointer} is {shares}; the most is {SHARES_MAX}",
+            f"{pointer} is {shares}; the maximum is {SHARES_MAX}",
             pointer=pointer,
             shares=shares,
             shares_max=SHARES_MAX,
@@ -90,7 +90,8 @@ def require_signed(state: Issuer, instruments: Iterable[ConvertingInstrument]) -
         if signed is None or signed.holder_id != instrument.holder_id:
             raise Refusal(
                 "instrument_unsigned",
-                f"{state.formed.issuer_id} has signed no {instrument.instrument_id} with {instrument.holder_id}",
+                f"{state.formed.issuer_id} has no signed instrument {instrument.instrument_id} with"
+                f" {instrument.holder_id}",
                 pointer=f"/instruments/{index}",
                 instrument_id=instrument.instrument_id,
                 holder_id=instrument.holder_id,
@@ -98,7 +99,7 @@ def require_signed(state: Issuer, instruments: Iterable[ConvertingInstrument]) -
 
 
 def get_class(state: Issuer, class_id: str, kinds: Sequence[str] = ("common", "preferred")) -> StockClass:
-    """Return a class of stock of one of some kinds.
+    """Return a class of stock, which must be of one of the given kinds.
 
     Raises:
         Refusal: ``stock_class_unknown``, ``stock_class_not_common`` or ``stock_class_not_preferred``.
@@ -163,7 +164,7 @@ def require_class_id(class_id: str) -> None:
     if not _CLASS_ID.fullmatch(class_id):
         raise Refusal(
             "class_id_malformed",
-            f"{class_id!r} is not a short name of a class; use up to 40 lower-case letters, digits, - and _",
+            f"{class_id!r} is not a valid class id; use up to 40 lower-case letters, digits, - and _",
             pointer="/class_id",
             class_id=class_id,
         )
@@ -185,7 +186,7 @@ def require_seniority(seniority: int) -> None:
 
 
 def require_protection(terms: Preference, pointer: str = "") -> None:
-    """Refuse participation without its cap, and a weighted average that does not say what it counts, and the reverse.
+    """Refuse capped participation without a cap, a weighted average without its basis, and a cap or basis without use.
 
     Raises:
         Refusal: ``missing_convention``, ``participation_cap_unexpected``, ``protection_basis_unexpected``, or those of
@@ -212,17 +213,17 @@ def require_protection(terms: Preference, pointer: str = "") -> None:
 
 
 def refuse_missing(convention: str, what: str, pointer: str) -> Refusal:
-    """Return the refusal for a convention that nobody stated: ``missing_convention``."""
+    """Return the refusal for a convention that was not stated: ``missing_convention``."""
     return Refusal(
         "missing_convention",
-        f"{convention} is not given, and the answer depends on it; state {what}",
+        f"{convention} is missing, and the result depends on it; state {what}",
         pointer=f"{pointer}/{convention}",
         convention=convention,
     )
 
 
 def refuse_overdrawn(aggregate: str, id: str, shares: int, left: int) -> Refusal:  # noqa: A002 - the field's word
-    """Return the refusal for taking more shares from a right than it has left: ``<aggregate>_overdrawn``."""
+    """Return the refusal for using more shares of a right than are left: ``<aggregate>_overdrawn``."""
     return Refusal(
         f"{aggregate}_overdrawn",
         f"{aggregate} {id} has {left} shares left, not {shares}",

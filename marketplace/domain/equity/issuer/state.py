@@ -1,7 +1,7 @@
-"""What an issuer is at one point of its log, and the company that the equity mathematics sees.
+"""The state of an issuer, and the company as the equity mathematics sees it.
 
-Shares and prices are those after all splits; what the events said stands beside them, so that a command repeated after
-a split is still known. Maps are persistent, and sorted wherever their order could show.
+Shares and prices are those after all splits. The original numbers of the events are kept beside them, so that a command
+repeated after a split is still recognised. Maps are persistent, and sorted wherever their order could show.
 """
 
 from dataclasses import dataclass, field
@@ -60,9 +60,9 @@ class StockClass:
     """A class of stock.
 
     Attributes:
-        created: As it was created.
-        shares_authorised: The most that may be outstanding.
-        shares_outstanding: What is.
+        created: Its creation event.
+        shares_authorised: The most shares that may be outstanding.
+        shares_outstanding: Shares outstanding.
         price_usd: Original issue price of preferred stock, exact; None for common.
         conversion_price_usd: Price at which it converts into common stock; the issue price until protection lowers it.
     """
@@ -75,7 +75,7 @@ class StockClass:
 
     @property
     def conversion_ratio(self) -> Fraction:
-        """Common shares that one share converts into by now, exact; 1 for common."""
+        """Common shares into which one share converts now, exact; 1 for common."""
         if self.price_usd is None or self.conversion_price_usd is None:
             return Fraction(1)
         return self.price_usd / self.conversion_price_usd
@@ -86,11 +86,11 @@ class Option:
     """An option.
 
     Attributes:
-        granted: As it was granted.
+        granted: Its grant event.
         shares: Granted, less cancelled.
         shares_outstanding: Neither exercised nor cancelled.
         exercise_price_usd: Price of one share.
-        shares_granted: Granted, which its vesting is measured on.
+        shares_granted: Shares granted, the base of its vesting.
     """
 
     granted: IssuerOptionGranted
@@ -105,13 +105,13 @@ class Warrant:
     """A warrant.
 
     Attributes:
-        issued: As it was issued.
-        shares: Shares that it bought at most.
-        shares_outstanding: Shares that it still buys.
+        issued: Its issue event.
+        shares: The most shares that it buys.
+        shares_outstanding: Shares that it may still buy.
         exercise_price_usd: Price of one share.
         vested: Tranches that have vested.
         expired: Whether its end was recorded.
-        split: By how much splits multiplied a share since it was issued.
+        split: The split factor since it was issued.
     """
 
     issued: IssuerWarrantIssued
@@ -123,14 +123,14 @@ class Warrant:
     split: Fraction = Fraction(1)
 
     def count_tranche(self, tranche: int) -> int:
-        """Return the shares of a tranche after all splits; those of all tranches sum to the warrant's."""
+        """Return the shares of a tranche after all splits. The shares of all tranches sum to the warrant's."""
         before = sum(each.shares for each in self.issued.tranches[:tranche])
         until = before + self.issued.tranches[tranche].shares
         return until * self.shares // self.issued.shares - before * self.shares // self.issued.shares
 
     @property
     def shares_exercisable(self) -> int:
-        """Shares that have vested and were not used."""
+        """Shares that have vested and are not used."""
         if not self.issued.tranches:
             return self.shares_outstanding
         vested = sum(self.count_tranche(tranche) for tranche in self.vested)
@@ -143,7 +143,7 @@ class Financing:
 
     Attributes:
         opened: Its terms.
-        status: Where it stands.
+        status: Its status.
         pricing: Its price, once computed.
         basis: The company that was priced.
     """
@@ -156,7 +156,7 @@ class Financing:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Shares that were offered to those with the right of first refusal."""
+    """Shares offered to the holders of the right of first refusal."""
 
     offered: IssuerStockOffered
     status: Literal["offered", "waived", "exercised", "withdrawn", "transferred"]
@@ -173,7 +173,7 @@ class Sale:
 
 @dataclass(frozen=True, slots=True)
 class Importing:
-    """An import has begun; its acts follow in the same atomic batch."""
+    """An import that has begun; its events follow in the same atomic batch."""
 
     imported: IssuerImported
 
@@ -184,7 +184,7 @@ class Issuer:
 
     Attributes:
         formed: How it began.
-        imported: Where it was taken over from, if it was.
+        imported: The source, if it was imported.
         stakeholders: By holder id.
         classes: By class id.
         securities: What was issued for money or in a round, by security id.
@@ -201,11 +201,11 @@ class Issuer:
         financings: By financing id.
         sales: By liquidity id; the latest declared is the one that counts.
         liquidity_id: The latest declared.
-        latest_price_usd: What a share was worth last, by a valuation or a closed round, after all splits.
-        limit: The most that instruments may come to, if the issuer said so.
+        latest_price_usd: Latest value of a share, by a valuation or a closed round, after all splits.
+        limit: The dilution limit, if the issuer set one.
         exposures: What may still become equity, by instrument, and by order while there is a limit.
-        split_ratio: By how much all splits multiplied a share.
-        split_at_issue: By how much they had when a security was issued, by its id.
+        split_ratio: The split factor of all splits.
+        split_at_issue: The split factor when a security was issued, by its id.
         instrument_shares: Shares by class that instruments became and that warrants bought, less clawbacks.
     """
 
@@ -263,13 +263,13 @@ IssuerState = Issuer | Importing | None
 
 
 class Row(NamedTuple):
-    """One line of a cap table.
+    """One row of a cap table.
 
     Attributes:
-        kind: What the shares are.
-        holder_id: Whose; None for the unissued pool.
+        kind: The kind of security.
+        holder_id: The holder; None for the unissued pool.
         security: The class of stock, the option, the warrant or the promise; ``pool`` for the pool.
-        shares: How many.
+        shares: The number of shares.
     """
 
     kind: RowKind
@@ -279,7 +279,7 @@ class Row(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """Shares of an issuer by what they are; the first five sum to the last."""
+    """Shares of an issuer by kind; the first five sum to the last."""
 
     stock: int
     options: int
@@ -325,7 +325,7 @@ def list_rows(state: Issuer, at: datetime | None = None) -> tuple[Row, ...]:
 
 
 def total_shares(state: Issuer, at: datetime | None = None) -> Totals:
-    """Return the shares by what they are; see `list_rows` for `at`."""
+    """Return the shares by kind; see `list_rows` for `at`."""
     stock = sum(stock_class.shares_outstanding for stock_class in state.classes.values())
     options = sum(option.shares_outstanding for option in state.options.values())
     warrants = sum(warrant.shares_outstanding for _, warrant in list_live_warrants(state, at))
@@ -377,7 +377,7 @@ def list_option_grants(state: Issuer, at: datetime | None = None) -> tuple[Optio
 
 
 def render_seniority(rank: int) -> int:
-    """Return a rank, of which a higher one is paid first, as the equity mathematics counts: 1 is paid first."""
+    """Convert a rank, where a higher one is paid first, to the equity mathematics, where 1 is paid first."""
     return SENIORITY_MAX + 1 - rank
 
 

@@ -27,7 +27,7 @@ class CreateStockClass(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AdjustAuthorisedShares(msgspec.Struct, frozen=True, kw_only=True):
-    """Set the most that may be issued of a class; it may fall to what is outstanding."""
+    """Set the authorised shares of a class, at least those outstanding."""
 
     issuer_id: str
     class_id: str
@@ -73,7 +73,7 @@ class OfferStock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WaiveFirstRefusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Let the shares go to the buyer."""
+    """Waive the right, so that the shares may go to the buyer."""
 
     issuer_id: str
     transfer_id: str
@@ -81,7 +81,7 @@ class WaiveFirstRefusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExerciseFirstRefusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Take all offered shares at the buyer's price: another stakeholder, or, where none is named, the issuer itself."""
+    """Buy all offered shares at the buyer's price, as another stakeholder or, if none is named, as the issuer."""
 
     issuer_id: str
     transfer_id: str
@@ -91,7 +91,7 @@ class ExerciseFirstRefusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WithdrawOffer(msgspec.Struct, frozen=True, kw_only=True):
-    """Keep the shares after all."""
+    """Withdraw the offer and keep the shares."""
 
     issuer_id: str
     transfer_id: str
@@ -99,7 +99,7 @@ class WithdrawOffer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TransferStock(msgspec.Struct, frozen=True, kw_only=True):
-    """Move shares to another stakeholder; of a class with a right of first refusal, only as they were offered."""
+    """Transfer shares to another stakeholder; in a class with a right of first refusal, only as offered."""
 
     issuer_id: str
     transfer_id: str
@@ -125,16 +125,16 @@ class RepurchaseStock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SplitStock(msgspec.Struct, frozen=True, kw_only=True):
-    """Multiply every number of shares by `numerator` over `denominator`; prices go the other way.
+    """Multiply every number of shares by `numerator` over `denominator`, and divide prices by it.
 
     Attributes:
         issuer_id: The issuer.
         split_id: The split.
         numerator: New shares.
-        denominator: For so many old ones.
-        fractions: What happens to shares that would become a fraction; needed where there are some.
-        cash_usd_per_share: What is paid for one of them, as it is before the split; needed with cash in lieu.
-        approval: The paper behind it.
+        denominator: The old shares that they replace.
+        fractions: How shares that would become a fraction are handled; needed if there are any.
+        cash_usd_per_share: The price of one such share before the split; needed with cash in lieu.
+        approval: The document behind it.
     """
 
     issuer_id: str
@@ -147,7 +147,7 @@ class SplitStock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConvertStock(msgspec.Struct, frozen=True, kw_only=True):
-    """Turn preferred stock into common stock at its conversion price, fractions of a share rounded down."""
+    """Convert preferred into common stock at its conversion price. Fractions of a share are rounded down."""
 
     issuer_id: str
     conversion_id: str

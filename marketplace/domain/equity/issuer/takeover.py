@@ -1,7 +1,7 @@
-"""Taking a capitalisation over: every act has to be what its own command would have recorded.
+"""Import a capitalisation: each event must be what its own command would have recorded.
 
-Results of the equity engine (a priced round, a waterfall) are not computed again, since the release that computed them
-may have been another one; their certificates are checked instead.
+Results of the equity engine (a priced round, a waterfall) are not computed again, because another release may have
+computed them. Their certificates are checked instead.
 
 `marketplace.domain.equity.issuer.issuer` documents the order of refusals.
 """
@@ -93,7 +93,7 @@ from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unk
 from marketplace.equity.checker import verify
 
 ACTS_MAX: Final = 999
-"""With the import itself they are one atomic batch of 1,000."""
+"""The limit that keeps the import within one atomic batch of 1,000."""
 _COMMANDS: Final[dict[type[IssuerEvent], type[Any]]] = {
     IssuerFormed: FormIssuer,
     IssuerStakeholderAdded: AddStakeholder,
@@ -134,13 +134,13 @@ _AT: Final[dict[type[Any], datetime]] = {
     ExpireWarrant: _FAR_AHEAD,
     OfferStock: _LONG_AGO,
 }
-"""A package says on which day, not when an act was allowed: an import takes the instant at which each one is."""
+"""A package states the day of an event, not the instant. An import assumes an instant at which each is allowed."""
 
 Decide = Callable[[IssuerCommand, IssuerState], Sequence[IssuerEvent]]
 
 
 def import_issuer(command: ImportIssuer, state: IssuerState, decide: Decide) -> Sequence[IssuerEvent]:
-    """Return the import and its acts, unless known."""
+    """Return the import and its events, unless they are recorded."""
     event = _build_event(command)
     if isinstance(state, Issuer):
         if state.imported == event:
@@ -149,7 +149,8 @@ def import_issuer(command: ImportIssuer, state: IssuerState, decide: Decide) -> 
     if not 1 <= len(command.acts) <= ACTS_MAX:
         raise Refusal(
             "acts_out_of_range",
-            f"an import has 1 to {ACTS_MAX} acts, not {len(command.acts)}; record the later ones by their own commands",
+            f"an import has 1 to {ACTS_MAX} events, not {len(command.acts)}; record the later ones by their own"
+            " commands",
             pointer="/acts",
         )
     current = evolve(state, event)
@@ -160,7 +161,7 @@ def import_issuer(command: ImportIssuer, state: IssuerState, decide: Decide) -> 
 
 
 def list_refused(command: ImportIssuer, decide: Decide) -> list[tuple[int, Refusal]]:
-    """Return every act that would be refused, by its index, as if the refused ones before it had not been there."""
+    """Return every event that would be refused, by index, as if the refused ones before it did not exist."""
     refused: list[tuple[int, Refusal]] = []
     current = evolve(None, _build_event(command))
     for index, act in enumerate(command.acts):
@@ -187,7 +188,9 @@ def _build_event(command: ImportIssuer) -> IssuerImported:
 def _require_allowed(command: ImportIssuer, index: int, act: IssuerEvent, current: IssuerState, decide: Decide) -> None:
     pointer = f"/acts/{index}"
     if isinstance(act, IssuerFormed) != (index == 0):
-        raise Refusal("formation_misplaced", f"{pointer}: the formation is the first act and no other", pointer=pointer)
+        raise Refusal(
+            "formation_misplaced", f"{pointer}: the formation must be the first event, and only that", pointer=pointer
+        )
     if type(act) not in _COMMANDS and type(act) not in _CERTIFIED:
         raise Refusal(
             "act_not_importable",
@@ -195,7 +198,7 @@ def _require_allowed(command: ImportIssuer, index: int, act: IssuerEvent, curren
             pointer=pointer,
         )
     if act.issuer_id != command.issuer_id:
-        raise Refusal("issuer_differs", f"{pointer}: the act is of issuer {act.issuer_id}", pointer=pointer)
+        raise Refusal("issuer_differs", f"{pointer}: the event belongs to issuer {act.issuer_id}", pointer=pointer)
     try:
         recorded = _decide_again(act, current, decide)
     except Refusal as refusal:
@@ -205,7 +208,7 @@ def _require_allowed(command: ImportIssuer, index: int, act: IssuerEvent, curren
 
 def _decide_again(act: IssuerEvent, current: IssuerState, decide: Decide) -> Sequence[IssuerEvent]:
     if type(act) in _CERTIFIED and not _is_own_choice(act):
-        assert isinstance(current, Issuer), "the formation is the first act"
+        assert isinstance(current, Issuer), "the formation is the first event"
         _CERTIFIED[type(act)](act, current)
         return [act]
     if isinstance(act, IssuerStockTransferred) and isinstance(current, Issuer) and _is_refused(act, current):
@@ -219,7 +222,7 @@ def _decide_again(act: IssuerEvent, current: IssuerState, decide: Decide) -> Seq
 
 
 def _is_refused(act: IssuerStockTransferred, state: Issuer) -> bool:
-    """Tell whether a transfer follows from a right of first refusal that was used just before."""
+    """Return whether a transfer follows from a right of first refusal that was exercised just before."""
     offer = state.offers.get(act.transfer_id)
     return offer is not None and offer.status == "exercised"
 
@@ -230,13 +233,15 @@ def _is_own_choice(act: IssuerEvent) -> bool:
 
 
 def _list_created_by_round(act: IssuerStockClassCreated, state: Issuer) -> list[IssuerStockClassCreated]:
-    """Return what the closing of the open round creates by the name of a class: one class, or none."""
+    """Return the classes of this name that the closing of the open round creates: one or none."""
     financing = state.find_open_financing()
     if financing is None or not is_class_of_round(act.class_id, financing.opened.terms.class_id):
         return []
     if financing.pricing is None:
         financing_id = financing.opened.financing_id
-        raise Refusal("financing_unpriced", f"class {act.class_id} is of financing {financing_id}, which has no price")
+        raise Refusal(
+            "financing_unpriced", f"class {act.class_id} belongs to financing {financing_id}, which has no price"
+        )
     classes = list_new_classes(state.formed.issuer_id, financing.opened.terms, financing.pricing)
     return [each for each in classes if each.class_id == act.class_id]
 
@@ -301,14 +306,15 @@ def _check_adjusted(act: IssuerConversionPriceAdjusted, state: Issuer) -> None:
     if stock_class.conversion_price_usd != before or not 0 < after <= before:
         raise Refusal(
             "adjustment_differs",
-            f"class {act.class_id} converts at {stock_class.conversion_price_usd} dollars; a round lowers that price, "
-            f"and does not bring it from {before} to {after}",
+            f"class {act.class_id} converts at {stock_class.conversion_price_usd} dollars; a round can lower that"
+            " price, "
+            f"but not move it from {before} to {after}",
             class_id=act.class_id,
         )
 
 
 def _check_forfeited(act: IssuerStockConverted, state: Issuer) -> None:
-    """Check that who did not pay held the stock, and that it became common."""
+    """Check that a holder who did not pay held the stock, and that it became common."""
     get_class(state, act.class_id, ("preferred",))
     get_class(state, act.class_id_after, ("common",))
     require_held(state, act.holder_id, act.class_id, act.shares)

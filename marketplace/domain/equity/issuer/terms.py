@@ -1,4 +1,4 @@
-"""The terms of a priced round: no convention is silent, and no number is impossible.
+"""The terms of a priced round: every convention is stated, and every number is possible.
 
 `marketplace.domain.equity.issuer.issuer` documents the order of refusals.
 """
@@ -35,16 +35,16 @@ _CLASS_ID_SIZE_MAX: Final = 36
 _CONVENTIONS: Final = {
     "pool_timing": "whether a top-up of the pool is inside the pre-money or comes after the money",
     "pricing_convention": "percent_ownership, dollars_invested or pre_money_method",
-    "capitalization_definition": "what caps are measured against, for example yc_standard",
-    "share_rounding": "what becomes of fractions of a share, for example floor",
-    "price_places": "the digits after the point of the price per share",
+    "capitalization_definition": "what valuation caps are measured against, for example yc_standard",
+    "share_rounding": "how fractions of a share are rounded, for example floor",
+    "price_places": "the number of decimal places of the price per share",
     "price_rounding": "how the price is rounded to them, for example half_even",
     "participation": "none, full or capped",
 }
 
 
 class RoundDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """Terms as somebody proposes them: like `RoundTerms`, but a convention may be missing, to be refused by name."""
+    """Proposed terms: like `RoundTerms`, but conventions may be missing, to be refused by name."""
 
     class_id: str
     pre_money_usd: Decimal
@@ -80,12 +80,13 @@ def settle_terms(draft: RoundDraft | RoundTerms) -> RoundTerms:
 
 
 def require_terms(terms: RoundTerms) -> None:
-    """Refuse terms whose numbers cannot be."""
+    """Refuse terms with impossible numbers."""
     require_class_id(terms.class_id)
     if len(terms.class_id) > _CLASS_ID_SIZE_MAX:
         raise Refusal(
             "class_id_malformed",
-            f"{terms.class_id!r} is longer than {_CLASS_ID_SIZE_MAX} characters; what converts gets it with a number",
+            f"{terms.class_id!r} is longer than {_CLASS_ID_SIZE_MAX} characters; classes of converting instruments"
+            " append a number",
             pointer="/terms/class_id",
         )
     require_usd(terms.pre_money_usd, "/terms/pre_money_usd")
@@ -146,7 +147,7 @@ def _require_duties(pay_to_play: PayToPlay | None) -> None:
         if duty.holder_id in seen:
             raise Refusal(
                 "duty_repeated",
-                f"{duty.holder_id} has two duties; one sum decides what a holder keeps, so state one",
+                f"{duty.holder_id} has two duties; state one amount per holder",
                 pointer=f"{pointer}/holder_id",
                 holder_id=duty.holder_id,
             )

@@ -1,1 +1,1 @@
-"""What an auction or a quote sees of the market, built from the states of its aggregates."""
+"""The market as an auction or a quote sees it, built from the states of its aggregates."""

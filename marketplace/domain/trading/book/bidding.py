@@ -1,7 +1,7 @@
-"""How an order bids in an auction's book: which pools and lots would take it, at which sizes, and what that uses.
+"""The bids of an order in an auction's book: the pools and lots that can serve it, at which sizes, and what that uses.
 
-Where lots of a pool serve different sizes, an order with a range bids once for each set of lots, at the sizes that this
-set serves. A grant has one seller: a lot of resale carries an order alone, and is a bid of its own.
+If lots of a pool serve different sizes, an order with a range bids once for each set of lots, at the sizes that the set
+serves. A grant has one seller, so a resale lot serves an order alone, with a bid of its own.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ from marketplace.domain.trading.order_terms import PRINCIPAL_USD_MAX, list_sizes
 def build_bids(
     order: Order, supply: Supply, pool_id: str, listed: list[Lot], limits: AbstractSet[str], *, period_hours: int
 ) -> Iterable[BookBid]:
-    """Walk an order's bids on one pool.
+    """Yield an order's bids on one pool.
 
     Args:
         order: The order.
@@ -59,7 +59,7 @@ def build_bids(
 
 
 def name_step(lot_id: str, index: int) -> str:
-    """Return the id under which a step of a lot stands in a book: the first one under the lot's own."""
+    """Return the id of a lot's step in a book. The first step has the lot's own id."""
     return derive_id("lot", lot_id, f"step/{index}") if index else lot_id
 
 
@@ -68,7 +68,7 @@ def _list_step_ids(lot: Lot) -> list[str]:
 
 
 def _group_sellers(order: Order, listed: list[Lot], sizes: list[int]) -> list[tuple[list[Lot], list[int]]]:
-    """Return the sets of lots of one seller each that serve some sizes; nobody buys what it sells itself."""
+    """Return the sets of lots of one seller each that serve some sizes, without the buyer's own resales."""
     fresh = [lot for lot in listed if lot.listed.grant_id is None]
     sellers = [[lot] for lot in listed if lot.listed.grant_id is not None and not _sells(order, lot)]
     return [group for lots in (fresh, *sellers) for group in _group_sizes(order.terms, lots, sizes)]
@@ -95,7 +95,7 @@ def _group_sizes(terms: OrderTerms, listed: list[Lot], sizes: list[int]) -> list
 def _list_values(
     order: Order, offer: ClassOffer, supply: Supply, pool: Pool, *, resold: bool
 ) -> Iterable[tuple[str | None, Decimal, Decimal]]:
-    """Walk who would take the equity, what the order is worth then, and the equity per GPU-hour."""
+    """Yield each taker of the equity, the order's value with it, and the equity per GPU-hour."""
     if not offer.equity_usd_per_gpu_hour:
         yield None, offer.cash_usd_per_gpu_hour, Decimal(0)
         return
@@ -108,7 +108,7 @@ def _list_values(
 
 
 def _list_uses(order: Order, pool: Pool, principal_usd: Decimal, *, resold: bool) -> tuple[BookUse, BookUse]:
-    """Return what a node takes in a period; power that is resold is drawn already."""
+    """Return what a node uses in a period. Resold nodes draw no additional power."""
     power_kw = Decimal(0 if resold else pool.opened.power_per_node_kw)
     principal_usd = min(principal_usd, PRINCIPAL_USD_MAX)
     return (
@@ -118,7 +118,7 @@ def _list_uses(order: Order, pool: Pool, principal_usd: Decimal, *, resold: bool
 
 
 def _find_offer(terms: OrderTerms, pool: Pool, supply: Supply) -> ClassOffer | None:
-    """Return the offer for a pool's class, None where the pool is not acceptable."""
+    """Return the offer for a pool's class; None if the pool is not acceptable."""
     opened = pool.opened
     if opened.gpus_per_node != terms.gpus_per_node or (terms.regions and opened.region not in terms.regions):
         return None
@@ -128,7 +128,7 @@ def _find_offer(terms: OrderTerms, pool: Pool, supply: Supply) -> ClassOffer | N
 
 
 def is_willing(order: Order, pool: Pool, lot: Lot, nodes: int, duration_hours: int) -> bool:
-    """Tell whether a lot serves an order at a size and duration, and somebody takes its equity there."""
+    """Return whether a lot serves an order at a size and duration, and its equity finds a taker there."""
     listed = lot.listed
     if listed.nodes_min > nodes or listed.duration_hours_min > duration_hours or _sells(order, lot):
         return False
@@ -140,29 +140,29 @@ def is_willing(order: Order, pool: Pool, lot: Lot, nodes: int, duration_hours: i
 
 
 def is_good_enough(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
-    """Tell whether a pool's provider and site are what an order asks for."""
+    """Return whether a pool's provider and site meet an order's requirements."""
     checks = (has_standing, is_efficient, is_renewable)
     return all(check(terms, pool, supply) for check in checks)
 
 
 def has_standing(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
-    """Tell whether a pool's provider stands as high as an order asks for."""
+    """Return whether a pool's provider is as reliable as an order requires."""
     least = terms.provider_standing_min
     return least is None or get_standing(pool, supply) >= least
 
 
 def get_standing(pool: Pool, supply: Supply) -> Fraction:
-    """Return how well a pool's provider has delivered; one without a history stands at 1."""
+    """Return the reliability score of a pool's provider; 1 without a history."""
     return supply.standings.get(pool.opened.provider_id, Fraction(1))
 
 
 def is_efficient(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
-    """Tell whether a pool's site uses no more power for each watt of its machines than an order takes."""
+    """Return whether a pool's site has at most the power usage effectiveness that an order accepts."""
     most = terms.power_usage_effectiveness_max
     return most is None or supply.sites[pool.opened.site_id].registered.power_usage_effectiveness <= most
 
 
 def is_renewable(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
-    """Tell whether as much of a pool's energy is renewable as an order asks for."""
+    """Return whether a pool's energy is at least as renewable as an order requires."""
     least = terms.renewable_share_min
     return least is None or supply.sites[pool.opened.site_id].registered.renewable_share >= least

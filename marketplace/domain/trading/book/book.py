@@ -1,8 +1,8 @@
-"""From the market as it stands to the book that the engine sees, and from the engine's answer to events.
+"""Build the book that the engine sees from the market, and convert the engine's answer for events.
 
-A period is bought and sold whole: a lot counts in a period with the least that is unsold at any instant of it, and an
-order takes part in an auction whose periods divide its duration and whose horizon holds a start of its window. Backstop
-orders stand apart, the oldest `BACKSTOPS_MAX` of them.
+A period is sold whole: in each period, a lot offers the fewest nodes that are unsold at any instant of it. An order
+takes part in an auction whose periods divide its duration and whose horizon contains a start of its window. Backstop
+orders are kept apart, at most the oldest `BACKSTOPS_MAX` of them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,7 +33,7 @@ from marketplace.domain.trading.order_terms import list_sizes, name_group
 
 
 def find_window(terms: OrderTerms, horizon: Horizon) -> tuple[int, int, int] | None:
-    """Return duration, earliest and latest start of an order in periods; None where it does not take part."""
+    """Return an order's duration, earliest and latest start in periods; None if it does not take part."""
     duration = timedelta(hours=terms.duration_hours)
     if duration % horizon.period:
         return None
@@ -45,13 +45,13 @@ def find_window(terms: OrderTerms, horizon: Horizon) -> tuple[int, int, int] | N
 
 @dataclass(frozen=True, slots=True)
 class KnownRows:
-    """A book of the same auction that was built of the same supply, and the orders that it was built of, by id."""
+    """An earlier book of the same auction and supply, and the orders that it was built from, by id."""
 
     book: Book
     orders: Mapping[str, Order]
 
     def find(self, limits: tuple[BookLimit, ...]) -> dict[str, BookOrder]:
-        """Return the rows by order; none where limits were stated that are not now, or the other way round."""
+        """Return the rows by order; none if other limits were stated."""
         if {limit.limit_id for limit in self.book.limits} != {limit.limit_id for limit in limits}:
             return {}
         return {row.order_id: row for row in (*self.book.orders, *self.book.backstops)}
@@ -64,7 +64,7 @@ def build_book(
     served: AbstractSet[str] = frozenset(),
     known: KnownRows | None = None,
 ) -> Book:
-    """Return the book of an auction, its orders as they are given; those that do not take part are left out.
+    """Return the book of an auction, with its orders in the given order, without those that do not take part.
 
     An order whose parent neither takes part nor was matched before does not take part.
 
@@ -73,7 +73,7 @@ def build_book(
         supply: What is for sale.
         orders: The orders that were locked.
         served: Parents of orders that were matched before.
-        known: What of it was built before and is as it was.
+        known: Rows of an earlier book that can be reused.
     """
     horizon = build_horizon(opened)
     lots = (
@@ -113,7 +113,7 @@ def build_book(
 def _list_ready(
     known: KnownRows | None, limits: tuple[BookLimit, ...], orders: Iterable[Order]
 ) -> dict[str, BookOrder]:
-    """Return the rows of orders that are the same as before; one with a parent also depends on who else takes part."""
+    """Return the rows of unchanged orders. The row of an order with a parent also depends on who else takes part."""
     if known is None:
         return {}
     rows = known.find(limits)
@@ -127,7 +127,7 @@ def _list_ready(
 
 
 def _keep_linked(orders: list[Order], served: AbstractSet[str]) -> list[Order]:
-    """Return the orders as they are given, without those whose parent is neither among them nor was matched before."""
+    """Return the orders, in order, whose parent is among them or was matched before."""
     kept = {order.placed.order_id: order for order in orders}
     while True:
         gone = [
@@ -142,7 +142,7 @@ def _keep_linked(orders: list[Order], served: AbstractSet[str]) -> list[Order]:
 
 
 def build_order(order: Order, supply: Supply, book: Book, horizon: Horizon) -> BookOrder | None:
-    """Return an order as it would stand in a book that is there already; None where it would not take part."""
+    """Return an order as it would appear in an existing book; None if it would not take part."""
     listed = {pool.pool_id: list_lots(supply, pool.pool_id) for pool in book.pools}
     offered = build_offered(supply, listed, book)
     return _build_order(order, offered, book, horizon, {row.order_id for row in book.orders})
@@ -186,13 +186,13 @@ def _build_pool(pool: Pool) -> BookPool:
 
 
 def list_lots(supply: Supply, pool_id: str) -> list[Lot]:
-    """Return the lots of a pool that take orders, the cheapest first."""
+    """Return the lots of a pool that take orders, cheapest first."""
     lots = (lot for lot in supply.lots.values() if lot.listed.pool_id == pool_id and lot.status == "listed")
     return sorted(lots, key=lambda lot: (lot.ask_usd_per_gpu_hour, lot.listed.lot_id))
 
 
 def _build_lots(supply: Supply, pool_id: str, horizon: Horizon) -> list[BookLot]:
-    """Return what is unsold; nodes that a grant resells are reserved, so that only others lack where some failed."""
+    """Return what is unsold. Nodes that a grant resells are reserved, so failed nodes reduce only the others."""
     pool, lots = supply.pools[pool_id], list_lots(supply, pool_id)
     steps: list[tuple[BookLot, list[int]]] = []
     fresh: list[tuple[Decimal, list[int]]] = []
@@ -221,12 +221,12 @@ def _build_step(lot: Lot, index: int, step: AskStep) -> BookLot:
 
 
 def map_steps(book: Book) -> dict[str, str]:
-    """Return the lot of every row of a book that is a step of one at a further ask, by the row's id."""
+    """Return the lot of each row that is a further step of one, by the row's id."""
     return {row.lot_id: row.step_of for row in book.lots if row.step_of is not None}
 
 
 def merge_steps(match: MatchTerms, homes: Mapping[str, str]) -> MatchTerms:
-    """Return a match on lots themselves: what several steps of one carry together is one share of it."""
+    """Return a match by lot: steps of one lot that carry the same nodes become one share."""
     if not any(share.lot_id in homes for share in match.lots):
         return match
     loads: dict[str, list[Load]] = {}
@@ -242,7 +242,7 @@ def merge_steps(match: MatchTerms, homes: Mapping[str, str]) -> MatchTerms:
 
 
 def _cut_to_working(pool: Pool, unsold: list[list[int]], horizon: Horizon) -> None:
-    """Take failed nodes off the dearest steps, which come last, so that no more is sold than works."""
+    """Remove failed nodes from the most expensive steps, which come last, so that only working nodes are sold."""
     failed = pool.failed()
     if not failed:
         return

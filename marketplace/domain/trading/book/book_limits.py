@@ -1,6 +1,6 @@
-"""What one book may hold, so that no single order keeps an auction from being locked, stored or cleared.
+"""The bounds of one book, so that no single order prevents an auction from being locked, stored or cleared.
 
-Orders that break a bound are left out one by one, with what depends on them, and each is told why.
+Orders that break a bound are left out one by one, with the orders that depend on them. Each gets the reason.
 """
 
 from typing import Final, NamedTuple
@@ -13,20 +13,20 @@ from marketplace.clearing.book import BIDS_PER_ORDER_MAX
 from marketplace.domain.trading.auction_parts import measure
 
 ROW_BYTES_MAX: Final = 1024 * 1024
-"""One order in the book, as it is stored."""
+"""The most bytes of one order in the book, as stored."""
 BOOK_BYTES_MAX: Final = 64 * 1024 * 1024
-"""All orders of the book: they are stored in one append."""
+"""The most bytes of all orders of the book, which are stored in one append."""
 
 
 class FittedBook(NamedTuple):
-    """A book within the bounds, and the orders that were left out."""
+    """A book within the bounds, and the orders left out."""
 
     book: Book
     dropped: dict[str, Reason]
 
 
 def fit_book(book: Book, bytes_max: int = BOOK_BYTES_MAX) -> FittedBook:
-    """Return the book without what breaks a bound; the orders that stand last in it go first."""
+    """Return the book without what breaks a bound. The last orders are left out first."""
     dropped: dict[str, Reason] = {}
     kept: dict[str, list[BookOrder]] = {"orders": [], "backstops": []}
     size = 0
@@ -48,29 +48,31 @@ def fit_book(book: Book, bytes_max: int = BOOK_BYTES_MAX) -> FittedBook:
 def _find_reason(order: BookOrder, own: int, left: int, bytes_max: int) -> Reason | None:
     if len(order.bids) > BIDS_PER_ORDER_MAX:
         text = (
-            f"it can be served in {len(order.bids):,} ways, more than the {BIDS_PER_ORDER_MAX:,} that are cleared for"
-            " one order; name fewer mandates, classes or regions"
+            f"it can be served in {len(order.bids):,} ways, more than the {BIDS_PER_ORDER_MAX:,} that one order may"
+            " have"
+            "; name fewer mandates, classes or regions"
         )
         return Reason(code="bids_too_many", text=text, facts={"bids": str(len(order.bids))})
     if own > ROW_BYTES_MAX:
         text = (
-            f"its ways to be served take {own:,} bytes in the book, more than the {ROW_BYTES_MAX:,} of one order; name"
+            f"its possible placements take {own:,} bytes in the book, more than the {ROW_BYTES_MAX:,} of one order;"
+            " name"
             " fewer mandates, classes or regions"
         )
         return Reason(code="order_too_large", text=text, facts={"bytes": str(own)})
     if own > left:
-        text = f"the book is full: it holds {bytes_max:,} bytes at most, and this order comes last"
+        text = f"the book is full: it may have {bytes_max:,} bytes, and this order comes last"
         return Reason(code="book_full", text=text, facts={"bytes": str(own)})
     return None
 
 
 def _drop_dependent(orders: list[BookOrder], dropped: dict[str, Reason]) -> list[BookOrder]:
-    """Leave out what depends on an order that was left out; return the rest."""
+    """Remove the orders that depend on one left out, and return the rest."""
     while True:
         lost = [order for order in orders if order.parent_id in dropped]
         if not lost:
             return orders
         for order in lost:
-            text = f"order {order.parent_id}, without which this one is not matched, does not take part"
+            text = f"its parent order {order.parent_id} does not take part"
             dropped[order.order_id] = Reason(code="parent_absent", text=text, facts={"parent_id": str(order.parent_id)})
         orders = [order for order in orders if order.order_id not in dropped]

@@ -1,4 +1,4 @@
-"""What is unsold in a book, lot by lot, with the terms on which it is sold."""
+"""The unsold capacity in a book, lot by lot, with its terms of sale."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from marketplace.domain.trading.book.market_snapshot import Supply
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """What is unsold in a book, with the lots' terms of sale.
+    """The unsold capacity in a book, with the lots' terms of sale.
 
     Attributes:
         supply: What is for sale.
@@ -25,7 +25,7 @@ class Offered:
     _runs: dict[tuple[tuple[str, ...], int], list[int]] = field(default_factory=dict)
 
     def count_runs(self, lots: Iterable[Lot], nodes: int, periods: int) -> list[int]:
-        """Return in how many periods before each one so many nodes of some lots are unsold."""
+        """Return, for each period, how many consecutive periods before it have `nodes` of some lots unsold."""
         key = tuple(lot.listed.lot_id for lot in lots), nodes
         if key not in self._runs:
             rows = [self.free[lot_id] for lot_id in key[0] if lot_id in self.free]
@@ -35,7 +35,7 @@ class Offered:
 
 
 def build_offered(supply: Supply, listed: Mapping[str, list[Lot]], book: Book) -> Offered:
-    """Return what a book has for sale."""
+    """Return the unsold capacity of a book."""
     free: dict[str, list[int]] = {}
     for row in book.lots:
         amounts = free.setdefault(row.step_of or row.lot_id, [0] * book.periods)

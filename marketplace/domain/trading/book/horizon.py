@@ -40,7 +40,7 @@ def build_horizon(opened: AuctionOpened) -> Horizon:
 
 
 def count_least(runs: Sequence[Load], horizon: Horizon) -> list[int]:
-    """Return the least amount in each period; 0 where the runs do not cover it whole."""
+    """Return the least amount in each period; 0 if the runs do not cover it whole."""
     amounts = [0] * horizon.periods
     if not runs:
         return amounts

@@ -1,9 +1,9 @@
-"""Which wishes of an order contradict each other, and what would do instead.
+"""Find an irreducible set of an order's requirements ("wishes") that cannot be met together, and remedies.
 
-An order that no unsold capacity could serve, were it alone, is told a set of its own wishes that cannot be met
-together, while without any one of them it could be served. Wishes are taken away one by one, those of time and size
-first, so that class, region and fabric are named only where they are needed to explain it. For each wish of the set
-the remedies name what is on offer in its place: with any of these values the order could be served alone.
+If no unsold capacity could serve an order, even alone, the order gets a set of its own wishes that cannot be met
+together; without any one of them it could be served. Wishes are removed one by one, those of time and size first, so
+that class, region and interconnect are named only if they are needed for the explanation. For each wish of the set, the
+remedies name values on offer: with any of them the order could be served alone.
 """
 
 from collections.abc import Iterator
@@ -36,18 +36,18 @@ WISHES: Final = (
     "region",
     "gpu_class",
 )
-"""In the order in which they are taken away; ``lot_terms`` stands for what lots ask of the orders that they serve:
-nodes, duration and who takes the equity."""
+"""In the order in which they are removed. ``lot_terms`` stands for what lots require of orders: nodes, duration and who
+takes the equity."""
 
 VALUES_MAX: Final = 8
-"""Values that a remedy names at most."""
+"""The most values that a remedy names."""
 
 STANDING_STEP: Final = Decimal("0.000001")
 Window = tuple[int, int, int]
 
 
 class _Way(NamedTuple):
-    """How an order could be served without some of its wishes."""
+    """A way to serve an order without some of its wishes."""
 
     pool: Pool
     nodes: int
@@ -57,9 +57,9 @@ class _Way(NamedTuple):
 def find_conflict(
     order: Order, window: Window, offered: Offered, horizon: Horizon
 ) -> tuple[tuple[str, ...], tuple[BookRemedy, ...]]:
-    """Return an irreducible set of wishes that nothing on offer meets, and what would do in place of its members.
+    """Return an irreducible set of wishes that no offer meets, and replacements for its members.
 
-    Both are empty where the order could be served alone.
+    Both are empty if the order could be served alone.
 
     Args:
         order: The order.
@@ -80,7 +80,7 @@ def find_conflict(
 def _list_remedies(
     order: Order, window: Window, offered: Offered, horizon: Horizon, conflict: tuple[str, ...]
 ) -> Iterator[BookRemedy]:
-    """Walk the members of a conflict that something on offer could replace while all else stays as it is."""
+    """Yield a remedy for each wish of a conflict that an offer could replace while all others stay."""
     hours = horizon.period // HOUR
     for wish in conflict:
         kept = frozenset(WISHES) - {wish}
@@ -91,7 +91,7 @@ def _list_remedies(
 
 
 def _list_values(wish: str, ways: list[_Way], terms: OrderTerms, supply: Supply, period_hours: int) -> tuple[str, ...]:
-    """Return what to ask for instead of a wish: names that are on offer, or the nearest number."""
+    """Return the values to use instead of a wish: names that are on offer, or the nearest number."""
     pools = [way.pool for way in ways]
     sites = [supply.sites[pool.opened.site_id].registered for pool in pools]
     match wish:
@@ -125,7 +125,7 @@ def _could_serve(order: Order, window: Window, offered: Offered, horizon: Horizo
 def _list_serving(
     order: Order, window: Window, offered: Offered, horizon: Horizon, kept: frozenset[str]
 ) -> Iterator[_Way]:
-    """Walk the pools that could serve an order were it alone, at the sizes and durations that its wishes leave."""
+    """Yield the pools that could serve an order alone, at the sizes and durations that its remaining wishes allow."""
     _, earliest, latest = window
     for pool_id, lots in offered.listed.items():
         pool = offered.supply.pools[pool_id]
@@ -163,7 +163,7 @@ def _meets(wish: str, terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
 def _list_ways(
     order: Order, pool: Pool, lots: list[Lot], horizon: Horizon, kept: frozenset[str]
 ) -> Iterator[tuple[int, int, list[Lot]]]:
-    """Walk nodes, periods and lots with which a pool might serve an order, one for each size and duration to try."""
+    """Yield nodes, periods and lots with which a pool might serve an order, one for each size and duration to try."""
     strict = "lot_terms" in kept
     sizes = list_sizes(order.terms) if "nodes" in kept else sorted({1, *(lot.listed.nodes_min for lot in lots)})
     hours = horizon.period // HOUR

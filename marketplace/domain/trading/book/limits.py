@@ -1,9 +1,9 @@
-"""What orders of one auction share beyond lots: the power of a site over time, and what a startup will owe at most.
+"""Shared limits of an auction's orders: a site's power over time, and the most principal that a startup may owe.
 
-A site's power is stated only where its pools could ask for more than it has. From the date of a conversion on it is
-what is under contract, before it what is live; what reserved nodes draw already is off. Every command that takes nodes
-decides on the same sums (`commands/capacity.py`). A startup's limit on principal counts each bid at its full offer, of
-which the price never asks more.
+A site's power is stated only if its pools could use more than it has. Before the date of a conversion it is the live
+power, afterwards the contracted power, less what reserved nodes already draw. Commands that take nodes use the same
+sums (`application/steps/capacity.py`). A startup's limit on principal counts each bid at its full offer; the price
+never exceeds it.
 """
 
 from collections import defaultdict
@@ -25,7 +25,7 @@ def name_power(site_id: str) -> str:
 
 
 def name_principal(startup_id: str) -> str:
-    """Return the id of the limit on what a startup may owe, in US dollars."""
+    """Return the id of the limit on a startup's principal, in US dollars."""
     return f"principal/{startup_id}"
 
 

@@ -1,4 +1,4 @@
-"""What is for sale as an auction or a quote sees it."""
+"""What is for sale, as an auction or a quote sees it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,11 +12,11 @@ from marketplace.domain.trading.mandate import Mandate
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """Pools, their listed lots, the mandates that orders name, and the sites that pools stand at.
+    """Pools, their listed lots, the mandates that orders name, and the pools' sites.
 
     Attributes:
         pools: Every pool with lots, and every other pool of their sites.
-        standings: The score of each provider that has a history, from 0 to 1; the others stand at 1.
+        standings: The score of each provider that has a history, from 0 to 1; the others have 1.
         sites: The sites of the pools.
     """
 
@@ -27,9 +27,9 @@ class Supply:
     sites: Mapping[str, Site] = field(default_factory=dict)
 
     def sells_as(self, other: "Supply") -> bool:
-        """Tell whether the same is for sale on the same terms, as far as states are the same ones in memory.
+        """Return whether both sell the same on the same terms, judged by identity of the states in memory.
 
-        Of mandates only what was granted counts; what is left of them is held when an order is placed.
+        Of mandates only the terms count. Their remaining budget is held when an order is placed.
         """
         shared = self.mandates.keys() & other.mandates.keys()
         granted = all(self.mandates[name].granted is other.mandates[name].granted for name in shared)

@@ -1,7 +1,7 @@
-"""Reasons as they are told: the engine counts periods, and people read instants and hours.
+"""Reasons for people: the engine counts periods, and people read instants and hours.
 
-What is added is a function of what the engine said and of the horizon, so that a reason that was published is taken
-back to the engine's own, whose hash the certificate holds.
+What is added depends only on the engine's reason and the horizon. A published reason can therefore be converted back to
+the engine's, whose hash the certificate contains.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ STARTS: Final = {
     "nearest_feasible_start": "nearest_feasible_start_at",
     "nearest_start_that_wins": "nearest_start_that_wins_at",
 }
-"""Facts that are a period, and those that say its first instant."""
+"""Facts that are a period, and the facts with its first instant."""
 
 LENGTHS: Final = {
     "longest_duration_periods": "longest_duration_hours",
@@ -28,24 +28,26 @@ LENGTHS: Final = {
     "free_node_periods": "free_node_hours",
     "needed_node_periods": "needed_node_hours",
 }
-"""Facts that are a number of periods, and those that say them in hours."""
+"""Facts that are a number of periods, and the facts with the number in hours."""
 
 UNITS: Final = {"power": "kW", "principal": "USD"}
-"""What the amounts of a limit are counted in, by the first part of its id."""
+"""The unit of a limit's amounts, by the first part of its id."""
 
 
 def tell_reason(horizon: Horizon, reason: model.Reason) -> Reason:
-    """Return a reason of the engine with its instants and hours, in facts and in words."""
+    """Return an engine's reason with its instants and hours, in facts and in words."""
     added = dict(_list_facts(horizon, reason))
     facts = {**reason.facts, **added}
     return Reason(code=reason.code, text=reason.text + _say(facts), facts=facts)
 
 
 def take_back_reason(horizon: Horizon, reason: Reason) -> model.Reason:
-    """Return the reason of the engine that was told, by this release or by one that wrote prices as their facts are.
+    """Return the engine's reason for a published one, of this release or of an earlier one.
+
+    Earlier releases wrote prices in the text exactly as in the facts.
 
     Raises:
-        Corrupt: What was added is not what follows from it.
+        Corrupt: The published reason has additions that do not follow from the engine's.
     """
     names = {*STARTS.values(), *LENGTHS.values(), "limit_unit"}
     plain = {name: fact for name, fact in reason.facts.items() if name not in names}
@@ -55,7 +57,9 @@ def take_back_reason(horizon: Horizon, reason: Reason) -> model.Reason:
     if names & reason.facts.keys():
         facts = {**plain, **dict(_list_facts(horizon, found))}
         if facts != reason.facts or not reason.text.endswith(endings):
-            raise Corrupt(f"the reason {reason.code} tells other instants or hours than the engine's: {reason.facts}")
+            raise Corrupt(
+                f"the reason {reason.code} states instants or hours that differ from the engine's: {reason.facts}"
+            )
     return found
 
 
@@ -72,7 +76,7 @@ def _list_facts(horizon: Horizon, reason: model.Reason) -> Iterator[tuple[str, s
 
 
 def _say(facts: dict[str, str], say_price: Callable[[str], str] = say_rate) -> str:
-    """Return what the facts add to the sentence, empty where they add nothing."""
+    """Return what the facts add to the sentence; empty if nothing."""
     said = f" {facts['limit_unit']}" if "limit_unit" in facts else ""
     if "nearest_feasible_start_at" in facts:
         said += f"; the nearest start that would do is {facts['nearest_feasible_start_at']}"

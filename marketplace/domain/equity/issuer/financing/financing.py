@@ -1,8 +1,8 @@
 """Priced rounds; `marketplace.domain.equity.issuer.issuer` documents the order of refusals.
 
-What converts at the round's own price gets the new class. What converts at another price gets a class of its own for
-each such price (``series-a-1``, ``series-a-2``, … in the order of the instruments), of the same rank, whose preference
-is what was paid for it: a preference at the round's price would pay the holder more than the principal.
+Instruments that convert at the round's own price get the new class. Those that convert at another price get a class of
+their own for each such price (``series-a-1``, ``series-a-2``, … in the order of the instruments). It has the same rank,
+and its preference is what was paid for it: a preference at the round's price would exceed the principal.
 """
 
 from collections.abc import Iterable, Sequence
@@ -44,11 +44,11 @@ from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unk
 BATCH_MAX: Final = 1_000
 PROTECTED_MAX: Final = 50
 INSTRUMENTS_MAX: Final = (BATCH_MAX - 2 * INVESTMENTS_MAX - DUTIES_MAX - PROTECTED_MAX - 3) // 4
-"""So that a closing is one atomic batch: per instrument a holder, a class, shares and its own conversion."""
+"""The limit that keeps a closing within one atomic batch: per instrument a holder, a class, shares and a conversion."""
 
 
 def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the opening, unless known."""
+    """Return the opening, unless it is recorded."""
     terms = settle_terms(command.terms)
     event = IssuerFinancingOpened(
         issuer_id=command.issuer_id, financing_id=command.financing_id, name=command.name, terms=terms
@@ -73,13 +73,13 @@ def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEven
 
 
 def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the price of the round, unless it has it."""
+    """Return the price of the round, unless it is recorded."""
     financing = _get_open(state, command.financing_id)
     require_aware(command.at, "/at")
     if len(command.instruments) > INSTRUMENTS_MAX:
         raise Refusal(
             "too_many_instruments",
-            f"{len(command.instruments)} instruments convert; one closing holds {INSTRUMENTS_MAX}",
+            f"{len(command.instruments)} instruments convert; one closing can convert {INSTRUMENTS_MAX}",
             pointer="/instruments",
             instruments_max=INSTRUMENTS_MAX,
         )
@@ -91,7 +91,7 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
     if len(pricing.adjustments) > PROTECTED_MAX:
         raise Refusal(
             "too_many_protected_classes",
-            f"{len(pricing.adjustments)} classes have price protection; one closing adjusts {PROTECTED_MAX}",
+            f"{len(pricing.adjustments)} classes have price protection; one closing can adjust {PROTECTED_MAX}",
             protected_max=PROTECTED_MAX,
         )
     for stock_class in list_new_classes(command.issuer_id, financing.opened.terms, pricing):
@@ -105,7 +105,7 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
 
 
 def close_financing(command: CloseFinancing, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the classes, the pool, the holders and the shares of the round, and its closing."""
+    """Return the events of a closing: classes, pool, holders and shares of the round, and the closing itself."""
     known = state.financings.get(command.financing_id)
     if known is not None and known.status == "closed":
         return []
@@ -152,7 +152,7 @@ def _get_current_pricing(command: CloseFinancing, state: Issuer, financing: Fina
 
 
 def list_conversion_classes(terms: RoundTerms, pricing: RoundPricing) -> tuple[str, ...]:
-    """Return the class of stock that each conversion gets, in their order; see the module."""
+    """Return the class of stock of each conversion, in order; see the module."""
     by_price: dict[Decimal, str] = {pricing.price_usd_per_share: terms.class_id}
     classes = []
     for conversion in pricing.conversions:
@@ -162,7 +162,7 @@ def list_conversion_classes(terms: RoundTerms, pricing: RoundPricing) -> tuple[s
 
 
 def list_conversions(state: Issuer, financing_id: str) -> tuple[ConvertInstrument, ...]:
-    """Return the commands that convert the instruments of a priced round; they belong in the batch that closes it.
+    """Return the commands that convert a priced round's instruments, for the batch that closes it.
 
     Raises:
         Refusal: ``financing_unknown`` or ``financing_unpriced``.
@@ -224,7 +224,7 @@ def _adjust_prices(command: CloseFinancing, pricing: RoundPricing) -> Iterable[I
 
 
 def list_new_classes(issuer_id: str, terms: RoundTerms, pricing: RoundPricing) -> list[IssuerStockClassCreated]:
-    """Return the classes that the closing of a priced round creates; what became no whole share has one of none."""
+    """Return the classes that closing a priced round creates. A conversion into no whole share gets an empty class."""
     shares = {terms.class_id: sum(allotment.shares for allotment in pricing.allotments)}
     prices = {terms.class_id: pricing.price_usd_per_share}
     for conversion, class_id in zip(pricing.conversions, list_conversion_classes(terms, pricing), strict=True):
@@ -320,7 +320,7 @@ def _issue(
 
 
 def abandon_financing(command: AbandonFinancing, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the end of the round, unless it was given up."""
+    """Return the end of the round, unless it was abandoned."""
     known = state.financings.get(command.financing_id)
     if known is not None and known.status == "abandoned":
         return []

@@ -1,4 +1,4 @@
-"""Between the issuer's events and the equity mathematics: a priced round's inputs that way, its results this way.
+"""Convert a priced round's inputs to the equity mathematics, and its results back to events.
 
 Nothing is assumed here: every convention comes from the terms of the round or of the instrument.
 """
@@ -39,7 +39,7 @@ RUN: Final = "#"
 
 
 def list_positions(instruments: Sequence[ConvertingInstrument]) -> list[int]:
-    """Return which run of its instrument each value is, from 0; tranches of other terms are a run of their own."""
+    """Return the position of each value's run in its instrument, from 0. Tranches of other terms form another run."""
     seen: Counter[str] = Counter()
     positions = []
     for instrument in instruments:
@@ -54,7 +54,7 @@ def order_instruments(instruments: Iterable[ConvertingInstrument]) -> tuple[Conv
 
 
 def name_runs(instruments: Sequence[ConvertingInstrument]) -> list[str]:
-    """Return the name of each run for the engine: the instrument's id, and a number from the second run on."""
+    """Return the name of each run for the engine: the instrument's id, with a number from the second run on."""
     return [
         instrument.instrument_id if position == 0 else f"{instrument.instrument_id}{RUN}{position}"
         for instrument, position in zip(instruments, list_positions(instruments), strict=True)
@@ -102,7 +102,7 @@ def price_instruments(
 def list_forfeits(state: Issuer, terms: RoundTerms) -> tuple[Forfeit, ...]:
     """Return the preferred stock that becomes common because its holders do not pay their part of the round.
 
-    Parts of a preferred share stay preferred, and parts of a common share are given up.
+    Fractions of a preferred share stay preferred; fractions of a common share are forfeited.
     """
     duties = terms.pay_to_play
     if duties is None:
@@ -134,7 +134,7 @@ def _forfeit(state: Issuer, duties: PayToPlay, duty: PayToPlayDuty, paid_usd: De
 
 
 def capitalize(state: Issuer, forfeits: Iterable[Forfeit], at: datetime | None) -> model.Capitalization:
-    """Return the company that a round is priced on: after its pay-to-play."""
+    """Return the company on which a round is priced, after its pay-to-play."""
     company = capitalization_of(state, at)
     held = {(holding.holder_id, holding.class_id): holding.shares for holding in company.holdings}
     for forfeit in forfeits:
@@ -148,7 +148,7 @@ def capitalize(state: Issuer, forfeits: Iterable[Forfeit], at: datetime | None) 
 
 
 def round_price(price: Fraction, terms: RoundTerms) -> Decimal:
-    """Return a price per share with the places and by the rounding that the terms state."""
+    """Return a price per share, rounded as the terms state."""
     return round_places(price, terms.price_places, terms.price_rounding)
 
 
@@ -186,7 +186,7 @@ def list_notes(
     Args:
         instruments: SAFEs and notes.
         names: Names of their runs.
-        apart: Whether the parts of a note get names of their own, as a sale needs; a round rounds them together.
+        apart: Whether parts of a note get names of their own, as a sale needs; a round rounds them together.
     """
     return [
         model.Note(

@@ -1,4 +1,4 @@
-"""Warrants that vest as milestones are reached: by delivered compute, by date, by price, and by several.
+"""Warrants that vest at milestones: delivered compute, a date, a price, or several of these.
 
 `marketplace.domain.equity.issuer.issuer` documents the order of refusals.
 """
@@ -19,7 +19,7 @@ from marketplace.equity import warrants as rules
 
 
 def require_tranches(command: IssueWarrant) -> None:
-    """Refuse tranches that do not make up the warrant, or whose milestones cannot be measured."""
+    """Refuse tranches that do not sum to the warrant, or whose milestones cannot be measured."""
     for index, tranche in enumerate(command.tranches):
         require_shares(tranche.shares, f"/tranches/{index}/shares")
         for milestone in _list_milestones(tranche):
@@ -28,7 +28,7 @@ def require_tranches(command: IssueWarrant) -> None:
             elif isinstance(milestone, DeliveryMilestone) and command.grant_id is None:
                 raise Refusal(
                     "grant_missing",
-                    f"tranche {index} vests by delivered compute; name the grant that delivers it",
+                    f"tranche {index} vests by delivered compute; name the grant that is measured",
                     pointer="/grant_id",
                 )
     total = sum(tranche.shares for tranche in command.tranches)
@@ -47,7 +47,7 @@ def _list_milestones(tranche: WarrantTranche) -> list[Milestone]:
 
 
 def vest_warrants(command: VestWarrants, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return what has vested by now and was not recorded."""
+    """Return the tranches that have vested by now and are not recorded."""
     require_aware(command.at, "/at")
     return [
         event
@@ -59,7 +59,7 @@ def vest_warrants(command: VestWarrants, state: Issuer) -> Sequence[IssuerEvent]
 def list_vested(
     state: Issuer, warrant_id: str, delivered: Mapping[str, int], at: datetime
 ) -> list[IssuerWarrantVested]:
-    """Return the tranches of a warrant whose conditions hold and that were not recorded."""
+    """Return the tranches of a warrant whose conditions hold and that are not recorded."""
     warrant = state.warrants[warrant_id]
     if warrant.expired or at > warrant.issued.expires_at:
         return []
@@ -97,6 +97,6 @@ def _build(warrant: Warrant, milestone: Milestone) -> rules.Condition:
 
 
 def list_days(tranches: Iterable[WarrantTranche]) -> set[date]:
-    """Return the days on which something of tranches may vest by date alone."""
+    """Return the days on which a part of tranches may vest by date alone."""
     milestones = (milestone for tranche in tranches for milestone in _list_milestones(tranche))
     return {milestone.day for milestone in milestones if isinstance(milestone, DateMilestone)}

@@ -35,7 +35,7 @@ from marketplace.domain.refusals import refuse_unknown, require_aware
 
 
 def adjust_plan(command: AdjustStockPlan, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the new size of the pool, unless it has it."""
+    """Return the new size of the pool, unless it is recorded."""
     require_shares(command.shares_reserved, "/shares_reserved", zero=True)
     if command.shares_reserved == state.shares_reserved:
         return []
@@ -58,7 +58,7 @@ def adjust_plan(command: AdjustStockPlan, state: Issuer) -> Sequence[IssuerEvent
 
 
 def promise_option(command: PromiseOption, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the promise, unless known."""
+    """Return the promise, unless it is recorded."""
     event = IssuerOptionPromised(
         issuer_id=command.issuer_id,
         promise_id=command.promise_id,
@@ -74,7 +74,7 @@ def promise_option(command: PromiseOption, state: Issuer) -> Sequence[IssuerEven
 
 
 def withdraw_promise(command: WithdrawPromise, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the withdrawal, unless the promise is settled."""
+    """Return the withdrawal, unless the promise is already granted or withdrawn."""
     if command.promise_id not in state.promised:
         raise refuse_unknown("promise", command.promise_id)
     if command.promise_id not in state.promises:
@@ -85,7 +85,7 @@ def withdraw_promise(command: WithdrawPromise, state: Issuer) -> Sequence[Issuer
 
 
 def grant_option(command: GrantOption, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the grant, unless known."""
+    """Return the grant, unless it is recorded."""
     event = IssuerOptionGranted(
         issuer_id=command.issuer_id,
         option_id=command.option_id,
@@ -110,7 +110,7 @@ def grant_option(command: GrantOption, state: Issuer) -> Sequence[IssuerEvent]:
 
 def _require_common(state: Issuer) -> None:
     if not any(each.created.kind == "common" for each in state.classes.values()):
-        raise Refusal("common_stock_missing", "an option is on common stock, and there is no class of it; create one")
+        raise Refusal("common_stock_missing", "an option needs a class of common stock, and there is none; create one")
 
 
 def _count_promised(command: GrantOption, state: Issuer) -> int:
@@ -141,7 +141,7 @@ def _require_available(shares: int, available: int) -> None:
 
 
 def exercise_option(command: ExerciseOption, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the exercise of an option or of a part of it, unless known."""
+    """Return the exercise of an option, in part or in full, unless it is recorded."""
     option = state.options.get(command.option_id)
     if option is None:
         raise refuse_unknown("option", command.option_id)
@@ -175,7 +175,7 @@ def exercise_option(command: ExerciseOption, state: Issuer) -> Sequence[IssuerEv
 
 
 def cancel_option(command: CancelOption, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the end of an option or of a part of it, unless known."""
+    """Return the cancellation of an option, in part or in full, unless it is recorded."""
     option = state.options.get(command.option_id)
     if option is None:
         raise refuse_unknown("option", command.option_id)
@@ -198,8 +198,8 @@ def cancel_option(command: CancelOption, state: Issuer) -> Sequence[IssuerEvent]
     if command.kind == "forfeited" and command.shares > unvested:
         raise Refusal(
             "option_vested",
-            f"{unvested} shares of option {command.option_id} have not vested by {command.at.date()}; "
-            f"{command.shares} cannot be forfeited, what has vested is cancelled or expires",
+            f"{unvested} shares of option {command.option_id} are unvested on {command.at.date()}; "
+            f"{command.shares} cannot be forfeited; cancel vested shares or let them expire",
             pointer="/shares",
             shares=command.shares,
             shares_unvested=unvested,

@@ -1,4 +1,4 @@
-"""When options vest: equal tranches at equal distances in time, with a cliff."""
+"""Vesting of options: equal tranches at equal intervals, with a cliff."""
 
 from calendar import monthrange
 from datetime import date
@@ -13,7 +13,7 @@ _YEAR_MAX = 9_999
 
 
 def require_schedule(vesting: VestingSchedule | None) -> None:
-    """Refuse a schedule that cannot be.
+    """Refuse an impossible schedule.
 
     Raises:
         Refusal: ``vesting_impossible``.
@@ -52,7 +52,7 @@ def count_vested(option: Option, on_day: date) -> int:
 
 
 def add_months(day: date, months: int) -> date:
-    """Return the same day of a later month, or the last of it where it has fewer days."""
+    """Return the same day of a later month, or its last day if it has fewer days."""
     month = day.month - 1 + months
     year, month = day.year + month // _MONTHS_PER_YEAR, month % _MONTHS_PER_YEAR + 1
     return date(year, month, min(day.day, monthrange(year, month)[1]))

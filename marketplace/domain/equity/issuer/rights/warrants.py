@@ -30,7 +30,7 @@ from marketplace.equity import warrants as rules
 
 
 def issue_warrant(command: IssueWarrant, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the warrant, unless known."""
+    """Return the warrant, unless it is recorded."""
     event = IssuerWarrantIssued(
         issuer_id=command.issuer_id,
         warrant_id=command.warrant_id,
@@ -65,7 +65,7 @@ def issue_warrant(command: IssueWarrant, state: Issuer) -> Sequence[IssuerEvent]
 
 
 def exercise_warrant(command: ExerciseWarrant, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the exercise of a warrant or of a part of it, after what vests by then; nothing where it is known."""
+    """Return what vests by now and the exercise of a warrant, in part or in full; nothing if it is recorded."""
     warrant = state.warrants.get(command.warrant_id)
     if warrant is None:
         raise refuse_unknown("warrant", command.warrant_id)
@@ -151,7 +151,7 @@ def _count_issued(command: ExerciseWarrant, warrant: Warrant) -> int:
         raise Refusal(
             "exercise_worthless",
             f"a share is worth {command.fair_value_usd} USD and costs {warrant.exercise_price_usd} USD; "
-            f"{command.shares} rights give no share in a net exercise",
+            f"a net exercise of {command.shares} rights gives no whole share",
             pointer="/fair_value_usd",
             exercise_price_usd=str(warrant.exercise_price_usd),
         )
@@ -159,7 +159,7 @@ def _count_issued(command: ExerciseWarrant, warrant: Warrant) -> int:
 
 
 def expire_warrant(command: ExpireWarrant, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the end of a warrant whose time is over, unless known."""
+    """Return the end of an expired warrant, unless it is recorded."""
     warrant = state.warrants.get(command.warrant_id)
     if warrant is None:
         raise refuse_unknown("warrant", command.warrant_id)
@@ -184,7 +184,7 @@ def expire_warrant(command: ExpireWarrant, state: Issuer) -> Sequence[IssuerEven
 
 
 def cancel_warrant(command: CancelWarrant, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the end of rights whose principal was taken back, unless known."""
+    """Return the end of rights whose principal was clawed back, unless it is recorded."""
     warrant = state.warrants.get(command.warrant_id)
     if warrant is None:
         raise refuse_unknown("warrant", command.warrant_id)

@@ -1,1 +1,1 @@
-"""The sale of an issuer and what it pays to whom."""
+"""The sale of an issuer and its payouts."""

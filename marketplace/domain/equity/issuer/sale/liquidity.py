@@ -16,11 +16,11 @@ from marketplace.domain.equity.issuer.state import Issuer, Sale, capitalization_
 from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
 
 INSTRUMENTS_MAX: Final = 999
-"""So that the payment and the end of every instrument are one atomic batch of 1,000."""
+"""The limit that keeps the payment and the end of every instrument within one atomic batch of 1,000."""
 
 
 def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the declaration with its waterfall, unless known; it replaces an earlier one that was not paid."""
+    """Return the declaration with its waterfall, unless it is recorded. It replaces an earlier unpaid one."""
     known = state.sales.get(command.liquidity_id)
     if known is not None:
         waterfall = known.declared.waterfall
@@ -32,7 +32,7 @@ def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[Issu
     if len(command.instruments) > INSTRUMENTS_MAX:
         raise Refusal(
             "too_many_instruments",
-            f"{len(command.instruments)} instruments are outstanding; one payment ends {INSTRUMENTS_MAX}",
+            f"{len(command.instruments)} instruments are outstanding; one payment can end {INSTRUMENTS_MAX}",
             pointer="/instruments",
             instruments_max=INSTRUMENTS_MAX,
         )
@@ -87,7 +87,7 @@ def pay_distribution(command: PayDistribution, state: Issuer) -> Sequence[Issuer
         raise Refusal(
             "liquidity_stale",
             f"{' and '.join(changed)} changed since liquidity event {command.liquidity_id} was declared;"
-            " declare it again by a new id",
+            " declare it again with a new id",
             liquidity_id=command.liquidity_id,
             changed=changed,
         )
@@ -101,7 +101,7 @@ def pay_distribution(command: PayDistribution, state: Issuer) -> Sequence[Issuer
 
 
 def list_repayments(state: Issuer, liquidity_id: str) -> tuple[RepayInstrument, ...]:
-    """Return the commands that end the instruments of a declared sale; they belong in the batch that pays it.
+    """Return the commands that end the instruments of a declared sale, for the batch that pays it.
 
     Raises:
         Refusal: ``liquidity_unknown``.

@@ -1,4 +1,4 @@
-"""Between the issuer's events and the equity mathematics: a sale's inputs that way, its payouts this way."""
+"""Convert a sale's inputs to the equity mathematics, and its payouts back to events."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -31,7 +31,7 @@ def share_proceeds(
     safe_seniority: int | None,
     stock: BuyerStock | None = None,
 ) -> Waterfall:
-    """Return who gets what of a sale, in cash or in the buyer's stock.
+    """Return the waterfall of a sale, in cash or in the buyer's stock.
 
     Raises:
         Refusal: Those of `marketplace.equity.waterfall.distribute`.

@@ -1,4 +1,4 @@
-"""Preferred stock that becomes common stock because its holder chooses to.
+"""Conversion of preferred into common stock at its holder's choice.
 
 `marketplace.domain.equity.issuer.issuer` documents the order of refusals.
 """
@@ -21,7 +21,7 @@ from marketplace.domain.equity.issuer.state import Issuer
 
 
 def convert_stock(command: ConvertStock, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the conversion of preferred stock at its conversion price, unless known."""
+    """Return the conversion of preferred stock at its conversion price, unless it is recorded."""
     known = state.acts.get(command.conversion_id)
     if isinstance(known, IssuerStockConverted) and all(
         getattr(known, name) == getattr(command, name) for name in ("holder_id", "class_id", "shares", "class_id_after")

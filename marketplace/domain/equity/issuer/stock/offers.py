@@ -1,4 +1,4 @@
-"""Shares offered under a right of first refusal: waived, used, withdrawn.
+"""Shares offered under a right of first refusal: waived, exercised, withdrawn.
 
 `marketplace.domain.equity.issuer.issuer` documents the order of refusals.
 """
@@ -25,7 +25,7 @@ from marketplace.domain.refusals import refuse_status, refuse_unknown, require_a
 
 
 def offer_stock(command: OfferStock, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the offer, unless known."""
+    """Return the offer, unless it is recorded."""
     event = IssuerStockOffered(
         issuer_id=command.issuer_id,
         transfer_id=command.transfer_id,
@@ -45,7 +45,7 @@ def offer_stock(command: OfferStock, state: Issuer) -> Sequence[IssuerEvent]:
     if command.decide_until <= command.at:
         raise Refusal(
             "offer_over",
-            f"the right could be exercised until {command.decide_until.isoformat()}, which is past",
+            f"the period for the right ends at {command.decide_until.isoformat()}, which has passed",
             pointer="/decide_until",
         )
     return [event]
@@ -59,7 +59,7 @@ def _get_offer(state: Issuer, transfer_id: str) -> Offer:
 
 
 def waive_first_refusal(command: WaiveFirstRefusal, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the waiver, unless known."""
+    """Return the waiver, unless it is recorded."""
     offer = _get_offer(state, command.transfer_id)
     if offer.status == "waived":
         return []
@@ -73,7 +73,7 @@ def waive_first_refusal(command: WaiveFirstRefusal, state: Issuer) -> Sequence[I
 
 
 def exercise_first_refusal(command: ExerciseFirstRefusal, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the exercise of the right, and the transfer or repurchase that it is, unless known."""
+    """Return the exercise of the right and the resulting transfer or repurchase, unless it is recorded."""
     offer = _get_offer(state, command.transfer_id)
     event = IssuerFirstRefusalExercised(
         issuer_id=command.issuer_id,
@@ -88,7 +88,7 @@ def exercise_first_refusal(command: ExerciseFirstRefusal, state: Issuer) -> Sequ
     if command.at > offer.offered.decide_until:
         raise Refusal(
             "offer_over",
-            f"the right could be exercised until {offer.offered.decide_until.isoformat()}; silence waived it",
+            f"the right could be exercised until {offer.offered.decide_until.isoformat()} and has lapsed",
             pointer="/at",
         )
     offered = offer.offered
@@ -108,7 +108,7 @@ def exercise_first_refusal(command: ExerciseFirstRefusal, state: Issuer) -> Sequ
     if command.holder_id == offered.holder_id:
         raise Refusal(
             "transfer_to_self",
-            f"{command.holder_id} holds the shares already; name who takes them",
+            f"{command.holder_id} already holds the shares; name another stakeholder",
             pointer="/holder_id",
             holder_id=command.holder_id,
         )
@@ -135,7 +135,7 @@ def _repurchase_offered(offered: IssuerStockOffered, exercised: IssuerFirstRefus
 
 
 def withdraw_offer(command: WithdrawOffer, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the withdrawal, unless known."""
+    """Return the withdrawal, unless it is recorded."""
     offer = _get_offer(state, command.transfer_id)
     if offer.status == "withdrawn":
         return []

@@ -1,13 +1,16 @@
 """Splits and consolidations; `marketplace.domain.equity.issuer.issuer` documents the order of refusals.
 
-A split multiplies whole numbers into whole numbers. In a consolidation, some shares for one, those of a holder that
-would become a fraction are taken care of just before, in the same atomic batch, by what the charter says: bought back
-for *cash in lieu*, at the price of a share before the split; *given up*; or *rounded up*, by as many shares for nothing
-as make the next whole one. What of an option would become a fraction goes back to the pool, and what of the authorised
-shares would, is taken off them. What a warrant or a promise buys, and the pool, are rounded down, and the split's event
-says what is left of the pool. So a right never buys more than before, and less by under a share; its price is divided
-like every other. A split such as three for two that would leave fractions is made in two: three for one, then one for
-two.
+A split multiplies whole numbers into whole numbers. A consolidation replaces several shares by one. Shares of a holder
+that would become a fraction are handled just before, in the same atomic batch, as the charter says:
+
+- *cash in lieu*: the issuer buys them back, at the price of a share before the split
+- *given up*: they are cancelled without payment
+- *rounded up*: the holder gets as many shares for nothing as make the next whole one
+
+The fractional part of an option returns to the pool, and that of the authorised shares is removed. Shares under a
+warrant or a promise, and the pool, are rounded down; the split's event states the rest of the pool. A right therefore
+never buys more than before, and less than one share less; its price is divided like every other. Do a split such as
+three for two that would leave fractions in two steps: three for one, then one for two.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -42,11 +45,11 @@ from marketplace.domain.equity.issuer.state import Issuer, IssuerState
 
 SPLIT_MAX: Final = 1_000_000
 EVENTS_MAX: Final = 900
-"""So that a split is one atomic batch."""
+"""The limit that keeps a split within one atomic batch."""
 
 
 def split_stock(command: SplitStock, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the split, unless known, after what takes care of fractions."""
+    """Return the split, preceded by the handling of fractions, unless it is recorded."""
     event = IssuerStockSplit(
         issuer_id=command.issuer_id,
         split_id=command.split_id,
@@ -64,13 +67,16 @@ def split_stock(command: SplitStock, state: Issuer) -> Sequence[IssuerEvent]:
         if not 1 <= part <= SPLIT_MAX:
             raise Refusal("split_out_of_range", f"{pointer} is {part}; state 1 to {SPLIT_MAX}", pointer=pointer)
     if numerator == denominator:
-        raise Refusal("split_changes_nothing", f"{numerator} for {denominator} changes no number of shares")
+        raise Refusal(
+            "split_changes_nothing",
+            f"a split of {numerator} for {denominator} changes nothing; state two different numbers",
+        )
     common = gcd(numerator, denominator)
     before = _even_out(command, state, denominator // common) if numerator == common else []
     if len(before) > EVENTS_MAX:
         raise Refusal(
             "split_too_wide",
-            f"fractions of {len(before)} holders and numbers are to be taken care of; one split takes {EVENTS_MAX}",
+            f"fractions of {len(before)} holders and numbers need handling; one split can handle {EVENTS_MAX}",
             events_max=EVENTS_MAX,
         )
     evened = _fold(state, before)
@@ -92,7 +98,7 @@ def _fold(state: Issuer, events: Iterable[IssuerEvent]) -> Issuer:
 
 
 def _even_out(command: SplitStock, state: Issuer, unit: int) -> list[IssuerEvent]:
-    """Return what makes every number a multiple of `unit`, where the command says how."""
+    """Return the events that make every number a multiple of `unit`, if the command says how."""
     odd = [(key, shares % unit) for key, shares in sorted(state.holdings.items()) if shares % unit]
     if odd and command.fractions is None:
         (holder_id, class_id), shares = odd[0]
@@ -116,7 +122,7 @@ def _take_back(command: SplitStock, odd: Sequence[tuple[tuple[str, str], int]]) 
     if command.fractions == "give_up":
         price = ZERO
     elif price is None and odd:
-        raise refuse_missing("cash_usd_per_share", "what is paid for one share as it is before the split", "")
+        raise refuse_missing("cash_usd_per_share", "what is paid for one share before the split", "")
     for (holder_id, class_id), shares in odd:
         assert price is not None, "the price of a fraction is known"
         require_price_per_share(price, "/cash_usd_per_share", zero=command.fractions == "give_up")
@@ -169,7 +175,7 @@ def _cancel_options(command: SplitStock, state: Issuer, unit: int) -> Iterator[I
 
 
 def _trim(command: SplitStock, state: Issuer, unit: int) -> Iterator[IssuerEvent]:
-    """Take what would become a fraction off the authorised shares, and off the pool where so much of it is free."""
+    """Remove what would become a fraction from the authorised shares, and from the pool if it has so much free."""
     odd = state.shares_reserved % unit
     if odd and odd <= state.shares_available:
         yield IssuerStockPlanAdjusted(
@@ -196,7 +202,7 @@ def _require_whole(command: SplitStock, state: Issuer, *, rights: bool) -> None:
         if after.denominator != 1:
             raise Refusal(
                 "split_leaves_fractions",
-                f"{shares} {what} times {command.numerator}/{command.denominator} is not whole; change that number "
+                f"{shares} {what} times {command.numerator}/{command.denominator} is not a whole number; change it "
                 "first, or split by whole numbers and then consolidate",
                 what=what,
                 shares=shares,

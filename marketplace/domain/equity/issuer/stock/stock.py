@@ -35,7 +35,7 @@ from marketplace.domain.refusals import refuse_exists
 
 
 def add_stakeholder(command: AddStakeholder, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the stakeholder, unless known."""
+    """Return the stakeholder, unless it is recorded."""
     event = IssuerStakeholderAdded(
         issuer_id=command.issuer_id, holder_id=command.holder_id, name=command.name, kind=command.kind
     )
@@ -43,7 +43,7 @@ def add_stakeholder(command: AddStakeholder, state: Issuer) -> Sequence[IssuerEv
 
 
 def create_class(command: CreateStockClass, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the class, unless known."""
+    """Return the class, unless it is recorded."""
     event = IssuerStockClassCreated(
         issuer_id=command.issuer_id,
         class_id=command.class_id,
@@ -72,7 +72,7 @@ def create_class(command: CreateStockClass, state: Issuer) -> Sequence[IssuerEve
 
 
 def is_class_of_round(class_id: str, round_class_id: str) -> bool:
-    """Tell whether a round that creates a class may also create this one for what converts at a price of its own."""
+    """Return whether a round with `round_class_id` may create this class for instruments at another price."""
     return re.fullmatch(rf"{re.escape(round_class_id)}(-[0-9]+)?", class_id) is not None
 
 
@@ -100,13 +100,13 @@ def _require_preference(command: CreateStockClass) -> None:
 def _refuse_preference(command: CreateStockClass, pointer: str) -> Refusal:
     return Refusal(
         "preference_unexpected",
-        f"class {command.class_id} is common and has no preference; leave {pointer[1:]} out",
+        f"class {command.class_id} is common and has no preference; leave out {pointer[1:]}",
         pointer=pointer,
     )
 
 
 def adjust_authorised(command: AdjustAuthorisedShares, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the new most of a class, unless it has it."""
+    """Return the new maximum of a class, unless it is recorded."""
     stock_class = get_class(state, command.class_id)
     require_shares(command.shares_authorised, "/shares_authorised")
     if command.shares_authorised == stock_class.shares_authorised:
@@ -115,7 +115,7 @@ def adjust_authorised(command: AdjustAuthorisedShares, state: Issuer) -> Sequenc
         raise Refusal(
             "authorised_below_outstanding",
             f"class {command.class_id} has {stock_class.shares_outstanding} shares outstanding; "
-            f"{command.shares_authorised} cannot be the most",
+            f"{command.shares_authorised} authorised are too few",
             pointer="/shares_authorised",
             shares_outstanding=stock_class.shares_outstanding,
         )
@@ -131,7 +131,7 @@ def adjust_authorised(command: AdjustAuthorisedShares, state: Issuer) -> Sequenc
 
 
 def issue_stock(command: IssueStock, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the issue, unless known."""
+    """Return the issue, unless it is recorded."""
     event = IssuerStockIssued(
         issuer_id=command.issuer_id,
         security_id=command.security_id,
@@ -153,7 +153,7 @@ def issue_stock(command: IssueStock, state: Issuer) -> Sequence[IssuerEvent]:
 
 
 def record_valuation(command: RecordValuation, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the valuation, unless known."""
+    """Return the valuation, unless it is recorded."""
     event = IssuerValuationRecorded(
         issuer_id=command.issuer_id,
         price_usd_per_share=command.price_usd_per_share,

@@ -1,4 +1,4 @@
-"""Shares that change hands: offered, refused first, transferred, bought back, converted.
+"""Transfers and repurchases of shares, with the right of first refusal.
 
 `marketplace.domain.equity.issuer.issuer` documents the order of refusals.
 """
@@ -29,13 +29,13 @@ _MATCHED: Final = ("holder_id", "holder_id_after", "class_id", "shares")
 
 
 def require_move(command: OfferStock | TransferStock, state: Issuer) -> None:
-    """Refuse a move of shares that cannot be, whether it is offered or made."""
+    """Refuse an impossible move of shares, offered or made."""
     require_stakeholder(state, command.holder_id)
     require_stakeholder(state, command.holder_id_after, "/holder_id_after")
     if command.holder_id == command.holder_id_after:
         raise Refusal(
             "transfer_to_self",
-            f"{command.holder_id} is named on both sides; name who receives the shares",
+            f"{command.holder_id} is both sender and receiver; name another receiver",
             pointer="/holder_id_after",
             holder_id=command.holder_id,
         )
@@ -45,7 +45,7 @@ def require_move(command: OfferStock | TransferStock, state: Issuer) -> None:
 
 
 def transfer_stock(command: TransferStock, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the transfer, unless known; where the class has a right of first refusal, after it was waived."""
+    """Return the transfer, unless it is recorded. A right of first refusal on the class must be waived first."""
     event = IssuerStockTransferred(
         issuer_id=command.issuer_id,
         transfer_id=command.transfer_id,
@@ -64,7 +64,7 @@ def transfer_stock(command: TransferStock, state: Issuer) -> Sequence[IssuerEven
     elif get_class(state, command.class_id).created.first_refusal:
         raise Refusal(
             "first_refusal_unanswered",
-            f"class {command.class_id} has a right of first refusal; offer the shares first, and transfer them under "
+            f"class {command.class_id} has a right of first refusal; offer the shares first, and transfer them with "
             "the id of the offer",
             pointer="/transfer_id",
             class_id=command.class_id,
@@ -79,20 +79,21 @@ def _require_waived(command: TransferStock, offer: Offer, at: datetime) -> None:
         if getattr(command, name) != getattr(offer.offered, name):
             raise Refusal(
                 "transfer_differs",
-                f"{name} is {getattr(command, name)}, but {getattr(offer.offered, name)} was offered; offer it anew",
+                f"{name} is {getattr(command, name)}, but {getattr(offer.offered, name)} was offered; make a new offer",
                 pointer=f"/{name}",
             )
     if offer.status == "offered" and at <= offer.offered.decide_until:
         raise Refusal(
             "first_refusal_unanswered",
-            f"the right may be exercised until {offer.offered.decide_until.isoformat()} and was not waived",
+            f"the right of first refusal may be exercised until {offer.offered.decide_until.isoformat()} and is not"
+            " waived",
             pointer="/transfer_id",
             decide_until=offer.offered.decide_until.isoformat(),
         )
 
 
 def repurchase_stock(command: RepurchaseStock, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the repurchase, unless known."""
+    """Return the repurchase, unless it is recorded."""
     event = IssuerStockRepurchased(
         issuer_id=command.issuer_id,
         repurchase_id=command.repurchase_id,
