@@ -80,7 +80,7 @@ async def test_a_process_of_its_own_comes_to_the_certificate_that_a_thread_comes
         ("kill -9 $$", PATIENCE_SECONDS, "was ended by signal SIGKILL, as the system does where memory runs out"),
         ("kill -11 $$", PATIENCE_SECONDS, "was ended by signal SIGSEGV"),
         ("cat > /dev/null; exit 3", PATIENCE_SECONDS, "ended with code 3 and no answer"),
-        ("cat > /dev/null; printf abc", PATIENCE_SECONDS, "answered what cannot be read"),
+        ("cat > /dev/null; printf abc", PATIENCE_SECONDS, "of the engine's process cannot be read"),
         (f"ulimit -v 100000; {REAL}", PATIENCE_SECONDS, "ended with code 1 and no answer"),
         (PATIENT, 0.3, "gave no answer within 0 s and was stopped"),
     ],
