@@ -1,4 +1,4 @@
-"""Methods of the client for priced rounds and sales of companies."""
+"""Methods of the client for priced rounds and sales of issuers."""
 
 from collections.abc import AsyncIterator
 from typing import Any

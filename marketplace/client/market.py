@@ -7,10 +7,10 @@ the id of what it was for or created, its position in the log, and the version f
 
 from marketplace.client.books import Books
 from marketplace.client.cap_tables import CapTables
-from marketplace.client.companies import Companies
 from marketplace.client.delivery import Delivery
 from marketplace.client.financings import Financings
 from marketplace.client.instruments import Instruments
+from marketplace.client.issuers import Issuers
 from marketplace.client.mandates import Mandates
 from marketplace.client.market_data import MarketData
 from marketplace.client.metering import Metering
@@ -30,7 +30,7 @@ class MarketplaceClient(
     Metering,
     ServiceLines,
     Instruments,
-    Companies,
+    Issuers,
     Financings,
     CapTables,
     Books,

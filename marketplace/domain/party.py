@@ -70,7 +70,7 @@ class Party:
     """
 
     registered: PartyRegistered
-    standing: Literal["registered", "cleared", "suspended"]
+    status: Literal["registered", "cleared", "suspended"]
     served: Map[str, str] = field(default_factory=Map)
 
     def has_role(self, role: Role) -> bool:
@@ -89,12 +89,12 @@ def require_trader(party: PartyState, party_id: str, role: Role) -> Party:
     """
     if party is None:
         raise refuse_unknown("party", party_id)
-    if party.standing != "cleared":
+    if party.status != "cleared":
         raise Refusal(
             "party_not_cleared",
-            f"party {party_id} is {party.standing}; the platform must clear it first",
+            f"party {party_id} is {party.status}; the platform must clear it first",
             party_id=party_id,
-            standing=party.standing,
+            standing=party.status,
         )
     if not party.has_role(role):
         raise Refusal(
@@ -139,13 +139,13 @@ def _register(command: RegisterParty, state: PartyState) -> Sequence[PartyEvent]
 def _clear(command: ClearParty, state: Party) -> Sequence[PartyEvent]:
     if not command.checks:
         raise Refusal("checks_missing", "name at least one check that the party passed", pointer="/checks")
-    if state.standing == "cleared":
+    if state.status == "cleared":
         return []
     return [PartyCleared(party_id=state.registered.party_id, checks=command.checks)]
 
 
 def _suspend(command: SuspendParty, state: Party) -> Sequence[PartyEvent]:
-    if state.standing == "suspended":
+    if state.status == "suspended":
         return []
     return [PartySuspended(party_id=state.registered.party_id, reason=command.reason)]
 
@@ -171,7 +171,7 @@ def evolve(state: PartyState, event: PartyEvent) -> PartyState:
     assert state is not None, "a party is registered first"
     if isinstance(event, PartyGroupServed):
         return replace(state, served=state.served.set(event.group, event.order_id))
-    return replace(state, standing="cleared" if isinstance(event, PartyCleared) else "suspended")
+    return replace(state, status="cleared" if isinstance(event, PartyCleared) else "suspended")
 
 
 PARTY: Decider[PartyCommand, PartyEvent, PartyState] = Decider("party", "pty", None, decide, evolve)

@@ -17,7 +17,7 @@ from marketplace.ocf import objects as ocf
 from marketplace.ocf import transactions as tx
 from marketplace.ocf.findings import Findings
 from marketplace.ocf.lifecycle import LifeCycle
-from marketplace.ocf.reading import Located, Package
+from marketplace.ocf.parsing import Located, Package
 
 _REFERENCES: Final[tuple[tuple[str, type[Any] | tuple[type[Any], ...]], ...]] = (
     ("stakeholder_id", ocf.Stakeholder),

@@ -8,7 +8,7 @@ from msgspec import UNSET
 from marketplace.ocf import objects as ocf
 from marketplace.ocf import transactions as tx
 from marketplace.ocf.numbers import is_number
-from marketplace.ocf.reading import Package
+from marketplace.ocf.parsing import Package
 from marketplace.ocf.securities import Security, build_security, order_transactions, show
 
 Securities = Mapping[str, Security]

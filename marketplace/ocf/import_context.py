@@ -14,9 +14,9 @@ from marketplace.core.ids import derive_id, is_id
 from marketplace.ocf import objects as ocf
 from marketplace.ocf import transactions as tx
 from marketplace.ocf.findings import Findings
-from marketplace.ocf.intake import Taken
+from marketplace.ocf.intake import ImportedAct
 from marketplace.ocf.numbers import USD, find_whole, is_number
-from marketplace.ocf.reading import Located, Package
+from marketplace.ocf.parsing import Located, Package
 from marketplace.ocf.securities import find_balance, list_results, order_transactions
 from marketplace.ocf.values import Monetary
 
@@ -39,8 +39,8 @@ class ImportContext:
         self.package = package
         self.issuer_id = issuer_id
         self.formed_on = package.manifest.issuer.formation_date
-        self.acts: list[Taken] = []
-        self.instruments: dict[str, tuple[Taken, ...]] = {}
+        self.acts: list[ImportedAct] = []
+        self.instruments: dict[str, tuple[ImportedAct, ...]] = {}
         self.origins: dict[str, str] = {}
         self.classes: dict[str, str] = {}
         self._findings = findings
@@ -64,7 +64,7 @@ class ImportContext:
 
     def add(self, located: Located, day: date, event: Any) -> None:
         """Keep an act of a day."""
-        self.acts.append(Taken(event, at_midnight(day), located.file, located.label))
+        self.acts.append(ImportedAct(event, at_midnight(day), located.file, located.label))
 
     def name(self, prefix: str, theirs: str) -> str:
         """Return the id here of what the package calls `theirs`, which is kept where it is an id of ours."""

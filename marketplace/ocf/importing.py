@@ -8,7 +8,7 @@ from marketplace.ocf.container import Files
 from marketplace.ocf.findings import Finding, Findings
 from marketplace.ocf.incoming import translate_package
 from marketplace.ocf.intake import Intake, check_intake, read_sidecar, take_sidecar
-from marketplace.ocf.reading import parse_package
+from marketplace.ocf.parsing import parse_package
 from marketplace.ocf.sidecar import NAME as SIDECAR
 
 

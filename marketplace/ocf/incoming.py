@@ -23,7 +23,7 @@ from marketplace.ocf.incoming_losses import note_comments, note_files, note_loss
 from marketplace.ocf.incoming_rights import RIGHTS
 from marketplace.ocf.intake import Intake
 from marketplace.ocf.numbers import find_whole
-from marketplace.ocf.reading import Located, Package
+from marketplace.ocf.parsing import Located, Package
 from marketplace.ocf.securities import list_results, order_transactions
 from marketplace.ocf.values import Monetary
 

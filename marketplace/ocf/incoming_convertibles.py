@@ -11,8 +11,8 @@ from events import issuer as issuers
 from events.types import NoteTerms, PrincipalTerms, SafeTerms
 from marketplace.ocf import transactions as tx
 from marketplace.ocf.import_context import ImportContext, at_midnight
-from marketplace.ocf.intake import Taken
-from marketplace.ocf.reading import Located
+from marketplace.ocf.intake import ImportedAct
+from marketplace.ocf.parsing import Located
 from marketplace.ocf.values import NoteMechanism, SafeMechanism
 
 _COMPOUND: Final = {
@@ -50,7 +50,7 @@ def take_convertible(context: ImportContext, located: Located, item: tx.Converti
     )
     time = at_midnight(item.date)
     context.instruments[instrument_id] = tuple(
-        Taken(event, time, located.file, located.label) for event in (issued, accrued)
+        ImportedAct(event, time, located.file, located.label) for event in (issued, accrued)
     )
     context.add(located, item.date, issuers.IssuerInstrumentSigned(**of, commitment_usd=amount, terms=terms))
 

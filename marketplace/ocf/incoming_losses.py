@@ -11,7 +11,7 @@ from marketplace.ocf.container import Files
 from marketplace.ocf.findings import Findings
 from marketplace.ocf.import_context import ImportContext
 from marketplace.ocf.package import FILES
-from marketplace.ocf.reading import Located, Package
+from marketplace.ocf.parsing import Located, Package
 
 _KEPT: Final[dict[type[ocf.Item], frozenset[str]]] = {
     ocf.Issuer: frozenset({"legal_name", "formation_date", "country_of_formation"}),

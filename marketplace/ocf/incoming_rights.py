@@ -10,7 +10,7 @@ from msgspec import UNSET
 from events import issuer as issuers
 from marketplace.ocf import transactions as tx
 from marketplace.ocf.import_context import ImportContext
-from marketplace.ocf.reading import Located
+from marketplace.ocf.parsing import Located
 
 
 def _grant(context: ImportContext, located: Located, item: tx.CompensationIssuance) -> None:

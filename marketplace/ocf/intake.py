@@ -26,7 +26,7 @@ EVENTS_MAX: Final = 1_000
 _OURS: Final = re.compile(rb"(?:can|cnv|exr|fin|ins|liq|opt|prm|rep|sec|spl|trf|trn|wrt)_[0-7][0-9a-hjkmnp-tv-z]{25}")
 
 
-class Taken(NamedTuple):
+class ImportedAct(NamedTuple):
     """One act to record, when it happened, and the object of the package that says so."""
 
     event: Any
@@ -51,8 +51,8 @@ class Intake:
     issuer_id: str
     source: str
     package_hash: str
-    acts: tuple[Taken, ...]
-    instruments: Mapping[str, tuple[Taken, ...]]
+    acts: tuple[ImportedAct, ...]
+    instruments: Mapping[str, tuple[ImportedAct, ...]]
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -116,13 +116,13 @@ def take_sidecar(
     names = {before: derive_id(before[:3], cause, before) for before in found}
     names[history.issuer_id] = issuer_id
     renamed = rename_ids(history, names)
-    acts: list[Taken] = []
-    instruments: dict[str, list[Taken]] = {}
+    acts: list[ImportedAct] = []
+    instruments: dict[str, list[ImportedAct]] = {}
     for index, act in enumerate(renamed.acts):
         event: Any = act.event
         if isinstance(event, IssuerFormed):
             event = msgspec.structs.replace(event, party_id=party_id)
-        taken = Taken(event, act.time, SIDECAR, f"acts[{index}] {get_tag(event)}")
+        taken = ImportedAct(event, act.time, SIDECAR, f"acts[{index}] {get_tag(event)}")
         (acts if act.aggregate == issuer_id else instruments.setdefault(act.aggregate, [])).append(taken)
     return Intake(
         issuer_id=issuer_id,

@@ -10,7 +10,7 @@ from fractions import Fraction
 from marketplace.ocf import transactions as tx
 from marketplace.ocf.counting import Splits, list_overdrawn
 from marketplace.ocf.findings import Findings
-from marketplace.ocf.reading import Located, Package
+from marketplace.ocf.parsing import Located, Package
 from marketplace.ocf.securities import (
     Security,
     build_security,

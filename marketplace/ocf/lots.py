@@ -21,7 +21,7 @@ class Lot:
     price_usd: Decimal | Fraction
 
 
-class Taken(NamedTuple):
+class TakenShares(NamedTuple):
     """What was taken of a lot, and the lot that holds the rest, if there is one."""
 
     lot: Lot
@@ -40,7 +40,7 @@ class Lots:
         """Put a new lot at the end."""
         self._lots.setdefault((holder_id, class_id), deque()).append(lot)
 
-    def take(self, holder_id: str, class_id: str, shares: int) -> Iterator[Taken]:
+    def take(self, holder_id: str, class_id: str, shares: int) -> Iterator[TakenShares]:
         """Take shares from the oldest lots; a rest stays in front under an id of its own."""
         held = self._lots[holder_id, class_id]
         while shares:
@@ -51,7 +51,7 @@ class Lots:
                 self._balances += 1
                 balance = replace(lot, security_id=f"balance-{self._balances}", shares=lot.shares - taken)
                 held.appendleft(balance)
-            yield Taken(lot, taken, balance)
+            yield TakenShares(lot, taken, balance)
             shares -= taken
 
     def list_odd(self, ratio: Fraction) -> list[tuple[str, str, tuple[Lot, ...]]]:

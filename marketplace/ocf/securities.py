@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from marketplace.ocf import transactions as tx
 from marketplace.ocf.numbers import render_number
-from marketplace.ocf.reading import Located, Package
+from marketplace.ocf.parsing import Located, Package
 
 KINDS: Final = {
     tx.StockIssuance: "STOCK",

@@ -82,7 +82,7 @@ def test_only_a_cleared_party_of_the_role_trades(events, role, code):
 
 
 def test_a_cleared_party_of_the_role_trades():
-    assert require_trader(PARTY.fold([REGISTERED, CLEARED]), STARTUP, "startup").standing == "cleared"
+    assert require_trader(PARTY.fold([REGISTERED, CLEARED]), STARTUP, "startup").status == "cleared"
 
 
 def test_a_group_is_served_once_in_any_standing():

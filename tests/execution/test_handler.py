@@ -217,7 +217,7 @@ class HandlerCases:
         await parties.clear_party(other.handler, other.context(), startup, checks=("again",))
         again = await suspend(market, startup)
         assert again.sequence > suspended.sequence
-        assert (await market.state("party", startup)).standing == "suspended"
+        assert (await market.state("party", startup)).status == "suspended"
 
     async def test_what_changes_nothing_is_refused_where_the_version_is_not_that_of_the_log(self, log):
         market, other = Market(log), Market(log, "two")

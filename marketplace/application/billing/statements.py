@@ -9,8 +9,8 @@ from marketplace.application.billing.service_statements import build_resolution,
 from marketplace.application.equity.vesting import vest
 from marketplace.application.steps.loading import list_sides, load_grant
 from marketplace.application.steps.ownership import require_side
-from marketplace.application.steps.settle import settle_statement
 from marketplace.application.steps.statement_chain import require_period_over, require_stated, sum_metered, take_turn
+from marketplace.application.steps.statement_payment import pay_statement
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.settlement import apply_consequence, build_tariff, compute_charges
@@ -124,7 +124,7 @@ async def accept_statement(
 async def _settle(unit: UnitOfWork, before: Statement, statement_id: str) -> None:
     after: Statement = await unit.load(STATEMENT, statement_id)
     grant = await _get_grant(unit, before.issued.grant_id)
-    await settle_statement(unit, await find_bill(unit, after, grant), statement_id, after)
+    await pay_statement(unit, await find_bill(unit, after, grant), statement_id, after)
     await vest(unit, rename_id("iss", grant.issued.startup_id))
 
 

@@ -7,8 +7,8 @@ from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.loading import load_grant
 from marketplace.application.steps.resale_ends import require_unheld, withdraw_resales
 from marketplace.application.steps.service_closing import close_service_lines
-from marketplace.application.steps.settle import release_undelivered
 from marketplace.application.steps.statement_chain import find_chain
+from marketplace.application.steps.statement_payment import release_undelivered
 from marketplace.application.steps.usage_bounds import find_counted_end, limit_grant
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO
@@ -121,7 +121,7 @@ async def terminate_grant(
             noticed_at=context.at,
             reason=reason,
             for_cause=for_cause,
-            startup_suspended=party is not None and party.standing == "suspended",
+            startup_suspended=party is not None and party.status == "suspended",
             is_ordered=context.party_id is None,
         )
         await withdraw_resales(unit, grant.pool_id, grant_id, "the grant was terminated")

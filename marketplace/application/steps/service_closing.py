@@ -1,7 +1,7 @@
 """Close service lines with their grant, once every period of theirs is settled as metered."""
 
-from marketplace.application.steps.settle import release_undelivered
 from marketplace.application.steps.statement_chain import find_chain
+from marketplace.application.steps.statement_payment import release_undelivered
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine, sum_hours

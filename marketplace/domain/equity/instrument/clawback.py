@@ -21,7 +21,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, floor_cents, render_ratio, require_usd
 from marketplace.core.rounding import round_whole
 from marketplace.domain.equity.instrument.commands import PayDebt, ReversePrincipal
-from marketplace.domain.equity.instrument.state import Instrument, Taken, Tranche
+from marketplace.domain.equity.instrument.state import ClawedBack, Instrument, Tranche
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
 
 
@@ -94,7 +94,7 @@ def _take_shares(command: ReversePrincipal, state: Instrument, tranche: Tranche)
     price = Fraction(conversion.price_usd_per_share) / command.split
     due = 0
     if command.settlement == "cancel_shares":
-        before = state.takings.get(tranche.conversion, Taken())
+        before = state.takings.get(tranche.conversion, ClawedBack())
         last = before.principal_usd + command.principal_usd == conversion.principal_usd
         bought = (before.amount + amount) / Fraction(conversion.price_usd_per_share)
         counted = Fraction(conversion.shares) if last else min(bought, Fraction(conversion.shares))

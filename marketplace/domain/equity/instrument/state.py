@@ -93,7 +93,7 @@ class Run(NamedTuple):
     tranches: tuple[Tranche, ...]
 
 
-class Taken(NamedTuple):
+class ClawedBack(NamedTuple):
     """What clawbacks have cancelled of one conversion, in its own shares, before any split.
 
     Attributes:
@@ -135,7 +135,7 @@ class Instrument:
     notices: Mapping[str, InstrumentMfnNoticed] = field(default_factory=dict)
     election: InstrumentMfnElected | None = None
     reductions: Mapping[str, Decimal] = field(default_factory=dict)
-    takings: Mapping[int, Taken] = field(default_factory=dict)
+    takings: Mapping[int, ClawedBack] = field(default_factory=dict)
     debts_paid: Mapping[str, Decimal] = field(default_factory=dict)
     matured: frozenset[date] = frozenset()
 
@@ -306,14 +306,14 @@ def _reverse(tranche: Tranche, event: InstrumentPrincipalReversed) -> Tranche:
     )
 
 
-def _take(state: Instrument, event: InstrumentPrincipalReversed) -> Mapping[int, Taken]:
+def _take(state: Instrument, event: InstrumentPrincipalReversed) -> Mapping[int, ClawedBack]:
     """Return what clawbacks have cancelled of each conversion. A debt cancels nothing."""
     tranche = state.find_tranche(event.tranche_id)
     if event.taken is None or event.settlement == "debt" or tranche is None or tranche.conversion is None:
         return state.takings
-    before = state.takings.get(tranche.conversion, Taken())
+    before = state.takings.get(tranche.conversion, ClawedBack())
     split = find_split(state.conversions[tranche.conversion], event.taken)
-    after = Taken(
+    after = ClawedBack(
         before.principal_usd + event.principal_usd,
         before.amount + Fraction(event.taken.amount_exact),
         before.shares + event.taken.shares_due / split,

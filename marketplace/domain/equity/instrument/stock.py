@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from events.types import PricedTerms
 from marketplace.core.rounding import round_whole
-from marketplace.domain.equity.instrument.state import Instrument, Run, Taken
+from marketplace.domain.equity.instrument.state import ClawedBack, Instrument, Run
 
 
 class Purchase(NamedTuple):
@@ -52,7 +52,7 @@ def find_purchase(state: Instrument, split: Fraction) -> Purchase | None:
 def _sum_carried(state: Instrument) -> Fraction:
     carried = Fraction(0)
     for position, conversion in enumerate(state.conversions):
-        taken = state.takings.get(position, Taken())
+        taken = state.takings.get(position, ClawedBack())
         shares = conversion.shares - taken.shares
         dollars = Fraction(conversion.amount_exact) - taken.amount
         carried += dollars - shares * Fraction(conversion.price_usd_per_share)

@@ -1,4 +1,4 @@
-"""Methods of the client for companies: their stakeholders, stock, options and warrants."""
+"""Methods of the client for issuers: their stakeholders, stock, options and warrants."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -34,7 +34,7 @@ from marketplace.projections.equity.cap_tables import IssuerView, OfferView, Sto
 from marketplace.projections.equity.cap_tables.queries import StakeholderView
 
 
-class Companies(Transport):
+class Issuers(Transport):
     """What a company does with its stock."""
 
     async def form_issuer(self, body: FormIssuerBody, **options: Any) -> ReceiptBody:
