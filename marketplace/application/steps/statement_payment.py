@@ -1,4 +1,4 @@
-"""Settle an accepted statement: cash, budget and principal move in the append of its acceptance."""
+"""Pay an accepted statement: cash, budget and principal move in the append of its acceptance."""
 
 from decimal import Decimal
 

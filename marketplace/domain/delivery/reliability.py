@@ -105,7 +105,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Reliability:
     """A provider's shares, exact."""
 
     uptime: Fraction
@@ -119,16 +119,16 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Standings:
+class ReliabilityState:
     """Every grant in progress and every provider's record."""
 
     courses: Map[str, Course] = field(default_factory=Map)
     records: Map[str, Record] = field(default_factory=Map)
 
 
-def compute_standing(record: Record) -> Standing:
+def compute_reliability(record: Record) -> Reliability:
     """Return the shares of a record."""
-    return Standing(
+    return Reliability(
         uptime=_share(record.gpu_seconds_due - record.gpu_seconds_lost, record.gpu_seconds_lost),
         completion=_share(record.grants_completed, record.grants_broken),
         undisputed=_share(record.gpu_seconds_accepted, record.gpu_seconds_conceded),
@@ -139,7 +139,7 @@ def _share(good: int, bad: int) -> Fraction:
     return Fraction(good, good + bad) if good + bad else Fraction(1)
 
 
-def evolve(state: Standings, event: Event) -> Standings:
+def evolve(state: ReliabilityState, event: Event) -> ReliabilityState:
     """Return the standings after an event of the log. Most events change nothing."""
     if not isinstance(event, COUNTED):
         return state
@@ -147,7 +147,7 @@ def evolve(state: Standings, event: Event) -> Standings:
         return replace(state, courses=state.courses.set(event.grant_id, begin(event)))
     course = state.courses[event.grant_id]
     after, record = advance(event, course, state.records.get(course.provider_id, Record()))
-    return Standings(state.courses.set(event.grant_id, after), state.records.set(course.provider_id, record))
+    return ReliabilityState(state.courses.set(event.grant_id, after), state.records.set(course.provider_id, record))
 
 
 def begin(event: GrantIssued) -> Course:

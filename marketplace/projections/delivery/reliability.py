@@ -1,4 +1,4 @@
-"""Standings: how well each provider has delivered, as `domain/delivery/reliability.py` counts it."""
+"""Reliability: how well each provider has delivered, as `domain/delivery/reliability.py` counts it."""
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -19,7 +19,7 @@ from marketplace.domain.delivery.reliability import (
     StandingEvent,
     advance,
     begin,
-    compute_standing,
+    compute_reliability,
 )
 from marketplace.projections.engine.projection import Handler, Projection, all_of, tags_of
 from marketplace.projections.engine.queries import page
@@ -135,7 +135,7 @@ class StandingView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _render(provider_id: str, record: Record, last_sequence: int) -> StandingView:
-    standing = compute_standing(record)
+    standing = compute_reliability(record)
     return StandingView(
         provider_id=provider_id,
         uptime=render_ratio(standing.uptime),
@@ -171,4 +171,4 @@ async def load_scores(connection: AsyncConnection) -> dict[str, Fraction]:
     """Return the score of every provider that has a history."""
     result = await connection.execute(select(standings).limit(PROVIDERS_MAX))
     rows = map(dict[str, Any], result.mappings())
-    return {row["provider_id"]: compute_standing(Record(**_pick(row, _RECORD))).score for row in rows}
+    return {row["provider_id"]: compute_reliability(Record(**_pick(row, _RECORD))).score for row in rows}

@@ -190,7 +190,7 @@ class Auctioneer:
     async def _admit(self, auction: Auction, places: int) -> tuple[list[Order], Admission]:
         """Return the orders that the auction takes, in queue order, and the admission with those not admitted."""
         auction_id, horizon = auction.opened.auction_id, build_horizon(auction.opened)
-        standing: list[Order] = []
+        candidates: list[Order] = []
         busy: set[str | None] = set()
         for order_id in self._stage.list_orders():
             order = await self._find_order(order_id)
@@ -202,13 +202,13 @@ class Auctioneer:
             if order.status == "locked" and order.auction_id != auction_id:
                 busy.add(_name_group(order))
             elif not served and find_window(order.terms, horizon) is not None:
-                standing.append(order)
-        served_parents = await self._list_served(standing)
+                candidates.append(order)
+        served_parents = await self._list_served(candidates)
         firm, backstops = (
             admit(
                 [
                     self._stand(order, served_parents, busy - {None})
-                    for order in standing
+                    for order in candidates
                     if order.terms.backstop == backstop
                 ],
                 places if not backstop else BACKSTOPS_MAX * places // self._places,
@@ -220,7 +220,7 @@ class Auctioneer:
             (*firm.deferrals, *backstops.deferrals),
             {**firm.ranks, **backstops.ranks},
         )
-        return [order for order in standing if order.placed.order_id in admission.admitted], admission
+        return [order for order in candidates if order.placed.order_id in admission.admitted], admission
 
     def _stand(self, order: Order, served_parents: set[str], busy: set[str | None]) -> Candidate:
         """Return an order as a candidate for admission."""

@@ -75,7 +75,7 @@ class SolvedBook:
         supply: What is for sale in it.
         orders: The orders that it was built from, by id.
         book: The book.
-        standing: The engine's solution.
+        prepared: The engine's solution.
     """
 
     opened: AuctionOpened
@@ -85,7 +85,7 @@ class SolvedBook:
     supply: Supply
     orders: Mapping[str, Order]
     book: Book
-    standing: PreparedBook
+    prepared: PreparedBook
 
 
 def _compute_value(order: Order) -> Decimal:
@@ -152,7 +152,7 @@ class PreparedBooks:
             kept = self._keep(opened)
             known = kept.newest
             if known is not None and known.sequence >= max(self._market.changed, min_sequence):
-                if known.standing.sketched:
+                if known.prepared.sketched:
                     self._begin(opened, sketched=False)
                 return known
             old = known is None or time.monotonic() - known.began > AGE_SECONDS_MAX
@@ -169,7 +169,7 @@ class PreparedBooks:
             found = max((task.result() for task in done), key=lambda solved: solved.sequence, default=known)
             over = time.monotonic() >= end
             if found is not None and found.sequence >= min_sequence and (done or over or not patient):
-                if found.standing.sketched:
+                if found.prepared.sketched:
                     self._begin(opened, sketched=False)
                 return found
             if over:
@@ -203,25 +203,25 @@ class PreparedBooks:
     async def _solve(self, opened: AuctionOpened, kept: _Kept, *, sketched: bool) -> SolvedBook:
         sequence = self._market.position
         orders = await self.load(ORDER, list(self._market.orders))
-        standing = [order for order in orders.values() if order is not None and order.status in {"open", "locked"}]
-        if len(standing) > ORDERS_MAX:
-            chosen = {order.placed.order_id for order in nlargest(ORDERS_MAX, standing, key=_compute_value)}
-            standing = [order for order in standing if order.placed.order_id in chosen]
-        supply = await self._load_supply(standing)
+        candidates = [order for order in orders.values() if order is not None and order.status in {"open", "locked"}]
+        if len(candidates) > ORDERS_MAX:
+            chosen = {order.placed.order_id for order in nlargest(ORDERS_MAX, candidates, key=_compute_value)}
+            candidates = [order for order in candidates if order.placed.order_id in chosen]
+        supply = await self._load_supply(candidates)
         known = supply.mandates.keys()
-        standing = [order for order in standing if known >= {hold.mandate_id for hold in order.budget_holds}]
-        parents = await self.load(ORDER, {order.terms.parent_order_id or "" for order in standing} - {""})
+        candidates = [order for order in candidates if known >= {hold.mandate_id for hold in order.budget_holds}]
+        parents = await self.load(ORDER, {order.terms.parent_order_id or "" for order in candidates} - {""})
         served = {order_id for order_id, parent in parents.items() if parent and parent.status == "matched"}
-        demand = standing, served
+        demand = candidates, served
         if sketched:
             prior = kept.newest or self._find_prior(opened)
             solved = await asyncio.to_thread(_sketch_book, opened, sequence, supply, demand, prior)
         else:
             solved = await asyncio.to_thread(_solve_book, opened, sequence, supply, demand, kept.newest)
-        if not solved.standing.sketched:
+        if not solved.prepared.sketched:
             kept.full = solved
         newest = kept.newest
-        if newest is None or (solved.sequence, newest.standing.sketched) >= (newest.sequence, sketched):
+        if newest is None or (solved.sequence, newest.prepared.sketched) >= (newest.sequence, sketched):
             kept.newest = solved
         return solved
 
@@ -273,9 +273,9 @@ def _solve_book(
 ) -> SolvedBook:
     began = time.monotonic()
     book = build_book(opened, supply, *demand, _find_rows(opened, supply, prior))
-    standing = prepare(parse_book(book), seed=SEED)
+    prepared = prepare(parse_book(book), seed=SEED)
     orders = {order.placed.order_id: order for order in demand[0]}
-    return SolvedBook(opened, sequence, began, time.monotonic() - began, supply, orders, book, standing)
+    return SolvedBook(opened, sequence, began, time.monotonic() - began, supply, orders, book, prepared)
 
 
 def _sketch_book(
@@ -291,9 +291,9 @@ def _sketch_book(
     book = build_book(opened, supply, orders.values(), demand[1], rows)
     plain, known, shift = parse_book(book), None, 0
     if prior is not None:
-        known, shift = prior.standing, build_horizon(prior.opened).floor(opened.horizon_start)
-    standing = sketch(plain, seed=SEED, prior=known, shift=shift)
-    return SolvedBook(opened, sequence, began, time.monotonic() - began, supply, orders, book, standing)
+        known, shift = prior.prepared, build_horizon(prior.opened).floor(opened.horizon_start)
+    prepared = sketch(plain, seed=SEED, prior=known, shift=shift)
+    return SolvedBook(opened, sequence, began, time.monotonic() - began, supply, orders, book, prepared)
 
 
 def _find_rows(opened: AuctionOpened, supply: Supply, prior: SolvedBook | None) -> KnownRows | None:

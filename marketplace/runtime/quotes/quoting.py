@@ -81,14 +81,14 @@ class Quoter:
         supply = replace(solved.supply, mandates=mandates)
         row = build_order(order, supply, solved.book, horizon)
         assert row is not None, "the horizon was chosen so that the order fits in"
-        answer = await asyncio.to_thread(estimate, solved.standing, parse_order(row))
+        answer = await asyncio.to_thread(estimate, solved.prepared, parse_order(row))
         return Quoted(
             auction_id=None if opened.auction_id == NO_AUCTION else opened.auction_id,
             horizon=horizon,
             sequence=solved.sequence,
             fresh=solved.sequence >= self._market.changed,
             book=solved.book,
-            book_hash=solved.standing.book_hash,
+            book_hash=solved.prepared.book_hash,
             row=row,
             estimate=answer,
             resold=frozenset(lot_id for lot_id, lot in supply.lots.items() if lot.listed.grant_id is not None),

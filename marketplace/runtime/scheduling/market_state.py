@@ -22,7 +22,7 @@ from events.types import Event
 from marketplace.application.trading.auctions import Rivals
 from marketplace.core.errors import UnreadableEvent
 from marketplace.domain.deciders import DECIDERS
-from marketplace.domain.delivery.reliability import Standings, compute_standing, evolve
+from marketplace.domain.delivery.reliability import ReliabilityState, compute_reliability, evolve
 from marketplace.domain.metering.usage import USAGE
 from marketplace.execution.handler import Handler
 from marketplace.log.annotations import Annotations
@@ -58,7 +58,7 @@ class MarketState:
         self.position = 0
         self._lots: dict[str, str] = {}
         self._pools: dict[str, str] = {}
-        self._standings = Standings()
+        self._standings = ReliabilityState()
         self._groups: dict[str, tuple[str, str]] = {}
         self._served: set[tuple[str, str]] = set()
         self._taken: dict[str, int] = {}
@@ -180,7 +180,9 @@ class MarketState:
 
     def list_standings(self) -> dict[str, Fraction]:
         """Return the score of every provider that has a history."""
-        return {provider_id: compute_standing(record).score for provider_id, record in self._standings.records.items()}
+        return {
+            provider_id: compute_reliability(record).score for provider_id, record in self._standings.records.items()
+        }
 
     def list_pool_lots(self, pool_id: str) -> list[str]:
         """Return the lots of a pool that are not withdrawn."""

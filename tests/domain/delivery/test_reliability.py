@@ -20,21 +20,21 @@ from events.service import ServiceResult
 from events.statement import Adjustment, Charges, StatementAccepted, StatementIssued, StatementResolved
 from events.types import Event
 from marketplace.core.money import ZERO
-from marketplace.domain.delivery.reliability import Standing, Standings, compute_standing, evolve
+from marketplace.domain.delivery.reliability import Reliability, ReliabilityState, compute_reliability, evolve
 from tests.domain import build
 from tests.domain.build import hour, id_of, service_terms, usd
 
 ISSUED = build.grant_issued(nodes=4, start=hour(0), end=hour(10))
 GRANT, PROVIDER = ISSUED.grant_id, ISSUED.provider_id
 NOTICE = {"noticed_at": hour(0), "reason": "fire"}
-PERFECT = Standing(Fraction(1), Fraction(1), Fraction(1))
+PERFECT = Reliability(Fraction(1), Fraction(1), Fraction(1))
 
 
-def stand(*events) -> Standing:
-    state = Standings()
+def stand(*events) -> Reliability:
+    state = ReliabilityState()
     for event in events:
         state = evolve(state, event)
-    return compute_standing(state.records[PROVIDER])
+    return compute_reliability(state.records[PROVIDER])
 
 
 def charges(gpu_seconds: int) -> Charges:
@@ -111,7 +111,7 @@ def test_what_a_dispute_gives_up_is_a_share_of_what_was_stated():
 
 def test_events_of_other_aggregates_change_nothing():
     opened = PoolOpened(**{name: getattr(build.open_pool(), name) for name in PoolOpened.__struct_fields__})
-    state = evolve(Standings(), ISSUED)
+    state = evolve(ReliabilityState(), ISSUED)
     assert evolve(state, opened) is state
 
 
@@ -147,7 +147,7 @@ def test_what_a_statement_says_of_its_period_takes_the_place_of_what_was_counted
 def test_no_run_is_counted_beyond_the_period_that_is_stated_next():
     late = stand(PROMISED, ACTIVE, GrantSuspended(grant_id=GRANT, at=hour(31 * 24), reason="power"))
     assert late.uptime == 1
-    state = Standings()
+    state = ReliabilityState()
     for event in (PROMISED, ACTIVE, GrantSuspended(grant_id=GRANT, at=hour(31 * 24), reason="power")):
         state = evolve(state, event)
     assert state.records[PROVIDER].gpu_seconds_due == 4 * 8 * 30 * 86_400

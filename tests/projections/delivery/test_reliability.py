@@ -1,9 +1,9 @@
-"""Standings in the database are what the fold in memory gives, and a provider without a history stands at one."""
+"""The database says of reliability what the fold in memory says; without a history the score is 1."""
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketplace.core.money import render_ratio
-from marketplace.domain.delivery.reliability import Standings, compute_standing, evolve
+from marketplace.domain.delivery.reliability import ReliabilityState, compute_reliability, evolve
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.delivery.reliability import list_standings, load_standing
 from marketplace.projections.engine.recorded_events import parse_facts
@@ -16,7 +16,7 @@ async def test_the_rows_are_what_the_fold_in_memory_gives(engine: AsyncEngine, m
     story = tell_everything()
     await fill(memory_log, story.recorded)
     await project(engine, memory_log)
-    state = Standings()
+    state = ReliabilityState()
     for fact in parse_facts(story.recorded):
         state = evolve(state, fact.event)
     record = state.records[PROVIDER]
@@ -24,7 +24,7 @@ async def test_the_rows_are_what_the_fold_in_memory_gives(engine: AsyncEngine, m
         view = await load_standing(connection, PROVIDER)
         assert await list_standings(connection) == [view]
         assert await list_standings(connection, after=PROVIDER) == []
-    assert view.score == render_ratio(compute_standing(record).score)
+    assert view.score == render_ratio(compute_reliability(record).score)
     assert (view.grants_completed, view.grants_broken) == (record.grants_completed, record.grants_broken)
     assert view.gpu_seconds_due >= view.gpu_seconds_lost
     assert view.grants_broken == 1

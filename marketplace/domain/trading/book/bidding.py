@@ -141,17 +141,17 @@ def is_willing(order: Order, pool: Pool, lot: Lot, nodes: int, duration_hours: i
 
 def is_good_enough(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
     """Return whether a pool's provider and site meet an order's requirements."""
-    checks = (has_standing, is_efficient, is_renewable)
+    checks = (is_reliable, is_efficient, is_renewable)
     return all(check(terms, pool, supply) for check in checks)
 
 
-def has_standing(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
+def is_reliable(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
     """Return whether a pool's provider is as reliable as an order requires."""
     least = terms.provider_standing_min
-    return least is None or get_standing(pool, supply) >= least
+    return least is None or get_reliability(pool, supply) >= least
 
 
-def get_standing(pool: Pool, supply: Supply) -> Fraction:
+def get_reliability(pool: Pool, supply: Supply) -> Fraction:
     """Return the reliability score of a pool's provider; 1 without a history."""
     return supply.standings.get(pool.opened.provider_id, Fraction(1))
 

@@ -15,7 +15,7 @@ from events.book import BookRemedy
 from events.order import OrderTerms
 from marketplace.domain.supply.lot import Lot
 from marketplace.domain.supply.pool import Pool
-from marketplace.domain.trading.book.bidding import get_standing, has_standing, is_efficient, is_renewable, is_willing
+from marketplace.domain.trading.book.bidding import get_reliability, is_efficient, is_reliable, is_renewable, is_willing
 from marketplace.domain.trading.book.free_capacity import Offered
 from marketplace.domain.trading.book.horizon import Horizon
 from marketplace.domain.trading.book.market_snapshot import Supply
@@ -98,7 +98,7 @@ def _list_values(wish: str, ways: list[_Way], terms: OrderTerms, supply: Supply,
         case "gpu_class" | "region" | "interconnect" | "gpus_per_node":
             return tuple(sorted({str(getattr(pool.opened, wish)) for pool in pools}))[:VALUES_MAX]
         case "provider_standing":
-            best = max((get_standing(pool, supply) for pool in pools), default=None)
+            best = max((get_reliability(pool, supply) for pool in pools), default=None)
             return () if best is None else (_floor(Decimal(best.numerator) / best.denominator),)
         case "power_usage_effectiveness":
             return tuple(str(least) for least in sorted({site.power_usage_effectiveness for site in sites})[:1])
@@ -151,7 +151,7 @@ def _meets(wish: str, terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
         case "gpus_per_node":
             return opened.gpus_per_node == terms.gpus_per_node
         case "provider_standing":
-            return has_standing(terms, pool, supply)
+            return is_reliable(terms, pool, supply)
         case "power_usage_effectiveness":
             return is_efficient(terms, pool, supply)
         case "renewable_share":
