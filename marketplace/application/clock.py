@@ -16,7 +16,7 @@ async def advance_clock(handler: Handler, context: Context, *, seconds: int) -> 
         )
 
     async def work(unit: UnitOfWork) -> None:
-        clock: Clock = await unit.load(CLOCK, CLOCK_ID)
+        clock = await unit.load(CLOCK, CLOCK_ID)
         command = AdvanceClock(clock_id=CLOCK_ID, offset_seconds=clock.offset_seconds + seconds)
         await unit.decide(CLOCK, CLOCK_ID, command)
 

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import msgspec
 
@@ -18,12 +18,18 @@ from events.json_schema import render_schema_id
 from events.registry import get_tag, render_body, render_type
 from events.subjects import render_subject
 from events.types import Event
+from marketplace.core.decider import Decider
 from marketplace.core.ids import derive_id
 from marketplace.domain.command import COMMAND, RecordCommand
 from marketplace.execution.command_records import CommandRecord
 from marketplace.execution.state_cache import AnyDecider, Cache, Entry
 from marketplace.log.codec import seal
 from marketplace.log.port import Head, Message, Write
+
+C = TypeVar("C")
+E = TypeVar("E", bound=Event)
+S = TypeVar("S")
+K = TypeVar("K")
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,20 +101,43 @@ class UnitOfWork:
         await self.load(decider, id)
         return self._parts[render_subject(decider.aggregate, id)].before
 
-    async def load(self, decider: AnyDecider, id: str) -> Any:  # noqa: A002
+    async def load(self, decider: Decider[Any, Any, S], id: str) -> S:  # noqa: A002
         """Return the state of an aggregate, including what this unit has decided so far."""
         subject = render_subject(decider.aggregate, id)
         part = self._parts.get(subject)
         if part is None:
             entry = await self._cache.load(decider, id)
             part = self._parts[subject] = _Part(decider, id, entry, entry.state)
-        return part.state
+        state: S = part.state
+        return state
+
+    @overload
+    async def get(self, decider: Decider[Any, Any, S | None], id: str) -> S: ...
+
+    @overload
+    async def get(self, decider: AnyDecider, id: str, kind: type[K]) -> K: ...
+
+    async def get(self, decider: AnyDecider, id: str, kind: type[K] | None = None) -> Any:  # noqa: A002
+        """Return the state of an aggregate that must exist, because something that was loaded before names it.
+
+        Args:
+            decider: The aggregate's.
+            id: Which.
+            kind: What its state must be, where it may be of several kinds.
+
+        Raises:
+            LookupError: It does not exist, or its state is of another kind.
+        """
+        state = await self.load(decider, id)
+        if state is None or (kind is not None and not isinstance(state, kind)):
+            raise LookupError(f"{decider.aggregate} {id} is {state!r:.80}, but something that exists names it")
+        return state
 
     def assume_new(self, decider: AnyDecider, id: str) -> None:  # noqa: A002
         """Assume that an aggregate that this decision creates is empty, without a read. The append detects an error."""
         self._cache.assume_new(decider, render_subject(decider.aggregate, id))
 
-    async def reload(self, decider: AnyDecider, id: str) -> Any:  # noqa: A002
+    async def reload(self, decider: Decider[Any, Any, S], id: str) -> S:  # noqa: A002
         """Return the state, at the end of the log, of an aggregate that this unit has only read so far.
 
         Load the aggregate that guards this read first. A change of both is then either seen here or refused there.
@@ -122,11 +151,33 @@ class UnitOfWork:
             await asyncio.shield(reading)
         return await self.load(decider, id)
 
+    @overload
     async def decide(
         self,
-        decider: AnyDecider,
+        decider: Decider[C, E, S | None],
+        id: str,
+        command: C,
+        times: Sequence[datetime] | None = None,
+        *,
+        long: bool = False,
+    ) -> S: ...
+
+    @overload
+    async def decide(
+        self,
+        decider: Decider[C, E, S],
+        id: str,
+        command: C,
+        times: Sequence[datetime] | None = None,
+        *,
+        long: bool = False,
+    ) -> S: ...
+
+    async def decide(
+        self,
+        decider: Decider[C, E, Any],
         id: str,  # noqa: A002
-        command: Any,
+        command: C,
         times: Sequence[datetime] | None = None,
         *,
         long: bool = False,

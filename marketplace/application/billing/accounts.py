@@ -17,7 +17,7 @@ async def find_account(unit: UnitOfWork, account_id: str) -> Account:
     Raises:
         Refusal: ``account_unknown``.
     """
-    account: Account | None = await unit.load(ACCOUNT, account_id)
+    account = await unit.load(ACCOUNT, account_id)
     if account is None:
         raise refuse_unknown("account", account_id)
     return account

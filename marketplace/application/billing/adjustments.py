@@ -30,10 +30,10 @@ from marketplace.domain.billing.settlement import (
 from marketplace.domain.billing.statement import STATEMENT, CreditStatement, IssueStatement, Statement
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.periods import ACCEPTANCE, Period, list_periods
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument, ReversePrincipal
-from marketplace.domain.metering.usage import USAGE, Usage, count_gpu_seconds, name_usage
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ReversePrincipal
+from marketplace.domain.metering.usage import USAGE, count_gpu_seconds, name_usage
 from marketplace.domain.refusals import refuse_status
-from marketplace.domain.trading.mandate import MANDATE, Mandate, ReleaseBudget
+from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -93,7 +93,7 @@ async def _adjust(unit: UnitOfWork, grant_id: str, period: Period, statement_id:
     grant = await load_grant(unit, grant_id, "provider")
     chain = await load_chain(unit, period)
     require_settled(chain)
-    usage: Usage = await unit.load(USAGE, name_usage(grant_id))
+    usage = await unit.load(USAGE, name_usage(grant_id))
     before, after = chain[-1].gpu_seconds_metered, count_gpu_seconds(usage, period.start, period.end)
     if before == after:
         raise Refusal("nothing_to_adjust", f"the metered usage equals the stated usage, {after} GPU-seconds")
@@ -181,7 +181,7 @@ async def _reverse(unit: UnitOfWork, case: Case, principal_usd: Decimal, chain: 
         return
     left = principal_usd
     for known in reversed(chain):
-        instrument: Instrument = await unit.load(INSTRUMENT, equity.instrument_id)
+        instrument = await unit.get(INSTRUMENT, equity.instrument_id)
         tranche = instrument.find_tranche(derive_id("trn", known.issued.statement_id))
         amount = ZERO if tranche is None else min(left, tranche.principal_usd)
         if tranche is None or not amount:
@@ -202,7 +202,7 @@ async def _release_budget(unit: UnitOfWork, grant: Grant, charges: Charges) -> N
     equity, hold_id = grant.issued.equity, grant.issued.hold_id
     if equity is None or not charges.holder_usd:
         return
-    mandate: Mandate = await unit.load(MANDATE, equity.mandate_id)
+    mandate = await unit.get(MANDATE, equity.mandate_id)
     keep_usd = max(mandate.holds[hold_id].total_usd - charges.holder_usd, ZERO)
     reason = "a credit after the grant's end"
     release = ReleaseBudget(mandate_id=equity.mandate_id, hold_id=hold_id, keep_usd=keep_usd, reason=reason)

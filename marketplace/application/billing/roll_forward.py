@@ -20,7 +20,7 @@ from marketplace.core.errors import Refusal
 from marketplace.domain.delivery.grant import GRANT, RUNNING, ExtendGrant, Grant
 from marketplace.domain.delivery.periods import Period
 from marketplace.domain.delivery.service_level import assess
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.supply.pool import POOL, Pool, ReserveCapacity
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -43,7 +43,7 @@ async def _find_consequence(unit: UnitOfWork, grant: Grant) -> ServiceConsequenc
     assert grant.issued.service is not None, "only a promised service level is assessed"
     if grant.issued.equity is None:
         return grant.issued.service.consequence
-    instrument: Instrument = await unit.load(INSTRUMENT, grant.issued.equity.instrument_id)
+    instrument = await unit.get(INSTRUMENT, grant.issued.equity.instrument_id)
     consequence = instrument.terms.service_consequence
     assert consequence is not None, "an instrument that is drawn down names the remedy"
     return consequence
@@ -55,7 +55,7 @@ async def _roll_forward(unit: UnitOfWork, grant: Grant, period: Period) -> bool:
         return False
     start = max(grant.end, _next_second(unit.context.at)) if grant.end < unit.context.at else grant.end
     end = start + (period.end - period.start)
-    pool: Pool = await unit.load(POOL, grant.pool_id)
+    pool = await unit.get(POOL, grant.pool_id)
     lots = await _find_room(unit, grant, pool, start, end)
     if lots is None:
         return False

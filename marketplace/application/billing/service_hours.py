@@ -13,8 +13,8 @@ from marketplace.core.ids import derive_id
 from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine, answer_hours
 from marketplace.domain.billing.service_line_bill import list_spans
 from marketplace.domain.billing.service_line_commands import CorrectHours, ReportHours, Spans, VoidHours
-from marketplace.domain.delivery.grant import GRANT, Grant
-from marketplace.domain.metering.usage import USAGE, Answer, IdentifyReadings, Usage
+from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.metering.usage import USAGE, Answer, IdentifyReadings
 from marketplace.domain.refusals import refuse_status
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -25,7 +25,7 @@ async def _load(unit: UnitOfWork, line_id: str) -> tuple[ServiceLine, Spans]:
     line = await load_service_line(unit, line_id, "provider")
     if line.agreed is None:
         raise refuse_status("service_line", line_id, line.status, "agreed or closed")
-    grant: Grant = await unit.load(GRANT, line.proposed.grant_id)
+    grant = await unit.get(GRANT, line.proposed.grant_id)
     return line, list_spans(grant)
 
 
@@ -64,7 +64,7 @@ class Report:
     async def build(self, unit: UnitOfWork) -> tuple[ServiceLine, ReportHours]:
         """Return the service line and the command, including what the source's record knows of its ids."""
         line, spans = await _load(unit, self.line_id)
-        known: Usage = await unit.load(USAGE, self._name_source(line))
+        known = await unit.load(USAGE, self._name_source(line))
         homes = known.find_homes([reading.reading_id for reading in self.readings])
         elsewhere = {name: home for name, home in homes.items() if home != self.line_id}
         command = ReportHours(

@@ -18,8 +18,8 @@ from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine
 from marketplace.domain.billing.service_line_bill import build_agreement, build_service_draw
 from marketplace.domain.billing.service_line_commands import ApproveServiceLine, DeclineServiceLine, ProposeServiceLine
 from marketplace.domain.delivery.grant import GRANT, AddServiceLine, Grant
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument, IssueInstrument
-from marketplace.domain.party import PARTY, Party
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, IssueInstrument
+from marketplace.domain.party import PARTY
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, HoldBudget
 from marketplace.execution.handler import Handler, Receipt
@@ -64,7 +64,7 @@ async def load_service_line(unit: UnitOfWork, line_id: str, *sides: str) -> Serv
     Raises:
         Refusal: ``service_line_unknown`` · ``wrong_side`` for another of its sides.
     """
-    line: ServiceLine | None = await unit.load(SERVICE_LINE, line_id)
+    line = await unit.load(SERVICE_LINE, line_id)
     if line is None:
         raise refuse_unknown("service_line", line_id)
     require_side(unit.context, dict(_list_sides(line)), sides, *_name(line_id))
@@ -114,7 +114,7 @@ async def agree_service_line(handler: Handler, context: Context, line_id: str) -
 
     async def work(unit: UnitOfWork) -> None:
         line = await load_service_line(unit, line_id, "startup")
-        grant: Grant = await unit.load(GRANT, line.proposed.grant_id)
+        grant = await unit.get(GRANT, line.proposed.grant_id)
         agree = build_agreement(grant, line.proposed, context.at)
         await unit.decide(SERVICE_LINE, line_id, agree)
         if line.status == "agreed":
@@ -135,9 +135,9 @@ async def agree_service_line(handler: Handler, context: Context, line_id: str) -
 async def _draw(unit: UnitOfWork, grant: Grant, line: ServiceLine, equity: EquityPart) -> None:
     """Commit the mandate's budget, and sign an instrument on the grant's current terms."""
     issued, hold_id = grant.issued, rename_id("hld", line.proposed.service_line_id)
-    party: Party = await unit.load(PARTY, issued.startup_id)
+    party = await unit.get(PARTY, issued.startup_id)
     assert issued.equity is not None, "a service line has an equity part only if its grant has one"
-    drawn: Instrument = await unit.load(INSTRUMENT, issued.equity.instrument_id)
+    drawn = await unit.get(INSTRUMENT, issued.equity.instrument_id)
     hold = HoldBudget(
         mandate_id=equity.mandate_id,
         hold_id=hold_id,

@@ -51,10 +51,10 @@ class _Course:
 
 
 async def _load(unit: UnitOfWork, line_id: str) -> _Course:
-    line: ServiceLine | None = await unit.load(SERVICE_LINE, line_id)
+    line = await unit.load(SERVICE_LINE, line_id)
     if line is None or line.agreed is None:
         raise refuse_unknown("service_line", line_id)
-    grant: Grant = await unit.load(GRANT, line.proposed.grant_id)
+    grant = await unit.get(GRANT, line.proposed.grant_id)
     return _Course(line, build_bill(grant, line), list_service_periods(grant, line))
 
 

@@ -24,7 +24,7 @@ from marketplace.domain.billing.statement import (
 )
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.periods import ACCEPTANCE, Period, list_periods
-from marketplace.domain.metering.usage import USAGE, Usage, count_gpu_seconds, name_usage
+from marketplace.domain.metering.usage import USAGE, count_gpu_seconds, name_usage
 from marketplace.domain.refusals import refuse_status, refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -53,7 +53,7 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
             return
         await require_stated(unit, periods[:index])
         before = await sum_metered(unit, current)
-        usage: Usage = await unit.load(USAGE, name_usage(grant_id))
+        usage = await unit.load(USAGE, name_usage(grant_id))
         reported = count_gpu_seconds(usage, period.start, period.end)
         charges = compute_charges(build_tariff(current.issued), before, reported)
         service = await settle_service(unit, current, period, reported)
@@ -84,13 +84,13 @@ async def _find_grant(handler: Handler, context: Context, grant_id: str) -> Gran
 
 async def _compare(unit: UnitOfWork, grant_id: str, period: Period, reported: int) -> Metering | None:
     """Return both meters' totals for a period; None if the startup's meter reported nothing."""
-    usage: Usage = await unit.load(USAGE, name_usage(grant_id, "tenant"))
+    usage = await unit.load(USAGE, name_usage(grant_id, "tenant"))
     counted = count_gpu_seconds(usage, period.start, period.end)
     return Metering(provider_gpu_seconds=reported, tenant_gpu_seconds=counted) if counted else None
 
 
 async def _load_statement(unit: UnitOfWork, statement_id: str, *sides: str) -> Statement:
-    statement: Statement | None = await unit.load(STATEMENT, statement_id)
+    statement = await unit.load(STATEMENT, statement_id)
     if statement is None:
         raise refuse_unknown("statement", statement_id)
     grant = await _get_grant(unit, statement.issued.grant_id)
@@ -122,14 +122,14 @@ async def accept_statement(
 
 
 async def _settle(unit: UnitOfWork, before: Statement, statement_id: str) -> None:
-    after: Statement = await unit.load(STATEMENT, statement_id)
+    after = await unit.get(STATEMENT, statement_id)
     grant = await _get_grant(unit, before.issued.grant_id)
     await pay_statement(unit, await find_bill(unit, after, grant), statement_id, after)
     await vest(unit, rename_id("iss", grant.issued.startup_id))
 
 
 async def _get_grant(unit: UnitOfWork, grant_id: str) -> Grant:
-    grant: Grant | None = await unit.load(GRANT, grant_id)
+    grant = await unit.load(GRANT, grant_id)
     assert grant is not None, "a statement's grant exists"
     return grant
 
@@ -222,7 +222,7 @@ async def _resolve_compute(unit: UnitOfWork, before: Statement, gpu_seconds: int
     charges = apply_consequence(charges, issued.service)
     metered = before.gpu_seconds_metered
     if issued.adjustment is None:
-        usage: Usage = await unit.load(USAGE, name_usage(issued.grant_id))
+        usage = await unit.load(USAGE, name_usage(issued.grant_id))
         metered = count_gpu_seconds(usage, issued.period_start, issued.period_end)
     return ResolveStatement(
         statement_id=issued.statement_id, charges=charges, reason=reason, gpu_seconds_metered=metered

@@ -25,8 +25,8 @@ from marketplace.domain.delivery.grant import (
     TransferGrant,
 )
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.domain.metering.usage import USAGE, CloseUsage, Usage, count_gpu_seconds, name_usage
-from marketplace.domain.party import PARTY, Party, require_trader
+from marketplace.domain.metering.usage import USAGE, CloseUsage, count_gpu_seconds, name_usage
+from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import require_aware
 from marketplace.domain.supply.pool import ReleaseCapacity
 from marketplace.execution.handler import Handler, Receipt
@@ -110,7 +110,7 @@ async def terminate_grant(
 
     async def work(unit: UnitOfWork) -> None:
         grant = await load_grant(unit, grant_id, "startup", "provider")
-        party: Party | None = await unit.load(PARTY, grant.startup_id)
+        party = await unit.load(PARTY, grant.startup_id)
         side = _find_side(context, grant)
         if side == "startup" and not for_cause:
             await require_unheld(unit, grant.pool_id, grant_id)
@@ -125,7 +125,7 @@ async def terminate_grant(
             is_ordered=context.party_id is None,
         )
         await withdraw_resales(unit, grant.pool_id, grant_id, "the grant was terminated")
-        after: Grant = await unit.decide(GRANT, grant_id, command)
+        after = await unit.decide(GRANT, grant_id, command)
         await limit_grant(unit, after)
         release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end)
         await change_capacity(unit, release)
@@ -153,7 +153,7 @@ async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Rec
     async def work(unit: UnitOfWork) -> None:
         grant = await load_grant(unit, grant_id, "provider")
         gpu_seconds, holder_paid_usd = 0, ZERO
-        usage: Usage = await unit.load(USAGE, name_usage(grant_id))
+        usage = await unit.load(USAGE, name_usage(grant_id))
         for period in list_periods(grant):
             chain = await find_chain(unit, period)
             metered = count_gpu_seconds(usage, period.start, period.end)

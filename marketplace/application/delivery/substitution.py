@@ -31,7 +31,7 @@ async def substitute_grant(handler: Handler, context: Context, grant_id: str, *,
 
     async def work(unit: UnitOfWork) -> None:
         grant = await load_grant(unit, grant_id, "provider")
-        pool: Pool | None = await unit.load(POOL, pool_id)
+        pool = await unit.load(POOL, pool_id)
         if pool is None or pool.opened.provider_id != grant.issued.provider_id:
             raise refuse_unknown("pool", pool_id)
         _require_alike(grant, pool)
@@ -84,7 +84,7 @@ def _require_alike(grant: Grant, pool: Pool) -> None:
 async def load_lots(unit: UnitOfWork, grant: Grant, pool: Pool) -> list[Lot]:
     """Return the lots of a pool that accept a grant at its price, cheapest first."""
     price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
-    lots: list[Lot] = [await unit.load(LOT, lot_id) for lot_id in sorted(pool.offers)]
+    lots = [await unit.get(LOT, lot_id) for lot_id in sorted(pool.offers)]
     fit = [lot for lot in lots if lot.status == "listed" and lot.ask_usd_per_gpu_hour <= price]
     return sorted(fit, key=lambda lot: (lot.ask_usd_per_gpu_hour, lot.listed.lot_id))
 

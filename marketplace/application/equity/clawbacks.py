@@ -57,7 +57,7 @@ async def claw_back(unit: UnitOfWork, command: ReversePrincipal, approval: Appro
     Raises:
         Refusal: ``instrument_unknown`` · refusals of the instrument and of the issuer.
     """
-    instrument: Instrument | None = await unit.load(INSTRUMENT, command.instrument_id)
+    instrument = await unit.load(INSTRUMENT, command.instrument_id)
     if instrument is None:
         raise refuse_unknown("instrument", command.instrument_id)
     held, split = await _find_shares(unit, instrument, command.tranche_id)
@@ -86,7 +86,7 @@ async def _cancel(
     unit: UnitOfWork, event: InstrumentPrincipalReversed, taken: TakenShares, approval: Approval | None
 ) -> None:
     """Let the issuer cancel what is returned: a warrant's rights, or shares."""
-    issuer: Issuer = await unit.load(ISSUER, event.issuer_id)
+    issuer = await unit.get(ISSUER, event.issuer_id, Issuer)
     if taken.cause in issuer.warrants:
         rights = CancelWarrant(
             issuer_id=event.issuer_id,
@@ -117,7 +117,7 @@ async def _find_shares(unit: UnitOfWork, instrument: Instrument, tranche_id: str
     if tranche is None or tranche.conversion is None:
         return 0, Fraction(1)
     conversion = instrument.conversions[tranche.conversion]
-    issuer: Issuer = await unit.load(ISSUER, instrument.issued.issuer_id)
+    issuer = await unit.get(ISSUER, instrument.issued.issuer_id, Issuer)
     warrant = issuer.warrants.get(conversion.cause)
     if warrant is not None:
         return 0 if issuer.is_ended else warrant.shares_outstanding, warrant.split
@@ -139,7 +139,7 @@ async def pay_debt(handler: Handler, context: Context, instrument_id: str, *, am
     cause = derive_id("pay", context.command_id)
 
     async def work(unit: UnitOfWork) -> None:
-        instrument: Instrument | None = await unit.load(INSTRUMENT, instrument_id)
+        instrument = await unit.load(INSTRUMENT, instrument_id)
         if instrument is None:
             raise refuse_unknown("instrument", instrument_id)
         holder_id = instrument.issued.holder_id

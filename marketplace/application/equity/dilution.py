@@ -5,7 +5,7 @@ from decimal import Decimal
 from events.issuer_dilution import CountedInstrument
 from marketplace.application.steps.dilution import list_exposures
 from marketplace.application.steps.loading import load_issuer
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.issuer import ISSUER, LimitDilution
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -23,7 +23,8 @@ async def limit_dilution(
         issuer = await load_issuer(unit, issuer_id)
         counted = []
         for instrument_id in sorted(issuer.instruments):
-            instrument: Instrument = await unit.reload(INSTRUMENT, instrument_id)
+            await unit.reload(INSTRUMENT, instrument_id)
+            instrument = await unit.get(INSTRUMENT, instrument_id)
             exposures = list_exposures(instrument, context.at.date())
             if exposures:
                 counted.append(CountedInstrument(instrument_id=instrument_id, exposures=exposures))

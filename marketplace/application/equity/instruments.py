@@ -85,7 +85,7 @@ async def invest(
         )
         await unit.decide(INSTRUMENT, instrument_id, accrue)
         await track_instrument(unit, instrument_id)
-        issuer: Issuer = await unit.load(ISSUER, issuer_id)
+        issuer = await unit.get(ISSUER, issuer_id, Issuer)
         implied_cap_usd = find_implied_cap(issuer, terms)
         await issue_owed(unit, instrument_id)
         await _use_budget(unit, mandate, issue, party.registered.sector, implied_cap_usd)
@@ -166,7 +166,7 @@ async def _load_instrument(unit: UnitOfWork, instrument_id: str, side: Literal["
     Raises:
         Refusal: ``instrument_unknown``.
     """
-    instrument: Instrument | None = await unit.load(INSTRUMENT, instrument_id)
+    instrument = await unit.load(INSTRUMENT, instrument_id)
     if instrument is None:
         raise refuse_unknown("instrument", instrument_id)
     issued = instrument.issued
@@ -182,7 +182,7 @@ async def repay_note(handler: Handler, context: Context, instrument_id: str) -> 
     async def work(unit: UnitOfWork) -> None:
         instrument = await _load_instrument(unit, instrument_id, "issuer")
         command = RepayNote(instrument_id=instrument_id, cause=cause, on_day=context.at.date())
-        after: Instrument = await unit.decide(INSTRUMENT, instrument_id, command)
+        after = await unit.decide(INSTRUMENT, instrument_id, command)
         assert after.repaid is not None, "the repayment was decided just before"
         debit = Debit(
             account_id=rename_id("acc", rename_id("pty", instrument.issued.issuer_id)),

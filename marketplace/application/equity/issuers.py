@@ -19,7 +19,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, Debit, Withdraw
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.commands import (
     AbandonFinancing,
     BuyerStock,
@@ -38,7 +38,7 @@ from marketplace.domain.equity.issuer.financing.financing import list_conversion
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.sale.liquidity import list_repayments
 from marketplace.domain.equity.issuer.state import Issuer
-from marketplace.domain.party import PARTY, Party, require_trader
+from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_status
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -99,7 +99,7 @@ async def _list_converting(unit: UnitOfWork, issuer: Issuer) -> tuple[Converting
     """
     converting: list[ConvertingInstrument] = []
     for instrument_id in sorted(issuer.instruments):
-        instrument: Instrument = await unit.load(INSTRUMENT, instrument_id)
+        instrument = await unit.get(INSTRUMENT, instrument_id)
         if isinstance(instrument.terms, PricedTerms) and instrument.outstanding_usd:
             raise Refusal(
                 "shares_owed",
@@ -183,7 +183,7 @@ async def _name_holders(
     for holder_id in dict.fromkeys(holders):
         if holder_id in issuer.stakeholders or not is_id(holder_id, "pty"):
             continue
-        party: Party | None = await unit.load(PARTY, holder_id)
+        party = await unit.load(PARTY, holder_id)
         if party is not None:
             kind: Literal["provider", "investor"] = "provider" if party.has_role("provider") else "investor"
             named.append(NewStakeholder(holder_id=holder_id, name=party.registered.name, kind=kind))

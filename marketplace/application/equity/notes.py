@@ -44,7 +44,7 @@ async def mature_note(handler: Handler, context: Context, instrument_id: str, *,
     """
 
     async def work(unit: UnitOfWork) -> None:
-        instrument: Instrument | None = await unit.load(INSTRUMENT, instrument_id)
+        instrument = await unit.load(INSTRUMENT, instrument_id)
         if instrument is None:
             raise refuse_unknown("instrument", instrument_id)
         issued = instrument.issued
@@ -61,8 +61,8 @@ async def mature_note(handler: Handler, context: Context, instrument_id: str, *,
 
 async def _convert_first(unit: UnitOfWork, instrument_id: str, *, strict: bool) -> bool:
     """Convert the oldest matured run of a note that is to convert. Return whether there was one."""
-    instrument: Instrument = await unit.load(INSTRUMENT, instrument_id)
-    issuer: Issuer = await unit.load(ISSUER, instrument.issued.issuer_id)
+    instrument = await unit.get(INSTRUMENT, instrument_id)
+    issuer = await unit.get(ISSUER, instrument.issued.issuer_id, Issuer)
     run = next(iter(instrument.list_runs()), None)
     terms = None if run is None else run.terms
     if run is None or not isinstance(terms, NoteTerms) or terms.at_maturity is None or issuer.is_ended:

@@ -1,7 +1,7 @@
 """Vesting of warrants: checked when delivery is accepted, on a date, or when a price becomes known."""
 
-from marketplace.domain.billing.statement import STATEMENT, Statement
-from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.billing.statement import STATEMENT
+from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, VestWarrants
 from marketplace.execution.unit_of_work import UnitOfWork
@@ -32,10 +32,10 @@ async def count_delivered(unit: UnitOfWork, issuer: Issuer) -> dict[str, int]:
 
 
 async def _count_accepted(unit: UnitOfWork, grant_id: str) -> int:
-    grant: Grant | None = await unit.load(GRANT, grant_id)
+    grant = await unit.load(GRANT, grant_id)
     accepted = 0
     for period in [] if grant is None else list_periods(grant):
-        statement: Statement | None = await unit.load(STATEMENT, period.statement_id)
+        statement = await unit.load(STATEMENT, period.statement_id)
         if statement is not None and statement.status == "accepted":
             accepted += statement.charges.gpu_seconds
     return accepted

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from marketplace.application.equity.vesting import count_delivered, vest
 from marketplace.application.steps.loading import load_issuer
-from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.equity.issuer.issuer import ISSUER, ExerciseWarrant, ExpireWarrant, IssueWarrant
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
@@ -22,7 +22,7 @@ async def issue_warrant(handler: Handler, context: Context, command: IssueWarran
     async def work(unit: UnitOfWork) -> None:
         issuer = await load_issuer(unit, issuer_id)
         if grant_id is not None:
-            grant: Grant | None = await unit.load(GRANT, grant_id)
+            grant = await unit.load(GRANT, grant_id)
             if grant is None or grant.issued.startup_id != issuer.formed.party_id:
                 raise refuse_unknown("grant", grant_id)
         await unit.decide(ISSUER, issuer_id, command)

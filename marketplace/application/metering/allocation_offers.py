@@ -10,7 +10,7 @@ from marketplace.core.timeline import EMPTY, Tally
 from marketplace.core.timeline_sums import list_runs
 from marketplace.domain.delivery.grant import GRANT, RUNNING, Grant
 from marketplace.domain.metering.allocation_commands import Offer, name_spread
-from marketplace.domain.metering.usage import USAGE, Measurement, Usage, name_usage
+from marketplace.domain.metering.usage import USAGE, Measurement, name_usage
 from marketplace.domain.metering.usage_state import to_second
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -53,8 +53,8 @@ async def list_offers(
     if start.tzinfo is None or end.tzinfo is None or end <= start:
         return ()
     for grant_id, issued_at in use.issued_at.items():
-        grant: Grant | None = await unit.load(GRANT, grant_id)
-        usage: Usage = await unit.load(USAGE, name_usage(grant_id))
+        grant = await unit.load(GRANT, grant_id)
+        usage = await unit.load(USAGE, name_usage(grant_id))
         if grant is None or not _may_carry(grant, use) or grant.end <= start or grant.issued.start >= end:
             continue
         own = [part for part in parts if part.grant_id == grant_id]

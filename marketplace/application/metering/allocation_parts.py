@@ -6,8 +6,8 @@ from events.usage import Reading, SpreadPart, UsageRespread
 from marketplace.application.metering.allocation_offers import Use
 from marketplace.application.metering.usage import Report, Side, build_metered
 from marketplace.core.errors import Refusal
-from marketplace.domain.delivery.grant import GRANT, Grant
-from marketplace.domain.metering.usage import USAGE, CorrectUsage, Measurement, Usage, VoidUsage, name_usage
+from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.metering.usage import USAGE, CorrectUsage, Measurement, VoidUsage, name_usage
 from marketplace.domain.metering.usage_state import SECOND, digest_reading
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -43,9 +43,9 @@ async def unwind_parts(unit: UnitOfWork, use: Use, event: UsageRespread) -> None
 
 
 async def _change(unit: UnitOfWork, use: Use, part: SpreadPart, left: SpreadPart | None, reason: str) -> None:
-    grant: Grant | None = await unit.load(GRANT, part.grant_id)
+    grant = await unit.load(GRANT, part.grant_id)
     assert grant is not None, "the grant of a part exists"
-    usage: Usage = await unit.load(USAGE, name_usage(part.grant_id))
+    usage = await unit.load(USAGE, name_usage(part.grant_id))
     reading = _build_reading(part, grant.issued.gpus_per_node)
     if usage.find_content(use.source, part.reading_id) != digest_reading(reading):
         said = f"part {part.reading_id} on grant {part.grant_id} was corrected or voided on its own"

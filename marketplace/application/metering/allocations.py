@@ -15,7 +15,7 @@ from marketplace.core.errors import Refusal
 from marketplace.domain.delivery.grant import GRANT, PrioritiseGrant
 from marketplace.domain.metering.allocation import digest_spread
 from marketplace.domain.metering.allocation_commands import RespreadUsage, SpreadUsage
-from marketplace.domain.metering.usage import USAGE, Answer, Measurement, Usage
+from marketplace.domain.metering.usage import USAGE, Answer, Measurement
 from marketplace.domain.metering.usage_state import SPREAD_VOIDED, digest_key
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -99,7 +99,7 @@ async def respread_usage(
 
 async def _recall(handler: Handler, unit: UnitOfWork, use: Use, reading_id: str) -> Spread | None:
     """Return the allocation of a reading as its record knows it; None if it has none any more."""
-    state: Usage = await unit.load(USAGE, use.usage_id)
+    state = await unit.load(USAGE, use.usage_id)
     known = state.spreads.find(digest_key(use.source, reading_id))
     if known is None or known == SPREAD_VOIDED:
         return None

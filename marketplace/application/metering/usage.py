@@ -98,7 +98,7 @@ class Report:
     async def work(self, unit: UnitOfWork) -> None:
         """Decide the report."""
         command = await self.build(unit)
-        after: Usage = await unit.decide(USAGE, self.side.usage_id, command)
+        after = await unit.decide(USAGE, self.side.usage_id, command)
         events = unit.list_events(USAGE, self.side.usage_id)
         reported = [event for event in events if isinstance(event, UsageReported)]
         accepted = tuple(reading.reading_id for event in reported for reading in event.readings)
@@ -130,7 +130,7 @@ class Report:
     async def build(self, unit: UnitOfWork) -> ReportUsage:
         """Return the command, including what the source's record knows of its ids."""
         grant = await load_grant(unit, self.grant_id, "provider", "startup")
-        known: Usage = await unit.load(USAGE, self.side.name_source(self.source))
+        known = await unit.load(USAGE, self.side.name_source(self.source))
         homes = known.find_homes([measurement.reading_id for measurement in self.measurements])
         elsewhere = {name: home for name, home in homes.items() if home != self.grant_id}
         return ReportUsage(
@@ -179,7 +179,7 @@ async def evidence_usage(
 
 
 async def _recall(handler: Handler, unit: UnitOfWork, side: Side, name: ReadingName) -> Reading | None:
-    state: Usage = await unit.load(USAGE, side.usage_id)
+    state = await unit.load(USAGE, side.usage_id)
     return await recall(handler.log, handler.archive, state, side.usage_id, name)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from marketplace.domain.trading.auction import AUCTION, Auction, ChangeSupply
+from marketplace.domain.trading.auction import AUCTION, ChangeSupply
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -12,6 +12,6 @@ async def change_supply(unit: UnitOfWork, auction_ids: Iterable[str], cause: str
     Both this change and the freezing write the auction. If a hold and a book that misses it race, one is decided again.
     """
     for auction_id in auction_ids:
-        auction: Auction = await unit.load(AUCTION, auction_id)
+        auction = await unit.get(AUCTION, auction_id)
         if auction.status == "collecting":
             await unit.decide(AUCTION, auction_id, ChangeSupply(auction_id=auction_id, cause=cause))

@@ -10,7 +10,7 @@ from events.pool import PoolCapacityReleased, PoolCapacityReserved, PoolCapacity
 from events.types import Event
 from marketplace.core.errors import Refusal
 from marketplace.domain.supply.pool import POOL, HoldCapacity, Pool, ReleaseCapacity, ResellCapacity, ReserveCapacity
-from marketplace.domain.supply.site import SITE, Drawn, DrawPower, Site
+from marketplace.domain.supply.site import SITE, Drawn, DrawPower
 from marketplace.execution.unit_of_work import UnitOfWork
 
 CapacityCommand = ReserveCapacity | ResellCapacity | HoldCapacity | ReleaseCapacity
@@ -34,9 +34,9 @@ async def change_capacity(unit: UnitOfWork, *commands: CapacityCommand) -> Pool:
     """
     draws: dict[str, dict[tuple[str, str], Drawn]] = {}
     for command in commands:
-        before: Pool | None = await unit.load(POOL, command.pool_id)
+        before = await unit.load(POOL, command.pool_id)
         known = len(unit.list_events(POOL, command.pool_id))
-        after: Pool = await unit.decide(POOL, command.pool_id, command)
+        after = await unit.decide(POOL, command.pool_id, command)
         assert before is not None, "only an open pool decides"
         for change in _list_drawn(after, unit.list_events(POOL, command.pool_id)[known:]):
             draws.setdefault(after.opened.site_id, {})[change.pool_id, change.grant_id] = change
@@ -52,14 +52,14 @@ async def _require_known(unit: UnitOfWork, pool: Pool, grant_id: str) -> None:
     A stale site might already hold the draw that is to be recorded. It would then not be written, and so not guarded.
     """
     site_id, key = pool.opened.site_id, (pool.opened.pool_id, grant_id)
-    site: Site = await unit.load(SITE, site_id)
+    site = await unit.get(SITE, site_id)
     if site.drawn.get(key, ()) != pool.list_drawn(grant_id):
         await unit.reload(SITE, site_id)
 
 
 async def has_capacity(unit: UnitOfWork, command: CapacityCommand) -> bool:
     """Return whether a pool and its site would accept a command, without deciding it."""
-    pool: Pool = await unit.load(POOL, command.pool_id)
+    pool = await unit.get(POOL, command.pool_id)
     try:
         events = POOL.decide(command, pool)
         after = POOL.fold(events, pool)

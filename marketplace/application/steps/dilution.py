@@ -56,7 +56,7 @@ async def track_instrument(unit: UnitOfWork, instrument_id: str, *, owed: bool =
         instrument_id: The instrument, as the decision leaves it.
         owed: Whether its holder has a right to the change, so that the limit cannot refuse it.
     """
-    instrument: Instrument = await unit.load(INSTRUMENT, instrument_id)
+    instrument = await unit.get(INSTRUMENT, instrument_id)
     exposures = list_exposures(instrument, unit.context.at.date())
     await _record(unit, instrument.issued.issuer_id, instrument_id, exposures, owed=owed)
 

@@ -9,7 +9,7 @@ from marketplace.domain.delivery.grant import (
     Grant,
 )
 from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.state import Issuer, IssuerState
+from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.trading.mandate import (
     MANDATE,
@@ -27,7 +27,7 @@ async def load_grant(unit: UnitOfWork, grant_id: str, *sides: str) -> Grant:
     Raises:
         Refusal: ``grant_unknown`` · ``wrong_side`` for the grant's other side.
     """
-    grant: Grant | None = await unit.load(GRANT, grant_id)
+    grant = await unit.load(GRANT, grant_id)
     if grant is None:
         raise refuse_unknown("grant", grant_id)
     require_side(unit.context, list_sides(grant), sides, "grant", grant_id)
@@ -50,7 +50,7 @@ async def load_mandate(unit: UnitOfWork, mandate_id: str) -> Mandate:
     Raises:
         Refusal: ``mandate_unknown``.
     """
-    mandate: Mandate | None = await unit.load(MANDATE, mandate_id)
+    mandate = await unit.load(MANDATE, mandate_id)
     if mandate is None:
         raise refuse_unknown("mandate", mandate_id)
     return mandate
@@ -62,7 +62,7 @@ async def load_issuer(unit: UnitOfWork, issuer_id: str) -> Issuer:
     Raises:
         Refusal: ``issuer_unknown``.
     """
-    issuer: IssuerState = await unit.load(ISSUER, issuer_id)
+    issuer = await unit.load(ISSUER, issuer_id)
     if not isinstance(issuer, Issuer):
         raise refuse_unknown("issuer", issuer_id)
     require_owner(unit.context, (issuer.formed.party_id,), "issuer", issuer_id)
@@ -79,7 +79,7 @@ async def load_named_mandates(unit: UnitOfWork, mandate_ids: tuple[str, ...]) ->
         raise Refusal("mandates_too_many", f"name at most {MANDATES_MAX} mandates", pointer="/mandate_ids")
     found: list[Mandate] = []
     for mandate_id in mandate_ids:
-        mandate: Mandate | None = await unit.load(MANDATE, mandate_id)
+        mandate = await unit.load(MANDATE, mandate_id)
         if mandate is None:
             raise refuse_unknown("mandate", mandate_id)
         found.append(mandate)

@@ -5,7 +5,7 @@ from decimal import Decimal
 from marketplace.application.steps.loading import load_mandate
 from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO
-from marketplace.domain.billing.account import ACCOUNT, Account, AdjustHold
+from marketplace.domain.billing.account import ACCOUNT, AdjustHold
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -15,7 +15,7 @@ async def adjust_mandate_hold(unit: UnitOfWork, mandate_id: str, reason: str) ->
     if mandate.granted.funding != "cash":
         return
     account_id, hold_id = rename_id("acc", mandate.granted.holder_id), rename_id("hld", mandate_id)
-    account: Account = await unit.load(ACCOUNT, account_id)
+    account = await unit.get(ACCOUNT, account_id)
     owed = mandate.used_usd if mandate.revoked else mandate.terms.budget_usd
     left: Decimal = max(owed - account.holds[hold_id].captured_usd, ZERO)
     await unit.decide(

@@ -1,6 +1,6 @@
 """Payments between accounts: payer and payee are written in one atomic append."""
 
-from marketplace.domain.billing.account import ACCOUNT, Account, CaptureHold, Credit, Debit
+from marketplace.domain.billing.account import ACCOUNT, CaptureHold, Credit, Debit
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -20,7 +20,7 @@ async def pay(unit: UnitOfWork, payment: CaptureHold | Debit) -> None:
 
 async def capture_or_debit(unit: UnitOfWork, capture: CaptureHold) -> None:
     """Pay from a hold, and the rest from available money if credits made the hold too small."""
-    account: Account = await unit.load(ACCOUNT, capture.account_id)
+    account = await unit.get(ACCOUNT, capture.account_id)
     hold = account.holds.get(capture.hold_id)
     if hold is not None and hold.left_usd >= capture.amount_usd:
         await pay(unit, capture)

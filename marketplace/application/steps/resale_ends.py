@@ -12,7 +12,7 @@ from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, AdjustHold
 from marketplace.domain.supply.lot import LOT, WithdrawLot
-from marketplace.domain.supply.pool import POOL, Pool, RecallCapacity, ReleaseCapacity
+from marketplace.domain.supply.pool import POOL, RecallCapacity, ReleaseCapacity
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.domain.trading.quote import QUOTE, Quote, ReleaseQuote
 from marketplace.execution.unit_of_work import UnitOfWork
@@ -20,10 +20,10 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 async def withdraw_resales(unit: UnitOfWork, pool_id: str, grant_id: str, reason: str) -> None:
     """Withdraw the unsold resale offers of a grant that ends, moves or changes hands."""
-    pool: Pool = await unit.load(POOL, pool_id)
+    pool = await unit.get(POOL, pool_id)
     for holder_id in pool.list_holders(grant_id):
         quote_id = rename_id("quo", holder_id)
-        quote: Quote = await unit.load(QUOTE, quote_id)
+        quote = await unit.get(QUOTE, quote_id)
         await unit.decide(QUOTE, quote_id, ReleaseQuote(quote_id=quote_id, reason=reason))
         await free_quote(unit, quote, reason)
     for lot_id in pool.list_resales(grant_id):
@@ -37,8 +37,8 @@ async def require_unheld(unit: UnitOfWork, pool_id: str, grant_id: str) -> None:
     Raises:
         Refusal: ``resale_held``.
     """
-    pool: Pool = await unit.load(POOL, pool_id)
-    held: list[Quote] = [await unit.load(QUOTE, rename_id("quo", holder)) for holder in pool.list_holders(grant_id)]
+    pool = await unit.get(POOL, pool_id)
+    held = [await unit.get(QUOTE, rename_id("quo", holder)) for holder in pool.list_holders(grant_id)]
     if held:
         until = max(quote.held.expires_at for quote in held).isoformat()
         raise Refusal(

@@ -4,7 +4,7 @@ from marketplace.application.steps.statement_chain import find_chain
 from marketplace.application.steps.statement_payment import release_undelivered
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO
-from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine, sum_hours
+from marketplace.domain.billing.service_line import SERVICE_LINE, sum_hours
 from marketplace.domain.billing.service_line_bill import build_bill, list_service_periods
 from marketplace.domain.billing.service_line_commands import CloseServiceLine
 from marketplace.domain.delivery.grant import Grant
@@ -18,7 +18,7 @@ async def close_service_lines(unit: UnitOfWork, grant: Grant, reason: str) -> No
         Refusal: ``statements_open``.
     """
     for line_id in grant.service_lines:
-        line: ServiceLine = await unit.load(SERVICE_LINE, line_id)
+        line = await unit.get(SERVICE_LINE, line_id)
         paid_usd = ZERO
         for period in list_service_periods(grant, line).values():
             chain = await find_chain(unit, period)

@@ -42,7 +42,7 @@ async def find_chain(unit: UnitOfWork, period: Period) -> list[Statement]:
     chain: list[Statement] = []
     statement_id = period.statement_id
     for number in range(ADJUSTMENTS_MAX + 1):
-        statement: Statement | None = await unit.load(STATEMENT, statement_id)
+        statement = await unit.load(STATEMENT, statement_id)
         if statement is None:
             return chain
         chain.append(statement)

@@ -15,7 +15,7 @@ from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, AdjustHold, CaptureHold, Debit
 from marketplace.domain.billing.statement import Statement
 from marketplace.domain.delivery.grant import Grant
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, AccruePrincipal, Instrument, LapseInstrument
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, AccruePrincipal, LapseInstrument
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -123,7 +123,7 @@ async def _release_equity(
     release = ReleaseBudget(mandate_id=equity.mandate_id, hold_id=hold_id, keep_usd=holder_paid_usd, reason=reason)
     await unit.decide(MANDATE, equity.mandate_id, release)
     await adjust_mandate_hold(unit, equity.mandate_id, reason)
-    instrument: Instrument = await unit.load(INSTRUMENT, equity.instrument_id)
+    instrument = await unit.get(INSTRUMENT, equity.instrument_id)
     if instrument.status in {"drawing", "suspended"} and instrument.undrawn_usd:
         lapse = LapseInstrument(instrument_id=equity.instrument_id, reason=reason)
         await unit.decide(INSTRUMENT, equity.instrument_id, lapse)

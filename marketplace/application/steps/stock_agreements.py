@@ -22,7 +22,7 @@ from marketplace.domain.equity.issuer.issuer import (
     IssueWarrant,
 )
 from marketplace.domain.equity.issuer.rules import get_class, require_authorised
-from marketplace.domain.party import PARTY, Party
+from marketplace.domain.party import PARTY
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -52,7 +52,7 @@ async def issue_shares(handler: Handler, context: Context, instrument_id: str) -
     """
 
     async def work(unit: UnitOfWork) -> None:
-        instrument: Instrument | None = await unit.load(INSTRUMENT, instrument_id)
+        instrument = await unit.load(INSTRUMENT, instrument_id)
         if instrument is None:
             raise refuse_unknown("instrument", instrument_id)
         owners = (instrument.issued.holder_id, rename_id("pty", instrument.issued.issuer_id))
@@ -78,8 +78,8 @@ async def issue_owed(unit: UnitOfWork, instrument_id: str, *, strict: bool = Fal
         purchase = await _find(unit, instrument_id)
         if purchase is None:
             return
-        instrument: Instrument = await unit.load(INSTRUMENT, instrument_id)
-        issuer: Issuer = await unit.load(ISSUER, instrument.issued.issuer_id)
+        instrument = await unit.get(INSTRUMENT, instrument_id)
+        issuer = await unit.get(ISSUER, instrument.issued.issuer_id, Issuer)
         if isinstance(purchase.terms, StockTerms):
             try:
                 require_authorised(get_class(issuer, purchase.terms.class_id), purchase.shares)
@@ -91,8 +91,8 @@ async def issue_owed(unit: UnitOfWork, instrument_id: str, *, strict: bool = Fal
 
 
 async def _find(unit: UnitOfWork, instrument_id: str) -> Purchase | None:
-    instrument: Instrument = await unit.load(INSTRUMENT, instrument_id)
-    issuer: Issuer = await unit.load(ISSUER, instrument.issued.issuer_id)
+    instrument = await unit.get(INSTRUMENT, instrument_id)
+    issuer = await unit.get(ISSUER, instrument.issued.issuer_id, Issuer)
     if issuer.is_ended:
         return None
     signed = issuer.split_at_issue.get(instrument_id, issuer.split_ratio)
@@ -162,10 +162,10 @@ RUNS_MAX = 100
 
 async def name_holder(unit: UnitOfWork, issuer_id: str, holder_id: str) -> None:
     """Register a holder with the issuer when it gets its first shares."""
-    issuer: Issuer = await unit.load(ISSUER, issuer_id)
+    issuer = await unit.get(ISSUER, issuer_id, Issuer)
     if holder_id in issuer.stakeholders:
         return
-    party: Party | None = await unit.load(PARTY, holder_id)
+    party = await unit.load(PARTY, holder_id)
     provider = party is not None and party.has_role("provider")
     kind: Literal["provider", "investor"] = "provider" if provider else "investor"
     name = holder_id if party is None else party.registered.name

@@ -10,11 +10,11 @@ from typing import Final, get_args
 
 from events.usage import Meter
 from marketplace.core.timeline_sums import list_runs
-from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine, find_last_end
+from marketplace.domain.billing.service_line import SERVICE_LINE, find_last_end
 from marketplace.domain.billing.service_line_bill import list_spans
 from marketplace.domain.billing.service_line_commands import LimitServiceLine
 from marketplace.domain.delivery.grant import Grant
-from marketplace.domain.metering.usage import USAGE, LimitUsage, Usage, name_usage
+from marketplace.domain.metering.usage import USAGE, LimitUsage, name_usage
 from marketplace.domain.metering.usage_state import EPOCH, SECOND, to_second
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -49,11 +49,11 @@ async def find_counted_end(unit: UnitOfWork, grant: Grant, at: datetime) -> date
         return at
     counted = at
     for meter in METERS:
-        usage: Usage = await unit.load(USAGE, name_usage(grant.issued.grant_id, meter))
+        usage = await unit.load(USAGE, name_usage(grant.issued.grant_id, meter))
         runs = list_runs(usage.timeline, to_second(at), to_second(grant.end))
         if runs:
             counted = max(counted, EPOCH + runs[-1][1] * SECOND)
     for line_id in grant.service_lines:
-        line: ServiceLine = await unit.load(SERVICE_LINE, line_id)
+        line = await unit.get(SERVICE_LINE, line_id)
         counted = find_last_end(line, counted)
     return min(counted, grant.end)

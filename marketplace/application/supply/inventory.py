@@ -91,7 +91,7 @@ async def open_pool(
 
 
 async def _load_pool(unit: UnitOfWork, pool_id: str) -> Pool:
-    pool: Pool | None = await unit.load(POOL, pool_id)
+    pool = await unit.load(POOL, pool_id)
     if pool is None:
         raise refuse_unknown("pool", pool_id)
     require_owner(unit.context, (pool.opened.provider_id,), "pool", pool_id)
@@ -172,7 +172,7 @@ async def list_lot(
         pool = await _load_pool(unit, pool_id)
         provider_id = pool.opened.provider_id
         require_trader(await unit.load(PARTY, provider_id), provider_id, "provider")
-        _require_ready(await unit.load(SITE, pool.opened.site_id), start)
+        _require_ready(await unit.get(SITE, pool.opened.site_id), start)
         require_aware(end, "/end")
         if end <= context.at:
             raise Refusal(
@@ -214,7 +214,7 @@ def _require_ready(site: Site, start: datetime) -> None:
 
 
 async def _load_lot(unit: UnitOfWork, lot_id: str) -> Lot:
-    lot: Lot | None = await unit.load(LOT, lot_id)
+    lot = await unit.load(LOT, lot_id)
     if lot is None:
         raise refuse_unknown("lot", lot_id)
     require_owner(unit.context, (lot.listed.provider_id,), "lot", lot_id)
@@ -274,7 +274,7 @@ async def withdraw_lot(
         if lot.listed.grant_id is not None and lot.status != "withdrawn":
             unsettled = tuple(auction_ids)
             for auction_id in unsettled:
-                _require_thawed(await unit.load(AUCTION, auction_id), lot_id)
+                _require_thawed(await unit.get(AUCTION, auction_id), lot_id)
             await change_supply(unit, unsettled, lot_id)
         await unit.decide(LOT, lot_id, WithdrawLot(lot_id=lot_id, reason=reason))
         pool_id = lot.listed.pool_id

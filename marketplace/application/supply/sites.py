@@ -28,7 +28,7 @@ async def load_site(unit: UnitOfWork, site_id: str) -> Site:
     Raises:
         Refusal: ``site_unknown``.
     """
-    site: Site | None = await unit.load(SITE, site_id)
+    site = await unit.load(SITE, site_id)
     if site is None:
         raise refuse_unknown("site", site_id)
     require_owner(unit.context, (site.registered.provider_id,), "site", site_id)

@@ -31,12 +31,11 @@ from marketplace.domain.billing.settlement import Totals, build_tariff, compute_
 from marketplace.domain.delivery.grant import GRANT, IssueGrant
 from marketplace.domain.equity.instrument.instrument import IssueInstrument
 from marketplace.domain.refusals import refuse_status
-from marketplace.domain.supply.lot import LOT, Lot
+from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.pool import Pool, ResellCapacity, ReserveCapacity
 from marketplace.domain.supply.service_level import choose_service
 from marketplace.domain.trading.auction import (
     AUCTION,
-    Auction,
     BindAuction,
     ClearAuction,
     FailAuction,
@@ -46,7 +45,7 @@ from marketplace.domain.trading.auction import (
     SettleAuction,
     holds_up,
 )
-from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, Mandate, ReleaseBudget
+from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, ReleaseBudget
 from marketplace.domain.trading.order import ORDER, LockOrder, MatchOrder, Order, UnmatchOrder
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -135,7 +134,7 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
     """Lock an open order into the auction's book. If it was cancelled first, the cancellation stands."""
 
     async def work(unit: UnitOfWork) -> None:
-        auction: Auction = await unit.load(AUCTION, auction_id)
+        auction = await unit.get(AUCTION, auction_id)
         if auction.status != "collecting":
             raise refuse_status("auction", auction_id, auction.status, "collecting")
         await load_order(unit, order_id)
@@ -150,12 +149,12 @@ async def require_turn(unit: UnitOfWork, auction_id: str, rivals: Rivals) -> Non
     Raises:
         Refusal: ``auction_waits``.
     """
-    auction: Auction = await unit.load(AUCTION, auction_id)
+    auction = await unit.get(AUCTION, auction_id)
     if auction.status != "collecting":
         return
     for ids, earlier in ((rivals.earlier, True), (rivals.later, False)):
         for rival_id in ids:
-            rival: Auction = await unit.load(AUCTION, rival_id)
+            rival = await unit.get(AUCTION, rival_id)
             if holds_up(rival, auction, earlier=earlier):
                 raise Refusal(
                     "auction_waits",
@@ -340,7 +339,7 @@ async def _choose_service(unit: UnitOfWork, match: MatchTerms, pool: Pool) -> Se
     """Return the best promise among a match's lots. A lot without terms of its own has those of its pool."""
     promises: list[ServiceTerms | None] = []
     for lot_id in dict.fromkeys(share.lot_id for share in match.lots):
-        lot: Lot = await unit.load(LOT, lot_id)
+        lot = await unit.get(LOT, lot_id)
         promises.append(pool.opened.service if lot.listed.service is None else lot.listed.service)
     return choose_service(promises)
 
@@ -348,7 +347,7 @@ async def _choose_service(unit: UnitOfWork, match: MatchTerms, pool: Pool) -> Se
 async def _build_equity(unit: UnitOfWork, match: MatchTerms, offer: ClassOffer, order: Order) -> EquityPart | None:
     if match.mandate_id is None:
         return None
-    mandate: Mandate = await unit.load(MANDATE, match.mandate_id)
+    mandate = await unit.get(MANDATE, match.mandate_id)
     hold = next(hold for hold in order.budget_holds if hold.mandate_id == match.mandate_id)
     holder_id = mandate.granted.holder_id
     return EquityPart(
@@ -418,7 +417,7 @@ async def carry_out_rejection(
             price_to_win_usd_per_gpu_hour=price_to_win_usd_per_gpu_hour,
             at=context.at,
         )
-        after: Order = await unit.decide(ORDER, order_id, command)
+        after = await unit.decide(ORDER, order_id, command)
         if after.status == "unmatched" and before.status == "locked":
             await release_order_holds(unit, before, "the order was not matched")
 

@@ -130,8 +130,8 @@ async def _hold_budgets(
     if terms.instrument is None:
         return ()
     issuer_id = rename_id("iss", party.registered.party_id)
-    issuer: Issuer | None = await unit.load(ISSUER, issuer_id)
-    if issuer is None:
+    issuer = await unit.load(ISSUER, issuer_id)
+    if not isinstance(issuer, Issuer):
         raise refuse_unknown("issuer", issuer_id)
     implied_cap_usd = find_implied_cap(issuer, terms.instrument)
     await count_order(unit, issuer_id, order_id, terms)
@@ -168,7 +168,7 @@ async def load_order(unit: UnitOfWork, order_id: str) -> Order:
     Raises:
         Refusal: ``order_unknown``.
     """
-    order: Order | None = await unit.load(ORDER, order_id)
+    order = await unit.load(ORDER, order_id)
     if order is None:
         raise refuse_unknown("order", order_id)
     require_owner(unit.context, (order.placed.startup_id,), "order", order_id)
@@ -189,7 +189,7 @@ async def require_parent(unit: UnitOfWork, startup_id: str, terms: OrderTerms) -
     for _ in range(PARENTS_MAX):
         if parent_id is None:
             return
-        parent: Order | None = await unit.load(ORDER, parent_id)
+        parent = await unit.load(ORDER, parent_id)
         if parent is None or parent.placed.startup_id != startup_id:
             raise refuse_unknown("order", parent_id)
         if parent.ended:

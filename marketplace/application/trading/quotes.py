@@ -27,8 +27,8 @@ from marketplace.domain.delivery.grant import GRANT, require_resale
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.supply.lot import LOT, Lot
-from marketplace.domain.supply.pool import POOL, HoldCapacity, Pool, ResellCapacity, ReserveCapacity
-from marketplace.domain.trading.auction import AUCTION, Auction
+from marketplace.domain.supply.pool import POOL, HoldCapacity, ResellCapacity, ReserveCapacity
+from marketplace.domain.trading.auction import AUCTION
 from marketplace.domain.trading.book.book import map_steps
 from marketplace.domain.trading.book.reason_text import tell_reason
 from marketplace.domain.trading.order import ORDER, Order, PlaceOrder
@@ -107,7 +107,7 @@ async def _require_no_decision(unit: UnitOfWork, auction_ids: Sequence[str]) -> 
     This begins at the auction's lock time: new holds would otherwise keep it from freezing its book.
     """
     for auction_id in auction_ids:
-        auction: Auction = await unit.load(AUCTION, auction_id)
+        auction = await unit.get(AUCTION, auction_id)
         is_due = auction.status == "collecting" and auction.opened.locks_at <= unit.context.at
         if is_due or auction.status not in {"collecting", "settled"}:
             raise Refusal(
@@ -152,7 +152,7 @@ def _refuse(quoted: Quoted) -> Refusal:
 async def _match(unit: UnitOfWork, quoted: Quoted, placement: Placement, grant_id: str) -> MatchTerms | None:
     bid = quoted.row.bids[placement.bid]
     start, end = quoted.horizon.at(placement.start_period), quoted.horizon.at(placement.end_period)
-    pool: Pool = await unit.load(POOL, placement.pool_id)
+    pool = await unit.get(POOL, placement.pool_id)
     homes = map_steps(quoted.book)
     lot_ids = dict.fromkeys(homes.get(lot_id, lot_id) for lot_id in bid.lot_ids or ())
     found: list[Lot | None] = [await unit.load(LOT, lot_id) for lot_id in lot_ids]
@@ -183,7 +183,7 @@ async def _is_sellable(unit: UnitOfWork, lots: list[Lot], nodes: int, start: dat
     """Return whether the grant behind resale lots may be resold now. True if the lots resell no grant."""
     for grant_id in [lot.listed.grant_id for lot in lots if lot.listed.grant_id is not None]:
         try:
-            require_resale(await unit.load(GRANT, grant_id), nodes, start, end)
+            require_resale(await unit.get(GRANT, grant_id), nodes, start, end)
         except Refusal:
             return False
     return True
@@ -195,7 +195,7 @@ async def load_quote(unit: UnitOfWork, quote_id: str) -> Quote:
     Raises:
         Refusal: ``quote_unknown``.
     """
-    quote: Quote | None = await unit.load(QUOTE, quote_id)
+    quote = await unit.load(QUOTE, quote_id)
     if quote is None:
         raise refuse_unknown("quote", quote_id)
     require_owner(unit.context, (quote.held.startup_id,), "quote", quote_id)
@@ -231,9 +231,9 @@ async def take_quote(handler: Handler, context: Context, quote_id: str) -> Recei
             quote_id=quote_id,
             grant_id=held.match.grant_id,
         )
-        order: Order = await unit.decide(ORDER, order_id, place)
+        order = await unit.decide(ORDER, order_id, place)
         resale = await find_resale(unit, held.match)
-        pool: Pool = await unit.load(POOL, held.match.pool_id)
+        pool = await unit.get(POOL, held.match.pool_id)
         if resale is not None:
             pool = await change_capacity(unit, take_nodes(held.match, resale))
         await award(unit, order, held.match, pool, resale)

@@ -14,23 +14,23 @@ from marketplace.application.trading.resale import refuse_delivered
 from marketplace.core.ids import rename_id
 from marketplace.core.intervals import build_steps
 from marketplace.core.money import ZERO
-from marketplace.domain.billing.account import ACCOUNT, Account, AdjustHold, PlaceHold
+from marketplace.domain.billing.account import ACCOUNT, AdjustHold, PlaceHold
 from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
 from marketplace.domain.delivery.grant import GRANT, Grant, ResellGrant
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument, ReduceCommitment
-from marketplace.domain.metering.usage import USAGE, Usage, name_usage
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ReduceCommitment
+from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.metering.usage_state import Count
-from marketplace.domain.supply.lot import LOT, Lot
-from marketplace.domain.trading.mandate import MANDATE, Mandate, ReleaseBudget
+from marketplace.domain.supply.lot import LOT
+from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def find_resale(unit: UnitOfWork, match: MatchTerms) -> ResalePart | None:
     """Return the seller of a match's nodes, with the seller's own payment still 0; None if the provider sells."""
-    lot: Lot = await unit.load(LOT, match.lots[0].lot_id)
+    lot = await unit.get(LOT, match.lots[0].lot_id)
     if lot.listed.grant_id is None:
         return None
-    source: Grant = await unit.load(GRANT, lot.listed.grant_id)
+    source = await unit.get(GRANT, lot.listed.grant_id)
     issued = source.issued
     return ResalePart(
         grant_id=issued.grant_id,
@@ -49,7 +49,7 @@ async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: Resale
     Raises:
         Refusal: ``capacity_delivered`` if it was used meanwhile · refusals of the grant.
     """
-    source: Grant = await unit.load(GRANT, resale.grant_id)
+    source = await unit.get(GRANT, resale.grant_id)
     await _require_unused(unit, source, bought)
     tariff = build_tariff(source.issued)
     before = compute_totals(tariff, source.gpu_seconds_left)
@@ -68,7 +68,7 @@ async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: Resale
         principal_commitment_usd=after.principal_usd if source.issued.equity is not None else ZERO,
         budget_commitment_usd=after.holder_usd if source.issued.equity is not None else ZERO,
     )
-    left: Grant = await unit.decide(GRANT, resale.grant_id, ResellGrant(resold=resold, at=unit.context.at))
+    left = await unit.decide(GRANT, resale.grant_id, ResellGrant(resold=resold, at=unit.context.at))
     await limit_usage(unit, left)
     await _free_cash(unit, source.issued, before.cash_usd - after.cash_usd)
     if resale.commitment_usd:
@@ -86,7 +86,7 @@ async def _require_unused(unit: UnitOfWork, source: Grant, bought: GrantIssued) 
     """Refuse if meters of the seller's grant have counted more than what would be left of it."""
     own = source.issued.nodes - bought.nodes
     for meter in METERS:
-        usage: Usage = await unit.load(USAGE, name_usage(source.issued.grant_id, meter))
+        usage = await unit.load(USAGE, name_usage(source.issued.grant_id, meter))
         count = Count(usage)
         for run in build_steps(source.list_resold(), bought.start, bought.end):
             peak, where = count.find_peak(run.start, run.end)
@@ -95,7 +95,7 @@ async def _require_unused(unit: UnitOfWork, source: Grant, bought: GrantIssued) 
 
 
 async def _free_cash(unit: UnitOfWork, issued: GrantIssued, amount_usd: Decimal) -> None:
-    account: Account = await unit.load(ACCOUNT, issued.startup_account_id)
+    account = await unit.get(ACCOUNT, issued.startup_account_id)
     left_usd = max(account.holds[issued.hold_id].left_usd - amount_usd, ZERO)
     adjust = AdjustHold(
         account_id=issued.startup_account_id, hold_id=issued.hold_id, amount_usd=left_usd, reason="sold on"
@@ -107,12 +107,12 @@ async def _free_equity(unit: UnitOfWork, issued: GrantIssued, before: Totals, af
     equity, reason = issued.equity, "sold on"
     if equity is None:
         return
-    mandate: Mandate = await unit.load(MANDATE, equity.mandate_id)
+    mandate = await unit.get(MANDATE, equity.mandate_id)
     keep_usd = max(mandate.holds[issued.hold_id].total_usd - (before.holder_usd - after.holder_usd), ZERO)
     release = ReleaseBudget(mandate_id=equity.mandate_id, hold_id=issued.hold_id, keep_usd=keep_usd, reason=reason)
     await unit.decide(MANDATE, equity.mandate_id, release)
     await adjust_mandate_hold(unit, equity.mandate_id, reason)
-    instrument: Instrument = await unit.load(INSTRUMENT, equity.instrument_id)
+    instrument = await unit.get(INSTRUMENT, equity.instrument_id)
     less_usd = min(before.principal_usd - after.principal_usd, instrument.undrawn_usd)
     if less_usd and instrument.status in {"drawing", "suspended"}:
         reduce = ReduceCommitment(instrument_id=equity.instrument_id, amount_usd=less_usd, cause=cause)
