@@ -11,13 +11,12 @@ from functools import partial
 import msgspec
 from nats.aio.msg import Msg
 
-from marketplace.core.errors import Unavailable
 from marketplace.log.codec import parse_recorded
 from marketplace.log.connection import Connection, call_api
 from marketplace.log.headers import find_previous, parse_block
 from marketplace.log.port import Recorded
 from marketplace.log.retry import ask_again
-from marketplace.log.stream import read_error
+from marketplace.log.stream import read_error, refuse_for_now
 
 _MULTI_SUBJECTS_MAX = 1_000
 _MESSAGE_NOT_FOUND = 10037
@@ -84,7 +83,7 @@ class Gets:
             return _read_stored(stored.seq, stored.subject, headers, stored.data)
         if error[0] == _MESSAGE_NOT_FOUND:
             return None
-        raise Unavailable("NATS", f"stream {self.stream} cannot be read: {error[1]} (error {error[0]})")
+        raise refuse_for_now(f"stream {self.stream} cannot be read", error)
 
     async def find(self, sequence: int) -> Stored | None:
         """Return the message at a sequence as some replica has it."""

@@ -15,8 +15,9 @@ from marketplace.log.retry import ask_again
 SERVER_VERSION_MIN = (2, 15, 0)
 _DUPLICATE_WINDOW_NANOSECONDS = 120 * 10**9
 STREAM_NOT_FOUND = 10059
+NOT_YET = frozenset({10005, 10008})
+"""Too few servers know of each other, or they have no leader: both end by themselves."""
 _STREAM_EXISTS = 10058
-_NOT_YET = frozenset({10005, 10008})  # too few servers know of each other, or they have no leader: they find both
 _PING = "$SYS.REQ.SERVER.PING.JSZ"
 _REQUIRED: dict[str, object] = {
     "subjects": [ALL],
@@ -111,7 +112,7 @@ class Stream:
             return info
         if error[0] == STREAM_NOT_FOUND:
             return None
-        raise Unavailable("NATS", f"stream {self.name} cannot be asked: {error[1]} (error {error[0]})")
+        raise refuse_for_now(f"stream {self.name} cannot be asked", error)
 
     async def create(self, replicas: int) -> None:
         """Create the stream; another process that was first is no error.
@@ -141,7 +142,7 @@ class Stream:
                 ) from error
             raise
         refused = read_error(answer)
-        if refused is not None and refused[0] in _NOT_YET:
+        if refused is not None and refused[0] in NOT_YET:
             raise Unavailable("NATS", f"stream {self.name} cannot be created now: {refused[1]} (error {refused[0]})")
         if refused is not None and refused[0] != _STREAM_EXISTS:
             raise Corrupt(f"stream {self.name} cannot be created: {refused[1]} (error {refused[0]})")
@@ -186,6 +187,12 @@ def read_error(answer: dict[str, object]) -> tuple[int, str] | None:
         return None
     code = error.get("err_code")
     return code if isinstance(code, int) else 0, str(error.get("description", ""))
+
+
+def refuse_for_now(what: str, error: tuple[int, str]) -> Unavailable:
+    """Return an API error as an exception; one that ends by itself counts as no answer, and is asked again."""
+    reason = f"{what}: {error[1]} (error {error[0]})"
+    return NoAnswer(reason) if error[0] in NOT_YET else Unavailable("NATS", reason)
 
 
 def check_server_version(version: tuple[int, int, int]) -> None:

@@ -12,6 +12,7 @@ from marketplace.core.errors import Refusal, Unavailable, UnreadableEvent
 from marketplace.domain.log import AcceptGap
 from marketplace.embedded import NatsServers, embedded_nats
 from marketplace.execution.log_record import record
+from marketplace.log import direct_get
 from marketplace.log.annotations import AnnotatedLog, examine
 from marketplace.log.archive import ArchiveWriter, Restored, read_archive, restore
 from marketplace.log.codec import EMPTY_HASH, Chain, build_empty
@@ -26,6 +27,7 @@ from tests.log.test_checks import GOOD, call
 from tests.log.test_full_disk import get_pid, open_log
 from tests.support.disk import SmallDisk, small_disk
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.servers import delete_streams
 
 LARGE = b'"%b"' % (b"x" * 900_000)
 PLENTY = 9
@@ -266,3 +268,41 @@ async def test_an_empty_position_is_the_same_for_every_reader(tmp_path):
         assert found == build_empty(3) == (await read_all(log))[2]
         assert found.damage.hash == EMPTY_HASH
         assert await log.find(9) is None
+
+
+async def test_a_reader_that_follows_waits_while_the_stream_has_no_leader(nats_server, monkeypatch):
+    """A leader that is being chosen answers 10008; a worker that followed the log ended of it once."""
+    async with opened(nats_server.url, nats_server.admin_url) as log:
+        reader, asked = log.bare._reader, asyncio.Event()
+        call_api, load_end = direct_get.call_api, reader._load_end
+
+        async def have_no_leader(*_, check, **__):
+            asked.set()
+            return {"error": {"err_code": 10008, "description": "JetStream system temporarily unavailable"}}
+
+        async def count_one_more():
+            return await load_end() + 1
+
+        found: list[Recorded] = []
+
+        async def follow() -> None:
+            async for page in log.read(0, follow=True):
+                found.extend(page)
+
+        following = asyncio.create_task(follow())
+        try:
+            with monkeypatch.context() as patch:
+                patch.setattr(direct_get, "call_api", have_no_leader)
+                patch.setattr(reader, "_load_end", count_one_more)
+                await asyncio.wait_for(asked.wait(), PATIENCE_SECONDS)
+                await asyncio.sleep(0.2)
+                assert not following.done()
+            assert direct_get.call_api is call_api
+            position = await append_one(log)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not found:  # noqa: ASYNC110 - the reader tells by a page
+                    await asyncio.sleep(0.05)
+            assert [event.sequence for event in found] == [position]
+        finally:
+            following.cancel()
+    await delete_streams(nats_server)
