@@ -5,11 +5,14 @@ runs the races with each of them.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from tests.invariants.corpus import Mutant
 
 _COMMANDS: Final = "marketplace.application"
+ROOT: Final = Path(__file__).parents[2]
+ROOMS: Final = ("tests/application", "tests/runtime")
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Guard:
         name: What it is called in the test's output.
         rule: The rule's words in the first column of a table of ADR 17.
         mutant: The guard taken away.
-        place: Module of the tests of the runtime, and class in it.
+        place: File of the races below `tests/application` or `tests/runtime`, and class in it.
         races: Tests there of which each fails without it, whatever its parameters.
     """
 
@@ -33,7 +36,10 @@ class Guard:
     @property
     def ids(self) -> tuple[str, ...]:
         """The races by the names that pytest gives them."""
-        return tuple(f"tests/runtime/{self.place}::{race}" for race in self.races)
+        file, _, place = self.place.partition("::")
+        [path] = (path for room in ROOMS for path in (ROOT / room).rglob(file))
+        where = "::".join(filter(None, (path.relative_to(ROOT).as_posix(), place)))
+        return tuple(f"{where}::{race}" for race in self.races)
 
 
 GUARDS: Final = (
@@ -41,7 +47,7 @@ GUARDS: Final = (
         "power-reserved",
         "the nodes of a site draw no more than its power",
         Mutant(
-            f"{_COMMANDS}.capacity",
+            f"{_COMMANDS}.steps.capacity",
             "await unit.decide(SITE, site_id, DrawPower(site_id=site_id, changes=tuple(changes.values())))",
             "SITE.decide(DrawPower(site_id=site_id, changes=tuple(changes.values())), await unit.load(SITE, site_id))",
         ),
@@ -52,7 +58,7 @@ GUARDS: Final = (
         "power-known",
         "the nodes of a site draw no more than its power",
         Mutant(
-            f"{_COMMANDS}.capacity",
+            f"{_COMMANDS}.steps.capacity",
             "if site.drawn.get(key, ()) != pool.list_drawn(grant_id):",
             "if pool is None:",
         ),
@@ -63,7 +69,7 @@ GUARDS: Final = (
         "exposure-recorded",
         "instruments come to no more than the issuer's limit",
         Mutant(
-            f"{_COMMANDS}.dilution",
+            f"{_COMMANDS}.steps.dilution",
             "            await unit.decide(ISSUER, issuer_id, command)\n        if unit.list_events",
             "            ISSUER.decide(command, issuer)\n        if unit.list_events",
         ),
@@ -73,7 +79,7 @@ GUARDS: Final = (
     Guard(
         "exposure-reloaded",
         "instruments come to no more than the issuer's limit",
-        Mutant(f"{_COMMANDS}.dilution", "for load in (unit.load, unit.reload):", "for load in (unit.load,):"),
+        Mutant(f"{_COMMANDS}.steps.dilution", "for load in (unit.load, unit.reload):", "for load in (unit.load,):"),
         "test_rule_races.py::TestDilutionOnMemory",
         ("test_the_issuer_counts_what_the_instrument_says_whoever_amends_it_last",),
     ),
@@ -81,7 +87,7 @@ GUARDS: Final = (
         "group-served",
         "of a group one order is matched",
         Mutant(
-            f"{_COMMANDS}.orders",
+            f"{_COMMANDS}.trading.orders",
             "await unit.decide(PARTY, startup_id, serve)",
             "PARTY.decide(serve, await unit.load(PARTY, startup_id))",
         ),
@@ -92,7 +98,7 @@ GUARDS: Final = (
         "supply-changed",
         "a frozen book has nothing that was held or withdrawn meanwhile",
         Mutant(
-            f"{_COMMANDS}.auction_supply",
+            f"{_COMMANDS}.steps.auction_supply",
             "await unit.decide(AUCTION, auction_id, ChangeSupply(auction_id=auction_id, cause=cause))",
             "AUCTION.decide(ChangeSupply(auction_id=auction_id, cause=cause), auction)",
         ),
@@ -103,7 +109,7 @@ GUARDS: Final = (
         "usage-limited",
         "nothing is counted beyond what is left of a grant",
         Mutant(
-            f"{_COMMANDS}.limiting",
+            f"{_COMMANDS}.steps.usage_bounds",
             "await unit.decide(USAGE, usage_id, command)",
             "USAGE.decide(command, await unit.load(USAGE, usage_id))",
         ),
@@ -114,7 +120,7 @@ GUARDS: Final = (
         "service-line-limited",
         "nothing is counted beyond what is left of a grant",
         Mutant(
-            f"{_COMMANDS}.limiting",
+            f"{_COMMANDS}.steps.usage_bounds",
             "await unit.decide(SERVICE_LINE, line_id, command)",
             "SERVICE_LINE.decide(command, await unit.load(SERVICE_LINE, line_id))",
         ),
@@ -125,7 +131,7 @@ GUARDS: Final = (
         "statement-turn",
         "statements of one grant or service line are priced one after the other",
         Mutant(
-            f"{_COMMANDS}.statement_chain",
+            f"{_COMMANDS}.steps.statement_chain",
             "    await unit.decide(COMMAND, turn_id, record)\n    if not unit.list_events(COMMAND, turn_id):",
             "    if COMMAND.decide(record, await unit.load(COMMAND, turn_id)) is None:",
         ),
@@ -136,7 +142,7 @@ GUARDS: Final = (
         "cash-held",
         "money, a mandate's budget and its most per issuer",
         Mutant(
-            f"{_COMMANDS}.orders",
+            f"{_COMMANDS}.trading.orders",
             "await unit.decide(ACCOUNT, account_id, hold)",
             "ACCOUNT.decide(hold, await unit.load(ACCOUNT, account_id))",
         ),
@@ -147,7 +153,7 @@ GUARDS: Final = (
         "budget-held",
         "money, a mandate's budget and its most per issuer",
         Mutant(
-            f"{_COMMANDS}.orders",
+            f"{_COMMANDS}.trading.orders",
             "await unit.decide(MANDATE, mandate_id, command)",
             "MANDATE.decide(command, mandate)",
         ),
@@ -158,7 +164,7 @@ GUARDS: Final = (
         "nodes-offered",
         "nodes of a pool, also once it leaves",
         Mutant(
-            f"{_COMMANDS}.supply",
+            f"{_COMMANDS}.supply.inventory",
             "        await unit.decide(LOT, lot_id, command)\n        await unit.decide(\n            POOL, pool_id, "
             "OfferCapacity(pool_id=pool_id, lot_id=lot_id, nodes=nodes, start=start, end=end)\n        )",
             "        await unit.decide(LOT, lot_id, command)\n        POOL.decide("
@@ -221,7 +227,7 @@ GUARDS: Final = (
         "parent-at-match",
         "a child's parent may still be matched when the child is placed",
         Mutant(
-            f"{_COMMANDS}.auctions",
+            f"{_COMMANDS}.trading.auctions",
             "        await require_parent_matched(unit, order.terms)\n        await unit.decide(\n            ORDER",
             "        await unit.decide(\n            ORDER",
         ),
@@ -278,7 +284,7 @@ GUARDS: Final = (
         "instruments-written",
         "the instruments of a round or a sale are as they were priced",
         Mutant(
-            f"{_COMMANDS}.issuers",
+            f"{_COMMANDS}.equity.issuers",
             "await unit.decide(INSTRUMENT, conversion.instrument_id, conversion)",
             "INSTRUMENT.decide(conversion, await unit.load(INSTRUMENT, conversion.instrument_id))",
         ),
