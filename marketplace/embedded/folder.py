@@ -1,4 +1,4 @@
-"""Data folders: made, claimed, measured and looked into before a server may touch them."""
+"""Data folders: created, locked, measured and checked before a server uses them."""
 
 import asyncio
 import contextlib
@@ -38,10 +38,10 @@ def temporary_folder(prefix: str = "marketplace-") -> Iterator[Path]:
 
 @contextlib.asynccontextmanager
 async def claim(folder: Path, free_bytes_min: int = FREE_BYTES_MIN) -> AsyncIterator[int]:
-    """Create the folder where it is missing, lock it, and yield the lock's file descriptor.
+    """Create the folder if it is missing, lock it, and yield the lock's file descriptor.
 
-    A child that inherits the descriptor keeps the lock, so that a server that is still stopping, or that was left
-    behind, is never joined by a second one on the same files.
+    A child that inherits the descriptor keeps the lock. A server that is still stopping, or that was left behind,
+    therefore never shares its files with a second one.
 
     Raises:
         Refusal: ``data_folder_in_use`` when another process holds it for more than ten seconds.
@@ -98,25 +98,25 @@ async def _lock(descriptor: int, folder: Path) -> None:
 
 
 def load_passwords(path: Path, names: Sequence[str], *, may_grow: bool = False) -> dict[str, str]:
-    """Return one password per name from a file of mode 600, which is made where it is missing.
+    """Return one password per name from a file of mode 600, which is created if it is missing.
 
     Args:
         path: The file.
-        names: Who has one.
-        may_grow: Whether names that the file lacks get theirs now: servers that read their users at every start take
-            new ones, a database that has its users inside does not.
+        names: The users.
+        may_grow: Whether missing names get a password now. A server that reads its users at every start can have new
+            ones; a database that stores its users cannot.
 
     Raises:
-        Corrupt: The file does not hold them.
+        Corrupt: The file does not contain them.
     """
     is_new = not path.exists()
     try:
         passwords = {} if is_new else msgspec.json.decode(path.read_bytes(), type=dict[str, str])
     except msgspec.DecodeError as error:
-        raise Corrupt(f"{path} does not hold the passwords of {', '.join(names)}: {error!r}; restore it") from error
+        raise Corrupt(f"{path} does not contain the passwords of {', '.join(names)}: {error!r}; restore it") from error
     missing = [name for name in names if name not in passwords]
     if missing and not (is_new or may_grow):
-        raise Corrupt(f"{path} does not hold the passwords of {', '.join(missing)}; restore it")
+        raise Corrupt(f"{path} does not contain the passwords of {', '.join(missing)}; restore it")
     if missing:
         passwords |= {name: secrets.token_urlsafe(_PASSWORD_BYTES) for name in missing}
         write_private(path, json.dumps(passwords))
@@ -124,7 +124,7 @@ def load_passwords(path: Path, names: Sequence[str], *, may_grow: bool = False) 
 
 
 def write_private(path: Path, text: str, account: Account | None = None) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file that only its owner can read, completely or not at all."""
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
@@ -138,7 +138,7 @@ def write_private(path: Path, text: str, account: Account | None = None) -> None
 
 
 def find_closed_parent(path: Path, account: Account) -> Path | None:
-    """Return the first folder on the way to `path`, itself included, that the account may not pass through."""
+    """Return the first folder on the way to `path`, including it, that the account may not pass through."""
     for folder in reversed([path, *path.parents]):
         if folder.exists() and not _may_enter(folder.stat(), account):
             return folder

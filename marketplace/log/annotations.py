@@ -1,20 +1,20 @@
-"""What operators stated about damaged messages and empty positions, and a log whose readers abide by it.
+"""Operators' annotations of damaged messages and empty positions, and a log whose readers follow them.
 
-A message that cannot be read, is not what was sealed, or does not follow the event before it is never edited. An
-operator annotates it (`log.annotated.v1`, on the log's own subject); from then on every reader passes over it, or
-counts it where only its link is broken. Annotations are loaded before anything is read, and later ones take effect as
-they are read.
+A message may be unreadable, differ from what was sealed, or not follow the previous event. It is never edited. An
+operator annotates it (`log.annotated.v1`, on the log's own subject). From then on every reader passes over it, or
+counts it if only its link is broken. Annotations are loaded before anything is read; later ones take effect as they are
+read.
 
-A position without a message may be a lost event, so nothing but the log's own record is written while there is one that
-no operator accepted (`log.gap_accepted.v1`, ADR 20). Once it is accepted, every reader passes it.
+A position without a message may be a lost event. While there is such a position that no operator accepted
+(`log.gap_accepted.v1`, ADR 20), only the log's own record is written. Once accepted, every reader passes it.
 
 Invariants:
-    1. Only what is damaged can be annotated, and what follows a message of its subject that is passed over; any other
-       readable event cannot vanish.
-    2. An annotation names the message by sequence and hash; it says nothing about any other.
-    3. The event after a damaged message may follow that message, by the hash that it states, or the event before it.
-       The event after an empty position follows the event before it on its subject; else it is damaged itself.
-    4. A gap that is accepted says nothing of a message that is found at that position.
+    1. Only a damaged message can be annotated, or one that comes after a passed-over message of its subject. Any other
+       readable event cannot be removed.
+    2. An annotation names a message by sequence and hash, and applies to no other.
+    3. The event after a damaged message may link to the hash that this message states, or to the event before it. The
+       event after an empty position links to the previous event of its subject; otherwise it is damaged itself.
+    4. An accepted gap does not apply to a message that is found at that position.
 """
 
 import dataclasses
@@ -47,7 +47,7 @@ class Annotations:
         return len(self._known) + len(self._gaps)
 
     def take(self, recorded: Recorded) -> None:
-        """Take an event of the log's own subject."""
+        """Add an event of the log's own subject."""
         if recorded.subject != LOG_SUBJECT or find_damage(recorded) is not None:
             return
         event = parse_event(recorded)
@@ -57,24 +57,24 @@ class Annotations:
             self._gaps.add(event.sequence)
 
     def accepts_gap(self, sequence: int) -> bool:
-        """Tell whether an operator accepted that a position is empty."""
+        """Return whether an operator accepted that a position is empty."""
         return sequence in self._gaps
 
     def find(self, recorded: Recorded) -> LogAnnotated | None:
-        """Return the annotation of a message, None where there is none."""
+        """Return the annotation of a message, or None."""
         annotation = self._known.get(recorded.sequence)
         return annotation if annotation is not None and annotation.hash == get_hash(recorded) else None
 
     def list_sequences(self) -> list[int]:
-        """Return the sequences of the messages that are annotated."""
+        """Return the sequences of the annotated messages."""
         return sorted(self._known)
 
     def touches(self, subject: str) -> bool:
-        """Tell whether a message of a subject is annotated."""
+        """Return whether a message of a subject is annotated."""
         return any(annotation.subject == subject for annotation in self._known.values())
 
     def apply(self, recorded: Recorded) -> Recorded:
-        """Return a message as its annotation says that it is to be taken."""
+        """Return a message with its annotation applied."""
         if recorded.is_empty and self.accepts_gap(recorded.sequence):
             return dataclasses.replace(recorded, annotated=True, void=True)
         annotation = self.find(recorded)
@@ -86,7 +86,7 @@ class Annotations:
 
 
 def find_annotated(event: Event) -> tuple[int, str] | None:
-    """Return sequence and subject of what an event annotates or accepts, None where it is another event."""
+    """Return sequence and subject of what an event annotates or accepts; None for any other event."""
     match event:
         case LogAnnotated():
             return event.sequence, event.subject
@@ -97,15 +97,15 @@ def find_annotated(event: Event) -> tuple[int, str] | None:
 
 
 def get_hash(recorded: Recorded) -> str:
-    """Return the chain hash of a stored message as its bytes have it."""
+    """Return the chain hash of a stored message, computed from its bytes."""
     return recorded.envelope.hash if recorded.damage is None else recorded.damage.hash
 
 
 class AnnotatedLog:
-    """Implements `Log` on another one: messages are as their annotations say.
+    """Implements `Log` on another log, with the annotations applied to its messages.
 
     Attributes:
-        annotations: Those that were read so far.
+        annotations: The annotations read so far.
     """
 
     def __init__(self, log: Log) -> None:
@@ -131,7 +131,7 @@ class AnnotatedLog:
         return tuple(sequence for sequence in self._empty if not self.annotations.accepts_gap(sequence))
 
     async def _find_fault(self) -> str:
-        """Return why nothing may be written; empty where it may, also since an operator accepted every gap."""
+        """Return why nothing may be written; empty if writing is allowed, also because every gap is accepted."""
         if self._list_gaps():
             await self.load(LOG_SUBJECT)
         gaps = self._list_gaps()
@@ -144,7 +144,8 @@ class AnnotatedLog:
         """See `Log.append`.
 
         Raises:
-            Unavailable: Also while a position is empty and no operator accepted it; the log's own record is written.
+            Unavailable: As there, and if a position is empty and not accepted. The log's own record can still be
+                written.
         """
         fault = await self._find_fault() if any(write.after.subject != LOG_SUBJECT for write in writes) else ""
         if fault:
@@ -168,7 +169,7 @@ class AnnotatedLog:
         return None if found is None else self._apply([found])[0]
 
     async def health(self) -> Health:
-        """See `Log.health`; only empty positions that no operator accepted are named, and are an `append_failure`."""
+        """See `Log.health`. Only empty positions that are not accepted are listed, and they are an `append_failure`."""
         health = await self.bare.health()
         self._empty = health.empty
         faults = [fault for fault in (health.append_failure, await self._find_fault()) if fault]
@@ -188,21 +189,21 @@ class AnnotatedLog:
 
 
 async def examine(log: Log, sequence: int) -> tuple[Recorded, Damage]:
-    """Return a stored message and what is wrong with it, its link to the message before it included.
+    """Return a stored message and its damage, including a broken link to the previous message.
 
     Args:
-        log: The log; with its annotations, what rests on a message that is passed over can be annotated too.
-        sequence: Of the message.
+        log: The log. With its annotations, events that depend on a passed-over message can be annotated too.
+        sequence: The sequence of the message.
 
     Raises:
-        Refusal: ``event_not_found``; ``position_empty``; ``event_readable``: nothing is wrong with it.
+        Refusal: ``event_not_found``; ``position_empty``; ``event_readable``: the message is not damaged.
         Unavailable: The log cannot be read.
     """
     at = await log.find(sequence)
     if at is None:
         raise Refusal("event_not_found", f"the log has no event {sequence}", sequence=sequence)
     if at.is_empty:
-        text = f"position {sequence} has no message; `marketplace log accept-gap {sequence} --reason …` is for that"
+        text = f"position {sequence} has no message; use `marketplace log accept-gap {sequence} --reason …`"
         raise Refusal("position_empty", text, sequence=sequence)
     history = [recorded for recorded in await log.load(at.subject) if recorded.sequence <= sequence]
     found = history[-1]
@@ -210,31 +211,31 @@ async def examine(log: Log, sequence: int) -> tuple[Recorded, Damage]:
     if damage is None:
         raise Refusal(
             "event_readable",
-            f"event {sequence} is readable, is what was sealed and follows the event before it; only a damaged message "
-            "can be annotated, or one after a message of its subject that is passed over",
+            f"event {sequence} is readable, unchanged and follows the previous event; only a damaged message can be "
+            "annotated, or one after a passed-over message of its subject",
             sequence=sequence,
         )
     return found, damage
 
 
 def _find_orphaning(history: Sequence[Recorded]) -> Damage | None:
-    """Return that the last of some events of a subject rests on one that is passed over; None where it does not."""
+    """Return the damage of the last event if it depends on a passed-over event of its subject, or None."""
     void = next((recorded.sequence for recorded in history if recorded.void), None)
     if void is None:
         return None
-    reason = f"it is sound, but event {void} on its subject is passed over, and it may rest on that one"
+    reason = f"it is sound, but event {void} on its subject is passed over, and it may depend on that one"
     return Damage("orphan", reason, history[-1].envelope.hash)
 
 
 def check_annotation(recorded: Recorded, damage: Damage, *, effect: Effect, hash: str, type_is_final: bool) -> None:  # noqa: A002
-    """Check that an annotation may be made.
+    """Check that an annotation is allowed.
 
     Args:
         recorded: The message.
-        damage: What is wrong with it.
-        effect: What the annotation says.
-        hash: What the operator takes the message's hash for.
-        type_is_final: The operator vouches that no release knows the type.
+        damage: Its damage.
+        effect: The annotation's effect.
+        hash: The message's hash as the operator states it.
+        type_is_final: Whether the operator states that no release knows the type.
 
     Raises:
         Refusal: ``hash_differs`` · ``type_maybe_newer`` · ``event_not_keepable``.
@@ -242,7 +243,7 @@ def check_annotation(recorded: Recorded, damage: Damage, *, effect: Effect, hash
     if hash != damage.hash:
         raise Refusal(
             "hash_differs",
-            f"event {recorded.sequence} has the hash {damage.hash}, not {hash}; look at it again before annotating it",
+            f"event {recorded.sequence} has the hash {damage.hash}, not {hash}; check it again before annotating it",
             pointer="/hash",
             found=damage.hash,
         )
@@ -250,12 +251,13 @@ def check_annotation(recorded: Recorded, damage: Damage, *, effect: Effect, hash
         raise Refusal(
             "type_maybe_newer",
             f"event {recorded.sequence} is sound and only its type {recorded.envelope.type!r} is unknown: a newer "
-            "release may know it, so upgrade; where no release does, say so with --no-release-knows-it",
+            "release may know it, so upgrade; if no release does, confirm with --no-release-knows-it",
             found=recorded.envelope.type,
         )
     if effect == "kept" and damage.kind != "link":
         raise Refusal(
             "event_not_keepable",
-            f"event {recorded.sequence} cannot be kept: {damage.reason}; only one whose link alone is broken can be",
+            f"event {recorded.sequence} cannot be kept: {damage.reason}; only an event with no fault but its link can"
+            " be",
             damage=damage.kind,
         )

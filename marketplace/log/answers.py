@@ -1,18 +1,13 @@
-"""What the server's answer to a publish means for the one who published.
+"""The meaning of the server's answer to a publish.
 
-| answer | meaning |
-|---|---|
-| acknowledged | stored, on disk |
-| acknowledged as a duplicate | the id was seen before: look in the tails |
-| 10071 | the guard is stale: a conflict, unless the tail holds our own events |
-| 10201 | an id of the batch was seen before: look in the tails |
-| 10164, 10158, 10210, 10176, 10008 | not now: back off and send the same bytes |
-| no responders, no answer, connection lost | unknown: back off and send the same bytes |
-| 10077, 10023 | no room to store: unavailable, nothing was stored |
-| anything else | our mistake or a foreign stream: stop |
+| answer | meaning | |---|---| | acknowledged | stored, on disk | | acknowledged as a duplicate | the id was used
+before: read the tails | | 10071 | the guard is stale: a conflict, unless the tail holds our own events | | 10201 | an
+id of the batch was used before: read the tails | | 10164, 10158, 10210, 10176, 10008 | not now: back off and send the
+same bytes | | no responders, no answer, connection lost | unknown: back off and send the same bytes | | 10077, 10023 |
+no room to store: unavailable, nothing was stored | | anything else | our mistake or a foreign stream: stop |
 
 10176 (incomplete batch) and 10008 (no leader) come from a leader that was elected in the middle of a batch. An answer
-that cannot be the server's answer to this very publish is dropped before its meaning is asked (`find_foreign`).
+that cannot belong to this publish is dropped first (`find_foreign`).
 """
 
 import enum
@@ -45,8 +40,8 @@ class Answer:
 
     Attributes:
         kind: What to do next.
-        sequence: Of the last stored event; with REFUSED the true last sequence of the subject, where told.
-        text: What the server said, for people.
+        sequence: Of the last stored event; with REFUSED the true last sequence of the subject, if stated.
+        text: The server's text, for people.
     """
 
     kind: Kind
@@ -73,24 +68,24 @@ _decode = msgspec.json.Decoder(_Acknowledgement).decode
 
 
 def find_foreign(payload: bytes, *, above: int, batch: str | None, count: int) -> str:
-    """Return why a message cannot be the answer to a publish; empty where it can.
+    """Return why a message cannot be the answer to a publish; empty if it can.
 
     Args:
         payload: The message.
-        above: The highest sequence that a guard of the publish names; what was stored is above it.
+        above: The highest sequence among the publish's guards. Anything stored has a higher one.
         batch: Id of the atomic batch, None for a plain publish.
         count: How many messages were published.
     """
     try:
         acknowledgement = _decode(payload)
     except msgspec.DecodeError as error:
-        return f"it is no acknowledgement ({error}): {payload[:200]!r}"
+        return f"it is not an acknowledgement ({error}): {payload[:200]!r}"
     if acknowledgement.error is not None:
         return "" if acknowledgement.error.err_code > 0 else f"it names no error: {payload[:200]!r}"
     if not acknowledgement.stream:
         return f"it names no stream: {payload[:200]!r}"
     if not acknowledgement.duplicate and acknowledgement.seq < above + count:
-        return f"it says sequence {acknowledgement.seq}, but {count} messages were to follow {above}"
+        return f"it states sequence {acknowledgement.seq}, but {count} messages had to follow {above}"
     if batch is not None and (acknowledgement.batch, acknowledgement.count) != (batch, count):
         return f"it is for batch {acknowledgement.batch!r} of {acknowledgement.count}, not {batch!r} of {count}"
     return ""
@@ -101,7 +96,7 @@ def parse_answer(payload: bytes, stream: str) -> Answer:
     try:
         acknowledgement = _decode(payload)
     except msgspec.DecodeError:
-        return Answer(Kind.FATAL, text=f"an acknowledgement that cannot be read: {payload[:200]!r}")
+        return Answer(Kind.FATAL, text=f"an unreadable acknowledgement: {payload[:200]!r}")
     error = acknowledgement.error
     if error is None:
         if acknowledgement.stream != stream:

@@ -1,10 +1,11 @@
-"""Group commit: appends queue while one is in flight, and go out together as one atomic batch.
+"""Group commit: appends queue while one is in flight, and are sent together as one atomic batch.
 
-One worker sends, so events are stored in call order and a later decision may build on a head that is still pending.
-An append is settled once: stored, refused, or given up at its own deadline. Before each attempt the group is asked
-again which of its appends may be sent: one that builds on a head that failed is a conflict, whatever parted the two.
-An append that was sent without an answer is in doubt: its outcome is found out by looking for its events, which their
-chain hashes identify, in the tails of its subjects, and until then nobody says that it was not stored.
+One worker sends. Events are therefore stored in call order, and a later decision may build on a head that is still
+pending. An append is settled once: stored, refused, or given up at its own deadline. Before each attempt, each append
+of the group is checked again: one that builds on a failed head is a conflict, even if the two were separated.
+
+An append that was sent without an answer is in doubt. Its outcome is found by looking for its events, by chain hash, in
+the tails of its subjects. Until then it is never reported as not stored.
 """
 
 import asyncio
@@ -48,15 +49,15 @@ _LOOKED_UP = frozenset({Kind.REFUSED, Kind.REPEATED})
 
 
 class Appender:
-    """The one who publishes.
+    """Publishes appends.
 
     Args:
         connection: Where to.
         stream: Name of the stream that must acknowledge.
         limits: Bounds of queue, batch, attempts and time.
         reader: Reads the ends of subjects.
-        plain_max: Up to how many independent single events are published one by one rather than as a batch;
-            measured: 8 on one server, 1 in a cluster.
+        plain_max: Up to this many independent single events are published one by one rather than as a batch.
+            Measured: 8 on one server, 1 in a cluster.
     """
 
     def __init__(self, connection: Connection, stream: str, limits: Limits, reader: Reader, plain_max: int) -> None:
@@ -73,7 +74,7 @@ class Appender:
         self._worker = asyncio.get_running_loop().create_task(self._work(), name="log-appender")
 
     async def append(self, writes: Sequence[Write]) -> int:
-        """See `Log.append`. A caller that is cancelled leaves its append to be stored or refused."""
+        """See `Log.append`. If the caller is cancelled, its append is still stored or refused."""
         try:
             count = check_writes(writes, self._limits)
             size = self._check_sizes(writes)
@@ -89,7 +90,7 @@ class Appender:
         return await asyncio.shield(append.answer)
 
     async def close(self) -> None:
-        """Store what is queued, within a second, and fail the rest; a process that ends does not wait for a disk."""
+        """Store what is queued, within a second, and fail the rest. An ending process does not wait for a disk."""
         self._closing = True
         self._wake.set()
         with contextlib.suppress(TimeoutError):
@@ -101,7 +102,7 @@ class Appender:
             self._queue.popleft().fail(Unavailable("the log", "it was closed"))
 
     def _check_sizes(self, writes: Sequence[Write]) -> int:
-        """Return the bytes of all bodies; refuse one that is larger than the servers take."""
+        """Return the bytes of all bodies. Refuse a body that is larger than the servers accept."""
         bytes_max = self._connection.client.max_payload - _HEADER_BYTES_MAX
         total = 0
         for write in writes:
@@ -111,7 +112,7 @@ class Appender:
                 if size > bytes_max:
                     raise Refusal(
                         "event_too_large",
-                        f"an event for {write.after.subject} has {size} bytes, the log takes {bytes_max}",
+                        f"an event for {write.after.subject} has {size} bytes; the log accepts {bytes_max}",
                         bytes=size,
                         bytes_max=bytes_max,
                     )
@@ -132,13 +133,13 @@ class Appender:
                 try:
                     await self._store_chains(self._split(group))
                 except asyncio.CancelledError:
-                    fail_all(group, Unavailable("the log", "it was closed before the answer came"))
+                    fail_all(group, Unavailable("the log", "the log was closed before the answer came"))
                     raise
             if self._closing:
                 return
 
     def _take_group(self) -> list[PendingAppend]:
-        """Take as many appends as fit one batch and agree on the order within each subject."""
+        """Take as many appends as fit in one batch, in a consistent order within each subject."""
         group: list[PendingAppend] = []
         heads: dict[str, Head] = {}
         room = self._limits.batch_messages_max
@@ -155,13 +156,13 @@ class Appender:
         return group
 
     def _split(self, group: list[PendingAppend]) -> list[list[PendingAppend]]:
-        """Return what to send side by side: few single events, or all together."""
+        """Return what to send concurrently: a few single events, or everything together."""
         if len(group) <= self._plain_max and are_independent(group):
             return [[append] for append in group]
         return [group]
 
     async def _store_chains(self, chains: list[list[PendingAppend]], parted: int = 0) -> None:
-        """Settle groups that share no subject, so many side by side as the stream has batches open."""
+        """Settle groups that share no subject, as many at once as the stream allows open batches."""
         gate = asyncio.Semaphore(_CHAINS_AT_ONCE_MAX)
 
         async def store(chain: list[PendingAppend]) -> None:
@@ -178,7 +179,7 @@ class Appender:
             fail_all(group, error)
 
     async def _store_together(self, group: list[PendingAppend], parted: int) -> None:
-        """Send what is ready of a group, again and again until all of it is settled."""
+        """Send what is ready of a group, repeatedly until all of it is settled."""
         left, reason = group, "earlier appends took all of its time"
         for attempt in range(self._limits.attempts_max):
             await self._give_up(left, time.monotonic(), reason)
@@ -199,27 +200,27 @@ class Appender:
         await self._give_up(left, math.inf, reason)
 
     async def _give_up(self, group: list[PendingAppend], now: float, reason: str) -> None:
-        """Settle what has waited for as long as it may: by the log, where it may be stored."""
+        """Settle appends whose time is over; those that may be stored, by the log."""
         late = [append for append in group if not append.answer.done() and append.deadline <= now]
         if self._connection.is_connected:
             await self._look([append for append in late if append.in_doubt])
         for append in late:
             known = "nothing was stored"
             if append.in_doubt:
-                known = "whether it was stored is not known, and the same command sent again finds out"
+                known = "it is not known whether it was stored; send the same command again to find out"
             append.fail(Unavailable("NATS", f"no answer to an append in time: {reason}; {known}"))
 
     def _take_ready(self, group: list[PendingAppend]) -> list[PendingAppend]:
-        """Return what has no answer yet and may be sent; what may not be is failed."""
+        """Return the unanswered appends that may be sent. Those that may not are failed."""
         made: set[int] = set()
         return [append for append in group if not append.answer.done() and self._is_ready(append, made)]
 
     @staticmethod
     def _is_ready(append: PendingAppend, made: set[int]) -> bool:
-        """Tell whether an append may be sent, and fail one whose own head failed, or the one that it builds on.
+        """Return whether an append may be sent. Fail it if its own head, or one that it builds on, has failed.
 
         Args:
-            append: The one in question.
+            append: The append.
             made: Ids of the heads that earlier appends of the group make; this one's are added.
         """
         for write in append.writes:
@@ -233,7 +234,7 @@ class Appender:
         return True
 
     async def _send(self, group: list[PendingAppend]) -> Answer:
-        """Publish all messages of the group, as one atomic batch where they are more than one."""
+        """Publish all messages of the group; as one atomic batch if there are several."""
         messages = guard_messages(group)
         batch = f"{self._session}-{next(self._batches)}" if len(messages) > 1 else None
 
@@ -256,14 +257,14 @@ class Appender:
         return parse_answer(acknowledgement.data, self._stream)
 
     async def _try(self, group: list[PendingAppend], parted: int) -> str:
-        """Send a group once, and settle what the answer settles; return what was answered.
+        """Send a group once, and settle what the answer decides. Return the answer's text.
 
         Args:
             group: What is ready.
             parted: How many times conflicting appends were taken out of it.
 
         Raises:
-            NoAnswer: The outcome of what is not settled is in doubt.
+            NoAnswer: The outcome of the rest is in doubt.
         """
         try:
             answer = await self._send(group)
@@ -289,9 +290,9 @@ class Appender:
             append.in_doubt = True
 
     async def _settle_refused(self, append: PendingAppend, answer: Answer) -> None:
-        """Settle an append that was not stored this time: by the log, where it may be stored, else by the answer."""
+        """Settle an append that was not stored by this attempt: by the log if it may be stored, else by the answer."""
         known = await self._look([append]) if append.in_doubt or answer.kind in _LOOKED_UP else True
-        # Its name is taken, and what was stored under it is not its own: no attempt of it was stored, or can be.
+        # Its id is taken by another append, so no attempt of this one was or can be stored.
         is_taken = answer.kind is Kind.REPEATED and bool(append.writes[0].messages[0].once)
         match answer.kind:
             case Kind.REFUSED | Kind.REPEATED if known and (not append.in_doubt or is_taken):
@@ -299,18 +300,18 @@ class Appender:
                 append.fail(Conflict(after.subject, after.sequence, answer.sequence))
             case Kind.NO_ROOM:
                 stored = (
-                    "whether an earlier attempt was stored is not known" if append.in_doubt else "nothing was stored"
+                    "it is not known whether an earlier attempt was stored" if append.in_doubt else "nothing was stored"
                 )
                 append.fail(Unavailable("NATS", f"{answer.text}; {stored}", retry_after_seconds=30))
             case Kind.FATAL:
-                append.fail(Corrupt(f"stream {self._stream} does not take events as it must: {answer.text}"))
+                append.fail(Corrupt(f"stream {self._stream} does not accept events as it must: {answer.text}"))
 
     async def _part(self, group: list[PendingAppend], parted: int) -> None:
-        """Store a refused group again, so that a conflict fails its own caller only.
+        """Store a refused group again, so that a conflict fails only its own caller.
 
-        What is stale by the tails is a conflict already, and the others go again together: one sync of the disk for
-        all. Where the tails tell nothing (a replica that is behind), and in the end, parts that share no subject go
-        side by side, and in each every append is tried alone, in order.
+        Appends that the tails show to be stale are conflicts; the others are sent again together, with one sync of the
+        disk. If the tails show nothing (for example, a replica is behind), and as a last step, parts without common
+        subjects are sent concurrently, and within each part every append is tried alone, in order.
         """
         await self._look([append for append in group if append.in_doubt])
         left = [append for append in group if not append.answer.done()]
@@ -330,7 +331,7 @@ class Appender:
             await self._store([append], parted + 1)
 
     async def _find_stale(self, group: list[PendingAppend]) -> list[PendingAppend]:
-        """Return the appends before which somebody else stored an event, by the ends of their subjects."""
+        """Return the appends that an event of somebody else precedes, by the ends of their subjects."""
         guards = [
             (write.after.subject, write.after.sequence, append)
             for append in group
@@ -341,12 +342,12 @@ class Appender:
         return [append for subject, sequence, append in guards if lasts.get(subject, 0) > sequence]
 
     async def _load_tail(self, subject: str, after: int, own: AbstractSet[str]) -> list[Recorded]:
-        """Return the events after a guard; only the first one where that is somebody else's, which is a conflict.
+        """Return the events after a guard; only the first if somebody else wrote it, which is a conflict.
 
         Args:
-            subject: Of the guard.
-            after: The guard.
-            own: Hashes of the first events of writes that may be stored there.
+            subject: The guard's subject.
+            after: The guard's sequence.
+            own: Hashes of the first events of our writes that may be stored there.
         """
         first = await self._reader.gets.find_from_leader(sequence=after + 1, next_of=subject)
         if first is None:
@@ -356,9 +357,9 @@ class Appender:
         return await self._reader.load(subject, after)
 
     async def _look(self, group: list[PendingAppend]) -> bool:
-        """Settle appends by what the log holds after their guards; return whether all of it could be read.
+        """Settle appends by what the log holds after their guards. Return whether all of it could be read.
 
-        An append fails as `Corrupt` where its subject cannot be understood: nobody can tell what became of it.
+        An append fails as `Corrupt` if its subject is damaged, because its outcome cannot be known.
         """
         guards: dict[str, int] = {}
         own = {write.messages[0].envelope.hash for append in group for write in append.writes}

@@ -1,10 +1,10 @@
-"""The log as one file: a backup that anyone can check, and that becomes the very same log again.
+"""The log as one file: a backup that anyone can check, and from which the same log can be restored.
 
-An archive is gzip of lines of JSON. The first line says what follows, each further line is one event with its position,
-its literal subject, its headers as they are stored and its body byte for byte; so the hash chain can be walked without
-a server, and a restored log has the same hashes at the same positions. A damaged message that is annotated is in it as
-it was found, its body in base64 as `raw`; one that is not annotated ends an export. Cut or changed archives are found
-by the count, by gzip's checksum and by the chain.
+An archive is gzip of JSON lines. The first line is the header. Each further line is one event with its position, its
+literal subject, its headers as stored and its body byte for byte. The hash chain can thus be checked without a server,
+and a restored log has the same hashes at the same positions. An annotated damaged message is included as found, with
+its body in base64 as `raw`; a damaged message without an annotation ends an export. The count, gzip's checksum and the
+chain reveal archives that were cut or changed.
 """
 
 import gzip
@@ -58,17 +58,17 @@ class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore did: events that it stored, and events that were there already."""
+    """The result of a restore: how many events it stored, and how many were already there."""
 
     stored: int
     found: int
 
 
 class ArchiveWriter:
-    """Writes events beside the file and moves it into place when all are there: an archive is whole or absent.
+    """Writes events to a temporary file and moves it into place when complete: an archive is whole or absent.
 
     Args:
-        path: The file to make; readable by its owner only, for the log holds what parties keep to themselves.
+        path: The file to make. Only its owner can read it, because the log contains confidential data.
         last_sequence: Position of the last event that will be written.
 
     Raises:
@@ -91,7 +91,7 @@ class ArchiveWriter:
         return self
 
     def add(self, event: Recorded) -> None:
-        """Take the next event; those that were stored after the export began are left out.
+        """Add the next event. Events stored after the export began are ignored.
 
         Raises:
             Corrupt: It does not fit the hash chain.
@@ -126,7 +126,7 @@ class ArchiveWriter:
 
 
 def read_archive(path: Path) -> Iterator[Recorded]:
-    """Yield the events of an archive in order, each checked against the hash chain and as its annotation says.
+    """Yield the events of an archive in order, checked against the hash chain and with annotations applied.
 
     Raises:
         Refusal: ``file_unreadable`` or ``archive_unknown``: the file is no archive of a log.
@@ -144,15 +144,15 @@ def read_archive(path: Path) -> Iterator[Recorded]:
     except (EOFError, zlib.error) as error:
         raise Corrupt(f"{path} was cut or changed after event {chain.sequence}: {error}") from error
     except gzip.BadGzipFile as error:
-        raise Refusal("archive_unknown", f"{path} is no archive of a log: {error}", file=str(path)) from error
+        raise Refusal("archive_unknown", f"{path} is not an archive of a log: {error}", file=str(path)) from error
     except OSError as error:
         raise Refusal("file_unreadable", f"{path} cannot be read: {error.strerror}", file=str(path)) from error
     if chain.sequence != header.last_sequence:
-        raise Corrupt(f"{path} holds {chain.sequence} events and says {header.last_sequence}; it was cut or extended")
+        raise Corrupt(f"{path} holds {chain.sequence} events and states {header.last_sequence}; it was cut or extended")
 
 
 def _read_annotations(path: Path) -> Annotations:
-    """Return the annotations of an archive, which come after the messages that they are about."""
+    """Return the annotations of an archive. They come after the messages that they annotate."""
     annotations, mark = Annotations(), f'"{LOG_SUBJECT}"'.encode()
     with gzip.open(path, "rb") as file:
         _parse_header(path, file.readline(_LINE_BYTES_MAX))
@@ -174,7 +174,7 @@ def _parse_header(path: Path, line: bytes) -> ArchiveHeader:
     try:
         header = msgspec.json.decode(line, type=ArchiveHeader)
     except msgspec.DecodeError as error:
-        raise Refusal("archive_unknown", f"{path} is no archive of a log: {error}", file=str(path)) from error
+        raise Refusal("archive_unknown", f"{path} is not an archive of a log: {error}", file=str(path)) from error
     if header.format != FORMAT:
         raise Refusal("archive_unknown", f"{path} is of format {header.format}; this release reads {FORMAT}")
     return header
@@ -184,21 +184,21 @@ def _parse_line(path: Path, number: int, line: bytes) -> Recorded:
     try:
         parsed = msgspec.json.decode(line, type=_Line)
     except msgspec.DecodeError as error:
-        raise Corrupt(f"line {number} of {path} is no event: {error}") from error
+        raise Corrupt(f"line {number} of {path} is not an event: {error}") from error
     body = bytes(parsed.body) if parsed.raw is None else parsed.raw
     return parse_recorded(parsed.sequence, parsed.subject, parsed.headers, body)
 
 
 async def restore(log: Log, path: Path) -> Restored:
-    """Store an archive's events at the positions that they had.
+    """Store an archive's events at their original positions.
 
-    The log is empty, or holds a beginning of the same events: a restore that was interrupted goes on when begun again.
+    The log must be empty, or hold a beginning of the same events: an interrupted restore continues when run again.
 
     Raises:
-        Refusal: As `read_archive`; ``log_differs`` when the log holds anything else, or something else writes to it.
+        Refusal: As `read_archive`; ``log_differs`` if the log holds anything else, or something else writes to it.
         Corrupt: As `read_archive`.
         Conflict: Something else writes to the log.
-        Unavailable: The servers did not take them in time; the restore can be begun again.
+        Unavailable: The servers did not store them in time. The restore can be run again.
     """
     events = read_archive(path)
     heads = await _match_stored(log, events)
@@ -206,19 +206,19 @@ async def restore(log: Log, path: Path) -> Restored:
     while batch := list(islice(events, BATCH_EVENTS_MAX)):
         reached = await log.append([_follow(heads, event) for event in batch])
         if reached != batch[-1].sequence:
-            raise _differ(batch[-1].sequence, f"the log stored it at {reached}, for something else writes to it")
+            raise _differ(batch[-1].sequence, f"the log stored it at {reached}, because something else writes to it")
         stored += len(batch)
     return Restored(stored, found)
 
 
 async def _match_stored(log: Log, events: Iterator[Recorded]) -> dict[str, Head]:
-    """Walk what the log holds beside the archive, and return the heads of its aggregates."""
+    """Compare the log's events with the archive's, and return the heads of its aggregates."""
     heads: dict[str, Head] = {}
     async for page in log.read():
         for stored in page:
             event = next(events, None)
             if event is None or (event.subject, get_hash(event)) != (stored.subject, get_hash(stored)):
-                raise _differ(stored.sequence, "the log holds another one")
+                raise _differ(stored.sequence, "the log holds a different one")
             heads[stored.subject] = Head(stored.subject, stored.sequence, stored.envelope.hash)
     return heads
 
@@ -233,6 +233,6 @@ def _follow(heads: dict[str, Head], event: Recorded) -> Write:
 def _differ(sequence: int, why: str) -> Refusal:
     return Refusal(
         "log_differs",
-        f"event {sequence} is not the archive's: {why}; stop what writes, and restore into an empty log",
+        f"event {sequence} is not the archive's: {why}; stop all writers, and restore into an empty log",
         sequence=sequence,
     )

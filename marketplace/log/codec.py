@@ -1,13 +1,13 @@
-"""Between an event and its bytes: sealing into the hash chain, and checking what is read against it.
+"""Convert between events and bytes: seal an event into the hash chain, and check what is read against it.
 
 The chain hash of an event is the SHA-256, in hex, of one line of JSON, a line feed, and the body. The line is an array
 of the NATS subject and of every header that the marketplace writes except the hash itself, each as ``[name, value]``
-and sorted by name, without white space. It covers `ce-previoushash`, so each event vouches for all before it in its
-aggregate, and anyone can recompute it from what a subscriber receives (ADR 0001).
+and sorted by name, without white space. It covers `ce-previoushash`. Each event therefore confirms all earlier events
+of its aggregate, and anyone can recompute the hash from what a subscriber receives (ADR 0001).
 
-Every path that reads the log checks each message: its headers are those of an event, its subject is the aggregate that
-they name, its hash is the one that they carry, and it follows the event before it on its subject (ADR 13). A message
-that fails says so in `Recorded.damage`.
+Every path that reads the log checks each message: its headers are those of an event, its subject matches the aggregate
+that they name, its hash matches, and it follows the previous event of its subject (ADR 13). A message that fails has
+`Recorded.damage`.
 """
 
 import dataclasses
@@ -24,17 +24,17 @@ from marketplace.core.errors import Corrupt, UnreadableEvent
 from marketplace.log.port import Damage, Message, Recorded
 
 LINKS_MAX = 1 << 15
-"""How many subjects' last hashes a reader of the whole log remembers, at least; at most twice as many."""
+"""The least number of subjects whose last hashes a reader of the whole log remembers; the most is twice that."""
 
 EMPTY_MAX = 1_000
-"""How many positions of a log may be empty; a log that lacks more has lost a disk."""
+"""The most positions of a log that may be empty. A log with more has lost a disk."""
 
 EMPTY_SUBJECT = render_subject("log", "empty")
 """The subject of an empty position, as readers see it and as an import stores it."""
 
 _ATTRIBUTE = "ce-"
 _SERVERS = ("Nats-", "Marketplace-Previous-Distance")
-"""Headers of the transport; they differ where the same message is stored again."""
+"""Headers of the transport, which differ if the same message is stored again."""
 _HASH_HEADER = "ce-hash"
 _KNOWN = frozenset(
     {"content-type", "traceparent", "ce-specversion"}
@@ -65,16 +65,16 @@ def seal(subject: str, previous_hash: str, envelope: Envelope, body: bytes) -> M
 
 
 def _check_attributes(envelope: Envelope) -> None:
-    """Headers carry ASCII without spaces as it is; anything else would come back changed and break the chain."""
+    """Refuse values that change in transport: headers carry only ASCII without spaces unchanged."""
     values: list[str] = [getattr(envelope, name) for name in _TEXT_ATTRIBUTES]
     if _PLAIN.fullmatch("".join(values)):
         return
     name, value = next(pair for pair in zip(_TEXT_ATTRIBUTES, values, strict=True) if not _PLAIN.fullmatch(pair[1]))
-    raise AssertionError(f"attribute {name} is {value!r}: only printable ASCII without spaces, % and quotes")
+    raise AssertionError(f"attribute {name} is {value!r}; only printable ASCII without spaces, % and quotes is allowed")
 
 
 def compute_hash(subject: str, envelope: Envelope, body: bytes) -> str:
-    """Return the chain hash in hex that these attributes and this body must have."""
+    """Return the chain hash, in hex, of these attributes and this body."""
     headers = render_headers(envelope)
     headers.pop(_HASH_HEADER, None)
     return hashlib.sha256(b"%b\n%b" % (_encode([subject, sorted(headers.items())]), body)).hexdigest()
@@ -82,7 +82,7 @@ def compute_hash(subject: str, envelope: Envelope, body: bytes) -> str:
 
 @lru_cache(maxsize=256)
 def _sort_names(names: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """Return which headers are hashed, sorted, and which of them no event of the market has."""
+    """Return the headers that are hashed, sorted, and those among them that no event of the market has."""
     hashed = sorted(name for name in names if name in _KNOWN or (name.startswith(_ATTRIBUTE) and name != _HASH_HEADER))
     return hashed, [name for name in hashed if name not in _KNOWN]
 
@@ -99,27 +99,29 @@ EMPTY_HASH = hash_message(EMPTY_SUBJECT, {}, b"")
 
 
 def build_empty(sequence: int) -> Recorded:
-    """Return a position at which there is no message."""
+    """Return the event for a position without a message."""
     damage = Damage("empty", describe_empty(sequence), EMPTY_HASH, headers={})
     return Recorded(sequence, EMPTY_SUBJECT, salvage_headers({}), b"", damage)
 
 
 def describe_empty(sequence: int) -> str:
-    """Return what is to be thought and done of a position at which there is no message."""
+    """Return the probable cause of a position without a message, and the remedy."""
     return (
-        "it has no message. Probably the disk of a single nats-server was full as an append was written, and "
-        "nobody was told that it is stored; but it may be an event that was acknowledged and is lost. Nothing is "
-        "written until this is settled: restore a copy of the log that has the event (a replica, an archive, the disk "
-        f"of before), or run `marketplace log accept-gap {sequence} --reason …`, which looks for proof of a loss and "
+        "it has no message. Probably the disk of a single nats-server was full while an append was written, and the"
+        " append "
+        "was never acknowledged; but it may be a lost event that was acknowledged. Nothing is "
+        "written until this is settled: restore a copy of the log that has the event (a replica, an archive, an"
+        " earlier "
+        f"disk), or run `marketplace log accept-gap {sequence} --reason …`, which looks for proof of a loss and "
         "lets every reader pass the position"
     )
 
 
 def parse_recorded(sequence: int, subject: str, headers: Mapping[str, str], body: bytes) -> Recorded:
-    """Return a stored message as an event; one that is none says so in `damage`.
+    """Return a stored message as an event. If it is no event, `damage` says why.
 
-    The event before it on its subject is not looked at: see `Links` and `check_history`. What an import stored in place
-    of an empty position is an empty position.
+    Its link to the previous event is not checked here: see `Links` and `check_history`. A placeholder that an import
+    stored for an empty position is an empty position.
     """
     if subject == EMPTY_SUBJECT:
         return build_empty(sequence)
@@ -138,11 +140,13 @@ def parse_recorded(sequence: int, subject: str, headers: Mapping[str, str], body
 
 
 def _find_damage(subject: str, headers: Mapping[str, str], envelope: Envelope, body: bytes) -> Damage | None:
-    """Return what is wrong with a message whose headers can be read, None where nothing is."""
+    """Return the damage of a message with readable headers, or None."""
     computed = hash_message(subject, headers, body)
     if envelope.hash != computed:
         return Damage(
-            "hash", f"it was changed after it was stored: it says {envelope.hash}, it is {computed}", computed
+            "hash",
+            f"it was changed after it was stored: it states the hash {envelope.hash}, its content has {computed}",
+            computed,
         )
     aggregate, _, key = subject.partition(".")[2].partition(".")
     if envelope.subject != f"{aggregate}/{key}" or not envelope.type.startswith(f"{TYPE_PREFIX}{aggregate}."):
@@ -151,7 +155,7 @@ def _find_damage(subject: str, headers: Mapping[str, str], envelope: Envelope, b
     if foreign or len(headers["ce-time"]) != _TIME_LENGTH or headers.get("content-type") != CONTENT_TYPE:
         return Damage(
             "headers",
-            f"it is not as the marketplace writes events: time {headers['ce-time']}, content type "
+            f"it is not written as the marketplace writes events: time {headers['ce-time']}, content type "
             f"{headers.get('content-type')}, other attributes: {', '.join(foreign) or 'none'}",
             computed,
         )
@@ -159,16 +163,16 @@ def _find_damage(subject: str, headers: Mapping[str, str], envelope: Envelope, b
 
 
 def check_recorded(event: Recorded) -> Recorded:
-    """Return an event that was not read from a server as if it had been: checked."""
+    """Return an event that was not read from a server, checked like one that was."""
     return parse_recorded(event.sequence, event.subject, render_headers(event.envelope), event.body)
 
 
 Before = str | tuple[str, str] | None
-"""What the next event of a subject may follow: a hash; after a damaged event the one before it or that one; or any."""
+"""What the next event of a subject may follow: a hash; after a damaged event, its hash or the one before it; or any."""
 
 
 def check_link(event: Recorded, before: Before) -> tuple[Recorded, Before]:
-    """Return an event with its link to the one before it checked, and what the next one may follow."""
+    """Return an event with its link checked, and what the next one may follow."""
     envelope = event.envelope
     follows = envelope.previoushash
     if event.damage is None and before is not None and not _may_follow(follows, before):
@@ -197,11 +201,11 @@ def _describe_link(event: Recorded, before: str | tuple[str, str]) -> Damage:
 
 
 def check_history(events: Sequence[Recorded], before: str | None) -> list[Recorded]:
-    """Return events of one subject with the damage of those that do not follow the one before them.
+    """Return events of one subject, with damage for those that do not follow the previous one.
 
     Args:
         events: In order.
-        before: Hash of the event before the first one, empty for none, None where it is not known.
+        before: Hash of the event before the first one; empty for none, None if unknown.
     """
     checked: list[Recorded] = []
     following: Before = before
@@ -214,7 +218,7 @@ def check_history(events: Sequence[Recorded], before: str | None) -> list[Record
 class Links:
     """Remembers the last hash of the subjects that a reader of the whole log saw most recently.
 
-    Of other subjects the link cannot be checked: their events are checked by their own hash alone, and by their links
+    For other subjects the link cannot be checked here. Their events are checked by their own hash, and by their links
     when the aggregate is loaded.
 
     Args:
@@ -227,7 +231,7 @@ class Links:
         self._older: dict[str, Before] = {}
 
     def check(self, event: Recorded) -> Recorded:
-        """Take the next event of the log, and return it with its damage if it does not follow the one before it."""
+        """Check the next event of the log. Return it with damage if it does not follow the previous one."""
         before = self._recent.get(event.subject)
         if before is None:
             before = self._older.get(event.subject, "" if self._whole else None)
@@ -244,22 +248,22 @@ def refuse_damaged(recorded: Recorded, damage: Damage) -> UnreadableEvent:
 
 
 def get_link(recorded: Recorded, before: str) -> str:
-    """Return the hash that the event after a message must follow.
+    """Return the hash that the event after a message must link to.
 
-    It is the hash that the message states; of a message that states none, that of the event `before` it.
+    It is the hash that the message states, or else that of the event `before` it.
     """
     stated = recorded.envelope.hash
     return stated if recorded.damage is None or _HASH.fullmatch(stated) else before
 
 
 class Chain:
-    """Walks stored events in stream order and stops at the first that does not fit.
+    """Checks stored events in stream order and stops at the first that does not fit.
 
     Attributes:
-        heads: The hash of the last event seen of each subject.
-        sequence: The last sequence seen.
-        annotated: How many of them are damaged and annotated.
-        empty: How many positions are empty, as an operator accepted.
+        heads: The last hash of each subject.
+        sequence: The last sequence.
+        annotated: How many events are damaged and annotated.
+        empty: How many positions are empty and accepted.
     """
 
     annotated = 0
@@ -271,11 +275,12 @@ class Chain:
         self._whole = after == 0
 
     def check(self, event: Recorded) -> None:
-        """Take the next event; one that is annotated counts as its annotation says.
+        """Check the next event. An annotated one counts as its annotation says.
 
         Raises:
-            Corrupt: A sequence is missing, the message is no event, the bytes are not those that were sealed, or the
-                event does not follow the one that is stored before it.
+            Corrupt: A sequence is missing, the message is no event, its bytes differ from the sealed ones, or it does
+                not
+                follow the previous event.
         """
         where = f"event {event.sequence} on {event.subject}"
         if event.sequence != self.sequence + 1:

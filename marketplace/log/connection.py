@@ -1,12 +1,12 @@
-"""One NATS connection for the log: it reconnects for ever, and fails waiting requests when the connection is lost.
+"""One NATS connection for the log. It reconnects for ever, and fails waiting requests when the connection is lost.
 
-nats-py lets a request wait for its full timeout when the server dies under it. Here every waiting request fails the
-moment the connection is lost, so that an append is sent again as soon as a server is back.
+nats-py lets a request wait for its full timeout when its server dies. Here every waiting request fails when the
+connection is lost, so that an append is sent again as soon as a server is back.
 
-An answer can be forged by whoever may publish to the inbox that it goes to, and the server itself publishes to every
-reply subject that a user names. So each NATS user has an inbox prefix of its own, which no other user may hear or
-publish to; each request has a random token of 128 bits that serves once; and an answer that does not belong to its
-question is dropped, counted and logged, while the true answer is still awaited (ADR 13).
+Whoever may publish to an inbox can forge an answer, and the server itself publishes to every reply subject that a user
+names. Three measures prevent forged answers (ADR 13): each NATS user has its own inbox prefix, which no other user may
+subscribe or publish to; each request has a random token of 128 bits, used once; and an answer that does not match its
+request is dropped, counted and logged, while the true answer is still awaited.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 
 class NoAnswer(Unavailable):
-    """NATS did not answer a request; what it asked for may or may not have been done."""
+    """NATS did not answer a request. Its effect may or may not have happened."""
 
     def __init__(self, reason: str) -> None:
         super().__init__("NATS", reason)
@@ -49,7 +49,7 @@ class NoAnswer(Unavailable):
 
 RawTake = Callable[[bytes, bytes, bytes, bytes | None], None]
 Check = Callable[[Msg], str]
-"""Returns why an answer does not belong to its question, an empty text where it does."""
+"""Returns why an answer does not match its request; empty if it does."""
 
 
 def _take_any(_: Msg) -> str:
@@ -58,13 +58,13 @@ def _take_any(_: Msg) -> str:
 
 @dataclass(slots=True)
 class _Request:
-    """A request that waits.
+    """A waiting request.
 
     Attributes:
-        subject: Where it went.
-        receive: Takes an answer.
+        subject: Where it was sent.
+        receive: Handles an answer.
         done: Resolved by the last answer.
-        dropped: Why the latest answer that does not belong to the question was dropped.
+        dropped: Why the latest mismatched answer was dropped.
     """
 
     subject: str
@@ -76,9 +76,9 @@ class _Request:
 class _Client(Client):
     """nats-py, without two of its faults.
 
-    Each attempt to reconnect closes the socket of the one before, which nats-py forgets. Leaving while no server is
-    there drops what cannot be sent, where nats-py tries to send it and fails half-way. Beside that, a subscription
-    may take raw bytes, which is what reading a whole log spends its time on.
+    Each attempt to reconnect closes the previous socket, which nats-py forgets. Closing without a server drops unsent
+    data, which nats-py would try to send, and fail half-way. In addition, a subscription can receive raw bytes, because
+    reading a whole log spends its time on message objects.
     """
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class _Client(Client):
         await super()._close(status, do_cbs)
 
     def drop_pending(self) -> None:
-        """Forget what was not sent yet: nats-py would send it to the next server, after its caller was told no."""
+        """Drop unsent data. nats-py would send it to the next server after its caller got an error."""
         self._pending = []
         self._pending_data_size = 0
 
@@ -120,7 +120,7 @@ class _Client(Client):
             take(subject, reply, data, headers)
 
     async def send(self, commands: bytes) -> None:
-        """Send commands of the NATS protocol as they are."""
+        """Send commands of the NATS protocol unchanged."""
         await self._send_command(commands)
         if self._flush_queue is not None and self._flush_queue.empty():
             await self._flush_pending()
@@ -133,8 +133,8 @@ class Connection:
         client: The nats-py client, for subscriptions.
         lost: How many times the connection was lost.
         watchers: Events that are set when the connection is lost.
-        complaint: The last thing that a server complained about, such as a missing permission.
-        dropped: How many answers were dropped because they did not belong to their question.
+        complaint: The last error that a server reported, such as a missing permission.
+        dropped: How many answers were dropped because they did not match their request.
     """
 
     def __init__(self, name: str, inbox_prefix: str) -> None:
@@ -154,12 +154,12 @@ class Connection:
 
         Args:
             url: The servers and the user.
-            name: What the servers call this connection.
-            inbox_prefix: Where this user hears answers; by default what `derive_inbox_prefix` makes of the URL.
+            name: This connection's name on the servers.
+            inbox_prefix: Where this user receives answers; by default derived from the URL by `derive_inbox_prefix`.
 
         Raises:
-            Unavailable: No server accepts connections, or none lets this user in.
-            Corrupt: The user may not hear its inbox.
+            Unavailable: No server accepts connections, or none accepts this user.
+            Corrupt: The user may not subscribe to its inbox.
         """
         inbox_prefix = inbox_prefix or derive_inbox_prefix(url)
         connection = cls(name, inbox_prefix)
@@ -182,7 +182,7 @@ class Connection:
             )
         except (nats.errors.Error, OSError, TimeoutError) as error:
             await connection.client.close()
-            raise Unavailable("NATS", f"{_describe(servers)} did not let {name} in: {error}") from error
+            raise Unavailable("NATS", f"{_describe(servers)} refused the connection of {name}: {error}") from error
         connection._connected.set()
         try:
             await connection._hear_answers(inbox_prefix)
@@ -196,15 +196,15 @@ class Connection:
         try:
             await self.client.flush(_CONNECT_SECONDS_MAX)
         except (nats.errors.Error, OSError, TimeoutError) as error:
-            raise Unavailable("NATS", f"the connection was lost while it was made: {error}") from error
+            raise Unavailable("NATS", f"the connection was lost while it was being made: {error}") from error
         if self._inbox.lower() in self.complaint:
             raise Corrupt(
                 f"this NATS user may not subscribe to {inbox_prefix}.>; give it that right, or set "
-                "MARKETPLACE_NATS_INBOX_PREFIX to the inbox prefix that it has"
+                "MARKETPLACE_NATS_INBOX_PREFIX to its inbox prefix"
             )
 
     async def close(self) -> None:
-        """Leave; waiting requests fail."""
+        """Close the connection. Waiting requests fail."""
         self._fail_waiting("the connection was closed")
         with contextlib.suppress(OSError):
             await self.client.close()
@@ -231,14 +231,14 @@ class Connection:
                 await self.client.publish(subject, payload)
 
     def new_inbox(self) -> str:
-        """Return a subject of this connection's user that nobody can guess."""
+        """Return a subject in this user's inbox that nobody can guess."""
         return f"{self._inbox.rpartition('.')[0]}.{secrets.token_hex(_TOKEN_BYTES)}"
 
     async def request(self, subject: str, payload: bytes = b"", *, check: Check = _take_any, seconds_max: float) -> Msg:
         """Return the one answer to a message that passes `check`; others are dropped.
 
         Raises:
-            NoAnswer: None came in time, the connection was lost, or nobody listens on the subject.
+            NoAnswer: None came in time, the connection was lost, or the subject has no subscriber.
         """
         answers: list[Msg] = []
         await self._exchange(subject, self._publish(subject, payload), _take_one(answers), check, seconds_max)
@@ -247,7 +247,7 @@ class Connection:
     async def request_many(
         self, subject: str, payload: bytes, *, check: Check, is_last: Callable[[Msg], bool], seconds_max: float
     ) -> list[Msg]:
-        """Return all answers to a message up to the one that `is_last`, that one included; at most 1,001.
+        """Return all answers up to and including the one that `is_last`; at most 1,001.
 
         An answer that does not pass `check` is dropped.
 
@@ -330,7 +330,7 @@ class Connection:
             done.cancel()
 
     def drop(self, subject: str, fault: str) -> None:
-        """Count and log a message that is not taken, since it does not belong to what was asked."""
+        """Count and log a message that is dropped because it does not match its request."""
         self.dropped += 1
         log.warning("answer_dropped", subject=subject, reason=fault, dropped=self.dropped)
 
@@ -375,7 +375,7 @@ def _fail(requests: list[_Request], reason: str) -> None:
 
 
 async def _wait_for_socket(servers: list[str]) -> None:
-    """Raise at once where no port answers, asked twice: nats-py takes two seconds to find out."""
+    """Raise at once if no port answers, after two tries: nats-py needs two seconds to find out."""
     for server in [*servers, *servers]:
         address = urlsplit(server if "://" in server else f"nats://{server}")
         with contextlib.suppress(OSError, TimeoutError):
@@ -385,7 +385,7 @@ async def _wait_for_socket(servers: list[str]) -> None:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
             return
-    raise Unavailable("NATS", f"no server accepts connections at {_describe(servers)}; start one or mend the URL")
+    raise Unavailable("NATS", f"no server accepts connections at {_describe(servers)}; start one or correct the URL")
 
 
 def _describe(servers: list[str]) -> str:
@@ -402,15 +402,15 @@ async def call_api(
     answers: str = "",
     check: Callable[[dict[str, object]], str] = lambda _: "",
 ) -> dict[str, object]:
-    """Return the decoded answer of a JetStream API subject; its `error` member is the caller's to read.
+    """Return the decoded answer of a JetStream API subject. The caller reads its `error` member.
 
     Args:
         connection: Where to ask.
         subject: The API subject.
-        body: The question, None for none.
+        body: The request body, or None.
         seconds_max: How long to wait.
         answers: The end of the answer's `type`, such as ``stream_info_response``; empty for any.
-        check: Returns why an answer without an error does not belong to the question; empty where it does.
+        check: Returns why an answer without an error does not match the request; empty if it does.
 
     Raises:
         NoAnswer: As `Connection.request`.

@@ -1,7 +1,7 @@
-"""Getting single messages and short runs of them, from a replica where that is enough and from the leader where not.
+"""Get single messages and short runs of them, from a replica if that suffices and otherwise from the leader.
 
-An answer is taken only where it belongs to the question: the stream, the sequence and the subject that were asked for,
-and in a run each message right after the one before it. Others are dropped, and the true answer is still awaited.
+An answer is accepted only if it matches the request: the requested stream, sequence and subject, and in a run each
+message right after the previous one. Others are dropped, and the true answer is still awaited.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ _END = "204"
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An event, and the sequence of its subject's previous one as its writer knew it: 0 for none, None if untold."""
+    """An event, and its writer's statement of the subject's previous sequence: 0 for none, None if not stated."""
 
     event: Recorded
     previous: int | None
@@ -34,19 +34,19 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Gets:
-    """Gets from one stream; each is asked again while a leader is in election, for `seconds_max` at most."""
+    """Gets from one stream. Each is repeated while a leader is being elected, for at most `seconds_max`."""
 
     connection: Connection
     stream: str
     seconds_max: float
 
     async def find_from_leader(self, *, sequence: int = 0, last_of: str = "", next_of: str = "") -> Stored | None:
-        """Return one message as the leader has it, None where there is none.
+        """Return one message as the leader has it, or None.
 
         Args:
-            sequence: Of the message; with `next_of` the first that it may have.
-            last_of: The subject whose last message it is.
-            next_of: The subject whose next message it is.
+            sequence: Its sequence; with `next_of` the lowest that it may have.
+            last_of: The subject whose last message is wanted.
+            next_of: The subject whose next message is wanted.
 
         Raises:
             Unavailable: No answer.
@@ -65,7 +65,7 @@ class Gets:
             fits = stored.seq >= sequence if next_of else not sequence or stored.seq == sequence
             if fits and stored.subject == (last_of or next_of or stored.subject):
                 return ""
-            return f"it holds message {stored.seq} on {stored.subject}; asked was {request}"
+            return f"it holds message {stored.seq} on {stored.subject}; the request was {request}"
 
         async def ask(seconds_max: float) -> dict[str, object]:
             return await call_api(
@@ -102,9 +102,9 @@ class Gets:
         """Return the next messages of a subject, and whether a replica has more.
 
         Args:
-            subject: A literal one; a pattern with `any_subject`.
+            subject: A literal subject; a pattern with `any_subject`.
             after: The sequence after which they begin.
-            count: How many at most.
+            count: The most messages.
             any_subject: Whether messages of every subject belong to the answer.
         """
         *found, end = await self._get_many(
@@ -130,7 +130,7 @@ class Gets:
         return f"$JS.API.DIRECT.GET.{self.stream}"
 
     async def _get_many(self, request: Mapping[str, object], belongs: Callable[[str, int], bool]) -> list[Msg]:
-        """Return the answers to a direct get, the closing status included."""
+        """Return the answers to a direct get, including the closing status."""
         payload = msgspec.json.encode(request)
 
         async def ask(seconds_max: float) -> list[Msg]:
@@ -150,9 +150,9 @@ class _Run:
     """Recognises the answers to one direct get.
 
     Attributes:
-        stream: Where they must be from.
-        belongs: Whether a message of this subject and sequence was asked for.
-        last: Sequence of the message before the next one of the run; None where one message was asked for.
+        stream: The stream that they must be from.
+        belongs: Returns whether a message of this subject and sequence was requested.
+        last: Sequence of the previous message of the run; None if one message was requested.
     """
 
     stream: str
@@ -160,7 +160,7 @@ class _Run:
     last: int | None = None
 
     def check(self, message: Msg) -> str:
-        """Return why a message is no answer to the question; empty where it is."""
+        """Return why a message does not answer the request; empty if it does."""
         headers = message.headers or {}
         status = _read_status(message)
         before = headers.get("Nats-Last-Sequence")
@@ -203,5 +203,5 @@ def _read_stored(sequence: int, subject: str, headers: Mapping[str, str], body: 
 
 
 def _read_status(message: Msg) -> str:
-    """Return the status that a server answers with, empty for a message."""
+    """Return the status of a server's answer; empty for a message."""
     return "" if message.data else (message.headers or {}).get("Status", "")

@@ -1,4 +1,4 @@
-"""The event in a stored message, decoded; or which message cannot be read, what is wrong with it, and the remedy."""
+"""Decode the event in a stored message; if it cannot be read, name the message, its damage and the remedy."""
 
 import msgspec
 
@@ -23,14 +23,14 @@ def parse_event(recorded: Recorded) -> Event:
     except UnknownEventType as error:
         damage = Damage("type", str(error), recorded.envelope.hash)
     except msgspec.DecodeError as error:
-        damage = Damage("body", f"its body is no {recorded.envelope.type}: {error}", recorded.envelope.hash)
+        damage = Damage("body", f"its body is not a valid {recorded.envelope.type}: {error}", recorded.envelope.hash)
     except ValueError as error:
         damage = Damage("subject", str(error), recorded.envelope.hash)
     raise UnreadableEvent(recorded.sequence, recorded.subject, damage.kind, damage.reason, damage.hash)
 
 
 def find_damage(recorded: Recorded) -> Damage | None:
-    """Return what makes a stored message unreadable to this release, None where it can be read."""
+    """Return the damage that makes a stored message unreadable to this release, or None."""
     try:
         parse_event(recorded)
     except UnreadableEvent as error:

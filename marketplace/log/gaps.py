@@ -1,9 +1,8 @@
-"""Positions of the log at which there is no message, and what proves that there was one.
+"""Positions of the log without a message, and the proof that there was one.
 
-A nats-server whose disk is full can use up a position and store nothing there: nobody was told that the append is
-stored. An event that was acknowledged and is lost leaves the same gap. The chain tells them apart where a later event
-of a subject follows a hash that no stored event has; where the lost event was the last of its subject, nothing in the
-log does (ADR 20).
+A nats-server with a full disk can use up a position without storing anything; the append is then never acknowledged. A
+lost event that was acknowledged leaves the same gap. The chain tells them apart if a later event of a subject links to
+a hash that no stored event has. If the lost event was the last of its subject, nothing in the log does (ADR 20).
 """
 
 import dataclasses
@@ -20,7 +19,7 @@ _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class LossEvidence:
-    """Walks a whole log and collects the events that are proven to have been at an empty position.
+    """Reads a whole log and collects the events that were provably at an empty position.
 
     Args:
         sequence: The position.
@@ -35,7 +34,7 @@ class LossEvidence:
         self.lost: list[LostEvent] = []
 
     def take(self, recorded: Recorded) -> None:
-        """Take the next event of the log, from the first one on."""
+        """Add the next event of the log, beginning with the first."""
         if recorded.is_empty:
             return
         before, hash_before = self._heads.get(recorded.subject, (0, ""))
@@ -52,7 +51,7 @@ class LossEvidence:
 
 
 async def require_empty(log: Log, sequence: int) -> None:
-    """Return where there is no message at a position of the log.
+    """Return if a position of the log has no message.
 
     Raises:
         Refusal: ``position_beyond_end`` · ``position_not_empty``.
@@ -65,14 +64,14 @@ async def require_empty(log: Log, sequence: int) -> None:
     if not found.is_empty:
         raise Refusal(
             "position_not_empty",
-            f"there is a message at position {sequence}, on {found.subject}; where it is damaged, use "
+            f"there is a message at position {sequence}, on {found.subject}; if it is damaged, use "
             "`marketplace log annotate`",
             sequence=sequence,
         )
 
 
 def require_told(sequence: int, lost: list[LostEvent], *, event_is_lost: bool) -> None:
-    """Return where nothing proves that an event is lost at an empty position, or the operator says that it is.
+    """Return if nothing proves a lost event at an empty position, or the operator states the loss.
 
     Raises:
         Refusal: ``event_lost`` or ``event_not_lost``.
@@ -82,12 +81,12 @@ def require_told(sequence: int, lost: list[LostEvent], *, event_is_lost: bool) -
         raise Refusal(
             "event_lost",
             f"an event that was stored is lost at position {sequence}: {named}. Restore a copy of the log that has it; "
-            "where there is none, say so with --event-is-lost",
+            "if there is none, confirm with --event-is-lost",
             sequence=sequence,
         )
     if event_is_lost and not lost:
         raise Refusal(
             "event_not_lost",
-            f"nothing in the log proves that an event is lost at position {sequence}; leave --event-is-lost out",
+            f"nothing in the log proves that an event is lost at position {sequence}; leave out --event-is-lost",
             sequence=sequence,
         )

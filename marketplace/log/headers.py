@@ -1,4 +1,4 @@
-"""A publish as headers and as bytes, built in one place: NATS ignores a guard whose name has another case."""
+"""A publish as headers and as bytes, built in one place: NATS ignores a guard with a name in another case."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _DISTANCE = "Marketplace-Previous-Distance"
 
 @dataclass(frozen=True, slots=True)
 class BatchPlace:
-    """Where a message stands in an atomic batch."""
+    """The position of a message in an atomic batch."""
 
     batch: str
     number: int
@@ -24,18 +24,18 @@ def render_publish(
 ) -> dict[str, str]:
     """Return all headers of one message.
 
+    The id for the server's duplicate window is the subject and the chain hash. A repeat of the same bytes thus differs
+    from another decision of the same command, and an id never occurs on two subjects. A message with a `once` name has
+    that name as its id: a second one is answered as a duplicate on any subject, and the publisher must check whether
+    the stored one is its own.
+
     Args:
         subject: The literal subject it goes to.
         message: The sealed event.
-        guard: Sequence that must be the subject's last, 0 for none yet; None where an earlier message of the same
-            batch guards the subject.
+        guard: Sequence that must be the subject's last, 0 for none yet; None if an earlier message of the same batch
+            guards the subject.
         place: None for a plain publish.
-        distance: Without a guard, how many messages before this one in the batch the subject's previous event stands.
-
-    The id for the server's duplicate window is the subject and the chain hash: a repeat of the very same bytes is
-    told apart from another decision of the same command, and the same id never meets another subject. A message that
-    the log takes once has its own name for it: a second one is answered as a duplicate on any subject, and the one who
-    publishes must look whether what is stored is its own.
+        distance: Without a guard, how many messages earlier in the batch the subject's previous event is.
     """
     if message.headers is None:
         headers = render_headers(message.envelope)
@@ -57,7 +57,7 @@ def render_publish(
 def render_wire(subject: str, reply: str, message: Message, headers: dict[str, str]) -> bytes:
     """Return the command of the NATS protocol that publishes a message.
 
-    nats-py takes six times as long, because it checks what `codec.seal` has made sure of: no value holds a line end.
+    nats-py takes six times as long, because it checks what `codec.seal` already ensures: no value contains a line end.
     """
     block = "NATS/1.0\r\n" + "".join([f"{name}: {value}\r\n" for name, value in headers.items()]) + "\r\n"
     head = block.encode()
@@ -66,7 +66,7 @@ def render_wire(subject: str, reply: str, message: Message, headers: dict[str, s
 
 
 def parse_block(block: bytes) -> tuple[str, dict[str, str]]:
-    """Return the status, empty for an ordinary message, and the headers of one message as the protocol carries them."""
+    """Return the status (empty for an ordinary message) and the headers of one message in the protocol."""
     first, *lines = block.decode("utf-8", "replace").split("\r\n")
     try:
         # Every header as the market and the servers write it; the last two lines are empty.
@@ -81,9 +81,9 @@ def parse_block(block: bytes) -> tuple[str, dict[str, str]]:
 
 
 def find_previous(sequence: int, headers: Mapping[str, str]) -> int | None:
-    """Return the sequence of the subject's previous event, 0 where there was none, as its writer knew it.
+    """Return the sequence of the subject's previous event as its writer stated it; 0 if there was none.
 
-    It saves a search of the stream, and is believed only where the chain hash agrees. None where it is not told.
+    It saves a search of the stream, and is used only if the chain hash agrees. None if it is not stated.
     """
     try:
         if _GUARD in headers:

@@ -1,4 +1,4 @@
-"""Inbox prefixes: each NATS user hears answers under one of its own, which no other user may hear or publish to."""
+"""Inbox prefixes: each NATS user receives answers under its own, which no other user may subscribe or publish to."""
 
 import re
 from typing import Final
@@ -9,14 +9,14 @@ _NO_USER: Final = "app"
 
 
 def render_inbox_prefix(user: str) -> str:
-    """Return where a NATS user hears answers: ``_INBOX_`` and its name in capitals."""
+    """Return a NATS user's inbox prefix: ``_INBOX_`` and its name in capitals."""
     return f"_INBOX_{_NOT_A_TOKEN.sub('_', user.upper())}"
 
 
 def derive_inbox_prefix(url: str) -> str:
-    """Return the inbox prefix of the user in an URL of servers, separated by commas.
+    """Return the inbox prefix of the user in a URL of servers, separated by commas.
 
-    An URL without a user, or with a token in its place, has the prefix of the application.
+    A URL without a user, or with a token instead, has the prefix of the application.
     """
     first = url.split(",", maxsplit=1)[0].strip()
     parts = urlsplit(first if "://" in first else f"nats://{first}")

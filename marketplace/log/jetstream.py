@@ -61,16 +61,16 @@ class JetStreamLog:
         inbox_prefix: str | None = None,
         limits: Limits | None = None,
     ) -> Self:
-        """Connect, make the stream where it is missing, and check that it can be trusted.
+        """Connect, create the stream if it is missing, and check that it can be trusted.
 
         Args:
             url: Servers and the application's user, separated by commas.
             stream: Name of the stream.
-            replicas: How many servers must keep each event.
+            replicas: How many servers must store each event.
             admin_url: A user that may create the stream; the application's own by default.
             system_url: A user of the system account, to check that the servers sync each write and have room on their
-                disks; without one `health` warns that the former is not known.
-            inbox_prefix: Where the application's user hears answers; by default ``_INBOX_`` and its name.
+                disks. Without one, `health` warns that syncing is not checked.
+            inbox_prefix: Where the application's user receives answers; by default ``_INBOX_`` and its name.
             limits: Bounds of queues, batches, pages, attempts and waiting.
 
         Raises:
@@ -88,7 +88,9 @@ class JetStreamLog:
             check_stream(stream, info, replicas)
             copies = max(replicas, _read_copies(info))
             if system_url is None:
-                warnings: tuple[str, ...] = ("whether the servers sync each write is not known: give the system URL",)
+                warnings: tuple[str, ...] = (
+                    "it is not known whether the servers sync each write: give the system URL",
+                )
             else:
                 warnings = await check_durability(system_url, copies, _FIRST_ANSWER_SECONDS_MAX)
         except BaseException:
@@ -148,7 +150,7 @@ class JetStreamLog:
 
 
 async def _open_turns(connection: Connection, stream: str) -> Turns:
-    """Return the turns of this process, which hears those of the others."""
+    """Return the turns of this process, connected to those of the others."""
     subject = f"{TURNS}.{stream}"
     turns = Turns(partial(connection.tell, subject))
 
@@ -163,7 +165,7 @@ async def _open_turns(connection: Connection, stream: str) -> Turns:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Opening:
-    """How a process finds its stream, or makes it, while other processes do the same and the cluster elects leaders."""
+    """Finds the stream, or creates it, while other processes do the same and the cluster elects leaders."""
 
     stream: Stream
     replicas: int
@@ -171,11 +173,11 @@ class _Opening:
     seconds_max: float
 
     async def find(self) -> StreamInfo | None:
-        """Return what the servers say of the stream, None where there is none."""
+        """Return the servers' description of the stream, or None."""
         return await self._ask(dataclasses.replace(self.stream, seconds_max=_ANSWER_SECONDS_MAX).find)
 
     async def create(self) -> StreamInfo:
-        """Create the stream as the user who may, and wait until the application's user sees it."""
+        """Create the stream as the user that may, and wait until the application's user sees it."""
         if self.admin_url is None:
             await self._ask(partial(self.stream.create, self.replicas))
         else:
@@ -189,12 +191,12 @@ class _Opening:
             info = await self.find()
             if info is not None:
                 return info
-            await asyncio.sleep(_PAUSE_SECONDS)  # another server may answer before it has heard of the stream
+            await asyncio.sleep(_PAUSE_SECONDS)  # Another server may answer before it knows the stream.
         name = self.stream.name
-        raise Corrupt(f"stream {name} was created and is not there: do both URLs name the same account?")
+        raise Corrupt(f"stream {name} was created but cannot be found: do both URLs name the same account?")
 
     async def _ask(self, question: Callable[[], Awaitable[_Answer]]) -> _Answer:
-        """Ask until there is an answer: a cluster that elects a leader, or a stream that has none yet, gives none.
+        """Ask until there is an answer: a cluster that elects a leader, or a stream without one, gives none.
 
         Raises:
             Unavailable: No server answers in the time allowed.

@@ -1,4 +1,4 @@
-"""The log in memory: the same rules as JetStream's, for tests and experiments. It lasts as long as its process."""
+"""The log in memory, with the same rules as JetStream's, for tests and experiments. It ends with its process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -49,7 +49,7 @@ class MemoryLog:
         return len(self._events)
 
     def _resolve_stored(self, writes: Sequence[Write]) -> bool:
-        """Return whether these very events are stored already, and set their heads if so."""
+        """Return whether exactly these events are already stored, and set their heads if so."""
         found: list[int] = []
         for write in writes:
             stored = {self._events[n - 1].envelope.hash: n for n in self._tails.get(write.after.subject, ())}
@@ -97,7 +97,7 @@ class MemoryLog:
         return check_history(events, previous_hash if after else "")
 
     def _get(self, sequence: int) -> Recorded:
-        """Return an event, checked when it is first read."""
+        """Return an event, which is checked when first read."""
         for event in self._events[len(self._checked) : sequence]:
             self._checked.append(check_recorded(event))
         return self._checked[sequence - 1]

@@ -1,4 +1,4 @@
-"""Appends that wait for their answer, and the one place where the guards of what is sent are made."""
+"""Appends that wait for their answer, and the one place where guards are made."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ class PendingAppend:
         count: How many messages they hold.
         size: Bytes of all bodies.
         deadline: By `time.monotonic`.
-        in_doubt: It was sent, and no answer said what became of it: it may be stored, or be stored yet.
+        in_doubt: It was sent without an answer: it may be stored, or be stored yet.
         answer: Sequence of the last event, or why it was not stored.
     """
 
@@ -40,7 +40,7 @@ class PendingAppend:
         return sequence
 
     def fail(self, error: BaseException) -> None:
-        """Fail the heads, so that whatever builds on them conflicts, and the caller; one that succeeded stays so."""
+        """Fail the caller and the heads, so that whatever builds on them conflicts. A stored append is not changed."""
         if self.answer.done():
             return
         for write in self.writes:
@@ -48,12 +48,13 @@ class PendingAppend:
         self.answer.set_exception(error)
 
     def settle_by(self, tails: Mapping[str, Sequence[Recorded]]) -> None:
-        """Succeed where the tails hold all events, and fail where another event follows one of the guards.
+        """Succeed if the tails hold all events, and fail if another event follows one of the guards.
 
-        It stays open where the tails say neither: it may be on its way, or the server that was asked may be behind.
+        The append stays open if the tails show neither: it may be on its way, or the server that was asked may be
+        behind.
 
         Args:
-            tails: Events of subjects from a guard on, where they could be read.
+            tails: Events of subjects from a guard on, for those that could be read.
         """
         found: list[int | None] = []
         heres: dict[str, list[Recorded]] = {}
@@ -78,7 +79,7 @@ class PendingAppend:
 
 
 class Guarded(NamedTuple):
-    """A message as it is sent: with a guard, or so many messages after the one of its subject before it."""
+    """A message to send: with a guard, or with the distance to its subject's previous message."""
 
     subject: str
     guard: int | None
@@ -87,11 +88,11 @@ class Guarded(NamedTuple):
 
 
 def guard_messages(group: Sequence[PendingAppend]) -> list[Guarded]:
-    """Return the messages of appends that are sent together, each subject's first one with its guard.
+    """Return the messages of appends that are sent together, with a guard on each subject's first message.
 
     Raises:
-        AssertionError: A write follows a head that failed, or one that is pending and is not made before it by the
-            same appends. Sent without a guard it would be stored after whatever stands there: nothing may be sent.
+        AssertionError: A write follows a head that failed, or a pending head that these appends do not make before it.
+            Sent without a guard, it would be stored after any event, so nothing may be sent.
     """
     messages: list[Guarded] = []
     made: dict[str, tuple[Head, int]] = {}
@@ -109,20 +110,20 @@ def guard_messages(group: Sequence[PendingAppend]) -> list[Guarded]:
 
 
 def follows(write: Write, heads: dict[str, Head]) -> bool:
-    """Return whether the write continues what the group already says of its subject, and note its head."""
+    """Return whether the write follows the group's head of its subject, and record its new head."""
     before = heads.get(write.after.subject, write.after)
     heads[write.after.subject] = write.head
     return before is write.after
 
 
 def are_independent(group: Sequence[PendingAppend]) -> bool:
-    """Tell whether all are single events, of which none needs another's answer."""
+    """Return whether all are single events that do not depend on one another."""
     subjects = {append.writes[0].after.subject for append in group if append.count == 1}
     return len(subjects) == len(group)
 
 
 def list_chains(group: Sequence[PendingAppend]) -> list[list[PendingAppend]]:
-    """Split a group into parts that share no subject; each keeps its order, and none can make another fail."""
+    """Split a group into parts without common subjects. Each keeps its order, and none can make another fail."""
     parents = list(range(len(group)))
 
     def find(number: int) -> int:
@@ -142,12 +143,12 @@ def list_chains(group: Sequence[PendingAppend]) -> list[list[PendingAppend]]:
 
 
 def fail_all(group: Sequence[PendingAppend], error: BaseException) -> None:
-    """Fail what has no answer yet."""
+    """Fail all appends without an answer."""
     for append in group:
         append.fail(error)
 
 
 def retrieve(answer: asyncio.Future[int]) -> None:
-    """Look at the outcome, so that an append whose caller left is not reported as forgotten."""
+    """Read the outcome, so that asyncio does not report it as never retrieved when the caller left."""
     if not answer.cancelled():
         answer.exception()

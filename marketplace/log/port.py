@@ -1,14 +1,14 @@
 """The log as its users see it, and the values that cross the port.
 
-One stream holds every event in one order; one aggregate is one subject. A `Head` is the last known event of a
-subject. A write says after which head it comes, and carries the head that it makes. Heads may be pending: a
-second decision may be built on a first one that is still in flight, and the log resolves the true sequences as
-acknowledgements arrive. So decisions on one hot aggregate share a group commit.
+One stream holds every event in one order; one aggregate is one subject. A `Head` is the last known event of a subject.
+A write names the head that it follows and carries the head that it makes. Heads may be pending: a decision may build on
+another one that is still in flight, and the log resolves the true sequences as acknowledgements arrive. Decisions on
+one busy aggregate can therefore share a group commit.
 
 Invariants:
     1. A write is stored only if its `after` head is the last event of its subject at that moment.
     2. All writes of one append are stored, or none.
-    3. An append that was acknowledged is never lost, and never stored twice, whatever is retried.
+    3. An acknowledged append is never lost, and never stored twice, whatever is retried.
     4. A write after a head that failed fails as a `Conflict`.
 """
 
@@ -55,7 +55,7 @@ class Head:
 
     @property
     def failed(self) -> bool:
-        """Tell whether the append failed."""
+        """Return whether the append failed."""
         return self._failed
 
     @failed.setter
@@ -68,7 +68,7 @@ class Head:
             self._answered.set()
 
     async def wait(self) -> bool:
-        """Wait until the append is answered; False where it failed."""
+        """Wait until the append is answered; False if it failed."""
         while self._sequence is None and not self._failed:
             if self._answered is None:
                 self._answered = asyncio.Event()
@@ -83,10 +83,9 @@ class Message:
     Attributes:
         envelope: With the hash.
         body: JSON.
-        once: The log stores one append at most under this name, for as long as it remembers it (two minutes at
-            least); a second one is a `Conflict`, whatever its subjects. Only an append's first message has one; empty
-            where it has none.
-        headers: Of a damaged message that is stored again as it was; None for every sealed event.
+        once: A name under which the log stores at most one append while it remembers the name (at least two minutes). A
+            second one is a `Conflict`, on any subject. Only an append's first message may have one; empty otherwise.
+        headers: The headers of a damaged message that is stored again unchanged; None for every sealed event.
     """
 
     envelope: Envelope
@@ -112,13 +111,13 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """What makes a stored message no valid event at its place.
+    """Why a stored message is not a valid event at its position.
 
     Attributes:
-        kind: ``headers``, ``subject``, ``hash``, ``link``, ``type`` or ``body``; ``empty`` where there is no message.
+        kind: ``headers``, ``subject``, ``hash``, ``link``, ``type`` or ``body``; ``empty`` if there is no message.
         reason: The same in words, with the values.
-        hash: Chain hash of what is stored, computed anew from its bytes, whatever the message says of itself.
-        headers: The message's own headers, where its envelope does not tell all of them.
+        hash: Chain hash of what is stored, computed from its bytes, whatever hash the message states.
+        headers: The message's own headers, if its envelope does not contain all of them.
     """
 
     kind: str
@@ -134,12 +133,11 @@ class Recorded:
     Attributes:
         sequence: Position in the log.
         subject: The literal NATS subject.
-        envelope: The attributes; of a message with damaged headers, what could be read of them.
+        envelope: The attributes; for damaged headers, the readable ones.
         body: The bytes.
-        damage: What is known to be wrong with it; `log.events.parse_event` raises it. A reader that only counts
-            positions goes on.
-        annotated: Whether an operator stated how every reader takes it, since it is damaged.
-        void: Whether that statement is that every reader passes over it: it has no effect.
+        damage: Known damage; `log.events.parse_event` raises it. A reader that only counts positions continues.
+        annotated: Whether an operator stated how every reader treats it, because it is damaged.
+        void: Whether that statement is that every reader passes over it, so that it has no effect.
     """
 
     sequence: int
@@ -170,11 +168,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the server says of the stream: first and last sequence, messages, servers that hold a replica.
+    """The server's description of the stream: first and last sequence, messages, servers that hold a replica.
 
     Attributes:
-        append_failure: Why appends fail now, for example which disk is full; empty where they do not.
-        empty: The positions up to the last sequence at which there is no message, in order.
+        append_failure: Why appends fail now, for example which disk is full; empty if they do not.
+        empty: The positions up to the last sequence without a message, in order.
     """
 
     first_sequence: int
@@ -191,32 +189,35 @@ class Log(Protocol):
 
     @property
     def turns(self) -> Turns:
-        """Return what decides which process goes first where several write to one aggregate."""
+        """Return the turns, which decide which process goes first if several write to one aggregate."""
         ...
 
     async def append(self, writes: Sequence[Write]) -> int:
         """Store all writes atomically and return the stream sequence of the last event.
 
-        The call returns once the events are durable. Appends of one process are sent in call order. An append
-        whose very events (by chain hash) are stored already succeeds again and stores nothing.
+        The call returns once the events are durable. Appends of one process are sent in call order. If exactly these
+        events (by chain hash) are already stored, the append succeeds again and stores nothing.
 
         Raises:
-            Refusal: ``append_too_large`` above `Limits.batch_messages_max` events, ``event_too_large`` above what
-                the servers take.
-            Conflict: A guard was refused, and nothing was stored; or an earlier head that a write builds on failed,
-                and where that one's outcome is not known, both may be stored yet.
-            Unavailable: The servers did not take it within `Limits.append_seconds_max`. The text says whether nothing
-                was stored for certain, or that it is not known; then the same command sent again finds out, and
-                nothing doubles.
+            Refusal: ``append_too_large`` above `Limits.batch_messages_max` events, ``event_too_large`` above what the
+                servers accept.
+            Conflict: A guard was refused, and nothing was stored. Or an earlier head that a write builds on failed; if
+                that
+                append's outcome is unknown, both may be stored yet.
+            Unavailable: The servers did not store it within `Limits.append_seconds_max`. The text says whether it is
+                certain
+                that nothing was stored, or unknown. If unknown, send the same command again to find out; nothing is
+                stored
+                twice.
         """
         ...
 
     async def load(self, subject: str, after: int = 0, *, previous_hash: str | None = None) -> list[Recorded]:
         """Return the events of one subject with a sequence above `after`, in order.
 
-        Each is checked: its hash is recomputed, and it follows the event before it; one that fails says so in its
-        `damage`. Whether the first one follows the event at `after` is known only where the caller gives that one's
-        hash as `previous_hash`.
+        Each is checked: its hash is recomputed, and it must follow the previous event. One that fails has `damage`.
+        Whether the first one follows the event at `after` is checked only if the caller gives that event's hash as
+        `previous_hash`.
 
         Raises:
             Unavailable: The servers do not answer.
@@ -226,10 +227,10 @@ class Log(Protocol):
     def read(self, after: int = 0, *, follow: bool = False) -> AsyncIterator[list[Recorded]]:
         """Yield pages of all events above `after` in stream order, at most `page_messages_max` each.
 
-        Without `follow` it ends at the last event stored when it began. With `follow` it goes on for ever and
-        survives reconnects without a gap or a repeat. Each event is checked as by `load`; its link to the event before
-        it where that one was read among the events of the last tens of thousands of subjects. A position at which
-        there is no message comes as an event with damage of kind ``empty``.
+        Without `follow` it ends at the last event that was stored when it began. With `follow` it continues for ever
+        and survives reconnects without a gap or a repeat. Each event is checked as by `load`. Its link to the previous
+        event is checked if that one was read among the events of the last tens of thousands of subjects. A position
+        without a message is yielded as an event with damage of kind ``empty``.
 
         Raises:
             Corrupt: More positions in a row are empty than `codec.EMPTY_MAX`.
@@ -250,5 +251,5 @@ class Log(Protocol):
         ...
 
     async def close(self) -> None:
-        """Finish queued appends and leave."""
+        """Finish queued appends and close."""
         ...

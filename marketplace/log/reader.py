@@ -1,9 +1,9 @@
-"""Reading the stream: one aggregate backwards from its end, short ranges by direct get, all else by a feed.
+"""Read the stream: one aggregate backwards from its end, short ranges by direct get, everything else by a feed.
 
-The server finds one subject's events by looking through every block of the stream, which took 340 ms among 100,000
-events. Each event tells where its subject's previous one is, so we step back from the last one instead: 20 events take
-20 small requests, and the tail that a conflict asks for takes one or two. A step is believed only where the chain hash
-agrees; else, and for long histories, the server searches what is left.
+The server finds one subject's events by scanning every block of the stream, which took 340 ms among 100,000 events.
+Each event states where its subject's previous one is, so we step back from the last one instead: 20 events take 20
+small requests, and the tail that a conflict needs takes one or two. A step is accepted only if the chain hash agrees.
+Otherwise, and for long histories, the server searches what is left.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from marketplace.log.retry import RESTART_SECONDS
 
 _STEPS_MAX = 500
 _EMPTY_TRIES_MAX = 5
-"""How often the leader must say that a position is empty: a new one may not have applied its last messages yet."""
+"""How often the leader must confirm an empty position: a new leader may not have applied its last messages yet."""
 _EMPTY_PAUSE_SECONDS = 0.2
 
 
@@ -33,7 +33,7 @@ class Reader:
         stream: Its name.
         page_max: Messages in a page.
         seconds_max: How long to wait for one answer.
-        patience_seconds: How long a read that ends may stand still, long enough for an election.
+        patience_seconds: How long a bounded read may make no progress, long enough for an election.
         load_end: Returns the last sequence of the stream as the leader knows it.
     """
 
@@ -59,9 +59,9 @@ class Reader:
         """Return the events of one subject after a sequence, up to the leader's last one.
 
         Args:
-            subject: A literal one.
+            subject: A literal subject.
             after: The sequence after which they begin.
-            previous_hash: Hash of the event at `after`, None where the caller does not know it.
+            previous_hash: Hash of the event at `after`; None if the caller does not know it.
 
         Raises:
             Unavailable: No answer.
@@ -76,7 +76,7 @@ class Reader:
         return check_history(events, previous_hash if after else "")
 
     async def _step_back(self, last: Stored, after: int) -> tuple[list[Recorded], int | None]:
-        """Return the events from the last one back, and where the one before them is, None if that is not known."""
+        """Return the events from the last one back, and the sequence of the one before them; None if unknown."""
         backwards, previous = [last.event], last.previous
         while previous is not None and previous > after and len(backwards) < _STEPS_MAX:
             found = await self.gets.find(previous)
@@ -89,9 +89,9 @@ class Reader:
         return backwards, previous
 
     async def _search(self, subject: str, after: int, before: int) -> list[Recorded]:
-        """Return the events of a subject between two sequences, found by the server.
+        """Return the events of a subject between two sequences, by the server's search.
 
-        Pages of a replica are taken up to the first damaged message: the leader must confirm it.
+        A replica's pages are used up to the first damaged message, which the leader must confirm.
         """
         events: list[Recorded] = []
         more = True
@@ -123,10 +123,10 @@ class Reader:
         return build_empty(sequence)
 
     async def read(self, after: int, end: int | None) -> AsyncIterator[list[Recorded]]:
-        """Yield pages after a sequence: up to `end`, or for ever where it is None.
+        """Yield pages after a sequence: up to `end`, or for ever if it is None.
 
         Raises:
-            Unavailable: With an end, when no event came for as long as its patience lasts.
+            Unavailable: With an end, when no event came within `patience_seconds`.
             Corrupt: Too many positions in a row are empty.
         """
         position, links = after, Links(after)
@@ -164,11 +164,11 @@ class Reader:
             await asyncio.sleep(RESTART_SECONDS)
 
     async def _list_last_empty(self, position: int) -> list[Recorded]:
-        """Return the empty positions after one that no message follows: no feed tells of them."""
+        """Return the empty positions at the end of the stream, which no feed delivers."""
         try:
             last = min(await self._load_end(), position + EMPTY_MAX)
         except Unavailable:
-            return []  # the feed notices by itself when the servers are away
+            return []  # The feed itself notices when the servers cannot be reached.
         found: list[Recorded] = []
         for sequence in range(position + 1, last + 1):
             event = await self.find(sequence)
@@ -181,14 +181,14 @@ class Reader:
         """Return a damaged event of the feed as the leader has it."""
         found = await self.find(event.sequence)
         if found is None or (found.is_empty and not event.is_empty):
-            raise NoAnswer(f"the leader has no message {event.sequence}, which the feed brought")
+            raise NoAnswer(f"the leader has no message {event.sequence}, which the feed delivered")
         if found != event:
-            self._connection.drop(f"stream {self._stream}", f"the leader has another message {event.sequence}")
+            self._connection.drop(f"stream {self._stream}", f"the leader has a different message {event.sequence}")
         return found
 
 
 def _precedes(found: Stored | None, following: Recorded) -> bool:
-    """Return whether a message is the event before another one of its subject, by the chain hash."""
+    """Return whether a message is the previous event of another one of its subject, by the chain hash."""
     return (
         found is not None
         and found.event.damage is None
@@ -198,7 +198,7 @@ def _precedes(found: Stored | None, following: Recorded) -> bool:
 
 
 def _take_following(messages: list[Recorded], after: int) -> list[Recorded]:
-    """Return the valid events of a replica's page that follow one another; the feed reads the rest."""
+    """Return the valid, consecutive events of a replica's page; the feed reads the rest."""
     events: list[Recorded] = []
     for expected, event in enumerate(messages, after + 1):
         if event.damage is not None or event.sequence != expected:

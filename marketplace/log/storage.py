@@ -1,12 +1,12 @@
-"""Whether the servers can store events now, and which disk is full where they cannot.
+"""Whether the servers can store events now, and if not, which disk is full.
 
-A nats-server whose disk is full goes on answering everything but appends: those get no answer at all, or are told that
-a batch is incomplete. After a failed write it stores nothing even when there is room again, until it is restarted. So
-the servers are asked once a second, and an append fails at once with the server and the folder by name, rather than
-after all attempts with neither. Where the folder is on this machine, appends stop a little before the disk is full, so
-that the servers never come to that.
+A nats-server with a full disk answers everything except appends: those get no answer, or an error that a batch is
+incomplete. After a failed write it stores nothing until it is restarted, even if there is room again. The servers are
+therefore asked once a second, and an append fails at once with the name of server and folder, rather than after all
+attempts without them. If the folder is on this machine, appends stop a little before the disk is full, so that no
+server's write fails.
 
-The questions are open to users of the system account. Without one, all there is to see is that appends fail.
+Only users of the system account may ask. Without one, only failing appends show the fault.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ from marketplace.log.port import Write
 STORAGE: Final = "the log's storage"
 POLL_SECONDS: Final = 1.0
 FREE_BYTES_LEAST: Final = 16 * 1024 * 1024
-"""Room below which nothing is appended, of a disk that this process can see."""
+"""Free bytes below which nothing is appended, on a disk that this process can see."""
 
 RETRY_AFTER_SECONDS: Final = 10
 FAILURE_SECONDS: Final = 30.0
-"""How long a failed append counts as the state of the log, where no other was tried since."""
+"""How long a failed append determines the state of the log if no other append was tried since."""
 
 _HEALTH: Final = "$SYS.REQ.SERVER.PING.HEALTHZ"
 _STORAGE: Final = "$SYS.REQ.SERVER.PING.JSZ"
@@ -41,15 +41,15 @@ _Said = TypeVar("_Said", bound="_Health | _Storage")
 
 
 class ServerStorage(msgspec.Struct, frozen=True, kw_only=True):
-    """What one server says of its disk.
+    """One server's report on its disk.
 
     Attributes:
         name: The server.
         folder: Where it stores, on its own machine.
-        write_error: Why it stores nothing; empty where it does.
-        stored_bytes: What it stores now.
-        bytes_max: What it may store at most.
-        free_bytes: Room on the disk; None where it is on another machine.
+        write_error: Why it stores nothing; empty if it does.
+        stored_bytes: The bytes that it stores now.
+        bytes_max: The most bytes that it may store.
+        free_bytes: Free bytes of the disk; None if it is on another machine.
     """
 
     name: str
@@ -66,7 +66,7 @@ class ServerStorage(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_full(self) -> bool:
-        """Whether it refuses appends because it stores as much as it may."""
+        """Whether it refuses appends because it has reached its storage limit."""
         return self.bytes_max > 0 and self.stored_bytes > _NEARLY * self.bytes_max
 
     def describe(self) -> str:
@@ -86,14 +86,14 @@ class ServerStorage(msgspec.Struct, frozen=True, kw_only=True):
                 "make room on that disk"
             )
         return (
-            f"nats-server {self.name} holds {self.stored_bytes} of the {self.bytes_max} bytes that it may store in "
+            f"nats-server {self.name} stores {self.stored_bytes} of the {self.bytes_max} bytes that it may store in "
             f"{self.folder}{free}; make room on that disk or raise max_file_store, and restart the server "
             "(`marketplace up` does so by itself)"
         )
 
 
 def _measure_free(folder: str) -> int | None:
-    """Return the room on the disk of a folder, None where it is on another machine."""
+    """Return the free bytes of a folder's disk; None if it is on another machine."""
     try:
         return shutil.disk_usage(folder).free
     except OSError:
@@ -101,12 +101,12 @@ def _measure_free(folder: str) -> int | None:
 
 
 class StorageWatch:
-    """Follows whether enough servers store, and ends the waiting of appends as soon as they do not.
+    """Tracks whether enough servers store, and ends waiting appends as soon as they do not.
 
     Args:
         connection: The application's.
-        system: A connection of the system account; None where there is none.
-        copies: How many servers must keep each event.
+        system: A connection of the system account; None if there is none.
+        copies: How many servers must store each event.
     """
 
     def __init__(self, connection: Connection, system: Connection | None, copies: int) -> None:
@@ -122,7 +122,7 @@ class StorageWatch:
 
     @property
     def failure(self) -> str:
-        """Return why appends fail now; empty where they do not, or none was tried lately."""
+        """Return why appends fail now; empty if they do not, or none was tried lately."""
         if self._reason:
             return self._reason
         is_recent = time.monotonic() - self._failed_at < FAILURE_SECONDS and self._lost == self._connection.lost
@@ -133,7 +133,7 @@ class StorageWatch:
         """Watch over one append.
 
         Raises:
-            Unavailable: The servers cannot store. Where that shows while the append waits, it may be stored yet.
+            Unavailable: The servers cannot store. If this shows while the append waits, it may be stored yet.
         """
         if self._reason:
             for write in writes:
@@ -147,14 +147,16 @@ class StorageWatch:
                 finally:
                     self._waiting.discard(waiting)
         except TimeoutError:
-            text = f"no answer to an append, and a repeated command finds out whether it was stored: {self._reason}"
+            text = (
+                f"no answer to an append; send the same command again to find out whether it was stored: {self._reason}"
+            )
             raise Unavailable(STORAGE, text, RETRY_AFTER_SECONDS) from None
         except Unavailable as error:
             raise await self._explain(error) from error
         self._failure = ""
 
     async def _explain(self, error: Unavailable) -> Unavailable:
-        """Return an append's failure with what the servers say of their disks."""
+        """Return an append's failure with the servers' reports on their disks."""
         full = [server for server in await self.load() if not server.stores or server.is_full]
         text = "; ".join([str(error).partition(" is unavailable: ")[2], *(server.describe() for server in full)])
         self._failure, self._failed_at, self._lost = text, time.monotonic(), self._connection.lost
@@ -173,7 +175,7 @@ class StorageWatch:
             await asyncio.sleep(POLL_SECONDS)
 
     async def load(self) -> list[ServerStorage]:
-        """Return what the servers that answer within a second say of their disks."""
+        """Return the disk reports of the servers that answer within a second."""
         return [] if self._system is None else await load_storage(self._system, self._copies)
 
     async def close(self) -> None:
@@ -186,7 +188,7 @@ class StorageWatch:
 
 
 async def load_storage(system: Connection, servers: int) -> list[ServerStorage]:
-    """Return what the servers that answer within a second say of their disks.
+    """Return the disk reports of the servers that answer within a second.
 
     Args:
         system: A connection of the system account.

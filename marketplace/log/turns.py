@@ -1,12 +1,12 @@
 """Turns between processes that write to the same aggregates (ADR 19).
 
-Guards alone keep the log right, but not fair: a process that always has its next append to an aggregate ready when one
-is stored keeps every other process from it. So a command that was refused several times asks for its turn. The other
-processes then let new commands on its aggregates wait, until it was served or a short time is over. The oldest command
-goes first.
+Guards keep the log correct but not fair: a process that always has its next append ready when one is stored keeps every
+other process from the aggregate. A command that was refused several times therefore asks for its turn. The other
+processes then delay new commands on its aggregates until it is served or a short time is over. The oldest command goes
+first.
 
-Messages are hints. They go through NATS and are not stored, and nothing rests on them but time: where they are lost,
-late or refused, guards decide as before.
+Messages are hints. They go through NATS, are not stored, and affect only timing: if they are lost, late or refused,
+guards decide as before.
 """
 
 import asyncio
@@ -21,23 +21,23 @@ from typing import Final
 import msgspec
 
 REFUSED_BEFORE_ASKING: Final = 4
-"""How often a command is refused by a guard before it asks: the length of a turn, in group commits."""
+"""How often a guard refuses a command before it asks. This is the length of a turn, in group commits."""
 WAIT_SECONDS_MAX: Final = 0.5
-"""How long a command waits for others at most."""
+"""The longest time that a command waits for others."""
 _ASKED_SECONDS: Final = 0.25
-"""How long a question holds others back, unless it is asked again."""
+"""How long a request delays others, unless it is repeated."""
 _AGAIN_SECONDS: Final = 0.05
 _SUBJECTS_MAX: Final = 1_000
 _PROCESSES_MAX: Final = 64
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a process tells the others.
+    """A process's message to the others.
 
     Attributes:
         process: Who asks.
         subjects: The aggregates.
-        waited_seconds: Age of its oldest command that was refused there; None where all were served.
+        waited_seconds: Age of its oldest command that was refused there; None if all were served.
     """
 
     process: str
@@ -57,7 +57,7 @@ async def _tell_nobody(_: bytes) -> None:
 
 @dataclass(slots=True, eq=False)
 class Claim:
-    """One command, since when it runs, how often it was refused, and where it asked for its turn."""
+    """One command: when it began, how often it was refused, and where it asked for its turn."""
 
     since: float
     refused: int = 0
@@ -81,7 +81,7 @@ class Turns:
 
     @contextlib.asynccontextmanager
     async def claim(self) -> AsyncIterator[Claim]:
-        """Give a command what it counts its refusals with, and tell the others once it needs no turn any more."""
+        """Yield a claim that counts the refusals of a command. Afterwards, withdraw its requests."""
         claim = Claim(time.monotonic())
         try:
             yield claim
@@ -89,7 +89,7 @@ class Turns:
             await self._end(claim)
 
     async def ask(self, claim: Claim, subjects: Iterable[str]) -> None:
-        """Count a refusal of a command, and ask for its turn where it was refused often."""
+        """Count a refusal of a command, and ask for its turn if it was refused often."""
         claim.refused += 1
         if claim.refused < REFUSED_BEFORE_ASKING:
             return
@@ -114,11 +114,11 @@ class Turns:
             await self._tell(msgspec.json.encode(Question(self._process, free, None)))
 
     def hear(self, message: bytes) -> str:
-        """Take a message of another process; return why it is none, an empty text where it is one."""
+        """Handle a message of another process. Return why it is invalid, or an empty text."""
         try:
             question = msgspec.json.decode(message, type=Question)
         except msgspec.DecodeError as error:
-            return f"it asks for no turn: {error}"
+            return f"it is not a request for a turn: {error}"
         if question.process == self._process:
             return ""
         for subject in question.subjects:
@@ -132,7 +132,7 @@ class Turns:
         return ""
 
     def find_end(self, subject: str) -> float:
-        """Return until when new commands on an aggregate let another process go first; 0 where they need not."""
+        """Return until when new commands on an aggregate let another process go first; 0 if they need not."""
         asked = self._asked.get(subject)
         if asked is None:
             return 0.0
@@ -145,7 +145,7 @@ class Turns:
         return max((each.until for each in asked.values() if each.since < own), default=0.0)
 
     async def wait(self, subject: str) -> None:
-        """Let other processes go first that asked for it, for a short time at most."""
+        """Let other processes that asked go first, for a short time."""
         deadline = time.monotonic() + WAIT_SECONDS_MAX
         while (end := min(self.find_end(subject), deadline)) > (now := time.monotonic()):
             served = self._served.setdefault(subject, asyncio.Event())

@@ -1,16 +1,16 @@
-"""A log that is noticed to be another one, or to have gone back, before it does harm (ADR 14).
+"""Notice a log that was replaced or has gone back, before it does harm (ADR 14).
 
-A restored disk, an old copy or another server under the same name answers as if nothing had happened: its next appends
-get positions that were given before, and everything that was read before is wrong. So a process keeps marks: the last
-event that it saw or was told is stored, and what PostgreSQL says that projections and snapshots have seen. It compares
-them with the log at the start, after every reconnection and while it runs, and it does so before it answers an append
-that came back with a position that it knows already.
+A restored disk, an old copy or another server under the same name answers normally. But its next appends get positions
+that were given before, and everything that was read is wrong. A process therefore keeps marks: the last event that it
+saw or that was acknowledged, and the last events that projections and snapshots have seen, from PostgreSQL. It compares
+them with the log at the start, after every reconnection, while it runs, and before it answers an append whose position
+it already knows.
 
 Invariants:
-    1. No append is acknowledged by a log that is known, or can be known by a look at the marks, to have gone back.
+    1. No append is acknowledged by a log that is known, or could be known from the marks, to have gone back.
     2. Once the log is found to be another one, every further call raises the same `LogChanged`.
-    3. A damaged message is no evidence: it is named by itself (`annotations.py`). An empty position is, where an event
-       was seen at it.
+    3. A damaged message is no evidence; it is handled separately (`annotations.py`). An empty position is evidence if
+       an event was seen at it.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ CHECK_SECONDS: Final = 1.0
 """How often a process compares its marks with the log while it runs."""
 
 _MISSING_TRIES_MAX: Final = 15
-"""How often an event that is missing is asked for again: a new leader may not have applied it yet."""
+"""How often a missing event is requested again: a new leader may not have applied it yet."""
 _PAUSE_SECONDS: Final = 0.2
 _logger = structlog.get_logger(__name__)
 
@@ -55,17 +55,17 @@ LoadMarks = Callable[[], Awaitable[Sequence[Mark]]]
 
 
 async def load_no_marks() -> Sequence[Mark]:
-    """Return what others have seen where nobody else is known to look."""
+    """Return no marks, where no other observer is known."""
     return ()
 
 
 class WatchedLog:
-    """Implements `Log` on an annotated one, and keeps marks of what was seen of it.
+    """Implements `Log` on an annotated one, and keeps marks of what was seen.
 
     Args:
         log: The log.
-        count_reconnections: How often its connection was lost and made anew.
-        load_marks: What others have seen; asked at the start, after reconnections and while it runs.
+        count_reconnections: Returns how often its connection was lost and made anew.
+        load_marks: Returns what others have seen; asked at the start, after reconnections and while it runs.
 
     Attributes:
         annotations: Those of the log.
@@ -91,11 +91,11 @@ class WatchedLog:
         self.end = 0
 
     async def start(self) -> None:
-        """Compare the log with what others have seen of it, and take its last event as the first mark.
+        """Compare the log with what others have seen, and make its last event the first mark.
 
         Raises:
             LogChanged: It is another log, or it went back.
-            Unavailable: It cannot be read. While PostgreSQL is away, its marks are compared later.
+            Unavailable: It cannot be read. If PostgreSQL cannot be reached, its marks are compared later.
         """
         try:
             marks = await self._load_marks()
@@ -110,7 +110,7 @@ class WatchedLog:
             self._see(recorded.sequence, get_hash(recorded))
 
     async def watch(self) -> None:
-        """Compare again and again, until cancelled.
+        """Compare repeatedly, until cancelled.
 
         Raises:
             LogChanged: It is another log, or it went back.
@@ -132,7 +132,7 @@ class WatchedLog:
             reconnections = self._count_reconnections()
             await self._compare(self._mark)
             marks: Sequence[Mark] = ()
-            with contextlib.suppress(Unavailable):  # PostgreSQL may be away; the process has marks of its own
+            with contextlib.suppress(Unavailable):  # PostgreSQL may be unavailable; the process has marks of its own.
                 marks = await self._load_marks()
             for mark in marks:
                 await self._compare(mark)
@@ -143,7 +143,8 @@ class WatchedLog:
         """See `Log.append`.
 
         Raises:
-            LogChanged: The log that took it is another one, or it went back; nothing may be said to be stored.
+            LogChanged: The log that stored it is another one, or it went back; the append must not be reported as
+                stored.
         """
         self._require_same()
         seen = self.end
@@ -227,15 +228,15 @@ async def find_lost(log: Log, marks: Sequence[Mark]) -> Mark:
 
 
 def _is_unclear(found: Recorded) -> bool:
-    """Tell whether what is at a position says nothing of what was there before."""
+    """Return whether what is at a position is no evidence of what was there before."""
     return found.damage is not None and not found.is_empty
 
 
 def describe_change(mark: Mark, found: Recorded | None, first: Recorded | None, last: int) -> LogChanged:
-    """Return the error that says what was expected, what was found and what to do.
+    """Return the error with the expected and the found event, and the remedy.
 
     Args:
-        mark: What somebody has seen.
+        mark: What an observer has seen.
         found: What the log has there.
         first: The first event of the log.
         last: Its last sequence.
@@ -247,13 +248,13 @@ def describe_change(mark: Mark, found: Recorded | None, first: Recorded | None, 
     if mark.log_id and first is not None and first.damage is None and get_hash(first) != mark.log_id:
         return LogChanged(
             "log_replaced",
-            f"this is another log under the same name: it begins with {get_hash(first)}, the one before began with "
+            f"this is another log under the same name: it begins with {get_hash(first)}, the earlier one began with "
             f"{mark.log_id} ({facts}). Stop every process, and give them the right NATS servers or the right "
             "database; `marketplace log accept-loss` makes a database begin anew on this log",
         )
     return LogChanged(
         "log_rolled_back",
         f"the log went back: {facts}. Stop every process. Restore the newest copy of the log, from a replica or with "
-        "`marketplace log import`; or accept by `marketplace log accept-loss` that what came after is lost, which "
+        "`marketplace log import`; or accept the loss of the later events with `marketplace log accept-loss`, which "
         "resets the projections",
     )

@@ -1,4 +1,4 @@
-"""What every log asks of an append before it looks at the stream."""
+"""The checks of an append that do not depend on the stream."""
 
 from collections.abc import Sequence
 

@@ -156,7 +156,7 @@ def pretend_old(cluster: Path) -> None:
     [
         (truncate_control, "did not start.*rebuilt from the log"),
         (remove_version, "is not a PostgreSQL cluster.*rebuilt from the log"),
-        (pretend_old, "was made by PostgreSQL '16', this release brings 18"),
+        (pretend_old, "was made by PostgreSQL '16', this release has 18"),
     ],
 )
 async def test_a_damaged_cluster_stops_the_start_and_says_so(
@@ -178,7 +178,7 @@ async def test_a_lost_password_file_is_said(folder: Path) -> None:
         async with embedded_postgres(folder / "postgres", durable=False):
             pass
     (folder / "postgres" / "passwords.json").write_text("{}")
-    with pytest.raises(Corrupt, match=r"does not hold the passwords of marketplace"):
+    with pytest.raises(Corrupt, match=r"does not contain the passwords of marketplace"):
         async with embedded_postgres(folder / "postgres", durable=False):
             pass
 

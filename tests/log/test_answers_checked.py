@@ -208,7 +208,7 @@ async def test_what_is_no_json_is_named(forger: Forger, connection: Connection) 
         (b"{}", "names no stream"),
         (b'{"stream":"MARKETPLACE"}', "says sequence 0"),
         (b'{"stream":"MARKETPLACE","seq":"9"}', "no acknowledgement"),
-        (b'{"stream":"MARKETPLACE","seq":7,"batch":"b","count":2}', "says sequence 7, but 2 messages were to follow 6"),
+        (b'{"stream":"MARKETPLACE","seq":7,"batch":"b","count":2}', "states sequence 7, but 2 messages had to follow"),
         (b'{"stream":"MARKETPLACE","seq":9}', "it is for batch ''"),
         (b'{"stream":"MARKETPLACE","seq":9,"batch":"c","count":2}', "it is for batch 'c'"),
         (b'{"error":{}}', "names no error"),

@@ -104,7 +104,7 @@ async def test_another_log_is_refused_and_left_alone(memory_log: MemoryLog, arch
     other = MemoryLog()
     await other.append(make_writes(2))
     before = await read_all(other)
-    with pytest.raises(Refusal, match=r"event 1 is not the archive's: the log holds another one") as caught:
+    with pytest.raises(Refusal, match=r"event 1 is not the archive's: the log holds a different one") as caught:
         await restore(other, archive)
     assert caught.value.code == "log_differs"
     assert await read_all(other) == before
@@ -130,7 +130,7 @@ async def test_a_writer_beside_a_restore_is_found_out(archive: Path):
         (5, (b'"ce-actor":"', b'"ce-actor":"x'), "event 5 on .* was changed after it was stored"),
         (5, (b'"ce-actor":"', b'"ce-actress":"'), "event 5 on .* is not a marketplace event"),
         (5, None, "event 6 on .* follows sequence 4"),
-        (LONG, None, f"holds {LONG - 1} events and says {LONG}"),
+        (LONG, None, f"holds {LONG - 1} events and states {LONG}"),
         (3, (b'"sequence":', b'"position":'), "line 4 of .* is no event"),
     ],
 )

@@ -253,5 +253,5 @@ async def test_a_server_that_acknowledges_before_it_syncs_is_named(tmp_path: Pat
 
 async def test_a_server_that_does_not_say_whether_it_syncs_is_counted(nats_server: NatsServers) -> None:
     assert await check_durability(nats_server.system_url, 2, 0.3) == (
-        "only 1 of 2 servers said whether they sync before they acknowledge",
+        "only 1 of 2 servers reported whether they sync before they acknowledge",
     )

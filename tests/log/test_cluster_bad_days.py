@@ -151,7 +151,7 @@ async def test_the_loss_of_one_of_three_is_survived_and_told(tmp_path: Path) -> 
         async def disturb() -> None:
             leader = names.index(await find_leader(admin))
             servers.kill(leader)
-            assert await wait_for_warnings(log) == (f"replica {names[leader]} is behind or away",)
+            assert await wait_for_warnings(log) == (f"replica {names[leader]} is behind or missing",)
             await servers.start(leader)
 
         acknowledged = await write_while(log, 10, disturb)

@@ -18,8 +18,8 @@ Faults in order: time_naive · span_empty · seconds_not_whole · nodes_not_posi
 grant_closed · interval_too_long · device_counted · nodes_above_grant.
 
 Refusals in order: readings_missing · readings_too_many · samples_missing · samples_too_many · reading_unknown ·
-reading_voided · spread_unknown · spread_voided · spread_exists · grants_too_many · grants_exhausted · parts_too_many,
-then, for a correction, its faults.
+reading_voided · spread_unknown · spread_voided · spread_exists · grants_too_many · grants_exhausted ·
+parts_too_many, then, for a correction, its faults.
 """
 
 from collections.abc import Collection, Sequence
