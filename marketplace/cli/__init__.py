@@ -1,6 +1,6 @@
 """The command line: one module per group of commands.
 
-A group is imported when it is called, since `clear` must not wait for a web framework and a database driver.
+A group is imported when it is called, so that `clear` does not load a web framework and a database driver.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""`marketplace auction`: check a cleared auction, from the log or from a file, and export it for others to check."""
+"""`marketplace auction`: check a cleared auction, from the log or from a file, and export it for other auditors."""
 
 import asyncio
 import json
@@ -29,11 +29,11 @@ NatsUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")]
 
 @app.command
 def verify(target: str, /, *, nats_url: NatsUrl = None) -> int:
-    """Check a cleared auction; exits with 3 where a rule is broken, and names each.
+    """Check a cleared auction. Exits with 3 if a rule is broken, and names each.
 
-    An id is looked up in the log: the engine runs again on the frozen book, must come to the identical certificate, and
-    the independent verifier checks the published result. A file or folder is checked offline, without running the
-    engine: the verifier needs nothing but the book and the result.
+    An id is looked up in the log: the engine runs again on the frozen book, its certificate must be identical, and the
+    independent verifier checks the published result. A file or folder is checked offline, without the engine: the
+    verifier needs only the book and the result.
 
     Args:
         target: An auction's id, a file that `export` or `marketplace clear --certificate` wrote, or a folder with one.
@@ -56,7 +56,7 @@ def export(auction_id: str, /, *, out: Path, nats_url: NatsUrl = None) -> int:
 
     Args:
         auction_id: For example `auc_01k…`.
-        out: Folder for `auction.json`; it is made where it does not exist.
+        out: Folder for `auction.json`; created if it is missing.
         nats_url: Servers and the application's user, separated by commas.
     """
     configure_logging()
@@ -78,7 +78,7 @@ def _write(out: Path, published: Published) -> None:
 
 def _verify_file(path: Path) -> int:
     book, clearing = parse_bundle(_read(path / BUNDLE if path.is_dir() else path))
-    return _tell(book, clearing, find_violations(book, clearing), "not run: a file is checked by the verifier alone")
+    return _tell(book, clearing, find_violations(book, clearing), "not run: a file is checked only by the verifier")
 
 
 def _read(file: Path) -> Any:
@@ -87,7 +87,7 @@ def _read(file: Path) -> Any:
             raise Refusal("malformed_bundle", f"{file} is larger than {BYTES_MAX} bytes; export the auction again")
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise Refusal("malformed_bundle", f"{file} is no JSON that can be read: {error}; export it again") from error
+        raise Refusal("malformed_bundle", f"{file} is not readable JSON: {error}; export it again") from error
 
 
 async def _verify_logged(auction_id: str, nats_url: str | None) -> int:
@@ -115,7 +115,7 @@ def _repeat(published: Published) -> str | Violation:
 
 
 def _count_backstops(clearing: Clearing) -> list[tuple[str, str]]:
-    """Return the row of the backstop orders, where there are any."""
+    """Return the row of the backstop orders, if there are any."""
     served = sum(decision.match is not None for decision in clearing.backstops)
     return [("backstops served", f"{served:,} of {len(clearing.backstops):,}")] if clearing.backstops else []
 

@@ -22,13 +22,13 @@ def audit(
     nats_url: Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")] = None,
     database_url: Annotated[str | None, Parameter(env_var="MARKETPLACE_DATABASE_URL")] = None,
 ) -> int:
-    """Audit the raw stream, and the tables where a database is given; exits with 3 where a rule is broken.
+    """Audit the raw stream, and the tables if a database is given. Exits with 3 if a rule is broken.
 
     Chains, guards, money, holds, capacity by instant, principal, cap tables, statements and the uniqueness of effects
     are recomputed from the events alone.
 
     Args:
-        hanging: Also report what began and should have ended: locked orders, holds, statements past their date.
+        hanging: Also report what should have ended: locked orders, holds, statements past their date.
         stream: Name of the stream.
         inbox_prefix: The inbox prefix of this NATS user; by default _INBOX_ and its name in capitals.
         nats_url: Servers and a user that may read, separated by commas.

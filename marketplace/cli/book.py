@@ -1,4 +1,4 @@
-"""`marketplace book`: what a fund or provider holds, what it is worth, and whether it will be paid back."""
+"""`marketplace book`: a fund's or provider's holdings, their value, and whether they will be paid back."""
 
 from decimal import Decimal
 from typing import Annotated, Final
@@ -36,14 +36,14 @@ def show(
     nats_url: NatsUrl = None,
     database_url: DatabaseUrl = None,
 ) -> int:
-    """Print a holder's positions with cost and mark, multiples, rate of return, and what a provider's failure touches.
+    """Print a holder's positions with cost and mark, multiples, rate of return, and the effect of a provider's failure.
 
     Args:
         party_id: For example `pty_01k…`.
         at: As of this RFC 3339 instant; market time by default.
         retail: List prices in USD per GPU-hour, for example H100_SXM:2.99,A100:1.10.
-        own_cost: What a GPU-hour costs the holder itself, likewise.
-        as_json: Print JSON, everything in it.
+        own_cost: The holder's own cost of a GPU-hour, in the same form.
+        as_json: Print JSON with all data.
         nats_url: Servers and the application's user, separated by commas.
         database_url: postgresql://… of the projections.
     """
@@ -72,12 +72,12 @@ def recovery(
     trials: int = 10_000,
     seed: int = 1,
 ) -> int:
-    """Print what part of granted compute must succeed to be paid back, and how often chance lets it.
+    """Print which part of granted compute must succeed to be paid back, and how often that happens by chance.
 
     Args:
         success_part: Chance of one company's success, from 0 to 1.
         multiple: What a success returns per dollar granted.
-        cost_per_granted_usd: What a granted dollar cost the holder itself.
+        cost_per_granted_usd: The holder's own cost of a granted dollar.
         grants: Companies, each granted the same.
         trials: Portfolios to draw, at most 100,000.
         seed: The same seed draws the same portfolios.
@@ -92,7 +92,8 @@ def recovery(
         CONSOLE.print(table)
         CONSOLE.print(
             f"assumed: {grants} grants of equal size, each succeeds with chance {success_part} and then returns "
-            f"{multiple} per dollar granted, else nothing; a granted dollar costs {cost_per_granted_usd}; {trials:,} "
+            f"{multiple} per dollar granted, otherwise nothing; a granted dollar costs {cost_per_granted_usd};"
+            f" {trials:,} "
             f"portfolios of seed {seed}",
             soft_wrap=True,
         )

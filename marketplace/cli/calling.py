@@ -1,4 +1,4 @@
-"""Commands that speak to an API: what it says no to, and that it is not there, is told like any other error."""
+"""Commands that call an API. Its refusals, and a missing API, are shown like any other error."""
 
 from collections.abc import Coroutine
 from typing import Any

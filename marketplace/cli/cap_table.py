@@ -1,4 +1,4 @@
-"""A cap table as a page that a person reads: holders, classes of stock, the pool, instruments, and the limit."""
+"""A cap table for people: holders, classes of stock, the pool, instruments, and the limit."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -18,7 +18,7 @@ SHARE_PLACES: Final = 2
 
 
 def show_cap_table(report: CapTableReport) -> None:
-    """Print a cap table; exact fractions are rounded for the eye alone."""
+    """Print a cap table. Exact fractions are rounded only for display."""
     known = "" if report.known is None else f", as known at event {report.known}"
     CONSOLE.print(mark("bold", report.issuer_id), f"as of {report.at:%Y-%m-%d %H:%M:%S} UTC{known}", soft_wrap=True)
     CONSOLE.print(_list_holders(report))
@@ -30,7 +30,7 @@ def show_cap_table(report: CapTableReport) -> None:
     limit = report.dilution
     if limit is not None:
         CONSOLE.print(
-            f"Instruments come to {_percent(limit.dilution)}, of at most {_percent(str(limit.dilution_max))}: "
+            f"Instruments amount to {_percent(limit.dilution)}, of at most {_percent(str(limit.dilution_max))}: "
             f"{render_shares(limit.converted_shares)} shares converted, "
             f"{render_shares(limit.warrant_shares)} under warrants, "
             f"{limit.pending_usd:,} USD that may still become {render_shares(limit.pending_shares)} shares",
@@ -39,7 +39,7 @@ def show_cap_table(report: CapTableReport) -> None:
 
 
 def _build(title: str, *columns: str, left: int = 1) -> Table:
-    """Return an empty table: text on the `left`, then numbers; these and the name that a row begins with stay whole."""
+    """Return an empty table: text columns on the left, then numbers. Numbers and the row's name are never wrapped."""
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
         is_text = index < left
@@ -87,7 +87,7 @@ def _render_holder(line: HolderLine) -> tuple[str, ...]:
 
 
 def _list_classes(classes: Sequence[ClassLine]) -> Table:
-    """Return the classes, without warrants and conversion prices where no class has any of its own."""
+    """Return the classes, without warrants and conversion prices if no class has its own."""
     warrants = any(line.warrant_shares for line in classes)
     protected = any(line.conversion_price_usd != line.issue_price_usd for line in classes)
     columns = ["class", "kind", "authorised", "outstanding", *(["under\nwarrants"] * warrants), "to be\nissued"]
@@ -161,6 +161,6 @@ def _price(exact: str | None) -> str:
 
 
 def render_shares(exact: str) -> str:
-    """Return a count of shares with its thousands apart, rounded where it is not whole."""
+    """Return a number of shares with thousands separators, rounded if it is not whole."""
     shares = parse_ratio(exact)
     return f"{round_half_even(shares, 0 if shares.denominator == 1 else SHARE_PLACES):,}"

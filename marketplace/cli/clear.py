@@ -47,7 +47,7 @@ def clear_command(
         iterations: Rounds of search.
 
     Returns:
-        The exit code: 0, 2 where the instance was refused, or 1 where memory ran out.
+        The exit code: 0, 2 if the instance was refused, or 1 if memory ran out.
     """
     begun = time.perf_counter()
     try:

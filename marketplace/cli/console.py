@@ -1,4 +1,4 @@
-"""What commands that talk to servers share: the loop, logging, and progress."""
+"""Shared by commands that talk to servers: the event loop, logging, and progress."""
 
 import asyncio
 import contextlib
@@ -26,13 +26,13 @@ from marketplace.cli.output import CONSOLE, OUT_OF_MEMORY, tell
 from marketplace.core.errors import LogChanged, MarketplaceError, Refusal
 
 LOG_CHANGED: Final = 4
-"""Exit code of a process that stopped since the log went back or is another: starting it again does not help."""
+"""Exit code of a process that stopped because the log went back or is another one. Restarting it does not help."""
 
 
 def configure_logging(level: str = "warning") -> None:
-    """Log one JSON object a line to standard error; of an error where it came from, and no variable.
+    """Log one JSON object per line to standard error; errors with their traceback but without variables.
 
-    Variables hold what is sealed, such as the offers of a book that is not cleared yet.
+    Variables may hold sealed data, such as the offers of a book that is not cleared yet.
     """
     structlog.configure(
         processors=[
@@ -49,7 +49,7 @@ def configure_logging(level: str = "warning") -> None:
 
 
 class _Output:
-    """Standard error, which drops a line that cannot be written: a full disk ends no process by its own log."""
+    """Standard error that drops a line it cannot write, so that a full disk does not end a process by its log."""
 
     def write(self, text: str) -> None:
         """Write, if there is room."""
@@ -63,7 +63,7 @@ class _Output:
 
 
 def run(main: Coroutine[Any, Any, int | None]) -> int:
-    """Run a command to its end and return its exit code; an error that we raise on purpose is told in one line."""
+    """Run a command to its end and return its exit code. An error that we raise on purpose is shown in one line."""
     try:
         return uvloop.run(_settle(main))
     except KeyboardInterrupt:
@@ -71,10 +71,10 @@ def run(main: Coroutine[Any, Any, int | None]) -> int:
 
 
 def run_service(main: Coroutine[Any, Any, int | None]) -> NoReturn:
-    """Run a process until its coroutine ends, and leave at once.
+    """Run a process until its coroutine ends, and exit at once.
 
-    What it has to store is in NATS and PostgreSQL by then. Waiting for threads that solve a book, and taking a gigabyte
-    of state apart object by object, would keep whoever stops it waiting for nothing.
+    Everything that it must store is in NATS and PostgreSQL by then. Waiting for threads that solve a book, or freeing a
+    gigabyte of state object by object, would only delay the stop.
     """
 
     async def whole() -> NoReturn:
@@ -112,7 +112,7 @@ def stop_on_signals(seconds_max: float | None = None) -> asyncio.Event:
     """Return an event that Ctrl-C and SIGTERM set.
 
     Args:
-        seconds_max: How long the process may take to end in order, after which it is ended; None: as long as it takes.
+        seconds_max: How long an orderly end may take before the process is killed; None for no limit.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -130,7 +130,7 @@ def stop_on_signals(seconds_max: float | None = None) -> asyncio.Event:
 
 
 def build_progress() -> Progress:
-    """Return a bar that tells the events done and the time left."""
+    """Return a progress bar with the events done and the time left."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

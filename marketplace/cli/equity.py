@@ -19,8 +19,8 @@ FILE_BYTES_MAX = 64_000_000
 def verify(file: Path) -> int:
     """Check the certificate, or the list of certificates, in FILE.
 
-    A certificate may stand alone, in a JSON array, under the key ``certificate``, or as ``certificate_json`` anywhere
-    in an event or in an answer of the API; there the numbers around it are compared with it too.
+    A certificate may be alone, in a JSON array, under the key ``certificate``, or as ``certificate_json`` anywhere in
+    an event or in an answer of the API. In the last two cases, the numbers beside it are compared with it too.
 
     Args:
         file: JSON file, at most 64 MB.

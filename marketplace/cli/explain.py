@@ -1,4 +1,4 @@
-"""`marketplace explain`: from a number down to the events and readings that make it."""
+"""`marketplace explain`: trace a number down to its events and readings."""
 
 from datetime import datetime
 from typing import Annotated, Final
@@ -36,13 +36,13 @@ def balance(
     nats_url: NatsUrl = None,
     database_url: DatabaseUrl = None,
 ) -> int:
-    """Print what stands on an account, a grant, an instrument or a pool, and every entry that makes it.
+    """Print the balances of an account, a grant, an instrument or a pool, and every entry behind them.
 
     Args:
         account_id: For example `acc_01k…`, or a grant for its GPU-seconds.
-        at: As the books stood at a sequence of the log, or an RFC 3339 instant; now by default.
-        occurred_until: Of what the books say then, only what had occurred by this RFC 3339 instant.
-        limit: Entries at most, the oldest first.
+        at: The state at a sequence of the log, or an RFC 3339 instant; now by default.
+        occurred_until: Of that state, only what had occurred by this RFC 3339 instant.
+        limit: The most entries, oldest first.
         nats_url: Servers and the application's user, separated by commas.
         database_url: postgresql://… of the projections.
     """
@@ -90,7 +90,7 @@ def _parse_instant(text: str) -> datetime:
 
 def _tell_balances(found: ExplanationView) -> None:
     if not found.balances:
-        raise Refusal("account_unknown", f"nothing was ever posted to {found.account_id} by then; check the id")
+        raise Refusal("account_unknown", f"nothing was posted to {found.account_id} by then; check the id")
     table = Table("account", "unit", "balance", "last event")
     for row in found.balances:
         table.add_row(row.account, row.unit, f"{row.amount:,f}", f"{row.last_sequence:,}")

@@ -1,4 +1,4 @@
-"""`marketplace explain holding`: a cap table, or one holder's rows of it, down to the events."""
+"""`marketplace explain holding`: trace a cap table, or one holder's rows of it, down to the events."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -33,7 +33,7 @@ def holding(
     known: int | None = None,
     nats_url: NatsUrl = None,
 ) -> int:
-    """Print a cap table, every number of it with the events that make it, and what is not in order.
+    """Print a cap table with the events behind every number, and its irregularities.
 
     Args:
         issuer_id: For example `iss_01k…`.
@@ -67,14 +67,14 @@ def parse_instant(text: str) -> datetime:
     """Return an instant of the command line.
 
     Raises:
-        Refusal: ``instant_invalid`` where it is not RFC 3339 or has no offset.
+        Refusal: ``instant_invalid`` if it is not RFC 3339 or has no offset.
     """
     try:
         instant = msgspec.convert(text, datetime)
     except msgspec.ValidationError:
         instant = None
     if instant is None or instant.tzinfo is None:
-        raise Refusal("instant_invalid", f"{text!r} is no instant with an offset, such as 2026-01-31T00:00:00Z")
+        raise Refusal("instant_invalid", f"{text!r} is not an instant with an offset, such as 2026-01-31T00:00:00Z")
     return instant
 
 

@@ -1,4 +1,4 @@
-"""Reads clearing instances from CSV files and writes solutions, so that the engine can be judged from outside.
+"""Read clearing instances from CSV files and write solutions, so that others can evaluate the engine.
 
 An instance is a folder of `pools.csv`, `lots.csv` and `orders.csv`; one period is one day.
 """
@@ -18,13 +18,13 @@ PERIODS_LEAST = 90
 
 
 def parse_instance_dir(path: Path | str) -> Book:
-    """Read an instance: every pool of an accepted class, region and interconnect becomes a bid of its order.
+    """Read an instance. Every pool of an accepted class, region and interconnect becomes a bid of its order.
 
-    The horizon is 90 periods, or more where lots last longer. Columns that are not known are passed over.
+    The horizon is 90 periods, or more if lots last longer. Unknown columns are ignored.
 
     Raises:
-        Refusal: `malformed_instance`, with file, line and column, where a file or column is missing, a line has more or
-            fewer cells than the header, or a cell does not hold what its column does; else as `check_book`.
+        Refusal: `malformed_instance`, with file, line and column, if a file or column is missing, a line has another
+            number of cells than the header, or a cell has an invalid value; otherwise as `check_book`.
     """
     folder = Path(path)
     pool_rows = _load_rows(folder / "pools.csv", ("pool_id", "gpu_class", "region", "interconnect", "gpus_per_node"))
@@ -57,7 +57,7 @@ _ORDER_COLUMNS: Final = (
 
 
 class _Row(NamedTuple):
-    """One line of a file, which knows where it stands."""
+    """One line of a file, with its position."""
 
     path: Path
     line: int
@@ -101,12 +101,12 @@ def _load_rows(path: Path, columns: Iterable[str]) -> list[_Row]:
             header = next(reader, [])
             missing = [column for column in columns if header.count(column) != 1]
             if missing:
-                raise _refuse(path, f"the first line has to name each of these columns once: {', '.join(missing)}")
+                raise _refuse(path, f"the first line must name each of these columns once: {', '.join(missing)}")
             return [_parse_line(path, reader.line_num, header, cells) for cells in reader if cells]
     except OSError as error:
         raise Refusal("malformed_instance", f"{path} cannot be opened: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise _refuse(path, f"this is no CSV in UTF-8: {error}") from error
+        raise _refuse(path, f"this is not CSV in UTF-8: {error}") from error
 
 
 def _parse_line(path: Path, line: int, header: list[str], cells: list[str]) -> _Row:

@@ -1,4 +1,4 @@
-"""`marketplace log`: read the event log, check that nothing in it was changed, and take it away and back."""
+"""`marketplace log`: read the event log, check that nothing in it was changed, export it and import it."""
 
 import asyncio
 import contextlib
@@ -44,11 +44,11 @@ Count = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=EVENTS_M
 
 @app.command
 def tail(*, count: Count = 20, follow: bool = False, bodies: bool = False, nats_url: NatsUrl = None) -> int:
-    """Print the last events, one a line.
+    """Print the last events, one per line.
 
     Args:
         count: How many, at most 1,000.
-        follow: Go on with every new event until Ctrl-C.
+        follow: Continue with every new event until Ctrl-C.
         bodies: Print the bodies as well.
         nats_url: Servers and the application's user, separated by commas.
     """
@@ -94,7 +94,7 @@ def show(aggregate: str, id: str, /, *, nats_url: NatsUrl = None) -> int:  # noq
 
 @app.command
 def verify(*, file: Path | None = None, nats_url: NatsUrl = None) -> int:
-    """Walk the hash chain from the first event to the last; exits with 1 at the first that does not fit.
+    """Check the hash chain from the first event to the last. Exits with 1 at the first event that does not fit.
 
     Args:
         file: An archive that `log export` wrote, instead of the log on the servers.
@@ -124,10 +124,10 @@ def verify(*, file: Path | None = None, nats_url: NatsUrl = None) -> int:
 
 @app.command
 def export(*, to: Path, nats_url: NatsUrl = None) -> int:
-    """Write the whole log into one file, each event checked: a backup, and what an auditor takes away.
+    """Write the whole log into one file, each event checked, as a backup or for an auditor.
 
     Args:
-        to: A new file; it holds what parties keep to themselves, and only its owner may read it.
+        to: A new file. Only its owner may read it, because it contains confidential data.
         nats_url: Servers and the application's user, separated by commas.
     """
     configure_logging()
@@ -144,7 +144,7 @@ def export(*, to: Path, nats_url: NatsUrl = None) -> int:
 
 @app.command(name="import")
 def import_(file: Path, /, *, data: Path | None = None, nats_url: NatsUrl = None) -> int:
-    """Store an archive's events in an empty log, at the positions that they had; begun again, it goes on.
+    """Store an archive's events in an empty log, at their original positions. Run it again to continue.
 
     Args:
         file: What `log export` wrote.
@@ -179,17 +179,17 @@ def annotate(
     nats_url: NatsUrl = None,
     database_url: DatabaseUrl = None,
 ) -> int:
-    """State for ever how every reader takes a damaged message; the event that says so is part of the log.
+    """State for ever how every reader treats a damaged message. The statement is an event in the log.
 
     Args:
-        sequence: Position of the message, as the error names it.
-        hash: Its hash, as the error names it.
-        reason: Why, for those who audit the log.
-        keep: Let it count, where nothing but its link to the event before it is broken; else every reader passes over
+        sequence: Position of the message, from the error.
+        hash: Its hash, from the error.
+        reason: Why, for auditors of the log.
+        keep: Let it count, if nothing but its link to the previous event is broken. Otherwise every reader passes over
             it.
-        no_release_knows_it: Vouch that the type of a sound event is not one of a newer release.
+        no_release_knows_it: Confirm that the type of a sound event is not one of a newer release.
         nats_url: Servers and the application's user, separated by commas.
-        database_url: postgresql://… of the projections, to make sure that the log is the one that they have seen.
+        database_url: postgresql://… of the projections, to check that the log is the one that they have seen.
     """
     configure_logging()
 
@@ -217,13 +217,13 @@ def annotate(
 
 @app.command
 def accept_loss(*, reason: str, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> int:
-    """Accept that the end of a log is lost which went back or was replaced, and let the projections begin anew.
+    """Accept that the end of a log that went back or was replaced is lost, and rebuild the projections.
 
-    Stop every API and worker first. The rows of every projection and every snapshot are removed; workers make them
-    again from the log.
+    Stop every API and worker first. The rows of every projection and every snapshot are removed; workers rebuild them
+    from the log.
 
     Args:
-        reason: Why, for those who audit the log.
+        reason: Why, for auditors of the log.
         nats_url: Servers and the application's user, separated by commas.
         database_url: postgresql://… of the projections.
     """
@@ -245,7 +245,7 @@ def accept_loss(*, reason: str, nats_url: NatsUrl = None, database_url: Database
                 await reset(engine, PROJECTIONS)
         finally:
             await engine.dispose()
-        CONSOLE.print(f"what came after event {last} is lost, as event {at} says; the projections begin anew")
+        CONSOLE.print(f"everything after event {last} is lost, as event {at} records; the projections begin anew")
 
     return run(main())
 
@@ -260,15 +260,15 @@ def accept_gap(
     nats_url: NatsUrl = None,
     database_url: DatabaseUrl = None,
 ) -> int:
-    """State for ever that a position of the log is empty, so that every reader passes it and events are written again.
+    """State for ever that a position of the log is empty, so that every reader passes it and writing resumes.
 
-    The whole log is read first, and the database asked where one is given: where a later event follows one that is
-    not there, or a projection has applied one, an event that was stored is lost.
+    First the whole log is read and, if a database is given, the projections are asked. If a later event links to a
+    missing one, or a projection has applied a missing one, an event that was stored is lost.
 
     Args:
-        sequence: The position, as the error names it.
-        reason: Why, for those who audit the log.
-        event_is_lost: Accept that an event is lost there, where that is proven.
+        sequence: The position, from the error.
+        reason: Why, for auditors of the log.
+        event_is_lost: Accept the loss of an event there, if it is proven.
         nats_url: Servers and the application's user, separated by commas.
         database_url: postgresql://… of the projections: proof of what was there, and that the log is theirs.
     """
@@ -307,7 +307,7 @@ async def _find_indexed(engine: AsyncEngine, sequence: int) -> list[LostEvent]:
 async def _open_to_write(
     nats_url: str | None, database_url: str | None
 ) -> AsyncIterator[tuple[Log, AsyncEngine | None]]:
-    """Yield the log, checked to be the one that the database has seen where one is given, and that database."""
+    """Yield the log and the database, if given. The log is checked to be the one that the database has seen."""
     settings = load_settings(nats_url=nats_url, database_url=database_url)
     engine = None if settings.database_url is None else build_engine(settings.database_url)
     try:
@@ -319,7 +319,7 @@ async def _open_to_write(
 
 
 async def _walk(log: Log, take: Callable[[Recorded], None], name: str) -> None:
-    """Hand over every event that is stored, with a bar."""
+    """Pass every stored event to `take`, with a progress bar."""
     total, count = (await log.health()).last_sequence, 0
     with build_progress() as progress:
         task = progress.add_task(name, total=total)

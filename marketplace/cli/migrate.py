@@ -21,11 +21,11 @@ def main(
     database_url: Annotated[str | None, Parameter(env_var="MARKETPLACE_DATABASE_URL")] = None,
     down_to: str | None = None,
 ) -> int:
-    """Bring the database to the tables of this release, in one transaction; a current one is left alone.
+    """Migrate the database to the tables of this release, in one transaction. A current one is not changed.
 
     Args:
         database_url: postgresql+asyncpg://… of the projections.
-        down_to: Go back to this revision instead; tables that it does not know are dropped.
+        down_to: Go back to this revision instead. Tables that it does not know are dropped.
     """
     configure_logging()
 

@@ -31,7 +31,7 @@ NatsUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")]
 
 @app.command
 def check(package: Path, /) -> int:
-    """Check a package: objects, files, manifest, references and life cycle; exits with 1 where something is wrong.
+    """Check a package: objects, files, manifest, references and life cycle. Exits with 1 if there is a problem.
 
     Args:
         package: A folder or a zip.
@@ -48,7 +48,7 @@ def check(package: Path, /) -> int:
 
 @app.command
 def export(issuer_id: str, /, *, to: Path, nats_url: NatsUrl = None) -> int:
-    """Write an issuer as a package, with a sidecar for what the format cannot say.
+    """Write an issuer as a package, with a sidecar for what the format cannot express.
 
     Args:
         issuer_id: For example `iss_01k…`.
@@ -74,12 +74,12 @@ def export(issuer_id: str, /, *, to: Path, nats_url: NatsUrl = None) -> int:
 
 @app.command(name="import")
 def import_(package: Path, /, *, party: str, dry_run: bool = False, nats_url: NatsUrl = None) -> int:
-    """Take an issuer over from a package, in one atomic append; exits with 1 where the package has problems.
+    """Import an issuer from a package, in one atomic append. Exits with 1 if the package has problems.
 
     Args:
         package: A folder or a zip.
         party: The startup, which has no issuer yet, for example `pty_01k…`.
-        dry_run: Tell every problem and every loss, and write nothing.
+        dry_run: List every problem and every loss, and write nothing.
         nats_url: Servers and the application's user, separated by commas.
     """
     configure_logging()

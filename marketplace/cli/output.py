@@ -1,4 +1,4 @@
-"""The two consoles that all commands write to, and how errors are told; importing it costs little, for `clear` does."""
+"""The two consoles of all commands, and the output of errors. Its import is fast, because `clear` uses it."""
 
 import sys
 from typing import Any, Final
@@ -13,13 +13,13 @@ _CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 
 
 
 class PlainConsole(Console):
-    """A console that takes text for text: a name is no markup, no emoji, and no command to a terminal."""
+    """A console that prints text literally: a name is never markup, an emoji or a terminal command."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **settings)
 
     def render_str(self, text: str, **settings: Any) -> Text:
-        """Return a string as it is to be shown, its control characters spelled out."""
+        """Return a string for display, with its control characters escaped."""
         return super().render_str(text.translate(_CONTROLS), **settings)
 
 
@@ -28,15 +28,15 @@ ERRORS: Final = PlainConsole(stderr=True)
 
 
 def mark(style: str, word: str) -> Text:
-    """Return a word of ours in a style of rich, to be printed beside plain text."""
+    """Return one of our words in a rich style, to be printed beside plain text."""
     return Text(word, style)
 
 
-OUT_OF_MEMORY: Final = MarketplaceError("this machine has too little memory for it; nothing was written")
+OUT_OF_MEMORY: Final = MarketplaceError("this machine has too little memory for this; nothing was written")
 
 
 def tell(error: MarketplaceError) -> None:
-    """Tell an error in one line, however long."""
+    """Print an error in one line, however long."""
     if isinstance(error, Refusal):
         ERRORS.print(mark("bold red", "refused"), f"{error.code}: {error.message}", soft_wrap=True)
     else:

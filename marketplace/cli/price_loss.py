@@ -1,4 +1,4 @@
-"""Says in one line what uniform prices cost, the same wherever a certificate is shown."""
+"""Say in one line what uniform prices cost, the same way wherever a certificate is shown."""
 
 from decimal import Decimal
 from typing import Literal, Protocol
@@ -7,31 +7,31 @@ from marketplace.clearing.money import ratio_up
 
 
 class Stated(Protocol):
-    """What certificates state about prices, of the engine and of an event alike."""
+    """What the certificates of the engine and of an event state about prices."""
 
     @property
     def welfare_usd(self) -> Decimal:
-        """What was cleared."""
+        """The welfare that was cleared."""
         ...
 
     @property
     def price_loss_max(self) -> Decimal | None:
-        """What is missing at most of the best welfare that prices need not suit; None where it is not stated."""
+        """The most welfare missing compared with the best without uniform prices; None if not stated."""
         ...
 
     @property
     def price_loss_kind(self) -> Literal["optimum", "lp_bound"] | None:
-        """Whether the engine proved that welfare, or the bound stands for it."""
+        """Whether the engine proved that best welfare, or the bound stands for it."""
         ...
 
     @property
     def dual_bound_usd(self) -> Decimal | None:
-        """What the engine proved that welfare not to exceed; None where it is not stated."""
+        """The proven upper bound of that best welfare; None if not stated."""
         ...
 
 
 def render_price_loss(certificate: Stated) -> str:
-    """Return what prices cost at most and what proves it."""
+    """Return the most that prices cost, and what proves it."""
     share, most = certificate.price_loss_max, certificate.dual_bound_usd
     if share is None:
         return "not stated"

@@ -1,4 +1,4 @@
-"""`marketplace prices`: what the market paid beside what other clouds list, and taking in tables of list prices."""
+"""`marketplace prices`: compare the market's prices with other clouds' list prices, and import those."""
 
 import csv
 import re
@@ -42,11 +42,11 @@ def import_file(
     api_url: Annotated[str, Parameter(env_var="MARKETPLACE_API_URL")] = "http://127.0.0.1:8000",
     api_key: Annotated[str, Parameter(env_var="MARKETPLACE_API_KEY")],
 ) -> int:
-    """Take in a dated table of list prices; the same table again changes nothing.
+    """Import a dated table of list prices. Importing the same table again changes nothing.
 
     Args:
-        file: CSV with the columns class, provider, region, usd_per_gpu_hour, date and source, and product where a
-            provider has several; by default the table that comes with this release.
+        file: CSV with the columns class, provider, region, usd_per_gpu_hour, date and source, and product if a provider
+            has several; by default the table that comes with this release.
         api_url: Where the API is.
         api_key: A key of the platform, such as the one that `marketplace up` prints.
     """
@@ -63,7 +63,7 @@ def import_file(
 
 @app.command
 def show(gpu_class: str | None = None, /, *, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> int:
-    """Print the index of each class, or of one, and the list prices beside it.
+    """Print the index of each class, or of one, beside its list prices.
 
     Args:
         gpu_class: For example `H100_SXM`; all by default.
@@ -120,7 +120,7 @@ def _show(price: Decimal | None) -> str:
 def parse_prices(file: Path) -> tuple[ListPrice, ...]:
     """Return the rows of a table of list prices, CSV or the JSON that comes with this release.
 
-    Of the latter, rows whose day is not known are left out.
+    In the JSON, rows without a known day are skipped.
 
     Raises:
         Refusal: ``file_missing`` or ``prices_malformed``, which names the line.
@@ -158,5 +158,5 @@ def _parse_row(row: Mapping[str, str], file: Path, line: int) -> ListPrice:
         price = msgspec.convert(fields, ListPrice)
         date.fromisoformat(row["date"])
     except (msgspec.ValidationError, ValueError) as error:
-        raise Refusal("prices_malformed", f"{file}, line {line}: {error}; repair it", line=line) from error
+        raise Refusal("prices_malformed", f"{file}, line {line}: {error}; correct it", line=line) from error
     return price

@@ -1,4 +1,4 @@
-"""`marketplace projections`: how far each read model is, building one anew, and checking one against the log."""
+"""`marketplace projections`: show how current each read model is, rebuild one, and check one against the log."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -33,7 +33,7 @@ DatabaseUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_DATABASE_URL"
 
 @app.command(name="list")
 def list_all(*, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> int:
-    """Show how far each projection and each running rebuild has come.
+    """Show the progress of each projection and each running rebuild.
 
     Args:
         nats_url: Servers and the application's user, separated by commas.
@@ -68,7 +68,7 @@ def list_all(*, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> i
 
 @app.command
 def rebuild(name: str, /, *, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> int:
-    """Build a projection anew from the whole log and swap it in; readers and the projector go on meanwhile.
+    """Rebuild a projection from the whole log and swap it in. Readers and the projector continue meanwhile.
 
     Args:
         name: The projection, or `all`, one after the other.
@@ -95,7 +95,7 @@ def rebuild(name: str, /, *, nats_url: NatsUrl = None, database_url: DatabaseUrl
 
 @app.command
 def verify(name: str = EVERYTHING, /, *, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> int:
-    """Compare a projection with what the log makes of it, and name every row that differs.
+    """Compare a projection with the rows that the log gives, and name every row that differs.
 
     Exits with 3 when a row differs.
 
@@ -127,7 +127,7 @@ async def open_both(nats_url: str | None, database_url: str | None) -> AsyncIter
     """Open the log and the projections' database, checked to have the tables of this release.
 
     Raises:
-        Refusal: ``setting_missing`` where no database is given; ``schema_outdated`` as `require_current`.
+        Refusal: ``setting_missing`` if no database is given; ``schema_outdated`` as `require_current`.
     """
     settings = load_settings(nats_url=nats_url, database_url=database_url)
     if settings.database_url is None:

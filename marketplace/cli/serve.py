@@ -1,4 +1,4 @@
-"""`marketplace serve`: one process of a deployment whose servers exist already."""
+"""`marketplace serve`: one process of a deployment with existing servers."""
 
 from typing import Annotated, Final, Literal
 
@@ -12,7 +12,7 @@ from marketplace.runtime.process.secrets import new_admin_key, require_api_secre
 
 app = App(name="serve")
 WORKER_STOP_SECONDS_MAX: Final = 1.5
-"""How long a worker ends in order. What it was doing is repeated by name, by another worker or after a restart."""
+"""The longest orderly end of a worker. Another worker, or the same one after a restart, repeats what it was doing."""
 
 
 @app.default
@@ -33,7 +33,7 @@ def serve(
         port: Where the API listens.
         nats_url: Servers and the application's user, separated by commas.
         database_url: postgresql+asyncpg://… of the projections.
-        log_level: Least level that is logged.
+        log_level: Lowest level that is logged.
     """
     configure_logging(log_level)
 

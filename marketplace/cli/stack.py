@@ -32,13 +32,13 @@ class Stack:
     """A running stack.
 
     Attributes:
-        settings: What its processes were given.
+        settings: The settings of its processes.
         api_url: Where the API answers.
-        subscriber_url: NATS for subscribers; None where the servers were given.
-        meter_url: NATS for meters; likewise.
+        subscriber_url: NATS for subscribers; None if the servers were given.
+        meter_url: NATS for meters; None if the servers were given.
         roles: Its API and its worker by name.
         supervisor: Keeps them and the servers running.
-        waits_for: What an operator has to do before commands are taken; empty where they are.
+        waits_for: What an operator must do before commands are accepted; empty if they are.
     """
 
     settings: Settings
@@ -50,7 +50,7 @@ class Stack:
     waits_for: str
 
     async def watch(self, tell: Tell) -> str:
-        """Keep all of it running, and tell what was started again; return why a server cannot be kept, when it cannot.
+        """Keep everything running and report restarts. Return the reason if a server cannot be kept running.
 
         Args:
             tell: Prints one line for people.
@@ -72,15 +72,15 @@ async def open_stack(
     """Start everything on a data folder, and stop it at the end.
 
     Args:
-        data: Folder that survives restarts; created where missing.
+        data: Folder that survives restarts; created if missing.
         port: Of the API; a free one by default.
         nats_url: Use this NATS instead of an embedded one.
         database_url: Use this PostgreSQL instead of an embedded one.
-        calendar: Whether the worker opens auctions by itself.
-        clearing_seconds_max: How long a run of the clearing engine may take.
+        calendar: Whether the worker opens auctions by the calendar.
+        clearing_seconds_max: The longest run of the clearing engine.
 
     Raises:
-        Refusal: ``port_taken``; the data folder is in use or closed to the servers.
+        Refusal: ``port_taken``; the data folder is in use, or the servers may not access it.
         Corrupt: Stored data is damaged, the disk is full, or a process does not start.
     """
     port = _choose_port(port)
@@ -123,7 +123,7 @@ async def open_stack(
 
 
 def _choose_port(port: int | None) -> int:
-    """Return the port, refused where another process listens on it; a free one where none is given."""
+    """Return the port, which no other process may use; a free one if none is given."""
     if port is None:
         return find_free_port()
     require_free_port(port)
@@ -131,7 +131,7 @@ def _choose_port(port: int | None) -> int:
 
 
 def _load_secrets(data: Path) -> dict[str, str]:
-    """Return the API's secrets, made on the first start and kept in a file of mode 600."""
+    """Return the API's secrets, created on the first start and kept in a file of mode 600."""
     data.mkdir(parents=True, exist_ok=True)
     path = data / "secrets.json"
     if not path.exists():
@@ -139,11 +139,14 @@ def _load_secrets(data: Path) -> dict[str, str]:
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
     except msgspec.DecodeError as error:
-        raise Corrupt(f"{path} cannot be read: {error}; restore it, or delete it to make every API key new") from error
+        raise Corrupt(
+            f"{path} cannot be read: {error}; restore it, or delete it to create new secrets, which invalidates every"
+            " API key"
+        ) from error
 
 
 async def _prepare(settings: Settings) -> None:
-    """Create the stream and the tables, and check what is there."""
+    """Create the stream and the tables, and check existing ones."""
     async with open_log(settings):
         pass
     assert settings.database_url is not None, "a stack has a database"
@@ -170,12 +173,12 @@ async def _start_roles(
 
 
 async def _wait_until_ready(api: Role, url: str) -> str:
-    """Return once commands are taken, or an operator has to accept an empty position of the log first: what to do."""
+    """Wait until commands are accepted. Return what an operator must do first, if a log position is empty."""
     async with httpx.AsyncClient(base_url=url) as client:
         waited = 0.0
         while waited < READY_SECONDS_MAX:
             if not api.child.running:
-                raise Corrupt(f"the API ended as it started:\n{api.child.read_output()}")
+                raise Corrupt(f"the API ended during its start:\n{api.child.read_output()}")
             with contextlib.suppress(httpx.TransportError):
                 answer = await client.get("/health/ready")
                 if answer.is_success:

@@ -1,8 +1,8 @@
-"""Keep the processes of `marketplace up` running: start again what ends, on the same ports and the same data.
+"""Keep the processes of `marketplace up` running: restart what ends, on the same ports and data.
 
-A server that ends again and again ends the market with its reason, as does a log that went back or is another. A
-worker or an API does not, because the other one goes on without it. A nats-server whose disk was full stores nothing
-until it is restarted, which happens once there is room.
+If a server ends again and again, or the log went back or is another one, the market ends with the reason. A worker or
+an API is restarted without limit, because the other one goes on without it. A nats-server whose disk was full stores
+nothing until it is restarted, which happens once there is room.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ BACKOFF_SECONDS_MIN: Final = 0.5
 BACKOFF_SECONDS_MAX: Final = 30.0
 RESTARTS_MAX: Final = 5
 STEADY_SECONDS: Final = 60.0
-"""Who ran as long as this has recovered; its restarts are counted from the beginning."""
+"""A process that ran this long has recovered, and its restarts are counted from zero."""
 FREE_BYTES_WARN: Final = 1024 * 1024 * 1024
 STOP_SECONDS_MAX: Final = 15.0
 Tell = Callable[[str], None]
@@ -40,12 +40,12 @@ class Service(Protocol):
 
     @property
     def name(self) -> str:
-        """Return what people call it."""
+        """Return its name for people."""
         ...
 
     @property
     def restarts_max(self) -> int | None:
-        """Return after how many restarts in a row the market ends; None where it goes on without this one."""
+        """Return after how many restarts in a row the market ends; None if it continues without this process."""
         ...
 
     @property
@@ -54,7 +54,7 @@ class Service(Protocol):
         ...
 
     async def restart(self) -> None:
-        """Stop it where it runs, and start it on the same ports and data.
+        """Stop it if it runs, and start it on the same ports and data.
 
         Raises:
             MarketplaceError: It does not start.
@@ -69,8 +69,8 @@ class Role:
 
     Attributes:
         name: Its role.
-        command: What is run.
-        log: Where it prints; what the process before it printed is kept as ``….previous``.
+        command: The command line.
+        log: The file for its output. The previous process's output is kept as ``….previous``.
         environment: The whole environment.
     """
 
@@ -92,7 +92,7 @@ class Role:
         self.start()
 
     async def stop(self) -> None:
-        """End it in order."""
+        """Stop it in order."""
         await self.child.stop(signal.SIGTERM, STOP_SECONDS_MAX)
 
 
@@ -149,10 +149,10 @@ class Supervisor:
 
     Attributes:
         data: The folder of all their files.
-        services: What is kept running.
-        servers: The embedded NATS servers, whose disks are asked about; None where they were given.
+        services: The processes to keep running.
+        servers: The embedded NATS servers, whose disks are checked; None if they were given.
         tell: Prints one line for people.
-        free_bytes_min: Room without which a server is not started again.
+        free_bytes_min: Free bytes that a server needs to be restarted.
         backoff_seconds_min: Pause before the first restart, doubled for each further one.
     """
 
@@ -165,7 +165,7 @@ class Supervisor:
     _busy: set[str] = field(default_factory=set, init=False)
 
     async def run(self) -> str:
-        """Keep everything running; return why, with its last words, where a server cannot be kept."""
+        """Keep everything running. Return the reason, with its last output, if a server cannot be kept running."""
         reason = ""
         try:
             await self._keep_all()
@@ -193,10 +193,10 @@ class Supervisor:
             if service.restarts_max is not None and restarts > service.restarts_max:
                 raise _GaveUpError(
                     f"{ended} and was restarted {service.restarts_max} times in a row without success; its last "
-                    f"words:\n{service.child.read_output()}"
+                    f"output:\n{service.child.read_output()}"
                 )
             pause = min(self.backoff_seconds_min * 2 ** (restarts - 1), BACKOFF_SECONDS_MAX)
-            self.tell(f"{ended}; it is started again in {pause:.1f} s (restart {restarts})")
+            self.tell(f"{ended}; it restarts in {pause:.1f} s (restart {restarts})")
             await asyncio.sleep(pause)
             await self._wait_for_room(service.name)
             started = time.monotonic()
@@ -231,7 +231,7 @@ class Supervisor:
             await asyncio.sleep(STORAGE_SECONDS)
 
     async def _watch_storage(self, servers: NatsServers) -> None:
-        """Restart a server that cannot store once its disk has room, because it does not try again by itself."""
+        """Restart a server that cannot store once its disk has room, because it does not retry by itself."""
         system = await Connection.open(servers.system_url, "marketplace-up")
         members = {member.name: NatsMember(servers, index) for index, member in enumerate(servers.members)}
         told = set[str]()
@@ -244,12 +244,12 @@ class Supervisor:
             await system.close()
 
     async def _tend(self, member: NatsMember, storage: ServerStorage, told: set[str]) -> None:
-        """Tell once that a server does not store, and restart it where it needs that and has room.
+        """Report once that a server does not store, and restart it if it needs that and has room.
 
         Args:
             member: The server.
-            storage: What it says of its disk.
-            told: Names of the servers of which that was told; kept.
+            storage: Its report on its disk.
+            told: Names of the servers that were already reported; updated.
         """
         if storage.stores and not storage.is_full:
             if storage.name in told:

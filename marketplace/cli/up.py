@@ -33,12 +33,12 @@ def up(
     """Start NATS, PostgreSQL, the API and the worker; stop them on Ctrl-C.
 
     Args:
-        data: Folder of everything that is kept.
-        port: Where the API listens on loopback; 0 takes a free one.
+        data: Folder of all stored data.
+        port: Where the API listens on loopback; 0 uses a free one.
         nats_url: Use this NATS instead of starting one.
         database_url: Use this PostgreSQL (postgresql+asyncpg://…) instead of starting one.
-        calendar: Open auctions by themselves, hourly for near starts and daily for longer.
-        clearing_seconds_max: How long a run of the clearing engine may take before the attempt failed.
+        calendar: Open auctions by the calendar, hourly for near starts and daily for longer terms.
+        clearing_seconds_max: The longest run of the clearing engine before the attempt fails.
     """
     configure_logging("warning")
     opening = open_stack(
@@ -67,12 +67,12 @@ async def _up(opening: AbstractAsyncContextManager[Stack], data: Path) -> int:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
         CONSOLE.print("Stopping …")
-    CONSOLE.print("Stopped. Everything is kept; `marketplace up` goes on from here.")
+    CONSOLE.print("Stopped. All data is kept; `marketplace up` continues from here.")
     return 0
 
 
 def _tell(line: str) -> None:
-    with contextlib.suppress(OSError):  # the console may be a file on the very disk that is full
+    with contextlib.suppress(OSError):  # The console may be a file on the disk that is full.
         CONSOLE.print(mark("yellow", f"{datetime.now(UTC):%H:%M:%S}"), line, soft_wrap=True)
 
 

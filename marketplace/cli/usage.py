@@ -1,4 +1,4 @@
-"""`marketplace usage`: bring in what other systems metered, through the API like any meter."""
+"""`marketplace usage`: import other systems' metering, through the API like any meter."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -33,18 +33,18 @@ def import_file(
 ) -> int:
     """Import FILE: an exposition of dcgm-exporter as evidence, or the output of `sacct --json` as usage.
 
-    Sent again, nothing counts twice.
+    A repeated import counts nothing twice.
 
     Args:
-        file: At most 256 MB; a file that begins with a brace is Slurm's.
+        file: At most 256 MB. A file that begins with a brace is Slurm's.
         grant: The grant that it is about.
-        source: Of evidence, who looked.
-        at: Of evidence, when it was taken; now by default.
+        source: For evidence, the source of the samples.
+        at: For evidence, when it was taken; now by default.
         api_url: Where the API is.
         api_key: A key of the grant's provider or startup.
 
     Returns:
-        0 if all was taken; 1 if readings were rejected or are in conflict; 2 if the file cannot be read.
+        0 if everything was accepted; 1 if readings were rejected or are in conflict; 2 if the file cannot be read.
     """
 
     async def main() -> int:

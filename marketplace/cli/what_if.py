@@ -1,4 +1,4 @@
-"""`marketplace what-if`: rounds and sales over a range of prices, on a branch that nobody records."""
+"""`marketplace what-if`: rounds and sales over a range of prices, on a scenario that is not recorded."""
 
 import csv
 import sys
@@ -50,11 +50,11 @@ def round_(
 
     Args:
         issuer_id: For example `iss_01k…`.
-        terms: JSON file of a round's terms, as the event `issuer.financing_opened` has them.
+        terms: JSON file of a round's terms, as in the event `issuer.financing_opened`.
         low: Lowest pre-money in dollars.
         high: Highest pre-money in dollars.
         points: How many, at most 200.
-        at: Begin the branch at this RFC 3339 instant; market time by default.
+        at: Begin the scenario at this RFC 3339 instant; market time by default.
         form: CSV with a line per price and holder, or JSON.
         nats_url: Servers and the application's user, separated by commas.
     """
@@ -90,9 +90,9 @@ def exit_(
         low: Lowest proceeds in dollars.
         high: Highest proceeds in dollars.
         points: How many, at most 200.
-        after: JSON files of rounds to close on the branch first, in order.
-        safe_seniority: Rank of SAFEs among preferred stock; needed where its classes have several ranks.
-        at: Begin the branch at this RFC 3339 instant; market time by default.
+        after: JSON files of rounds to close in the scenario first, in order.
+        safe_seniority: Rank of SAFEs among preferred stock; needed if its classes have several ranks.
+        at: Begin the scenario at this RFC 3339 instant; market time by default.
         form: CSV with a line per price and holder, or JSON.
         nats_url: Servers and the application's user, separated by commas.
     """
@@ -119,7 +119,7 @@ def _load_terms(path: Path) -> RoundTerms:
     try:
         return settle_terms(msgspec.json.decode(path.read_bytes(), type=RoundDraft))
     except (OSError, msgspec.MsgspecError) as error:
-        raise Refusal("terms_unreadable", f"{path} does not hold the terms of a round: {error}") from error
+        raise Refusal("terms_unreadable", f"{path} does not contain the terms of a round: {error}") from error
 
 
 def _print(form: str, points: Sequence[Any], lines: Sequence[tuple[str, ...]]) -> None:

@@ -58,8 +58,8 @@ def test_the_command_writes_solution_prices_and_a_certificate_that_verifies(tmp_
         ("orders", "duration_periods,", "periods,", "name each of these columns once: duration_periods"),
         ("lots", "nodes,", "lot_id,", "name each of these columns once: lot_id, nodes"),
         ("pools", POOLS, "", "columns once: pool_id, gpu_class, region, interconnect, gpus_per_node"),
-        ("pools", "us-east", '"us-east', "this is no CSV in UTF-8: unexpected end of data"),
-        ("lots", "b,q", "\xffb,q", "this is no CSV in UTF-8: 'utf-8' codec can't decode byte 0xff"),
+        ("pools", "us-east", '"us-east', "this is not CSV in UTF-8: unexpected end of data"),
+        ("lots", "b,q", "\xffb,q", "this is not CSV in UTF-8: 'utf-8' codec can't decode byte 0xff"),
     ],
 )
 def test_a_broken_instance_is_refused_with_file_line_and_column(tmp_path, name, before, after, fault):
@@ -113,6 +113,6 @@ def test_where_memory_runs_out_nothing_is_written_and_it_is_told_in_a_line(tmp_p
     orders = "".join(f"x{number},{number % 4 + 1},{rest},{3 + number % 7}.5\n" for number in range(3_000))
     write_instance(tmp_path, ORDERS.splitlines(keepends=True)[0] + orders)
     done = subprocess.run([sys.executable, "-c", STARVED, str(tmp_path)], capture_output=True, text=True, check=False)
-    told = "error this machine has too little memory for it; nothing was written\n"
+    told = "error this machine has too little memory for this; nothing was written\n"
     assert (done.returncode, done.stderr) == (1, told)
     assert not (tmp_path / "s.csv").exists()

@@ -236,7 +236,7 @@ BROKEN: dict[str, tuple[str, Change, str]] = {
     "mandate out of its range": (
         "orders",
         lambda data: data["orders"][0].update(mandates=["growth-fund"]),
-        "does not take",
+        "does not accept",
     ),
 }
 

@@ -83,7 +83,7 @@ def test_what_is_killed_is_started_again_on_the_same_ports_and_data(tmp_path):
             }
             for number, (name, pattern) in enumerate(names.items()):
                 os.kill(find_child(up.process.pid, pattern), signal.SIGKILL)
-                up.read_until(rf"({name} was ended by SIGKILL; it is started again in 0\.5 s)")
+                up.read_until(rf"({name} was ended by SIGKILL; it restarts in 0\.5 s)")
                 pid = int(up.read_until(rf"{name} runs again \(process (\d+)\)"))
                 assert pid == find_child(up.process.pid, pattern)
                 wait_until(lambda: is_ready(up), up.log.read_text)

@@ -29,7 +29,7 @@ def demo(*, keep: Path | None = None) -> int:
     """Start everything in a temporary folder, play the scenario through the HTTP API, and clean up.
 
     Args:
-        keep: Use this folder and leave it, so that `marketplace up --data` can go on from it.
+        keep: Use this folder and leave it, so that `marketplace up --data` can continue from it.
     """
     configure_logging("error")
     try:
@@ -58,12 +58,12 @@ async def _demo(folder: Path) -> int:
     CONSOLE.print(*verdict, end="")
     CONSOLE.print(f", {time.monotonic() - begun:.0f} s in all")
     if not equal:
-        ERRORS.print(mark("red", "the replay differs from what was live; see above"))
+        ERRORS.print(mark("red", "the replay differs from the live state; see above"))
     return 0 if equal else 1
 
 
 async def _watched(stack: Stack, playing: Coroutine[Any, Any, None]) -> None:
-    """Play, and stop at once when a server of the stack cannot be kept running."""
+    """Play, and stop at once if a server of the stack cannot be kept running."""
     watching, task = asyncio.create_task(stack.watch(ERRORS.print)), asyncio.create_task(playing)
     await asyncio.wait({watching, task}, return_when=asyncio.FIRST_COMPLETED)
     if not task.done():

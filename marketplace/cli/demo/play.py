@@ -28,17 +28,17 @@ SEED: Final = 20_261_125
 
 
 def name_mandate(key: str) -> str:
-    """Return the name of a mandate among the ids; the scenario calls a mandate as its holder."""
+    """Return the id of a mandate in the list of ids. The scenario names a mandate by its holder."""
     return f"mandate {key}"
 
 
 class Play:
-    """One performance: what the scenario calls things, and the ids that the market gave them.
+    """One run of the scenario: the scenario's keys, and the ids that the market gave them.
 
     Args:
         scenario: What is played.
         platform: The operator's client.
-        api_url: Where tenants' clients go.
+        api_url: Where tenants' clients connect.
     """
 
     def __init__(self, scenario: Scenario, platform: MarketplaceClient, api_url: str) -> None:
@@ -56,7 +56,7 @@ class Play:
         self._clients[key] = MarketplaceClient(self._api_url, token)
 
     def client(self, key: str) -> MarketplaceClient:
-        """Return a party's client; it sees all that the platform did before."""
+        """Return a party's client. It sees everything that the platform did before."""
         client = self._clients[key]
         client.last_sequence = max(client.last_sequence, self.platform.last_sequence)
         return client
@@ -71,7 +71,7 @@ class Play:
         return self.first_day + timedelta(days=index)
 
     async def each(self, items: Iterable[Any], work: Callable[[Any], Awaitable[Any]]) -> list[Any]:
-        """Work on every item, so many at once."""
+        """Process all items, a bounded number at once."""
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def one(item: Any) -> Any:
@@ -81,7 +81,7 @@ class Play:
         return list(await asyncio.gather(*(one(item) for item in items)))
 
     async def invest(self) -> None:
-        """Put cash into a startup beside compute, under a mandate of its own."""
+        """Invest cash in a startup besides compute, under a separate mandate."""
         direct = self.scenario.direct_investment
         safe = next(safe for safe in self.scenario.safes if safe.key == direct.safe)
         holder_id = self.ids[direct.holder]
@@ -118,10 +118,10 @@ class Play:
         self.names[receipt.id] = order.key
 
     async def slip(self) -> None:
-        """Move the date of the site that is still converting; the worker moves its lots."""
+        """Move the date of the converting site. The worker moves its lots."""
         site = next(site for site in self.scenario.sites if site.conversion is not None)
         conversion = site.conversion
-        assert conversion is not None, "it was chosen for it"
+        assert conversion is not None, "the site was chosen because it is converting"
         ready_at = self.day(conversion.slipped_ready_day)
         body = SlipConversionBody(ready_at=ready_at, reason=conversion.slip_reason)
         await self.client(site.provider).slip_conversion(self.ids[site.key], body)
@@ -134,7 +134,7 @@ class Play:
         await self.wait_for(moved, "the lots of the late site to move")
 
     async def clear(self) -> None:
-        """Open an auction, let its time come, and wait until every decision is carried out."""
+        """Open an auction, advance the clock to its lock, and wait until every decision is carried out."""
         now = (await self.platform.get_clock()).now
         body = OpenAuctionBody(
             locks_at=now + timedelta(hours=1),
@@ -152,7 +152,7 @@ class Play:
         await self.wait_for(settled, "the auction to be settled")
 
     async def deliver(self, say: Callable[[str], None]) -> None:
-        """Let the horizon pass day by day: meters report, statements are accepted, principal accrues."""
+        """Advance the horizon day by day: meters report, statements are accepted, principal accrues."""
         days = self.scenario.horizon_days
         first = int((self.first_day - (await self.platform.get_clock()).now).total_seconds())
         await self.platform.advance_clock(max(first, 0) + 60)
@@ -192,7 +192,7 @@ class Play:
         await self.each(issued, self._accept_one)
 
     async def _accept_one(self, statement: StatementView) -> None:
-        """Accept a statement, unless silence or the round before did while it was still listed as issued."""
+        """Accept a statement, unless silence or the previous round accepted it while it was still listed as issued."""
         try:
             await self.client(self.names[statement.startup_id]).accept_statement(statement.statement_id)
         except ProblemError as problem:
@@ -200,7 +200,7 @@ class Play:
                 raise
 
     async def wait_for(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
-        """Wait, within a bound, until the worker has done its part.
+        """Wait, for a bounded time, until the worker has done its part.
 
         Raises:
             Unavailable: It did not in time.

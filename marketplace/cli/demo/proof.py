@@ -1,4 +1,4 @@
-"""At the end: the log is whole, every projection is rebuilt from it, and what was live is found equal."""
+"""The final proof: the log is complete, every projection is rebuilt from it, and it equals the live one."""
 
 from typing import Final
 

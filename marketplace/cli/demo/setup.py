@@ -20,7 +20,7 @@ PAR_USD: Final = Decimal("0.0001")
 
 
 async def set_up(play: Play, say: Callable[[str], None]) -> None:
-    """Bring everybody and everything to the market, in the order in which one needs another."""
+    """Create everything in the market, in order of dependency."""
     scenario = play.scenario
     say("Registering parties …")
     await play.each(scenario.providers, lambda provider: _register(play, provider, "provider", None, None))

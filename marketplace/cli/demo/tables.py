@@ -1,4 +1,4 @@
-"""The tables that a person wants to read."""
+"""The tables that the demonstration prints."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
@@ -52,7 +52,7 @@ def _render_offer(terms: OrderTerms, gpu_class: str) -> str:
 
 
 async def show_auction(play: Play) -> None:
-    """Show prices, who won at what, and why others lost."""
+    """Show prices, winners with their prices, and why others lost."""
     auction = await play.platform.get_auction(play.auction_id)
     decisions = [decision async for decision in play.platform.list_decisions(play.auction_id)]
     orders = {order.order_id: order async for order in play.platform.list_orders()}
@@ -103,7 +103,7 @@ async def show_auction(play: Play) -> None:
 
 
 def _pick(lost: list) -> list:  # type: ignore[type-arg]
-    """Return some losers, every decisive reason among them."""
+    """Return some losers, including every decisive reason."""
     first = {decision.reasons[0].code: decision for decision in reversed(lost)}
     rest = [decision for decision in lost if decision not in first.values()]
     return [*first.values(), *rest][:LOSERS_SHOWN]
@@ -163,7 +163,7 @@ def show_round(play: Play, before: CapTableView, closed: FinancingView, after: C
 
 
 def show_sale(play: Play, paid: LiquidityView, stakeholders: Mapping[str, str]) -> None:
-    """Show who was paid what at an acquisition."""
+    """Show the payouts of an acquisition."""
     table = Table(
         "holder", "security", "USD", "as converted",
         title=f"{play.scenario.acquisition.startup}: sold for {_usd(paid.waterfall.proceeds_usd)} USD",

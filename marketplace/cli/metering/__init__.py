@@ -1,1 +1,1 @@
-"""What other systems say of GPUs, read from their own files."""
+"""Readers of other systems' files about GPUs."""

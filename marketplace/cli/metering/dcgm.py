@@ -1,8 +1,8 @@
 """NVIDIA's dcgm-exporter: a Prometheus exposition, as evidence of each GPU or MIG instance.
 
-Names have changed over its releases: metrics were once ``dcgm_gpu_utilization`` and are ``DCGM_FI_DEV_GPU_UTIL`` now,
-the GPU's label was ``uuid`` and is ``UUID``. Values that DCGM could not read come as sentinels from
-9223372036854775792 on, and say nothing. See https://github.com/NVIDIA/dcgm-exporter and ``dcgm_structs.h``.
+Names differ between its releases: ``dcgm_gpu_utilization`` became ``DCGM_FI_DEV_GPU_UTIL``, and the GPU's label
+``uuid`` became ``UUID``. Values from 9223372036854775792 on are sentinels for what DCGM could not read, and are
+ignored. See https://github.com/NVIDIA/dcgm-exporter and ``dcgm_structs.h``.
 """
 
 from collections.abc import Mapping
@@ -34,14 +34,14 @@ _INSTANCE_LABELS: Final = ("GPU_I_ID", "gpu_i_id")
 
 
 def parse_exposition(text: str, at: datetime) -> list[Sample]:
-    """Return what an exposition says of each GPU, one sample for each device and instant.
+    """Return the samples of an exposition, one for each device and instant.
 
     Args:
         text: The exposition.
         at: When it was taken, for values without a time of their own.
 
     Raises:
-        Refusal: ``exposition_invalid`` where it cannot be read or names no GPU.
+        Refusal: ``exposition_invalid`` if it cannot be read or names no GPU.
     """
     found: dict[tuple[str, datetime], dict[str, Any]] = {}
     try:
@@ -54,21 +54,21 @@ def parse_exposition(text: str, at: datetime) -> list[Sample]:
                 when = at if metric.timestamp is None else datetime.fromtimestamp(float(metric.timestamp), UTC)
                 _take(found.setdefault((device, when), {}), member, metric.value)
     except ValueError as error:
-        raise Refusal("exposition_invalid", f"this is no Prometheus exposition: {error}") from None
+        raise Refusal("exposition_invalid", f"this is not a Prometheus exposition: {error}") from None
     if not found:
         raise Refusal("exposition_invalid", "the exposition has no metric of dcgm-exporter that names a GPU's UUID")
     return [Sample(device=device, at=when, **said) for (device, when), said in sorted(found.items())]
 
 
 def _find_device(labels: Mapping[str, str]) -> str | None:
-    """Return the GPU's UUID, of a MIG instance with its id; None where the exporter does not say."""
+    """Return the GPU's UUID, for a MIG instance with its id; None if the exporter does not state it."""
     uuid = next((labels[name] for name in _UUID_LABELS if labels.get(name)), None)
     instance = next((labels[name] for name in _INSTANCE_LABELS if labels.get(name)), None)
     return uuid if uuid is None or instance is None else f"{uuid}/{instance}"
 
 
 def _is_known(value: float) -> bool:
-    """Tell whether DCGM could read a value; what is not a number is not one either."""
+    """Return whether a value is a number that DCGM could read."""
     return 0 <= value < SENTINEL
 
 

@@ -1,7 +1,7 @@
-"""Slurm: what ``sacct --json`` says of jobs, as readings of GPUs.
+"""Slurm: jobs from ``sacct --json``, as readings of GPUs.
 
-The numbers of newer releases are objects with ``set`` and ``number``, those of older ones are plain. A job's GPUs are
-the generic ``gres/gpu`` of its allocation; the typed entries beside it (``gpu:h100``) count the same GPUs again.
+Newer releases write numbers as objects with ``set`` and ``number``, older ones as plain numbers. A job's GPUs are the
+generic ``gres/gpu`` of its allocation; the typed entries beside it (``gpu:h100``) count the same GPUs again.
 """
 
 import json
@@ -15,7 +15,7 @@ from marketplace.domain.metering.usage_rules import INTERVAL_MAX
 
 
 class Account(NamedTuple):
-    """What an accounting file holds: readings as CloudEvents, and how many jobs are none, by the reason."""
+    """The content of an accounting file: readings as CloudEvents, and how many jobs are not readings, by reason."""
 
     events: list[dict[str, Any]]
     skipped: dict[str, int]
@@ -26,10 +26,10 @@ _WITHOUT_GPUS: Final = "without GPUs"
 
 
 def parse_accounting(text: str, grant_id: str) -> Account:
-    """Return the jobs of an accounting file as readings of a grant; one longer than 31 days is several.
+    """Return the jobs of an accounting file as readings of a grant. A job longer than 31 days becomes several.
 
     Raises:
-        Refusal: ``accounting_invalid`` where it is not what ``sacct --json`` writes.
+        Refusal: ``accounting_invalid`` if it is not what ``sacct --json`` writes.
     """
     found = [_parse_job(index, job, grant_id) for index, job in enumerate(_list_jobs(text))]
     skipped: dict[str, int] = {}
@@ -54,7 +54,7 @@ def _list_jobs(text: str) -> list[Any]:
 
 
 def _parse_job(index: int, job: Any, grant_id: str) -> tuple[list[dict[str, Any]], str | None]:
-    """Return a job as readings, and why it is none, where it is."""
+    """Return a job as readings, or why it has none."""
     try:
         return _build_events(job, grant_id), _find_reason(job)
     except KeyError as error:
@@ -68,7 +68,7 @@ def _refuse(why: str) -> Refusal:
 
 
 def _find_reason(job: Mapping[str, Any]) -> str | None:
-    """Return why a job is no reading, None where it is one."""
+    """Return why a job has no readings; None if it has."""
     start, end = (_parse_number(job["time"][name]) for name in ("start", "end"))
     if not start or not end:
         return _UNFINISHED if start else "never started"
@@ -108,7 +108,7 @@ def _count_gpus(job: Mapping[str, Any]) -> int:
 
 
 def _parse_number(value: Any) -> int:
-    """Return a number of either form; 0 where it is not set."""
+    """Return a number of either form; 0 if it is not set."""
     if isinstance(value, Mapping):
         return int(value["number"]) if value.get("set", True) else 0
     return int(value)

@@ -1,6 +1,6 @@
 """The scenario that `marketplace demo` plays: real list prices, real job sizes, real SAFE terms.
 
-`load_scenario` reads five files and gives one `Scenario`, or says which file contradicts itself and where.
+`load_scenario` reads five files and returns one `Scenario`, or says which file contradicts itself and where.
 """
 
 from pathlib import Path
@@ -70,7 +70,7 @@ def load_scenario(folder: Path = DATA) -> Scenario:
     """Return the scenario in a folder.
 
     Raises:
-        Refusal: ``scenario_invalid``: a file is missing, is not of its shape, or contradicts another one.
+        Refusal: ``scenario_invalid``: a file is missing, has the wrong shape, or contradicts another one.
     """
     prices = _load(folder / "list_prices.json", _ListPrices)
     inventory = _load(folder / "inventory.json", _Inventory)

@@ -1,4 +1,4 @@
-"""Who pays for what in the scenario: funds, mandates, SAFE terms, cap tables, and what becomes of three startups."""
+"""The capital of the scenario: funds, mandates, SAFE terms, cap tables, and the fate of three startups."""
 
 from decimal import Decimal
 from typing import Literal
@@ -46,19 +46,19 @@ class Safe(Shape, frozen=True, kw_only=True):
 
 
 class Mandate(Shape, frozen=True, kw_only=True):
-    """What a holder of equity takes.
+    """The terms on which a holder takes equity.
 
     Attributes:
         key: Its key.
         holder: A fund, or a provider that pays with its own capacity.
         funding: Whether the holder pays providers in cash or is the provider itself.
-        instrument_kinds: Kinds of instrument that it takes.
+        instrument_kinds: Accepted kinds of instrument.
         equity_credit: h, dollars paid per dollar of principal.
-        budget_usd: Dollars in all.
-        issuer_usd_max: Dollars for one issuer at most.
-        valuation_cap_usd_min: Least cap that it takes; None for no bound.
-        valuation_cap_usd_max: Greatest cap that it takes; None for no bound, uncapped included.
-        sectors: Sectors that it takes; none: any.
+        budget_usd: Total dollars.
+        issuer_usd_max: The most dollars for one issuer.
+        valuation_cap_usd_min: Lowest accepted cap; None for no bound.
+        valuation_cap_usd_max: Highest accepted cap; None for no bound, uncapped included.
+        sectors: Accepted sectors; empty for any.
     """
 
     key: Key
@@ -73,7 +73,7 @@ class Mandate(Shape, frozen=True, kw_only=True):
     sectors: tuple[Name, ...]
 
     def accepts(self, safe: Safe, sector: str) -> bool:
-        """Say whether an instrument with these terms, of an issuer in this sector, is in its range."""
+        """Return whether the mandate accepts an instrument with these terms, of an issuer in this sector."""
         if self.sectors and sector not in self.sectors:
             return False
         cap = safe.valuation_cap_usd

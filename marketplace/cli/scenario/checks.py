@@ -1,4 +1,4 @@
-"""What must hold across the files of a scenario, so that playing it fails on no typing error of ours.
+"""Consistency checks across the files of a scenario, so that a typing error of ours is found before playing.
 
 Order of refusals: keys are unique · what is cited exists · supply is possible · capital covers demand · demand is
 possible. Every refusal has the code ``scenario_invalid`` and names the object.
@@ -24,7 +24,7 @@ K = TypeVar("K", bound=_Keyed)
 
 
 def check(scenario: Scenario) -> None:
-    """Pass, or refuse with the first contradiction.
+    """Check the scenario, and refuse the first contradiction.
 
     Raises:
         Refusal: ``scenario_invalid``.
@@ -71,7 +71,7 @@ def _check_sites(scenario: Scenario) -> None:
         where = f"site {site.key}"
         _get(providers, "provider", site.provider, where)
         if (site.status == "converting") != (site.conversion is not None):
-            _refuse(where, f"is {site.status}; a site is converting exactly where it names a conversion")
+            _refuse(where, f"is {site.status}; a site is converting if and only if it names a conversion")
         if site.conversion and not (
             site.conversion.ready_day < site.conversion.slipped_ready_day < scenario.horizon_days
         ):
@@ -179,7 +179,7 @@ def _check_orders(scenario: Scenario) -> None:
         startup = scenario.startups[order.startup]
         for key in order.mandates:
             if not _get(mandates, "mandate", key, where).accepts(safes[startup.safe], startup.sector):
-                _refuse(where, f"the mandate {key} does not take {startup.safe} of {startup.key}")
+                _refuse(where, f"the mandate {key} does not accept {startup.safe} of {startup.key}")
 
 
 def _check_offers(order: Order) -> None:
@@ -187,9 +187,9 @@ def _check_offers(order: Order) -> None:
     if not order.offers or len({offer.gpu_class for offer in order.offers}) != len(order.offers):
         _refuse(where, "must offer for at least one class, and once for each")
     if any(_kind(offer) != order.offer for offer in order.offers):
-        _refuse(where, f"says that it pays with {order.offer}, its offers say otherwise")
+        _refuse(where, f"states that it pays with {order.offer}, its offers differ")
     if (order.offer == "cash") != (not order.mandates):
-        _refuse(where, "names mandates exactly where it offers equity")
+        _refuse(where, "must name mandates if and only if it offers equity")
 
 
 def _kind(offer: Offer) -> str:

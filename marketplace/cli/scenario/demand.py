@@ -1,4 +1,4 @@
-"""What the scenario buys: orders sized like public jobs."""
+"""The demand of the scenario: orders sized like public jobs."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Literal

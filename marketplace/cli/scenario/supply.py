@@ -1,4 +1,4 @@
-"""What the scenario sells: public list prices, sites, pools and lots."""
+"""The supply of the scenario: public list prices, sites, pools and lots."""
 
 from decimal import Decimal
 from typing import Annotated, Literal

@@ -1,7 +1,7 @@
-"""What every file of the scenario uses: keys, days and the strictness of shapes.
+"""Shared by all files of the scenario: keys, days and strict shapes.
 
-Things are named by keys such as ``north-1``; the market gives them ids when the scenario is played. Days count from
-the first day of the horizon, and spans are half-open. Money, prices and shares of one are decimal strings in the files.
+Things are named by keys such as ``north-1``; the market gives them ids when the scenario is played. Days count from the
+first day of the horizon, and spans are half-open. Money, prices and shares of one are decimal strings in the files.
 """
 
 from typing import Annotated
