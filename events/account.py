@@ -25,7 +25,7 @@ class AccountOpened(Event, frozen=True, kw_only=True, tag="account.opened.v1"):
 
 
 class AccountClosed(Event, frozen=True, kw_only=True, tag="account.closed.v1"):
-    """Nothing new begins on the account; what it is still owed comes in, and it may be emptied.
+    """The account was closed to anything new. It still receives what it is owed, and may be emptied.
 
     Attributes:
         account_id: The account.
@@ -86,8 +86,8 @@ class AccountHoldPlaced(Event, frozen=True, kw_only=True, tag="account.hold_plac
         party_id: Whose it is.
         hold_id: The hold.
         amount_usd: How much.
-        purpose: What for: the id of an order, mandate or quote, or of the account that may be paid from it.
-        expires_at: When what is left is available again; None where what it is for ends it.
+        purpose: The id of the order, mandate or quote that it is for, or of the account that may be paid from it.
+        expires_at: When the rest is available again; None if it ends with its purpose.
     """
 
     account_id: Id
@@ -137,14 +137,14 @@ class AccountHoldReleased(Event, frozen=True, kw_only=True, tag="account.hold_re
 
 
 class AccountHoldExpired(Event, frozen=True, kw_only=True, tag="account.hold_expired.v1"):
-    """The time of a hold is over; what was left of it is available again.
+    """A hold expired; the rest of it is available again.
 
     Attributes:
         account_id: The account.
         party_id: Whose it is.
         hold_id: The hold.
         amount_usd: How much was left.
-        at: When it was found to be over.
+        at: When the expiry was noticed.
     """
 
     account_id: Id

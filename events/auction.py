@@ -49,7 +49,7 @@ class RulePrice(msgspec.Struct, frozen=True, kw_only=True):
         rule: What it is the price of.
         rule_id: The limit, the group, or the order that depends on another.
         price_usd: US dollars per unit.
-        from_period: First period, for a limit that holds in each period.
+        from_period: First period, if the limit applies to each period.
         to_period: Period after the last.
     """
 
@@ -70,7 +70,7 @@ class MatchTerms(msgspec.Struct, frozen=True, kw_only=True):
         nodes: Nodes at every instant.
         start: First instant.
         end: Instant after the last.
-        lots: Which lots of the book carry it; a lot's steps at further asks stand there under ids of their own.
+        lots: Which lots of the book carry it. A lot's steps at further asks have separate ids in the book.
         value_usd_per_gpu_hour: w, what it offered there.
         price_usd_per_gpu_hour: p, what it pays: the mean of the period prices, exact; of a backstop order its offer.
     """
@@ -90,10 +90,10 @@ class PriceRange(msgspec.Struct, frozen=True, kw_only=True):
     """What is proven about a price to win.
 
     Attributes:
-        guarantee: ``exact``: the price wins against this book and a cent less loses. ``indicative``: an insertion into
-            the clearing that was found needs it.
-        lower_usd_per_gpu_hour: Under it no optimal clearing of this book has the order.
-        upper_usd_per_gpu_hour: From it on every optimal clearing has the order; None where no offer could be so high.
+        guarantee: ``exact``: the price wins against this book and a cent less loses. ``indicative``: the price was
+            found by inserting the order into the present clearing.
+        lower_usd_per_gpu_hour: Below it, no optimal clearing of this book contains the order.
+        upper_usd_per_gpu_hour: From it on, every optimal clearing contains the order; None if no offer can be so high.
     """
 
     guarantee: Literal["exact", "indicative"]
@@ -102,14 +102,14 @@ class PriceRange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SecondBest(msgspec.Struct, frozen=True, kw_only=True):
-    """The other placement that would have been worth most to a matched order at the published prices.
+    """The best other placement of a matched order at the published prices.
 
     Attributes:
         pool_id: Where.
         nodes: How many nodes.
         start: First instant.
-        surplus_difference_usd: Value less price of the match, over the same of this placement; below 0 where the order
-            would have gained more here.
+        surplus_difference_usd: The surplus (value less price) of the match, less that of this placement; below 0 if
+            the order would have gained more here.
         mandate_id: Who would have taken the equity part.
     """
 
@@ -127,11 +127,11 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         order_id: The order.
         match: What it won; None where it lost.
         reasons: Why it lost, the decisive reason first.
-        price_to_win_usd_per_gpu_hour: What each of its bids would have to be worth at least to win, where one could.
-        price_to_win_range: How sure that is, and between which prices the threshold lies.
-        regret_usd: What an in-the-money order lost by being rejected, at the prices; 0 otherwise.
+        price_to_win_usd_per_gpu_hour: The lowest value at which one of its bids would win, if any could.
+        price_to_win_range: How certain that is, and the prices between which the threshold lies.
+        regret_usd: What a rejected order with a value above the price lost by that, at the prices; 0 otherwise.
         total_usd: What a matched order pays in all, p times its GPU-hours, exact.
-        second_best: What a matched order would have got next; None where there was no other room for it.
+        second_best: The next best placement of a matched order; None if there was no other room for it.
     """
 
     order_id: Id
@@ -157,10 +157,10 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
         gap: (bound - welfare) / bound.
         prices_hash: SHA-256 of the prices.
         decisions_hash: SHA-256 of the decisions.
-        price_loss_max: What uniform prices cost at most, as a share of the best allocation that prices need not suit.
-        price_loss_kind: What proves it: that optimum, or the bound in its place, where the share is the gap.
-        dual_bound_usd: What no allocation exceeds, whether prices suit it or not, as the engine's cuts and integer
-            programs prove it; at most the bound, which anyone can check.
+        price_loss_max: The most welfare that uniform prices cost, as a share of the best allocation without them.
+        price_loss_kind: What proves it: that optimum, or the bound instead, in which case the share is the gap.
+        dual_bound_usd: Upper bound on the welfare of any allocation, with or without uniform prices, proven by the
+            engine's cuts and integer programs; at most the LP bound, which anyone can check.
     """
 
     book_hash: str
@@ -188,7 +188,7 @@ class AuctionOpened(Event, frozen=True, kw_only=True, tag="auction.opened.v1"):
         periods: Periods of the horizon.
         seed: Seed of the engine's search.
         indicative_at: When indicative prices are published; None: never.
-        no_cancel_at: From when the orders that it would take are bound; None: from the lock on.
+        no_cancel_at: When its present orders become bound; None: at the lock.
     """
 
     auction_id: Id
@@ -202,7 +202,7 @@ class AuctionOpened(Event, frozen=True, kw_only=True, tag="auction.opened.v1"):
 
 
 class AuctionIndicated(Event, frozen=True, kw_only=True, tag="auction.indicated.v1"):
-    """What the prices would be if the book stayed as it is; they bind nobody.
+    """Prices of the current book were published. They are not binding.
 
     Attributes:
         auction_id: The auction.
@@ -224,7 +224,7 @@ class AuctionBound(Event, frozen=True, kw_only=True, tag="auction.bound.v1"):
 
     Attributes:
         auction_id: The auction.
-        orders: How many; those that are placed from now on are bound by the lock.
+        orders: How many. Later orders are bound by the lock.
     """
 
     auction_id: Id
@@ -234,8 +234,8 @@ class AuctionBound(Event, frozen=True, kw_only=True, tag="auction.bound.v1"):
 class AuctionBookFrozen(Event, frozen=True, kw_only=True, tag="auction.book_frozen.v1"):
     """A part of the book, of bounded size; ``auction.locked``, stored with the last part, says how many there are.
 
-    The book is its parts one after the other, member by member. A part also lists the pools that its other rows name,
-    so that it can be read by itself; a pool that was listed before is the same one.
+    To get the book, join the parts in order, field by field. A part also lists the pools that its other rows name, so
+    that it can be read by itself; a pool that was listed before is the same one.
 
     Attributes:
         auction_id: The auction.
@@ -264,7 +264,7 @@ class Deferral(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         order_id: The order.
         rank: Its place among all that wanted to take part, from 1.
-        value_usd: What it could be worth at most: its best offer over all its GPU-hours.
+        value_usd: Its highest possible value: its best offer over all its GPU-hours.
         reason: Why it was not admitted, and what would have admitted it.
     """
 
@@ -289,7 +289,7 @@ class AuctionOrdersDeferred(Event, frozen=True, kw_only=True, tag="auction.order
 
 
 class AuctionLocked(Event, frozen=True, kw_only=True, tag="auction.locked.v1"):
-    """The book is frozen: the parts of it that were stored before this event are all of it.
+    """The book was frozen. The parts that were stored before this event are complete.
 
     Attributes:
         auction_id: The auction.
@@ -351,7 +351,7 @@ class AuctionCleared(Event, frozen=True, kw_only=True, tag="auction.cleared.v1")
 
 
 class AuctionFailed(Event, frozen=True, kw_only=True, tag="auction.failed.v1"):
-    """The engine gave no publishable result; the same book is tried again, or its orders are opened again.
+    """The engine gave no publishable result. The same book is tried again, or its orders are released.
 
     Attributes:
         auction_id: The auction.
@@ -381,11 +381,11 @@ class AuctionSettled(Event, frozen=True, kw_only=True, tag="auction.settled.v1")
 
 
 class AuctionSupplyChanged(Event, frozen=True, kw_only=True, tag="auction.supply_changed.v1"):
-    """What is for sale was taken while the auction collects, so that no book that was read before is frozen.
+    """Supply was taken while the auction was collecting. A book that was read earlier is not frozen.
 
     Attributes:
         auction_id: The auction.
-        cause: The quote that holds nodes, or the lot of resale that was withdrawn.
+        cause: The quote that holds nodes, or the resale lot that was withdrawn.
     """
 
     auction_id: Id

@@ -1,4 +1,4 @@
-"""The frozen book of an auction: all that the engine sees."""
+"""The frozen book of an auction, the engine's only input."""
 
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -98,11 +98,11 @@ class BookBid(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BookRemedy(msgspec.Struct, frozen=True, kw_only=True):
-    """What an order that nothing on offer meets could ask for instead of one of its wishes.
+    """Values that an order which no offer meets could use instead of one of its wishes.
 
     Attributes:
         wish: Which wish, one of the order's conflict.
-        values: With any of them, and all else as it is, the order could be served were it alone.
+        values: With any of them, and everything else unchanged, the order could be served if it were alone.
     """
 
     wish: Text
@@ -122,11 +122,11 @@ class BookOrder(msgspec.Struct, frozen=True, kw_only=True):
         sizes: Other sizes that would do.
         group_id: At most one order of a group is matched.
         parent_id: An order without which it is not matched.
-        conflict: Wishes that nothing on offer meets together, though it meets them without any one: ``gpu_class``,
+        conflict: Wishes that no offer meets together, although offers meet them without any one: ``gpu_class``,
             ``region``, ``interconnect``, ``gpus_per_node``, ``provider_standing``, ``power_usage_effectiveness``,
             ``renewable_share``, ``lot_terms`` (what lots ask of orders), ``nodes``, ``duration``, ``start_window``;
             none where it could be served alone.
-        remedies: What would do in place of members of the conflict.
+        remedies: Replacements for members of the conflict.
     """
 
     order_id: Id
@@ -151,7 +151,7 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
         pools: Pools with unsold lots.
         lots: Unsold capacity.
         orders: Orders that were locked.
-        limits: What orders share beyond lots.
+        limits: Limits that orders share besides lots.
         backstops: Orders that buy what the others leave, at the price that they set.
     """
 

@@ -1,4 +1,4 @@
-"""The test clock: in the embedded mode time can be moved forward, as a fact that every process follows."""
+"""The test clock: in the embedded mode, market time can be moved forward. Every process follows these events."""
 
 from typing import Annotated
 
@@ -8,11 +8,11 @@ from events.types import Event, Id
 
 
 class ClockAdvanced(Event, frozen=True, kw_only=True, tag="clock.advanced.v1"):
-    """Market time runs further ahead of the wall clock.
+    """Market time was moved forward.
 
     Attributes:
         clock_id: The clock.
-        offset_seconds: How far ahead it runs in all.
+        offset_seconds: How far market time is now ahead of the wall clock.
     """
 
     clock_id: Id

@@ -1,4 +1,4 @@
-"""Commands: what a client's command was answered, where the events that it caused do not say so."""
+"""Command records: the answer to a client's command, if the events that it caused do not show it."""
 
 from typing import Annotated, Literal
 
@@ -27,13 +27,14 @@ class ReadingNotTaken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CommandRecorded(Event, frozen=True, kw_only=True, tag="command.recorded.v1"):
-    """A command was accepted, and its other events do not say how it was answered: it changed nothing, say.
+    """A command was accepted, and its other events do not show its answer, for example because it changed nothing.
 
-    A statement stands beside one that records its turn among the statements of its grant or service line.
+    A statement also has such a record in its batch. It reserves the statement's turn among those of its grant or
+    service line.
 
     Attributes:
-        command_id: The command; of a turn an id that derives from the grant or line and the number of the statement.
-        aggregate: The noun of the aggregate that it was for.
+        command_id: The command; for a turn, an id that derives from the grant or line and the number of the statement.
+        aggregate: The kind of the aggregate that it was for.
         aggregate_id: That aggregate.
         version: The version of that aggregate that was answered; None: the event before this one.
         not_taken: The readings of a report that were not accepted; the others were.

@@ -26,20 +26,20 @@ class PriceSource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DrawTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """How a drawdown is drawn, as it was signed: what one accepted unit costs and grows, within which window.
+    """The signed terms of a drawdown: cost and principal of each accepted unit, within a window.
 
-    This is what the grant stated when it was issued, and it stands as it was signed: where a missed period rolls
-    forward, the draw goes on by ``grant.extended``; what was sold on leaves it by ``grant.resold``, and what ends early
-    ends by ``grant.terminated``. At price p, value w and θ = p / w (see ``grant.issued``), the price is p, of which the
-    startup pays θ · cash, and the principal is θ · equity. Statements round the cumulative sums of both to the cent.
+    They are the grant's terms at its issue and never change. Later events change what is drawn: ``grant.extended`` if a
+    missed period rolls forward, ``grant.resold`` for resold capacity, ``grant.terminated`` for an early end. At price
+    p, value w and θ = p / w (see ``grant.issued``), the price is p, of which the startup pays θ · cash, and the
+    principal is θ · equity. Statements round the cumulative sums of both to the cent.
 
     Attributes:
         start: First instant of the window.
         end: Instant after the last.
         gpu_class: Class of the GPUs whose hours are counted, or beside which a service line is worked.
-        unit: What is counted: accepted hours of one GPU of the class, or of a service line, whose prices they are then.
+        unit: The unit of the prices: accepted hours of one GPU of the class, or of a service line.
         price_usd_per_gpu_hour: p, exact.
-        cash_usd_per_gpu_hour: What of it the startup pays in cash, exact.
+        cash_usd_per_gpu_hour: The part that the startup pays in cash, exact.
         principal_usd_per_gpu_hour: Principal that accrues, exact.
         acceptance_hours: How long the startup may dispute a statement before silence accepts it.
         source: What set the prices.

@@ -49,14 +49,14 @@ class EquityPart(msgspec.Struct, frozen=True, kw_only=True):
 class ResalePart(msgspec.Struct, frozen=True, kw_only=True):
     """From whom a grant's capacity was bought, where it was not from its provider.
 
-    The provider delivers to the buyer and is owed per GPU-hour what the seller had agreed to; what the buyer pays above
-    that is the seller's, and what it pays below that the seller adds.
+    The provider delivers to the buyer and is owed the seller's price per GPU-hour. If the buyer pays more, the seller
+    receives the difference; if less, the seller adds it.
 
     Attributes:
         grant_id: The seller's grant, which it is part of.
         lot_id: The lot of the resale.
         seller_id: Who sold it.
-        seller_account_id: Which account gets what is above, and adds what is below.
+        seller_account_id: Which account receives or adds the difference.
         hold_id: The seller's hold for what it may have to add.
         owed_usd_per_gpu_hour: The price of the seller's grant, exact.
         commitment_usd: What the seller adds when everything is delivered.
@@ -99,7 +99,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
         cash_commitment_usd: Cash when everything is delivered.
         equity: The equity part; None for cash alone.
         resale: From whom it was bought; None: from the provider.
-        service: What is promised of every statement period; of several lots the best promise counts; None: nothing.
+        service: The promise for every statement period, the best one if there are several lots; None: nothing.
     """
 
     grant_id: Id
@@ -201,12 +201,12 @@ class GrantSubstituted(Event, frozen=True, kw_only=True, tag="grant.substituted.
 
 
 class GrantExtended(Event, frozen=True, kw_only=True, tag="grant.extended.v1"):
-    """The grant goes on: a period below the promised availability is delivered again, and was not charged.
+    """The grant was extended. A period below the promised availability was not charged and is delivered again.
 
     Attributes:
         grant_id: The grant.
         statement_id: The statement of that period, in the same atomic batch.
-        start: First instant of what is added; the end so far, or later where the grant was over already.
+        start: First instant of the extension: the previous end, or later if the grant was already over.
         end: Instant after the last; the grant ends then.
         lots: Which lots carry it.
         gpu_seconds: GPU-seconds that are added.
@@ -235,7 +235,7 @@ class GrantTransferred(Event, frozen=True, kw_only=True, tag="grant.transferred.
 
 
 class GrantPrioritised(Event, frozen=True, kw_only=True, tag="grant.prioritised.v1"):
-    """The grant's place changed in the order in which a tenant's use is spread over its grants; from now on only.
+    """The grant's priority changed among the tenant's grants to which usage is allocated, for later usage.
 
     Attributes:
         grant_id: The grant.
@@ -247,9 +247,9 @@ class GrantPrioritised(Event, frozen=True, kw_only=True, tag="grant.prioritised.
 
 
 class GrantResold(Event, frozen=True, kw_only=True, tag="grant.resold.v1"):
-    """Part of the capacity was sold on; it is delivered, stated and paid under a grant of its own from now on.
+    """Part of the capacity was resold. From now on it is delivered, stated and paid under a separate grant.
 
-    What is sold grows no principal here and costs nothing here any more.
+    The resold part accrues no principal and costs nothing under this grant any more.
 
     Attributes:
         grant_id: The grant.
@@ -279,7 +279,7 @@ class GrantResold(Event, frozen=True, kw_only=True, tag="grant.resold.v1"):
 
 
 class GrantServiceLineAdded(Event, frozen=True, kw_only=True, tag="grant.service_line_added.v1"):
-    """A service line was agreed on; it is metered, stated and paid beside the grant, and ends with it.
+    """A service line was agreed on. It is metered, stated and paid separately, and ends with the grant.
 
     Attributes:
         grant_id: The grant.
@@ -303,12 +303,12 @@ class GrantCompleted(Event, frozen=True, kw_only=True, tag="grant.completed.v1")
 
 
 class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1"):
-    """The grant ended early; what is undelivered is released and grows no principal.
+    """The grant ended early. Undelivered capacity is released and accrues no principal.
 
     Attributes:
         grant_id: The grant.
         at: Last instant of delivery.
-        by: Whose doing it was; what the provider ends counts against its standing.
+        by: Who ended it. An end by the provider counts against its standing.
         noticed_at: When notice was given.
         reason: Why.
         for_cause: Whether it ended for cause, which needs no notice.

@@ -1,4 +1,4 @@
-"""Instruments: agreements whose principal grows by accepted delivery, and what becomes of them."""
+"""Instruments: agreements whose principal accrues from accepted delivery, and what they become."""
 
 from datetime import date
 from decimal import Decimal
@@ -41,7 +41,7 @@ class InstrumentIssued(Event, frozen=True, kw_only=True, tag="instrument.issued.
 
 
 class InstrumentPrincipalAccrued(Event, frozen=True, kw_only=True, tag="instrument.principal_accrued.v1"):
-    """One tranche was born, of one accepted statement or of one payment.
+    """One tranche accrued, from one accepted statement or one payment.
 
     Attributes:
         instrument_id: The instrument.
@@ -50,9 +50,9 @@ class InstrumentPrincipalAccrued(Event, frozen=True, kw_only=True, tag="instrume
         holder_id: Who holds it.
         principal_usd: Principal of the tranche.
         statement_id: The accepted statement; None for a payment.
-        terms_version: The terms it was born under.
-        interest_from: Day on which it was born; a note earns interest from it on.
-        service: What the statement's period came to against what was promised; None where nothing was.
+        terms_version: The version of the terms under which it accrued.
+        interest_from: Day of the accrual, from which a note earns interest.
+        service: The service result of the statement's period; None if nothing was promised.
     """
 
     instrument_id: Id
@@ -67,7 +67,7 @@ class InstrumentPrincipalAccrued(Event, frozen=True, kw_only=True, tag="instrume
 
 
 class TakenShares(msgspec.Struct, frozen=True, kw_only=True):
-    """Shares that clawed back principal had bought, counted after every split since.
+    """Shares that clawed-back principal had bought, counted after every split since.
 
     Attributes:
         cause: The financing in which it bought them.
@@ -75,8 +75,8 @@ class TakenShares(msgspec.Struct, frozen=True, kw_only=True):
         amount_exact: Dollars that they were bought with, exact: the principal, and interest of a note.
         price_usd_per_share: The conversion's price, exact.
         shares_exact: How many it bought, exact: the dollars over the price.
-        shares_due: Whole shares that go back; a fraction waits for the next clawback of the same conversion.
-        shares: Those of them that were cancelled; for the others their price is owed.
+        shares_due: Whole shares to return; a fraction waits for the next clawback of the same conversion.
+        shares: Those that were cancelled; for the others, their price is owed.
     """
 
     cause: Id
@@ -89,18 +89,18 @@ class TakenShares(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstrumentPrincipalReversed(Event, frozen=True, kw_only=True, tag="instrument.principal_reversed.v1"):
-    """A tranche, or part of it, was taken back: a tranche below zero that balances it, whatever became of it.
+    """A tranche was reversed, in part or in full, by a negative tranche, whatever it had become.
 
     Attributes:
         instrument_id: The instrument.
         tranche_id: The tranche.
         issuer_id: Whose equity it was to become.
         holder_id: Who holds it.
-        principal_usd: How much was taken back.
+        principal_usd: How much was reversed.
         reason: Why.
-        became: What the tranche was by then: outstanding principal, shares, or money.
-        settlement: What was agreed for shares: they are cancelled, or their price is owed; None where it became none.
-        taken: The shares that it had bought, where it became shares.
+        became: What the tranche had become: outstanding principal, shares, or money.
+        settlement: For shares: they are cancelled, or their price is owed; None if it did not become shares.
+        taken: The shares that it had bought, if it became shares.
         debt_exact: Dollars that the holder owes the issuer instead, exact.
         debt_usd: The same, rounded down to the cent.
     """
@@ -119,7 +119,7 @@ class InstrumentPrincipalReversed(Event, frozen=True, kw_only=True, tag="instrum
 
 
 class InstrumentDebtPaid(Event, frozen=True, kw_only=True, tag="instrument.debt_paid.v1"):
-    """The holder paid what it owed the issuer for principal that was clawed back, or part of it.
+    """The holder paid its debt to the issuer for clawed-back principal, in part or in full.
 
     Attributes:
         instrument_id: The instrument.
@@ -159,7 +159,7 @@ class InstrumentResumed(Event, frozen=True, kw_only=True, tag="instrument.resume
 
 
 class InstrumentLapsed(Event, frozen=True, kw_only=True, tag="instrument.lapsed.v1"):
-    """The draw is over; what was not delivered grows no principal.
+    """The draw ended; undelivered capacity accrues no principal.
 
     Attributes:
         instrument_id: The instrument.
@@ -177,14 +177,14 @@ class InstrumentLapsed(Event, frozen=True, kw_only=True, tag="instrument.lapsed.
 
 
 class InstrumentCommitmentReduced(Event, frozen=True, kw_only=True, tag="instrument.commitment_reduced.v1"):
-    """Part of the commitment grows no principal any more, say since the capacity was sold on.
+    """The commitment was reduced, for example because capacity was resold.
 
     Attributes:
         instrument_id: The instrument.
         issuer_id: Whose equity it would have become.
         holder_id: Who holds it.
         amount_usd: The part.
-        cause: What took it off, for example the grant that the capacity became.
+        cause: The cause, for example the grant that the resold capacity became.
     """
 
     instrument_id: Id
@@ -195,13 +195,13 @@ class InstrumentCommitmentReduced(Event, frozen=True, kw_only=True, tag="instrum
 
 
 class InstrumentAmended(Event, frozen=True, kw_only=True, tag="instrument.amended.v1"):
-    """The terms have a new version; tranches born before keep theirs unless it says so.
+    """The terms have a new version. Earlier tranches keep theirs unless it applies to them too.
 
     Attributes:
         instrument_id: The instrument.
         terms: The terms from now on.
         terms_version: Their version.
-        applies_to_earlier: Whether tranches born before follow the new terms as well.
+        applies_to_earlier: Whether the new terms also apply to earlier tranches.
     """
 
     instrument_id: Id
@@ -211,7 +211,7 @@ class InstrumentAmended(Event, frozen=True, kw_only=True, tag="instrument.amende
 
 
 class InstrumentMfnNoticed(Event, frozen=True, kw_only=True, tag="instrument.mfn_noticed.v1"):
-    """The holder of a most-favoured SAFE was told of a later one, whose terms it may take instead of its own.
+    """The holder of a most-favoured SAFE was notified of a later one, whose terms it may adopt.
 
     Attributes:
         instrument_id: The most-favoured SAFE.
@@ -231,7 +231,7 @@ class InstrumentMfnElected(Event, frozen=True, kw_only=True, tag="instrument.mfn
 
     Attributes:
         instrument_id: The most-favoured SAFE.
-        later_instrument_id: The later SAFE whose terms it takes whole; None: it keeps its own.
+        later_instrument_id: The later SAFE whose terms it adopts in full; None: it keeps its own.
         terms: The terms on which it converts from now on.
     """
 
@@ -241,16 +241,16 @@ class InstrumentMfnElected(Event, frozen=True, kw_only=True, tag="instrument.mfn
 
 
 class InstrumentConverted(Event, frozen=True, kw_only=True, tag="instrument.converted.v1"):
-    """The principal became shares in a financing, or of a note as it fell due.
+    """The principal became shares, in a financing or when a note matured.
 
     Attributes:
         instrument_id: The instrument.
         issuer_id: Whose shares.
         holder_id: Who holds them.
-        cause: The financing, or the issue of the shares where a note fell due.
+        cause: The financing, or the issue of the shares when a note matured.
         principal_usd: What converted.
         amount_exact: Dollars that converted, exact: the principal, and interest of a note.
-        branch: Which price it took.
+        branch: Which pricing rule applied, for example cap or discount.
         price_usd_per_share: Conversion price, exact.
         class_id: Class of the shares.
         shares_exact: Shares before rounding, exact.
@@ -287,9 +287,9 @@ class InstrumentCancelled(Event, frozen=True, kw_only=True, tag="instrument.canc
 
 
 class InstrumentMatured(Event, frozen=True, kw_only=True, tag="instrument.matured.v1"):
-    """A note, or tranches of it, fell due unpaid; it earns no more interest until it is extended.
+    """A note, or tranches of it, matured unpaid. It earns no more interest until it is extended.
 
-    Where its terms let it become stock, it converts in the same atomic batch.
+    If its terms say so, it converts into stock in the same atomic batch.
 
     Attributes:
         instrument_id: The instrument.
@@ -311,7 +311,7 @@ class InstrumentMatured(Event, frozen=True, kw_only=True, tag="instrument.mature
 
 
 class InstrumentRepaid(Event, frozen=True, kw_only=True, tag="instrument.repaid.v1"):
-    """The principal was paid out in cash, at an acquisition or when a note fell due.
+    """The principal was repaid in cash, at an acquisition or at a note's maturity.
 
     Attributes:
         instrument_id: The instrument.

@@ -114,7 +114,7 @@ class IssuerStakeholderAdded(Event, frozen=True, kw_only=True, tag="issuer.stake
 
 
 class IssuerInstrumentSigned(Event, frozen=True, kw_only=True, tag="issuer.instrument_signed.v1"):
-    """An instrument may become equity of the issuer; every financing and sale has to look at it.
+    """An instrument that may become equity of the issuer was signed. Every financing and sale must consider it.
 
     Attributes:
         issuer_id: The issuer.

@@ -1,4 +1,4 @@
-"""The most of an issuer that its instruments may come to: a limit of its own, and what is counted under it."""
+"""An issuer's own dilution limit on its instruments, and what counts toward it."""
 
 from datetime import date
 from typing import Annotated
@@ -28,7 +28,7 @@ class CountedInstrument(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         instrument_id: The instrument.
-        exposures: By terms; tranches of other terms are another.
+        exposures: One per set of terms.
     """
 
     instrument_id: Id
@@ -36,13 +36,13 @@ class CountedInstrument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IssuerDilutionLimited(Event, frozen=True, kw_only=True, tag="issuer.dilution_limited.v1"):
-    """The issuer said how much of it all instruments together may come to, converted or not.
+    """The issuer set or lifted a limit on the share of it that all instruments together may become.
 
     Attributes:
         issuer_id: The issuer.
         dilution_max: The most, as a share of the fully diluted company; None: no limit any more.
-        valuation_usd: Value of the company at which what has no cap is counted; None: nothing without a cap is signed.
-        instruments: What stood open when the limit was set; it is counted together with what came later.
+        valuation_usd: Company value at which an instrument without a cap counts; None: such instruments are refused.
+        instruments: Open instruments when the limit was set; they count together with later ones.
     """
 
     issuer_id: Id
@@ -52,7 +52,7 @@ class IssuerDilutionLimited(Event, frozen=True, kw_only=True, tag="issuer.diluti
 
 
 class IssuerExposureRecorded(Event, frozen=True, kw_only=True, tag="issuer.exposure_recorded.v1"):
-    """What may become equity under an instrument changed, or under an order while the issuer has a limit.
+    """What may become equity under an instrument, or under an order if the issuer has a limit, changed.
 
     Attributes:
         issuer_id: The issuer.

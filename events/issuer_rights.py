@@ -139,7 +139,7 @@ class IssuerWarrantIssued(Event, frozen=True, kw_only=True, tag="issuer.warrant_
 
 
 class IssuerWarrantVested(Event, frozen=True, kw_only=True, tag="issuer.warrant_vested.v1"):
-    """The conditions of a tranche of a warrant hold; its shares may be exercised from now on, whatever comes.
+    """A tranche of a warrant vested; its shares may be exercised from now on, whatever happens later.
 
     Attributes:
         issuer_id: The issuer.
@@ -183,7 +183,7 @@ class IssuerWarrantExercised(Event, frozen=True, kw_only=True, tag="issuer.warra
 
 
 class IssuerWarrantExpired(Event, frozen=True, kw_only=True, tag="issuer.warrant_expired.v1"):
-    """A warrant's time is over; what was not exercised buys no shares any more.
+    """A warrant expired; unexercised rights buy no shares any more.
 
     Attributes:
         issuer_id: The issuer.
@@ -199,7 +199,7 @@ class IssuerWarrantExpired(Event, frozen=True, kw_only=True, tag="issuer.warrant
 
 
 class IssuerWarrantCancelled(Event, frozen=True, kw_only=True, tag="issuer.warrant_cancelled.v1"):
-    """Rights of a warrant ended since the principal that bought them was taken back.
+    """Rights of a warrant ended, because the principal that bought them was reversed.
 
     Attributes:
         issuer_id: The issuer.
@@ -207,7 +207,7 @@ class IssuerWarrantCancelled(Event, frozen=True, kw_only=True, tag="issuer.warra
         warrant_id: The warrant.
         holder_id: Who held it.
         shares: Shares that it buys no more.
-        cause: The instrument whose principal was taken back.
+        cause: The instrument whose principal was reversed.
         approval: The paper behind it.
     """
 

@@ -138,7 +138,7 @@ class IssuerFirstRefusalWaived(Event, frozen=True, kw_only=True, tag="issuer.fir
 
 
 class IssuerFirstRefusalExercised(Event, frozen=True, kw_only=True, tag="issuer.first_refusal_exercised.v1"):
-    """The right of first refusal was used; the transfer or the repurchase stands in the same atomic batch.
+    """The right of first refusal was exercised. The transfer or repurchase is in the same atomic batch.
 
     Attributes:
         issuer_id: The issuer.
@@ -216,9 +216,9 @@ class IssuerStockRepurchased(Event, frozen=True, kw_only=True, tag="issuer.stock
 class IssuerStockSplit(Event, frozen=True, kw_only=True, tag="issuer.stock_split.v1"):
     """Every share, option and authorised number was multiplied; every price was divided.
 
-    Shares that would have become a fraction were bought back, given up or filled up just before, in the same atomic
-    batch, with the split as their cause. Where `fractions` is stated, what options, warrants and promises buy, and the
-    pool, are rounded down to whole shares, which no holder is paid for; so that every number is whole.
+    Shares that would have become a fraction were bought back, cancelled or rounded up just before, in the same atomic
+    batch, with the split as their cause. If `fractions` is stated, shares under options, warrants and promises, and the
+    pool, are rounded down to whole shares without payment, so that every number is whole.
 
     Attributes:
         issuer_id: The issuer.
@@ -226,7 +226,7 @@ class IssuerStockSplit(Event, frozen=True, kw_only=True, tag="issuer.stock_split
         numerator: New shares.
         denominator: For so many old ones.
         fractions: What happened to shares that would have become a fraction; None where there could be none.
-        pool_shares_available: What of the pool is neither granted nor promised after it; None where all came out whole.
+        pool_shares_available: The pool that is neither granted nor promised after it; None if all numbers were whole.
     """
 
     issuer_id: Id

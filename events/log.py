@@ -1,6 +1,6 @@
-"""The log about itself: stored messages that nobody can read, empty positions, and losses that the operator accepted.
+"""The log's record of itself: damaged messages, empty positions, and losses that an operator accepted.
 
-Every reader loads these events before any other, and follows them as it goes on.
+Every reader loads these events before any other, and follows them while it reads.
 """
 
 from typing import Annotated, Literal
@@ -16,20 +16,20 @@ DamageKind = Literal["headers", "subject", "hash", "link", "type", "body", "orph
 """What is wrong with a stored message.
 
 ``headers``: they are not those of an event. ``subject``: it is stored on another aggregate's subject, or on none's.
-``hash``: it is not what was sealed. ``link``: it does not follow the event before it. ``type``: no release knows its
-type. ``body``: its body is not what its type says. ``orphan``: it is sound, but rests on a message of its subject that
-is passed over.
+``hash``: it differs from what was sealed. ``link``: it does not follow the previous event. ``type``: no release knows
+its type. ``body``: its body does not match its type. ``orphan``: it is sound, but depends on a message of its subject
+that is passed over.
 """
 
 
 class LogAnnotated(Event, frozen=True, kw_only=True, tag="log.annotated.v1"):
-    """An operator states how every reader takes one damaged message.
+    """An operator stated how every reader treats one damaged message.
 
     Attributes:
         log_id: The log.
         sequence: Position of the message.
         subject: The NATS subject that it is stored on.
-        hash: Chain hash of the message, computed anew from its bytes as they were found.
+        hash: Chain hash of the message, computed from its bytes as found.
         damage: What is wrong with it.
         effect: ``passed_over``: every reader skips it. ``kept``: it counts as any event; only where
             nothing but its link is broken.
@@ -46,7 +46,7 @@ class LogAnnotated(Event, frozen=True, kw_only=True, tag="log.annotated.v1"):
 
 
 class LogLossAccepted(Event, frozen=True, kw_only=True, tag="log.loss_accepted.v1"):
-    """The log went back and an operator accepted that what came after is lost; the projections were reset.
+    """The log went back, and an operator accepted the loss of the later events. The projections were reset.
 
     Attributes:
         log_id: The log.
@@ -64,7 +64,7 @@ class LogLossAccepted(Event, frozen=True, kw_only=True, tag="log.loss_accepted.v
 
 
 class LostEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that is proven to have been stored, and is in the log no more.
+    """An event that was provably stored and is no longer in the log.
 
     Attributes:
         subject: The NATS subject that it was stored on.
@@ -83,8 +83,8 @@ class LogGapAccepted(Event, frozen=True, kw_only=True, tag="log.gap_accepted.v1"
     Attributes:
         log_id: The log.
         sequence: The position at which the log has no message.
-        lost: The events that are proven to have been stored there, or at another empty position close to it; none
-            where nothing shows that one was.
+        lost: The events that were provably stored there, or at another empty position close to it; empty without
+            proof.
         reason: Why, in the operator's words.
     """
 

@@ -11,7 +11,7 @@ from events.types import Event, Id, Instant, Nodes, Text, UsdPerGpuHour
 
 
 class AskStep(msgspec.Struct, frozen=True, kw_only=True):
-    """Further nodes of a lot at a higher ask; they are sold when all that ask less are.
+    """Further nodes of a lot at a higher ask, sold after all cheaper ones.
 
     Attributes:
         nodes: How many.
@@ -23,7 +23,7 @@ class AskStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LotListed(Event, frozen=True, kw_only=True, tag="lot.listed.v1"):
-    """A provider offered nodes for a span, or a grant's startup those that it does not use.
+    """A provider offered nodes for a span, or a startup offered unused nodes of its grant.
 
     Attributes:
         lot_id: The lot.
@@ -38,9 +38,9 @@ class LotListed(Event, frozen=True, kw_only=True, tag="lot.listed.v1"):
         mandate_ids: Mandates that may take the equity part of an order served from it; none: cash only.
         further_asks: Steps at rising asks, which take their nodes from the end of `nodes`; none: one ask for all.
         grant_id: The grant whose unused nodes are resold; None: the provider's own nodes.
-        ask_floor_usd_per_gpu_hour: The least that it may ever ask; of a resale what the holder of the grant's equity
-            would have paid for an hour.
-        service: What is promised of grants that it carries; None: what the pool promises.
+        ask_floor_usd_per_gpu_hour: The lowest ask allowed; for a resale, what the holder of the grant's equity would
+            have paid for an hour.
+        service: The promise to grants that it carries; None: the pool's promise.
     """
 
     lot_id: Id
@@ -74,7 +74,7 @@ class LotRepriced(Event, frozen=True, kw_only=True, tag="lot.repriced.v1"):
 
 
 class LotRescheduled(Event, frozen=True, kw_only=True, tag="lot.rescheduled.v1"):
-    """The span of a lot moved, say since its site is late.
+    """The span of a lot moved, for example because its site is late.
 
     Attributes:
         lot_id: The lot.

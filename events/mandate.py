@@ -1,4 +1,4 @@
-"""Mandates: what a holder of equity will take, for how much, and from whom."""
+"""Mandates: the terms on which a holder takes equity, for how much, and of which issuers."""
 
 from typing import Literal
 
@@ -52,7 +52,7 @@ class MandateGranted(Event, frozen=True, kw_only=True, tag="mandate.granted.v1")
 
 
 class MandateAmended(Event, frozen=True, kw_only=True, tag="mandate.amended.v1"):
-    """The rules changed; what is held or captured already keeps the rules of its time.
+    """The rules changed. Held or captured budget keeps the rules of its time.
 
     Attributes:
         mandate_id: The mandate.

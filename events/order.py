@@ -38,12 +38,12 @@ class ClassOffer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """All or nothing, whole on one pool, somewhere in the start window.
+    """What an order asks and offers. It is matched in full on one pool, within its start window, or not at all.
 
     Attributes:
-        nodes: Nodes at every instant; the most that it takes where it states a range.
-        nodes_min: The least that it takes; None: exactly `nodes`.
-        nodes_step: Sizes in between are as many nodes apart, counted from `nodes_min`.
+        nodes: Nodes at every instant; the maximum if it states a range.
+        nodes_min: The minimum; None: exactly `nodes`.
+        nodes_step: The distance between acceptable sizes, counted from `nodes_min`.
         gpus_per_node: GPUs of one node; pools of other nodes are not eligible.
         duration_hours: Length of the run.
         start_earliest: First instant it may begin.
@@ -114,9 +114,9 @@ class OrderPlaced(Event, frozen=True, kw_only=True, tag="order.placed.v1"):
         account_id: Whose cash is held.
         hold_id: The hold on cash and on each mandate's budget.
         terms: What is asked and offered.
-        cash_hold_usd: Cash set aside: the dearest acceptable offer in full.
+        cash_hold_usd: Cash set aside: the most expensive acceptable offer in full.
         budget_holds: Budget set aside, per mandate.
-        quote_id: The held quote that it takes, whose holds it goes on with; it is matched in the same atomic batch.
+        quote_id: The held quote that it takes, whose holds it takes over; it is matched in the same atomic batch.
     """
 
     order_id: Id
@@ -139,8 +139,8 @@ class OrderAmended(Event, frozen=True, kw_only=True, tag="order.amended.v1"):
         terms: What is asked and offered from now on.
         cash_hold_usd: Cash set aside from now on.
         budget_holds: Budget set aside from now on.
-        keeps_priority: Whether it only improves the order, which then keeps its place in the queue; else the order goes
-            to the end, as if it were placed now.
+        keeps_priority: Whether it only improves the order, which then keeps its place in the queue. Otherwise the order
+            moves to the end, as if it were placed now.
     """
 
     order_id: Id
@@ -152,7 +152,7 @@ class OrderAmended(Event, frozen=True, kw_only=True, tag="order.amended.v1"):
 
 
 class OrderCancelled(Event, frozen=True, kw_only=True, tag="order.cancelled.v1"):
-    """The startup took the order back before an auction locked it.
+    """The order was cancelled before an auction locked it.
 
     Attributes:
         order_id: The order.
@@ -164,7 +164,7 @@ class OrderCancelled(Event, frozen=True, kw_only=True, tag="order.cancelled.v1")
 
 
 class OrderExpired(Event, frozen=True, kw_only=True, tag="order.expired.v1"):
-    """The order ended by itself, unmatched.
+    """The order expired, unmatched.
 
     Attributes:
         order_id: The order.
@@ -208,7 +208,7 @@ class OrderUnmatched(Event, frozen=True, kw_only=True, tag="order.unmatched.v1")
         order_id: The order.
         auction_id: The auction.
         reasons: Why, the decisive reason first.
-        price_to_win_usd_per_gpu_hour: The least value that would have won against the same book, where one would.
+        price_to_win_usd_per_gpu_hour: The lowest value that would have won against the same book, if any would.
         open_again: Whether it stands for the next auction.
     """
 

@@ -1,4 +1,4 @@
-"""Pools: one fabric of equal nodes; the keeper of capacity over time."""
+"""Pools: equal nodes on one interconnect, and their capacity over time."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from events.types import Event, GpuClass, Id, Instant, Interconnect, LotShare, N
 
 
 class PoolOpened(Event, frozen=True, kw_only=True, tag="pool.opened.v1"):
-    """A provider opened a fabric of equal nodes.
+    """A provider opened a pool of equal nodes.
 
     Attributes:
         pool_id: The pool.
@@ -57,7 +57,7 @@ class PoolCapacityOffered(Event, frozen=True, kw_only=True, tag="pool.capacity_o
 
 
 class PoolCapacityRecalled(Event, frozen=True, kw_only=True, tag="pool.capacity_recalled.v1"):
-    """A lot's nodes are for sale no longer; what was reserved of them stays reserved.
+    """A lot's nodes are no longer for sale. Reserved ones stay reserved.
 
     Attributes:
         pool_id: The pool.
@@ -115,11 +115,11 @@ class PoolCapacityResold(Event, frozen=True, kw_only=True, tag="pool.capacity_re
 
 
 class PoolCapacityHeld(Event, frozen=True, kw_only=True, tag="pool.capacity_held.v1"):
-    """Nodes that a lot of resale offers are set aside for a held quote; they stay their seller's until it is taken.
+    """Nodes of a resale lot were set aside for a held quote. They stay the seller's until the quote is taken.
 
     Attributes:
         pool_id: The pool.
-        grant_id: The grant that taking the quote issues; releasing it lets them go.
+        grant_id: The grant that taking the quote will issue; a release names it too.
         grant_id_before: The grant that they are reserved for.
         lot_id: The lot of the resale.
         nodes: Nodes at every instant of the span.
@@ -137,13 +137,13 @@ class PoolCapacityHeld(Event, frozen=True, kw_only=True, tag="pool.capacity_held
 
 
 class PoolCapacityReleased(Event, frozen=True, kw_only=True, tag="pool.capacity_released.v1"):
-    """A grant's nodes are free again from an instant on, or what was held for one of a lot of resale is.
+    """A grant's nodes, or nodes of a resale lot held for it, are free again from an instant on.
 
     Attributes:
         pool_id: The pool.
         grant_id: The grant.
         at: From when; at or before the reservation's start frees all of it.
-        grant_id_before: The grant that goes on with them, where they were held of what it sells on.
+        grant_id_before: The seller's grant that keeps the nodes, if they were held from a resale lot.
     """
 
     pool_id: Id
@@ -153,9 +153,9 @@ class PoolCapacityReleased(Event, frozen=True, kw_only=True, tag="pool.capacity_
 
 
 class PoolClosingAnnounced(Event, frozen=True, kw_only=True, tag="pool.closing_announced.v1"):
-    """The provider gave notice that the pool leaves the market, or put the date off.
+    """The provider gave notice that the pool leaves the market, or postponed the date.
 
-    Nothing is offered or reserved any more; grants that run on end at the date.
+    Nothing new is offered or reserved. Grants that still run end at the date.
 
     Attributes:
         pool_id: The pool.
@@ -173,10 +173,10 @@ class PoolNodeFailed(Event, frozen=True, kw_only=True, tag="pool.node_failed.v1"
 
     Attributes:
         pool_id: The pool.
-        incident_id: What the provider calls the incident; ``meters/…`` where evidence opened it.
+        incident_id: The provider's id of the incident; ``meters/…`` if evidence opened it.
         nodes: How many nodes.
         at: Since when.
-        grant_id: The grant whose nodes they are, where evidence of its GPUs opened it; it alone is hit.
+        grant_id: The grant whose nodes they are, if evidence of its GPUs opened the incident; only it is affected.
     """
 
     pool_id: Id

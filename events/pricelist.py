@@ -1,4 +1,4 @@
-"""Price lists: what clouds ask in public for a GPU-hour, so that the market's own prices stand beside them."""
+"""Price lists: public cloud prices of a GPU-hour, to compare with the market's own prices."""
 
 from datetime import date
 from typing import Annotated
@@ -32,7 +32,7 @@ class ListPrice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PricelistPublished(Event, frozen=True, kw_only=True, tag="pricelist.published.v1"):
-    """A dated table of public prices was taken in; of equal rows the later table holds.
+    """A dated table of public prices was imported. If rows are for the same price, the later table applies.
 
     Attributes:
         pricelist_id: The table.

@@ -6,7 +6,7 @@ from events.types import Event, Id, Instant, Text, Usd
 
 
 class QuoteHeld(Event, frozen=True, kw_only=True, tag="quote.held.v1"):
-    """A startup held what it was quoted: capacity, cash and mandates' budget are set aside until it takes it or not.
+    """A startup holds a quote. Capacity, cash and mandates' budget are set aside until it is taken or ends.
 
     Attributes:
         quote_id: The quote.
@@ -15,7 +15,7 @@ class QuoteHeld(Event, frozen=True, kw_only=True, tag="quote.held.v1"):
         account_id: Whose cash is held.
         hold_id: The hold on cash and on each mandate's budget.
         terms: What the order that takes it asks and offers.
-        cash_hold_usd: Cash set aside: the dearest acceptable offer in full.
+        cash_hold_usd: Cash set aside: the most expensive acceptable offer in full.
         budget_holds: Budget set aside, per mandate.
         match: What is held, at which price, and the grant that taking it issues; the pool reserves it for that grant.
         expires_at: Until when.
@@ -34,7 +34,7 @@ class QuoteHeld(Event, frozen=True, kw_only=True, tag="quote.held.v1"):
 
 
 class QuoteTaken(Event, frozen=True, kw_only=True, tag="quote.taken.v1"):
-    """An order took it, and became a grant at the price that was held.
+    """An order took the quote, and became a grant at the held price.
 
     Attributes:
         quote_id: The quote.
@@ -48,7 +48,7 @@ class QuoteTaken(Event, frozen=True, kw_only=True, tag="quote.taken.v1"):
 
 
 class QuoteReleased(Event, frozen=True, kw_only=True, tag="quote.released.v1"):
-    """It was let go before its time; what was set aside is free again.
+    """The quote was released before its expiry; everything set aside is free again.
 
     Attributes:
         quote_id: The quote.
@@ -60,7 +60,7 @@ class QuoteReleased(Event, frozen=True, kw_only=True, tag="quote.released.v1"):
 
 
 class QuoteExpired(Event, frozen=True, kw_only=True, tag="quote.expired.v1"):
-    """Its time was over; what was set aside is free again.
+    """The quote expired; everything set aside is free again.
 
     Attributes:
         quote_id: The quote.

@@ -1,7 +1,7 @@
 """Every event type there is, by its tag, and how to read and write a body.
 
-A tag such as ``order.placed.v1`` is for ever: it is never edited and never used for something else. The body
-carries it as ``type``; the CloudEvents type is the same with ``marketplace.`` in front.
+A tag such as ``order.placed.v1`` is permanent: it is never edited and never used for something else. The body has it as
+``type``; the CloudEvents type is the tag with the prefix ``marketplace.``.
 """
 
 from typing import Final, get_args

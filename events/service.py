@@ -1,4 +1,4 @@
-"""Service levels: what a provider promises of a grant, what it gives back below it, and what a period came to."""
+"""Service levels: a provider's promise for a grant, the credit below it, and a period's service result."""
 
 from decimal import Decimal
 from typing import Annotated, Final, Literal
@@ -32,18 +32,18 @@ class CreditStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DetectionTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """When what machines say of a grant's GPUs opens an incident by itself, and when it closes again.
+    """When machine evidence about a grant's GPUs opens an incident automatically, and when it closes it.
 
-    A look at a GPU is bad where it tells of a failure, by an XID error or by energy drawn while nothing runs. So many
-    bad looks in a row open, so many good ones close: what flickers in between changes nothing.
+    An observation of a GPU is bad if it shows a failure, by an XID error or by energy drawn while nothing runs. A
+    number of bad observations in a row opens an incident, a number of good ones closes it; shorter runs change nothing.
 
     Attributes:
-        xid_errors: NVIDIA XID errors of a sample that tell of failed hardware; none: the standard ones, which are 48,
+        xid_errors: NVIDIA XID errors of a sample that mean failed hardware; none: the standard ones, which are 48,
             62, 64, 74, 79, 95, 119 and 120.
-        reading_xid_errors_min: XID errors in one reading that tell of it.
-        idle_watts_max: Power above which a GPU at zero utilisation hangs, and does not idle.
-        open_after: Bad looks at a GPU in a row that open an incident.
-        close_after: Good looks at it in a row that close it.
+        reading_xid_errors_min: How many XID errors in one reading mean a failure.
+        idle_watts_max: Power above which a GPU at zero utilisation counts as hung, not idle.
+        open_after: How many bad observations of a GPU in a row open an incident.
+        close_after: How many good observations of it in a row close it.
         meters: Whose evidence counts.
     """
 
@@ -56,16 +56,17 @@ class DetectionTerms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """What is promised of each statement period of a grant.
+    """The promise for each statement period of a grant.
 
     Attributes:
         availability_min: Promised availability, from 0 to 1.
-        credits: The schedule; the first step lies at or below the promise, each later one lower and worth more.
+        credits: The schedule. The first step is at or below the promise; each later one is lower and gives more.
         measure: What counts as unavailable: ``incidents``: nodes that did not work; ``metered``: also what the
             provider's meter did not count as delivered.
-        consequence: What a period below the promise does where no instrument says it: ``credit`` or ``roll_forward``.
-        detection: When evidence of the meters opens an incident by itself; None: never.
-        notice_hours_min: How long before a grant is ended early either side gives notice, where it has no cause.
+        consequence: The consequence of a period below the promise if no instrument states one: ``credit`` or
+            ``roll_forward``.
+        detection: When evidence of the meters opens an incident automatically; None: never.
+        notice_hours_min: The notice period for an early end without cause, for either side.
     """
 
     availability_min: Share
@@ -90,19 +91,18 @@ STANDARD_SERVICE: Final = ServiceTerms(
 
 
 class ServiceResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a statement period of a grant came to, counted when its statement was issued.
+    """The service result of a grant's statement period, counted when its statement was issued.
 
     Attributes:
         gpu_seconds_promised: Granted GPUs · seconds of the period.
-        gpu_seconds_unavailable: Those of them at which nodes did not work.
+        gpu_seconds_unavailable: Those during which nodes did not work.
         gpu_seconds_delivered: What the provider's meter counted.
         availability: Exact share of the promised GPU-seconds that was available.
         availability_min: What was promised.
         met: Whether the promise was kept.
-        credit: Share of the period's charges that the schedule gives back; 0 where it was kept.
-        consequence: What a period below the promise does, by the instrument's terms or the grant's; where it was to
-            roll forward and there is no room for that, ``exclude``, or ``credit`` of cash alone. None where it was
-            kept.
+        credit: Share of the period's charges that the schedule pays back; 0 if the promise was kept.
+        consequence: The consequence by the instrument's or the grant's terms. If the period had to roll forward and
+            there is no room, ``exclude``, or ``credit`` for cash alone. None if the promise was kept.
     """
 
     gpu_seconds_promised: GpuSeconds

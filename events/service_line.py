@@ -37,7 +37,7 @@ class ServiceLineProposed(Event, frozen=True, kw_only=True, tag="service_line.pr
         grant_id: The grant that it belongs to; it ends with it.
         startup_id: Who is to agree and pays.
         provider_id: Who works.
-        holder_id: Who has to approve, since it pays a part for equity; None where nobody else does.
+        holder_id: Who must approve, because it pays a part for equity; None if nobody else does.
         name: What is done, such as engineering support.
         price_usd_per_hour: What one hour costs.
         hours: Hours that may be worked at most.
@@ -54,7 +54,7 @@ class ServiceLineProposed(Event, frozen=True, kw_only=True, tag="service_line.pr
 
 
 class ServiceLineApproved(Event, frozen=True, kw_only=True, tag="service_line.approved.v1"):
-    """The holder of the grant's equity takes its part of what the service line costs.
+    """The holder of the grant's equity approved its part of the service line's cost.
 
     Attributes:
         service_line_id: The service line.
@@ -84,9 +84,9 @@ class ServiceLineDeclined(Event, frozen=True, kw_only=True, tag="service_line.de
 
 
 class ServiceLineAgreed(Event, frozen=True, kw_only=True, tag="service_line.agreed.v1"):
-    """The startup agreed; what all hours cost is set aside in the same atomic batch.
+    """The startup agreed. The cost of all hours is set aside in the same atomic batch.
 
-    Cash, what the holder pays and principal are the same shares of its price as of the grant's: at price p, value w and
+    Cash, the holder's payment and principal are the same shares of the price as in the grant: for price p, value w and
     θ = p / w of the line, see ``grant.issued``.
 
     Attributes:
@@ -113,7 +113,7 @@ class ServiceLineAgreed(Event, frozen=True, kw_only=True, tag="service_line.agre
 
 
 class ServiceLineReported(Event, frozen=True, kw_only=True, tag="service_line.reported.v1"):
-    """The provider's time sheet told of hours worked.
+    """The provider's time sheet reported hours worked.
 
     Attributes:
         service_line_id: The service line.
@@ -167,7 +167,7 @@ class ServiceLineVoided(Event, frozen=True, kw_only=True, tag="service_line.void
 
 
 class ServiceLineClosed(Event, frozen=True, kw_only=True, tag="service_line.closed.v1"):
-    """The grant is settled in full: what was not worked lapses; readings may still be lowered or taken back.
+    """The grant is fully settled. Unworked hours lapse; readings may still be lowered or voided.
 
     Attributes:
         service_line_id: The service line.
@@ -193,10 +193,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ServiceLineLimited(Event, frozen=True, kw_only=True, tag="service_line.limited.v1"):
-    """When hours may be worked changed: the grant ends sooner, or goes on for longer.
+    """The time in which hours may be worked changed, because the grant ends sooner or was extended.
 
-    It stands in the same atomic batch as the change, so that hours that are decided on what was before cannot be stored
-    after it. It says all that holds from then on.
+    The event is in the atomic batch of that change, so that hours decided on the earlier state cannot be stored after
+    it. It states all limits from then on.
 
     Attributes:
         service_line_id: The service line.

@@ -115,13 +115,13 @@ class PowerDraw(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SitePowerReserved(Event, frozen=True, kw_only=True, tag="site.power_reserved.v1"):
-    """The nodes that a pool reserves for a grant draw this power, in place of what was said of them before.
+    """The power that the nodes reserved for a grant in a pool draw. It replaces earlier statements.
 
     Attributes:
         site_id: The site.
         pool_id: The pool of the nodes.
         grant_id: The grant that they are reserved for.
-        draws: How much from when to when.
+        draws: The power by span.
     """
 
     site_id: Id

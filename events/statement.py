@@ -1,4 +1,4 @@
-"""Statements: a period's usage of a grant, priced; only what is accepted is paid and accrues."""
+"""Statements: the priced usage of a grant in a period. Only accepted usage is paid and accrues."""
 
 from decimal import Decimal
 from typing import Literal
@@ -13,7 +13,7 @@ class Charges(msgspec.Struct, frozen=True, kw_only=True):
     """What one period's usage costs, to the cent.
 
     Invariant: ``provider_usd + reseller_receives_usd = cash_usd + holder_usd + reseller_pays_usd``. The reseller's two
-    are 0 but where the capacity was bought from a startup that did not use it.
+    amounts are 0 unless the capacity was bought in a resale.
 
     Attributes:
         gpu_seconds: Usage that is charged; 0 of a service line.
@@ -21,8 +21,8 @@ class Charges(msgspec.Struct, frozen=True, kw_only=True):
         cash_usd: What the startup pays.
         holder_usd: What the holder of the equity pays.
         principal_usd: What the startup owes as principal.
-        reseller_pays_usd: What the seller of a resale adds, where it sold for less than it owes.
-        reseller_receives_usd: What the seller of a resale is paid, where it sold for more than it owes.
+        reseller_pays_usd: What the seller of a resale adds, if it sold for less than it owes.
+        reseller_receives_usd: What the seller of a resale is paid, if it sold for more than it owes.
         service_hours: Hours of a service line that are charged; 0 of compute.
     """
 
@@ -37,7 +37,7 @@ class Charges(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceCredit(msgspec.Struct, frozen=True, kw_only=True):
-    """What is given back of a period below the promised availability, to the cent.
+    """The service credit for a period below the promised availability, to the cent.
 
     Invariant: ``provider_usd = cash_usd + holder_usd``.
 
@@ -55,7 +55,7 @@ class ServiceCredit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Metering(msgspec.Struct, frozen=True, kw_only=True):
-    """What two meters say of one period.
+    """The totals of both meters for one period.
 
     Attributes:
         provider_gpu_seconds: The provider's, which is charged.
@@ -85,7 +85,7 @@ class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatementIssued(Event, frozen=True, kw_only=True, tag="statement.issued.v1"):
-    """A period is over and its usage is priced, or more of a settled period was metered since.
+    """A period's usage was priced, or more usage was metered for a settled period.
 
     Attributes:
         statement_id: The statement.
@@ -99,7 +99,7 @@ class StatementIssued(Event, frozen=True, kw_only=True, tag="statement.issued.v1
         gpu_seconds_before: GPU-seconds of the grant that were stated before it; amounts are rounded on the sums.
         metering: What both meters say, where the tenant's reported too.
         adjustment: What it adjusts; None for the statement of a period itself.
-        service: What the period came to against what was promised; None where nothing was.
+        service: The service result of the period; None if nothing was promised.
         service_line_id: The service line whose hours it charges for; None for compute.
         hours_before: Hours of that service line that were stated before it.
     """
@@ -121,7 +121,7 @@ class StatementIssued(Event, frozen=True, kw_only=True, tag="statement.issued.v1
 
 
 class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credited.v1"):
-    """Less of a settled period is metered than was charged: the difference is paid back, and the statement stays.
+    """Less was metered for a settled period than was charged. The difference is paid back; the statement stays.
 
     Attributes:
         statement_id: The credit.
@@ -132,7 +132,7 @@ class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credite
         period_end: Instant after its last.
         charges: What is paid back, and the principal that is reversed as far as it is outstanding.
         adjustment: What changed.
-        service_credit: What of it was given back as service credit before, and is not paid back again.
+        service_credit: The part that was already paid back as service credit, and is not paid back again.
         service_line_id: The service line whose hours are paid back; None for compute.
     """
 
@@ -149,7 +149,7 @@ class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credite
 
 
 class StatementAccepted(Event, frozen=True, kw_only=True, tag="statement.accepted.v1"):
-    """The startup accepted, or said nothing in time; the charges are final.
+    """The startup accepted, or did not dispute in time. The charges are final.
 
     Attributes:
         statement_id: The statement.
@@ -167,9 +167,9 @@ class StatementAccepted(Event, frozen=True, kw_only=True, tag="statement.accepte
 
 
 class StatementServiceCredited(Event, frozen=True, kw_only=True, tag="statement.service_credited.v1"):
-    """The period was below the promised availability: part of its charges is given back as it is settled.
+    """The period was below the promised availability, and part of its charges is paid back at settlement.
 
-    Nobody claims it; the payments stand in the same atomic batch.
+    No claim is needed; the payments are in the same atomic batch.
 
     Attributes:
         statement_id: The statement that was accepted.
@@ -189,7 +189,7 @@ class StatementServiceCredited(Event, frozen=True, kw_only=True, tag="statement.
 
 
 class StatementDisputed(Event, frozen=True, kw_only=True, tag="statement.disputed.v1"):
-    """The startup says that less was delivered, or the two meters lie too far apart.
+    """The startup claims that less was delivered, or the two meters differ too much.
 
     Attributes:
         statement_id: The statement.
@@ -209,7 +209,7 @@ class StatementDisputed(Event, frozen=True, kw_only=True, tag="statement.dispute
 
 
 class StatementResolved(Event, frozen=True, kw_only=True, tag="statement.resolved.v1"):
-    """A dispute ended with charges that both sides keep to.
+    """A dispute ended with charges that bind both sides.
 
     Attributes:
         statement_id: The statement.

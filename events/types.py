@@ -77,9 +77,9 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
 ServiceConsequence = Literal["roll_forward", "exclude", "credit"]
 """What a statement period below the promised availability does to a drawdown.
 
-``roll_forward``: nothing of it is charged, and the grant goes on by as long as the period was, so that it is delivered
-again; ``exclude``: no principal accrues of it, and the holder pays nothing; ``credit``: all of it is charged, and the
-published share is given back.
+``roll_forward``: nothing is charged, and the grant is extended by the period's length, so that it is delivered again;
+``exclude``: no principal accrues, and the holder pays nothing; ``credit``: everything is charged, and the published
+share is paid back.
 """
 
 
@@ -102,7 +102,7 @@ class SafeTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
 
 
 class MaturityConversion(msgspec.Struct, frozen=True, kw_only=True):
-    """What a note becomes by itself when it falls due unpaid: stock at its cap.
+    """The automatic conversion of a note that matures unpaid: into stock at its cap.
 
     Attributes:
         class_id: Class of stock, which has to exist by then.
@@ -116,7 +116,7 @@ class MaturityConversion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NoteTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="note"):
-    """A convertible note; principal of each tranche earns interest from the day on which it was born.
+    """A convertible note. The principal of each tranche earns interest from the day on which it accrued.
 
     Attributes:
         annual_rate: Interest per year, 0.08 for 8%.
@@ -127,7 +127,7 @@ class NoteTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
         discount: Share taken off the round's price; None for none.
         repayment_multiple: Multiple of the principal that is owed in a sale, beside the interest.
         service_consequence: What a period below the promised availability does; needed where delivery draws it down.
-        at_maturity: What it becomes when it falls due; None: it stays a debt until it is repaid or extended.
+        at_maturity: What it becomes at maturity; None: it stays a debt until it is repaid or extended.
     """
 
     annual_rate: Share
@@ -156,7 +156,7 @@ class StockTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
 
 
 class WarrantTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="warrant"):
-    """A warrant: principal buys rights, in the append in which it accrues; a right buys a share when it is exercised.
+    """A warrant: principal buys rights in the append in which it accrues. A right buys a share when exercised.
 
     Both prices are of one share as shares are when it is signed; a split since then is counted.
 

@@ -1,4 +1,4 @@
-"""Usage of one grant: what meters said, never edited, only corrected or voided."""
+"""Usage of one grant: readings of meters, never edited, only corrected or voided."""
 
 from typing import Annotated, Literal
 
@@ -60,7 +60,7 @@ class UsageReported(Event, frozen=True, kw_only=True, tag="usage.reported.v1"):
         grant_id: The grant.
         source: The meter.
         readings: The intervals, at least one.
-        meter: Whose meter it is; the provider's is billed, the tenant's is held against it.
+        meter: Whose meter it is. The provider's is billed; the tenant's is compared with it.
     """
 
     usage_id: Id
@@ -113,7 +113,7 @@ class UsageVoided(Event, frozen=True, kw_only=True, tag="usage.voided.v1"):
 
 
 class UsageIdentified(Event, frozen=True, kw_only=True, tag="usage.identified.v1"):
-    """A source used ids for readings of a grant; none of them ever counts again, whichever grant it names.
+    """A source used ids for readings of a grant. None of them ever counts again, for any grant.
 
     Attributes:
         usage_id: The record of the source, not of the grant.
@@ -131,7 +131,7 @@ class UsageIdentified(Event, frozen=True, kw_only=True, tag="usage.identified.v1
 
 
 class UsageClosed(Event, frozen=True, kw_only=True, tag="usage.closed.v1"):
-    """The grant is settled in full; readings may still be lowered or taken back, and no more are counted.
+    """The grant is fully settled. No more readings count; existing ones may still be lowered or voided.
 
     Attributes:
         usage_id: The usage record of the grant.
@@ -159,10 +159,10 @@ class SoldNodes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsageLimited(Event, frozen=True, kw_only=True, tag="usage.limited.v1"):
-    """What may be counted of a grant changed: it ends sooner or later, or nodes of it were resold.
+    """The limits of a grant's usage changed, because it ends sooner or later or nodes of it were resold.
 
-    It stands in the same atomic batch as the change, in the records of both sides, so that a reading that is decided
-    on what was before cannot be stored after it. It says all that holds from then on.
+    The event is in the atomic batch of that change, in the records of both sides, so that a reading decided on the
+    earlier state cannot be stored after it. It states all limits from then on.
 
     Attributes:
         usage_id: The usage record of the grant.
@@ -198,7 +198,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class UsageEvidenced(Event, frozen=True, kw_only=True, tag="usage.evidenced.v1"):
-    """Machines of a grant were looked at; what they said is evidence beside the readings, and never billed.
+    """Machine samples of a grant were stored. They are evidence beside the readings, and never billed.
 
     Attributes:
         usage_id: The usage record of the grant.
@@ -237,7 +237,7 @@ class BurnRank(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SpreadPart(msgspec.Struct, frozen=True, kw_only=True):
-    """What one grant carries of a spread reading; a reading of its own in the grant's record.
+    """The part of an allocated reading that one grant carries. It is a separate reading in the grant's record.
 
     Attributes:
         grant_id: The grant.
@@ -277,9 +277,9 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsageSpread(Event, frozen=True, kw_only=True, tag="usage.spread.v1"):
-    """A meter told what a tenant used of a class, and it was spread over the tenant's grants.
+    """A meter reported a tenant's usage of a class, which was allocated to the tenant's grants.
 
-    The readings that the parts are stand in the same atomic batch.
+    The readings of the parts are in the same atomic batch.
 
     Attributes:
         usage_id: The record of the tenant's use of the class at the provider.
@@ -301,9 +301,9 @@ class UsageSpread(Event, frozen=True, kw_only=True, tag="usage.spread.v1"):
 
 
 class UsageRespread(Event, frozen=True, kw_only=True, tag="usage.respread.v1"):
-    """What a meter told of a tenant was corrected or taken back: the order in which grants were used was unwound.
+    """A reading of a tenant's usage was corrected or voided, and its allocation was changed in reverse order.
 
-    The corrections, voids and readings of the parts that changed stand in the same atomic batch.
+    The corrections, voids and readings of the changed parts are in the same atomic batch.
 
     Attributes:
         usage_id: The record of the tenant's use of the class at the provider.

@@ -19,10 +19,10 @@ Allocation = Literal[
 
 
 class VestingSchedule(msgspec.Struct, frozen=True, kw_only=True):
-    """Equal tranches of an option at equal distances in time.
+    """Equal tranches of an option at equal intervals.
 
     Attributes:
-        starts_on: Day from which it is counted; the first tranche vests one distance later.
+        starts_on: Day from which it is counted; the first tranche vests one interval later.
         tranches: How many.
         months_between: Distance of two tranches in months.
         cliff_tranches: So many first tranches vest together on the day of the last of them; 0 or 1: no cliff.

@@ -176,7 +176,7 @@ BROKEN: dict[str, tuple[str, Change, str]] = {
     "operating yet converting": (
         "inventory",
         lambda data: data["sites"][1].update(status="operating"),
-        "exactly where",
+        "if and only if",
     ),
     "conversion that does not slip": (
         "inventory",

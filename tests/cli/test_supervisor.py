@@ -56,7 +56,7 @@ async def test_a_server_that_ends_again_and_again_ends_the_market_with_its_last_
     assert "server ended with code 7 and was restarted 3 times in a row without success" in reason
     assert "the files are damaged" in reason
     assert len(server.starts) == 4
-    assert any("it is started again in 0.2 s (restart 3)" in line for line in told)
+    assert any("it restarts in 0.2 s (restart 3)" in line for line in told)
     pauses = [after - before for before, after in zip(server.starts, server.starts[1:], strict=False)]
     assert pauses[0] >= 0.05
     assert pauses[2] >= 0.2

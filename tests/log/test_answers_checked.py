@@ -204,10 +204,10 @@ async def test_what_is_no_json_is_named(forger: Forger, connection: Connection) 
 @pytest.mark.parametrize(
     ("payload", "said"),
     [
-        (b"garbage", "no acknowledgement"),
+        (b"garbage", "not an acknowledgement"),
         (b"{}", "names no stream"),
-        (b'{"stream":"MARKETPLACE"}', "says sequence 0"),
-        (b'{"stream":"MARKETPLACE","seq":"9"}', "no acknowledgement"),
+        (b'{"stream":"MARKETPLACE"}', "states sequence 0"),
+        (b'{"stream":"MARKETPLACE","seq":"9"}', "not an acknowledgement"),
         (b'{"stream":"MARKETPLACE","seq":7,"batch":"b","count":2}', "states sequence 7, but 2 messages had to follow"),
         (b'{"stream":"MARKETPLACE","seq":9}', "it is for batch ''"),
         (b'{"stream":"MARKETPLACE","seq":9,"batch":"c","count":2}', "it is for batch 'c'"),

@@ -131,7 +131,7 @@ async def test_a_writer_beside_a_restore_is_found_out(archive: Path):
         (5, (b'"ce-actor":"', b'"ce-actress":"'), "event 5 on .* is not a marketplace event"),
         (5, None, "event 6 on .* follows sequence 4"),
         (LONG, None, f"holds {LONG - 1} events and states {LONG}"),
-        (3, (b'"sequence":', b'"position":'), "line 4 of .* is no event"),
+        (3, (b'"sequence":', b'"position":'), "line 4 of .* is not an event"),
     ],
 )
 def test_a_changed_archive_is_refused(archive: Path, number: int, change: tuple[bytes, bytes] | None, said: str):

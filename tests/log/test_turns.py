@@ -80,7 +80,7 @@ async def test_many_refusals_of_many_commands_make_few_messages():
 
 @pytest.mark.parametrize("message", [b"", b"[]", b'{"process":"a"}', b'{"process":1,"subjects":[],"waited_seconds":1}'])
 async def test_what_is_no_question_is_named(message):
-    assert "it asks for no turn" in Turns().hear(message)
+    assert "it is not a request for a turn" in Turns().hear(message)
 
 
 async def test_processes_hear_one_another_through_nats(jetstream_log, nats_server):
