@@ -231,7 +231,7 @@ BROKEN: dict[str, tuple[str, Change, str]] = {
         "outside the horizon",
     ),
     "no offers": ("orders", lambda data: data["orders"][0].update(offers=[]), "at least one class"),
-    "offer of another kind": ("orders", lambda data: data["orders"][0].update(offer="equity"), "otherwise"),
+    "offer of another kind": ("orders", lambda data: data["orders"][0].update(offer="equity"), "its offers differ"),
     "equity without a mandate": ("orders", lambda data: data["orders"][0].update(mandates=[]), "mandates"),
     "mandate out of its range": (
         "orders",
