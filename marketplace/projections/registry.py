@@ -1,4 +1,4 @@
-"""Every projection there is, in the order in which they are applied."""
+"""All projections, in the order in which they are applied."""
 
 from typing import Final
 
@@ -50,7 +50,7 @@ def get_projection(name: str) -> Projection:
     """Return a projection by its name.
 
     Raises:
-        Refusal: ``projection_unknown``; the text lists those there are.
+        Refusal: ``projection_unknown``; the text lists the projections.
     """
     for projection in PROJECTIONS:
         if projection.name == name:

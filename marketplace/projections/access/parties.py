@@ -53,7 +53,7 @@ def _suspended(changes: WriteBatch, _: RecordedEvent, event: PartySuspended) -> 
 
 
 def _served(changes: WriteBatch, _: RecordedEvent, event: PartyGroupServed) -> None:
-    """Keep the version of the row that of the party, which `If-Match` names."""
+    """Update the row's version to the party's, for `If-Match`."""
     changes.update(parties, event.party_id)
 
 
@@ -90,7 +90,7 @@ class PartyView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def find_party(connection: AsyncConnection, party_id: str) -> PartyView | None:
-    """Return a party, None where there is none."""
+    """Return a party, or None."""
     return await find_one(connection, select(parties).where(parties.c.party_id == party_id), PartyView)
 
 
@@ -102,7 +102,7 @@ async def list_parties(
     after: str = "",
     limit: int = 100,
 ) -> list[PartyView]:
-    """Return parties by id above `after`; of one role or status, or all."""
+    """Return parties by id above `after`, optionally of one role or status."""
     query: Any = select(parties).where(parties.c.party_id > after).order_by(parties.c.party_id)
     if role is not None:
         query = query.where(parties.c.roles.contains([role]))

@@ -1,4 +1,4 @@
-"""Holds: money set aside, what was paid from it, and until when; one row per hold of an account."""
+"""Holds: money set aside, what was paid from it, and its expiry; one row per hold of an account."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -103,14 +103,14 @@ class HoldView(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         account_id: The account that it is on.
         hold_id: The hold.
-        party_id: Whose money it is.
-        purpose: What for: an order, a mandate, or the account that may be paid from it.
+        party_id: The party whose money it is.
+        purpose: An order, a mandate, or the account that may be paid from it.
         left_usd: What may still be paid from it.
         captured_usd: What was paid from it.
-        expires_at: When what is left is available again; None where what it is for ends it.
-        expired: Whether it is.
-        placed_at: Since when.
-        last_sequence: The event that touched it last.
+        expires_at: When the rest is available again; None if it ends with its purpose.
+        expired: Whether it has expired.
+        placed_at: When it was placed.
+        last_sequence: The event that changed it last.
     """
 
     account_id: str
@@ -128,7 +128,7 @@ class HoldView(msgspec.Struct, frozen=True, kw_only=True):
 async def list_holds(
     connection: AsyncConnection, account_id: str, *, purpose: str | None = None, after: str = "", limit: int = 100
 ) -> list[HoldView]:
-    """Return the holds of an account by id above `after`; for one purpose, or all."""
+    """Return the holds of an account by id above `after`, optionally for one purpose."""
     query = select(holds).where(holds.c.account_id == account_id, holds.c.hold_id > after).order_by(holds.c.hold_id)
     if purpose is not None:
         query = query.where(holds.c.purpose == purpose)

@@ -1,4 +1,4 @@
-"""Service lines: what was proposed and agreed on beside each grant, and the hours that were worked."""
+"""Service lines: what was proposed and agreed for each grant, and the hours worked."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -105,7 +105,7 @@ def _voided(changes: WriteBatch, _: RecordedEvent, event: line_events.ServiceLin
 
 
 def _limited(changes: WriteBatch, _: RecordedEvent, event: line_events.ServiceLineLimited) -> None:
-    """Keep that it was the line's last event; when hours may be worked is told by its grant."""
+    """Update only the version. The grant shows when hours may be worked."""
     changes.update(service_lines, event.service_line_id)
 
 
@@ -138,7 +138,7 @@ PROJECTION: Final = Projection(
 class ServiceLineView(msgspec.Struct, frozen=True, kw_only=True):
     """A service line; `status` is ``proposed``, ``declined``, ``agreed`` or ``closed``.
 
-    `hours` may be worked at most; `hours_worked` were, as reported by now.
+    `hours` is the most that may be worked; `hours_worked` is what was reported so far.
     """
 
     service_line_id: str
@@ -161,7 +161,7 @@ class ServiceLineView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HoursReadingView(msgspec.Struct, frozen=True, kw_only=True):
-    """A reading of hours as it stands now; a voided one keeps what it said and counts nothing."""
+    """A reading of hours in its present form. A voided one keeps its content and counts nothing."""
 
     service_line_id: str
     source: str
@@ -185,7 +185,7 @@ _LINES: Final[Any] = select(service_lines, _WORKED)
 
 
 async def find_service_line(connection: AsyncConnection, line_id: str) -> ServiceLineView | None:
-    """Return a service line, None where there is none."""
+    """Return a service line, or None."""
     return await find_one(connection, _LINES.where(service_lines.c.service_line_id == line_id), ServiceLineView)
 
 
@@ -198,7 +198,7 @@ async def list_service_lines(
     after: str = "",
     limit: int = 100,
 ) -> list[ServiceLineView]:
-    """Return service lines by id above `after`; those that a party pays, works or approves, or all."""
+    """Return service lines by id above `after`: those that a party pays, works or approves, or all."""
     query = _LINES.where(service_lines.c.service_line_id > after).order_by(service_lines.c.service_line_id)
     if party_id is not None:
         mine = (service_lines.c.startup_id, service_lines.c.provider_id, service_lines.c.holder_id)
@@ -225,7 +225,7 @@ async def list_hours(
         line_id: The service line.
         start: Only those that end after this instant.
         end: Only those that end by this instant.
-        after: Cursor of the last row of the page before.
+        after: Cursor of the last row of the previous page.
         limit: Rows of a page, at most 1,000.
     """
     table = hours_readings.c

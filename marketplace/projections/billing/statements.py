@@ -1,4 +1,4 @@
-"""Statements: each period's usage, priced, and whether it was accepted."""
+"""Statements: each period's priced usage, and whether it was accepted."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -134,11 +134,10 @@ PROJECTION: Final = Projection(
 class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     """A statement; `status` is ``issued``, ``disputed``, ``resolved``, ``accepted`` or ``credited``.
 
-    `charges_issued` is what was asked first, `charges` what holds now; what is credited is paid back. Where the
-    tenant's meter reported too, `tenant_gpu_seconds` is its figure. `adjustment` tells what changed in a period that
-    was settled. `service` is what the period came to against what was promised, `service_credit` what was given back of
-    the charges; of a credit, what is not paid back again since it was given back before. One of a service line names
-    it, and is in hours.
+    `charges_issued` are the original charges, `charges` the present ones; those of a credit are paid back.
+    `tenant_gpu_seconds` is the startup's own metering, if it reported. `adjustment` is the change of a settled period.
+    `service` is the service result of the period. `service_credit` is the part of the charges that was paid back; for a
+    credit, the part that was already paid back before. A statement of a service line names it, and is in hours.
     """
 
     statement_id: str
@@ -173,7 +172,7 @@ _STATEMENTS: Final[Any] = select(statements, grants.c.holder_id).select_from(
 
 
 async def find_statement(connection: AsyncConnection, statement_id: str) -> StatementView | None:
-    """Return a statement, None where there is none."""
+    """Return a statement, or None."""
     return await find_one(connection, _STATEMENTS.where(statements.c.statement_id == statement_id), StatementView)
 
 
@@ -187,7 +186,7 @@ async def list_statements(
     after: str = "",
     limit: int = 100,
 ) -> list[StatementView]:
-    """Return statements by id above `after`; those that a party accepts, is paid by or pays for, or all."""
+    """Return statements by id above `after`: those that a party accepts, is paid by or pays for, or all."""
     query = _STATEMENTS.where(statements.c.statement_id > after).order_by(statements.c.statement_id)
     if party_id is not None:
         mine = (statements.c.startup_id, statements.c.provider_id, grants.c.holder_id)

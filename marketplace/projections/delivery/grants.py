@@ -1,4 +1,4 @@
-"""Grants: capacity that was awarded, now and as of any sequence or instant."""
+"""Grants: awarded capacity, now and as of any sequence or instant."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -78,7 +78,7 @@ _CHANGING: Final = ("status", "pool_id", "startup_id", "nodes_available", "reaso
 
 
 class ResoldPart(msgspec.Struct, frozen=True, kw_only=True):
-    """What a grant's startup sold on: the grant it became, its nodes and span, and what the buyer pays."""
+    """A resold part of a grant: the grant it became, its nodes and span, and what the buyer pays."""
 
     resale_grant_id: str
     nodes: int
@@ -89,7 +89,7 @@ class ResoldPart(msgspec.Struct, frozen=True, kw_only=True):
 
 def _remember(changes: WriteBatch, fact: RecordedEvent) -> None:
     row = changes.find(grants, fact.id)
-    assert row is not None, "every handler begins with a row that is there"
+    assert row is not None, "every handler begins with an existing row"
     changes.append(grant_history, fact.id, fact.sequence, *(row[name] for name in _CHANGING), fact.time)
 
 
@@ -120,7 +120,7 @@ def _activated(changes: WriteBatch, fact: RecordedEvent, _: grant_events.GrantAc
 
 
 def _keep_end(changes: WriteBatch, fact: RecordedEvent, status: str) -> str:
-    """Return a status, but of a grant whose end notice was given of, that it was terminated."""
+    """Return `status`, or `terminated` once notice of the end was given."""
     row = changes.find(grants, fact.id) or {}
     return "terminated" if row.get("status") == "terminated" else status
 
@@ -260,7 +260,7 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GrantAtView(msgspec.Struct, frozen=True, kw_only=True):
-    """A grant as it stood at a point in time: what changes over its life."""
+    """The changing properties of a grant at a point in time."""
 
     grant_id: str
     status: str
@@ -276,7 +276,7 @@ def _concerns(party_id: str) -> Any:
 
 
 async def find_grant(connection: AsyncConnection, grant_id: str) -> GrantView | None:
-    """Return a grant, None where there is none."""
+    """Return a grant, or None."""
     return await find_one(connection, select(grants).where(grants.c.grant_id == grant_id), GrantView)
 
 
@@ -288,7 +288,7 @@ async def list_grants(
     after: str = "",
     limit: int = 100,
 ) -> list[GrantView]:
-    """Return grants by id above `after`; those that a party uses, delivers or holds the equity of, or all."""
+    """Return grants by id above `after`: those that a party uses, delivers or holds the equity of, or all."""
     query: Any = select(grants).where(grants.c.grant_id > after).order_by(grants.c.grant_id)
     if party_id is not None:
         query = query.where(_concerns(party_id))
@@ -307,7 +307,7 @@ async def list_carriers(
     end: datetime,
     limit: int,
 ) -> dict[str, datetime]:
-    """Return the grants of a class that a startup uses at a provider within a span, and when each was issued."""
+    """Return the grants of a class that a startup uses at a provider within a span, with their issue times."""
     theirs = (grants.c.startup_id == startup_id, grants.c.provider_id == provider_id, grants.c.gpu_class == gpu_class)
     query = (
         select(grants.c.grant_id, grants.c.issued_at)
@@ -321,7 +321,7 @@ async def list_carriers(
 async def list_grants_at(
     connection: AsyncConnection, at: At, *, party_id: str | None = None, after: str = "", limit: int = 100
 ) -> list[GrantAtView]:
-    """Return grants as they stood at `at`, by id above `after`; `party_id` narrows by today's parties."""
+    """Return grants as of `at`, by id above `after`. `party_id` filters by the present parties."""
     history = grant_history
     latest = (
         select(*history.c["grant_id", *_CHANGING], history.c.sequence.label("last_sequence"))
@@ -335,7 +335,7 @@ async def list_grants_at(
 
 
 async def find_grant_at(connection: AsyncConnection, grant_id: str, at: At) -> GrantAtView | None:
-    """Return a grant as it stood at `at`, None where it was not issued by then."""
+    """Return a grant as of `at`; None if it was not issued by then."""
     history = grant_history
     query = (
         select(*history.c["grant_id", *_CHANGING], history.c.sequence.label("last_sequence"))

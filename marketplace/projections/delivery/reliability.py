@@ -1,4 +1,4 @@
-"""Reliability: how well each provider has delivered, as `domain/delivery/reliability.py` counts it."""
+"""Standings: each provider's reliability, as `domain/delivery/reliability.py` computes it."""
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -102,22 +102,23 @@ PROJECTION: Final = Projection(
 
 
 class StandingView(msgspec.Struct, frozen=True, kw_only=True):
-    """How well a provider has delivered so far; shares are exact fractions, such as ``"19/20"``.
+    """A provider's reliability so far. Shares are exact fractions, such as ``"19/20"``.
 
     Attributes:
         provider_id: The provider.
-        uptime: GPU-seconds that worked, of those that were due.
-        completion: Grants that ran to their end, of those and the ones that ended early by its doing: it ended them
-            without cause, or the startup did since nodes did not work.
-        undisputed: GPU-seconds that were accepted, of those and the ones given up in disputes.
-        score: The product of the three; an order may ask for a least one.
+        uptime: Of the GPU-seconds that were due, the share that worked.
+        completion: Of the grants that ran to their end or were ended early by its fault, the share that ran to their
+            end.
+            It is at fault if it ended a grant without cause, or if the startup did because nodes failed.
+        undisputed: Of the GPU-seconds that were accepted or given up in disputes, the share that was accepted.
+        score: The product of the three. An order may require a minimum.
         gpu_seconds_due: GPU-seconds of runs that are over.
-        gpu_seconds_lost: Those of them at which the nodes did not work.
+        gpu_seconds_lost: Those during which the nodes did not work.
         grants_completed: Grants that ran to their end.
-        grants_broken: Grants that ended early by its doing.
+        grants_broken: Grants that ended early by its fault.
         gpu_seconds_accepted: GPU-seconds of accepted statements.
         gpu_seconds_conceded: GPU-seconds given up in disputes.
-        last_sequence: The event that changed it last; 0 where there is no history.
+        last_sequence: The event that changed it last; 0 without a history.
     """
 
     provider_id: str
@@ -148,7 +149,7 @@ def _render(provider_id: str, record: Record, last_sequence: int) -> StandingVie
 
 
 async def load_standing(connection: AsyncConnection, provider_id: str) -> StandingView:
-    """Return the standing of a provider; one without a history stands at 1."""
+    """Return the standing of a provider; its score is 1 without a history."""
     rows = await connection.execute(select(standings).where(standings.c.provider_id == provider_id))
     row = rows.mappings().first()
     if row is None:

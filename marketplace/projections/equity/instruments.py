@@ -1,4 +1,4 @@
-"""Instruments: agreements, the principal that accrued under them, and what became of it."""
+"""Instruments: agreements, the principal that accrued under them, and what it became."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -195,7 +195,7 @@ def _noted(
     _: RecordedEvent,
     event: instrument_events.InstrumentMfnNoticed | instrument_events.InstrumentMfnElected,
 ) -> None:
-    """Keep that it was the instrument's last event; terms that were elected count where it converts."""
+    """Update only the version. Elected terms apply at conversion."""
     changes.update(instruments, event.instrument_id)
 
 
@@ -233,7 +233,7 @@ PROJECTION: Final = Projection(
 
 
 class ConversionView(msgspec.Struct, frozen=True, kw_only=True):
-    """What the principal became: shares at an exact price, and which price it took."""
+    """What the principal became: shares at an exact price, and the pricing rule that applied."""
 
     cause: str
     branch: str
@@ -246,12 +246,11 @@ class ConversionView(msgspec.Struct, frozen=True, kw_only=True):
 class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
     """An instrument as it is now.
 
-    `draw` is how a drawdown is drawn, as it was signed: window, unit, prices and what set them; an extension or an
-    early end stands at its grant. `principal_usd` is what has accrued and is neither converted nor repaid. `debt_usd`
-    is what its holder still owes the issuer for principal that was taken back after it became shares or money.
-    `matured_on` and `due_usd` tell that a note fell due, and what was owed then, until it is extended, repaid or
-    converted. `status` is ``active``, ``suspended``, ``lapsed`` (no more will accrue), ``converted``, ``repaid`` or
-    ``cancelled``.
+    `draw` contains the signed terms of a drawdown: window, unit, prices and their source. An extension or an early end
+    is shown on its grant. `principal_usd` has accrued and is neither converted nor repaid. `debt_usd` is the holder's
+    debt to the issuer for principal that was reversed after it became shares or money. `matured_on` and `due_usd` show
+    that a note matured, and the amount due, until it is extended, repaid or converted. `status` is ``active``,
+    ``suspended``, ``lapsed`` (no more will accrue), ``converted``, ``repaid`` or ``cancelled``.
     """
 
     instrument_id: str
@@ -282,7 +281,7 @@ class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
 class MovementView(msgspec.Struct, frozen=True, kw_only=True):
     """One movement of principal; `kind` is ``accrued``, ``reversed``, ``converted`` or ``repaid``.
 
-    `amount_usd` changes what is outstanding; `settled_usd`, what had become shares or money already.
+    `amount_usd` changes the outstanding principal; `settled_usd` is the part that had already become shares or money.
     """
 
     sequence: int
@@ -299,7 +298,7 @@ class MovementView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PrincipalView(msgspec.Struct, frozen=True, kw_only=True):
-    """Principal of one instrument that stood at a point in time."""
+    """Principal of one instrument that was outstanding at a point in time."""
 
     instrument_id: str
     holder_id: str
@@ -308,7 +307,7 @@ class PrincipalView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def find_instrument(connection: AsyncConnection, instrument_id: str) -> InstrumentView | None:
-    """Return an instrument, None where there is none."""
+    """Return an instrument, or None."""
     query = select(instruments).where(instruments.c.instrument_id == instrument_id)
     return await find_one(connection, query, InstrumentView)
 
@@ -331,7 +330,7 @@ async def list_instruments(
         holder_id: Only held by this party.
         party: ``(party_id, issuer_id)``: only held by this party or issued by its issuer.
         status: Only in this status.
-        after: The last id of the page before.
+        after: The last id of the previous page.
         limit: Rows of a page, at most 1,000.
     """
     query: Any = select(instruments).where(instruments.c.instrument_id > after).order_by(instruments.c.instrument_id)
@@ -359,7 +358,7 @@ async def list_movements(
 async def list_principal(
     connection: AsyncConnection, issuer_id: str, *, at: At = None, after: str = "", limit: int = 1_000
 ) -> list[PrincipalView]:
-    """Return the principal that stood unconverted, by instrument id above `after`, now or as of `at`."""
+    """Return the unconverted principal, by instrument id above `after`, now or as of `at`."""
     key = (principal.c.instrument_id, principal.c.holder_id)
     total = func.sum(principal.c.amount_usd)
     query = (

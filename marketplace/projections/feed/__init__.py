@@ -1,4 +1,4 @@
-"""The feed: which events there are, whom each concerns, and which command made them."""
+"""The feed: all events, whom each concerns, and which command made them."""
 
 from marketplace.projections.feed.projection import PROJECTION
 from marketplace.projections.feed.queries import (

@@ -1,4 +1,4 @@
-"""What the feed answers: the events that concern a party, and what a command did."""
+"""Queries of the feed: the events that concern a party, and the events of a command."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -14,7 +14,7 @@ from marketplace.projections.feed.visibility import EVERYONE
 
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one event is: its body is in the log, at its sequence."""
+    """The position of one event; its body is in the log."""
 
     sequence: int
     aggregate: str
@@ -39,7 +39,7 @@ async def list_events(
         connection: Where to read.
         party_id: The tenant; None for the platform, which sees everything.
         aggregate_id: Only of this aggregate.
-        after: The last sequence of the page before.
+        after: The last sequence of the previous page.
         limit: Rows of a page, at most 1,000.
     """
     query = select(event_index).where(event_index.c.sequence > after).order_by(event_index.c.sequence)
@@ -55,7 +55,7 @@ async def list_events(
 
 
 def _seen_by(party_id: str, after: int, limit: int) -> Any:
-    """Return the next sequences of a party and of everyone; each half is one walk along an index."""
+    """Return the next sequences of a party and of public events. Each half is one scan of an index."""
     halves = [
         select(event_parties.c.sequence)
         .where(event_parties.c.party_id == name, event_parties.c.sequence > after)
@@ -68,7 +68,7 @@ def _seen_by(party_id: str, after: int, limit: int) -> Any:
 
 
 async def is_visible(connection: AsyncConnection, sequence: int, party_id: str) -> bool:
-    """Tell whether one event concerns a party."""
+    """Return whether one event concerns a party."""
     mine = event_parties.c.party_id.in_((party_id, EVERYONE))
     query = select(func.count()).select_from(event_parties).where(event_parties.c.sequence == sequence, mine)
     return bool((await connection.execute(query)).scalar_one())
@@ -82,15 +82,15 @@ async def list_visible(connection: AsyncConnection, sequences: Collection[int], 
 
 
 async def list_command_events(connection: AsyncConnection, command_id: str, *, limit: int = 1_000) -> list[EventView]:
-    """Return the events that one command recorded, in order; none where it never took effect."""
+    """Return the events that one command recorded, in order; empty if it never took effect."""
     query = select(event_index).where(event_index.c.command_id == command_id).order_by(event_index.c.sequence)
     return await load_all(connection, page(query, limit), EventView)
 
 
 async def list_client_commands(connection: AsyncConnection, *, after: int, limit: int) -> list[tuple[int, str, str]]:
-    """Return events above the sequence `after` that clients' commands made: sequence, command, fingerprint.
+    """Return the events of clients' commands above the sequence `after`: sequence, command, fingerprint.
 
-    The fingerprint of a client's command is a hash in hex; a worker's names the worker and its step, with a slash.
+    The fingerprint of a client's command is a hash in hex. A worker's names the worker and its step, with a slash.
     """
     columns = (event_index.c.sequence, event_index.c.command_id, event_index.c.fingerprint)
     query = select(*columns).where(event_index.c.sequence > after, event_index.c.fingerprint.not_like("%/%"))
@@ -105,7 +105,7 @@ async def find_sequence_at(connection: AsyncConnection, at: datetime) -> int:
 
 
 async def find_time_of(connection: AsyncConnection, sequence: int) -> datetime | None:
-    """Return when the event at a sequence occurred, or the last where the log does not reach it; None before any."""
+    """Return when the event at a sequence occurred, or the last event if the sequence is later; None before any."""
     query = select(event_index.c.occurred_at).where(event_index.c.sequence <= sequence)
     row = (await connection.execute(query.order_by(event_index.c.sequence.desc()).limit(1))).first()
     return None if row is None else row.occurred_at

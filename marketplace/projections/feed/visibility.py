@@ -1,15 +1,14 @@
 """Whom each event concerns: the one table that decides what a tenant's feed shows.
 
-- ``PUBLIC``: everyone; the market's inventory and the rhythm of its auctions. Only what is named here is public.
-- ``PLATFORM``: the operator alone; the rest of an auction (a sealed book, all decisions in one body), the log's own
-  events, and the records of commands that changed nothing.
-- ``PARTIES``: every other type concerns the parties that the body names at its top, those that stand behind the
-  aggregate since it began, and those behind the grant or issuer above it. Who asked is not enough: a command of one
-  party moves others' money.
+- ``PUBLIC``: everyone; the market's inventory and the times of its auctions.
+- ``PLATFORM``: only the operator; a sealed book, every decision of an auction in one body, and the records of
+  commands that changed nothing.
+- ``PARTIES``: the parties that the body names at its top level, those behind the aggregate since its first event, and
+  those behind its grant or issuer. The actor alone is not enough: a command of one party moves others' money.
 
-A party sees a body whole or not at all, so an event that names others' terms (a priced round) is for the issuer only,
-and the sealed terms of an order are for its startup only. What an event adds to the parties behind its aggregate is
-known from then on, not before: the answer depends on the log's order alone, never on batches.
+A party sees a body completely or not at all. An event that names others' terms (a priced round) is therefore only for
+the issuer, and the sealed terms of an order only for its startup. A party that an event adds to an aggregate counts
+from then on, not before: the answer depends only on the log's order, never on batches.
 
 Invariant: every event type is in exactly one of the three sets.
 """
@@ -91,7 +90,7 @@ _FOUNDING: Final = (
 
 
 def get_named(event: Event) -> set[str]:
-    """Return the parties that the body names at its top, and the holder of a grant's equity."""
+    """Return the parties that the body names at its top level, and the holder of a grant's equity."""
     values = [getattr(event, name, None) for name in _NAMES]
     equity: Any = getattr(event, "equity", None)
     if equity is not None:
@@ -100,9 +99,9 @@ def get_named(event: Event) -> set[str]:
 
 
 def get_relatives(fact: RecordedEvent) -> tuple[str, ...]:
-    """Return the ids of aggregates whose parties the event concerns: its own, and the one that stands above it.
+    """Return the aggregates whose parties the event concerns: its own, and its grant or issuer.
 
-    What is held of a grant that is sold on, or let go again, concerns the seller.
+    An event about holding or releasing nodes of a resold grant also concerns the seller.
     """
     held = isinstance(fact.event, pool.PoolCapacityHeld | pool.PoolCapacityReleased)
     if held and (seller := getattr(fact.event, "grant_id_before", None)) is not None:
@@ -127,7 +126,7 @@ def get_audience(fact: RecordedEvent, behind: set[str]) -> set[str]:
 
 
 def get_founders(fact: RecordedEvent, behind: set[str]) -> set[str]:
-    """Return the parties that stand behind the event's own aggregate from then on; none for most events."""
+    """Return the parties that are behind the event's own aggregate from then on; none for most events."""
     if not isinstance(fact.event, _FOUNDING):
         return set()
     return get_named(fact.event) | behind

@@ -1,4 +1,4 @@
-"""What meters counted and machines said of a grant in a span, for whoever looks for contradictions."""
+"""Readings and machine evidence of a grant in a span, to find contradictions."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -34,10 +34,10 @@ async def load_contradictions(
         grant: The grant.
         start: First instant.
         end: Instant after the last.
-        party_id: Who reads; readings of grants that are not its own are not named to it. None for the platform.
+        party_id: Who reads. Readings of other parties' grants are not named. None for the platform.
 
     Raises:
-        Refusal: ``span_too_wide`` where it holds more than 10,000 readings or samples.
+        Refusal: ``span_too_wide`` if it contains more than 10,000 readings or samples.
     """
     table, seen = readings.c, samples.c
     counted: Any = (
@@ -62,7 +62,7 @@ async def load_contradictions(
 def _require_few(*rows: Sequence[object]) -> None:
     if max(map(len, rows)) > ROWS_MAX:
         raise Refusal(
-            "span_too_wide", f"the span holds more than {ROWS_MAX} readings or samples; ask for less", pointer="/start"
+            "span_too_wide", f"the span holds more than {ROWS_MAX} readings or samples; choose a shorter one", pointer="/start"
         )
 
 
@@ -75,7 +75,7 @@ async def _load_elsewhere(
     end: datetime,
     party_id: str | None,
 ) -> list[Counted]:
-    """Return what other grants count of these GPUs in a span."""
+    """Return the readings of other grants that name these GPUs in a span."""
     if not devices:
         return []
     table = readings.c
@@ -93,7 +93,7 @@ async def _load_elsewhere(
 
 
 class _ReadingElsewhere(ReadingView, frozen=True, kw_only=True):
-    """A reading of another grant, and whose that is."""
+    """A reading of another grant, and that grant's party."""
 
     startup_id: str
     provider_id: str

@@ -1,4 +1,4 @@
-"""Usage: what meters said of each grant, reading by reading, as corrected and voided."""
+"""Usage: the readings of each grant's meters, as corrected and voided."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -202,7 +202,7 @@ PROJECTION: Final = Projection(
 
 
 class ReadingView(msgspec.Struct, frozen=True, kw_only=True):
-    """A reading as it stands now; a voided one keeps what it said and counts nothing."""
+    """A reading in its present form. A voided one keeps its content and counts nothing."""
 
     grant_id: str
     meter: Meter
@@ -224,9 +224,9 @@ class ReadingView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsageView(msgspec.Struct, frozen=True, kw_only=True):
-    """What was metered of one grant in a span, voided readings left out.
+    """The usage of one grant in a span, without voided readings.
 
-    `gpu_seconds` is what the provider's meters counted, `gpu_seconds_tenant` what the tenant's did.
+    `gpu_seconds` is what the provider's meters counted, `gpu_seconds_tenant` what the startup's did.
     """
 
     grant_id: str
@@ -240,7 +240,7 @@ class UsageView(msgspec.Struct, frozen=True, kw_only=True):
 async def find_reading(
     connection: AsyncConnection, grant_id: str, source: str, reading_id: str, meter: Meter = "provider"
 ) -> ReadingView | None:
-    """Return a reading, None where its meter never reported it."""
+    """Return a reading; None if its meter never reported it."""
     key = tuple_(readings.c.grant_id, readings.c.meter, readings.c.source, readings.c.reading_id)
     query = select(readings).where(key == tuple_(grant_id, meter, source, reading_id))
     return await find_one(connection, query, ReadingView)
@@ -253,7 +253,7 @@ async def list_readings_over(
     spans: Collection[tuple[datetime, datetime]],
     meter: Meter = "provider",
 ) -> list[ReadingView]:
-    """Return what a source said of exactly these spans, one reading of those that say the same, the oldest first."""
+    """Return a source's readings over exactly these spans, one of each content, oldest first."""
     table = readings.c
     said = (table.start, table.end, table.gpu_seconds, table.devices)
     starts = {start for start, _ in spans}
@@ -287,7 +287,7 @@ async def list_readings(
         party_id: Only of grants that this party uses or delivers.
         start: Only those that begin at this instant or later.
         end: Only those that begin before this instant.
-        after: Cursor of the last row of the page before.
+        after: Cursor of the last row of the previous page.
         limit: Rows of a page, at most 1,000.
     """
     key = (readings.c.reported_sequence, readings.c.source, readings.c.reading_id)
@@ -307,7 +307,7 @@ async def list_readings(
 async def load_usage(
     connection: AsyncConnection, grant_id: str, *, start: datetime | None = None, end: datetime | None = None
 ) -> UsageView:
-    """Return the sum of a grant's readings that begin in ``[start, end)``; the whole life where none is given."""
+    """Return the sum of a grant's readings that begin in ``[start, end)``; of all if no span is given."""
     columns = (
         func.count().label("readings"),
         *(
@@ -334,7 +334,7 @@ async def load_usage(
 
 
 class SpreadView(msgspec.Struct, frozen=True, kw_only=True):
-    """What a tenant used of a class over an interval, and which grants carry it; what was taken back has no parts."""
+    """A tenant's usage of a class over an interval, and which grants carry it. A voided one has no parts."""
 
     usage_id: str
     source: str
@@ -361,12 +361,12 @@ async def list_spreads(
     after: tuple[int, str, str] = (0, "", ""),
     limit: int = 100,
 ) -> list[SpreadView]:
-    """Return spread readings above the cursor ``(reported_sequence, source, reading_id)``, oldest first.
+    """Return allocated readings above the cursor ``(reported_sequence, source, reading_id)``, oldest first.
 
     Args:
         connection: Where to read.
         party_id: Only those that this party used or delivered.
-        after: Cursor of the last row of the page before.
+        after: Cursor of the last row of the previous page.
         limit: Rows of a page, at most 1,000.
     """
     key = (spreads.c.reported_sequence, spreads.c.source, spreads.c.reading_id)

@@ -107,7 +107,7 @@ def _conversion_slipped(changes: WriteBatch, _: RecordedEvent, event: site_event
 def _site_power(
     changes: WriteBatch, _: RecordedEvent, event: site_events.SitePowerReserved | site_events.SitePowerReleased
 ) -> None:
-    """Keep the version of the row that of the site, which `If-Match` names."""
+    """Update the row's version to the site's, for `If-Match`."""
     changes.update(sites, event.site_id)
 
 
@@ -217,9 +217,9 @@ class SiteView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PoolView(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool: one fabric of equal nodes; it takes nothing new once it is known when it closes.
+    """A pool of equal nodes. Once it is known when it closes, it takes nothing new.
 
-    `service` is what it promises of grants, unless a lot says otherwise.
+    `service` is its promise for grants, unless a lot has another.
     """
 
     pool_id: str
@@ -239,8 +239,8 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
 class LotView(msgspec.Struct, frozen=True, kw_only=True):
     """A lot as it is now, with its pool's class and region; `status` is ``listed``, ``paused`` or ``withdrawn``.
 
-    `service` is what it promises of grants that it carries; where it is none, what its pool does. Where `grant_id` says
-    so, `provider_id` is the startup that resells nodes of that grant.
+    `service` is its promise for the grants on it; without one, its pool's promise applies. With a `grant_id`,
+    `provider_id` is the startup that resells nodes of that grant.
     """
 
     lot_id: str
@@ -273,14 +273,14 @@ _LOTS: Final[Any] = select(
 
 
 async def find_site(connection: AsyncConnection, site_id: str) -> SiteView | None:
-    """Return a site, None where there is none."""
+    """Return a site, or None."""
     return await find_one(connection, select(sites).where(sites.c.site_id == site_id), SiteView)
 
 
 async def list_sites(
     connection: AsyncConnection, *, provider_id: str | None = None, after: str = "", limit: int = 100
 ) -> list[SiteView]:
-    """Return sites by id above `after`; of one provider, or all."""
+    """Return sites by id above `after`, of one provider or all."""
     query: Any = select(sites).where(sites.c.site_id > after).order_by(sites.c.site_id)
     if provider_id is not None:
         query = query.where(sites.c.provider_id == provider_id)
@@ -288,7 +288,7 @@ async def list_sites(
 
 
 async def find_pool(connection: AsyncConnection, pool_id: str) -> PoolView | None:
-    """Return a pool, None where there is none."""
+    """Return a pool, or None."""
     return await find_one(connection, select(pools).where(pools.c.pool_id == pool_id), PoolView)
 
 
@@ -301,7 +301,7 @@ async def list_pools(
     after: str = "",
     limit: int = 100,
 ) -> list[PoolView]:
-    """Return pools by id above `after`, narrowed by what is given."""
+    """Return pools by id above `after`, with optional filters."""
     query: Any = select(pools).where(pools.c.pool_id > after).order_by(pools.c.pool_id)
     for column, value in ((pools.c.provider_id, provider_id), (pools.c.gpu_class, gpu_class), (pools.c.region, region)):
         if value is not None:
@@ -310,7 +310,7 @@ async def list_pools(
 
 
 async def find_lot(connection: AsyncConnection, lot_id: str) -> LotView | None:
-    """Return a lot, None where there is none."""
+    """Return a lot, or None."""
     return await find_one(connection, _LOTS.where(lots.c.lot_id == lot_id), LotView)
 
 
@@ -325,7 +325,7 @@ async def list_lots(
     after: str = "",
     limit: int = 100,
 ) -> list[LotView]:
-    """Return lots by id above `after`, narrowed by what is given."""
+    """Return lots by id above `after`, with optional filters."""
     query = _LOTS.where(lots.c.lot_id > after).order_by(lots.c.lot_id)
     given = (
         (lots.c.provider_id, provider_id),

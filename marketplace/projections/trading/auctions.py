@@ -109,7 +109,7 @@ def _bound(changes: WriteBatch, _: RecordedEvent, event: auction_events.AuctionB
 def _touch(
     changes: WriteBatch, _: RecordedEvent, event: auction_events.AuctionSupplyChanged | auction_events.AuctionBookFrozen
 ) -> None:
-    """Keep the version of the row that of the auction."""
+    """Update the row's version to the auction's."""
     changes.update(auctions, event.auction_id)
 
 
@@ -154,7 +154,7 @@ def _cleared(changes: WriteBatch, fact: RecordedEvent, event: auction_events.Auc
 def _find(changes: WriteBatch, auction_id: str) -> Mapping[str, Any]:
     auction = changes.find(auctions, auction_id)
     if auction is None:
-        raise Corrupt(f"auction {auction_id} has a result and was never opened")
+        raise Corrupt(f"auction {auction_id} has a result but was never opened")
     return auction
 
 
@@ -237,11 +237,11 @@ PROJECTION: Final = Projection(
 class AuctionView(msgspec.Struct, frozen=True, kw_only=True):
     """An auction; `status` is ``collecting``, ``locked``, ``cleared``, ``settled`` or ``failed``.
 
-    `phase` is ``collecting``, ``indicative`` (prices are published that bind nobody), ``no_cancel`` (orders are bound),
-    ``locked`` or ``cleared``. `locked_sequence` is the event that froze the book, whose parts stand before it.
-    `deferred` counts orders that were not admitted and stay open; each has its reason among the decisions. `attempts`
-    counts those that failed, and `reason` is why the last of them did; an auction that failed three times is
-    ``settled`` without a certificate, its orders let go.
+    `phase` is ``collecting``, ``indicative`` (non-binding prices are published), ``no_cancel`` (orders are bound),
+    ``locked`` or ``cleared``. `locked_sequence` is the event that froze the book, whose parts precede it. `deferred` is
+    the number of orders that were not admitted and stay open; the decisions contain the reason of each. `attempts` is
+    the number of failed attempts, and `reason` the reason of the last. An auction that failed three times is
+    ``settled`` without a certificate, and its orders are released.
     """
 
     auction_id: str
@@ -271,7 +271,7 @@ class AuctionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
-    """What one auction decided for one order; one that was not admitted has no match, and the reason why."""
+    """An auction's decision on one order. An order that was not admitted has no match, and the reason."""
 
     auction_id: str
     order_id: str
@@ -302,14 +302,14 @@ class PriceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def find_auction(connection: AsyncConnection, auction_id: str) -> AuctionView | None:
-    """Return an auction, None where there is none."""
+    """Return an auction, or None."""
     return await find_one(connection, select(auctions).where(auctions.c.auction_id == auction_id), AuctionView)
 
 
 async def list_auctions(
     connection: AsyncConnection, *, status: str | None = None, after: str = "", limit: int = 100
 ) -> list[AuctionView]:
-    """Return auctions by id above `after`; of one status, or all."""
+    """Return auctions by id above `after`, optionally of one status."""
     query: Any = select(auctions).where(auctions.c.auction_id > after).order_by(auctions.c.auction_id)
     if status is not None:
         query = query.where(auctions.c.status == status)
@@ -325,7 +325,7 @@ async def list_decisions(
     after: tuple[str, str] = ("", ""),
     limit: int = 100,
 ) -> list[DecisionView]:
-    """Return decisions above the cursor ``(auction_id, order_id)``; of one auction, order or startup."""
+    """Return decisions above the cursor ``(auction_id, order_id)``, of one auction, order or startup."""
     query: Any = select(decisions, orders.c.startup_id).outerjoin(orders, orders.c.order_id == decisions.c.order_id)
     query = query.where(tuple_(decisions.c.auction_id, decisions.c.order_id) > tuple_(*after))
     given = (
@@ -360,7 +360,7 @@ async def list_prices(
         auction_id: Only of this auction.
         start: Only spans that end after it.
         end: Only spans that begin before it.
-        after: Cursor of the last row of the page before.
+        after: Cursor of the last row of the previous page.
         limit: Rows of a page, at most 1,000.
     """
     key = (prices.c.last_sequence, prices.c.pool_id, prices.c.from_period)

@@ -1,4 +1,4 @@
-"""Mandates: what holders of equity take, and how much of each budget is free, held and committed."""
+"""Mandates: the terms of equity holders, and how much of each budget is free, held and committed."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -87,7 +87,7 @@ def _captured(changes: WriteBatch, _: RecordedEvent, event: mandate_events.Manda
 
 
 def _released(changes: WriteBatch, _: RecordedEvent, event: mandate_events.MandateBudgetReleased) -> None:
-    """Free what is still held first, and then what was committed and is not delivered."""
+    """Free first what is still held, then what was committed and is not delivered."""
     hold = changes.find(budget_holds, event.mandate_id, event.hold_id)
     from_hold = min(event.amount_usd, Decimal(0) if hold is None else hold["held_usd"])
     _move(changes, event.mandate_id, event.hold_id, held=-from_hold, captured=from_hold - event.amount_usd)
@@ -175,7 +175,7 @@ class BudgetHoldView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def find_mandate(connection: AsyncConnection, mandate_id: str) -> MandateView | None:
-    """Return a mandate, None where there is none."""
+    """Return a mandate, or None."""
     return await find_one(connection, select(mandates).where(mandates.c.mandate_id == mandate_id), MandateView)
 
 
@@ -187,7 +187,7 @@ async def list_mandates(
     after: str = "",
     limit: int = 100,
 ) -> list[MandateView]:
-    """Return mandates by id above `after`; of one holder or status, or all."""
+    """Return mandates by id above `after`, optionally of one holder or status."""
     query: Any = select(mandates).where(mandates.c.mandate_id > after).order_by(mandates.c.mandate_id)
     for column, value in ((mandates.c.holder_id, holder_id), (mandates.c.status, status)):
         if value is not None:

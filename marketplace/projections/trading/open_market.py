@@ -1,4 +1,4 @@
-"""Which orders, lots and auctions there are now: where a process that quotes begins, and follows the log from."""
+"""The present orders, lots and auctions, as the starting point of a process that quotes and then follows the log."""
 
 from typing import Any, Final
 
@@ -10,10 +10,10 @@ OPEN_ROWS_MAX: Final = 100_000
 
 
 class OpenMarket(msgspec.Struct, frozen=True, kw_only=True):
-    """Ids of what takes part in the market.
+    """Ids of everything that takes part in the market.
 
     Attributes:
-        orders: Orders that are open or locked, the oldest id first.
+        orders: Orders that are open or locked, oldest id first.
         lots: Lots that are not withdrawn.
         auctions: Auctions that are not settled.
     """

@@ -149,17 +149,16 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
         hold_id: The hold in force.
         status: ``open``, ``locked``, ``matched``, ``unmatched``, ``cancelled`` or ``expired``.
         terms: What is asked and offered.
-        ends_at: When an open order expires: at `expires_at` of its terms, and never later than the last start that it
-            takes.
+        ends_at: When an open order expires: at `expires_at` of its terms, or at its latest start if that is earlier.
         cash_hold_usd: Cash set aside when it was placed or amended.
         budget_holds: Budget set aside, per mandate.
         auction_id: The auction that locked or decided it last.
-        grant_id: What it won.
-        reasons: Why it lost last, the decisive reason first; None before any decision.
-        price_to_win_usd_per_gpu_hour: The least value that would have won.
-        cancel_reason: Why it was taken back.
+        grant_id: The grant that it won.
+        reasons: Why it lost last, decisive reason first; None before any decision.
+        price_to_win_usd_per_gpu_hour: The lowest value that would have won.
+        cancel_reason: Why it was cancelled.
         placed_at: When it was placed.
-        last_sequence: The event that touched it last; its entity tag.
+        last_sequence: The event that changed it last; its entity tag.
     """
 
     order_id: str
@@ -182,7 +181,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BookOrderView(msgspec.Struct, frozen=True, kw_only=True):
-    """An order as it stood in the book at a point in time."""
+    """An order in the book at a point in time."""
 
     order_id: str
     startup_id: str
@@ -192,7 +191,7 @@ class BookOrderView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def find_order(connection: AsyncConnection, order_id: str) -> OrderView | None:
-    """Return an order, None where there is none."""
+    """Return an order, or None."""
     return await find_one(connection, select(orders).where(orders.c.order_id == order_id), OrderView)
 
 
@@ -205,7 +204,7 @@ async def list_orders(
     after: str = "",
     limit: int = 100,
 ) -> list[OrderView]:
-    """Return orders by id above `after`, narrowed by what is given."""
+    """Return orders by id above `after`, with optional filters."""
     query: Any = select(orders).where(orders.c.order_id > after).order_by(orders.c.order_id)
     given = ((orders.c.startup_id, startup_id), (orders.c.status, status), (orders.c.auction_id, auction_id))
     for column, value in given:
@@ -222,7 +221,7 @@ async def list_book(
     after: str = "",
     limit: int = 100,
 ) -> list[BookOrderView]:
-    """Return the orders that were open or locked, by id above `after`; now or as of `at`."""
+    """Return the open or locked orders by id above `after`, now or as of `at`."""
     history = order_history
     happened = until(at, history.c.sequence, history.c.occurred_at)
     latest = (

@@ -1,4 +1,4 @@
-"""Quotes that are or were held, with what they held."""
+"""Present and past held quotes, with their content."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -81,9 +81,9 @@ PROJECTION: Final = Projection(
 
 
 class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
-    """A quote that was held; `status` is ``held``, ``taken``, ``released`` or ``expired``.
+    """A held quote; `status` is ``held``, ``taken``, ``released`` or ``expired``.
 
-    `match` is what is held: placement, price and the grant that taking it issues; `order_id` is the order that took it.
+    `match` is the held placement, its price and the grant that taking it issues. `order_id` is the order that took it.
     """
 
     quote_id: str
@@ -101,7 +101,7 @@ class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def find_quote(connection: AsyncConnection, quote_id: str) -> QuoteView | None:
-    """Return a quote that was held, None where there is none."""
+    """Return a held quote, or None."""
     return await find_one(connection, select(quotes).where(quotes.c.quote_id == quote_id), QuoteView)
 
 
@@ -113,7 +113,7 @@ async def list_quotes(
     after: str = "",
     limit: int = 100,
 ) -> list[QuoteView]:
-    """Return quotes by id above `after`; of one startup or status, or all."""
+    """Return held quotes by id above `after`, optionally of one startup or status."""
     query: Any = select(quotes).where(quotes.c.quote_id > after).order_by(quotes.c.quote_id)
     for column, value in ((quotes.c.startup_id, startup_id), (quotes.c.status, status)):
         if value is not None:

@@ -1,4 +1,4 @@
-"""What an entry rests on: its event, the statement, order or grant that the event names, and a statement's readings."""
+"""The causes of an entry: its event, the statement, order or grant that the event names, and a statement's readings."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -26,7 +26,7 @@ _Issued = StatementIssued | StatementCredited
 
 
 class EventBody(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of the log with its body as it is stored."""
+    """One event of the log with its stored body."""
 
     sequence: int
     tag: str
@@ -36,13 +36,13 @@ class EventBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CauseView(msgspec.Struct, frozen=True, kw_only=True):
-    """What an entry rests on.
+    """The cause of an entry.
 
     Attributes:
         id: The statement, order, grant or service line.
-        events: Its events up to the entry, at most the last 20; those that concern the reader.
+        events: Its events up to the entry that concern the reader, at most the last 20.
         readings: Readings that begin in a statement's period, at most the first 200.
-        hours: Of a service line, its readings that end in the statement's period, at most the first 200.
+        hours: For a service line, its readings that end in the statement's period, at most the first 200.
     """
 
     id: str
@@ -52,7 +52,7 @@ class CauseView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Causes:
-    """Reads events and readings once, and shows what the reader may see."""
+    """Reads events and readings once, and returns those that the reader may see."""
 
     def __init__(self, connection: AsyncConnection, log: Log, party_id: str | None) -> None:
         self._connection = connection
@@ -74,7 +74,7 @@ class Causes:
         return _render(recorded)
 
     async def explain(self, entry: EntryView) -> CauseView | None:
-        """Return what an entry rests on; None where its event names none of those."""
+        """Return the cause of an entry; None if its event names none."""
         cause = entry.cause
         aggregate = _EXPANDED.get(cause[:3]) if cause is not None and is_id(cause) else None
         if cause is None or aggregate is None:
@@ -98,7 +98,7 @@ class Causes:
         return [recorded for recorded in stored if recorded.sequence in visible]
 
     async def _load_readings(self, issued: _Issued | None) -> tuple[ReadingView, ...]:
-        """Return the readings of a statement's period; who sees the statement sees them."""
+        """Return the readings of a statement's period. Whoever sees the statement sees them."""
         if issued is None or issued.service_line_id is not None:
             return ()
         if issued.statement_id not in self._readings:
@@ -129,7 +129,7 @@ class Causes:
 
 
 def _find_issued(stored: Sequence[Recorded]) -> _Issued | None:
-    """Return the event that a statement began with, None where it is not among those that the reader sees."""
+    """Return the first event of a statement; None if the reader may not see it."""
     facts = (parse_fact(one).event for one in stored)
     return next((event for event in facts if isinstance(event, StatementIssued | StatementCredited)), None)
 

@@ -1,8 +1,8 @@
-"""From a balance to the entries that make it, to the events that posted them, to what those rest on, to readings.
+"""Trace a balance to its entries, their events, what those refer to, and readings.
 
-Every entry is shown with the balance after it and with the event that posted it. Where the event names a statement, an
-order or a grant, the events of that are shown too, and with a statement the readings of its period: so a dollar leads
-down to the intervals that a meter reported.
+Every entry is shown with the balance after it and its event. If the event names a statement, an order or a grant, their
+events are shown too, and for a statement the readings of its period. A dollar can thus be traced to the intervals that
+a meter reported.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ ACCOUNTS_MAX: Final = 100
 
 
 class ExplainedEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry, the balance of its ledger account after it, its event, and what that rests on."""
+    """An entry, the balance of its ledger account after it, its event, and the cause."""
 
     entry: EntryView
     balance: Decimal
@@ -33,13 +33,13 @@ class ExplainedEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExplanationView(msgspec.Struct, frozen=True, kw_only=True):
-    """A balance and what makes it.
+    """A balance and its entries.
 
     Attributes:
         account_id: The account, grant, instrument or pool.
-        balances: Its ledger accounts, as they stood at the point that was asked for.
-        entries: Oldest first; with those of all pages they sum to the balances.
-        next_cursor: Of the next page of entries; None where this is the last.
+        balances: Its ledger accounts at the requested point.
+        entries: Oldest first. The entries of all pages sum to the balances.
+        next_cursor: Of the next page of entries; None on the last page.
     """
 
     account_id: str
@@ -59,16 +59,16 @@ async def explain_balance(
     after: tuple[int, int] = (0, -1),
     limit: int = 20,
 ) -> ExplanationView:
-    """Return the ledger accounts of one account, grant, instrument or pool, and the entries that make them.
+    """Return the ledger accounts of one account, grant, instrument or pool, and their entries.
 
     Args:
         connection: Where to read.
         log: Where the events are.
         account_id: The account, grant, instrument or pool.
         party_id: Only this party's, and only events that concern it; None for the platform.
-        at: As the books stood at a sequence or an instant; now where none is given.
-        occurred_until: Of what the books say then, only what had occurred by this instant.
-        after: Cursor ``(sequence, line)`` of the last entry of the page before.
+        at: The books at a sequence or an instant; None for now.
+        occurred_until: Of those, only what had occurred by this instant.
+        after: Cursor ``(sequence, line)`` of the last entry of the previous page.
         limit: Entries of a page, at most 50.
 
     Raises:

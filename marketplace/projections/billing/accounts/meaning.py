@@ -1,8 +1,8 @@
-"""What an entry is for, and when what it tells of occurred; both from the event alone.
+"""The purpose of an entry, and when it occurred; both derive from the event alone.
 
-Two times stand beside every entry. It was *recorded* when its event was decided. What it tells of *occurred* then too,
-unless the event says otherwise: a report occurred when the last of its intervals had ended, a correction when the
-interval did, a termination or a move to another pool when it takes effect, a transfer when the bank booked it.
+Every entry has two times. It was *recorded* when its event was decided. It also *occurred* then, unless the event says
+otherwise: a report occurred when the last of its intervals ended, a correction when the interval ended, a termination
+or a move to another pool when it takes effect, a transfer when the bank booked it.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,13 +34,13 @@ _CAUSES: Final = (
 
 
 def find_occurrence(event: Event, recorded_at: datetime) -> datetime:
-    """Return when what an event tells of occurred."""
+    """Return when the content of an event occurred."""
     occurrence = _OCCURRENCES.get(type(event))
     return recorded_at if occurrence is None else occurrence(event) or recorded_at
 
 
 def find_cause(event: Event) -> str | None:
-    """Return what an event's entries are for: a payment's reference, an id, or in words; None where it does not say."""
+    """Return the purpose of an event's entries: a payment's reference, an id, or words; None if the event has none."""
     for name in _CAUSES:
         cause: str | None = getattr(event, name, None)
         if cause is not None:

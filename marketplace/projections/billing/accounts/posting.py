@@ -1,4 +1,4 @@
-"""What the rules speak of: lines, and what later events of a grant, an instrument or an issuer leave unsaid."""
+"""The values of the posting rules: postings, and the facts that later events of a subject do not repeat."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,17 +25,17 @@ class Posting:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What later events of a grant, an instrument or an issuer leave unsaid.
+    """Facts of a grant, an instrument or an issuer that its later events do not repeat.
 
     Attributes:
         id: The grant, instrument or issuer.
         unit: Unit of its postings; empty for an issuer.
         party_id: The startup of a grant, the holder of an instrument, the startup behind an issuer.
-        source: Account that what is left goes back to.
-        source_party_id: Whose that account is.
+        source: Account to which the rest returns.
+        source_party_id: That account's party.
         open: Committed or undrawn amount.
         delivered: Delivered and not accepted.
-        closed: Whether what is left has gone back.
+        closed: Whether the rest has been returned.
     """
 
     id: str
@@ -52,11 +52,11 @@ class Subjects(Protocol):
     """The subjects that the events of a batch need."""
 
     def find(self, subject_id: str) -> Subject | None:
-        """Return a subject as the events so far have left it."""
+        """Return a subject after the events so far."""
         ...
 
     def put(self, subject: Subject) -> None:
-        """Keep a subject for the events that follow."""
+        """Store a subject for later events."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Folds the log into entries and balances, by the rule table."""
+"""Folds the log into entries and balances, by the table of rules."""
 
 from collections.abc import Sequence
 from operator import itemgetter

@@ -1,4 +1,4 @@
-"""What the accounts answer: balances at any point, entries behind them, and whether everything sums to zero."""
+"""Queries of the accounts: balances at any point, their entries, and whether everything sums to zero."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -21,14 +21,14 @@ class _Sum(msgspec.Struct, frozen=True):
 
 
 async def find_account(connection: AsyncConnection, account_id: str) -> AccountView | None:
-    """Return an account, None where there is none."""
+    """Return an account, or None."""
     return await find_one(connection, select(accounts).where(accounts.c.account_id == account_id), AccountView)
 
 
 async def list_accounts(
     connection: AsyncConnection, *, party_id: str | None = None, after: str = "", limit: int = 100
 ) -> list[AccountView]:
-    """Return accounts by id above `after`; of one party, or of all."""
+    """Return accounts by id above `after`, of one party or all."""
     query = select(accounts).where(accounts.c.account_id > after).order_by(accounts.c.account_id)
     if party_id is not None:
         query = query.where(accounts.c.party_id == party_id)
@@ -53,9 +53,9 @@ async def list_balances(
         party_id: Only this party's.
         unit: Only in this unit.
         account_id: Only the ledger accounts of this account, grant, instrument or pool.
-        at: As the books stood at a sequence or an instant; now where none is given.
-        occurred_until: Of what the books say then, only what had occurred by this instant.
-        after: Last account of the page before.
+        at: The books at a sequence or an instant; None for now.
+        occurred_until: Of those, only what had occurred by this instant.
+        after: Last account of the previous page.
         limit: Rows of a page, at most 1,000.
     """
     now = at is None and occurred_until is None
@@ -76,7 +76,7 @@ def _belongs(table: Any, account_id: str) -> Any:
 
 
 def _happened(at: At, occurred_until: datetime | None) -> Any:
-    """Return the condition that an entry stood in the books at `at` and had occurred by `occurred_until`."""
+    """Return the condition that an entry was in the books at `at` and had occurred by `occurred_until`."""
     recorded = until(at, entries.c.sequence, entries.c.recorded_at)
     return recorded if occurred_until is None else and_(recorded, entries.c.occurred_at <= occurred_until)
 
@@ -110,9 +110,9 @@ async def list_entries(
         party_id: Only this party's.
         account: Only of this ledger account, for example ``acc_…/held``.
         account_id: Only of the ledger accounts of this account, grant or instrument.
-        at: As the books stood at a sequence or an instant; now where none is given.
-        occurred_until: Of what the books say then, only what had occurred by this instant.
-        after: Cursor of the last entry of the page before.
+        at: The books at a sequence or an instant; None for now.
+        occurred_until: Of those, only what had occurred by this instant.
+        after: Cursor of the last entry of the previous page.
         limit: Rows of a page, at most 1,000.
     """
     key = tuple_(entries.c.sequence, entries.c.line)
@@ -135,7 +135,7 @@ async def load_sums(
     at: At = None,
     occurred_until: datetime | None = None,
 ) -> dict[str, Decimal]:
-    """Return what stands on each ledger account of `account_id` by the entries up to a cursor, that one included."""
+    """Return the balance of each ledger account of `account_id` from the entries up to and including a cursor."""
     key = tuple_(entries.c.sequence, entries.c.line)
     query = (
         select(entries.c.account, func.sum(entries.c.amount).label("amount"))
@@ -158,15 +158,15 @@ async def list_lines(
     end: datetime,
     limit: int,
 ) -> tuple[dict[str, Decimal], list[EntryView]]:
-    """Return what stood on each ledger account before `start`, and the entries of ``[start, end)`` in order.
+    """Return each ledger account's balance before `start`, and the entries of ``[start, end)`` in order.
 
     Args:
         connection: Where to read.
         account_id: The account.
-        basis: Whether entries count when they were recorded or when what they tell of occurred.
+        basis: Whether entries count by when they were recorded or when they occurred.
         start: First instant.
         end: Instant after the last.
-        limit: Entries at most, up to 10,001.
+        limit: The most entries, up to 10,001.
     """
     time = entries.c.recorded_at if basis == "recorded" else entries.c.occurred_at
     opening = (

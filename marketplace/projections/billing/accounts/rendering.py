@@ -23,9 +23,9 @@ tr { break-inside: avoid; } thead { display: table-header-group; } @page { margi
 
 
 def render_csv(statement: AccountStatementView) -> str:
-    """Return a statement as comma-separated values (RFC 4180), opening and closing as rows without a sequence.
+    """Return a statement as comma-separated values (RFC 4180). Opening and closing rows have no sequence.
 
-    Words that a spreadsheet would take for a formula get an apostrophe in front.
+    Text that a spreadsheet would read as a formula gets an apostrophe in front.
     """
     text = io.StringIO()
     writer = csv.writer(text)
@@ -60,7 +60,7 @@ def _write(amount: Decimal) -> str:
 
 
 def render_html(statement: AccountStatementView) -> str:
-    """Return a statement as a page to print; it loads nothing and runs nothing."""
+    """Return a statement as a page to print. The page loads and runs nothing."""
     title = html.escape(f"Statement of account {statement.account_id}")
     span = html.escape(f"{_print_instant(statement.start)} to {_print_instant(statement.end)}, as {statement.basis}")
     rows = "".join(_render_row(line) for line in statement.lines)
@@ -100,7 +100,7 @@ def _render_row(line: LineView) -> str:
 
 
 def _name_part(account: str) -> str:
-    """Return which part of the account that the page is about a ledger account is, such as ``held``."""
+    """Return the part of the account that a ledger account is, such as ``held``."""
     return account.partition("/")[2]
 
 
@@ -109,5 +109,5 @@ def _print_instant(at: datetime) -> str:
 
 
 def _print_amount(amount: Decimal, unit: str) -> str:
-    """Return an amount with its thousands apart, dollars to the cent; nothing is rounded: dollars are whole cents."""
+    """Return an amount with thousands separators, dollars to the cent. Nothing is rounded: dollars are whole cents."""
     return f"{amount:,.2f}" if unit == "USD" else f"{amount:,f}"

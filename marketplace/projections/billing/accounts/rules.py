@@ -1,4 +1,4 @@
-"""The one table that says which event posts which entries.
+"""The one table of posting rules: which event posts which entries.
 
 Five kinds of unit, double entry in each, one unit per account:
 
@@ -10,8 +10,8 @@ Five kinds of unit, double entry in each, one unit per account:
   ``undrawn`` (the holder's), delivery to ``accrued``, the end to ``converted`` or ``repaid``, or back to ``promised``.
 - ``service-hour:<service line>``: an agreement moves its hours from ``<service line>/offered`` (the provider's) to
   ``committed`` (the startup's), time sheets to ``delivered``, accepted statements to ``accepted``; the rest goes back.
-- ``debt-USD:<instrument>``: what the holder owes (``<instrument>/owed``, as a negative) and the startup is due
-  (``<instrument>/due``) for principal that was clawed back after it became shares or money, until it is paid.
+- ``debt-USD:<instrument>``: the holder's debt (``<instrument>/owed``, negative) to the startup (``<instrument>/due``)
+  for principal that was clawed back after it became shares or money, until it is paid.
 
 Invariants:
     1. The postings of one event sum to zero in each unit.
@@ -37,7 +37,7 @@ Rule = Callable[[Any, Subjects], tuple[Posting, ...]]
 
 
 def get_subject_ids(event: Any) -> tuple[str, ...]:
-    """Return the ids of the subjects that the rule of an event looks at."""
+    """Return the ids of the subjects that an event's rule reads."""
     if isinstance(event, instrument.InstrumentIssued):
         return (event.issuer_id,)
     for name in ("service_line_id", "grant_id", "instrument_id"):
@@ -146,7 +146,7 @@ def _grant_transferred(event: grant.GrantTransferred, subjects: Subjects) -> tup
 
 
 def _grant_resold(event: grant.GrantResold, subjects: Subjects) -> tuple[Posting, ...]:
-    """Give back to the pool what the buyer's grant takes of it in the same batch."""
+    """Return to the pool what the buyer's grant takes from it in the same batch."""
     before, sold = _get(subjects, event.grant_id), Decimal(event.gpu_seconds)
     subjects.put(replace(before, open=before.open - sold))
     return _move(before.unit, sold, _own(before, "committed"), _source(before))
@@ -161,7 +161,7 @@ def _grant_ended(event: grant.GrantCompleted | grant.GrantTerminated, subjects: 
 
 
 def _settle(subjects: Subjects, subject_id: str) -> tuple[Posting, ...]:
-    """Give back what was not delivered, and what was and is not accepted."""
+    """Return what was not delivered, and what was delivered but not accepted."""
     subject = _get(subjects, subject_id)
     subjects.put(replace(subject, open=Decimal(0), delivered=Decimal(0), closed=True))
     return (
@@ -193,7 +193,7 @@ def _usage_voided(event: usage.UsageVoided, subjects: Subjects) -> tuple[Posting
 def _deliver_metered(
     event: usage.UsageReported | usage.UsageCorrected | usage.UsageVoided, subjects: Subjects, gpu_seconds: int
 ) -> tuple[Posting, ...]:
-    """Post what the provider's meters say; the tenant's are held against it, and move nothing."""
+    """Post the usage of the provider's meters. The startup's is only compared and posts nothing."""
     return _deliver(subjects, event.grant_id, Decimal(gpu_seconds)) if event.meter == "provider" else ()
 
 
@@ -223,7 +223,7 @@ def _hours_metered(event: Any, subjects: Subjects) -> tuple[Posting, ...]:
 def _measure(
     event: statement.StatementAccepted | statement.StatementCredited, subjects: Subjects
 ) -> tuple[Subject, Decimal]:
-    """Return whose unit a statement is in, and how much of it."""
+    """Return the subject in whose unit a statement is, and the amount."""
     if event.service_line_id is not None:
         return _get(subjects, event.service_line_id), event.charges.service_hours
     return _get(subjects, event.grant_id), Decimal(event.charges.gpu_seconds)
@@ -387,7 +387,7 @@ POSTS_NOTHING: Final = (
 
 
 def post(event: Event, subjects: Subjects) -> tuple[Posting, ...]:
-    """Return the entries of one event; `subjects` follows what later events need to know.
+    """Return the entries of one event, and update `subjects` for later events.
 
     Raises:
         Corrupt: The event posts to a grant or an instrument that the log never issued.

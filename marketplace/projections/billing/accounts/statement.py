@@ -1,4 +1,4 @@
-"""Statements of account: what stood on an account at first, every line of a span, and what stands at its end."""
+"""Statements of account: opening balance, every line of a span, and closing balance."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -16,7 +16,7 @@ LINES_MAX: Final = 10_000
 
 
 class StandView(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands on one ledger account."""
+    """The balance of one ledger account."""
 
     account: str
     amount: Decimal
@@ -41,14 +41,14 @@ class AccountStatementView(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         account_id: The account.
-        party_id: Whose it is.
+        party_id: The account's party.
         unit: Unit of every amount in it.
         start: First instant.
         end: Instant after the last.
-        basis: Whether lines count when they were recorded or when what they tell of occurred.
-        opening: What stood on its ledger accounts before the span.
+        basis: Whether lines count by when they were recorded or when they occurred.
+        opening: Balances of its ledger accounts before the span.
         lines: The entries of the span in the order of the basis.
-        closing: What stands on them at its end; opening and lines sum to it.
+        closing: Balances at the end; opening plus lines.
     """
 
     account_id: str
@@ -68,7 +68,7 @@ async def load_account_statement(
     """Return the statement of an account over ``[start, end)``.
 
     Raises:
-        Refusal: ``request_invalid`` where the span is empty; ``statement_too_long`` above 10,000 lines.
+        Refusal: ``request_invalid`` if the span is empty; ``statement_too_long`` above 10,000 lines.
     """
     if end <= start:
         raise Refusal("request_invalid", "the span ends before it starts; swap start and end", pointer="/end")

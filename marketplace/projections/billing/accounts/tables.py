@@ -1,4 +1,4 @@
-"""Tables of the accounts: entries are the history, balances their sums, subjects what the rules need to know."""
+"""Tables of the accounts: entries are the history, balances their sums, subjects the state of the rules."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""What the accounts answer with."""
+"""The views of the accounts."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -18,7 +18,7 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BalanceView(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands on one ledger account, and the event that moved it last."""
+    """The balance of one ledger account, and the event that moved it last."""
 
     account: str
     party_id: str | None
@@ -34,13 +34,13 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True):
         sequence: The event's position in the log.
         line: Which of its lines.
         account: The ledger account.
-        party_id: Whose it is; None for the outside world and money in transit.
+        party_id: The party; None for the outside world and money in transit.
         unit: The account's unit.
         amount: Positive into the account.
         tag: The event's type.
-        cause: What it is for: a payment's reference, an id, or in words; None where the event does not say.
+        cause: Its purpose: a payment's reference, an id, or words; None if the event has none.
         recorded_at: When the event was recorded.
-        occurred_at: When what it tells of occurred.
+        occurred_at: When its content occurred.
     """
 
     sequence: int

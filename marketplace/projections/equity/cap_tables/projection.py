@@ -1,8 +1,8 @@
-"""Folds the acts of issuers into holdings and their history.
+"""Folds the events of issuers into holdings and their history.
 
 Five kinds of row make up the fully diluted company: ``stock`` (by class), ``option`` and ``warrant`` (by security),
-``promised`` (by promise) and ``pool`` (what of the plan is neither granted nor promised). Every act moves shares
-between them as signed entries, so that the rows of a cap table sum to its total at any sequence.
+``promised`` (by promise) and ``pool`` (the plan's shares that are neither granted nor promised). Every event moves
+shares between them as signed entries, so that the rows of a cap table sum to its total at any sequence.
 """
 
 from collections.abc import Sequence
@@ -145,7 +145,7 @@ def _stock_repurchased(changes: WriteBatch, fact: RecordedEvent, event: issuer_e
 
 
 def _stock_split(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerStockSplit) -> None:
-    """Multiply everything: stock comes out whole, rights and the pool are rounded down where the split says so."""
+    """Multiply everything. Stock stays whole; rights and the pool are rounded down if the split says so."""
     ratio = Fraction(event.numerator, event.denominator)
     issuer = _get_issuer(changes, fact)
     reserved = issuer["plan_shares_reserved"] * ratio
@@ -194,7 +194,7 @@ def _promise_withdrawn(
 
 
 def _settle_promise(changes: WriteBatch, fact: RecordedEvent, register: Register, promise_id: str) -> None:
-    """Give what is left of a promise back to the pool."""
+    """Return the rest of a promise to the pool."""
     for row in changes.rows(tables.holdings):
         if (row["issuer_id"], row["kind"], row["security"]) == (fact.id, "promised", promise_id):
             register.pool(row["shares"])
@@ -320,11 +320,11 @@ _OFFERS: Final = (
 
 
 def _noted(_changes: WriteBatch, _fact: RecordedEvent, _event: Event) -> None:
-    """Keep of an event that it was the issuer's last, and nothing else."""
+    """Update only the issuer's version."""
 
 
 def _stamp(handler: Handler) -> Handler:
-    """Let a handler's event be the version of its issuer too, whatever of the company it changes."""
+    """Make a handler's event the version of its issuer too, whatever it changes."""
 
     def handle(changes: WriteBatch, fact: RecordedEvent, event: Event) -> None:
         handler(changes, fact, event)

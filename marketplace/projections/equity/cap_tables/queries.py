@@ -1,4 +1,4 @@
-"""What the cap tables answer: who owns what of an issuer, now and as of any sequence or instant."""
+"""Queries of the cap tables: who owns what of an issuer, now and as of any sequence or instant."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -25,10 +25,10 @@ from marketplace.projections.equity.cap_tables.tables import (
 
 
 class IssuerView(msgspec.Struct, frozen=True, kw_only=True):
-    """A startup's capitalisation; `status` is ``active`` or ``ended``; `source` where it was imported.
+    """A startup's capitalisation; `status` is ``active`` or ``ended``; `source` is set if it was imported.
 
-    `dilution_max` is the limit that it set for its instruments, `dilution_valuation_usd` at what value it counts what
-    has no cap.
+    `dilution_max` is its limit on instruments, `dilution_valuation_usd` the company value at which an instrument
+    without a cap counts.
     """
 
     issuer_id: str
@@ -56,7 +56,7 @@ class StakeholderView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StockClassView(msgspec.Struct, frozen=True, kw_only=True):
-    """A class of stock after all splits; its issue price and its conversion price are exact fractions.
+    """A class of stock after all splits. Issue price and conversion price are exact fractions.
 
     One preferred share converts into `price_per_share_usd` over `conversion_price_usd` common shares.
     """
@@ -171,7 +171,7 @@ class LiquidityView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ValuationView(msgspec.Struct, frozen=True, kw_only=True):
-    """What someone said one common share was worth."""
+    """Someone's valuation of one common share."""
 
     issuer_id: str
     recorded_sequence: int
@@ -188,7 +188,7 @@ def _issuers() -> Any:
 
 
 async def find_issuer(connection: AsyncConnection, issuer_id: str) -> IssuerView | None:
-    """Return an issuer, None where there is none."""
+    """Return an issuer, or None."""
     return await find_one(connection, _issuers().where(issuers.c.issuer_id == issuer_id), IssuerView)
 
 
@@ -200,7 +200,7 @@ async def list_issuers(
     after: str = "",
     limit: int = 100,
 ) -> list[IssuerView]:
-    """Return issuers by id above `after`; of one startup, or with one stakeholder, or all."""
+    """Return issuers by id above `after`: of one startup, with one stakeholder, or all."""
     query = _issuers().where(issuers.c.issuer_id > after).order_by(issuers.c.issuer_id)
     if party_id is not None:
         query = query.where(issuers.c.party_id == party_id)
@@ -213,11 +213,11 @@ async def list_issuers(
 async def load_cap_table(
     connection: AsyncConnection, issuer_id: str, *, at: At = None, known: int | None = None
 ) -> CapTableView:
-    """Return the cap table, now or as of `at`; an unknown issuer, or one before its first act, has no rows.
+    """Return the cap table, now or as of `at`. An issuer that does not exist by then has no rows.
 
-    What was recorded after the sequence `known` is left out, though it may have happened before `at`.
+    Events recorded after the sequence `known` are left out, even if they happened before `at`.
 
-    Rows stand in the order stock, options, warrants, promises, pool, the largest first.
+    Rows are ordered as stock, options, warrants, promises, pool, largest first.
     """
     key = tuple(share_entries.c[name] for name in ("kind", "holder_id", "security", "class_id"))
     total = cast(func.sum(share_entries.c.shares), BigInteger)
@@ -252,7 +252,7 @@ async def list_holdings(
     after: tuple[str, str, str] = ("", "", ""),
     limit: int = 100,
 ) -> list[tuple[str, CapTableRow]]:
-    """Return what one holder has, with the issuer's id, above the cursor ``(issuer_id, kind, security)``."""
+    """Return a holder's rows, with the issuer's id, above the cursor ``(issuer_id, kind, security)``."""
     key = (holdings.c.issuer_id, holdings.c.kind, holdings.c.security)
     named = (stakeholders.c.issuer_id == holdings.c.issuer_id) & (stakeholders.c.holder_id == holdings.c.holder_id)
     query = (
@@ -274,7 +274,7 @@ async def list_stakeholders(
 
 
 async def list_stock_classes(connection: AsyncConnection, issuer_id: str) -> list[StockClassView]:
-    """Return the classes of an issuer's stock by name, with what is outstanding of each."""
+    """Return the classes of an issuer's stock by name, with their outstanding shares."""
     outstanding = (
         select(cast(func.coalesce(func.sum(holdings.c.shares), 0), BigInteger))
         .where(
@@ -298,7 +298,7 @@ async def list_offers(
 
 
 async def find_financing(connection: AsyncConnection, financing_id: str) -> FinancingView | None:
-    """Return a financing, None where there is none."""
+    """Return a financing, or None."""
     return await find_one(
         connection, select(financings).where(financings.c.financing_id == financing_id), FinancingView
     )
@@ -322,7 +322,7 @@ async def list_liquidity_events(
 
 
 async def find_liquidity_event(connection: AsyncConnection, liquidity_id: str) -> LiquidityView | None:
-    """Return a liquidity event, None where there is none."""
+    """Return a liquidity event, or None."""
     query = select(liquidity_events).where(liquidity_events.c.liquidity_id == liquidity_id)
     return await find_one(connection, query, LiquidityView)
 

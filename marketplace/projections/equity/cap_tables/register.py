@@ -1,4 +1,4 @@
-"""The share register: rows of who holds how much, and the signed entries that moved them there."""
+"""The share register: rows of who holds how much, and the signed entries that moved the shares."""
 
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ class Register:
     def move(
         self, kind: str, holder_id: str, security: str, shares: int, class_id: str | None = None, **values: Any
     ) -> None:
-        """Add to the shares of a row, or begin it, and keep by how much."""
+        """Add to the shares of a row, or create it, and record the difference."""
         if not shares:
             return
         issuer_id = self._fact.id
@@ -41,5 +41,5 @@ class Register:
         self.move("stock", holder_id, class_id, shares, class_id)
 
     def pool(self, shares: int) -> None:
-        """Move what of the plan is neither granted nor promised."""
+        """Change the plan's shares that are neither granted nor promised."""
         self.move(POOL, "", POOL, shares)

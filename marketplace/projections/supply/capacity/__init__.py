@@ -1,4 +1,4 @@
-"""Capacity and the market's depth, now and as of any sequence or instant: every row is a fact that is never changed."""
+"""Capacity and market depth, now and as of any sequence or instant. Rows are only added, never changed."""
 
 from marketplace.projections.supply.capacity.calendar import CapacityStep, load_calendar
 from marketplace.projections.supply.capacity.depth import DepthLevel, list_classes, load_depth

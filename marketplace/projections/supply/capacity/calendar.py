@@ -1,4 +1,4 @@
-"""The capacity calendar: what of a pool is offered, reserved, failed and free at every instant of a span."""
+"""The capacity calendar: offered, reserved, failed and free nodes of a pool at every instant of a span."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class CapacityStep(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         start: First instant.
         end: Instant after the last.
-        offered: Nodes that the provider's lots offer; what a grant resells is among those reserved.
+        offered: Nodes that the provider's lots offer. Nodes that a grant resells count as reserved.
         reserved: Nodes taken by grants.
-        failed: Nodes that do not work; an outage without an end counts until the end of the window.
+        failed: Nodes that do not work. An outage without an end counts until the end of the window.
         free: Offered nodes that are neither reserved nor failed.
     """
 
@@ -65,9 +65,9 @@ SELECT 'failed', nodes, f.at, :end FROM outages_v2 AS f WHERE pool_id = :pool_id
 async def load_calendar(
     connection: AsyncConnection, pool_id: str, *, start: datetime, end: datetime, at: At = None
 ) -> list[CapacityStep]:
-    """Return the capacity of a pool over ``[start, end)`` as steps, at most 1,000 of them from the start.
+    """Return the capacity of a pool over ``[start, end)`` as steps, at most the first 1,000.
 
-    An unknown pool offers nothing. With `at` it is what was known of the span by then.
+    An unknown pool offers nothing. With `at`, return what was known by then.
     """
     result = await connection.execute(*bind(_SPANS, at, pool_id=pool_id, start=start, end=end))
     spans = [_Span(*row) for row in result]

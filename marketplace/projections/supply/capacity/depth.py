@@ -1,4 +1,4 @@
-"""The market's depth: what is asked and bid for a GPU class at each price."""
+"""Market depth: asks and bids for a GPU class at each price."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -14,12 +14,12 @@ from marketplace.projections.supply.capacity.points import bind
 
 
 class DepthLevel(msgspec.Struct, frozen=True, kw_only=True):
-    """One price of one GPU class: what is bid or asked there.
+    """The volume at one price of one GPU class.
 
     Attributes:
         side: ``bid``: open orders; ``ask``: listed lots that are not sold out.
-        price_usd_per_gpu_hour: Cash and face value of the equity, or the ask.
-        node_hours: Node-hours at this price. Of lots, those that lie ahead and are neither sold nor held.
+        price_usd_per_gpu_hour: Cash plus face value of the equity, or the ask.
+        node_hours: Node-hours at this price. For lots, only future ones that are neither sold nor held.
         count: Orders or lots.
     """
 
@@ -109,7 +109,7 @@ SELECT side, price_usd_per_gpu_hour, trim_scale(node_hours) AS node_hours, count
 async def load_depth(
     connection: AsyncConnection, gpu_class: str, *, now: datetime, at: At = None, limit: int = PAGE_ROWS_MAX
 ) -> list[DepthLevel]:
-    """Return the asks of a GPU class from the cheapest, then the bids from the dearest; `now` or as of `at`."""
+    """Return a GPU class's asks, cheapest first, then its bids, highest first; as of `now` or `at`."""
     query = (_NOW if at is None else _THEN) + _LEVELS
     since = await find_time_of(connection, at) if isinstance(at, int) else at
     bound = {"gpu_class": gpu_class, "since": since or now, "limit": min(limit, PAGE_ROWS_MAX)}

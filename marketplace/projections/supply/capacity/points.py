@@ -1,4 +1,4 @@
-"""How a query that is written by hand is bound to a point in the past."""
+"""Bind a hand-written query to a point in the past."""
 
 import re
 from typing import Any, Final
@@ -11,7 +11,7 @@ _MARK: Final = re.compile(r"HAPPENED\((\w+)\)")
 
 
 def bind(query: str, at: At, **values: Any) -> tuple[TextClause, dict[str, Any]]:
-    """Return a query and its parameters; ``HAPPENED(alias)`` in it says that a row's event had happened at `at`."""
+    """Return a query and its parameters. ``HAPPENED(alias)`` in it means that a row's event had happened at `at`."""
     if at is None:
         return text(_MARK.sub("true", query)), values
     bound = r"\1.sequence <= :at" if isinstance(at, int) else r"\1.occurred_at <= :at"

@@ -1,4 +1,4 @@
-"""Capacity: what each pool offers, what is reserved and has failed, and what lots ask, as they came to pass."""
+"""Capacity: the history of each pool's offers, reservations and failures, and of lots' asks."""
 
 from typing import Any, Final
 
@@ -42,7 +42,7 @@ def _held(changes: WriteBatch, fact: RecordedEvent, event: pool_events.PoolCapac
 
 
 def _resold(changes: WriteBatch, fact: RecordedEvent, event: pool_events.PoolCapacityResold) -> None:
-    """End what the seller's grant had and the buyer's held, and write what the one keeps and the other has."""
+    """End the seller's reservation and the buyer's hold, and write what each has from then on."""
     for grant_id in (event.grant_id_before, event.grant_id):
         changes.append(releases, event.pool_id, grant_id, fact.sequence, None, fact.time)
     _put_shares(changes, fact, event.grant_id_before, event.lots_left)

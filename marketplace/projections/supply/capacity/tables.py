@@ -1,4 +1,4 @@
-"""What was offered, taken, given back and asked: histories alone, so that any point in the past is a bound on them."""
+"""Offers, reservations, releases and asks. All are histories, so that any point in the past can be selected."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ offers: Final = define_history(
     instant("occurred_at"),
     origin=Origin("pool", "pool_id"),
 )
-"""What a lot offers from then on; no nodes where it was recalled."""
+"""What a lot offers from then on; no nodes if it was recalled."""
 
 reservations: Final = define_history(
     "reservations_v2",
@@ -37,7 +37,7 @@ reservations: Final = define_history(
     Index("ix_reservations_v2_resale_lot", "resale_lot_id"),
     origin=Origin("pool", "pool_id"),
 )
-"""Nodes taken of a lot for a grant; `held`: of a lot of resale for a quote, while they are their seller's."""
+"""Nodes of a lot reserved for a grant; `held`: of a resale lot for a quote, while they are the seller's."""
 
 releases: Final = define_history(
     "releases_v2",
@@ -48,7 +48,7 @@ releases: Final = define_history(
     instant("occurred_at"),
     origin=Origin("pool", "pool_id"),
 )
-"""What was reserved for a grant before is free from `at` on, all of it where `at` is NULL."""
+"""A grant's reservation is released from `at` on; completely if `at` is NULL."""
 
 outages: Final = define_history(
     "outages_v2",
@@ -74,6 +74,6 @@ lot_terms: Final = define_history(
     instant("occurred_at"),
     origin=Origin("lot", "lot_id"),
 )
-"""What an event said of a lot; NULL where it said nothing, so that the last word on each counts."""
+"""An event's statement about a lot. NULL means no statement, so that the last statement of each column applies."""
 
 TABLES: Final = (offers, reservations, releases, outages, lot_terms)

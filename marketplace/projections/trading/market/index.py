@@ -1,9 +1,9 @@
-"""The index of a GPU class: what was really paid, from fills alone, with a rule for thin days.
+"""The price index of a GPU class, from fills alone, with a rule for days with few fills.
 
-The index of a day is the volume-weighted mean price of the fills of the shortest run of days that ends on it and has at
-least `FILLS_MIN` fills of at least `STARTUPS_MIN` startups, of at most `DAYS_MAX` days. Where even that is too thin
-there is no index: no list price, ask or bid ever stands in for a fill. A fill is an award, in full, on the day on which
-it was made.
+The index of a day is the volume-weighted mean price of fills in a run of days that ends on it. The run is the shortest
+with at least `FILLS_MIN` fills of at least `STARTUPS_MIN` startups, up to `DAYS_MAX` days. If even `DAYS_MAX` days have
+too few, there is no index: list prices, asks and bids never replace a fill. A fill is an award, in full, on the day of
+the award.
 """
 
 from bisect import bisect_right
@@ -33,7 +33,7 @@ class Traded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """A public price from the day on which it was listed until the next of the same product."""
+    """A public price, from its listing until the next one of the same product."""
 
     provider: str
     product: str
@@ -43,15 +43,15 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IndexPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """The index of one class on one day, beside what clouds list.
+    """The index of one class on one day, beside clouds' list prices.
 
     Attributes:
         day: The day.
-        index_usd_per_gpu_hour: Volume-weighted mean of fills; None where they are too few.
-        days: Days that the fills were taken from, back from this one; 0 where there is no index.
-        fills: How many; where there is no index those of all days that were looked at.
+        index_usd_per_gpu_hour: Volume-weighted mean of fills; None if there are too few.
+        days: How many days back the fills were taken from; 0 without an index.
+        fills: How many fills; without an index, those of all days considered.
         gpu_hours: Their volume.
-        list_usd_per_gpu_hour_min: Least public price in force that day; None where none is known.
+        list_usd_per_gpu_hour_min: Lowest public price in force that day; None if none is known.
         list_usd_per_gpu_hour_median: Median of the public prices in force that day.
         list_prices: How many public prices are in force.
     """
@@ -67,7 +67,7 @@ class IndexPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compute_index(traded: Sequence[Traded], listed: Sequence[Listed], start: date, end: date) -> list[IndexPoint]:
-    """Return one point per day of ``[start, end)``, given fills from `DAYS_MAX` days before it on."""
+    """Return one point per day of ``[start, end)``, given fills from `DAYS_MAX` days earlier on."""
     by_day: dict[date, list[Traded]] = {}
     for row in traded:
         by_day.setdefault(row.day, []).append(row)
@@ -102,12 +102,12 @@ def _render(day: date, index: Decimal | None, counted: tuple[int, int, int], pri
 
 
 def find_median(prices: Sequence[Decimal]) -> Decimal | None:
-    """Return the median of prices, None of none."""
+    """Return the median of prices; None if there are none."""
     return median(prices) if prices else None
 
 
 def list_in_force(listed: Sequence[Listed], day: date) -> list[Decimal]:
-    """Return the latest price on or before a day of every product and region."""
+    """Return the latest price on or before a day for every product and region."""
     products: dict[tuple[str, str, str], list[Listed]] = {}
     for row in sorted(listed, key=lambda row: row.listed_on):
         products.setdefault((row.provider, row.product, row.region), []).append(row)

@@ -1,4 +1,4 @@
-"""What awards, frozen books and price lists say about the market."""
+"""Market data from awards, frozen books and price lists."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -21,7 +21,7 @@ Steps = dict[tuple[str, str, Decimal], tuple[int, int]]
 
 
 def _filled(changes: WriteBatch, fact: RecordedEvent, event: GrantIssued) -> None:
-    """Keep an award: its volume, and what it costs over its run to the millionth of a dollar."""
+    """Record an award: its volume, and its cost over the run to the millionth of a dollar."""
     hours = event.nodes * event.gpus_per_node * (round((event.end - event.start).total_seconds()) // 3_600)
     paid = Decimal(round(parse_ratio(event.price_usd_per_gpu_hour) * hours * MICRO)) / MICRO
     changes.put(
@@ -54,7 +54,7 @@ def _published(changes: WriteBatch, _: RecordedEvent, event: PricelistPublished)
 
 
 def _frozen(changes: WriteBatch, fact: RecordedEvent, event: AuctionBookFrozen) -> None:
-    """Add a part of a book to its curves; a part lists the pools that it names."""
+    """Add a part of a book to its curves. A part lists the pools that it names."""
     for (gpu_class, side, price), (gpu_hours, count) in sum_part(event).items():
         before = changes.find(curves, event.auction_id, gpu_class, side, price) or {"gpu_hours": 0, "count": 0}
         changes.put(
@@ -70,13 +70,13 @@ def _frozen(changes: WriteBatch, fact: RecordedEvent, event: AuctionBookFrozen) 
 
 
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
-    """Read the curves that earlier parts of the same books began."""
+    """Read the curves of earlier parts of the same books."""
     parts = [fact.event for fact in batch if isinstance(fact.event, AuctionBookFrozen)]
     await changes.load_where(connection, curves, "auction_id", (event.auction_id for event in parts if event.part))
 
 
 def sum_part(book: AuctionBookFrozen) -> Steps:
-    """Return GPU-hours and count by class, side and price; an order counts once per class, at the most it is worth."""
+    """Return GPU-hours and count by class, side and price. An order counts once per class, at its highest value."""
     pools = {pool.pool_id: pool for pool in book.pools}
     steps: Steps = {}
 

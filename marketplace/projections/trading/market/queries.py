@@ -16,7 +16,7 @@ TRADED_ROWS_MAX: Final = 100_000
 
 
 class ListPriceView(msgspec.Struct, frozen=True, kw_only=True):
-    """A public price of another cloud; an empty product or region was not said."""
+    """Another cloud's public price. An empty product or region was not stated."""
 
     gpu_class: str
     provider: str
@@ -30,11 +30,11 @@ class ListPriceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CurveStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One price of one side of a class in the frozen book of an auction.
+    """The volume at one price of one side of a class in an auction's frozen book.
 
     Attributes:
-        side: ``ask``: supply, the cheapest first; ``bid``: demand, the dearest first.
-        price_usd_per_gpu_hour: The ask, or what orders are worth at most.
+        side: ``ask``: supply, cheapest first; ``bid``: demand, highest first.
+        price_usd_per_gpu_hour: The ask, or the orders' highest value.
         gpu_hours: Volume at this price.
         cumulative_gpu_hours: Volume at this price or better.
         count: Lots or orders.
@@ -86,7 +86,7 @@ async def list_list_prices(
     after: tuple[str, str, str, str, str] = ("", "", "", "", "0001-01-01"),
     limit: int = 100,
 ) -> list[ListPriceView]:
-    """Return public prices by class, provider, product, region and day above the cursor; of one class, or all."""
+    """Return public prices by class, provider, product, region and day above the cursor, optionally of one class."""
     table = list_prices.c
     key = (table.gpu_class, table.provider, table.product, table.region, table.listed_on)
     cursor = (*after[:4], literal(date.fromisoformat(after[4]), Date))
@@ -97,7 +97,7 @@ async def list_list_prices(
 
 
 async def load_curves(connection: AsyncConnection, gpu_class: str, *, auction_id: str | None = None) -> list[CurveStep]:
-    """Return supply and demand of a class in the book of an auction, or of the last one that had the class."""
+    """Return supply and demand of a class in an auction's book; by default, the last one that had the class."""
     last = select(curves.c.auction_id).where(curves.c.gpu_class == gpu_class).order_by(curves.c.locked_at.desc())
     chosen: Any = auction_id if auction_id is not None else last.limit(1).scalar_subquery()
     price = curves.c.price_usd_per_gpu_hour

@@ -1,4 +1,4 @@
-"""Tables of market data; nothing in them names who offered what."""
+"""Tables of market data. They never name who offered what."""
 
 from typing import Final
 
