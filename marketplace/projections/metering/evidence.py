@@ -62,7 +62,9 @@ async def load_contradictions(
 def _require_few(*rows: Sequence[object]) -> None:
     if max(map(len, rows)) > ROWS_MAX:
         raise Refusal(
-            "span_too_wide", f"the span holds more than {ROWS_MAX} readings or samples; choose a shorter one", pointer="/start"
+            "span_too_wide",
+            f"the span holds more than {ROWS_MAX} readings or samples; choose a shorter one",
+            pointer="/start",
         )
 
 
