@@ -15,7 +15,7 @@ from marketplace.application.trading.auctions import open_auction
 from marketplace.clearing.bundle import render_bundle
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_unknown
-from marketplace.domain.trading.auction import AUCTION, Auction
+from marketplace.domain.trading.auction import AUCTION, Auction, FrozenAuction
 from marketplace.projections.trading.auctions import (
     AuctionView,
     DecisionView,
@@ -84,7 +84,7 @@ async def get_book(reading: Read, auction_id: FromPath[str]) -> Book:
     reading.require_platform()
     view = await _load(reading, auction_id)
     auction: Auction | None = (await reading.services.handler.cache.load(AUCTION, auction_id)).state
-    if auction is None or auction.locked is None:
+    if not isinstance(auction, FrozenAuction):
         raise Refusal(
             f"auction_{view.status}",
             f"auction {auction_id} is {view.status}; it has a book once it is locked",

@@ -37,7 +37,7 @@ from marketplace.domain.supply.pool import (
     RestoreNodes,
 )
 from marketplace.domain.supply.site import SITE, Site
-from marketplace.domain.trading.auction import AUCTION, Auction
+from marketplace.domain.trading.auction import AUCTION, Auction, ClearedAuction, LockedAuction
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -284,10 +284,9 @@ async def withdraw_lot(
 
 
 def _require_thawed(auction: Auction, lot_id: str) -> None:
-    locked = auction.locked
-    if locked is None or auction.status in {"collecting", "settled"}:
+    if not isinstance(auction, LockedAuction | ClearedAuction):
         return
-    if any(row.lot_id == lot_id for row in locked.book.lots):
+    if any(row.lot_id == lot_id for row in auction.locked.book.lots):
         raise Refusal(
             "lot_frozen",
             f"auction {auction.opened.auction_id} has lot {lot_id} in its book; wait until it has settled",

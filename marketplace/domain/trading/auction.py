@@ -12,10 +12,11 @@ Refusals in order: auction_unknown · auction_exists · time_naive · phases_rev
 auction_<status> · supply_changed · book_mismatch · decisions_incomplete.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -136,25 +137,29 @@ AuctionCommand = (
 )
 
 
+Status = Literal["collecting", "locked", "failed", "cleared", "settled"]
+
+
 @dataclass(frozen=True, slots=True)
-class Auction:
-    """An auction. Later fields are set when its status says so.
+class Auction(ABC):
+    """An auction; each status has a class with what an auction of that status has.
 
     Attributes:
-        changes: Changes of supply while it collects: held quotes and withdrawn resale lots.
+        opened: Its terms.
+        indicated: The indicative prices; None where none were published.
+        bound: That its orders were bound before the lock; None where they were not.
+        changes: Causes that took capacity off sale while it collected: held quotes and withdrawn lots of resale.
     """
 
     opened: AuctionOpened
-    status: Literal["collecting", "locked", "failed", "cleared", "settled"] = "collecting"
-    locked: FrozenBook | None = None
-    attempts: int = 0
-    cleared: Result | None = None
-    settled: AuctionSettled | None = None
     indicated: AuctionIndicated | None = None
     bound: AuctionBound | None = None
-    book_parts: tuple[AuctionBookFrozen, ...] = ()
-    result_parts: tuple[AuctionResultPublished, ...] = ()
     changes: frozenset[str] = frozenset()
+
+    @property
+    @abstractmethod
+    def status(self) -> Status:
+        """Return ``collecting``, ``locked``, ``failed``, ``cleared`` or ``settled``."""
 
     @property
     def horizon_start(self) -> datetime:
@@ -168,8 +173,75 @@ class Auction:
 
     @property
     def failed_for_good(self) -> bool:
-        """Whether it will not be cleared any more, and only releases its orders."""
-        return self.status == "failed" and self.attempts >= ATTEMPTS_MAX
+        """Whether it will not be cleared any more and only releases its orders."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class CollectingAuction(Auction):
+    """An auction that takes orders; `book_parts` are the parts of its book that are frozen so far."""
+
+    book_parts: tuple[AuctionBookFrozen, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """Return ``collecting``."""
+        return "collecting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrozenAuction(Auction, ABC):
+    """An auction whose book is frozen.
+
+    Attributes:
+        locked: The book.
+        attempts: Attempts at clearing it that failed.
+    """
+
+    locked: FrozenBook
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedAuction(FrozenAuction):
+    """An auction without a result yet; `result_parts` are the parts that are published so far."""
+
+    result_parts: tuple[AuctionResultPublished, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """Return ``failed`` once an attempt at clearing it failed, ``locked`` before."""
+        return "failed" if self.attempts else "locked"
+
+    @property
+    def failed_for_good(self) -> bool:
+        """Whether it will not be cleared any more and only releases its orders."""
+        return self.attempts >= ATTEMPTS_MAX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearedAuction(FrozenAuction):
+    """An auction with a result that is being carried out."""
+
+    cleared: Result
+
+    @property
+    def status(self) -> Status:
+        """Return ``cleared``."""
+        return "cleared"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettledAuction(FrozenAuction):
+    """An auction that is over; `cleared` is None where it failed for good."""
+
+    cleared: Result | None
+    settled: AuctionSettled
+
+    @property
+    def status(self) -> Status:
+        """Return ``settled``."""
+        return "settled"
 
 
 def holds_up(rival: Auction, auction: Auction, *, earlier: bool) -> bool:
@@ -246,34 +318,34 @@ def _open(command: OpenAuction, state: AuctionState) -> Sequence[AuctionEvent]:
 def _indicate(command: IndicateAuction, state: Auction) -> Sequence[AuctionEvent]:
     if state.indicated is not None:
         return []
-    _require_status(state, "collecting")
+    _require_collecting(state)
     return split_prices(AuctionIndicated(**{name: getattr(command, name) for name in command.__struct_fields__}))
 
 
 def _bind(command: BindAuction, state: Auction) -> Sequence[AuctionEvent]:
     if state.bound is not None:
         return []
-    _require_status(state, "collecting")
+    _require_collecting(state)
     return [AuctionBound(auction_id=command.auction_id, orders=command.orders)]
 
 
-def _require_status(state: Auction, *allowed: str) -> None:
-    if state.status not in allowed:
-        raise refuse_status("auction", state.opened.auction_id, state.status, " or ".join(allowed))
+def _require_collecting(state: Auction) -> None:
+    if not isinstance(state, CollectingAuction):
+        raise refuse_status("auction", state.opened.auction_id, state.status, "collecting")
 
 
 def _change_supply(command: ChangeSupply, state: Auction) -> Sequence[AuctionEvent]:
     if command.cause in state.changes:
         return []
-    _require_status(state, "collecting")
+    _require_collecting(state)
     return [AuctionSupplyChanged(auction_id=command.auction_id, cause=command.cause)]
 
 
 def _lock(command: LockAuction, state: Auction) -> Sequence[AuctionEvent]:
     frozen = FrozenBook(book=command.book, book_hash=command.book_hash)
-    if state.locked == frozen:
+    if isinstance(state, FrozenAuction) and state.locked == frozen:
         return []
-    _require_status(state, "collecting")
+    _require_collecting(state)
     if command.changes is not None and command.changes != len(state.changes):
         raise Refusal(
             "supply_changed",
@@ -285,12 +357,12 @@ def _lock(command: LockAuction, state: Auction) -> Sequence[AuctionEvent]:
 
 def _clear(command: ClearAuction, state: Auction) -> Sequence[AuctionEvent]:
     result = Result(**{name: getattr(command, name) for name in command.__struct_fields__})
-    if state.cleared == result:
+    if isinstance(state, ClearedAuction | SettledAuction) and state.cleared == result:
         return []
     if state.failed_for_good:
         raise refuse_status("auction", command.auction_id, state.status, "locked")
-    _require_status(state, "locked", "failed")
-    assert state.locked is not None, "a locked auction has its book"
+    if not isinstance(state, LockedAuction):
+        raise refuse_status("auction", command.auction_id, state.status, "locked or failed")
     if command.certificate.book_hash != state.locked.book_hash:
         raise Refusal(
             "book_mismatch",
@@ -310,52 +382,66 @@ def _clear(command: ClearAuction, state: Auction) -> Sequence[AuctionEvent]:
 
 
 def _fail(command: FailAuction, state: Auction) -> Sequence[AuctionEvent]:
-    if command.attempt <= state.attempts or state.failed_for_good:
+    if isinstance(state, FrozenAuction) and command.attempt <= state.attempts:
         return []
-    _require_status(state, "locked", "failed")
+    if state.failed_for_good:
+        return []
+    if not isinstance(state, LockedAuction):
+        raise refuse_status("auction", command.auction_id, state.status, "locked or failed")
     return [AuctionFailed(auction_id=command.auction_id, reason=command.reason, attempt=command.attempt)]
 
 
 def _settle(command: SettleAuction, state: Auction) -> Sequence[AuctionEvent]:
     event = AuctionSettled(**{name: getattr(command, name) for name in command.__struct_fields__})
-    if state.settled == event:
+    if isinstance(state, SettledAuction) and state.settled == event:
         return []
-    if not state.failed_for_good:
-        _require_status(state, "cleared")
+    if not isinstance(state, ClearedAuction) and not state.failed_for_good:
+        raise refuse_status("auction", command.auction_id, state.status, "cleared")
     return [event]
-
-
-def _gather(state: Auction, event: AuctionBookFrozen | AuctionResultPublished | AuctionSupplyChanged) -> Auction:
-    """Collect a part until the event that completes the parts, or record a change of supply."""
-    if isinstance(event, AuctionBookFrozen):
-        return replace(state, book_parts=(*state.book_parts, event))
-    if isinstance(event, AuctionSupplyChanged):
-        return replace(state, changes=state.changes | {event.cause})
-    return replace(state, result_parts=(*state.result_parts, event))
 
 
 def evolve(state: AuctionState, event: AuctionEvent) -> AuctionState:
     """Return the state after an event."""
-    if isinstance(event, AuctionOpened):
-        return Auction(event)
-    assert state is not None, "an auction is opened first"
-    match event:
-        case AuctionOrdersDeferred():
+    match state, event:
+        case None, AuctionOpened():
+            return CollectingAuction(event)
+        case Auction(), AuctionOrdersDeferred():
             return state
+        case CollectingAuction(), _:
+            return _collect(state, event)
+        case LockedAuction(), AuctionResultPublished():
+            return replace(state, result_parts=(*state.result_parts, event))
+        case LockedAuction(), AuctionFailed():
+            return replace(state, attempts=event.attempt)
+        case LockedAuction(), AuctionCleared():
+            result = join_result(state.result_parts, event)
+            return ClearedAuction(**_copy(state), locked=state.locked, attempts=state.attempts, cleared=result)
+        case ((LockedAuction() | ClearedAuction()), AuctionSettled()):
+            cleared = state.cleared if isinstance(state, ClearedAuction) else None
+            return SettledAuction(
+                **_copy(state), locked=state.locked, attempts=state.attempts, cleared=cleared, settled=event
+            )
+    raise AssertionError(f"{type(event).__name__} does not follow on {state!r:.80}")
+
+
+def _collect(state: CollectingAuction, event: AuctionEvent) -> Auction:
+    match event:
         case AuctionIndicated():
             return replace(state, indicated=event)
         case AuctionBound():
             return replace(state, bound=event)
-        case AuctionBookFrozen() | AuctionResultPublished() | AuctionSupplyChanged():
-            return _gather(state, event)
+        case AuctionSupplyChanged():
+            return replace(state, changes=state.changes | {event.cause})
+        case AuctionBookFrozen():
+            return replace(state, book_parts=(*state.book_parts, event))
         case AuctionLocked():
-            return replace(state, status="locked", locked=join_book(state.book_parts, event), book_parts=())
-        case AuctionCleared():
-            return replace(state, status="cleared", cleared=join_result(state.result_parts, event), result_parts=())
-        case AuctionFailed():
-            return replace(state, status="failed", attempts=event.attempt)
-        case AuctionSettled():
-            return replace(state, status="settled", settled=event)
+            return LockedAuction(**_copy(state), locked=join_book(state.book_parts, event))
+    raise AssertionError(f"{type(event).__name__} does not follow on an auction that collects")
+
+
+def _copy(state: Auction) -> dict[str, Any]:
+    """Return what an auction keeps whatever its status becomes."""
+    return {field.name: getattr(state, field.name) for field in fields(Auction)}
 
 
 AUCTION: Decider[AuctionCommand, AuctionEvent, AuctionState] = Decider("auction", "auc", None, decide, evolve)

@@ -27,7 +27,15 @@ from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.site import SITE
 from marketplace.domain.trading.admission import PLACES_MAX, Admission, Candidate, admit, count_bound_places
-from marketplace.domain.trading.auction import ATTEMPTS_MAX, AUCTION, Auction, IndicateAuction
+from marketplace.domain.trading.auction import (
+    ATTEMPTS_MAX,
+    AUCTION,
+    Auction,
+    ClearedAuction,
+    CollectingAuction,
+    IndicateAuction,
+    LockedAuction,
+)
 from marketplace.domain.trading.auction_parts import Result
 from marketplace.domain.trading.book.book import build_book, find_window, map_steps, merge_steps
 from marketplace.domain.trading.book.book_limits import fit_book
@@ -82,15 +90,15 @@ class Auctioneer:
     async def run(self, auction_id: str) -> None:
         """Run an auction from its state in the log to its end."""
         auction = await self._load(auction_id)
-        if auction.status == "collecting":
+        if isinstance(auction, CollectingAuction):
             await self._lock(auction)
             auction = await self._load(auction_id)
-        if auction.status in {"locked", "failed"} and not auction.failed_for_good:
+        if isinstance(auction, LockedAuction) and not auction.failed_for_good:
             await self._clear(auction)
             auction = await self._load(auction_id)
-        if auction.failed_for_good:
+        if isinstance(auction, LockedAuction) and auction.failed_for_good:
             await self._let_go(auction)
-        elif auction.status == "cleared":
+        elif isinstance(auction, ClearedAuction):
             await self._settle(auction)
 
     async def defer(self, order_id: str) -> None:
@@ -109,7 +117,7 @@ class Auctioneer:
     async def indicate(self, auction_id: str) -> None:
         """Publish the prices that the current book would have. If the engine fails, nothing is published."""
         auction = await self._load(auction_id)
-        if auction.status != "collecting" or auction.indicated is not None:
+        if not isinstance(auction, CollectingAuction) or auction.indicated is not None:
             return
         wanted, _ = await self._admit(auction, self._places)
         book = fit_book(await self._build_book(auction, wanted)).book
@@ -128,7 +136,7 @@ class Auctioneer:
     async def bind(self, auction_id: str) -> None:
         """Lock the present orders before the book is frozen. An order that was cancelled first stays cancelled."""
         auction = await self._load(auction_id)
-        if auction.status != "collecting" or auction.bound is not None:
+        if not isinstance(auction, CollectingAuction) or auction.bound is not None:
             return
         bound, _ = await self._lock_orders(auction, count_bound_places(self._places))
         context = build_context(self._handler, "auctioneer", auction_id, "bind")
@@ -290,9 +298,8 @@ class Auctioneer:
             sites={site_id: (await cache.load(SITE, site_id)).state for site_id in sites},
         )
 
-    async def _clear(self, auction: Auction) -> None:
+    async def _clear(self, auction: LockedAuction) -> None:
         auction_id, locked = auction.opened.auction_id, auction.locked
-        assert locked is not None, "a locked auction has its book"
         context = build_context(self._handler, "auctioneer", auction_id, "clear")
         try:
             result = await self._engine.clear(auction.opened, locked.book)
@@ -313,10 +320,9 @@ class Auctioneer:
         pause = PAUSES_SECONDS[min(attempt, len(PAUSES_SECONDS)) - 1]
         raise Unavailable("the engine", f"attempt {attempt} at auction {auction_id} failed: {reason}", pause)
 
-    async def _let_go(self, auction: Auction) -> None:
+    async def _let_go(self, auction: LockedAuction) -> None:
         """Release the orders of an auction that failed for good. Standing orders go into the next auction."""
         auction_id, locked = auction.opened.auction_id, auction.locked
-        assert locked is not None, "an auction that failed to clear was locked"
         order_ids = [order.order_id for order in (*locked.book.orders, *locked.book.backstops)]
         text = f"auction {auction_id} failed {ATTEMPTS_MAX} times and decided nothing"
         reasons = (Reason(code="auction_failed", text=text, facts={}),)
@@ -327,11 +333,9 @@ class Auctioneer:
             self._handler, context, auction_id, matched=0, unmatched=len(order_ids), impossible=0
         )
 
-    async def _settle(self, auction: Auction) -> None:
+    async def _settle(self, auction: ClearedAuction) -> None:
         cleared = auction.cleared
-        assert cleared is not None, "a cleared auction has its result"
         auction_id = cleared.auction_id
-        assert auction.locked is not None, "a cleared auction has its book"
         homes = map_steps(auction.locked.book)
         gates: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE_PER_POOL))
 
@@ -364,9 +368,8 @@ class Auctioneer:
         locked = self._stage.scheduler.list_locked(auction_id)
         await self._each([order_id for order_id in locked if order_id not in decided], self.defer)
 
-    async def _withdraw_mates(self, auction: Auction, decided: Mapping[str, str]) -> None:
+    async def _withdraw_mates(self, auction: ClearedAuction, decided: Mapping[str, str]) -> None:
         """Cancel the open orders of groups of which an order was matched."""
-        assert auction.locked is not None, "a cleared auction has its book"
         book = auction.locked.book
         groups = {order.order_id: order.group_id for order in (*book.orders, *book.backstops)}
         served = {groups[order_id] for order_id, outcome in decided.items() if outcome == "matched"} - {None}

@@ -10,7 +10,7 @@ from marketplace.clearing import model
 from marketplace.clearing.codec import hash_book
 from marketplace.clearing.engine import ENGINE_VERSION, clear
 from marketplace.core.errors import Corrupt, Refusal
-from marketplace.domain.trading.auction import AUCTION
+from marketplace.domain.trading.auction import AUCTION, ClearedAuction, SettledAuction
 from marketplace.log.events import parse_event
 from marketplace.log.port import Log
 from marketplace.runtime.auctions.clearing import parse_book, parse_result
@@ -38,7 +38,7 @@ async def load_published(log: Log, auction_id: str) -> Published:
         raise Refusal("auction_not_found", f"the log has no auction {auction_id}; check the id", auction_id=auction_id)
     auction = AUCTION.fold(events)
     assert auction is not None, "the events of an auction begin with its opening"
-    if auction.locked is None or auction.cleared is None:
+    if not isinstance(auction, ClearedAuction | SettledAuction) or auction.cleared is None:
         raise Refusal("auction_not_cleared", _tell_uncleared(auction_id, events), auction_id=auction_id)
     book = parse_book(auction.locked.book)
     _require_hash(auction_id, book, auction.locked.book_hash)
