@@ -16,7 +16,9 @@ for event in EVENTS:
     if isinstance(event, AuctionEvent):
         AUCTIONS[event.auction_id].append(event)
 STATES = {auction_id: AUCTION.fold(events) for auction_id, events in AUCTIONS.items()}
-CLEARED = {auction_id: state.cleared for auction_id, state in STATES.items() if state.cleared is not None}
+CLEARED = {
+    auction_id: state.cleared for auction_id, state in STATES.items() if getattr(state, "cleared", None) is not None
+}
 
 
 @pytest.mark.parametrize("auction_id", CLEARED)

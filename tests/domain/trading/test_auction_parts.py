@@ -9,7 +9,7 @@ from events.auction import AuctionIndicated, AuctionOpened, Decision, Price
 from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.registry import render_body
 from events.types import Reason
-from marketplace.domain.trading.auction import AUCTION, LockAuction
+from marketplace.domain.trading.auction import AUCTION, LockAuction, LockedAuction
 from marketplace.domain.trading.auction_parts import (
     PART_BYTES_MAX,
     FrozenBook,
@@ -100,7 +100,7 @@ def test_a_book_that_is_larger_than_a_message_may_be_is_stored_in_one_batch():
     assert max(sizes) < 1_000_000
     state = AUCTION.fold(events, opened)
     assert state.locked == frozen
-    assert not state.book_parts
+    assert isinstance(state, LockedAuction)
 
 
 def test_a_result_is_joined_as_it_was_split():

@@ -20,6 +20,7 @@ from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.metering.usage import name_usage
 from marketplace.domain.metering.usage_state import Count
 from marketplace.domain.supply.pool import FOREVER
+from marketplace.domain.trading.auction import FrozenAuction
 from marketplace.log.codec import verify_chain
 from marketplace.log.events import parse_event
 
@@ -183,7 +184,7 @@ class Ledger:
         """No one pays above the offer, and no lot is used under its ask of the frozen book."""
         asks = {}
         for auction in self.states["auction"].values():
-            if auction.locked is not None:
+            if isinstance(auction, FrozenAuction):
                 for lot in auction.locked.book.lots:
                     key = auction.opened.auction_id, lot.step_of or lot.lot_id
                     asks[key] = min(lot.ask_usd_per_gpu_hour, asks.get(key, lot.ask_usd_per_gpu_hour))
