@@ -1,4 +1,4 @@
-"""The HTTP application: routes, the gate before them, problems behind them."""
+"""The HTTP application: middleware, routes and problem documents."""
 
 from typing import Any, Final
 
@@ -63,7 +63,7 @@ _FEATURES: Final[tuple[tuple[str, Router], ...]] = (
 
 
 def create_application(services: Services) -> Litestar:
-    """Return the application on these services; whoever calls it starts and stops them."""
+    """Return the application with these services. The caller starts and stops them."""
     metrics, limits = Metrics(services), Limits(services)
 
     def gate(app: ASGIApp) -> ASGIApp:
@@ -92,7 +92,7 @@ def create_application(services: Services) -> Litestar:
 
 
 def _tag(feature: str, router: Router) -> Router:
-    """Say which feature's scope the routes of a router need, and which problems they answer."""
+    """Set the scope that a router's routes need, and the problems that they return."""
     options: dict[str, Any] = {"feature": feature}
     router.opt = {**router.opt, **options}
     for route in router.routes:

@@ -50,8 +50,8 @@ async def test_an_auction_that_fails_says_so_and_why(monkeypatch, database_url: 
             assert_problem(answer, 409, "auction_settled" if last else "auction_failed")
             told = answer.json()["detail"]
             assert REASON in told
-            assert ("let its orders go" if last else "runs again by itself") in told
-        with pytest.raises(Refusal, match="let its orders go" if last else "runs again by itself") as refused:
+            assert ("released its orders" if last else "retried automatically") in told
+        with pytest.raises(Refusal, match="released its orders" if last else "retried automatically") as refused:
             await load_published(log, auction_id)
         assert refused.value.code == "auction_not_cleared"
         assert REASON in refused.value.message

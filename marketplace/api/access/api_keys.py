@@ -1,4 +1,4 @@
-"""API keys: a tenant issues and revokes its own, never with more than its own key may do."""
+"""API keys: a tenant issues and revokes its own, never with more rights than the key it uses."""
 
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -44,10 +44,10 @@ class IssuedKey(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         key_id: Its id.
-        token: What to send as the bearer; it is stored nowhere, keep it.
-        party_id: Whom it speaks for; None for the platform.
+        token: The bearer token to send. It is stored nowhere, so keep it.
+        party_id: The party that it acts for; None for the platform.
         scopes: What it may do.
-        expires_at: When it stops to work; None: it does not by itself.
+        expires_at: When it stops working; None: it does not expire.
     """
 
     key_id: str
@@ -74,26 +74,26 @@ def _require_scopes(principal: Principal, scopes: tuple[str, ...]) -> None:
     for index, scope in enumerate(scopes):
         if scope not in SCOPES:
             known = ", ".join(SCOPES)
-            raise Refusal("scope_invalid", f"{scope!r} is no scope; use {known}", pointer=f"/scopes/{index}")
+            raise Refusal("scope_invalid", f"{scope!r} is not a scope; use {known}", pointer=f"/scopes/{index}")
         covered = "*" in principal.scopes or scope in principal.scopes or (scope[0] != "*" and principal.allows(scope))
         if not covered:
-            raise Refusal("scope_missing", f"this key lacks {scope} and cannot give it away", scope=scope)
+            raise Refusal("scope_missing", f"this key lacks {scope} and cannot pass it on", scope=scope)
 
 
 def _require_expiry(principal: Principal, expires_at: datetime | None) -> None:
     own = principal.expires_at
     if own is not None and (expires_at is None or expires_at > own):
-        text = f"this key ends at {own.isoformat()} and issues none that lasts longer; give expires_at until then"
+        text = f"this key ends at {own.isoformat()} and cannot issue one that lasts longer; give expires_at until then"
         raise Refusal("expiry_too_late", text, pointer="/expires_at")
 
 
 def _require_same(stored: ApiKey | None, key: ApiKey, now: datetime) -> None:
-    """Refuse a request that is not the one that issued the stored key, and a first one that comes too late."""
+    """Refuse a request that differs from the one that issued the stored key, and a first request that is too late."""
     if stored is not None:
         if _render_issued(stored) != _render_issued(key):
             raise Refusal("idempotency_key_reused", "this idempotency key was used for another request; use a new key")
     elif key.expires_at is not None and key.expires_at <= now:
-        text = f"expires_at is {key.expires_at.isoformat()}, which is past; leave it out or choose a later time"
+        text = f"expires_at is {key.expires_at.isoformat()}, which has passed; leave it out or choose a later time"
         raise Refusal("expiry_past", text, pointer="/expires_at")
 
 
@@ -103,7 +103,7 @@ def _render_issued(key: ApiKey) -> tuple[object, ...]:
 
 @post("/", summary="Issue an API key")
 async def issue(command: Commanded, data: JSONBody[IssueKeyBody]) -> Response[IssuedKey]:
-    """Issue a key; a repeat with the same idempotency key answers the same token."""
+    """Issue a key. A repeat with the same idempotency key returns the same token."""
     principal, keys = command.principal, command.services.keys
     party_id = data.party_id if data.party_id is not None else principal.party_id
     if principal.party_id not in (None, party_id):
@@ -145,13 +145,13 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody]) -> Response[Is
 
 @post("/{key_id:str}/suspend", status_code=200, dependencies=UNLOGGED, summary="Suspend an API key")
 async def suspend(command: Commanded, key_id: FromPath[str], data: JSONBody[ReasonBody]) -> KeyView:
-    """Let a key do nothing until it is resumed; its streams end within a second, in every process."""
+    """Suspend a key until it is resumed. Its streams end within a second, in every process."""
     return await _change(command, key_id, "suspended", data.reason)
 
 
 @post("/{key_id:str}/resume", status_code=200, dependencies=UNLOGGED, summary="Resume a suspended API key")
 async def resume(command: Commanded, key_id: FromPath[str], data: JSONBody[ReasonBody]) -> KeyView:
-    """Let a suspended key work again; a repeat of an earlier command changes nothing."""
+    """Resume a suspended key. A repeat of an earlier command changes nothing."""
     return await _change(command, key_id, "resumed", data.reason)
 
 
@@ -172,14 +172,14 @@ async def _change(command: Command, key_id: str, change: Literal["suspended", "r
 
 
 async def _record(command: Command) -> None:
-    """Record in the log what was done already; a key that must end does not wait for the log."""
+    """Record in the log what was already done. A key that must end does not wait for the log."""
     async with without_log("operation_not_recorded", command.context):
         await record_operation(command.handler, command.context)
 
 
 @delete("/{key_id:str}", dependencies=UNLOGGED, summary="Revoke an API key")
 async def revoke(command: Commanded, key_id: FromPath[str]) -> None:
-    """Take a key back for good; it and its streams end within a second, in every process."""
+    """Revoke a key for good. It and its streams end within a second, in every process."""
     keys = command.services.keys
     key = await keys.store.find(key_id)
     if key is None or command.principal.party_id not in (None, key.party_id):
@@ -190,7 +190,7 @@ async def revoke(command: Commanded, key_id: FromPath[str]) -> None:
 
 @get("/", summary="List API keys")
 async def list_all(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[KeyView]:
-    """Return keys by id, revoked ones included, without their secrets."""
+    """Return keys by id, including revoked ones, without their secrets."""
     store, after = reading.services.keys.store, parse_cursor(cursor, "")
     rows = [_render(key) for key in await store.list(party_id=reading.party_id, after=after, limit=limit + 1)]
     return build_page(rows, limit, lambda row: row.key_id)

@@ -1,4 +1,4 @@
-"""Parties: registration, clearance and suspension are the platform's; a party sees itself."""
+"""Parties: registration, clearance and suspension are for the platform; a party sees itself."""
 
 from typing import Annotated, Final
 
@@ -19,7 +19,7 @@ PATH: Final = "/v1/parties"
 
 @post("/", summary="Register a party and open its account")
 async def register(command: Commanded, data: JSONBody[RegisterPartyBody]) -> Response[ReceiptBody]:
-    """Register an organisation; its account has the same id with ``acc_``."""
+    """Register an organisation. Its account has the same id with the prefix ``acc_``."""
     receipt = await register_party(
         command.handler,
         command.context,
@@ -33,13 +33,13 @@ async def register(command: Commanded, data: JSONBody[RegisterPartyBody]) -> Res
 
 @post("/{party_id:str}/clear", status_code=200, summary="Let a party trade")
 async def clear(command: Commanded, party_id: FromPath[str], data: JSONBody[ClearPartyBody]) -> Response[ReceiptBody]:
-    """Record the checks that a party has passed; it may trade from then on."""
+    """Record the checks that a party has passed. It may trade from then on."""
     return command.answer(await clear_party(command.handler, command.context, party_id, checks=data.checks))
 
 
 @post("/{party_id:str}/suspend", status_code=200, summary="Stop a party from beginning anything new")
 async def suspend(command: Commanded, party_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
-    """Suspend a party; what it has begun goes on."""
+    """Suspend a party. What it has begun continues."""
     return command.answer(await suspend_party(command.handler, command.context, party_id, reason=data.reason))
 
 

@@ -1,4 +1,4 @@
-"""Explanations and statements of account: every number down to the events, and in forms for people and spreadsheets."""
+"""Explanations and statements of account: every number traced to its events, in forms for people and spreadsheets."""
 
 from typing import Annotated, Final, Literal
 
@@ -29,7 +29,7 @@ from marketplace.projections.billing.accounts.explain import EXPLAINED_MAX
 PATH: Final = "/v1/accounts"
 Basis = Annotated[
     Literal["recorded", "occurred"],
-    QueryParameter(description="Whether lines count when they were recorded or when what they tell of occurred"),
+    QueryParameter(description="Whether lines count by when they were recorded or when they occurred"),
 ]
 ExplainedLimit = Annotated[int, QueryParameter(ge=1, le=EXPLAINED_MAX, description="Entries of a page")]
 _LOCKED: Final = "default-src 'none'; style-src 'unsafe-inline'"
@@ -45,9 +45,9 @@ async def explain(
     limit: ExplainedLimit = 20,
     cursor: Cursor = None,
 ) -> ExplanationView:
-    """Return balances, the entries that make them, the events behind each, and with statements their readings.
+    """Return balances, their entries, the event behind each, and for statements their readings.
 
-    `account_id` may name an account, a grant, an instrument or a pool; a tenant sees its own lines.
+    `account_id` may name an account, a grant, an instrument or a pool. A tenant sees its own lines.
     """
     after = parse_cursor(cursor, (0, -1))
     until = None if occurred_until is None else parse_instant(occurred_until, "/occurred_until")
@@ -89,7 +89,7 @@ async def _load(reading: Reading, account_id: str, start: str, end: str, basis: 
 async def read_statement(
     reading: Read, account_id: FromPath[str], start: InstantText, end: InstantText, basis: Basis = "recorded"
 ) -> AccountStatementView:
-    """Return what stood on an account, every line of ``[start, end)``, and what stands at its end."""
+    """Return the opening balance of an account, every line of ``[start, end)``, and the closing balance."""
     return await _load(reading, account_id, start, end, basis)
 
 

@@ -29,7 +29,7 @@ PATH: Final = "/v1/accounts"
 async def record_deposit(
     command: Commanded, account_id: FromPath[str], data: JSONBody[TransferBody]
 ) -> Response[ReceiptBody]:
-    """Record money that came in; the platform's operator alone knows that it did."""
+    """Record a deposit. Only the platform's operator can know that money came in."""
     receipt = await deposit(
         command.handler,
         command.context,
@@ -46,7 +46,7 @@ async def record_deposit(
 async def record_withdrawal(
     command: Commanded, account_id: FromPath[str], data: JSONBody[TransferBody]
 ) -> Response[ReceiptBody]:
-    """Take available money out."""
+    """Withdraw available money."""
     receipt = await withdraw(
         command.handler,
         command.context,
@@ -61,7 +61,7 @@ async def record_withdrawal(
 
 @get("/{account_id:str}", summary="Get an account")
 async def get_one(reading: Read, account_id: FromPath[str]) -> AccountView:
-    """Return an account of the party's own."""
+    """Return an account of the party."""
     async with reading.connect() as connection:
         view = await find_account(connection, account_id)
     return reading.require(view, "account", account_id, lambda row: (row.party_id,))
@@ -69,7 +69,7 @@ async def get_one(reading: Read, account_id: FromPath[str]) -> AccountView:
 
 @get("/", summary="List accounts")
 async def list_all(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[AccountView]:
-    """Return the party's own accounts by id."""
+    """Return the party's accounts by id."""
     after = parse_cursor(cursor, "")
     async with reading.connect() as connection:
         rows = await list_accounts(connection, party_id=reading.party_id, after=after, limit=limit + 1)
@@ -87,7 +87,7 @@ async def read_balances(
     party_id: Word = None,
     unit: Word = None,
 ) -> Page[BalanceView]:
-    """Return balances by ledger account, as the books stood at `at`, of what had occurred by `occurred_until`."""
+    """Return balances by ledger account, from the books at `at`, of what had occurred by `occurred_until`."""
     after, party_id, point = parse_cursor(cursor, ""), reading.narrow(party_id), parse_at(at)
     until = None if occurred_until is None else parse_instant(occurred_until, "/occurred_until")
     async with reading.connect() as connection:
@@ -113,7 +113,7 @@ async def read_entries(
     account: Word = None,
     account_id: Word = None,
 ) -> Page[EntryView]:
-    """Return entries, oldest first, each with the event that posted it; `account` is one ledger account."""
+    """Return entries, oldest first, each with its event. `account` selects one ledger account."""
     after, party_id = parse_cursor(cursor, (0, -1)), reading.narrow(party_id)
     async with reading.connect() as connection:
         rows = await list_entries(
@@ -124,7 +124,7 @@ async def read_entries(
 
 @get("/v1/trial-balance", summary="Read the trial balance")
 async def read_trial_balance(reading: Read, at: AtText = None) -> list[TrialBalanceView]:
-    """Return the sums per unit and kind of account; those of a unit sum to zero. For the platform."""
+    """Return the sums per unit and kind of account, for the platform. The sums of a unit add up to zero."""
     reading.require_platform()
     point = parse_at(at)
     async with reading.connect() as connection:

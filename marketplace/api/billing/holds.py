@@ -1,4 +1,4 @@
-"""Holds on an account: placed for another account, paid in part, given back; and the end of an account."""
+"""Holds in favour of another account: placed, captured, released; and the closing of an account."""
 
 from typing import Final
 
@@ -20,7 +20,7 @@ PATH: Final = "/v1/accounts/{account_id:str}"
 
 @post("/holds", summary="Hold money for another account")
 async def place(command: Commanded, account_id: FromPath[str], data: JSONBody[PlaceHoldBody]) -> Response[ReceiptBody]:
-    """Set money aside that another account may be paid from until an instant; then what is left is available again."""
+    """Set money aside from which another account may be paid until an instant. The rest is then available again."""
     receipt = await place_hold(
         command.handler,
         command.context,
@@ -36,7 +36,7 @@ async def place(command: Commanded, account_id: FromPath[str], data: JSONBody[Pl
 async def capture(
     command: Commanded, account_id: FromPath[str], hold_id: FromPath[str], data: JSONBody[CaptureHoldBody]
 ) -> Response[ReceiptBody]:
-    """Pay the payee of a hold, in part or in whole; as payer, payee or platform."""
+    """Pay the payee from a hold, in part or in full, as payer, payee or platform."""
     receipt = await capture_hold(command.handler, command.context, account_id, hold_id, amount_usd=data.amount_usd)
     return command.answer(receipt)
 
@@ -45,7 +45,7 @@ async def capture(
 async def release(
     command: Commanded, account_id: FromPath[str], hold_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
-    """Give back what is left of a hold; as its payee or the platform."""
+    """Release what is left of a hold, as its payee or the platform."""
     receipt = await release_hold(command.handler, command.context, account_id, hold_id, reason=data.reason)
     return command.answer(receipt)
 
@@ -54,7 +54,7 @@ async def release(
 async def list_all(
     reading: Read, account_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None, purpose: Word = None
 ) -> Page[HoldView]:
-    """Return what is or was set aside on an account of the party's own, by id."""
+    """Return the party's holds on an account, including past ones, by id."""
     after = parse_cursor(cursor, "")
     async with reading.connect() as connection:
         account = await find_account(connection, account_id)
@@ -65,7 +65,7 @@ async def list_all(
 
 @post("/close", status_code=200, summary="Close an account")
 async def close(command: Commanded, account_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
-    """Let nothing new begin on an account that holds nothing; what it is still owed comes in, and it may be emptied."""
+    """Close an account without holds to anything new. It still receives what it is owed, and may be emptied."""
     return command.answer(await close_account(command.handler, command.context, account_id, reason=data.reason))
 
 

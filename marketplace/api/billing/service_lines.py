@@ -1,4 +1,4 @@
-"""Service lines: work beside a grant, proposed, approved, agreed on, and metered in hours."""
+"""Service lines: work for a grant's startup, proposed, approved, agreed on, and metered in hours."""
 
 from typing import Final
 
@@ -34,7 +34,7 @@ PATH: Final = "/v1/service-lines"
 
 @post("/", summary="Propose a service line")
 async def propose(command: Commanded, data: JSONBody[ProposeServiceLineBody]) -> Response[ReceiptBody]:
-    """Offer, as the provider of a grant, to work for its startup at a price per hour."""
+    """Offer, as a grant's provider, to work for its startup at a price per hour."""
     receipt = await propose_service_line(
         command.handler,
         command.context,
@@ -48,13 +48,13 @@ async def propose(command: Commanded, data: JSONBody[ProposeServiceLineBody]) ->
 
 @post("/{service_line_id:str}/approve", status_code=200, summary="Approve a service line")
 async def approve(command: Commanded, service_line_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Take, as the holder of the grant's equity, the equity part of what a service line costs."""
+    """Approve, as the holder of the grant's equity, the equity part of a service line's cost."""
     return command.answer(await approve_service_line(command.handler, command.context, service_line_id))
 
 
 @post("/{service_line_id:str}/agree", status_code=200, summary="Agree on a service line")
 async def agree(command: Commanded, service_line_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Agree, as the startup: hours may be worked from now on, and what all of them cost is set aside."""
+    """Agree, as the startup, so that hours may be worked. Sets aside what all of them cost."""
     return command.answer(await agree_service_line(command.handler, command.context, service_line_id))
 
 
@@ -71,7 +71,7 @@ async def decline(
 async def correct(
     command: Commanded, service_line_id: FromPath[str], data: JSONBody[CorrectHoursBody]
 ) -> Response[ReceiptBody]:
-    """Replace a reading by its source; a settled period is adjusted."""
+    """Replace a reading, as its source. A settled period is adjusted."""
     receipt = await correct_hours(
         command.handler, command.context, service_line_id, source=data.source, reading=data.reading, reason=data.reason
     )
@@ -82,7 +82,7 @@ async def correct(
 async def void(
     command: Commanded, service_line_id: FromPath[str], data: JSONBody[VoidHoursBody]
 ) -> Response[ReceiptBody]:
-    """Take a reading back; a settled period is adjusted."""
+    """Void a reading, as its source. A settled period is adjusted."""
     receipt = await void_hours(
         command.handler,
         command.context,
@@ -104,7 +104,7 @@ async def _load(reading: Reading, service_line_id: str) -> ServiceLineView:
 
 @get("/{service_line_id:str}", summary="Get a service line")
 async def get_one(reading: Read, service_line_id: FromPath[str]) -> Response[ServiceLineView]:
-    """Return a service line, to who works, who pays and who approves it."""
+    """Return a service line to the party that works, pays or approves it."""
     view = await _load(reading, service_line_id)
     return answer_versioned(view, view.last_sequence)
 
@@ -113,7 +113,7 @@ async def get_one(reading: Read, service_line_id: FromPath[str]) -> Response[Ser
 async def list_readings(
     reading: Read, service_line_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[HoursReadingView]:
-    """Return the hours that were reported, oldest report first."""
+    """Return the reported hours, oldest report first."""
     await _load(reading, service_line_id)
     after = parse_cursor(cursor, (0, "", ""))
     async with reading.connect() as connection:
@@ -131,7 +131,7 @@ async def list_all(
     grant_id: Word = None,
     status: Word = None,
 ) -> Page[ServiceLineView]:
-    """Return the party's own service lines by id."""
+    """Return the party's service lines by id."""
     after, party_id = parse_cursor(cursor, ""), reading.narrow(party_id)
     async with reading.connect() as connection:
         rows = await list_service_lines(

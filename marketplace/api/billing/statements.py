@@ -1,4 +1,4 @@
-"""Statements: a period's usage of a grant, priced; accepted, disputed, resolved."""
+"""Statements: the priced usage of a grant in a period; accepted, disputed, resolved."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ PATH: Final = "/v1/statements"
 
 @post("/{statement_id:str}/accept", status_code=200, summary="Accept a statement")
 async def accept(command: Commanded, statement_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Accept a statement, as its startup: it is paid and its principal accrues at once."""
+    """Accept a statement, as its startup. It is paid and its principal accrues at once."""
     return command.answer(await accept_statement(command.handler, command.context, statement_id))
 
 
@@ -25,7 +25,7 @@ async def accept(command: Commanded, statement_id: FromPath[str]) -> Response[Re
 async def dispute(
     command: Commanded, statement_id: FromPath[str], data: JSONBody[DisputeStatementBody]
 ) -> Response[ReceiptBody]:
-    """Say, as the startup, that less was delivered."""
+    """Claim, as the startup, that less was delivered than stated."""
     receipt = await dispute_statement(
         command.handler,
         command.context,
@@ -55,7 +55,7 @@ async def resolve(
 
 @get("/{statement_id:str}", summary="Get a statement")
 async def get_one(reading: Read, statement_id: FromPath[str]) -> Response[StatementView]:
-    """Return a statement, to who accepts it, who is paid by it and who pays for its equity."""
+    """Return a statement to the party that accepts it, is paid by it or pays for its equity."""
     async with reading.connect() as connection:
         view = await find_statement(connection, statement_id)
     view = reading.require(
@@ -75,7 +75,7 @@ async def list_all(
     service_line_id: Word = None,
     status: Word = None,
 ) -> Page[StatementView]:
-    """Return the party's own statements by id."""
+    """Return the party's statements by id."""
     after, party_id = parse_cursor(cursor, ""), reading.narrow(party_id)
     async with reading.connect() as connection:
         rows = await list_statements(

@@ -1,4 +1,4 @@
-"""Grants: capacity that was awarded; seen by who uses it, who delivers it and who holds its equity."""
+"""Grants: awarded capacity; visible to the user, the provider and the equity holder."""
 
 from typing import Final
 
@@ -44,12 +44,12 @@ LOTS: Final = "/v1/lots"
 
 
 def list_owners(grant: GrantView) -> tuple[str | None, ...]:
-    """Return the parties that see a grant."""
+    """Return the parties that may see a grant."""
     return grant.startup_id, grant.provider_id, grant.holder_id
 
 
 async def load_grant(reading: Reading, grant_id: str) -> GrantView:
-    """Return a grant of the reader's.
+    """Return a grant that the reader may see.
 
     Raises:
         Refusal: ``grant_unknown``.
@@ -61,7 +61,7 @@ async def load_grant(reading: Reading, grant_id: str) -> GrantView:
 
 @post("/{grant_id:str}/activate", status_code=200, summary="Hand the capacity over")
 async def activate(command: Commanded, grant_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Hand the capacity over, as its provider; not before the grant's start."""
+    """Hand the capacity over, as its provider, at the grant's start or later."""
     return command.answer(await activate_grant(command.handler, command.context, grant_id))
 
 
@@ -69,7 +69,7 @@ async def activate(command: Commanded, grant_id: FromPath[str]) -> Response[Rece
 async def degrade(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[DegradeGrantBody]
 ) -> Response[ReceiptBody]:
-    """Say that fewer nodes work than were granted."""
+    """Report that fewer nodes work than were granted."""
     receipt = await degrade_grant(
         command.handler,
         command.context,
@@ -92,7 +92,7 @@ async def suspend(
 
 @post("/{grant_id:str}/resume", status_code=200, summary="Say that it works in full again")
 async def resume(command: Commanded, grant_id: FromPath[str], data: JSONBody[ResumeGrantBody]) -> Response[ReceiptBody]:
-    """Say that a suspended or degraded grant works in full again."""
+    """Report that a suspended or degraded grant works in full again."""
     return command.answer(await resume_grant(command.handler, command.context, grant_id, at=data.at))
 
 
@@ -100,7 +100,7 @@ async def resume(command: Commanded, grant_id: FromPath[str], data: JSONBody[Res
 async def substitute(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[SubstituteGrantBody]
 ) -> Response[ReceiptBody]:
-    """Move what is left of a grant to another pool of its provider, at no higher price, as its provider."""
+    """Move the rest of a grant to another pool of its provider, at no higher price, as its provider."""
     receipt = await substitute_grant(
         command.handler, command.context, grant_id, pool_id=data.pool_id, reason=data.reason
     )
@@ -111,7 +111,7 @@ async def substitute(
 async def transfer(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[TransferGrantBody]
 ) -> Response[ReceiptBody]:
-    """Let another cleared startup use the capacity; payment and equity stay with the first."""
+    """Let another cleared startup use the capacity. Payment and equity stay with the first."""
     receipt = await transfer_grant(command.handler, command.context, grant_id, startup_id=data.startup_id)
     return command.answer(receipt)
 
@@ -120,14 +120,14 @@ async def transfer(
 async def prioritise(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[PrioritiseGrantBody]
 ) -> Response[ReceiptBody]:
-    """Say, as its startup, when the grant is used among those over which use is spread; the lowest first."""
+    """Set, as its startup, the grant's rank among those that usage is allocated to; the lowest is used first."""
     receipt = await prioritise_grant(command.handler, command.context, grant_id, priority=data.priority)
     return command.answer(receipt)
 
 
 @post("/{grant_id:str}/resell", summary="Sell unused capacity on")
 async def resell(command: Commanded, grant_id: FromPath[str], data: JSONBody[ResellGrantBody]) -> Response[ReceiptBody]:
-    """Offer nodes of a grant as a lot, as the startup that pays for it; they stay its own until they are sold."""
+    """Offer nodes of a grant as a lot, as the startup that pays for it. They stay the startup's until they are sold."""
     receipt = await resell_grant(
         command.handler,
         command.context,
@@ -147,7 +147,7 @@ async def resell(command: Commanded, grant_id: FromPath[str], data: JSONBody[Res
 async def terminate(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[TerminateGrantBody]
 ) -> Response[ReceiptBody]:
-    """End a grant early, with the notice of its terms or for cause; what was delivered is still stated and settled."""
+    """End a grant early, after the notice of its terms or for cause. What was delivered is still stated and settled."""
     receipt = await terminate_grant(
         command.handler, command.context, grant_id, at=data.at, reason=data.reason, for_cause=data.for_cause
     )
@@ -163,7 +163,7 @@ async def get_one(reading: Read, grant_id: FromPath[str]) -> Response[GrantView]
 
 @get("/{grant_id:str}/history", summary="Get a grant as of a point in the past")
 async def get_past(reading: Read, grant_id: FromPath[str], at: AtText = None) -> GrantAtView:
-    """Return what changes over a grant's life as it stood at `at`."""
+    """Return the grant's changing properties as of `at`."""
     point = parse_at(at)
     await load_grant(reading, grant_id)
     async with reading.connect() as connection:
@@ -177,7 +177,7 @@ async def get_past(reading: Read, grant_id: FromPath[str], at: AtText = None) ->
 async def list_past(
     *, reading: Read, limit: Limit = 100, cursor: Cursor = None, party_id: Word = None, at: AtText = None
 ) -> Page[GrantAtView]:
-    """Return what changes over the lives of the party's own grants as it stood at `at`, by id."""
+    """Return the changing properties of the party's grants as of `at`, by id."""
     point, after, party_id = parse_at(at), parse_cursor(cursor, ""), reading.narrow(party_id)
     async with reading.connect() as connection:
         rows = await list_grants_at(connection, point, party_id=party_id, after=after, limit=limit + 1)
@@ -193,7 +193,7 @@ async def list_all(
     party_id: Word = None,
     status: Word = None,
 ) -> Page[GrantView]:
-    """Return the party's own grants by id."""
+    """Return the party's grants by id."""
     after, party_id = parse_cursor(cursor, ""), reading.narrow(party_id)
     async with reading.connect() as connection:
         rows = await list_grants(connection, party_id=party_id, status=status, after=after, limit=limit + 1)

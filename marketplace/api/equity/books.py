@@ -1,4 +1,4 @@
-"""Books of holders: what a fund or provider has in every issuer, and whether the programme will be paid back."""
+"""Portfolios of holders: a fund's or provider's positions in every issuer, and whether they will be paid back."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -40,7 +40,7 @@ PriceList = Annotated[
 async def load_book(
     connection: AsyncConnection, log: Log, party_id: str, *, at: datetime, prices: Prices
 ) -> HolderBook:
-    """Return a holder's book as of an instant; who holds what is read from the projections, its past from the log.
+    """Return a holder's portfolio as of an instant. The projections say who holds what; its past comes from the log.
 
     Raises:
         Refusal: ``party_unknown``; ``book_too_large`` above 500 issuers.
@@ -61,7 +61,7 @@ async def load_book(
 async def _load_held(
     connection: AsyncConnection, log: Log, party_id: str, at: datetime
 ) -> tuple[list[HeldIssuer], set[str]]:
-    """Return the issuers whose equity a party has or had, and the grants that its instruments are drawn by."""
+    """Return the issuers whose equity a party has or had, and the grants that draw its instruments."""
     issuer_ids: set[str] = set()
     grants: set[str] = set()
     after = ""
@@ -75,7 +75,7 @@ async def _load_held(
     issuer_ids |= {each.issuer_id for each in await list_issuers(connection, holder_id=party_id, limit=_PAGE)}
     if len(issuer_ids) > ISSUERS_MAX:
         raise Refusal(
-            "book_too_large", f"{party_id} has equity of {len(issuer_ids)} issuers; at most {ISSUERS_MAX} are read"
+            "book_too_large", f"{party_id} has equity of {len(issuer_ids)} issuers; at most {ISSUERS_MAX} can be read"
         )
     held = []
     for issuer_id in sorted(issuer_ids):
@@ -100,7 +100,7 @@ async def _load_deliveries(connection: AsyncConnection, grant_id: str) -> dict[s
 
 
 def parse_prices(text: str | None, pointer: str) -> Mapping[str, Decimal]:
-    """Return prices per GPU-hour by class of a text such as ``H100_SXM:2.99,A100:1.10``.
+    """Return the prices per GPU-hour by class in a text such as ``H100_SXM:2.99,A100:1.10``.
 
     Raises:
         Refusal: ``request_invalid``, and those of a price.
@@ -129,7 +129,7 @@ async def read_book(
     retail: PriceList = None,
     own_cost: PriceList = None,
 ) -> HolderBook:
-    """Return positions with cost, mark and multiples, concentration, and exposure to providers; of the party itself."""
+    """Return the party's positions with cost, mark and multiples, concentration, and exposure to providers."""
     reading.narrow(party_id)
     instant = reading.services.handler.clock.now() if at is None else parse_instant(at, "/at")
     prices = Prices(parse_prices(retail, "/retail"), parse_prices(own_cost, "/own_cost"))
@@ -139,7 +139,7 @@ async def read_book(
 
 @post("/{party_id:str}/book/recovery", status_code=200, summary="Ask whether granted compute will be paid back")
 async def read_recovery(command: Commanded, party_id: FromPath[str], data: JSONBody[AskRecoveryBody]) -> Recovery:
-    """Return what part must succeed at which multiple, and a seeded simulation; assumptions are stated beside it."""
+    """Return the share that must succeed at which multiple, and a seeded simulation with its assumptions."""
     require_tenant(command.context, party_id)
     assumptions = Assumptions(
         success_part=data.success_part,

@@ -1,4 +1,4 @@
-"""Cap tables and what stands behind them, as of any sequence or instant; and what a holder has."""
+"""Cap tables and their details, as of any sequence or instant; and a holder's securities."""
 
 from typing import Final
 
@@ -41,7 +41,7 @@ class HoldingView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def load_issuer(connection: AsyncConnection, reading: Reading, issuer_id: str) -> IssuerView:
-    """Return an issuer of the reader's.
+    """Return an issuer that the reader may see.
 
     Raises:
         Refusal: ``issuer_unknown``.
@@ -52,7 +52,7 @@ async def load_issuer(connection: AsyncConnection, reading: Reading, issuer_id: 
 
 @get("/", summary="List issuers")
 async def list_all(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[IssuerView]:
-    """Return the startup's own issuer; for the platform, all by id."""
+    """Return the startup's own issuer; for the platform, all issuers by id."""
     after = parse_cursor(cursor, "")
     async with reading.connect() as connection:
         rows = await list_issuers(connection, party_id=reading.party_id, after=after, limit=limit + 1)
@@ -71,7 +71,7 @@ async def get_one(reading: Read, issuer_id: FromPath[str]) -> Response[IssuerVie
 async def read_cap_table(
     reading: Read, issuer_id: FromPath[str], at: AtText = None, known: KnownSequence = None
 ) -> CapTableView:
-    """Return who owns what, now or as of a sequence or an instant, and as the log knew it at a sequence."""
+    """Return who owns what, now or as of a sequence or an instant, and as known at a sequence."""
     point = parse_at(at)
     async with reading.connect() as connection:
         await load_issuer(connection, reading, issuer_id)
@@ -94,7 +94,7 @@ async def read_principal(
 async def read_stakeholders(
     reading: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[StakeholderView]:
-    """Return who may hold securities, by id."""
+    """Return the stakeholders, who may hold securities, by id."""
     after = parse_cursor(cursor, "")
     async with reading.connect() as connection:
         await load_issuer(connection, reading, issuer_id)
@@ -104,7 +104,7 @@ async def read_stakeholders(
 
 @get("/{issuer_id:str}/stock-classes", summary="List classes of stock")
 async def read_stock_classes(reading: Read, issuer_id: FromPath[str]) -> list[StockClassView]:
-    """Return the classes of stock with what is outstanding of each."""
+    """Return the classes of stock with their outstanding shares."""
     async with reading.connect() as connection:
         await load_issuer(connection, reading, issuer_id)
         return await list_stock_classes(connection, issuer_id)

@@ -1,4 +1,4 @@
-"""Cap tables from the log: two times, every number explained, and rounds and sales on a branch."""
+"""Cap tables from the log: two times, every number explained, and scenarios of rounds and sales."""
 
 import asyncio
 import csv
@@ -56,7 +56,7 @@ async def explain(
     holder_id: Word = None,
     security: Word = None,
 ) -> Explanation:
-    """Return every number of a cap table with the events that make it; of one holder or one security, or all."""
+    """Return every number of a cap table with its events; of one holder, one security, or all."""
     history = await load_own_history(reading, issuer_id)
     instant = None if at is None else parse_instant(at, "/at")
     explained = explain_cap_table(history, at=instant, known=known, holder_id=holder_id, security=security)
@@ -64,7 +64,7 @@ async def explain(
     if entries > ENTRIES_MAX:
         raise Refusal(
             "explanation_too_long",
-            f"{entries} entries exceed the limit of {ENTRIES_MAX}; name a holder_id or a security",
+            f"{entries} entries exceed the limit of {ENTRIES_MAX}; select a holder_id or a security",
             entries=entries,
         )
     return explained
@@ -79,7 +79,7 @@ async def _load_branch_history(command: Commanded, issuer_id: str) -> History:
 async def count_pending(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[ScenarioBody]
 ) -> Response[CapTableScenario]:
-    """Return the cap table before and after a round on stated terms, as of an instant; nothing is recorded."""
+    """Return the cap table before and after a round on stated terms, as of an instant. Nothing is recorded."""
     history = await _load_branch_history(command, issuer_id)
     at = command.context.at if data.at is None else data.at
     require_aware(at, "/at")
@@ -91,7 +91,7 @@ async def count_pending(
 async def plot_rounds(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[PlotRoundsBody]
 ) -> Response[list[RoundPoint]]:
-    """Return price, shares and dilution of every holder at each pre-money; nothing is recorded."""
+    """Return price, shares and dilution of every holder at each pre-money. Nothing is recorded."""
     history = await _load_branch_history(command, issuer_id)
     branch = begin_branch(history, command.context.at)
     points = await asyncio.to_thread(play_rounds, branch, settle_terms(data.terms), list_prices(data.range))
@@ -102,7 +102,7 @@ async def plot_rounds(
 async def plot_exits(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[PlotExitsBody]
 ) -> Response[list[ExitPoint]]:
-    """Return what every holder is paid at each price, after rounds that are closed first; nothing is recorded."""
+    """Return what every holder is paid at each price, after rounds that are closed first. Nothing is recorded."""
     history = await _load_branch_history(command, issuer_id)
     branch = begin_branch(history, command.context.at)
     prices = list_prices(data.range)

@@ -43,7 +43,7 @@ async def open_one(
 
 @post("/financings/{financing_id:str}/price", status_code=200, summary="Price a financing")
 async def price(command: Commanded, issuer_id: FromPath[str], financing_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Compute the round's price and every instrument's shares; pricing again replaces it."""
+    """Compute the round's price and every instrument's shares. A repeat replaces the earlier result."""
     return command.answer(await price_financing(command.handler, command.context, issuer_id, financing_id))
 
 
@@ -60,7 +60,7 @@ async def close(
 async def abandon(
     command: Commanded, issuer_id: FromPath[str], financing_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
-    """Give a round up; nothing changed."""
+    """Abandon a round. Nothing else changes."""
     receipt = await abandon_financing(command.handler, command.context, issuer_id, financing_id, reason=data.reason)
     return command.answer(receipt)
 
@@ -69,7 +69,7 @@ async def abandon(
 async def declare(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[DeclareLiquidityBody]
 ) -> Response[ReceiptBody]:
-    """Say that the issuer is acquired, and compute who gets what."""
+    """Record that the issuer is acquired, and compute the waterfall."""
     receipt = await declare_liquidity(
         command.handler,
         command.context,
@@ -85,7 +85,7 @@ async def declare(
 
 @post("/liquidity-events/{liquidity_id:str}/pay", status_code=200, summary="Pay the proceeds")
 async def pay(command: Commanded, issuer_id: FromPath[str], liquidity_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Pay the proceeds, which the startup's account has to hold, to every holder; the issuer has ended then."""
+    """Pay the proceeds from the startup's account to every holder. This ends the issuer."""
     return command.answer(await pay_distribution(command.handler, command.context, issuer_id, liquidity_id))
 
 

@@ -1,4 +1,4 @@
-"""Instruments: seen by their holder and their issuer; direct investments are asked for by the startup."""
+"""Instruments: visible to their holder and their issuer; the startup requests direct investments."""
 
 from typing import Final
 
@@ -44,7 +44,7 @@ PATH: Final = "/v1/instruments"
 
 @post("/", summary="Take a direct cash investment")
 async def take_investment(command: Commanded, data: JSONBody[InvestBody]) -> Response[ReceiptBody]:
-    """Take cash under a mandate, as the startup: the money moves and the whole principal accrues at once."""
+    """Accept a cash investment under a mandate, as the startup. Money moves and all principal accrues at once."""
     receipt = await invest(
         command.handler,
         command.context,
@@ -60,7 +60,7 @@ async def take_investment(command: Commanded, data: JSONBody[InvestBody]) -> Res
 async def amend(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[AmendInstrumentBody]
 ) -> Response[ReceiptBody]:
-    """Record new terms that both sides agreed on; for the platform, which has seen the paper."""
+    """Record new terms that both sides agreed on; for the platform, which has seen the document."""
     receipt = await amend_instrument(
         command.handler,
         command.context,
@@ -90,7 +90,7 @@ async def resume(command: Commanded, instrument_id: FromPath[str]) -> Response[R
 async def reverse(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[ReversePrincipalBody]
 ) -> Response[ReceiptBody]:
-    """Take back a tranche, or part of it, for the platform; once it became shares, `settlement` says what they do."""
+    """Reverse a tranche, in part or in full; for the platform. `settlement` says what happens to shares."""
     receipt = await reverse_principal(
         command.handler,
         command.context,
@@ -108,7 +108,7 @@ async def reverse(
 async def settle_debt(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[PayDebtBody]
 ) -> Response[ReceiptBody]:
-    """Pay the startup what is owed for principal that was taken back, or part of it, as the holder."""
+    """Pay, as the holder, a debt to the startup for principal that was clawed back, in part or in full."""
     receipt = await pay_debt(command.handler, command.context, instrument_id, amount_usd=data.amount_usd)
     return command.answer(receipt)
 
@@ -124,7 +124,7 @@ async def cancel(
 
 @post("/{instrument_id:str}/repay", status_code=200, summary="Repay a note")
 async def repay(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Pay a convertible note back with its interest, as the startup, out of its account."""
+    """Repay a convertible note with its interest, as the startup, from its account."""
     return command.answer(await repay_note(command.handler, command.context, instrument_id))
 
 
@@ -136,9 +136,9 @@ async def issue_owed_shares(command: Commanded, instrument_id: FromPath[str]) ->
 
 @post("/{instrument_id:str}/mature", status_code=200, summary="Let a note that fell due become stock")
 async def mature(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Record that a note fell due, which a timer does by itself, and let it become stock where its terms say so.
+    """Record that a note matured, which a timer does by itself, and convert it if its terms say so.
 
-    For its holder and the startup: asked again where the class of stock was missing or too small on the day.
+    For its holder and the startup, to try again if the class of stock was missing or too small on the day.
     """
     return command.answer(await mature_note(command.handler, command.context, instrument_id, strict=True))
 
@@ -147,7 +147,7 @@ async def mature(command: Commanded, instrument_id: FromPath[str]) -> Response[R
 async def notice(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[NoticeMfnBody]
 ) -> Response[ReceiptBody]:
-    """Tell the holder of a most-favoured SAFE of a later one, as the startup."""
+    """Notify the holder of a most-favoured SAFE of a later SAFE, as the startup."""
     receipt = await notice_mfn(
         command.handler,
         command.context,
@@ -162,7 +162,7 @@ async def notice(
 async def elect(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[ElectMfnBody]
 ) -> Response[ReceiptBody]:
-    """Take the terms of a later SAFE, or keep one's own, as the holder; once."""
+    """Adopt the terms of a later SAFE, or keep the present ones, as the holder; once."""
     receipt = await elect_mfn(
         command.handler, command.context, instrument_id, later_instrument_id=data.later_instrument_id
     )
@@ -179,7 +179,7 @@ async def _load(reading: Reading, instrument_id: str) -> InstrumentView:
 
 @get("/{instrument_id:str}", summary="Get an instrument")
 async def get_one(reading: Read, instrument_id: FromPath[str]) -> Response[InstrumentView]:
-    """Return an instrument with its principal and what became of it."""
+    """Return an instrument with its principal and what it became."""
     view = await _load(reading, instrument_id)
     return answer_versioned(view, view.last_sequence)
 
@@ -188,7 +188,7 @@ async def get_one(reading: Read, instrument_id: FromPath[str]) -> Response[Instr
 async def read_movements(
     reading: Read, instrument_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[MovementView]:
-    """Return every movement of the principal, oldest first, with the statement behind it."""
+    """Return every movement of the principal, oldest first, with its statement."""
     after = parse_cursor(cursor, 0)
     await _load(reading, instrument_id)
     async with reading.connect() as connection:

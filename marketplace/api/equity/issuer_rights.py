@@ -34,7 +34,7 @@ async def promise_option(
 async def withdraw_promise(
     command: Commanded, issuer_id: FromPath[str], promise_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
-    """Take a promise back."""
+    """Withdraw a promise."""
     deed = acts.WithdrawPromise(issuer_id=issuer_id, promise_id=promise_id, reason=data.reason)
     return await carry_out(command, deed)
 
@@ -43,7 +43,7 @@ async def withdraw_promise(
 async def grant_option(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[GrantOptionBody]
 ) -> Response[ReceiptBody]:
-    """Grant an option on common stock from the pool, or from what was promised."""
+    """Grant an option on common stock from the pool, or from a promise."""
     option_id = command.derive("opt")
     deed = acts.GrantOption(
         issuer_id=issuer_id,
@@ -62,7 +62,7 @@ async def grant_option(
 async def exercise_option(
     command: Commanded, issuer_id: FromPath[str], option_id: FromPath[str], data: JSONBody[ExerciseOptionBody]
 ) -> Response[ReceiptBody]:
-    """Turn what has vested of an option, or part of it, into common stock."""
+    """Exercise the vested part of an option, in part or in full, for common stock."""
     deed = acts.ExerciseOption(
         issuer_id=issuer_id,
         exercise_id=command.derive("exr"),
@@ -78,7 +78,7 @@ async def exercise_option(
 async def cancel_option(
     command: Commanded, issuer_id: FromPath[str], option_id: FromPath[str], data: JSONBody[CancelOptionBody]
 ) -> Response[ReceiptBody]:
-    """End an option, or part of it; its shares are available again."""
+    """Cancel an option, in part or in full. Its shares are available again."""
     deed = acts.CancelOption(
         issuer_id=issuer_id,
         cancellation_id=command.derive("can"),
@@ -95,7 +95,7 @@ async def cancel_option(
 async def issue_one(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[IssueWarrantBody]
 ) -> Response[ReceiptBody]:
-    """Issue a right to buy shares, at once or as milestones are reached."""
+    """Issue a right to buy shares, exercisable at once or at milestones."""
     warrant_id = command.derive("wrt")
     deed = acts.IssueWarrant(
         issuer_id=issuer_id,
@@ -118,7 +118,7 @@ async def issue_one(
 async def exercise_one(
     command: Commanded, issuer_id: FromPath[str], warrant_id: FromPath[str], data: JSONBody[ExerciseWarrantBody]
 ) -> Response[ReceiptBody]:
-    """Turn what has vested of a warrant, or part of it, into shares: for cash, or net at a stated value of a share."""
+    """Exercise the vested part of a warrant, in part or in full: for cash, or net at a stated value of a share."""
     receipt = await exercise_warrant(
         command.handler,
         command.context,

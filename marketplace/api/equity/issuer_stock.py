@@ -47,7 +47,7 @@ async def issue_stock(
 async def offer_stock(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[OfferStockBody]
 ) -> Response[ReceiptBody]:
-    """Offer shares to those with the right of first refusal; the answer's id is the transfer's."""
+    """Offer shares to the holders of the right of first refusal. The answer's id is the transfer's."""
     transfer_id = command.derive("trf")
     deed = acts.OfferStock(
         issuer_id=issuer_id,
@@ -79,7 +79,7 @@ async def read_offers(
 async def waive(
     command: Commanded, issuer_id: FromPath[str], offer_id: FromPath[str], data: JSONBody[WaiveFirstRefusalBody]
 ) -> Response[ReceiptBody]:
-    """Let the shares go to the buyer."""
+    """Waive the right, so that the shares may go to the buyer."""
     deed = acts.WaiveFirstRefusal(issuer_id=issuer_id, transfer_id=offer_id, approval=data.approval)
     return await carry_out(command, deed)
 
@@ -103,7 +103,7 @@ async def exercise(
 async def withdraw(
     command: Commanded, issuer_id: FromPath[str], offer_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
-    """Keep the shares after all."""
+    """Withdraw the offer and keep the shares."""
     deed = acts.WithdrawOffer(issuer_id=issuer_id, transfer_id=offer_id, reason=data.reason)
     return await carry_out(command, deed)
 
@@ -112,7 +112,7 @@ async def withdraw(
 async def transfer_stock(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[TransferStockBody]
 ) -> Response[ReceiptBody]:
-    """Move shares to another stakeholder; under a right of first refusal, as they were offered."""
+    """Transfer shares to another stakeholder; under a right of first refusal, only as offered."""
     deed = acts.TransferStock(
         issuer_id=issuer_id,
         transfer_id=data.transfer_id or command.derive("trf"),
@@ -147,7 +147,7 @@ async def repurchase_stock(
 async def split_stock(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[SplitStockBody]
 ) -> Response[ReceiptBody]:
-    """Multiply every number of shares; prices go the other way."""
+    """Multiply every number of shares, and divide prices accordingly."""
     deed = acts.SplitStock(
         issuer_id=issuer_id,
         split_id=command.derive("spl"),
@@ -164,7 +164,7 @@ async def split_stock(
 async def convert_stock(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[ConvertStockBody]
 ) -> Response[ReceiptBody]:
-    """Turn preferred stock into common stock at its conversion price."""
+    """Convert preferred into common stock at its conversion price."""
     deed = acts.ConvertStock(
         issuer_id=issuer_id,
         conversion_id=command.derive("cnv"),

@@ -1,4 +1,4 @@
-"""Issuers: acts of a company that change its capitalisation; for the startup itself and the platform."""
+"""Issuers: corporate actions that change the capitalisation; for the startup itself and the platform."""
 
 from typing import Final
 
@@ -26,19 +26,19 @@ PATH: Final = "/v1/issuers"
 
 
 async def create(command: Command, path: str, created_id: str, deed: acts.IssuerCommand) -> Response[ReceiptBody]:
-    """Carry out an act that creates something, and answer where it is."""
+    """Carry out an action that creates something, and answer with its location."""
     receipt = await act(command.handler, command.context, deed)
     return command.answer_created(receipt, f"{PATH}/{deed.issuer_id}/{path}", created_id)
 
 
 async def carry_out(command: Command, deed: acts.IssuerCommand) -> Response[ReceiptBody]:
-    """Carry out an act of the company."""
+    """Carry out a corporate action."""
     return command.answer(await act(command.handler, command.context, deed))
 
 
 @post("/", summary="Form an issuer")
 async def form(command: Commanded, data: JSONBody[FormIssuerBody]) -> Response[ReceiptBody]:
-    """Begin a startup's capitalisation; its id is the party's with ``iss_``."""
+    """Begin a startup's capitalisation. The issuer's id is the party's, with the prefix ``iss_``."""
     receipt = await form_issuer(
         command.handler,
         command.context,
@@ -54,7 +54,7 @@ async def form(command: Commanded, data: JSONBody[FormIssuerBody]) -> Response[R
 async def add_stakeholder(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[AddStakeholderBody]
 ) -> Response[ReceiptBody]:
-    """Let someone hold securities of the issuer."""
+    """Register someone who may hold securities of the issuer."""
     holder_id = data.holder_id or command.derive("stk")
     deed = acts.AddStakeholder(issuer_id=issuer_id, holder_id=holder_id, name=data.name, kind=data.kind)
     return await create(command, "stakeholders", holder_id, deed)
@@ -97,7 +97,7 @@ async def adjust_stock_plan(
 async def adjust_authorised(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[AdjustAuthorisedBody]
 ) -> Response[ReceiptBody]:
-    """Set the most that may be issued of a class of stock."""
+    """Set the authorised shares of a class of stock."""
     deed = acts.AdjustAuthorisedShares(
         issuer_id=issuer_id, class_id=data.class_id, shares_authorised=data.shares_authorised, approval=data.approval
     )
@@ -108,7 +108,7 @@ async def adjust_authorised(
 async def value(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[RecordValuationBody]
 ) -> Response[ReceiptBody]:
-    """Record what someone says a common share is worth; warrants that vest by price may vest."""
+    """Record someone's valuation of a common share. Warrants with a price milestone may vest."""
     deed = acts.RecordValuation(
         issuer_id=issuer_id,
         price_usd_per_share=data.price_usd_per_share,
@@ -122,7 +122,10 @@ async def value(
 async def limit(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[LimitDilutionBody]
 ) -> Response[ReceiptBody]:
-    """Say how much of the company all instruments may come to, converted or not; orders and signings are kept to it."""
+    """Set the largest share of the company that all instruments together may become, converted or not.
+
+    Orders and signings that would exceed it are refused.
+    """
     receipt = await limit_dilution(
         command.handler,
         command.context,

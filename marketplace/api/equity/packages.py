@@ -1,4 +1,4 @@
-"""OCF packages over HTTP: an issuer out as a zip, a package in, and first a dry run."""
+"""OCF packages over HTTP: export an issuer as a zip, import a package, and try an import first."""
 
 import base64
 import binascii
@@ -22,13 +22,13 @@ from marketplace.ocf.package import render_package
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What an import would be answered.
+    """The answer that an import would get.
 
     Attributes:
         issuer_id: The new issuer.
-        clean: Whether it would be taken.
-        events: How many events it would append; 0 where it would not be taken.
-        findings: Every problem, and every loss that would come with it.
+        clean: Whether it would be accepted.
+        events: How many events it would append; 0 if it would not be accepted.
+        findings: Every problem, and every loss that an import would have.
     """
 
     issuer_id: str
@@ -38,7 +38,7 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def load_own_history(reading: Reading, issuer_id: str) -> History:
-    """Return the history of an issuer of the reader's, from the log.
+    """Return, from the log, the history of an issuer that the reader may see.
 
     Raises:
         Refusal: ``issuer_unknown``.
@@ -53,7 +53,7 @@ async def load_own_history(reading: Reading, issuer_id: str) -> History:
 
 @get("/{issuer_id:str}/ocf", summary="Export an issuer as an OCF package", media_type="application/zip")
 async def export_package(reading: Read, issuer_id: FromPath[str]) -> Response[bytes]:
-    """Return the issuer as an Open Cap Table Format 1.2.0 package, with a sidecar for what the format cannot say."""
+    """Return the issuer as an Open Cap Table Format 1.2.0 package, with a sidecar for what OCF cannot express."""
     history = await load_own_history(reading, issuer_id)
     headers = {"Content-Disposition": f'attachment; filename="{issuer_id}.ocf.zip"'}
     return Response(render_zip(render_package(history)), media_type="application/zip", headers=headers)
@@ -61,7 +61,7 @@ async def export_package(reading: Read, issuer_id: FromPath[str]) -> Response[by
 
 @post("/import/dry-run", status_code=200, summary="Judge an OCF package")
 async def dry_run(command: Commanded, data: JSONBody[ImportIssuerBody]) -> ImportReport:
-    """Return every problem of a package by file, item and reason, and what would be lost; nothing is written."""
+    """Return every problem of a package by file, item and reason, and every loss. Nothing is written."""
     judged = await judge_import(
         command.handler,
         command.context,
@@ -79,7 +79,7 @@ async def dry_run(command: Commanded, data: JSONBody[ImportIssuerBody]) -> Impor
 
 @post("/import", summary="Import an issuer from an OCF package")
 async def import_package(command: Commanded, data: JSONBody[ImportIssuerBody]) -> Response[ReceiptBody]:
-    """Take an issuer over from a package without problems, in one atomic append."""
+    """Import an issuer from a package without problems, in one atomic append."""
     receipt = await import_issuer(
         command.handler,
         command.context,
@@ -94,7 +94,7 @@ def _parse_base64(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise Refusal("body_invalid", f"package_base64 is no base64: {error}", pointer="/package_base64") from error
+        raise Refusal("body_invalid", f"package_base64 is not base64: {error}", pointer="/package_base64") from error
 
 
 PACKAGE_HANDLERS: Final = (export_package, dry_run, import_package)

@@ -1,4 +1,4 @@
-"""``GET /v1/events``: the feed as pages, or as server-sent events where the client asks for them."""
+"""``GET /v1/events``: the feed as pages, or as server-sent events if the client requests them."""
 
 import re
 from typing import Annotated, Any, Final
@@ -31,12 +31,12 @@ async def read(
     aggregate_id: Word = None,
     last_event_id: LastEventId = None,
 ) -> Response[FeedPage]:
-    """Return a page of events, or with ``Accept: text/event-stream`` all events from there on as they happen."""
+    """Return a page of events, or with ``Accept: text/event-stream`` all later events as they happen."""
     if STREAM_TYPE not in request.headers.get("accept", ""):
         return Response(await load_page(reading, after, limit, aggregate_id))
     if last_event_id is not None:
         if not _SEQUENCE.match(last_event_id):
-            raise Refusal("header_invalid", "Last-Event-ID is a sequence, as the stream gave it")
+            raise Refusal("header_invalid", "Last-Event-ID must be a sequence that the stream gave")
         after = int(last_event_id)
     if reading.party_id is not None:
         reading.services.get_engine()

@@ -1,8 +1,7 @@
-"""The event feed: pages and a stream of server-sent events; a tenant gets what concerns it, the platform everything.
+"""The event feed: pages and a stream of server-sent events. A tenant gets what concerns it, the platform everything.
 
-The platform's feed comes from the log itself. A tenant's comes from the projection that knows whom each event
-concerns; the bodies come from the log. Both are in the log's order, without gaps or repeats, and resume after any
-sequence.
+The platform's feed comes from the log. A tenant's feed comes from the projection that knows whom each event concerns,
+with the bodies from the log. Both are in the log's order, without gaps or repeats, and resume after any sequence.
 """
 
 import asyncio
@@ -28,7 +27,7 @@ STREAM_PAGE: Final = 200
 KEEP_ALIVE_SECONDS: Final = 15.0
 PROJECTION_SECONDS_MAX: Final = 5.0
 OPERATOR_SECONDS: Final = 5.0
-"""How often a stream looks whether the message that holds it up is annotated."""
+"""How often a stream checks whether the message that blocks it was annotated."""
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
@@ -54,7 +53,7 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class FeedItem(msgspec.Struct, frozen=True, kw_only=True):
-    """One event and where it is.
+    """One event and its position.
 
     Attributes:
         sequence: Position in the log; resume after it.
@@ -70,7 +69,7 @@ class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         items: The events.
-        next_after: Ask for what comes after it; it moves on even where nothing concerned the reader.
+        next_after: Request what comes after it next. It advances even if nothing concerned the reader.
     """
 
     items: list[FeedItem]
@@ -78,7 +77,7 @@ class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def render_item(recorded: Recorded) -> FeedItem:
-    """Return a stored event as the feed shows it; the body is the stored bytes."""
+    """Return a stored event in the feed's form. The body is the stored bytes."""
     envelope: Envelope = recorded.envelope
     event = CloudEvent(
         specversion=SPEC_VERSION,
@@ -104,11 +103,11 @@ def render_item(recorded: Recorded) -> FeedItem:
 async def load_page(reading: Reading, after: int, limit: int, aggregate_id: str | None = None) -> FeedPage:
     """Return the events above `after` that concern the reader.
 
-    A message that an operator annotated as passed over is left out; one that is damaged and not annotated ends a page.
+    A message that an operator annotated as passed over is left out. A damaged message without annotation ends a page.
 
     Raises:
-        UnreadableEvent: The platform's next message is damaged, and no operator annotated it.
-        Unavailable: NATS is away; for a tenant, or where one aggregate is asked for, PostgreSQL too.
+        UnreadableEvent: The platform's next message is damaged and not annotated.
+        Unavailable: NATS cannot be reached; for a tenant, or if one aggregate is selected, PostgreSQL too.
     """
     if reading.party_id is None and aggregate_id is None:
         return await _load_all(reading, after, limit)
@@ -161,7 +160,7 @@ def render_message(item: FeedItem) -> bytes:
 
 @contextlib.contextmanager
 def _listen(reading: Reading) -> Iterator[OpenStream]:
-    """Yield a stream that wakes when the process has seen new events, or when it is to end."""
+    """Yield a stream that wakes when the process has seen new events, or when it must end."""
     follower, principal = reading.services.follower, reading.principal
     with reading.services.streams.open(principal.key_id, principal.tenant) as opened:
 
@@ -177,9 +176,9 @@ def _listen(reading: Reading) -> Iterator[OpenStream]:
 
 
 async def stream(reading: Reading, after: int) -> AsyncIterator[bytes]:
-    """Yield server-sent events above `after` as long as client, key and process are there, and comments between.
+    """Yield server-sent events above `after` while client, key and process exist, with comments in between.
 
-    A server that is away for a while delays the stream and does not end it.
+    A server that is unavailable for a while delays the stream but does not end it.
     """
     try:
         async with contextlib.aclosing(_follow(reading, after)) as messages:
@@ -226,7 +225,7 @@ async def _follow(reading: Reading, position: int) -> AsyncGenerator[bytes, None
 
 
 async def _load_next(reading: Reading, position: int) -> FeedPage:
-    """Return the next page, once the projections have caught up with the process where the reader depends on them."""
+    """Return the next page, once the projections have caught up with the process if the reader depends on them."""
     watch = reading.services.watch
     if reading.party_id is not None and watch is not None:
         with contextlib.suppress(Unavailable):

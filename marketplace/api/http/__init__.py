@@ -1,1 +1,1 @@
-"""What every route shares: server, keys, limits, bodies, commands, queries, problems."""
+"""Shared by all routes: server, keys, limits, bodies, commands, queries, problems."""

@@ -1,4 +1,4 @@
-"""The gate that every request passes: who sends it, may it, how often, and is it of a form that we read at all.
+"""The checks that every request passes first: credentials, scope, rate, and form.
 
 Refusals in order: rate_limited · credentials_… · scope_missing · encoding_unsupported · media_type_unsupported ·
 header_invalid · <aggregate>_unknown for a path that holds no id of that kind · requests_exhausted.
@@ -35,7 +35,7 @@ _STREAM_TYPE: Final = b"text/event-stream"
 
 
 class Limits:
-    """How often each key, and each address without a valid one, may ask; one for all routes."""
+    """How often each key, and each address without a valid key, may send requests, over all routes together."""
 
     def __init__(self, services: Services) -> None:
         self.keys = RateLimit(services.settings.requests_per_minute_max)
@@ -44,10 +44,10 @@ class Limits:
 
 
 class AuthMiddleware:
-    """ASGI middleware; `opt` of a route names its feature, and a route without one is open to all.
+    """ASGI middleware. A route's `opt` names its feature; a route without one is open to all.
 
-    It may also name the `media_types` and `encodings` that a route reads, JSON as it is by default, and whether it
-    `streams`.
+    It may also name the `media_types` and `encodings` that a route accepts (by default uncompressed JSON), and whether
+    it `streams`.
     """
 
     def __init__(self, app: ASGIApp, services: Services, limits: Limits, metrics: Metrics) -> None:
@@ -58,7 +58,7 @@ class AuthMiddleware:
         self._methods: dict[str, bytes] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request pass, or raise what problems are made of."""
+        """Pass a request on, or raise an error that becomes a problem document."""
         assert scope["type"] == ScopeType.HTTP, "there are no other routes"
         started = time.perf_counter()
         added: Headers = []
@@ -105,7 +105,8 @@ class AuthMiddleware:
     def _find_methods(self, scope: Any) -> bytes:
         """Return the methods of a path, for `Allow`.
 
-        Litestar 2 answers OPTIONS by those that the path had when its first handler was registered (litestar#4169).
+        Litestar 2 answers OPTIONS with the methods that the path had when its first handler was registered
+        (litestar#4169).
         """
         if not self._methods:
             routes = scope["litestar_app"].routes
@@ -114,7 +115,7 @@ class AuthMiddleware:
 
 
 def _require_form(scope: Any, headers: dict[bytes, bytes]) -> None:
-    """Refuse encodings and media types that are not read, characters that cannot be stored, and paths without an id."""
+    """Refuse unsupported encodings and media types, characters that cannot be stored, and paths with an invalid id."""
     options = scope["route_handler"].opt
     encodings: tuple[bytes, ...] = options.get("encodings", (_IDENTITY,))
     if headers.get(b"content-encoding", _IDENTITY) not in encodings:
@@ -125,9 +126,11 @@ def _require_form(scope: Any, headers: dict[bytes, bytes]) -> None:
     has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
     if has_body and media_type not in media_types:
         known = " or ".join(known.decode() for known in media_types)
-        raise Refusal("media_type_unsupported", f"this route reads other bodies; send Content-Type: {known}")
+        raise Refusal(
+            "media_type_unsupported", f"this route does not accept this media type; send Content-Type: {known}"
+        )
     if b"%00" in scope["query_string"]:
-        raise Refusal("header_invalid", "the query holds a NUL character; leave it out")
+        raise Refusal("header_invalid", "the query contains a NUL character; leave it out")
     for name, value in scope["path_params"].items():
         aggregate = name.removesuffix("_id")
         if aggregate in _PREFIXES and not is_id(value, _PREFIXES[aggregate]):

@@ -21,7 +21,7 @@ class ClockView(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         now: The present instant of the market.
-        offset_seconds: How far it runs ahead of the wall clock.
+        offset_seconds: How far market time is ahead of the wall clock.
     """
 
     now: datetime
@@ -30,9 +30,9 @@ class ClockView(msgspec.Struct, frozen=True, kw_only=True):
 
 @post("/", status_code=200, summary="Move the test clock forward")
 async def advance(command: Commanded, data: JSONBody[AdvanceClockBody]) -> Response[ReceiptBody]:
-    """Let time pass; in the embedded mode only, for the platform."""
+    """Advance market time; in the embedded mode only, for the platform."""
     if not command.services.settings.embedded:
-        raise Refusal("embedded_only", "time passes by itself here; the test clock is for the embedded mode")
+        raise Refusal("embedded_only", "market time cannot be advanced here; the test clock is for the embedded mode")
     return command.answer(await advance_clock(command.handler, command.context, seconds=data.seconds))
 
 

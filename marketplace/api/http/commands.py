@@ -29,11 +29,11 @@ from marketplace.execution.unit_of_work import Context
 _KEY: Final = re.compile(r"^[!-~]{1,200}$")
 _VERSION: Final = re.compile(r'^"(?P<version>[0-9]{1,18})"$')
 REPLAYED: Final = {"Idempotent-Replayed": "true"}
-"""Is among the headers of a command that had taken effect before."""
+"""A header of the answer to a command that had already taken effect."""
 REUSED: Final = frozenset({"idempotency_key_reused", "command_in_flight"})
-"""Refusals of a request's key; they are of the request as a whole, whatever part of it was refused."""
+"""Refusals of a request's key. They apply to the whole request, even if only a part of it was refused."""
 UNLOGGED_SECONDS_MAX: Final = 2.0
-"""How long a command whose effect is outside the log tries to read the log, and again to be recorded in it."""
+"""How long a command whose effect is outside the log tries to read the log, and then to be recorded in it."""
 _log = structlog.get_logger(__name__)
 _TRACE: Final = re.compile(r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 
@@ -54,7 +54,7 @@ class ReceiptBody(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: the context that its use case needs, and the answers that it may get."""
+    """One command: the context for its use case, and its possible answers."""
 
     services: Services
     principal: Principal
@@ -62,7 +62,7 @@ class Command:
 
     @property
     def handler(self) -> Handler:
-        """Runs it."""
+        """The handler that runs it."""
         return self.services.handler
 
     def answer(self, receipt: Receipt) -> Response[ReceiptBody]:
@@ -70,12 +70,12 @@ class Command:
         return Receipted(_render_receipt(receipt), HTTP_200_OK, render_headers(receipt))
 
     def answer_created(self, receipt: Receipt, path: str, created_id: str | None = None) -> Response[ReceiptBody]:
-        """Return the answer of a command that created what `path` and its id lead to.
+        """Return the answer of a command that created something at `path`.
 
         Args:
-            receipt: What the command answered.
-            path: Where things of its kind are.
-            created_id: What was created, where that is a part of the aggregate and not the aggregate itself.
+            receipt: The command's receipt.
+            path: The path of its kind of resource.
+            created_id: The id of what was created, if it is a part of the aggregate.
         """
         body, headers = _render_receipt(receipt, created_id), render_headers(receipt)
         headers["Location"] = f"{path}/{body.id}"
@@ -87,7 +87,7 @@ class Command:
 
 
 class _Sealed(ASGIResponse):
-    """An answer that is ready to be sent."""
+    """An encoded answer."""
 
     __slots__ = ("_start",)
 
@@ -103,7 +103,7 @@ class _Sealed(ASGIResponse):
 
 
 class Receipted(Response[ReceiptBody]):
-    """A receipt on its way out, without the general response's work: half of what an order's answer would cost."""
+    """A receipt as a response, without the general response's work, which would double an order's answer time."""
 
     def __init__(self, receipt: ReceiptBody, status: int, headers: dict[str, str]) -> None:
         super().__init__(receipt, status_code=status, headers=headers)
@@ -131,7 +131,7 @@ def render_headers(receipt: Receipt) -> dict[str, str]:
 
 
 def split_context(context: Context, place: int, name: str) -> Context:
-    """Return the context of a part of a request that is decided by itself; the first part has the request's own id."""
+    """Return the context of a part of a request that is decided separately. The first part has the request's own id."""
     if not place:
         return context
     command_id = derive_id("cmd", context.command_id, f"{name}/{place}")
@@ -140,10 +140,13 @@ def split_context(context: Context, place: int, name: str) -> Context:
 
 IdempotencyKey = Annotated[
     str | None,
-    HeaderParameter(name="Idempotency-Key", description="Names the command for ever; required for POST, new for each"),
+    HeaderParameter(
+        name="Idempotency-Key", description="Names the command for ever; required for POST, new for each command"
+    ),
 ]
 IfMatch = Annotated[
-    str | None, HeaderParameter(name="If-Match", description="ETag that the aggregate must still have; none: any")
+    str | None,
+    HeaderParameter(name="If-Match", description="ETag that the aggregate must still have; without it, any version"),
 ]
 TraceParent = Annotated[str | None, HeaderParameter(name="traceparent", description="W3C trace context")]
 
@@ -159,7 +162,7 @@ async def provide_command(
     Raises:
         Refusal: ``idempotency_key_missing`` · ``header_invalid`` · ``body_malformed`` · ``idempotency_key_reused`` ·
             ``body_invalid``.
-        Unavailable: This process does not know what the log says now.
+        Unavailable: This process is not current with the log.
     """
     get_services(request).follower.require_current()
     command = await _parse_command(request, idempotency_key, if_match, traceparent)
@@ -177,7 +180,7 @@ async def provide_unlogged_command(
 ) -> Command:
     """Return a command whose effect is outside the log and does not wait for it.
 
-    Whether its key named another command before is only known while the log can be read.
+    Whether its key already named another command can be checked only while the log can be read.
 
     Raises:
         Refusal: As `provide_command`.
@@ -192,7 +195,7 @@ async def provide_unlogged_command(
 
 @asynccontextmanager
 async def without_log(event: str, context: Context) -> AsyncIterator[None]:
-    """Try what needs the log for `UNLOGGED_SECONDS_MAX`, and go on without it where it is away or changed."""
+    """Try what needs the log for `UNLOGGED_SECONDS_MAX`, and continue without it if it is unavailable or changed."""
     try:
         async with asyncio.timeout(UNLOGGED_SECONDS_MAX):
             yield
@@ -215,9 +218,9 @@ async def _require_body(request: Request[Principal, Any, Any]) -> None:
     body = await request.body()
     if request.route_handler.parsed_data_field is not None:
         if not body:
-            raise BodyInvalid("this route takes a body, and there is none; send JSON", "")
+            raise BodyInvalid("this route needs a body, and there is none; send JSON", "")
     elif body.strip() not in (b"", b"{}"):
-        raise BodyInvalid("this route takes no body; leave it out", "")
+        raise BodyInvalid("this route has no body; leave it out", "")
 
 
 def build_context(
@@ -229,7 +232,7 @@ def build_context(
     traceparent: str | None = None,
     if_match: int | None = None,
 ) -> Context:
-    """Return the context of a command that a tenant sent under an idempotency key; without one it cannot come again."""
+    """Return the context of a tenant's command under an idempotency key. Without a key it cannot be repeated."""
     return Context(
         command_id=derive_command_id(principal.tenant, key or str(uuid_utils.uuid7())),
         recorded=key is not None,
@@ -243,7 +246,7 @@ def build_context(
 
 
 def compute_fingerprint(method: str, path: str, body: bytes) -> str:
-    """Return the SHA-256 of a request; the order of members and white space do not count.
+    """Return the SHA-256 of a request. The order of members and white space do not matter.
 
     Raises:
         Refusal: ``body_malformed``.
@@ -256,7 +259,7 @@ def compute_fingerprint(method: str, path: str, body: bytes) -> str:
 
 
 def parse_key(key: str | None, method: str) -> str | None:
-    """Return the idempotency key of a request, None where it has none and its method needs none.
+    """Return the idempotency key of a request; None if it has none and its method needs none.
 
     Raises:
         Refusal: ``idempotency_key_missing`` or ``header_invalid``.
@@ -266,7 +269,7 @@ def parse_key(key: str | None, method: str) -> str | None:
     if key is None:
         raise Refusal("idempotency_key_missing", "send an Idempotency-Key, a new one for each new command")
     if not _KEY.match(key):
-        raise Refusal("header_invalid", "Idempotency-Key is 1 to 200 printable characters without spaces")
+        raise Refusal("header_invalid", "Idempotency-Key must be 1 to 200 printable characters without spaces")
     return key
 
 
@@ -275,5 +278,5 @@ def _parse_version(if_match: str | None) -> int | None:
         return None
     match = _VERSION.match(if_match.strip())
     if match is None:
-        raise Refusal("header_invalid", 'If-Match is one ETag as it was given, for example "42"')
+        raise Refusal("header_invalid", 'If-Match must be one ETag that the API returned, for example "42"')
     return int(match["version"])

@@ -1,9 +1,9 @@
-"""The connections of one API process: how many there are, and which of them makes room for another.
+"""The connections of one API process: their number, and which one is closed to make room for another.
 
-The server waits for a connection's client until a whole request was received, and again once that was answered. Where a
-new connection would exceed a bound, the one that the server has waited for longest is closed, and the new one is
-served. So silent and slow clients displace each other, and never shut out who sends whole requests, not even from the
-same address. A new connection is refused only where every other one is being answered.
+The server waits for a connection's client until a whole request is received, and again after the answer. If a new
+connection would exceed a limit, the connection that the server has waited for longest is closed, and the new one is
+served. Silent and slow clients therefore displace each other, and never block a client that sends whole requests, even
+from the same address. A new connection is refused only if all others are being answered.
 """
 
 from collections import Counter, OrderedDict
@@ -13,12 +13,12 @@ LINGERING_MAX: Final = 64
 
 
 class Guarded(Protocol):
-    """What the table needs of a connection."""
+    """The interface of a connection to the table."""
 
     address: str
 
     def drop(self) -> None:
-        """End the connection at once; the table has stopped counting it."""
+        """End the connection at once. The table no longer counts it."""
         ...
 
 
@@ -49,7 +49,7 @@ class Connections:
         return self._by_address.total()
 
     def admit(self, connection: Guarded) -> bool:
-        """Count a new connection, for whose client the server waits; count nothing where there is no room."""
+        """Count a new connection, which the server now waits for. False, without counting it, if there is no room."""
         address = connection.address
         is_full = self._by_address[address] >= self._per_address_max
         if is_full and not self._displace(self._waiting.get(address)):
@@ -72,13 +72,13 @@ class Connections:
         return True
 
     def wait(self, connection: Guarded) -> None:
-        """Note that the server waits for the client from now on."""
+        """Record that the server waits for the client from now on."""
         for waiting in (self._all_waiting, self._waiting.setdefault(connection.address, OrderedDict())):
             waiting[connection] = None
             waiting.move_to_end(connection)
 
     def answer(self, connection: Guarded) -> None:
-        """Note that a whole request is being answered: the connection makes room for nobody."""
+        """Record that a whole request is being answered, so that the connection cannot be displaced."""
         if connection not in self._all_waiting:
             return
         del self._all_waiting[connection]
@@ -95,7 +95,7 @@ class Connections:
             del self._by_address[connection.address]
 
     def linger(self, connection: Guarded) -> bool:
-        """Let a refused connection stay until it has read why; return False where too many do already."""
+        """Keep a refused connection until it has read the reason; False if there are too many of these."""
         if len(self._lingering) >= LINGERING_MAX:
             return False
         self._lingering.add(connection)

@@ -1,8 +1,8 @@
-"""Hears a request out before it is answered, so that an answer that comes early can be read.
+"""Drain a request's body before an early answer, so that the client can read the answer.
 
-A server that answers while a body is still coming closes the connection with unread bytes on it, and TCP then resets
-it: the client sees a broken pipe and never why. So what is left of a body is read and thrown away first, within bounds.
-A body that takes too long is refused, and its connection closed.
+If a server answers while a body is still arriving, it closes the connection with unread bytes, and TCP resets it: the
+client sees a broken pipe but not the reason. The rest of a body is therefore read and discarded first, within bounds. A
+body that takes too long is refused, and its connection closed.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ class DrainRequestBody:
     """ASGI application around another one.
 
     Args:
-        app: The other one.
-        bytes_max: How much is thrown away at most; who sends more may see the connection reset.
-        seconds_max: For how long at most.
-        body_seconds_max: How long a body may take that the application reads.
+        app: The other application.
+        bytes_max: The most bytes discarded. A client that sends more may see the connection reset.
+        seconds_max: The longest time for that.
+        body_seconds_max: The longest time for a body that the application reads.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class DrainRequestBody:
         self._body_seconds_max = body_seconds_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that has a body only once it is read; anything else as it is."""
+        """Answer a request with a body only once the body is read; any other request at once."""
         if scope["type"] != ScopeType.HTTP or not _has_body(scope):
             await self._app(scope, receive, send)
             return
@@ -63,10 +63,10 @@ class DrainRequestBody:
 
 
 class _Body:
-    """What comes of a request; a client that `waits` sends nothing until it is asked for.
+    """The incoming messages of a request. A client that `waits` sends nothing before it is asked.
 
     Attributes:
-        is_over: Whether nothing more is to come.
+        is_over: Whether nothing more arrives.
     """
 
     def __init__(self, receive: Receive, seconds_max: float, *, waits: bool) -> None:
@@ -91,7 +91,7 @@ class _Body:
                 return await self._take()
         except TimeoutError:
             self._is_given_up = True
-            text = f"the body was not whole after {self._seconds_max} s; send it faster, or in parts"
+            text = f"the body was not complete after {self._seconds_max} s; send it faster, or in parts"
             raise Refusal("body_too_slow", text) from None
 
     async def _take(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
@@ -100,7 +100,7 @@ class _Body:
         return message
 
     async def throw_away(self, bytes_max: int) -> None:
-        """Read what is left, up to a bound; nothing of a body that was given up."""
+        """Read and discard the rest, up to a bound; nothing if the body was given up."""
         left = bytes_max
         while not (self.is_over or self._is_given_up) and left > 0:
             message = await self._take()

@@ -1,4 +1,4 @@
-"""API keys in PostgreSQL, which they share with the projections but are not rebuilt with."""
+"""API keys in PostgreSQL, in the projections' database but outside their rebuilds."""
 
 from collections.abc import Callable, Sequence
 
@@ -23,7 +23,7 @@ class SqlKeys:
     """Implements `KeyStore` on the operational table.
 
     Args:
-        engine: A pool of its own, so that no reader of projections holds a key up.
+        engine: A separate pool, so that readers of projections do not delay key checks.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:

@@ -1,15 +1,15 @@
 """API keys: who sends a request, and what it may do.
 
-A key is ``mkp_<id>_<secret>``. The secret derives from the id under the server's own secret, so that a repeated request
-answers the same key though the key is stored nowhere, and a forged key is refused without asking anybody.
+A key is ``mkp_<id>_<secret>``. The secret derives from the id under the server's own secret. A repeated request
+therefore returns the same key although the key is not stored, and a forged key is refused without a query.
 
-What is stored of a key carries a seal: an HMAC-SHA256 under the server's secret over the secret half, the party, the
-scopes, the expiry and the state. A row that was changed by anything but this code is refused as ``api_key_tampered``.
+Each stored row has a seal: an HMAC-SHA256 under the server's secret over the secret half, the party, the scopes, the
+expiry and the state. A row that was changed by other means is refused as ``api_key_tampered``.
 
-Every process confirms the keys that it used within `ACTIVE_SECONDS`, and those of open streams, with PostgreSQL every
-`CONFIRM_SECONDS`, and any key before it uses it where that is older than `CONFIRMED_SECONDS_MAX`. A key that is gone,
-revoked, suspended, expired or tampered with, and the streams that it opened, end within a second. While PostgreSQL is
-away, a key goes on for `offline_seconds_max` after it was last confirmed.
+Every `CONFIRM_SECONDS`, each process confirms with PostgreSQL the keys that it used within `ACTIVE_SECONDS` and those
+of open streams. Any other key is confirmed before use if its last confirmation is older than `CONFIRMED_SECONDS_MAX`. A
+key that is deleted, revoked, suspended, expired or tampered with ends within a second, and so do its streams. While
+PostgreSQL is unavailable, a key stays valid for `offline_seconds_max` after its last confirmation.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         key_id: The key.
         party_id: The tenant; None for the platform itself.
         scopes: What it may do.
-        expires_at: When the key stops to work; None: it does not by itself.
+        expires_at: When the key stops working; None: it does not expire.
     """
 
     key_id: str
@@ -68,36 +68,36 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tenant(self) -> str:
-        """The name under which idempotency keys are told apart, and that events carry as their actor."""
+        """The name that separates tenants' idempotency keys, and that events carry as their actor."""
         return self.party_id or "platform"
 
     def allows(self, scope: str) -> bool:
-        """Tell whether the key may do what needs `scope`."""
+        """Return whether the key has `scope`."""
         scopes = self.scopes
         return scope in scopes or "*" in scopes or f"*:{scope.rsplit(':', 1)[1]}" in scopes
 
 
 class KeyStore(Protocol):
-    """Where keys are kept; every method raises `Unavailable` where the store is away."""
+    """Where keys are stored. Every method raises `Unavailable` if the store cannot be reached."""
 
     async def find(self, key_id: str) -> ApiKey | None:
-        """Return a key in whatever state."""
+        """Return a key in any state, or None."""
         ...
 
     async def load(self, key_ids: Sequence[str]) -> list[ApiKey]:
-        """Return those of these keys that there are, in whatever state."""
+        """Return the existing ones of these keys, in any state."""
         ...
 
     async def add(self, key: ApiKey) -> bool:
-        """Keep a new key; return False where its id is taken, and change nothing."""
+        """Store a new key; False, without a change, if its id exists."""
         ...
 
     async def update(
         self, key_id: str, change: Callable[[ApiKey], ApiKey], record: KeyChange | None = None
     ) -> ApiKey | None:
-        """Change a key while nobody else does, and return it; None where there is none.
+        """Change a key under a lock, and return it; None if there is none.
 
-        Where the command of `record` was recorded before, nothing is changed.
+        If the command of `record` is already recorded, nothing is changed.
 
         Raises:
             Refusal: ``idempotency_key_reused``, or what `change` raises; nothing is changed then.
@@ -111,7 +111,7 @@ class KeyStore(Protocol):
 
 @dataclass(slots=True)
 class _Known:
-    """A key in memory: what was read of it, and when it was confirmed and used last, on the monotonic clock."""
+    """A key in memory: its row, and when it was last confirmed and used, on the monotonic clock."""
 
     key: ApiKey
     principal: Principal
@@ -125,12 +125,12 @@ class KeyRing:
     Args:
         secret: The server's own secret, at least 32 bytes.
         admin_key: The first key, of the platform with every scope, from the settings.
-        store: Where the others are; None where only the first one is known.
-        known_max: How many are kept in memory.
-        offline_seconds_max: How long a key goes on without PostgreSQL.
+        store: Where the other keys are; None if only the first one is known.
+        known_max: The most keys in memory.
+        offline_seconds_max: How long a key stays valid without PostgreSQL.
 
     Attributes:
-        list_streaming: Tells the keys that have open streams.
+        list_streaming: Returns the keys that have open streams.
         end_streams: Ends the streams of a key.
     """
 
@@ -152,7 +152,7 @@ class KeyRing:
         self._unknown: OrderedDict[str, float] = OrderedDict()
         match = _TOKEN.match(admin_key)
         if match is None:
-            raise ValueError("the admin key is not of the form mkp_<26 characters>_<20 or more letters and digits>")
+            raise ValueError("the admin key must be mkp_<26 characters>_<20 or more letters and digits>")
         self._admin = Principal(key_id=f"key_{match['id']}", party_id=None, scopes=frozenset({"*"}))
         self._admin_seal = self._mac([_ADMIN_SEAL, self._admin.key_id, match["secret"]])
         self._store = store
@@ -172,7 +172,7 @@ class KeyRing:
         return self._store
 
     def _mac(self, parts: list[object]) -> bytes:
-        """Return the HMAC of a list under the server's secret; its first part names what is sealed."""
+        """Return the HMAC of a list under the server's secret. Its first part names the purpose."""
         return hmac.new(self._secret, msgspec.json.encode(parts), hashlib.sha256).digest()
 
     def _derive_secret(self, key_id: str) -> str:
@@ -180,7 +180,7 @@ class KeyRing:
         return base64.b32encode(digest).decode().rstrip("=")
 
     def derive_token(self, key_id: str) -> str:
-        """Return the whole key of an id."""
+        """Return the complete key of an id."""
         return f"mkp_{key_id.removeprefix('key_')}_{self._derive_secret(key_id)}"
 
     def seal(self, key: ApiKey) -> ApiKey:
@@ -193,7 +193,7 @@ class KeyRing:
         return self._mac([_SEAL, key.key_id, secret, key.party_id, scopes, expiry, get_state(key)])
 
     def is_sealed(self, key: ApiKey) -> bool:
-        """Tell whether a row is as this code wrote it; where it is not, log it."""
+        """Return whether a row is as this code wrote it; log it if not."""
         if hmac.compare_digest(key.hmac, self._compute_seal(key)):
             return True
         remedy = "find who writes to the database, revoke the key and issue a new one"
@@ -204,8 +204,8 @@ class KeyRing:
         """Return who sends a request with this `Authorization` header.
 
         Raises:
-            Refusal: ``credentials_missing`` or ``credentials_invalid``; it never says what was wrong.
-            Unavailable: The key cannot be confirmed since the store is away.
+            Refusal: ``credentials_missing`` or ``credentials_invalid``. It never says what was wrong.
+            Unavailable: The key cannot be confirmed, because the store cannot be reached.
         """
         if authorization is None:
             raise Refusal("credentials_missing", "send an API key: Authorization: Bearer mkp_…")
@@ -252,7 +252,7 @@ class KeyRing:
         return now - known.confirmed < self._offline_seconds_max
 
     def _take(self, key_id: str, record: ApiKey | None, now: float) -> _Known | None:
-        """Keep what was read of a key, or end it."""
+        """Store the row of a key in memory, or end the key."""
         known = self._known.get(key_id)
         if record is not None and known is not None and record == known.key and not _has_expired(record):
             known.confirmed = now
@@ -284,10 +284,10 @@ class KeyRing:
         self.end_streams(key_id)
 
     async def confirm(self) -> None:
-        """End the keys in use that no longer work.
+        """End the keys in use that are no longer valid.
 
         Raises:
-            Unavailable: The store is away or does not answer; only expired and long unconfirmed keys end.
+            Unavailable: The store does not answer. Only expired keys and those unconfirmed for too long end.
         """
         now = time.monotonic()
         streaming = set(self.list_streaming()) - {self._admin.key_id}
@@ -327,7 +327,7 @@ class KeyRing:
             await asyncio.sleep(CONFIRM_SECONDS)
 
     async def revoke(self, key_id: str) -> None:
-        """Take a key back for good."""
+        """Revoke a key for good."""
 
         def change(key: ApiKey) -> ApiKey:
             at = key.revoked_at or datetime.now(UTC)
@@ -337,7 +337,7 @@ class KeyRing:
         self.end(key_id)
 
     async def suspend(self, record: KeyChange) -> ApiKey | None:
-        """Suspend or resume a key, once for each command; return it, None where there is none.
+        """Suspend or resume a key, once for each command. Return it, or None.
 
         Raises:
             Refusal: ``key_revoked``, ``key_tampered`` or ``idempotency_key_reused``.
@@ -347,7 +347,7 @@ class KeyRing:
             if key.revoked_at is not None:
                 raise Refusal("key_revoked", f"{key.key_id} was revoked for good; issue a new key")
             if not self.is_sealed(key):
-                raise Refusal("key_tampered", f"the row of {key.key_id} was changed from outside; revoke it")
+                raise Refusal("key_tampered", f"the row of {key.key_id} was changed by other means; revoke it")
             at = (key.suspended_at or datetime.now(UTC)) if record.change == "suspended" else None
             return self.seal(msgspec.structs.replace(key, suspended_at=at))
 
@@ -371,12 +371,12 @@ def _has_expired(key: ApiKey) -> bool:
 
 
 def get_state(key: ApiKey) -> Literal["active", "suspended", "revoked"]:
-    """Return the state that a key was brought to; an expired key stays ``active``."""
+    """Return the recorded state of a key. An expired key stays ``active``."""
     if key.revoked_at is not None:
         return "revoked"
     return "active" if key.suspended_at is None else "suspended"
 
 
 def refuse_credentials() -> Refusal:
-    """Return the refusal of a key that is not known, or not with this secret."""
+    """Return the refusal of a key that is unknown or has another secret."""
     return Refusal("credentials_invalid", "this API key is not valid; check it or ask for a new one")

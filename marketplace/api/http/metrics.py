@@ -17,7 +17,7 @@ _SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 class Metrics:
-    """Counts requests, and tells where the log and the projections stand."""
+    """Counts requests, and shows the positions of the log and the projections."""
 
     def __init__(self, services: Services) -> None:
         self._registry = CollectorRegistry()
@@ -71,7 +71,7 @@ class Metrics:
         )
 
     def _count_matches(self, page: list[Recorded]) -> None:
-        """Count what settled auctions say of the matches that were published."""
+        """Count the outcomes of settled auctions' matches."""
         for recorded in page:
             if recorded.envelope.type != _SETTLED or recorded.void:
                 continue
@@ -81,7 +81,7 @@ class Metrics:
             self._matches.labels("impossible").inc(event.impossible)
 
     def set_stuck(self, stuck: Mapping[tuple[str, str], int]) -> None:
-        """Take what the workers say is stuck, by kind and code; what is not named is not stuck any more."""
+        """Set the stuck tasks that workers report, by kind and code. What is not reported is no longer stuck."""
         self._stuck.clear()
         for (task, code), count in stuck.items():
             self._stuck.labels(task, code).set(count)

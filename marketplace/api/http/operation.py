@@ -1,4 +1,4 @@
-"""Health, readiness and metrics; open to whoever can reach the process."""
+"""Health, readiness and metrics; open to everyone who can reach the process."""
 
 import contextlib
 from collections import Counter
@@ -24,17 +24,17 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     """What the process can do now.
 
     Attributes:
-        commands: Whether NATS stores commands: it answers, and appends do not fail.
+        commands: Whether commands are stored: NATS answers, and appends do not fail.
         reads: Whether PostgreSQL answers reads.
         log_sequence: Last event in the log.
-        projected_sequence: Position that every projection has reached that did not stop.
-        reason: Why commands or reads are not served, with the remedy; None where both are.
-        unreadable: Sequences of events that nobody can read until the operator annotates them; what rests on them
-            waits, everything else goes on. Those that were damaged before this process began are told by a worker,
-            which reads the whole log. Positions without a message are among them; then no command is taken.
-        stopped_projections: Position of each projection that stopped, by name; its reads answer as of there.
-        stuck_tasks: Work of the market that is refused again and again, counted by the code of the refusal; the logs of
-            the workers say which it is and why.
+        projected_sequence: Position that every projection that did not stop has reached.
+        reason: Why commands or reads are not served, with the remedy; None if both are.
+        unreadable: Sequences of unreadable events that no operator annotated. What depends on them waits, everything
+            else continues. A worker, which reads the whole log, reports those from before this process began. Positions
+            without a message are included; while there is one, no command is accepted.
+        stopped_projections: Position of each stopped projection, by name; its reads show the state there.
+        stuck_tasks: Tasks of the market that are refused again and again, counted by the refusal's code. The workers'
+            logs show which and why.
     """
 
     commands: bool
@@ -48,7 +48,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sum_by_code(stuck: Mapping[tuple[str, str], int]) -> dict[str, int]:
-    """Return how many tasks are stuck by the code of their refusal alone; without events that are unreadable."""
+    """Return how many tasks are stuck by the refusal's code alone, without unreadable events."""
     codes: Counter[str] = Counter()
     for (kind, code), count in stuck.items():
         if kind != READ_EVENT:
@@ -58,13 +58,13 @@ def sum_by_code(stuck: Mapping[tuple[str, str], int]) -> dict[str, int]:
 
 @get("/health/live", summary="Tell whether the process answers", security=[{}])
 async def tell_live() -> Liveness:
-    """Answer as long as the process runs; restart it where this fails."""
+    """Answer while the process runs. Restart the process if this fails."""
     return Liveness(status="live")
 
 
 @get("/health/ready", summary="Tell whether commands are taken", security=[{}])
 async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
-    """Answer 200 where commands are taken, 503 where they are not; reads may be away on their own."""
+    """Answer 200 if commands are accepted, 503 if not. Reads may fail independently."""
     services = get_services(request)
     follower, log_sequence, reasons = services.follower, None, list[str]()
     unreadable = set(follower.unreadable)
@@ -76,7 +76,7 @@ async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
     except (Unavailable, LogChanged) as error:
         reasons.append(str(error))
     if fault := follower.find_fault():
-        reasons.append(f"the follower of the log does not follow: {fault}")
+        reasons.append(f"the follower is not current with the log: {fault}")
     takes_commands = not reasons
     projected, stuck = None, dict[tuple[str, str], int]()
     if services.watch is not None:

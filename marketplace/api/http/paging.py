@@ -1,4 +1,4 @@
-"""Keyset pages: an opaque cursor is the key of the last row that was seen."""
+"""Keyset pages: an opaque cursor encodes the key of the last row."""
 
 import base64
 import binascii
@@ -17,12 +17,12 @@ Key = TypeVar("Key")
 
 Limit = Annotated[int, QueryParameter(ge=1, le=LIMIT_MAX, description="Rows of a page")]
 Cursor = Annotated[
-    str | None, QueryParameter(max_length=CURSOR_CHARACTERS_MAX, description="`next_cursor` of the page before")
+    str | None, QueryParameter(max_length=CURSOR_CHARACTERS_MAX, description="`next_cursor` of the previous page")
 ]
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """Rows, and the cursor of the next page; None where this is the last."""
+    """Rows, and the cursor of the next page; None on the last page."""
 
     items: list[T]
     next_cursor: str | None = None
@@ -34,7 +34,7 @@ def render_cursor(key: Any) -> str:
 
 
 def parse_cursor(cursor: str | None, first: Key) -> Key:
-    """Return the key in a cursor, `first` where there is none.
+    """Return the key in a cursor, or `first` if there is none.
 
     Raises:
         Refusal: ``cursor_invalid``.
@@ -47,12 +47,12 @@ def parse_cursor(cursor: str | None, first: Key) -> Key:
         key: Key = msgspec.json.decode(decoded, type=annotation)
     except (binascii.Error, msgspec.DecodeError, ValueError):
         raise Refusal(
-            "cursor_invalid", "the cursor is not one that this route gave; begin again without it", pointer="/cursor"
+            "cursor_invalid", "this route did not give this cursor; begin again without it", pointer="/cursor"
         ) from None
     return key
 
 
 def build_page(rows: Sequence[T], limit: int, key: Callable[[T], Any]) -> Page[T]:
-    """Return the page of at most `limit` of the rows, of which one more was asked for."""
+    """Return the page of at most `limit` rows, given one row more."""
     shown = list(rows[:limit])
     return Page(items=shown, next_cursor=render_cursor(key(shown[-1])) if len(rows) > limit else None)

@@ -1,8 +1,8 @@
-"""Every error as a problem document (RFC 9457); the only module that knows HTTP numbers of errors.
+"""Every error as a problem document (RFC 9457). Only this module knows the HTTP statuses of errors.
 
-A problem carries a stable `code`, a sentence with the remedy, the values behind it as `facts`, and for each member of
-the request that is to blame a JSON pointer in `errors`. An error that nobody foresaw is logged without the request's
-body or credentials, and answered without a word of what happened inside.
+A problem has a stable `code`, a sentence with the remedy, the values as `facts`, and in `errors` a JSON pointer for
+each wrong member of the request. An unexpected error is logged without the request's body or credentials, and answered
+without internal details.
 """
 
 import traceback
@@ -24,7 +24,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 TYPE_BASE: Final = "urn:marketplace:problem:"
 RETRY_SECONDS: Final = 1
 OPERATOR_SECONDS: Final = 60
-"""When it is worth asking again for what an operator has to do first."""
+"""When to retry if an operator must act first."""
 _FRAMES_MAX: Final = 20
 _logger = structlog.get_logger(__name__)
 
@@ -77,7 +77,7 @@ _FOR_TENANTS: Final = {
 
 
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):
-    """One member of the request that is to blame.
+    """One wrong member of the request.
 
     Attributes:
         pointer: JSON pointer into the body, or into the query or headers by their names.
@@ -157,7 +157,7 @@ def render_problem(
 
 
 def answer_refusal(_: Request[Any, Any, Any] | None, refusal: Refusal) -> Response[Problem]:
-    """Answer a rule that said no."""
+    """Answer a refusal."""
     status = get_status(refusal)
     facts = dict(refusal.facts)
     headers: dict[str, str] = {}
@@ -170,13 +170,13 @@ def answer_refusal(_: Request[Any, Any, Any] | None, refusal: Refusal) -> Respon
 
 
 def answer_conflict(_: Request[Any, Any, Any] | None, conflict: Conflict) -> Response[Problem]:
-    """Answer a command that lost to other writers every time; nothing was stored."""
-    detail = f"{conflict}; other writers were first every time, nothing was stored: send it again with the same key"
+    """Answer a command that lost to other writers on every attempt. Nothing was stored."""
+    detail = f"{conflict}; other writers were first every time, and nothing was stored: send it again with the same key"
     return render_problem(HTTPStatus.CONFLICT, "conflict", detail, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
 def answer_unavailable(request: Request[Any, Any, Any] | None, error: Unavailable) -> Response[Problem]:
-    """Answer that a server is away; the same request, with the same key, may be sent again."""
+    """Answer that a server is unavailable. The same request may be sent again with the same key."""
     code = _UNAVAILABLE_CODES.get(error.what, "unavailable")
     _logger.warning("unavailable", what=error.what, reason=str(error))
     principal = None if request is None else request.scope.get("user")
@@ -189,17 +189,17 @@ def answer_unavailable(request: Request[Any, Any, Any] | None, error: Unavailabl
 
 
 def describe_unavailable(error: Unavailable, *, is_operator: bool) -> str:
-    """Return what is away; its address, folder and answer only for an operator."""
+    """Return which server is unavailable; its address, folder and answer only for an operator."""
     if is_operator:
         return str(error)
     return _FOR_TENANTS.get(error.what, f"{error.what} cannot be reached or is behind")
 
 
 def answer_unreadable(request: Request[Any, Any, Any], error: UnreadableEvent) -> Response[Problem]:
-    """Answer that what was asked for rests on an event that nobody can read; the operator has to annotate it."""
+    """Answer that the request depends on an unreadable event, which the operator must annotate."""
     _logger.error("event_unreadable", path=request.url.path, sequence=error.sequence, reason=str(error))
     detail = (
-        f"event {error.sequence} of the log cannot be read and what you ask for rests on it; everything else goes on, "
+        f"event {error.sequence} of the log cannot be read and your request depends on it; everything else continues, "
         "and this does once the operator has annotated the event"
     )
     return render_problem(
@@ -212,24 +212,24 @@ def answer_unreadable(request: Request[Any, Any, Any], error: UnreadableEvent) -
 
 
 def answer_changed(_: Request[Any, Any, Any] | None, error: LogChanged) -> Response[Problem]:
-    """Answer that the log is not the one that it was; the process is about to stop."""
-    detail = "the event log is not the one that this process has followed; it stops until the operator has restored it"
+    """Answer that the log was replaced or went back. The process is about to stop."""
+    detail = "the event log was replaced or went back; this process stops until the operator has restored it"
     return render_problem(HTTPStatus.SERVICE_UNAVAILABLE, error.code, detail)
 
 
 def answer_corrupt(request: Request[Any, Any, Any], error: Corrupt) -> Response[Problem]:
-    """Answer that stored data cannot be read; the operator finds what and where in the log of the process."""
+    """Answer that stored data cannot be read. The process's log tells the operator what and where."""
     _logger.error("log_corrupt", path=request.url.path, reason=str(error))
     detail = "stored data cannot be read; the operator has been told"
     return render_problem(HTTPStatus.INTERNAL_SERVER_ERROR, "log_corrupt", detail)
 
 
 def answer_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
-    """Answer what the framework refused: routes, methods, sizes and parameters."""
+    """Answer a refusal of the framework: routes, methods, sizes and parameters."""
     headers = dict(error.headers or {})
     if isinstance(error, ValidationException):
         errors = tuple(_parse_extra(error.extra))
-        detail = "parameters of the request are not of their shape; see errors"
+        detail = "parameters of the request are invalid; see errors"
         return render_problem(HTTPStatus.UNPROCESSABLE_ENTITY, "request_invalid", detail, errors=errors)
     status = error.status_code
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -244,22 +244,22 @@ def _tell_refused(request: Request[Any, Any, Any], error: HTTPException) -> str:
         case HTTPStatus.NOT_FOUND:
             return f"there is nothing at {path}; /schema lists every route"
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            return f"{request.method} is not for {path}; see the Allow header"
+            return f"{path} does not support {request.method}; see the Allow header"
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             bytes_max = request.route_handler.resolve_request_max_body_size()
-            return f"{path} takes a body of at most {bytes_max} bytes; split the request"
+            return f"{path} accepts a body of at most {bytes_max} bytes; split the request"
     return error.detail
 
 
 def answer_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    """Answer a fault of ours; the log gets the lines of code that led there, and no variable, body or header.
+    """Answer an error of ours. The log gets the traceback, but no variable, body or header.
 
-    A renderer of structlog's that is given the exception itself shows the variables of every frame.
+    If structlog's renderer were given the exception itself, it would show the variables of every frame.
     """
     lines = traceback.format_tb(error.__traceback__)
     where = "".join(lines[-_FRAMES_MAX:])
     _logger.error("unforeseen_error", method=request.method, path=request.url.path, error=repr(error), where=where)
-    detail = "this is a fault of the server; a command may be sent again with the same Idempotency-Key"
+    detail = "this is an error of the server; a command may be sent again with the same Idempotency-Key"
     return render_problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)
 
 

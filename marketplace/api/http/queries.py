@@ -1,4 +1,4 @@
-"""Reads: wait for what was written, read a projection, and show a tenant only its own."""
+"""Reads: wait for earlier writes, read a projection, and show a tenant only its own rows."""
 
 import contextlib
 import re
@@ -37,7 +37,7 @@ Word = Annotated[str | None, QueryParameter(max_length=60)]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One read: who reads, and what it must have seen."""
+    """One read: who reads, and the position that it must reflect."""
 
     services: Services
     principal: Principal
@@ -45,7 +45,7 @@ class Reading:
 
     @property
     def party_id(self) -> str | None:
-        """The tenant whose own rows alone are shown; None for the platform, which sees all."""
+        """The tenant, whose own rows alone are shown; None for the platform, which sees all."""
         return self.principal.party_id
 
     @contextlib.asynccontextmanager
@@ -61,12 +61,12 @@ class Reading:
                 yield connection
             return
         if watch is None:
-            raise Unavailable("projections", "nobody tells this process how far they have come")
+            raise Unavailable("projections", "this process does not know how far the projections are")
         async with watch.connect(self.min_seq, self.services.settings.read_wait_seconds_max) as connection:
             yield connection
 
     def narrow(self, party_id: str | None) -> str | None:
-        """Return the party to list: the tenant itself, or for the platform whichever was asked for.
+        """Return the party to list: the tenant itself, or for the platform the requested one.
 
         Raises:
             Refusal: ``party_unknown``: a tenant asked for another's.
@@ -84,10 +84,10 @@ class Reading:
         id: str,  # noqa: A002 - the field's word
         owners: Callable[[V], tuple[str | None, ...]],
     ) -> V:
-        """Return what was found, if the reader may see it; what belongs to others is as unknown as what is not.
+        """Return what was found, if the reader may see it.
 
         Raises:
-            Refusal: ``<aggregate>_unknown``.
+            Refusal: ``<aggregate>_unknown``, both for a missing resource and for another tenant's.
         """
         if view is None or (self.party_id is not None and self.party_id not in owners(view)):
             raise refuse_unknown(aggregate, id)
@@ -100,7 +100,7 @@ class Reading:
             Refusal: ``platform_only``.
         """
         if self.party_id is not None:
-            raise Refusal("platform_only", "only the platform's operator may read this; ask it to")
+            raise Refusal("platform_only", "only the platform's operator may read this; ask the operator")
 
 
 Read = NamedDependency[SkipValidation[Reading]]
@@ -120,7 +120,7 @@ async def provide_reading(request: Request[Principal, Any, Any], min_seq: MinSeq
     """
     text = "0" if min_seq is None else min_seq
     if not _SEQUENCE.match(text):
-        raise Refusal("header_invalid", "Min-Seq is a sequence, as Commit-Seq gave it")
+        raise Refusal("header_invalid", "Min-Seq must be a sequence that Commit-Seq gave")
     return Reading(get_services(request), request.user, int(text))
 
 
@@ -144,7 +144,7 @@ def parse_instant(text: str, pointer: str) -> datetime:
     """Return an instant of the query.
 
     Raises:
-        Refusal: ``request_invalid`` where it is not RFC 3339 or has no offset.
+        Refusal: ``request_invalid`` if it is not RFC 3339 or has no offset.
     """
     try:
         instant = msgspec.convert(text.replace(" ", "+"), datetime)

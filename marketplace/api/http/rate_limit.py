@@ -1,6 +1,6 @@
-"""How often one caller may ask, by the `limits` package: a sliding window of two counters per caller, in memory.
+"""The rate limit of one caller, by the `limits` package: a sliding window of two counters per caller, in memory.
 
-`limits` offers a log of every request as well, but that grows with the limit; two counters do not.
+`limits` can also log every request, but that log grows with the limit; two counters do not.
 """
 
 import contextlib
@@ -59,7 +59,7 @@ class RateLimit:
 
 
 class AtOnce:
-    """At most `count_max` requests under way at once, for each caller."""
+    """At most `count_max` concurrent requests, for each caller."""
 
     def __init__(self, count_max: int) -> None:
         self._count_max = count_max
@@ -67,7 +67,7 @@ class AtOnce:
 
     @contextlib.contextmanager
     def enter(self, caller: str) -> Iterator[None]:
-        """Count a request as under way while the block runs.
+        """Count a request as running while the block runs.
 
         Raises:
             Refusal: ``requests_exhausted``.
@@ -75,7 +75,7 @@ class AtOnce:
         if self._under_way[caller] >= self._count_max:
             raise Refusal(
                 "requests_exhausted",
-                f"{self._count_max} requests of this key are under way; wait for one of them",
+                f"{self._count_max} requests of this key are running; wait for one of them",
                 limit=self._count_max,
                 retry_after_seconds=1,
             )

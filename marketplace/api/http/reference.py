@@ -1,4 +1,4 @@
-"""The API's reference as one page of HTML: rendered here from the OpenAPI document, with nothing from elsewhere."""
+"""The API's reference as one page of HTML, rendered here from the OpenAPI document, without external content."""
 
 import html
 from typing import Any, Final

@@ -1,7 +1,7 @@
-"""The HTTP server: uvicorn, with bounds on what one connection may cost (ADR 18).
+"""The HTTP server: uvicorn, with limits on the cost of a connection (ADR 18).
 
-uvicorn reads HTTP/1.1. What it does not bound is bounded here: connections by address, and the seconds that a client
-may be silent, may take for a head, or may leave an answer unread. Slow bodies end in `early_answers`.
+uvicorn reads HTTP/1.1. This module adds the limits that it lacks: connections by address, and the seconds that a client
+may be silent, take for a head, or leave an answer unread. `drain.py` limits slow bodies.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ _log = structlog.get_logger(__name__)
 
 
 class _Config(uvicorn.Config):
-    """uvicorn's configuration, with what its protocol needs to bound connections."""
+    """uvicorn's configuration, with the limits that its protocol class needs."""
 
     def __init__(self, app: Any, settings: ApiSettings, connections: Connections, **options: Any) -> None:
         super().__init__(app, http=BoundedConnection, **options)
@@ -46,13 +46,13 @@ class _Config(uvicorn.Config):
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """One connection. It ends where its client takes longer, or sends a larger head, than it may."""
+    """One connection. It ends if its client takes too long, or sends too large a head."""
 
     config: _Config
     address = "unknown"
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Admit the connection, or refuse it where nobody can make room."""
+        """Admit the connection, or refuse it if there is no room."""
         super().connection_made(transport)
         if self.client is not None:
             self.address = self.client[0]
@@ -67,14 +67,14 @@ class BoundedConnection(HttpToolsProtocol):
             return
         if self.config.table.linger(self):
             text = (
-                f"every connection that {self.address} may have here is in use; reuse them, or wait {RETRY_SECONDS} s"
+                f"all connections that {self.address} may have here are in use; reuse them, or wait {RETRY_SECONDS} s"
             )
             self._answer(503, "connections_exhausted", text, f"retry-after: {RETRY_SECONDS}\r\n")
         else:
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count the connection no more."""
+        """Stop counting the connection."""
         if self._is_counted:
             self.config.table.remove(self)
         self._is_counted = False
@@ -87,7 +87,7 @@ class BoundedConnection(HttpToolsProtocol):
         self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Read what the client sends, unless it was answered for good."""
+        """Read the client's data, unless it already got its final answer."""
         if self._ending_since is not None:
             return
         super().data_received(data)
@@ -96,22 +96,20 @@ class BoundedConnection(HttpToolsProtocol):
         self._head_bytes += len(data)
         bytes_max = self.config.bounds.head_bytes_max
         if self._head_bytes > bytes_max:
-            self._answer(
-                431, "head_too_large", f"the head of a request is at most {bytes_max} bytes; send fewer headers"
-            )
+            self._answer(431, "head_too_large", f"the head of a request may have {bytes_max} bytes; send fewer headers")
 
     def on_message_begin(self) -> None:
-        """Begin to count a head's bytes and seconds."""
+        """Start to count a head's bytes and seconds."""
         self._reading, self._since, self._head_bytes = "head", time.monotonic(), 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Begin to count a body's seconds."""
+        """Start to count a body's seconds."""
         self._reading, self._since = "body", time.monotonic()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """Let the connection make room for nobody while its request is answered."""
+        """Protect the connection from being displaced while its request is answered."""
         self._reading, self._since, self._is_used = "nothing", time.monotonic(), True
         super().on_message_complete()
         if self._is_counted and self._is_answering():
@@ -128,7 +126,7 @@ class BoundedConnection(HttpToolsProtocol):
         return bool(self.pipeline) or self._get_unanswered() is not None
 
     def _get_unanswered(self) -> RequestResponseCycle | None:
-        cycle: RequestResponseCycle | None = self.cycle  # None until the first head is whole
+        cycle: RequestResponseCycle | None = self.cycle  # None until the first head is complete.
         return None if cycle is None or cycle.response_complete else cycle
 
     def send_400_response(self, msg: str) -> None:
@@ -136,7 +134,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._answer(400, "request_malformed", f"{msg} Send HTTP/1.1.")
 
     def _answer(self, status: int, code: str, detail: str, headers: str = "") -> None:
-        """Answer what never reached the application, and end the connection once the client has read that."""
+        """Answer a request that never reached the application, and end the connection once it is read."""
         self._ending_since = time.monotonic()
         unanswered = self._get_unanswered()
         if unanswered is not None:
@@ -153,12 +151,12 @@ class BoundedConnection(HttpToolsProtocol):
             self.transport.write_eof()
 
     def resume_writing(self) -> None:
-        """Give the client its time anew: it has read most of what was sent."""
+        """Restart the client's time limit: it has read most of what was sent."""
         self._unsent_deadline = None
         super().resume_writing()
 
     def sweep(self, now: float) -> None:
-        """End the connection where its client is over its time."""
+        """End the connection if its client has exceeded its time."""
         bounds = self.config.bounds
         if self._ending_since is not None:
             is_over = now - self._ending_since > REFUSED_SECONDS_MAX
@@ -179,7 +177,7 @@ class BoundedConnection(HttpToolsProtocol):
     def _sweep_waiting(self, seconds: float, bounds: ApiSettings) -> None:
         if self._reading == "head":
             if seconds > bounds.head_seconds_max:
-                text = f"the head of a request was not whole after {bounds.head_seconds_max} s; send it at once"
+                text = f"the head of a request was not complete after {bounds.head_seconds_max} s; send it at once"
                 self._answer(408, "head_too_slow", text)
         elif not self._is_answering():
             seconds_max = bounds.idle_seconds_max if self._is_used else bounds.head_seconds_max
@@ -191,8 +189,8 @@ class ApiServer(uvicorn.Server):
     """Serves one application on one address until it is stopped.
 
     Args:
-        application: What answers.
-        settings: The bounds.
+        application: The application.
+        settings: The limits.
         connections: Where connections are counted.
         host: An address or a name of this machine.
         port: The port.
@@ -237,7 +235,7 @@ class ApiServer(uvicorn.Server):
         yield
 
     async def on_tick(self, counter: int) -> bool:
-        """End the connections whose clients are over their time, twice a second."""
+        """End the connections whose clients have exceeded their time, twice a second."""
         if counter % _TICKS_PER_SWEEP == 0:
             now = time.monotonic()
             for connection in list(self.server_state.connections):
@@ -246,7 +244,7 @@ class ApiServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     def stop(self) -> None:
-        """Let `serve` return once what is under way was answered, after `STOP_SECONDS_MAX` at the latest."""
+        """Let `serve` return once running requests are answered, after at most `STOP_SECONDS_MAX`."""
         self.should_exit = True
 
 
@@ -258,13 +256,13 @@ def _listen(host: str, port: int) -> list[socket.socket]:
             for family, *_, address in dict.fromkeys(found)
         ]
     except OSError as error:
-        raise Refusal("address_unavailable", f"{host}:{port} cannot be listened on: {error}; choose another") from error
+        raise Refusal("address_unavailable", f"cannot listen on {host}:{port}: {error}; choose another") from error
 
 
 def bound_connections(connections_max: int) -> int:
-    """Raise the process's limit of open files for so many connections, and return how many it then has room for.
+    """Raise the process's limit of open files for so many connections, and return how many fit then.
 
-    Where the limit stays too low, it is logged with the remedy.
+    If the limit stays too low, this is logged with the remedy.
     """
     needed = connections_max + FILES_RESERVED
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

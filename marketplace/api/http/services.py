@@ -1,4 +1,4 @@
-"""What the HTTP application stands on; `marketplace/app.py` puts it together."""
+"""The services of the HTTP application; `marketplace/app.py` creates them."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds and switches of the application.
+    """Limits and switches of the application.
 
     Attributes:
         embedded: Whether the test clock may be moved.
         requests_per_minute_max: Requests of one API key.
         anonymous_requests_per_minute_max: Requests without a valid key from one address.
-        requests_at_once_max: Requests of one API key that are answered at once, streams left out.
+        requests_at_once_max: Concurrent requests of one API key, not counting streams.
         body_bytes_max: Largest request body.
         head_bytes_max: Largest head of a request.
         read_wait_seconds_max: How long a read waits for `Min-Seq`.
@@ -46,7 +46,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
         head_seconds_max: How long a head may take, and a new connection stay silent.
         body_seconds_max: How long a body may take.
         idle_seconds_max: How long a connection stays open between requests.
-        write_seconds_max: How long a client may leave an answer unread, and a second more for each 16 KiB of it.
+        write_seconds_max: How long a client may leave an answer unread, plus a second for each 16 KiB of it.
     """
 
     embedded: bool = False
@@ -69,18 +69,18 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class Services:
-    """What the routes use.
+    """The services that routes use.
 
     Attributes:
         handler: Runs commands.
         follower: Follows the log for this process.
-        keys: Knows API keys.
-        settings: Bounds and switches.
-        engine: The projections' database; None where there is none.
-        watch: Tells how far the projections have come; None where there is no database.
-        payments: Vouches for money in and out.
+        keys: Verifies API keys.
+        settings: Limits and switches.
+        engine: The projections' database; None if there is none.
+        watch: Knows how far the projections are; None without a database.
+        payments: Confirms money in and out.
         streams: The open event streams; close them before the server is stopped.
-        log_watch: Ends with `LogChanged` once the log is another one; None where nothing compares.
+        log_watch: Ends with `LogChanged` once the log is another one; None if nothing compares.
         connections: The open connections.
         quoter: Answers quotes.
     """
@@ -98,7 +98,7 @@ class Services:
     quoter: Quoter = field(init=False)
 
     def __post_init__(self) -> None:
-        """Let quotes begin where the projections are, and streams end with their keys."""
+        """Start quotes from the projections, and end streams with their keys."""
         bounds = self.settings
         self.streams = Streams(bounds.streams_max, bounds.streams_per_key_max, bounds.streams_per_party_max)
         self.connections = Connections(bounds.connections_max, bounds.connections_per_address_max)
@@ -108,7 +108,7 @@ class Services:
     async def _load_open(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
         self.get_engine()
         if self.watch is None:
-            raise Unavailable("projections", "nobody tells this process how far they have come")
+            raise Unavailable("projections", "this process does not know how far the projections are")
         async with self.watch.connect(self.follower.position, self.settings.read_wait_seconds_max) as connection:
             found = await load_open_market(connection)
         return found.orders, found.lots, found.auctions

@@ -1,4 +1,4 @@
-"""The archive in PostgreSQL: snapshots in a table of their own, commands and readings as projections have them."""
+"""The archive in PostgreSQL: snapshots in their own table, commands and readings from the projections."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -59,5 +59,5 @@ class SqlArchive:
 
 
 def _strip(view: ReadingView) -> Reading:
-    """Return what a reading says, without what is known of it besides."""
+    """Return a reading's content alone."""
     return Reading(**{field: getattr(view, field) for field in Reading.__struct_fields__})

@@ -1,7 +1,7 @@
-"""Open event streams: how many there are, and how they end, with their key or with the process.
+"""Open event streams: their number, and how they end, with their key or with the process.
 
-A server waits for its open connections before it stops, and a stream never ends by itself; so whoever stops the server
-closes the streams first.
+A server waits for its open connections before it stops, and a stream never ends by itself. Whoever stops the server
+must therefore close the streams first.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ class OpenStream:
 
     Attributes:
         key_id: The key that opened it.
-        wake: Set when there may be something new, and when the stream is to end.
-        ended: Set when the stream is to end.
+        wake: Set when there may be new events, and when the stream must end.
+        ended: Set when the stream must end.
     """
 
     def __init__(self, key_id: str) -> None:
@@ -31,12 +31,12 @@ class OpenStream:
         self.ended = asyncio.Event()
 
     def end(self) -> None:
-        """End the stream at once, also while it waits."""
+        """End the stream at once, even while it waits."""
         self.ended.set()
         self.wake.set()
 
     async def unless_ended(self, awaitable: Awaitable[T]) -> T | None:
-        """Return what comes, or None as soon as the stream is to end."""
+        """Return the result, or None as soon as the stream must end."""
         coming = asyncio.ensure_future(awaitable)
         ending = asyncio.create_task(self.ended.wait())
         try:
@@ -76,11 +76,11 @@ class Streams:
         return [key_id for key_id, count in self._by_key.items() if count]
 
     def require_room(self, key_id: str, tenant: str) -> None:
-        """Refuse one stream more than there may be.
+        """Refuse a stream above the limit.
 
         Raises:
             Refusal: ``streams_exhausted``.
-            Unavailable: The process has as many as it may have.
+            Unavailable: The process has its maximum of streams.
         """
         for of, count, count_max in (
             ("key", self._by_key[key_id], self._per_key_max),
@@ -89,7 +89,7 @@ class Streams:
             if count >= count_max:
                 raise Refusal(
                     "streams_exhausted",
-                    f"this {of} has {count} event streams open here, as many as it may; close one first",
+                    f"this {of} has {count} event streams open here, the maximum; close one first",
                     limit=count_max,
                     retry_after_seconds=RETRY_SECONDS,
                 )
@@ -101,8 +101,8 @@ class Streams:
         """Count a stream as open while the block runs.
 
         Raises:
-            Refusal: As `require_room`, since others may have been opened meanwhile.
-            Unavailable: Likewise.
+            Refusal: As `require_room`, because others may have been opened meanwhile.
+            Unavailable: As `require_room`.
         """
         self.require_room(key_id, tenant)
         stream = OpenStream(key_id)

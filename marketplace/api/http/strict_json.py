@@ -1,9 +1,9 @@
-"""Request bodies, decoded without mercy: unknown members, JSON numbers for money and naive times are refused.
+"""Strict decoding of request bodies: unknown members, JSON numbers for money and naive times are refused.
 
-Events must be read leniently for ever, requests strictly now, and both share shapes such as an order's terms. So each
-body type has a strict twin, built once: the same members, but unknown ones forbidden, decimals as strings only, and
-whole numbers within what JSON, and a 64-bit column, carry exactly. A body is first decoded as the twin and then as
-itself, both in C.
+Events must be read leniently for ever, requests strictly now, and both share types such as an order's terms. Each body
+type therefore has a strict twin, built once. It has the same members, but forbids unknown ones, accepts decimals only
+as strings, and limits whole numbers to what JSON and a 64-bit column hold exactly. A body is decoded first as the twin
+and then as itself, both in C.
 """
 
 import re
@@ -28,7 +28,7 @@ _NUL: Final = b"\\u0000"
 
 
 class BodyInvalid(Refusal):
-    """The body is JSON but not of the shape that the route takes."""
+    """The body is JSON but not of the type that the route accepts."""
 
     def __init__(self, message: str, pointer: str) -> None:
         super().__init__("body_invalid", message, pointer=pointer)
@@ -99,7 +99,7 @@ class Decoders:
             Refusal: ``body_malformed`` or ``body_invalid``.
         """
         if _NUL in body:
-            raise BodyInvalid("the body holds a NUL character, which is not stored; leave it out", "")
+            raise BodyInvalid("the body contains a NUL character, which cannot be stored; leave it out", "")
         try:
             self._twin.decode(body)
             return self._true.decode(body)
@@ -115,7 +115,7 @@ def refuse_malformed(error: Exception) -> Refusal:
 
 
 def parse_validation_error(error: msgspec.ValidationError) -> BodyInvalid:
-    """Return the refusal that msgspec's sentence means, with the path as a JSON pointer."""
+    """Convert msgspec's error to a refusal, with the path as a JSON pointer."""
     match = _PATH.match(str(error))
     assert match is not None, "the pattern matches anything"
     pointer = render_pointer(match["path"] or "$")

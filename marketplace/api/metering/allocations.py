@@ -1,4 +1,4 @@
-"""Spreads: a provider's meters tell what a tenant used of a class, and its grants carry it in their order."""
+"""Allocation ("spreads"): a provider's meters report a tenant's usage of a class, which its grants carry in order."""
 
 from datetime import datetime
 from typing import Final, Literal
@@ -26,15 +26,15 @@ PATH: Final = "/v1/usage/spreads"
 
 
 class SpreadAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one reading.
+    """The answer to one reading.
 
     Attributes:
         reading_id: The reading.
-        outcome: ``accepted``; ``duplicate``: known already; ``conflict``: its id is known with other content;
-            ``rejected``: no grants can carry it, or it cannot be.
-        parts: Which grants carry it, where it was accepted.
-        pointer: JSON pointer to the reading in the request, where it was not taken.
-        code: Why it was not taken.
+        outcome: ``accepted``; ``duplicate``: already known; ``conflict``: its id is known with other content;
+            ``rejected``: it is invalid, or no grants can carry it.
+        parts: Which grants carry it, if it was accepted.
+        pointer: JSON pointer to the reading in the request, if it was not accepted.
+        code: Why it was not accepted.
         message: Why, in a sentence.
     """
 
@@ -47,12 +47,12 @@ class SpreadAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class SpreadReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to what a meter told of a tenant.
+    """The answer to a meter's report about a tenant.
 
     Attributes:
         id: The record of the tenant's use of the class at the provider.
-        sequence: Position in the log at which all that was accepted is complete.
-        readings: What became of each reading, in the order of the request.
+        sequence: Position in the log at which everything accepted is complete.
+        readings: The answer to each reading, in the order of the request.
     """
 
     id: str
@@ -68,7 +68,7 @@ def _find_provider(command: Command, data: SpreadUsageBody | CorrectSpreadBody |
 
 
 async def _find_use(command: Command, data: SpreadUsageBody | CorrectSpreadBody, start: datetime, end: datetime) -> Use:
-    """Return the use that a body is about, with the grants that this process knows to overlap its span."""
+    """Return the usage that a body is about, with the known grants that overlap its span."""
     provider_id, services = _find_provider(command, data), command.services
     async with Reading(services, command.principal, services.follower.position).connect() as connection:
         carriers = await list_carriers(
@@ -89,7 +89,7 @@ def _parse(reading: UseBody) -> Measurement:
 
 @post("/", status_code=200, summary="Report a tenant's use")
 async def report(command: Commanded, data: JSONBody[SpreadUsageBody]) -> Response[SpreadReceipt]:
-    """Tell what a tenant used of a class; each reading is spread over its grants by priority, expiry and age."""
+    """Report a tenant's usage of a class. Each reading is allocated to its grants by priority, expiry and age."""
     answers: list[SpreadAnswer] = []
     usage_id, sequence, replayed = "", 0, True
     for index, reading in enumerate(data.readings):
@@ -124,7 +124,7 @@ def _answer(reading_id: str, index: int, receipt: Receipt, spread: Spread | None
 
 @post("/corrections", status_code=200, summary="Correct a tenant's use")
 async def correct(command: Commanded, data: JSONBody[CorrectSpreadBody]) -> Response[ReceiptBody]:
-    """Replace a reading by its source; the order in which grants were used for it is unwound."""
+    """Replace a reading, as its source. Its allocation changes in reverse of the recorded order."""
     use = await _find_use(command, data, data.reading.start, data.reading.end)
     receipt = await respread_usage(
         command.handler,
@@ -139,7 +139,7 @@ async def correct(command: Commanded, data: JSONBody[CorrectSpreadBody]) -> Resp
 
 @post("/voids", status_code=200, summary="Take a tenant's use back")
 async def void(command: Commanded, data: JSONBody[VoidSpreadBody]) -> Response[ReceiptBody]:
-    """Take a reading back, from every grant that carries a part of it."""
+    """Void a reading, on every grant that carries a part of it."""
     use = Use(data.startup_id, _find_provider(command, data), data.gpu_class, data.source, {})
     receipt = await respread_usage(
         command.handler, command.context, use, reading_id=data.reading_id, measurement=None, reason=data.reason
@@ -149,7 +149,7 @@ async def void(command: Commanded, data: JSONBody[VoidSpreadBody]) -> Response[R
 
 @get("/", summary="List how use was spread")
 async def list_all(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[SpreadView]:
-    """Return the party's own readings that were spread, oldest first, each with the grants that carry it."""
+    """Return the party's allocated readings, oldest first, each with the grants that carry it."""
     after = parse_cursor(cursor, (0, "", ""))
     async with reading.connect() as connection:
         rows = await list_spreads(connection, party_id=reading.party_id, after=after, limit=limit + 1)

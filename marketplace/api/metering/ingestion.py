@@ -1,8 +1,8 @@
-"""Readings from the outside, whichever way they come: decoded one by one, grouped, reported, and answered in order.
+"""Ingest readings from any transport: decode one by one, group, report, and answer in order.
 
-A reading that cannot be read or counted is answered by name and harms no other. Readings of one source on one grant
-become one event; the groups of a request are decided at once and share the log's atomic batches. Under an idempotency
-key the first group is stored before the others, so that the key is the request's before anything else of it is.
+A reading that cannot be read or counted gets its own answer and does not affect others. Readings of one source on one
+grant become one event. The groups of a request are decided at once and share the log's atomic batches. Under an
+idempotency key the first group is stored before the others, so that it reserves the key for the request.
 
 Refusals of the whole in order: body_too_large · body_malformed · body_invalid · readings_missing · readings_too_many.
 """
@@ -43,15 +43,15 @@ _HOURS: Final = get_decoders(HoursData)
 
 
 class ReadingOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What became of one reading.
+    """The answer to one reading.
 
     Attributes:
-        source: Its source; left out where it could not be read.
-        reading_id: Its id; left out where it could not be read.
-        outcome: ``accepted``; ``duplicate``: known already; ``conflict``: its id is known with other content;
-            ``rejected``: it cannot be.
-        pointer: JSON pointer to what is to blame in the request, where it was not taken.
-        code: Why it was not taken.
+        source: Its source; missing if it could not be read.
+        reading_id: Its id; missing if it could not be read.
+        outcome: ``accepted``; ``duplicate``: already known; ``conflict``: its id is known with other content;
+            ``rejected``: it is invalid.
+        pointer: JSON pointer to the fault in the request, if it was not accepted.
+        code: Why it was not accepted.
         message: Why, in a sentence.
     """
 
@@ -67,8 +67,8 @@ class IngestionReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to readings.
 
     Attributes:
-        sequence: Position in the log at which all that was accepted is complete.
-        readings: What became of each, in the order of the request.
+        sequence: Position in the log at which everything accepted is complete.
+        readings: The answer to each, in the order of the request.
     """
 
     sequence: int
@@ -76,7 +76,7 @@ class IngestionReceipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ingested(NamedTuple):
-    """What became of a request, and whether it had taken effect before."""
+    """The answer to a request, and whether it had already taken effect."""
 
     receipt: IngestionReceipt
     repeated: bool
@@ -88,7 +88,7 @@ class Ingested(NamedTuple):
 
 
 class _Parsed(NamedTuple):
-    """One reading that could be read, and where it stands in the request."""
+    """One readable reading, and its place in the request."""
 
     place: int
     source: str
@@ -97,10 +97,10 @@ class _Parsed(NamedTuple):
 
 
 def decompress(body: bytes) -> bytes:
-    """Return what a gzip body holds.
+    """Return the content of a gzip body.
 
     Raises:
-        Refusal: ``body_too_large``, found before more than that is in memory, or ``body_malformed``.
+        Refusal: ``body_too_large``, before more than that is in memory, or ``body_malformed``.
     """
     stream = zlib.decompressobj(_GZIP)
     try:
@@ -120,11 +120,13 @@ def require_size(body: bytes) -> None:
         Refusal: ``body_too_large``.
     """
     if len(body) > BODY_BYTES_MAX:
-        raise Refusal("body_too_large", f"readings take at most {BODY_BYTES_MAX} bytes, unpacked; split the batch")
+        raise Refusal(
+            "body_too_large", f"a body of readings may have {BODY_BYTES_MAX} bytes, unpacked; split the batch"
+        )
 
 
 async def ingest_request(handler: Handler, principal: Principal, headers: Mapping[str, str], body: bytes) -> Ingested:
-    """Take readings whose form and command stand in headers, lower-case: of HTTP, or of a NATS message.
+    """Ingest readings with lower-case headers, from HTTP or a NATS message.
 
     Raises:
         Refusal: ``media_type_unsupported`` · ``encoding_unsupported`` · ``header_invalid``, and those of `ingest`.
@@ -137,7 +139,7 @@ async def ingest_request(handler: Handler, principal: Principal, headers: Mappin
         raise Refusal("media_type_unsupported", f"readings are CloudEvents; send Content-Type: {known}")
     encoding = headers.get("content-encoding", "identity").encode()
     if encoding not in ENCODINGS:
-        raise Refusal("encoding_unsupported", "readings are read as identity or gzip; send no other Content-Encoding")
+        raise Refusal("encoding_unsupported", "readings may be sent plain or as gzip; send no other Content-Encoding")
     require_size(body)
     plain = decompress(body) if encoding == GZIP else body
     key = parse_key(headers["idempotency-key"], "POST") if headers.get("idempotency-key") else None
@@ -149,12 +151,12 @@ async def ingest_request(handler: Handler, principal: Principal, headers: Mappin
 
 
 async def ingest(handler: Handler, context: Context, media_type: bytes, body: bytes) -> Ingested:
-    """Report the readings of a body, and return what became of each; all accepted ones are durable then.
+    """Report the readings of a body, and return the answer to each. All accepted ones are durable then.
 
     Raises:
-        Refusal: The body as a whole is not of its form.
-        Conflict: Other writers were first every time; send it again, what was stored is then a duplicate.
-        Unavailable: The log is away; send it again likewise.
+        Refusal: The body as a whole is malformed.
+        Conflict: Other writers were first on every attempt. Send it again; what was stored is then a duplicate.
+        Unavailable: The log cannot be reached. Send it again; what was stored is then a duplicate.
     """
     items = _split(media_type, body)
     outcomes: list[ReadingOutcome | None] = [None] * len(items)
@@ -191,11 +193,11 @@ _Reported = tuple[Receipt, list[Answer]]
 async def _gather(
     reports: list[Coroutine[None, None, _Reported]], *, first_alone: bool
 ) -> list[_Reported | BaseException]:
-    """Run the parts of a request side by side, and return what each returned or raised.
+    """Run the parts of a request concurrently, and return what each returned or raised.
 
     The first part has the request's own id. With `first_alone` the others wait until it is stored, and raise what it
-    raised: else another process could store the first part of another request under the same key, and each would
-    have taken a part of the key that the other one needs.
+    raised. Otherwise another process could store the first part of another request with the same key, and each request
+    would have a part of the key that the other one needs.
     """
     first = await asyncio.gather(*reports[: int(first_alone)], return_exceptions=True)
     if first and isinstance(first[0], BaseException):
@@ -215,7 +217,9 @@ def _split(media_type: bytes, body: bytes) -> list[msgspec.Raw]:
     if not items:
         raise Refusal("readings_missing", "send at least one reading", pointer="")
     if len(items) > READINGS_MAX:
-        raise Refusal("readings_too_many", f"at most {READINGS_MAX} readings come at once; split the batch", pointer="")
+        raise Refusal(
+            "readings_too_many", f"at most {READINGS_MAX} readings may be sent at once; split the batch", pointer=""
+        )
     return items
 
 
@@ -263,7 +267,7 @@ def _parse_hours(event: HoursEvent) -> HoursReading:
 async def _report(
     handler: Handler, context: Context, source: str, subject_id: str, group: list[_Parsed]
 ) -> tuple[Receipt, list[Answer]]:
-    """Report one source's readings of one grant or service line; what is refused as a whole is refused for each."""
+    """Report one source's readings of one grant or service line. A refusal of the whole applies to each reading."""
     gpus = tuple(each.measurement for each in group if isinstance(each.measurement, Measurement))
     hours = tuple(each.measurement for each in group if isinstance(each.measurement, HoursReading))
     try:
@@ -303,7 +307,7 @@ def _reject(pointer: str, item: msgspec.Raw, refusal: Refusal) -> ReadingOutcome
 
 
 def _find_names(item: msgspec.Raw) -> Iterator[tuple[str, str]]:
-    """Yield what names a reading that could not be read, as far as it does."""
+    """Yield the readable parts of the key of an unreadable reading."""
     try:
         members = _NAMED.decode(item)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,9 +1,9 @@
-"""Meters over NATS: a request on one subject gets the answer that HTTP would give.
+"""Meters over NATS: a request on one subject gets the same answer as over HTTP.
 
-Whoever runs meters next to the machines sends readings over the connection it has. The body is that of
-``POST /v1/usage``; the API key, the content type and, where there is one, the encoding stand in headers of the same
-names. The answer carries its HTTP number in `Marketplace-Status`. API processes share the requests as one queue group;
-an unanswered request is sent again, and nothing is counted twice.
+Meters next to the machines can thus use an existing NATS connection. The body is that of ``POST /v1/usage``; the API
+key, the content type and the optional encoding are in headers of the same names. The answer has its HTTP status in
+`Marketplace-Status`. API processes share the requests as one queue group. An unanswered request is sent again, and
+nothing is counted twice.
 """
 
 import asyncio
@@ -32,12 +32,12 @@ log = structlog.get_logger(__name__)
 
 
 class MeterSubject:
-    """Answers requests of meters, at most `AT_ONCE` of them at a time; the others wait in the subscription.
+    """Answers requests of meters, at most `AT_ONCE` at a time; the others wait in the subscription.
 
     Args:
-        services: What the HTTP routes stand on too.
+        services: The services that the HTTP routes use too.
         url: NATS servers and the application's user.
-        inbox_prefix: Where that user hears answers; by default ``_INBOX_`` and its name in capitals.
+        inbox_prefix: Where that user receives answers; by default ``_INBOX_`` and its name in capitals.
     """
 
     def __init__(self, services: Services, url: str, *, inbox_prefix: str | None = None) -> None:
@@ -49,7 +49,7 @@ class MeterSubject:
         self.listening = asyncio.Event()
 
     async def run(self) -> None:
-        """Answer until cancelled; a lost connection is made again, and the subscription with it."""
+        """Answer until cancelled. A lost connection is made again, with the subscription."""
         connection = await Connection.open(self._url, "meters", inbox_prefix=self._inbox_prefix)
         try:
             subscription = await connection.client.subscribe(SUBJECT, queue=QUEUE)
@@ -66,9 +66,9 @@ class MeterSubject:
             await connection.close()
 
     async def _take(self, message: Msg) -> None:
-        """Answer one request, in an inbox of meters only.
+        """Answer one request, only to an inbox of meters.
 
-        The reply subject is the meter's word, and the answer goes out with the application's rights: elsewhere it
+        The meter chooses the reply subject, and the answer is sent with the application's rights. On another subject it
         would be stored in the log, or call the servers' API.
         """
         try:

@@ -27,7 +27,7 @@ READ_HEADERS: Final = ("content-type", "content-encoding", "idempotency-key", "t
 
 @dataclass
 class MeterOperation(Operation):
-    """Describes the body, which no handler argument does: it is decoded reading by reading."""
+    """Describes the body, which no handler argument does, because it is decoded reading by reading."""
 
     def __post_init__(self) -> None:
         """Describe it."""
@@ -53,9 +53,9 @@ class MeterOperation(Operation):
 async def take(
     request: Request[Principal, Any, Any], idempotency_key: IdempotencyKey = None, traceparent: TraceParent = None
 ) -> Response[IngestionReceipt]:
-    """Take up to 1,000 readings as CloudEvents, and answer each; a reading counts once however often it is sent.
+    """Take up to 1,000 readings as CloudEvents, and answer each. A reading counts once however often it is sent.
 
-    `Idempotency-Key` is optional here: source and id of each reading are what makes it safe to send again.
+    `Idempotency-Key` is optional here, because source and id make it safe to send a reading again.
     """
     del idempotency_key, traceparent
     headers = {name: request.headers[name] for name in READ_HEADERS if name in request.headers}

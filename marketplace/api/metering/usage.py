@@ -1,4 +1,4 @@
-"""Usage: a provider's meters report readings of its grants, and every reading gets an answer of its own."""
+"""Usage: meters report readings of grants, and every reading gets its own answer."""
 
 from typing import Final, Literal
 
@@ -27,14 +27,14 @@ PATH: Final = "/v1/grants/{grant_id:str}/usage"
 
 
 class ReadingAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one reading.
+    """The answer to one reading.
 
     Attributes:
         reading_id: The reading.
-        outcome: ``accepted``; ``duplicate``: known already; ``conflict``: its id is known with other content;
-            ``rejected``: it cannot be.
-        pointer: JSON pointer to the reading in the request, where it was not taken.
-        code: Why it was not taken.
+        outcome: ``accepted``; ``duplicate``: already known; ``conflict``: its id is known with other content;
+            ``rejected``: it is invalid.
+        pointer: JSON pointer to the reading in the request, if it was not accepted.
+        code: Why it was not accepted.
         message: Why, in a sentence.
     """
 
@@ -52,7 +52,7 @@ class UsageReceipt(msgspec.Struct, frozen=True, kw_only=True):
         id: The usage record of the grant.
         sequence: Position in the log.
         version: The record's version.
-        readings: What became of each reading, in the order of the request.
+        readings: The answer to each reading, in the order of the request.
     """
 
     id: str
@@ -77,7 +77,7 @@ def _parse_measurement(reading: ReadingBody) -> Measurement:
 async def report(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[ReportUsageBody]
 ) -> Response[UsageReceipt]:
-    """Report readings of one grant, as its provider or its startup; each is answered, and the rest change nothing."""
+    """Report readings of one grant, as its provider or its startup. Readings that are not accepted change nothing."""
     measurements = tuple(_parse_measurement(reading) for reading in data.readings)
     receipt, answers = await report_usage(
         command.handler, command.context, grant_id, source=data.source, measurements=measurements
@@ -100,7 +100,7 @@ async def report(
 async def keep_evidence(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[EvidenceBody]
 ) -> Response[ReceiptBody]:
-    """Keep what machines of a grant said beside its readings; it is never billed."""
+    """Store machine samples of a grant beside its readings. They are never billed."""
     receipt = await evidence_usage(command.handler, command.context, grant_id, source=data.source, samples=data.samples)
     return command.answer(receipt)
 
@@ -109,7 +109,7 @@ async def keep_evidence(
 async def find_all(
     reading: Read, grant_id: FromPath[str], start: OptionalInstantText = None, end: OptionalInstantText = None
 ) -> list[Contradiction]:
-    """Return what meters and machines do not agree on; in a span of at most 10,000 readings, the whole grant's else."""
+    """Return where meters and machines disagree, in a span of at most 10,000 readings; by default the whole grant's."""
     first = None if start is None else parse_instant(start, "/start")
     last = None if end is None else parse_instant(end, "/end")
     grant = await load_grant(reading, grant_id)
@@ -123,7 +123,7 @@ async def find_all(
 async def correct(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[CorrectUsageBody]
 ) -> Response[ReceiptBody]:
-    """Replace a reading by its source; what it said stays in the log."""
+    """Replace a reading, as its source. The earlier content stays in the log."""
     receipt = await correct_usage(
         command.handler,
         command.context,
@@ -137,7 +137,7 @@ async def correct(
 
 @post("/voids", status_code=200, summary="Void a reading")
 async def void(command: Commanded, grant_id: FromPath[str], data: JSONBody[VoidUsageBody]) -> Response[ReceiptBody]:
-    """Take a reading back; what it said stays in the log."""
+    """Void a reading, as its source. Its content stays in the log."""
     receipt = await void_usage(
         command.handler,
         command.context,
@@ -153,7 +153,7 @@ async def void(command: Commanded, grant_id: FromPath[str], data: JSONBody[VoidU
 async def sum_up(
     reading: Read, grant_id: FromPath[str], start: OptionalInstantText = None, end: OptionalInstantText = None
 ) -> UsageView:
-    """Return the sum of the readings that begin in ``[start, end)``; of the whole life where none is given."""
+    """Return the sum of the readings that begin in ``[start, end)``; of all if no span is given."""
     first = None if start is None else parse_instant(start, "/start")
     last = None if end is None else parse_instant(end, "/end")
     await load_grant(reading, grant_id)
@@ -165,7 +165,7 @@ async def sum_up(
 async def list_all(
     reading: Read, grant_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[ReadingView]:
-    """Return the readings as they stand, oldest report first."""
+    """Return the readings in their present form, oldest report first."""
     after = parse_cursor(cursor, (0, "", ""))
     await load_grant(reading, grant_id)
     async with reading.connect() as connection:

@@ -61,7 +61,7 @@ async def reprice(command: Commanded, lot_id: FromPath[str], data: JSONBody[Repr
 async def reschedule(
     command: Commanded, lot_id: FromPath[str], data: JSONBody[RescheduleLotBody]
 ) -> Response[ReceiptBody]:
-    """Move the span; grants that the lot no longer carries are ended."""
+    """Move the span. Grants that the lot no longer carries end."""
     receipt = await reschedule_lot(
         command.handler, command.context, lot_id, start=data.start, end=data.end, reason=data.reason
     )
@@ -76,15 +76,15 @@ async def pause(command: Commanded, lot_id: FromPath[str], data: JSONBody[Reason
 
 @post("/{lot_id:str}/resume", status_code=200, summary="Take orders again")
 async def resume(command: Commanded, lot_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Take orders again."""
+    """Take new orders again."""
     return command.answer(await resume_lot(command.handler, command.context, lot_id))
 
 
 @post("/{lot_id:str}/withdraw", status_code=200, summary="Take a lot off the market")
 async def withdraw(command: Commanded, lot_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
-    """Take a lot off the market for good; grants that it carries stay.
+    """Take a lot off the market for good. Grants on it stay.
 
-    A lot of resale stays while an auction that has it in its book decides.
+    A resale lot cannot be withdrawn while an auction that has it in its book decides.
     """
     auctions = await command.services.quoter.list_auctions()
     receipt = await withdraw_lot(
@@ -99,7 +99,7 @@ async def withdraw(command: Commanded, lot_id: FromPath[str], data: JSONBody[Rea
 
 @get("/{lot_id:str}", summary="Get a lot")
 async def get_one(reading: Read, lot_id: FromPath[str]) -> Response[LotView]:
-    """Return a lot, whoever sells it."""
+    """Return a lot of any seller."""
     async with reading.connect() as connection:
         view = await find_lot(connection, lot_id)
     if view is None:
@@ -119,7 +119,7 @@ async def list_all(
     region: Word = None,
     status: Word = None,
 ) -> Page[LotView]:
-    """Return lots by id, narrowed by what is given."""
+    """Return lots by id, with optional filters."""
     after = parse_cursor(cursor, "")
     async with reading.connect() as connection:
         rows = await list_lots(

@@ -1,4 +1,4 @@
-"""Pools: fabrics of equal nodes; the inventory is public to every tenant."""
+"""Pools of equal nodes; the inventory is public to every tenant."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ PATH: Final = "/v1/pools"
 
 @post("/", summary="Open a pool")
 async def open_one(command: Commanded, data: JSONBody[OpenPoolBody]) -> Response[ReceiptBody]:
-    """Open a fabric of equal nodes at a site."""
+    """Open a pool of equal nodes at a site."""
     receipt = await open_pool(
         command.handler,
         command.context,
@@ -35,7 +35,7 @@ async def open_one(command: Commanded, data: JSONBody[OpenPoolBody]) -> Response
 
 @post("/{pool_id:str}/fail-nodes", status_code=200, summary="Say that nodes stopped working")
 async def fail(command: Commanded, pool_id: FromPath[str], data: JSONBody[FailNodesBody]) -> Response[ReceiptBody]:
-    """Say that nodes stopped working; the provider names the incident."""
+    """Report that nodes stopped working. The provider names the incident."""
     receipt = await fail_nodes(
         command.handler, command.context, pool_id, incident_id=data.incident_id, nodes=data.nodes, at=data.at
     )
@@ -46,14 +46,14 @@ async def fail(command: Commanded, pool_id: FromPath[str], data: JSONBody[FailNo
 async def restore(
     command: Commanded, pool_id: FromPath[str], data: JSONBody[RestoreNodesBody]
 ) -> Response[ReceiptBody]:
-    """Say that the nodes of an incident work again."""
+    """Report that the nodes of an incident work again."""
     receipt = await restore_nodes(command.handler, command.context, pool_id, incident_id=data.incident_id, at=data.at)
     return command.answer(receipt)
 
 
 @post("/{pool_id:str}/close", status_code=200, summary="Give notice that a pool leaves")
 async def close(command: Commanded, pool_id: FromPath[str], data: JSONBody[ClosePoolBody]) -> Response[ReceiptBody]:
-    """Take nothing new at once, and end what still runs at the date; at least 14 days after the notice."""
+    """Stop taking anything new at once, and end what still runs at the date, at least 14 days after the notice."""
     receipt = await announce_closing(
         command.handler, command.context, pool_id, closes_at=data.closes_at, reason=data.reason
     )
@@ -62,7 +62,7 @@ async def close(command: Commanded, pool_id: FromPath[str], data: JSONBody[Close
 
 @get("/{pool_id:str}", summary="Get a pool")
 async def get_one(reading: Read, pool_id: FromPath[str]) -> PoolView:
-    """Return a pool, whoever operates it; its free capacity is under ``/v1/market/capacity``."""
+    """Return a pool of any provider. Its free capacity is under ``/v1/market/capacity``."""
     async with reading.connect() as connection:
         view = await find_pool(connection, pool_id)
     if view is None:
@@ -80,7 +80,7 @@ async def list_all(
     gpu_class: Word = None,
     region: Word = None,
 ) -> Page[PoolView]:
-    """Return pools by id, narrowed by what is given."""
+    """Return pools by id, with optional filters."""
     after = parse_cursor(cursor, "")
     async with reading.connect() as connection:
         rows = await list_pools(

@@ -30,7 +30,7 @@ PATH: Final = "/v1/sites"
 
 @post("/", summary="Register a site")
 async def register(command: Commanded, data: JSONBody[RegisterSiteBody]) -> Response[ReceiptBody]:
-    """Bring a data center to the market."""
+    """Register a data center."""
     receipt = await register_site(
         command.handler,
         command.context,
@@ -51,7 +51,7 @@ async def register(command: Commanded, data: JSONBody[RegisterSiteBody]) -> Resp
 async def energise(
     command: Commanded, site_id: FromPath[str], data: JSONBody[EnergiseSiteBody]
 ) -> Response[ReceiptBody]:
-    """Say that more of the contracted power is live; a converting site operates from then on."""
+    """Report that more of the contracted power is live. A converting site operates from then on."""
     power = data.power_energised_kw
     return command.answer(
         await energise_site(command.handler, command.context, site_id, power_energised_kw=power, at=data.at)
@@ -60,7 +60,7 @@ async def energise(
 
 @post("/{site_id:str}/derate", status_code=200, summary="Say that less power is live")
 async def derate(command: Commanded, site_id: FromPath[str], data: JSONBody[DerateSiteBody]) -> Response[ReceiptBody]:
-    """Say that less power is live than before."""
+    """Report that less power is live than before."""
     receipt = await derate_site(
         command.handler,
         command.context,
@@ -76,7 +76,7 @@ async def derate(command: Commanded, site_id: FromPath[str], data: JSONBody[Dera
 async def schedule(
     command: Commanded, site_id: FromPath[str], data: JSONBody[ScheduleConversionBody]
 ) -> Response[ReceiptBody]:
-    """Say when a site of another use becomes a data center."""
+    """State when a site of another use becomes a data center."""
     receipt = await schedule_conversion(
         command.handler, command.context, site_id, former_use=data.former_use, ready_at=data.ready_at
     )
@@ -85,7 +85,7 @@ async def schedule(
 
 @post("/{site_id:str}/slip-conversion", status_code=200, summary="Move the date of a conversion")
 async def slip(command: Commanded, site_id: FromPath[str], data: JSONBody[SlipConversionBody]) -> Response[ReceiptBody]:
-    """Say that a conversion is late; lots that would begin before it are moved."""
+    """Report that a conversion is late. Lots that would begin before it are moved."""
     receipt = await slip_conversion(
         command.handler, command.context, site_id, ready_at=data.ready_at, reason=data.reason
     )
@@ -94,7 +94,7 @@ async def slip(command: Commanded, site_id: FromPath[str], data: JSONBody[SlipCo
 
 @get("/{site_id:str}", summary="Get a site")
 async def get_one(reading: Read, site_id: FromPath[str]) -> Response[SiteView]:
-    """Return a site, whoever operates it."""
+    """Return a site of any provider."""
     async with reading.connect() as connection:
         view = await find_site(connection, site_id)
     if view is None:
@@ -106,7 +106,7 @@ async def get_one(reading: Read, site_id: FromPath[str]) -> Response[SiteView]:
 async def list_all(
     reading: Read, limit: Limit = 100, cursor: Cursor = None, provider_id: Word = None
 ) -> Page[SiteView]:
-    """Return sites by id, of one provider or of all."""
+    """Return sites by id, of one provider or all."""
     after = parse_cursor(cursor, "")
     async with reading.connect() as connection:
         rows = await list_sites(connection, provider_id=provider_id, after=after, limit=limit + 1)

@@ -1,4 +1,4 @@
-"""Auctions: their rhythm and certificates are public; a decision is for its startup, a book for the platform."""
+"""Auctions: times and certificates are public; a decision is for its startup, a book for the platform."""
 
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ PATH: Final = "/v1/auctions"
 
 @post("/", summary="Open an auction")
 async def open_one(command: Commanded, data: JSONBody[OpenAuctionBody]) -> Response[ReceiptBody]:
-    """Call for orders; for the platform."""
+    """Open an auction, which then collects orders; for the platform."""
     receipt = await open_auction(
         command.handler,
         command.context,
@@ -56,9 +56,11 @@ async def _load(reading: Reading, auction_id: str) -> AuctionView:
 def _refuse_uncleared(view: AuctionView) -> Refusal:
     what = f"auction {view.auction_id} is {view.status}; it has a certificate once it is cleared"
     if view.status == "failed":
-        what = f"attempt {view.attempts} at auction {view.auction_id} failed: {view.reason}; it runs again by itself"
+        what = (
+            f"attempt {view.attempts} at auction {view.auction_id} failed: {view.reason}; it is retried automatically"
+        )
     elif view.status == "settled":
-        what = f"auction {view.auction_id} failed {view.attempts} times and let its orders go; at last: {view.reason}"
+        what = f"auction {view.auction_id} failed {view.attempts} times and released its orders: {view.reason}"
     return Refusal(f"auction_{view.status}", what, status=view.status, allowed="cleared")
 
 
@@ -80,7 +82,7 @@ async def get_certificate(reading: Read, auction_id: FromPath[str]) -> Certifica
 
 @get("/{auction_id:str}/book", summary="Get an auction's frozen book")
 async def get_book(reading: Read, auction_id: FromPath[str]) -> Book:
-    """Return the frozen book; for the platform, since it holds every startup's offer."""
+    """Return the frozen book; for the platform, because it contains every startup's offer."""
     reading.require_platform()
     view = await _load(reading, auction_id)
     auction: Auction | None = (await reading.services.handler.cache.load(AUCTION, auction_id)).state
@@ -96,10 +98,10 @@ async def get_book(reading: Read, auction_id: FromPath[str]) -> Book:
 
 @get("/{auction_id:str}/audit", summary="Get all that checks an auction")
 async def get_audit(reading: Read, auction_id: FromPath[str]) -> dict[str, Any]:
-    """Return a cleared auction's book and whole result, as `marketplace auction verify` takes them.
+    """Return a cleared auction's book and whole result, as `marketplace auction verify` needs them.
 
-    Offers are sealed until the auction is cleared. Then anyone may check it: orders are told by their ids, without the
-    names of those who placed them.
+    Offers are sealed until the auction is cleared. Then anyone may check it. Orders are identified by their ids,
+    without the names of those who placed them.
     """
     view = await _load(reading, auction_id)
     if view.certificate is None:
@@ -112,7 +114,7 @@ async def get_audit(reading: Read, auction_id: FromPath[str]) -> dict[str, Any]:
 async def read_decisions(
     reading: Read, auction_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[DecisionView]:
-    """Return what the auction decided for the startup's own orders; for the platform, for all."""
+    """Return the auction's decisions on the startup's own orders; for the platform, on all."""
     after = parse_cursor(cursor, ("", ""))
     await _load(reading, auction_id)
     async with reading.connect() as connection:

@@ -1,4 +1,4 @@
-"""Mandates: what a holder of equity will take; their rules without budgets are under ``/v1/market/mandates``."""
+"""Mandates: the terms on which holders take equity; their rules without budgets are under ``/v1/market/mandates``."""
 
 from typing import Final
 
@@ -24,7 +24,7 @@ PATH: Final = "/v1/mandates"
 
 @post("/", summary="Grant a mandate")
 async def grant(command: Commanded, data: JSONBody[GrantMandateBody]) -> Response[ReceiptBody]:
-    """Offer to take equity; a cash mandate sets its whole budget aside."""
+    """Offer to take equity. A cash mandate sets its whole budget aside."""
     receipt = await grant_mandate(
         command.handler, command.context, holder_id=data.holder_id, funding=data.funding, terms=data.terms
     )
@@ -35,19 +35,19 @@ async def grant(command: Commanded, data: JSONBody[GrantMandateBody]) -> Respons
 async def amend(
     command: Commanded, mandate_id: FromPath[str], data: JSONBody[AmendMandateBody]
 ) -> Response[ReceiptBody]:
-    """Change the rules and the budget for what comes."""
+    """Change the rules and the budget for future orders."""
     return command.answer(await amend_mandate(command.handler, command.context, mandate_id, terms=data.terms))
 
 
 @post("/{mandate_id:str}/revoke", status_code=200, summary="Revoke a mandate")
 async def revoke(command: Commanded, mandate_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
-    """Take nothing new; what is captured stays owed."""
+    """Revoke a mandate, so that it takes nothing new. Captured budget stays owed."""
     return command.answer(await revoke_mandate(command.handler, command.context, mandate_id, reason=data.reason))
 
 
 @get("/{mandate_id:str}", summary="Get a mandate")
 async def get_one(reading: Read, mandate_id: FromPath[str]) -> Response[MandateView]:
-    """Return a mandate of the holder's own, with what is held and captured."""
+    """Return a mandate of the holder, with its held and captured budget."""
     async with reading.connect() as connection:
         view = await find_mandate(connection, mandate_id)
     view = reading.require(view, "mandate", mandate_id, lambda row: (row.holder_id,))
@@ -58,7 +58,7 @@ async def get_one(reading: Read, mandate_id: FromPath[str]) -> Response[MandateV
 async def list_all(
     reading: Read, limit: Limit = 100, cursor: Cursor = None, holder_id: Word = None, status: Word = None
 ) -> Page[MandateView]:
-    """Return the holder's own mandates by id."""
+    """Return the holder's mandates by id."""
     after, holder_id = parse_cursor(cursor, ""), reading.narrow(holder_id)
     async with reading.connect() as connection:
         rows = await list_mandates(connection, holder_id=holder_id, status=status, after=after, limit=limit + 1)

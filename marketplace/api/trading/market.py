@@ -29,16 +29,16 @@ PoolText = Annotated[str, QueryParameter(max_length=40)]
 
 
 class MandateOffer(msgspec.Struct, frozen=True, kw_only=True):
-    """What an open mandate takes; how much it has left is its holder's affair.
+    """The terms of an open mandate. Its remaining budget is not public.
 
     Attributes:
         mandate_id: Name it in an order.
         funding: Whether its holder pays providers in cash or is the provider itself.
-        instrument_kinds: Kinds of instrument that it takes.
+        instrument_kinds: Accepted kinds of instrument.
         equity_credit: h, dollars paid to the provider per dollar of principal.
-        valuation_cap_usd_min: Least cap that it takes; None for no bound.
-        valuation_cap_usd_max: Greatest cap that it takes; None for no bound.
-        sectors: Sectors that it takes; none: any.
+        valuation_cap_usd_min: Lowest accepted cap; None for no bound.
+        valuation_cap_usd_max: Highest accepted cap; None for no bound.
+        sectors: Accepted sectors; empty for any.
         expires_at: When it ends; None: when revoked.
     """
 
@@ -53,18 +53,18 @@ class MandateOffer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MarketPrice(PriceView, frozen=True, kw_only=True):
-    """The uniform price of one pool over a span, beside what other clouds list.
+    """The uniform price of one pool over a span, with other clouds' list prices.
 
     Attributes:
         list_usd_per_gpu_hour_median: Median of the public prices of the class in force when the auction cleared; None
-            where none is known.
+            if none is known.
     """
 
     list_usd_per_gpu_hour_median: Decimal | None
 
 
 async def _set_beside(connection: AsyncConnection, rows: list[PriceView]) -> list[MarketPrice]:
-    """Return prices with the public ones of their classes on their days."""
+    """Return prices with the public prices of their classes on their days."""
     if not rows:
         return []
     end = max(row.cleared_at for row in rows).date() + timedelta(days=1)
@@ -100,7 +100,7 @@ async def read_classes(reading: Read) -> list[str]:
 
 @get("/depth", summary="Read the depth of a GPU class")
 async def read_depth(reading: Read, gpu_class: GpuClassText, limit: Limit = 100, at: AtText = None) -> list[DepthLevel]:
-    """Return the asks from the cheapest, then the bids from the dearest, summed by price; now or as of `at`."""
+    """Return the asks, cheapest first, then the bids, highest first, summed by price; now or as of `at`."""
     point = parse_at(at)
     async with reading.connect() as connection:
         return await load_depth(connection, gpu_class, now=reading.services.handler.clock.now(), at=point, limit=limit)
@@ -118,7 +118,7 @@ async def read_prices(
     start: OptionalInstantText = None,
     end: OptionalInstantText = None,
 ) -> Page[MarketPrice]:
-    """Return uniform prices per pool and span beside public list prices, the oldest auction first."""
+    """Return uniform prices per pool and span with public list prices, oldest auction first."""
     after = parse_cursor(cursor, (0, "", -1))
     first = None if start is None else parse_instant(start, "/start")
     last = None if end is None else parse_instant(end, "/end")
@@ -141,7 +141,7 @@ async def read_prices(
 async def read_capacity(
     reading: Read, pool_id: PoolText, start: InstantText, end: InstantText, at: AtText = None
 ) -> list[CapacityStep]:
-    """Return offered, reserved, failed and free nodes over ``[start, end)`` as steps, as of now or of `at`."""
+    """Return offered, reserved, failed and free nodes over ``[start, end)`` as steps, as of now or `at`."""
     point = parse_at(at)
     first, last = parse_instant(start, "/start"), parse_instant(end, "/end")
     if last <= first:
@@ -154,7 +154,7 @@ async def read_capacity(
 
 @get("/mandates", summary="List open mandates")
 async def read_mandates(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[MandateOffer]:
-    """Return the rules of mandates that take something new, by id."""
+    """Return the rules of mandates that are open to new orders, by id."""
     after = parse_cursor(cursor, "")
     async with reading.connect() as connection:
         rows = await list_mandates(connection, status="granted", after=after, limit=limit + 1)
@@ -163,7 +163,7 @@ async def read_mandates(reading: Read, limit: Limit = 100, cursor: Cursor = None
 
 @get("/standings", summary="List providers' standings")
 async def read_standings(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[StandingView]:
-    """Return how well each provider that has a history has delivered, by id."""
+    """Return the reliability of each provider that has a history, by id."""
     after = parse_cursor(cursor, "")
     async with reading.connect() as connection:
         rows = await list_standings(connection, after=after, limit=limit + 1)
@@ -172,7 +172,7 @@ async def read_standings(reading: Read, limit: Limit = 100, cursor: Cursor = Non
 
 @get("/standings/{party_id:str}", summary="Get a provider's standing")
 async def read_standing(reading: Read, party_id: FromPath[str]) -> StandingView:
-    """Return how well a provider has delivered so far; one without a history stands at 1."""
+    """Return a provider's reliability so far; its score is 1 without a history."""
     async with reading.connect() as connection:
         party = await find_party(connection, party_id)
         if party is None or "provider" not in party.roles:

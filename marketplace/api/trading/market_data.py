@@ -32,7 +32,7 @@ INDEX_DAYS_MAX: Final = 366
 async def read_index(
     reading: Read, gpu_class: GpuClassText, start: OptionalInstantText = None, end: OptionalInstantText = None
 ) -> list[IndexPoint]:
-    """Return for each day what was paid, from fills alone, beside public list prices; the last 30 days by default."""
+    """Return the prices paid on each day, from fills alone, with public list prices; by default the last 30 days."""
     first, last = _parse_days(reading, start, end)
     async with reading.connect() as connection:
         return await load_index(connection, gpu_class, start=first, end=last)
@@ -53,7 +53,7 @@ def _parse_days(reading: Read, start: str | None, end: str | None) -> tuple[date
 
 @get("/curves", summary="Read supply and demand of a GPU class")
 async def read_curves(reading: Read, gpu_class: GpuClassText, auction_id: Word = None) -> list[CurveStep]:
-    """Return the steps of both curves in the frozen book of an auction, of the last one by default."""
+    """Return the steps of both curves in an auction's frozen book; by default the last one's."""
     async with reading.connect() as connection:
         if auction_id is not None and await find_auction(connection, auction_id) is None:
             raise refuse_unknown("auction", auction_id)
@@ -75,7 +75,7 @@ async def read_list_prices(
 
 @post("/list-prices", summary="Take in public prices of other clouds")
 async def publish(command: Commanded, data: JSONBody[PublishPricelistBody]) -> Response[ReceiptBody]:
-    """Take in a dated table; for the platform."""
+    """Import a dated table; for the platform."""
     receipt = await publish_pricelist(command.handler, command.context, name=data.name, prices=data.prices)
     return command.answer_created(receipt, f"{PATH}/list-prices")
 

@@ -19,26 +19,26 @@ PATH: Final = "/v1/orders"
 
 @post("/", summary="Place an order")
 async def place(command: Commanded, data: JSONBody[PlaceOrderBody]) -> Response[ReceiptBody]:
-    """Ask for capacity in the next auction; cash and mandates' budgets are set aside at once."""
+    """Ask for capacity in the next auction. Cash and mandates' budgets are set aside at once."""
     receipt = await place_order(command.handler, command.context, startup_id=data.startup_id, terms=data.terms)
     return command.answer_created(receipt, PATH)
 
 
 @put("/{order_id:str}", summary="Amend an order")
 async def amend(command: Commanded, order_id: FromPath[str], data: JSONBody[AmendOrderBody]) -> Response[ReceiptBody]:
-    """Change request or offer of an open order, and what is set aside for it."""
+    """Change the terms of an open order, and what is set aside for it."""
     return command.answer(await amend_order(command.handler, command.context, order_id, terms=data.terms))
 
 
 @post("/{order_id:str}/cancel", status_code=200, summary="Cancel an order")
 async def cancel(command: Commanded, order_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
-    """Take an open order back; one that an auction has locked stays."""
+    """Cancel an open order. One that an auction has locked cannot be cancelled."""
     return command.answer(await cancel_order(command.handler, command.context, order_id, reason=data.reason))
 
 
 @get("/{order_id:str}", summary="Get an order")
 async def get_one(reading: Read, order_id: FromPath[str]) -> Response[OrderView]:
-    """Return an order of the startup's own, with why it lost and the price to win."""
+    """Return an order of the startup, with why it lost and the price to win."""
     async with reading.connect() as connection:
         view = await find_order(connection, order_id)
     view = reading.require(view, "order", order_id, lambda row: (row.startup_id,))
@@ -49,7 +49,7 @@ async def get_one(reading: Read, order_id: FromPath[str]) -> Response[OrderView]
 async def read_decisions(
     reading: Read, order_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[DecisionView]:
-    """Return what every auction that took the order decided for it; a standing order has one of each."""
+    """Return the decision of every auction that took the order. A standing order may have several."""
     after = parse_cursor(cursor, ("", ""))
     async with reading.connect() as connection:
         view = await find_order(connection, order_id)
@@ -68,7 +68,7 @@ async def list_all(
     status: Word = None,
     auction_id: Word = None,
 ) -> Page[OrderView]:
-    """Return the startup's own orders by id."""
+    """Return the startup's orders by id."""
     after, startup_id = parse_cursor(cursor, ""), reading.narrow(startup_id)
     async with reading.connect() as connection:
         rows = await list_orders(
@@ -79,7 +79,7 @@ async def list_all(
 
 @get("/book", summary="Read the book")
 async def read_book(reading: Read, limit: Limit = 100, cursor: Cursor = None, at: AtText = None) -> Page[BookOrderView]:
-    """Return the startup's own orders that were open or locked, now or as of a point in the past."""
+    """Return the startup's orders that were open or locked, now or as of a point in the past."""
     after, point = parse_cursor(cursor, ""), parse_at(at)
     async with reading.connect() as connection:
         rows = await list_book(connection, startup_id=reading.party_id, at=point, after=after, limit=limit + 1)

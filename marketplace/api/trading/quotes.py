@@ -1,7 +1,7 @@
-"""Quotes: what an order would have to be worth now, and where it would run.
+"""Quotes: the value that an order needs now, and where it would run.
 
-A question sets nothing aside and is stored nowhere. A quote that is held sets aside capacity, cash and budget until it
-is taken, released or over.
+A question sets nothing aside and is not stored. A held quote sets aside capacity, cash and budget until it is taken,
+released or expires.
 """
 
 from typing import Final
@@ -30,7 +30,7 @@ PATH: Final = "/v1/quotes"
 
 @post("/", status_code=200, summary="Ask what an order would have to be worth")
 async def ask(command: Commanded, reading: Read, data: JSONBody[AskQuoteBody]) -> QuoteAnswer:
-    """Answer from the current book with the price to win and the cheapest placements; nothing is set aside."""
+    """Answer from the current book with the price to win and the cheapest placements. Nothing is set aside."""
     order = await preview_order(command.handler, command.context, startup_id=data.startup_id, terms=data.terms)
     quoted = await command.services.quoter.quote(order, min_sequence=reading.min_seq)
     return render_quote(quoted, compute_gpu_hours(order.terms))
@@ -38,7 +38,7 @@ async def ask(command: Commanded, reading: Read, data: JSONBody[AskQuoteBody]) -
 
 @post("/hold", summary="Hold a quote")
 async def hold(command: Commanded, data: JSONBody[HoldQuoteBody]) -> Response[ReceiptBody]:
-    """Set the cheapest free placement aside at its price to win, with the cash and budget that it may cost."""
+    """Set the cheapest free placement aside at its price to win, with the cash and budget for its maximum cost."""
     receipt = await hold_quote(
         command.handler,
         command.context,
@@ -52,7 +52,7 @@ async def hold(command: Commanded, data: JSONBody[HoldQuoteBody]) -> Response[Re
 
 @post("/{quote_id:str}/take", summary="Take a held quote")
 async def take(command: Commanded, quote_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Place the order that takes a held quote; it is matched at once at the price that was held."""
+    """Place the order of a held quote. It is matched at once at the held price."""
     receipt = await take_quote(command.handler, command.context, quote_id)
     return command.answer_created(receipt, orders.PATH, rename_id("ord", quote_id))
 
@@ -65,7 +65,7 @@ async def release(command: Commanded, quote_id: FromPath[str], data: JSONBody[Re
 
 @get("/{quote_id:str}", summary="Get a held quote")
 async def get_one(reading: Read, quote_id: FromPath[str]) -> Response[QuoteView]:
-    """Return a quote of the startup's own that is or was held."""
+    """Return a quote that the startup holds or held."""
     async with reading.connect() as connection:
         view = await find_quote(connection, quote_id)
     view = reading.require(view, "quote", quote_id, lambda row: (row.startup_id,))
@@ -76,7 +76,7 @@ async def get_one(reading: Read, quote_id: FromPath[str]) -> Response[QuoteView]
 async def list_all(
     *, reading: Read, limit: Limit = 100, cursor: Cursor = None, startup_id: Word = None, status: Word = None
 ) -> Page[QuoteView]:
-    """Return the startup's own quotes that are or were held, by id."""
+    """Return the quotes that the startup holds or held, by id."""
     after, startup_id = parse_cursor(cursor, ""), reading.narrow(startup_id)
     async with reading.connect() as connection:
         rows = await list_quotes(connection, startup_id=startup_id, status=status, after=after, limit=limit + 1)
@@ -84,7 +84,7 @@ async def list_all(
 
 
 def render_quote(quoted: Quoted, gpu_hours: int) -> QuoteAnswer:
-    """Return a quote as it is told to who asked."""
+    """Return a quote in the form of the answer."""
     found = quoted.estimate
     placements = tuple(_render_placement(quoted, placement, gpu_hours) for placement in found.placements)
     price = found.price_to_win_usd_per_gpu_hour

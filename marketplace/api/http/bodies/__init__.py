@@ -1,7 +1,7 @@
-"""Shapes of request bodies, one module per feature; the typed client sends the same."""
+"""Request bodies, one module per feature. The typed client sends the same types."""
 
 import msgspec
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a request carries; unknown members and JSON numbers for decimals are refused (`api/http/strict_json.py`)."""
+    """The body of a request. Unknown members and JSON numbers for decimals are refused (`api/http/strict_json.py`)."""

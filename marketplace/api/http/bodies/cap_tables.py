@@ -1,4 +1,4 @@
-"""Bodies of OCF packages, of rounds and sales on a branch, and of the question of recovery."""
+"""Bodies of OCF packages, of scenarios of rounds and sales, and of the recovery question."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -15,11 +15,11 @@ Seniority = Annotated[int, Meta(ge=0, le=100)]
 
 
 class ImportIssuerBody(Body, frozen=True, kw_only=True):
-    """An OCF package to take an issuer over from.
+    """An OCF package to import an issuer from.
 
     Attributes:
         party_id: The startup, which has no issuer yet.
-        source: What the package is called.
+        source: The name of the package.
         package_base64: The package, a zip.
     """
 
@@ -43,10 +43,10 @@ class ScenarioBody(Body, frozen=True, kw_only=True):
 
 
 class PlotRoundsBody(Body, frozen=True, kw_only=True):
-    """A round to play at several prices, on a branch of the issuer's events.
+    """A round to play at several prices, in a scenario of the issuer.
 
     Attributes:
-        terms: The round; its pre-money is replaced by each price.
+        terms: The round. Each price replaces its pre-money.
         range: The pre-moneys.
         format: ``json``, or ``csv`` with a line per price and holder.
     """
@@ -57,12 +57,12 @@ class PlotRoundsBody(Body, frozen=True, kw_only=True):
 
 
 class PlotExitsBody(Body, frozen=True, kw_only=True):
-    """A sale to play at several prices, on a branch of the issuer's events.
+    """A sale to play at several prices, in a scenario of the issuer.
 
     Attributes:
         range: The proceeds.
-        rounds: Rounds to close on the branch first.
-        safe_seniority: Rank of SAFEs among preferred stock; needed where its classes have several ranks.
+        rounds: Rounds to close in the scenario first.
+        safe_seniority: Rank of SAFEs among preferred stock; needed if its classes have several ranks.
         format: ``json``, or ``csv`` with a line per price and holder.
     """
 
@@ -73,12 +73,12 @@ class PlotExitsBody(Body, frozen=True, kw_only=True):
 
 
 class AskRecoveryBody(Body, frozen=True, kw_only=True):
-    """What is assumed of a programme.
+    """The assumptions about a programme.
 
     Attributes:
         success_part: Chance of one company's success, from 0 to 1.
         multiple: What a success returns per dollar granted.
-        cost_per_granted_usd: What a granted dollar cost the holder itself.
+        cost_per_granted_usd: The holder's own cost of a granted dollar.
         grants: Companies, each granted the same.
         trials: Portfolios to draw.
         seed: The same seed draws the same portfolios.

@@ -49,10 +49,10 @@ class TerminateGrantBody(Body, frozen=True, kw_only=True):
     """An early end.
 
     Attributes:
-        at: Last instant of delivery; as long after now as the grant's terms ask for, unless there is cause.
+        at: Last instant of delivery, after the notice period of the grant's terms unless there is cause.
         reason: Why.
-        for_cause: Whether there is: for the startup while nodes of the grant do not work, for the provider while the
-            startup is suspended.
+        for_cause: Whether there is cause: for the startup while nodes of the grant do not work, for the provider while
+            the startup is suspended.
     """
 
     at: Instant
@@ -71,10 +71,10 @@ class TransferGrantBody(Body, frozen=True, kw_only=True):
 
 
 class PrioritiseGrantBody(Body, frozen=True, kw_only=True):
-    """A place among the grants over which use is spread.
+    """A rank among the grants that usage is allocated to.
 
     Attributes:
-        priority: The lowest is used first; 100 where nobody said anything.
+        priority: The lowest is used first; 100 by default.
     """
 
     priority: Priority
@@ -103,7 +103,7 @@ class ReadingBody(Body, frozen=True, kw_only=True):
 
 
 class ReportUsageBody(Body, frozen=True, kw_only=True):
-    """What a meter says of one grant.
+    """A meter's readings of one grant.
 
     Attributes:
         source: The meter.
@@ -115,11 +115,11 @@ class ReportUsageBody(Body, frozen=True, kw_only=True):
 
 
 class EvidenceBody(Body, frozen=True, kw_only=True):
-    """What machines of a grant said.
+    """Machine samples of a grant.
 
     Attributes:
-        source: Who looked.
-        samples: What they said, at most 10,000.
+        source: Who took the samples.
+        samples: The samples, at most 10,000.
     """
 
     source: SourceName
@@ -127,11 +127,11 @@ class EvidenceBody(Body, frozen=True, kw_only=True):
 
 
 class CorrectUsageBody(Body, frozen=True, kw_only=True):
-    """A reading in place of the one with its id.
+    """A reading that replaces the one with its id.
 
     Attributes:
         source: The meter.
-        reading: What it says now.
+        reading: The new content.
         reason: Why.
     """
 
@@ -141,7 +141,7 @@ class CorrectUsageBody(Body, frozen=True, kw_only=True):
 
 
 class VoidUsageBody(Body, frozen=True, kw_only=True):
-    """A reading to take back.
+    """A reading to void.
 
     Attributes:
         source: The meter.
@@ -158,8 +158,8 @@ class DisputeStatementBody(Body, frozen=True, kw_only=True):
     """A claim that less was delivered, in the unit of the statement.
 
     Attributes:
-        gpu_seconds_claimed: What was delivered; leave it out of a service line.
-        hours_claimed: What was worked of a service line.
+        gpu_seconds_claimed: What was delivered; leave it out for a service line.
+        hours_claimed: The hours worked, for a service line.
         reason: Why.
     """
 
@@ -172,8 +172,8 @@ class ResolveStatementBody(Body, frozen=True, kw_only=True):
     """The end of a dispute.
 
     Attributes:
-        gpu_seconds: What is to be settled; None of a service line.
-        hours: The same of a service line.
+        gpu_seconds: The settled GPU-seconds; None for a service line.
+        hours: The settled hours, for a service line.
         reason: How it was decided.
     """
 

@@ -13,7 +13,7 @@ Seniority = Annotated[int, Meta(ge=0, le=100)]
 
 
 class InvestBody(Body, frozen=True, kw_only=True):
-    """Cash for an instrument; the startup asks, the mandate's rules and budget are the holder's consent.
+    """Cash for an instrument. The startup requests it; the mandate's rules and budget are the holder's consent.
 
     Attributes:
         startup_id: Who is paid.
@@ -33,7 +33,7 @@ class AmendInstrumentBody(Body, frozen=True, kw_only=True):
 
     Attributes:
         terms: The terms from now on.
-        applies_to_earlier: Whether tranches born before follow them as well.
+        applies_to_earlier: Whether they also apply to earlier tranches.
     """
 
     terms: PrincipalTerms
@@ -41,15 +41,15 @@ class AmendInstrumentBody(Body, frozen=True, kw_only=True):
 
 
 class ReversePrincipalBody(Body, frozen=True, kw_only=True):
-    """A tranche, or part of it, to take back.
+    """A tranche to reverse, in part or in full.
 
     Attributes:
         tranche_id: The tranche.
-        principal_usd: How much of it.
+        principal_usd: The principal to reverse.
         reason: Why.
-        settlement: Needed once the tranche became shares: those that this principal bought are cancelled, or their
-            price is owed by the holder.
-        approval: The paper behind the cancellation of shares.
+        settlement: Needed if the tranche became shares: the shares that this principal bought are cancelled, or the
+            holder owes their price.
+        approval: The document behind the cancellation of shares.
     """
 
     tranche_id: Id
@@ -70,7 +70,7 @@ class PayDebtBody(Body, frozen=True, kw_only=True):
 
 
 class NoticeMfnBody(Body, frozen=True, kw_only=True):
-    """A later SAFE that the holder of a most-favoured one is told of.
+    """A later SAFE of which the holder of a most-favoured SAFE is notified.
 
     Attributes:
         later_instrument_id: The later SAFE.
@@ -82,10 +82,10 @@ class NoticeMfnBody(Body, frozen=True, kw_only=True):
 
 
 class ElectMfnBody(Body, frozen=True, kw_only=True):
-    """What the holder of a most-favoured SAFE decides.
+    """The decision of the holder of a most-favoured SAFE.
 
     Attributes:
-        later_instrument_id: The later SAFE whose terms it takes; None: it keeps its own.
+        later_instrument_id: The later SAFE whose terms it adopts; None: it keeps its own.
     """
 
     later_instrument_id: Id | None
@@ -95,8 +95,8 @@ class OpenFinancingBody(Body, frozen=True, kw_only=True):
     """A priced round.
 
     Attributes:
-        name: What it is called.
-        terms: Its terms; a convention that is missing is refused by name.
+        name: Its name.
+        terms: Its terms. A missing convention is refused by name.
     """
 
     name: Name
@@ -104,10 +104,10 @@ class OpenFinancingBody(Body, frozen=True, kw_only=True):
 
 
 class CloseFinancingBody(Body, frozen=True, kw_only=True):
-    """The paper behind a closing.
+    """The document behind a closing.
 
     Attributes:
-        approval: The paper.
+        approval: The document.
     """
 
     approval: Approval
@@ -129,8 +129,8 @@ class DeclareLiquidityBody(Body, frozen=True, kw_only=True):
     """An acquisition.
 
     Attributes:
-        proceeds_usd: What there is to share among the holders.
-        safe_seniority: Rank of SAFEs among preferred stock; needed where its classes have several ranks.
+        proceeds_usd: The proceeds to share among the holders.
+        safe_seniority: Rank of SAFEs among preferred stock; needed if its classes have several ranks.
         stock: The buyer's stock that it is paid in; None: cash.
     """
 

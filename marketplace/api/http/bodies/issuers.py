@@ -81,11 +81,11 @@ class AdjustStockPlanBody(Body, frozen=True, kw_only=True):
 
 
 class LimitDilutionBody(Body, frozen=True, kw_only=True):
-    """How much of the company all instruments together may come to.
+    """The largest share of the company that all instruments together may become.
 
     Attributes:
-        dilution_max: The most, as a share of the fully diluted company; None lifts the limit.
-        valuation_usd: Value of the company at which what has no cap is counted; needed where something has none.
+        dilution_max: The limit, as a share of the fully diluted company; None lifts it.
+        valuation_usd: Company value at which an instrument without a cap counts; needed if there is one.
     """
 
     dilution_max: Share | None
@@ -177,15 +177,15 @@ class RepurchaseStockBody(Body, frozen=True, kw_only=True):
 
 
 class SplitStockBody(Body, frozen=True, kw_only=True):
-    """New shares for old ones.
+    """A split or consolidation.
 
     Attributes:
         numerator: New shares.
-        denominator: For so many old ones.
-        fractions: What happens to shares that would become a fraction: bought back, given up, or filled up to a whole
-            share; needed where there are some.
-        cash_usd_per_share: What is paid for one of them, as it is before the split; needed with cash in lieu.
-        approval: The paper behind it.
+        denominator: The old shares that they replace.
+        fractions: How shares that would become a fraction are handled: bought back, cancelled, or rounded up to a whole
+            share; needed if there are any.
+        cash_usd_per_share: The price of one such share before the split; needed with cash in lieu.
+        approval: The document behind it.
     """
 
     numerator: Multiplier
@@ -203,7 +203,7 @@ class PromiseOptionBody(Body, frozen=True, kw_only=True):
 
 
 class CancelOptionBody(Body, frozen=True, kw_only=True):
-    """Shares of an option to end; see the event `issuer.option_cancelled`."""
+    """Shares of an option to cancel; see the event `issuer.option_cancelled`."""
 
     shares: ShareCount
     kind: Literal["forfeited", "cancelled", "expired"]
@@ -260,7 +260,7 @@ class ExerciseWarrantBody(Body, frozen=True, kw_only=True):
 
 
 class RecordValuationBody(Body, frozen=True, kw_only=True):
-    """What a common share is worth; see the event `issuer.valuation_recorded`."""
+    """A valuation of a common share; see the event `issuer.valuation_recorded`."""
 
     price_usd_per_share: Usd
     method: Name

@@ -16,15 +16,15 @@ ServiceLineSubject = Annotated[str, Meta(pattern=r"^svl_[0-9a-z]{26}(?!\n)$", de
 
 
 class ReadingData(Body, frozen=True, kw_only=True, gc=False):
-    """What a meter counted; it states `nodes`, or `gpus`, or both.
+    """A meter's reading. It states `nodes`, or `gpus`, or both.
 
     Attributes:
         start: First instant, a whole second.
         end: Instant after the last, at most 31 days later.
         nodes: Nodes allocated at every instant of it.
-        gpus: GPUs allocated, where they are not all of the nodes'.
-        devices: Which GPUs, where the meter can name them: each then counts once at any instant.
-        evidence: What the machines say beside it.
+        gpus: GPUs allocated, if not all of the nodes'.
+        devices: The GPUs, if the meter can name them. Each then counts once at any instant.
+        evidence: What the machines report for the interval.
     """
 
     start: Instant
@@ -36,12 +36,12 @@ class ReadingData(Body, frozen=True, kw_only=True, gc=False):
 
 
 class HoursData(Body, frozen=True, kw_only=True, gc=False):
-    """What a time sheet says of a service line.
+    """A time sheet's reading of a service line.
 
     Attributes:
         start: First instant, a whole second.
-        end: Instant after the last, at most 31 days later; the hours count in the statement period in which it lies.
-        hours: Hours worked, of all who did; at most 4 decimal places.
+        end: Instant after the last, at most 31 days later. The hours count in the statement period that contains it.
+        hours: Hours worked, by all workers together; at most 4 decimal places.
     """
 
     start: Instant
@@ -50,7 +50,7 @@ class HoursData(Body, frozen=True, kw_only=True, gc=False):
 
 
 class ReadingEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag=READING_TYPE):
-    """A CloudEvent; extension attributes are allowed, and not looked at.
+    """A CloudEvent. Extension attributes are allowed and ignored.
 
     Attributes:
         specversion: Of CloudEvents.
@@ -72,7 +72,7 @@ class ReadingEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_fiel
 
 
 class HoursEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag=HOURS_TYPE):
-    """A CloudEvent of a time sheet; extension attributes are allowed, and not looked at.
+    """A CloudEvent of a time sheet. Extension attributes are allowed and ignored.
 
     Attributes:
         specversion: Of CloudEvents.

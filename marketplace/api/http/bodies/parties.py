@@ -38,10 +38,10 @@ class IssueKeyBody(Body, frozen=True, kw_only=True):
     """An API key.
 
     Attributes:
-        name: What people call it.
+        name: Its name for people.
         scopes: What it may do, for example ``orders:write``.
-        party_id: Whom it speaks for; None for whom the sender's own key speaks for.
-        expires_at: When it stops to work; None: it does not by itself.
+        party_id: The party that it acts for; None for the party of the sender's own key.
+        expires_at: When it stops working; None: it does not expire.
     """
 
     name: Name

@@ -17,11 +17,11 @@ class QuotePlacement(msgspec.Struct, frozen=True, kw_only=True):
         region: Where.
         pool_id: The pool.
         mandate_id: Who would take the equity part; None for cash alone.
-        nodes: At which size.
+        nodes: The number of nodes.
         start: First instant.
         end: Instant after the last.
-        price_to_win_usd_per_gpu_hour: What the order would have to be worth there, w = cash + h · equity.
-        value_usd_per_gpu_hour: What it offers there.
+        price_to_win_usd_per_gpu_hour: The value that the order needs there, w = cash + h · equity.
+        value_usd_per_gpu_hour: The value of its offer there.
         total_usd: The price over the whole run.
         displaced_orders: Orders of the book that would find no other place; 0: the capacity is free.
         resold: Whether a startup resells these nodes of its grant.
@@ -42,21 +42,21 @@ class QuotePlacement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The price to win against the book as it stands.
+    """The price to win against the current book.
 
     Attributes:
-        book_sequence: Position in the log at which the book stands.
-        book_hash: Hash of the book, as an auction's certificate would name it.
-        auction_id: The auction that would take the order next; None where none is collecting for it.
-        price_to_win_usd_per_gpu_hour: The number that an auction would name to this order if it lost; None where
-            nothing would win.
+        book_sequence: Position in the log that the book reflects.
+        book_hash: Hash of the book, as an auction's certificate would state it.
+        auction_id: The auction that would take the order next; None if no collecting auction would.
+        price_to_win_usd_per_gpu_hour: The price that an auction would state to this order if it lost; None if nothing
+            would win.
         guarantee: ``sure``: on this book the order wins at the price and loses at a cent less. ``indicative``: an
             estimate inside the interval.
-        lower_usd_per_gpu_hour: Under it no optimal clearing of the book has the order.
-        upper_usd_per_gpu_hour: From it on every optimal clearing has it; None: more than an offer may be.
-        would_win: Whether what is offered reaches the price.
-        placements: Ways to serve it, the cheapest first.
-        reason: Why nothing would win, with what would have to give.
+        lower_usd_per_gpu_hour: Below it, no optimal clearing of the book contains the order.
+        upper_usd_per_gpu_hour: From it on, every optimal clearing contains it; None: more than an offer may be.
+        would_win: Whether the offer reaches the price.
+        placements: Ways to serve it, cheapest first.
+        reason: Why nothing would win, and what would have to change.
     """
 
     book_sequence: int

@@ -1,4 +1,4 @@
-"""What several commands carry."""
+"""Bodies that several commands share."""
 
 from events.types import Instant, Text
 from marketplace.api.http.bodies import Body

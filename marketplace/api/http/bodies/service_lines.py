@@ -7,13 +7,13 @@ from marketplace.api.http.bodies import Body
 
 
 class ProposeServiceLineBody(Body, frozen=True, kw_only=True):
-    """Work beside a grant.
+    """Work for a grant's startup.
 
     Attributes:
         grant_id: The grant.
-        name: What is done, such as engineering support.
-        price_usd_per_hour: What one hour costs, at most 6 decimal places.
-        hours: Hours that may be worked at most, at most 4 decimal places.
+        name: The work, such as engineering support.
+        price_usd_per_hour: The price of an hour, at most 6 decimal places.
+        hours: The most hours that may be worked, at most 4 decimal places.
     """
 
     grant_id: Id
@@ -33,11 +33,11 @@ class DeclineServiceLineBody(Body, frozen=True, kw_only=True):
 
 
 class CorrectHoursBody(Body, frozen=True, kw_only=True):
-    """A reading in place of the one with its id.
+    """A reading that replaces the one with its id.
 
     Attributes:
         source: The time sheet.
-        reading: What it says now.
+        reading: The new content.
         reason: Why.
     """
 
@@ -47,7 +47,7 @@ class CorrectHoursBody(Body, frozen=True, kw_only=True):
 
 
 class VoidHoursBody(Body, frozen=True, kw_only=True):
-    """A reading to take back.
+    """A reading to void.
 
     Attributes:
         source: The time sheet.

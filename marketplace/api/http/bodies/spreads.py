@@ -1,4 +1,4 @@
-"""Bodies of use that is spread over grants."""
+"""Bodies of usage that is allocated to grants."""
 
 from typing import Annotated
 
@@ -30,14 +30,14 @@ class UseBody(Body, frozen=True, kw_only=True):
 
 
 class SpreadUsageBody(Body, frozen=True, kw_only=True):
-    """What a meter says of a tenant's use of a class.
+    """A meter's readings of a tenant's usage of a class.
 
     Attributes:
         startup_id: The tenant.
         gpu_class: Class of the GPUs.
         source: The meter.
         readings: Its intervals, at most 100.
-        provider_id: Who delivered; the provider of the key where none is named.
+        provider_id: Who delivered; by default the provider of the key.
     """
 
     startup_id: Id
@@ -48,15 +48,15 @@ class SpreadUsageBody(Body, frozen=True, kw_only=True):
 
 
 class CorrectSpreadBody(Body, frozen=True, kw_only=True):
-    """A reading in place of the one with its id.
+    """A reading that replaces the one with its id.
 
     Attributes:
         startup_id: The tenant.
         gpu_class: Class of the GPUs.
         source: The meter.
-        reading: What it says now.
+        reading: The new content.
         reason: Why.
-        provider_id: Who delivered; the provider of the key where none is named.
+        provider_id: Who delivered; by default the provider of the key.
     """
 
     startup_id: Id
@@ -68,7 +68,7 @@ class CorrectSpreadBody(Body, frozen=True, kw_only=True):
 
 
 class VoidSpreadBody(Body, frozen=True, kw_only=True):
-    """A reading to take back.
+    """A reading to void.
 
     Attributes:
         startup_id: The tenant.
@@ -76,7 +76,7 @@ class VoidSpreadBody(Body, frozen=True, kw_only=True):
         source: The meter.
         reading_id: The reading.
         reason: Why.
-        provider_id: Who delivered; the provider of the key where none is named.
+        provider_id: Who delivered; by default the provider of the key.
     """
 
     startup_id: Id

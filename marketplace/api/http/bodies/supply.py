@@ -79,9 +79,9 @@ class SlipConversionBody(Body, frozen=True, kw_only=True):
 
 
 class OpenPoolBody(Body, frozen=True, kw_only=True):
-    """A fabric of equal nodes; see the event `pool.opened`.
+    """A pool of equal nodes; see the event `pool.opened`.
 
-    Without `service` the standard terms hold; an `availability_min` of 0 promises nothing.
+    Without `service` the standard terms apply. An `availability_min` of 0 promises nothing.
     """
 
     site_id: Id
@@ -135,13 +135,13 @@ class ListLotBody(Body, frozen=True, kw_only=True):
 
 
 class ResellGrantBody(Body, frozen=True, kw_only=True):
-    """Nodes of a grant to sell on.
+    """Nodes of a grant to resell.
 
     Attributes:
         nodes: Nodes at every instant of the span.
         start: First instant, not before now.
         end: Instant after the last.
-        ask_usd_per_gpu_hour: The least to sell for; not less than what the holder of the grant's equity pays an hour.
+        ask_usd_per_gpu_hour: The lowest price; at least what the holder of the grant's equity pays an hour.
         nodes_min: The smallest order to serve.
         duration_hours_min: The shortest order to serve.
         mandate_ids: Mandates paid in cash that may take the equity part of a buyer's offer; none: cash only.

@@ -11,7 +11,7 @@ from marketplace.api.http.bodies import Body
 
 
 class GrantMandateBody(Body, frozen=True, kw_only=True):
-    """What a holder of equity will take.
+    """The terms on which a holder takes equity.
 
     Attributes:
         holder_id: The party that will hold the equity.
@@ -47,7 +47,7 @@ class PlaceOrderBody(Body, frozen=True, kw_only=True):
 
 
 class AskQuoteBody(Body, frozen=True, kw_only=True):
-    """A question what an order would have to be worth; the same as the order's body.
+    """A request for a quote, with the same content as an order's body.
 
     Attributes:
         startup_id: Who asks.
@@ -59,11 +59,11 @@ class AskQuoteBody(Body, frozen=True, kw_only=True):
 
 
 class HoldQuoteBody(Body, frozen=True, kw_only=True):
-    """What to hold.
+    """A quote to hold.
 
     Attributes:
         startup_id: Who holds it.
-        terms: What the order that takes it asks and offers.
+        terms: The terms of the order that takes it.
         hold_seconds: For how long.
     """
 
@@ -83,7 +83,7 @@ class AmendOrderBody(Body, frozen=True, kw_only=True):
 
 
 class OpenAuctionBody(Body, frozen=True, kw_only=True):
-    """A call for orders; see the event `auction.opened`."""
+    """An auction to open; see the event `auction.opened`."""
 
     locks_at: Instant
     horizon_start: Instant
@@ -95,7 +95,7 @@ class OpenAuctionBody(Body, frozen=True, kw_only=True):
 
 
 class AdvanceClockBody(Body, frozen=True, kw_only=True):
-    """Time to pass.
+    """Time to advance.
 
     Attributes:
         seconds: How much.
