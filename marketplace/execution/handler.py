@@ -93,8 +93,7 @@ class Handler:
             id: The primary aggregate.
             work: The decision to make.
             new: Whether `id` derives from the command id. Only a repeat can then have created the aggregate, so it is
-                not
-                read first.
+                not read first.
 
         Raises:
             Refusal: A rule refused the command; or ``idempotency_key_reused``, ``command_in_flight``,

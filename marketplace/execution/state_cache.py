@@ -252,8 +252,7 @@ class Cache:
             recorded: The event as stored.
             event: The event.
             from_first: Whether the reader began with the first event of the log. It then also knows aggregates that
-                nobody
-                has loaded.
+                nobody has loaded.
         """
         self._tell_reading(recorded)
         entry = self._entries.get(recorded.subject)

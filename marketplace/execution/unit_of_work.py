@@ -84,8 +84,7 @@ class UnitOfWork:
     Attributes:
         context: Who asks.
         says_no: True when the command was rejected without events. Such a rejection must be confirmed against the end
-            of
-            the log, as a refusal must: no guard detects that the log held more.
+            of the log, as a refusal must: no guard detects that the log held more.
         not_taken: The readings of a report that were not accepted, recorded so that a repeat gets the same answer.
     """
 
@@ -140,7 +139,8 @@ class UnitOfWork:
     async def reload(self, decider: Decider[Any, Any, S], id: str) -> S:  # noqa: A002
         """Return the state, at the end of the log, of an aggregate that this unit has only read so far.
 
-        Load the aggregate that guards this read first. A change of both is then either seen here or refused there.
+        Before this call, load an aggregate that every change of this one also writes. If such a change is stored
+        earlier, this read sees it; if later, the guard of that aggregate refuses the append.
         """
         await self.load(decider, id)
         part = self._parts.pop(render_subject(decider.aggregate, id))
@@ -190,8 +190,7 @@ class UnitOfWork:
             command: The command.
             times: When each event occurred, if events are imported; None for now.
             long: Whether the decision may take seconds. It then runs in a thread while the process serves others. If
-                the
-                aggregate changes meanwhile, the command is decided again.
+                the aggregate changes meanwhile, the command is decided again.
 
         Raises:
             Refusal: A rule refused the command. The unit must not be used further.

@@ -1,10 +1,15 @@
 """The meaning of the server's answer to a publish.
 
-| answer | meaning | |---|---| | acknowledged | stored, on disk | | acknowledged as a duplicate | the id was used
-before: read the tails | | 10071 | the guard is stale: a conflict, unless the tail holds our own events | | 10201 | an
-id of the batch was used before: read the tails | | 10164, 10158, 10210, 10176, 10008 | not now: back off and send the
-same bytes | | no responders, no answer, connection lost | unknown: back off and send the same bytes | | 10077, 10023 |
-no room to store: unavailable, nothing was stored | | anything else | our mistake or a foreign stream: stop |
+| answer | meaning |
+|---|---|
+| acknowledged | stored, on disk |
+| acknowledged as a duplicate | the id was used before: read the tails |
+| 10071 | the guard is stale: a conflict, unless the tail holds our own events |
+| 10201 | an id of the batch was used before: read the tails |
+| 10164, 10158, 10210, 10176, 10008 | not now: back off and send the same bytes |
+| no responders, no answer, connection lost | unknown: back off and send the same bytes |
+| 10077, 10023 | no room to store: unavailable, nothing was stored |
+| anything else | our mistake or a foreign stream: stop |
 
 10176 (incomplete batch) and 10008 (no leader) come from a leader that was elected in the middle of a batch. An answer
 that cannot belong to this publish is dropped first (`find_foreign`).

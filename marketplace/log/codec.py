@@ -279,8 +279,7 @@ class Chain:
 
         Raises:
             Corrupt: A sequence is missing, the message is no event, its bytes differ from the sealed ones, or it does
-                not
-                follow the previous event.
+                not follow the previous event.
         """
         where = f"event {event.sequence} on {event.subject}"
         if event.sequence != self.sequence + 1:

@@ -202,13 +202,10 @@ class Log(Protocol):
             Refusal: ``append_too_large`` above `Limits.batch_messages_max` events, ``event_too_large`` above what the
                 servers accept.
             Conflict: A guard was refused, and nothing was stored. Or an earlier head that a write builds on failed; if
-                that
-                append's outcome is unknown, both may be stored yet.
+                that append's outcome is unknown, both may be stored yet.
             Unavailable: The servers did not store it within `Limits.append_seconds_max`. The text says whether it is
-                certain
-                that nothing was stored, or unknown. If unknown, send the same command again to find out; nothing is
-                stored
-                twice.
+                certain that nothing was stored, or unknown. If unknown, send the same command again to find out;
+                nothing is stored twice.
         """
         ...
 

@@ -47,9 +47,10 @@ async def change_capacity(unit: UnitOfWork, *commands: CapacityCommand) -> Pool:
 
 
 async def _require_known(unit: UnitOfWork, pool: Pool, grant_id: str) -> None:
-    """Reload the site if it lacks what its pool knows. Either the site is stale, or the pool is, which is guarded.
+    """Reload the site if its draw for the grant differs from the pool's, because one of the two is stale.
 
-    A stale site might already hold the draw that is to be recorded. It would then not be written, and so not guarded.
+    A stale pool is detected by the guard of its own write. A stale site is not: if it happens to hold the new draw
+    already, nothing is written to it, and so nothing guards it.
     """
     site_id, key = pool.opened.site_id, (pool.opened.pool_id, grant_id)
     site = await unit.get(SITE, site_id)

@@ -124,8 +124,7 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
         noticed_at: When notice is given.
         reason: Why.
         for_cause: Whether there is cause: for the startup while the grant lacks nodes, for the provider while the
-            startup
-            is suspended.
+            startup is suspended.
         startup_suspended: Whether the startup is suspended.
         is_ordered: Whether the platform orders it. The platform owes no notice.
     """

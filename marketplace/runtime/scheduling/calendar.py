@@ -3,9 +3,10 @@
 The next auction of each rhythm is always open. Its id derives from rhythm and lock time, so that several workers open
 it only once. A worker that was away opens the next auction and skips missed ones.
 
-| rhythm | locks | periods | horizon | indicative prices | orders bound | |---|---|---|---|---|---| | near | every hour
-| an hour | four days, from an hour after the lock | 15 minutes before | 5 minutes before | | daily | 12:00 UTC | a day
-| 182 days, from the midnight after | 4 hours before | 1 hour before |
+| rhythm | locks | periods | horizon | indicative prices | orders bound |
+|---|---|---|---|---|---|
+| near | every hour | an hour | four days, from an hour after the lock | 15 minutes before | 5 minutes before |
+| daily | 12:00 UTC | a day | 182 days, from the midnight after | 4 hours before | 1 hour before |
 """
 
 from datetime import UTC, datetime, timedelta

@@ -3,11 +3,13 @@
 A refusal ends its task only if it is listed here as needless. After any other refusal, the worker keeps the task. It
 logs the refusal, counts the task as stuck, and tries again after growing pauses.
 
-| refusal | what follows | |---|---| | one that states a future time (`due`) | the task waits until then | | `TOO_EARLY`
-| another task, which may run concurrently, comes first; tried again at once | | `WAITING` | an account may be filled,
-or a note extended; tried again after an hour | | `NEEDLESS` | already done by another worker or command, or a later
-event schedules it again | | any other | stuck: an error in the log, `marketplace_worker_tasks_stuck`, tried again after
-`compute_pause` |
+| refusal | what follows |
+|---|---|
+| one that states a future time (`due`) | the task waits until then |
+| `TOO_EARLY` | another task, which may run concurrently, comes first; tried again at once |
+| `WAITING` | an account may be filled, or a note extended; tried again after an hour |
+| `NEEDLESS` | already done by another worker or command, or a later event schedules it again |
+| any other | stuck: an error in the log, `marketplace_worker_tasks_stuck`, tried again after `compute_pause` |
 """
 
 from collections.abc import Mapping
