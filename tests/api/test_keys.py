@@ -239,7 +239,7 @@ async def test_guesses_from_one_address_are_held_to_a_rate():
 def test_a_ring_without_a_proper_secret_or_first_key_does_not_start():
     with pytest.raises(ValueError, match="32 or more"):
         KeyRing(b"short", ADMIN_KEY, None)
-    with pytest.raises(ValueError, match="of the form"):
+    with pytest.raises(ValueError, match="must be mkp_"):
         KeyRing(SECRET, "admin", None)
 
 

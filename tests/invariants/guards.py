@@ -67,7 +67,7 @@ GUARDS: Final = (
     ),
     Guard(
         "exposure-recorded",
-        "instruments come to no more than the issuer's limit",
+        "instruments amount to no more than the issuer's limit",
         Mutant(
             f"{_COMMANDS}.steps.dilution",
             "            await unit.decide(ISSUER, issuer_id, command)\n        if unit.list_events",
@@ -78,14 +78,14 @@ GUARDS: Final = (
     ),
     Guard(
         "exposure-reloaded",
-        "instruments come to no more than the issuer's limit",
+        "instruments amount to no more than the issuer's limit",
         Mutant(f"{_COMMANDS}.steps.dilution", "for load in (unit.load, unit.reload):", "for load in (unit.load,):"),
         "test_rule_races.py::TestDilutionOnMemory",
         ("test_the_issuer_counts_what_the_instrument_says_whoever_amends_it_last",),
     ),
     Guard(
         "group-served",
-        "of a group one order is matched",
+        "at most one order of a group is matched",
         Mutant(
             f"{_COMMANDS}.trading.orders",
             "await unit.decide(PARTY, startup_id, serve)",
@@ -96,7 +96,7 @@ GUARDS: Final = (
     ),
     Guard(
         "supply-changed",
-        "a frozen book has nothing that was held or withdrawn meanwhile",
+        "a frozen book contains nothing that was held or withdrawn meanwhile",
         Mutant(
             f"{_COMMANDS}.steps.auction_supply",
             "await unit.decide(AUCTION, auction_id, ChangeSupply(auction_id=auction_id, cause=cause))",
@@ -140,7 +140,7 @@ GUARDS: Final = (
     ),
     Guard(
         "cash-held",
-        "money, a mandate's budget and its most per issuer",
+        "money, a mandate's budget and its maximum per issuer",
         Mutant(
             f"{_COMMANDS}.trading.orders",
             "await unit.decide(ACCOUNT, account_id, hold)",
@@ -151,7 +151,7 @@ GUARDS: Final = (
     ),
     Guard(
         "budget-held",
-        "money, a mandate's budget and its most per issuer",
+        "money, a mandate's budget and its maximum per issuer",
         Mutant(
             f"{_COMMANDS}.trading.orders",
             "await unit.decide(MANDATE, mandate_id, command)",
@@ -183,7 +183,7 @@ GUARDS: Final = (
     ),
     Guard(
         "vested-again",
-        "a milestone of delivery vests when enough was accepted",
+        "a delivery milestone vests once enough was accepted",
         Mutant(
             "marketplace.runtime.scheduling.scheduler",
             "        self._vest(event.statement_id, event.grant_id)\n        self._settle",

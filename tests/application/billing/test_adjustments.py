@@ -167,7 +167,7 @@ async def test_after_the_end_usage_can_only_be_lowered_and_is_still_paid_back(de
     await delivery.settle_first(10)
     await delivery.complete()
     assert await delivery.report(delivery.measure(20)) == ["grant_closed"]
-    with pytest.raises(Refusal, match="settled in full"):
+    with pytest.raises(Refusal, match="fully settled"):
         await delivery.correct(delivery.measure(11, reading_id="day-3"))
     await delivery.correct(delivery.measure(3, nodes=1))
     await delivery.adjusted(0)

@@ -221,7 +221,7 @@ async def test_a_dispute_is_in_hours_and_the_provider_concedes_what_is_claimed(w
     await work.report(work.reading(2, "4"))
     stated = await work.pass_period(0)
     statement_id, handler = stated.issued.statement_id, work.market.handler
-    with pytest.raises(Refusal, match="claim those alone"):
+    with pytest.raises(Refusal, match="claim only"):
         await statements.dispute_statement(
             handler, work.me("startup"), statement_id, gpu_seconds_claimed=0, reason="less"
         )
