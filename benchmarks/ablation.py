@@ -67,15 +67,15 @@ def _each_cutting(**values: Any) -> list[Change]:
 
 
 def _each_reach(**values: Any) -> list[Change]:
-    names = ("REACHES", "REACHES_OF_BRIEF", "REACHES_OF_EQUALS")
-    found: list[Change] = [(search, "SMALL_REACH", replace(search.SMALL_REACH, **values))]
+    names = ("ROUND_LIMITS", "ROUND_LIMITS_OF_BRIEF", "ROUND_LIMITS_OF_EQUALS")
+    found: list[Change] = [(search, "SMALL_LIMITS", replace(search.SMALL_LIMITS, **values))]
     return found + [
         (search, name, tuple(replace(reach, **values) for reach in getattr(search, name))) for name in names
     ]
 
 
 def _only_reach(at: int) -> list[Change]:
-    names = ("REACHES", "REACHES_OF_BRIEF", "REACHES_OF_EQUALS")
+    names = ("ROUND_LIMITS", "ROUND_LIMITS_OF_BRIEF", "ROUND_LIMITS_OF_EQUALS")
     return [(search, name, getattr(search, name)[at : at + 1 or None]) for name in names]
 
 
@@ -118,8 +118,8 @@ def _unlifted() -> list[Change]:
 
 
 def _no_lean() -> list[Change]:
-    def decide(programs: Neighbourhoods, crew: Any) -> None:
-        programs.end_whole(programs.begin_whole(crew))
+    def decide(programs: Neighbourhoods, worker_pool: Any) -> None:
+        programs.end_whole(programs.begin_whole(worker_pool))
 
     return [(search, "_decide_whole", decide)]
 

@@ -104,7 +104,8 @@ BOOKS: dict[str, Callable[[], Book]] = {
     "medium, scarce": lambda: synthetic(10, 240, 30, supply=0.5),
     "medium, ruled": lambda: ruled(11, 230, 30, supply=0.4),
     "medium, mandates": lambda: mandates(12, 240, 24),
-    "medium, equal pools": lambda: cluster(13, 330, 6),
+    "medium, few equal pools": lambda: cluster(13, 330, 6),
+    "medium, equal pools": lambda: cluster(13, 200, 12),
     "medium, repeated": lambda: repeated(14, 40, 12, 16),
     "large, scarce": lambda: synthetic(15, 500, 50, supply=0.6),
 }

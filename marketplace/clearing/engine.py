@@ -26,22 +26,22 @@ PARTS = 16
 """Losers are explained in so many parts, so that no worker is left with a long one at the end."""
 
 
-def clear(book: Book, *, seed: int, iterations: int | None = None, hands: WorkerPools = THREADS) -> Clearing:
+def clear(book: Book, *, seed: int, iterations: int | None = None, workers: WorkerPools = THREADS) -> Clearing:
     """Clear a book: matches, uniform prices, one decision per order, and a certificate.
 
     Args:
         book: What to decide about.
         seed: Decides ties of the search; the same book, seed and iterations give the same answer.
         iterations: Rounds of the neighbourhood search; None chooses by the size of the book.
-        hands: Who works side by side, which decides only how long it takes.
+        workers: Where tasks run in parallel; it changes the time taken and nothing else.
 
     Raises:
         Refusal: As `check_book`, where the book breaks a rule.
     """
     check_book(book)
-    solved = solve(compile_book(book), seed, iterations, hands)
+    solved = solve(compile_book(book), seed, iterations, workers)
     prices = set_prices(solved.allocation, solved.shadow)
-    return _render(_Answer(book, solved, prices, seed, can_be_exact(solved), hands))
+    return _render(_Answer(book, solved, prices, seed, can_be_exact(solved), workers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class _Answer:
     prices: list[Micros]
     seed: int
     exactly: bool
-    hands: WorkerPools
+    workers: WorkerPools
 
     @property
     def allocation(self) -> Allocation:
@@ -148,7 +148,7 @@ def _explain_all(answer: _Answer, orders: list[int]) -> dict[int, Decision]:
     parts = [list(first.values())[at::PARTS] for at in range(PARTS)]
     told = {
         decision.order_id: decision
-        for part in map_isolated(answer.hands, answer, _explain_part, parts)
+        for part in map_isolated(answer.workers, answer, _explain_part, parts)
         for decision in part
     }
     ids = [request.order_id for request in answer.book.orders]

@@ -17,7 +17,7 @@ from marketplace.cli.instance import parse_instance_dir, write_prices, write_sol
 from marketplace.cli.output import CONSOLE, OUT_OF_MEMORY, tell
 from marketplace.cli.price_loss import render_price_loss
 from marketplace.core.errors import Refusal
-from marketplace.runtime.auctions.forking import choose_hands
+from marketplace.runtime.auctions.forking import choose_workers
 
 EXIT_REFUSED = 2
 EXIT_FAILED = 1
@@ -52,7 +52,7 @@ def clear_command(
     begun = time.perf_counter()
     try:
         book = parse_instance_dir(instance)
-        clearing = clear(book, seed=seed, iterations=iterations, hands=choose_hands())
+        clearing = clear(book, seed=seed, iterations=iterations, workers=choose_workers())
         verify(book, clearing)
     except Refusal as refusal:
         tell(refusal)

@@ -14,7 +14,7 @@ from marketplace.clearing.search import neighbourhood
 from marketplace.clearing.search.neighbourhood import Neighbourhoods, SolverContext
 from marketplace.clearing.verify.verifier import find_violations
 from marketplace.cli.instance import parse_instance_dir
-from marketplace.runtime.auctions.forking import choose_hands
+from marketplace.runtime.auctions.forking import choose_workers
 
 EASY, COSTLY = 10, 4
 """Seeds of markets: one whose optimum prices can support, and one whose optimum they cannot."""
@@ -32,7 +32,7 @@ def dives(monkeypatch):
     """Count the dives of a search."""
     found = []
     dive = SolverContext.dive
-    monkeypatch.setattr(SolverContext, "dive", lambda ground, power: found.append(power) or dive(ground, power))
+    monkeypatch.setattr(SolverContext, "dive", lambda context, power: found.append(power) or dive(context, power))
     return found
 
 
@@ -55,7 +55,7 @@ def test_where_the_optimum_has_no_prices_dives_and_rounds_go_on(markets, dives):
 
 
 def test_a_dive_of_less_welfare_is_left(markets, monkeypatch):
-    monkeypatch.setattr(SolverContext, "dive", lambda ground, _: [None] * len(ground.grid.order_rows))
+    monkeypatch.setattr(SolverContext, "dive", lambda context, _: [None] * len(context.grid.order_rows))
     assert clear(markets[COSTLY], seed=1).certificate.gap < 0.1
 
 
@@ -76,7 +76,7 @@ def test_where_the_lean_program_is_given_up_that_of_all_placements_goes_on_besid
     assert clearing.certificate.iterations >= 2
     assert clearing.certificate.price_loss_kind == "optimum"
     assert find_violations(book, clearing) == ()
-    assert clear(book, seed=1, hands=choose_hands()) == clearing
+    assert clear(book, seed=1, workers=choose_workers()) == clearing
 
 
 @pytest.mark.parametrize("rounds", [1, 2])

@@ -22,7 +22,7 @@ Placing = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What each way and start would add to welfare, -inf where it cannot be had; starts count from `first`."""
+    """What each candidate and start would add to welfare, -inf where it cannot be had; starts count from `first`."""
 
     candidates: tuple[int, ...]
     first: int
@@ -82,22 +82,22 @@ class Allocation:
         )
 
     def branch(self, grid: Grid) -> "Allocation":
-        """Return a copy that may be changed by itself, on a grid with the same yards and further orders at its end."""
-        twin = copy(self)
+        """Return a copy that may be changed by itself, on a grid with the same pools and further orders at its end."""
+        copied = copy(self)
         more = range(len(self.placed), len(grid.order_rows))
-        twin.grid = grid
-        twin.placed = [*self.placed, *(None for _ in more)]
-        twin.members = [dict(members) for members in self.members]
-        twin.loads = [loads.copy() for loads in self.loads]
-        twin.load, twin.cost, twin.top = self.load.copy(), self.cost.copy(), self.top.copy()
-        twin.out = np.concatenate([self.out, np.ones(len(more), dtype=np.bool_)])
+        copied.grid = grid
+        copied.placed = [*self.placed, *(None for _ in more)]
+        copied.members = [dict(members) for members in self.members]
+        copied.loads = [loads.copy() for loads in self.loads]
+        copied.load, copied.cost, copied.top = self.load.copy(), self.cost.copy(), self.top.copy()
+        copied.out = np.concatenate([self.out, np.ones(len(more), dtype=np.bool_)])
         if grid.rules is not None:
-            twin.taken = ConstraintUsage(grid.rules)
-            for order, placing in enumerate(twin.placed):
+            copied.taken = ConstraintUsage(grid.rules)
+            for order, placing in enumerate(copied.placed):
                 if placing is not None:
-                    twin.taken.shift(*placing, grid.order_rows[order].duration, 1)
-        twin._groups = [*self._groups, *(twin._group(order) for order in more)]  # noqa: SLF001 - of our own class
-        return twin
+                    copied.taken.shift(*placing, grid.order_rows[order].duration, 1)
+        copied._groups = [*self._groups, *(copied._group(order) for order in more)]  # noqa: SLF001 - of our own class
+        return copied
 
     def restore(self, placed: list[Placing | None]) -> None:
         """Go back to placements that this allocation had before."""
@@ -110,7 +110,7 @@ class Allocation:
         self.total = self.welfare()
 
     def options(self, order: int) -> Options:
-        """Value every way and start of an order against the present state."""
+        """Value every candidate and start of an order against the present state."""
         order_row = self.grid.order_rows[order]
         group = self._groups[order]
         plain, pools, layered = group.plain, group.pools, group.layered
@@ -145,7 +145,7 @@ class Allocation:
         return Options(plain + layered, order_row.first, gain)
 
     def place(self, candidate: int, start: int) -> None:
-        """Accept an order on one of its ways; the caller has made sure that it fits."""
+        """Accept an order on one of its candidates; the caller has made sure that it fits."""
         bid = self.grid.candidates[candidate]
         self.placed[bid.order] = (candidate, start)
         self.out[bid.order] = False
@@ -275,7 +275,7 @@ class Allocation:
 
         Args:
             order: The order.
-            shade: Subtracted from each gain when choosing, same shape as the options, for prices of scarcity.
+            shade: Subtracted from each gain when choosing, same shape as the options, for shadow prices.
         """
         options = self.options(order)
         score = options.gain if shade is None else options.gain - shade
@@ -334,7 +334,7 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """An order's ways on pools of one layer as arrays, and the others."""
+    """An order's candidates on pools of one layer as arrays, and its other candidates."""
 
     plain: tuple[int, ...]
     pools: np.ndarray

@@ -35,7 +35,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class OrderRow:
-    """One order: its largest size, clipped inclusive start window, and ways; `last` < `first` when nothing fits."""
+    """One order: largest size, clipped inclusive start window, candidates; `last` < `first` when nothing fits."""
 
     nodes: int
     duration: int
@@ -93,7 +93,7 @@ def compile_book(book: Book) -> Grid:
         sorted(sets | {full}, key=lambda s: (len(s), sorted(s))) for sets, full in zip(names, everything, strict=True)
     ]
     pool_arrays = tuple(
-        _compile_yard(pool.gpus_per_node, lots[at], steps[at], layers[at], book.periods)
+        _compile_pool_arrays(pool.gpus_per_node, lots[at], steps[at], layers[at], book.periods)
         for at, pool in enumerate(book.pools)
     )
     candidates: list[Candidate] = []
@@ -117,7 +117,7 @@ def list_sizes(order: Order, bid: Bid) -> list[int]:
     return sorted({order.nodes, *order.sizes} if bid.sizes is None else set(bid.sizes), reverse=True)
 
 
-def _compile_yard(
+def _compile_pool_arrays(
     gpus: int, lots: list[Lot], steps: list[tuple[Decimal, str]], layers: list[frozenset[str]], periods: int
 ) -> PoolArrays:
     at = {step: row for row, step in enumerate(steps)}

@@ -22,15 +22,15 @@ Uses = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rows of a book and what each way takes of them.
+    """The rows of a book and what each candidate takes of them.
 
     Attributes:
         totals: Kind and id of the rows that hold over all periods together.
         total_room: What each of them has.
         spans: Ids of the limits that hold in each period.
         span_room: What each of them has per period, inf where it does not bind.
-        total_uses: Per way, (row, taken per period of the run for a limit, in all for a group or link).
-        span_uses: Per way, (row, taken in each period of the run).
+        total_uses: Per candidate, (row, taken per period of the run for a limit, in all for a group or link).
+        span_uses: Per candidate, (row, taken in each period of the run).
         children: Per order, those that are linked to it.
         parents: Per order, the one it is linked to, -1 for none.
         depth: Per order, how many parents are above it.
@@ -52,7 +52,7 @@ def compile_rules(book: Book, candidates: Iterable[tuple[int, int, int]]) -> Rul
 
     Args:
         book: The book.
-        candidates: Order, bid and nodes of every way; not read where the book has no rules.
+        candidates: Order, bid and nodes of every candidate; not read where the book has no rules.
     """
     groups = sorted({order.group_id for order in book.orders if order.group_id is not None})
     index = {order.order_id: at for at, order in enumerate(book.orders)}

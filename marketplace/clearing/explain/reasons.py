@@ -24,7 +24,7 @@ from marketplace.clearing.program.pricing import Micros
 
 
 def regret_micros(allocation: Allocation, prices: list[Micros], order: int) -> tuple[int, int, int]:
-    """Return what an order would gain at the prices on its best placement, with way and start; 0 out of the money."""
+    """Return an order's gain at the prices on its best placement, with candidate and start; 0 out of the money."""
     grid = allocation.grid
     order_row = grid.order_rows[order]
     best = (0, -1, -1)
@@ -102,7 +102,7 @@ def find_hopeless(grid: Grid, order: int, asked: Order) -> Reason | None:
 
 
 def cheapest_alone(grid: Grid, order_row: OrderRow) -> tuple[Fraction, int, int] | None:
-    """Return the least mean ask of an order on the empty pools in micro-dollars, with its way and start."""
+    """Return the least mean ask of an order on the empty pools in micro-dollars, with its candidate and start."""
     best: tuple[Fraction, int, int] | None = None
     for at in order_row.candidates if order_row.last >= order_row.first else ():
         candidate = grid.candidates[at]

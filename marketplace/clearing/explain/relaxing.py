@@ -173,7 +173,7 @@ def _latest(grid: Grid, order: int, duration: int) -> int:
 
 
 class _Room:
-    """What a way of an order would meet in each period of its pool beside all that runs there."""
+    """What a candidate of an order would meet in each period of its pool beside all that runs there."""
 
     def __init__(self, extra: Floats, top: Floats, short: Floats, terms: tuple[float, int]) -> None:
         self.sums = np.zeros((3, len(extra) + 1))

@@ -75,9 +75,9 @@ def price_to_win(solved: Solved, seed: int, order: int, *, exactly: bool = True)
     if exact is not None:
         return PriceToWin(exact, exact=True, lower_micro=exact, upper_micro=exact)
     least = max(entries[0].value_micro, _first_cent(grid, order))
-    reaches = _list_reaches(solved, order)
-    others = _bound_others(solved, order, reaches)
-    lower = min(_find_lower(solved, order, reaches, others), least)
+    placements = _list_placements(solved, order)
+    others = _bound_others(solved, order, placements)
+    lower = min(_find_lower(solved, order, placements, others), least)
     best = Fraction(solved.allocation.exact_micros()) if solved.proven else others
     upper = max(least, min(_find_upper(solved.allocation, entry, best) for entry in entries))
     return PriceToWin(least, exact=False, lower_micro=lower, upper_micro=upper if upper <= VALUE_MICRO_MAX else None)
@@ -114,7 +114,7 @@ def find_exact_price(solved: Solved, seed: int, order: int, entry: Entry) -> int
         solved: The book's proven optimum, without the order.
         seed: The seed of the clearing.
         order: The order that lost.
-        entry: A way to bring it in.
+        entry: A placement at which it could come in.
     """
     grid = solved.allocation.grid
     if not solved.proven or len(list_columns(grid, keep=order).candidate) > COLUMNS_MAX:
@@ -142,7 +142,7 @@ def _first_cent(grid: Grid, order: int) -> int:
 
 
 def _read(found: Allocation, order: int, target: int) -> tuple[int, Fraction, int]:
-    """Return an order's way, the welfare without its value, and the least cent at which that is worth the target."""
+    """Return an order's candidate, the welfare without its value, and the least cent that reaches the target."""
     placing = found.placed[order]
     if placing is None:
         raise AssertionError(f"order {order} was required but is not placed")
@@ -161,7 +161,7 @@ def _decide(solved: Solved, seed: int, order: int, least: tuple[int, int, Fracti
         solved: The optimum without the order.
         seed: The seed of the clearing.
         order: The order.
-        least: The least cent at which it may win, a way in on which it then is, and the welfare without its value.
+        least: The least cent at which it may win, its candidate then, and the welfare without its value.
     """
     grid = solved.allocation.grid
     price, candidate, rest = least
@@ -179,15 +179,15 @@ def _decide(solved: Solved, seed: int, order: int, least: tuple[int, int, Fracti
 
 
 @dataclass(frozen=True, slots=True)
-class _Reach:
-    """Where one way of an order fits the empty pool: per start, prices of scarcity and asks summed over the run."""
+class _Placements:
+    """Where one candidate fits the empty pool: per start, shadow prices and asks summed over the run."""
 
     candidate: int
     shade: NDArray[np.int64]
     asks: NDArray[np.int64]
 
 
-def _list_reaches(solved: Solved, order: int) -> list[_Reach]:
+def _list_placements(solved: Solved, order: int) -> list[_Placements]:
     grid, shadow = solved.allocation.grid, solved.shadow
     order_row = grid.order_rows[order]
     found = []
@@ -204,11 +204,11 @@ def _list_reaches(solved: Solved, order: int) -> list[_Reach]:
         if fits.any():
             shade = shadow.shade(candidate.pool, candidate.layer, order_row.first, order_row.last, order_row.duration)
             asks = window_sums(cost, order_row.duration).astype(np.int64)
-            found.append(_Reach(at, shade[fits], asks[fits]))
+            found.append(_Placements(at, shade[fits], asks[fits]))
     return found
 
 
-def _bound_others(solved: Solved, order: int, reaches: list[_Reach]) -> Fraction:
+def _bound_others(solved: Solved, order: int, placements: list[_Placements]) -> Fraction:
     """Return the bound on what a clearing without the order can be worth, in micro-dollars.
 
     Where rules between orders are charged for in the bound, nothing is taken off it.
@@ -216,25 +216,25 @@ def _bound_others(solved: Solved, order: int, reaches: list[_Reach]) -> Fraction
     grid = solved.allocation.grid
     order_row = grid.order_rows[order]
     gain = 0
-    for reach in reaches if grid.rules is None else ():
-        value = int(grid.candidates[reach.candidate].value) * order_row.duration
-        good = reach.asks < value * grid.candidates[reach.candidate].nodes
+    for each in placements if grid.rules is None else ():
+        value = int(grid.candidates[each.candidate].value) * order_row.duration
+        good = each.asks < value * grid.candidates[each.candidate].nodes
         if good.any():
-            surplus = (value - int(reach.shade[good].min())) * count_hours(grid, reach.candidate)
+            surplus = (value - int(each.shade[good].min())) * count_hours(grid, each.candidate)
             gain = max(gain, surplus // order_row.duration)
     return solved.bound * MICRO - gain
 
 
-def _find_lower(solved: Solved, order: int, reaches: list[_Reach], others: Fraction) -> int:
+def _find_lower(solved: Solved, order: int, placements: list[_Placements], others: Fraction) -> int:
     """Return the price under which the bound with the order in is less than the welfare found without it."""
     grid = solved.allocation.grid
     order_row = grid.order_rows[order]
     missing = solved.allocation.exact_micros() - others
     prices = []
-    for reach in reaches:
-        price = Fraction(int(reach.asks.min()), grid.candidates[reach.candidate].nodes * order_row.duration)
+    for each in placements:
+        price = Fraction(int(each.asks.min()), grid.candidates[each.candidate].nodes * order_row.duration)
         if grid.rules is None:
-            proof = Fraction(int(reach.shade.min()), order_row.duration) + missing / count_hours(grid, reach.candidate)
+            proof = Fraction(int(each.shade.min()), order_row.duration) + missing / count_hours(grid, each.candidate)
             price = max(price, proof)
         prices.append(price)
     return max(ceil_cent(min(prices)), 0)

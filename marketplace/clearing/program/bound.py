@@ -26,14 +26,14 @@ from marketplace.clearing.program.rule_prices import RulePrices, read_prices
 
 Micros = NDArray[np.int64]
 SHADOW_MICRO_MAX = 10**15
-"""The highest price that is ever published; prices of scarcity may be higher, so that the bound stays close."""
+"""The highest price that is ever published; shadow prices may be higher, so that the bound stays close."""
 SHADOW_SUM_MAX = 2**62
 """Micro-dollars that the shadow prices of a lot come to at most over all periods, so that their sums stay whole."""
 SIMPLEX_COLUMNS_MAX = 70_000
 
 
 class Shadow:
-    """Prices of scarcity per lot cell, and per row the cheapest lot that a layer can use."""
+    """Shadow prices per lot cell, and per row the cheapest lot that a layer can use."""
 
     def __init__(self, grid: Grid, lots: list[Micros], rules: RulePrices | None = None) -> None:
         self.grid = grid

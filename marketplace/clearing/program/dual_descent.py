@@ -1,9 +1,9 @@
-"""Prices of scarcity in a second, where the linear program takes many: raised where more is wanted than there is.
+"""Dual descent: shadow prices by subgradient rounds, in a fraction of the time of the linear program.
 
-Each pool has one price per period. In each round every order takes its best placement at the prices as they are, and
-the price rises where that is more than the lots which ask no more offer, and falls where it is less. Any such prices
-prove a bound; of all rounds those that prove the least are kept. They know nothing of rules between orders, and of lots
-that not everyone may use only that they are in the pool.
+Each pool has one price per period. In each round every order takes its best placement at the present prices. A price
+rises where more nodes are wanted than the lots at or under it offer, and falls where fewer are. Any such prices prove a
+bound; the prices of the round with the least bound are kept. Rules between orders are ignored, and every order is taken
+to use every lot of a pool.
 """
 
 from typing import Final
@@ -28,7 +28,7 @@ def descend(grid: Grid, candidates: CandidateTable, columns: Columns, lots: list
 
     Args:
         grid: The book.
-        candidates: Its ways in one table.
+        candidates: Its candidates in one table.
         columns: Its placements.
         lots: Prices of lots to begin with, not under their asks.
     """

@@ -1,7 +1,7 @@
 """Uniform prices per pool and period, and which lots carry whom; everything here is whole micro-dollars, exact.
 
-The lowest lawful price of a period is the highest ask in use. Prices start at the larger of that and the shadow price
-of scarcity; then, order by order, what lies above the lowest price is scaled down over the order's run until the mean
+The lowest lawful price of a period is the highest ask in use. Prices start at the larger of that and the shadow price;
+then, order by order, what lies above the lowest price is scaled down over the order's run until the mean
 does not exceed its value. Scaling only ever lowers prices, so one pass serves all.
 """
 

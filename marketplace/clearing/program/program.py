@@ -33,7 +33,7 @@ class Columns:
 
 
 class CandidateTable:
-    """The ways of a grid as arrays, for vectorised work on placements."""
+    """The candidates of a grid as arrays, for vectorised work on placements."""
 
     def __init__(self, grid: Grid) -> None:
         candidates = grid.candidates
@@ -51,7 +51,7 @@ class CandidateTable:
 
 
 def list_columns(grid: Grid, keep: int | None = None) -> Columns:
-    """List the placements of every order that could ever be accepted, in order of way and start.
+    """List the placements of every order that could ever be accepted, in order of candidate and start.
 
     Args:
         grid: The book.
@@ -147,21 +147,21 @@ def build_program(
     *,
     whole: bool,
     taken: ConstraintUsage | None = None,
-    reach: Columns | None = None,
+    row_columns: Columns | None = None,
 ) -> Program:
     """Write the program of some placements, with other orders' loads fixed.
 
     Args:
         grid: The book.
-        candidates: Its ways.
+        candidates: Its candidates.
         table: Its rows.
         columns: The placements to decide about.
         fixed: Nodes per row that are already taken by orders outside the program.
         whole: Whether placements are all or nothing.
         taken: What orders outside the program take of the rules between orders.
-        reach: The placements whose rows are written; None for those alone that are decided about.
+        row_columns: The placements whose rows are written; None for those alone that are decided about.
     """
-    live = _live_rows(grid, table, candidates, columns if reach is None else reach)
+    live = _live_rows(grid, table, candidates, columns if row_columns is None else row_columns)
     program = _build_capacity(grid, (candidates, table), columns, (live, fixed[live]), whole=whole)
     if grid.rules is None:
         return program

@@ -27,7 +27,7 @@ class RulePrices:
         self._sums = np.concatenate([np.zeros((len(span), 1), np.int64), span.cumsum(axis=1)], axis=1)
 
     def charge(self, candidate: int, starts: Integers, duration: int) -> NDArray[np.object_]:
-        """Return what a way's uses cost from each start, in millionths of a micro-dollar, exact."""
+        """Return what a candidate's uses cost from each start, in millionths of a micro-dollar, exact."""
         fixed = sum(self.total[row] * use for row, use in self.rules.total_uses[candidate])
         cost = np.full(len(starts), fixed, dtype=object)
         for row, use in self.rules.span_uses[candidate]:
@@ -35,7 +35,7 @@ class RulePrices:
         return cost
 
     def charge_micro(self, candidate: int, starts: Integers, duration: int) -> Floats:
-        """Return what a way's uses cost from each start, in micro-dollars, for the search."""
+        """Return what a candidate's uses cost from each start, in micro-dollars, for the search."""
         cost: Floats = self.charge(candidate, starts, duration).astype(np.float64) / MICRO
         return cost
 

@@ -30,7 +30,7 @@ def add_rule_rows(
     Args:
         model: The program, columns first those of the placements.
         rules: The book's rules.
-        placings: Way, start and duration of each placement, ways rising.
+        placings: Candidate, start and duration of each placement, candidates rising.
         taken: What orders outside the program take.
 
     Returns:

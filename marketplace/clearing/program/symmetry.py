@@ -1,7 +1,7 @@
-"""Orders that are alike in everything: a search need only know as many of them as could ever run together.
+"""Symmetric orders: of orders that are alike in everything, the search keeps as many as could ever run together.
 
-A thousand identical orders make a thousand times the work and no better answer: whichever of them are accepted, the
-first ones of the book may stand for them.
+A thousand identical orders take a thousand times the work and give no better answer: whichever of them are accepted,
+the first ones of the book can be accepted instead.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from marketplace.clearing.arrays.grid import Grid
 from marketplace.clearing.program.program import CandidateTable, Columns
 
 SPARE = 2
-"""Twins beyond those that could run: with one of them out in any case, the relaxation gives none of them a surplus."""
+"""Kept beyond those that could run: as one of them loses in any case, the relaxation gives none a surplus."""
 
 
 def list_symmetric(grid: Grid) -> list[int]:
@@ -29,10 +29,10 @@ def list_symmetric(grid: Grid) -> list[int]:
 
 
 def drop_symmetric(grid: Grid, candidates: CandidateTable, columns: Columns) -> Columns:
-    """Return the placements without those of twins that come after as many as could ever run together."""
-    twins = list_symmetric(grid)
+    """Return the placements, without those of symmetric orders beyond as many as could ever run together."""
+    firsts = list_symmetric(grid)
     members: dict[int, list[int]] = {}
-    for order, first in enumerate(twins):
+    for order, first in enumerate(firsts):
         members.setdefault(first, []).append(order)
     spare = [order for first, alike in members.items() for order in alike[_most(grid, first) + SPARE :]]
     return columns.take(~np.isin(candidates.order[columns.candidate], spare)) if spare else columns

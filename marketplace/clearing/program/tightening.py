@@ -59,11 +59,13 @@ class Relaxation:
         grid: Grid,
         tables: tuple[CandidateTable, RowTable],
         columns: Columns,
-        reach: Columns | None = None,
+        row_columns: Columns | None = None,
         cuts: Sequence[Cover] = (),
     ) -> None:
         candidates, table = tables
-        program = build_program(grid, candidates, table, columns, np.zeros(table.rows), whole=False, reach=reach)
+        program = build_program(
+            grid, candidates, table, columns, np.zeros(table.rows), whole=False, row_columns=row_columns
+        )
         self.count, self.rows = len(columns.candidate), int(program.model.num_row_)
         self.live, self.orders = program.rows, program.orders
         self.covers = Covers(grid, tables, program)
@@ -99,15 +101,15 @@ class Relaxation:
 
     def branch(self) -> "Relaxation":
         """Return a copy, at the same solution, that may be changed by itself."""
-        twin: Relaxation = object.__new__(Relaxation)
-        twin.count, twin.rows, twin.covers, twin.worth = self.count, self.rows, self.covers, self.worth
-        twin.live, twin.orders, twin.cuts = self.live, self.orders, list(self.cuts)
-        twin.solver = new_solver(1)
-        twin.solver.passModel(self.solver.getLp())
-        twin.solver.setBasis(self.solver.getBasis())
-        twin.solver.setOptionValue("presolve", "off")
-        twin.solver.setOptionValue("simplex_iteration_limit", PIVOTS_MAX)
-        return twin
+        copied: Relaxation = object.__new__(Relaxation)
+        copied.count, copied.rows, copied.covers, copied.worth = self.count, self.rows, self.covers, self.worth
+        copied.live, copied.orders, copied.cuts = self.live, self.orders, list(self.cuts)
+        copied.solver = new_solver(1)
+        copied.solver.passModel(self.solver.getLp())
+        copied.solver.setBasis(self.solver.getBasis())
+        copied.solver.setOptionValue("presolve", "off")
+        copied.solver.setOptionValue("simplex_iteration_limit", PIVOTS_MAX)
+        return copied
 
     def solve(self) -> bool:
         """Solve it, and tell whether there is a solution.

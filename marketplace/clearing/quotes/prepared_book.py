@@ -3,10 +3,10 @@
 A quote is the engine's own answer to an order that lost: the book's allocation without it, and the order's marginal
 insertion there. So a quote and the decision of an auction on the same book name the same number.
 
-The linear program takes most of the time that a large book needs. A sketch of it does without: any prices of lots that
-are not under their asks prove a bound, so those of the book as it was a moment ago do, or the asks, and rounds of price
-descent better them. Where a book of the same periods was solved or sketched before and little has changed since, what
-was found of it is gone on with (`resuming.py`).
+The linear program takes most of the time that a large book needs. An approximation does without it: any prices of lots
+that are not under their asks prove a bound. It starts from the prices of an earlier book, or from the asks, and
+improves them by dual descent. Where an earlier book has the same periods and differs little, its allocation is the
+warm start (`warm_start.py`).
 """
 
 from dataclasses import dataclass, replace
@@ -43,22 +43,22 @@ SHARED_MIN = Fraction(4, 5)
 more, the bound that they prove loosens."""
 
 PLACEMENTS_MAX = 48
-"""Placements that a quote works out; two for each pool and mandate, by the prices of scarcity and by what is free."""
+"""Placements that a quote works out; two for each pool and mandate, by the shadow prices and by what is free."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedBook:
     """A book and the allocation that quotes rest on; the book's pools, lots and orders are not changed by asking.
 
-    Of a sketch the bound is valid and wider, and the allocation what is found at once. `origin` names the orders and
-    lots of the book on which its prices were worked out, where that was another.
+    Of an approximation the bound is valid and wider, and the allocation is what is found at once. `origin` names the
+    orders and lots of the book on which its prices were worked out, where that was another.
     """
 
     book: Book
     book_hash: str
     solved: Solved
     seed: int
-    sketched: bool = False
+    approximated: bool = False
     origin: frozenset[str] | None = None
 
 
@@ -108,13 +108,13 @@ def prepare(book: Book, *, seed: int) -> PreparedBook:
     return PreparedBook(book, hash_book(book), solve(compile_book(book), seed, 0), seed)
 
 
-def sketch(book: Book, *, seed: int, prior: PreparedBook | None = None, shift: int = 0) -> PreparedBook:
-    """Solve a book at once, without its linear program; a small one to its optimum, as `prepare` does.
+def approximate(book: Book, *, seed: int, prior: PreparedBook | None = None, shift: int = 0) -> PreparedBook:
+    """Approximate a book at once, without its linear program; solve a small one to its optimum, as `prepare` does.
 
     Args:
         book: The book.
         seed: As of the clearing.
-        prior: A book of the same market that was solved or sketched before; its prices of scarcity serve this one, and
+        prior: An earlier book of the same market, solved or approximated; its shadow prices serve this one, and
             its allocation where it has the same periods.
         shift: How many periods later than the prior book this one begins.
 
@@ -124,7 +124,7 @@ def sketch(book: Book, *, seed: int, prior: PreparedBook | None = None, shift: i
     origin = None if prior is None or shift else _find_origin(prior, book)
     grown = None if prior is None or origin is None else grow(prior.book, prior.solved, book)
     if grown is not None:
-        return PreparedBook(book, hash_book(book), grown, seed, sketched=True, origin=origin)
+        return PreparedBook(book, hash_book(book), grown, seed, approximated=True, origin=origin)
     check_book(book)
     grid = compile_book(book)
     candidates, columns = CandidateTable(grid), list_columns(grid)
@@ -138,7 +138,7 @@ def sketch(book: Book, *, seed: int, prior: PreparedBook | None = None, shift: i
     if allocation is None:
         allocation, origin = greedy(grid, Prospects(grid, candidates, columns, shadow)), None
     solved = Solved(allocation, shadow, bound, 0, proven=False)
-    return PreparedBook(book, hash_book(book), solved, seed, sketched=True, origin=origin)
+    return PreparedBook(book, hash_book(book), solved, seed, approximated=True, origin=origin)
 
 
 def _find_origin(prior: PreparedBook, book: Book) -> frozenset[str] | None:

@@ -124,10 +124,10 @@ def tighten_relaxation(grid: Grid, prospects: Prospects, tables: tuple[Candidate
     return Root(grid, prospects, relaxation, kept, every, depth, ceiling)
 
 
-def dive_from_relaxation(root: Root, hands: WorkerPools = THREADS) -> Allocation:
+def dive_from_relaxation(root: Root, workers: WorkerPools = THREADS) -> Allocation:
     """Return the best that several dives find, two side by side."""
-    with hands.call(root) as crew:
-        return pick_best(root.grid, crew.map(dive, root.depth.powers))
+    with workers.start(root) as worker_pool:
+        return pick_best(root.grid, worker_pool.map(dive, root.depth.powers))
 
 
 def dive(root: Root, power: float) -> list[Placing | None]:

@@ -52,11 +52,11 @@ def count_hours(grid: Grid, candidate: int) -> int:
 
 
 def find_entries(allocation: Allocation, shadow: Shadow, order: int, limit: int = PLACEMENTS_MAX) -> list[Entry]:
-    """Return ways to bring in an order that is out, cheapest first; empty when no value would do.
+    """Return placements at which an order that is out could come in, cheapest first; empty when no value would do.
 
     Args:
         allocation: The present state, left as it was found.
-        shadow: Prices of scarcity, which say where to look first.
+        shadow: Shadow prices, which say where to look first.
         order: The order.
         limit: How many placements are worked out.
     """

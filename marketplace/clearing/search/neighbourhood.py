@@ -144,40 +144,40 @@ class Neighbourhoods:
         self.ceiling: Fraction | None = None if root is None else root.ceiling
         self.unpriced: Fraction | None = None
         self.worth = -math.inf
-        self.pick, self.reach = choice
+        self.pick, self.limits = choice
         durations = [self.grid.order_rows[order].duration for order in np.unique(prospects.order).tolist()]
         self.duration = sum(durations) / max(1, len(durations))
         meets = np.zeros((len(self.grid.order_rows), len(self.grid.pool_arrays)))
         meets[prospects.order, prospects.pool] = 1.0
         self.members = [np.flatnonzero(prospects.pool == pool) for pool in range(len(self.grid.pool_arrays))]
-        self.kinship = meets.T @ meets
-        np.fill_diagonal(self.kinship, 0.0)
+        self.shared_orders = meets.T @ meets
+        np.fill_diagonal(self.shared_orders, 0.0)
 
     @property
-    def ground(self) -> SolverContext:
-        """What a crew that solves its programs knows."""
+    def context(self) -> SolverContext:
+        """The data that workers solve its programs with."""
         return SolverContext(self.grid, self.candidates, self.table, self.prospects.columns, self.root)
 
-    def begin(self, crew: WorkerPool[SolverContext]) -> list[PendingSolve]:
+    def begin(self, worker_pool: WorkerPool[SolverContext]) -> list[PendingSolve]:
         """Choose a batch of disjoint neighbourhoods and begin to solve them, beside what follows."""
-        return [PendingSolve(task, crew.submit(SolverContext.solve, task)) for task in self._choose()]
+        return [PendingSolve(task, worker_pool.submit(SolverContext.solve, task)) for task in self._choose()]
 
     def end(self, batch: list[PendingSolve]) -> None:
         """Take over what answers improve, in the order in which they were begun."""
-        for doing in batch:
-            taken = doing.answer.result().taken
+        for pending in batch:
+            taken = pending.answer.result().taken
             if taken is not None:
-                self._apply(doing.task, doing.task.columns[taken])
+                self._apply(pending.task, pending.task.columns[taken])
 
-    def dive(self, crew: WorkerPool[SolverContext]) -> None:
+    def dive(self, worker_pool: WorkerPool[SolverContext]) -> None:
         """Dive from the relaxation, where there is one, and go on from there where that is worth more."""
         if self.root is None:
             return
-        found = pick_best(self.grid, crew.map(SolverContext.dive, self.root.depth.powers))
+        found = pick_best(self.grid, worker_pool.map(SolverContext.dive, self.root.depth.powers))
         if found.total > self.allocation.total:
             self.allocation.restore(found.placed)
 
-    def begin_whole(self, crew: WorkerPool[SolverContext]) -> PendingSolve:
+    def begin_whole(self, worker_pool: WorkerPool[SolverContext]) -> PendingSolve:
         """Begin to decide about every order anew in one program, beside what follows.
 
         What loses more than the relaxation is above what is found is in nothing better, and left out.
@@ -186,22 +186,22 @@ class Neighbourhoods:
         if self.root is not None and (relaxation := self.root.of_all) is not None:
             most = relaxation.worth * MICRO
             good = self.prospects.loss <= most * (1 + SURE) - self.allocation.total
-        return self._begin(crew, good, WORK_OF_WHOLE, proves=True)
+        return self._begin(worker_pool, good, WORK_OF_WHOLE, proves=True)
 
-    def begin_lean(self, crew: WorkerPool[SolverContext]) -> PendingSolve:
+    def begin_lean(self, worker_pool: WorkerPool[SolverContext]) -> PendingSolve:
         """Begin to decide about every order anew by the placements that lose little and the present ones.
 
         Without the others a program soon comes to a good answer; it only proves what holds among them.
         """
         good = self.prospects.loss <= LEAN_LOSS * self.prospects.worth
-        return self._begin(crew, good, WORK_OF_LEAN, proves=False)
+        return self._begin(worker_pool, good, WORK_OF_LEAN, proves=False)
 
-    def _begin(self, crew: WorkerPool[SolverContext], good: Flags, work: Work, *, proves: bool) -> PendingSolve:
+    def _begin(self, worker_pool: WorkerPool[SolverContext], good: Flags, work: Work, *, proves: bool) -> PendingSolve:
         current = self._view().current
         columns, orders = np.flatnonzero(good | current), np.unique(self.prospects.order)
         fixed, incumbent = np.zeros(self.table.rows), current[columns].astype(np.float64)
-        task = Task(columns, orders, fixed, incumbent, self._taken_by_others(orders), work, proves)
-        return PendingSolve(task, crew.submit(SolverContext.decide, task))
+        task = Task(columns, orders, fixed, incumbent, self._usage_of_others(orders), work, proves)
+        return PendingSolve(task, worker_pool.submit(SolverContext.decide, task))
 
     def end_whole(self, whole: PendingSolve) -> None:
         """Take the answer about every order over where it is worth more than what was found meanwhile."""
@@ -226,7 +226,7 @@ class Neighbourhoods:
         losses, used = self._losses(), np.zeros(count, dtype=np.bool_)
         tasks: list[Task] = []
         for _ in range(count):
-            if len(tasks) == self.reach.batch or used.all():
+            if len(tasks) == self.limits.batch or used.all():
                 break
             columns = self._grow(view, losses, used)
             if len(columns):
@@ -276,21 +276,21 @@ class Neighbourhoods:
         first = self.pick.choices(range(len(used)), np.where(used, 0.0, losses).tolist())[0]
         inside = np.zeros(len(used), dtype=np.bool_)
         inside[first] = True
-        view = replace(view, good=self.prospects.loss <= self.pick.choice(self.reach.losses) * self.prospects.worth)
+        view = replace(view, good=self.prospects.loss <= self.pick.choice(self.limits.losses) * self.prospects.worth)
         width = min(self.grid.periods, math.ceil(self.pick.choice(WIDTHS) * self.duration))
         begin = self.pick.randint(0, self.grid.periods - width)
         columns = self._columns(view, inside, begin, begin + width)
-        while len(columns) > self.reach.columns and width > SPAN_LEAST:
+        while len(columns) > self.limits.columns and width > SPAN_LEAST:
             width = int(width * SHRINK)
             columns = self._columns(view, inside, begin, begin + width)
-        while inside.sum() < self.reach.pools:
-            kin = np.where(used | inside, 0.0, self.kinship[first])
-            if kin.sum() <= 0:
+        while inside.sum() < self.limits.pools:
+            related = np.where(used | inside, 0.0, self.shared_orders[first])
+            if related.sum() <= 0:
                 break
             wider = inside.copy()
-            wider[self.pick.choices(range(len(used)), kin.tolist())[0]] = True
+            wider[self.pick.choices(range(len(used)), related.tolist())[0]] = True
             more = self._columns(view, wider, begin, begin + width)
-            if len(more) > self.reach.columns:
+            if len(more) > self.limits.columns:
                 break
             inside, columns = wider, more
         used |= inside
@@ -321,9 +321,9 @@ class Neighbourhoods:
         keep = self._affordable(columns, fixed) | view.current[columns]
         columns = columns[keep]
         incumbent = view.current[columns].astype(np.float64)
-        return Task(columns, orders, fixed, incumbent, self._taken_by_others(orders), self.reach.work)
+        return Task(columns, orders, fixed, incumbent, self._usage_of_others(orders), self.limits.work)
 
-    def _taken_by_others(self, orders: Integers) -> tuple[Floats, Floats] | None:
+    def _usage_of_others(self, orders: Integers) -> tuple[Floats, Floats] | None:
         if self.allocation.taken is None:
             return None
         taken = self.allocation.taken.copy()

@@ -45,16 +45,16 @@ SMALL_COLUMNS_MAX = 3_000
 BRIEF_COLUMNS_MAX = 2_000
 """Of more placements a book may take more than two seconds, and goes on twice as long where it is short."""
 ROUNDS_LEAST = 2
-SMALL_REACH = NeighbourhoodLimits(columns=250, pools=6, batch=4, work=LIGHT_WORK)
-REACHES_OF_BRIEF = (
+SMALL_LIMITS = NeighbourhoodLimits(columns=250, pools=6, batch=4, work=LIGHT_WORK)
+ROUND_LIMITS_OF_BRIEF = (
     NeighbourhoodLimits(columns=700, pools=20, batch=2, work=LIGHT_WORK, losses=LOSSES_NARROW),
-    SMALL_REACH,
+    SMALL_LIMITS,
 )
 """The first decides about most of a small book anew, without the placements that lose much."""
-LIGHT_REACH = NeighbourhoodLimits(columns=250, pools=8, batch=6, work=LIGHT_WORK)
-REACHES = (NeighbourhoodLimits(columns=350, pools=8, batch=6, work=WORK_WELL, losses=LOSSES_NARROW), LIGHT_REACH)
+LIGHT_LIMITS = NeighbourhoodLimits(columns=250, pools=8, batch=6, work=LIGHT_WORK)
+ROUND_LIMITS = (NeighbourhoodLimits(columns=350, pools=8, batch=6, work=WORK_WELL, losses=LOSSES_NARROW), LIGHT_LIMITS)
 """Rounds take turns: programs that are mostly solved to the end, and small ones, which cost a third."""
-REACHES_OF_EQUALS = (NeighbourhoodLimits(columns=500, pools=8, batch=6), LIGHT_REACH)
+ROUND_LIMITS_OF_EQUALS = (NeighbourhoodLimits(columns=500, pools=8, batch=6), LIGHT_LIMITS)
 EQUAL_LOSS = 0.003
 EQUALS_MIN = 8
 """Placements of an order, in the mean, that are as good as its best; so many make large programs hard to solve."""
@@ -99,19 +99,19 @@ def _size(grid: Grid, order: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How far a search may go.
+    """The budget of a search.
 
     Attributes:
         bound: US dollars that no allocation is worth more than.
         seed: Decides every random choice.
         rounds: How many rounds at most.
-        hands: Who works side by side, which decides only how long it takes.
+        workers: Where tasks run in parallel; it changes the time taken and nothing else.
     """
 
     bound: Fraction
     seed: int
     rounds: int
-    hands: WorkerPools = THREADS
+    workers: WorkerPools = THREADS
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +141,14 @@ def improve(
     budget: Budget,
     root: Root | None,
 ) -> Improved:
-    """Improve an allocation in place for a number of rounds, fewer when it stops helping.
+    """Improve an allocation in place for a number of rounds, or until rounds stop gaining.
 
     Every step keeps the welfare or raises it, and none looks at the number of rounds: more of them never give less.
 
     Args:
         allocation: Where to begin.
         prospects: The book's placements.
-        tables: The book's ways and rows, and the prices of scarcity.
+        tables: The book's candidates and rows, and its shadow prices.
         budget: How far it may go.
         root: The relaxation with its cuts, where there is one.
     """
@@ -157,26 +157,26 @@ def improve(
         return Improved(0, None if root is None else root.ceiling, None)
     ruin = Ruin(allocation, prospects, pick)
     small = is_small(prospects)
-    reaches = choose_reaches(prospects)
-    programs = Neighbourhoods(allocation, prospects, tables, (pick, reaches[0]), root)
+    limits = choose_limits(prospects)
+    programs = Neighbourhoods(allocation, prospects, tables, (pick, limits[0]), root)
     slices = 1 if small else SETTLE_ROUNDS
     orders = np.unique(prospects.order).tolist()
-    ruins = RUINS_PER_ROUND_OF_EQUALS if reaches is REACHES_OF_EQUALS else RUINS_PER_ROUND
+    ruins = RUINS_PER_ROUND_OF_EQUALS if limits is ROUND_LIMITS_OF_EQUALS else RUINS_PER_ROUND
     if small:
         ruin.run(RUINS_FIRST_PER_ORDER * len(orders))
     settling = Settling(allocation, tables[2])
     settling.run(sorted(orders, key=lambda order: -prospects.best[order]))
     idle = 0
-    with budget.hands.call(programs.ground) as crew:
-        whole = _decide_whole(programs, crew) if small else None
+    with budget.workers.start(programs.context) as worker_pool:
+        whole = _decide_whole(programs, worker_pool) if small else None
         if programs.is_best():
             return Improved.by(programs, 0)
         if small:
-            programs.dive(crew)
+            programs.dive(worker_pool)
         for done in range(1, budget.rounds + 1):
             before = allocation.total
-            programs.reach = reaches[done % len(reaches)]
-            batch = programs.begin(crew)
+            programs.limits = limits[done % len(limits)]
+            batch = programs.begin(worker_pool)
             ruin.run(ruins)
             settling.run(orders[done % slices :: slices])
             programs.end(batch)
@@ -200,14 +200,14 @@ def _patience(allocation: Allocation, bound: Fraction, columns: int) -> int:
     return PATIENCE_ROUNDS_SHORT if columns <= BRIEF_COLUMNS_MAX else 2 * PATIENCE_ROUNDS_SHORT
 
 
-def _decide_whole(programs: Neighbourhoods, crew: WorkerPool[SolverContext]) -> PendingSolve | None:
+def _decide_whole(programs: Neighbourhoods, worker_pool: WorkerPool[SolverContext]) -> PendingSolve | None:
     """Decide about every order at once, by all placements and, at the same time, by those alone that lose little.
 
     Returns:
         The program of all placements where it is still being solved beside what follows: where that of the few has
         been given up, it takes long too.
     """
-    whole, lean = programs.begin_whole(crew), programs.begin_lean(crew)
+    whole, lean = programs.begin_whole(worker_pool), programs.begin_lean(worker_pool)
     programs.end_whole(lean)
     if not lean.proven:
         return whole
@@ -215,11 +215,11 @@ def _decide_whole(programs: Neighbourhoods, crew: WorkerPool[SolverContext]) -> 
     return None
 
 
-def choose_reaches(prospects: Prospects) -> tuple[NeighbourhoodLimits, ...]:
-    """Return what the rounds of a book take turns with, by its size and whether many placements are equally good."""
+def choose_limits(prospects: Prospects) -> tuple[NeighbourhoodLimits, ...]:
+    """Return the limits that rounds alternate between, by size and by how many placements are equally good."""
     if len(prospects.order) <= SMALL_COLUMNS_MAX:
-        return REACHES_OF_BRIEF if len(prospects.order) <= BRIEF_COLUMNS_MAX else (SMALL_REACH,)
-    return REACHES_OF_EQUALS if has_equals(prospects) else REACHES
+        return ROUND_LIMITS_OF_BRIEF if len(prospects.order) <= BRIEF_COLUMNS_MAX else (SMALL_LIMITS,)
+    return ROUND_LIMITS_OF_EQUALS if has_equals(prospects) else ROUND_LIMITS
 
 
 def is_small(prospects: Prospects) -> bool:

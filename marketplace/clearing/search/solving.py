@@ -57,14 +57,14 @@ class Solved:
         return self.bound if proven is None else min(proven, self.bound)
 
 
-def solve(grid: Grid, seed: int, iterations: int | None, hands: WorkerPools = THREADS) -> Solved:
+def solve(grid: Grid, seed: int, iterations: int | None, workers: WorkerPools = THREADS) -> Solved:
     """Find an allocation that prices can support.
 
     Args:
         grid: The book.
         seed: Decides every random choice.
         iterations: Rounds of search; None chooses by the number of placements.
-        hands: Who works side by side, which decides only how long it takes.
+        workers: Where tasks run in parallel; it changes the time taken and nothing else.
     """
     candidates, table, columns = CandidateTable(grid), RowTable(grid), list_columns(grid)
     distinct = drop_symmetric(grid, candidates, columns)
@@ -76,7 +76,7 @@ def solve(grid: Grid, seed: int, iterations: int | None, hands: WorkerPools = TH
     if len(columns.candidate) > EXACT_COLUMNS_MAX and not has_equals(prospects):
         root = tighten_relaxation(grid, prospects, (candidates, table))
         if root is not None and not (rounds and is_small(prospects)):
-            starts.append(dive_from_relaxation(root, hands))
+            starts.append(dive_from_relaxation(root, workers))
     allocation = max(starts, key=lambda start: start.total)
     unpriced: Fraction | None = None
     if len(columns.candidate) <= EXACT_COLUMNS_MAX:
@@ -91,13 +91,13 @@ def solve(grid: Grid, seed: int, iterations: int | None, hands: WorkerPools = TH
     least = bound if ceiling is None else min(bound, ceiling)
     if allocation.total >= float(least) * MICRO * (1 - BOUND_RELATIVE):
         return Solved(allocation, shadow, bound, 0, proven=False, unpriced=least if unpriced is None else unpriced)
-    done = improve(allocation, prospects, (candidates, table, shadow), Budget(bound, seed, rounds, hands), root)
+    done = improve(allocation, prospects, (candidates, table, shadow), Budget(bound, seed, rounds, workers), root)
     known = done.unpriced if unpriced is None else unpriced
     return Solved(allocation, shadow, bound, done.rounds, proven=False, unpriced=known, ceiling=done.ceiling)
 
 
 def begin_early(allocation: Allocation) -> None:
-    """Move each accepted order, in the book's order, to the earliest start of its way that is worth the same."""
+    """Move each accepted order, in the book's order, to the earliest start of its candidate that is worth the same."""
     for order in np.flatnonzero(~allocation.out).tolist():
         candidate, start = allocation.remove(order)
         options = allocation.options(order)

@@ -1,8 +1,8 @@
-"""A book that changed a little: gone on with from what was found of the book before, in a fraction of the time.
+"""Warm start: a book that changed a little takes over the solution of the earlier book, in a fraction of the time.
 
-Prices of lots that are not under their asks prove a bound of any book with these lots, so those of the book before do.
-Who ran still runs there, unless what carried it is gone; the others are brought in where they gain. What comes out is a
-sketch: a valid bound and an allocation that may be had, neither of them as good as a search would find.
+Any prices of lots that are not under their asks prove a bound, so the prices of the earlier book do. Orders that ran
+there still run, unless the nodes that carried them are gone; the others are inserted where they gain. The result is an
+approximation: a valid bound and a feasible allocation, neither of them as good as a search would find.
 """
 
 from dataclasses import replace
@@ -54,7 +54,7 @@ def _is_longer(before: Book, book: Book) -> bool:
 
 
 def _gain_most(grid: Grid, shadow: Shadow, order: int) -> Fraction:
-    """Return the US dollars that an order would gain at most at prices of scarcity, 0 where it would stay out."""
+    """Return the US dollars that an order would gain at most at the shadow prices, 0 where it would stay out."""
     order_row, most = grid.order_rows[order], 0
     for candidate in order_row.candidates if order_row.last >= order_row.first else ():
         bid = grid.candidates[candidate]

@@ -1,7 +1,7 @@
-"""Who works side by side: threads here, or whatever workers a caller has. What comes out is the same.
+"""Worker pools: threads of this process, or whatever workers a caller provides. The results are the same.
 
-A solver lets go of Python's lock, so that threads serve it; everything else gains by processes alone, which a caller
-that has a process to itself may give (`runtime/auctions/forking.py`).
+A solver releases Python's lock, so threads suffice for it. All other work runs in parallel in processes only, which a
+caller with a process of its own may provide (`runtime/auctions/forking.py`).
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,46 +16,46 @@ R = TypeVar("R")
 
 
 class WorkerPool(Generic[K]):
-    """Workers that know the same, each of which does one task after the other.
+    """Workers that share the same data; each runs one task after another.
 
     Args:
-        executor: Who does the tasks.
-        call: What the executor is asked to do: some work and a task.
+        executor: Runs the tasks.
+        call: The function that the executor runs, given some work and a task.
     """
 
     def __init__(self, executor: Executor, call: Callable[..., Any]) -> None:
         self._executor, self._call = executor, call
 
     def submit(self, work: Callable[[K, T], R], task: T) -> Future[R]:
-        """Begin a task; where workers are threads it must leave what is known as it is."""
+        """Start a task; where workers are threads it must not change the shared data."""
         return self._executor.submit(self._call, work, task)
 
     def map(self, work: Callable[[K, T], R], tasks: Iterable[T]) -> list[R]:
-        """Do tasks and return what comes out, in their order."""
-        return [doing.result() for doing in [self.submit(work, task) for task in tasks]]
+        """Run tasks and return their results in the order of the tasks."""
+        return [pending.result() for pending in [self.submit(work, task) for task in tasks]]
 
 
 class WorkerPools(Protocol):
-    """Which workers a clearing may call for."""
+    """Starts the workers of a clearing."""
 
     @property
-    def apart(self) -> bool:
-        """Whether each worker has what is known to itself, and may change it."""
+    def isolated(self) -> bool:
+        """Whether each worker has a copy of the shared data of its own, and may change it."""
         ...
 
-    def call(self, known: K) -> AbstractContextManager[WorkerPool[K]]:
-        """Call workers who all know the same, and send them home at the end."""
+    def start(self, known: K) -> AbstractContextManager[WorkerPool[K]]:
+        """Start workers that share `known`, and stop them at the end."""
         ...
 
 
 class Threads:
     """Threads of this process."""
 
-    apart = False
+    isolated = False
 
     @contextmanager
-    def call(self, known: K) -> Iterator[WorkerPool[K]]:
-        """Call some threads."""
+    def start(self, known: K) -> Iterator[WorkerPool[K]]:
+        """Start some threads."""
         with ThreadPoolExecutor(WORKERS) as threads:
             yield WorkerPool(threads, lambda work, task: work(known, task))
 
@@ -63,9 +63,9 @@ class Threads:
 THREADS: Final = Threads()
 
 
-def map_isolated(hands: WorkerPools, known: K, work: Callable[[K, T], R], tasks: list[T]) -> list[R]:
-    """Do tasks that change what is known and put it back: side by side, or where all share it one after the other."""
-    if not hands.apart:
+def map_isolated(workers: WorkerPools, known: K, work: Callable[[K, T], R], tasks: list[T]) -> list[R]:
+    """Run tasks that change the shared data and restore it, in parallel only where workers are isolated."""
+    if not workers.isolated:
         return [work(known, task) for task in tasks]
-    with hands.call(known) as crew:
-        return crew.map(work, tasks)
+    with workers.start(known) as worker_pool:
+        return worker_pool.map(work, tasks)

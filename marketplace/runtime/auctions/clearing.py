@@ -88,7 +88,7 @@ def compute_book_hash(book: Book) -> str:
     return hash_book(parse_book(book))
 
 
-def clear_book(opened: AuctionOpened, frozen: Book, hands: WorkerPools = THREADS) -> ClearAuction:
+def clear_book(opened: AuctionOpened, frozen: Book, workers: WorkerPools = THREADS) -> ClearAuction:
     """Clear a frozen book, verify the answer, and return the command that publishes it.
 
     Raises:
@@ -96,7 +96,7 @@ def clear_book(opened: AuctionOpened, frozen: Book, hands: WorkerPools = THREADS
         MarketplaceError: The verifier rejected the answer.
     """
     book = parse_book(frozen)
-    clearing = clear(book, seed=opened.seed, hands=hands)
+    clearing = clear(book, seed=opened.seed, workers=workers)
     verify(book, clearing)
     return render_result(opened, clearing)
 

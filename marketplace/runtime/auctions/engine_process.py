@@ -16,7 +16,7 @@ import msgspec
 
 from marketplace.runtime.auctions.clearing import clear_book, price_book
 from marketplace.runtime.auctions.engines import Answer, Cleared, Failed, Priced, ToClear, ToPrice, tell_failure
-from marketplace.runtime.auctions.forking import choose_hands, end_with
+from marketplace.runtime.auctions.forking import choose_workers, end_with
 
 OUT_OF_MEMORY_SCORE: Final = 1_000
 """Linux's score for the first process to end. Any process may raise its own score."""
@@ -41,7 +41,7 @@ def answer(task: ToClear | ToPrice) -> Answer:
     try:
         if isinstance(task, ToPrice):
             return Priced(price_book(task.book, task.seed))
-        return Cleared(clear_book(task.opened, task.book, choose_hands()))
+        return Cleared(clear_book(task.opened, task.book, choose_workers()))
     except Exception as error:  # noqa: BLE001 - the top of this process
         # Whatever the engine raises, even a bug of ours, the worker gets the reason and its log gets the traceback.
         traceback.print_exc()

@@ -31,12 +31,12 @@ class Forks:
     """A pool of forked processes, one for each core, up to a small maximum."""
 
     @property
-    def apart(self) -> bool:
+    def isolated(self) -> bool:
         """Whether there is more than one process; a single one gains nothing."""
         return count_workers() > 1
 
     @contextmanager
-    def call(self, known: K) -> Iterator[WorkerPool[K]]:
+    def start(self, known: K) -> Iterator[WorkerPool[K]]:
         """Fork processes that share what is known.
 
         Raises:
@@ -56,7 +56,7 @@ class Forks:
 FORKS: Final = Forks()
 
 
-def choose_hands() -> WorkerPools:
+def choose_workers() -> WorkerPools:
     """Return the worker pool for a process that runs only the engine."""
     return FORKS if sys.platform == "linux" else THREADS
 

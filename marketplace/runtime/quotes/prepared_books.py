@@ -1,12 +1,10 @@
 """The books that quotes are computed from: solved in the background, one per horizon, approximated if that is slow.
 
-A sketch is a fast approximation of a solved book.
-
 Invariants:
     1. Nothing is locked and nothing is written.
-    2. One book is solved at a time, for at most half of the time. One is sketched at a time, while a quote waits.
-    3. Of two books of one horizon, the one that reflects more of the log is kept; if equal, a solved book over a
-       sketch.
+    2. One book is solved at a time, for at most half of the time. One is approximated at a time, while a quote waits.
+    3. Of two books of one horizon, the one that reflects more of the log is kept; if equal, a solved book over an
+       approximation.
 """
 
 import asyncio
@@ -23,7 +21,7 @@ import structlog
 
 from events.auction import AuctionOpened
 from events.book import Book
-from marketplace.clearing.quotes.prepared_book import PreparedBook, prepare, sketch
+from marketplace.clearing.quotes.prepared_book import PreparedBook, prepare, approximate
 from marketplace.core.errors import Unavailable, UnreadableEvent
 from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.pool import POOL
@@ -48,7 +46,7 @@ SLOW_SECONDS: Final = 1.0
 """If a book took this long to solve, quotes do not wait for it: `FRESH_SECONDS` would only delay the answer."""
 
 HURRY_SECONDS: Final = 0.3
-"""How long a quote that must see a change waits for a book to be solved, before the book is sketched instead."""
+"""How long a quote that must see a change waits for a book to be solved, before the book is approximated instead."""
 
 AGE_SECONDS_MAX: Final = 60.0
 """A changed book that is older than this is not used, unless a newer one takes too long."""
@@ -71,7 +69,7 @@ class SolvedBook:
         opened: The auction that would take it, or one that stands for a horizon.
         sequence: Position in the log.
         began: When it was taken from the market, by this process's clock.
-        seconds: How long it took to solve or to sketch.
+        seconds: How long it took to solve or to approximate.
         supply: What is for sale in it.
         orders: The orders that it was built from, by id.
         book: The book.
@@ -138,7 +136,7 @@ class PreparedBooks:
         """Return the book of a horizon: the newest, or the previous one if that takes too long.
 
         If no recent book reflects enough of the log, a book that is slow to solve, or that has to wait for its turn, is
-        sketched first. Solving and sketching it at once would only slow both down.
+        approximated first. Solving and approximating it at once would only slow both down.
 
         Raises:
             Unavailable: The book could not be solved in time, or a server cannot be reached.
@@ -152,25 +150,25 @@ class PreparedBooks:
             kept = self._keep(opened)
             known = kept.newest
             if known is not None and known.sequence >= max(self._market.changed, min_sequence):
-                if known.prepared.sketched:
-                    self._begin(opened, sketched=False)
+                if known.prepared.approximated:
+                    self._begin(opened, approximated=False)
                 return known
             old = known is None or time.monotonic() - known.began > AGE_SECONDS_MAX
             patient = old or known is None or known.sequence < min_sequence
             slow = kept.full is None or kept.full.seconds >= SLOW_SECONDS
             hurried = slow or time.monotonic() - begun >= HURRY_SECONDS
             if patient and hurried:
-                waited = {self._begin(opened, sketched=True), *kept.tasks.values()}
+                waited = {self._begin(opened, approximated=True), *kept.tasks.values()}
             else:
-                waited = {self._begin(opened, sketched=False)}
+                waited = {self._begin(opened, approximated=False)}
             moment = 0.0 if slow else HURRY_SECONDS if patient else FRESH_SECONDS
             timeout = end - time.monotonic() if patient and hurried else moment
             done, _ = await asyncio.wait(waited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             found = max((task.result() for task in done), key=lambda solved: solved.sequence, default=known)
             over = time.monotonic() >= end
             if found is not None and found.sequence >= min_sequence and (done or over or not patient):
-                if found.prepared.sketched:
-                    self._begin(opened, sketched=False)
+                if found.prepared.approximated:
+                    self._begin(opened, approximated=False)
                 return found
             if over:
                 raise Unavailable("quotes", f"the book was not solved within {WAIT_SECONDS_MAX:g} s; ask again")
@@ -179,7 +177,7 @@ class PreparedBooks:
         """Sketch the book of a horizon if it changed or is new, so that the next quote need not wait."""
         newest = self._keep(opened).newest
         if newest is None or newest.sequence < self._market.changed:
-            await asyncio.wait({self._begin(opened, sketched=True)})
+            await asyncio.wait({self._begin(opened, approximated=True)})
 
     def _keep(self, opened: AuctionOpened) -> _Kept:
         """Return the state of a horizon. A new horizon replaces the one that was used longest ago."""
@@ -190,17 +188,17 @@ class PreparedBooks:
                 del self._kept[other]
         return kept
 
-    def _begin(self, opened: AuctionOpened, *, sketched: bool) -> asyncio.Task[SolvedBook]:
-        """Return the running solve or sketch of a horizon's book, or start one."""
+    def _begin(self, opened: AuctionOpened, *, approximated: bool) -> asyncio.Task[SolvedBook]:
+        """Return the running solve or approximate of a horizon's book, or start one."""
         kept = self._keep(opened)
-        task = kept.tasks.get(sketched)
+        task = kept.tasks.get(approximated)
         if task is None:
-            turn = self._turns[sketched].take(lambda: self._solve(opened, kept, sketched=sketched))
-            task = kept.tasks[sketched] = asyncio.create_task(turn)
-            task.add_done_callback(lambda done: _end(opened, kept, done, sketched=sketched))
+            turn = self._turns[approximated].take(lambda: self._solve(opened, kept, approximated=approximated))
+            task = kept.tasks[approximated] = asyncio.create_task(turn)
+            task.add_done_callback(lambda done: _end(opened, kept, done, approximated=approximated))
         return task
 
-    async def _solve(self, opened: AuctionOpened, kept: _Kept, *, sketched: bool) -> SolvedBook:
+    async def _solve(self, opened: AuctionOpened, kept: _Kept, *, approximated: bool) -> SolvedBook:
         sequence = self._market.position
         orders = await self.load(ORDER, list(self._market.orders))
         candidates = [order for order in orders.values() if order is not None and order.status in {"open", "locked"}]
@@ -213,15 +211,15 @@ class PreparedBooks:
         parents = await self.load(ORDER, {order.terms.parent_order_id or "" for order in candidates} - {""})
         served = {order_id for order_id, parent in parents.items() if parent and parent.status == "matched"}
         demand = candidates, served
-        if sketched:
+        if approximated:
             prior = kept.newest or self._find_prior(opened)
-            solved = await asyncio.to_thread(_sketch_book, opened, sequence, supply, demand, prior)
+            solved = await asyncio.to_thread(_approximate_book, opened, sequence, supply, demand, prior)
         else:
             solved = await asyncio.to_thread(_solve_book, opened, sequence, supply, demand, kept.newest)
-        if not solved.prepared.sketched:
+        if not solved.prepared.approximated:
             kept.full = solved
         newest = kept.newest
-        if newest is None or (solved.sequence, newest.prepared.sketched) >= (newest.sequence, sketched):
+        if newest is None or (solved.sequence, newest.prepared.approximated) >= (newest.sequence, approximated):
             kept.newest = solved
         return solved
 
@@ -257,9 +255,9 @@ class PreparedBooks:
         return {id: state for id, state in states.items() if not isinstance(state, UnreadableEvent)}  # noqa: A001
 
 
-def _end(opened: AuctionOpened, kept: _Kept, task: asyncio.Task[SolvedBook], *, sketched: bool) -> None:
+def _end(opened: AuctionOpened, kept: _Kept, task: asyncio.Task[SolvedBook], *, approximated: bool) -> None:
     """Forget a finished solve. Its error goes to the waiting callers, or to the log if there are none."""
-    kept.tasks.pop(sketched, None)
+    kept.tasks.pop(approximated, None)
     if not task.cancelled() and task.exception() is not None:
         log.warning("book_not_solved", auction_id=opened.auction_id, reason=repr(task.exception()))
 
@@ -278,7 +276,7 @@ def _solve_book(
     return SolvedBook(opened, sequence, began, time.monotonic() - began, supply, orders, book, prepared)
 
 
-def _sketch_book(
+def _approximate_book(
     opened: AuctionOpened,
     sequence: int,
     supply: Supply,
@@ -292,7 +290,7 @@ def _sketch_book(
     plain, known, shift = parse_book(book), None, 0
     if prior is not None:
         known, shift = prior.prepared, build_horizon(prior.opened).floor(opened.horizon_start)
-    prepared = sketch(plain, seed=SEED, prior=known, shift=shift)
+    prepared = approximate(plain, seed=SEED, prior=known, shift=shift)
     return SolvedBook(opened, sequence, began, time.monotonic() - began, supply, orders, book, prepared)
 
 

@@ -2,7 +2,7 @@
 
 A book is solved when it is first needed and again when it changes. A quote waits a moment for the newest book if that
 may help. Otherwise it answers from the previous one and states that book's sequence. A book that is slow to solve is
-sketched if there is no other, and in advance of the first question (`runtime/quotes/prepared_books.py`).
+approximated if there is no other, and in advance of the first question (`runtime/quotes/prepared_books.py`).
 
 Invariants:
     1. Nothing is locked and nothing is written.

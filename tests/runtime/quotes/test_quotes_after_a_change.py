@@ -87,15 +87,15 @@ async def test_another_lot_is_another_supply():
 
 async def test_no_book_is_begun_that_would_not_have_seen_the_change(monkeypatch):
     market, startup = await build()
-    desk, sketched = Desk(market), []
+    desk, approximated = Desk(market), []
     await desk.follower.start()
     await desk.ask(startup)
     await market.order(startup, days=9)
-    monkeypatch.setattr(prepared_books, "sketch", _record(prepared_books.sketch, sketched))
-    monkeypatch.setattr(prepared_books, "prepare", _record(prepared_books.prepare, sketched))
+    monkeypatch.setattr(prepared_books, "approximate", _record(prepared_books.approximate, approximated))
+    monkeypatch.setattr(prepared_books, "prepare", _record(prepared_books.prepare, approximated))
     asked = asyncio.create_task(desk.ask(startup))
     await asyncio.sleep(0.1)
-    assert (asked.done(), sketched) == (False, [])
+    assert (asked.done(), approximated) == (False, [])
     following = asyncio.create_task(desk.follower.run())
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -103,7 +103,7 @@ async def test_no_book_is_begun_that_would_not_have_seen_the_change(monkeypatch)
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
-    assert (quoted.fresh, len(sketched)) == (True, 1)
+    assert (quoted.fresh, len(approximated)) == (True, 1)
 
 
 def _record(function, calls):

@@ -14,13 +14,13 @@ from marketplace.clearing.engine import clear
 from marketplace.clearing.search import diving
 from marketplace.clearing.search.worker_pool import THREADS, map_isolated
 from marketplace.runtime.auctions import forking
-from marketplace.runtime.auctions.forking import FORKS, choose_hands
+from marketplace.runtime.auctions.forking import FORKS, choose_workers
 from tests.clearing.books import market_book
 from tests.clearing.ruled_books import random_ruled_book
 
-FORKING = choose_hands() is FORKS
-HANDS = {"threads": THREADS, "here": choose_hands()}
-each = pytest.mark.parametrize("hands", HANDS.values(), ids=HANDS)
+FORKING = choose_workers() is FORKS
+WORKERS_OF = {"threads": THREADS, "here": choose_workers()}
+each = pytest.mark.parametrize("workers", WORKERS_OF.values(), ids=WORKERS_OF)
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ def fail(_known, task):
 
 
 @each
-def test_a_crew_answers_in_the_order_of_its_tasks(hands):
-    with hands.call([1, 2]) as crew:
-        assert crew.map(sum_with, range(20)) == [3 + task for task in range(20)]
+def test_a_worker_pool_answers_in_the_order_of_its_tasks(workers):
+    with workers.start([1, 2]) as worker_pool:
+        assert worker_pool.map(sum_with, range(20)) == [3 + task for task in range(20)]
 
 
 def sum_with(known, task):
@@ -58,10 +58,10 @@ def sum_with(known, task):
 
 @pytest.mark.usefixtures("two_workers")
 def test_processes_work_apart_and_threads_here():
-    with THREADS.call(None) as crew:
-        assert crew.map(tell_process, range(4)) == [os.getpid()] * 4
-    with choose_hands().call(None) as crew:
-        assert (os.getpid() in crew.map(tell_process, range(4))) is not FORKING
+    with THREADS.start(None) as worker_pool:
+        assert worker_pool.map(tell_process, range(4)) == [os.getpid()] * 4
+    with choose_workers().start(None) as worker_pool:
+        assert (os.getpid() in worker_pool.map(tell_process, range(4))) is not FORKING
 
 
 @pytest.mark.usefixtures("two_workers")
@@ -70,31 +70,31 @@ def test_what_processes_change_stays_with_them():
     assert map_isolated(THREADS, known, add, [1]) == [2]
     assert known == [1, 1]
     if FORKING:
-        assert map_isolated(choose_hands(), known, add, [1]) == [3]
+        assert map_isolated(choose_workers(), known, add, [1]) == [3]
         assert known == [1, 1]
 
 
 @each
-def test_an_error_of_a_task_is_the_crews(hands):
-    with pytest.raises(MemoryError, match="no room"), hands.call(None) as crew:
-        crew.map(fail, ["no room"])
+def test_an_error_of_a_task_is_raised_by_the_pool(workers):
+    with pytest.raises(MemoryError, match="no room"), workers.start(None) as worker_pool:
+        worker_pool.map(fail, ["no room"])
 
 
 def test_a_process_that_is_ended_from_outside_ends_the_run():
     if not FORKING:
         assert sys.platform != "linux"
         return
-    with pytest.raises(MemoryError, match="was ended"), FORKS.call(None) as crew:
-        crew.map(die, range(3))
+    with pytest.raises(MemoryError, match="was ended"), FORKS.start(None) as worker_pool:
+        worker_pool.map(die, range(3))
 
 
 @pytest.mark.parametrize("seed", [1, 4])
 def test_a_market_clears_alike_whoever_works(seed, monkeypatch):
     made = market_book(seed)
     alone = clear(made, seed=1)
-    assert clear(made, seed=1, hands=choose_hands()) == alone
+    assert clear(made, seed=1, workers=choose_workers()) == alone
     monkeypatch.setattr(forking, "count_workers", lambda: 1)
-    assert clear(made, seed=1, hands=choose_hands()) == alone
+    assert clear(made, seed=1, workers=choose_workers()) == alone
 
 
 def test_a_large_market_clears_alike_whoever_works(monkeypatch):
@@ -104,15 +104,15 @@ def test_a_large_market_clears_alike_whoever_works(monkeypatch):
     made = market_book(2)
     alone = clear(made, seed=1, iterations=6)
     assert alone.certificate.iterations == 6
-    assert clear(made, seed=1, iterations=6, hands=choose_hands()) == alone
+    assert clear(made, seed=1, iterations=6, workers=choose_workers()) == alone
 
 
 def test_books_with_rules_clear_alike_whoever_works(monkeypatch):
-    """Programs know what others take of limits, and losers are explained apart."""
+    """Programs know what others take of limits, and losers are explained by isolated workers."""
     monkeypatch.setattr("marketplace.clearing.search.solving.EXACT_COLUMNS_MAX", 0)
     for seed in range(12):
         made = random_ruled_book(seed)
-        assert clear(made, seed=1, hands=choose_hands()) == clear(made, seed=1)
+        assert clear(made, seed=1, workers=choose_workers()) == clear(made, seed=1)
 
 
 ORPHANS = """
@@ -121,8 +121,8 @@ from marketplace.runtime.auctions.forking import FORKS
 def hold(known, task):
     print(os.getpid(), flush=True)
     time.sleep(60)
-with FORKS.call(None) as crew:
-    crew.map(hold, range(1))
+with FORKS.start(None) as worker_pool:
+    worker_pool.map(hold, range(1))
 """
 
 
@@ -151,12 +151,12 @@ def is_running(process_id):
 def test_no_wish_for_processes_leaves_a_lone_core_idle(monkeypatch):
     monkeypatch.setattr(forking, "count_workers", lambda: 1)
     known = [0]
-    map_isolated(choose_hands(), known, add, [1, 2])
+    map_isolated(choose_workers(), known, add, [1, 2])
     assert known == [0, 1, 2]
 
 
 def test_an_offer_of_identical_orders_is_explained_once_whoever_works():
     made = market_book(3)
     first = made.orders[0]
-    made = replace(made, orders=(*made.orders, *(replace(first, order_id=f"twin-{at}") for at in range(9))))
-    assert clear(made, seed=1, hands=choose_hands()) == clear(made, seed=1)
+    made = replace(made, orders=(*made.orders, *(replace(first, order_id=f"copy-{at}") for at in range(9))))
+    assert clear(made, seed=1, workers=choose_workers()) == clear(made, seed=1)

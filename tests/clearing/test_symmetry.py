@@ -12,7 +12,7 @@ from marketplace.clearing.verify.verifier import find_violations
 from tests.clearing.books import book, order, random_book
 
 
-def test_orders_that_differ_in_anything_are_no_twins():
+def test_orders_that_differ_in_anything_are_not_symmetric():
     made = book(
         order("a", 2, 3, (0, 5), value="4"),
         order("b", 2, 3, (0, 5), value="4"),
@@ -23,7 +23,7 @@ def test_orders_that_differ_in_anything_are_no_twins():
     assert list_symmetric(compile_book(made)) == [0, 0, 2, 3, 4]
 
 
-def test_as_many_twins_are_kept_as_could_run_and_two_more():
+def test_as_many_symmetric_orders_are_kept_as_could_run_and_two_more():
     grid = compile_book(book(*(order(f"o{at}", 3, 4, (0, 6)) for at in range(50)), lots=(("a", 4, 0, 10, "1"),)))
     candidates, columns = CandidateTable(grid), list_columns(grid)
     kept = drop_symmetric(grid, candidates, columns)
@@ -31,7 +31,7 @@ def test_as_many_twins_are_kept_as_could_run_and_two_more():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_book_of_which_every_order_has_twins_is_cleared_as_well_as_it_can_be(seed):
+def test_a_book_whose_orders_are_all_repeated_is_cleared_as_well_as_it_can_be(seed):
     few = random_book(seed, orders=6, pools=2, periods=12, mandates=False)
     orders = tuple(
         replace(request, order_id=f"{request.order_id}_{copy}") for request in few.orders for copy in range(30)
