@@ -55,11 +55,6 @@ def _nothing(*_: object, **__: object) -> None:
     """Stand in for a step that is left out."""
 
 
-def _each_depth(**values: Any) -> list[Change]:
-    names = ("DEPTH_OF_FEW", "DEPTH", "DEPTH_OF_MANY", "DEPTH_OF_HUGE")
-    return [(diving, name, replace(getattr(diving, name), **values)) for name in names]
-
-
 def _each_cutting(**values: Any) -> list[Change]:
     names = ("DEPTH_OF_FEW", "DEPTH", "DEPTH_OF_MANY", "DEPTH_OF_HUGE")
     depths = [(name, getattr(diving, name)) for name in names]
@@ -102,7 +97,7 @@ def _no_generation() -> list[Change]:
 
 def _no_dives() -> list[Change]:
     return [
-        (solving, "dive_from_relaxation", lambda root, _hands: Allocation(root.grid)),
+        (solving, "dive", lambda root: Allocation(root.grid)),
         (Neighbourhoods, "dive", _nothing),
     ]
 
@@ -115,13 +110,6 @@ def _unlifted() -> list[Change]:
         return found
 
     return [(covers.Cover, "weigh", weigh)]
-
-
-def _no_lean() -> list[Change]:
-    def decide(programs: Neighbourhoods, worker_pool: Any) -> None:
-        programs.end_whole(programs.begin_whole(worker_pool))
-
-    return [(search, "_decide_whole", decide)]
 
 
 def _cold() -> list[Change]:
@@ -177,10 +165,7 @@ TECHNIQUES = (
     Technique("column generation", _no_generation),
     Technique("losses at cut prices", lambda: [(Prospects, "sharpen", _nothing)]),
     Technique("dives", _no_dives),
-    Technique("second dive", lambda: _each_depth(powers=(2.0,))),
-    Technique("gathering in dives", lambda: _each_depth(gathers=False)),
     Technique("ruins", lambda: [(search.Ruin, "run", _nothing)]),
-    Technique("ruins before programs of all", lambda: [(search, "RUINS_FIRST_PER_ORDER", 0)], ("small",)),
     Technique("insertions at the margin", lambda: [(search.Settling, "run", _nothing)]),
     Technique("waits of insertions", lambda: [(marginal, "WAITS_SHORT", (np.inf,))], ROUNDS),
     Technique("neighbourhood programs", lambda: [(Neighbourhoods, "begin", lambda *_: [])]),
@@ -193,17 +178,10 @@ TECHNIQUES = (
         "kept placements affordable",
         lambda: [(Neighbourhoods, "_affordable", lambda _s, columns, _f: np.ones(len(columns), np.bool_))],
     ),
-    Technique("program of all orders", lambda: [(search, "_decide_whole", _nothing)], ("small",)),
-    Technique("lean program of all orders", _no_lean, ("small",)),
+    Technique("program of all orders", lambda: [(Neighbourhoods, "decide_whole", _nothing)], ("small",)),
     Technique("end near the proof", lambda: [(neighbourhood, "ENOUGH", -1.0)], ("small",)),
-    Technique(
-        "budget of a root",
-        lambda: [(neighbourhood, "WORK_OF_WHOLE", replace(neighbourhood.WORK_OF_WHOLE, root=200))],
-        ("small",),
-    ),
     Technique("small programs given up early", lambda: [*_each_reach(work=neighbourhood.WORK_WELL)]),
     Technique("solver without six parts", lambda: [(integer, "WITHOUT", ())]),
-    Technique("solver without RINS", lambda: [(integer, "DIVES", ())], ("small",)),
     Technique("present placements as start", _cold),
     Technique("patience of rounds", _whole_rounds),
     Technique("patience by size and gap", _one_patience),

@@ -21,7 +21,7 @@ from marketplace.clearing.search.marginal import count_hours
 from marketplace.clearing.search.solving import Solved, solve
 from marketplace.clearing.search.worker_pool import THREADS, WorkerPools, map_isolated
 
-ENGINE_VERSION = "clearing-14"
+ENGINE_VERSION = "clearing-15"
 PARTS = 16
 """Losers are explained in so many parts, so that no worker is left with a long one at the end."""
 

@@ -6,7 +6,6 @@ import highspy
 import numpy as np
 import pytest
 
-from marketplace.clearing.arrays.allocation import Allocation
 from marketplace.clearing.arrays.grid import compile_book
 from marketplace.clearing.engine import clear
 from marketplace.clearing.money import MICRO
@@ -17,7 +16,7 @@ from marketplace.clearing.program.program import CandidateTable, RowTable, list_
 from marketplace.clearing.program.prospects import Prospects
 from marketplace.clearing.program.tightening import Cutting, Relaxation
 from marketplace.clearing.search import diving, solving
-from marketplace.clearing.search.diving import Root, dive_from_relaxation, tighten_relaxation
+from marketplace.clearing.search.diving import Root, dive, tighten_relaxation
 from marketplace.clearing.search.search import greedy
 from marketplace.clearing.verify.verifier import find_violations
 from tests.clearing.books import market_book
@@ -34,8 +33,8 @@ def prepare(made):
 
 
 def best_dive(grid, prospects, tables):
-    """Return the best of a book's dives."""
-    return dive_from_relaxation(tighten_relaxation(grid, prospects, tables))
+    """Return the allocation of a dive into a book."""
+    return dive(tighten_relaxation(grid, prospects, tables))
 
 
 @pytest.mark.parametrize("mandates", [False, True])
@@ -65,9 +64,7 @@ def test_a_dive_keeps_groups_links_and_limits():
 
 def test_two_dives_of_one_book_are_the_same():
     first, second = (tighten_relaxation(*prepare(market_book(5))[:3]) for _ in range(2))
-    dives = [diving.dive(first, power) for power in first.depth.powers]
-    assert dives == [diving.dive(second, power) for power in second.depth.powers]
-    assert dives[0] != dives[1]
+    assert diving.dive(first).placed == diving.dive(second).placed
 
 
 def test_a_book_that_is_not_solved_exactly_begins_with_a_dive(monkeypatch):
@@ -104,11 +101,10 @@ def test_a_dive_goes_on_where_the_solver_stumbles():
     kept = np.flatnonzero(prospects.loss <= prospects.worth / 10)
     root = Relaxation(grid, tables, prospects.columns.take(kept))
     assert root.solve()
-    dive = diving._Dive(Root(grid, prospects, root, kept, 1, diving.DEPTH), 2.0)
-    relaxation = dive.relaxation
+    diver = diving._Dive(Root(grid, prospects, root, kept, 1, diving.DEPTH))
+    relaxation = diver.relaxation
     relaxation.solver = Stumbling(relaxation.solver, 3)
-    found = Allocation(grid)
-    found.restore(dive.run())
+    found = diver.run()
     assert relaxation.solver.cleared == 1
     assert relaxation.solver.left < -10
     assert greedy(grid, prospects).total < found.total <= bound
@@ -166,13 +162,13 @@ def test_a_round_of_cuts_that_takes_too_many_pivots_is_the_last(monkeypatch):
 def test_an_order_that_is_wanted_in_parts_is_decided_by_all_that_is_wanted_of_it():
     grid, prospects, tables, _ = prepare(market_book(5))
     root = tighten_relaxation(grid, prospects, tables)
-    dive = diving._Dive(root, 2.0)
+    diver = diving._Dive(root)
     counts = np.bincount(prospects.order)
     mine = np.flatnonzero(prospects.order == int(np.argmax(counts >= 4)))
     wanted = np.zeros(len(prospects.order))
     wanted[mine[:4]] = (0.2, 0.4, 0.1, 0.2)
-    gathered = dive._gather(mine[:4], wanted)
+    gathered = diver._gather(mine[:4], wanted)
     assert gathered[mine[:4]] == pytest.approx([0.2, 0.9, 0.1, 0.2])
     assert wanted[mine[1]] == 0.4
     wanted[mine[:4]] = (0.6, 0.6, 0.6, 0.6)
-    assert gathered.max() < 1.0 <= dive._gather(mine[:4], wanted).max()
+    assert gathered.max() < 1.0 <= diver._gather(mine[:4], wanted).max()

@@ -5,7 +5,6 @@ then whether to go on, at places that depend on the program only; the number of 
 """
 
 import math
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,36 +25,26 @@ WITHOUT = (
     "mip_allow_cut_separation_at_nodes",
 )
 """What the solver does without: on the programs of a search each takes longer than what it finds is worth."""
-DIVES = ("mip_heuristic_run_rins",)
 ASKED = highspy.cb.HighsCallbackType.kCallbackMipInterrupt
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """How hard the solver tries: nodes, how often it may ask to go on, and the relative gap at which it may stop.
-
-    Attributes:
-        asks: How often in all.
-        dives: Whether it may search below its root for good answers, which is done without asking to go on.
-        root: How often before its first node; a program that is not done with its root by then will not be proven.
-    """
+    """How hard the solver tries: nodes, how often it may ask to go on, and the relative gap at which it may stop."""
 
     nodes: int
     asks: int
     gap: float
-    dives: bool = True
-    root: int = sys.maxsize
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Which placements to take, None where nothing was found, and whether the gap that was asked for is proven.
+    """Which placements to take, None where nothing was found.
 
     `worth` is what the answer is worth, `bound` what the solver says that no answer is worth more than, in US dollars.
     """
 
     taken: Flags | None
-    proven: bool
     worth: float = -math.inf
     bound: float = math.inf
 
@@ -78,28 +67,27 @@ def solve_program(model: Any, begin: Floats, work: Work) -> Answer:
         run_solver(solver)
         values = np.array(solver.getSolution().col_value)
         if len(values) < count:
-            return Answer(None, proven=False)
+            return Answer(None)
         objective = solver.getInfo().objective_function_value
         # HiGHS 1.16 sometimes reports the placements it began from although it found better ones: then begin cold.
         if float(cost @ values[: len(cost)]) >= objective - SHORT_RELATIVE * abs(objective):
             break
-    proven = solver.getModelStatus() == highspy.HighsModelStatus.kOptimal
     bound = max(objective, solver.getInfo().mip_dual_bound)
-    return Answer(np.asarray(values[:count] > WHOLE_LEAST), proven=proven, worth=objective, bound=bound)
+    return Answer(np.asarray(values[:count] > WHOLE_LEAST), worth=objective, bound=bound)
 
 
 def _limit(solver: Any, work: Work) -> Any:
     asked = 0
 
-    def ask(_kind: Any, _text: str, found: Any, answer: Any, _data: Any) -> None:
+    def ask(_kind: Any, _text: str, _found: Any, answer: Any, _data: Any) -> None:
         nonlocal asked
         asked += 1
-        if asked > (work.asks if found.mip_node_count > 0 else min(work.asks, work.root)):
+        if asked > work.asks:
             answer.user_interrupt = True
 
     solver.setOptionValue("mip_max_nodes", work.nodes)
     solver.setOptionValue("mip_rel_gap", work.gap)
-    for name in WITHOUT if work.dives else (*WITHOUT, *DIVES):
+    for name in WITHOUT:
         solver.setOptionValue(name, False)  # noqa: FBT003 - the solver's own interface
     solver.setCallback(ask, None)
     solver.startCallback(ASKED)

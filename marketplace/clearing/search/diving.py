@@ -7,20 +7,18 @@ place while small ones still give way. Before the first step and in between, the
 that it wants less in halves. All budgets are counts.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
 
 import numpy as np
 
-from marketplace.clearing.arrays.allocation import Allocation, Placing
+from marketplace.clearing.arrays.allocation import Allocation
 from marketplace.clearing.arrays.grid import Flags, Floats, Grid, Integers
 from marketplace.clearing.program.generating import generate
 from marketplace.clearing.program.program import CandidateTable, RowTable
 from marketplace.clearing.program.prospects import Prospects, list_affordable
 from marketplace.clearing.program.tightening import NONE, Cutting, Relaxation
-from marketplace.clearing.search.worker_pool import THREADS, WorkerPools
 
 SHARE_OF_ALL: Final = 0.001
 """How much of all worth a step decides at least."""
@@ -37,13 +35,11 @@ ENTRIES_PER_STEP: Final = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """What the dives into a book are like.
+    """What a dive into a book is like.
 
     Attributes:
         loss: How much of its worth a placement may lose at the shadow prices and still be considered.
         kept: How many placements are considered at most, those that lose least.
-        powers: One per dive, which ranks placements by worth times the wanted share to a power; dives that differ end
-            differently.
         cutting: How much is cut before and while they go on.
         step: How much of the worth that is open a step decides.
         gathers: Whether all that is wanted of an order counts for its most wanted placement.
@@ -51,7 +47,6 @@ class Depth:
 
     loss: float
     kept: int
-    powers: tuple[float, ...]
     cutting: Cutting
     step: float
     gathers: bool = True
@@ -60,10 +55,10 @@ class Depth:
 COLUMNS_FEW: Final = 3_000
 COLUMNS_MANY: Final = 30_000
 COLUMNS_HUGE: Final = 100_000
-DEPTH_OF_FEW: Final = Depth(np.inf, 33_000, (2.0, 1.0), Cutting(20, 1e-4, 4), 0.05)
-DEPTH: Final = Depth(0.05, 33_000, (2.0, 1.0), Cutting(20, 5e-5, 1), 0.05)
-DEPTH_OF_MANY: Final = Depth(0.02, 17_000, (2.0, 1.0), Cutting(20, 3e-4, 10), 0.08)
-DEPTH_OF_HUGE: Final = Depth(0.1, 33_000, (2.0, 1.5), NONE, 0.05, gathers=False)
+DEPTH_OF_FEW: Final = Depth(np.inf, 33_000, Cutting(20, 1e-4, 4), 0.05)
+DEPTH: Final = Depth(0.05, 33_000, Cutting(20, 5e-5, 1), 0.05)
+DEPTH_OF_MANY: Final = Depth(0.02, 17_000, Cutting(20, 3e-4, 10), 0.08)
+DEPTH_OF_HUGE: Final = Depth(0.1, 33_000, NONE, 0.05, gathers=False)
 """A relaxation of so many placements is not cut, which takes minutes each time, and so wants too much in parts."""
 
 
@@ -124,24 +119,9 @@ def tighten_relaxation(grid: Grid, prospects: Prospects, tables: tuple[Candidate
     return Root(grid, prospects, relaxation, kept, every, depth, ceiling)
 
 
-def dive_from_relaxation(root: Root, workers: WorkerPools = THREADS) -> Allocation:
-    """Return the best that several dives find, two side by side."""
-    with workers.start(root) as worker_pool:
-        return pick_best(root.grid, worker_pool.map(dive, root.depth.powers))
-
-
-def dive(root: Root, power: float) -> list[Placing | None]:
-    """Dive once, and return where every order then is."""
-    return _Dive(root, power).run()
-
-
-def pick_best(grid: Grid, dives: Iterable[list[Placing | None]]) -> Allocation:
-    """Return the dive of most welfare as an allocation."""
-    found: list[Allocation] = []
-    for placed in dives:
-        found.append(Allocation(grid))
-        found[-1].restore(placed)
-    return max(found, key=lambda allocation: allocation.total)
+def dive(root: Root) -> Allocation:
+    """Return the allocation that a dive from a relaxation ends with."""
+    return _Dive(root).run()
 
 
 def _choose_depth(columns: int) -> Depth:
@@ -160,10 +140,10 @@ def _choose_kept(prospects: Prospects, depth: Depth) -> Integers:
 
 
 class _Dive:
-    def __init__(self, root: Root, power: float) -> None:
+    def __init__(self, root: Root) -> None:
         grid, prospects, kept = root.grid, root.prospects, root.kept
         self.grid, self.prospects, self.relaxation = grid, prospects, root.relaxation.branch()
-        self.power, self.every, self.depth = power, root.every, root.depth
+        self.every, self.depth = root.every, root.depth
         self.allocation = Allocation(grid)
         self.order, self.worth = prospects.order[kept], prospects.worth[kept]
         self.columns = prospects.columns.take(kept)
@@ -184,7 +164,7 @@ class _Dive:
             found.setdefault(pool, []).append((layer, nodes, mine))
         return found
 
-    def run(self) -> list[Placing | None]:
+    def run(self) -> Allocation:
         """Dive to the end, insert what is still out, and return where every order is."""
         total = 0.0
         for step in range(STEPS_MAX):
@@ -198,7 +178,7 @@ class _Dive:
             total = total or left
             self._decide(ready, wanted, max(self.depth.step * left, SHARE_OF_ALL * total))
         self._fill()
-        return self.allocation.placed
+        return self.allocation
 
     def _solve(self, step: int) -> bool:
         """Solve the relaxation as it is now, in some steps with the cuts that it breaks; tell whether it could be."""
@@ -219,7 +199,7 @@ class _Dive:
     def _decide(self, ready: Integers, wanted: Floats, goal: float) -> None:
         """Take the weightiest placements until their worth comes to a goal, and shut what is then out of question."""
         wanted = self._gather(ready, wanted) if self.depth.gathers else wanted
-        ranked = ready[np.argsort(-(wanted[ready] ** self.power) * self.worth[ready], kind="stable")]
+        ranked = ready[np.argsort(-(wanted[ready] ** 2) * self.worth[ready], kind="stable")]
         chosen = ranked[wanted[ranked] >= WANTED_LEAST] if wanted[ready].max() >= WANTED_LEAST else ranked[:1]
         taken: list[int] = []
         shut: list[int] = []

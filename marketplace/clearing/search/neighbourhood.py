@@ -22,21 +22,18 @@ from marketplace.clearing.program.bound import Shadow
 from marketplace.clearing.program.integer import Answer, Work, solve_program
 from marketplace.clearing.program.program import CandidateTable, Columns, RowTable, build_program
 from marketplace.clearing.program.prospects import Prospects, list_affordable
-from marketplace.clearing.search.diving import Root, dive, pick_best
+from marketplace.clearing.search.diving import Root, dive
 from marketplace.clearing.search.worker_pool import WorkerPool
 
 WORK = Work(nodes=30, asks=80, gap=1e-4)
 WORK_WELL = Work(nodes=60, asks=160, gap=1e-4)
 LIGHT_WORK = Work(nodes=10, asks=30, gap=5e-4)
 """Of small programs, hard ones are given up early: another stretch of pools and time gains more by then."""
-WORK_OF_WHOLE = Work(nodes=400, asks=200, gap=2e-4, dives=False, root=120)
+WORK_OF_WHOLE = Work(nodes=400, asks=200, gap=2e-4)
 SURE = 1e-7
 """What the relaxation's worth may be wrong by, as a share."""
 ENOUGH = 5e-5
 """The share by which a small book may be short of what is proven when its search ends before the first round."""
-WORK_OF_LEAN = Work(nodes=100, asks=120, gap=3e-4)
-LEAN_LOSS = 0.003
-"""How much of its worth a placement may lose at the shadow prices and still be in a lean program about every order."""
 WIDTHS = (2, 3, 5, 8)
 """How long a neighbourhood may be, in mean durations of orders."""
 LOSSES = (0.01, 0.03, 0.1)
@@ -60,10 +57,7 @@ class NeighbourhoodLimits:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One neighbourhood: its placements, its orders, and what everything else takes of its rows and of the rules'.
-
-    `proves` says that nothing better has a placement outside it.
-    """
+    """One neighbourhood: its placements, its orders, and what everything else takes of its rows and of the rules'."""
 
     columns: Integers
     orders: Integers
@@ -71,7 +65,6 @@ class Task:
     incumbent: Floats
     taken: tuple[Floats, Floats] | None = None
     work: Work = WORK
-    proves: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +84,6 @@ class SolverContext:
             return self.solve(task)
         return solve_program(relaxation.restrict(task.columns), task.incumbent, task.work)
 
-    def dive(self, power: float) -> list[Placing | None]:
-        """Dive from the relaxation, which there must be."""
-        if self.root is None:
-            raise AssertionError("there is no relaxation to dive from")
-        return dive(self.root, power)
-
     def solve(self, task: Task) -> Answer:
         """Write the program of a neighbourhood and solve it."""
         columns, rules = self.columns.take(task.columns), self.grid.rules
@@ -112,11 +99,6 @@ class PendingSolve:
     task: Task
     answer: Future[Answer]
 
-    @property
-    def proven(self) -> bool:
-        """Whether the program was solved to the end; waits for it."""
-        return self.answer.result().proven
-
 
 class Neighbourhoods:
     """The search by integer programs on one allocation, which it changes in place and never worsens.
@@ -125,7 +107,6 @@ class Neighbourhoods:
         root: The relaxation with its cuts, where there is one; the losses that the prospects note are at its prices.
         ceiling: US dollars that no allocation is worth more than, prices or not; None where nothing has proven it.
         unpriced: The same where the program about every order has proven it to within its gap, None until then.
-        worth: US dollars of the best allocation that a program about every order found, whether prices suit it or not.
     """
 
     def __init__(
@@ -143,7 +124,6 @@ class Neighbourhoods:
         self.root = root
         self.ceiling: Fraction | None = None if root is None else root.ceiling
         self.unpriced: Fraction | None = None
-        self.worth = -math.inf
         self.pick, self.limits = choice
         durations = [self.grid.order_rows[order].duration for order in np.unique(prospects.order).tolist()]
         self.duration = sum(durations) / max(1, len(durations))
@@ -169,48 +149,32 @@ class Neighbourhoods:
             if taken is not None:
                 self._apply(pending.task, pending.task.columns[taken])
 
-    def dive(self, worker_pool: WorkerPool[SolverContext]) -> None:
+    def dive(self) -> None:
         """Dive from the relaxation, where there is one, and go on from there where that is worth more."""
         if self.root is None:
             return
-        found = pick_best(self.grid, worker_pool.map(SolverContext.dive, self.root.depth.powers))
+        found = dive(self.root)
         if found.total > self.allocation.total:
             self.allocation.restore(found.placed)
 
-    def begin_whole(self, worker_pool: WorkerPool[SolverContext]) -> PendingSolve:
-        """Begin to decide about every order anew in one program, beside what follows.
+    def decide_whole(self) -> None:
+        """Decide about every order anew in one program, and note what it proves.
 
-        What loses more than the relaxation is above what is found is in nothing better, and left out.
+        A placement whose reduced cost exceeds the remaining gap cannot improve the solution, and is left out.
         """
         good = np.ones(len(self.prospects.order), dtype=np.bool_)
         if self.root is not None and (relaxation := self.root.of_all) is not None:
             most = relaxation.worth * MICRO
             good = self.prospects.loss <= most * (1 + SURE) - self.allocation.total
-        return self._begin(worker_pool, good, WORK_OF_WHOLE, proves=True)
-
-    def begin_lean(self, worker_pool: WorkerPool[SolverContext]) -> PendingSolve:
-        """Begin to decide about every order anew by the placements that lose little and the present ones.
-
-        Without the others a program soon comes to a good answer; it only proves what holds among them.
-        """
-        good = self.prospects.loss <= LEAN_LOSS * self.prospects.worth
-        return self._begin(worker_pool, good, WORK_OF_LEAN, proves=False)
-
-    def _begin(self, worker_pool: WorkerPool[SolverContext], good: Flags, work: Work, *, proves: bool) -> PendingSolve:
         current = self._view().current
         columns, orders = np.flatnonzero(good | current), np.unique(self.prospects.order)
         fixed, incumbent = np.zeros(self.table.rows), current[columns].astype(np.float64)
-        task = Task(columns, orders, fixed, incumbent, self._usage_of_others(orders), work, proves)
-        return PendingSolve(task, worker_pool.submit(SolverContext.decide, task))
-
-    def end_whole(self, whole: PendingSolve) -> None:
-        """Take the answer about every order over where it is worth more than what was found meanwhile."""
-        answer, task = whole.answer.result(), whole.task
+        task = Task(columns, orders, fixed, incumbent, self._usage_of_others(orders), WORK_OF_WHOLE)
+        answer = self.context.decide(task)
         if answer.taken is None:
             return
-        self.worth = max(self.worth, answer.worth)
-        known = max(self.worth, self.allocation.total / MICRO)
-        if task.proves and math.isfinite(answer.bound):
+        known = max(answer.worth, self.allocation.total / MICRO)
+        if math.isfinite(answer.bound):
             proven = Fraction(math.ceil(Fraction(max(answer.bound, known)) * MICRO), MICRO)
             self.ceiling = proven if self.ceiling is None else min(self.ceiling, proven)
             if answer.bound <= known * (1 + task.work.gap):

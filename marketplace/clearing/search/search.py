@@ -24,17 +24,13 @@ from marketplace.clearing.search.neighbourhood import (
     WORK_WELL,
     NeighbourhoodLimits,
     Neighbourhoods,
-    PendingSolve,
-    SolverContext,
 )
 from marketplace.clearing.search.ruin import Ruin
-from marketplace.clearing.search.worker_pool import THREADS, WorkerPool, WorkerPools
+from marketplace.clearing.search.worker_pool import THREADS, WorkerPools
 
 RUINS_PER_ROUND = 30
 RUINS_PER_ROUND_OF_EQUALS = 80
 """Nothing has dived in a book of many equal placements, so that there is more to mend."""
-RUINS_FIRST_PER_ORDER = 2
-"""Of a small book, before its only programs about every order."""
 SETTLE_ROUNDS = 24
 PATIENCE_ROUNDS = 14
 PATIENCE_ROUNDS_SMALL = 1
@@ -162,17 +158,15 @@ def improve(
     slices = 1 if small else SETTLE_ROUNDS
     orders = np.unique(prospects.order).tolist()
     ruins = RUINS_PER_ROUND_OF_EQUALS if limits is ROUND_LIMITS_OF_EQUALS else RUINS_PER_ROUND
-    if small:
-        ruin.run(RUINS_FIRST_PER_ORDER * len(orders))
     settling = Settling(allocation, tables[2])
     settling.run(sorted(orders, key=lambda order: -prospects.best[order]))
     idle = 0
-    with budget.workers.start(programs.context) as worker_pool:
-        whole = _decide_whole(programs, worker_pool) if small else None
+    if small:
+        programs.decide_whole()
         if programs.is_best():
             return Improved.by(programs, 0)
-        if small:
-            programs.dive(worker_pool)
+        programs.dive()
+    with budget.workers.start(programs.context) as worker_pool:
         for done in range(1, budget.rounds + 1):
             before = allocation.total
             programs.limits = limits[done % len(limits)]
@@ -180,10 +174,6 @@ def improve(
             ruin.run(ruins)
             settling.run(orders[done % slices :: slices])
             programs.end(batch)
-            if whole is not None and done == min(ROUNDS_LEAST, budget.rounds):
-                programs.end_whole(whole)
-                if programs.is_best():
-                    return Improved.by(programs, done)
             idle = 0 if allocation.total > before * (1 + GAIN_RELATIVE) else idle + 1
             ceiling = budget.bound if programs.unpriced is None else min(budget.bound, programs.unpriced)
             if done >= ROUNDS_LEAST and idle >= _patience(allocation, ceiling, len(prospects.order)):
@@ -198,21 +188,6 @@ def _patience(allocation: Allocation, bound: Fraction, columns: int) -> int:
     if allocation.total >= float(bound) * MICRO * (1 - SHORT_OF_BOUND):
         return PATIENCE_ROUNDS_SMALL
     return PATIENCE_ROUNDS_SHORT if columns <= BRIEF_COLUMNS_MAX else 2 * PATIENCE_ROUNDS_SHORT
-
-
-def _decide_whole(programs: Neighbourhoods, worker_pool: WorkerPool[SolverContext]) -> PendingSolve | None:
-    """Decide about every order at once, by all placements and, at the same time, by those alone that lose little.
-
-    Returns:
-        The program of all placements where it is still being solved beside what follows: where that of the few has
-        been given up, it takes long too.
-    """
-    whole, lean = programs.begin_whole(worker_pool), programs.begin_lean(worker_pool)
-    programs.end_whole(lean)
-    if not lean.proven:
-        return whole
-    programs.end_whole(whole)
-    return None
 
 
 def choose_limits(prospects: Prospects) -> tuple[NeighbourhoodLimits, ...]:

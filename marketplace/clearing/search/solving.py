@@ -12,7 +12,7 @@ from marketplace.clearing.program.bound import Shadow, bound_of, solve_relaxatio
 from marketplace.clearing.program.program import CandidateTable, RowTable, list_columns
 from marketplace.clearing.program.prospects import Prospects
 from marketplace.clearing.program.symmetry import drop_symmetric
-from marketplace.clearing.search.diving import dive_from_relaxation, tighten_relaxation
+from marketplace.clearing.search.diving import dive, tighten_relaxation
 from marketplace.clearing.search.exact import Effort, solve_exactly
 from marketplace.clearing.search.search import SMALL_COLUMNS_MAX, Budget, greedy, has_equals, improve, is_small
 from marketplace.clearing.search.worker_pool import THREADS, WorkerPools
@@ -76,7 +76,7 @@ def solve(grid: Grid, seed: int, iterations: int | None, workers: WorkerPools = 
     if len(columns.candidate) > EXACT_COLUMNS_MAX and not has_equals(prospects):
         root = tighten_relaxation(grid, prospects, (candidates, table))
         if root is not None and not (rounds and is_small(prospects)):
-            starts.append(dive_from_relaxation(root, workers))
+            starts.append(dive(root))
     allocation = max(starts, key=lambda start: start.total)
     unpriced: Fraction | None = None
     if len(columns.candidate) <= EXACT_COLUMNS_MAX:
