@@ -77,12 +77,12 @@ def test_prices_of_a_book_of_other_days_are_read_on_the_same_days(shift):
 
 def check_allocation(standing):
     """No pool carries more than it has, everyone could be charged a price, and rules hold."""
-    allocation = prepared_book.solved.allocation
+    allocation = standing.solved.allocation
     assert not any(allocation.is_overloaded(pool) for pool in range(len(allocation.members)))
     assert not allocation.losing()
     assert not allocation.breaks_rules()
     assert allocation.total == pytest.approx(allocation.welfare())
-    assert allocation.total <= prepared_book.solved.bound * 10**6
+    assert allocation.total <= standing.solved.bound * 10**6
 
 
 @pytest.mark.usefixtures("large")

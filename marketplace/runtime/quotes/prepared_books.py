@@ -21,7 +21,7 @@ import structlog
 
 from events.auction import AuctionOpened
 from events.book import Book
-from marketplace.clearing.quotes.prepared_book import PreparedBook, prepare, approximate
+from marketplace.clearing.quotes.prepared_book import PreparedBook, approximate, prepare
 from marketplace.core.errors import Unavailable, UnreadableEvent
 from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.pool import POOL
@@ -189,7 +189,7 @@ class PreparedBooks:
         return kept
 
     def _begin(self, opened: AuctionOpened, *, approximated: bool) -> asyncio.Task[SolvedBook]:
-        """Return the running solve or approximate of a horizon's book, or start one."""
+        """Return the running task that solves or approximates a horizon's book, or start one."""
         kept = self._keep(opened)
         task = kept.tasks.get(approximated)
         if task is None:
