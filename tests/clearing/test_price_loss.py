@@ -36,7 +36,7 @@ def losses(tmp_path_factory):
     return [_compare(parse_instance_dir(write_synthetic(folder / str(seed), seed, 50, 8))) for seed in SEEDS]
 
 
-@pytest.fixture(scope="module", params=[4, 5, 11])
+@pytest.fixture(scope="module", params=[18, 5, 11])
 def wider(request, tmp_path_factory):
     """Return a market that is too large to be solved exactly and small enough for a program about all of it."""
     folder = tmp_path_factory.mktemp("wider") / str(request.param)
