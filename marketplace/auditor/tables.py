@@ -52,17 +52,17 @@ async def _compare(connection: Any, comparison: "_Comparison", expected: Expecte
         for issuer_id, issuer in expected.equity.issuers.items()
         for row, shares in issuer.holdings.items()
     }
-    rows = await connection.fetch("SELECT issuer_id, kind, holder_id, security, shares FROM holdings_v1")
+    rows = await connection.fetch("SELECT issuer_id, kind, holder_id, security, shares FROM holdings")
     found = {(row["issuer_id"], row["kind"], row["holder_id"], row["security"]): row["shares"] for row in rows}
     comparison.compare("holdings", held, found, absent=0)
     for table, key, statuses in (
-        ("orders_v1", "order_id", expected.market.orders),
-        ("statements_v1", "statement_id", expected.market.statements),
+        ("orders", "order_id", expected.market.orders),
+        ("statements", "statement_id", expected.market.statements),
     ):
         rows = await connection.fetch(f"SELECT {key} AS id, status FROM {table}")  # noqa: S608 - names of this file
         comparison.compare(table, statuses, {row["id"]: row["status"] for row in rows})
     grants = expected.market.grants.items()
-    rows = await connection.fetch("SELECT grant_id FROM grants_v1 WHERE status = 'completed'")
+    rows = await connection.fetch("SELECT grant_id FROM grants WHERE status = 'completed'")
     completed = {grant_id: True for grant_id, grant in grants if grant.status == "completed"}
     comparison.compare("completed grants", completed, {row["grant_id"]: True for row in rows})
     return comparison.rows
@@ -74,11 +74,11 @@ async def _compare_money(connection: Any, comparison: "_Comparison", money: Mone
         balances[f"{account_id}/available"], balances[f"{account_id}/held"] = account.available, account.held
         for hold_id, hold in account.holds.items():
             holds[account_id, hold_id] = (hold.left, hold.captured)
-    rows = await connection.fetch("SELECT account, amount FROM balances_v2 WHERE account LIKE 'acc\\_%'")
+    rows = await connection.fetch("SELECT account, amount FROM balances WHERE account LIKE 'acc\\_%'")
     comparison.compare("balances", balances, {row["account"]: row["amount"] for row in rows}, absent=Decimal(0))
-    sums = await connection.fetch("SELECT unit, sum(amount) AS total FROM balances_v2 GROUP BY unit")
+    sums = await connection.fetch("SELECT unit, sum(amount) AS total FROM balances GROUP BY unit")
     comparison.compare("trial balance", {}, {row["unit"]: row["total"] for row in sums}, absent=Decimal(0))
-    rows = await connection.fetch("SELECT account_id, hold_id, left_usd, captured_usd FROM holds_v1")
+    rows = await connection.fetch("SELECT account_id, hold_id, left_usd, captured_usd FROM holds")
     found = {(row["account_id"], row["hold_id"]): (row["left_usd"], row["captured_usd"]) for row in rows}
     comparison.compare("holds", holds, found)
 

@@ -14,7 +14,6 @@ from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.errors import Refusal
 from marketplace.log.port import Log
 from marketplace.projections.engine.database import build_engine, reachable
-from marketplace.projections.engine.fingerprint import compute_fingerprint
 from marketplace.projections.engine.migrate import require_current
 from marketplace.projections.engine.positions import load_positions
 from marketplace.projections.engine.projection import Projection
@@ -46,7 +45,7 @@ def list_all(*, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> i
             last = (await log.health()).last_sequence
             async with reachable(), engine.connect() as connection:
                 positions = await load_positions(connection)
-        expected = {projection.name: compute_fingerprint(projection) for projection in PROJECTIONS}
+        expected = {projection.name: projection.version for projection in PROJECTIONS}
         table = Table("projection", "version", "state", "position", "behind", "epoch", "made by", "moved at")
         for at in positions:
             state = "live" if at.live else "rebuilding"
@@ -54,7 +53,7 @@ def list_all(*, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> i
                 state = f"stopped at {at.stopped_at}"
             moved = f"{at.updated_at:%Y-%m-%d %H:%M:%S}"
             counts = (at.position, last - at.position, at.epoch)
-            made_by = "this release" if at.fingerprint == expected.get(at.name) else "another release"
+            made_by = _compare_versions(at.version, expected.get(at.name, 0))
             table.add_row(at.name, str(at.version), state, *(f"{count:,}" for count in counts), made_by, moved)
         for name in sorted({projection.name for projection in PROJECTIONS} - {at.name for at in positions}):
             table.add_row(name, "", "not begun", "0", f"{last:,}", "", "", "")
@@ -67,11 +66,14 @@ def list_all(*, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> i
 
 
 @app.command
-def rebuild(name: str, /, *, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> int:
+def rebuild(
+    name: str, /, *, replace_newer: bool = False, nats_url: NatsUrl = None, database_url: DatabaseUrl = None
+) -> int:
     """Rebuild a projection from the whole log and swap it in. Readers and the projector continue meanwhile.
 
     Args:
         name: The projection, or `all`, one after the other.
+        replace_newer: Also replace rows that a newer release made. Stop the processes of that release first.
         nats_url: Servers and the application's user, separated by commas.
         database_url: postgresql://… of the projections.
     """
@@ -82,7 +84,7 @@ def rebuild(name: str, /, *, nats_url: NatsUrl = None, database_url: DatabaseUrl
         async with open_both(nats_url, database_url) as (log, engine):
             for projection in chosen:
                 with _bar(f"rebuild {projection.name}") as report:
-                    done = await rebuild_projection(projection, log, engine, report=report)
+                    done = await rebuild_projection(projection, log, engine, report=report, replace_newer=replace_newer)
                 rate = done.events / done.seconds if done.seconds else 0.0
                 CONSOLE.print(
                     mark("green", "swapped in"),
@@ -116,6 +118,12 @@ def verify(name: str = EVERYTHING, /, *, nats_url: NatsUrl = None, database_url:
         return DIFFERENT if any(result.differences for result in results) else 0
 
     return run(main())
+
+
+def _compare_versions(rows: int, release: int) -> str:
+    if rows == release:
+        return "this release"
+    return "an older release" if rows < release else "a newer release"
 
 
 def _choose(name: str) -> tuple[Projection, ...]:

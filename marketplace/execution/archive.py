@@ -17,14 +17,14 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         subject: The aggregate's subject.
-        fingerprint: Identifies the code that folded the state.
+        version: Version of the codec that wrote the content.
         sequence: Stream sequence of that event.
         hash: Chain hash of that event. It covers all earlier events of the subject.
-        content: State and command records, serialised by that code.
+        content: State and command records, as that version of the codec writes them.
     """
 
     subject: str
-    fingerprint: str
+    version: int
     sequence: int
     hash: str
     content: bytes
@@ -59,7 +59,7 @@ class Archive(Protocol):
         ...
 
     async def put(self, snapshot: Snapshot) -> None:
-        """Store a snapshot, unless the stored one was made by the same code and is at least as new.
+        """Store a snapshot, unless the stored one has the same version and is at least as new.
 
         Raises:
             Unavailable: The archive cannot be reached.

@@ -1,26 +1,25 @@
 """Snapshots: the state of a long-lived aggregate at one of its events, so that a restart need not fold a long life.
 
-A snapshot is believed only where the same code made it and the log has, at its sequence, the event with its chain hash:
-that hash covers every event before it on the subject. An aggregate of which an event is annotated is folded from the
-log, since the annotation changes what its events say, and so is everything else. So the archive may be
-away, empty, of an older log or of another release, and nothing but time is lost (ADR 5).
+A snapshot is used only where its version equals that of this release's codec, and the log has the event with its chain
+hash at its sequence: that hash covers every event before it on the subject. Every other aggregate is folded from the
+log, and so is one of which an event is annotated, since the annotation changes what its events say. So the archive may
+be away, empty, of an older log or of another release, and nothing but time is lost (ADR 5).
 
 Invariants:
     1. An entry that is restored, with the tail of its subject, equals the fold of all events.
-    2. A change of the code that folds throws away what the code before it had folded.
+    2. A change of what folding makes counts the codec's version up, so that no snapshot of the code before it is used
+       (`tests/architecture/test_versions.py` demands it).
 """
 
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
 
-from marketplace.core.code_walk import CodeWalk
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Unavailable
 from marketplace.core.packed import Packed, Parts
@@ -30,7 +29,6 @@ from marketplace.domain.metering.usage_state import Usage
 from marketplace.execution.archive import Archive, Snapshot
 from marketplace.execution.command_records import FINGERPRINT_BYTES, SEQUENCE_BYTES, CommandRecords
 from marketplace.log.annotations import Annotations
-from marketplace.log.code_hash import walk_code
 from marketplace.log.port import Head, Log
 
 EVENTS_MIN: Final = 16
@@ -42,15 +40,24 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Codec:
-    """How the state of one kind of aggregate is folded and kept."""
+    """How the state of one kind of aggregate is folded and kept.
 
+    Attributes:
+        version: Counted up with every change of what a state or its bytes are.
+        decider: Folds the state.
+        render: Returns the bytes of a state.
+        parse: Returns the state of these bytes.
+        weigh: Returns about how many bytes a state takes in memory.
+    """
+
+    version: int
     decider: Decider[Any, Any, Any]
     render: Callable[[Any], bytes]
     parse: Callable[[bytes], Any]
     weigh: Callable[[Any], int]
 
 
-CODECS: Final[Mapping[type, Codec]] = {Usage: Codec(USAGE, render_usage, parse_usage, weigh_usage)}
+CODECS: Final[Mapping[type, Codec]] = {Usage: Codec(1, USAGE, render_usage, parse_usage, weigh_usage)}
 """What is kept, by the type of its state; every other aggregate has a short life, and is folded."""
 
 
@@ -65,20 +72,6 @@ class Restored(NamedTuple):
     state: Any
     head: Head
     traces: CommandRecords
-
-
-@cache
-def compute_fingerprint(codec: Codec) -> str:
-    """Return the fingerprint of the code that folds and keeps a state."""
-    return walk(codec).compute_hash()
-
-
-def walk(codec: Codec) -> CodeWalk:
-    """Return all that a kept state depends on beside the log."""
-    initial, evolve = codec.decider.initial, codec.decider.evolve
-    return walk_code(
-        (type(initial), initial, evolve, codec.render, codec.parse, CommandRecords, _render_content, _parse_content)
-    )
 
 
 def weigh(state: object) -> int:
@@ -112,7 +105,7 @@ class Snapshots:
         except Unavailable as error:
             log.warning("archive_away", subject=subject, reason=str(error))
             return None
-        if snapshot is None or snapshot.fingerprint != compute_fingerprint(codec):
+        if snapshot is None or snapshot.version != codec.version:
             return None
         recorded = await self._log.find(snapshot.sequence)
         if recorded is None or recorded.damage is not None:
@@ -162,7 +155,7 @@ def render_snapshot(restored: Restored) -> Snapshot:
     assert head.sequence is not None, "only what is stored is kept"
     return Snapshot(
         subject=head.subject,
-        fingerprint=compute_fingerprint(codec),
+        version=codec.version,
         sequence=head.sequence,
         hash=head.hash,
         content=_render_content(codec, restored.state, restored.traces),

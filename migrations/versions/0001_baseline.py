@@ -13,16 +13,15 @@ def _create_projection_positions() -> None:
     op.create_table(
         "projection_positions",
         text("name"),
-        bigint("version"),
         flag("live"),
+        bigint("version"),
         bigint("position"),
         bigint("epoch"),
         bigint("target", null=True),
-        text("fingerprint"),
         bigint("stopped_at", null=True),
         text("stopped_because", null=True),
         timestamp("updated_at"),
-        key("projection_positions", "name", "version", "live"),
+        key("projection_positions", "name", "live"),
     )
 
 
@@ -60,7 +59,7 @@ def _create_snapshots() -> None:
     op.create_table(
         "snapshots",
         text("subject"),
-        text("fingerprint"),
+        bigint("version"),
         bigint("sequence"),
         text("hash"),
         binary("content"),
@@ -95,7 +94,7 @@ def _create_stuck_tasks() -> None:
 
 def _create_parties() -> None:
     op.create_table(
-        "parties_v1",
+        "parties",
         text("party_id"),
         text("name"),
         jsonb("roles"),
@@ -106,13 +105,13 @@ def _create_parties() -> None:
         jsonb("checks"),
         timestamp("registered_at"),
         bigint("last_sequence"),
-        key("parties_v1", "party_id"),
+        key("parties", "party_id"),
     )
 
 
 def _create_sites() -> None:
     op.create_table(
-        "sites_v1",
+        "sites",
         text("site_id"),
         text("provider_id"),
         text("name"),
@@ -127,14 +126,14 @@ def _create_sites() -> None:
         timestamp("ready_at", null=True),
         text("reason", null=True),
         bigint("last_sequence"),
-        key("sites_v1", "site_id"),
+        key("sites", "site_id"),
     )
-    op.create_index("ix_sites_v1_provider", "sites_v1", ["provider_id", "site_id"])
+    op.create_index("ix_sites_provider", "sites", ["provider_id", "site_id"])
 
 
 def _create_pools() -> None:
     op.create_table(
-        "pools_v1",
+        "pools",
         text("pool_id"),
         text("provider_id"),
         text("site_id"),
@@ -147,15 +146,15 @@ def _create_pools() -> None:
         jsonb("service", null=True),
         timestamp("closes_at", null=True),
         bigint("last_sequence"),
-        key("pools_v1", "pool_id"),
+        key("pools", "pool_id"),
     )
-    op.create_index("ix_pools_v1_class", "pools_v1", ["gpu_class", "pool_id"])
-    op.create_index("ix_pools_v1_provider", "pools_v1", ["provider_id", "pool_id"])
+    op.create_index("ix_pools_class", "pools", ["gpu_class", "pool_id"])
+    op.create_index("ix_pools_provider", "pools", ["provider_id", "pool_id"])
 
 
 def _create_lots() -> None:
     op.create_table(
-        "lots_v1",
+        "lots",
         text("lot_id"),
         text("pool_id"),
         text("provider_id"),
@@ -174,15 +173,15 @@ def _create_lots() -> None:
         text("grant_id", null=True),
         numeric("ask_floor_usd_per_gpu_hour"),
         bigint("last_sequence"),
-        key("lots_v1", "lot_id"),
+        key("lots", "lot_id"),
     )
-    op.create_index("ix_lots_v1_pool", "lots_v1", ["pool_id", "lot_id"])
-    op.create_index("ix_lots_v1_provider", "lots_v1", ["provider_id", "lot_id"])
+    op.create_index("ix_lots_pool", "lots", ["pool_id", "lot_id"])
+    op.create_index("ix_lots_provider", "lots", ["provider_id", "lot_id"])
 
 
 def _create_mandates() -> None:
     op.create_table(
-        "mandates_v1",
+        "mandates",
         text("mandate_id"),
         text("holder_id"),
         text("funding"),
@@ -193,14 +192,14 @@ def _create_mandates() -> None:
         text("reason", null=True),
         timestamp("granted_at"),
         bigint("last_sequence"),
-        key("mandates_v1", "mandate_id"),
+        key("mandates", "mandate_id"),
     )
-    op.create_index("ix_mandates_v1_holder", "mandates_v1", ["holder_id", "mandate_id"])
+    op.create_index("ix_mandates_holder", "mandates", ["holder_id", "mandate_id"])
 
 
 def _create_mandate_holds() -> None:
     op.create_table(
-        "mandate_holds_v1",
+        "mandate_holds",
         text("mandate_id"),
         text("hold_id"),
         text("order_id"),
@@ -209,14 +208,14 @@ def _create_mandate_holds() -> None:
         numeric("held_usd"),
         numeric("captured_usd"),
         bigint("last_sequence"),
-        key("mandate_holds_v1", "mandate_id", "hold_id"),
+        key("mandate_holds", "mandate_id", "hold_id"),
     )
-    op.create_index("ix_mandate_holds_v1_issuer", "mandate_holds_v1", ["mandate_id", "issuer_id"])
+    op.create_index("ix_mandate_holds_issuer", "mandate_holds", ["mandate_id", "issuer_id"])
 
 
 def _create_orders() -> None:
     op.create_table(
-        "orders_v1",
+        "orders",
         text("order_id"),
         text("startup_id"),
         text("issuer_id"),
@@ -234,28 +233,28 @@ def _create_orders() -> None:
         text("cancel_reason", null=True),
         timestamp("placed_at"),
         bigint("last_sequence"),
-        key("orders_v1", "order_id"),
+        key("orders", "order_id"),
     )
-    op.create_index("ix_orders_v1_auction", "orders_v1", ["auction_id", "order_id"])
-    op.create_index("ix_orders_v1_startup", "orders_v1", ["startup_id", "order_id"])
-    op.create_index("ix_orders_v1_status", "orders_v1", ["status", "order_id"])
+    op.create_index("ix_orders_auction", "orders", ["auction_id", "order_id"])
+    op.create_index("ix_orders_startup", "orders", ["startup_id", "order_id"])
+    op.create_index("ix_orders_status", "orders", ["status", "order_id"])
 
 
 def _create_order_history() -> None:
     op.create_table(
-        "order_history_v1",
+        "order_history",
         text("order_id"),
         bigint("sequence"),
         text("status"),
         jsonb("terms", null=True),
         timestamp("occurred_at"),
-        key("order_history_v1", "order_id", "sequence"),
+        key("order_history", "order_id", "sequence"),
     )
 
 
 def _create_quotes() -> None:
     op.create_table(
-        "quotes_v1",
+        "quotes",
         text("quote_id"),
         text("startup_id"),
         text("pool_id"),
@@ -268,15 +267,15 @@ def _create_quotes() -> None:
         timestamp("expires_at"),
         timestamp("held_at"),
         bigint("last_sequence"),
-        key("quotes_v1", "quote_id"),
+        key("quotes", "quote_id"),
     )
-    op.create_index("ix_quotes_v1_startup", "quotes_v1", ["startup_id", "quote_id"])
-    op.create_index("ix_quotes_v1_status", "quotes_v1", ["status", "expires_at"])
+    op.create_index("ix_quotes_startup", "quotes", ["startup_id", "quote_id"])
+    op.create_index("ix_quotes_status", "quotes", ["status", "expires_at"])
 
 
 def _create_auctions() -> None:
     op.create_table(
-        "auctions_v1",
+        "auctions",
         text("auction_id"),
         text("status"),
         text("phase"),
@@ -301,14 +300,14 @@ def _create_auctions() -> None:
         timestamp("opened_at"),
         timestamp("cleared_at", null=True),
         bigint("last_sequence"),
-        key("auctions_v1", "auction_id"),
+        key("auctions", "auction_id"),
     )
-    op.create_index("ix_auctions_v1_status", "auctions_v1", ["status", "auction_id"])
+    op.create_index("ix_auctions_status", "auctions", ["status", "auction_id"])
 
 
 def _create_prices() -> None:
     op.create_table(
-        "prices_v1",
+        "prices",
         text("pool_id"),
         timestamp("start"),
         timestamp("end"),
@@ -317,15 +316,15 @@ def _create_prices() -> None:
         numeric("price_usd_per_gpu_hour"),
         timestamp("cleared_at"),
         bigint("last_sequence"),
-        key("prices_v1", "pool_id", "auction_id", "from_period"),
+        key("prices", "pool_id", "auction_id", "from_period"),
     )
-    op.create_index("ix_prices_v1_auction", "prices_v1", ["auction_id", "pool_id", "from_period"])
-    op.create_index("ix_prices_v1_span", "prices_v1", ["pool_id", "start"])
+    op.create_index("ix_prices_auction", "prices", ["auction_id", "pool_id", "from_period"])
+    op.create_index("ix_prices_span", "prices", ["pool_id", "start"])
 
 
 def _create_decisions() -> None:
     op.create_table(
-        "decisions_v1",
+        "decisions",
         text("auction_id"),
         text("order_id"),
         jsonb("match", null=True),
@@ -336,14 +335,14 @@ def _create_decisions() -> None:
         numeric("total_usd", null=True),
         jsonb("second_best", null=True),
         bigint("last_sequence"),
-        key("decisions_v1", "auction_id", "order_id"),
+        key("decisions", "auction_id", "order_id"),
     )
-    op.create_index("ix_decisions_v1_order", "decisions_v1", ["order_id", "auction_id"])
+    op.create_index("ix_decisions_order", "decisions", ["order_id", "auction_id"])
 
 
 def _create_capacity_offers() -> None:
     op.create_table(
-        "capacity_offers_v2",
+        "capacity_offers",
         text("pool_id"),
         text("lot_id"),
         bigint("sequence"),
@@ -352,13 +351,13 @@ def _create_capacity_offers() -> None:
         timestamp("end", null=True),
         text("grant_id", null=True),
         timestamp("occurred_at"),
-        key("capacity_offers_v2", "pool_id", "lot_id", "sequence"),
+        key("capacity_offers", "pool_id", "lot_id", "sequence"),
     )
 
 
 def _create_reservations() -> None:
     op.create_table(
-        "reservations_v2",
+        "reservations",
         text("pool_id"),
         text("grant_id"),
         bigint("sequence"),
@@ -370,40 +369,40 @@ def _create_reservations() -> None:
         text("resale_lot_id", null=True),
         flag("held"),
         timestamp("occurred_at"),
-        key("reservations_v2", "pool_id", "grant_id", "sequence", "line"),
+        key("reservations", "pool_id", "grant_id", "sequence", "line"),
     )
-    op.create_index("ix_reservations_v2_lot", "reservations_v2", ["lot_id"])
-    op.create_index("ix_reservations_v2_resale_lot", "reservations_v2", ["resale_lot_id"])
+    op.create_index("ix_reservations_lot", "reservations", ["lot_id"])
+    op.create_index("ix_reservations_resale_lot", "reservations", ["resale_lot_id"])
 
 
 def _create_releases() -> None:
     op.create_table(
-        "releases_v2",
+        "releases",
         text("pool_id"),
         text("grant_id"),
         bigint("sequence"),
         timestamp("at", null=True),
         timestamp("occurred_at"),
-        key("releases_v2", "pool_id", "grant_id", "sequence"),
+        key("releases", "pool_id", "grant_id", "sequence"),
     )
 
 
 def _create_outages() -> None:
     op.create_table(
-        "outages_v2",
+        "outages",
         text("pool_id"),
         bigint("sequence"),
         text("incident_id"),
         bigint("nodes"),
         timestamp("at"),
         timestamp("occurred_at"),
-        key("outages_v2", "pool_id", "sequence"),
+        key("outages", "pool_id", "sequence"),
     )
 
 
 def _create_lot_terms() -> None:
     op.create_table(
-        "lot_terms_v2",
+        "lot_terms",
         text("lot_id"),
         bigint("sequence"),
         text("pool_id", null=True),
@@ -414,13 +413,13 @@ def _create_lot_terms() -> None:
         numeric("ask_usd_per_gpu_hour", null=True),
         jsonb("further_asks", null=True),
         timestamp("occurred_at"),
-        key("lot_terms_v2", "lot_id", "sequence"),
+        key("lot_terms", "lot_id", "sequence"),
     )
 
 
 def _create_grants() -> None:
     op.create_table(
-        "grants_v1",
+        "grants",
         text("grant_id"),
         text("order_id"),
         text("auction_id", null=True),
@@ -454,16 +453,16 @@ def _create_grants() -> None:
         timestamp("ended_at", null=True),
         timestamp("issued_at"),
         bigint("last_sequence"),
-        key("grants_v1", "grant_id"),
+        key("grants", "grant_id"),
     )
-    op.create_index("ix_grants_v1_holder", "grants_v1", ["holder_id", "grant_id"])
-    op.create_index("ix_grants_v1_provider", "grants_v1", ["provider_id", "grant_id"])
-    op.create_index("ix_grants_v1_startup", "grants_v1", ["startup_id", "grant_id"])
+    op.create_index("ix_grants_holder", "grants", ["holder_id", "grant_id"])
+    op.create_index("ix_grants_provider", "grants", ["provider_id", "grant_id"])
+    op.create_index("ix_grants_startup", "grants", ["startup_id", "grant_id"])
 
 
 def _create_grant_history() -> None:
     op.create_table(
-        "grant_history_v1",
+        "grant_history",
         text("grant_id"),
         bigint("sequence"),
         text("status"),
@@ -472,13 +471,13 @@ def _create_grant_history() -> None:
         bigint("nodes_available"),
         text("reason", null=True),
         timestamp("occurred_at"),
-        key("grant_history_v1", "grant_id", "sequence"),
+        key("grant_history", "grant_id", "sequence"),
     )
 
 
 def _create_fills() -> None:
     op.create_table(
-        "fills_v1",
+        "fills",
         text("grant_id"),
         text("gpu_class"),
         text("pool_id"),
@@ -489,14 +488,14 @@ def _create_fills() -> None:
         text("price_usd_per_gpu_hour"),
         timestamp("filled_at"),
         bigint("last_sequence"),
-        key("fills_v1", "grant_id"),
+        key("fills", "grant_id"),
     )
-    op.create_index("ix_fills_v1_class", "fills_v1", ["gpu_class", "day"])
+    op.create_index("ix_fills_class", "fills", ["gpu_class", "day"])
 
 
 def _create_list_prices() -> None:
     op.create_table(
-        "list_prices_v1",
+        "list_prices",
         text("gpu_class"),
         text("provider"),
         text("product"),
@@ -506,13 +505,13 @@ def _create_list_prices() -> None:
         text("source"),
         text("pricelist_id"),
         bigint("last_sequence"),
-        key("list_prices_v1", "gpu_class", "provider", "product", "region", "listed_on"),
+        key("list_prices", "gpu_class", "provider", "product", "region", "listed_on"),
     )
 
 
 def _create_curves() -> None:
     op.create_table(
-        "curves_v1",
+        "curves",
         text("auction_id"),
         text("gpu_class"),
         text("side"),
@@ -521,14 +520,14 @@ def _create_curves() -> None:
         bigint("count"),
         timestamp("locked_at"),
         bigint("last_sequence"),
-        key("curves_v1", "auction_id", "gpu_class", "side", "price_usd_per_gpu_hour"),
+        key("curves", "auction_id", "gpu_class", "side", "price_usd_per_gpu_hour"),
     )
-    op.create_index("ix_curves_v1_class", "curves_v1", ["gpu_class", "locked_at"])
+    op.create_index("ix_curves_class", "curves", ["gpu_class", "locked_at"])
 
 
 def _create_standings() -> None:
     op.create_table(
-        "standings_v1",
+        "standings",
         text("provider_id"),
         bigint("gpu_seconds_due"),
         bigint("gpu_seconds_lost"),
@@ -537,13 +536,13 @@ def _create_standings() -> None:
         bigint("gpu_seconds_accepted"),
         bigint("gpu_seconds_conceded"),
         bigint("last_sequence"),
-        key("standings_v1", "provider_id"),
+        key("standings", "provider_id"),
     )
 
 
 def _create_standing_courses() -> None:
     op.create_table(
-        "standing_courses_v1",
+        "standing_courses",
         text("grant_id"),
         text("provider_id"),
         bigint("gpus_per_node"),
@@ -556,13 +555,13 @@ def _create_standing_courses() -> None:
         bigint("due_since"),
         bigint("lost_since"),
         bigint("last_sequence"),
-        key("standing_courses_v1", "grant_id"),
+        key("standing_courses", "grant_id"),
     )
 
 
 def _create_readings() -> None:
     op.create_table(
-        "readings_v1",
+        "readings",
         text("grant_id"),
         text("meter"),
         text("source"),
@@ -580,22 +579,22 @@ def _create_readings() -> None:
         flag("voided"),
         text("reason", null=True),
         bigint("last_sequence"),
-        key("readings_v1", "grant_id", "meter", "source", "reading_id"),
+        key("readings", "grant_id", "meter", "source", "reading_id"),
     )
     op.create_index(
-        "ix_readings_v1_devices",
-        "readings_v1",
+        "ix_readings_devices",
+        "readings",
         ["devices"],
         postgresql_using="gin",
         postgresql_where=sa.text("devices <> '[]'::jsonb"),
     )
-    op.create_index("ix_readings_v1_grant", "readings_v1", ["grant_id", "reported_sequence"])
-    op.create_index("ix_readings_v1_start", "readings_v1", ["grant_id", "start"])
+    op.create_index("ix_readings_grant", "readings", ["grant_id", "reported_sequence"])
+    op.create_index("ix_readings_start", "readings", ["grant_id", "start"])
 
 
 def _create_evidence_samples() -> None:
     op.create_table(
-        "evidence_samples_v1",
+        "evidence_samples",
         text("grant_id"),
         text("meter"),
         text("source"),
@@ -606,13 +605,13 @@ def _create_evidence_samples() -> None:
         numeric("energy_kwh", null=True),
         bigint("xid_error", null=True),
         bigint("last_sequence"),
-        key("evidence_samples_v1", "grant_id", "meter", "source", "device", "at"),
+        key("evidence_samples", "grant_id", "meter", "source", "device", "at"),
     )
 
 
 def _create_spreads() -> None:
     op.create_table(
-        "spreads_v1",
+        "spreads",
         text("usage_id"),
         text("source"),
         text("reading_id"),
@@ -629,15 +628,15 @@ def _create_spreads() -> None:
         flag("voided"),
         text("reason", null=True),
         bigint("last_sequence"),
-        key("spreads_v1", "usage_id", "source", "reading_id"),
+        key("spreads", "usage_id", "source", "reading_id"),
     )
-    op.create_index("ix_spreads_v1_provider", "spreads_v1", ["provider_id", "reported_sequence"])
-    op.create_index("ix_spreads_v1_startup", "spreads_v1", ["startup_id", "reported_sequence"])
+    op.create_index("ix_spreads_provider", "spreads", ["provider_id", "reported_sequence"])
+    op.create_index("ix_spreads_startup", "spreads", ["startup_id", "reported_sequence"])
 
 
 def _create_service_lines() -> None:
     op.create_table(
-        "service_lines_v1",
+        "service_lines",
         text("service_line_id"),
         text("grant_id"),
         text("startup_id"),
@@ -654,17 +653,17 @@ def _create_service_lines() -> None:
         numeric("cash_commitment_usd", null=True),
         jsonb("equity", null=True),
         bigint("last_sequence"),
-        key("service_lines_v1", "service_line_id"),
+        key("service_lines", "service_line_id"),
     )
-    op.create_index("ix_service_lines_v1_grant", "service_lines_v1", ["grant_id", "service_line_id"])
-    op.create_index("ix_service_lines_v1_holder", "service_lines_v1", ["holder_id", "service_line_id"])
-    op.create_index("ix_service_lines_v1_provider", "service_lines_v1", ["provider_id", "service_line_id"])
-    op.create_index("ix_service_lines_v1_startup", "service_lines_v1", ["startup_id", "service_line_id"])
+    op.create_index("ix_service_lines_grant", "service_lines", ["grant_id", "service_line_id"])
+    op.create_index("ix_service_lines_holder", "service_lines", ["holder_id", "service_line_id"])
+    op.create_index("ix_service_lines_provider", "service_lines", ["provider_id", "service_line_id"])
+    op.create_index("ix_service_lines_startup", "service_lines", ["startup_id", "service_line_id"])
 
 
 def _create_hours_readings() -> None:
     op.create_table(
-        "hours_readings_v1",
+        "hours_readings",
         text("service_line_id"),
         text("source"),
         text("reading_id"),
@@ -675,13 +674,13 @@ def _create_hours_readings() -> None:
         flag("voided"),
         text("reason", null=True),
         bigint("last_sequence"),
-        key("hours_readings_v1", "service_line_id", "source", "reading_id"),
+        key("hours_readings", "service_line_id", "source", "reading_id"),
     )
 
 
 def _create_statements() -> None:
     op.create_table(
-        "statements_v1",
+        "statements",
         text("statement_id"),
         text("grant_id"),
         text("startup_id"),
@@ -705,31 +704,31 @@ def _create_statements() -> None:
         timestamp("issued_at"),
         timestamp("accepted_at", null=True),
         bigint("last_sequence"),
-        key("statements_v1", "statement_id"),
+        key("statements", "statement_id"),
     )
-    op.create_index("ix_statements_v1_due", "statements_v1", ["status", "accept_until"])
-    op.create_index("ix_statements_v1_grant", "statements_v1", ["grant_id", "statement_id"])
-    op.create_index("ix_statements_v1_provider", "statements_v1", ["provider_id", "statement_id"])
-    op.create_index("ix_statements_v1_startup", "statements_v1", ["startup_id", "statement_id"])
+    op.create_index("ix_statements_due", "statements", ["status", "accept_until"])
+    op.create_index("ix_statements_grant", "statements", ["grant_id", "statement_id"])
+    op.create_index("ix_statements_provider", "statements", ["provider_id", "statement_id"])
+    op.create_index("ix_statements_startup", "statements", ["startup_id", "statement_id"])
 
 
 def _create_accounts() -> None:
     op.create_table(
-        "accounts_v2",
+        "accounts",
         text("account_id"),
         text("party_id"),
         text("unit"),
         timestamp("opened_at"),
         timestamp("closed_at", null=True),
         bigint("last_sequence"),
-        key("accounts_v2", "account_id"),
+        key("accounts", "account_id"),
     )
-    op.create_index("ix_accounts_v2_party", "accounts_v2", ["party_id", "account_id"])
+    op.create_index("ix_accounts_party", "accounts", ["party_id", "account_id"])
 
 
 def _create_entries() -> None:
     op.create_table(
-        "entries_v2",
+        "entries",
         bigint("sequence"),
         integer("line"),
         text("account"),
@@ -740,28 +739,28 @@ def _create_entries() -> None:
         text("cause", null=True),
         timestamp("recorded_at"),
         timestamp("occurred_at"),
-        key("entries_v2", "sequence", "line"),
+        key("entries", "sequence", "line"),
     )
-    op.create_index("ix_entries_v2_account", "entries_v2", ["account", "sequence"])
-    op.create_index("ix_entries_v2_party", "entries_v2", ["party_id", "sequence"])
+    op.create_index("ix_entries_account", "entries", ["account", "sequence"])
+    op.create_index("ix_entries_party", "entries", ["party_id", "sequence"])
 
 
 def _create_balances() -> None:
     op.create_table(
-        "balances_v2",
+        "balances",
         text("account"),
         text("party_id", null=True),
         text("unit"),
         numeric("amount"),
         bigint("last_sequence"),
-        key("balances_v2", "account"),
+        key("balances", "account"),
     )
-    op.create_index("ix_balances_v2_party", "balances_v2", ["party_id", "account"])
+    op.create_index("ix_balances_party", "balances", ["party_id", "account"])
 
 
 def _create_posting_subjects() -> None:
     op.create_table(
-        "posting_subjects_v2",
+        "posting_subjects",
         text("id"),
         text("unit"),
         text("party_id"),
@@ -771,13 +770,13 @@ def _create_posting_subjects() -> None:
         numeric("delivered"),
         flag("closed"),
         bigint("last_sequence"),
-        key("posting_subjects_v2", "id"),
+        key("posting_subjects", "id"),
     )
 
 
 def _create_holds() -> None:
     op.create_table(
-        "holds_v1",
+        "holds",
         text("account_id"),
         text("hold_id"),
         text("party_id"),
@@ -788,15 +787,15 @@ def _create_holds() -> None:
         flag("expired"),
         timestamp("placed_at"),
         bigint("last_sequence"),
-        key("holds_v1", "account_id", "hold_id"),
+        key("holds", "account_id", "hold_id"),
     )
-    op.create_index("ix_holds_v1_party", "holds_v1", ["party_id", "hold_id"])
-    op.create_index("ix_holds_v1_purpose", "holds_v1", ["purpose", "hold_id"])
+    op.create_index("ix_holds_party", "holds", ["party_id", "hold_id"])
+    op.create_index("ix_holds_purpose", "holds", ["purpose", "hold_id"])
 
 
 def _create_instruments() -> None:
     op.create_table(
-        "instruments_v1",
+        "instruments",
         text("instrument_id"),
         text("issuer_id"),
         text("holder_id"),
@@ -820,15 +819,15 @@ def _create_instruments() -> None:
         text("reason", null=True),
         timestamp("issued_at"),
         bigint("last_sequence"),
-        key("instruments_v1", "instrument_id"),
+        key("instruments", "instrument_id"),
     )
-    op.create_index("ix_instruments_v1_holder", "instruments_v1", ["holder_id", "instrument_id"])
-    op.create_index("ix_instruments_v1_issuer", "instruments_v1", ["issuer_id", "instrument_id"])
+    op.create_index("ix_instruments_holder", "instruments", ["holder_id", "instrument_id"])
+    op.create_index("ix_instruments_issuer", "instruments", ["issuer_id", "instrument_id"])
 
 
 def _create_principal_movements() -> None:
     op.create_table(
-        "principal_movements_v1",
+        "principal_movements",
         bigint("sequence"),
         text("instrument_id"),
         text("issuer_id"),
@@ -840,15 +839,15 @@ def _create_principal_movements() -> None:
         numeric("amount_usd"),
         numeric("settled_usd"),
         timestamp("occurred_at"),
-        key("principal_movements_v1", "sequence"),
+        key("principal_movements", "sequence"),
     )
-    op.create_index("ix_principal_movements_v1_instrument", "principal_movements_v1", ["instrument_id", "sequence"])
-    op.create_index("ix_principal_movements_v1_issuer", "principal_movements_v1", ["issuer_id", "sequence"])
+    op.create_index("ix_principal_movements_instrument", "principal_movements", ["instrument_id", "sequence"])
+    op.create_index("ix_principal_movements_issuer", "principal_movements", ["issuer_id", "sequence"])
 
 
 def _create_issuers() -> None:
     op.create_table(
-        "issuers_v1",
+        "issuers",
         text("issuer_id"),
         text("party_id"),
         text("legal_name"),
@@ -859,39 +858,39 @@ def _create_issuers() -> None:
         numeric("dilution_max", null=True),
         numeric("dilution_valuation_usd", null=True),
         bigint("last_sequence"),
-        key("issuers_v1", "issuer_id"),
+        key("issuers", "issuer_id"),
     )
-    op.create_index("ix_issuers_v1_party", "issuers_v1", ["party_id", "issuer_id"])
+    op.create_index("ix_issuers_party", "issuers", ["party_id", "issuer_id"])
 
 
 def _create_issuer_imports() -> None:
     op.create_table(
-        "issuer_imports_v1",
+        "issuer_imports",
         text("issuer_id"),
         text("source"),
         text("package_hash"),
         timestamp("imported_at"),
         bigint("last_sequence"),
-        key("issuer_imports_v1", "issuer_id"),
+        key("issuer_imports", "issuer_id"),
     )
 
 
 def _create_stakeholders() -> None:
     op.create_table(
-        "stakeholders_v1",
+        "stakeholders",
         text("issuer_id"),
         text("holder_id"),
         text("name"),
         text("kind"),
         bigint("last_sequence"),
-        key("stakeholders_v1", "issuer_id", "holder_id"),
+        key("stakeholders", "issuer_id", "holder_id"),
     )
-    op.create_index("ix_stakeholders_v1_holder", "stakeholders_v1", ["holder_id", "issuer_id"])
+    op.create_index("ix_stakeholders_holder", "stakeholders", ["holder_id", "issuer_id"])
 
 
 def _create_stock_classes() -> None:
     op.create_table(
-        "stock_classes_v1",
+        "stock_classes",
         text("issuer_id"),
         text("class_id"),
         text("kind"),
@@ -906,13 +905,13 @@ def _create_stock_classes() -> None:
         text("protection_basis", null=True),
         flag("first_refusal"),
         bigint("last_sequence"),
-        key("stock_classes_v1", "issuer_id", "class_id"),
+        key("stock_classes", "issuer_id", "class_id"),
     )
 
 
 def _create_stock_offers() -> None:
     op.create_table(
-        "stock_offers_v1",
+        "stock_offers",
         text("transfer_id"),
         text("issuer_id"),
         text("holder_id"),
@@ -923,14 +922,14 @@ def _create_stock_offers() -> None:
         timestamp("decide_until"),
         text("status"),
         bigint("last_sequence"),
-        key("stock_offers_v1", "transfer_id"),
+        key("stock_offers", "transfer_id"),
     )
-    op.create_index("ix_stock_offers_v1_issuer", "stock_offers_v1", ["issuer_id", "transfer_id"])
+    op.create_index("ix_stock_offers_issuer", "stock_offers", ["issuer_id", "transfer_id"])
 
 
 def _create_holdings() -> None:
     op.create_table(
-        "holdings_v1",
+        "holdings",
         text("issuer_id"),
         text("kind"),
         text("holder_id"),
@@ -940,14 +939,14 @@ def _create_holdings() -> None:
         text("exercise_price_usd", null=True),
         timestamp("expires_at", null=True),
         bigint("last_sequence"),
-        key("holdings_v1", "issuer_id", "kind", "holder_id", "security"),
+        key("holdings", "issuer_id", "kind", "holder_id", "security"),
     )
-    op.create_index("ix_holdings_v1_holder", "holdings_v1", ["holder_id", "issuer_id"])
+    op.create_index("ix_holdings_holder", "holdings", ["holder_id", "issuer_id"])
 
 
 def _create_share_entries() -> None:
     op.create_table(
-        "share_entries_v1",
+        "share_entries",
         bigint("sequence"),
         integer("line"),
         text("issuer_id"),
@@ -957,14 +956,14 @@ def _create_share_entries() -> None:
         text("class_id", null=True),
         bigint("shares"),
         timestamp("occurred_at"),
-        key("share_entries_v1", "sequence", "line"),
+        key("share_entries", "sequence", "line"),
     )
-    op.create_index("ix_share_entries_v1_issuer", "share_entries_v1", ["issuer_id", "sequence"])
+    op.create_index("ix_share_entries_issuer", "share_entries", ["issuer_id", "sequence"])
 
 
 def _create_financings() -> None:
     op.create_table(
-        "financings_v1",
+        "financings",
         text("financing_id"),
         text("issuer_id"),
         text("name"),
@@ -977,14 +976,14 @@ def _create_financings() -> None:
         timestamp("opened_at"),
         timestamp("closed_at", null=True),
         bigint("last_sequence"),
-        key("financings_v1", "financing_id"),
+        key("financings", "financing_id"),
     )
-    op.create_index("ix_financings_v1_issuer", "financings_v1", ["issuer_id", "financing_id"])
+    op.create_index("ix_financings_issuer", "financings", ["issuer_id", "financing_id"])
 
 
 def _create_liquidity_events() -> None:
     op.create_table(
-        "liquidity_events_v1",
+        "liquidity_events",
         text("liquidity_id"),
         text("issuer_id"),
         text("kind"),
@@ -994,14 +993,14 @@ def _create_liquidity_events() -> None:
         timestamp("declared_at"),
         timestamp("paid_at", null=True),
         bigint("last_sequence"),
-        key("liquidity_events_v1", "liquidity_id"),
+        key("liquidity_events", "liquidity_id"),
     )
-    op.create_index("ix_liquidity_events_v1_issuer", "liquidity_events_v1", ["issuer_id", "liquidity_id"])
+    op.create_index("ix_liquidity_events_issuer", "liquidity_events", ["issuer_id", "liquidity_id"])
 
 
 def _create_valuations() -> None:
     op.create_table(
-        "valuations_v1",
+        "valuations",
         text("issuer_id"),
         bigint("recorded_sequence"),
         numeric("price_usd_per_share"),
@@ -1009,13 +1008,13 @@ def _create_valuations() -> None:
         day("effective_on"),
         timestamp("recorded_at"),
         bigint("last_sequence"),
-        key("valuations_v1", "issuer_id", "recorded_sequence"),
+        key("valuations", "issuer_id", "recorded_sequence"),
     )
 
 
 def _create_event_index() -> None:
     op.create_table(
-        "event_index_v1",
+        "event_index",
         bigint("sequence"),
         text("aggregate"),
         text("aggregate_id"),
@@ -1023,29 +1022,29 @@ def _create_event_index() -> None:
         text("command_id"),
         text("fingerprint"),
         timestamp("occurred_at"),
-        key("event_index_v1", "sequence"),
+        key("event_index", "sequence"),
     )
-    op.create_index("ix_event_index_v1_aggregate", "event_index_v1", ["aggregate_id", "sequence"])
-    op.create_index("ix_event_index_v1_command", "event_index_v1", ["command_id"])
-    op.create_index("ix_event_index_v1_time", "event_index_v1", ["occurred_at"])
+    op.create_index("ix_event_index_aggregate", "event_index", ["aggregate_id", "sequence"])
+    op.create_index("ix_event_index_command", "event_index", ["command_id"])
+    op.create_index("ix_event_index_time", "event_index", ["occurred_at"])
 
 
 def _create_event_parties() -> None:
     op.create_table(
-        "event_parties_v1",
+        "event_parties",
         text("party_id"),
         bigint("sequence"),
-        key("event_parties_v1", "party_id", "sequence"),
+        key("event_parties", "party_id", "sequence"),
     )
 
 
 def _create_event_owners() -> None:
     op.create_table(
-        "event_owners_v1",
+        "event_owners",
         text("id"),
         jsonb("parties"),
         bigint("last_sequence"),
-        key("event_owners_v1", "id"),
+        key("event_owners", "id"),
     )
 
 
@@ -1118,56 +1117,56 @@ def upgrade() -> None:
 _DROP = (
     "stuck_tasks",
     "log_seen",
-    "event_owners_v1",
-    "event_parties_v1",
-    "event_index_v1",
-    "valuations_v1",
-    "liquidity_events_v1",
-    "financings_v1",
-    "share_entries_v1",
-    "holdings_v1",
-    "stock_offers_v1",
-    "stock_classes_v1",
-    "stakeholders_v1",
-    "issuer_imports_v1",
-    "issuers_v1",
-    "principal_movements_v1",
-    "instruments_v1",
-    "holds_v1",
-    "posting_subjects_v2",
-    "balances_v2",
-    "entries_v2",
-    "accounts_v2",
-    "statements_v1",
-    "hours_readings_v1",
-    "service_lines_v1",
-    "spreads_v1",
-    "evidence_samples_v1",
-    "readings_v1",
-    "standing_courses_v1",
-    "standings_v1",
-    "curves_v1",
-    "list_prices_v1",
-    "fills_v1",
-    "grant_history_v1",
-    "grants_v1",
-    "lot_terms_v2",
-    "outages_v2",
-    "releases_v2",
-    "reservations_v2",
-    "capacity_offers_v2",
-    "decisions_v1",
-    "prices_v1",
-    "auctions_v1",
-    "quotes_v1",
-    "order_history_v1",
-    "orders_v1",
-    "mandate_holds_v1",
-    "mandates_v1",
-    "lots_v1",
-    "pools_v1",
-    "sites_v1",
-    "parties_v1",
+    "event_owners",
+    "event_parties",
+    "event_index",
+    "valuations",
+    "liquidity_events",
+    "financings",
+    "share_entries",
+    "holdings",
+    "stock_offers",
+    "stock_classes",
+    "stakeholders",
+    "issuer_imports",
+    "issuers",
+    "principal_movements",
+    "instruments",
+    "holds",
+    "posting_subjects",
+    "balances",
+    "entries",
+    "accounts",
+    "statements",
+    "hours_readings",
+    "service_lines",
+    "spreads",
+    "evidence_samples",
+    "readings",
+    "standing_courses",
+    "standings",
+    "curves",
+    "list_prices",
+    "fills",
+    "grant_history",
+    "grants",
+    "lot_terms",
+    "outages",
+    "releases",
+    "reservations",
+    "capacity_offers",
+    "decisions",
+    "prices",
+    "auctions",
+    "quotes",
+    "order_history",
+    "orders",
+    "mandate_holds",
+    "mandates",
+    "lots",
+    "pools",
+    "sites",
+    "parties",
     "snapshots",
     "api_key_changes",
     "api_keys",

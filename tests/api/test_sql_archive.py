@@ -1,4 +1,4 @@
-"""The archive in PostgreSQL keeps the newest snapshot of the code that runs, and knows what readings said."""
+"""The archive in PostgreSQL keeps the newest snapshot of the version that runs, and knows what readings said."""
 
 import msgspec
 import pytest
@@ -14,7 +14,7 @@ from marketplace.projections.registry import PROJECTIONS
 from tests.domain.build import GRANT
 from tests.support.market.meter import SOURCE, SUBJECT, Process, fold
 
-SNAPSHOT = Snapshot(subject="marketplace.usage.usg_1", fingerprint="a", sequence=7, hash="h7", content=b"\x00\xff")
+SNAPSHOT = Snapshot(subject="marketplace.usage.usg_1", version=1, sequence=7, hash="h7", content=b"\x00\xff")
 
 
 @pytest.fixture
@@ -25,11 +25,11 @@ async def engine(database_url):
     await built.dispose()
 
 
-async def test_the_newest_snapshot_is_kept_and_that_of_other_code_replaced(engine):
+async def test_the_newest_snapshot_is_kept_and_that_of_another_version_replaced(engine):
     archive = SqlArchive(engine)
     assert await archive.find(SNAPSHOT.subject) is None
     newer = msgspec.structs.replace(SNAPSHOT, sequence=9, content=b"newer")
-    other = msgspec.structs.replace(SNAPSHOT, sequence=8, fingerprint="b")
+    other = msgspec.structs.replace(SNAPSHOT, sequence=8, version=2)
     for given, expected in ((SNAPSHOT, SNAPSHOT), (newer, newer), (SNAPSHOT, newer), (other, other)):
         await archive.put(given)
         assert await archive.find(SNAPSHOT.subject) == expected

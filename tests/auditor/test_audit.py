@@ -100,10 +100,10 @@ async def test_nothing_is_found_in_a_market_and_its_tables(jetstream_log, nats_s
 @pytest.mark.parametrize(
     ("statement", "table"),
     [
-        ("UPDATE balances_v2 SET amount = amount + 1 WHERE account LIKE '%/available'", "balances"),
-        ("DELETE FROM holds_v1", "holds"),
-        ("UPDATE orders_v1 SET status = 'open'", "orders_v1"),
-        ("UPDATE statements_v1 SET status = 'disputed'", "statements_v1"),
+        ("UPDATE balances SET amount = amount + 1 WHERE account LIKE '%/available'", "balances"),
+        ("DELETE FROM holds", "holds"),
+        ("UPDATE orders SET status = 'open'", "orders"),
+        ("UPDATE statements SET status = 'disputed'", "statements"),
         ("UPDATE projection_positions SET position = position - 1 WHERE name = 'orders'", "projection orders"),
     ],
 )

@@ -83,11 +83,11 @@ async def test_verify_finds_a_row_changed_by_hand_and_a_rebuild_mends_it(
     assert output.count("equal") == len(PROJECTIONS)
     account = f"{make_id('acc', 1)}/held"
     async with engine.begin() as connection:
-        changed = "UPDATE balances_v2 SET amount = amount + 5 WHERE account = :account"
+        changed = "UPDATE balances SET amount = amount + 5 WHERE account = :account"
         await connection.execute(text(changed), {"account": account})
     code, output = await shell.run("projections", "verify", "accounts")
     assert code == 3, output
-    assert f"balances_v2 account={account}" in output
+    assert f"balances account={account}" in output
     assert "the log makes" in output
     assert "account.hold_placed.v1" in output
     code, output = await shell.run("projections", "rebuild", "accounts")
@@ -163,6 +163,31 @@ async def test_what_is_not_there_is_refused(engine: AsyncEngine, jetstream_log: 
     code, output = await commands.log(log_commands.show, "order", make_id("ord", 99))
     assert code == 2
     assert "aggregate_not_found" in output
+
+
+async def test_rows_of_a_newer_release_are_named_and_replaced_on_demand_only(
+    shell: Shell, commands: Commands, engine: AsyncEngine
+):
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE projection_positions SET version = 9 WHERE name = 'holds'"))
+        await connection.execute(text("UPDATE projection_positions SET version = 0 WHERE name = 'quotes'"))
+    code, output = await shell.run("projections", "list")
+    assert code == 0, output
+    (newer,) = [line for line in output.splitlines() if " holds " in line]
+    (older,) = [line for line in output.splitlines() if " quotes " in line]
+    assert " 9 " in newer
+    assert "a newer release" in newer
+    assert "an older release" in older
+    assert output.count("this release") == len(PROJECTIONS) - 2
+    for command in (projection_commands.rebuild, projection_commands.verify):
+        code, output = await commands.projections(command, "holds")
+        assert code != 0
+        assert "rows of projection holds are of version 9" in output
+        assert "rebuild holds --replace-newer" in output
+    code, output = await commands.projections(projection_commands.rebuild, "holds", replace_newer=True)
+    assert code == 0, output
+    code, output = await commands.projections(projection_commands.verify, "holds")
+    assert code == 0, output
 
 
 async def test_a_database_without_tables_is_refused(jetstream_log: JetStreamLog, commands: Commands):

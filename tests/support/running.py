@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType
 
-from marketplace.core.code_walk import OURS
+from tests.support.source_walk import OURS
 
 
 @contextmanager

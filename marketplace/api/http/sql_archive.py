@@ -30,9 +30,7 @@ class SqlArchive:
     async def put(self, snapshot: Snapshot) -> None:
         """See `Archive.put`."""
         given = insert(snapshots).values({name: getattr(snapshot, name) for name in Snapshot.__struct_fields__})
-        newer = (snapshots.c.fingerprint != given.excluded.fingerprint) | (
-            snapshots.c.sequence < given.excluded.sequence
-        )
+        newer = (snapshots.c.version != given.excluded.version) | (snapshots.c.sequence < given.excluded.sequence)
         changed = {column.name: given.excluded[column.name] for column in snapshots.c if not column.primary_key}
         statement = given.on_conflict_do_update(index_elements=["subject"], set_=changed, where=newer)
         async with reachable(), self._engine.begin() as connection:

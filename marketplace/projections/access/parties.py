@@ -16,7 +16,7 @@ from marketplace.projections.engine.schema import Origin, define, document, inst
 from marketplace.projections.engine.write_batch import WriteBatch
 
 parties: Final = define(
-    "parties_v1",
+    "parties",
     text("party_id", key=True),
     text("name"),
     document("roles"),

@@ -18,7 +18,7 @@ from marketplace.projections.engine.schema import Origin, define, exact, instant
 from marketplace.projections.engine.write_batch import WriteBatch
 
 holds: Final = define(
-    "holds_v1",
+    "holds",
     text("account_id", key=True),
     text("hold_id", key=True),
     text("party_id"),
@@ -28,8 +28,8 @@ holds: Final = define(
     instant("expires_at", null=True),
     Column("expired", Boolean, nullable=False),
     instant("placed_at"),
-    Index("ix_holds_v1_party", "party_id", "hold_id"),
-    Index("ix_holds_v1_purpose", "purpose", "hold_id"),
+    Index("ix_holds_party", "party_id", "hold_id"),
+    Index("ix_holds_purpose", "purpose", "hold_id"),
     origin=Origin("account", "account_id"),
 )
 

@@ -18,7 +18,7 @@ from marketplace.projections.engine.schema import Origin, define, document, exac
 from marketplace.projections.engine.write_batch import WriteBatch
 
 service_lines: Final = define(
-    "service_lines_v1",
+    "service_lines",
     text("service_line_id", key=True),
     text("grant_id"),
     text("startup_id"),
@@ -34,14 +34,14 @@ service_lines: Final = define(
     instant("agreed_at", null=True),
     exact("cash_commitment_usd", null=True),
     document("equity", null=True),
-    Index("ix_service_lines_v1_grant", "grant_id", "service_line_id"),
-    Index("ix_service_lines_v1_startup", "startup_id", "service_line_id"),
-    Index("ix_service_lines_v1_provider", "provider_id", "service_line_id"),
-    Index("ix_service_lines_v1_holder", "holder_id", "service_line_id"),
+    Index("ix_service_lines_grant", "grant_id", "service_line_id"),
+    Index("ix_service_lines_startup", "startup_id", "service_line_id"),
+    Index("ix_service_lines_provider", "provider_id", "service_line_id"),
+    Index("ix_service_lines_holder", "holder_id", "service_line_id"),
     origin=Origin("service_line", "service_line_id"),
 )
 hours_readings: Final = define(
-    "hours_readings_v1",
+    "hours_readings",
     text("service_line_id", key=True),
     text("source", key=True),
     text("reading_id", key=True),

@@ -19,7 +19,7 @@ from marketplace.projections.engine.schema import Origin, define, document, exac
 from marketplace.projections.engine.write_batch import WriteBatch
 
 statements: Final = define(
-    "statements_v1",
+    "statements",
     text("statement_id", key=True),
     text("grant_id"),
     text("startup_id"),
@@ -42,10 +42,10 @@ statements: Final = define(
     instant("accept_until"),
     instant("issued_at"),
     instant("accepted_at", null=True),
-    Index("ix_statements_v1_grant", "grant_id", "statement_id"),
-    Index("ix_statements_v1_startup", "startup_id", "statement_id"),
-    Index("ix_statements_v1_provider", "provider_id", "statement_id"),
-    Index("ix_statements_v1_due", "status", "accept_until"),
+    Index("ix_statements_grant", "grant_id", "statement_id"),
+    Index("ix_statements_startup", "startup_id", "statement_id"),
+    Index("ix_statements_provider", "provider_id", "statement_id"),
+    Index("ix_statements_due", "status", "accept_until"),
     origin=Origin("statement", "statement_id"),
 )
 

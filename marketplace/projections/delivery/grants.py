@@ -23,7 +23,7 @@ from marketplace.projections.engine.schema import Origin, define, define_history
 from marketplace.projections.engine.write_batch import WriteBatch
 
 grants: Final = define(
-    "grants_v1",
+    "grants",
     text("grant_id", key=True),
     text("order_id"),
     text("auction_id", null=True),
@@ -56,13 +56,13 @@ grants: Final = define(
     whole("gpu_seconds_accepted", null=True),
     instant("ended_at", null=True),
     instant("issued_at"),
-    Index("ix_grants_v1_startup", "startup_id", "grant_id"),
-    Index("ix_grants_v1_provider", "provider_id", "grant_id"),
-    Index("ix_grants_v1_holder", "holder_id", "grant_id"),
+    Index("ix_grants_startup", "startup_id", "grant_id"),
+    Index("ix_grants_provider", "provider_id", "grant_id"),
+    Index("ix_grants_holder", "holder_id", "grant_id"),
     origin=Origin("grant", "grant_id"),
 )
 grant_history: Final = define_history(
-    "grant_history_v1",
+    "grant_history",
     text("grant_id", key=True),
     whole("sequence", key=True),
     text("status"),

@@ -32,13 +32,13 @@ _RECORD: Final = tuple(Record.__slots__)
 
 PROVIDERS_MAX = 100_000
 standings: Final = define(
-    "standings_v1",
+    "standings",
     text("provider_id", key=True),
     *(whole(name) for name in _RECORD),
     origin=Origin(),
 )
 courses: Final = define(
-    "standing_courses_v1",
+    "standing_courses",
     text("grant_id", key=True),
     text("provider_id"),
     whole("gpus_per_node"),

@@ -1,10 +1,11 @@
-"""Build anew, beside the live ones, the projections whose rows another release made.
+"""Rebuild, beside the live ones, the projections whose rows a lower version made.
 
-A migration gives new columns their place and not what belongs in them, and a handler that changed leaves the rows
-that it made before as they are. Whoever leads the projectors therefore looks once, as it begins, whether rows were made
-by the code that it runs (`fingerprint.py`), and rebuilds those that were not, one after the other. Reads and the live
-projector go on meanwhile. First it drops the tables of rebuilds that were killed. Where processes of two releases take
-turns, each time the rows become those of the one that leads.
+A migration adds a column but does not fill it, and a handler that changed leaves the rows that it made before as they
+are. A release that changes what rows say therefore counts the projection's version up, as
+`tests/architecture/test_versions.py` demands. The process that leads the projectors compares the versions once, when it
+starts, and rebuilds rows of a lower version, one projection after the other. Reads and the live projector go on
+meanwhile. It first drops the tables of rebuilds that were killed. Rows of a higher version belong to a newer release
+and are left alone.
 """
 
 import asyncio
@@ -17,7 +18,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from marketplace.core.errors import Conflict, Unavailable, UnreadableEvent
 from marketplace.log.port import Log
 from marketplace.projections.engine.database import reachable
-from marketplace.projections.engine.fingerprint import compute_fingerprint
 from marketplace.projections.engine.positions import load_positions
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.rebuild import discard_abandoned, rebuild
@@ -27,16 +27,15 @@ _logger = structlog.get_logger(__name__)
 
 
 async def list_outdated(engine: AsyncEngine, projections: Sequence[Projection]) -> list[Projection]:
-    """Return the projections whose rows other code than this release's has made.
+    """Return the projections whose rows a lower version made.
 
     Raises:
         Unavailable: PostgreSQL is away.
     """
     async with reachable(), engine.connect() as connection:
         positions = await load_positions(connection)
-    made_by = {(at.name, at.version): at.fingerprint for at in positions if at.live and at.position > 0}
-    expected = {one: compute_fingerprint(one) for one in projections}
-    return [one for one in projections if made_by.get((one.name, one.version), expected[one]) != expected[one]]
+    versions = {at.name: at.version for at in positions if at.live and at.position > 0}
+    return [one for one in projections if versions.get(one.name, one.version) < one.version]
 
 
 async def renew(

@@ -47,7 +47,7 @@ snapshots: Final = Table(
     "snapshots",
     METADATA,
     text("subject", key=True),
-    text("fingerprint"),
+    whole("version"),
     whole("sequence"),
     text("hash"),
     Column("content", LargeBinary, nullable=False),

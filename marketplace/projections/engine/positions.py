@@ -1,19 +1,23 @@
 """How far each projection has come, moved in the same transaction as its rows.
 
-`UPDATE … WHERE position = :old AND epoch = :epoch` is the fence: a projector that starts takes a new epoch, and the
-one before finds that its own is over. Only a rebuild moves a position without taking an epoch.
+`UPDATE … WHERE position = :old AND epoch = :epoch AND version = :version` is the fence: a projector that starts takes a
+new epoch, and the one before finds that its own is over. Only a rebuild moves a position, or changes the version of its
+rows, without taking an epoch.
+
+A projection has one live row here, whatever release runs. Its `version` says which version of the projection made the
+rows. A release rebuilds rows of a lower version (`automatic_rebuild.py`) and leaves rows of a higher version alone.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Boolean, Column, Table, select, tuple_
+from sqlalchemy import Boolean, Column, Table, select
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from marketplace.projections.engine.fingerprint import compute_fingerprint
+from marketplace.core.errors import Conflict
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.schema import METADATA, instant, text, whole
 
@@ -23,12 +27,11 @@ projection_positions: Final = Table(
     "projection_positions",
     METADATA,
     text("name", key=True),
-    whole("version", key=True),
     Column("live", Boolean, primary_key=True, nullable=False),
+    whole("version"),
     whole("position"),
     whole("epoch"),
     whole("target", null=True),
-    text("fingerprint"),
     whole("stopped_at", null=True),
     text("stopped_because", null=True),
     instant("updated_at"),
@@ -41,50 +44,75 @@ class Position:
 
     Attributes:
         name: The projection.
-        version: The version of its tables.
         live: False for a rebuild that runs beside it.
+        version: The version of the projection that made its rows.
         position: Sequence of the last event in its rows.
         epoch: Counts the projectors that have owned it.
         target: Where a rebuild is going.
-        fingerprint: What made its rows, as `fingerprint.py` computes it; empty where a release did that kept none.
         updated_at: When it moved last.
         stopped_at: The event that it cannot pass; None while it goes on.
         stopped_because: What is wrong there, and the remedy.
     """
 
     name: str
-    version: int
     live: bool
+    version: int
     position: int
     epoch: int
     target: int | None
-    fingerprint: str
     updated_at: datetime
     stopped_at: int | None = None
     stopped_because: str | None = None
 
 
+class NewerRows(Conflict):
+    """The rows of a projection are of a higher version than this release makes.
+
+    Args:
+        at: The live position of the projection.
+        version: The version that this release makes.
+    """
+
+    def __init__(self, at: Position, version: int) -> None:
+        super().__init__(f"projection {at.name}")
+        text = (
+            f"the rows of projection {at.name} are of version {at.version}, which a newer release made; this release "
+            f"makes version {version} and leaves them alone. Stop the processes of this release, so that one of the "
+            "newer release projects. To go back to this release for good, stop the newer one and run "
+            f"`marketplace projections rebuild {at.name} --replace-newer`"
+        )
+        self.args = (text,)
+
+
+def leave_newer(at: Position, projection: Projection) -> Position:
+    """Return a position, stopped at its next event where its rows are of a newer version of the projection."""
+    if at.version <= projection.version:
+        return at
+    return replace(at, stopped_at=at.position + 1, stopped_because=str(NewerRows(at, projection.version)))
+
+
 async def claim(connection: AsyncConnection, projections: Sequence[Projection]) -> dict[str, Position]:
     """Take a new epoch of each projection; whoever had the one before is fenced off from now on.
 
-    One that has no rows yet gets the fingerprint of this release; one that has keeps that of who made them.
+    A projection without rows gets the version of this release. One with rows keeps the version that made them, and is
+    stopped where that version is newer than this release.
     """
     result = await connection.execute(
         sql(
-            "INSERT INTO projection_positions AS p (name, version, live, position, epoch, fingerprint, updated_at) "
-            "SELECT n, v, true, 0, 1, f, now() "
-            "FROM unnest(CAST(:names AS text[]), CAST(:versions AS bigint[]), CAST(:prints AS text[])) AS u(n, v, f) "
-            "ON CONFLICT (name, version, live) DO UPDATE SET epoch = p.epoch + 1, updated_at = now(), "
+            "INSERT INTO projection_positions AS p (name, live, version, position, epoch, updated_at) "
+            "SELECT n, true, v, 0, 1, now() "
+            "FROM unnest(CAST(:names AS text[]), CAST(:versions AS bigint[])) AS u(n, v) "
+            "ON CONFLICT (name, live) DO UPDATE SET epoch = p.epoch + 1, updated_at = now(), "
             "stopped_at = NULL, stopped_because = NULL, "
-            "fingerprint = CASE WHEN p.position = 0 THEN EXCLUDED.fingerprint ELSE p.fingerprint END RETURNING p.*"
+            "version = CASE WHEN p.position = 0 THEN EXCLUDED.version ELSE p.version END RETURNING p.*"
         ),
-        {
-            "names": [p.name for p in projections],
-            "versions": [p.version for p in projections],
-            "prints": [compute_fingerprint(p) for p in projections],
-        },
+        {"names": [p.name for p in projections], "versions": [p.version for p in projections]},
     )
-    return {row.name: Position(**row._mapping) for row in result}  # noqa: SLF001 - SQLAlchemy's public mapping
+    known = {p.name: p for p in projections}
+    found = [Position(**row._mapping) for row in result]  # noqa: SLF001 - SQLAlchemy's public mapping
+    claimed = [leave_newer(at, known[at.name]) for at in found]
+    await stop(connection, [at for at in claimed if at.stopped_at is not None])
+    return {at.name: at for at in claimed}
 
 
 async def advance(connection: AsyncConnection, owned: Sequence[Position], position: int) -> frozenset[str]:
@@ -112,16 +140,17 @@ async def advance(connection: AsyncConnection, owned: Sequence[Position], positi
 
 async def stop(connection: AsyncConnection, owned: Sequence[Position]) -> None:
     """Keep what positions say of where and why they stopped, or that they go on, for those who read them."""
+    if not owned:
+        return
     await connection.execute(
         sql(
             "UPDATE projection_positions AS p SET stopped_at = u.s, stopped_because = u.b, updated_at = now() "
-            "FROM unnest(CAST(:names AS text[]), CAST(:versions AS bigint[]), CAST(:epochs AS bigint[]), "
-            "CAST(:sequences AS bigint[]), CAST(:reasons AS text[])) AS u(n, v, e, s, b) "
-            "WHERE p.name = u.n AND p.version = u.v AND p.live AND p.epoch = u.e"
+            "FROM unnest(CAST(:names AS text[]), CAST(:epochs AS bigint[]), "
+            "CAST(:sequences AS bigint[]), CAST(:reasons AS text[])) AS u(n, e, s, b) "
+            "WHERE p.name = u.n AND p.live AND p.epoch = u.e"
         ),
         {
             "names": [p.name for p in owned],
-            "versions": [p.version for p in owned],
             "epochs": [p.epoch for p in owned],
             "sequences": [p.stopped_at for p in owned],
             "reasons": [p.stopped_because for p in owned],
@@ -132,7 +161,7 @@ async def stop(connection: AsyncConnection, owned: Sequence[Position]) -> None:
 async def load_positions(connection: AsyncConnection) -> list[Position]:
     """Return every position there is, rebuilds included, by name."""
     table = projection_positions
-    result = await connection.execute(select(table).order_by(table.c.name, table.c.version, table.c.live.desc()))
+    result = await connection.execute(select(table).order_by(table.c.name, table.c.live.desc()))
     return [Position(**row._mapping) for row in result]  # noqa: SLF001 - SQLAlchemy's public mapping
 
 
@@ -152,11 +181,9 @@ class Reached:
 async def load_reached(connection: AsyncConnection, projections: Sequence[Projection]) -> Reached:
     """Return how far projections have come; position 0 where one has not begun."""
     table = projection_positions
-    wanted = [(p.name, p.version) for p in projections]
+    wanted = [p.name for p in projections]
     result = await connection.execute(
-        select(table.c.name, table.c.position, table.c.stopped_at).where(
-            table.c.live, tuple_(table.c.name, table.c.version).in_(wanted)
-        )
+        select(table.c.name, table.c.position, table.c.stopped_at).where(table.c.live, table.c.name.in_(wanted))
     )
     rows = result.all()
     stopped = {row.name: int(row.position) for row in rows if row.stopped_at is not None}

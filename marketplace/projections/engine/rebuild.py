@@ -1,6 +1,6 @@
 """Rebuild a projection beside the live one, and swap the two in one transaction while reads go on.
 
-The new tables have the names of the live ones in a schema of their own, ``rebuild_<name>_v<version>_<epoch>``, so that
+The new tables have the names of the live ones in a schema of their own, ``rebuild_<name>_<epoch>``, so that
 one setting, `search_path`, points every statement of a projection at them. When the rebuild has come as far as the live
 one, a short transaction stops the live projector at its fence, applies the last page, drops the old tables and moves
 the new ones in. Readers wait for that moment and never see half of it.
@@ -10,6 +10,7 @@ Invariants:
        own row of `projection_positions`. A rebuild whose epoch is over stops by `Conflict` and has written nothing.
     2. An epoch is the id of the transaction that took it, so it names one rebuild for ever. Tables of two rebuilds
        are never the same, and tables are dropped only by a transaction that holds their rebuild's row.
+    3. Rows of a higher version than the release makes are replaced only where an operator says so.
 
 A lock that ends with its session refuses a second rebuild while a first one runs. It is a courtesy: a session may end
 alone, and the rows stay right without it.
@@ -30,7 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from marketplace.core.errors import Conflict, Unavailable
 from marketplace.log.port import Log, Recorded
 from marketplace.projections.engine.database import build_engine, reachable
-from marketplace.projections.engine.fingerprint import compute_fingerprint
+from marketplace.projections.engine.positions import NewerRows, load_positions
 from marketplace.projections.engine.prefetch import read_ahead
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.recorded_events import parse_facts
@@ -128,15 +129,9 @@ class _Draft:
                 sql(
                     "UPDATE public.projection_positions SET position = :position, "
                     "target = coalesce(:target, target), updated_at = now() "
-                    "WHERE name = :name AND version = :version AND NOT live AND epoch = :epoch"
+                    "WHERE name = :name AND NOT live AND epoch = :epoch"
                 ),
-                {
-                    "name": self.projection.name,
-                    "version": self.projection.version,
-                    "epoch": self.epoch,
-                    "position": position,
-                    "target": target,
-                },
+                {"name": self.projection.name, "epoch": self.epoch, "position": position, "target": target},
             )
             if moved.rowcount == 0:
                 name = self.projection.name
@@ -149,22 +144,39 @@ class _Draft:
 
 
 async def rebuild(
-    projection: Projection, log: Log, engine: AsyncEngine, *, report: Report = ignore_progress
+    projection: Projection,
+    log: Log,
+    engine: AsyncEngine,
+    *,
+    report: Report = ignore_progress,
+    replace_newer: bool = False,
 ) -> Rebuilt:
     """Build the tables anew from the whole log and swap them in.
 
     The live projector may go on meanwhile, here or in another process.
 
+    Args:
+        projection: What to build.
+        log: Where its events are.
+        engine: Where its tables are.
+        report: Called after each page.
+        replace_newer: Replace also rows of a higher version than this release makes.
+
     Raises:
-        Conflict: Another rebuild of the projection runs, or took over; nothing was swapped in.
+        Conflict: Another rebuild of the projection runs, or took over; nothing was swapped in. As `NewerRows`, the
+            live rows are of a higher version.
         Corrupt: The log holds an event that the projection needs and this release cannot read.
         Unavailable: PostgreSQL or the log is away, or readers held the old tables for longer than 30 seconds; the
             live tables are as they were.
     """
     begun = time.monotonic()
-    async with _alone(engine, projection), reachable(), _draft(engine, projection) as draft:
+    async with (
+        _alone(engine, projection),
+        reachable(),
+        _draft(engine, projection, replace_newer=replace_newer) as draft,
+    ):
         position = await _catch_up(draft, log, report)
-        position = await _swap(draft, log, position)
+        position = await _swap(draft, log, position, replace_newer=replace_newer)
     return Rebuilt(projection.name, position, position, time.monotonic() - begun)
 
 
@@ -208,9 +220,10 @@ async def _alone(engine: AsyncEngine, projection: Projection) -> AsyncIterator[N
 
 
 @contextlib.asynccontextmanager
-async def _draft(engine: AsyncEngine, projection: Projection) -> AsyncIterator[_Draft]:
+async def _draft(engine: AsyncEngine, projection: Projection, *, replace_newer: bool) -> AsyncIterator[_Draft]:
     """Take a new epoch, drop what earlier rebuilds left, and yield empty tables."""
     async with engine.begin() as connection:
+        await _load_live(connection, projection, replace_newer=replace_newer)
         await connection.execute(sql("SET LOCAL synchronous_commit TO on"))
         epoch = await _take_epoch(connection, projection)
         schema = f"{_name_prefix(projection)}{epoch}"
@@ -233,12 +246,12 @@ async def _take_epoch(connection: AsyncConnection, projection: Projection) -> in
     taken = await connection.execute(
         sql(
             "INSERT INTO public.projection_positions "
-            "(name, version, live, position, epoch, target, fingerprint, updated_at) VALUES "
-            "(:name, :version, false, 0, CAST(CAST(pg_current_xact_id() AS text) AS bigint), 0, :fingerprint, now()) "
-            "ON CONFLICT (name, version, live) DO UPDATE SET position = 0, epoch = EXCLUDED.epoch, target = 0, "
-            "fingerprint = EXCLUDED.fingerprint, updated_at = now() RETURNING epoch"
+            "(name, version, live, position, epoch, target, updated_at) VALUES "
+            "(:name, :version, false, 0, CAST(CAST(pg_current_xact_id() AS text) AS bigint), 0, now()) "
+            "ON CONFLICT (name, live) DO UPDATE SET position = 0, epoch = EXCLUDED.epoch, target = 0, "
+            "version = EXCLUDED.version, updated_at = now() RETURNING epoch"
         ),
-        _name(projection) | {"fingerprint": compute_fingerprint(projection)},
+        {"name": projection.name, "version": projection.version},
     )
     epoch = int(taken.scalar_one())
     for schema in await _list_schemas(connection, projection):
@@ -253,8 +266,7 @@ async def _discard(connection: AsyncConnection, projection: Projection) -> None:
 
 async def _delete_row(connection: AsyncConnection, projection: Projection) -> None:
     await connection.execute(
-        sql("DELETE FROM public.projection_positions WHERE name = :name AND version = :version AND NOT live"),
-        _name(projection),
+        sql("DELETE FROM public.projection_positions WHERE name = :name AND NOT live"), {"name": projection.name}
     )
 
 
@@ -267,12 +279,8 @@ async def _list_schemas(connection: AsyncConnection, projection: Projection) -> 
     return list(found.scalars())
 
 
-def _name(projection: Projection) -> dict[str, str | int]:
-    return {"name": projection.name, "version": projection.version}
-
-
 def _name_prefix(projection: Projection) -> str:
-    return f"rebuild_{projection.name}_v{projection.version}_"
+    return f"rebuild_{projection.name}_"
 
 
 async def create_tables(connection: AsyncConnection, tables: Sequence[Table]) -> None:
@@ -302,11 +310,12 @@ async def _apply(projection: Projection, connection: AsyncConnection, page: Sequ
         await projection.apply(facts, connection)
 
 
-async def _swap(draft: _Draft, log: Log, position: int) -> int:
+async def _swap(draft: _Draft, log: Log, position: int, *, replace_newer: bool) -> int:
     for _ in range(SWAP_TRIES_MAX):
         try:
             async with draft.write(position) as connection:
-                live = await _stop_live(connection, draft.projection)
+                await _lock_live(connection, draft.projection)
+                live = await _load_live(connection, draft.projection, replace_newer=replace_newer)
                 if live - position <= _LAST_EVENTS_MAX:
                     position = await _apply_until(draft.projection, log, connection, position, live)
                     await _exchange(connection, draft)
@@ -324,17 +333,26 @@ async def _swap(draft: _Draft, log: Log, position: int) -> int:
     )
 
 
-async def _stop_live(connection: AsyncConnection, projection: Projection) -> int:
-    """Lock the live position, so that its projector waits at its fence, and return it."""
+async def _lock_live(connection: AsyncConnection, projection: Projection) -> None:
+    """Lock the live position until the transaction ends, so that its projector waits at its fence."""
     await connection.execute(sql(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'"))
-    row = await connection.execute(
-        sql(
-            "SELECT position FROM public.projection_positions "
-            "WHERE name = :name AND version = :version AND live FOR UPDATE"
-        ),
-        _name(projection),
+    await connection.execute(
+        sql("SELECT FROM public.projection_positions WHERE name = :name AND live FOR UPDATE"), {"name": projection.name}
     )
-    return int(row.scalar() or 0)
+
+
+async def _load_live(connection: AsyncConnection, projection: Projection, *, replace_newer: bool) -> int:
+    """Return the live position; 0 where there is none.
+
+    Raises:
+        NewerRows: The live rows are of a higher version, and are not to be replaced.
+    """
+    for at in await load_positions(connection):
+        if at.live and at.name == projection.name:
+            if at.version > projection.version and not replace_newer:
+                raise NewerRows(at, projection.version)
+            return at.position
+    return 0
 
 
 async def _apply_until(
@@ -372,11 +390,11 @@ async def _hand_over(connection: AsyncConnection, projection: Projection, positi
     """Give the live position its new value; its owner keeps its epoch and finds the position moved."""
     await connection.execute(
         sql(
-            "INSERT INTO public.projection_positions (name, version, live, position, epoch, fingerprint, updated_at) "
-            "VALUES (:name, :version, true, :position, 0, :fingerprint, now()) ON CONFLICT (name, version, live) "
-            "DO UPDATE SET position = EXCLUDED.position, fingerprint = EXCLUDED.fingerprint, stopped_at = NULL, "
+            "INSERT INTO public.projection_positions (name, version, live, position, epoch, updated_at) "
+            "VALUES (:name, :version, true, :position, 0, now()) ON CONFLICT (name, live) "
+            "DO UPDATE SET position = EXCLUDED.position, version = EXCLUDED.version, stopped_at = NULL, "
             "stopped_because = NULL, updated_at = now()"
         ),
-        _name(projection) | {"position": position, "fingerprint": compute_fingerprint(projection)},
+        {"name": projection.name, "version": projection.version, "position": position},
     )
     await _delete_row(connection, projection)

@@ -7,6 +7,8 @@ Invariants:
     4. A projector whose epoch is over stops by `Conflict` before it has written anything.
     5. A projection that cannot pass an event stops alone, before it, and its row says why; the others go on. It
        resumes by itself once the event is annotated or the projection was rebuilt.
+    6. A projection whose rows are of a higher version than this release makes is stopped likewise. Its rows stay as a
+       newer release left them.
 """
 
 import asyncio
@@ -24,7 +26,7 @@ from marketplace.log.annotations import get_hash
 from marketplace.log.port import Log, Recorded
 from marketplace.log.watched import Mark
 from marketplace.projections.engine.database import TableMissing, reachable
-from marketplace.projections.engine.positions import Position, advance, claim, load_positions, stop
+from marketplace.projections.engine.positions import Position, advance, claim, leave_newer, load_positions, stop
 from marketplace.projections.engine.prefetch import read_ahead
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.recorded_events import RecordedEvent, parse_fact
@@ -135,6 +137,7 @@ class Projector:
         """
         async with reachable(), self._engine.begin() as connection:
             self._owned = await claim(connection, list(self._projections.values()))
+        self._report_newer(self._owned.values())
 
     async def apply(self, page: Sequence[Recorded]) -> None:
         """Apply one page of the log, in batches of at most 1,000 events.
@@ -217,7 +220,8 @@ class Projector:
         """
         last = batch.last.sequence
         for _ in range(_MOVED_TRIES_MAX):
-            behind = [self._owned[name] for name in names if self._owned[name].position < last]
+            owned = [self._owned[name] for name in names]
+            behind = [at for at in owned if at.stopped_at is None and at.position < last]
             async with reachable(), self._engine.begin() as connection:
                 moved = await advance(connection, behind, last)
                 if len(moved) == len(behind):
@@ -227,7 +231,7 @@ class Projector:
                 else:
                     await connection.rollback()
             if len(moved) == len(behind):
-                self._owned |= {owned.name: replace(owned, position=last) for owned in behind}
+                self._owned |= {at.name: replace(at, position=last) for at in behind}
                 if whole and self._on_batch is not None:
                     self._on_batch(last)
                 return
@@ -255,13 +259,22 @@ class Projector:
 
     async def _reload(self) -> None:
         """Read positions again: a rebuild may have moved one, a second projector may own it."""
-        async with reachable(), self._engine.connect() as connection:
-            found = {(p.name, p.version): p for p in await load_positions(connection) if p.live}
-        for name, owned in self._owned.items():
-            stored = found.get((name, owned.version))
-            if stored is None or stored.epoch != owned.epoch:
-                raise Conflict(f"projection {name}", owned.epoch, None if stored is None else stored.epoch)
-            self._owned[name] = stored
+        async with reachable(), self._engine.begin() as connection:
+            found = {p.name: p for p in await load_positions(connection) if p.live}
+            newer: list[Position] = []
+            for name, owned in self._owned.items():
+                stored = found.get(name)
+                if stored is None or stored.epoch != owned.epoch:
+                    raise Conflict(f"projection {name}", owned.epoch, None if stored is None else stored.epoch)
+                at = self._owned[name] = leave_newer(stored, self._projections[name])
+                newer += [at] if at.stopped_because != stored.stopped_because else []
+            await stop(connection, newer)
+        self._report_newer(newer)
+
+    def _report_newer(self, positions: Collection[Position]) -> None:
+        for at in positions:
+            if at.version > self._projections[at.name].version:
+                _logger.error("projection_left_to_newer_release", name=at.name, reason=at.stopped_because)
 
     async def _stop(self, names: Collection[str], sequence: int, error: Exception) -> None:
         """Leave projections where they are, before an event that they cannot pass."""
@@ -296,6 +309,8 @@ class Projector:
         async with self._writing:
             await self._reload()
             at = self._owned[name]
+            if at.version > self._projections[name].version:
+                return False
             if at.stopped_at is not None and not await self._is_passable(at.stopped_at):
                 return False
             going = replace(at, stopped_at=None, stopped_because=None)

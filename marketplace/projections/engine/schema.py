@@ -1,7 +1,7 @@
 """The words that every projection's tables are written in.
 
 All tables share one `METADATA`, so that migrations, rebuilds and verification see the same definition. A table name
-carries the version of its projection (``orders_v1``): a projection whose rows change their meaning gets new tables,
+carries the version of its projection (``orders``): a projection whose rows change their meaning gets new tables,
 and the release before keeps reading the old ones. Every row keeps `last_sequence`, the event that last touched it.
 """
 

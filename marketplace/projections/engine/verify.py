@@ -20,7 +20,7 @@ from events.subjects import render_subject
 from marketplace.core.errors import Corrupt
 from marketplace.log.port import Log, Recorded
 from marketplace.projections.engine.database import build_engine, reachable
-from marketplace.projections.engine.positions import load_positions
+from marketplace.projections.engine.positions import NewerRows, load_positions
 from marketplace.projections.engine.prefetch import read_ahead
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.rebuild import Progress, Report, ignore_progress
@@ -139,8 +139,12 @@ async def _snapshot(
             connection = await plain.execution_options(isolation_level="REPEATABLE READ")
             await _require_tables(connection, projections)
             await connection.execute(sql(f"LOCK TABLE {names} IN ACCESS SHARE MODE"))
-            live = {(at.name, at.version): at.position for at in await load_positions(connection) if at.live}
-            yield connection, {at.name: live.get((at.name, at.version), 0) for at in projections}
+            live = {at.name: at for at in await load_positions(connection) if at.live}
+            for projection in projections:
+                at = live.get(projection.name)
+                if at is not None and at.version > projection.version:
+                    raise NewerRows(at, projection.version)
+            yield connection, {one.name: live[one.name].position if one.name in live else 0 for one in projections}
             await connection.rollback()
     finally:
         await aside.dispose()

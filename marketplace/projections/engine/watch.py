@@ -10,6 +10,7 @@ one connection never go back, since a crash ends it.
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
@@ -27,6 +28,7 @@ from marketplace.projections.engine.projection import Projection
 
 POLL_SECONDS: Final = 0.25
 WAIT_SECONDS_MAX: Final = 30.0
+_TABLES_OF_TEXT: Final = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)")
 _logger = structlog.get_logger(__name__)
 
 
@@ -119,7 +121,7 @@ class PositionWatch:
         if not stopped:
             return
         if isinstance(statement, TextClause):
-            names = {name for name in self._tables if name in statement.text}
+            names = set(_TABLES_OF_TEXT.findall(statement.text))
         else:
             names = {part.name for part in visitors.iterate(statement) if isinstance(part, Table)}
         for name in sorted(self._tables[table] for table in names if table in self._tables):

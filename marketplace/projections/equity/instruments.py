@@ -20,7 +20,7 @@ from marketplace.projections.engine.schema import Origin, define, define_history
 from marketplace.projections.engine.write_batch import WriteBatch
 
 instruments: Final = define(
-    "instruments_v1",
+    "instruments",
     text("instrument_id", key=True),
     text("issuer_id"),
     text("holder_id"),
@@ -43,12 +43,12 @@ instruments: Final = define(
     exact("due_usd", null=True),
     text("reason", null=True),
     instant("issued_at"),
-    Index("ix_instruments_v1_issuer", "issuer_id", "instrument_id"),
-    Index("ix_instruments_v1_holder", "holder_id", "instrument_id"),
+    Index("ix_instruments_issuer", "issuer_id", "instrument_id"),
+    Index("ix_instruments_holder", "holder_id", "instrument_id"),
     origin=Origin("instrument", "instrument_id"),
 )
 principal: Final = define_history(
-    "principal_movements_v1",
+    "principal_movements",
     whole("sequence", key=True),
     text("instrument_id"),
     text("issuer_id"),
@@ -60,8 +60,8 @@ principal: Final = define_history(
     exact("amount_usd"),
     exact("settled_usd"),
     instant("occurred_at"),
-    Index("ix_principal_movements_v1_instrument", "instrument_id", "sequence"),
-    Index("ix_principal_movements_v1_issuer", "issuer_id", "sequence"),
+    Index("ix_principal_movements_instrument", "instrument_id", "sequence"),
+    Index("ix_principal_movements_issuer", "issuer_id", "sequence"),
     origin=Origin("instrument", "instrument_id"),
 )
 _ZERO: Final = Decimal(0)

@@ -15,7 +15,7 @@ from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.feed.visibility import get_audience, get_founders, get_relatives
 
 event_index: Final = define_history(
-    "event_index_v1",
+    "event_index",
     whole("sequence", key=True),
     text("aggregate"),
     text("aggregate_id"),
@@ -23,18 +23,18 @@ event_index: Final = define_history(
     text("command_id"),
     text("fingerprint"),
     instant("occurred_at"),
-    Index("ix_event_index_v1_command", "command_id"),
-    Index("ix_event_index_v1_aggregate", "aggregate_id", "sequence"),
-    Index("ix_event_index_v1_time", "occurred_at"),
+    Index("ix_event_index_command", "command_id"),
+    Index("ix_event_index_aggregate", "aggregate_id", "sequence"),
+    Index("ix_event_index_time", "occurred_at"),
     origin=Origin(),
 )
 event_parties: Final = define_history(
-    "event_parties_v1",
+    "event_parties",
     text("party_id", key=True),
     whole("sequence", key=True),
     origin=Origin(),
 )
-owners: Final = define("event_owners_v1", text("id", key=True), document("parties"), origin=Origin())
+owners: Final = define("event_owners", text("id", key=True), document("parties"), origin=Origin())
 
 
 def _index(changes: WriteBatch, fact: RecordedEvent, _: Event) -> None:

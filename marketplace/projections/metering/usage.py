@@ -23,7 +23,7 @@ from marketplace.projections.engine.write_batch import WriteBatch
 ALIKE_MAX: Final = 10_000
 
 readings: Final = define(
-    "readings_v1",
+    "readings",
     text("grant_id", key=True),
     text("meter", key=True),
     text("source", key=True),
@@ -40,15 +40,15 @@ readings: Final = define(
     whole("corrections"),
     Column("voided", Boolean, nullable=False),
     text("reason", null=True),
-    Index("ix_readings_v1_grant", "grant_id", "reported_sequence"),
-    Index("ix_readings_v1_start", "grant_id", "start"),
-    Index("ix_readings_v1_devices", "devices", postgresql_using="gin", postgresql_where=sql("devices <> '[]'::jsonb")),
+    Index("ix_readings_grant", "grant_id", "reported_sequence"),
+    Index("ix_readings_start", "grant_id", "start"),
+    Index("ix_readings_devices", "devices", postgresql_using="gin", postgresql_where=sql("devices <> '[]'::jsonb")),
     origin=Origin("usage", "usage_id"),
 )
 
 
 samples: Final = define(
-    "evidence_samples_v1",
+    "evidence_samples",
     text("grant_id", key=True),
     text("meter", key=True),
     text("source", key=True),
@@ -63,7 +63,7 @@ samples: Final = define(
 
 
 spreads: Final = define(
-    "spreads_v1",
+    "spreads",
     text("usage_id", key=True),
     text("source", key=True),
     text("reading_id", key=True),
@@ -79,8 +79,8 @@ spreads: Final = define(
     whole("corrections"),
     Column("voided", Boolean, nullable=False),
     text("reason", null=True),
-    Index("ix_spreads_v1_startup", "startup_id", "reported_sequence"),
-    Index("ix_spreads_v1_provider", "provider_id", "reported_sequence"),
+    Index("ix_spreads_startup", "startup_id", "reported_sequence"),
+    Index("ix_spreads_provider", "provider_id", "reported_sequence"),
     origin=Origin("usage", "usage_id"),
 )
 

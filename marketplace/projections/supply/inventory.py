@@ -21,7 +21,7 @@ from marketplace.projections.engine.schema import Origin, define, document, exac
 from marketplace.projections.engine.write_batch import WriteBatch
 
 sites: Final = define(
-    "sites_v1",
+    "sites",
     text("site_id", key=True),
     text("provider_id"),
     text("name"),
@@ -35,11 +35,11 @@ sites: Final = define(
     text("former_use", null=True),
     instant("ready_at", null=True),
     text("reason", null=True),
-    Index("ix_sites_v1_provider", "provider_id", "site_id"),
+    Index("ix_sites_provider", "provider_id", "site_id"),
     origin=Origin("site", "site_id"),
 )
 pools: Final = define(
-    "pools_v1",
+    "pools",
     text("pool_id", key=True),
     text("provider_id"),
     text("site_id"),
@@ -51,12 +51,12 @@ pools: Final = define(
     whole("power_per_node_kw"),
     document("service", null=True),
     instant("closes_at", null=True),
-    Index("ix_pools_v1_class", "gpu_class", "pool_id"),
-    Index("ix_pools_v1_provider", "provider_id", "pool_id"),
+    Index("ix_pools_class", "gpu_class", "pool_id"),
+    Index("ix_pools_provider", "provider_id", "pool_id"),
     origin=Origin("pool", "pool_id"),
 )
 lots: Final = define(
-    "lots_v1",
+    "lots",
     text("lot_id", key=True),
     text("pool_id"),
     text("provider_id"),
@@ -74,8 +74,8 @@ lots: Final = define(
     instant("listed_at"),
     text("grant_id", null=True),
     exact("ask_floor_usd_per_gpu_hour"),
-    Index("ix_lots_v1_pool", "pool_id", "lot_id"),
-    Index("ix_lots_v1_provider", "provider_id", "lot_id"),
+    Index("ix_lots_pool", "pool_id", "lot_id"),
+    Index("ix_lots_provider", "provider_id", "lot_id"),
     origin=Origin("lot", "lot_id"),
 )
 _SITE_FIELDS: Final = site_events.SiteRegistered.__struct_fields__

@@ -23,7 +23,7 @@ from marketplace.projections.supply.inventory import pools
 from marketplace.projections.trading.orders import orders
 
 auctions: Final = define(
-    "auctions_v1",
+    "auctions",
     text("auction_id", key=True),
     text("status"),
     text("phase"),
@@ -47,11 +47,11 @@ auctions: Final = define(
     whole("attempts"),
     instant("opened_at"),
     instant("cleared_at", null=True),
-    Index("ix_auctions_v1_status", "status", "auction_id"),
+    Index("ix_auctions_status", "status", "auction_id"),
     origin=Origin("auction", "auction_id"),
 )
 prices: Final = define(
-    "prices_v1",
+    "prices",
     text("pool_id", key=True),
     instant("start"),
     instant("end"),
@@ -59,12 +59,12 @@ prices: Final = define(
     whole("from_period", key=True),
     exact("price_usd_per_gpu_hour"),
     instant("cleared_at"),
-    Index("ix_prices_v1_auction", "auction_id", "pool_id", "from_period"),
-    Index("ix_prices_v1_span", "pool_id", "start"),
+    Index("ix_prices_auction", "auction_id", "pool_id", "from_period"),
+    Index("ix_prices_span", "pool_id", "start"),
     origin=Origin("auction", "auction_id"),
 )
 decisions: Final = define(
-    "decisions_v1",
+    "decisions",
     text("auction_id", key=True),
     text("order_id", key=True),
     document("match", null=True),
@@ -74,7 +74,7 @@ decisions: Final = define(
     exact("regret_usd"),
     exact("total_usd", null=True),
     document("second_best", null=True),
-    Index("ix_decisions_v1_order", "order_id", "auction_id"),
+    Index("ix_decisions_order", "order_id", "auction_id"),
     origin=Origin("auction", "auction_id"),
 )
 

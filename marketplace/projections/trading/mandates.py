@@ -19,7 +19,7 @@ from marketplace.projections.engine.schema import Origin, define, document, exac
 from marketplace.projections.engine.write_batch import WriteBatch
 
 mandates: Final = define(
-    "mandates_v1",
+    "mandates",
     text("mandate_id", key=True),
     text("holder_id"),
     text("funding"),
@@ -29,11 +29,11 @@ mandates: Final = define(
     exact("captured_usd"),
     text("reason", null=True),
     instant("granted_at"),
-    Index("ix_mandates_v1_holder", "holder_id", "mandate_id"),
+    Index("ix_mandates_holder", "holder_id", "mandate_id"),
     origin=Origin("mandate", "mandate_id"),
 )
 budget_holds: Final = define(
-    "mandate_holds_v1",
+    "mandate_holds",
     text("mandate_id", key=True),
     text("hold_id", key=True),
     text("order_id"),
@@ -41,7 +41,7 @@ budget_holds: Final = define(
     text("grant_id", null=True),
     exact("held_usd"),
     exact("captured_usd"),
-    Index("ix_mandate_holds_v1_issuer", "mandate_id", "issuer_id"),
+    Index("ix_mandate_holds_issuer", "mandate_id", "issuer_id"),
     origin=Origin("mandate", "mandate_id"),
 )
 

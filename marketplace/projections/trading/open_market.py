@@ -24,9 +24,9 @@ class OpenMarket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _QUERIES: Final = (
-    "SELECT order_id FROM orders_v1 WHERE status IN ('open', 'locked') ORDER BY order_id LIMIT :limit",
-    "SELECT lot_id FROM lots_v1 WHERE status <> 'withdrawn' ORDER BY lot_id LIMIT :limit",
-    "SELECT auction_id FROM auctions_v1 WHERE status <> 'settled' ORDER BY auction_id LIMIT :limit",
+    "SELECT order_id FROM orders WHERE status IN ('open', 'locked') ORDER BY order_id LIMIT :limit",
+    "SELECT lot_id FROM lots WHERE status <> 'withdrawn' ORDER BY lot_id LIMIT :limit",
+    "SELECT auction_id FROM auctions WHERE status <> 'settled' ORDER BY auction_id LIMIT :limit",
 )
 
 

@@ -20,7 +20,7 @@ from marketplace.projections.engine.schema import Origin, define, define_history
 from marketplace.projections.engine.write_batch import WriteBatch
 
 orders: Final = define(
-    "orders_v1",
+    "orders",
     text("order_id", key=True),
     text("startup_id"),
     text("issuer_id"),
@@ -37,13 +37,13 @@ orders: Final = define(
     exact("price_to_win_usd_per_gpu_hour", null=True),
     text("cancel_reason", null=True),
     instant("placed_at"),
-    Index("ix_orders_v1_startup", "startup_id", "order_id"),
-    Index("ix_orders_v1_status", "status", "order_id"),
-    Index("ix_orders_v1_auction", "auction_id", "order_id"),
+    Index("ix_orders_startup", "startup_id", "order_id"),
+    Index("ix_orders_status", "status", "order_id"),
+    Index("ix_orders_auction", "auction_id", "order_id"),
     origin=Origin("order", "order_id"),
 )
 order_history: Final = define_history(
-    "order_history_v1",
+    "order_history",
     text("order_id", key=True),
     whole("sequence", key=True),
     text("status"),

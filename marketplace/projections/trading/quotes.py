@@ -18,7 +18,7 @@ from marketplace.projections.engine.schema import Origin, define, document, exac
 from marketplace.projections.engine.write_batch import WriteBatch
 
 quotes: Final = define(
-    "quotes_v1",
+    "quotes",
     text("quote_id", key=True),
     text("startup_id"),
     text("pool_id"),
@@ -30,8 +30,8 @@ quotes: Final = define(
     text("reason", null=True),
     instant("expires_at"),
     instant("held_at"),
-    Index("ix_quotes_v1_startup", "startup_id", "quote_id"),
-    Index("ix_quotes_v1_status", "status", "expires_at"),
+    Index("ix_quotes_startup", "startup_id", "quote_id"),
+    Index("ix_quotes_status", "status", "expires_at"),
     origin=Origin("quote", "quote_id"),
 )
 

@@ -7,7 +7,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.engine.automatic_rebuild import list_outdated, renew
-from marketplace.projections.engine.fingerprint import compute_fingerprint
 from marketplace.projections.engine.positions import load_positions
 from marketplace.projections.registry import PROJECTIONS, get_projection
 from tests.projections.conftest import dump, fill, project
@@ -19,17 +18,17 @@ OLDER = ("statements", "standings")
 async def make_older(engine):
     """Leave rows as a release left them that knew less."""
     async with engine.begin() as connection:
-        await connection.execute(text("UPDATE statements_v1 SET charges = charges - 'service_hours', service = NULL"))
-        await connection.execute(text("DELETE FROM standings_v1"))
+        await connection.execute(text("UPDATE statements SET charges = charges - 'service_hours', service = NULL"))
+        await connection.execute(text("DELETE FROM standings"))
         await connection.execute(
-            text("UPDATE projection_positions SET fingerprint = '' WHERE name = ANY(:names)"), {"names": list(OLDER)}
+            text("UPDATE projection_positions SET version = 0 WHERE name = ANY(:names)"), {"names": list(OLDER)}
         )
 
 
 async def list_made_here(engine):
     async with engine.connect() as connection:
         positions = await load_positions(connection)
-    return {at.name for at in positions if at.fingerprint == compute_fingerprint(get_projection(at.name))}
+    return {at.name for at in positions if at.version == get_projection(at.name).version}
 
 
 async def test_what_another_release_made_is_built_anew_once(engine: AsyncEngine, memory_log: MemoryLog):
@@ -46,7 +45,7 @@ async def test_what_another_release_made_is_built_anew_once(engine: AsyncEngine,
     assert await renew(PROJECTIONS, memory_log, engine) == []
 
 
-async def test_a_projector_keeps_the_fingerprint_of_who_made_the_rows(engine: AsyncEngine, memory_log: MemoryLog):
+async def test_a_projector_keeps_the_version_of_who_made_the_rows(engine: AsyncEngine, memory_log: MemoryLog):
     story = tell_everything()
     half = len(story.recorded) // 2
     await fill(memory_log, story.until(half))
@@ -60,7 +59,7 @@ async def test_a_projector_keeps_the_fingerprint_of_who_made_the_rows(engine: As
 async def test_a_projection_without_rows_needs_no_renewal(engine: AsyncEngine, memory_log: MemoryLog):
     await project(engine, memory_log)
     async with engine.begin() as connection:
-        await connection.execute(text("UPDATE projection_positions SET fingerprint = ''"))
+        await connection.execute(text("UPDATE projection_positions SET version = 0"))
     assert await list_outdated(engine, PROJECTIONS) == []
     await project(engine, memory_log)
     assert await list_made_here(engine) == {projection.name for projection in PROJECTIONS}

@@ -19,9 +19,9 @@ from tests.projections.tales import tell_many
 from tests.support.patience import PATIENCE_SECONDS
 
 DAMAGES = {
-    "a table is gone": "DROP TABLE entries_v2",
-    "a column is gone": "ALTER TABLE balances_v2 DROP COLUMN amount",
-    "a constraint refuses rows": "ALTER TABLE entries_v2 ADD CONSTRAINT wrong CHECK (false) NOT VALID",
+    "a table is gone": "DROP TABLE entries",
+    "a column is gone": "ALTER TABLE balances DROP COLUMN amount",
+    "a constraint refuses rows": "ALTER TABLE entries ADD CONSTRAINT wrong CHECK (false) NOT VALID",
 }
 
 
@@ -79,7 +79,7 @@ async def test_verification_of_a_table_that_is_gone_names_it_and_the_remedy(engi
     await fill(memory_log, tell_many(60).recorded)
     await project(engine, memory_log)
     async with engine.begin() as connection:
-        await connection.execute(text("DROP TABLE entries_v2"))
-    with pytest.raises(Corrupt, match=r"entries_v2 of projection accounts is gone; .*projections rebuild accounts"):
+        await connection.execute(text("DROP TABLE entries"))
+    with pytest.raises(Corrupt, match=r"entries of projection accounts is gone; .*projections rebuild accounts"):
         await verify(get_projection("accounts"), memory_log, engine)
     assert (await verify(get_projection("feed"), memory_log, engine)).differences == ()

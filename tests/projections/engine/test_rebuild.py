@@ -40,8 +40,8 @@ async def test_a_rebuild_mends_rows_that_were_changed_by_hand(engine: AsyncEngin
     await project(engine, memory_log)
     before = await dump(engine)
     async with engine.begin() as connection:
-        await connection.execute(text("UPDATE balances_v2 SET amount = amount + 1"))
-        await connection.execute(text("DELETE FROM entries_v2 WHERE line = 0"))
+        await connection.execute(text("UPDATE balances SET amount = amount + 1"))
+        await connection.execute(text("DELETE FROM entries WHERE line = 0"))
     await rebuild(accounts.PROJECTION, memory_log, engine)
     assert await dump(engine) == before
 
@@ -123,7 +123,7 @@ async def test_readers_see_whole_tables_through_every_swap(engine: AsyncEngine, 
 
 
 async def _read(connection) -> tuple[int, int]:
-    row = await connection.execute(text("SELECT count(*), count(DISTINCT account) FROM entries_v2"))
+    row = await connection.execute(text("SELECT count(*), count(DISTINCT account) FROM entries"))
     return tuple(row.one())
 
 

@@ -172,7 +172,7 @@ async def test_a_rebuild_that_lost_its_lock_and_has_no_rival_ends_well(engine: A
 async def test_the_automatic_rebuild_may_be_the_second(engine: AsyncEngine, memory_log: MemoryLog):
     before = await prepare(engine, memory_log)
     async with engine.begin() as connection:
-        await connection.execute(text("UPDATE projection_positions SET fingerprint = '' WHERE name = 'accounts'"))
+        await connection.execute(text("UPDATE projection_positions SET version = 0 WHERE name = 'accounts'"))
     log, first = await begin_and_lose_the_lock(engine, memory_log, pages=3)
     assert await renew(PROJECTIONS, memory_log, engine) == ["accounts"]
     log.let(1_000)

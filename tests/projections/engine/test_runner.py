@@ -45,11 +45,9 @@ def test_every_event_type_is_handled_or_named_as_ignored(projection):
     assert not projection.handles & projection.ignores
 
 
-def test_tables_belong_to_one_projection_and_carry_its_version():
+def test_tables_belong_to_one_projection():
     names = [table.name for projection in PROJECTIONS for table in projection.tables]
     assert len(names) == len(set(names))
-    for projection in PROJECTIONS:
-        assert all(table.name.endswith(f"_v{projection.version}") for table in projection.tables)
 
 
 def test_whom_an_event_concerns_is_decided_for_every_type():
@@ -199,7 +197,7 @@ async def test_a_projection_whose_rows_are_damaged_stops_alone_at_the_event_and_
     await projector.claim()
     await projector.apply(story.until(100))
     async with engine.begin() as connection:
-        await connection.execute(text("ALTER TABLE orders_v1 DROP COLUMN status CASCADE"))
+        await connection.execute(text("ALTER TABLE orders DROP COLUMN status CASCADE"))
     await projector.apply(story.recorded[100:])
     ((name, (position, stopped_at)),) = (await load_stopped(engine)).items()
     assert name == "orders"

@@ -30,9 +30,9 @@ async def test_a_changed_value_is_named_with_its_events(engine: AsyncEngine, mem
     await project(engine, memory_log)
     order_id = make_id("ord", 7)
     async with engine.begin() as connection:
-        await connection.execute(text("UPDATE orders_v1 SET status = 'open' WHERE order_id = :id"), {"id": order_id})
+        await connection.execute(text("UPDATE orders SET status = 'open' WHERE order_id = :id"), {"id": order_id})
     (difference,) = (await verify(get_projection("orders"), memory_log, engine)).differences
-    assert (difference.table, difference.key) == ("orders_v1", {"order_id": order_id})
+    assert (difference.table, difference.key) == ("orders", {"order_id": order_id})
     assert (difference.live, difference.rebuilt) == ({"status": "open"}, {"status": "cancelled"})
     assert [event.tag for event in difference.events] == ["order.placed.v1", "order.cancelled.v1"]
 
@@ -42,7 +42,7 @@ async def test_a_changed_balance_is_named_with_the_events_that_posted_to_it(engi
     await project(engine, memory_log)
     async with engine.begin() as connection:
         await connection.execute(
-            text("UPDATE balances_v2 SET amount = amount + 0.01 WHERE account = :account"),
+            text("UPDATE balances SET amount = amount + 0.01 WHERE account = :account"),
             {"account": f"{CASH}/held"},
         )
     (difference,) = (await verify(get_projection("accounts"), memory_log, engine)).differences
@@ -66,14 +66,14 @@ async def test_a_missing_and_an_invented_row_are_named(engine: AsyncEngine, memo
     async with engine.begin() as connection:
         await connection.execute(
             text(
-                "INSERT INTO pools_v1 (pool_id, provider_id, site_id, region, gpu_class, interconnect, gpus_per_node, "
+                "INSERT INTO pools (pool_id, provider_id, site_id, region, gpu_class, interconnect, gpus_per_node, "
                 "nodes, power_per_node_kw, last_sequence) SELECT :made, provider_id, site_id, region, gpu_class, "
-                "interconnect, gpus_per_node, nodes, power_per_node_kw, last_sequence FROM pools_v1 "
+                "interconnect, gpus_per_node, nodes, power_per_node_kw, last_sequence FROM pools "
                 "WHERE pool_id = :gone"
             ),
             {"made": made, "gone": gone},
         )
-        await connection.execute(text("DELETE FROM pools_v1 WHERE pool_id = :gone"), {"gone": gone})
+        await connection.execute(text("DELETE FROM pools WHERE pool_id = :gone"), {"gone": gone})
     missing, invented = (await verify(get_projection("inventory"), memory_log, engine)).differences
     assert (missing.key, missing.live) == ({"pool_id": gone}, None)
     assert missing.events[0].tag == "pool.opened.v1"
@@ -93,7 +93,7 @@ async def test_a_row_of_the_index_names_its_own_event(engine: AsyncEngine, memor
     await fill(memory_log, tell_everything().recorded)
     await project(engine, memory_log)
     async with engine.begin() as connection:
-        await connection.execute(text("UPDATE event_index_v1 SET tag = 'x' WHERE sequence = 3"))
+        await connection.execute(text("UPDATE event_index SET tag = 'x' WHERE sequence = 3"))
     (difference,) = (await verify(get_projection("feed"), memory_log, engine)).differences
     assert difference.events == (EventName(sequence=3, tag=memory_log._events[2].envelope.type[12:]),)
 

@@ -63,7 +63,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 }
 PROJECTION: Final = Projection(
     name="accounts",
-    version=2,
+    version=1,
     tables=(accounts, entries, balances, subjects),
     handlers=_HANDLERS,
     ignores=POSTS_NOTHING - tags_of(AccountOpened, AccountClosed),

@@ -13,17 +13,17 @@ def _sequences(row: Mapping[str, Any]) -> Select[int]:
 
 
 accounts: Final = define(
-    "accounts_v2",
+    "accounts",
     text("account_id", key=True),
     text("party_id"),
     text("unit"),
     instant("opened_at"),
     instant("closed_at", null=True),
-    Index("ix_accounts_v2_party", "party_id", "account_id"),
+    Index("ix_accounts_party", "party_id", "account_id"),
     origin=Origin("account", "account_id"),
 )
 entries: Final = define_history(
-    "entries_v2",
+    "entries",
     whole("sequence", key=True),
     Column("line", Integer, primary_key=True, autoincrement=False),
     text("account"),
@@ -34,21 +34,21 @@ entries: Final = define_history(
     text("cause", null=True),
     instant("recorded_at"),
     instant("occurred_at"),
-    Index("ix_entries_v2_party", "party_id", "sequence"),
-    Index("ix_entries_v2_account", "account", "sequence"),
+    Index("ix_entries_party", "party_id", "sequence"),
+    Index("ix_entries_account", "account", "sequence"),
     origin=Origin(),
 )
 balances: Final = define(
-    "balances_v2",
+    "balances",
     text("account", key=True),
     text("party_id", null=True),
     text("unit"),
     exact("amount"),
-    Index("ix_balances_v2_party", "party_id", "account"),
+    Index("ix_balances_party", "party_id", "account"),
     origin=Origin(sequences=_sequences),
 )
 subjects: Final = define(
-    "posting_subjects_v2",
+    "posting_subjects",
     text("id", key=True),
     text("unit"),
     text("party_id"),

@@ -9,7 +9,7 @@ from marketplace.projections.engine.schema import Origin, define, define_history
 _ISSUER: Final = Origin("issuer", "issuer_id")
 
 issuers: Final = define(
-    "issuers_v1",
+    "issuers",
     text("issuer_id", key=True),
     text("party_id"),
     text("legal_name"),
@@ -19,11 +19,11 @@ issuers: Final = define(
     whole("plan_shares_reserved"),
     exact("dilution_max", null=True),
     exact("dilution_valuation_usd", null=True),
-    Index("ix_issuers_v1_party", "party_id", "issuer_id"),
+    Index("ix_issuers_party", "party_id", "issuer_id"),
     origin=_ISSUER,
 )
 imports: Final = define(
-    "issuer_imports_v1",
+    "issuer_imports",
     text("issuer_id", key=True),
     text("source"),
     text("package_hash"),
@@ -31,16 +31,16 @@ imports: Final = define(
     origin=_ISSUER,
 )
 stakeholders: Final = define(
-    "stakeholders_v1",
+    "stakeholders",
     text("issuer_id", key=True),
     text("holder_id", key=True),
     text("name"),
     text("kind"),
-    Index("ix_stakeholders_v1_holder", "holder_id", "issuer_id"),
+    Index("ix_stakeholders_holder", "holder_id", "issuer_id"),
     origin=_ISSUER,
 )
 stock_classes: Final = define(
-    "stock_classes_v1",
+    "stock_classes",
     text("issuer_id", key=True),
     text("class_id", key=True),
     text("kind"),
@@ -57,7 +57,7 @@ stock_classes: Final = define(
     origin=_ISSUER,
 )
 offers: Final = define(
-    "stock_offers_v1",
+    "stock_offers",
     text("transfer_id", key=True),
     text("issuer_id"),
     text("holder_id"),
@@ -67,11 +67,11 @@ offers: Final = define(
     exact("price_usd_per_share"),
     instant("decide_until"),
     text("status"),
-    Index("ix_stock_offers_v1_issuer", "issuer_id", "transfer_id"),
+    Index("ix_stock_offers_issuer", "issuer_id", "transfer_id"),
     origin=_ISSUER,
 )
 holdings: Final = define(
-    "holdings_v1",
+    "holdings",
     text("issuer_id", key=True),
     text("kind", key=True),
     text("holder_id", key=True),
@@ -80,11 +80,11 @@ holdings: Final = define(
     whole("shares"),
     text("exercise_price_usd", null=True),
     instant("expires_at", null=True),
-    Index("ix_holdings_v1_holder", "holder_id", "issuer_id"),
+    Index("ix_holdings_holder", "holder_id", "issuer_id"),
     origin=_ISSUER,
 )
 share_entries: Final = define_history(
-    "share_entries_v1",
+    "share_entries",
     whole("sequence", key=True),
     Column("line", Integer, primary_key=True, autoincrement=False),
     text("issuer_id"),
@@ -94,11 +94,11 @@ share_entries: Final = define_history(
     text("class_id", null=True),
     whole("shares"),
     instant("occurred_at"),
-    Index("ix_share_entries_v1_issuer", "issuer_id", "sequence"),
+    Index("ix_share_entries_issuer", "issuer_id", "sequence"),
     origin=_ISSUER,
 )
 financings: Final = define(
-    "financings_v1",
+    "financings",
     text("financing_id", key=True),
     text("issuer_id"),
     text("name"),
@@ -110,11 +110,11 @@ financings: Final = define(
     text("reason", null=True),
     instant("opened_at"),
     instant("closed_at", null=True),
-    Index("ix_financings_v1_issuer", "issuer_id", "financing_id"),
+    Index("ix_financings_issuer", "issuer_id", "financing_id"),
     origin=_ISSUER,
 )
 liquidity_events: Final = define(
-    "liquidity_events_v1",
+    "liquidity_events",
     text("liquidity_id", key=True),
     text("issuer_id"),
     text("kind"),
@@ -123,11 +123,11 @@ liquidity_events: Final = define(
     exact("paid_usd", null=True),
     instant("declared_at"),
     instant("paid_at", null=True),
-    Index("ix_liquidity_events_v1_issuer", "issuer_id", "liquidity_id"),
+    Index("ix_liquidity_events_issuer", "issuer_id", "liquidity_id"),
     origin=_ISSUER,
 )
 valuations: Final = define(
-    "valuations_v1",
+    "valuations",
     text("issuer_id", key=True),
     whole("recorded_sequence", key=True),
     exact("price_usd_per_share"),

@@ -42,13 +42,13 @@ class _Span:
 
 _SPANS: Final = """
 WITH known AS (
- SELECT DISTINCT ON (lot_id) nodes, start, "end", grant_id FROM capacity_offers_v2 AS o
+ SELECT DISTINCT ON (lot_id) nodes, start, "end", grant_id FROM capacity_offers AS o
   WHERE pool_id = :pool_id AND HAPPENED(o) ORDER BY lot_id, sequence DESC
 ), kept AS (
  SELECT r.nodes, r.start, CASE WHEN freed.at < r."end" THEN greatest(r.start, freed.at) ELSE r."end" END AS until
-   FROM reservations_v2 AS r
+   FROM reservations AS r
    LEFT JOIN LATERAL (
-    SELECT min(coalesce(e.at, '-infinity')) AS at FROM releases_v2 AS e
+    SELECT min(coalesce(e.at, '-infinity')) AS at FROM releases AS e
      WHERE e.pool_id = r.pool_id AND e.grant_id = r.grant_id AND e.sequence > r.sequence AND HAPPENED(e)
    ) AS freed ON true
   WHERE r.pool_id = :pool_id AND r.start < :end AND NOT r.held AND HAPPENED(r)
@@ -58,7 +58,7 @@ SELECT 'offered' AS kind, nodes, start, "end" FROM known
 UNION ALL
 SELECT 'reserved', nodes, start, until FROM kept WHERE until > :start
 UNION ALL
-SELECT 'failed', nodes, f.at, :end FROM outages_v2 AS f WHERE pool_id = :pool_id AND f.at < :end AND HAPPENED(f)
+SELECT 'failed', nodes, f.at, :end FROM outages AS f WHERE pool_id = :pool_id AND f.at < :end AND HAPPENED(f)
 """
 
 

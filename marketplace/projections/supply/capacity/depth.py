@@ -31,16 +31,16 @@ class DepthLevel(msgspec.Struct, frozen=True, kw_only=True):
 
 _NOW: Final = """
 WITH open AS (
- SELECT terms FROM orders_v1 WHERE status IN ('open', 'locked')
+ SELECT terms FROM orders WHERE status IN ('open', 'locked')
 ), listed AS (
- SELECT lot_id, pool_id, nodes, start, "end", ask_usd_per_gpu_hour, further_asks FROM lots_v1 WHERE status = 'listed'
+ SELECT lot_id, pool_id, nodes, start, "end", ask_usd_per_gpu_hour, further_asks FROM lots WHERE status = 'listed'
 )"""
 _THEN: Final = """
 WITH last AS (
- SELECT DISTINCT ON (order_id) order_id, status FROM order_history_v1 AS h
+ SELECT DISTINCT ON (order_id) order_id, status FROM order_history AS h
   WHERE HAPPENED(h) ORDER BY order_id, sequence DESC
 ), open AS (
- SELECT DISTINCT ON (h.order_id) h.terms FROM order_history_v1 AS h JOIN last USING (order_id)
+ SELECT DISTINCT ON (h.order_id) h.terms FROM order_history AS h JOIN last USING (order_id)
   WHERE last.status IN ('open', 'locked') AND h.terms IS NOT NULL AND HAPPENED(h) ORDER BY h.order_id, h.sequence DESC
 ), told AS (
  SELECT lot_id, max(pool_id) AS pool_id, max(nodes) AS nodes,
@@ -50,7 +50,7 @@ WITH last AS (
         (array_agg(ask_usd_per_gpu_hour ORDER BY sequence DESC) FILTER (WHERE further_asks IS NOT NULL))[1]
          AS ask_usd_per_gpu_hour,
         (array_agg(further_asks ORDER BY sequence DESC) FILTER (WHERE further_asks IS NOT NULL))[1] AS further_asks
-   FROM lot_terms_v2 AS t WHERE HAPPENED(t) GROUP BY lot_id
+   FROM lot_terms AS t WHERE HAPPENED(t) GROUP BY lot_id
 ), listed AS (
  SELECT * FROM told WHERE status = 'listed'
 )"""
@@ -60,19 +60,19 @@ _LEVELS: Final = """, bids AS (
    FROM open, jsonb_array_elements(terms->'offers') AS offer WHERE offer->>'gpu_class' = :gpu_class
 ), offered AS (
  SELECT lot_id, l.nodes, greatest(l.start, :since) AS start, l."end", ask_usd_per_gpu_hour, further_asks
-   FROM listed AS l JOIN pools_v1 USING (pool_id) WHERE gpu_class = :gpu_class AND l."end" > :since
+   FROM listed AS l JOIN pools USING (pool_id) WHERE gpu_class = :gpu_class AND l."end" > :since
 ), taken AS (
  SELECT o.lot_id, r.pool_id, r.grant_id, r.sequence, r.nodes, r.start, r."end"
-   FROM offered AS o JOIN reservations_v2 AS r ON r.lot_id = o.lot_id WHERE HAPPENED(r)
+   FROM offered AS o JOIN reservations AS r ON r.lot_id = o.lot_id WHERE HAPPENED(r)
  UNION ALL
  SELECT o.lot_id, r.pool_id, r.grant_id, r.sequence, r.nodes, r.start, r."end"
-   FROM offered AS o JOIN reservations_v2 AS r ON r.resale_lot_id = o.lot_id WHERE HAPPENED(r)
+   FROM offered AS o JOIN reservations AS r ON r.resale_lot_id = o.lot_id WHERE HAPPENED(r)
 ), kept AS (
  SELECT r.lot_id, r.nodes, r.start,
         CASE WHEN freed.at < r."end" THEN greatest(r.start, freed.at) ELSE r."end" END AS until
    FROM taken AS r
    LEFT JOIN LATERAL (
-    SELECT min(coalesce(e.at, '-infinity')) AS at FROM releases_v2 AS e
+    SELECT min(coalesce(e.at, '-infinity')) AS at FROM releases AS e
      WHERE e.pool_id = r.pool_id AND e.grant_id = r.grant_id AND e.sequence > r.sequence AND HAPPENED(e)
    ) AS freed ON true
 ), sold AS (
@@ -119,5 +119,5 @@ async def load_depth(
 
 async def list_classes(connection: AsyncConnection) -> list[str]:
     """Return every GPU class that a pool has, in order."""
-    from_pools: Any = sql("SELECT DISTINCT gpu_class FROM pools_v1 ORDER BY gpu_class LIMIT 1000")
+    from_pools: Any = sql("SELECT DISTINCT gpu_class FROM pools ORDER BY gpu_class LIMIT 1000")
     return [row.gpu_class for row in await connection.execute(from_pools)]

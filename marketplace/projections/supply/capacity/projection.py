@@ -97,7 +97,7 @@ def _withdrawn(changes: WriteBatch, fact: RecordedEvent, _: lot_events.LotWithdr
 
 PROJECTION: Final = Projection(
     name="capacity",
-    version=2,
+    version=1,
     tables=TABLES,
     handlers={
         pool_events.PoolCapacityOffered: _offered,

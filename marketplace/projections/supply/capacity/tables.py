@@ -7,7 +7,7 @@ from sqlalchemy import Boolean, Column, Index
 from marketplace.projections.engine.schema import Origin, define_history, document, exact, instant, text, whole
 
 offers: Final = define_history(
-    "capacity_offers_v2",
+    "capacity_offers",
     text("pool_id", key=True),
     text("lot_id", key=True),
     whole("sequence", key=True),
@@ -21,7 +21,7 @@ offers: Final = define_history(
 """What a lot offers from then on; no nodes if it was recalled."""
 
 reservations: Final = define_history(
-    "reservations_v2",
+    "reservations",
     text("pool_id", key=True),
     text("grant_id", key=True),
     whole("sequence", key=True),
@@ -33,14 +33,14 @@ reservations: Final = define_history(
     text("resale_lot_id", null=True),
     Column("held", Boolean, nullable=False),
     instant("occurred_at"),
-    Index("ix_reservations_v2_lot", "lot_id"),
-    Index("ix_reservations_v2_resale_lot", "resale_lot_id"),
+    Index("ix_reservations_lot", "lot_id"),
+    Index("ix_reservations_resale_lot", "resale_lot_id"),
     origin=Origin("pool", "pool_id"),
 )
 """Nodes of a lot reserved for a grant; `held`: of a resale lot for a quote, while they are the seller's."""
 
 releases: Final = define_history(
-    "releases_v2",
+    "releases",
     text("pool_id", key=True),
     text("grant_id", key=True),
     whole("sequence", key=True),
@@ -51,7 +51,7 @@ releases: Final = define_history(
 """A grant's reservation is released from `at` on; completely if `at` is NULL."""
 
 outages: Final = define_history(
-    "outages_v2",
+    "outages",
     text("pool_id", key=True),
     whole("sequence", key=True),
     text("incident_id"),
@@ -61,7 +61,7 @@ outages: Final = define_history(
     origin=Origin("pool", "pool_id"),
 )
 lot_terms: Final = define_history(
-    "lot_terms_v2",
+    "lot_terms",
     text("lot_id", key=True),
     whole("sequence", key=True),
     text("pool_id", null=True),

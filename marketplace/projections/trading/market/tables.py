@@ -7,7 +7,7 @@ from sqlalchemy import Column, Date, Index, Numeric
 from marketplace.projections.engine.schema import Origin, define, exact, instant, text, whole
 
 fills: Final = define(
-    "fills_v1",
+    "fills",
     text("grant_id", key=True),
     text("gpu_class"),
     text("pool_id"),
@@ -17,11 +17,11 @@ fills: Final = define(
     exact("paid_usd"),
     text("price_usd_per_gpu_hour"),
     instant("filled_at"),
-    Index("ix_fills_v1_class", "gpu_class", "day"),
+    Index("ix_fills_class", "gpu_class", "day"),
     origin=Origin("grant", "grant_id"),
 )
 list_prices: Final = define(
-    "list_prices_v1",
+    "list_prices",
     text("gpu_class", key=True),
     text("provider", key=True),
     text("product", key=True),
@@ -33,7 +33,7 @@ list_prices: Final = define(
     origin=Origin("pricelist", "pricelist_id"),
 )
 curves: Final = define(
-    "curves_v1",
+    "curves",
     text("auction_id", key=True),
     text("gpu_class", key=True),
     text("side", key=True),
@@ -41,6 +41,6 @@ curves: Final = define(
     whole("gpu_hours"),
     whole("count"),
     instant("locked_at"),
-    Index("ix_curves_v1_class", "gpu_class", "locked_at"),
+    Index("ix_curves_class", "gpu_class", "locked_at"),
     origin=Origin("auction", "auction_id"),
 )

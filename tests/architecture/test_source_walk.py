@@ -1,8 +1,8 @@
-"""The hash of code changes with all that the code reaches, and with nothing else."""
+"""The hash of source changes with all that the source reaches, and with nothing else."""
 
 import pytest
 
-from marketplace.core.code_walk import CodeWalk
+from tests.support.source_walk import Name, SourceWalk
 
 MODULE = '''
 import functools
@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
+
+from marketplace.prices import fees as charges
+from marketplace.taxes import find_tax, unused
 
 RATES = {"card": 3}
 LIMIT = 7
@@ -68,17 +71,25 @@ def fold(state: State, event):
     """Fold it."""
     if event > LIMIT:
         return [_round(part) for part in range(22)]
-    return Row(state.share, RATES["card"])
+    return Row(state.share, RATES["card"], charges.find_fee(event), find_tax(event))
 
 def query(connection):
     return connection.execute("SELECT 23")
+
+PROJECTION = declare(name="trial", version=24, handlers={"row": fold}, ignores=frozenset((unused(),)))
 '''
+OTHERS = {
+    "marketplace.prices": "",
+    "marketplace.prices.fees": "def find_fee(event):\n    return 25\n",
+    "marketplace.taxes": "from marketplace.taxes.rules import find_tax, unused\n",
+    "marketplace.taxes.rules": "def find_tax(event):\n    return 26\n\ndef unused():\n    return 27\n",
+}
 
 
-def walk(source):
-    known = {"__name__": "marketplace.trial"}
-    exec(compile(source, "trial.py", "exec"), known)  # noqa: S102 - the source is ours
-    return CodeWalk((known["State"], known["fold"])).compute_hash()
+def walk(source, others=OTHERS, stops=()):
+    roots = [Name("marketplace.trial", name) for name in ("State", "PROJECTION")]
+    sources = {**others, "marketplace.trial": source}
+    return SourceWalk(roots, stops=stops, omits=("version", "ignores"), read=sources.get).compute_hash()
 
 
 @pytest.mark.parametrize(
@@ -105,6 +116,7 @@ def walk(source):
         ("[21]", "[0]"),
         ("range(22)", "range(0)"),
         ("event > LIMIT", "event >= LIMIT"),
+        ('{"row": fold}', '{"rows": fold}'),
     ],
 )
 def test_it_changes_with_what_is_reached(before, after):
@@ -119,8 +131,29 @@ def test_it_changes_with_what_is_reached(before, after):
         ('"""What others begin with."""', '"""The first one."""'),
         ("    if event", "    # the dear ones\n\n    if event"),
         ("SELECT 23", "SELECT 0"),
+        ("def fold(state: State, event):", "def fold(state: object, event) -> Row:"),
+        ("value // 10**places", "(value  //  10 ** places)"),
+        ("version=24", "version=0"),
     ],
 )
 def test_it_does_not_change_with_words_lines_and_what_is_not_reached(before, after):
     assert MODULE.count(before) == 1
     assert walk(MODULE.replace(before, after)) == walk(MODULE)
+
+
+@pytest.mark.parametrize(("number", "counts"), [("25", True), ("26", True), ("27", False)])
+def test_it_follows_names_into_other_modules(number, counts):
+    changed = {module: source.replace(number, "0") for module, source in OTHERS.items()}
+    assert (walk(MODULE, changed) != walk(MODULE)) == counts
+
+
+def test_it_stops_where_it_is_told_to():
+    changed = {module: source.replace("26", "0") for module, source in OTHERS.items()}
+    stops = ["marketplace.taxes.rules"]
+    assert walk(MODULE, changed, stops) == walk(MODULE, stops=stops)
+    assert walk(MODULE.replace("LIMIT = 7", "LIMIT = 8"), stops=stops) != walk(MODULE, stops=stops)
+
+
+def test_a_root_that_is_not_there_is_said():
+    with pytest.raises(AssertionError, match="trial defines no Absent"):
+        SourceWalk([Name("marketplace.trial", "Absent")], read={"marketplace.trial": MODULE}.get)
