@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.party import PartyCleared, PartyGroupServed, PartyRegistered, PartySuspended
 from events.types import Role
-from marketplace.projections.engine.projection import Projection, all_of
+from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import find_one, load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, instant, text
@@ -61,17 +61,14 @@ PROJECTION: Final = Projection(
     name="parties",
     version=1,
     tables=(parties,),
+    reads=("party",),
     handlers={
         PartyRegistered: _registered,
         PartyCleared: _cleared,
         PartySuspended: _suspended,
         PartyGroupServed: _served,
     },
-    ignores=all_of(
-        "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account", "instrument",
-        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
-    ),
-)  # fmt: skip
+)
 
 
 class PartyView(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import account as account_events
 from marketplace.core.errors import Corrupt
-from marketplace.projections.engine.projection import Projection, all_of, tags_of
+from marketplace.projections.engine.projection import Projection, tags_of
 from marketplace.projections.engine.queries import load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, exact, instant, text
@@ -75,17 +75,14 @@ PROJECTION: Final = Projection(
     name="holds",
     version=1,
     tables=(holds,),
+    reads=("account",),
     handlers={
         account_events.AccountHoldPlaced: _placed,
         account_events.AccountHoldCaptured: _lower,
         account_events.AccountHoldReleased: _lower,
         account_events.AccountHoldExpired: _expired,
     },
-    ignores=all_of(
-        "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "instrument",
-        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
-    )
-    | tags_of(
+    ignores=tags_of(
         account_events.AccountOpened,
         account_events.AccountClosed,
         account_events.AccountDeposited,
@@ -94,7 +91,7 @@ PROJECTION: Final = Projection(
         account_events.AccountCredited,
     ),
     load=_load,
-)  # fmt: skip
+)
 
 
 class HoldView(msgspec.Struct, frozen=True, kw_only=True):

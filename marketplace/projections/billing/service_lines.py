@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import service_line as line_events
 from events.grant import EquityPart
 from events.service_line import HoursReading
-from marketplace.projections.engine.projection import Projection, all_of
+from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import find_one, load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
@@ -117,6 +117,7 @@ PROJECTION: Final = Projection(
     name="service_lines",
     version=1,
     tables=(service_lines, hours_readings),
+    reads=("service_line",),
     handlers={
         line_events.ServiceLineProposed: _proposed,
         line_events.ServiceLineApproved: _approved,
@@ -128,11 +129,7 @@ PROJECTION: Final = Projection(
         line_events.ServiceLineClosed: _closed,
         line_events.ServiceLineLimited: _limited,
     },
-    ignores=all_of(
-        "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
-        "instrument", "issuer", "clock", "command", "log", "quote", "pricelist",
-    ),
-)  # fmt: skip
+)
 
 
 class ServiceLineView(msgspec.Struct, frozen=True, kw_only=True):

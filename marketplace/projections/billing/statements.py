@@ -12,7 +12,7 @@ from events import statement as statement_events
 from events.service import ServiceResult
 from events.statement import Adjustment, Charges, ServiceCredit
 from marketplace.projections.delivery.grants import grants
-from marketplace.projections.engine.projection import Projection, all_of
+from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import find_one, load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
@@ -116,6 +116,7 @@ PROJECTION: Final = Projection(
     name="statements",
     version=1,
     tables=(statements,),
+    reads=("statement",),
     handlers={
         statement_events.StatementIssued: _issued,
         statement_events.StatementCredited: _credited,
@@ -124,11 +125,7 @@ PROJECTION: Final = Projection(
         statement_events.StatementDisputed: _disputed,
         statement_events.StatementResolved: _resolved,
     },
-    ignores=all_of(
-        "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "account", "instrument",
-        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
-    ),
-)  # fmt: skip
+)
 
 
 class StatementView(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from events.service import ServiceTerms
 from events.types import LotShare
 from marketplace.core.errors import Corrupt
 from marketplace.domain.delivery.grant import PRIORITY
-from marketplace.projections.engine.projection import Projection, all_of
+from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import At, find_one, load_all, page, until
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
@@ -195,6 +195,7 @@ PROJECTION: Final = Projection(
     name="grants",
     version=1,
     tables=(grants, grant_history),
+    reads=("grant",),
     handlers={
         grant_events.GrantIssued: _issued,
         grant_events.GrantActivated: _activated,
@@ -210,12 +211,8 @@ PROJECTION: Final = Projection(
         grant_events.GrantCompleted: _completed,
         grant_events.GrantTerminated: _terminated,
     },
-    ignores=all_of(
-        "party", "site", "pool", "lot", "mandate", "order", "auction", "usage", "statement", "account", "instrument",
-        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
-    ),
     load=_load,
-)  # fmt: skip
+)
 
 
 class GrantView(msgspec.Struct, frozen=True, kw_only=True):

@@ -92,13 +92,11 @@ PROJECTION: Final = Projection(
     name="standings",
     version=1,
     tables=(standings, courses),
+    reads=("grant", "statement"),
     handlers=_HANDLERS,
-    ignores=all_of(
-        "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
-        "instrument", "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
-    ) - tags_of(*COUNTED),
+    ignores=all_of("grant", "statement") - tags_of(*COUNTED),
     load=_load,
-)  # fmt: skip
+)
 
 
 class StandingView(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""What a projection is: tables, the event types it handles, those it ignores, and how a batch becomes rows."""
+"""What a projection is: tables, the aggregates that it reads, and how a batch of their events becomes rows."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,19 +24,25 @@ class Projection:
 
     Attributes:
         name: What the command line calls it.
-        version: Version of its tables; a change of their meaning counts it up.
+        version: Counted up with every change of what its rows say, so that they are rebuilt.
         tables: Its tables; no other projection writes them.
+        reads: The aggregates whose events it handles or ignores, type by type. Events of others pass it by.
         handlers: What each event type changes.
-        ignores: Event types that it has nothing to do with. What is in neither stops the projector.
+        ignores: Event types of those aggregates that change nothing. A type of them that is in neither stops it.
         load: Reads the rows that the handlers look at; None where they look at none.
     """
 
     name: str
     version: int
     tables: tuple[Table, ...]
+    reads: tuple[str, ...]
     handlers: Mapping[type[Event], Handler]
-    ignores: frozenset[str]
+    ignores: frozenset[str] = frozenset()
     load: Load | None = None
+
+    def __post_init__(self) -> None:
+        named = {get_aggregate(tag) for tag in self.handles | self.ignores}
+        assert named == set(self.reads), f"projection {self.name} names event types of {sorted(named)}"
 
     @property
     def handles(self) -> frozenset[str]:
@@ -51,15 +57,16 @@ class Projection:
         if recorded.is_empty:
             return True
         parts = recorded.subject.split(".")
-        return len(parts) > 1 and any(tag.split(".", 1)[0] == parts[1] for tag in self.handles)
+        return len(parts) > 1 and parts[1] in self.reads
 
     def check(self, fact: RecordedEvent) -> None:
-        """Stop at an event that the projection neither handles nor ignores.
+        """Stop at an event of an aggregate that the projection reads, of a type that it neither handles nor ignores.
 
         Raises:
-            Corrupt: It names neither.
+            Corrupt: It is of such a type.
         """
-        if type(fact.event) not in self.handlers and fact.tag not in self.ignores:
+        known = type(fact.event) in self.handlers or fact.tag in self.ignores
+        if not known and get_aggregate(fact.tag) in self.reads:
             raise Corrupt(
                 f"projection {self.name} neither handles nor ignores {fact.tag} (event {fact.sequence}); "
                 "upgrade this process before it reads on"
@@ -69,7 +76,7 @@ class Projection:
         """Write what a batch changes; the caller moves the position in the same transaction.
 
         Raises:
-            Corrupt: An event is neither handled nor ignored.
+            Corrupt: As `check`.
         """
         handled: list[RecordedEvent] = []
         for fact in batch:
@@ -95,10 +102,15 @@ def get_tag_of(event_class: type[Event]) -> str:
     return tag
 
 
+def get_aggregate(tag: str) -> str:
+    """Return the aggregate that an event type belongs to."""
+    return tag.split(".", 1)[0]
+
+
 def all_of(*aggregates: str) -> frozenset[str]:
-    """Return the tags of every event type of aggregates that a projection has nothing to do with."""
-    found = frozenset(tag for tag in EVENT_TYPES if tag.split(".", 1)[0] in aggregates)
-    assert {tag.split(".", 1)[0] for tag in found} == set(aggregates), "an aggregate is misspelled"
+    """Return the tags of every event type of some aggregates."""
+    found = frozenset(tag for tag in EVENT_TYPES if get_aggregate(tag) in aggregates)
+    assert {get_aggregate(tag) for tag in found} == set(aggregates), "an aggregate is misspelled"
     return found
 
 

@@ -13,7 +13,7 @@ from events import instrument as instrument_events
 from events.draw import DrawTerms
 from events.types import NoteTerms, PrincipalTerms
 from marketplace.core.errors import Corrupt
-from marketplace.projections.engine.projection import Projection, all_of
+from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import At, find_one, load_all, page, until
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
@@ -207,6 +207,7 @@ PROJECTION: Final = Projection(
     name="instruments",
     version=1,
     tables=(instruments, principal),
+    reads=("instrument",),
     handlers={
         instrument_events.InstrumentIssued: _issued,
         instrument_events.InstrumentPrincipalAccrued: _accrued,
@@ -224,12 +225,8 @@ PROJECTION: Final = Projection(
         instrument_events.InstrumentMfnNoticed: _noted,
         instrument_events.InstrumentMfnElected: _noted,
     },
-    ignores=all_of(
-        "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
-        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
-    ),
     load=_load,
-)  # fmt: skip
+)
 
 
 class ConversionView(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import Index
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from events.registry import EVENT_TYPES
+from events.registry import AGGREGATES, EVENT_TYPES
 from events.types import Event
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.recorded_events import RecordedEvent
@@ -61,7 +61,7 @@ PROJECTION: Final = Projection(
     name="feed",
     version=1,
     tables=(event_index, event_parties, owners),
+    reads=AGGREGATES,
     handlers=dict.fromkeys(EVENT_TYPES.values(), _index),
-    ignores=frozenset(),
     load=_load,
 )

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import usage as usage_events
 from events.usage import Evidence, Meter, Reading
 from marketplace.projections.delivery.grants import grants
-from marketplace.projections.engine.projection import Projection, all_of, tags_of
+from marketplace.projections.engine.projection import Projection, tags_of
 from marketplace.projections.engine.queries import find_one, load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
@@ -184,6 +184,7 @@ PROJECTION: Final = Projection(
     name="usage",
     version=1,
     tables=(readings, samples, spreads),
+    reads=("usage",),
     handlers={
         usage_events.UsageReported: _reported,
         usage_events.UsageEvidenced: _evidenced,
@@ -192,13 +193,9 @@ PROJECTION: Final = Projection(
         usage_events.UsageSpread: _spread,
         usage_events.UsageRespread: _respread,
     },
-    ignores=all_of(
-        "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "statement", "account", "instrument",
-        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
-    )
-    | tags_of(usage_events.UsageIdentified, usage_events.UsageClosed, usage_events.UsageLimited),
+    ignores=tags_of(usage_events.UsageIdentified, usage_events.UsageClosed, usage_events.UsageLimited),
     load=_load,
-)  # fmt: skip
+)
 
 
 class ReadingView(msgspec.Struct, frozen=True, kw_only=True):

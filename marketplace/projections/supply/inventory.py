@@ -14,7 +14,7 @@ from events import site as site_events
 from events.lot import AskStep
 from events.service import ServiceTerms
 from events.types import Interconnect
-from marketplace.projections.engine.projection import Projection, all_of, tags_of
+from marketplace.projections.engine.projection import Projection, tags_of
 from marketplace.projections.engine.queries import find_one, load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
@@ -149,6 +149,7 @@ PROJECTION: Final = Projection(
     name="inventory",
     version=1,
     tables=(sites, pools, lots),
+    reads=("site", "pool", "lot"),
     handlers={
         site_events.SiteRegistered: _site_registered,
         site_events.SiteEnergised: _site_energised,
@@ -175,24 +176,6 @@ PROJECTION: Final = Projection(
         pool_events.PoolCapacityReleased,
         pool_events.PoolNodeFailed,
         pool_events.PoolNodeRestored,
-    )
-    | all_of(
-        "party",
-        "mandate",
-        "order",
-        "auction",
-        "grant",
-        "usage",
-        "statement",
-        "service_line",
-        "account",
-        "instrument",
-        "issuer",
-        "clock",
-        "log",
-        "command",
-        "quote",
-        "pricelist",
     ),
 )
 

@@ -14,7 +14,7 @@ from events.auction import Certificate, MatchTerms, Price, PriceRange, SecondBes
 from events.types import Reason
 from marketplace.core.errors import Corrupt
 from marketplace.core.money import ZERO
-from marketplace.projections.engine.projection import Projection, all_of
+from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import find_one, load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
@@ -213,6 +213,7 @@ PROJECTION: Final = Projection(
     name="auctions",
     version=1,
     tables=(auctions, prices, decisions),
+    reads=("auction",),
     handlers={
         auction_events.AuctionOpened: _opened,
         auction_events.AuctionIndicated: _indicated,
@@ -226,12 +227,8 @@ PROJECTION: Final = Projection(
         auction_events.AuctionFailed: _failed,
         auction_events.AuctionSettled: _settled,
     },
-    ignores=all_of(
-        "party", "site", "pool", "lot", "mandate", "order", "grant", "usage", "statement", "account", "instrument",
-        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
-    ),
     load=_load,
-)  # fmt: skip
+)
 
 
 class AuctionView(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import mandate as mandate_events
 from events.mandate import MandateTerms
 from marketplace.core.errors import Corrupt
-from marketplace.projections.engine.projection import Projection, all_of
+from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import find_one, load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text
@@ -117,6 +117,7 @@ PROJECTION: Final = Projection(
     name="mandates",
     version=1,
     tables=(mandates, budget_holds),
+    reads=("mandate",),
     handlers={
         mandate_events.MandateGranted: _granted,
         mandate_events.MandateAmended: _amended,
@@ -125,12 +126,8 @@ PROJECTION: Final = Projection(
         mandate_events.MandateBudgetCaptured: _captured,
         mandate_events.MandateBudgetReleased: _released,
     },
-    ignores=all_of(
-        "party", "site", "pool", "lot", "order", "auction", "grant", "usage", "statement", "account", "instrument",
-        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
-    ),
     load=_load,
-)  # fmt: skip
+)
 
 
 class MandateView(msgspec.Struct, frozen=True, kw_only=True):

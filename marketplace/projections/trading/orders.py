@@ -13,7 +13,7 @@ from events import order as order_events
 from events.order import BudgetHold, OrderTerms
 from events.types import Reason
 from marketplace.domain.trading.order_terms import find_end
-from marketplace.projections.engine.projection import Projection, all_of
+from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import At, find_one, load_all, page, until
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
@@ -122,6 +122,7 @@ PROJECTION: Final = Projection(
     name="orders",
     version=1,
     tables=(orders, order_history),
+    reads=("order",),
     handlers={
         order_events.OrderPlaced: _placed,
         order_events.OrderAmended: _amended,
@@ -131,11 +132,7 @@ PROJECTION: Final = Projection(
         order_events.OrderMatched: _matched,
         order_events.OrderUnmatched: _unmatched,
     },
-    ignores=all_of(
-        "party", "site", "pool", "lot", "mandate", "auction", "grant", "usage", "statement", "account", "instrument",
-        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
-    ),
-)  # fmt: skip
+)
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import quote as quote_events
 from events.auction import MatchTerms
 from events.order import OrderTerms
-from marketplace.projections.engine.projection import Projection, all_of
+from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import find_one, load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text
@@ -67,17 +67,14 @@ PROJECTION: Final = Projection(
     name="quotes",
     version=1,
     tables=(quotes,),
+    reads=("quote",),
     handlers={
         quote_events.QuoteHeld: _held,
         quote_events.QuoteTaken: _taken,
         quote_events.QuoteReleased: _released,
         quote_events.QuoteExpired: _expired,
     },
-    ignores=all_of(
-        "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
-        "instrument", "issuer", "clock", "command", "log", "pricelist", "service_line",
-    ),
-)  # fmt: skip
+)
 
 
 class QuoteView(msgspec.Struct, frozen=True, kw_only=True):

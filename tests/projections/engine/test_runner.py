@@ -11,7 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from events.log import LogAnnotated
-from events.registry import EVENT_TYPES, get_tag, render_body, render_type
+from events.registry import AGGREGATES, EVENT_TYPES, get_tag, render_body, render_type
+from events.site import SiteRegistered
 from events.subjects import LOG_ID
 from marketplace.core.errors import Conflict, Corrupt, Refusal, Unavailable
 from marketplace.domain.log import Annotate
@@ -25,6 +26,7 @@ from marketplace.projections.access import parties
 from marketplace.projections.engine.database import build_engine
 from marketplace.projections.engine.migrate import migrate
 from marketplace.projections.engine.positions import load_positions
+from marketplace.projections.engine.projection import all_of
 from marketplace.projections.engine.rebuild import rebuild
 from marketplace.projections.engine.recorded_events import parse_facts
 from marketplace.projections.engine.runner import Projector
@@ -32,6 +34,7 @@ from marketplace.projections.engine.verify import verify
 from marketplace.projections.engine.watch import PositionWatch, watch
 from marketplace.projections.feed.visibility import PARTIES, PLATFORM, PUBLIC
 from marketplace.projections.registry import PROJECTIONS
+from marketplace.projections.supply import inventory
 from marketplace.projections.trading import orders
 from tests.projections.conftest import dump, fill, project
 from tests.projections.story import ALL_TAGS
@@ -40,9 +43,14 @@ from tests.support.patience import PATIENCE_SECONDS
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda projection: projection.name)
-def test_every_event_type_is_handled_or_named_as_ignored(projection):
-    assert projection.handles | projection.ignores == set(EVENT_TYPES)
+def test_every_event_type_of_the_aggregates_that_it_reads_is_handled_or_named_as_ignored(projection):
+    assert projection.handles | projection.ignores == all_of(*projection.reads)
     assert not projection.handles & projection.ignores
+
+
+def test_every_aggregate_is_read_by_a_projection_beside_the_feed():
+    read = {aggregate for one in PROJECTIONS if one.name != "feed" for aggregate in one.reads}
+    assert set(AGGREGATES) - read == {"clock", "command", "log"}
 
 
 def test_tables_belong_to_one_projection():
@@ -213,10 +221,29 @@ async def test_a_projection_whose_rows_are_damaged_stops_alone_at_the_event_and_
 
 async def test_a_type_that_a_projection_does_not_name_stops_it(engine: AsyncEngine):
     story = tell_everything()
-    forgetful = replace(parties.PROJECTION, ignores=frozenset())
+    only_sites = {known: handler for known, handler in inventory.PROJECTION.handlers.items() if known is SiteRegistered}
+    others = {tag for tag in inventory.PROJECTION.handles if not tag.startswith("site.")} | inventory.PROJECTION.ignores
+    forgetful = replace(inventory.PROJECTION, handlers=only_sites, ignores=frozenset(others))
     async with engine.begin() as connection:
-        with pytest.raises(Corrupt, match="parties neither handles nor ignores"):
+        with pytest.raises(Corrupt, match="inventory neither handles nor ignores site"):
             await forgetful.apply(parse_facts(story.recorded), connection)
+
+
+async def test_events_of_aggregates_that_it_does_not_read_pass_it_by(engine: AsyncEngine):
+    facts = parse_facts(tell_everything().recorded)
+    async with engine.begin() as connection:
+        await parties.PROJECTION.apply([fact for fact in facts if not fact.tag.startswith("party.")], connection)
+        rows = await connection.execute(text("SELECT count(*) FROM parties"))
+        assert rows.scalar_one() == 0
+        await parties.PROJECTION.apply(facts, connection)
+        rows = await connection.execute(text("SELECT count(*) FROM parties"))
+        assert rows.scalar_one() > 0
+
+
+def test_what_a_projection_reads_is_what_it_names():
+    for reads in ((), ("party", "order")):
+        with pytest.raises(AssertionError, match="parties names event types of"):
+            replace(parties.PROJECTION, reads=reads)
 
 
 async def test_a_second_projector_fences_the_first(engine: AsyncEngine, memory_log: MemoryLog):

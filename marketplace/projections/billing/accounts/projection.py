@@ -65,6 +65,7 @@ PROJECTION: Final = Projection(
     name="accounts",
     version=1,
     tables=(accounts, entries, balances, subjects),
+    reads=("account", "grant", "usage", "service_line", "statement", "issuer", "instrument"),
     handlers=_HANDLERS,
     ignores=POSTS_NOTHING - tags_of(AccountOpened, AccountClosed),
     load=_load,

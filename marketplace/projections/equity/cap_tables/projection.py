@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import issuer as issuer_events
 from events.types import Event
 from marketplace.core.errors import Corrupt
-from marketplace.projections.engine.projection import Handler, Projection, all_of
+from marketplace.projections.engine.projection import Handler, Projection
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.equity.cap_tables import tables
@@ -387,10 +387,7 @@ PROJECTION: Final = Projection(
     name="cap_tables",
     version=1,
     tables=tables.TABLES,
+    reads=("issuer",),
     handlers={event_class: _stamp(handler) for event_class, handler in _HANDLERS.items()},
-    ignores=all_of(
-        "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
-        "instrument", "clock", "command", "log", "quote", "pricelist", "service_line",
-    ),
     load=_load,
-)  # fmt: skip
+)

@@ -5,7 +5,7 @@ from typing import Any, Final
 from events import lot as lot_events
 from events import pool as pool_events
 from events.types import LotShare
-from marketplace.projections.engine.projection import Projection, all_of, tags_of
+from marketplace.projections.engine.projection import Projection, tags_of
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.supply.capacity.tables import TABLES, lot_terms, offers, outages, releases, reservations
@@ -99,6 +99,7 @@ PROJECTION: Final = Projection(
     name="capacity",
     version=1,
     tables=TABLES,
+    reads=("pool", "lot"),
     handlers={
         pool_events.PoolCapacityOffered: _offered,
         pool_events.PoolCapacityRecalled: _recalled,
@@ -115,9 +116,5 @@ PROJECTION: Final = Projection(
         lot_events.LotResumed: _resumed,
         lot_events.LotWithdrawn: _withdrawn,
     },
-    ignores=tags_of(pool_events.PoolOpened, pool_events.PoolClosingAnnounced)
-    | all_of(
-        "party", "site", "mandate", "order", "auction", "grant", "usage", "statement", "account", "instrument",
-        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
-    ),
-)  # fmt: skip
+    ignores=tags_of(pool_events.PoolOpened, pool_events.PoolClosingAnnounced),
+)

@@ -108,10 +108,8 @@ PROJECTION: Final = Projection(
     name="market",
     version=1,
     tables=(fills, list_prices, curves),
+    reads=("grant", "pricelist", "auction"),
     handlers={GrantIssued: _filled, PricelistPublished: _published, AuctionBookFrozen: _frozen},
-    ignores=all_of(
-        "party", "site", "pool", "lot", "mandate", "order", "quote", "auction", "grant", "usage", "statement",
-        "account", "instrument", "issuer", "clock", "command", "log", "service_line",
-    ) - tags_of(GrantIssued, AuctionBookFrozen),
+    ignores=all_of("grant", "auction") - tags_of(GrantIssued, AuctionBookFrozen),
     load=_load,
-)  # fmt: skip
+)
