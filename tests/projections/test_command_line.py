@@ -130,7 +130,7 @@ async def test_the_log_is_shown_and_walked(shell: Shell, commands: Commands, sto
     code, output = await commands.log(log_commands.tail, count=3)
     assert code == 0, output
     assert len(output.splitlines()) == 3
-    assert "mandate.revoked.v1" in output
+    assert all(recorded.envelope.type in output for recorded in story.recorded[-3:])
     code, output = await commands.log(log_commands.show, "order", make_id("ord", 7))
     assert code == 0, output
     assert output.index("order.placed.v1") < output.index("order.cancelled.v1")
