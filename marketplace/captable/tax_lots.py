@@ -1,6 +1,6 @@
 """A holder's stock as parcels: where every share came from, what it cost, and what was got for it when it went.
 
-What goes is what came first of its class, whatever it came by; only a clawback takes from its own instrument. What is
+The shares that came first of their class go first, however they were acquired; only a clawback takes from its own instrument. What is
 paid for stock that changes hands is what it was offered for; without an offer nobody knows, and it counts as nothing.
 Stock that converts keeps its cost and its origin.
 """

@@ -88,7 +88,7 @@ def _sort_names(names: tuple[str, ...]) -> tuple[list[str], list[str]]:
 
 
 def hash_message(subject: str, headers: Mapping[str, str], body: bytes) -> str:
-    """Return the chain hash of any stored message, whatever its headers are."""
+    """Return the chain hash of any stored message; its headers do not matter."""
     hashed, _ = _sort_names(tuple(headers))
     written = list(zip(hashed, map(headers.__getitem__, hashed), strict=True))
     return hashlib.sha256(b"%b\n%b" % (_encode([subject, written]), body)).hexdigest()
