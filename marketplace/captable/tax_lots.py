@@ -1,8 +1,8 @@
-"""A holder's stock as parcels: where every share came from, what it cost, and what was got for it when it went.
+"""A holder's stock as tax lots: where every share came from, what it cost, and what was received for it.
 
-The shares that came first of their class go first, however they were acquired; only a clawback takes from its own instrument. What is
-paid for stock that changes hands is what it was offered for; without an offer nobody knows, and it counts as nothing.
-Stock that converts keeps its cost and its origin.
+The shares that came first of their class leave first, however they were acquired; only a clawback takes from its own
+instrument. Stock that changes hands is paid for at the price of its offer. Without an offer the price is not known and
+counts as zero. Stock that converts keeps its cost and its origin.
 """
 
 from collections.abc import Callable, Iterator, Mapping
