@@ -2,7 +2,7 @@
 
 One worker sends. Events are therefore stored in call order, and a later decision may build on a head that is still
 pending. An append is settled once: stored, refused, or given up at its own deadline. Before each attempt, each append
-of the group is checked again: one that builds on a failed head is a conflict, even if the two were separated.
+of the group is checked again: one that builds on a failed head is a conflict, also when that head was in another batch.
 
 An append that was sent without an answer is in doubt. Its outcome is found by looking for its events, by chain hash, in
 the tails of its subjects. Until then it is never reported as not stored.

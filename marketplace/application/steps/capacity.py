@@ -19,8 +19,8 @@ CapacityCommand = ReserveCapacity | ResellCapacity | HoldCapacity | ReleaseCapac
 async def change_capacity(unit: UnitOfWork, *commands: CapacityCommand) -> Pool:
     """Let pools reserve, resell, hold or release nodes, and update the power drawn from their sites.
 
-    Power that one of the commands frees can be used by the others. A move within a site whose power was lowered is
-    therefore not counted as an increase.
+    The site sees only the difference of all commands. A grant can therefore move within a site that already draws more
+    than its lowered power allows, as long as the sum does not rise.
 
     Args:
         unit: The decision.

@@ -1,13 +1,12 @@
 """The price to win of an order that lost: what each of its bids would have to be worth at least.
 
-To raise an order to a price means to lift every bid that is under it to it and to leave the others. The welfare of the
-best clearing with the order in then never falls as the price rises, and without it stays, so that one threshold parts
-losing from winning.
+To raise an order to a price means to raise each of its lower bids to that price. As the price rises, the best welfare
+with the order never falls, and the best welfare without it does not change. Therefore one threshold separates the
+prices at which the order loses from those at which it wins.
 
 On a book that is solved to the optimum many times over, the threshold is found exactly: the least cent at which the
-best welfare with the order in exceeds the welfare without it. Where both are equal the engine itself is asked, since
-its search decides a tie, the same way each time: the price is then one at which it takes the order in and a cent under
-which it does not.
+best welfare with the order exceeds the welfare without it. If both are equal, the engine's search decides, always in
+the same way. The price is then the one at which the engine takes the order while it rejects it at a cent less.
 
 On larger books the price is what a marginal insertion needs, and two proofs enclose the threshold of an optimal
 clearing: under `lower_micro` even the bound with the order in is less than the welfare found without it, and from

@@ -1,11 +1,11 @@
 """Cuts that bring the relaxation nearer to whole placements: what orders cannot share of a pool in one period.
 
-Take a pool and a period, the first few of its lots by rising ask, and orders that run there and together need more
-nodes than those lots have, by some excess. Whoever of them stays must be carried by dearer lots for the part that is
-over, and to stay out altogether is a whole order's decision. That is a continuous cover inequality: each order of the
-cover that is out frees at most the excess, and dearer lots carry the rest. Rounding its coefficients by the size of an
-order of the cover brings in all other orders of that pool and period (mixed-integer rounding). With all lots taken
-there is nothing dearer, and what is left is a lifted cover inequality of the pool's capacity.
+Take one pool, one period and the cheapest few of its lots. A cover is a set of orders that together need more nodes
+than those lots have; the difference is the excess. Either dearer lots carry the excess, or at least one whole order
+of the cover stays out. This is a continuous cover inequality: each order that stays out frees at most the excess, and dearer
+lots carry the rest. Mixed-integer rounding strengthens it: all coefficients are divided by the size of one order of the
+cover and rounded, so that the inequality also counts the other orders of the pool and period. If the lots are all lots
+of the pool, no dearer ones exist, and the cut is a lifted cover inequality of the pool's capacity.
 
 Sources: H. Marchand and L. Wolsey, "The 0-1 knapsack problem with a single continuous variable" (1999), and
 "Aggregation and mixed integer rounding to solve MIPs" (2001).

@@ -1,8 +1,8 @@
 """Allocate a tenant's usage to its grants in burn order: by priority, then expiry, then age.
 
 At any instant, a grant carries no more than it has free; the rest goes to the next grant. A correction allocates the
-reading anew, in the order that was recorded for it. Less usage therefore leaves the grant that was used last, and more
-usage continues where the order ended. `usage.py` lists the refusals.
+reading anew, in the order that was recorded for it. Less usage takes from the last grants of
+that order. More usage fills them and then further grants. `usage.py` lists the refusals.
 
 Invariants:
     1. At every instant the GPUs of the parts are those of the reading, and no grant carries more than it has.

@@ -1,14 +1,14 @@
 """Which orders an auction admits if there are more than it can clear.
 
 An order is ranked by its highest possible value: its best offer, at the best credit of the mandates that it names, over
-all its GPU-hours. That much money is held for it, so a high rank has its price. Equal orders are ranked by when they
-were placed. An order on which another one depends ranks at least as high as that one.
+all its GPU-hours. That much money is held for it, so nobody gets a high rank for free. Equal orders are ranked by the
+time they were placed. An order on which another one depends ranks at least as high as that one.
 
 Places are given in this order, until there are none left:
 
 1. orders that the auction has already locked keep their places;
 2. nine tenths of the places go by rank; one startup gets at most a tenth of all places;
-3. the last tenth goes to the orders that have waited longest since a book contained them; one startup gets at most a
+3. the last tenth goes to the orders that have waited longest since they were last in a book; one startup gets at most a
    tenth of it;
 4. places that are still free go by rank, without a limit per startup.
 

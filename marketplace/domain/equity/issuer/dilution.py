@@ -7,8 +7,8 @@ bought with them, and what outstanding principal, undrawn commitments and orders
 total is a share of the fully diluted company that includes all of these.
 
 What is not converted is counted at the lowest price that it has a right to: at its cap or, if the limit states a
-company value, at that value less the discount if this is lower. A post-money cap is a part of the company including
-everything; any other price refers to the company before. Notes count with interest to maturity.
+company value, at that value less the discount if this is lower. A post-money cap values the company including all
+conversions; any other price values it before them. Notes count with interest to maturity.
 
 Shares are counted as converted into common stock: a series with price protection, or a right to it, counts for more. At
 a company of F fully diluted shares, with post-money parts that sum to Q and other principal over its value that sums to
