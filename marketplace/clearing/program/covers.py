@@ -3,9 +3,9 @@
 Take one pool, one period and the cheapest few of its lots. A cover is a set of orders that together need more nodes
 than those lots have; the difference is the excess. Either dearer lots carry the excess, or at least one whole order
 of the cover stays out. This is a continuous cover inequality: each order that stays out frees at most the excess, and
-dearer lots carry the rest. Mixed-integer rounding strengthens it: all coefficients are divided by the size of one order of the
-cover and rounded, so that the inequality also counts the other orders of the pool and period. If the lots are all lots
-of the pool, no dearer ones exist, and the cut is a lifted cover inequality of the pool's capacity.
+dearer lots carry the rest. Mixed-integer rounding strengthens it: all coefficients are divided by the size of one order
+of the cover and rounded, so that the inequality also counts the other orders of the pool and period. If the lots are
+all lots of the pool, no dearer ones exist, and the cut is a lifted cover inequality of the pool's capacity.
 
 Sources: H. Marchand and L. Wolsey, "The 0-1 knapsack problem with a single continuous variable" (1999), and
 "Aggregation and mixed integer rounding to solve MIPs" (2001).
