@@ -306,7 +306,7 @@ async def stranger(work):
 
 async def test_only_who_has_to_says_yes(work):
     line_id, handler = await work.propose(), work.market.handler
-    with pytest.raises(Refusal, match="approves"):
+    with pytest.raises(Refusal, match="must approve"):
         await service_lines.agree_service_line(handler, work.me("startup"), line_id)
     for name, say in (
         ("startup", service_lines.approve_service_line),
