@@ -89,7 +89,7 @@ class TakenShares(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstrumentPrincipalReversed(Event, frozen=True, kw_only=True, tag="instrument.principal_reversed.v1"):
-    """A tranche was reversed, in part or in full, by a negative tranche, whatever it had become.
+    """A tranche was reversed, in part or in full, by a negative tranche. It may have become shares or money before.
 
     Attributes:
         instrument_id: The instrument.

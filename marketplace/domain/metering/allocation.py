@@ -153,7 +153,7 @@ def _render(piece: Piece, reading_id: str) -> SpreadPart:
 
 
 def _is_within(part: SpreadPart, known: SpreadPart) -> bool:
-    """Return whether a part lies within a known one. It may then be lowered whatever its grant's state is."""
+    """Return whether a part lies within a known one. It may then be lowered in every state of its grant."""
     same = part.grant_id == known.grant_id
     return same and known.start <= part.start and part.end <= known.end and part.gpus <= known.gpus
 

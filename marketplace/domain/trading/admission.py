@@ -50,7 +50,7 @@ class Candidate(NamedTuple):
         waits: Its rank among waiting orders: lower, the longer ago a book contained it.
         is_held: Whether the auction has already locked it.
         parent_id: The order that must be matched with it and was not matched before; None if there is none.
-        barred: Why it cannot take part, whatever its value; None if it can.
+        barred: Why it cannot take part at any value; None if it can.
     """
 
     order_id: str

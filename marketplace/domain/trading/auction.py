@@ -440,7 +440,7 @@ def _collect(state: CollectingAuction, event: AuctionEvent) -> Auction:
 
 
 def _copy(state: Auction) -> dict[str, Any]:
-    """Return what an auction keeps whatever its status becomes."""
+    """Return the fields that every status of an auction has."""
     return {field.name: getattr(state, field.name) for field in fields(Auction)}
 
 

@@ -39,7 +39,7 @@ class AccruePrincipal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReversePrincipal(msgspec.Struct, frozen=True, kw_only=True):
-    """Reverse a tranche, in part or in full, whatever it became. The reason identifies the reversal.
+    """Reverse a tranche, in part or in full, also after it became shares or money. The reason identifies it.
 
     Attributes:
         instrument_id: The instrument.
