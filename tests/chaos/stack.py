@@ -28,6 +28,7 @@ NATS_CONFIGURATION: Final = ROOT / "deploy" / "nats" / "nats.conf"
 NAMES: Final = ("nats-1", "nats-2", "nats-3")
 READY_SECONDS_MAX: Final = 90.0
 STORE_BYTES: Final = 1_500_000_000
+TRACEBACK_LINES_MAX: Final = 40
 COMPLAINTS: Final = ("Traceback", "log_changed", "task_ended")
 APIS: Final = ("api-1", "api-2")
 WORKERS: Final = ("worker-1", "worker-2")
@@ -159,12 +160,14 @@ class Stack:
 
     def list_complaints(self) -> list[str]:
         """Return what no fault of a run may make the market's processes print: a crash, or that the log is another."""
-        return [
-            f"{name} printed: {line[:300]}"
-            for name in (*APIS, *WORKERS)
-            for line in self.processes[name].read_lines()
-            if any(word in line for word in COMPLAINTS)
-        ]
+        complaints = []
+        for name in (*APIS, *WORKERS):
+            lines = self.processes[name].read_lines()
+            for number, line in enumerate(lines):
+                if any(word in line for word in COMPLAINTS):
+                    shown = "".join(one[:300] for one in lines[number : number + TRACEBACK_LINES_MAX])
+                    complaints.append(f"{name} printed: {shown}")
+        return complaints
 
     def start_ended(self) -> list[str]:
         """Start again what has ended, as a supervisor would; return the names."""

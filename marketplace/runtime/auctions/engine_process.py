@@ -23,7 +23,7 @@ OUT_OF_MEMORY_SCORE: Final = 1_000
 
 
 def main() -> int:
-    """Answer one task."""
+    """Answer one task; return 1 if the worker is no longer there to read the answer."""
     worker_id = int(sys.argv[1])
     threading.Thread(target=end_with, args=(worker_id,), daemon=True).start()
     with contextlib.suppress(OSError):
@@ -31,8 +31,13 @@ def main() -> int:
     answering = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     task = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=ToClear | ToPrice)
-    with os.fdopen(answering, "wb") as output:
-        output.write(msgspec.msgpack.encode(answer(task)))
+    encoded = msgspec.msgpack.encode(answer(task))
+    try:
+        with os.fdopen(answering, "wb") as output:
+            output.write(encoded)
+    except BrokenPipeError:
+        # The worker was killed while the engine worked. Nobody waits for this answer.
+        return 1
     return 0
 
 

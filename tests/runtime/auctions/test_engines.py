@@ -7,6 +7,7 @@ import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec import structs
 
@@ -19,7 +20,7 @@ from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime import worker as worker_module
 from marketplace.runtime.auctions.audit import load_published, repeat
-from marketplace.runtime.auctions.engines import COMMAND, EngineInProcess, tell_failure
+from marketplace.runtime.auctions.engines import COMMAND, EngineInProcess, ToPrice, tell_failure
 from marketplace.runtime.worker import Worker
 from tests.runtime.auctions.test_auctions import build, read_end
 from tests.support.market.market import running_worker
@@ -144,6 +145,21 @@ async def test_the_engine_ends_with_a_worker_that_is_killed(tmp_path):
         worker.kill()
         await worker.wait()
         await wait_until(lambda: not is_running(pid))
+
+
+async def test_the_engine_whose_worker_was_killed_while_it_worked_prints_no_traceback():
+    market, trade = await build(MemoryLog())
+    market.clock.at = market.day(0.5)
+    async with working(market, EngineInProcess()):
+        state = await market.until("auction", trade.auction, "settled")
+    reader, writer = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, str(os.getpid()), stdin=asyncio.subprocess.PIPE, stdout=writer, stderr=asyncio.subprocess.PIPE
+    )
+    os.close(writer)
+    os.close(reader)
+    _, printed = await process.communicate(msgspec.msgpack.encode(ToPrice(state.locked.book, seed=1)))
+    assert (process.returncode, printed) == (1, b"")
 
 
 @pytest.mark.parametrize(
