@@ -24,8 +24,8 @@ from litestar.params import JSONBody
 
 from benchmarks.http_load import build_request, measure, number_from
 from marketplace.api.application import create_application
+from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.trading import PlaceOrderBody
-from marketplace.api.http.commands import ReceiptBody
 from marketplace.api.http.connections import Connections
 from marketplace.api.http.server import ApiServer
 from marketplace.api.http.services import ApiSettings

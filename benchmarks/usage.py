@@ -27,9 +27,9 @@ from benchmarks.http import ADMIN_KEY, build_bare_server, wait_until_live
 from benchmarks.http_load import measure
 from benchmarks.machine import describe_machine
 from benchmarks.usage_site import BATCH, build_batch, issue
-from marketplace.api.http.bodies.meters import ReadingData, ReadingEvent
+from marketplace.api.http.bodies.meters import BATCHED, ReadingData, ReadingEvent
 from marketplace.api.http.sql_archive import SqlArchive
-from marketplace.api.metering.ingestion import BATCHED, ingest
+from marketplace.api.metering.ingestion import ingest
 from marketplace.app import open_log
 from marketplace.cli.stack import open_stack
 from marketplace.core.ids import derive_command_id, derive_id

@@ -12,12 +12,17 @@ from marketplace.cli.holding import holding
 from marketplace.cli.output import CONSOLE
 from marketplace.cli.projections import DatabaseUrl, NatsUrl, open_both
 from marketplace.core.errors import Refusal
-from marketplace.projections.billing.accounts import ExplanationView, explain_balance
-from marketplace.projections.billing.accounts.causes import CauseView, EventBody
-from marketplace.projections.billing.accounts.explain import EXPLAINED_MAX, ExplainedEntry
-from marketplace.projections.billing.service_lines import HoursReadingView
+from marketplace.projections.billing.accounts import explain_balance
+from marketplace.projections.billing.accounts.explain import EXPLAINED_MAX
 from marketplace.projections.engine.database import reachable
-from marketplace.projections.metering.usage import ReadingView
+from marketplace.projections.views.billing import (
+    CauseView,
+    EventBody,
+    ExplainedEntry,
+    ExplanationView,
+    HoursReadingView,
+)
+from marketplace.projections.views.metering import ReadingView
 
 app = App(name="explain")
 app.command(holding)

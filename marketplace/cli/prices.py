@@ -22,8 +22,8 @@ from marketplace.core.errors import Refusal
 from marketplace.execution.clock import load_market_time
 from marketplace.projections.engine.database import reachable
 from marketplace.projections.supply.capacity import list_classes
-from marketplace.projections.trading.market.index import IndexPoint
-from marketplace.projections.trading.market.queries import ListPriceView, list_list_prices, load_index
+from marketplace.projections.trading.market.queries import list_list_prices, load_index
+from marketplace.projections.views.trading import IndexPoint, ListPriceView
 
 app = App(name="prices")
 OURS: Final = Path(__file__).parent / "scenario" / "list_prices.json"

@@ -6,18 +6,18 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from marketplace.api.http.bodies.accounts import CaptureHoldBody, PlaceHoldBody, TransferBody
+from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
-from marketplace.api.http.commands import ReceiptBody
 from marketplace.client.transport import Point, Transport
-from marketplace.projections.billing.accounts import (
+from marketplace.projections.views.billing import (
     AccountStatementView,
     AccountView,
     BalanceView,
     EntryView,
     ExplanationView,
+    HoldView,
     TrialBalanceView,
 )
-from marketplace.projections.billing.holds import HoldView
 
 Basis = Literal["recorded", "occurred"]
 """Whether lines count when they were recorded, or when what they tell of occurred."""

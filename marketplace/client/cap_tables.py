@@ -4,24 +4,23 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
-from marketplace.api.equity.cap_tables import HoldingView
-from marketplace.api.equity.packages import ImportReport
+from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.cap_tables import (
     AskRecoveryBody,
+    HoldingView,
     ImportIssuerBody,
+    ImportReport,
     PlotExitsBody,
     PlotRoundsBody,
     ScenarioBody,
 )
-from marketplace.api.http.commands import ReceiptBody
 from marketplace.captable.book import HolderBook, Recovery
 from marketplace.captable.explanation import Explanation
 from marketplace.captable.plots import ExitPoint, RoundPoint
 from marketplace.captable.report import CapTableReport
 from marketplace.captable.scenario import CapTableScenario
 from marketplace.client.transport import Point, Transport
-from marketplace.projections.equity.cap_tables import CapTableView
-from marketplace.projections.equity.instruments import PrincipalView
+from marketplace.projections.views.equity import CapTableView, PrincipalView
 
 
 class CapTables(Transport):

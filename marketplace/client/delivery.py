@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
+from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.delivery import (
     DegradeGrantBody,
     DisputeStatementBody,
@@ -15,10 +16,9 @@ from marketplace.api.http.bodies.delivery import (
     TransferGrantBody,
 )
 from marketplace.api.http.bodies.reasons import TimedReasonBody
-from marketplace.api.http.commands import ReceiptBody
 from marketplace.client.transport import Point, Transport
-from marketplace.projections.billing.statements import StatementView
-from marketplace.projections.delivery.grants import GrantAtView, GrantView
+from marketplace.projections.views.billing import StatementView
+from marketplace.projections.views.delivery import GrantAtView, GrantView
 
 
 class Delivery(Transport):

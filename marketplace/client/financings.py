@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.equity import CloseFinancingBody, DeclareLiquidityBody, OpenFinancingBody
 from marketplace.api.http.bodies.reasons import ReasonBody
-from marketplace.api.http.commands import ReceiptBody
 from marketplace.client.transport import Transport
-from marketplace.projections.equity.cap_tables import FinancingView, LiquidityView
+from marketplace.projections.views.equity import FinancingView, LiquidityView
 
 
 class Financings(Transport):

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
+from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.equity import (
     AmendInstrumentBody,
     ElectMfnBody,
@@ -13,9 +14,8 @@ from marketplace.api.http.bodies.equity import (
     ReversePrincipalBody,
 )
 from marketplace.api.http.bodies.reasons import ReasonBody, TimedReasonBody
-from marketplace.api.http.commands import ReceiptBody
 from marketplace.client.transport import Transport
-from marketplace.projections.equity.instruments import InstrumentView, MovementView
+from marketplace.projections.views.equity import InstrumentView, MovementView
 
 
 class Instruments(Transport):

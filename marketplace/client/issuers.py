@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from events.financing import Approval
+from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.issuers import (
     AddStakeholderBody,
     AdjustAuthorisedBody,
@@ -28,10 +29,8 @@ from marketplace.api.http.bodies.issuers import (
     WaiveFirstRefusalBody,
 )
 from marketplace.api.http.bodies.reasons import ReasonBody
-from marketplace.api.http.commands import ReceiptBody
 from marketplace.client.transport import Transport
-from marketplace.projections.equity.cap_tables import IssuerView, OfferView, StockClassView, ValuationView
-from marketplace.projections.equity.cap_tables.queries import StakeholderView
+from marketplace.projections.views.equity import IssuerView, OfferView, StakeholderView, StockClassView, ValuationView
 
 
 class Issuers(Transport):

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from events.mandate import MandateTerms
+from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AmendMandateBody, GrantMandateBody
-from marketplace.api.http.commands import ReceiptBody
 from marketplace.client.transport import Transport
-from marketplace.projections.trading.mandates import BudgetHoldView, MandateView
+from marketplace.projections.views.trading import BudgetHoldView, MandateView
 
 
 class Mandates(Transport):

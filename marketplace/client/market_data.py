@@ -5,14 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from events.pricelist import ListPrice
-from marketplace.api.http.bodies.market import PublishPricelistBody
-from marketplace.api.http.commands import ReceiptBody
-from marketplace.api.trading.market import MandateOffer, MarketPrice
+from marketplace.api.http.bodies.answers import ReceiptBody
+from marketplace.api.http.bodies.market import MandateOffer, MarketPrice, PublishPricelistBody
 from marketplace.client.transport import Point, Transport
-from marketplace.projections.delivery.reliability import StandingView
-from marketplace.projections.supply.capacity import CapacityStep, DepthLevel
-from marketplace.projections.trading.market.index import IndexPoint
-from marketplace.projections.trading.market.queries import CurveStep, ListPriceView
+from marketplace.projections.views.delivery import StandingView
+from marketplace.projections.views.supply import CapacityStep, DepthLevel
+from marketplace.projections.views.trading import CurveStep, IndexPoint, ListPriceView
 
 
 class MarketData(Transport):

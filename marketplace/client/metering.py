@@ -4,15 +4,19 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from marketplace.api.http.bodies.delivery import CorrectUsageBody, EvidenceBody, ReportUsageBody, VoidUsageBody
-from marketplace.api.http.bodies.spreads import CorrectSpreadBody, SpreadUsageBody, VoidSpreadBody
-from marketplace.api.http.commands import ReceiptBody
-from marketplace.api.metering.allocations import SpreadReceipt
-from marketplace.api.metering.ingestion import BATCHED, IngestionReceipt
-from marketplace.api.metering.usage import UsageReceipt
+from marketplace.api.http.bodies.answers import ReceiptBody
+from marketplace.api.http.bodies.delivery import (
+    CorrectUsageBody,
+    EvidenceBody,
+    ReportUsageBody,
+    UsageReceipt,
+    VoidUsageBody,
+)
+from marketplace.api.http.bodies.meters import BATCHED, IngestionReceipt
+from marketplace.api.http.bodies.spreads import CorrectSpreadBody, SpreadReceipt, SpreadUsageBody, VoidSpreadBody
 from marketplace.client.transport import Transport
 from marketplace.domain.metering.contradictions import Contradiction
-from marketplace.projections.metering.usage import ReadingView, SpreadView, UsageView
+from marketplace.projections.views.metering import ReadingView, SpreadView, UsageView
 
 
 class Metering(Transport):

@@ -3,11 +3,9 @@
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from marketplace.api.feed.feed import FeedPage
+from marketplace.api.http.bodies.answers import ClockView, Liveness, Readiness, ReceiptBody
+from marketplace.api.http.bodies.feed import FeedPage
 from marketplace.api.http.bodies.trading import AdvanceClockBody
-from marketplace.api.http.clock import ClockView
-from marketplace.api.http.commands import ReceiptBody
-from marketplace.api.http.operation import Liveness, Readiness
 from marketplace.client.transport import Transport
 
 

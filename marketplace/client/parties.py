@@ -4,12 +4,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from events.types import Role
-from marketplace.api.access.api_keys import IssuedKey, KeyView
-from marketplace.api.http.bodies.parties import ClearPartyBody, IssueKeyBody, RegisterPartyBody
+from marketplace.api.http.bodies.answers import ReceiptBody
+from marketplace.api.http.bodies.parties import ClearPartyBody, IssuedKey, IssueKeyBody, KeyView, RegisterPartyBody
 from marketplace.api.http.bodies.reasons import ReasonBody
-from marketplace.api.http.commands import ReceiptBody
 from marketplace.client.transport import Transport
-from marketplace.projections.access.parties import PartyView
+from marketplace.projections.views.access import PartyView
 
 
 class Parties(Transport):

@@ -3,15 +3,15 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.service_lines import (
     CorrectHoursBody,
     DeclineServiceLineBody,
     ProposeServiceLineBody,
     VoidHoursBody,
 )
-from marketplace.api.http.commands import ReceiptBody
 from marketplace.client.transport import Transport
-from marketplace.projections.billing.service_lines import HoursReadingView, ServiceLineView
+from marketplace.projections.views.billing import HoursReadingView, ServiceLineView
 
 
 class ServiceLines(Transport):

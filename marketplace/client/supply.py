@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
+from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.supply import (
     ClosePoolBody,
@@ -20,9 +21,8 @@ from marketplace.api.http.bodies.supply import (
     ScheduleConversionBody,
     SlipConversionBody,
 )
-from marketplace.api.http.commands import ReceiptBody
 from marketplace.client.transport import Transport
-from marketplace.projections.supply.inventory import LotView, PoolView, SiteView
+from marketplace.projections.views.supply import LotView, PoolView, SiteView
 
 
 class Supply(Transport):

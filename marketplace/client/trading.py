@@ -6,6 +6,7 @@ from typing import Any
 from events.auction import Certificate
 from events.book import Book
 from events.order import OrderTerms
+from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.quotes import QuoteAnswer
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import (
@@ -15,11 +16,8 @@ from marketplace.api.http.bodies.trading import (
     OpenAuctionBody,
     PlaceOrderBody,
 )
-from marketplace.api.http.commands import ReceiptBody
 from marketplace.client.transport import Point, Transport
-from marketplace.projections.trading.auctions import AuctionView, DecisionView
-from marketplace.projections.trading.orders import BookOrderView, OrderView
-from marketplace.projections.trading.quotes import QuoteView
+from marketplace.projections.views.trading import AuctionView, BookOrderView, DecisionView, OrderView, QuoteView
 
 
 class Trading(Transport):

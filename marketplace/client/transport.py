@@ -10,8 +10,7 @@ import httpx
 import msgspec
 import uuid_utils
 
-from marketplace.api.http.commands import ReceiptBody
-from marketplace.api.http.paging import Page
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
 
 T = TypeVar("T")
 Point = int | datetime | str

@@ -9,7 +9,7 @@ import pytest
 from marketplace.api.http.bodies.parties import RegisterPartyBody
 from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.log.memory import MemoryLog
-from marketplace.projections.access.parties import PartyView
+from marketplace.projections.views.access import PartyView
 from tests.api.stage import ADMIN_KEY, Stage, open_stage
 
 BODY = RegisterPartyBody(name="Acme", roles=("startup",), jurisdiction="US")

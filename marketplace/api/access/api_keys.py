@@ -3,16 +3,16 @@
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-import msgspec
 from litestar import Response, Router, delete, get, post
 from litestar.di import Provide
 from litestar.params import FromPath, JSONBody
 
-from marketplace.api.http.bodies.parties import IssueKeyBody
+from marketplace.api.http.bodies.answers import Page
+from marketplace.api.http.bodies.parties import IssuedKey, IssueKeyBody, KeyView
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Command, Commanded, provide_unlogged_command, without_log
 from marketplace.api.http.keys import SCOPES, Principal
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read
 from marketplace.application.steps.ownership import require_platform
 from marketplace.application.steps.records import record_operation
@@ -24,37 +24,6 @@ from marketplace.projections.engine.operations import ApiKey, KeyChange
 
 PATH: Final = "/v1/api-keys"
 UNLOGGED: Final = {"command": Provide(provide_unlogged_command)}
-
-
-class KeyView(msgspec.Struct, frozen=True, kw_only=True):
-    """A key without its secret."""
-
-    key_id: str
-    party_id: str | None
-    name: str
-    scopes: tuple[str, ...]
-    created_at: datetime
-    expires_at: datetime | None
-    suspended_at: datetime | None
-    revoked_at: datetime | None
-
-
-class IssuedKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A new key.
-
-    Attributes:
-        key_id: Its id.
-        token: The bearer token to send. It is stored nowhere, so keep it.
-        party_id: The party that it acts for; None for the platform.
-        scopes: What it may do.
-        expires_at: When it stops working; None: it does not expire.
-    """
-
-    key_id: str
-    token: str
-    party_id: str | None
-    scopes: tuple[str, ...]
-    expires_at: datetime | None
 
 
 def _render(key: ApiKey) -> KeyView:

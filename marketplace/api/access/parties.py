@@ -6,13 +6,15 @@ from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from events.types import Role
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.parties import ClearPartyBody, RegisterPartyBody
 from marketplace.api.http.bodies.reasons import ReasonBody
-from marketplace.api.http.commands import Commanded, ReceiptBody
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word, answer_versioned
 from marketplace.application.access.parties import clear_party, register_party, suspend_party
-from marketplace.projections.access.parties import PartyView, find_party, list_parties
+from marketplace.projections.access.parties import find_party, list_parties
+from marketplace.projections.views.access import PartyView
 
 PATH: Final = "/v1/parties"
 

@@ -16,8 +16,6 @@ from marketplace.api.http.queries import (
     parse_instant,
 )
 from marketplace.projections.billing.accounts import (
-    AccountStatementView,
-    ExplanationView,
     explain_balance,
     find_account,
     load_account_statement,
@@ -25,6 +23,7 @@ from marketplace.projections.billing.accounts import (
     render_html,
 )
 from marketplace.projections.billing.accounts.explain import EXPLAINED_MAX
+from marketplace.projections.views.billing import AccountStatementView, ExplanationView
 
 PATH: Final = "/v1/accounts"
 Basis = Annotated[

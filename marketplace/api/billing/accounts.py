@@ -6,21 +6,19 @@ from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
 from marketplace.api.http.bodies.accounts import TransferBody
-from marketplace.api.http.commands import Commanded, ReceiptBody
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, OptionalInstantText, Read, Word, parse_at, parse_instant
 from marketplace.application.billing.accounts import deposit, withdraw
 from marketplace.projections.billing.accounts import (
-    AccountView,
-    BalanceView,
-    EntryView,
-    TrialBalanceView,
     find_account,
     list_accounts,
     list_balances,
     list_entries,
     load_trial_balance,
 )
+from marketplace.projections.views.billing import AccountView, BalanceView, EntryView, TrialBalanceView
 
 PATH: Final = "/v1/accounts"
 

@@ -6,14 +6,16 @@ from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
 from marketplace.api.http.bodies.accounts import CaptureHoldBody, PlaceHoldBody
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
-from marketplace.api.http.commands import Commanded, ReceiptBody
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word
 from marketplace.application.billing.accounts import close_account
 from marketplace.application.billing.holds import capture_hold, place_hold, release_hold
 from marketplace.projections.billing.accounts import find_account
-from marketplace.projections.billing.holds import HoldView, list_holds
+from marketplace.projections.billing.holds import list_holds
+from marketplace.projections.views.billing import HoldView
 
 PATH: Final = "/v1/accounts/{account_id:str}"
 

@@ -5,14 +5,15 @@ from typing import Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.service_lines import (
     CorrectHoursBody,
     DeclineServiceLineBody,
     ProposeServiceLineBody,
     VoidHoursBody,
 )
-from marketplace.api.http.commands import Commanded, ReceiptBody
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Reading, Word, answer_versioned
 from marketplace.application.billing.service_hours import correct_hours, void_hours
 from marketplace.application.billing.service_lines import (
@@ -21,13 +22,8 @@ from marketplace.application.billing.service_lines import (
     decline_service_line,
     propose_service_line,
 )
-from marketplace.projections.billing.service_lines import (
-    HoursReadingView,
-    ServiceLineView,
-    find_service_line,
-    list_hours,
-    list_service_lines,
-)
+from marketplace.projections.billing.service_lines import find_service_line, list_hours, list_service_lines
+from marketplace.projections.views.billing import HoursReadingView, ServiceLineView
 
 PATH: Final = "/v1/service-lines"
 

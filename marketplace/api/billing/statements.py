@@ -5,12 +5,14 @@ from typing import Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.delivery import DisputeStatementBody, ResolveStatementBody
-from marketplace.api.http.commands import Commanded, ReceiptBody
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word, answer_versioned
 from marketplace.application.billing.statements import accept_statement, dispute_statement, resolve_statement
-from marketplace.projections.billing.statements import StatementView, find_statement, list_statements
+from marketplace.projections.billing.statements import find_statement, list_statements
+from marketplace.projections.views.billing import StatementView
 
 PATH: Final = "/v1/statements"
 

@@ -5,6 +5,7 @@ from typing import Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.delivery import (
     DegradeGrantBody,
     PrioritiseGrantBody,
@@ -15,8 +16,8 @@ from marketplace.api.http.bodies.delivery import (
 )
 from marketplace.api.http.bodies.reasons import TimedReasonBody
 from marketplace.api.http.bodies.supply import ResellGrantBody
-from marketplace.api.http.commands import Commanded, ReceiptBody
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, Read, Reading, Word, answer_versioned, parse_at
 from marketplace.application.delivery.grants import (
     activate_grant,
@@ -30,14 +31,8 @@ from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.metering.allocations import prioritise_grant
 from marketplace.application.trading.resale import resell_grant
 from marketplace.domain.refusals import refuse_unknown
-from marketplace.projections.delivery.grants import (
-    GrantAtView,
-    GrantView,
-    find_grant,
-    find_grant_at,
-    list_grants,
-    list_grants_at,
-)
+from marketplace.projections.delivery.grants import find_grant, find_grant_at, list_grants, list_grants_at
+from marketplace.projections.views.delivery import GrantAtView, GrantView
 
 PATH: Final = "/v1/grants"
 LOTS: Final = "/v1/lots"

@@ -2,21 +2,16 @@
 
 from typing import Final
 
-import msgspec
 from litestar import Response, Router, get
 from litestar.params import FromPath
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.bodies.answers import Page
+from marketplace.api.http.bodies.cap_tables import HoldingView
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, KnownSequence, Read, Reading, Word, answer_versioned, parse_at
 from marketplace.core.errors import Refusal
 from marketplace.projections.equity.cap_tables import (
-    CapTableRow,
-    CapTableView,
-    IssuerView,
-    StakeholderView,
-    StockClassView,
-    ValuationView,
     find_issuer,
     list_holdings,
     list_issuers,
@@ -25,19 +20,15 @@ from marketplace.projections.equity.cap_tables import (
     list_valuations,
     load_cap_table,
 )
-from marketplace.projections.equity.instruments import PrincipalView, list_principal
-
-
-class HoldingView(msgspec.Struct, frozen=True, kw_only=True):
-    """Shares of one security that a party has.
-
-    Attributes:
-        issuer_id: Whose security.
-        row: The row of that issuer's cap table.
-    """
-
-    issuer_id: str
-    row: CapTableRow
+from marketplace.projections.equity.instruments import list_principal
+from marketplace.projections.views.equity import (
+    CapTableView,
+    IssuerView,
+    PrincipalView,
+    StakeholderView,
+    StockClassView,
+    ValuationView,
+)
 
 
 async def load_issuer(connection: AsyncConnection, reading: Reading, issuer_id: str) -> IssuerView:

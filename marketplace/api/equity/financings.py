@@ -7,10 +7,11 @@ from litestar.params import FromPath, JSONBody
 
 from marketplace.api.equity.cap_tables import load_issuer
 from marketplace.api.equity.issuers import PATH
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.equity import CloseFinancingBody, DeclareLiquidityBody, OpenFinancingBody
 from marketplace.api.http.bodies.reasons import ReasonBody
-from marketplace.api.http.commands import Commanded, ReceiptBody
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read
 from marketplace.application.equity.issuers import (
     abandon_financing,
@@ -23,13 +24,12 @@ from marketplace.application.equity.issuers import (
 from marketplace.domain.equity.issuer.commands import BuyerStock
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.equity.cap_tables import (
-    FinancingView,
-    LiquidityView,
     find_financing,
     find_liquidity_event,
     list_financings,
     list_liquidity_events,
 )
+from marketplace.projections.views.equity import FinancingView, LiquidityView
 
 
 @post("/financings", summary="Open a financing")

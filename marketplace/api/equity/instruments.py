@@ -5,6 +5,7 @@ from typing import Final
 from litestar import Response, Router, get, post, put
 from litestar.params import FromPath, JSONBody
 
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.equity import (
     AmendInstrumentBody,
     ElectMfnBody,
@@ -14,8 +15,8 @@ from marketplace.api.http.bodies.equity import (
     ReversePrincipalBody,
 )
 from marketplace.api.http.bodies.reasons import ReasonBody, TimedReasonBody
-from marketplace.api.http.commands import Commanded, ReceiptBody
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Reading, Word, answer_versioned
 from marketplace.application.equity.clawbacks import pay_debt, reverse_principal
 from marketplace.application.equity.instruments import (
@@ -31,13 +32,8 @@ from marketplace.application.equity.instruments import (
 from marketplace.application.equity.notes import mature_note
 from marketplace.application.steps.stock_agreements import issue_shares
 from marketplace.core.ids import rename_id
-from marketplace.projections.equity.instruments import (
-    InstrumentView,
-    MovementView,
-    find_instrument,
-    list_instruments,
-    list_movements,
-)
+from marketplace.projections.equity.instruments import find_instrument, list_instruments, list_movements
+from marketplace.projections.views.equity import InstrumentView, MovementView
 
 PATH: Final = "/v1/instruments"
 

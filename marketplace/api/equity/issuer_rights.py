@@ -6,6 +6,7 @@ from litestar import Response, Router, post
 from litestar.params import FromPath, JSONBody
 
 from marketplace.api.equity.issuers import PATH, carry_out, create
+from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.issuers import (
     CancelOptionBody,
     ExerciseOptionBody,
@@ -15,7 +16,7 @@ from marketplace.api.http.bodies.issuers import (
     PromiseOptionBody,
 )
 from marketplace.api.http.bodies.reasons import ReasonBody
-from marketplace.api.http.commands import Commanded, ReceiptBody
+from marketplace.api.http.commands import Commanded
 from marketplace.application.equity.warrants import exercise_warrant, issue_warrant
 from marketplace.domain.equity.issuer import commands as acts
 

@@ -7,6 +7,7 @@ from litestar.params import FromPath, JSONBody
 
 from marketplace.api.equity.cap_tables import load_issuer
 from marketplace.api.equity.issuers import PATH, carry_out, create
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.issuers import (
     ConvertStockBody,
     ExerciseFirstRefusalBody,
@@ -18,11 +19,12 @@ from marketplace.api.http.bodies.issuers import (
     WaiveFirstRefusalBody,
 )
 from marketplace.api.http.bodies.reasons import ReasonBody
-from marketplace.api.http.commands import Commanded, ReceiptBody
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read
 from marketplace.domain.equity.issuer import commands as acts
-from marketplace.projections.equity.cap_tables import OfferView, list_offers
+from marketplace.projections.equity.cap_tables import list_offers
+from marketplace.projections.views.equity import OfferView
 
 
 @post("/stock", summary="Issue stock")

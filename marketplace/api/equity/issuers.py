@@ -8,6 +8,7 @@ from litestar.params import FromPath, JSONBody
 from marketplace.api.equity.cap_tables import ISSUER_HANDLERS
 from marketplace.api.equity.explanations import EXPLANATION_HANDLERS
 from marketplace.api.equity.packages import PACKAGE_HANDLERS
+from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.issuers import (
     AddStakeholderBody,
     AdjustAuthorisedBody,
@@ -17,7 +18,7 @@ from marketplace.api.http.bodies.issuers import (
     LimitDilutionBody,
     RecordValuationBody,
 )
-from marketplace.api.http.commands import Command, Commanded, ReceiptBody
+from marketplace.api.http.commands import Command, Commanded
 from marketplace.application.equity.dilution import limit_dilution
 from marketplace.application.equity.issuers import act, form_issuer, record_valuation
 from marketplace.domain.equity.issuer import commands as acts

@@ -4,12 +4,12 @@ import base64
 import binascii
 from typing import Final
 
-import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath, JSONBody
 
-from marketplace.api.http.bodies.cap_tables import ImportIssuerBody
-from marketplace.api.http.commands import Commanded, ReceiptBody
+from marketplace.api.http.bodies.answers import ReceiptBody
+from marketplace.api.http.bodies.cap_tables import ImportIssuerBody, ImportReport
+from marketplace.api.http.commands import Commanded
 from marketplace.api.http.queries import Read, Reading
 from marketplace.application.equity.packages import import_issuer, judge_import
 from marketplace.captable.history import History
@@ -17,24 +17,7 @@ from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.history import load_history
 from marketplace.ocf.container import parse_zip, render_zip
-from marketplace.ocf.findings import Finding
 from marketplace.ocf.package import render_package
-
-
-class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer that an import would get.
-
-    Attributes:
-        issuer_id: The new issuer.
-        clean: Whether it would be accepted.
-        events: How many events it would append; 0 if it would not be accepted.
-        findings: Every problem, and every loss that an import would have.
-    """
-
-    issuer_id: str
-    clean: bool
-    events: int
-    findings: tuple[Finding, ...]
 
 
 async def load_own_history(reading: Reading, issuer_id: str) -> History:

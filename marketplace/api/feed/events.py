@@ -7,7 +7,8 @@ from litestar import Request, Response, Router, get
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
-from marketplace.api.feed.feed import FeedPage, load_page, stream
+from marketplace.api.feed.feed import load_page, stream
+from marketplace.api.http.bodies.feed import FeedPage
 from marketplace.api.http.queries import Read, Word
 from marketplace.core.errors import Refusal
 

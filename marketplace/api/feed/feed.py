@@ -13,6 +13,7 @@ import msgspec
 
 from events.envelope import CONTENT_TYPE, SPEC_VERSION, Envelope
 from events.registry import parse_type
+from marketplace.api.http.bodies.feed import CloudEvent, FeedItem, FeedPage
 from marketplace.api.http.problems import describe_unavailable
 from marketplace.api.http.queries import Reading
 from marketplace.api.http.streams import OpenStream
@@ -29,51 +30,6 @@ PROJECTION_SECONDS_MAX: Final = 5.0
 OPERATOR_SECONDS: Final = 5.0
 """How often a stream checks whether the message that blocks it was annotated."""
 _encode = msgspec.json.Encoder(decimal_format="string").encode
-
-
-class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An event as CloudEvents 1.0 in JSON; see `events.envelope` for the attributes."""
-
-    specversion: str
-    id: str
-    source: str
-    type: str
-    subject: str
-    time: str
-    datacontenttype: str
-    dataschema: str
-    correlationid: str
-    causationid: str
-    actor: str
-    hash: str
-    data: msgspec.Raw
-    previoushash: str = ""
-    fingerprint: str = ""
-    traceparent: str = ""
-
-
-class FeedItem(msgspec.Struct, frozen=True, kw_only=True):
-    """One event and its position.
-
-    Attributes:
-        sequence: Position in the log; resume after it.
-        event: The event.
-    """
-
-    sequence: int
-    event: CloudEvent
-
-
-class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Events in the log's order.
-
-    Attributes:
-        items: The events.
-        next_after: Request what comes after it next. It advances even if nothing concerned the reader.
-    """
-
-    items: list[FeedItem]
-    next_after: int
 
 
 def render_item(recorded: Recorded) -> FeedItem:

@@ -18,6 +18,7 @@ from litestar.response.base import ASGIResponse
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 
+from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.keys import Principal
 from marketplace.api.http.services import Services, get_services
 from marketplace.api.http.strict_json import BodyInvalid, refuse_malformed
@@ -36,20 +37,6 @@ UNLOGGED_SECONDS_MAX: Final = 2.0
 """How long a command whose effect is outside the log tries to read the log, and then to be recorded in it."""
 _log = structlog.get_logger(__name__)
 _TRACE: Final = re.compile(r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
-
-
-class ReceiptBody(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a command.
-
-    Attributes:
-        id: The aggregate that the command was for, or what it created.
-        sequence: Position in the log; send it as `Min-Seq` to read what the command did.
-        version: The aggregate's version, for `If-Match`.
-    """
-
-    id: str
-    sequence: int
-    version: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,46 +5,13 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
 from litestar import Request, Response, Router, get
 
+from marketplace.api.http.bodies.answers import Liveness, Readiness
 from marketplace.api.http.metrics import CONTENT_TYPE
 from marketplace.api.http.services import get_services
 from marketplace.core.errors import LogChanged, Unavailable
 from marketplace.projections.engine.stuck_tasks import READ_EVENT, count_stuck, list_unreadable
-
-
-class Liveness(msgspec.Struct, frozen=True, kw_only=True):
-    """The process answers."""
-
-    status: str
-
-
-class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """What the process can do now.
-
-    Attributes:
-        commands: Whether commands are stored: NATS answers, and appends do not fail.
-        reads: Whether PostgreSQL answers reads.
-        log_sequence: Last event in the log.
-        projected_sequence: Position that every projection that did not stop has reached.
-        reason: Why commands or reads are not served, with the remedy; None if both are.
-        unreadable: Sequences of unreadable events that no operator annotated. What depends on them waits, everything
-            else continues. A worker, which reads the whole log, reports those from before this process began. Positions
-            without a message are included; while there is one, no command is accepted.
-        stopped_projections: Position of each stopped projection, by name; its reads show the state there.
-        stuck_tasks: Tasks of the market that are refused again and again, counted by the refusal's code. The workers'
-            logs show which and why.
-    """
-
-    commands: bool
-    reads: bool
-    log_sequence: int | None
-    projected_sequence: int | None
-    reason: str | None = None
-    unreadable: tuple[int, ...] = ()
-    stopped_projections: dict[str, int] = {}
-    stuck_tasks: dict[str, int] = {}
 
 
 def sum_by_code(stuck: Mapping[tuple[str, str], int]) -> dict[str, int]:

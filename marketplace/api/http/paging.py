@@ -3,29 +3,22 @@
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from litestar.params import QueryParameter
 
+from marketplace.api.http.bodies.answers import Page, T
 from marketplace.core.errors import Refusal
 
 LIMIT_MAX: Final = 500
 CURSOR_CHARACTERS_MAX: Final = 400
-T = TypeVar("T")
 Key = TypeVar("Key")
 
 Limit = Annotated[int, QueryParameter(ge=1, le=LIMIT_MAX, description="Rows of a page")]
 Cursor = Annotated[
     str | None, QueryParameter(max_length=CURSOR_CHARACTERS_MAX, description="`next_cursor` of the previous page")
 ]
-
-
-class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """Rows, and the cursor of the next page; None on the last page."""
-
-    items: list[T]
-    next_cursor: str | None = None
 
 
 def render_cursor(key: Any) -> str:

@@ -13,7 +13,8 @@ from marketplace.projections.engine.database import reachable
 from marketplace.projections.engine.operations import snapshots
 from marketplace.projections.engine.queries import find_one
 from marketplace.projections.feed import list_client_commands
-from marketplace.projections.metering.usage import ReadingView, find_reading, list_readings_over
+from marketplace.projections.metering.usage import find_reading, list_readings_over
+from marketplace.projections.views.metering import ReadingView
 
 
 class SqlArchive:

@@ -1,16 +1,23 @@
 """Allocation ("spreads"): a provider's meters report a tenant's usage of a class, which its grants carry in order."""
 
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final
 
-import msgspec
 from litestar import Response, Router, get, post
 from litestar.params import JSONBody
 
-from events.usage import Spread, SpreadPart
-from marketplace.api.http.bodies.spreads import CorrectSpreadBody, SpreadUsageBody, UseBody, VoidSpreadBody
-from marketplace.api.http.commands import REPLAYED, REUSED, Command, Commanded, ReceiptBody, split_context
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from events.usage import Spread
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
+from marketplace.api.http.bodies.spreads import (
+    CorrectSpreadBody,
+    SpreadAnswer,
+    SpreadReceipt,
+    SpreadUsageBody,
+    UseBody,
+    VoidSpreadBody,
+)
+from marketplace.api.http.commands import REPLAYED, REUSED, Command, Commanded, split_context
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Reading
 from marketplace.application.metering.allocation_offers import Use
 from marketplace.application.metering.allocations import respread_usage, spread_usage
@@ -20,44 +27,10 @@ from marketplace.domain.metering.allocation import OFFERS_MAX
 from marketplace.domain.metering.usage import Measurement
 from marketplace.execution.handler import Receipt
 from marketplace.projections.delivery.grants import list_carriers
-from marketplace.projections.metering.usage import SpreadView, list_spreads
+from marketplace.projections.metering.usage import list_spreads
+from marketplace.projections.views.metering import SpreadView
 
 PATH: Final = "/v1/usage/spreads"
-
-
-class SpreadAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The answer to one reading.
-
-    Attributes:
-        reading_id: The reading.
-        outcome: ``accepted``; ``duplicate``: already known; ``conflict``: its id is known with other content;
-            ``rejected``: it is invalid, or no grants can carry it.
-        parts: Which grants carry it, if it was accepted.
-        pointer: JSON pointer to the reading in the request, if it was not accepted.
-        code: Why it was not accepted.
-        message: Why, in a sentence.
-    """
-
-    reading_id: str
-    outcome: Literal["accepted", "duplicate", "conflict", "rejected"]
-    parts: tuple[SpreadPart, ...] = ()
-    pointer: str | None = None
-    code: str | None = None
-    message: str | None = None
-
-
-class SpreadReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a meter's report about a tenant.
-
-    Attributes:
-        id: The record of the tenant's use of the class at the provider.
-        sequence: Position in the log at which everything accepted is complete.
-        readings: The answer to each reading, in the order of the request.
-    """
-
-    id: str
-    sequence: int
-    readings: tuple[SpreadAnswer, ...]
 
 
 def _find_provider(command: Command, data: SpreadUsageBody | CorrectSpreadBody | VoidSpreadBody) -> str:

@@ -11,12 +11,20 @@ import asyncio
 import hashlib
 import zlib
 from collections.abc import Coroutine, Iterator, Mapping
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from events.service_line import HoursReading
-from marketplace.api.http.bodies.meters import HoursData, HoursEvent, ReadingData, ReadingEvent
+from marketplace.api.http.bodies.meters import (
+    BATCHED,
+    HoursData,
+    HoursEvent,
+    IngestionReceipt,
+    ReadingData,
+    ReadingEvent,
+    ReadingOutcome,
+)
 from marketplace.api.http.commands import REPLAYED, REUSED, build_context, parse_key, split_context
 from marketplace.api.http.keys import Principal
 from marketplace.api.http.strict_json import get_decoders, parse_validation_error, refuse_malformed
@@ -29,7 +37,6 @@ from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context
 
 STRUCTURED: Final = b"application/cloudevents+json"
-BATCHED: Final = b"application/cloudevents-batch+json"
 GZIP: Final = b"gzip"
 MEDIA_TYPES: Final = (STRUCTURED, BATCHED)
 ENCODINGS: Final = (b"identity", GZIP)
@@ -40,39 +47,6 @@ _EVENT: Final = msgspec.json.Decoder(ReadingEvent | HoursEvent)
 _NAMED: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _DATA: Final = get_decoders(ReadingData)
 _HOURS: Final = get_decoders(HoursData)
-
-
-class ReadingOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """The answer to one reading.
-
-    Attributes:
-        source: Its source; missing if it could not be read.
-        reading_id: Its id; missing if it could not be read.
-        outcome: ``accepted``; ``duplicate``: already known; ``conflict``: its id is known with other content;
-            ``rejected``: it is invalid.
-        pointer: JSON pointer to the fault in the request, if it was not accepted.
-        code: Why it was not accepted.
-        message: Why, in a sentence.
-    """
-
-    outcome: Literal["accepted", "duplicate", "conflict", "rejected"]
-    source: str | None = None
-    reading_id: str | None = None
-    pointer: str | None = None
-    code: str | None = None
-    message: str | None = None
-
-
-class IngestionReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to readings.
-
-    Attributes:
-        sequence: Position in the log at which everything accepted is complete.
-        readings: The answer to each, in the order of the request.
-    """
-
-    sequence: int
-    readings: tuple[ReadingOutcome, ...]
 
 
 class Ingested(NamedTuple):

@@ -7,18 +7,11 @@ from litestar import Request, Response, Router, post
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
+from marketplace.api.http.bodies.meters import BATCHED, IngestionReceipt
 from marketplace.api.http.commands import IdempotencyKey, TraceParent
 from marketplace.api.http.keys import Principal
 from marketplace.api.http.services import get_services
-from marketplace.api.metering.ingestion import (
-    BATCHED,
-    BODY_BYTES_MAX,
-    ENCODINGS,
-    MEDIA_TYPES,
-    STRUCTURED,
-    IngestionReceipt,
-    ingest_request,
-)
+from marketplace.api.metering.ingestion import BODY_BYTES_MAX, ENCODINGS, MEDIA_TYPES, STRUCTURED, ingest_request
 
 PATH: Final = "/v1/usage"
 _EVENT: Final = "A CloudEvent 1.0 of type marketplace.meter.reading.v1, or marketplace.meter.hours.v1 of a service line"

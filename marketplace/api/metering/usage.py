@@ -1,64 +1,32 @@
 """Usage: meters report readings of grants, and every reading gets its own answer."""
 
-from typing import Final, Literal
+from typing import Final
 
-import msgspec
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
 from marketplace.api.delivery.grants import load_grant
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.delivery import (
     CorrectUsageBody,
     EvidenceBody,
+    ReadingAnswer,
     ReadingBody,
     ReportUsageBody,
+    UsageReceipt,
     VoidUsageBody,
 )
-from marketplace.api.http.commands import Commanded, ReceiptBody, render_headers
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.commands import Commanded, render_headers
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import OptionalInstantText, Read, parse_instant
 from marketplace.application.metering.usage import correct_usage, evidence_usage, report_usage, void_usage
 from marketplace.domain.metering.contradictions import Contradiction
 from marketplace.domain.metering.usage import Measurement
 from marketplace.projections.metering.evidence import load_contradictions
-from marketplace.projections.metering.usage import ReadingView, UsageView, list_readings, load_usage
+from marketplace.projections.metering.usage import list_readings, load_usage
+from marketplace.projections.views.metering import ReadingView, UsageView
 
 PATH: Final = "/v1/grants/{grant_id:str}/usage"
-
-
-class ReadingAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The answer to one reading.
-
-    Attributes:
-        reading_id: The reading.
-        outcome: ``accepted``; ``duplicate``: already known; ``conflict``: its id is known with other content;
-            ``rejected``: it is invalid.
-        pointer: JSON pointer to the reading in the request, if it was not accepted.
-        code: Why it was not accepted.
-        message: Why, in a sentence.
-    """
-
-    reading_id: str
-    outcome: Literal["accepted", "duplicate", "conflict", "rejected"]
-    pointer: str | None = None
-    code: str | None = None
-    message: str | None = None
-
-
-class UsageReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a report.
-
-    Attributes:
-        id: The usage record of the grant.
-        sequence: Position in the log.
-        version: The record's version.
-        readings: The answer to each reading, in the order of the request.
-    """
-
-    id: str
-    sequence: int
-    version: int
-    readings: tuple[ReadingAnswer, ...]
 
 
 def _parse_measurement(reading: ReadingBody) -> Measurement:

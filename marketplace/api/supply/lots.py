@@ -5,10 +5,11 @@ from typing import Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.supply import ListLotBody, RepriceLotBody, RescheduleLotBody
-from marketplace.api.http.commands import Commanded, ReceiptBody
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word, answer_versioned
 from marketplace.application.supply.inventory import (
     list_lot,
@@ -19,7 +20,8 @@ from marketplace.application.supply.inventory import (
     withdraw_lot,
 )
 from marketplace.domain.refusals import refuse_unknown
-from marketplace.projections.supply.inventory import LotView, find_lot, list_lots
+from marketplace.projections.supply.inventory import find_lot, list_lots
+from marketplace.projections.views.supply import LotView
 
 PATH: Final = "/v1/lots"
 

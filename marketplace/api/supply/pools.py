@@ -5,13 +5,15 @@ from typing import Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.supply import ClosePoolBody, FailNodesBody, OpenPoolBody, RestoreNodesBody
-from marketplace.api.http.commands import Commanded, ReceiptBody
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word
 from marketplace.application.supply.inventory import announce_closing, fail_nodes, open_pool, restore_nodes
 from marketplace.domain.refusals import refuse_unknown
-from marketplace.projections.supply.inventory import PoolView, find_pool, list_pools
+from marketplace.projections.supply.inventory import find_pool, list_pools
+from marketplace.projections.views.supply import PoolView
 
 PATH: Final = "/v1/pools"
 

@@ -5,6 +5,7 @@ from typing import Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.supply import (
     DerateSiteBody,
     EnergiseSiteBody,
@@ -12,8 +13,8 @@ from marketplace.api.http.bodies.supply import (
     ScheduleConversionBody,
     SlipConversionBody,
 )
-from marketplace.api.http.commands import Commanded, ReceiptBody
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word, answer_versioned
 from marketplace.application.supply.sites import (
     derate_site,
@@ -23,7 +24,8 @@ from marketplace.application.supply.sites import (
     slip_conversion,
 )
 from marketplace.domain.refusals import refuse_unknown
-from marketplace.projections.supply.inventory import SiteView, find_site, list_sites
+from marketplace.projections.supply.inventory import find_site, list_sites
+from marketplace.projections.views.supply import SiteView
 
 PATH: Final = "/v1/sites"
 

@@ -7,22 +7,18 @@ from litestar.params import FromPath, JSONBody
 
 from events.auction import Certificate
 from events.book import Book
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.trading import OpenAuctionBody
-from marketplace.api.http.commands import Commanded, ReceiptBody
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Reading, Word, answer_versioned
 from marketplace.application.trading.auctions import open_auction
 from marketplace.clearing.bundle import render_bundle
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.trading.auction import AUCTION, Auction, FrozenAuction
-from marketplace.projections.trading.auctions import (
-    AuctionView,
-    DecisionView,
-    find_auction,
-    list_auctions,
-    list_decisions,
-)
+from marketplace.projections.trading.auctions import find_auction, list_auctions, list_decisions
+from marketplace.projections.views.trading import AuctionView, DecisionView
 from marketplace.runtime.auctions.audit import load_published
 
 PATH: Final = "/v1/auctions"

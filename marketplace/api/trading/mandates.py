@@ -5,19 +5,15 @@ from typing import Final
 from litestar import Response, Router, get, post, put
 from litestar.params import FromPath, JSONBody
 
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AmendMandateBody, GrantMandateBody
-from marketplace.api.http.commands import Commanded, ReceiptBody
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word, answer_versioned
 from marketplace.application.trading.mandates import amend_mandate, grant_mandate, revoke_mandate
-from marketplace.projections.trading.mandates import (
-    BudgetHoldView,
-    MandateView,
-    find_mandate,
-    list_budget_holds,
-    list_mandates,
-)
+from marketplace.projections.trading.mandates import find_mandate, list_budget_holds, list_mandates
+from marketplace.projections.views.trading import BudgetHoldView, MandateView
 
 PATH: Final = "/v1/mandates"
 

@@ -1,7 +1,6 @@
 """Market data that every tenant sees: classes, depth, prices, free capacity, and the rules of open mandates."""
 
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from typing import Annotated, Final
 
 import msgspec
@@ -9,58 +8,27 @@ from litestar import Router, get
 from litestar.params import FromPath, QueryParameter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from events.mandate import InstrumentKind
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.bodies.answers import Page
+from marketplace.api.http.bodies.market import MandateOffer, MarketPrice
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, InstantText, OptionalInstantText, Read, Word, parse_at, parse_instant
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.access.parties import find_party
-from marketplace.projections.delivery.reliability import StandingView, list_standings, load_standing
-from marketplace.projections.supply.capacity import CapacityStep, DepthLevel, list_classes, load_calendar, load_depth
+from marketplace.projections.delivery.reliability import list_standings, load_standing
+from marketplace.projections.supply.capacity import list_classes, load_calendar, load_depth
 from marketplace.projections.supply.inventory import find_pool
-from marketplace.projections.trading.auctions import PriceView, list_prices
-from marketplace.projections.trading.mandates import MandateView, list_mandates
+from marketplace.projections.trading.auctions import list_prices
+from marketplace.projections.trading.mandates import list_mandates
 from marketplace.projections.trading.market.index import find_median, list_in_force
 from marketplace.projections.trading.market.queries import load_listed
+from marketplace.projections.views.delivery import StandingView
+from marketplace.projections.views.supply import CapacityStep, DepthLevel
+from marketplace.projections.views.trading import MandateView, PriceView
 
 PATH: Final = "/v1/market"
 GpuClassText = Annotated[str, QueryParameter(max_length=40)]
 PoolText = Annotated[str, QueryParameter(max_length=40)]
-
-
-class MandateOffer(msgspec.Struct, frozen=True, kw_only=True):
-    """The terms of an open mandate. Its remaining budget is not public.
-
-    Attributes:
-        mandate_id: Name it in an order.
-        funding: Whether its holder pays providers in cash or is the provider itself.
-        instrument_kinds: Accepted kinds of instrument.
-        equity_credit: h, dollars paid to the provider per dollar of principal.
-        valuation_cap_usd_min: Lowest accepted cap; None for no bound.
-        valuation_cap_usd_max: Highest accepted cap; None for no bound.
-        sectors: Accepted sectors; empty for any.
-        expires_at: When it ends; None: when revoked.
-    """
-
-    mandate_id: str
-    funding: str
-    instrument_kinds: tuple[InstrumentKind, ...]
-    equity_credit: Decimal
-    valuation_cap_usd_min: Decimal | None
-    valuation_cap_usd_max: Decimal | None
-    sectors: tuple[str, ...]
-    expires_at: datetime | None
-
-
-class MarketPrice(PriceView, frozen=True, kw_only=True):
-    """The uniform price of one pool over a span, with other clouds' list prices.
-
-    Attributes:
-        list_usd_per_gpu_hour_median: Median of the public prices of the class in force when the auction cleared; None
-            if none is known.
-    """
-
-    list_usd_per_gpu_hour_median: Decimal | None
 
 
 async def _set_beside(connection: AsyncConnection, rows: list[PriceView]) -> list[MarketPrice]:

@@ -6,23 +6,18 @@ from typing import Final
 from litestar import Response, Router, get, post
 from litestar.params import JSONBody
 
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.market import PublishPricelistBody
-from marketplace.api.http.commands import Commanded, ReceiptBody
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import OptionalInstantText, Read, Word, parse_instant
 from marketplace.api.trading.market import PATH, GpuClassText
 from marketplace.application.supply.pricelists import publish_pricelist
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.trading.auctions import find_auction
-from marketplace.projections.trading.market.index import IndexPoint
-from marketplace.projections.trading.market.queries import (
-    CurveStep,
-    ListPriceView,
-    list_list_prices,
-    load_curves,
-    load_index,
-)
+from marketplace.projections.trading.market.queries import list_list_prices, load_curves, load_index
+from marketplace.projections.views.trading import CurveStep, IndexPoint, ListPriceView
 
 INDEX_DAYS: Final = 30
 INDEX_DAYS_MAX: Final = 366

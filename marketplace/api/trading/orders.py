@@ -5,14 +5,16 @@ from typing import Final
 from litestar import Response, Router, get, post, put
 from litestar.params import FromPath, JSONBody
 
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AmendOrderBody, PlaceOrderBody
-from marketplace.api.http.commands import Commanded, ReceiptBody
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, Read, Word, answer_versioned, parse_at
 from marketplace.application.trading.orders import amend_order, cancel_order, place_order
-from marketplace.projections.trading.auctions import DecisionView, list_decisions
-from marketplace.projections.trading.orders import BookOrderView, OrderView, find_order, list_book, list_orders
+from marketplace.projections.trading.auctions import list_decisions
+from marketplace.projections.trading.orders import find_order, list_book, list_orders
+from marketplace.projections.views.trading import BookOrderView, DecisionView, OrderView
 
 PATH: Final = "/v1/orders"
 

@@ -9,11 +9,12 @@ from typing import Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.quotes import QuoteAnswer, QuotePlacement
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AskQuoteBody, HoldQuoteBody
-from marketplace.api.http.commands import Commanded, ReceiptBody
-from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word, answer_versioned
 from marketplace.api.trading import orders
 from marketplace.application.trading.orders import preview_order
@@ -23,7 +24,8 @@ from marketplace.clearing.quotes.prepared_book import Placement
 from marketplace.core.ids import rename_id
 from marketplace.domain.trading.book.reason_text import tell_reason
 from marketplace.domain.trading.offer import compute_gpu_hours
-from marketplace.projections.trading.quotes import QuoteView, find_quote, list_quotes
+from marketplace.projections.trading.quotes import find_quote, list_quotes
+from marketplace.projections.views.trading import QuoteView
 
 PATH: Final = "/v1/quotes"
 

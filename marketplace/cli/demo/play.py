@@ -17,8 +17,8 @@ from marketplace.cli.scenario.demand import Order
 from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.core.errors import Unavailable
 from marketplace.core.ids import rename_id
-from marketplace.projections.billing.statements import StatementView
-from marketplace.projections.delivery.grants import GrantView
+from marketplace.projections.views.billing import StatementView
+from marketplace.projections.views.delivery import GrantView
 
 AT_ONCE: Final = 32
 DAY_SECONDS: Final = 86_400

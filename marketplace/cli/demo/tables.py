@@ -14,7 +14,7 @@ from marketplace.cli.demo.play import Play
 from marketplace.cli.output import CONSOLE, mark
 from marketplace.cli.price_loss import render_price_loss
 from marketplace.core.money import ZERO
-from marketplace.projections.equity.cap_tables.queries import CapTableView, FinancingView, LiquidityView
+from marketplace.projections.views.equity import CapTableView, FinancingView, LiquidityView
 
 Say = Callable[[str], None]
 LOSERS_SHOWN: Final = 8

@@ -1,9 +1,7 @@
 """Parties: who takes part, in which roles, and whether they may trade."""
 
-from datetime import datetime
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,6 +12,7 @@ from marketplace.projections.engine.queries import find_one, load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, instant, text
 from marketplace.projections.engine.write_batch import WriteBatch
+from marketplace.projections.views.access import PartyView
 
 parties: Final = define(
     "parties",
@@ -69,21 +68,6 @@ PROJECTION: Final = Projection(
         PartyGroupServed: _served,
     },
 )
-
-
-class PartyView(msgspec.Struct, frozen=True, kw_only=True):
-    """A party as it is now; `status` is ``registered``, ``cleared`` or ``suspended``."""
-
-    party_id: str
-    name: str
-    roles: tuple[Role, ...]
-    jurisdiction: str
-    sector: str | None
-    status: str
-    reason: str | None
-    checks: tuple[str, ...]
-    registered_at: datetime
-    last_sequence: int
 
 
 async def find_party(connection: AsyncConnection, party_id: str) -> PartyView | None:

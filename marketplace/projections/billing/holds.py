@@ -1,11 +1,9 @@
 """Holds: money set aside, what was paid from it, and its expiry; one row per hold of an account."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import Boolean, Column, Index, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,6 +14,7 @@ from marketplace.projections.engine.queries import load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, exact, instant, text
 from marketplace.projections.engine.write_batch import WriteBatch
+from marketplace.projections.views.billing import HoldView
 
 holds: Final = define(
     "holds",
@@ -92,34 +91,6 @@ PROJECTION: Final = Projection(
     ),
     load=_load,
 )
-
-
-class HoldView(msgspec.Struct, frozen=True, kw_only=True):
-    """A hold as it is now.
-
-    Attributes:
-        account_id: The account that it is on.
-        hold_id: The hold.
-        party_id: The party whose money it is.
-        purpose: An order, a mandate, or the account that may be paid from it.
-        left_usd: What may still be paid from it.
-        captured_usd: What was paid from it.
-        expires_at: When the rest is available again; None if it ends with its purpose.
-        expired: Whether it has expired.
-        placed_at: When it was placed.
-        last_sequence: The event that changed it last.
-    """
-
-    account_id: str
-    hold_id: str
-    party_id: str
-    purpose: str
-    left_usd: Decimal
-    captured_usd: Decimal
-    expires_at: datetime | None
-    expired: bool
-    placed_at: datetime
-    last_sequence: int
 
 
 async def list_holds(

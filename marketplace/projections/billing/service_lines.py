@@ -1,21 +1,19 @@
 """Service lines: what was proposed and agreed for each grant, and the hours worked."""
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import Boolean, Column, Index, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import service_line as line_events
-from events.grant import EquityPart
 from events.service_line import HoursReading
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import find_one, load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
+from marketplace.projections.views.billing import HoursReadingView, ServiceLineView
 
 service_lines: Final = define(
     "service_lines",
@@ -130,46 +128,6 @@ PROJECTION: Final = Projection(
         line_events.ServiceLineLimited: _limited,
     },
 )
-
-
-class ServiceLineView(msgspec.Struct, frozen=True, kw_only=True):
-    """A service line; `status` is ``proposed``, ``declined``, ``agreed`` or ``closed``.
-
-    `hours` is the most that may be worked; `hours_worked` is what was reported so far.
-    """
-
-    service_line_id: str
-    grant_id: str
-    startup_id: str
-    provider_id: str
-    holder_id: str | None
-    name: str
-    price_usd_per_hour: Decimal
-    hours: Decimal
-    hours_worked: Decimal
-    status: str
-    declined_by: str | None
-    reason: str | None
-    approved_at: datetime | None
-    agreed_at: datetime | None
-    cash_commitment_usd: Decimal | None
-    equity: EquityPart | None
-    last_sequence: int
-
-
-class HoursReadingView(msgspec.Struct, frozen=True, kw_only=True):
-    """A reading of hours in its present form. A voided one keeps its content and counts nothing."""
-
-    service_line_id: str
-    source: str
-    reading_id: str
-    reported_sequence: int
-    start: datetime
-    end: datetime
-    hours: Decimal
-    voided: bool
-    reason: str | None
-    last_sequence: int
 
 
 _WORKED: Final[Any] = (

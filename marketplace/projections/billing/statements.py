@@ -1,22 +1,18 @@
 """Statements: each period's priced usage, and whether it was accepted."""
 
-from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import Index, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import statement as statement_events
-from events.service import ServiceResult
-from events.statement import Adjustment, Charges, ServiceCredit
 from marketplace.projections.delivery.grants import grants
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import find_one, load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
+from marketplace.projections.views.billing import StatementView
 
 statements: Final = define(
     "statements",
@@ -126,41 +122,6 @@ PROJECTION: Final = Projection(
         statement_events.StatementResolved: _resolved,
     },
 )
-
-
-class StatementView(msgspec.Struct, frozen=True, kw_only=True):
-    """A statement; `status` is ``issued``, ``disputed``, ``resolved``, ``accepted`` or ``credited``.
-
-    `charges_issued` are the original charges, `charges` the present ones; those of a credit are paid back.
-    `tenant_gpu_seconds` is the startup's own metering, if it reported. `adjustment` is the change of a settled period.
-    `service` is the service result of the period. `service_credit` is the part of the charges that was paid back; for a
-    credit, the part that was already paid back before. A statement of a service line names it, and is in hours.
-    """
-
-    statement_id: str
-    grant_id: str
-    startup_id: str
-    provider_id: str
-    holder_id: str | None
-    period_start: datetime
-    period_end: datetime
-    charges_issued: Charges
-    charges: Charges
-    status: str
-    accepted_by: str | None
-    service_line_id: str | None
-    gpu_seconds_claimed: int | None
-    hours_claimed: Decimal | None
-    reason: str | None
-    disputed_by: str | None
-    tenant_gpu_seconds: int | None
-    adjustment: Adjustment | None
-    service: ServiceResult | None
-    service_credit: ServiceCredit | None
-    accept_until: datetime
-    issued_at: datetime
-    accepted_at: datetime | None
-    last_sequence: int
 
 
 _STATEMENTS: Final[Any] = select(statements, grants.c.holder_id).select_from(

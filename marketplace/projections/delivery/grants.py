@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -11,9 +10,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import grant as grant_events
-from events.grant import EquityPart, ResalePart
-from events.service import ServiceTerms
-from events.types import LotShare
+from events.grant import EquityPart
 from marketplace.core.errors import Corrupt
 from marketplace.domain.delivery.grant import PRIORITY
 from marketplace.projections.engine.projection import Projection
@@ -21,6 +18,7 @@ from marketplace.projections.engine.queries import At, find_one, load_all, page,
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
+from marketplace.projections.views.delivery import GrantAtView, GrantView, ResoldPart
 
 grants: Final = define(
     "grants",
@@ -75,16 +73,6 @@ grant_history: Final = define_history(
 )
 _FIELDS: Final = grant_events.GrantIssued.__struct_fields__
 _CHANGING: Final = ("status", "pool_id", "startup_id", "nodes_available", "reason")
-
-
-class ResoldPart(msgspec.Struct, frozen=True, kw_only=True):
-    """A resold part of a grant: the grant it became, its nodes and span, and what the buyer pays."""
-
-    resale_grant_id: str
-    nodes: int
-    start: datetime
-    end: datetime
-    price_usd_per_gpu_hour: str
 
 
 def _remember(changes: WriteBatch, fact: RecordedEvent) -> None:
@@ -213,59 +201,6 @@ PROJECTION: Final = Projection(
     },
     load=_load,
 )
-
-
-class GrantView(msgspec.Struct, frozen=True, kw_only=True):
-    """A grant; `status` is ``issued``, ``active``, ``degraded``, ``suspended``, ``completed`` or ``terminated``.
-
-    The price is an exact fraction, for example ``"7/3"``.
-    """
-
-    grant_id: str
-    order_id: str
-    auction_id: str | None
-    startup_id: str
-    provider_id: str
-    holder_id: str | None
-    pool_id: str
-    gpu_class: str
-    nodes: int
-    gpus_per_node: int
-    start: datetime
-    end: datetime
-    lots: tuple[LotShare, ...]
-    price_usd_per_gpu_hour: str
-    value_usd_per_gpu_hour: Decimal
-    cash_usd_per_gpu_hour: Decimal
-    startup_account_id: str
-    provider_account_id: str
-    hold_id: str
-    cash_commitment_usd: Decimal
-    equity: EquityPart | None
-    resale: ResalePart | None
-    resold: tuple[ResoldPart, ...]
-    service_lines: tuple[str, ...]
-    service: ServiceTerms | None
-    status: str
-    nodes_available: int
-    priority: int
-    reason: str | None
-    gpu_seconds_accepted: int | None
-    ended_at: datetime | None
-    issued_at: datetime
-    last_sequence: int
-
-
-class GrantAtView(msgspec.Struct, frozen=True, kw_only=True):
-    """The changing properties of a grant at a point in time."""
-
-    grant_id: str
-    status: str
-    pool_id: str
-    startup_id: str
-    nodes_available: int
-    reason: str | None
-    last_sequence: int
 
 
 def _concerns(party_id: str) -> Any:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import Boolean, Column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -26,6 +25,7 @@ from marketplace.projections.engine.queries import page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
+from marketplace.projections.views.delivery import StandingView
 
 _COURSE: Final = tuple(Course.__slots__)
 _RECORD: Final = tuple(Record.__slots__)
@@ -97,40 +97,6 @@ PROJECTION: Final = Projection(
     ignores=all_of("grant", "statement") - tags_of(*COUNTED),
     load=_load,
 )
-
-
-class StandingView(msgspec.Struct, frozen=True, kw_only=True):
-    """A provider's reliability so far. Shares are exact fractions, such as ``"19/20"``.
-
-    Attributes:
-        provider_id: The provider.
-        uptime: Of the GPU-seconds that were due, the share that worked.
-        completion: Of the grants that ran to their end or were ended early by its fault, the share that ran to their
-            end.
-            It is at fault if it ended a grant without cause, or if the startup did because nodes failed.
-        undisputed: Of the GPU-seconds that were accepted or given up in disputes, the share that was accepted.
-        score: The product of the three. An order may require a minimum.
-        gpu_seconds_due: GPU-seconds of runs that are over.
-        gpu_seconds_lost: Those during which the nodes did not work.
-        grants_completed: Grants that ran to their end.
-        grants_broken: Grants that ended early by its fault.
-        gpu_seconds_accepted: GPU-seconds of accepted statements.
-        gpu_seconds_conceded: GPU-seconds given up in disputes.
-        last_sequence: The event that changed it last; 0 without a history.
-    """
-
-    provider_id: str
-    uptime: str
-    completion: str
-    undisputed: str
-    score: str
-    gpu_seconds_due: int
-    gpu_seconds_lost: int
-    grants_completed: int
-    grants_broken: int
-    gpu_seconds_accepted: int
-    gpu_seconds_conceded: int
-    last_sequence: int
 
 
 def _render(provider_id: str, record: Record, last_sequence: int) -> StandingView:

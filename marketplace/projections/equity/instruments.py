@@ -1,23 +1,21 @@
 """Instruments: agreements, the principal that accrued under them, and what it became."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import Column, Date, Index, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import instrument as instrument_events
-from events.draw import DrawTerms
-from events.types import NoteTerms, PrincipalTerms
+from events.types import NoteTerms
 from marketplace.core.errors import Corrupt
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import At, find_one, load_all, page, until
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
+from marketplace.projections.views.equity import InstrumentView, MovementView, PrincipalView
 
 instruments: Final = define(
     "instruments",
@@ -227,80 +225,6 @@ PROJECTION: Final = Projection(
     },
     load=_load,
 )
-
-
-class ConversionView(msgspec.Struct, frozen=True, kw_only=True):
-    """What the principal became: shares at an exact price, and the pricing rule that applied."""
-
-    cause: str
-    branch: str
-    price_usd_per_share: str
-    class_id: str
-    shares_exact: str
-    shares: int
-
-
-class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
-    """An instrument as it is now.
-
-    `draw` contains the signed terms of a drawdown: window, unit, prices and their source. An extension or an early end
-    is shown on its grant. `principal_usd` has accrued and is neither converted nor repaid. `debt_usd` is the holder's
-    debt to the issuer for principal that was reversed after it became shares or money. `matured_on` and `due_usd` show
-    that a note matured, and the amount due, until it is extended, repaid or converted. `status` is ``active``,
-    ``suspended``, ``lapsed`` (no more will accrue), ``converted``, ``repaid`` or ``cancelled``.
-    """
-
-    instrument_id: str
-    issuer_id: str
-    holder_id: str
-    terms: PrincipalTerms
-    terms_version: int
-    commitment_usd: Decimal
-    funding: str
-    grant_id: str | None
-    mandate_id: str | None
-    draw: DrawTerms | None
-    status: str
-    principal_usd: Decimal
-    lapsed_usd: Decimal
-    converted_usd: Decimal
-    repaid_usd: Decimal
-    debt_usd: Decimal
-    conversion: ConversionView | None
-    repayment_usd: Decimal | None
-    matured_on: date | None
-    due_usd: Decimal | None
-    reason: str | None
-    issued_at: datetime
-    last_sequence: int
-
-
-class MovementView(msgspec.Struct, frozen=True, kw_only=True):
-    """One movement of principal; `kind` is ``accrued``, ``reversed``, ``converted`` or ``repaid``.
-
-    `amount_usd` changes the outstanding principal; `settled_usd` is the part that had already become shares or money.
-    """
-
-    sequence: int
-    instrument_id: str
-    issuer_id: str
-    holder_id: str
-    kind: str
-    tranche_id: str | None
-    statement_id: str | None
-    terms_version: int | None
-    amount_usd: Decimal
-    settled_usd: Decimal
-    occurred_at: datetime
-
-
-class PrincipalView(msgspec.Struct, frozen=True, kw_only=True):
-    """Principal of one instrument that was outstanding at a point in time."""
-
-    instrument_id: str
-    holder_id: str
-    principal_usd: Decimal
-    last_sequence: int
 
 
 async def find_instrument(connection: AsyncConnection, instrument_id: str) -> InstrumentView | None:

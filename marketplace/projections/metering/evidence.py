@@ -17,9 +17,11 @@ from marketplace.domain.metering.contradictions import (
     find_contradictions,
     list_devices,
 )
-from marketplace.projections.delivery.grants import GrantView, grants
+from marketplace.projections.delivery.grants import grants
 from marketplace.projections.engine.queries import load_all
-from marketplace.projections.metering.usage import ReadingView, readings, samples
+from marketplace.projections.metering.usage import readings, samples
+from marketplace.projections.views.delivery import GrantView
+from marketplace.projections.views.metering import ReadingView
 
 ROWS_MAX: Final = 10_000
 

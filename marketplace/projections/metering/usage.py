@@ -5,20 +5,20 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import Boolean, Column, Index, func, or_, select, tuple_
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import usage as usage_events
-from events.usage import Evidence, Meter, Reading
+from events.usage import Meter, Reading
 from marketplace.projections.delivery.grants import grants
 from marketplace.projections.engine.projection import Projection, tags_of
 from marketplace.projections.engine.queries import find_one, load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
+from marketplace.projections.views.metering import ReadingView, SpreadView, UsageView
 
 ALIKE_MAX: Final = 10_000
 
@@ -198,42 +198,6 @@ PROJECTION: Final = Projection(
 )
 
 
-class ReadingView(msgspec.Struct, frozen=True, kw_only=True):
-    """A reading in its present form. A voided one keeps its content and counts nothing."""
-
-    grant_id: str
-    meter: Meter
-    source: str
-    reading_id: str
-    usage_id: str
-    reported_sequence: int
-    start: datetime
-    end: datetime
-    nodes: int
-    gpus: int | None
-    gpu_seconds: int
-    devices: tuple[str, ...]
-    evidence: Evidence | None
-    corrections: int
-    voided: bool
-    reason: str | None
-    last_sequence: int
-
-
-class UsageView(msgspec.Struct, frozen=True, kw_only=True):
-    """The usage of one grant in a span, without voided readings.
-
-    `gpu_seconds` is what the provider's meters counted, `gpu_seconds_tenant` what the startup's did.
-    """
-
-    grant_id: str
-    readings: int
-    gpu_seconds: Decimal
-    gpu_seconds_tenant: Decimal
-    start: datetime | None
-    end: datetime | None
-
-
 async def find_reading(
     connection: AsyncConnection, grant_id: str, source: str, reading_id: str, meter: Meter = "provider"
 ) -> ReadingView | None:
@@ -328,27 +292,6 @@ async def load_usage(
         start=row["start"],
         end=row["end"],
     )
-
-
-class SpreadView(msgspec.Struct, frozen=True, kw_only=True):
-    """A tenant's usage of a class over an interval, and which grants carry it. A voided one has no parts."""
-
-    usage_id: str
-    source: str
-    reading_id: str
-    startup_id: str
-    provider_id: str
-    gpu_class: str
-    reported_sequence: int
-    start: datetime
-    end: datetime
-    gpus: int
-    ranks: tuple[usage_events.BurnRank, ...]
-    parts: tuple[usage_events.SpreadPart, ...]
-    corrections: int
-    voided: bool
-    reason: str | None
-    last_sequence: int
 
 
 async def list_spreads(

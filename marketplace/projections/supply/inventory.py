@@ -1,24 +1,19 @@
 """Inventory: sites, pools and lots as they are now."""
 
-from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import Index, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import lot as lot_events
 from events import pool as pool_events
 from events import site as site_events
-from events.lot import AskStep
-from events.service import ServiceTerms
-from events.types import Interconnect
 from marketplace.projections.engine.projection import Projection, tags_of
 from marketplace.projections.engine.queries import find_one, load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
+from marketplace.projections.views.supply import LotView, PoolView, SiteView
 
 sites: Final = define(
     "sites",
@@ -178,76 +173,6 @@ PROJECTION: Final = Projection(
         pool_events.PoolNodeRestored,
     ),
 )
-
-
-class SiteView(msgspec.Struct, frozen=True, kw_only=True):
-    """A site as it is now; `status` is ``planned``, ``converting`` or ``operating``."""
-
-    site_id: str
-    provider_id: str
-    name: str
-    region: str
-    jurisdiction: str
-    status: str
-    power_contracted_kw: int
-    power_energised_kw: int
-    power_usage_effectiveness: Decimal
-    renewable_share: Decimal
-    former_use: str | None
-    ready_at: datetime | None
-    reason: str | None
-    last_sequence: int
-
-
-class PoolView(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool of equal nodes. Once it is known when it closes, it takes nothing new.
-
-    `service` is its promise for grants, unless a lot has another.
-    """
-
-    pool_id: str
-    provider_id: str
-    site_id: str
-    region: str
-    gpu_class: str
-    interconnect: Interconnect
-    gpus_per_node: int
-    nodes: int
-    power_per_node_kw: int
-    closes_at: datetime | None
-    service: ServiceTerms | None
-    last_sequence: int
-
-
-class LotView(msgspec.Struct, frozen=True, kw_only=True):
-    """A lot as it is now, with its pool's class and region; `status` is ``listed``, ``paused`` or ``withdrawn``.
-
-    `service` is its promise for the grants on it; without one, its pool's promise applies. With a `grant_id`,
-    `provider_id` is the startup that resells nodes of that grant.
-    """
-
-    lot_id: str
-    pool_id: str
-    provider_id: str
-    gpu_class: str | None
-    region: str | None
-    interconnect: Interconnect | None
-    gpus_per_node: int | None
-    status: str
-    nodes: int
-    start: datetime
-    end: datetime
-    ask_usd_per_gpu_hour: Decimal
-    nodes_min: int
-    duration_hours_min: int
-    mandate_ids: tuple[str, ...]
-    further_asks: tuple[AskStep, ...]
-    service: ServiceTerms | None
-    reason: str | None
-    listed_at: datetime
-    grant_id: str | None
-    ask_floor_usd_per_gpu_hour: Decimal
-    last_sequence: int
 
 
 _LOTS: Final[Any] = select(

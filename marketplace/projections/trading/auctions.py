@@ -2,16 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import Index, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import auction as auction_events
-from events.auction import Certificate, MatchTerms, Price, PriceRange, SecondBest
-from events.types import Reason
 from marketplace.core.errors import Corrupt
 from marketplace.core.money import ZERO
 from marketplace.projections.engine.projection import Projection
@@ -21,6 +17,7 @@ from marketplace.projections.engine.schema import Origin, define, document, exac
 from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.supply.inventory import pools
 from marketplace.projections.trading.orders import orders
+from marketplace.projections.views.trading import AuctionView, DecisionView, PriceView
 
 auctions: Final = define(
     "auctions",
@@ -229,73 +226,6 @@ PROJECTION: Final = Projection(
     },
     load=_load,
 )
-
-
-class AuctionView(msgspec.Struct, frozen=True, kw_only=True):
-    """An auction; `status` is ``collecting``, ``locked``, ``cleared``, ``settled`` or ``failed``.
-
-    `phase` is ``collecting``, ``indicative`` (non-binding prices are published), ``no_cancel`` (orders are bound),
-    ``locked`` or ``cleared``. `locked_sequence` is the event that froze the book, whose parts precede it. `deferred` is
-    the number of orders that were not admitted and stay open; the decisions contain the reason of each. `attempts` is
-    the number of failed attempts, and `reason` the reason of the last. An auction that failed three times is
-    ``settled`` without a certificate, and its orders are released.
-    """
-
-    auction_id: str
-    status: str
-    phase: str
-    indicative_at: datetime | None
-    no_cancel_at: datetime | None
-    indicative_prices: tuple[Price, ...] | None
-    locks_at: datetime
-    horizon_start: datetime
-    period_hours: int
-    periods: int
-    seed: int
-    book_hash: str | None
-    book_orders: int | None
-    deferred: int | None
-    locked_sequence: int | None
-    certificate: Certificate | None
-    matched: int | None
-    unmatched: int | None
-    impossible: int | None
-    reason: str | None
-    attempts: int
-    opened_at: datetime
-    cleared_at: datetime | None
-    last_sequence: int
-
-
-class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
-    """An auction's decision on one order. An order that was not admitted has no match, and the reason."""
-
-    auction_id: str
-    order_id: str
-    startup_id: str | None
-    match: MatchTerms | None
-    reasons: tuple[Reason, ...]
-    price_to_win_usd_per_gpu_hour: Decimal | None
-    price_to_win_range: PriceRange | None
-    regret_usd: Decimal
-    total_usd: Decimal | None
-    second_best: SecondBest | None
-    last_sequence: int
-
-
-class PriceView(msgspec.Struct, frozen=True, kw_only=True):
-    """The uniform price of one pool over a span, from one auction."""
-
-    pool_id: str
-    gpu_class: str | None
-    region: str | None
-    auction_id: str
-    from_period: int
-    start: datetime
-    end: datetime
-    price_usd_per_gpu_hour: Decimal
-    cleared_at: datetime
-    last_sequence: int
 
 
 async def find_auction(connection: AsyncConnection, auction_id: str) -> AuctionView | None:

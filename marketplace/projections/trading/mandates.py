@@ -1,22 +1,20 @@
 """Mandates: the terms of equity holders, and how much of each budget is free, held and committed."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import Index, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import mandate as mandate_events
-from events.mandate import MandateTerms
 from marketplace.core.errors import Corrupt
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import find_one, load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text
 from marketplace.projections.engine.write_batch import WriteBatch
+from marketplace.projections.views.trading import BudgetHoldView, MandateView
 
 mandates: Final = define(
     "mandates",
@@ -128,47 +126,6 @@ PROJECTION: Final = Projection(
     },
     load=_load,
 )
-
-
-class MandateView(msgspec.Struct, frozen=True, kw_only=True):
-    """A mandate as it is now; `status` is ``granted`` or ``revoked``.
-
-    Attributes:
-        mandate_id: The mandate.
-        holder_id: Who will hold the equity.
-        funding: ``cash`` or ``own_capacity``.
-        terms: The rules as amended.
-        status: Whether it takes anything new.
-        held_usd: Budget set aside for open orders.
-        captured_usd: Budget committed to grants.
-        reason: Why it was revoked.
-        granted_at: Since when.
-        last_sequence: The event that touched it last.
-    """
-
-    mandate_id: str
-    holder_id: str
-    funding: str
-    terms: MandateTerms
-    status: str
-    held_usd: Decimal
-    captured_usd: Decimal
-    reason: str | None
-    granted_at: datetime
-    last_sequence: int
-
-
-class BudgetHoldView(msgspec.Struct, frozen=True, kw_only=True):
-    """Budget of one mandate for one order, held and committed."""
-
-    mandate_id: str
-    hold_id: str
-    order_id: str
-    issuer_id: str
-    grant_id: str | None
-    held_usd: Decimal
-    captured_usd: Decimal
-    last_sequence: int
 
 
 async def find_mandate(connection: AsyncConnection, mandate_id: str) -> MandateView | None:

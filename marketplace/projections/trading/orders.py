@@ -1,23 +1,19 @@
 """Orders: the book, now and as of any sequence or instant, with what auctions decided."""
 
-from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import Index, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import order as order_events
-from events.order import BudgetHold, OrderTerms
-from events.types import Reason
 from marketplace.domain.trading.order_terms import find_end
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import At, find_one, load_all, page, until
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
+from marketplace.projections.views.trading import BookOrderView, OrderView
 
 orders: Final = define(
     "orders",
@@ -133,58 +129,6 @@ PROJECTION: Final = Projection(
         order_events.OrderUnmatched: _unmatched,
     },
 )
-
-
-class OrderView(msgspec.Struct, frozen=True, kw_only=True):
-    """An order with its last decision.
-
-    Attributes:
-        order_id: The order.
-        startup_id: Who asked.
-        issuer_id: Whose equity is offered.
-        account_id: Whose cash is held.
-        hold_id: The hold in force.
-        status: ``open``, ``locked``, ``matched``, ``unmatched``, ``cancelled`` or ``expired``.
-        terms: What is asked and offered.
-        ends_at: When an open order expires: at `expires_at` of its terms, or at its latest start if that is earlier.
-        cash_hold_usd: Cash set aside when it was placed or amended.
-        budget_holds: Budget set aside, per mandate.
-        auction_id: The auction that locked or decided it last.
-        grant_id: The grant that it won.
-        reasons: Why it lost last, decisive reason first; None before any decision.
-        price_to_win_usd_per_gpu_hour: The lowest value that would have won.
-        cancel_reason: Why it was cancelled.
-        placed_at: When it was placed.
-        last_sequence: The event that changed it last; its entity tag.
-    """
-
-    order_id: str
-    startup_id: str
-    issuer_id: str
-    account_id: str
-    hold_id: str
-    status: str
-    terms: OrderTerms
-    ends_at: datetime
-    cash_hold_usd: Decimal
-    budget_holds: tuple[BudgetHold, ...]
-    auction_id: str | None
-    grant_id: str | None
-    reasons: tuple[Reason, ...] | None
-    price_to_win_usd_per_gpu_hour: Decimal | None
-    cancel_reason: str | None
-    placed_at: datetime
-    last_sequence: int
-
-
-class BookOrderView(msgspec.Struct, frozen=True, kw_only=True):
-    """An order in the book at a point in time."""
-
-    order_id: str
-    startup_id: str
-    status: str
-    terms: OrderTerms
-    last_sequence: int
 
 
 async def find_order(connection: AsyncConnection, order_id: str) -> OrderView | None:

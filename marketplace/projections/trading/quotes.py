@@ -1,21 +1,17 @@
 """Present and past held quotes, with their content."""
 
-from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import Index, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import quote as quote_events
-from events.auction import MatchTerms
-from events.order import OrderTerms
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import find_one, load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text
 from marketplace.projections.engine.write_batch import WriteBatch
+from marketplace.projections.views.trading import QuoteView
 
 quotes: Final = define(
     "quotes",
@@ -75,26 +71,6 @@ PROJECTION: Final = Projection(
         quote_events.QuoteExpired: _expired,
     },
 )
-
-
-class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
-    """A held quote; `status` is ``held``, ``taken``, ``released`` or ``expired``.
-
-    `match` is the held placement, its price and the grant that taking it issues. `order_id` is the order that took it.
-    """
-
-    quote_id: str
-    startup_id: str
-    pool_id: str
-    terms: OrderTerms
-    match: MatchTerms
-    cash_hold_usd: Decimal
-    status: str
-    order_id: str | None
-    reason: str | None
-    expires_at: datetime
-    held_at: datetime
-    last_sequence: int
 
 
 async def find_quote(connection: AsyncConnection, quote_id: str) -> QuoteView | None:

@@ -22,10 +22,10 @@ from marketplace.projections.billing.accounts import (
 from marketplace.projections.billing.accounts.posting import Posting, Subject, sum_by_unit
 from marketplace.projections.billing.accounts.projection import PROJECTION
 from marketplace.projections.billing.accounts.rules import CLEARING, POSTS_NOTHING, RULES, post
-from marketplace.projections.billing.accounts.views import TrialBalanceView
 from marketplace.projections.engine.projection import all_of, tags_of
 from marketplace.projections.engine.queries import parse_row
 from marketplace.projections.engine.recorded_events import parse_facts
+from marketplace.projections.views.billing import TrialBalanceView
 from tests.projections import market
 from tests.projections.conftest import fill, project
 from tests.projections.market import CASH, FUND, FUNDS, PAID, PROVIDER, STARTUP, STRANGER

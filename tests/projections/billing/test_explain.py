@@ -15,7 +15,6 @@ from events.usage import UsageReported, UsageVoided
 from marketplace.core.errors import Refusal
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.billing.accounts import (
-    AccountView,
     explain_balance,
     find_account,
     list_balances,
@@ -26,6 +25,7 @@ from marketplace.projections.billing.accounts import (
 from marketplace.projections.billing.accounts import statement as statements
 from marketplace.projections.billing.accounts.meaning import find_cause, find_occurrence
 from marketplace.projections.engine.recorded_events import parse_facts
+from marketplace.projections.views.billing import AccountView
 from tests.projections.conftest import fill, project
 from tests.projections.market import CASH, PROVIDER, STARTUP, STRANGER
 from tests.projections.story import Story, make_id, usd

@@ -4,12 +4,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from events.types import Id, Text, Usd
 from marketplace.api.http.bodies import Body
 from marketplace.captable.plots import Range
 from marketplace.domain.equity.issuer.terms import RoundDraft
+from marketplace.ocf.findings import Finding
+from marketplace.projections.views.equity import CapTableRow
 
 Seniority = Annotated[int, Meta(ge=0, le=100)]
 
@@ -94,3 +97,31 @@ class AskRecoveryBody(Body, frozen=True, kw_only=True):
     seed: Annotated[int, Meta(ge=0, le=2**53 - 1)] = 1
     multiples: tuple[Usd, ...] = (Decimal(2), Decimal(5), Decimal(10), Decimal(20), Decimal(50))
     costs_per_granted_usd: tuple[Usd, ...] = (Decimal(1), Decimal("0.5"), Decimal("0.25"))
+
+
+class HoldingView(msgspec.Struct, frozen=True, kw_only=True):
+    """Shares of one security that a party has.
+
+    Attributes:
+        issuer_id: Whose security.
+        row: The row of that issuer's cap table.
+    """
+
+    issuer_id: str
+    row: CapTableRow
+
+
+class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer that an import would get.
+
+    Attributes:
+        issuer_id: The new issuer.
+        clean: Whether it would be accepted.
+        events: How many events it would append; 0 if it would not be accepted.
+        findings: Every problem, and every loss that an import would have.
+    """
+
+    issuer_id: str
+    clean: bool
+    events: int
+    findings: tuple[Finding, ...]

@@ -1,7 +1,8 @@
 """Bodies of grants, usage and statements."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from events.types import GpuSeconds, Hours, Id, Instant, Nodes, Text
@@ -180,3 +181,38 @@ class ResolveStatementBody(Body, frozen=True, kw_only=True):
     gpu_seconds: GpuSeconds | None = None
     hours: Hours | None = None
     reason: Text
+
+
+class ReadingAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to one reading.
+
+    Attributes:
+        reading_id: The reading.
+        outcome: ``accepted``; ``duplicate``: already known; ``conflict``: its id is known with other content;
+            ``rejected``: it is invalid.
+        pointer: JSON pointer to the reading in the request, if it was not accepted.
+        code: Why it was not accepted.
+        message: Why, in a sentence.
+    """
+
+    reading_id: str
+    outcome: Literal["accepted", "duplicate", "conflict", "rejected"]
+    pointer: str | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+class UsageReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a report.
+
+    Attributes:
+        id: The usage record of the grant.
+        sequence: Position in the log.
+        version: The record's version.
+        readings: The answer to each reading, in the order of the request.
+    """
+
+    id: str
+    sequence: int
+    version: int
+    readings: tuple[ReadingAnswer, ...]

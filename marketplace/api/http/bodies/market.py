@@ -1,12 +1,17 @@
 """Bodies of market data."""
 
+from datetime import datetime
+from decimal import Decimal
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
+from events.mandate import InstrumentKind
 from events.pricelist import ListPrice
 from events.types import Text
 from marketplace.api.http.bodies import Body
+from marketplace.projections.views.trading import PriceView
 
 
 class PublishPricelistBody(Body, frozen=True, kw_only=True):
@@ -19,3 +24,38 @@ class PublishPricelistBody(Body, frozen=True, kw_only=True):
 
     name: Text
     prices: Annotated[tuple[ListPrice, ...], Meta(min_length=1, max_length=1_000)]
+
+
+class MandateOffer(msgspec.Struct, frozen=True, kw_only=True):
+    """The terms of an open mandate. Its remaining budget is not public.
+
+    Attributes:
+        mandate_id: Name it in an order.
+        funding: Whether its holder pays providers in cash or is the provider itself.
+        instrument_kinds: Accepted kinds of instrument.
+        equity_credit: h, dollars paid to the provider per dollar of principal.
+        valuation_cap_usd_min: Lowest accepted cap; None for no bound.
+        valuation_cap_usd_max: Highest accepted cap; None for no bound.
+        sectors: Accepted sectors; empty for any.
+        expires_at: When it ends; None: when revoked.
+    """
+
+    mandate_id: str
+    funding: str
+    instrument_kinds: tuple[InstrumentKind, ...]
+    equity_credit: Decimal
+    valuation_cap_usd_min: Decimal | None
+    valuation_cap_usd_max: Decimal | None
+    sectors: tuple[str, ...]
+    expires_at: datetime | None
+
+
+class MarketPrice(PriceView, frozen=True, kw_only=True):
+    """The uniform price of one pool over a span, with other clouds' list prices.
+
+    Attributes:
+        list_usd_per_gpu_hour_median: Median of the public prices of the class in force when the auction cleared; None
+            if none is known.
+    """
+
+    list_usd_per_gpu_hour_median: Decimal | None

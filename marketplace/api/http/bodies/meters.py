@@ -91,3 +91,39 @@ class HoursEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field=
     data: msgspec.Raw
     time: Instant | None = None
     datacontenttype: Literal["application/json"] | None = None
+
+
+BATCHED: Final = b"application/cloudevents-batch+json"
+
+
+class ReadingOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The answer to one reading.
+
+    Attributes:
+        source: Its source; missing if it could not be read.
+        reading_id: Its id; missing if it could not be read.
+        outcome: ``accepted``; ``duplicate``: already known; ``conflict``: its id is known with other content;
+            ``rejected``: it is invalid.
+        pointer: JSON pointer to the fault in the request, if it was not accepted.
+        code: Why it was not accepted.
+        message: Why, in a sentence.
+    """
+
+    outcome: Literal["accepted", "duplicate", "conflict", "rejected"]
+    source: str | None = None
+    reading_id: str | None = None
+    pointer: str | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+class IngestionReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to readings.
+
+    Attributes:
+        sequence: Position in the log at which everything accepted is complete.
+        readings: The answer to each, in the order of the request.
+    """
+
+    sequence: int
+    readings: tuple[ReadingOutcome, ...]

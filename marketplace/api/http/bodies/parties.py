@@ -1,7 +1,9 @@
 """Bodies of parties and API keys."""
 
+from datetime import datetime
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from events.types import Country, Id, Instant, Name, Role
@@ -48,3 +50,34 @@ class IssueKeyBody(Body, frozen=True, kw_only=True):
     scopes: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=50)]
     party_id: Id | None = None
     expires_at: Instant | None = None
+
+
+class KeyView(msgspec.Struct, frozen=True, kw_only=True):
+    """A key without its secret."""
+
+    key_id: str
+    party_id: str | None
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    suspended_at: datetime | None
+    revoked_at: datetime | None
+
+
+class IssuedKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A new key.
+
+    Attributes:
+        key_id: Its id.
+        token: The bearer token to send. It is stored nowhere, so keep it.
+        party_id: The party that it acts for; None for the platform.
+        scopes: What it may do.
+        expires_at: When it stops working; None: it does not expire.
+    """
+
+    key_id: str
+    token: str
+    party_id: str | None
+    scopes: tuple[str, ...]
+    expires_at: datetime | None

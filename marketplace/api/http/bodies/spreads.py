@@ -1,11 +1,12 @@
 """Bodies of usage that is allocated to grants."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from events.types import GpuClass, Id, Instant, Text
-from events.usage import Gpus, SourceName
+from events.usage import Gpus, SourceName, SpreadPart
 from marketplace.api.http.bodies import Body
 
 SpreadReadingId = Annotated[
@@ -85,3 +86,38 @@ class VoidSpreadBody(Body, frozen=True, kw_only=True):
     reading_id: SpreadReadingId
     reason: Text
     provider_id: Id | None = None
+
+
+class SpreadAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to one reading.
+
+    Attributes:
+        reading_id: The reading.
+        outcome: ``accepted``; ``duplicate``: already known; ``conflict``: its id is known with other content;
+            ``rejected``: it is invalid, or no grants can carry it.
+        parts: Which grants carry it, if it was accepted.
+        pointer: JSON pointer to the reading in the request, if it was not accepted.
+        code: Why it was not accepted.
+        message: Why, in a sentence.
+    """
+
+    reading_id: str
+    outcome: Literal["accepted", "duplicate", "conflict", "rejected"]
+    parts: tuple[SpreadPart, ...] = ()
+    pointer: str | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+class SpreadReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a meter's report about a tenant.
+
+    Attributes:
+        id: The record of the tenant's use of the class at the provider.
+        sequence: Position in the log at which everything accepted is complete.
+        readings: The answer to each reading, in the order of the request.
+    """
+
+    id: str
+    sequence: int
+    readings: tuple[SpreadAnswer, ...]

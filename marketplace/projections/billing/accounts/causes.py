@@ -1,7 +1,6 @@
 """The causes of an entry: its event, the statement, order or grant that the event names, and a statement's readings."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -12,43 +11,18 @@ from events.subjects import render_subject
 from marketplace.core.errors import Corrupt
 from marketplace.core.ids import PREFIXES, is_id
 from marketplace.log.port import Log, Recorded
-from marketplace.projections.billing.accounts.views import EntryView
-from marketplace.projections.billing.service_lines import HoursReadingView, list_hours
+from marketplace.projections.billing.service_lines import list_hours
 from marketplace.projections.engine.recorded_events import parse_fact
 from marketplace.projections.feed.queries import list_visible
-from marketplace.projections.metering.usage import ReadingView, list_readings
+from marketplace.projections.metering.usage import list_readings
+from marketplace.projections.views.billing import CauseView, EntryView, EventBody, HoursReadingView
+from marketplace.projections.views.metering import ReadingView
 
 EVENTS_MAX: Final = 20
 READINGS_MAX: Final = 200
 _EXPANDED: Final = {PREFIXES[aggregate]: aggregate for aggregate in ("statement", "order", "grant", "service_line")}
 
 _Issued = StatementIssued | StatementCredited
-
-
-class EventBody(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of the log with its stored body."""
-
-    sequence: int
-    tag: str
-    recorded_at: datetime
-    actor: str
-    body: msgspec.Raw
-
-
-class CauseView(msgspec.Struct, frozen=True, kw_only=True):
-    """The cause of an entry.
-
-    Attributes:
-        id: The statement, order, grant or service line.
-        events: Its events up to the entry that concern the reader, at most the last 20.
-        readings: Readings that begin in a statement's period, at most the first 200.
-        hours: For a service line, its readings that end in the statement's period, at most the first 200.
-    """
-
-    id: str
-    events: tuple[EventBody, ...]
-    readings: tuple[ReadingView, ...] = ()
-    hours: tuple[HoursReadingView, ...] = ()
 
 
 class Causes:

@@ -10,42 +10,20 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.log.port import Log
-from marketplace.projections.billing.accounts.causes import Causes, CauseView, EventBody
+from marketplace.projections.billing.accounts.causes import Causes
 from marketplace.projections.billing.accounts.queries import list_balances, list_entries, load_sums
-from marketplace.projections.billing.accounts.views import BalanceView, EntryView
 from marketplace.projections.engine.queries import At
+from marketplace.projections.views.billing import (
+    EntryView,
+    ExplainedEntry,
+    ExplanationView,
+)
 
 EXPLAINED_MAX: Final = 50
 ACCOUNTS_MAX: Final = 100
-
-
-class ExplainedEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry, the balance of its ledger account after it, its event, and the cause."""
-
-    entry: EntryView
-    balance: Decimal
-    event: EventBody
-    cause: CauseView | None
-
-
-class ExplanationView(msgspec.Struct, frozen=True, kw_only=True):
-    """A balance and its entries.
-
-    Attributes:
-        account_id: The account, grant, instrument or pool.
-        balances: Its ledger accounts at the requested point.
-        entries: Oldest first. The entries of all pages sum to the balances.
-        next_cursor: Of the next page of entries; None on the last page.
-    """
-
-    account_id: str
-    balances: tuple[BalanceView, ...]
-    entries: tuple[ExplainedEntry, ...]
-    next_cursor: str | None = None
 
 
 async def explain_balance(

@@ -2,17 +2,15 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from sqlalchemy import Select, and_, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.projections.billing.accounts.tables import accounts, balances, entries
-from marketplace.projections.billing.accounts.views import AccountView, BalanceView, EntryView, TrialBalanceView
 from marketplace.projections.engine.queries import At, find_one, load_all, page, until
-
-Basis = Literal["recorded", "occurred"]
+from marketplace.projections.views.billing import AccountView, BalanceView, Basis, EntryView, TrialBalanceView
 
 
 class _Sum(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
-from marketplace.projections.billing.accounts.statement import AccountStatementView, LineView, StandView
+from marketplace.projections.views.billing import AccountStatementView, LineView, StandView
 
 COLUMNS: Final = (
     "sequence", "recorded_at", "occurred_at", "event", "cause", "account", "unit", "amount", "balance",

@@ -4,62 +4,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.core.errors import Refusal
 from marketplace.projections.billing.accounts.explain import run_balances
-from marketplace.projections.billing.accounts.queries import Basis, list_lines
-from marketplace.projections.billing.accounts.views import AccountView
+from marketplace.projections.billing.accounts.queries import list_lines
+from marketplace.projections.views.billing import AccountStatementView, AccountView, Basis, LineView, StandView
 
 LINES_MAX: Final = 10_000
-
-
-class StandView(msgspec.Struct, frozen=True, kw_only=True):
-    """The balance of one ledger account."""
-
-    account: str
-    amount: Decimal
-
-
-class LineView(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry in a statement, with the balance of its ledger account after it."""
-
-    sequence: int
-    recorded_at: datetime
-    occurred_at: datetime
-    event: str
-    cause: str | None
-    account: str
-    unit: str
-    amount: Decimal
-    balance: Decimal
-
-
-class AccountStatementView(msgspec.Struct, frozen=True, kw_only=True):
-    """A statement of account.
-
-    Attributes:
-        account_id: The account.
-        party_id: The account's party.
-        unit: Unit of every amount in it.
-        start: First instant.
-        end: Instant after the last.
-        basis: Whether lines count by when they were recorded or when they occurred.
-        opening: Balances of its ledger accounts before the span.
-        lines: The entries of the span in the order of the basis.
-        closing: Balances at the end; opening plus lines.
-    """
-
-    account_id: str
-    party_id: str
-    unit: str
-    start: datetime
-    end: datetime
-    basis: Basis
-    opening: tuple[StandView, ...]
-    lines: tuple[LineView, ...]
-    closing: tuple[StandView, ...]
 
 
 async def load_account_statement(

@@ -2,15 +2,6 @@
 
 from marketplace.projections.equity.cap_tables.projection import PROJECTION
 from marketplace.projections.equity.cap_tables.queries import (
-    CapTableRow,
-    CapTableView,
-    FinancingView,
-    IssuerView,
-    LiquidityView,
-    OfferView,
-    StakeholderView,
-    StockClassView,
-    ValuationView,
     find_financing,
     find_issuer,
     find_liquidity_event,
@@ -27,15 +18,6 @@ from marketplace.projections.equity.cap_tables.queries import (
 
 __all__ = [
     "PROJECTION",
-    "CapTableRow",
-    "CapTableView",
-    "FinancingView",
-    "IssuerView",
-    "LiquidityView",
-    "OfferView",
-    "StakeholderView",
-    "StockClassView",
-    "ValuationView",
     "find_financing",
     "find_issuer",
     "find_liquidity_event",

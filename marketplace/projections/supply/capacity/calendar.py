@@ -10,26 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.projections.engine.queries import PAGE_ROWS_MAX, At
 from marketplace.projections.supply.capacity.points import bind
-
-
-class CapacityStep(msgspec.Struct, frozen=True, kw_only=True):
-    """Nodes of one pool over a span in which nothing changes.
-
-    Attributes:
-        start: First instant.
-        end: Instant after the last.
-        offered: Nodes that the provider's lots offer. Nodes that a grant resells count as reserved.
-        reserved: Nodes taken by grants.
-        failed: Nodes that do not work. An outage without an end counts until the end of the window.
-        free: Offered nodes that are neither reserved nor failed.
-    """
-
-    start: datetime
-    end: datetime
-    offered: int
-    reserved: int
-    failed: int
-    free: int
+from marketplace.projections.views.supply import CapacityStep
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,33 +1,15 @@
 """Market depth: asks and bids for a GPU class at each price."""
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.projections.engine.queries import PAGE_ROWS_MAX, At, parse_row
 from marketplace.projections.feed import find_time_of
 from marketplace.projections.supply.capacity.points import bind
-
-
-class DepthLevel(msgspec.Struct, frozen=True, kw_only=True):
-    """The volume at one price of one GPU class.
-
-    Attributes:
-        side: ``bid``: open orders; ``ask``: listed lots that are not sold out.
-        price_usd_per_gpu_hour: Cash plus face value of the equity, or the ask.
-        node_hours: Node-hours at this price. For lots, only future ones that are neither sold nor held.
-        count: Orders or lots.
-    """
-
-    side: str
-    price_usd_per_gpu_hour: Decimal
-    node_hours: Decimal
-    count: int
-
+from marketplace.projections.views.supply import DepthLevel
 
 _NOW: Final = """
 WITH open AS (

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from marketplace.projections.trading.market.projection import mean_price
+from marketplace.projections.views.trading import IndexPoint
 
 FILLS_MIN: Final = 3
 STARTUPS_MIN: Final = 2
@@ -40,30 +41,6 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     region: str
     listed_on: date
     usd_per_gpu_hour: Decimal
-
-
-class IndexPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """The index of one class on one day, beside clouds' list prices.
-
-    Attributes:
-        day: The day.
-        index_usd_per_gpu_hour: Volume-weighted mean of fills; None if there are too few.
-        days: How many days back the fills were taken from; 0 without an index.
-        fills: How many fills; without an index, those of all days considered.
-        gpu_hours: Their volume.
-        list_usd_per_gpu_hour_min: Lowest public price in force that day; None if none is known.
-        list_usd_per_gpu_hour_median: Median of the public prices in force that day.
-        list_prices: How many public prices are in force.
-    """
-
-    day: date
-    index_usd_per_gpu_hour: Decimal | None
-    days: int
-    fills: int
-    gpu_hours: int
-    list_usd_per_gpu_hour_min: Decimal | None
-    list_usd_per_gpu_hour_median: Decimal | None
-    list_prices: int
 
 
 def compute_index(traded: Sequence[Traded], listed: Sequence[Listed], start: date, end: date) -> list[IndexPoint]:

@@ -1,54 +1,17 @@
 """Reads of market data."""
 
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from datetime import date, timedelta
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import BigInteger, Date, case, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.projections.engine.queries import PAGE_ROWS_MAX, load_all, page
-from marketplace.projections.trading.market.index import DAYS_MAX, IndexPoint, Listed, Traded, compute_index
+from marketplace.projections.trading.market.index import DAYS_MAX, Listed, Traded, compute_index
 from marketplace.projections.trading.market.tables import curves, fills, list_prices
+from marketplace.projections.views.trading import CurveStep, IndexPoint, ListPriceView
 
 TRADED_ROWS_MAX: Final = 100_000
-
-
-class ListPriceView(msgspec.Struct, frozen=True, kw_only=True):
-    """Another cloud's public price. An empty product or region was not stated."""
-
-    gpu_class: str
-    provider: str
-    product: str
-    region: str
-    listed_on: date
-    usd_per_gpu_hour: Decimal
-    source: str
-    pricelist_id: str
-    last_sequence: int
-
-
-class CurveStep(msgspec.Struct, frozen=True, kw_only=True):
-    """The volume at one price of one side of a class in an auction's frozen book.
-
-    Attributes:
-        side: ``ask``: supply, cheapest first; ``bid``: demand, highest first.
-        price_usd_per_gpu_hour: The ask, or the orders' highest value.
-        gpu_hours: Volume at this price.
-        cumulative_gpu_hours: Volume at this price or better.
-        count: Lots or orders.
-        locked_at: When the book was frozen.
-    """
-
-    auction_id: str
-    gpu_class: str
-    side: str
-    price_usd_per_gpu_hour: Decimal
-    gpu_hours: int
-    cumulative_gpu_hours: int
-    count: int
-    locked_at: datetime
 
 
 async def load_index(connection: AsyncConnection, gpu_class: str, *, start: date, end: date) -> list[IndexPoint]:

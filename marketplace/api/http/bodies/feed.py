@@ -1,0 +1,48 @@
+"""Answers of the event feed."""
+
+import msgspec
+
+
+class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An event as CloudEvents 1.0 in JSON; see `events.envelope` for the attributes."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    datacontenttype: str
+    dataschema: str
+    correlationid: str
+    causationid: str
+    actor: str
+    hash: str
+    data: msgspec.Raw
+    previoushash: str = ""
+    fingerprint: str = ""
+    traceparent: str = ""
+
+
+class FeedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One event and its position.
+
+    Attributes:
+        sequence: Position in the log; resume after it.
+        event: The event.
+    """
+
+    sequence: int
+    event: CloudEvent
+
+
+class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Events in the log's order.
+
+    Attributes:
+        items: The events.
+        next_after: Request what comes after it next. It advances even if nothing concerned the reader.
+    """
+
+    items: list[FeedItem]
+    next_after: int

@@ -1,0 +1,1 @@
+"""What queries answer, by room. The typed client reads them too, so no table stands here."""

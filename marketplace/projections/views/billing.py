@@ -1,0 +1,274 @@
+"""Views of accounts, holds, statements and service lines."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from events.grant import EquityPart
+from events.service import ServiceResult
+from events.statement import Adjustment, Charges, ServiceCredit
+from marketplace.projections.views.metering import ReadingView
+
+
+class HoldView(msgspec.Struct, frozen=True, kw_only=True):
+    """A hold as it is now.
+
+    Attributes:
+        account_id: The account that it is on.
+        hold_id: The hold.
+        party_id: The party whose money it is.
+        purpose: An order, a mandate, or the account that may be paid from it.
+        left_usd: What may still be paid from it.
+        captured_usd: What was paid from it.
+        expires_at: When the rest is available again; None if it ends with its purpose.
+        expired: Whether it has expired.
+        placed_at: When it was placed.
+        last_sequence: The event that changed it last.
+    """
+
+    account_id: str
+    hold_id: str
+    party_id: str
+    purpose: str
+    left_usd: Decimal
+    captured_usd: Decimal
+    expires_at: datetime | None
+    expired: bool
+    placed_at: datetime
+    last_sequence: int
+
+
+class StatementView(msgspec.Struct, frozen=True, kw_only=True):
+    """A statement; `status` is ``issued``, ``disputed``, ``resolved``, ``accepted`` or ``credited``.
+
+    `charges_issued` are the original charges, `charges` the present ones; those of a credit are paid back.
+    `tenant_gpu_seconds` is the startup's own metering, if it reported. `adjustment` is the change of a settled period.
+    `service` is the service result of the period. `service_credit` is the part of the charges that was paid back; for a
+    credit, the part that was already paid back before. A statement of a service line names it, and is in hours.
+    """
+
+    statement_id: str
+    grant_id: str
+    startup_id: str
+    provider_id: str
+    holder_id: str | None
+    period_start: datetime
+    period_end: datetime
+    charges_issued: Charges
+    charges: Charges
+    status: str
+    accepted_by: str | None
+    service_line_id: str | None
+    gpu_seconds_claimed: int | None
+    hours_claimed: Decimal | None
+    reason: str | None
+    disputed_by: str | None
+    tenant_gpu_seconds: int | None
+    adjustment: Adjustment | None
+    service: ServiceResult | None
+    service_credit: ServiceCredit | None
+    accept_until: datetime
+    issued_at: datetime
+    accepted_at: datetime | None
+    last_sequence: int
+
+
+class ServiceLineView(msgspec.Struct, frozen=True, kw_only=True):
+    """A service line; `status` is ``proposed``, ``declined``, ``agreed`` or ``closed``.
+
+    `hours` is the most that may be worked; `hours_worked` is what was reported so far.
+    """
+
+    service_line_id: str
+    grant_id: str
+    startup_id: str
+    provider_id: str
+    holder_id: str | None
+    name: str
+    price_usd_per_hour: Decimal
+    hours: Decimal
+    hours_worked: Decimal
+    status: str
+    declined_by: str | None
+    reason: str | None
+    approved_at: datetime | None
+    agreed_at: datetime | None
+    cash_commitment_usd: Decimal | None
+    equity: EquityPart | None
+    last_sequence: int
+
+
+class HoursReadingView(msgspec.Struct, frozen=True, kw_only=True):
+    """A reading of hours in its present form. A voided one keeps its content and counts nothing."""
+
+    service_line_id: str
+    source: str
+    reading_id: str
+    reported_sequence: int
+    start: datetime
+    end: datetime
+    hours: Decimal
+    voided: bool
+    reason: str | None
+    last_sequence: int
+
+
+class AccountView(msgspec.Struct, frozen=True, kw_only=True):
+    """One party's account with the market."""
+
+    account_id: str
+    party_id: str
+    unit: str
+    opened_at: datetime
+    closed_at: datetime | None
+    last_sequence: int
+
+
+class BalanceView(msgspec.Struct, frozen=True, kw_only=True):
+    """The balance of one ledger account, and the event that moved it last."""
+
+    account: str
+    party_id: str | None
+    unit: str
+    amount: Decimal
+    last_sequence: int
+
+
+class EntryView(msgspec.Struct, frozen=True, kw_only=True):
+    """One line that one event posted; positive into the account.
+
+    Attributes:
+        sequence: The event's position in the log.
+        line: Which of its lines.
+        account: The ledger account.
+        party_id: The party; None for the outside world and money in transit.
+        unit: The account's unit.
+        amount: Positive into the account.
+        tag: The event's type.
+        cause: Its purpose: a payment's reference, an id, or words; None if the event has none.
+        recorded_at: When the event was recorded.
+        occurred_at: When its content occurred.
+    """
+
+    sequence: int
+    line: int
+    account: str
+    party_id: str | None
+    unit: str
+    amount: Decimal
+    tag: str
+    cause: str | None
+    recorded_at: datetime
+    occurred_at: datetime
+
+
+class TrialBalanceView(msgspec.Struct, frozen=True, kw_only=True):
+    """All accounts of one kind in one unit; the amounts of a unit sum to zero."""
+
+    unit: str
+    kind: str
+    accounts: int
+    amount: Decimal
+
+
+Basis = Literal["recorded", "occurred"]
+
+
+class StandView(msgspec.Struct, frozen=True, kw_only=True):
+    """The balance of one ledger account."""
+
+    account: str
+    amount: Decimal
+
+
+class LineView(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry in a statement, with the balance of its ledger account after it."""
+
+    sequence: int
+    recorded_at: datetime
+    occurred_at: datetime
+    event: str
+    cause: str | None
+    account: str
+    unit: str
+    amount: Decimal
+    balance: Decimal
+
+
+class AccountStatementView(msgspec.Struct, frozen=True, kw_only=True):
+    """A statement of account.
+
+    Attributes:
+        account_id: The account.
+        party_id: The account's party.
+        unit: Unit of every amount in it.
+        start: First instant.
+        end: Instant after the last.
+        basis: Whether lines count by when they were recorded or when they occurred.
+        opening: Balances of its ledger accounts before the span.
+        lines: The entries of the span in the order of the basis.
+        closing: Balances at the end; opening plus lines.
+    """
+
+    account_id: str
+    party_id: str
+    unit: str
+    start: datetime
+    end: datetime
+    basis: Basis
+    opening: tuple[StandView, ...]
+    lines: tuple[LineView, ...]
+    closing: tuple[StandView, ...]
+
+
+class EventBody(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of the log with its stored body."""
+
+    sequence: int
+    tag: str
+    recorded_at: datetime
+    actor: str
+    body: msgspec.Raw
+
+
+class CauseView(msgspec.Struct, frozen=True, kw_only=True):
+    """The cause of an entry.
+
+    Attributes:
+        id: The statement, order, grant or service line.
+        events: Its events up to the entry that concern the reader, at most the last 20.
+        readings: Readings that begin in a statement's period, at most the first 200.
+        hours: For a service line, its readings that end in the statement's period, at most the first 200.
+    """
+
+    id: str
+    events: tuple[EventBody, ...]
+    readings: tuple[ReadingView, ...] = ()
+    hours: tuple[HoursReadingView, ...] = ()
+
+
+class ExplainedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry, the balance of its ledger account after it, its event, and the cause."""
+
+    entry: EntryView
+    balance: Decimal
+    event: EventBody
+    cause: CauseView | None
+
+
+class ExplanationView(msgspec.Struct, frozen=True, kw_only=True):
+    """A balance and its entries.
+
+    Attributes:
+        account_id: The account, grant, instrument or pool.
+        balances: Its ledger accounts at the requested point.
+        entries: Oldest first. The entries of all pages sum to the balances.
+        next_cursor: Of the next page of entries; None on the last page.
+    """
+
+    account_id: str
+    balances: tuple[BalanceView, ...]
+    entries: tuple[ExplainedEntry, ...]
+    next_cursor: str | None = None

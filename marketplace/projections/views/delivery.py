@@ -1,0 +1,107 @@
+"""Views of grants and of providers' reliability."""
+
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from events.grant import EquityPart, ResalePart
+from events.service import ServiceTerms
+from events.types import LotShare
+
+
+class ResoldPart(msgspec.Struct, frozen=True, kw_only=True):
+    """A resold part of a grant: the grant it became, its nodes and span, and what the buyer pays."""
+
+    resale_grant_id: str
+    nodes: int
+    start: datetime
+    end: datetime
+    price_usd_per_gpu_hour: str
+
+
+class GrantView(msgspec.Struct, frozen=True, kw_only=True):
+    """A grant; `status` is ``issued``, ``active``, ``degraded``, ``suspended``, ``completed`` or ``terminated``.
+
+    The price is an exact fraction, for example ``"7/3"``.
+    """
+
+    grant_id: str
+    order_id: str
+    auction_id: str | None
+    startup_id: str
+    provider_id: str
+    holder_id: str | None
+    pool_id: str
+    gpu_class: str
+    nodes: int
+    gpus_per_node: int
+    start: datetime
+    end: datetime
+    lots: tuple[LotShare, ...]
+    price_usd_per_gpu_hour: str
+    value_usd_per_gpu_hour: Decimal
+    cash_usd_per_gpu_hour: Decimal
+    startup_account_id: str
+    provider_account_id: str
+    hold_id: str
+    cash_commitment_usd: Decimal
+    equity: EquityPart | None
+    resale: ResalePart | None
+    resold: tuple[ResoldPart, ...]
+    service_lines: tuple[str, ...]
+    service: ServiceTerms | None
+    status: str
+    nodes_available: int
+    priority: int
+    reason: str | None
+    gpu_seconds_accepted: int | None
+    ended_at: datetime | None
+    issued_at: datetime
+    last_sequence: int
+
+
+class GrantAtView(msgspec.Struct, frozen=True, kw_only=True):
+    """The changing properties of a grant at a point in time."""
+
+    grant_id: str
+    status: str
+    pool_id: str
+    startup_id: str
+    nodes_available: int
+    reason: str | None
+    last_sequence: int
+
+
+class StandingView(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider's reliability so far. Shares are exact fractions, such as ``"19/20"``.
+
+    Attributes:
+        provider_id: The provider.
+        uptime: Of the GPU-seconds that were due, the share that worked.
+        completion: Of the grants that ran to their end or were ended early by its fault, the share that ran to their
+            end.
+            It is at fault if it ended a grant without cause, or if the startup did because nodes failed.
+        undisputed: Of the GPU-seconds that were accepted or given up in disputes, the share that was accepted.
+        score: The product of the three. An order may require a minimum.
+        gpu_seconds_due: GPU-seconds of runs that are over.
+        gpu_seconds_lost: Those during which the nodes did not work.
+        grants_completed: Grants that ran to their end.
+        grants_broken: Grants that ended early by its fault.
+        gpu_seconds_accepted: GPU-seconds of accepted statements.
+        gpu_seconds_conceded: GPU-seconds given up in disputes.
+        last_sequence: The event that changed it last; 0 without a history.
+    """
+
+    provider_id: str
+    uptime: str
+    completion: str
+    undisputed: str
+    score: str
+    gpu_seconds_due: int
+    gpu_seconds_lost: int
+    grants_completed: int
+    grants_broken: int
+    gpu_seconds_accepted: int
+    gpu_seconds_conceded: int
+    last_sequence: int

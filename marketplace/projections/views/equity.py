@@ -1,0 +1,242 @@
+"""Views of instruments and cap tables."""
+
+from datetime import date, datetime
+from decimal import Decimal
+
+import msgspec
+
+from events.draw import DrawTerms
+from events.financing import Approval, RoundPricing, RoundTerms, Waterfall
+from events.types import PrincipalTerms
+
+
+class ConversionView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the principal became: shares at an exact price, and the pricing rule that applied."""
+
+    cause: str
+    branch: str
+    price_usd_per_share: str
+    class_id: str
+    shares_exact: str
+    shares: int
+
+
+class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
+    """An instrument as it is now.
+
+    `draw` contains the signed terms of a drawdown: window, unit, prices and their source. An extension or an early end
+    is shown on its grant. `principal_usd` has accrued and is neither converted nor repaid. `debt_usd` is the holder's
+    debt to the issuer for principal that was reversed after it became shares or money. `matured_on` and `due_usd` show
+    that a note matured, and the amount due, until it is extended, repaid or converted. `status` is ``active``,
+    ``suspended``, ``lapsed`` (no more will accrue), ``converted``, ``repaid`` or ``cancelled``.
+    """
+
+    instrument_id: str
+    issuer_id: str
+    holder_id: str
+    terms: PrincipalTerms
+    terms_version: int
+    commitment_usd: Decimal
+    funding: str
+    grant_id: str | None
+    mandate_id: str | None
+    draw: DrawTerms | None
+    status: str
+    principal_usd: Decimal
+    lapsed_usd: Decimal
+    converted_usd: Decimal
+    repaid_usd: Decimal
+    debt_usd: Decimal
+    conversion: ConversionView | None
+    repayment_usd: Decimal | None
+    matured_on: date | None
+    due_usd: Decimal | None
+    reason: str | None
+    issued_at: datetime
+    last_sequence: int
+
+
+class MovementView(msgspec.Struct, frozen=True, kw_only=True):
+    """One movement of principal; `kind` is ``accrued``, ``reversed``, ``converted`` or ``repaid``.
+
+    `amount_usd` changes the outstanding principal; `settled_usd` is the part that had already become shares or money.
+    """
+
+    sequence: int
+    instrument_id: str
+    issuer_id: str
+    holder_id: str
+    kind: str
+    tranche_id: str | None
+    statement_id: str | None
+    terms_version: int | None
+    amount_usd: Decimal
+    settled_usd: Decimal
+    occurred_at: datetime
+
+
+class PrincipalView(msgspec.Struct, frozen=True, kw_only=True):
+    """Principal of one instrument that was outstanding at a point in time."""
+
+    instrument_id: str
+    holder_id: str
+    principal_usd: Decimal
+    last_sequence: int
+
+
+class IssuerView(msgspec.Struct, frozen=True, kw_only=True):
+    """A startup's capitalisation; `status` is ``active`` or ``ended``; `source` is set if it was imported.
+
+    `dilution_max` is its limit on instruments, `dilution_valuation_usd` the company value at which an instrument
+    without a cap counts.
+    """
+
+    issuer_id: str
+    party_id: str
+    legal_name: str
+    jurisdiction: str
+    formed_on: date
+    status: str
+    plan_shares_reserved: int
+    dilution_max: Decimal | None
+    dilution_valuation_usd: Decimal | None
+    source: str | None
+    package_hash: str | None
+    last_sequence: int
+
+
+class StakeholderView(msgspec.Struct, frozen=True, kw_only=True):
+    """Someone who may hold securities of an issuer."""
+
+    issuer_id: str
+    holder_id: str
+    name: str
+    kind: str
+    last_sequence: int
+
+
+class StockClassView(msgspec.Struct, frozen=True, kw_only=True):
+    """A class of stock after all splits. Issue price and conversion price are exact fractions.
+
+    One preferred share converts into `price_per_share_usd` over `conversion_price_usd` common shares.
+    """
+
+    issuer_id: str
+    class_id: str
+    kind: str
+    shares_authorised: int
+    shares_outstanding: int
+    price_per_share_usd: str | None
+    liquidation_multiple: Decimal | None
+    seniority: int
+    conversion_price_usd: str | None
+    participation: str
+    participation_cap_multiple: Decimal | None
+    price_protection: str | None
+    protection_basis: str | None
+    first_refusal: bool
+    last_sequence: int
+
+
+class OfferView(msgspec.Struct, frozen=True, kw_only=True):
+    """Shares offered under a right of first refusal.
+
+    `status` is ``offered``, ``waived``, ``exercised``, ``withdrawn`` or ``transferred``; silence after `decide_until`
+    waives the right.
+    """
+
+    transfer_id: str
+    issuer_id: str
+    holder_id: str
+    holder_id_after: str
+    class_id: str
+    shares: int
+    price_usd_per_share: Decimal
+    decide_until: datetime
+    status: str
+    last_sequence: int
+
+
+class CapTableRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Shares of one holder in one security.
+
+    Attributes:
+        kind: ``stock``, ``option``, ``warrant``, ``promised`` or ``pool``.
+        holder_id: Who holds it; empty for the pool.
+        name: What the cap table shows; None for the pool and for holders that were never named.
+        security: The class of stock, or the id of the option, warrant or promise, or ``pool``.
+        class_id: Class of the shares, or of the shares that a warrant buys.
+        shares: How many.
+        last_sequence: The event that changed it last.
+    """
+
+    kind: str
+    holder_id: str
+    name: str | None
+    security: str
+    class_id: str | None
+    shares: int
+    last_sequence: int
+
+
+class CapTableView(msgspec.Struct, frozen=True, kw_only=True):
+    """Who owns what of an issuer.
+
+    Invariants: the stock rows sum to `outstanding_shares`, all rows to `fully_diluted_shares`.
+
+    Attributes:
+        issuer_id: The issuer.
+        rows: Stock, options, warrants, promises and the pool; none is zero.
+        outstanding_shares: Stock.
+        fully_diluted_shares: Everything. Unconverted principal is no share yet: see `list_principal`.
+        last_sequence: The event that changed it last.
+    """
+
+    issuer_id: str
+    rows: tuple[CapTableRow, ...]
+    outstanding_shares: int
+    fully_diluted_shares: int
+    last_sequence: int
+
+
+class FinancingView(msgspec.Struct, frozen=True, kw_only=True):
+    """A priced round; `status` is ``open``, ``priced``, ``closed`` or ``abandoned``."""
+
+    financing_id: str
+    issuer_id: str
+    name: str
+    status: str
+    terms: RoundTerms
+    pricing: RoundPricing | None
+    priced_sequence: int | None
+    approval: Approval | None
+    reason: str | None
+    opened_at: datetime
+    closed_at: datetime | None
+    last_sequence: int
+
+
+class LiquidityView(msgspec.Struct, frozen=True, kw_only=True):
+    """A sale of the issuer with its waterfall; `status` is ``declared`` or ``paid``."""
+
+    liquidity_id: str
+    issuer_id: str
+    kind: str
+    status: str
+    waterfall: Waterfall
+    paid_usd: Decimal | None
+    declared_at: datetime
+    paid_at: datetime | None
+    last_sequence: int
+
+
+class ValuationView(msgspec.Struct, frozen=True, kw_only=True):
+    """Someone's valuation of one common share."""
+
+    issuer_id: str
+    recorded_sequence: int
+    price_usd_per_share: Decimal
+    method: str
+    effective_on: date
+    recorded_at: datetime
+    last_sequence: int

@@ -1,0 +1,116 @@
+"""Views of sites, pools, lots and free capacity."""
+
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from events.lot import AskStep
+from events.service import ServiceTerms
+from events.types import Interconnect
+
+
+class SiteView(msgspec.Struct, frozen=True, kw_only=True):
+    """A site as it is now; `status` is ``planned``, ``converting`` or ``operating``."""
+
+    site_id: str
+    provider_id: str
+    name: str
+    region: str
+    jurisdiction: str
+    status: str
+    power_contracted_kw: int
+    power_energised_kw: int
+    power_usage_effectiveness: Decimal
+    renewable_share: Decimal
+    former_use: str | None
+    ready_at: datetime | None
+    reason: str | None
+    last_sequence: int
+
+
+class PoolView(msgspec.Struct, frozen=True, kw_only=True):
+    """A pool of equal nodes. Once it is known when it closes, it takes nothing new.
+
+    `service` is its promise for grants, unless a lot has another.
+    """
+
+    pool_id: str
+    provider_id: str
+    site_id: str
+    region: str
+    gpu_class: str
+    interconnect: Interconnect
+    gpus_per_node: int
+    nodes: int
+    power_per_node_kw: int
+    closes_at: datetime | None
+    service: ServiceTerms | None
+    last_sequence: int
+
+
+class LotView(msgspec.Struct, frozen=True, kw_only=True):
+    """A lot as it is now, with its pool's class and region; `status` is ``listed``, ``paused`` or ``withdrawn``.
+
+    `service` is its promise for the grants on it; without one, its pool's promise applies. With a `grant_id`,
+    `provider_id` is the startup that resells nodes of that grant.
+    """
+
+    lot_id: str
+    pool_id: str
+    provider_id: str
+    gpu_class: str | None
+    region: str | None
+    interconnect: Interconnect | None
+    gpus_per_node: int | None
+    status: str
+    nodes: int
+    start: datetime
+    end: datetime
+    ask_usd_per_gpu_hour: Decimal
+    nodes_min: int
+    duration_hours_min: int
+    mandate_ids: tuple[str, ...]
+    further_asks: tuple[AskStep, ...]
+    service: ServiceTerms | None
+    reason: str | None
+    listed_at: datetime
+    grant_id: str | None
+    ask_floor_usd_per_gpu_hour: Decimal
+    last_sequence: int
+
+
+class CapacityStep(msgspec.Struct, frozen=True, kw_only=True):
+    """Nodes of one pool over a span in which nothing changes.
+
+    Attributes:
+        start: First instant.
+        end: Instant after the last.
+        offered: Nodes that the provider's lots offer. Nodes that a grant resells count as reserved.
+        reserved: Nodes taken by grants.
+        failed: Nodes that do not work. An outage without an end counts until the end of the window.
+        free: Offered nodes that are neither reserved nor failed.
+    """
+
+    start: datetime
+    end: datetime
+    offered: int
+    reserved: int
+    failed: int
+    free: int
+
+
+class DepthLevel(msgspec.Struct, frozen=True, kw_only=True):
+    """The volume at one price of one GPU class.
+
+    Attributes:
+        side: ``bid``: open orders; ``ask``: listed lots that are not sold out.
+        price_usd_per_gpu_hour: Cash plus face value of the equity, or the ask.
+        node_hours: Node-hours at this price. For lots, only future ones that are neither sold nor held.
+        count: Orders or lots.
+    """
+
+    side: str
+    price_usd_per_gpu_hour: Decimal
+    node_hours: Decimal
+    count: int

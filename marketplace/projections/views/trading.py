@@ -1,0 +1,251 @@
+"""Views of orders, quotes, auctions, mandates and market prices."""
+
+from datetime import date, datetime
+from decimal import Decimal
+
+import msgspec
+
+from events.auction import Certificate, MatchTerms, Price, PriceRange, SecondBest
+from events.mandate import MandateTerms
+from events.order import BudgetHold, OrderTerms
+from events.types import Reason
+
+
+class OrderView(msgspec.Struct, frozen=True, kw_only=True):
+    """An order with its last decision.
+
+    Attributes:
+        order_id: The order.
+        startup_id: Who asked.
+        issuer_id: Whose equity is offered.
+        account_id: Whose cash is held.
+        hold_id: The hold in force.
+        status: ``open``, ``locked``, ``matched``, ``unmatched``, ``cancelled`` or ``expired``.
+        terms: What is asked and offered.
+        ends_at: When an open order expires: at `expires_at` of its terms, or at its latest start if that is earlier.
+        cash_hold_usd: Cash set aside when it was placed or amended.
+        budget_holds: Budget set aside, per mandate.
+        auction_id: The auction that locked or decided it last.
+        grant_id: The grant that it won.
+        reasons: Why it lost last, decisive reason first; None before any decision.
+        price_to_win_usd_per_gpu_hour: The lowest value that would have won.
+        cancel_reason: Why it was cancelled.
+        placed_at: When it was placed.
+        last_sequence: The event that changed it last; its entity tag.
+    """
+
+    order_id: str
+    startup_id: str
+    issuer_id: str
+    account_id: str
+    hold_id: str
+    status: str
+    terms: OrderTerms
+    ends_at: datetime
+    cash_hold_usd: Decimal
+    budget_holds: tuple[BudgetHold, ...]
+    auction_id: str | None
+    grant_id: str | None
+    reasons: tuple[Reason, ...] | None
+    price_to_win_usd_per_gpu_hour: Decimal | None
+    cancel_reason: str | None
+    placed_at: datetime
+    last_sequence: int
+
+
+class BookOrderView(msgspec.Struct, frozen=True, kw_only=True):
+    """An order in the book at a point in time."""
+
+    order_id: str
+    startup_id: str
+    status: str
+    terms: OrderTerms
+    last_sequence: int
+
+
+class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
+    """A held quote; `status` is ``held``, ``taken``, ``released`` or ``expired``.
+
+    `match` is the held placement, its price and the grant that taking it issues. `order_id` is the order that took it.
+    """
+
+    quote_id: str
+    startup_id: str
+    pool_id: str
+    terms: OrderTerms
+    match: MatchTerms
+    cash_hold_usd: Decimal
+    status: str
+    order_id: str | None
+    reason: str | None
+    expires_at: datetime
+    held_at: datetime
+    last_sequence: int
+
+
+class AuctionView(msgspec.Struct, frozen=True, kw_only=True):
+    """An auction; `status` is ``collecting``, ``locked``, ``cleared``, ``settled`` or ``failed``.
+
+    `phase` is ``collecting``, ``indicative`` (non-binding prices are published), ``no_cancel`` (orders are bound),
+    ``locked`` or ``cleared``. `locked_sequence` is the event that froze the book, whose parts precede it. `deferred` is
+    the number of orders that were not admitted and stay open; the decisions contain the reason of each. `attempts` is
+    the number of failed attempts, and `reason` the reason of the last. An auction that failed three times is
+    ``settled`` without a certificate, and its orders are released.
+    """
+
+    auction_id: str
+    status: str
+    phase: str
+    indicative_at: datetime | None
+    no_cancel_at: datetime | None
+    indicative_prices: tuple[Price, ...] | None
+    locks_at: datetime
+    horizon_start: datetime
+    period_hours: int
+    periods: int
+    seed: int
+    book_hash: str | None
+    book_orders: int | None
+    deferred: int | None
+    locked_sequence: int | None
+    certificate: Certificate | None
+    matched: int | None
+    unmatched: int | None
+    impossible: int | None
+    reason: str | None
+    attempts: int
+    opened_at: datetime
+    cleared_at: datetime | None
+    last_sequence: int
+
+
+class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
+    """An auction's decision on one order. An order that was not admitted has no match, and the reason."""
+
+    auction_id: str
+    order_id: str
+    startup_id: str | None
+    match: MatchTerms | None
+    reasons: tuple[Reason, ...]
+    price_to_win_usd_per_gpu_hour: Decimal | None
+    price_to_win_range: PriceRange | None
+    regret_usd: Decimal
+    total_usd: Decimal | None
+    second_best: SecondBest | None
+    last_sequence: int
+
+
+class PriceView(msgspec.Struct, frozen=True, kw_only=True):
+    """The uniform price of one pool over a span, from one auction."""
+
+    pool_id: str
+    gpu_class: str | None
+    region: str | None
+    auction_id: str
+    from_period: int
+    start: datetime
+    end: datetime
+    price_usd_per_gpu_hour: Decimal
+    cleared_at: datetime
+    last_sequence: int
+
+
+class MandateView(msgspec.Struct, frozen=True, kw_only=True):
+    """A mandate as it is now; `status` is ``granted`` or ``revoked``.
+
+    Attributes:
+        mandate_id: The mandate.
+        holder_id: Who will hold the equity.
+        funding: ``cash`` or ``own_capacity``.
+        terms: The rules as amended.
+        status: Whether it takes anything new.
+        held_usd: Budget set aside for open orders.
+        captured_usd: Budget committed to grants.
+        reason: Why it was revoked.
+        granted_at: Since when.
+        last_sequence: The event that touched it last.
+    """
+
+    mandate_id: str
+    holder_id: str
+    funding: str
+    terms: MandateTerms
+    status: str
+    held_usd: Decimal
+    captured_usd: Decimal
+    reason: str | None
+    granted_at: datetime
+    last_sequence: int
+
+
+class BudgetHoldView(msgspec.Struct, frozen=True, kw_only=True):
+    """Budget of one mandate for one order, held and committed."""
+
+    mandate_id: str
+    hold_id: str
+    order_id: str
+    issuer_id: str
+    grant_id: str | None
+    held_usd: Decimal
+    captured_usd: Decimal
+    last_sequence: int
+
+
+class ListPriceView(msgspec.Struct, frozen=True, kw_only=True):
+    """Another cloud's public price. An empty product or region was not stated."""
+
+    gpu_class: str
+    provider: str
+    product: str
+    region: str
+    listed_on: date
+    usd_per_gpu_hour: Decimal
+    source: str
+    pricelist_id: str
+    last_sequence: int
+
+
+class CurveStep(msgspec.Struct, frozen=True, kw_only=True):
+    """The volume at one price of one side of a class in an auction's frozen book.
+
+    Attributes:
+        side: ``ask``: supply, cheapest first; ``bid``: demand, highest first.
+        price_usd_per_gpu_hour: The ask, or the orders' highest value.
+        gpu_hours: Volume at this price.
+        cumulative_gpu_hours: Volume at this price or better.
+        count: Lots or orders.
+        locked_at: When the book was frozen.
+    """
+
+    auction_id: str
+    gpu_class: str
+    side: str
+    price_usd_per_gpu_hour: Decimal
+    gpu_hours: int
+    cumulative_gpu_hours: int
+    count: int
+    locked_at: datetime
+
+
+class IndexPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """The index of one class on one day, beside clouds' list prices.
+
+    Attributes:
+        day: The day.
+        index_usd_per_gpu_hour: Volume-weighted mean of fills; None if there are too few.
+        days: How many days back the fills were taken from; 0 without an index.
+        fills: How many fills; without an index, those of all days considered.
+        gpu_hours: Their volume.
+        list_usd_per_gpu_hour_min: Lowest public price in force that day; None if none is known.
+        list_usd_per_gpu_hour_median: Median of the public prices in force that day.
+        list_prices: How many public prices are in force.
+    """
+
+    day: date
+    index_usd_per_gpu_hour: Decimal | None
+    days: int
+    fills: int
+    gpu_hours: int
+    list_usd_per_gpu_hour_min: Decimal | None
+    list_usd_per_gpu_hour_median: Decimal | None
+    list_prices: int
