@@ -109,8 +109,8 @@ INVARIANTS: Final = (
         "tests.domain.trading.test_order_properties:test_an_order_ends_once_and_is_not_touched_while_it_is_locked",
         Mutant(
             "marketplace.domain.trading.order",
-            '_require_status(state, "open")\n    return [OrderCancelled(',
-            '_require_status(state, "open", "locked")\n    return [OrderCancelled(',
+            "_require_open(state)\n    return [OrderCancelled(",
+            "isinstance(state, LockedOrder) or _require_open(state)\n    return [OrderCancelled(",
         ),
     ),
     Invariant(

@@ -242,7 +242,7 @@ async def carry_out_match(
         await serve_group(unit, order)
         resale = await find_resale(unit, match)
         pool = await change_capacity(unit, take_nodes(match, resale))
-        await award(unit, order, match, pool, resale)
+        await award(unit, order, match, pool, resale, auction_id=auction_id)
 
     return await handler.run(context, ORDER, order_id, work)
 
@@ -269,10 +269,10 @@ def take_nodes(match: MatchTerms, resale: ResalePart | None) -> ReserveCapacity 
 
 
 async def award(
-    unit: UnitOfWork, order: Order, match: MatchTerms, pool: Pool, resale: ResalePart | None = None
+    unit: UnitOfWork, order: Order, match: MatchTerms, pool: Pool, resale: ResalePart | None, *, auction_id: str | None
 ) -> None:
     """Issue the grant of a match whose nodes are reserved, keep its maximum cost, and sign its equity part."""
-    grant, totals = await _build_grant(unit, order, match, pool, resale)
+    grant, totals = await _build_grant(unit, order, match, pool, resale, auction_id=auction_id)
     if grant.resale is not None:
         await take_from_source(unit, grant, grant.resale)
     unit.assume_new(GRANT, match.grant_id)
@@ -292,13 +292,13 @@ def _get_offer(order: Order, gpu_class: str) -> ClassOffer:
 
 
 async def _build_grant(
-    unit: UnitOfWork, order: Order, match: MatchTerms, pool: Pool, resale: ResalePart | None
+    unit: UnitOfWork, order: Order, match: MatchTerms, pool: Pool, resale: ResalePart | None, *, auction_id: str | None
 ) -> tuple[GrantIssued, Totals]:
     offer = _get_offer(order, pool.opened.gpu_class)
     grant = GrantIssued(
         grant_id=match.grant_id,
         order_id=order.placed.order_id,
-        auction_id=order.auction_id,
+        auction_id=auction_id,
         startup_id=order.placed.startup_id,
         provider_id=pool.opened.provider_id,
         pool_id=match.pool_id,

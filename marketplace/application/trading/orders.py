@@ -21,6 +21,7 @@ from marketplace.domain.trading.order import (
     ORDER,
     AmendOrder,
     CancelOrder,
+    EndedOrder,
     ExpireOrder,
     Order,
     PlaceOrder,
@@ -192,7 +193,7 @@ async def require_parent(unit: UnitOfWork, startup_id: str, terms: OrderTerms) -
         parent = await unit.load(ORDER, parent_id)
         if parent is None or parent.placed.startup_id != startup_id:
             raise refuse_unknown("order", parent_id)
-        if parent.ended:
+        if isinstance(parent, EndedOrder):
             raise refuse_status("order", parent_id, parent.status, "open, locked or matched")
         if terms.group is not None and parent.terms.group == terms.group:
             raise Refusal(

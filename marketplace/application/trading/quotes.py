@@ -236,7 +236,7 @@ async def take_quote(handler: Handler, context: Context, quote_id: str) -> Recei
         pool = await unit.get(POOL, held.match.pool_id)
         if resale is not None:
             pool = await change_capacity(unit, take_nodes(held.match, resale))
-        await award(unit, order, held.match, pool, resale)
+        await award(unit, order, held.match, pool, resale, auction_id=None)
 
     return await handler.run(context, QUOTE, quote_id, work)
 

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -122,28 +122,53 @@ class UnmatchOrder(msgspec.Struct, frozen=True, kw_only=True):
 OrderCommand = PlaceOrder | AmendOrder | CancelOrder | ExpireOrder | LockOrder | MatchOrder | UnmatchOrder
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A placed order. `terms`, `hold_id` and the holds are as last amended."""
+    """A placed order; a class for each status. `terms`, `hold_id` and the holds are as last amended."""
 
+    status: Literal["open", "locked", "matched", "unmatched", "cancelled", "expired"]
     placed: OrderPlaced
     terms: OrderTerms
     hold_id: str
     cash_hold_usd: Decimal
     budget_holds: tuple[BudgetHold, ...]
-    status: Literal["open", "locked", "matched", "unmatched", "cancelled", "expired"] = "open"
-    auction_id: str | None = None
-    grant_id: str | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Whether it ended for good without a match."""
-        return self.status in {"unmatched", "cancelled", "expired"}
 
     @property
     def ends_at(self) -> datetime:
         """Return when it expires; see `find_end`."""
         return find_end(self.terms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenOrder(Order):
+    """An order that the next auction may take; `rejected_by` is the last auction that did not match it."""
+
+    status: Literal["open"] = "open"
+    rejected_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedOrder(Order):
+    """An order in the book of an auction."""
+
+    status: Literal["locked"] = "locked"
+    auction_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchedOrder(Order):
+    """An order that won, in an auction or by a held quote."""
+
+    status: Literal["matched"] = "matched"
+    grant_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedOrder(Order):
+    """An order that ended without a match; `rejected_by` is the auction that left it unmatched."""
+
+    status: Literal["unmatched", "cancelled", "expired"]
+    rejected_by: str | None = None
 
 
 OrderState = Order | None
@@ -282,9 +307,9 @@ def _place(command: PlaceOrder, state: OrderState) -> Sequence[OrderEvent]:
     return [event, OrderMatched(order_id=command.order_id, grant_id=command.grant_id)]
 
 
-def _require_status(state: Order, *allowed: str) -> None:
-    if state.status not in allowed:
-        raise refuse_status("order", state.placed.order_id, state.status, " or ".join(allowed))
+def _require_open(state: Order) -> None:
+    if not isinstance(state, OpenOrder):
+        raise refuse_status("order", state.placed.order_id, state.status, "open")
 
 
 def _amend(command: AmendOrder, state: Order) -> Sequence[OrderEvent]:
@@ -298,7 +323,7 @@ def _amend(command: AmendOrder, state: Order) -> Sequence[OrderEvent]:
                 f"the {name} of an order cannot change; cancel it and place another",
                 pointer=f"/terms/{name}",
             )
-    _require_status(state, "open")
+    _require_open(state)
     return [
         OrderAmended(
             order_id=command.order_id,
@@ -314,14 +339,14 @@ def _amend(command: AmendOrder, state: Order) -> Sequence[OrderEvent]:
 def _cancel(command: CancelOrder, state: Order) -> Sequence[OrderEvent]:
     if state.status == "cancelled":
         return []
-    _require_status(state, "open")
+    _require_open(state)
     return [OrderCancelled(order_id=command.order_id, reason=command.reason)]
 
 
 def _expire(command: ExpireOrder, state: Order) -> Sequence[OrderEvent]:
     if state.status == "expired":
         return []
-    _require_status(state, "open")
+    _require_open(state)
     if command.at < state.ends_at:
         raise Refusal(
             "order_not_due",
@@ -332,14 +357,15 @@ def _expire(command: ExpireOrder, state: Order) -> Sequence[OrderEvent]:
 
 
 def _lock(command: LockOrder, state: Order) -> Sequence[OrderEvent]:
-    if state.auction_id == command.auction_id and state.status == "locked":
+    if isinstance(state, LockedOrder) and state.auction_id == command.auction_id:
         return []
-    _require_status(state, "open")
+    _require_open(state)
     return [OrderLocked(order_id=command.order_id, auction_id=command.auction_id)]
 
 
 def _require_locked(state: Order, auction_id: str) -> None:
-    _require_status(state, "locked")
+    if not isinstance(state, LockedOrder):
+        raise refuse_status("order", state.placed.order_id, state.status, "locked")
     if state.auction_id != auction_id:
         raise Refusal(
             "order_locked_elsewhere",
@@ -348,14 +374,14 @@ def _require_locked(state: Order, auction_id: str) -> None:
 
 
 def _match(command: MatchOrder, state: Order) -> Sequence[OrderEvent]:
-    if state.grant_id == command.grant_id:
+    if isinstance(state, MatchedOrder) and state.grant_id == command.grant_id:
         return []
     _require_locked(state, command.auction_id)
     return [OrderMatched(order_id=command.order_id, auction_id=command.auction_id, grant_id=command.grant_id)]
 
 
 def _unmatch(command: UnmatchOrder, state: Order) -> Sequence[OrderEvent]:
-    if state.auction_id == command.auction_id and state.status in {"open", "unmatched"}:
+    if isinstance(state, OpenOrder | EndedOrder) and state.rejected_by == command.auction_id:
         return []
     _require_locked(state, command.auction_id)
     return [
@@ -372,27 +398,29 @@ def _unmatch(command: UnmatchOrder, state: Order) -> Sequence[OrderEvent]:
 def evolve(state: OrderState, event: OrderEvent) -> OrderState:
     """Return the state after an event."""
     if isinstance(event, OrderPlaced):
-        return Order(event, event.terms, event.hold_id, event.cash_hold_usd, event.budget_holds)
+        return OpenOrder(placed=event, **_copy(event))
     assert state is not None, "an order is placed first"
+    common = {"placed": state.placed, **_copy(state)}
     match event:
         case OrderAmended():
-            return replace(
-                state,
-                terms=event.terms,
-                hold_id=event.hold_id,
-                cash_hold_usd=event.cash_hold_usd,
-                budget_holds=event.budget_holds,
-            )
+            return replace(state, **_copy(event))
         case OrderCancelled():
-            return replace(state, status="cancelled")
+            return EndedOrder(**common, status="cancelled")
         case OrderExpired():
-            return replace(state, status="expired")
+            return EndedOrder(**common, status="expired")
         case OrderLocked():
-            return replace(state, status="locked", auction_id=event.auction_id)
+            return LockedOrder(**common, auction_id=event.auction_id)
         case OrderMatched():
-            return replace(state, status="matched", grant_id=event.grant_id)
+            return MatchedOrder(**common, grant_id=event.grant_id)
+        case OrderUnmatched() if event.open_again:
+            return OpenOrder(**common, rejected_by=event.auction_id)
         case OrderUnmatched():
-            return replace(state, status="open" if event.open_again else "unmatched")
+            return EndedOrder(**common, status="unmatched", rejected_by=event.auction_id)
+
+
+def _copy(source: Order | OrderPlaced | OrderAmended) -> dict[str, Any]:
+    """Return the terms of an order and what is held for it."""
+    return {name: getattr(source, name) for name in ("terms", "hold_id", "cash_hold_usd", "budget_holds")}
 
 
 ORDER: Decider[OrderCommand, OrderEvent, OrderState] = Decider("order", "ord", None, decide, evolve)

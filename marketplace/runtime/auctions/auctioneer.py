@@ -43,7 +43,15 @@ from marketplace.domain.trading.book.horizon import build_horizon
 from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.domain.trading.mandate import MANDATE
 from marketplace.domain.trading.offer import compute_value_max
-from marketplace.domain.trading.order import ORDER, Order
+from marketplace.domain.trading.order import (
+    ORDER,
+    EndedOrder,
+    LockedOrder,
+    MatchedOrder,
+    OpenOrder,
+    Order,
+    OrderState,
+)
 from marketplace.domain.trading.order_terms import name_group
 from marketplace.execution.handler import Handler
 from marketplace.execution.scheduled_context import build_context
@@ -104,7 +112,7 @@ class Auctioneer:
     async def defer(self, order_id: str) -> None:
         """Release an order that is locked by an auction whose book does not contain it."""
         order = await self._find_order(order_id)
-        if order is not None and order.status == "locked" and order.auction_id is not None:
+        if isinstance(order, LockedOrder):
             text = "the book was frozen while the order was being added, or had no room for it"
             reason = Reason(code="deferred", text=text, facts={})
             await self._reject(order.auction_id, order_id, (reason,), None)
@@ -187,13 +195,15 @@ class Auctioneer:
         auction_id = auction.opened.auction_id
         for order_id in self._stage.list_orders():
             order = await self._find_order(order_id)
-            if order is not None and order.status == "open":
+            if isinstance(order, OpenOrder):
                 await self._withdraw_hopeless(order)
         wanted, admission = await self._admit(auction, places)
         ids = [order.placed.order_id for order in wanted]
         await self._each(ids, lambda order_id: self._lock_order(auction_id, order_id))
-        found = [order for order_id in ids if (order := await self._find_order(order_id)) is not None]
-        return [order for order in found if order.status == "locked" and order.auction_id == auction_id], admission
+        found = [await self._find_order(order_id) for order_id in ids]
+        return [
+            order for order in found if isinstance(order, LockedOrder) and order.auction_id == auction_id
+        ], admission
 
     async def _admit(self, auction: Auction, places: int) -> tuple[list[Order], Admission]:
         """Return the orders that the auction takes, in queue order, and the admission with those not admitted."""
@@ -202,12 +212,12 @@ class Auctioneer:
         busy: set[str | None] = set()
         for order_id in self._stage.list_orders():
             order = await self._find_order(order_id)
-            if order is None or order.status not in {"open", "locked"}:
+            if not isinstance(order, OpenOrder | LockedOrder):
                 continue
             if not all(self._stage.is_sound("mandate", hold.mandate_id) for hold in order.budget_holds):
                 continue
-            served = order.status == "open" and self._stage.is_served(order_id)
-            if order.status == "locked" and order.auction_id != auction_id:
+            served = isinstance(order, OpenOrder) and self._stage.is_served(order_id)
+            if isinstance(order, LockedOrder) and order.auction_id != auction_id:
                 busy.add(_name_group(order))
             elif not served and find_window(order.terms, horizon) is not None:
                 candidates.append(order)
@@ -238,7 +248,7 @@ class Auctioneer:
             startup_id=order.placed.startup_id,
             value_usd=compute_value_max(order.terms, (hold.equity_credit for hold in order.budget_holds)),
             waits=self._stage.count_waits(order_id),
-            is_held=order.status == "locked",
+            is_held=isinstance(order, LockedOrder),
             parent_id=None if parent_id in served_parents else parent_id,
             barred=GROUP_BUSY if group in busy else None,
         )
@@ -249,7 +259,7 @@ class Auctioneer:
         for order in orders:
             parent_id = order.terms.parent_order_id
             parent = None if parent_id is None else await self._find_order(parent_id)
-            if parent is not None and parent.status == "matched":
+            if isinstance(parent, MatchedOrder):
                 found.add(parent.placed.order_id)
         return found
 
@@ -260,7 +270,7 @@ class Auctioneer:
             await self._withdraw(order_id, "group-served", GROUP_SERVED)
         elif parent_id is not None:
             parent = await self._find_order(parent_id)
-            if parent is not None and parent.ended:
+            if isinstance(parent, EndedOrder):
                 reason = f"its parent order {parent_id} must be matched first and is {parent.status}"
                 await self._withdraw(order_id, "parent-ended", reason)
 
@@ -270,8 +280,8 @@ class Auctioneer:
         with contextlib.suppress(Refusal):
             await orders.cancel_order(self._handler, context, order_id, reason=reason)
 
-    async def _find_order(self, order_id: str) -> Order | None:
-        order: Order | None = (await self._handler.cache.load(ORDER, order_id)).state
+    async def _find_order(self, order_id: str) -> OrderState:
+        order: OrderState = (await self._handler.cache.load(ORDER, order_id)).state
         return order
 
     async def _lock_order(self, auction_id: str, order_id: str) -> None:
@@ -404,9 +414,9 @@ class Auctioneer:
             await self._reject(auction_id, order_id, reasons, decision.price_to_win_usd_per_gpu_hour)
         except Refusal:
             order = await self._find_order(order_id)
-            if decision.match is None or order is None or order.grant_id != decision.match.grant_id:
-                raise
-            return "matched"
+            if decision.match and isinstance(order, MatchedOrder) and order.grant_id == decision.match.grant_id:
+                return "matched"
+            raise
         return outcome
 
     async def _reject(

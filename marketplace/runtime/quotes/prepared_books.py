@@ -31,7 +31,7 @@ from marketplace.domain.trading.book.horizon import build_horizon
 from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.domain.trading.mandate import MANDATE
 from marketplace.domain.trading.offer import compute_value_max
-from marketplace.domain.trading.order import ORDER, Order
+from marketplace.domain.trading.order import ORDER, LockedOrder, MatchedOrder, OpenOrder, Order
 from marketplace.execution.handler import Handler
 from marketplace.execution.state_cache import AnyDecider
 from marketplace.runtime.auctions.clearing import parse_book
@@ -201,7 +201,7 @@ class PreparedBooks:
     async def _solve(self, opened: AuctionOpened, kept: _Kept, *, approximated: bool) -> SolvedBook:
         sequence = self._market.position
         orders = await self.load(ORDER, list(self._market.orders))
-        candidates = [order for order in orders.values() if order is not None and order.status in {"open", "locked"}]
+        candidates: list[Order] = [order for order in orders.values() if isinstance(order, OpenOrder | LockedOrder)]
         if len(candidates) > ORDERS_MAX:
             chosen = {order.placed.order_id for order in nlargest(ORDERS_MAX, candidates, key=_compute_value)}
             candidates = [order for order in candidates if order.placed.order_id in chosen]
@@ -209,7 +209,7 @@ class PreparedBooks:
         known = supply.mandates.keys()
         candidates = [order for order in candidates if known >= {hold.mandate_id for hold in order.budget_holds}]
         parents = await self.load(ORDER, {order.terms.parent_order_id or "" for order in candidates} - {""})
-        served = {order_id for order_id, parent in parents.items() if parent and parent.status == "matched"}
+        served = {order_id for order_id, parent in parents.items() if isinstance(parent, MatchedOrder)}
         demand = candidates, served
         if approximated:
             prior = kept.newest or self._find_prior(opened)
