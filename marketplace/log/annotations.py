@@ -172,8 +172,14 @@ class AnnotatedLog:
         """See `Log.health`. Only empty positions that are not accepted are listed, and they are an `append_failure`."""
         health = await self.bare.health()
         self._empty = health.empty
-        faults = [fault for fault in (health.append_failure, await self._find_fault()) if fault]
-        return dataclasses.replace(health, append_failure="; ".join(faults), empty=self._list_gaps())
+        gap = await self._find_fault()
+        failure, public = (
+            "; ".join(fault for fault in (known, gap) if fault)
+            for known in (health.append_failure, health.append_failure_public)
+        )
+        return dataclasses.replace(
+            health, append_failure=failure, append_failure_public=public, empty=self._list_gaps()
+        )
 
     async def close(self) -> None:
         """See `Log.close`."""

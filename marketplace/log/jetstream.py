@@ -15,7 +15,7 @@ from marketplace.log.appender import Appender
 from marketplace.log.connection import Connection
 from marketplace.log.port import Health, Limits, Recorded, Write
 from marketplace.log.reader import Reader
-from marketplace.log.storage import StorageWatch
+from marketplace.log.storage import FAILURE_PUBLIC, StorageWatch
 from marketplace.log.stream import Stream, StreamInfo, check_durability, check_server_version, check_stream
 from marketplace.log.turns import Turns
 
@@ -137,9 +137,11 @@ class JetStreamLog:
     async def health(self) -> Health:
         """See `Log.health`."""
         health = await self._stream.load_health()
-        warnings = self._warnings + health.warnings
+        warnings, failure = self._warnings + health.warnings, self._storage.failure
+        if not failure:
+            return dataclasses.replace(health, warnings=warnings)
         return dataclasses.replace(
-            health, warnings=warnings, append_failure=self._storage.failure or health.append_failure
+            health, warnings=warnings, append_failure=failure, append_failure_public=FAILURE_PUBLIC
         )
 
     async def close(self) -> None:

@@ -172,6 +172,7 @@ class Health:
 
     Attributes:
         append_failure: Why appends fail now, for example which disk is full; empty if they do not.
+        append_failure_public: The same without servers and folders, for callers without a key.
         empty: The positions up to the last sequence without a message, in order.
     """
 
@@ -181,6 +182,7 @@ class Health:
     replicas: int
     warnings: tuple[str, ...] = field(default=())
     append_failure: str = ""
+    append_failure_public: str = ""
     empty: tuple[int, ...] = ()
 
 

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final, TypeVar
 
 import msgspec
+import structlog
 from nats.aio.msg import Msg
 
 from marketplace.core.errors import Unavailable
@@ -33,6 +34,9 @@ RETRY_AFTER_SECONDS: Final = 10
 FAILURE_SECONDS: Final = 30.0
 """How long a failed append determines the state of the log if no other append was tried since."""
 
+FAILURE_PUBLIC: Final = "appends to the log fail, for example because a disk is full; the API's log names the server"
+
+_logger = structlog.get_logger(__name__)
 _HEALTH: Final = "$SYS.REQ.SERVER.PING.HEALTHZ"
 _STORAGE: Final = "$SYS.REQ.SERVER.PING.JSZ"
 _WRITE_ERROR: Final = re.compile(r"write error: (?:write (?P<path>\S+): )?(?P<cause>.*)")
@@ -166,7 +170,10 @@ class StorageWatch:
         while True:
             bad = [server for server in await self.load() if not server.stores]
             if len(bad) > self._copies - (self._copies // 2 + 1):
-                self._reason = "; ".join(server.describe() for server in bad)
+                reason = "; ".join(server.describe() for server in bad)
+                if not self._reason:
+                    _logger.error("log_storage_full", reason=reason)
+                self._reason = reason
                 now = asyncio.get_running_loop().time()
                 for waiting in self._waiting:
                     waiting.reschedule(now)

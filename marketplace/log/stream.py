@@ -176,7 +176,7 @@ class Stream:
         first = state.first_seq if state.messages else 0
         fault = _describe_differences(self.name, info, 1)
         return Health(
-            first, state.last_seq, state.messages, 1 + len(replicas), warnings, fault, empty=state.list_empty()
+            first, state.last_seq, state.messages, 1 + len(replicas), warnings, fault, fault, state.list_empty()
         )
 
 

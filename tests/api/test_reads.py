@@ -112,7 +112,7 @@ async def test_full_storage_is_named_to_everyone_and_its_server_and_folder_to_op
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not (await log.health()).append_failure:  # noqa: ASYNC110 - the watch asks once a second
                 await asyncio.sleep(0.1)
-        capsys.readouterr()
+        assert "log_storage_full" in capsys.readouterr().out
         refused = await stage.post(tenant, f"/v1/accounts/acc{startup[3:]}/withdrawals", transfer)
         assert_problem(refused, 503, "storage_full")
         assert int(refused.headers["retry-after"]) >= 1
@@ -126,3 +126,8 @@ async def test_full_storage_is_named_to_everyone_and_its_server_and_folder_to_op
         ):
             assert answer.status_code == 503
             assert all(word in answer.text for word in inside), answer.text
+        for client in (tenant, await stage.open_client(None)):
+            ready = await client.get("/health/ready")
+            assert (ready.status_code, ready.json()["commands"]) == (503, False)
+            assert "because a disk is full" in ready.json()["reason"]
+            assert not [word for word in inside if word in ready.text], ready.text

@@ -9,8 +9,9 @@ from litestar import Request, Response, Router, get
 
 from marketplace.api.http.bodies.answers import Liveness, Readiness
 from marketplace.api.http.metrics import CONTENT_TYPE
-from marketplace.api.http.services import get_services
-from marketplace.core.errors import LogChanged, Unavailable
+from marketplace.api.http.problems import describe_unavailable
+from marketplace.api.http.services import Services, get_services
+from marketplace.core.errors import LogChanged, Refusal, Unavailable
 from marketplace.projections.engine.stuck_tasks import READ_EVENT, count_stuck, list_unreadable
 
 
@@ -31,16 +32,23 @@ async def tell_live() -> Liveness:
 
 @get("/health/ready", summary="Tell whether commands are taken", security=[{}])
 async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
-    """Answer 200 if commands are accepted, 503 if not. Reads may fail independently."""
+    """Answer 200 if commands are accepted, 503 if not. Reads may fail independently.
+
+    The operator's key is not needed. With it, `reason` names servers, addresses and folders too.
+    """
     services = get_services(request)
+    is_operator = await _is_operator(services, request.headers.get("Authorization"))
     follower, log_sequence, reasons = services.follower, None, list[str]()
     unreadable = set(follower.unreadable)
     try:
         health = await services.handler.log.health()
         log_sequence = health.last_sequence
         unreadable.update(health.empty)
-        reasons += [health.append_failure] if health.append_failure else []
-    except (Unavailable, LogChanged) as error:
+        failure = health.append_failure if is_operator else health.append_failure_public
+        reasons += [failure] if failure else []
+    except Unavailable as error:
+        reasons.append(describe_unavailable(error, is_operator=is_operator))
+    except LogChanged as error:
         reasons.append(str(error))
     if fault := follower.find_fault():
         reasons.append(f"the follower is not current with the log: {fault}")
@@ -52,7 +60,7 @@ async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
             stuck = await count_stuck(services.get_engine())
             unreadable |= await list_unreadable(services.get_engine())
         except Unavailable as error:
-            reasons.append(str(error))
+            reasons.append(describe_unavailable(error, is_operator=is_operator))
     body = Readiness(
         commands=takes_commands,
         reads=projected is not None,
@@ -64,6 +72,14 @@ async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
         stuck_tasks=sum_by_code(stuck),
     )
     return Response(body, status_code=200 if body.commands else 503)
+
+
+async def _is_operator(services: Services, authorization: str | None) -> bool:
+    """Return whether a request has the operator's key."""
+    try:
+        return (await services.keys.verify(authorization)).party_id is None
+    except (Refusal, Unavailable):
+        return False
 
 
 @get("/metrics", media_type=CONTENT_TYPE, include_in_schema=False)
