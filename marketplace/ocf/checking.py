@@ -1,9 +1,10 @@
 """References and life cycle of a package: the fourth level, which no schema can state.
 
-- Every id that an object names is there, and of the right kind; no id is used twice.
-- A security is issued once, not before the formation nor after the day of the package, and before anything else happens
-  to it; nothing happens to it once it is over; nothing takes more of it than is left.
-- What a transaction makes is issued on its day, in the amount that it moved; its balance is what it left.
+- Every id that an object names exists and has the right kind; no id is used twice.
+- A security is issued once, between the issuer's formation and the day of the package. Its issuance comes before its
+  other transactions. No transaction follows its end, and none takes more of it than is left.
+- A security that a transaction creates is issued on the day of that transaction, for the amount that it moved; its
+  balance security holds the rest.
 - No class has more shares outstanding than authorised, and no plan more granted than reserved.
 """
 

@@ -1,6 +1,6 @@
 """The container: a package as files by name, as a zip with fixed order and times, and the bounds of both.
 
-The bytes of the files depend on the issuer's history alone; those of the zip also on the release of zlib.
+The bytes of the files depend on the issuer's history alone. The bytes of the zip also depend on the release of zlib.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ Files = Mapping[str, bytes]
 
 
 def render_zip(files: Files) -> bytes:
-    """Return the files as a zip: sorted by name, of one time, so that equal files make equal bytes."""
+    """Return the files as a zip, sorted by name and with one fixed time, so that equal files make equal bytes."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as archive:
         for name in sorted(files):
@@ -69,7 +69,7 @@ def _unpack(archive: zipfile.ZipFile) -> dict[str, bytes]:
 
 
 def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, left: int) -> bytes:
-    """Return one file, reading no more than there is room for, whatever its header promises."""
+    """Return one file; read no more than the size limit leaves, whatever size the header states."""
     chunks: list[bytes] = []
     with archive.open(entry) as source:
         while chunk := source.read(min(_CHUNK_BYTES, left + 1)):
@@ -81,7 +81,7 @@ def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, left: int) -> bytes:
 
 
 def _strip_folder(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Return the files below the folder of the manifest, as a zip of a folder has one in front of every name."""
+    """Return the files by their names below the manifest's folder: a zipped folder puts its name before each."""
     files = {name: content for name, content in files.items() if not PurePosixPath(name).name.startswith("._")}
     manifests = [name for name in files if "manifest" in PurePosixPath(name).name.lower() and name.endswith(".json")]
     if not manifests:
@@ -98,7 +98,7 @@ def load_package(path: Path) -> dict[str, bytes]:
     """Return the files of a package in a folder or a zip.
 
     Raises:
-        Refusal: As `parse_zip`, and where there is no such file.
+        Refusal: As `parse_zip`; also where the file does not exist.
     """
     try:
         if path.is_dir():
@@ -120,7 +120,7 @@ def _load_folder(folder: Path) -> dict[str, bytes]:
 
 
 def write_package(path: Path, files: Files) -> None:
-    """Write the files as a zip where `path` ends in ``.zip``, else into that folder, which may not have files yet.
+    """Write the files as a zip if `path` ends in ``.zip``, else into the folder `path`, which must be empty.
 
     Raises:
         Refusal: ``folder_not_empty``.
@@ -136,7 +136,7 @@ def write_package(path: Path, files: Files) -> None:
 
 
 def compute_hash(files: Files) -> str:
-    """Return the SHA-256 of a package: of its files' names and bytes, whatever they were packed in."""
+    """Return the SHA-256 of the names and bytes of a package's files; a zip and a folder have the same."""
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(f"{len(name.encode())}:{name}{len(files[name])}:".encode())

@@ -1,4 +1,4 @@
-"""Shares against what was authorised and reserved, splits counted; see `checking`."""
+"""Compares issued shares with those authorised and reserved, after splits; see `checking`."""
 
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
@@ -15,7 +15,7 @@ Securities = Mapping[str, Security]
 
 
 class Splits:
-    """Which securities a split multiplies: those of its class that were there before it."""
+    """Which securities a split multiplies: those of its class that were issued before it."""
 
     def __init__(self, package: Package) -> None:
         self._place = {located.item.id: place for place, located in enumerate(package.items)}
@@ -28,18 +28,18 @@ class Splits:
         return self.find_class(security) == split.stock_class_id and self._is_before(security.issuance, split)
 
     def _is_before(self, item: tx.Transaction, split: tx.StockClassSplit) -> bool:
-        """Tell whether a transaction was before a split; on one day the order of the file decides."""
+        """Tell whether a transaction was before a split; within one day, the order in the file decides."""
         if item.date != split.date:
             return item.date < split.date
         return self._place[item.id] < self._place[split.id]
 
     def scale(self, security: Security) -> Fraction:
-        """Return the shares that a security was issued for, as later splits left them."""
+        """Return the shares that a security was issued for, after later splits."""
         shares = build_security(security.issued).left or Fraction(0)
         return shares * self.find_ratio_since(security.issuance, self.find_class(security))
 
     def find_ratio_since(self, item: tx.Transaction, class_id: str | None) -> Fraction:
-        """Return by how much splits of a class after a transaction multiplied its shares."""
+        """Return the factor by which splits of a class after a transaction multiplied its shares."""
         ratio = Fraction(1)
         for split in self.splits:
             if split.stock_class_id == class_id and self._is_before(item, split) and _is_positive(split):
@@ -47,7 +47,7 @@ class Splits:
         return ratio
 
     def find_class(self, security: Security) -> str | None:
-        """Return the class of stock that a security is, or becomes."""
+        """Return the class of stock that a security is of, or converts into."""
         issuance = security.issuance
         if isinstance(issuance, tx.WarrantIssuance):
             found = [trigger.conversion_right.converts_to_stock_class_id for trigger in issuance.exercise_triggers]
@@ -117,7 +117,7 @@ def _list_reserved(package: Package) -> dict[str, Fraction]:
 
 
 def _sum_granted(package: Package, securities: Securities, splits: Splits) -> dict[str, Fraction]:
-    """Return what was ever granted under each plan, less what came back to it, in shares of the end."""
+    """Return the shares granted under each plan less those returned to it, after all splits."""
     sums: dict[str, Fraction] = {}
     for security in securities.values():
         plan_id = getattr(security.issuance, "stock_plan_id", UNSET)

@@ -1,4 +1,4 @@
-"""Every fault of an object against the shape of its type; a strict parser stops at the first, who mends wants all."""
+"""Every fault of an object against the shape of its type. A strict parser stops at the first; authors need the list."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,11 +8,11 @@ from msgspec import structs
 
 
 def list_faults(value: Mapping[str, Any], kind: type[msgspec.Struct]) -> Iterator[str]:
-    """Yield what is wrong with an object, one sentence a member; nothing where it has the shape.
+    """Yield what is wrong with an object, one sentence for each member; nothing if it has the shape.
 
     Args:
         value: The object, as JSON has it.
-        kind: The type whose shape it is to have.
+        kind: The type whose shape it must have.
     """
     fields = {field.encode_name: field for field in structs.fields(kind)}
     for name in value:

@@ -1,4 +1,4 @@
-"""What is wrong with a package, or will be lost: by file, item and reason."""
+"""Errors and losses of a package, by file, item and reason."""
 
 from typing import Final, Literal
 
@@ -11,10 +11,10 @@ Level = Literal["problem", "loss"]
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is wrong with a package, or that the marketplace will not keep of it.
+    """One error in a package, or one thing that an import will not keep.
 
     Attributes:
-        level: A ``problem`` keeps the package out; a ``loss`` is told and does not.
+        level: A ``problem`` prevents the import; a ``loss`` is only reported.
         file: Name of the file; empty for the package as a whole.
         item: Kind and id of the object, for example ``TX_STOCK_ISSUANCE abc``; empty for the file as a whole.
         code: Stable code of the reason.
@@ -36,18 +36,18 @@ class Findings:
         self._more = 0
 
     def add(self, level: Level, file: str, item: str, code: str, reason: str) -> None:
-        """Keep a finding; what is beyond `FINDINGS_MAX` is only counted."""
+        """Keep a finding; beyond `FINDINGS_MAX` they are only counted."""
         if len(self._found) < FINDINGS_MAX:
             self._found.append(Finding(level=level, file=file, item=item, code=code, reason=reason))
         else:
             self._more += 1
 
     def has_problems(self) -> bool:
-        """Tell whether anything keeps the package out."""
+        """Tell whether anything prevents the import."""
         return self._more > 0 or any(finding.level == "problem" for finding in self._found)
 
     def list_all(self) -> tuple[Finding, ...]:
-        """Return what was found, and last how much more there was."""
+        """Return the findings; a last one states how many more there are."""
         if not self._more:
             return tuple(self._found)
         reason = f"{self._more} more findings are not listed; mend these first"

@@ -1,4 +1,4 @@
-"""What the translation of a package stands on: names, numbers, and which securities come out of others."""
+"""What the translation of a package looks up: ids, numbers, and which securities result from others."""
 
 import re
 from collections import Counter
@@ -26,10 +26,10 @@ _HOLDERS: Final = ("pty", "stk")
 
 
 class ImportContext:
-    """Collects acts, and answers what the package says of ids and numbers.
+    """Collects acts, and looks up ids and numbers of the package.
 
     Args:
-        package: What was read.
+        package: The parsed package.
         findings: Where problems and losses are added.
         issuer_id: The new issuer.
         cause: The command's id, from which new ids derive.
@@ -67,19 +67,19 @@ class ImportContext:
         self.acts.append(ImportedAct(event, at_midnight(day), located.file, located.label))
 
     def name(self, prefix: str, theirs: str) -> str:
-        """Return the id here of what the package calls `theirs`, which is kept where it is an id of ours."""
+        """Return our id for the package's id `theirs`; an id of our own format is kept."""
         ours = derive_id(prefix, self._cause, theirs)
         self.origins[ours] = theirs
         return ours
 
     def name_holder(self, theirs: str) -> str:
-        """Return the id here of a stakeholder; a party's own id, or one of ours, is kept."""
+        """Return our id for a stakeholder; a party's id, or another of our ids, is kept."""
         if any(is_id(theirs, prefix) for prefix in _HOLDERS):
             return theirs
         return self.name("stk", theirs)
 
     def name_class(self, item: ocf.StockClass) -> str:
-        """Return the short name here of a class: its own, or made of it; equal ones are told apart by a number."""
+        """Return our short name for a class, made from its name; a number distinguishes equal ones."""
         slug = re.sub(r"[^a-z0-9]+", "-", item.name.lower()).strip("-")[:_CLASS_ID_SIZE_MAX] or "class"
         slug = item.name if _CLASS_ID.fullmatch(item.name) else slug
         taken, candidate, number = set(self.classes.values()), slug, 2
@@ -94,27 +94,27 @@ class ImportContext:
         return self._issuances.get(security_id)
 
     def find_first(self, security_id: str) -> str:
-        """Return the option that a balance goes back to, through any number of cancellations."""
+        """Return the option that a balance stems from, through any number of cancellations."""
         while security_id in self._before:
             security_id = self._before[security_id]
         return security_id
 
     def retires_cancelled(self, item: tx.CompensationIssuance) -> bool:
-        """Tell whether the plan of an option does not take cancelled shares back."""
+        """Tell whether the option's plan retires cancelled shares instead of taking them back."""
         plans = [located.item for located in self.package.items if isinstance(located.item, ocf.StockPlan)]
         own = (plan for plan in plans if plan.id == item.stock_plan_id)
         return any(plan.default_cancellation_behavior in {"RETIRE", "HOLD_AS_CAPITAL_STOCK"} for plan in own)
 
     def is_implied(self, security_id: str) -> bool:
-        """Tell whether a security's shares come by the act that makes it, not by an issue of their own."""
+        """Tell whether another transaction creates the security, so that its issuance is no act of its own."""
         return security_id in self._implied
 
     def is_retracted(self, security_id: str) -> bool:
-        """Tell whether a security was never meant to be issued."""
+        """Tell whether a security was retracted: it should never have been issued."""
         return any(isinstance(item, tx.Retraction) and item.security_id == security_id for item in self.transactions)
 
     def find_usd(self, located: Located, money: Monetary | UnsetType) -> Decimal | None:
-        """Return dollars, None where there are none; another currency is a problem."""
+        """Return an amount in dollars, None if absent; another currency is reported as a problem."""
         if money is UNSET:
             return None
         if money.currency != USD:
@@ -123,21 +123,21 @@ class ImportContext:
         return Decimal(money.amount)
 
     def find_shares(self, located: Located, quantity: str) -> int | None:
-        """Return whole shares; a fraction of a share is a problem."""
+        """Return whole shares; a fraction of a share is reported as a problem."""
         shares = find_whole(quantity)
         if shares is None:
             self.refuse(located, "shares_not_whole", f"{quantity} are no whole shares")
         return shares
 
     def find_authorised(self, item: ocf.StockClass) -> int | None:
-        """Return the authorised shares that a class begins with, None where they are no whole number."""
+        """Return the authorised shares that a class begins with, None unless they are a whole number."""
         text = item.initial_shares_authorized
         shares = find_whole(text) if is_number(text) else None
         self._authorised[item.id] = shares or 0
         return shares
 
     def set_authorised(self, located: Located, item: tx.ClassAuthorized) -> None:
-        """Set the authorised shares of a class, unless it has them."""
+        """Set the authorised shares of a class if they differ."""
         shares = self.find_shares(located, item.new_shares_authorized)
         if shares is None or self._authorised.get(item.stock_class_id) == shares:
             return
@@ -149,10 +149,10 @@ class ImportContext:
         self.add(located, item.date, event)
 
     def list_uncreated(self, item: tx.Transaction | None = None) -> list[Located]:
-        """Return the classes not there yet that a transaction needs, since OCF does not say when one was created.
+        """Return the classes that a transaction needs and that do not exist yet; OCF has no date of their creation.
 
         Args:
-            item: The transaction; None: every class that is left.
+            item: The transaction; None for every remaining class.
         """
         named = None if item is None else self._list_named(item)
         found = []
@@ -165,7 +165,7 @@ class ImportContext:
         return found
 
     def _list_named(self, item: tx.Transaction) -> set[str]:
-        """Return the classes that a transaction needs; the splits of one day need those that they split."""
+        """Return the classes that a transaction needs; splits of one day need the classes that they split."""
         if isinstance(item, tx.StockClassSplit):
             return {split.stock_class_id for split in self.list_splits(item)}
         named = {getattr(item, "stock_class_id", UNSET)}
@@ -182,12 +182,12 @@ class ImportContext:
         return any(each.class_type == "COMMON" and each.id in self.created for each in classes)
 
     def split_counts(self, ratio: Fraction) -> None:
-        """Multiply the pool and what is authorised, as a split of every class does here."""
+        """Multiply the pool and the authorised shares, as a split of every class does here."""
         self._authorised = {class_id: int(shares * ratio) for class_id, shares in self._authorised.items()}
         self._reserved = {plan_id: int(shares * ratio) for plan_id, shares in self._reserved.items()}
 
     def list_splits(self, item: tx.StockClassSplit) -> list[tx.StockClassSplit]:
-        """Return the splits that are one with this: of its day and ratio, one of each class, by the file."""
+        """Return the splits of the same day and ratio, one for each class; together they are one split here."""
         alike = [
             each
             for each in self.transactions
@@ -203,7 +203,7 @@ class ImportContext:
         return together
 
     def find_ratio(self, first: tx.WarrantIssuance, last: tx.Transaction, class_id: str) -> Fraction:
-        """Return by how much splits of a class multiplied a warrant's shares from its issuance to a later act."""
+        """Return the factor by which splits of a class multiplied a warrant's shares from issuance to a later act."""
         between = self.transactions[self.transactions.index(first) : self.transactions.index(last)]
         ratio = Fraction(1)
         for each in between:
@@ -212,7 +212,7 @@ class ImportContext:
         return ratio
 
     def set_plan(self, located: Located, plan_id: str, shares: str, day: date) -> None:
-        """Set the size of one plan, and with it of the pool that all plans are."""
+        """Set the size of one plan, and so of the pool, which is the sum of all plans."""
         whole = self.find_shares(located, shares)
         if whole is None or self._reserved.get(plan_id, 0) == whole:
             return
@@ -222,7 +222,7 @@ class ImportContext:
 
 
 def list_plan_classes(plan: ocf.StockPlan) -> tuple[str, ...]:
-    """Return the classes of a plan, by either of the members that OCF has for them."""
+    """Return the classes of a plan; OCF has two members for them."""
     if plan.stock_class_ids is not UNSET:
         return plan.stock_class_ids
     return () if plan.stock_class_id is UNSET else (plan.stock_class_id,)
@@ -234,7 +234,7 @@ def at_midnight(day: date) -> datetime:
 
 
 def _list_implied(transactions: list[tx.Transaction]) -> set[str]:
-    """Return the securities that come out of transfers, exercises, reissues, and as balances."""
+    """Return the securities that result from transfers, exercises and reissues, and those that are balances."""
     implied: set[str] = set()
     for item in transactions:
         if isinstance(item, tx.Transfer | tx.Exercise | tx.StockReissuance | tx.StockConversion):
@@ -246,7 +246,7 @@ def _list_implied(transactions: list[tx.Transaction]) -> set[str]:
 
 
 def _list_balances(transactions: list[tx.Transaction]) -> dict[str, str]:
-    """Return the option that each balance of a cancellation came from; a balance that is its own is left out."""
+    """Return the option that each balance of a cancellation came from, unless the balance is that option itself."""
     balances: dict[str, str] = {}
     for item in transactions:
         balance = find_balance(item)

@@ -1,4 +1,4 @@
-"""A package judged as a whole: every finding, and what an import would record where nothing keeps it out."""
+"""Judges a whole package: every finding, and what an import would record if nothing prevents it."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -13,14 +13,14 @@ from marketplace.ocf.sidecar import NAME as SIDECAR
 
 
 class Verdict(NamedTuple):
-    """What is wrong with a package or will be lost of it, and what an import would record; None where it may not."""
+    """The findings of a package, and what an import would record; None if a problem prevents it."""
 
     findings: tuple[Finding, ...]
     intake: Intake | None
 
 
 def check_files(files: Files) -> tuple[Finding, ...]:
-    """Return everything that is wrong with a package by itself: on all four levels, and with its sidecar."""
+    """Return all findings of a package by itself: of the four levels of checks, and of its sidecar."""
     findings = Findings()
     package = parse_package(files, findings)
     if package is not None:
@@ -31,15 +31,15 @@ def check_files(files: Files) -> tuple[Finding, ...]:
 
 
 def judge_package(files: Files, *, issuer_id: str, party_id: str, source: str, cause: str, now: datetime) -> Verdict:
-    """Return everything that is wrong with importing a package, and what the import would record.
+    """Return all findings of an import of a package, and what the import would record.
 
     Args:
         files: The package.
         issuer_id: The new issuer.
         party_id: Whose startup it is.
-        source: What the package is called.
+        source: Name of the package.
         cause: The command's id, from which new ids derive.
-        now: Nothing may have happened later.
+        now: The present; the package may hold nothing later.
     """
     findings = Findings()
     package = parse_package(files, findings)

@@ -1,7 +1,7 @@
-"""From a package of others to acts of the marketplace; what has no counterpart is reported, never guessed.
+"""Translates another system's package into acts of the marketplace; what has no counterpart is reported, never guessed.
 
-The company, its stakeholders, classes, pool and stock are taken over with every act on its day. Convertibles are taken
-over as they stand: one that was converted, cancelled or transferred is left to what came of it.
+The company, its stakeholders, classes, pool and stock are imported with every act on its day. Convertibles are imported
+as they stand at the end: one that was converted, cancelled or transferred is not imported, only what it became.
 """
 
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def translate_package(
     source: str,
     cause: str,
 ) -> Intake:
-    """Return what a package of others will record; see `take_sidecar` for the arguments."""
+    """Return what the import of another system's package will record; see `take_sidecar` for the arguments."""
     context = ImportContext(package, findings, issuer_id=issuer_id, cause=cause)
     _take_issuer(context, party_id)
     for located in package.items:
@@ -68,7 +68,7 @@ def translate_package(
 
 
 def _take_transactions(context: ImportContext) -> None:
-    """Take the transactions over, each class just before the first that needs it, and last what none needs."""
+    """Import the transactions; create each class just before the first that needs it, and unused ones last."""
     for located, item in order_transactions(context.package):
         for uncreated in context.list_uncreated(item):
             _take_class(context, uncreated, item.date)
@@ -145,7 +145,7 @@ def _take_class(context: ImportContext, located: Located, day: date) -> None:
 
 
 def _take_plans(context: ImportContext) -> None:
-    """Take all plans over as one pool."""
+    """Import all plans as one pool."""
     plans = [located for located in context.package.items if isinstance(located.item, ocf.StockPlan)]
     for located in plans[1:]:
         context.lose(located, "plans_joined", "the marketplace keeps one pool; the plans are added up")

@@ -1,4 +1,4 @@
-"""Convertibles of a package of others; see `incoming`."""
+"""Convertibles of another system's package; see `incoming`."""
 
 from datetime import date
 from decimal import Decimal
@@ -24,7 +24,7 @@ _COMPOUND: Final = {
 
 
 def take_convertible(context: ImportContext, located: Located, item: tx.ConvertibleIssuance) -> None:
-    """Take a convertible over that is still there, as an instrument paid at once on its day."""
+    """Import an outstanding convertible as an instrument that was paid in full on its day."""
     ended = _find_end(context, item.security_id)
     if ended is not None:
         reason = f"it ended by {ended.__struct_config__.tag} {ended.id}; what came of it is kept, and it is not"
@@ -65,7 +65,7 @@ def _find_end(context: ImportContext, security_id: str) -> tx.Transaction | None
 def _find_terms(
     context: ImportContext, located: Located, item: tx.ConvertibleIssuance
 ) -> tuple[PrincipalTerms, date | None] | None:
-    """Return the terms of a convertible, and of a note its first day of interest; None where they are refused."""
+    """Return the terms of a convertible, and a note's first day of interest; None if they are refused."""
     mechanisms = [trigger.conversion_right.conversion_mechanism for trigger in item.conversion_triggers]
     kind: type[SafeMechanism | NoteMechanism] = SafeMechanism if item.convertible_type == "SAFE" else NoteMechanism
     found = list(dict.fromkeys(mechanism for mechanism in mechanisms if isinstance(mechanism, kind)))
@@ -103,7 +103,7 @@ def _read_discount(mechanism: SafeMechanism | NoteMechanism) -> Decimal | None:
 
 
 def _read_note(context: ImportContext, located: Located, note: NoteMechanism) -> tuple[NoteTerms, date] | None:
-    """Return a note of one rate that is paid with the principal; what would change what it grows to is refused."""
+    """Return a note with one interest rate, paid with the principal, and a maturity; any other is refused."""
     rate = note.interest_rates[0] if note.interest_rates else None
     interest = "simple" if note.compounding_type == "SIMPLE" else _COMPOUND.get(note.interest_accrual_period)
     problems = (

@@ -1,4 +1,4 @@
-"""What of a package of others has no counterpart in the marketplace and is told as a loss; see `incoming`."""
+"""Parts of another system's package without a counterpart here; each is reported as a loss. See `incoming`."""
 
 from pathlib import PurePosixPath
 from typing import Final
@@ -63,7 +63,7 @@ _ALWAYS_LOST: Final = (
 
 
 def note_losses(context: ImportContext, located: Located) -> None:
-    """Tell every member and object that has no counterpart."""
+    """Report every member and object that has no counterpart."""
     item = located.item
     what = _NOT_KEPT.get(type(item))
     if what is None and isinstance(item, tx.Acceptance):
@@ -80,7 +80,7 @@ def note_losses(context: ImportContext, located: Located) -> None:
 
 
 def note_comments(context: ImportContext) -> None:
-    """Tell once per file that comments are lost, of which a package may have thousands."""
+    """Report lost comments once per file, since a package may have thousands."""
     commented = [located for located in context.package.items if located.item.comments is not UNSET]
     for file in sorted({located.file for located in commented}):
         count = sum(located.file == file for located in commented)
@@ -89,7 +89,7 @@ def note_comments(context: ImportContext) -> None:
 
 
 def note_files(files: Files, package: Package, findings: Findings) -> None:
-    """Tell which files of the package nobody reads: neither the manifest nor what it lists."""
+    """Report the files that an import does not read: neither the manifest nor those that it lists."""
     known = {located.file for located in package.items}
     for key in FILES:
         known |= {str(PurePosixPath(file.filepath)) for file in getattr(package.manifest, key) or ()}

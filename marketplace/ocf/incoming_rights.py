@@ -1,4 +1,4 @@
-"""Options and warrants of a package of others; see `incoming`."""
+"""Options and warrants of another system's package; see `incoming`."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, time
@@ -86,7 +86,7 @@ def _exercise_option(context: ImportContext, located: Located, item: tx.Compensa
 def _find_stock(
     context: ImportContext, located: Located, item: tx.Exercise, right: tx.Issuance | None
 ) -> list[tx.StockIssuance]:
-    """Return the stock that comes out of an exercise, of one class and of the right's holder; none: it is refused."""
+    """Return the stock that an exercise made, all of one class and of the right's holder; empty if refused."""
     made = [context.find_issuance(name) for name in item.resulting_security_ids]
     stock = [each for each in made if isinstance(each, tx.StockIssuance)]
     if not stock or right is None:
@@ -147,7 +147,7 @@ def _issue_warrant(context: ImportContext, located: Located, item: tx.WarrantIss
 
 
 def _is_cancelled(context: ImportContext, located: Located, item: tx.WarrantIssuance) -> bool:
-    """Tell whether a warrant was cancelled: what was exercised before is kept of it, and a balance on its own."""
+    """Tell whether a warrant was cancelled; its earlier exercises stay, and its balance is imported by itself."""
     for each in context.transactions:
         if isinstance(each, tx.WarrantCancellation) and each.security_id == item.security_id:
             reason = f"{each.quantity} shares were cancelled on {each.date}; the warrant is kept without them"
@@ -157,7 +157,7 @@ def _is_cancelled(context: ImportContext, located: Located, item: tx.WarrantIssu
 
 
 def _sum_exercised(context: ImportContext, located: Located, item: tx.WarrantIssuance, class_id: str) -> int:
-    """Return what was exercised of a warrant, in shares as they were when it was issued."""
+    """Return the shares exercised of a warrant, counted before splits since its issuance."""
     shares = Fraction(0)
     for each in context.transactions:
         if isinstance(each, tx.WarrantExercise) and each.security_id == item.security_id:

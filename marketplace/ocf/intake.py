@@ -1,4 +1,4 @@
-"""What an import will record: acts of an issuer and of its instruments, their times and where they came from."""
+"""What an import will record: acts of an issuer and its instruments, their times and origins."""
 
 import re
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ _OURS: Final = re.compile(rb"(?:can|cnv|exr|fin|ins|liq|opt|prm|rep|sec|spl|trf|
 
 
 class ImportedAct(NamedTuple):
-    """One act to record, when it happened, and the object of the package that says so."""
+    """One act to record, when it happened, and the object of the package that states it."""
 
     event: Any
     time: datetime
@@ -41,11 +41,11 @@ class Intake:
 
     Attributes:
         issuer_id: The new issuer.
-        source: What the package was called.
+        source: Name of the package.
         package_hash: SHA-256 of its files.
         acts: Of the issuer, oldest first.
         instruments: The acts of each instrument by its new id, oldest first.
-        origins: What the package calls things that have another id here, by that id.
+        origins: The package's ids, by our ids, where they differ.
     """
 
     issuer_id: str
@@ -82,7 +82,7 @@ class Intake:
 
 
 def read_sidecar(files: Files, findings: Findings) -> History | None:
-    """Return the history of a package of ours, None where its files are not what its sidecar makes of itself."""
+    """Return the history of our own package, None unless its files equal those rendered from its sidecar."""
     try:
         history = parse_sidecar(files[SIDECAR])
         made = render_package(history)
@@ -99,14 +99,14 @@ def read_sidecar(files: Files, findings: Findings) -> History | None:
 def take_sidecar(
     files: Files, findings: Findings, *, issuer_id: str, party_id: str, source: str, cause: str
 ) -> Intake | None:
-    """Return what a package of ours will record, if its files are what its sidecar makes of itself.
+    """Return what the import of our own package will record, if its files equal those rendered from its sidecar.
 
     Args:
         files: The package.
         findings: Where problems are added.
         issuer_id: The new issuer.
         party_id: Whose startup it is.
-        source: What the package is called.
+        source: Name of the package.
         cause: The command's id, from which new ids derive.
     """
     history = read_sidecar(files, findings)
@@ -135,7 +135,7 @@ def take_sidecar(
 
 
 def check_intake(intake: Intake, now: datetime, findings: Findings) -> None:
-    """Add what the marketplace would refuse of an import: size, dates, shapes, and every act that breaks a rule."""
+    """Add what the marketplace would refuse: size, dates, shapes, and every act that breaks a rule."""
     count = intake.count_events()
     if count > EVENTS_MAX:
         reason = f"the import would append {count} events; one atomic append holds {EVENTS_MAX}"

@@ -1,7 +1,7 @@
 """The life cycle of a package's securities; see `checking`.
 
-Transactions are taken by day, and on one day in the order of the files. Every issuance is known from the start, since
-what makes a security may stand before or behind its issuance.
+Transactions are taken by day, and within one day in the order of the files. Every issuance is known from the start,
+since the transaction that makes a security may stand before or after its issuance.
 """
 
 from collections import Counter
@@ -24,10 +24,10 @@ from marketplace.ocf.securities import (
 
 
 class LifeCycle:
-    """Walks through a package's transactions and tells what cannot have happened.
+    """Walks through a package's transactions and reports those that cannot have happened.
 
     Args:
-        package: What was read.
+        package: The parsed package.
         findings: Where problems are added.
     """
 
@@ -170,7 +170,7 @@ class LifeCycle:
 def _find_difference(
     item: tx.Transaction, security: Security, made: Security, *, is_balance: bool
 ) -> tuple[str, str] | None:
-    """Return code and reason where what a transaction makes has a kind, class or holder that it cannot have."""
+    """Return code and reason if a security that a transaction makes has an impossible kind, class or holder."""
     kind = security.kind if is_balance or isinstance(item, tx.Transfer) else "STOCK"
     before, after = security.issuance, made.issuance
     name = after.security_id

@@ -1,4 +1,4 @@
-"""Securities of a register that itself counts shares by holder and class only.
+"""Certificates for a register that counts shares by holder and class only.
 
 OCF names every certificate, and a transfer or repurchase names the certificate that it takes from. The marketplace's
 register does not; the oldest certificate is taken first.
@@ -22,7 +22,7 @@ class Lot:
 
 
 class TakenShares(NamedTuple):
-    """What was taken of a lot, and the lot that holds the rest, if there is one."""
+    """The shares taken from a lot, and the lot that holds the rest, if any."""
 
     lot: Lot
     shares: int
@@ -41,7 +41,7 @@ class Lots:
         self._lots.setdefault((holder_id, class_id), deque()).append(lot)
 
     def take(self, holder_id: str, class_id: str, shares: int) -> Iterator[TakenShares]:
-        """Take shares from the oldest lots; a rest stays in front under an id of its own."""
+        """Take shares from the oldest lots; the rest of a lot stays first in line, under a new id."""
         held = self._lots[holder_id, class_id]
         while shares:
             lot = held.popleft()
@@ -55,7 +55,7 @@ class Lots:
             shares -= taken
 
     def list_odd(self, ratio: Fraction) -> list[tuple[str, str, tuple[Lot, ...]]]:
-        """Return the lots by holder and class where a split would leave a lot with a fraction of a share."""
+        """Return the lots by holder and class, where a split would leave any of them with a fraction of a share."""
         return [
             (holder_id, class_id, tuple(held))
             for (holder_id, class_id), held in sorted(self._lots.items())
@@ -63,11 +63,11 @@ class Lots:
         ]
 
     def replace(self, holder_id: str, class_id: str, lot: Lot) -> None:
-        """Let one lot stand for all that a holder has of a class."""
+        """Replace all lots of a holder in a class by one."""
         self._lots[holder_id, class_id] = deque([lot])
 
     def split(self, ratio: Fraction) -> None:
-        """Multiply every lot; none is left with a fraction, see `list_odd`."""
+        """Multiply every lot; call `list_odd` first, since none may be left with a fraction."""
         for key, held in self._lots.items():
             self._lots[key] = deque(
                 replace(lot, shares=int(lot.shares * ratio), price_usd=Fraction(lot.price_usd) / ratio) for lot in held

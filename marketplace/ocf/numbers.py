@@ -33,11 +33,11 @@ def render_money(value: Decimal | Fraction) -> Monetary:
 
 
 def is_number(text: str) -> bool:
-    """Tell whether an authorised number of shares is one, and no word such as ``UNLIMITED``."""
+    """Tell whether authorised shares are a number, not a word such as ``UNLIMITED``."""
     return text.lstrip("+-")[:1].isdigit()
 
 
 def find_whole(text: str) -> int | None:
-    """Return a whole number that is not negative, None where it is another."""
+    """Return a whole number of zero or more; None for any other number."""
     value = Decimal(text)
     return int(value) if value >= 0 and value == int(value) else None

@@ -1,4 +1,4 @@
-"""Objects of an OCF package that are no transactions, and the manifest; see `values`."""
+"""Objects of an OCF package other than transactions, and the manifest; see `values`."""
 
 from datetime import date
 from typing import Annotated, Literal

@@ -1,7 +1,7 @@
-"""From an issuer's history to the objects of a package.
+"""Renders an issuer's history as the objects of a package.
 
-One tranche is one convertible issuance, since OCF cannot let a convertible grow. What OCF has no words for (terms of
-drawdown, certificates, rounds that were abandoned, splits' exact prices) is in the sidecar.
+Each tranche is a convertible issuance of its own, since a convertible cannot grow in OCF. The sidecar keeps what OCF
+cannot express: terms of drawdown, certificates, abandoned rounds, and exact prices after splits.
 """
 
 from collections.abc import Callable
@@ -29,10 +29,10 @@ _PARTICIPATION_NOTE: Final = "It takes its part of the rest beside its preferenc
 
 
 def render_objects(history: History) -> tuple[Writing, tuple[ocf.Financing, ...]]:
-    """Return everything that a package of this history holds, and its financings.
+    """Return all objects of a package of this history, and its financings.
 
     Args:
-        history: With the ids that the package is to have.
+        history: With the ids that the package shall have.
     """
     out = Writing()
     stock = [act.event for act in history.acts if isinstance(act.event, issuers.IssuerStockIssued)]
@@ -49,7 +49,7 @@ def render_objects(history: History) -> tuple[Writing, tuple[ocf.Financing, ...]
 
 
 def _name_classes_of_plan(out: Writing) -> None:
-    """Name the common classes that the pool is of, the oldest first; without any class OCF has no word for a pool."""
+    """Name the pool's classes, common ones if there are any; OCF has no pool without a class."""
     if out.plan is None:
         return
     common = tuple(class_id for class_id, each in out.classes.items() if each.class_type == "COMMON")
@@ -106,7 +106,7 @@ def _create_class(out: Writing, event: issuers.IssuerStockClassCreated) -> None:
 
 
 def _adjust_plan(out: Writing, event: issuers.IssuerStockPlanAdjusted) -> None:
-    """Write the size of the pool: with the pool itself, unless a reader would think that a split before grew it."""
+    """Write the size of the pool in the plan, or as an adjustment if the plan exists or a split came before."""
     out.shares_reserved = event.shares_reserved
     later = out.plan is not None or any(isinstance(each, tx.StockClassSplit) for each in out.transactions)
     if out.plan is None:
@@ -157,7 +157,7 @@ def _transfer(out: Writing, event: issuers.IssuerStockTransferred) -> None:
 
 
 def _repurchase(out: Writing, event: issuers.IssuerStockRepurchased) -> None:
-    """Write a repurchase, or, where it was for nothing, the cancellation that OCF has a word for."""
+    """Write a repurchase; one without payment is a cancellation in OCF."""
     for taken in list(out.lots.take(event.holder_id, event.class_id, event.shares)):
         fields: dict[str, Any] = {
             **out.number(),
@@ -212,7 +212,7 @@ def _adjust_authorised(out: Writing, event: issuers.IssuerAuthorisedSharesAdjust
 
 
 def _convert_stock(out: Writing, event: issuers.IssuerStockConverted) -> None:
-    """Let every certificate that converts make the one certificate of common stock, if there is a whole share of it."""
+    """Convert certificates into one of common stock; less than a whole share makes none."""
     result = Lot(out.number_result(), event.shares_after, Fraction(0))
     for taken in list(out.lots.take(event.holder_id, event.class_id, event.shares)):
         balance_id = taken.balance.security_id if taken.balance is not None else UNSET
@@ -232,7 +232,7 @@ def _convert_stock(out: Writing, event: issuers.IssuerStockConverted) -> None:
 
 
 def _merge_odd_lots(out: Writing, ratio: Fraction) -> None:
-    """Let holders have one certificate where several would be left with fractions of a share."""
+    """Merge a holder's certificates of a class where a split would leave them fractions of a share."""
     for holder_id, class_id, odd in out.lots.list_odd(ratio):
         shares = sum(lot.shares for lot in odd)
         cost = sum((Fraction(lot.price_usd) * lot.shares for lot in odd), Fraction(0))
@@ -273,7 +273,7 @@ def _record_valuation(out: Writing, event: issuers.IssuerValuationRecorded) -> N
 
 
 def _leave_out(_: Writing, __: Any) -> None:
-    """Say nothing: OCF has no words for it, and the sidecar has it."""
+    """Write nothing: OCF cannot express it, and the sidecar keeps it."""
 
 
 _HANDLERS: Final[dict[type[Any], Callable[[Writing, Any], None]]] = {

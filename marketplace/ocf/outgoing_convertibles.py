@@ -1,7 +1,7 @@
 """Instruments in a package: one tranche is one convertible; see `outgoing`.
 
-An amendment that tranches born before follow ends their convertibles and begins others on the new terms, since OCF has
-no word for it.
+OCF cannot amend a convertible. Where an amendment applies to existing tranches, their convertibles are cancelled and
+new ones are issued on the new terms.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ _CONDITION: Final = "Equity financing: the company sells preferred stock at a fi
 
 @dataclass(slots=True)
 class _Tranche:
-    """A tranche, the convertible that stands for it now, and what of it is outstanding."""
+    """A tranche, the convertible that represents it now, and its outstanding principal."""
 
     tranche_id: str
     security_id: str
@@ -47,7 +47,7 @@ class Convertibles:
     """The instruments of an issuer as convertibles.
 
     Args:
-        stock: Everything that was issued, in which the shares of conversions are found.
+        stock: All issuances of stock, among which the shares of conversions are found.
     """
 
     def __init__(self, stock: Sequence[IssuerStockIssued]) -> None:
@@ -67,7 +67,7 @@ class Convertibles:
         }
 
     def record(self, out: Writing, event: Any) -> None:
-        """Add what one act makes; suspensions and lapses make nothing, since only what accrued is a convertible."""
+        """Add the objects of one act; suspensions and lapses have none, since only accrued principal is written."""
         handle = self._handlers.get(type(event))
         if handle is not None and not self._is_priced(event):
             handle(out, event)
@@ -75,7 +75,7 @@ class Convertibles:
             out.paid[event.cause] = Fraction(event.principal_usd)
 
     def _is_priced(self, event: Any) -> bool:
-        """Tell whether an act is of an instrument that is no convertible: what it buys is issued by the issuer."""
+        """Tell whether an act is of a priced stock agreement or warrant, whose shares the issuer's own acts issue."""
         if isinstance(event, instruments.InstrumentIssued) and isinstance(event.terms, PricedTerms):
             self._priced.add(event.instrument_id)
         return event.instrument_id in self._priced
@@ -121,7 +121,7 @@ class Convertibles:
         )
 
     def _reversed(self, out: Writing, event: instruments.InstrumentPrincipalReversed) -> None:
-        """Cancel what is outstanding; of shares and money, the stock's own act and the sidecar tell."""
+        """Cancel what is outstanding; the issuer's act and the sidecar state the shares and money taken back."""
         if event.became != "outstanding":
             return
         tranche = next(each for each in self._tranches[event.instrument_id] if each.tranche_id == event.tranche_id)
@@ -131,7 +131,7 @@ class Convertibles:
     def _cancel(
         self, out: Writing, instrument_id: str, tranche: _Tranche, reason: str, *, amount_usd: Decimal, goes_on: bool
     ) -> None:
-        """End a convertible for so much; what is left of it, or where it `goes_on` all, has an id of its own."""
+        """Cancel an amount of a convertible; the rest, or all of it if it `goes_on`, continues under a new id."""
         before = tranche.security_id
         tranche.outstanding_usd -= ZERO if goes_on else amount_usd
         if tranche.outstanding_usd:
@@ -158,7 +158,7 @@ class Convertibles:
             self._cancel(out, event.instrument_id, tranche, reason, amount_usd=amount, goes_on=True)
 
     def _elected(self, out: Writing, event: instruments.InstrumentMfnElected) -> None:
-        """Let every convertible go on under the terms that its holder elected."""
+        """Replace every convertible by one on the terms that its holder elected."""
         if self._terms[event.instrument_id] == event.terms:
             return
         self._terms[event.instrument_id] = event.terms
@@ -212,7 +212,7 @@ class Convertibles:
             self._issue(out, event.instrument_id, tranche)
 
     def _find_stock(self, event: instruments.InstrumentConverted) -> IssuerStockIssued | None:
-        """Return the issue of the shares that a conversion made; each issue belongs to one conversion."""
+        """Return the issuance of the shares that a conversion made; each belongs to one conversion only."""
         for index, stock in enumerate(self._stock):
             wanted = (event.holder_id, event.class_id, event.shares)
             made = (stock.holder_id, stock.class_id, stock.shares)

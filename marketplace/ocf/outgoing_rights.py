@@ -43,7 +43,7 @@ def _write_option(out: Writing, option_id: str, holder_id: str, approval: Approv
 
 
 def _cancel_option(out: Writing, event: issuers.IssuerOptionCancelled) -> None:
-    """End the option's certificate; what is left of it goes on under another, and the rest is back in the pool."""
+    """End the option's certificate; what remains gets a new one, and the cancelled shares return to the pool."""
     right = out.rights[event.option_id]
     before = right.security_id
     right.shares -= event.shares
@@ -148,7 +148,7 @@ def _cancel_warrant(out: Writing, event: issuers.IssuerWarrantCancelled) -> None
 
 
 def round_warrants_down(out: Writing, ratio: Fraction) -> None:
-    """End what a consolidation takes of warrants, so that no reader is left with a fraction of a share."""
+    """Cancel the shares of warrants that a consolidation would turn into a fraction of a share."""
     for warrant_id in sorted(out.warrants):
         odd = out.rights[warrant_id].shares % ratio.denominator
         if odd:
@@ -156,7 +156,7 @@ def round_warrants_down(out: Writing, ratio: Fraction) -> None:
 
 
 def _use(out: Writing, warrant_id: str, shares: int) -> None:
-    """Take rights off a warrant, and their part of what bought it."""
+    """Reduce a warrant by used rights, and its cost in proportion."""
     right = out.rights[warrant_id]
     if warrant_id in out.paid and right.shares:
         out.paid[warrant_id] *= Fraction(right.shares - shares, right.shares)
@@ -164,7 +164,7 @@ def _use(out: Writing, warrant_id: str, shares: int) -> None:
 
 
 def _give_up(out: Writing, warrant_id: str, shares: int, reason: str) -> None:
-    """End the warrant's certificate for so many shares; what is left of it goes on under another."""
+    """Cancel shares of a warrant's certificate; the rest gets a new one."""
     right = out.rights[warrant_id]
     before = right.security_id
     _use(out, warrant_id, shares)

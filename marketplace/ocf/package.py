@@ -1,4 +1,4 @@
-"""A package of an issuer's history: its files, byte for byte the same for the same history."""
+"""Renders an issuer's history as a package; the same history gives the same bytes."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -34,7 +34,7 @@ FILES: Final[Mapping[str, tuple[str, str]]] = {
 def render_package(history: History) -> dict[str, bytes]:
     """Return the files of a package by name, the sidecar among them.
 
-    What was taken over from a package of ours has the ids of that package again.
+    An issuer that was imported from our own package gets the ids of that package again.
 
     Raises:
         Refusal: ``issuer_unknown``.
@@ -46,7 +46,7 @@ def render_package(history: History) -> dict[str, bytes]:
 
 
 def _leave_orders_out(history: History) -> History:
-    """Return the history without what orders may become, which are the marketplace's and no part of the company."""
+    """Return the history without the exposure that orders record, which belongs to the market, not the company."""
     acts = (
         act
         for act in history.acts
@@ -56,7 +56,7 @@ def _leave_orders_out(history: History) -> History:
 
 
 def render_files(history: History) -> dict[str, bytes]:
-    """Return the files that OCF knows of, by name."""
+    """Return the files of the OCF format by name, without the sidecar."""
     out, financings = render_objects(history)
     if out.issuer is None:
         raise Refusal("issuer_unknown", "the history does not begin with the formation of an issuer")

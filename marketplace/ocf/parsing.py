@@ -1,6 +1,6 @@
-"""Reading a package strictly: every file against the manifest, every object against the shape of its type.
+"""Parses a package strictly: every file against the manifest, every object against the shape of its type.
 
-These are the first three levels of a check: objects, files, manifest. References and life cycle are `checking`.
+These are the first three levels of checks: objects, files, manifest. `checking` does references and life cycle.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ DEPTH_MAX: Final = 40
 
 
 class Located(NamedTuple):
-    """An object and where it stands."""
+    """An object and the file that it stands in."""
 
     file: str
     item: Item
@@ -50,17 +50,17 @@ class Located(NamedTuple):
 
 
 class Package(NamedTuple):
-    """What was read: the manifest, and every object that has the shape of its type."""
+    """A parsed package: the manifest, and every object that has the shape of its type."""
 
     manifest: Manifest
     items: tuple[Located, ...]
 
 
 def parse_package(files: Files, findings: Findings) -> Package | None:
-    """Return what a package holds; what is wrong with it is added to `findings`.
+    """Return the content of a package; faults are added to `findings`.
 
     Returns:
-        None where there is no manifest to go by.
+        None if there is not exactly one readable manifest.
     """
     documents = _parse_documents((name for name in files if "/" not in name), files, findings)
     manifests = [name for name, document in documents.items() if document.get("file_type") == _MANIFEST]
@@ -92,7 +92,7 @@ def _parse_documents(names: Iterable[str], files: Files, findings: Findings) -> 
 
 
 def _check_document(located: Located, item: Document, files: Files, findings: Findings) -> None:
-    """Check the file of a paper that travels with the package."""
+    """Check the file of a document that is part of the package."""
     if item.path is UNSET:
         return
     path = str(PurePosixPath(item.path))
@@ -119,7 +119,7 @@ def _parse_json(name: str, content: bytes, findings: Findings) -> dict[str, Any]
 
 
 def _list_repeated(content: bytes) -> list[str]:
-    """Return the members that an object of a file has twice, of which a parser would silently take one."""
+    """Return the members that occur twice in an object of a file; a JSON parser silently keeps one of them."""
     repeated: dict[str, None] = {}
 
     def look(pairs: list[tuple[str, Any]]) -> None:
@@ -149,7 +149,7 @@ def _parse_manifest(name: str, document: dict[str, Any], findings: Findings) -> 
 def _check_listed(
     name: str, manifest: dict[str, Any], files: Files, documents: Mapping[str, dict[str, Any]], findings: Findings
 ) -> None:
-    """Check the files that a manifest lists, as far as it can be read."""
+    """Check the files that a manifest lists, even where the manifest has faults."""
     listed: set[str] = set()
     for key in _FILE_TYPES.values():
         for file in _list_files(manifest.get(key)):
@@ -229,7 +229,7 @@ def _parse_item(name: str, index: int, value: Any, findings: Findings) -> Item |
 
 
 def _list_nulls(value: Any, path: str = "", depth: int = 0) -> Iterator[str]:
-    """Yield where a value is null, no deeper than OCF's objects can be."""
+    """Yield the paths of nulls in a value, to a depth of `DEPTH_MAX`."""
     if value is None:
         yield path
     if depth >= DEPTH_MAX:

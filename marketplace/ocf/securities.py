@@ -1,4 +1,4 @@
-"""Securities of a package, from issuance to end: the state that the life cycle is checked on."""
+"""The state of each security of a package, from issuance to end; `lifecycle` checks against it."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -26,9 +26,9 @@ class Security:
     Attributes:
         issued: Its issuance.
         kind: Part of the names of its transactions.
-        left: Shares or dollars that are still there; None for a warrant of unstated size.
+        left: Shares or dollars outstanding; None for a warrant of unstated size.
         ended_by: The transaction that ended it.
-        made: Whether it came out of another security.
+        made: Whether another security's transaction made it.
     """
 
     issued: Located
@@ -64,7 +64,7 @@ def build_security(located: Located) -> Security:
 
 
 def order_transactions(package: Package) -> list[tuple[Located, tx.Transaction]]:
-    """Return the transactions by day, on one day in the order of the files."""
+    """Return the transactions by day, within one day in the order of the files."""
     found = [(located, located.item) for located in package.items if isinstance(located.item, tx.Transaction)]
     return sorted(found, key=lambda pair: pair[1].date)
 
@@ -75,7 +75,7 @@ def show(value: Fraction) -> str:
 
 
 def find_amount(item: tx.Transaction) -> Fraction | None:
-    """Return how much of its security a transaction takes; None where it takes all, or does not say."""
+    """Return how much of its security a transaction takes; None if it takes all or states no amount."""
     match item:
         case tx.ShareTransfer() | tx.ShareCancellation() | tx.StockRepurchase() | tx.CompensationExercise():
             return Fraction(item.quantity)
@@ -91,19 +91,19 @@ def find_amount(item: tx.Transaction) -> Fraction | None:
 
 
 def list_results(item: tx.Transaction) -> tuple[str, ...]:
-    """Return the securities that a transaction says it makes, its balance not among them."""
+    """Return the securities that a transaction names as its results, without the balance."""
     results = getattr(item, "resulting_security_ids", ())
     return tuple(results)
 
 
 def find_balance(item: tx.Transaction) -> str | None:
-    """Return the security that holds what a transaction left over."""
+    """Return the balance security of a transaction, which holds the rest."""
     balance = getattr(item, "balance_security_id", UNSET)
     return None if balance is UNSET else str(balance)
 
 
 def ends_security(item: tx.Transaction) -> bool:
-    """Tell whether a security is over after such a transaction, whatever of it goes on under another id."""
+    """Tell whether a transaction ends its security; a rest may continue under another id."""
     whole = (
         tx.Transfer,
         tx.Cancellation,

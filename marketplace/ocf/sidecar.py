@@ -1,7 +1,7 @@
-"""The sidecar: everything that happened, exact and in order, in a file that no other reader of OCF looks at.
+"""The sidecar: all events of an issuer, exact and in order, in a file that other readers of OCF ignore.
 
-It lies beside the manifest under a name that does not end in ``.json``, so that no checker takes it for a part of the
-package. On the way in it is believed only where the package's own files are what it makes of itself.
+Its name does not end in ``.json``, so that no checker takes it for a part of the package. An import trusts it only if
+the package's files equal those that are rendered from it.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def render_sidecar(history: History) -> bytes:
-    """Return the file of a history, without how it was taken over from elsewhere and whose startup it is."""
+    """Return the sidecar of a history, without where it was imported from and which party it belongs to."""
     entries = tuple(
         Entry(aggregate=act.aggregate, time=act.time, event=_render_event(act.event))
         for act in history.acts
@@ -86,7 +86,7 @@ def _parse_event(event: dict[str, Any]) -> Any:
 
 
 def rename_ids(history: History, names: Mapping[str, str]) -> History:
-    """Return the history with other ids, everywhere that they occur, certificates included."""
+    """Return the history with ids replaced everywhere, also inside certificates."""
     if not names:
         return history
     acts = []

@@ -1,6 +1,6 @@
 """Transactions of an OCF package; see `values`.
 
-The names that begin with TX_PLAN_SECURITY are older names of those that begin with TX_EQUITY_COMPENSATION.
+``TX_PLAN_SECURITY_…`` is the older name of ``TX_EQUITY_COMPENSATION_…``.
 """
 
 from datetime import date
@@ -39,7 +39,7 @@ class OfSecurity(Transaction, frozen=True, kw_only=True):
 
 
 class Issuance(OfSecurity, frozen=True, kw_only=True):
-    """A security was born."""
+    """A security was issued."""
 
     custom_id: str
     stakeholder_id: str
@@ -50,7 +50,7 @@ class Issuance(OfSecurity, frozen=True, kw_only=True):
 
 
 class StockIssuance(Issuance, frozen=True, kw_only=True, tag="TX_STOCK_ISSUANCE"):
-    """Shares."""
+    """Shares were issued."""
 
     stock_class_id: str
     share_price: Monetary
@@ -65,7 +65,7 @@ class StockIssuance(Issuance, frozen=True, kw_only=True, tag="TX_STOCK_ISSUANCE"
 
 
 class ConvertibleIssuance(Issuance, frozen=True, kw_only=True, tag="TX_CONVERTIBLE_ISSUANCE"):
-    """A SAFE, a note, or one tranche of a drawdown."""
+    """A SAFE, a note, or one tranche of a drawdown was issued."""
 
     investment_amount: Monetary
     convertible_type: Literal["NOTE", "SAFE", "CONVERTIBLE_SECURITY"]
@@ -75,7 +75,7 @@ class ConvertibleIssuance(Issuance, frozen=True, kw_only=True, tag="TX_CONVERTIB
 
 
 class WarrantIssuance(Issuance, frozen=True, kw_only=True, tag="TX_WARRANT_ISSUANCE"):
-    """A right to buy shares."""
+    """A right to buy shares was issued."""
 
     exercise_triggers: tuple[AnyTrigger, ...]
     purchase_price: Monetary
@@ -88,7 +88,7 @@ class WarrantIssuance(Issuance, frozen=True, kw_only=True, tag="TX_WARRANT_ISSUA
 
 
 class CompensationIssuance(Issuance, frozen=True, kw_only=True, tag="TX_EQUITY_COMPENSATION_ISSUANCE"):
-    """An option, or another right of an employee."""
+    """An option, or another right of an employee, was issued."""
 
     compensation_type: Literal["OPTION_NSO", "OPTION_ISO", "OPTION", "RSU", "CSAR", "SSAR"]
     quantity: Numeric
@@ -109,32 +109,32 @@ class Acceptance(OfSecurity, frozen=True, kw_only=True):
 
 
 class Cancellation(OfSecurity, frozen=True, kw_only=True):
-    """A security, or part of it, is no longer."""
+    """A security was cancelled, in whole or in part."""
 
     reason_text: str
     balance_security_id: str | UnsetType = UNSET
 
 
 class ShareCancellation(Cancellation, frozen=True, kw_only=True):
-    """Of so many shares."""
+    """A number of shares was cancelled."""
 
     quantity: Numeric
 
 
 class StockCancellation(ShareCancellation, frozen=True, kw_only=True, tag="TX_STOCK_CANCELLATION"):
-    """Of stock."""
+    """Stock was cancelled."""
 
 
 class WarrantCancellation(ShareCancellation, frozen=True, kw_only=True, tag="TX_WARRANT_CANCELLATION"):
-    """Of a warrant."""
+    """A warrant was cancelled, in whole or in part."""
 
 
 class CompensationCancellation(ShareCancellation, frozen=True, kw_only=True, tag="TX_EQUITY_COMPENSATION_CANCELLATION"):
-    """Of an option."""
+    """An option was cancelled, in whole or in part."""
 
 
 class ConvertibleCancellation(Cancellation, frozen=True, kw_only=True, tag="TX_CONVERTIBLE_CANCELLATION"):
-    """Of so much principal."""
+    """Principal was cancelled."""
 
     amount: Monetary
 
@@ -154,25 +154,25 @@ class Transfer(OfSecurity, frozen=True, kw_only=True):
 
 
 class ShareTransfer(Transfer, frozen=True, kw_only=True):
-    """Of so many shares."""
+    """A number of shares changed hands."""
 
     quantity: Numeric
 
 
 class StockTransfer(ShareTransfer, frozen=True, kw_only=True, tag="TX_STOCK_TRANSFER"):
-    """Of stock."""
+    """Stock changed hands."""
 
 
 class WarrantTransfer(ShareTransfer, frozen=True, kw_only=True, tag="TX_WARRANT_TRANSFER"):
-    """Of a warrant."""
+    """A warrant changed hands, in whole or in part."""
 
 
 class CompensationTransfer(ShareTransfer, frozen=True, kw_only=True, tag="TX_EQUITY_COMPENSATION_TRANSFER"):
-    """Of an option."""
+    """An option changed hands, in whole or in part."""
 
 
 class ConvertibleTransfer(Transfer, frozen=True, kw_only=True, tag="TX_CONVERTIBLE_TRANSFER"):
-    """Of so much principal."""
+    """Principal changed hands."""
 
     amount: Monetary
 
@@ -194,13 +194,13 @@ class Exercise(OfSecurity, frozen=True, kw_only=True):
 
 
 class CompensationExercise(Exercise, frozen=True, kw_only=True, tag="TX_EQUITY_COMPENSATION_EXERCISE"):
-    """Of an option."""
+    """An option was exercised."""
 
     quantity: Numeric
 
 
 class WarrantExercise(Exercise, frozen=True, kw_only=True, tag="TX_WARRANT_EXERCISE"):
-    """Of a warrant."""
+    """A warrant was exercised."""
 
     trigger_id: str
 
@@ -250,7 +250,7 @@ class StockClassSplit(Transaction, frozen=True, kw_only=True, tag="TX_STOCK_CLAS
 
 
 class IssuerAuthorized(Transaction, frozen=True, kw_only=True, tag="TX_ISSUER_AUTHORIZED_SHARES_ADJUSTMENT"):
-    """The company may issue another number of shares."""
+    """The number of shares that the company may issue changed."""
 
     issuer_id: str
     new_shares_authorized: Numeric
@@ -259,7 +259,7 @@ class IssuerAuthorized(Transaction, frozen=True, kw_only=True, tag="TX_ISSUER_AU
 
 
 class ClassAuthorized(Transaction, frozen=True, kw_only=True, tag="TX_STOCK_CLASS_AUTHORIZED_SHARES_ADJUSTMENT"):
-    """A class may have another number of shares."""
+    """The number of shares that a class may have changed."""
 
     stock_class_id: str
     new_shares_authorized: Numeric
@@ -268,14 +268,14 @@ class ClassAuthorized(Transaction, frozen=True, kw_only=True, tag="TX_STOCK_CLAS
 
 
 class ClassRatio(Transaction, frozen=True, kw_only=True, tag="TX_STOCK_CLASS_CONVERSION_RATIO_ADJUSTMENT"):
-    """Shares of a class convert into another number."""
+    """The conversion ratio of a class changed."""
 
     stock_class_id: str
     new_ratio_conversion_mechanism: RatioMechanism
 
 
 class PlanAdjustment(Transaction, frozen=True, kw_only=True, tag="TX_STOCK_PLAN_POOL_ADJUSTMENT"):
-    """The pool has another size."""
+    """The size of the option pool changed."""
 
     stock_plan_id: str
     shares_reserved: Numeric
@@ -311,7 +311,7 @@ class VestingAcceleration(OfSecurity, frozen=True, kw_only=True, tag="TX_VESTING
 
 
 def _named(kind: str, what: str, base: type[OfSecurity]) -> type[OfSecurity]:
-    """Return the transaction of one kind of security whose members are those of `base`."""
+    """Return a transaction type for one kind of security, with the members of `base`."""
     made = msgspec.defstruct(
         f"{kind}_{what}".title().replace("_", ""),
         [],

@@ -1,4 +1,4 @@
-"""The objects of a package as they come to be: what every act writes with."""
+"""The objects of a package while they are written, act by act."""
 
 from dataclasses import dataclass, field
 from datetime import date
@@ -28,7 +28,7 @@ _RELATIONSHIPS: Final = {
 
 @dataclass(slots=True)
 class Right:
-    """The certificate that stands for an option or a warrant now, and the shares that are left of it."""
+    """The present certificate of an option or a warrant, and its remaining shares."""
 
     security_id: str
     shares: int
@@ -36,7 +36,7 @@ class Right:
 
 @dataclass
 class Writing:
-    """The objects of a package as they come to be, act by act.
+    """The objects of a package while they are written.
 
     Attributes:
         issuer: The company, once formed.
@@ -48,15 +48,15 @@ class Writing:
         authorised: Shares of each class that may be issued.
         shares_reserved: Size of the pool.
         lots: Certificates of stock.
-        names: Of financings, by id.
-        closed: Days on which they were closed, by id.
-        prices: What options and warrants are exercised for, by id.
-        rights: The certificate that stands for each option and warrant now, and its shares.
-        warrants: As they were issued, by id.
-        paid: Dollars that bought what is left of a warrant, by id, where principal did.
-        issued: Stock that the company issued, and the transactions that say so.
-        resulting: How many securities came out of others.
-        day: Day of the act at hand.
+        names: Names of financings, by id.
+        closed: Days on which financings closed, by id.
+        prices: Exercise prices of options and warrants, by id.
+        rights: The present certificate of each option and warrant, and its shares.
+        warrants: Warrants as issued, by id.
+        paid: Dollars of principal that bought the rest of a warrant, by id.
+        issued: Stock that the company issued, and its transactions.
+        resulting: How many securities resulted from others so far.
+        day: Day of the present act.
     """
 
     issuer: ocf.Issuer | None = None
@@ -83,12 +83,12 @@ class Writing:
         return {"id": f"tx-{len(self.transactions) + 1}", "date": self.day}
 
     def number_result(self) -> str:
-        """Return the id of a security that comes out of another one."""
+        """Return the id of a security that results from another one."""
         self.resulting += 1
         return f"result-{self.resulting}"
 
     def require_stakeholder(self, holder_id: str) -> None:
-        """Add a holder whom the company's own acts have not named yet."""
+        """Add a stakeholder unless the issuer's acts already did."""
         if holder_id not in self.stakeholders:
             self.stakeholders[holder_id] = render_stakeholder(holder_id, holder_id, "investor")
 
@@ -99,7 +99,7 @@ class Writing:
         return self.write_issuance(holder_id, class_id, lot, approval)
 
     def write_issuance(self, holder_id: str, class_id: str, lot: Lot, approval: Approval | None = None) -> str:
-        """Add an issuance of stock whose lot is known already, and return the id of the transaction."""
+        """Add an issuance of stock whose lot exists already, and return the id of the transaction."""
         numbered = self.number()
         custom_id = f"{self.classes[class_id].default_id_prefix}{numbered['id'].removeprefix('tx-')}"
         self.transactions.append(
@@ -120,7 +120,7 @@ class Writing:
 
 
 def render_comments(approval: Approval | None, price: Decimal | Fraction = Decimal(0)) -> Any:
-    """Return what an approval and an exact price say beyond the members of an object; UNSET for nothing."""
+    """Return comments that state an approval and an exact price; UNSET if there are none."""
     comments = []
     if approval is not None:
         comments.append(f"Approved by {approval.document}" + (f": {approval.note}" if approval.note else ""))
@@ -130,7 +130,7 @@ def render_comments(approval: Approval | None, price: Decimal | Fraction = Decim
 
 
 def render_stakeholder(holder_id: str, name: str, kind: str) -> ocf.Stakeholder:
-    """Return a stakeholder of one of our kinds."""
+    """Return a stakeholder from one of our kinds of stakeholder."""
     type_of, relationship = _RELATIONSHIPS[kind]
     known: dict[str, Any] = {"stakeholder_type": type_of, "current_relationship": relationship}
     return ocf.Stakeholder(id=holder_id, name=Name(legal_name=name), **known)
