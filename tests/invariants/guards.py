@@ -228,7 +228,7 @@ GUARDS: Final = (
         "a child's parent may still be matched when the child is placed",
         Mutant(
             f"{_COMMANDS}.trading.auctions",
-            "        await require_parent_matched(unit, order.terms)\n        await unit.decide(\n            ORDER",
+            "        await require_match_of_parent(unit, order.terms)\n        await unit.decide(\n            ORDER",
             "        await unit.decide(\n            ORDER",
         ),
         "test_auction_turns.py",

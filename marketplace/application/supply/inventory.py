@@ -37,7 +37,8 @@ from marketplace.domain.supply.pool import (
     RestoreNodes,
 )
 from marketplace.domain.supply.site import SITE, Site
-from marketplace.domain.trading.auction import AUCTION, Auction, ClearedAuction, LockedAuction
+from marketplace.domain.trading.auction import AUCTION
+from marketplace.domain.trading.auction_turns import require_not_in_book
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -274,25 +275,13 @@ async def withdraw_lot(
         if lot.listed.grant_id is not None and lot.status != "withdrawn":
             unsettled = tuple(auction_ids)
             for auction_id in unsettled:
-                _require_thawed(await unit.get(AUCTION, auction_id), lot_id)
+                require_not_in_book(await unit.get(AUCTION, auction_id), lot_id)
             await change_supply(unit, unsettled, lot_id)
         await unit.decide(LOT, lot_id, WithdrawLot(lot_id=lot_id, reason=reason))
         pool_id = lot.listed.pool_id
         await unit.decide(POOL, pool_id, RecallCapacity(pool_id=pool_id, lot_id=lot_id))
 
     return await handler.run(context, LOT, lot_id, work)
-
-
-def _require_thawed(auction: Auction, lot_id: str) -> None:
-    if not isinstance(auction, LockedAuction | ClearedAuction):
-        return
-    if any(row.lot_id == lot_id for row in auction.locked.book.lots):
-        raise Refusal(
-            "lot_frozen",
-            f"auction {auction.opened.auction_id} has lot {lot_id} in its book; wait until it has settled",
-            lot_id=lot_id,
-            auction_id=auction.opened.auction_id,
-        )
 
 
 async def reschedule_lot(

@@ -6,7 +6,7 @@ impossible meanwhile, everything that was set aside for the order is released, a
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Final, Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -20,9 +20,8 @@ from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.dilution import free_order
 from marketplace.application.steps.ownership import require_platform
 from marketplace.application.steps.signing import sign_instrument
-from marketplace.application.trading.orders import load_order, release_order_holds, require_parent_matched, serve_group
+from marketplace.application.trading.orders import load_order, release_order_holds, require_match_of_parent, serve_group
 from marketplace.application.trading.resale_award import find_resale, take_from_source
-from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, AdjustHold
@@ -30,7 +29,6 @@ from marketplace.domain.billing.draw import build_draw
 from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
 from marketplace.domain.delivery.grant import GRANT, IssueGrant
 from marketplace.domain.equity.instrument.instrument import IssueInstrument
-from marketplace.domain.refusals import refuse_status
 from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.pool import Pool, ResellCapacity, ReserveCapacity
 from marketplace.domain.supply.service_level import choose_service
@@ -43,27 +41,14 @@ from marketplace.domain.trading.auction import (
     LockAuction,
     OpenAuction,
     SettleAuction,
-    holds_up,
+    require_collecting,
 )
+from marketplace.domain.trading.auction_turns import NO_RIVALS, Rivals, require_opening, require_turn
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, ReleaseBudget
+from marketplace.domain.trading.offer import get_offer
 from marketplace.domain.trading.order import ORDER, LockOrder, MatchOrder, Order, UnmatchOrder
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
-
-
-class Rivals(NamedTuple):
-    """The other auctions that are not settled, relative to one auction.
-
-    Attributes:
-        earlier: Those that lock before it, or at the same instant and were opened before it.
-        later: All others.
-    """
-
-    earlier: tuple[str, ...]
-    later: tuple[str, ...]
-
-
-NO_RIVALS: Final = Rivals((), ())
 
 
 async def open_auction(
@@ -87,16 +72,7 @@ async def open_auction(
     auction_id = derive_id("auc", context.command_id)
 
     async def work(unit: UnitOfWork) -> None:
-        if locks_at < context.at:
-            raise Refusal(
-                "lock_past", f"the lock time {locks_at.isoformat()} has passed; choose a later one", pointer="/locks_at"
-            )
-        if horizon_start < locks_at:
-            raise Refusal(
-                "horizon_before_lock",
-                "capacity is awarded from the lock on; begin the horizon at the lock or later",
-                pointer="/horizon_start",
-            )
+        require_opening(locks_at, horizon_start, context.at)
         command = OpenAuction(
             auction_id=auction_id,
             locks_at=locks_at,
@@ -122,7 +98,7 @@ async def indicate_auction(handler: Handler, context: Context, command: Indicate
 
 
 async def bind_auction(handler: Handler, context: Context, auction_id: str, *, orders: int) -> Receipt:
-    """Bind the orders that are present, so that they cannot be cancelled."""
+    """Begin the no-cancel phase: record that the present orders are locked."""
 
     async def work(unit: UnitOfWork) -> None:
         await unit.decide(AUCTION, auction_id, BindAuction(auction_id=auction_id, orders=orders))
@@ -134,35 +110,22 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
     """Lock an open order into the auction's book. If it was cancelled first, the cancellation stands."""
 
     async def work(unit: UnitOfWork) -> None:
-        auction = await unit.get(AUCTION, auction_id)
-        if auction.status != "collecting":
-            raise refuse_status("auction", auction_id, auction.status, "collecting")
+        require_collecting(await unit.get(AUCTION, auction_id))
         await load_order(unit, order_id)
         await unit.decide(ORDER, order_id, LockOrder(order_id=order_id, auction_id=auction_id))
 
     return await handler.run(context, ORDER, order_id, work)
 
 
-async def require_turn(unit: UnitOfWork, auction_id: str, rivals: Rivals) -> None:
-    """Refuse to lock an auction while another one awards capacity that its book would contain.
+async def check_turn(unit: UnitOfWork, auction_id: str, rivals: Rivals) -> None:
+    """Refuse to lock an auction out of its turn.
 
     Raises:
         Refusal: ``auction_waits``.
     """
-    auction = await unit.get(AUCTION, auction_id)
-    if auction.status != "collecting":
-        return
-    for ids, earlier in ((rivals.earlier, True), (rivals.later, False)):
-        for rival_id in ids:
-            rival = await unit.get(AUCTION, rival_id)
-            if holds_up(rival, auction, earlier=earlier):
-                raise Refusal(
-                    "auction_waits",
-                    f"auction {rival_id} is {rival.status} and awards capacity of the same time; {auction_id} locks"
-                    " once that one has settled",
-                    auction_id=rival_id,
-                    status=rival.status,
-                )
+    earlier = [await unit.get(AUCTION, rival_id) for rival_id in rivals.earlier]
+    later = [await unit.get(AUCTION, rival_id) for rival_id in rivals.later]
+    require_turn(await unit.get(AUCTION, auction_id), earlier, later)
 
 
 async def lock_auction(
@@ -185,7 +148,7 @@ async def lock_auction(
     """
 
     async def work(unit: UnitOfWork) -> None:
-        await require_turn(unit, auction_id, rivals)
+        await check_turn(unit, auction_id, rivals)
         command = LockAuction(
             auction_id=auction_id, book=book, book_hash=book_hash, deferrals=deferrals, changes=changes
         )
@@ -235,7 +198,7 @@ async def carry_out_match(
 
     async def work(unit: UnitOfWork) -> None:
         order = await load_order(unit, order_id)
-        await require_parent_matched(unit, order.terms)
+        await require_match_of_parent(unit, order.terms)
         await unit.decide(
             ORDER, order_id, MatchOrder(order_id=order_id, auction_id=auction_id, grant_id=match.grant_id)
         )
@@ -284,17 +247,10 @@ async def award(
         await _sign(unit, order, grant, grant.equity)
 
 
-def _get_offer(order: Order, gpu_class: str) -> ClassOffer:
-    for offer in order.terms.offers:
-        if offer.gpu_class == gpu_class:
-            return offer
-    raise Refusal("class_not_offered", f"the order has no offer for {gpu_class}", gpu_class=gpu_class)
-
-
 async def _build_grant(
     unit: UnitOfWork, order: Order, match: MatchTerms, pool: Pool, resale: ResalePart | None, *, auction_id: str | None
 ) -> tuple[GrantIssued, Totals]:
-    offer = _get_offer(order, pool.opened.gpu_class)
+    offer = get_offer(order.terms, pool.opened.gpu_class)
     grant = GrantIssued(
         grant_id=match.grant_id,
         order_id=order.placed.order_id,

@@ -1,44 +1,40 @@
 """Orders: placing one sets aside the startup's cash and each accepted mandate's budget in one atomic append."""
 
 from decimal import Decimal
-from typing import Final
 
 from events.order import BudgetHold, OrderPlaced, OrderTerms
 from marketplace.application.steps.dilution import count_order, free_order
 from marketplace.application.steps.loading import load_mandate
 from marketplace.application.steps.ownership import require_owner, require_tenant
 from marketplace.application.steps.stock_agreements import find_implied_cap
-from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, AdjustHold, PlaceHold
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.party import PARTY, Party, PartyState, ServeGroup, require_trader
-from marketplace.domain.refusals import refuse_status, refuse_unknown
+from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.trading.mandate import MANDATE, HoldBudget, ReleaseBudget
 from marketplace.domain.trading.offer import compute_budget_hold, compute_cash_hold
 from marketplace.domain.trading.order import (
     ORDER,
     AmendOrder,
     CancelOrder,
-    EndedOrder,
     ExpireOrder,
     Order,
     PlaceOrder,
     require_terms,
 )
+from marketplace.domain.trading.parents import PARENTS_MAX, require_parent_matched, require_parents
+from marketplace.domain.trading.quotable import require_quotable
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
-
-PARENTS_MAX: Final = 32
-"""The longest chain of orders that depend on one another."""
 
 
 async def place_order(handler: Handler, context: Context, *, startup_id: str, terms: OrderTerms) -> Receipt:
     """Ask for capacity in the next auction.
 
     Raises:
-        Refusal: Refusals of the party · of the order's terms · of `require_parent` · ``issuer_unknown`` ·
+        Refusal: Refusals of the party · of the order's terms · of its parents · ``issuer_unknown`` ·
             ``mandate_unknown`` · of each mandate · ``funds_insufficient``.
     """
     require_tenant(context, startup_id)
@@ -48,7 +44,7 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
     async def work(unit: UnitOfWork) -> None:
         party = _require_buyer(await unit.load(PARTY, startup_id), startup_id, terms)
         require_terms(terms, context.at)
-        await require_parent(unit, startup_id, terms)
+        require_parents(startup_id, terms, await _load_parents(unit, terms))
         budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms)
         account_id = rename_id("acc", startup_id)
         cash_hold_usd = await hold_cash(unit, account_id, order_id, hold_id, terms)
@@ -93,15 +89,10 @@ async def draft_order(unit: UnitOfWork, startup_id: str, terms: OrderTerms, orde
     Raises:
         Refusal: As `place_order`, except for the cash; ``backstop_unquoted``.
     """
-    if terms.backstop:
-        raise Refusal(
-            "backstop_unquoted",
-            "a backstop order pays the price that it sets and gets what is left over; it cannot be quoted, only placed",
-            pointer="/terms/backstop",
-        )
+    require_quotable(terms)
     party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
     require_terms(terms, unit.context.at)
-    await require_parent(unit, startup_id, terms)
+    require_parents(startup_id, terms, await _load_parents(unit, terms))
     placed = OrderPlaced(
         order_id=order_id,
         startup_id=startup_id,
@@ -176,59 +167,25 @@ async def load_order(unit: UnitOfWork, order_id: str) -> Order:
     return order
 
 
-async def require_parent(unit: UnitOfWork, startup_id: str, terms: OrderTerms) -> None:
-    """Refuse an order whose parent makes a match impossible, also if the platform places the order.
-
-    An order may depend only on orders of the same startup. Each of them must be matched or still open to a match, and
-    none may be in the order's own group, because at most one order of a group is matched. An order names an earlier
-    one, so there are no cycles.
-
-    Raises:
-        Refusal: ``order_unknown`` · ``order_<status>`` · ``parent_in_group`` · ``parents_too_many``.
-    """
+async def _load_parents(unit: UnitOfWork, terms: OrderTerms) -> list[Order | None]:
+    """Return an order's parent, the parent's parent and so on, also of other startups; None for one that is unknown."""
+    parents: list[Order | None] = []
     parent_id = terms.parent_order_id
-    for _ in range(PARENTS_MAX):
-        if parent_id is None:
-            return
+    while parent_id is not None and len(parents) < PARENTS_MAX:
         parent = await unit.load(ORDER, parent_id)
-        if parent is None or parent.placed.startup_id != startup_id:
-            raise refuse_unknown("order", parent_id)
-        if isinstance(parent, EndedOrder):
-            raise refuse_status("order", parent_id, parent.status, "open, locked or matched")
-        if terms.group is not None and parent.terms.group == terms.group:
-            raise Refusal(
-                "parent_in_group",
-                f"order {parent_id} is the parent of this order and in its group {terms.group}; at most one order of a"
-                " group is matched, so leave out the group or the parent",
-                pointer="/terms/parent_order_id",
-            )
-        parent_id = parent.terms.parent_order_id
-    raise Refusal(
-        "parents_too_many",
-        f"more than {PARENTS_MAX} orders would depend on one another in a chain; name an earlier parent",
-        pointer="/terms/parent_order_id",
-    )
+        parents.append(parent)
+        parent_id = None if parent is None else parent.terms.parent_order_id
+    return parents
 
 
-async def require_parent_matched(unit: UnitOfWork, terms: OrderTerms) -> None:
-    """Refuse to award an order whose parent is not matched. A match is final.
+async def require_match_of_parent(unit: UnitOfWork, terms: OrderTerms) -> None:
+    """Refuse to award an order whose parent is not matched.
 
     Raises:
         Refusal: ``parent_unmatched``.
     """
-    parent_id = terms.parent_order_id
-    if parent_id is None:
-        return
-    parent = await load_order(unit, parent_id)
-    if parent.status != "matched":
-        raise Refusal(
-            "parent_unmatched",
-            f"the parent order {parent_id} must be matched first and is {parent.status}; place an order that depends on"
-            " it, or hold a quote once it is matched",
-            pointer="/terms/parent_order_id",
-            parent_order_id=parent_id,
-            status=parent.status,
-        )
+    if terms.parent_order_id is not None:
+        require_parent_matched(await load_order(unit, terms.parent_order_id))
 
 
 async def serve_group(unit: UnitOfWork, order: Order) -> None:

@@ -4,7 +4,6 @@ A hold is decided on the pool itself. If two startups try to hold the last nodes
 said.
 """
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from fractions import Fraction
 
@@ -16,7 +15,7 @@ from marketplace.application.steps.capacity import change_capacity, has_capacity
 from marketplace.application.steps.ownership import require_owner, require_tenant
 from marketplace.application.steps.resale_ends import free_quote
 from marketplace.application.trading.auctions import award, take_nodes
-from marketplace.application.trading.orders import draft_order, hold_cash, require_parent_matched
+from marketplace.application.trading.orders import draft_order, hold_cash
 from marketplace.application.trading.quote_source import Quoted, QuoteSource
 from marketplace.application.trading.resale_award import find_resale
 from marketplace.clearing.quotes.prepared_book import Placement
@@ -29,10 +28,12 @@ from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.supply.pool import POOL, HoldCapacity, ResellCapacity, ReserveCapacity
 from marketplace.domain.trading.auction import AUCTION
+from marketplace.domain.trading.auction_turns import require_not_deciding
 from marketplace.domain.trading.book.book import map_steps
 from marketplace.domain.trading.book.reason_text import tell_reason
 from marketplace.domain.trading.order import ORDER, Order, PlaceOrder
 from marketplace.domain.trading.placement import carry
+from marketplace.domain.trading.quotable import refuse_taken, require_unlinked
 from marketplace.domain.trading.quote import QUOTE, ExpireQuote, HoldQuote, Quote, ReleaseQuote, TakeQuote
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -47,24 +48,19 @@ async def hold_quote(
     Resold nodes stay the seller's until the quote is taken. They are then sold as in an auction (ADR 6).
 
     Raises:
-        Refusal: As `place_order` · ``parent_unmatched`` · ``market_deciding`` · ``quote_unavailable`` · refusals of the
+        Refusal: ``quote_linked`` · as `place_order` · ``market_deciding`` · ``quote_unavailable`` · refusals of the
             quote and pool.
     """
     require_tenant(context, startup_id)
-    if terms.group is not None or terms.parent_order_id is not None:
-        raise Refusal(
-            "quote_linked",
-            "an order with a group or an unmatched parent needs an auction; place it, or leave the link out",
-            pointer="/terms/group" if terms.group is not None else "/terms/parent_order_id",
-        )
+    require_unlinked(terms)
     quote_id = derive_id("quo", context.command_id)
     order_id, hold_id = rename_id("ord", quote_id), rename_id("hld", quote_id)
 
     async def work(unit: UnitOfWork) -> None:
         order = await draft_order(unit, startup_id, terms, order_id, hold_id)
-        await require_parent_matched(unit, terms)
         auction_ids = [known.opened.auction_id for known in await quoter.list_auctions()]
-        await _require_no_decision(unit, auction_ids)
+        for auction_id in auction_ids:
+            require_not_deciding(await unit.get(AUCTION, auction_id), context.at)
         match = await _choose_newest(unit, handler.log, quoter, order, rename_id("grt", quote_id))
         cash_hold_usd = await hold_cash(unit, order.placed.account_id, order_id, hold_id, terms)
         hold = HoldQuote(
@@ -101,23 +97,6 @@ def _set_aside(match: MatchTerms, resale: ResalePart | None) -> HoldCapacity | R
     )
 
 
-async def _require_no_decision(unit: UnitOfWork, auction_ids: Sequence[str]) -> None:
-    """Refuse while an auction decides on capacity in its frozen book, because a hold could make its matches impossible.
-
-    This begins at the auction's lock time: new holds would otherwise keep it from freezing its book.
-    """
-    for auction_id in auction_ids:
-        auction = await unit.get(AUCTION, auction_id)
-        is_due = auction.status == "collecting" and auction.opened.locks_at <= unit.context.at
-        if is_due or auction.status not in {"collecting", "settled"}:
-            raise Refusal(
-                "market_deciding",
-                f"auction {auction_id} is deciding who gets what is free; hold again once it has settled",
-                auction_id=auction_id,
-                allowed="settled",
-            )
-
-
 async def _choose_newest(unit: UnitOfWork, log: Log, quoter: QuoteSource, order: Order, grant_id: str) -> MatchTerms:
     """Return a placement that may be held. If a book has none, ask a newer one before refusing."""
     quoted = await quoter.quote(order)
@@ -146,7 +125,7 @@ def _refuse(quoted: Quoted) -> Refusal:
     if found.reason is not None:
         reason = tell_reason(quoted.horizon, found.reason)
         return Refusal(reason.code, reason.text, **reason.facts)
-    return Refusal("quote_unavailable", "the capacity that would serve this order was taken meanwhile; ask again")
+    return refuse_taken()
 
 
 async def _match(unit: UnitOfWork, quoted: Quoted, placement: Placement, grant_id: str) -> MatchTerms | None:

@@ -78,7 +78,7 @@ class IndicateAuction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BindAuction(msgspec.Struct, frozen=True, kw_only=True):
-    """Bind the orders that are present."""
+    """Begin the no-cancel phase: the present orders are locked, and are neither cancelled nor amended."""
 
     auction_id: str
     orders: int
@@ -244,23 +244,6 @@ class SettledAuction(FrozenAuction):
         return "settled"
 
 
-def holds_up(rival: Auction, auction: Auction, *, earlier: bool) -> bool:
-    """Return whether an auction must settle before another one may lock.
-
-    A frozen book contains what is unsold. If two auctions award capacity of the same time, the second one's book is
-    correct only once every match of the first one was carried out or has become impossible. An auction that failed for
-    good settles when its orders are released, so that no auction waits for ever.
-
-    Args:
-        rival: The auction that may have to settle first.
-        auction: The auction that is to lock.
-        earlier: Whether the rival locks first. A later one matters only once it is locked.
-    """
-    if rival.status == "settled" or (rival.status == "collecting" and not earlier):
-        return False
-    return rival.horizon_start < auction.horizon_end and auction.horizon_start < rival.horizon_end
-
-
 AuctionState = Auction | None
 
 
@@ -318,18 +301,23 @@ def _open(command: OpenAuction, state: AuctionState) -> Sequence[AuctionEvent]:
 def _indicate(command: IndicateAuction, state: Auction) -> Sequence[AuctionEvent]:
     if state.indicated is not None:
         return []
-    _require_collecting(state)
+    require_collecting(state)
     return split_prices(AuctionIndicated(**{name: getattr(command, name) for name in command.__struct_fields__}))
 
 
 def _bind(command: BindAuction, state: Auction) -> Sequence[AuctionEvent]:
     if state.bound is not None:
         return []
-    _require_collecting(state)
+    require_collecting(state)
     return [AuctionBound(auction_id=command.auction_id, orders=command.orders)]
 
 
-def _require_collecting(state: Auction) -> None:
+def require_collecting(state: Auction) -> None:
+    """Refuse what only a collecting auction does.
+
+    Raises:
+        Refusal: ``auction_<status>``.
+    """
     if not isinstance(state, CollectingAuction):
         raise refuse_status("auction", state.opened.auction_id, state.status, "collecting")
 
@@ -337,7 +325,7 @@ def _require_collecting(state: Auction) -> None:
 def _change_supply(command: ChangeSupply, state: Auction) -> Sequence[AuctionEvent]:
     if command.cause in state.changes:
         return []
-    _require_collecting(state)
+    require_collecting(state)
     return [AuctionSupplyChanged(auction_id=command.auction_id, cause=command.cause)]
 
 
@@ -345,7 +333,7 @@ def _lock(command: LockAuction, state: Auction) -> Sequence[AuctionEvent]:
     frozen = FrozenBook(book=command.book, book_hash=command.book_hash)
     if isinstance(state, FrozenAuction) and state.locked == frozen:
         return []
-    _require_collecting(state)
+    require_collecting(state)
     if command.changes is not None and command.changes != len(state.changes):
         raise Refusal(
             "supply_changed",

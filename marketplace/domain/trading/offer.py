@@ -9,6 +9,18 @@ from marketplace.core.errors import Refusal
 from marketplace.core.money import PRICE_PLACES, ZERO, ceil_cents
 
 
+def get_offer(terms: OrderTerms, gpu_class: str) -> ClassOffer:
+    """Return an order's offer for a class.
+
+    Raises:
+        Refusal: ``class_not_offered``.
+    """
+    for offer in terms.offers:
+        if offer.gpu_class == gpu_class:
+            return offer
+    raise Refusal("class_not_offered", f"the order has no offer for {gpu_class}", gpu_class=gpu_class)
+
+
 def compute_gpu_hours(terms: OrderTerms) -> int:
     """Return the GPU-hours of an order."""
     return terms.nodes * terms.gpus_per_node * terms.duration_hours

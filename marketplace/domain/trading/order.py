@@ -3,7 +3,8 @@
 Subject: ``marketplace.order.<order_id>``.
 
 Invariants:
-    1. A locked order is neither cancelled nor amended until its auction has decided it.
+    1. In the no-cancel phase an order is neither cancelled nor amended: from its lock, which binding an auction
+       (`no_cancel_at`) brings forward, until the auction has decided it.
     2. It is matched at most once; matched, cancelled and expired are final.
     3. An order that offers equity states its instrument and the mandates it accepts.
 
@@ -307,6 +308,18 @@ def _place(command: PlaceOrder, state: OrderState) -> Sequence[OrderEvent]:
     return [event, OrderMatched(order_id=command.order_id, grant_id=command.grant_id)]
 
 
+def require_outside_no_cancel_phase(state: Order) -> None:
+    """Refuse to cancel or amend an order that an auction has locked, or that ended.
+
+    An auction locks its orders when it binds them at `no_cancel_at`, where its no-cancel phase begins, or else at its
+    lock time. An order that comes in between is open, so it may still be cancelled.
+
+    Raises:
+        Refusal: ``order_locked`` in the no-cancel phase; ``order_<status>`` for an order that ended.
+    """
+    _require_open(state)
+
+
 def _require_open(state: Order) -> None:
     if not isinstance(state, OpenOrder):
         raise refuse_status("order", state.placed.order_id, state.status, "open")
@@ -323,7 +336,7 @@ def _amend(command: AmendOrder, state: Order) -> Sequence[OrderEvent]:
                 f"the {name} of an order cannot change; cancel it and place another",
                 pointer=f"/terms/{name}",
             )
-    _require_open(state)
+    require_outside_no_cancel_phase(state)
     return [
         OrderAmended(
             order_id=command.order_id,
@@ -339,7 +352,7 @@ def _amend(command: AmendOrder, state: Order) -> Sequence[OrderEvent]:
 def _cancel(command: CancelOrder, state: Order) -> Sequence[OrderEvent]:
     if state.status == "cancelled":
         return []
-    _require_open(state)
+    require_outside_no_cancel_phase(state)
     return [OrderCancelled(order_id=command.order_id, reason=command.reason)]
 
 

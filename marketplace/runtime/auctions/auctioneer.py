@@ -142,7 +142,7 @@ class Auctioneer:
         await auctions.indicate_auction(self._handler, context, command)
 
     async def bind(self, auction_id: str) -> None:
-        """Lock the present orders before the book is frozen. An order that was cancelled first stays cancelled."""
+        """Begin the no-cancel phase: lock the present orders before the book is frozen. One cancelled first stays so."""
         auction = await self._load(auction_id)
         if not isinstance(auction, CollectingAuction) or auction.bound is not None:
             return
@@ -154,7 +154,7 @@ class Auctioneer:
         auction_id = auction.opened.auction_id
         rivals = self._stage.list_rivals(auction_id)
         context = build_context(self._handler, "auctioneer", auction_id, "lock")
-        await auctions.require_turn(UnitOfWork(self._handler.cache, context), auction_id, rivals)
+        await auctions.check_turn(UnitOfWork(self._handler.cache, context), auction_id, rivals)
         locked, admission = await self._lock_orders(auction, self._places)
         changes = await self._count_changes(auction_id)
         fitted = fit_book(await self._build_book(auction, locked))

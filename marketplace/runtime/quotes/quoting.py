@@ -20,12 +20,13 @@ from events.auction import AuctionOpened
 from events.order import OrderTerms
 from marketplace.application.trading.quote_source import Quoted
 from marketplace.clearing.quotes.prepared_book import estimate
-from marketplace.core.errors import Refusal, Unavailable
+from marketplace.core.errors import Unavailable
 from marketplace.domain.trading.auction import AUCTION, Auction
 from marketplace.domain.trading.book.book import build_order, find_window
 from marketplace.domain.trading.book.horizon import build_horizon
 from marketplace.domain.trading.mandate import MANDATE
 from marketplace.domain.trading.order import Order
+from marketplace.domain.trading.quotable import refuse_horizon
 from marketplace.execution.follower import Follower
 from marketplace.execution.handler import Handler
 from marketplace.runtime.auctions.clearing import parse_order
@@ -133,11 +134,7 @@ class Quoter:
             opened = _build_grid(now, period_hours, periods)
             if find_window(terms, build_horizon(opened)) is not None:
                 return opened
-        raise Refusal(
-            "quote_outside_horizon",
-            "no auction would take this order: start within 182 days and last whole days, or start within 14 days",
-            pointer="/terms/start_earliest",
-        )
+        raise refuse_horizon()
 
 
 def _build_grid(now: datetime, period_hours: int, periods: int) -> AuctionOpened:

@@ -19,11 +19,11 @@ from events.order import OrderCancelled, OrderExpired, OrderLocked, OrderMatched
 from events.pool import PoolOpened
 from events.subjects import parse_subject, render_subject
 from events.types import Event
-from marketplace.application.trading.auctions import Rivals
 from marketplace.core.errors import UnreadableEvent
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.delivery.reliability import ReliabilityState, compute_reliability, evolve
 from marketplace.domain.metering.usage import USAGE
+from marketplace.domain.trading.auction_turns import Rivals
 from marketplace.execution.handler import Handler
 from marketplace.log.annotations import Annotations
 from marketplace.log.events import parse_event

@@ -51,7 +51,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "orders:expire_order": {"account": "met", "issuer": "met"},
     "orders:place_order": {"account": "other", "issuer": "again", "order": "again"},
     "quotes:expire_quote": {"issuer": "met", "site": "met"},
-    "quotes:hold_quote": {"auction": "final", "grant": "again", "issuer": "again", "lot": "met", "order": "final"},
+    "quotes:hold_quote": {"auction": "final", "grant": "again", "issuer": "again", "lot": "met"},
     "quotes:release_quote": {"issuer": "met", "site": "met"},
     "quotes:take_quote": {"account": "met", "issuer": "met", "lot": "fixed", "pool": "fixed"},
     "resale:resell_grant": {"grant": "again", "mandate": "fixed"},

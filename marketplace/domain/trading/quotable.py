@@ -1,0 +1,49 @@
+"""Which orders may be quoted, and which quotes may be held.
+
+Refusals: backstop_unquoted · quote_outside_horizon for any quote; quote_linked · quote_unavailable for a held one.
+"""
+
+from events.order import OrderTerms
+from marketplace.core.errors import Refusal
+
+
+def require_quotable(terms: OrderTerms) -> None:
+    """Refuse to quote a backstop order.
+
+    Raises:
+        Refusal: ``backstop_unquoted``.
+    """
+    if terms.backstop:
+        raise Refusal(
+            "backstop_unquoted",
+            "a backstop order pays the price that it sets and gets what is left over; it cannot be quoted, only placed",
+            pointer="/terms/backstop",
+        )
+
+
+def refuse_horizon() -> Refusal:
+    """Return the refusal ``quote_outside_horizon``, for an order that fits into no auction and no book."""
+    return Refusal(
+        "quote_outside_horizon",
+        "no auction would take this order: start within 182 days and last whole days, or start within 14 days",
+        pointer="/terms/start_earliest",
+    )
+
+
+def require_unlinked(terms: OrderTerms) -> None:
+    """Refuse to hold a quote for an order that is linked to others.
+
+    Raises:
+        Refusal: ``quote_linked``.
+    """
+    if terms.group is not None or terms.parent_order_id is not None:
+        raise Refusal(
+            "quote_linked",
+            "an order with a group or an unmatched parent needs an auction; place it, or leave the link out",
+            pointer="/terms/group" if terms.group is not None else "/terms/parent_order_id",
+        )
+
+
+def refuse_taken() -> Refusal:
+    """Return the refusal ``quote_unavailable``, for a quote whose capacity was taken after its book was read."""
+    return Refusal("quote_unavailable", "the capacity that would serve this order was taken meanwhile; ask again")
