@@ -1,8 +1,7 @@
 """The test clock of the embedded mode."""
 
 from marketplace.application.steps.ownership import require_platform
-from marketplace.core.errors import Refusal
-from marketplace.domain.clock import CLOCK, CLOCK_ID, AdvanceClock, Clock
+from marketplace.domain.clock import CLOCK, CLOCK_ID, AdvanceClock, Clock, require_forward
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -10,10 +9,7 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 async def advance_clock(handler: Handler, context: Context, *, seconds: int) -> Receipt:
     """Move market time forward: at once here, and soon after in every process that follows this log."""
     require_platform(context)
-    if seconds <= 0:
-        raise Refusal(
-            "clock_runs_forward", f"{seconds} s does not move the clock forward; state more than 0", pointer="/seconds"
-        )
+    require_forward(seconds)
 
     async def work(unit: UnitOfWork) -> None:
         clock = await unit.load(CLOCK, CLOCK_ID)

@@ -20,6 +20,18 @@ CLOCK_ID = "clk_00000000000000000000000000"
 OFFSET_SECONDS_MAX = 3_200_000_000
 
 
+def require_forward(seconds: int) -> None:
+    """Refuse to move the clock by no time, or back.
+
+    Raises:
+        Refusal: ``clock_runs_forward``.
+    """
+    if seconds <= 0:
+        raise Refusal(
+            "clock_runs_forward", f"{seconds} s does not move the clock forward; state more than 0", pointer="/seconds"
+        )
+
+
 class AdvanceClock(msgspec.Struct, frozen=True, kw_only=True):
     """Move time forward to an offset."""
 

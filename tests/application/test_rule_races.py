@@ -21,13 +21,13 @@ from marketplace.application.equity import instruments, issuers, warrants
 from marketplace.application.equity.dilution import limit_dilution
 from marketplace.application.metering.usage import report_usage
 from marketplace.application.steps.dilution import list_exposures
-from marketplace.application.steps.statement_chain import name_adjustment
 from marketplace.application.supply import sites
 from marketplace.application.trading import auctions
 from marketplace.application.trading.quotes import hold_quote
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.billing.statement import STATEMENT
+from marketplace.domain.billing.statement_chain import name_adjustment
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.commands import AddStakeholder, IssueWarrant
 from marketplace.domain.equity.issuer.dilution import measure_dilution

@@ -1,5 +1,6 @@
 """The source keeps the project's rules, and each rule finds what it is for."""
 
+import ast
 import shutil
 import statistics
 import subprocess
@@ -101,3 +102,47 @@ def _matches(pattern, paths) -> list[str]:
             continue
         found += [f"{path}:{number} {line.strip()}" for number, line in enumerate(lines, 1) if pattern.search(line)]
     return found
+
+
+OUTSIDE_DOMAIN = {
+    "application": {
+        "wrong_side": "whose it is",
+        "platform_only": "whose it is",
+        "payee_only": "whose it is",
+        "hold_reserved": "whose it is",
+        "hold_unknown": "found or not",
+        "period_unknown": "found or not",
+        "reading_in_flight": "found or not",
+        "package_refused": "what the reader of a package found",
+    },
+    "runtime": {
+        "supply_changed": "whether this worker has read the log so far",
+        "setting_missing": "settings of the process",
+        "setting_invalid": "settings of the process",
+        "auction_not_found": "an operator's tool",
+        "auction_not_cleared": "an operator's tool",
+        "engine_differs": "an operator's tool",
+    },
+}
+"""Refusals that are no rules of the market, with what they are."""
+SHARED = {"refuse_unknown": "found or not", "refuse_exists": "a dry run of an import"}
+
+
+def list_own_refusals(floor: str) -> set[str]:
+    """The codes of refusals, or the functions of `domain/refusals.py`, that a floor's own source calls."""
+    found = set()
+    for module in modules():
+        if not module.path.startswith(f"marketplace/{floor}/"):
+            continue
+        for call in ast.walk(module.tree):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
+                if call.func.id == "Refusal":
+                    found.update(text.value for text in ast.walk(call.args[0]) if isinstance(text, ast.Constant))
+                elif call.func.id in {"refuse_unknown", "refuse_exists", "refuse_status", "require_aware"}:
+                    found.add(call.func.id)
+    return found
+
+
+def test_rules_of_the_market_are_refused_in_the_domain_only() -> None:
+    assert list_own_refusals("application") - {"require_aware"} == OUTSIDE_DOMAIN["application"].keys() | SHARED.keys()
+    assert list_own_refusals("runtime") == OUTSIDE_DOMAIN["runtime"].keys()

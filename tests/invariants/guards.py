@@ -217,9 +217,7 @@ GUARDS: Final = (
     Guard(
         "parent-at-lock",
         "a child's parent may still be matched when the child is placed",
-        Mutant(
-            "marketplace.runtime.auctions.auctioneer", "if parent is not None and parent.ended:", "if parent is None:"
-        ),
+        Mutant("marketplace.runtime.auctions.auctioneer", "if isinstance(parent, EndedOrder):", "if parent is None:"),
         "test_terms.py",
         ("test_what_depends_on_an_order_that_ended_ends_with_it_and_holds_nothing",),
     ),

@@ -15,9 +15,8 @@ from events.service import ServiceResult
 from events.statement import Adjustment, Charges, ServiceCredit
 from marketplace.application.equity.clawbacks import claw_back
 from marketplace.application.steps.loading import load_grant
-from marketplace.application.steps.statement_chain import load_chain, name_adjustment, sum_metered, take_turn
+from marketplace.application.steps.statement_chain import load_chain, sum_metered, take_turn
 from marketplace.application.steps.statement_payment import pay_back
-from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.settlement import (
@@ -28,11 +27,11 @@ from marketplace.domain.billing.settlement import (
     subtract_credit,
 )
 from marketplace.domain.billing.statement import STATEMENT, CreditStatement, IssueStatement, Statement
+from marketplace.domain.billing.statement_chain import name_adjustment, require_difference, require_settled
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.periods import ACCEPTANCE, Period, list_periods
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ReversePrincipal
 from marketplace.domain.metering.usage import USAGE, count_gpu_seconds, name_usage
-from marketplace.domain.refusals import refuse_status
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -95,8 +94,7 @@ async def _adjust(unit: UnitOfWork, grant_id: str, period: Period, statement_id:
     require_settled(chain)
     usage = await unit.load(USAGE, name_usage(grant_id))
     before, after = chain[-1].gpu_seconds_metered, count_gpu_seconds(usage, period.start, period.end)
-    if before == after:
-        raise Refusal("nothing_to_adjust", f"the metered usage equals the stated usage, {after} GPU-seconds")
+    require_difference(before, after, is_service=False)
     adjustment = Adjustment(statement_id=period.statement_id, gpu_seconds_before=before, gpu_seconds_after=after)
     case, stated = Case(grant, period, statement_id, adjustment), await sum_metered(unit, grant)
     await take_turn(unit, grant_id, list_periods(grant), statement_id)
@@ -107,17 +105,6 @@ async def _adjust(unit: UnitOfWork, grant_id: str, period: Period, statement_id:
     less = max(charged - after, 0)
     charges = compute_charges(build_tariff(grant.issued), stated - less, less)
     await credit(unit, case, chain, apply_consequence(charges, chain[0].service), closed=usage.closed)
-
-
-def require_settled(chain: list[Statement]) -> None:
-    """Refuse to adjust a period that has an open statement.
-
-    Raises:
-        Refusal: ``statement_<status>``.
-    """
-    for known in chain:
-        if known.status != "accepted":
-            raise refuse_status("statement", known.issued.statement_id, known.status, "accepted")
 
 
 async def _charge(unit: UnitOfWork, case: Case, stated: int, service: ServiceResult | None) -> None:

@@ -34,8 +34,6 @@ async def place_hold(
 
     async def work(unit: UnitOfWork) -> None:
         await load_account(unit, account_id)
-        if payee_account_id == account_id:
-            raise Refusal("payee_is_payer", "an account cannot hold money for itself", pointer="/payee_account_id")
         await find_account(unit, payee_account_id)
         command = PlaceHold(
             account_id=account_id,

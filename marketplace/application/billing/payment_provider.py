@@ -12,8 +12,7 @@ from typing import Final, Protocol
 import msgspec
 
 from marketplace.application.steps.ownership import require_platform
-from marketplace.core.errors import Refusal
-from marketplace.domain.refusals import require_aware
+from marketplace.domain.billing.transfer import require_booked
 from marketplace.execution.unit_of_work import Context
 
 
@@ -94,13 +93,7 @@ class ManualTransfers:
     def _confirm(self, context: Context, transfer: Transfer) -> Confirmation:
         booked_at = transfer.booked_at
         if booked_at is not None:
-            require_aware(booked_at, "/booked_at")
-            if booked_at > context.at:
-                raise Refusal(
-                    "booked_in_future",
-                    f"the transfer is booked at {booked_at.isoformat()}, which is after now, {context.at.isoformat()}",
-                    pointer="/booked_at",
-                )
+            require_booked(booked_at, context.at)
         return Confirmation(provider=self.name, booked_at=booked_at)
 
 

@@ -13,13 +13,14 @@ import msgspec
 
 from events.service import ServiceResult
 from events.types import LotShare, ServiceConsequence
-from marketplace.application.delivery.substitution import build_shares, load_lots
+from marketplace.application.delivery.substitution import load_lots
 from marketplace.application.steps.capacity import change_capacity, has_capacity
 from marketplace.application.steps.usage_bounds import limit_grant
 from marketplace.core.errors import Refusal
 from marketplace.domain.delivery.grant import GRANT, RUNNING, ExtendGrant, Grant
 from marketplace.domain.delivery.periods import Period
 from marketplace.domain.delivery.service_level import assess
+from marketplace.domain.delivery.substitution import build_shares
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.supply.pool import POOL, Pool, ReserveCapacity
 from marketplace.execution.unit_of_work import UnitOfWork

@@ -11,11 +11,10 @@ from marketplace.application.billing.service_lines import load_service_line
 from marketplace.application.steps.records import list_not_taken, restore_answers
 from marketplace.core.ids import derive_id
 from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine, answer_hours
-from marketplace.domain.billing.service_line_bill import list_spans
+from marketplace.domain.billing.service_line_bill import list_spans, require_agreed
 from marketplace.domain.billing.service_line_commands import CorrectHours, ReportHours, Spans, VoidHours
 from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.metering.usage import USAGE, Answer, IdentifyReadings
-from marketplace.domain.refusals import refuse_status
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -23,8 +22,7 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 async def _load(unit: UnitOfWork, line_id: str) -> tuple[ServiceLine, Spans]:
     """Return a service line that is or was in work, and the spans of its grant."""
     line = await load_service_line(unit, line_id, "provider")
-    if line.agreed is None:
-        raise refuse_status("service_line", line_id, line.status, "agreed or closed")
+    require_agreed(line)
     grant = await unit.get(GRANT, line.proposed.grant_id)
     return line, list_spans(grant)
 

@@ -9,13 +9,11 @@ from decimal import Decimal
 import msgspec
 
 from events.statement import Adjustment, Charges, StatementIssued
-from marketplace.application.billing.adjustments import Case, credit, require_settled
+from marketplace.application.billing.adjustments import Case, credit
 from marketplace.application.steps.statement_chain import (
+    check_stated,
     find_chain,
     load_chain,
-    name_adjustment,
-    require_period_over,
-    require_stated,
     take_turn,
 )
 from marketplace.core.errors import Refusal
@@ -25,6 +23,13 @@ from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine, s
 from marketplace.domain.billing.service_line_bill import build_bill, list_service_periods
 from marketplace.domain.billing.settlement import build_tariff, compute_service_charges
 from marketplace.domain.billing.statement import STATEMENT, IssueStatement, ResolveStatement, Statement
+from marketplace.domain.billing.statement_chain import (
+    name_adjustment,
+    require_concession,
+    require_difference,
+    require_period_over,
+    require_settled,
+)
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.periods import ACCEPTANCE, Period
 from marketplace.domain.refusals import refuse_unknown
@@ -84,7 +89,7 @@ async def issue_service_statement(handler: Handler, context: Context, line_id: s
         course = await _load(unit, line_id)
         if await unit.load(STATEMENT, period.statement_id) is not None:
             return
-        await require_stated(unit, [earlier for number, earlier in course.periods.items() if number < index])
+        await check_stated(unit, [earlier for number, earlier in course.periods.items() if number < index])
         before, issued = await course.sum_stated(unit), course.bill.issued
         command = IssueStatement(
             statement_id=period.statement_id,
@@ -127,8 +132,7 @@ async def _adjust(unit: UnitOfWork, line_id: str, period: Period, statement_id: 
     course, chain = await _load(unit, line_id), await load_chain(unit, period)
     require_settled(chain)
     before, after = chain[-1].hours_metered, sum_hours(course.line, period.start, period.end)
-    if before == after:
-        raise Refusal("nothing_to_adjust", f"the metered hours equal the stated hours, {after}")
+    require_difference(before, after, is_service=True)
     adjustment = Adjustment(statement_id=period.statement_id, hours_before=before, hours_after=after)
     case, stated = Case(course.bill, period, statement_id, adjustment, line_id), await course.sum_stated(unit)
     await take_turn(unit, line_id, course.periods.values(), statement_id)
@@ -153,13 +157,11 @@ async def build_resolution(unit: UnitOfWork, before: Statement, hours: Decimal, 
     Raises:
         Refusal: ``concession_above_claim`` if a provider settles more hours than the startup claims.
     """
-    issued, disputed = before.issued, before.disputed
+    issued = before.issued
     assert isinstance(issued, StatementIssued), "a credit is never disputed"
     assert issued.service_line_id is not None, "only statements of service lines are in hours"
-    claimed = None if disputed is None else disputed.hours_claimed
-    if unit.context.party_id is not None and claimed is not None and hours > claimed:
-        said = f"the startup claims {claimed} hours; concede that, or ask the platform"
-        raise Refusal("concession_above_claim", said, pointer="/hours")
+    if unit.context.party_id is not None:
+        require_concession(before, hours)
     course, metered = await _load(unit, issued.service_line_id), before.hours_metered
     if issued.adjustment is None:
         metered = sum_hours(course.line, issued.period_start, issued.period_end)

@@ -9,7 +9,7 @@ from marketplace.application.billing.service_statements import build_resolution,
 from marketplace.application.equity.vesting import vest
 from marketplace.application.steps.loading import list_sides, load_grant
 from marketplace.application.steps.ownership import require_side
-from marketplace.application.steps.statement_chain import require_period_over, require_stated, sum_metered, take_turn
+from marketplace.application.steps.statement_chain import check_stated, sum_metered, take_turn
 from marketplace.application.steps.statement_payment import pay_statement
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
@@ -22,10 +22,16 @@ from marketplace.domain.billing.statement import (
     ResolveStatement,
     Statement,
 )
+from marketplace.domain.billing.statement_chain import (
+    require_concession,
+    require_period_over,
+    require_unaccepted,
+    require_unit,
+)
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.periods import ACCEPTANCE, Period, list_periods
 from marketplace.domain.metering.usage import USAGE, count_gpu_seconds, name_usage
-from marketplace.domain.refusals import refuse_status, refuse_unknown
+from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -51,7 +57,7 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
         current = await load_grant(unit, grant_id, "provider")
         if await unit.load(STATEMENT, period.statement_id) is not None:
             return
-        await require_stated(unit, periods[:index])
+        await check_stated(unit, periods[:index])
         before = await sum_metered(unit, current)
         usage = await unit.load(USAGE, name_usage(grant_id))
         reported = count_gpu_seconds(usage, period.start, period.end)
@@ -111,8 +117,8 @@ async def accept_statement(
 
     async def work(unit: UnitOfWork) -> None:
         before = await _load_statement(unit, statement_id, "startup")
-        if by == "acceptance" and before.status == "accepted":
-            raise refuse_status("statement", statement_id, "accepted", "issued")
+        if by == "acceptance":
+            require_unaccepted(before)
         command = AcceptStatement(statement_id=statement_id, by=by, at=context.at)
         await unit.decide(STATEMENT, statement_id, command)
         if before.status != "accepted":
@@ -199,23 +205,17 @@ async def _build_resolution(
     unit: UnitOfWork, before: Statement, gpu_seconds: int | None, hours: Decimal | None, reason: str
 ) -> ResolveStatement:
     """Return the command that resolves a dispute, in the unit of its statement."""
-    is_service = before.issued.service_line_id is not None
-    if is_service and hours is not None and gpu_seconds is None:
+    require_unit(before, gpu_seconds, hours)
+    if hours is not None:
         return await build_resolution(unit, before, hours, reason)
-    if is_service or gpu_seconds is None or hours is not None:
-        name, member = ("hours", "hours") if is_service else ("GPU-seconds", "gpu_seconds")
-        raise Refusal("amount_missing", f"the statement is in {name}; state only {name}", pointer=f"/{member}")
+    assert gpu_seconds is not None, "a statement is in one of the two units"
     return await _resolve_compute(unit, before, gpu_seconds, reason)
 
 
 async def _resolve_compute(unit: UnitOfWork, before: Statement, gpu_seconds: int, reason: str) -> ResolveStatement:
-    disputed, issued = before.disputed, before.issued
-    if unit.context.party_id is not None and disputed is not None and gpu_seconds > disputed.gpu_seconds_claimed:
-        raise Refusal(
-            "concession_above_claim",
-            f"the startup claims {disputed.gpu_seconds_claimed} GPU-seconds; concede that, or ask the platform",
-            pointer="/gpu_seconds",
-        )
+    issued = before.issued
+    if unit.context.party_id is not None:
+        require_concession(before, gpu_seconds)
     grant = await _get_grant(unit, issued.grant_id)
     assert isinstance(issued, StatementIssued), "a credit is never disputed"
     charges = compute_charges(build_tariff(grant.issued), issued.gpu_seconds_before, gpu_seconds)

@@ -5,13 +5,13 @@ from typing import Literal
 
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.loading import load_grant
-from marketplace.application.steps.resale_ends import require_unheld, withdraw_resales
+from marketplace.application.steps.resale_ends import check_unheld, withdraw_resales
 from marketplace.application.steps.service_closing import close_service_lines
 from marketplace.application.steps.statement_chain import find_chain
 from marketplace.application.steps.statement_payment import release_undelivered
 from marketplace.application.steps.usage_bounds import find_counted_end, limit_grant
-from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO
+from marketplace.domain.billing.statement_chain import require_grant_settled
 from marketplace.domain.delivery.grant import (
     GRANT,
     ActivateGrant,
@@ -76,7 +76,7 @@ async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, s
     async def work(unit: UnitOfWork) -> None:
         grant = await load_grant(unit, grant_id, "startup")
         require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
-        await require_unheld(unit, grant.pool_id, grant_id)
+        await check_unheld(unit, grant.pool_id, grant_id)
         await withdraw_resales(unit, grant.pool_id, grant_id, "another startup uses the grant")
         await unit.decide(GRANT, grant_id, TransferGrant(grant_id=grant_id, startup_id=startup_id))
 
@@ -113,7 +113,7 @@ async def terminate_grant(
         party = await unit.load(PARTY, grant.startup_id)
         side = _find_side(context, grant)
         if side == "startup" and not for_cause:
-            await require_unheld(unit, grant.pool_id, grant_id)
+            await check_unheld(unit, grant.pool_id, grant_id)
         command = TerminateGrant(
             grant_id=grant_id,
             at=await find_counted_end(unit, grant, max(at, context.at)),
@@ -157,14 +157,7 @@ async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Rec
         for period in list_periods(grant):
             chain = await find_chain(unit, period)
             metered = count_gpu_seconds(usage, period.start, period.end)
-            open_ids = [known.issued.statement_id for known in chain if known.status != "accepted"]
-            if open_ids or not chain or chain[-1].gpu_seconds_metered != metered:
-                open_id = open_ids[0] if open_ids else period.statement_id
-                raise Refusal(
-                    "statements_open",
-                    f"statement {open_id} of grant {grant_id} is not settled, or its metered usage has changed",
-                    statement_id=open_id,
-                )
+            require_grant_settled(grant_id, period, chain, metered)
             gpu_seconds += sum(known.sign * known.charges.gpu_seconds for known in chain)
             holder_paid_usd += sum(known.sign * known.net.holder_usd for known in chain)
         if grant.status != "terminated":

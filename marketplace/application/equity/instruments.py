@@ -8,14 +8,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
-from events.types import PrincipalTerms, SafeTerms
+from events.types import PrincipalTerms
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.loading import load_mandate
 from marketplace.application.steps.ownership import require_platform, require_side, require_tenant
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.signing import sign_instrument
 from marketplace.application.steps.stock_agreements import find_implied_cap, issue_owed
-from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.billing.account import CaptureHold, Debit
 from marketplace.domain.equity.instrument.instrument import (
@@ -32,10 +31,12 @@ from marketplace.domain.equity.instrument.instrument import (
     ResumeInstrument,
     SuspendInstrument,
 )
+from marketplace.domain.equity.instrument.mfn import require_later_safe
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, HoldBudget, Mandate
+from marketplace.domain.trading.resale import require_cash_for_investment
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -62,10 +63,7 @@ async def invest(
     async def work(unit: UnitOfWork) -> None:
         party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
         mandate = await load_mandate(unit, mandate_id)
-        if mandate.granted.funding != "cash":
-            raise Refusal(
-                "mandate_not_cash", f"mandate {mandate_id} pays with capacity, not with cash", mandate_id=mandate_id
-            )
+        require_cash_for_investment(mandate)
         issue = IssueInstrument(
             instrument_id=instrument_id,
             issuer_id=issuer_id,
@@ -208,17 +206,7 @@ async def notice_mfn(
     async def work(unit: UnitOfWork) -> None:
         instrument = await _load_instrument(unit, instrument_id, "issuer")
         later = await _load_instrument(unit, later_instrument_id, "issuer")
-        terms = later.terms
-        if (
-            later_instrument_id == instrument_id
-            or not isinstance(terms, SafeTerms)
-            or (later.issued.issuer_id != instrument.issued.issuer_id)
-        ):
-            raise Refusal(
-                "not_later",
-                f"{later_instrument_id} is not another SAFE of {instrument.issued.issuer_id}",
-                pointer="/later_instrument_id",
-            )
+        terms = require_later_safe(instrument, later)
         command = NoticeMfn(
             instrument_id=instrument_id,
             later_instrument_id=later_instrument_id,

@@ -10,16 +10,15 @@ from decimal import Decimal
 from typing import Literal
 
 from events.financing import Approval, ConvertingInstrument, RoundTerms
-from events.types import PricedTerms
 from marketplace.application.equity.vesting import vest
 from marketplace.application.steps.loading import load_issuer
 from marketplace.application.steps.ownership import require_tenant
 from marketplace.application.steps.paying import pay
-from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, Debit, Withdraw
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.instrument.stock import list_converting
 from marketplace.domain.equity.issuer.commands import (
     AbandonFinancing,
     BuyerStock,
@@ -34,12 +33,11 @@ from marketplace.domain.equity.issuer.commands import (
     RecordValuation,
     RoundDraft,
 )
-from marketplace.domain.equity.issuer.financing.financing import list_conversions
+from marketplace.domain.equity.issuer.financing.financing import list_conversions, require_unclosed
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.sale.liquidity import list_repayments
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, require_trader
-from marketplace.domain.refusals import refuse_status
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -95,21 +93,9 @@ async def _list_converting(unit: UnitOfWork, issuer: Issuer) -> tuple[Converting
     """Return all outstanding instruments that convert or are paid out.
 
     Raises:
-        Refusal: ``shares_owed`` if priced stock was paid for and not issued yet.
+        Refusal: ``shares_owed``.
     """
-    converting: list[ConvertingInstrument] = []
-    for instrument_id in sorted(issuer.instruments):
-        instrument = await unit.get(INSTRUMENT, instrument_id)
-        if isinstance(instrument.terms, PricedTerms) and instrument.outstanding_usd:
-            raise Refusal(
-                "shares_owed",
-                f"instrument {instrument_id} has {instrument.outstanding_usd} USD of principal that bought shares of "
-                f"{instrument.terms.class_id} which are not issued; authorise more shares and issue them first",
-                instrument_id=instrument_id,
-                outstanding_usd=str(instrument.outstanding_usd),
-            )
-        converting.extend(instrument.list_converting())
-    return tuple(converting)
+    return list_converting([await unit.get(INSTRUMENT, instrument_id) for instrument_id in sorted(issuer.instruments)])
 
 
 async def open_financing(
@@ -151,9 +137,7 @@ async def close_financing(
 
     async def work(unit: UnitOfWork) -> None:
         issuer = await load_issuer(unit, issuer_id)
-        known = issuer.financings.get(financing_id)
-        if known is not None and known.status == "closed":
-            raise refuse_status("financing", financing_id, "closed", "open")
+        require_unclosed(issuer, financing_id)
         instruments = await _list_converting(unit, issuer)
         command = CloseFinancing(
             issuer_id=issuer_id,

@@ -1,35 +1,19 @@
 """Notes that mature: recorded on the day after their last day of interest, and converted if their terms say so."""
 
-from datetime import date
-from fractions import Fraction
-from typing import NamedTuple
-
-from events.types import MaturityConversion, NoteTerms
+from events.types import NoteTerms
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.ownership import require_owner
 from marketplace.application.steps.stock_agreements import PRICE_PLACES, RUNS_MAX, name_holder
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.core.rounding import round_places, round_whole
+from marketplace.core.rounding import round_places
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ConvertInstrument, Instrument, MatureNote
-from marketplace.domain.equity.instrument.notes import sum_run
 from marketplace.domain.equity.instrument.state import Run
-from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, IssueStock, capitalization_of
-from marketplace.domain.equity.issuer.rules import get_class, require_authorised
+from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, IssueStock
+from marketplace.domain.equity.issuer.note_conversion import MaturedRun, price_matured
 from marketplace.domain.refusals import refuse_unknown
-from marketplace.equity.capitalization import counted_by, existing_shares
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
-
-
-class _Priced(NamedTuple):
-    """The price of a run of a note's principal that converts."""
-
-    class_id: str
-    matures_on: date
-    price: Fraction
-    amount: Fraction
-    shares: int
 
 
 async def mature_note(handler: Handler, context: Context, instrument_id: str, *, strict: bool = False) -> Receipt:
@@ -70,44 +54,20 @@ async def _convert_first(unit: UnitOfWork, instrument_id: str, *, strict: bool) 
     if terms.matures_on >= unit.context.at.date():
         return False
     try:
-        price, amount, shares = _price(unit, issuer, instrument_id, run, terms.at_maturity)
+        priced = price_matured(issuer, instrument_id, run, unit.context.at)
     except Refusal:
         if strict:
             raise
         return False
-    priced = _Priced(terms.at_maturity.class_id, terms.matures_on, price, amount, shares)
     await _issue(unit, instrument, run, priced)
     return True
-
-
-def _price(
-    unit: UnitOfWork, issuer: Issuer, instrument_id: str, run: Run, become: MaturityConversion
-) -> tuple[Fraction, Fraction, int]:
-    """Return the price, dollars and shares of a run that converts at its cap."""
-    terms = run.terms
-    stock_class = get_class(issuer, become.class_id)
-    counted = counted_by(become.capitalization_definition, "pre_money")
-    company = existing_shares(capitalization_of(issuer, unit.context.at), counted)
-    amount = sum_run(instrument_id, run, unit.context.at.date())
-    assert isinstance(terms, NoteTerms), "the runs of a note are notes"
-    assert terms.valuation_cap_usd is not None, "a note that converts at maturity has a cap"
-    price = Fraction(terms.valuation_cap_usd) / company if company else Fraction(0)
-    shares = round_whole(amount / price, become.share_rounding) if price else 0
-    if not shares:
-        raise Refusal(
-            "conversion_empty",
-            f"{instrument_id} buys no whole share at its cap over {company} shares; it stays due",
-            instrument_id=instrument_id,
-        )
-    require_authorised(stock_class, shares)
-    return price, amount, shares
 
 
 async def _issue(
     unit: UnitOfWork,
     instrument: Instrument,
     run: Run,
-    priced: _Priced,
+    priced: MaturedRun,
 ) -> None:
     issued = instrument.issued
     salt = f"maturity {priced.matures_on} {len(instrument.conversions)}"

@@ -1,9 +1,6 @@
 """Load an aggregate that the tenant may see, or refuse with ``<kind>_unknown``."""
 
-from typing import Final
-
 from marketplace.application.steps.ownership import require_owner, require_side
-from marketplace.core.errors import Refusal
 from marketplace.domain.delivery.grant import (
     GRANT,
     Grant,
@@ -11,14 +8,12 @@ from marketplace.domain.delivery.grant import (
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.supply.listing import require_few_mandates
 from marketplace.domain.trading.mandate import (
     MANDATE,
     Mandate,
 )
 from marketplace.execution.unit_of_work import UnitOfWork
-
-MANDATES_MAX: Final = 16
-"""The most mandates that one lot may name."""
 
 
 async def load_grant(unit: UnitOfWork, grant_id: str, *sides: str) -> Grant:
@@ -75,12 +70,5 @@ async def load_named_mandates(unit: UnitOfWork, mandate_ids: tuple[str, ...]) ->
     Raises:
         Refusal: ``mandates_too_many`` · ``mandate_unknown``.
     """
-    if len(mandate_ids) > MANDATES_MAX:
-        raise Refusal("mandates_too_many", f"name at most {MANDATES_MAX} mandates", pointer="/mandate_ids")
-    found: list[Mandate] = []
-    for mandate_id in mandate_ids:
-        mandate = await unit.load(MANDATE, mandate_id)
-        if mandate is None:
-            raise refuse_unknown("mandate", mandate_id)
-        found.append(mandate)
-    return found
+    require_few_mandates(mandate_ids)
+    return [await load_mandate(unit, mandate_id) for mandate_id in mandate_ids]

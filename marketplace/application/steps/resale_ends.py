@@ -7,7 +7,6 @@ choice (``resale_held``). An end for another reason is not refused.
 
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.dilution import free_order
-from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, AdjustHold
@@ -15,6 +14,7 @@ from marketplace.domain.supply.lot import LOT, WithdrawLot
 from marketplace.domain.supply.pool import POOL, RecallCapacity, ReleaseCapacity
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.domain.trading.quote import QUOTE, Quote, ReleaseQuote
+from marketplace.domain.trading.resale import require_unheld
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -31,23 +31,16 @@ async def withdraw_resales(unit: UnitOfWork, pool_id: str, grant_id: str, reason
         await unit.decide(POOL, pool_id, RecallCapacity(pool_id=pool_id, lot_id=lot_id))
 
 
-async def require_unheld(unit: UnitOfWork, pool_id: str, grant_id: str) -> None:
+async def check_unheld(unit: UnitOfWork, pool_id: str, grant_id: str) -> None:
     """Refuse to take nodes of a grant that quotes hold.
 
     Raises:
         Refusal: ``resale_held``.
     """
     pool = await unit.get(POOL, pool_id)
-    held = [await unit.get(QUOTE, rename_id("quo", holder)) for holder in pool.list_holders(grant_id)]
-    if held:
-        until = max(quote.held.expires_at for quote in held).isoformat()
-        raise Refusal(
-            "resale_held",
-            f"nodes of grant {grant_id} are held until {until} for a possible buyer; wait until then",
-            grant_id=grant_id,
-            held_until=until,
-            allowed="taken or let go",
-        )
+    require_unheld(
+        grant_id, [await unit.get(QUOTE, rename_id("quo", holder)) for holder in pool.list_holders(grant_id)]
+    )
 
 
 async def free_quote(unit: UnitOfWork, quote: Quote, reason: str) -> None:

@@ -2,11 +2,11 @@
 
 from marketplace.application.steps.statement_chain import find_chain
 from marketplace.application.steps.statement_payment import release_undelivered
-from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.service_line import SERVICE_LINE, sum_hours
 from marketplace.domain.billing.service_line_bill import build_bill, list_service_periods
 from marketplace.domain.billing.service_line_commands import CloseServiceLine
+from marketplace.domain.billing.statement_chain import require_line_settled
 from marketplace.domain.delivery.grant import Grant
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -22,14 +22,7 @@ async def close_service_lines(unit: UnitOfWork, grant: Grant, reason: str) -> No
         paid_usd = ZERO
         for period in list_service_periods(grant, line).values():
             chain = await find_chain(unit, period)
-            is_open = not chain or any(known.status != "accepted" for known in chain)
-            if is_open or chain[-1].hours_metered != sum_hours(line, period.start, period.end):
-                raise Refusal(
-                    "statements_open",
-                    f"statement {period.statement_id} of service line {line_id} is not settled, or the hours of its"
-                    " period have changed since",
-                    statement_id=period.statement_id,
-                )
+            require_line_settled(line_id, period, chain, sum_hours(line, period.start, period.end))
             paid_usd += sum((known.sign * known.net.holder_usd for known in chain), ZERO)
         await unit.decide(SERVICE_LINE, line_id, CloseServiceLine(service_line_id=line_id))
         await release_undelivered(unit, build_bill(grant, line), paid_usd, reason)

@@ -1,24 +1,21 @@
 """The statement of a period and its adjustments, oldest first."""
 
 from collections.abc import Iterable
-from datetime import datetime
-from typing import Final
 
-from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.domain.billing.statement import STATEMENT, Statement
+from marketplace.domain.billing.statement_chain import (
+    ADJUSTMENTS_MAX,
+    name_adjustment,
+    refuse_adjustments,
+    refuse_turn,
+    require_stated,
+)
 from marketplace.domain.command import COMMAND, RecordCommand
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.periods import Period, list_periods
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.unit_of_work import UnitOfWork
-
-ADJUSTMENTS_MAX: Final = 1_000
-
-
-def name_adjustment(statement_id: str, number: int) -> str:
-    """Return the id of a statement's adjustment. The first one has the number 0."""
-    return derive_id("stm", statement_id, f"adjustment/{number}")
 
 
 async def load_chain(unit: UnitOfWork, period: Period) -> list[Statement]:
@@ -47,10 +44,7 @@ async def find_chain(unit: UnitOfWork, period: Period) -> list[Statement]:
             return chain
         chain.append(statement)
         statement_id = name_adjustment(period.statement_id, number)
-    raise Refusal(
-        "adjustments_too_many",
-        f"statement {period.statement_id} was adjusted {ADJUSTMENTS_MAX} times, the maximum; settle the rest by hand",
-    )
+    raise refuse_adjustments(period.statement_id)
 
 
 async def sum_metered(unit: UnitOfWork, grant: Grant) -> int:
@@ -76,29 +70,14 @@ async def take_turn(unit: UnitOfWork, owner_id: str, periods: Iterable[Period], 
     record = RecordCommand(command_id=turn_id, aggregate="statement", aggregate_id=statement_id, version=None)
     await unit.decide(COMMAND, turn_id, record)
     if not unit.list_events(COMMAND, turn_id):
-        said = f"another statement was stored as number {turn + 1} of {owner_id}; decide this one again after it"
-        raise Refusal("statement_out_of_order", said)
+        raise refuse_turn(owner_id, turn)
 
 
-def require_period_over(period: Period, at: datetime) -> None:
-    """Refuse to state a period that is not over.
-
-    Raises:
-        Refusal: ``period_runs``.
-    """
-    if at < period.end:
-        due = period.end.isoformat()
-        raise Refusal("period_runs", f"the period ends at {due}; it is {at.isoformat()}", due=due)
-
-
-async def require_stated(unit: UnitOfWork, periods: list[Period]) -> None:
+async def check_stated(unit: UnitOfWork, periods: list[Period]) -> None:
     """Refuse to state a period before all earlier ones.
 
     Raises:
         Refusal: ``statement_out_of_order``.
     """
     for period in periods:
-        if await unit.load(STATEMENT, period.statement_id) is None:
-            raise Refusal(
-                "statement_out_of_order", f"statement {period.statement_id} of an earlier period is not issued yet"
-            )
+        require_stated(period, await unit.load(STATEMENT, period.statement_id))

@@ -12,7 +12,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import floor_cents
 from marketplace.core.rounding import round_places
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ConvertInstrument, Instrument
-from marketplace.domain.equity.instrument.stock import Purchase, find_purchase
+from marketplace.domain.equity.instrument.stock import Purchase, find_purchase, require_purchase
 from marketplace.domain.equity.issuer.as_converted import measure_company
 from marketplace.domain.equity.issuer.issuer import (
     ISSUER,
@@ -57,12 +57,7 @@ async def issue_shares(handler: Handler, context: Context, instrument_id: str) -
             raise refuse_unknown("instrument", instrument_id)
         owners = (instrument.issued.holder_id, rename_id("pty", instrument.issued.issuer_id))
         require_owner(unit.context, owners, "instrument", instrument_id)
-        if await _find(unit, instrument_id) is None:
-            raise Refusal(
-                "nothing_to_convert",
-                f"instrument {instrument_id} owes no shares; principal of priced stock becomes shares as it accrues",
-                instrument_id=instrument_id,
-            )
+        require_purchase(instrument_id, await _find(unit, instrument_id))
         await issue_owed(unit, instrument_id, strict=True)
 
     return await handler.run(context, INSTRUMENT, instrument_id, work)

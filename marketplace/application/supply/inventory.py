@@ -11,10 +11,10 @@ from marketplace.application.steps.auction_supply import change_supply
 from marketplace.application.steps.loading import load_named_mandates
 from marketplace.application.steps.ownership import require_owner
 from marketplace.application.supply.sites import load_site
-from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.domain.party import PARTY, require_trader
-from marketplace.domain.refusals import refuse_unknown, require_aware
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.supply.listing import require_contracted_power, require_listable
 from marketplace.domain.supply.lot import (
     LOT,
     ListLot,
@@ -36,7 +36,7 @@ from marketplace.domain.supply.pool import (
     RecallCapacity,
     RestoreNodes,
 )
-from marketplace.domain.supply.site import SITE, Site
+from marketplace.domain.supply.site import SITE
 from marketplace.domain.trading.auction import AUCTION
 from marketplace.domain.trading.auction_turns import require_not_in_book
 from marketplace.execution.handler import Handler, Receipt
@@ -66,14 +66,7 @@ async def open_pool(
         site = await load_site(unit, site_id)
         provider_id = site.registered.provider_id
         require_trader(await unit.load(PARTY, provider_id), provider_id, "provider")
-        need_kw, contracted_kw = nodes * power_per_node_kw, site.registered.power_contracted_kw
-        if need_kw > contracted_kw:
-            raise Refusal(
-                "power_above_contract",
-                f"{nodes} nodes draw {need_kw} kW, the site has {contracted_kw} kW under contract",
-                pointer="/nodes",
-                needed_kw=need_kw,
-            )
+        require_contracted_power(site, nodes, power_per_node_kw)
         command = OpenPool(
             pool_id=pool_id,
             provider_id=provider_id,
@@ -173,14 +166,7 @@ async def list_lot(
         pool = await _load_pool(unit, pool_id)
         provider_id = pool.opened.provider_id
         require_trader(await unit.load(PARTY, provider_id), provider_id, "provider")
-        _require_ready(await unit.get(SITE, pool.opened.site_id), start)
-        require_aware(end, "/end")
-        if end <= context.at:
-            raise Refusal(
-                "lot_past",
-                f"the lot ends at {end.isoformat()}, which has passed; offer a span that is not over",
-                pointer="/end",
-            )
+        require_listable(await unit.get(SITE, pool.opened.site_id), start, end, context.at)
         await load_named_mandates(unit, mandate_ids)
         command = ListLot(
             lot_id=lot_id,
@@ -202,16 +188,6 @@ async def list_lot(
         )
 
     return await handler.run(context, LOT, lot_id, work, new=True)
-
-
-def _require_ready(site: Site, start: datetime) -> None:
-    if site.status == "converting" and site.ready_at is not None and start < site.ready_at:
-        raise Refusal(
-            "lot_before_site",
-            f"the site is ready at {site.ready_at.isoformat()}; a lot of it cannot begin at {start.isoformat()}",
-            pointer="/start",
-            ready_at=site.ready_at.isoformat(),
-        )
 
 
 async def _load_lot(unit: UnitOfWork, lot_id: str) -> Lot:

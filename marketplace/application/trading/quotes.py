@@ -33,7 +33,7 @@ from marketplace.domain.trading.book.book import map_steps
 from marketplace.domain.trading.book.reason_text import tell_reason
 from marketplace.domain.trading.order import ORDER, Order, PlaceOrder
 from marketplace.domain.trading.placement import carry
-from marketplace.domain.trading.quotable import refuse_taken, require_unlinked
+from marketplace.domain.trading.quotable import refuse_unplaced, require_unlinked
 from marketplace.domain.trading.quote import QUOTE, ExpireQuote, HoldQuote, Quote, ReleaseQuote, TakeQuote
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -107,7 +107,8 @@ async def _choose_newest(unit: UnitOfWork, log: Log, quoter: QuoteSource, order:
             quoted = await quoter.quote(order, min_sequence=last)
             match = await _choose(unit, quoted, grant_id)
     if match is None:
-        raise _refuse(quoted)
+        reason = quoted.estimate.reason
+        raise refuse_unplaced(None if reason is None else tell_reason(quoted.horizon, reason))
     return match
 
 
@@ -118,14 +119,6 @@ async def _choose(unit: UnitOfWork, quoted: Quoted, grant_id: str) -> MatchTerms
         if match is not None:
             return match
     return None
-
-
-def _refuse(quoted: Quoted) -> Refusal:
-    found = quoted.estimate
-    if found.reason is not None:
-        reason = tell_reason(quoted.horizon, found.reason)
-        return Refusal(reason.code, reason.text, **reason.facts)
-    return refuse_taken()
 
 
 async def _match(unit: UnitOfWork, quoted: Quoted, placement: Placement, grant_id: str) -> MatchTerms | None:

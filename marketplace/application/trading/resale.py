@@ -12,14 +12,13 @@ from fractions import Fraction
 from typing import Final
 
 from marketplace.application.steps.loading import load_grant, load_named_mandates
-from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.domain.billing.settlement import compute_holder_rate
 from marketplace.domain.delivery.grant import require_resale
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.supply.lot import LOT, ListLot
 from marketplace.domain.supply.pool import POOL, OfferCapacity
-from marketplace.domain.trading.mandate import Mandate
+from marketplace.domain.trading.resale import require_cash_for_resale, require_undelivered
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -53,10 +52,8 @@ async def resell_grant(
         seller_id = grant.issued.startup_id
         require_trader(await unit.load(PARTY, seller_id), seller_id, "startup")
         require_resale(grant, nodes, start, end)
-        if start < context.at:
-            raise refuse_delivered(grant_id, start, context.at)
-        for mandate in await load_named_mandates(unit, mandate_ids):
-            _require_cash(mandate)
+        require_undelivered(grant_id, start, context.at)
+        require_cash_for_resale(await load_named_mandates(unit, mandate_ids))
         command = ListLot(
             lot_id=lot_id,
             pool_id=grant.pool_id,
@@ -78,27 +75,6 @@ async def resell_grant(
         await unit.decide(POOL, grant.pool_id, offer)
 
     return await handler.run(context, LOT, lot_id, work, new=True)
-
-
-def _require_cash(mandate: Mandate) -> None:
-    if mandate.granted.funding != "cash":
-        raise Refusal(
-            "mandate_not_cash",
-            f"mandate {mandate.granted.mandate_id} pays with its holder's own capacity; a resale is paid in dollars",
-            pointer="/mandate_ids",
-            mandate_id=mandate.granted.mandate_id,
-        )
-
-
-def refuse_delivered(grant_id: str, start: datetime, at: datetime) -> Refusal:
-    """Return the refusal ``capacity_delivered``, for capacity that was already used."""
-    return Refusal(
-        "capacity_delivered",
-        f"capacity of grant {grant_id} is delivered up to {at.isoformat()}; resell a span that begins later than"
-        f" {start.isoformat()}",
-        pointer="/start",
-        grant_id=grant_id,
-    )
 
 
 def _round_up(rate: Fraction) -> Decimal:

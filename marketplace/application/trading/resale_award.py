@@ -10,18 +10,16 @@ from events.grant import GrantIssued, GrantResold, ResalePart
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.mandate_hold import adjust_mandate_hold
 from marketplace.application.steps.usage_bounds import METERS, limit_usage
-from marketplace.application.trading.resale import refuse_delivered
 from marketplace.core.ids import rename_id
-from marketplace.core.intervals import build_steps
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, AdjustHold, PlaceHold
 from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
 from marketplace.domain.delivery.grant import GRANT, Grant, ResellGrant
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ReduceCommitment
 from marketplace.domain.metering.usage import USAGE, name_usage
-from marketplace.domain.metering.usage_state import Count
 from marketplace.domain.supply.lot import LOT
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
+from marketplace.domain.trading.resale import require_unused
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -50,7 +48,7 @@ async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: Resale
         Refusal: ``capacity_delivered`` if it was used meanwhile · refusals of the grant.
     """
     source = await unit.get(GRANT, resale.grant_id)
-    await _require_unused(unit, source, bought)
+    await _check_unused(unit, source, bought)
     tariff = build_tariff(source.issued)
     before = compute_totals(tariff, source.gpu_seconds_left)
     sold = bought.nodes * bought.gpus_per_node * int((bought.end - bought.start).total_seconds())
@@ -82,16 +80,9 @@ async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: Resale
     await _free_equity(unit, source.issued, before, after, bought.grant_id)
 
 
-async def _require_unused(unit: UnitOfWork, source: Grant, bought: GrantIssued) -> None:
-    """Refuse if meters of the seller's grant have counted more than what would be left of it."""
-    own = source.issued.nodes - bought.nodes
-    for meter in METERS:
-        usage = await unit.load(USAGE, name_usage(source.issued.grant_id, meter))
-        count = Count(usage)
-        for run in build_steps(source.list_resold(), bought.start, bought.end):
-            peak, where = count.find_peak(run.start, run.end)
-            if peak > (own - run.amount) * bought.gpus_per_node:
-                raise refuse_delivered(source.issued.grant_id, bought.start, where)
+async def _check_unused(unit: UnitOfWork, source: Grant, bought: GrantIssued) -> None:
+    grant_id = source.issued.grant_id
+    require_unused(source, bought, [await unit.load(USAGE, name_usage(grant_id, meter)) for meter in METERS])
 
 
 async def _free_cash(unit: UnitOfWork, issued: GrantIssued, amount_usd: Decimal) -> None:

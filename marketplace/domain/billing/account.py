@@ -10,9 +10,9 @@ Invariants:
     5. A closed account has no holds. It still receives and pays what is owed, and may be emptied, but begins nothing
        new.
 
-Refusals in order: account_unknown · account_exists · not_a_number · amount_not_positive · amount_too_large ·
-amount_too_precise · reference_exists · cause_exists · hold_exists · holds_left · hold_unknown · account_closed ·
-time_naive · expiry_passed · hold_not_due · hold_expired · funds_insufficient · capture_above_hold.
+Refusals in order: account_unknown · account_exists · payee_is_payer · not_a_number · amount_not_positive ·
+amount_too_large · amount_too_precise · reference_exists · cause_exists · hold_exists · holds_left · hold_unknown ·
+account_closed · time_naive · expiry_passed · hold_not_due · hold_expired · funds_insufficient · capture_above_hold.
 """
 
 from collections.abc import Sequence

@@ -22,6 +22,8 @@ from marketplace.domain.refusals import require_aware
 
 def place(command: PlaceHold, state: Account) -> Sequence[AccountEvent]:
     """Return the events that place a hold."""
+    if command.purpose == command.account_id:
+        raise Refusal("payee_is_payer", "an account cannot hold money for itself", pointer="/payee_account_id")
     require_usd(command.amount_usd, "/amount_usd", zero=True)
     known = state.holds.get(command.hold_id)
     if known is not None:

@@ -21,6 +21,17 @@ from marketplace.domain.billing.service_line_commands import AgreeServiceLine, S
 from marketplace.domain.billing.settlement import Tariff, build_tariff, compute_totals_of_hours
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.periods import Period, list_periods
+from marketplace.domain.refusals import refuse_status
+
+
+def require_agreed(line: ServiceLine) -> None:
+    """Refuse hours of a service line that is not agreed on.
+
+    Raises:
+        Refusal: ``service_line_<status>``.
+    """
+    if line.agreed is None:
+        raise refuse_status("service_line", line.proposed.service_line_id, line.status, "agreed or closed")
 
 
 def list_spans(grant: Grant) -> Spans:

@@ -4,6 +4,7 @@ Refusals: backstop_unquoted · quote_outside_horizon for any quote; quote_linked
 """
 
 from events.order import OrderTerms
+from events.types import Reason
 from marketplace.core.errors import Refusal
 
 
@@ -44,6 +45,11 @@ def require_unlinked(terms: OrderTerms) -> None:
         )
 
 
-def refuse_taken() -> Refusal:
-    """Return the refusal ``quote_unavailable``, for a quote whose capacity was taken after its book was read."""
+def refuse_unplaced(reason: Reason | None) -> Refusal:
+    """Return the refusal to hold a quote that has no placement: its reason as an auction would state it.
+
+    Without a reason there were placements, taken after the book was read: ``quote_unavailable``.
+    """
+    if reason is not None:
+        return Refusal(reason.code, reason.text, **reason.facts)
     return Refusal("quote_unavailable", "the capacity that would serve this order was taken meanwhile; ask again")

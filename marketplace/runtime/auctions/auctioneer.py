@@ -142,7 +142,7 @@ class Auctioneer:
         await auctions.indicate_auction(self._handler, context, command)
 
     async def bind(self, auction_id: str) -> None:
-        """Begin the no-cancel phase: lock the present orders before the book is frozen. One cancelled first stays so."""
+        """Begin the no-cancel phase: lock the present orders. An order that was cancelled first stays cancelled."""
         auction = await self._load(auction_id)
         if not isinstance(auction, CollectingAuction) or auction.bound is not None:
             return

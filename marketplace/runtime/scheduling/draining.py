@@ -10,6 +10,7 @@ from marketplace.application.delivery import grants
 from marketplace.application.supply import inventory
 from marketplace.core.errors import Refusal
 from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.supply.listing import require_closing_due
 from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.supply.pool import POOL, Pool
 from marketplace.execution.handler import Handler
@@ -37,11 +38,7 @@ async def close_pool(handler: Handler, stage: MarketState, pool_id: str) -> None
     """
     pool: Pool = (await handler.cache.load(POOL, pool_id)).state
     assert pool.closing is not None, "notice was given"
-    closes_at = pool.closing.closes_at
-    now = handler.clock.now()
-    if now < closes_at:
-        due = closes_at.isoformat()
-        raise Refusal("pool_not_due", f"pool {pool_id} closes at {due}; it is {now.isoformat()}", due=due)
+    closes_at = require_closing_due(pool, handler.clock.now())
     for grant_id, reservation in pool.reservations.items():
         grant: Grant | None = (await handler.cache.load(GRANT, grant_id)).state
         if grant is None or grant.pool_id != pool_id or reservation.end <= closes_at:

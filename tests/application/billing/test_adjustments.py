@@ -8,10 +8,10 @@ import pytest
 from marketplace.application.billing import accounts, statements
 from marketplace.application.billing.adjustments import adjust_statement
 from marketplace.application.metering import usage
-from marketplace.application.steps.statement_chain import name_adjustment
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
+from marketplace.domain.billing.statement_chain import name_adjustment
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.metering.usage import USAGE, Measurement, name_usage
 from marketplace.log.memory import MemoryLog

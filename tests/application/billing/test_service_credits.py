@@ -9,9 +9,9 @@ import pytest
 from events.service import STANDARD_SERVICE
 from marketplace.application.delivery import grants
 from marketplace.application.metering import usage
-from marketplace.application.steps.statement_chain import name_adjustment
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.settlement import build_tariff, compute_charges, compute_service_credit, subtract_credit
+from marketplace.domain.billing.statement_chain import name_adjustment
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.log.memory import MemoryLog
 from tests.support.market.invariants import check_log

@@ -9,11 +9,11 @@ from events.service_line import HoursReading
 from marketplace.application.billing import service_hours, service_lines, service_statements, statements
 from marketplace.application.delivery import grants
 from marketplace.application.metering import usage
-from marketplace.application.steps.statement_chain import name_adjustment
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.money import round_cents
 from marketplace.domain.billing.service_line_bill import list_service_periods
+from marketplace.domain.billing.statement_chain import name_adjustment
 from marketplace.domain.metering.usage import Measurement
 from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog

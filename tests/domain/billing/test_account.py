@@ -65,6 +65,7 @@ def released(amount):
 REFUSALS = [
     Row("account_unknown", (), deposit()),
     Row("account_exists", (OPENED,), build.open_account(party_id=build.FUND)),
+    Row("payee_is_payer", FUNDED, place_hold(purpose=build.STARTUP_ACCOUNT), "/payee_account_id"),
     Row("not_a_number", (OPENED,), deposit(amount_usd=NAN), "/amount_usd"),
     Row("not_a_number", (OPENED,), credit(amount_usd=INFINITY), "/amount_usd"),
     Row("not_a_number", (*FUNDED, HELD), adjust_hold(amount_usd=NAN), "/amount_usd"),

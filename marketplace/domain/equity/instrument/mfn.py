@@ -14,6 +14,22 @@ from marketplace.domain.equity.instrument.state import Instrument
 from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
 
 
+def require_later_safe(state: Instrument, later: Instrument) -> SafeTerms:
+    """Return the terms of another SAFE of the same issuer.
+
+    Raises:
+        Refusal: ``not_later``.
+    """
+    issuer_id, later_id, terms = state.issued.issuer_id, later.issued.instrument_id, later.terms
+    if (
+        later_id == state.issued.instrument_id
+        or not isinstance(terms, SafeTerms)
+        or later.issued.issuer_id != issuer_id
+    ):
+        raise Refusal("not_later", f"{later_id} is not another SAFE of {issuer_id}", pointer="/later_instrument_id")
+    return terms
+
+
 def notice_mfn(command: NoticeMfn, state: Instrument) -> Sequence[InstrumentEvent]:
     """Return the notice, unless it is recorded."""
     event = InstrumentMfnNoticed(

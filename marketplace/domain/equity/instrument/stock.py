@@ -5,10 +5,13 @@ conversion, so that the total over all conversions is exact. Because dollars are
 nothing. Clawbacks reduce both dollars and shares.
 """
 
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import NamedTuple
 
+from events.financing import ConvertingInstrument
 from events.types import PricedTerms
+from marketplace.core.errors import Refusal
 from marketplace.core.rounding import round_whole
 from marketplace.domain.equity.instrument.state import ClawedBack, Instrument, Run
 
@@ -47,6 +50,41 @@ def find_purchase(state: Instrument, split: Fraction) -> Purchase | None:
     amount = Fraction(run.principal_usd)
     shares = max(round_whole((amount + _sum_carried(state)) / price, "floor"), 0)
     return Purchase(run, run.terms, price, split, amount / price, shares)
+
+
+def require_purchase(instrument_id: str, purchase: Purchase | None) -> None:
+    """Refuse to issue shares under an instrument that owes none.
+
+    Raises:
+        Refusal: ``nothing_to_convert``.
+    """
+    if purchase is None:
+        raise Refusal(
+            "nothing_to_convert",
+            f"instrument {instrument_id} owes no shares; principal of priced stock becomes shares as it accrues",
+            instrument_id=instrument_id,
+        )
+
+
+def list_converting(instruments: Iterable[Instrument]) -> tuple[ConvertingInstrument, ...]:
+    """Return what converts or is paid out of an issuer's outstanding instruments.
+
+    Raises:
+        Refusal: ``shares_owed`` if priced stock was paid for and not issued yet.
+    """
+    converting: list[ConvertingInstrument] = []
+    for instrument in instruments:
+        if isinstance(instrument.terms, PricedTerms) and instrument.outstanding_usd:
+            instrument_id = instrument.issued.instrument_id
+            raise Refusal(
+                "shares_owed",
+                f"instrument {instrument_id} has {instrument.outstanding_usd} USD of principal that bought shares of "
+                f"{instrument.terms.class_id} which are not issued; authorise more shares and issue them first",
+                instrument_id=instrument_id,
+                outstanding_usd=str(instrument.outstanding_usd),
+            )
+        converting.extend(instrument.list_converting())
+    return tuple(converting)
 
 
 def _sum_carried(state: Instrument) -> Fraction:

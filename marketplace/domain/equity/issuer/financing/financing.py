@@ -161,6 +161,17 @@ def list_conversion_classes(terms: RoundTerms, pricing: RoundPricing) -> tuple[s
     return tuple(classes)
 
 
+def require_unclosed(state: Issuer, financing_id: str) -> None:
+    """Refuse to close a round again with another command.
+
+    Raises:
+        Refusal: ``financing_closed``.
+    """
+    known = state.financings.get(financing_id)
+    if known is not None and known.status == "closed":
+        raise refuse_status("financing", financing_id, "closed", "open")
+
+
 def list_conversions(state: Issuer, financing_id: str) -> tuple[ConvertInstrument, ...]:
     """Return the commands that convert a priced round's instruments, for the batch that closes it.
 

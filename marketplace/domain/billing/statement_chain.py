@@ -1,0 +1,164 @@
+"""The statements of one period: which comes next, and when a period may be stated, adjusted or closed.
+
+The statement of a period and its adjustments are a chain, oldest first.
+
+Refusals: period_runs · statement_out_of_order · adjustments_too_many when a period is stated; statement_<status> ·
+nothing_to_adjust when it is adjusted; amount_missing · concession_above_claim when a dispute is resolved;
+statements_open when its grant or service line closes.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id
+from marketplace.domain.billing.statement import Statement
+from marketplace.domain.delivery.periods import Period
+from marketplace.domain.refusals import refuse_status
+
+ADJUSTMENTS_MAX: Final = 1_000
+
+
+def name_adjustment(statement_id: str, number: int) -> str:
+    """Return the id of a statement's adjustment. The first one has the number 0."""
+    return derive_id("stm", statement_id, f"adjustment/{number}")
+
+
+def refuse_adjustments(statement_id: str) -> Refusal:
+    """Return the refusal ``adjustments_too_many``, for a statement with as many adjustments as it may have."""
+    return Refusal(
+        "adjustments_too_many",
+        f"statement {statement_id} was adjusted {ADJUSTMENTS_MAX} times, the maximum; settle the rest by hand",
+    )
+
+
+def require_period_over(period: Period, at: datetime) -> None:
+    """Refuse to state a period that is not over.
+
+    Raises:
+        Refusal: ``period_runs``.
+    """
+    if at < period.end:
+        due = period.end.isoformat()
+        raise Refusal("period_runs", f"the period ends at {due}; it is {at.isoformat()}", due=due)
+
+
+def require_stated(period: Period, statement: Statement | None) -> None:
+    """Refuse to state a period before an earlier one.
+
+    Args:
+        period: The earlier one.
+        statement: Its statement; None if none is issued.
+
+    Raises:
+        Refusal: ``statement_out_of_order``.
+    """
+    if statement is None:
+        said = f"statement {period.statement_id} of an earlier period is not issued yet"
+        raise Refusal("statement_out_of_order", said)
+
+
+def refuse_turn(owner_id: str, turn: int) -> Refusal:
+    """Return the refusal ``statement_out_of_order``, for a statement whose turn another one has taken."""
+    said = f"another statement was stored as number {turn + 1} of {owner_id}; decide this one again after it"
+    return Refusal("statement_out_of_order", said)
+
+
+def require_unaccepted(statement: Statement) -> None:
+    """Refuse that a startup accepts a statement twice.
+
+    Raises:
+        Refusal: ``statement_accepted``.
+    """
+    if statement.status == "accepted":
+        raise refuse_status("statement", statement.issued.statement_id, "accepted", "issued")
+
+
+def require_settled(chain: Sequence[Statement]) -> None:
+    """Refuse to adjust a period that has an open statement.
+
+    Raises:
+        Refusal: ``statement_<status>``.
+    """
+    for known in chain:
+        if known.status != "accepted":
+            raise refuse_status("statement", known.issued.statement_id, known.status, "accepted")
+
+
+def require_difference(before: Decimal | int, after: Decimal | int, *, is_service: bool) -> None:
+    """Refuse to adjust a period whose metering equals what was stated.
+
+    Raises:
+        Refusal: ``nothing_to_adjust``.
+    """
+    if before == after:
+        said = (
+            f"the metered hours equal the stated hours, {after}"
+            if is_service
+            else f"the metered usage equals the stated usage, {after} GPU-seconds"
+        )
+        raise Refusal("nothing_to_adjust", said)
+
+
+def require_unit(statement: Statement, gpu_seconds: int | None, hours: Decimal | None) -> None:
+    """Refuse to resolve a dispute in another unit than its statement's.
+
+    Raises:
+        Refusal: ``amount_missing``.
+    """
+    is_service = statement.issued.service_line_id is not None
+    amount, other = (hours, gpu_seconds) if is_service else (gpu_seconds, hours)
+    if amount is None or other is not None:
+        name, member = ("hours", "hours") if is_service else ("GPU-seconds", "gpu_seconds")
+        raise Refusal("amount_missing", f"the statement is in {name}; state only {name}", pointer=f"/{member}")
+
+
+def require_concession(statement: Statement, amount: Decimal | int) -> None:
+    """Refuse that a provider settles more of a disputed statement than its startup claims.
+
+    Raises:
+        Refusal: ``concession_above_claim``.
+    """
+    disputed = statement.disputed
+    if disputed is None:
+        return
+    is_service = statement.issued.service_line_id is not None
+    claimed = disputed.hours_claimed if is_service else disputed.gpu_seconds_claimed
+    if claimed is not None and amount > claimed:
+        name, member = ("hours", "hours") if is_service else ("GPU-seconds", "gpu_seconds")
+        said = f"the startup claims {claimed} {name}; concede that, or ask the platform"
+        raise Refusal("concession_above_claim", said, pointer=f"/{member}")
+
+
+def require_grant_settled(grant_id: str, period: Period, chain: Sequence[Statement], gpu_seconds: int) -> None:
+    """Refuse to close a grant before a period is settled as it was metered.
+
+    Raises:
+        Refusal: ``statements_open``.
+    """
+    open_ids = [known.issued.statement_id for known in chain if known.status != "accepted"]
+    if open_ids or not chain or chain[-1].gpu_seconds_metered != gpu_seconds:
+        open_id = open_ids[0] if open_ids else period.statement_id
+        raise Refusal(
+            "statements_open",
+            f"statement {open_id} of grant {grant_id} is not settled, or its metered usage has changed",
+            statement_id=open_id,
+        )
+
+
+def require_line_settled(line_id: str, period: Period, chain: Sequence[Statement], hours: Decimal) -> None:
+    """Refuse to close a service line before a period is settled as it was metered.
+
+    Raises:
+        Refusal: ``statements_open``.
+    """
+    is_open = not chain or any(known.status != "accepted" for known in chain)
+    if is_open or chain[-1].hours_metered != hours:
+        raise Refusal(
+            "statements_open",
+            f"statement {period.statement_id} of service line {line_id} is not settled, or the hours of its"
+            " period have changed since",
+            statement_id=period.statement_id,
+        )

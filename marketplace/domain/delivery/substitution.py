@@ -1,0 +1,112 @@
+"""Substitution: when a grant may move to another pool, and which lots then carry it.
+
+Refusals in order: pool_unlike · grant_over · substitute_full.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from fractions import Fraction
+from itertools import pairwise
+
+from events.types import LotShare
+from marketplace.core.errors import Refusal
+from marketplace.core.intervals import Load, build_steps
+from marketplace.core.money import parse_ratio
+from marketplace.domain.delivery.grant import Grant
+from marketplace.domain.supply.lot import Lot
+from marketplace.domain.supply.pool import Pool
+
+
+def require_movable(grant: Grant, pool: Pool, at: datetime) -> datetime:
+    """Return the instant from which a grant may move to a pool.
+
+    Raises:
+        Refusal: ``pool_unlike`` · ``grant_over``.
+    """
+    _require_alike(grant, pool)
+    start = max(at, grant.issued.start)
+    if start >= grant.end:
+        said = f"grant {grant.issued.grant_id} ended at {grant.end.isoformat()}; nothing is left to move"
+        raise Refusal("grant_over", said)
+    return start
+
+
+def _require_alike(grant: Grant, pool: Pool) -> None:
+    needed = (grant.issued.gpu_class, grant.issued.gpus_per_node)
+    offered = (pool.opened.gpu_class, pool.opened.gpus_per_node)
+    if needed != offered:
+        raise Refusal(
+            "pool_unlike",
+            f"the grant has {needed[1]} {needed[0]} a node, pool {pool.opened.pool_id} has {offered[1]} {offered[0]}",
+            pointer="/pool_id",
+        )
+
+
+def clip_resold(grant: Grant, start: datetime) -> tuple[Load, ...]:
+    """Return what was resold of a grant from an instant on. It stays with the buyers' grants.
+
+    Raises:
+        Refusal: ``grant_over`` if all of it was.
+    """
+    sold = [
+        Load(max(load.start, start), min(load.end, grant.end), load.amount)
+        for load in grant.list_resold()
+        if load.end > start and load.start < grant.end
+    ]
+    if all(run.amount >= grant.issued.nodes for run in build_steps(sold, start, grant.end)):
+        raise Refusal("grant_over", f"grant {grant.issued.grant_id} was resold in full; nothing is left to move")
+    return tuple(sold)
+
+
+def list_affordable(grant: Grant, lots: Iterable[Lot]) -> list[Lot]:
+    """Return the listed lots that ask no more than a grant's price, cheapest first."""
+    price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
+    fit = [lot for lot in lots if lot.status == "listed" and lot.ask_usd_per_gpu_hour <= price]
+    return sorted(fit, key=lambda lot: (lot.ask_usd_per_gpu_hour, lot.listed.lot_id))
+
+
+def build_shares(grant: Grant, pool: Pool, lots: list[Lot], start: datetime, end: datetime) -> tuple[LotShare, ...]:
+    """Return which lots carry a grant's nodes over a span. The first lot carries as many as it can.
+
+    Raises:
+        Refusal: ``substitute_full`` if the lots have too few nodes at some instant.
+    """
+    price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
+    free = {lot.listed.lot_id: _count_affordable(pool, lot, price, start, end) for lot in lots}
+    changes = [at for load in grant.list_resold() for at in (load.start, load.end) if start < at < end]
+    bounds = sorted(
+        {start, end, *changes, *(at for runs in free.values() for run in runs for at in (run.start, run.end))}
+    )
+    shares: dict[str, list[LotShare]] = {lot_id: [] for lot_id in free}
+    for begin, until in pairwise(bounds):
+        needed = grant.count_nodes(begin)
+        for lot_id, runs in free.items():
+            nodes = min(_count_free(runs, begin, until), needed)
+            needed -= nodes
+            if nodes:
+                _extend(shares[lot_id], LotShare(lot_id=lot_id, nodes=nodes, start=begin, end=until))
+        if needed:
+            raise Refusal(
+                "substitute_full",
+                f"pool {pool.opened.pool_id} lacks {needed} nodes at or below the grant's price at {begin.isoformat()}",
+                pool_id=pool.opened.pool_id,
+                at=begin.isoformat(),
+            )
+    return tuple(share for parts in shares.values() for share in parts)
+
+
+def _count_affordable(pool: Pool, lot: Lot, price: Fraction, start: datetime, end: datetime) -> list[Load]:
+    """Return the unsold nodes of a lot over a span, from the steps that ask no more than `price`."""
+    runs = pool.unsold(lot.listed.lot_id, start, end)
+    return [Load(run.start, run.end, lot.count_at_most(run.amount, price)) for run in runs]
+
+
+def _count_free(runs: list[Load], begin: datetime, end: datetime) -> int:
+    return next((run.amount for run in runs if run.start <= begin and end <= run.end), 0)
+
+
+def _extend(parts: list[LotShare], share: LotShare) -> None:
+    """Add a share, or extend the last one if they are contiguous and otherwise equal."""
+    if parts and (parts[-1].end, parts[-1].nodes) == (share.start, share.nodes):
+        share = LotShare(lot_id=share.lot_id, nodes=share.nodes, start=parts.pop().start, end=share.end)
+    parts.append(share)

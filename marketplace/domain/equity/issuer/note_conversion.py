@@ -1,0 +1,54 @@
+"""The price at which a matured note becomes stock: its cap over the company's shares.
+
+Refusals in order: stock_class_unknown · conversion_empty · stock_class_over_authorised.
+"""
+
+from datetime import date, datetime
+from fractions import Fraction
+from typing import NamedTuple
+
+from events.types import NoteTerms
+from marketplace.core.errors import Refusal
+from marketplace.core.rounding import round_whole
+from marketplace.domain.equity.instrument.notes import sum_run
+from marketplace.domain.equity.instrument.state import Run
+from marketplace.domain.equity.issuer.issuer import Issuer, capitalization_of
+from marketplace.domain.equity.issuer.rules import get_class, require_authorised
+from marketplace.equity.capitalization import counted_by, existing_shares
+
+
+class MaturedRun(NamedTuple):
+    """A run of a note's principal that converts: into which class, at which price, for how many dollars and shares."""
+
+    class_id: str
+    matures_on: date
+    price: Fraction
+    amount: Fraction
+    shares: int
+
+
+def price_matured(issuer: Issuer, instrument_id: str, run: Run, at: datetime) -> MaturedRun:
+    """Return the price, dollars and shares of a matured run that converts at its cap.
+
+    Raises:
+        Refusal: ``stock_class_unknown`` · ``conversion_empty`` · ``stock_class_over_authorised``.
+    """
+    terms = run.terms
+    assert isinstance(terms, NoteTerms), "the runs of a note are notes"
+    become = terms.at_maturity
+    assert become is not None, "the run converts at maturity"
+    stock_class = get_class(issuer, become.class_id)
+    counted = counted_by(become.capitalization_definition, "pre_money")
+    company = existing_shares(capitalization_of(issuer, at), counted)
+    amount = sum_run(instrument_id, run, at.date())
+    assert terms.valuation_cap_usd is not None, "a note that converts at maturity has a cap"
+    price = Fraction(terms.valuation_cap_usd) / company if company else Fraction(0)
+    shares = round_whole(amount / price, become.share_rounding) if price else 0
+    if not shares:
+        raise Refusal(
+            "conversion_empty",
+            f"{instrument_id} buys no whole share at its cap over {company} shares; it stays due",
+            instrument_id=instrument_id,
+        )
+    require_authorised(stock_class, shares)
+    return MaturedRun(become.class_id, terms.matures_on, price, amount, shares)

@@ -1,0 +1,79 @@
+"""What may be put on sale, and when it leaves: rules of pools and lots that rest on their site or the clock.
+
+Refusals: power_above_contract for a pool; lot_before_site · lot_past · mandates_too_many for a lot; pool_not_due for
+the closing of a pool.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from marketplace.core.errors import Refusal
+from marketplace.domain.refusals import require_aware
+from marketplace.domain.supply.pool_state import Pool
+from marketplace.domain.supply.site import Site
+
+MANDATES_MAX: Final = 16
+"""The most mandates that one lot may name."""
+
+
+def require_contracted_power(site: Site, nodes: int, power_per_node_kw: int) -> None:
+    """Refuse to open a pool that draws more than its site has under contract.
+
+    Raises:
+        Refusal: ``power_above_contract``.
+    """
+    need_kw, contracted_kw = nodes * power_per_node_kw, site.registered.power_contracted_kw
+    if need_kw > contracted_kw:
+        raise Refusal(
+            "power_above_contract",
+            f"{nodes} nodes draw {need_kw} kW, the site has {contracted_kw} kW under contract",
+            pointer="/nodes",
+            needed_kw=need_kw,
+        )
+
+
+def require_listable(site: Site, start: datetime, end: datetime, at: datetime) -> None:
+    """Refuse a lot that begins before its site is ready, or that is over.
+
+    Raises:
+        Refusal: ``lot_before_site`` · ``time_naive`` · ``lot_past``.
+    """
+    if site.status == "converting" and site.ready_at is not None and start < site.ready_at:
+        raise Refusal(
+            "lot_before_site",
+            f"the site is ready at {site.ready_at.isoformat()}; a lot of it cannot begin at {start.isoformat()}",
+            pointer="/start",
+            ready_at=site.ready_at.isoformat(),
+        )
+    require_aware(end, "/end")
+    if end <= at:
+        raise Refusal(
+            "lot_past",
+            f"the lot ends at {end.isoformat()}, which has passed; offer a span that is not over",
+            pointer="/end",
+        )
+
+
+def require_few_mandates(mandate_ids: Sequence[str]) -> None:
+    """Refuse a lot that names too many mandates.
+
+    Raises:
+        Refusal: ``mandates_too_many``.
+    """
+    if len(mandate_ids) > MANDATES_MAX:
+        raise Refusal("mandates_too_many", f"name at most {MANDATES_MAX} mandates", pointer="/mandate_ids")
+
+
+def require_closing_due(pool: Pool, at: datetime) -> datetime:
+    """Return when a pool of which notice was given closes, unless that is later than `at`.
+
+    Raises:
+        Refusal: ``pool_not_due``. The closing may have been postponed.
+    """
+    assert pool.closing is not None, "notice was given"
+    if at < pool.closing.closes_at:
+        due = pool.closing.closes_at.isoformat()
+        said = f"pool {pool.opened.pool_id} closes at {due}; it is {at.isoformat()}"
+        raise Refusal("pool_not_due", said, due=due)
+    return pool.closing.closes_at

@@ -1,0 +1,98 @@
+"""Resale: what of a grant may be offered or sold on, beyond what the grant itself decides.
+
+Refusals: capacity_delivered for what was used; resale_held for what quotes hold; mandate_not_cash, since a resale is
+paid in dollars, as an investment is.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from events.grant import GrantIssued
+from marketplace.core.errors import Refusal
+from marketplace.core.intervals import build_steps
+from marketplace.domain.delivery.grant import Grant
+from marketplace.domain.metering.usage_state import Count, Usage
+from marketplace.domain.trading.mandate import Mandate
+from marketplace.domain.trading.quote import Quote
+
+
+def require_undelivered(grant_id: str, start: datetime, at: datetime) -> None:
+    """Refuse to offer a span that has begun.
+
+    Raises:
+        Refusal: ``capacity_delivered``.
+    """
+    if start < at:
+        raise _refuse_delivered(grant_id, start, at)
+
+
+def require_unused(source: Grant, bought: GrantIssued, usages: Iterable[Usage]) -> None:
+    """Refuse to sell nodes of a grant whose meters have counted more than what would be left of it.
+
+    Raises:
+        Refusal: ``capacity_delivered``.
+    """
+    own = source.issued.nodes - bought.nodes
+    for usage in usages:
+        count = Count(usage)
+        for run in build_steps(source.list_resold(), bought.start, bought.end):
+            peak, where = count.find_peak(run.start, run.end)
+            if peak > (own - run.amount) * bought.gpus_per_node:
+                raise _refuse_delivered(source.issued.grant_id, bought.start, where)
+
+
+def _refuse_delivered(grant_id: str, start: datetime, at: datetime) -> Refusal:
+    return Refusal(
+        "capacity_delivered",
+        f"capacity of grant {grant_id} is delivered up to {at.isoformat()}; resell a span that begins later than"
+        f" {start.isoformat()}",
+        pointer="/start",
+        grant_id=grant_id,
+    )
+
+
+def require_unheld(grant_id: str, holding: Sequence[Quote]) -> None:
+    """Refuse to take nodes of a grant that quotes hold.
+
+    Raises:
+        Refusal: ``resale_held``.
+    """
+    if holding:
+        until = max(quote.held.expires_at for quote in holding).isoformat()
+        raise Refusal(
+            "resale_held",
+            f"nodes of grant {grant_id} are held until {until} for a possible buyer; wait until then",
+            grant_id=grant_id,
+            held_until=until,
+            allowed="taken or let go",
+        )
+
+
+def require_cash_for_resale(mandates: Iterable[Mandate]) -> None:
+    """Refuse a resale that takes equity for another mandate than one that pays cash.
+
+    Raises:
+        Refusal: ``mandate_not_cash``.
+    """
+    for mandate in mandates:
+        if mandate.granted.funding != "cash":
+            mandate_id = mandate.granted.mandate_id
+            raise Refusal(
+                "mandate_not_cash",
+                f"mandate {mandate_id} pays with its holder's own capacity; a resale is paid in dollars",
+                pointer="/mandate_ids",
+                mandate_id=mandate_id,
+            )
+
+
+def require_cash_for_investment(mandate: Mandate) -> None:
+    """Refuse to invest under a mandate that pays with capacity.
+
+    Raises:
+        Refusal: ``mandate_not_cash``.
+    """
+    if mandate.granted.funding != "cash":
+        mandate_id = mandate.granted.mandate_id
+        raise Refusal(
+            "mandate_not_cash", f"mandate {mandate_id} pays with capacity, not with cash", mandate_id=mandate_id
+        )
