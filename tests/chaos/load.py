@@ -14,6 +14,8 @@ import httpx
 TIMEOUT_SECONDS: Final = 20.0
 PAUSE_SECONDS: Final = 0.2
 ACCOUNTS: Final = 4
+ORDERS_MAX: Final = 25
+"""The most orders of a startup that stand; it cancels its oldest, which may be matched already, beyond that."""
 UNSETTLED: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers after which the same request is sent again under the same key."""
 UNSETTLED_CODES: Final = frozenset({"command_in_flight", "conflict"})
@@ -155,6 +157,7 @@ class Market:
     accounts: list[str] = field(default_factory=list)
     startups: list[tuple[str, Client]] = field(default_factory=list)
     provider: Client | None = None
+    site_id: str = ""
     lot_id: str = ""
 
 
@@ -205,18 +208,25 @@ async def _open_supply(market: Market, provider_id: str) -> None:
         "power_contracted_kw": 100_000, "power_energised_kw": 100_000, "power_usage_effectiveness": "1.2",
         "renewable_share": "0.5",
     }  # fmt: skip
-    site_id = (await market.provider.send("/v1/sites", site)).answer["id"]
+    market.site_id = (await market.provider.send("/v1/sites", site)).answer["id"]
+    market.lot_id = await _list_nodes(market, 64)
+
+
+async def _list_nodes(market: Market, nodes: int) -> str:
+    """Open a pool of so many nodes and list all of them; return the lot."""
+    assert market.provider is not None, "the provider was registered"
     pool = {
-        "site_id": site_id, "gpu_class": "H100_SXM", "interconnect": "infiniband", "gpus_per_node": 8, "nodes": 64,
-        "power_per_node_kw": 11,
+        "site_id": market.site_id, "gpu_class": "H100_SXM", "interconnect": "infiniband", "gpus_per_node": 8,
+        "nodes": nodes, "power_per_node_kw": 11,
     }  # fmt: skip
     pool_id = (await market.provider.send("/v1/pools", pool)).answer["id"]
     begin = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     lot = {
-        "pool_id": pool_id, "nodes": 64, "start": _instant(begin), "end": _instant(begin + timedelta(days=60)),
+        "pool_id": pool_id, "nodes": nodes, "start": _instant(begin), "end": _instant(begin + timedelta(days=60)),
         "ask_usd_per_gpu_hour": "2.00",
     }  # fmt: skip
-    market.lot_id = (await market.provider.send("/v1/lots", lot)).answer["id"]
+    lot_id: str = (await market.provider.send("/v1/lots", lot)).answer["id"]
+    return lot_id
 
 
 class Load:
@@ -230,6 +240,8 @@ class Load:
         self._clients = [Client(urls, admin_key, journal, seed + 1_000 + number) for number in range(12)]
         self._tasks: list[asyncio.Task[None]] = []
         self._holds: list[tuple[str, str]] = []
+        self._orders: dict[str, list[str]] = {}
+        self._auctions = 0
         self._last = 0
 
     def start(self) -> None:
@@ -304,8 +316,12 @@ class Load:
             "standing": self._random.random() < 0.5,
         }  # fmt: skip
         entry = await client.send("/v1/orders", {"startup_id": startup_id, "terms": terms})
-        if entry.accepted and self._random.random() < 0.3:
-            await client.send(f"/v1/orders/{entry.answer['id']}/cancel", {"reason": "changed plans"})
+        placed = self._orders.setdefault(startup_id, [])
+        if entry.accepted:
+            placed.append(entry.answer["id"])
+        if placed and (len(placed) > ORDERS_MAX or self._random.random() < 0.3):
+            gone = placed.pop(0 if len(placed) > ORDERS_MAX else -1)
+            await client.send(f"/v1/orders/{gone}/cancel", {"reason": "changed plans"})
         if self._random.random() < 0.1 and self._market.provider is not None:
             act = self._random.choice(["pause", "resume", "resume"])
             await self._market.provider.send(
@@ -314,7 +330,10 @@ class Load:
         await asyncio.sleep(0.3)
 
     async def _call_auctions(self, client: Client) -> None:
-        """Open an auction that locks soon, again and again."""
+        """Open an auction that locks soon, again and again; list new nodes before every third, so that some sell."""
+        self._auctions += 1
+        if self._auctions % 3 == 0:
+            await _list_nodes(self._market, 16)
         now = datetime.now(UTC)
         begin = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
         body = {
