@@ -285,6 +285,8 @@ def accept_gap(
         told = "an event is lost there" if lost else "nothing proves that an event was there"
         CONSOLE.print(f"position {sequence} is accepted as empty at event {at}: {told}", soft_wrap=True)
         CONSOLE.print("every reader passes it; running processes follow without a restart")
+        if lost:
+            CONSOLE.print("rows may still show the lost event; `marketplace projections rebuild all` makes them anew")
 
     return run(main())
 

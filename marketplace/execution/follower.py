@@ -108,8 +108,8 @@ class Follower:
         if isinstance(event, ClockAdvanced):
             self._handler.clock.offset_seconds = event.offset_seconds
         if event is not None and recorded.subject == LOG_SUBJECT and (annotated := find_annotated(event)) is not None:
-            sequence, subject = annotated
-            self._handler.cache.forget(subject)
+            sequence, subjects = annotated
+            self._handler.cache.forget_at(sequence, subjects)
             self.unreadable.pop(sequence, None)
 
     def _parse(self, recorded: Recorded) -> Event | None:

@@ -12,7 +12,7 @@ Invariants:
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -240,6 +240,12 @@ class Cache:
         """Discard an aggregate, so that it is read anew: the meaning of its events has changed."""
         self._entries.pop(subject, None)
         self._heavy_bytes -= self._heavy.pop(subject, 0)
+
+    def forget_at(self, sequence: int, subjects: Collection[str]) -> None:
+        """Discard some aggregates, and one whose last event is at a position: that event counts no more, or is lost."""
+        last = [subject for subject, entry in self._entries.items() if entry.head.sequence == sequence]
+        for subject in {*last, *subjects}:
+            self.forget(subject)
 
     def apply(self, decider: AnyDecider, recorded: Recorded, event: Event, *, from_first: bool = False) -> None:
         """Apply the next event from a reader of the whole log to its entry, if it follows the stored state.

@@ -25,7 +25,7 @@ from events.log import LogAnnotated, LogGapAccepted
 from events.subjects import LOG_ID, render_subject
 from events.types import Event
 from marketplace.core.errors import Refusal, Unavailable
-from marketplace.log.codec import EMPTY_SUBJECT, describe_empty
+from marketplace.log.codec import describe_empty
 from marketplace.log.events import find_damage, parse_event
 from marketplace.log.port import Damage, Health, Log, Recorded, Write
 
@@ -41,7 +41,7 @@ class Annotations:
 
     def __init__(self) -> None:
         self._known: dict[int, LogAnnotated] = {}
-        self._gaps: set[int] = set()
+        self._gaps: dict[int, LogGapAccepted] = {}
 
     def __len__(self) -> int:
         return len(self._known) + len(self._gaps)
@@ -54,7 +54,7 @@ class Annotations:
         if isinstance(event, LogAnnotated):
             self._known.setdefault(event.sequence, event)
         elif isinstance(event, LogGapAccepted):
-            self._gaps.add(event.sequence)
+            self._gaps.setdefault(event.sequence, event)
 
     def accepts_gap(self, sequence: int) -> bool:
         """Return whether an operator accepted that a position is empty."""
@@ -66,12 +66,13 @@ class Annotations:
         return annotation if annotation is not None and annotation.hash == get_hash(recorded) else None
 
     def list_sequences(self) -> list[int]:
-        """Return the sequences of the annotated messages."""
-        return sorted(self._known)
+        """Return the sequences of the annotated messages and the accepted gaps."""
+        return sorted({*self._known, *self._gaps})
 
     def touches(self, subject: str) -> bool:
-        """Return whether a message of a subject is annotated."""
-        return any(annotation.subject == subject for annotation in self._known.values())
+        """Return whether a message of a subject is annotated, or is accepted as lost."""
+        lost = (one.subject for gap in self._gaps.values() for one in gap.lost)
+        return subject in lost or any(annotation.subject == subject for annotation in self._known.values())
 
     def apply(self, recorded: Recorded) -> Recorded:
         """Return a message with its annotation applied."""
@@ -85,13 +86,13 @@ class Annotations:
         return dataclasses.replace(recorded, annotated=True, damage=None)
 
 
-def find_annotated(event: Event) -> tuple[int, str] | None:
-    """Return sequence and subject of what an event annotates or accepts; None for any other event."""
+def find_annotated(event: Event) -> tuple[int, tuple[str, ...]] | None:
+    """Return what an event annotates or accepts: its sequence, and the subjects whose state it changes; or None."""
     match event:
         case LogAnnotated():
-            return event.sequence, event.subject
+            return event.sequence, (event.subject,)
         case LogGapAccepted():
-            return event.sequence, EMPTY_SUBJECT
+            return event.sequence, tuple(one.subject for one in event.lost)
         case _:
             return None
 

@@ -110,14 +110,21 @@ class MarketState:
                 self._auctions.pop(event.auction_id, None)
             case ClockAdvanced():
                 self._handler.clock.offset_seconds = event.offset_seconds
-            case LogAnnotated():
-                self._handler.cache.forget(event.subject)
-                if event.sequence not in self._annotated:
-                    self.outdated.set()
-            case LogGapAccepted():
-                self.unreadable.pop(event.sequence, None)
+            case LogAnnotated() | LogGapAccepted():
+                self._notice_annotation(event)
             case _:
                 pass
+
+    def _notice_annotation(self, event: LogAnnotated | LogGapAccepted) -> None:
+        """Forget what an event counted for, and have the market read again if it counted here before."""
+        is_known = event.sequence in self._annotated
+        if isinstance(event, LogAnnotated):
+            self._handler.cache.forget(event.subject)
+        else:
+            self._handler.cache.forget_at(event.sequence, [one.subject for one in event.lost])
+            is_known |= self.unreadable.pop(event.sequence, None) is not None
+        if not is_known:
+            self.outdated.set()
 
     def _move_lots(self, pool_id: str) -> None:
         """Check the lots of a site again: whoever lists one may not have seen a slip that is stored just before."""
