@@ -4,53 +4,24 @@ A tag such as ``order.placed.v1`` is permanent: it is never edited and never use
 ``type``; the CloudEvents type is the tag with the prefix ``marketplace.``.
 """
 
-from typing import Final, get_args
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any, Final, get_args
 
 import msgspec
 
-from events.account import AccountEvent
-from events.auction import AuctionEvent
-from events.clock import ClockEvent
-from events.command import CommandEvent
+import events
 from events.envelope import TYPE_PREFIX
-from events.grant import GrantEvent
-from events.instrument import InstrumentEvent
-from events.issuer import IssuerEvent
-from events.log import LogEvent
-from events.lot import LotEvent
-from events.mandate import MandateEvent
-from events.order import OrderEvent
-from events.party import PartyEvent
-from events.pool import PoolEvent
-from events.pricelist import PricelistEvent
-from events.quote import QuoteEvent
-from events.service_line import ServiceLineEvent
-from events.site import SiteEvent
-from events.statement import StatementEvent
 from events.types import Event
-from events.usage import UsageEvent
 
-_UNIONS = (
-    PartyEvent,
-    SiteEvent,
-    PoolEvent,
-    LotEvent,
-    MandateEvent,
-    OrderEvent,
-    QuoteEvent,
-    AuctionEvent,
-    GrantEvent,
-    UsageEvent,
-    StatementEvent,
-    ServiceLineEvent,
-    AccountEvent,
-    InstrumentEvent,
-    IssuerEvent,
-    PricelistEvent,
-    ClockEvent,
-    LogEvent,
-    CommandEvent,
-)
+
+def _list_unions() -> Iterator[Any]:
+    """Yield the union of each module of this package that has one, as ``events.order`` has `OrderEvent`."""
+    for module in pkgutil.iter_modules(events.__path__):
+        name = f"{module.name.title().replace('_', '')}Event"
+        if not module.ispkg and hasattr(import_module(f"events.{module.name}"), name):
+            yield getattr(import_module(f"events.{module.name}"), name)
 
 
 def _tag(event_class: type[Event]) -> str:
@@ -60,7 +31,7 @@ def _tag(event_class: type[Event]) -> str:
 
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
-    _tag(event_class): event_class for union in _UNIONS for event_class in get_args(union) or (union,)
+    _tag(event_class): event_class for union in _list_unions() for event_class in get_args(union) or (union,)
 }
 AGGREGATES: Final = tuple(dict.fromkeys(tag.partition(".")[0] for tag in EVENT_TYPES))
 _DECODERS: Final = {tag: msgspec.json.Decoder(event_class) for tag, event_class in EVENT_TYPES.items()}
@@ -74,6 +45,11 @@ class UnknownEventType(ValueError):  # noqa: N818 - named for what it tells
 def get_tag(event: Event) -> str:
     """Return the tag of an event, for example ``order.placed.v1``."""
     return _tag(type(event))
+
+
+def list_tags(aggregate: str) -> list[str]:
+    """Return the tags of one aggregate, in the order of its union."""
+    return [tag for tag in EVENT_TYPES if tag.partition(".")[0] == aggregate]
 
 
 def render_type(tag: str) -> str:

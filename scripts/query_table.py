@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -55,9 +56,18 @@ def replace_table(readme: str) -> str:
     Raises:
         ValueError: A marker is missing.
     """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{README.name} has no place for the table: put {BEGIN!r} and {END!r} into it")
-    table = "\n".join(["| module | functions |", "|---|---|", *map(render_row, NAMES)])
-    return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
+    return replace_between(readme, BEGIN, END, ["| module | functions |", "|---|---|", *map(render_row, NAMES)])
+
+
+def replace_between(readme: str, begin: str, end: str, lines: Iterable[str]) -> str:
+    """Return a README with these lines between two markers.
+
+    Raises:
+        ValueError: A marker is missing.
+    """
+    before, begun, rest = readme.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not begun or not ended:
+        raise ValueError(f"the README has no place for the table: put {begin!r} and {end!r} into it")
+    table = "\n".join(lines)
+    return f"{before}{begin}\n\n{table}\n\n{end}{after}"

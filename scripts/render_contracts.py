@@ -11,9 +11,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from events.contract import ChangedSchema, extend_lock, render_files, render_json
 from events.registry import EVENT_TYPES, render_schema_name
-from scripts import query_table
+from events.rendering.contract import ChangedSchema, extend_lock, render_files, render_json
+from scripts import aggregate_table, query_table
 from scripts.contract_files import FOLDER, LOCK, README, load_lock
 from tests.contracts.story.book import build_samples
 
@@ -38,7 +38,8 @@ def main() -> int:
             texts[path] = render_json(sample)
     for path, text in texts.items():
         _write(FOLDER / path, text)
-    _write(query_table.README, query_table.replace_table(query_table.README.read_text(encoding="utf-8")))
+    for table in (query_table, aggregate_table):
+        _write(table.README, table.replace_table(table.README.read_text(encoding="utf-8")))
     return 0
 
 

@@ -10,27 +10,6 @@ import re
 from typing import Final
 from uuid import UUID
 
-PREFIXES: Final = {
-    "party": "pty",
-    "site": "sit",
-    "pool": "pol",
-    "lot": "lot",
-    "mandate": "mnd",
-    "order": "ord",
-    "quote": "quo",
-    "auction": "auc",
-    "grant": "grt",
-    "usage": "usg",
-    "statement": "stm",
-    "service_line": "svl",
-    "account": "acc",
-    "instrument": "ins",
-    "issuer": "iss",
-    "pricelist": "prl",
-    "clock": "clk",
-    "log": "log",
-    "command": "cmd",
-}
 _ID: Final = re.compile(r"[a-z]{3}_[0-7][0-9a-hjkmnp-tv-z]{25}")
 _VARIANT: Final = 0x8000_0000_0000_0000
 _VERSION_7: Final = 7

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from events.envelope import Envelope
-from events.json_schema import render_schema_id
 from events.registry import get_tag, render_body, render_type
+from events.rendering.json_schema import render_schema_id
 from events.subjects import LOG_ID
 from marketplace.core.ids import derive_id
 from marketplace.domain.log import LOG, Command

@@ -14,8 +14,8 @@ import msgspec
 
 from events.command import ReadingNotTaken
 from events.envelope import Envelope
-from events.json_schema import render_schema_id
 from events.registry import get_tag, render_body, render_type
+from events.rendering.json_schema import render_schema_id
 from events.subjects import render_subject
 from events.types import Event
 from marketplace.core.decider import Decider

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from marketplace.client import MarketplaceClient
-from marketplace.core.ids import PREFIXES
+from marketplace.domain.deciders import PREFIXES
 from tests.api.stage import Stage
 from tests.support.patience import PATIENCE_SECONDS
 

@@ -14,7 +14,7 @@ from tests.architecture.source import ROOT, tracked_files
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 TITLES = ("An event type", "An endpoint", "A projection", "An aggregate")
-FILES_MAX = {"An event type": 8, "An endpoint": 4, "A projection": 4}
+FILES_MAX = {"An event type": 8, "An endpoint": 4, "A projection": 4, "An aggregate": 10}
 NEW = {"tests/projections/supply/test_inventory.py"}
 """What a recipe makes and the toy's example does not have: `inventory` is tested by the API's rows."""
 RENDER = ("scripts/render_contracts.py",)
@@ -62,19 +62,23 @@ def put(path: Path, inserts: tuple[toy.Insert, ...]) -> None:
     path.write_text(text)
 
 
+def copy_tree(target: Path) -> None:
+    for path in tracked_files():
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / path, target / path)
+
+
 @pytest.mark.parametrize("title", TITLES)
 def test_the_files_of_a_recipe_exist(title: str) -> None:
     steps = read_steps(title)
     assert len(steps) > 3
-    assert len(steps) <= FILES_MAX.get(title, 16)
+    assert len(steps) <= FILES_MAX[title]
     assert [path for path in steps if path not in NEW and not (ROOT / path).is_file()] == []
 
 
 def test_an_event_type_and_its_endpoint_take_the_files_that_are_named_and_no_others(tmp_path: Path) -> None:
     """A file that the toy needs and no recipe names, or that a recipe names and the toy leaves alone, is red."""
-    for path in tracked_files():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / path, tmp_path / path)
+    copy_tree(tmp_path)
     for title, edits in (("An event type", toy.EVENT_TYPE), ("An endpoint", toy.ENDPOINT)):
         steps = read_steps(title)
         assert list(edits) == steps, f"the recipe {title!r} does not name, in order, the files that the toy changes"
@@ -86,3 +90,14 @@ def test_an_event_type_and_its_endpoint_take_the_files_that_are_named_and_no_oth
     run(tmp_path, "-m", "ruff", "check", "--no-cache", *toy.EVENT_TYPE, *toy.ENDPOINT)
     passed = run(tmp_path, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", *TESTS, "-k", CHOSEN)
     assert re.search(r"\d+ passed", passed), passed
+
+
+def test_an_aggregate_is_found_by_its_modules_alone(tmp_path: Path) -> None:
+    """Its event types, prefix, scopes, routes, audience and row of the README need no entry in a list."""
+    copy_tree(tmp_path)
+    named = {path.replace("site", "berth") for path in read_steps("An aggregate")}
+    assert set(toy.AGGREGATE) <= named, "the toy has files that the recipe does not name"
+    for path, text in toy.AGGREGATE.items():
+        (tmp_path / path).write_text(text)
+    run(tmp_path, "-m", "ruff", "check", "--no-cache", *toy.AGGREGATE)
+    assert run(tmp_path, "-c", toy.FOUND) == "found\n"

@@ -1,4 +1,4 @@
-"""The toy of the recipes: sites are renamed. Per file what is put where; an anchor stands in its file once."""
+"""The toys of the recipes: sites are renamed, and berths are opened. An anchor stands in its file once."""
 
 from typing import Final
 
@@ -172,3 +172,92 @@ async def rename(command: Commanded, site_id: FromPath[str], data: JSONBody[Rena
         ),
     ),
 }
+
+AGGREGATE: Final = {
+    "events/berth.py": '''"""Events of berths."""
+
+from events.types import Event, Id
+
+
+class BerthOpened(Event, frozen=True, kw_only=True, tag="berth.opened.v1"):
+    """A berth is open.
+
+    Attributes:
+        berth_id: The berth.
+        provider_id: Whose it is.
+    """
+
+    berth_id: Id
+    provider_id: Id
+
+
+BerthEvent = BerthOpened
+''',
+    "marketplace/domain/supply/berth.py": '''"""Berths: where a container of servers can stand.
+
+Subject: ``marketplace.berth.<berth_id>``.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from events.berth import BerthEvent, BerthOpened
+from marketplace.core.decider import Decider
+
+
+class OpenBerth(msgspec.Struct, frozen=True, kw_only=True):
+    """Open a berth."""
+
+    berth_id: str
+    provider_id: str
+
+
+BerthState = BerthOpened | None
+
+
+def decide(command: OpenBerth, state: BerthState) -> Sequence[BerthEvent]:
+    """Return the events of a command."""
+    return [] if state else [BerthOpened(berth_id=command.berth_id, provider_id=command.provider_id)]
+
+
+def evolve(_: BerthState, event: BerthEvent) -> BerthState:
+    """Return the state after an event."""
+    return event
+
+
+BERTH: Decider[OpenBerth, BerthEvent, BerthState] = Decider("berth", "brt", None, decide, evolve)
+''',
+    "marketplace/api/supply/berths.py": '''"""Routes of berths."""
+
+from typing import Final
+
+from litestar import Router, get
+
+
+@get("/", summary="Count the berths")
+async def count() -> int:
+    """Return how many there are."""
+    return 0
+
+
+ROUTER: Final = Router("/v1/berths", route_handlers=[count], tags=["berths"], opt={"feature": "berths"})
+''',
+}
+FOUND: Final = """
+from events.registry import AGGREGATES, EVENT_TYPES
+from marketplace.api.application import ROUTERS
+from marketplace.api.http.keys import list_scopes
+from marketplace.domain.deciders import DECIDERS, PREFIXES
+from marketplace.projections.feed.projection import PROJECTION
+from marketplace.projections.feed.visibility import FOUNDING, PARTIES
+from scripts import aggregate_table
+
+assert "berth.opened.v1" in EVENT_TYPES and "berth" in AGGREGATES
+assert "berth.opened.v1" in PARTIES & FOUNDING and "berth" in PROJECTION.reads
+assert DECIDERS["berth"].prefix == PREFIXES["berth"] == "brt"
+assert "/v1/berths" in {router.path for router in ROUTERS}
+assert "berths:read" in list_scopes(router.opt["feature"] for router in ROUTERS)
+assert "| supply | [berth](supply/berth.py) |" in aggregate_table.replace_table(aggregate_table.README.read_text())
+print("found")
+"""

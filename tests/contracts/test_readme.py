@@ -15,8 +15,8 @@ from nats.js.api import ConsumerConfig
 from nats.js.errors import BadRequestError
 
 from events.envelope import Envelope, parse_headers, render_headers
-from events.reference import BEGIN, END, replace_table
 from events.registry import EVENT_TYPES
+from events.rendering.reference import BEGIN, END, replace_table
 from events.subjects import STREAM
 from marketplace.embedded.nats import find_nats_server
 from marketplace.embedded.process import LOOPBACK, find_free_port

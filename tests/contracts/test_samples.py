@@ -10,10 +10,10 @@ from cloudevents.core.bindings.http import HTTPMessage, from_binary
 from cloudevents.core.formats.json import JSONFormat
 from jsonschema import Draft202012Validator, FormatChecker
 
-from events.contract import render_json
 from events.envelope import parse_headers, render_headers
-from events.json_schema import DECIMAL_PATTERN, render_schema_id
 from events.registry import EVENT_TYPES, get_tag, parse_body, parse_type, render_body, render_schema_name
+from events.rendering.contract import render_json
+from events.rendering.json_schema import DECIMAL_PATTERN, render_schema_id
 from scripts.contract_files import FOLDER, load_sample, load_schema
 from tests.contracts.story.book import build_samples
 

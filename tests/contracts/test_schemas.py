@@ -9,10 +9,11 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from events import json_schema, types
-from events.contract import REMEDY, ChangedSchema, check_lock, extend_lock, render_files
+from events import types
 from events.financing import ClassId
 from events.registry import EVENT_TYPES
+from events.rendering import json_schema
+from events.rendering.contract import REMEDY, ChangedSchema, check_lock, extend_lock, render_files
 from scripts.contract_files import FOLDER, README, load_lock, load_sample, load_schema
 
 SCHEMAS = FOLDER / "schemas"

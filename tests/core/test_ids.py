@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typeid import TypeID
 
-from marketplace.core.ids import PREFIXES, derive_command_id, derive_id, is_id, parse_uuid, rename_id, render_id
+from marketplace.core.ids import derive_command_id, derive_id, is_id, parse_uuid, rename_id, render_id
+from marketplace.domain.deciders import PREFIXES
 
 uuids = st.uuids(allow_nil=True)
 prefixes = st.sampled_from(sorted(PREFIXES.values()))

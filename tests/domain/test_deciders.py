@@ -6,7 +6,7 @@ import pytest
 
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import PREFIXES
+from scripts import aggregate_table
 from tests.domain.test_refusals import AGGREGATES, load_domain
 from tests.support.modules import find_module
 
@@ -45,8 +45,12 @@ def test_a_fold_in_two_parts_is_the_fold_of_the_whole(decider, row):
         assert decider.fold(row.given[cut:], decider.fold(row.given[:cut])) == decider.fold(row.given)
 
 
+def test_the_table_of_aggregates_is_current():
+    readme = aggregate_table.README.read_text()
+    assert aggregate_table.replace_table(readme) == readme, "run scripts/render_contracts.py"
+
+
 @pytest.mark.parametrize("aggregate", AGGREGATES)
-def test_a_decider_is_named_as_its_module_and_its_prefix(aggregate):
+def test_a_decider_is_named_as_its_module(aggregate):
     decider = get_decider(aggregate)
     assert decider.aggregate == aggregate
-    assert decider.prefix == PREFIXES[aggregate]

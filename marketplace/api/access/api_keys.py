@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from litestar import Response, Router, delete, get, post
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.params import FromPath, JSONBody
 
@@ -11,7 +12,7 @@ from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.parties import IssuedKey, IssueKeyBody, KeyView
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Command, Commanded, provide_unlogged_command, without_log
-from marketplace.api.http.keys import SCOPES, Principal
+from marketplace.api.http.keys import Principal
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read
 from marketplace.application.steps.ownership import require_platform
@@ -39,11 +40,11 @@ def _render(key: ApiKey) -> KeyView:
     )
 
 
-def _require_scopes(principal: Principal, scopes: tuple[str, ...]) -> None:
+def _require_scopes(principal: Principal, scopes: tuple[str, ...], known: tuple[str, ...]) -> None:
     for index, scope in enumerate(scopes):
-        if scope not in SCOPES:
-            known = ", ".join(SCOPES)
-            raise Refusal("scope_invalid", f"{scope!r} is not a scope; use {known}", pointer=f"/scopes/{index}")
+        if scope not in known:
+            text = f"{scope!r} is not a scope; use {', '.join(known)}"
+            raise Refusal("scope_invalid", text, pointer=f"/scopes/{index}")
         covered = "*" in principal.scopes or scope in principal.scopes or (scope[0] != "*" and principal.allows(scope))
         if not covered:
             raise Refusal("scope_missing", f"this key lacks {scope} and cannot pass it on", scope=scope)
@@ -71,13 +72,13 @@ def _render_issued(key: ApiKey) -> tuple[object, ...]:
 
 
 @post("/", summary="Issue an API key")
-async def issue(command: Commanded, data: JSONBody[IssueKeyBody]) -> Response[IssuedKey]:
+async def issue(command: Commanded, data: JSONBody[IssueKeyBody], state: State) -> Response[IssuedKey]:
     """Issue a key. A repeat with the same idempotency key returns the same token."""
     principal, keys = command.principal, command.services.keys
     party_id = data.party_id if data.party_id is not None else principal.party_id
     if principal.party_id not in (None, party_id):
         raise refuse_unknown("party", str(party_id))
-    _require_scopes(principal, data.scopes)
+    _require_scopes(principal, data.scopes, state.scopes)
     _require_expiry(principal, data.expires_at)
     if party_id is not None and (await command.handler.cache.load(PARTY, party_id)).state is None:
         raise refuse_unknown("party", party_id)
@@ -165,4 +166,6 @@ async def list_all(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> 
     return build_page(rows, limit, lambda row: row.key_id)
 
 
-ROUTER: Final = Router(PATH, route_handlers=[issue, suspend, resume, revoke, list_all], tags=["API keys"])
+ROUTER: Final = Router(
+    PATH, route_handlers=[issue, suspend, resume, revoke, list_all], tags=["API keys"], opt={"feature": "api_keys"}
+)

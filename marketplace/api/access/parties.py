@@ -73,4 +73,6 @@ async def list_all(
     return build_page(rows, limit, lambda row: row.party_id)
 
 
-ROUTER: Final = Router(PATH, route_handlers=[register, clear, suspend, get_one, list_all], tags=["parties"])
+ROUTER: Final = Router(
+    PATH, route_handlers=[register, clear, suspend, get_one, list_all], tags=["parties"], opt={"feature": "parties"}
+)

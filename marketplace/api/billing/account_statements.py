@@ -113,5 +113,8 @@ async def read_statement_page(
 
 
 ROUTER: Final = Router(
-    PATH, route_handlers=[explain, read_statement, read_statement_csv, read_statement_page], tags=["accounts"]
+    PATH,
+    route_handlers=[explain, read_statement, read_statement_csv, read_statement_page],
+    tags=["accounts"],
+    opt={"feature": "accounts"},
 )

@@ -129,7 +129,15 @@ async def read_trial_balance(reading: Read, at: AtText = None) -> list[TrialBala
         return await load_trial_balance(connection, at=point)
 
 
-ROUTERS: Final = (
-    Router(PATH, route_handlers=[record_deposit, record_withdrawal, get_one, list_all], tags=["accounts"]),
-    Router("/", route_handlers=[read_balances, read_entries, read_trial_balance], tags=["accounts"]),
+ROUTER: Final = Router(
+    PATH,
+    route_handlers=[record_deposit, record_withdrawal, get_one, list_all],
+    tags=["accounts"],
+    opt={"feature": "accounts"},
+)
+BALANCES: Final = Router(
+    "/",
+    route_handlers=[read_balances, read_entries, read_trial_balance],
+    tags=["accounts"],
+    opt={"feature": "accounts"},
 )

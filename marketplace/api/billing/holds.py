@@ -71,4 +71,6 @@ async def close(command: Commanded, account_id: FromPath[str], data: JSONBody[Re
     return command.answer(await close_account(command.handler, command.context, account_id, reason=data.reason))
 
 
-ROUTER: Final = Router(PATH, route_handlers=[place, capture, release, list_all, close], tags=["accounts"])
+ROUTER: Final = Router(
+    PATH, route_handlers=[place, capture, release, list_all, close], tags=["accounts"], opt={"feature": "accounts"}
+)

@@ -140,4 +140,5 @@ ROUTER: Final = Router(
     PATH,
     route_handlers=[propose, approve, agree, decline, correct, void, get_one, list_readings, list_all],
     tags=["service lines"],
+    opt={"feature": "grants"},
 )

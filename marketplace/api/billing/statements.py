@@ -92,4 +92,9 @@ async def list_all(
     return build_page(rows, limit, lambda row: row.statement_id)
 
 
-ROUTER: Final = Router(PATH, route_handlers=[accept, dispute, resolve, get_one, list_all], tags=["statements"])
+ROUTER: Final = Router(
+    PATH,
+    route_handlers=[accept, dispute, resolve, get_one, list_all],
+    tags=["statements"],
+    opt={"feature": "statements"},
+)

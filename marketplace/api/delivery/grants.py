@@ -213,4 +213,5 @@ ROUTER: Final = Router(
         list_all,
     ],
     tags=["grants"],
+    opt={"feature": "grants"},
 )

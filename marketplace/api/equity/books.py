@@ -152,4 +152,6 @@ async def read_recovery(command: Commanded, party_id: FromPath[str], data: JSONB
     return ask_recovery(assumptions, data.multiples, data.costs_per_granted_usd)
 
 
-ROUTER: Final = Router("/v1/parties", route_handlers=[read_book, read_recovery], tags=["parties"])
+ROUTER: Final = Router(
+    "/v1/parties", route_handlers=[read_book, read_recovery], tags=["parties"], opt={"feature": "parties"}
+)

@@ -136,4 +136,4 @@ ISSUER_HANDLERS: Final = (
     read_stock_classes,
     read_valuations,
 )
-ROUTER: Final = Router("/", route_handlers=[read_holdings], tags=["issuers"])
+ROUTER: Final = Router("/", route_handlers=[read_holdings], tags=["issuers"], opt={"feature": "issuers"})

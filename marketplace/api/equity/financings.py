@@ -150,4 +150,5 @@ ROUTER: Final = Router(
         get_sale,
     ],
     tags=["financings"],
+    opt={"feature": "issuers"},
 )

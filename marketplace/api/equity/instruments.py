@@ -237,4 +237,5 @@ ROUTER: Final = Router(
         list_all,
     ],
     tags=["instruments"],
+    opt={"feature": "instruments"},
 )

@@ -144,4 +144,5 @@ ROUTER: Final = Router(
         exercise_one,
     ],
     tags=["issuers"],
+    opt={"feature": "issuers"},
 )

@@ -193,4 +193,5 @@ ROUTER: Final = Router(
         convert_stock,
     ],
     tags=["issuers"],
+    opt={"feature": "issuers"},
 )

@@ -152,4 +152,5 @@ ROUTER: Final = Router(
         *EXPLANATION_HANDLERS,
     ],
     tags=["issuers"],
+    opt={"feature": "issuers"},
 )

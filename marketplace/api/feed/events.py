@@ -46,4 +46,4 @@ async def read(
     return Stream(stream(reading, after), media_type=STREAM_TYPE, headers=headers)  # type: ignore[return-value]
 
 
-ROUTER: Final = Router(PATH, route_handlers=[read], tags=["events"])
+ROUTER: Final = Router(PATH, route_handlers=[read], tags=["events"], opt={"feature": "events"})

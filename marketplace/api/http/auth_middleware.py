@@ -15,7 +15,8 @@ from marketplace.api.http.metrics import Metrics
 from marketplace.api.http.rate_limit import AtOnce, Headers, RateLimit
 from marketplace.api.http.services import Services
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import PREFIXES, is_id
+from marketplace.core.ids import is_id
+from marketplace.domain.deciders import PREFIXES
 from marketplace.domain.refusals import refuse_unknown
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -30,4 +30,4 @@ async def tell(reading: Read) -> ClockView:
     return ClockView(now=clock.now(), offset_seconds=clock.offset_seconds)
 
 
-ROUTER: Final = Router(PATH, route_handlers=[advance, tell], tags=["test clock"])
+ROUTER: Final = Router(PATH, route_handlers=[advance, tell], tags=["test clock"], opt={"feature": "clock"})

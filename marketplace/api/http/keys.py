@@ -30,12 +30,6 @@ import structlog
 from marketplace.core.errors import Refusal, Unavailable
 from marketplace.projections.engine.operations import ApiKey, KeyChange
 
-FEATURES: Final = (
-    "parties", "api_keys", "sites", "pools", "lots", "mandates", "orders", "quotes", "auctions", "grants",
-    "usage", "statements", "instruments", "issuers", "accounts", "market", "events", "clock",
-)  # fmt: skip
-VERBS: Final = ("read", "write")
-SCOPES: Final = ("*", "*:read", "*:write", *(f"{feature}:{verb}" for feature in FEATURES for verb in VERBS))
 CONFIRM_SECONDS: Final = 0.4
 CONFIRMED_SECONDS_MAX: Final = 0.9
 ACTIVE_SECONDS: Final = 5.0
@@ -49,6 +43,12 @@ _TOKEN: Final = re.compile(r"^mkp_(?P<id>[0-7][0-9a-hjkmnp-tv-z]{25})_(?P<secret
 _SEAL: Final = "marketplace.api_key.v1"
 _ADMIN_SEAL: Final = "marketplace.admin_key.v1"
 _log = structlog.get_logger(__name__)
+
+
+def list_scopes(features: Iterable[str]) -> tuple[str, ...]:
+    """Return what a key may be allowed to do with features, each of which may be named more than once."""
+    names = ("*", *dict.fromkeys(features))
+    return ("*", *(f"{name}:{verb}" for name in names for verb in ("read", "write")))
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):

@@ -129,4 +129,4 @@ async def list_all(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> 
     return build_page(rows, limit, lambda row: (row.reported_sequence, row.source, row.reading_id))
 
 
-ROUTER: Final = Router(PATH, route_handlers=[report, correct, void, list_all], tags=["usage"])
+ROUTER: Final = Router(PATH, route_handlers=[report, correct, void, list_all], tags=["usage"], opt={"feature": "usage"})

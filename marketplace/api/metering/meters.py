@@ -56,4 +56,4 @@ async def take(
     return Response(ingested.receipt, headers=ingested.headers)
 
 
-ROUTER: Final = Router(PATH, route_handlers=[take], tags=["usage"])
+ROUTER: Final = Router(PATH, route_handlers=[take], tags=["usage"], opt={"feature": "usage"})

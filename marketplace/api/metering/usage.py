@@ -145,4 +145,5 @@ ROUTER: Final = Router(
     PATH,
     route_handlers=[report, keep_evidence, find_all, correct, void, sum_up, list_all],
     tags=["usage"],
+    opt={"feature": "usage"},
 )

@@ -141,4 +141,5 @@ ROUTER: Final = Router(
     PATH,
     route_handlers=[offer, reprice, reschedule, pause, resume, withdraw, get_one, list_all],
     tags=["lots"],
+    opt={"feature": "lots"},
 )

@@ -91,4 +91,6 @@ async def list_all(
     return build_page(rows, limit, lambda row: row.pool_id)
 
 
-ROUTER: Final = Router(PATH, route_handlers=[open_one, fail, restore, close, get_one, list_all], tags=["pools"])
+ROUTER: Final = Router(
+    PATH, route_handlers=[open_one, fail, restore, close, get_one, list_all], tags=["pools"], opt={"feature": "pools"}
+)

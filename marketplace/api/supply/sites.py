@@ -116,5 +116,8 @@ async def list_all(
 
 
 ROUTER: Final = Router(
-    PATH, route_handlers=[register, energise, derate, schedule, slip, get_one, list_all], tags=["sites"]
+    PATH,
+    route_handlers=[register, energise, derate, schedule, slip, get_one, list_all],
+    tags=["sites"],
+    opt={"feature": "sites"},
 )

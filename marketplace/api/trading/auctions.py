@@ -133,4 +133,5 @@ ROUTER: Final = Router(
     PATH,
     route_handlers=[open_one, get_one, get_certificate, get_book, get_audit, read_decisions, list_all],
     tags=["auctions"],
+    opt={"feature": "auctions"},
 )

@@ -74,4 +74,9 @@ async def list_holds(
     return build_page(rows, limit, lambda row: row.hold_id)
 
 
-ROUTER: Final = Router(PATH, route_handlers=[grant, amend, revoke, get_one, list_all, list_holds], tags=["mandates"])
+ROUTER: Final = Router(
+    PATH,
+    route_handlers=[grant, amend, revoke, get_one, list_all, list_holds],
+    tags=["mandates"],
+    opt={"feature": "mandates"},
+)

@@ -152,4 +152,5 @@ ROUTER: Final = Router(
     PATH,
     route_handlers=[read_classes, read_depth, read_prices, read_capacity, read_mandates, read_standings, read_standing],
     tags=["market"],
+    opt={"feature": "market"},
 )

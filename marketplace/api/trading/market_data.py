@@ -75,4 +75,9 @@ async def publish(command: Commanded, data: JSONBody[PublishPricelistBody]) -> R
     return command.answer_created(receipt, f"{PATH}/list-prices")
 
 
-ROUTER: Final = Router(PATH, route_handlers=[read_index, read_curves, read_list_prices, publish], tags=["market"])
+ROUTER: Final = Router(
+    PATH,
+    route_handlers=[read_index, read_curves, read_list_prices, publish],
+    tags=["market"],
+    opt={"feature": "market"},
+)

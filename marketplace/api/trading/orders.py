@@ -89,5 +89,8 @@ async def read_book(reading: Read, limit: Limit = 100, cursor: Cursor = None, at
 
 
 ROUTER: Final = Router(
-    PATH, route_handlers=[place, amend, cancel, get_one, read_decisions, list_all, read_book], tags=["orders"]
+    PATH,
+    route_handlers=[place, amend, cancel, get_one, read_decisions, list_all, read_book],
+    tags=["orders"],
+    opt={"feature": "orders"},
 )

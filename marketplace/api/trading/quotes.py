@@ -124,4 +124,6 @@ def _render_placement(quoted: Quoted, placement: Placement, gpu_hours: int) -> Q
     )
 
 
-ROUTER: Final = Router(PATH, route_handlers=[ask, hold, take, release, get_one, list_all], tags=["quotes"])
+ROUTER: Final = Router(
+    PATH, route_handlers=[ask, hold, take, release, get_one, list_all], tags=["quotes"], opt={"feature": "quotes"}
+)

@@ -10,7 +10,7 @@ from marketplace.application.billing.accounts import find_account, load_account
 from marketplace.application.steps.ownership import require_owner
 from marketplace.application.steps.paying import pay
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import PREFIXES, derive_id, is_id
+from marketplace.core.ids import derive_id, is_id
 from marketplace.domain.billing.account import ACCOUNT, Account, AdjustHold, CaptureHold, ExpireHold, Hold, PlaceHold
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -57,7 +57,7 @@ async def _load_hold(unit: UnitOfWork, account_id: str, hold_id: str) -> tuple[A
     account = await find_account(unit, account_id)
     hold = account.holds.get(hold_id)
     payee = None
-    if hold is not None and is_id(hold.purpose, PREFIXES["account"]):
+    if hold is not None and is_id(hold.purpose, ACCOUNT.prefix):
         payee = await find_account(unit, hold.purpose)
     owners = (account.party_id,) if payee is None else (account.party_id, payee.party_id)
     require_owner(unit.context, owners, "account", account_id)

@@ -17,23 +17,15 @@ import re
 from typing import Any, Final
 
 from events import (
-    account,
     auction,
     clock,
     grant,
-    instrument,
-    issuer,
     lot,
-    mandate,
-    order,
-    party,
     pool,
     pricelist,
-    quote,
-    service_line,
     site,
 )
-from events.registry import EVENT_TYPES
+from events.registry import AGGREGATES, EVENT_TYPES, list_tags
 from events.types import Event
 from marketplace.projections.engine.projection import all_of, tags_of
 from marketplace.projections.engine.recorded_events import RecordedEvent
@@ -72,21 +64,13 @@ _PARENTS: Final = {
     "site": "grant_id",
     "instrument": "issuer_id",
 }
-_FOUNDING: Final = (
-    party.PartyRegistered,
-    site.SiteRegistered,
-    pool.PoolOpened,
-    lot.LotListed,
-    mandate.MandateGranted,
-    order.OrderPlaced,
-    quote.QuoteHeld,
-    grant.GrantIssued,
-    grant.GrantTransferred,
-    account.AccountOpened,
-    instrument.InstrumentIssued,
-    issuer.IssuerFormed,
-    service_line.ServiceLineProposed,
-)
+FOUNDING: Final = frozenset(
+    tag for aggregate in AGGREGATES if aggregate not in {"usage", "statement"} for tag in list_tags(aggregate)[:1]
+) | tags_of(grant.GrantTransferred)
+"""What adds the parties that it names to those behind its aggregate: its first event, and a transfer.
+
+Behind usage and statements are those of their grant.
+"""
 
 
 def get_named(event: Event) -> set[str]:
@@ -127,6 +111,6 @@ def get_audience(fact: RecordedEvent, behind: set[str]) -> set[str]:
 
 def get_founders(fact: RecordedEvent, behind: set[str]) -> set[str]:
     """Return the parties that are behind the event's own aggregate from then on; none for most events."""
-    if not isinstance(fact.event, _FOUNDING):
+    if fact.tag not in FOUNDING:
         return set()
     return get_named(fact.event) | behind

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from events.envelope import Envelope, render_headers
-from events.json_schema import render_schema_id
 from events.registry import get_tag, render_body, render_type
+from events.rendering.json_schema import render_schema_id
 from events.subjects import render_subject
 from events.types import Event
 from tests.contracts.recipe import chain_hash

@@ -9,7 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events.statement import StatementCredited, StatementIssued
 from events.subjects import render_subject
 from marketplace.core.errors import Corrupt
-from marketplace.core.ids import PREFIXES, is_id
+from marketplace.core.ids import is_id
+from marketplace.domain.billing.service_line import SERVICE_LINE
+from marketplace.domain.billing.statement import STATEMENT
+from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.trading.order import ORDER
 from marketplace.log.port import Log, Recorded
 from marketplace.projections.billing.service_lines import list_hours
 from marketplace.projections.engine.recorded_events import parse_fact
@@ -20,7 +24,7 @@ from marketplace.projections.views.metering import ReadingView
 
 EVENTS_MAX: Final = 20
 READINGS_MAX: Final = 200
-_EXPANDED: Final = {PREFIXES[aggregate]: aggregate for aggregate in ("statement", "order", "grant", "service_line")}
+_EXPANDED: Final = {decider.prefix: decider.aggregate for decider in (STATEMENT, ORDER, GRANT, SERVICE_LINE)}
 
 _Issued = StatementIssued | StatementCredited
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from events import subjects
-from events.docstrings import parse_docstring
 from events.envelope import CONTENT_TYPE, SPEC_VERSION, Envelope
-from events.json_schema import render_schema_id, render_shared_schemas
-from events.registry import AGGREGATES, EVENT_TYPES, render_type
+from events.registry import AGGREGATES, EVENT_TYPES, list_tags, render_type
+from events.rendering.docstrings import parse_docstring
+from events.rendering.json_schema import render_schema_id, render_shared_schemas
 
 Document = dict[str, Any]
 
@@ -82,11 +82,6 @@ _CORRELATION: Final[Document] = {
 }
 
 
-def get_tags(aggregate: str) -> list[str]:
-    """Return the tags of one aggregate, in the registry's order."""
-    return [tag for tag in EVENT_TYPES if tag.partition(".")[0] == aggregate]
-
-
 def _key(tag: str) -> str:
     return tag.replace(".", "_")
 
@@ -97,7 +92,7 @@ def _render_channel(aggregate: str) -> Document:
         "address": subjects.render_subject(aggregate, f"{{{field}}}"),
         "title": f"Events of one {aggregate}",
         "description": f"Subscribe to `{subjects.render_subject(aggregate, '*')}` for every {aggregate}.",
-        "messages": {_key(tag): {"$ref": f"#/components/messages/{_key(tag)}"} for tag in get_tags(aggregate)},
+        "messages": {_key(tag): {"$ref": f"#/components/messages/{_key(tag)}"} for tag in list_tags(aggregate)},
         "parameters": {field: {"description": f"Prefixed id of the {aggregate}."}},
         "bindings": {"nats": {}},
     }
@@ -109,7 +104,7 @@ def _render_operation(aggregate: str) -> Document:
         "channel": {"$ref": f"#/channels/{aggregate}"},
         "title": f"Receive the events of one {aggregate}",
         "summary": f"Consume stream {subjects.STREAM} filtered by {subjects.render_subject(aggregate, '*')}.",
-        "messages": [{"$ref": f"#/channels/{aggregate}/messages/{_key(tag)}"} for tag in get_tags(aggregate)],
+        "messages": [{"$ref": f"#/channels/{aggregate}/messages/{_key(tag)}"} for tag in list_tags(aggregate)],
         "bindings": {"nats": {"bindingVersion": "0.1.0"}},
     }
 

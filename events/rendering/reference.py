@@ -2,9 +2,8 @@
 
 from typing import Final
 
-from events.asyncapi import get_tags
-from events.docstrings import parse_docstring
-from events.registry import AGGREGATES, EVENT_TYPES, render_schema_name
+from events.registry import AGGREGATES, EVENT_TYPES, list_tags, render_schema_name
+from events.rendering.docstrings import parse_docstring
 
 BEGIN: Final = "<!-- event types: begin, written by scripts/render_contracts.py -->"
 END: Final = "<!-- event types: end -->"
@@ -14,7 +13,7 @@ def render_table() -> str:
     """Return a Markdown table with one line per event type, by aggregate."""
     lines = ["| type | what happened | schema | sample |", "|---|---|---|---|"]
     for aggregate in AGGREGATES:
-        lines += [_render_line(tag) for tag in get_tags(aggregate)]
+        lines += [_render_line(tag) for tag in list_tags(aggregate)]
     return "\n".join(lines) + "\n"
 
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from events.docstrings import parse_docstring
 from events.registry import EVENT_TYPES, render_schema_name
+from events.rendering.docstrings import parse_docstring
 from events.types import Event
 
 Schema = dict[str, Any]

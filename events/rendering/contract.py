@@ -8,10 +8,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from events.asyncapi import render_asyncapi
-from events.json_schema import fingerprint, render_schema
-from events.reference import replace_table
 from events.registry import EVENT_TYPES, render_schema_name
+from events.rendering.asyncapi import render_asyncapi
+from events.rendering.json_schema import fingerprint, render_schema
+from events.rendering.reference import replace_table
 
 REMEDY: Final = (
     "What was stored under a tag must stay readable. Leave the class as it is, add a new class with the next version "

@@ -1,0 +1,1 @@
+"""Renders the contract for subscribers: JSON Schemas, AsyncAPI and the table of the README."""
