@@ -326,7 +326,7 @@ async def report_stuck(engine: AsyncEngine, worker: Worker) -> None:
                 "code": "event_unreadable",
                 "reason": str(error)[:REASON_CHARACTERS_MAX].replace("\0", ""),
             }
-            for sequence, error in islice(worker.stage.unreadable.items(), UNREADABLE_MAX)
+            for sequence, error in islice(worker.market.unreadable.items(), UNREADABLE_MAX)
         ]
         try:
             await report(engine, name, rows)

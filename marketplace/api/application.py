@@ -17,7 +17,7 @@ from marketplace.api.http.commands import provide_command
 from marketplace.api.http.keys import list_scopes
 from marketplace.api.http.metrics import Metrics
 from marketplace.api.http.problems import DOCUMENTED, HANDLERS
-from marketplace.api.http.queries import provide_reading
+from marketplace.api.http.queries import provide_reader
 from marketplace.api.http.reference import ReferencePage
 from marketplace.api.http.services import Services
 from marketplace.api.http.strict_json import StrictBody
@@ -39,7 +39,7 @@ def create_application(services: Services) -> Litestar:
     return Litestar(
         route_handlers=[*routers, operation.ROUTER],
         middleware=[gate],
-        dependencies={"command": Provide(provide_command), "reading": Provide(provide_reading)},
+        dependencies={"command": Provide(provide_command), "reader": Provide(provide_reader)},
         dto=StrictBody,
         return_dto=None,
         exception_handlers=HANDLERS,

@@ -23,7 +23,7 @@ RowKey = tuple[str, str, str]
 _PRINCIPAL: Final = ("outstanding", "converted", "debt")
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class NumberChange(msgspec.Struct, frozen=True, kw_only=True):
     """What one event changed in a number.
 
     Attributes:
@@ -60,7 +60,7 @@ class ExplainedRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None
     security: str
     shares: int
-    entries: tuple[Entry, ...]
+    entries: tuple[NumberChange, ...]
 
 
 class ExplainedNumber(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +75,7 @@ class ExplainedNumber(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     value: Decimal
-    entries: tuple[Entry, ...]
+    entries: tuple[NumberChange, ...]
 
 
 class ExplainedPrincipal(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,15 +95,15 @@ class ExplainedPrincipal(msgspec.Struct, frozen=True, kw_only=True):
     instrument_id: str
     holder_id: str
     outstanding_usd: Decimal
-    entries: tuple[Entry, ...]
+    entries: tuple[NumberChange, ...]
     converted_usd: Decimal
-    converted: tuple[Entry, ...]
+    converted: tuple[NumberChange, ...]
     debt_usd: Decimal
-    debt: tuple[Entry, ...]
+    debt: tuple[NumberChange, ...]
 
 
-class ExactEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """What one event changed in a number that need not be whole; like `Entry`, as exact fractions."""
+class ExactChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What one event changed in a number that need not be whole; like `NumberChange`, as exact fractions."""
 
     sequence: int
     occurred_at: datetime
@@ -129,7 +129,7 @@ class ExplainedConversion(msgspec.Struct, frozen=True, kw_only=True):
     id: str | None
     name: str | None
     shares: str
-    entries: tuple[ExactEntry, ...]
+    entries: tuple[ExactChange, ...]
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,14 +159,14 @@ class _Ledger:
 
     def __init__(self) -> None:
         self.values: dict[RowKey, Decimal] = {}
-        self.entries: dict[RowKey, list[Entry]] = {}
+        self.entries: dict[RowKey, list[NumberChange]] = {}
 
     def record(self, act: Act, now: Mapping[RowKey, Decimal]) -> None:
         """Take the numbers after an act; what is gone is 0."""
         for key in sorted(self.values.keys() | now.keys()):
             before, after = self.values.get(key, ZERO), now.get(key, ZERO)
             if before != after:
-                entry = Entry(
+                entry = NumberChange(
                     sequence=act.sequence,
                     occurred_at=act.time,
                     type=get_tag(act.event),
@@ -183,14 +183,14 @@ class _ExactLedger:
 
     def __init__(self) -> None:
         self.values: dict[RowKey, Fraction] = {}
-        self.entries: dict[RowKey, list[ExactEntry]] = {}
+        self.entries: dict[RowKey, list[ExactChange]] = {}
 
     def record(self, act: Act, now: Mapping[RowKey, Fraction]) -> None:
         """Take the numbers after an act; what is gone is 0."""
         for key in sorted(self.values.keys() | now.keys()):
             before, after = self.values.get(key, Fraction(0)), now.get(key, Fraction(0))
             if before != after:
-                entry = ExactEntry(
+                entry = ExactChange(
                     sequence=act.sequence,
                     occurred_at=act.time,
                     type=get_tag(act.event),

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from marketplace.app import open_log
 from marketplace.captable.diagnostics import list_checks
-from marketplace.captable.explanation import Entry, ExplainedConversion, Explanation, explain_cap_table
+from marketplace.captable.explanation import ExplainedConversion, Explanation, NumberChange, explain_cap_table
 from marketplace.captable.report import build_report
 from marketplace.cli.cap_table import render_shares, show_cap_table
 from marketplace.cli.console import configure_logging, run
@@ -107,7 +107,7 @@ def _tell_converted(explained: ExplainedConversion) -> None:
         CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _tell_number(title: str, value: Decimal, entries: Iterable[Entry]) -> None:
+def _tell_number(title: str, value: Decimal, entries: Iterable[NumberChange]) -> None:
     CONSOLE.print(mark("bold", f"{title}:"), f"{value:,}", soft_wrap=True)
     for entry in entries:
         line = f"  {entry.change:>+16,}  {entry.occurred_at:%Y-%m-%dT%H:%M:%SZ}  event {entry.sequence} {entry.type}"

@@ -24,12 +24,12 @@ class Trading(Transport):
     """What a startup asks for, and what auctions answer; orders and decisions are sealed to everyone else."""
 
     async def ask_quote(self, startup_id: str, terms: OrderTerms) -> QuoteAnswer:
-        """Return what an order would have to be worth now, and where it would run; nothing is set aside."""
+        """Return the value at which an order would win now, and where it would run; nothing is set aside."""
         body = AskQuoteBody(startup_id=startup_id, terms=terms)
         return await self.send("/v1/quotes", QuoteAnswer, body, fresh=True)
 
     async def hold_quote(self, body: HoldQuoteBody, **options: Any) -> ReceiptBody:
-        """Set the cheapest free placement aside at its price to win."""
+        """Hold the cheapest free placement at the price that wins now."""
         return await self.command("/v1/quotes/hold", body, **options)
 
     async def take_quote(self, quote_id: str, **options: Any) -> ReceiptBody:

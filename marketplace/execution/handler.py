@@ -23,7 +23,7 @@ from marketplace.execution.archive import Archive
 from marketplace.execution.clock import MarketClock
 from marketplace.execution.command_records import CommandRecord
 from marketplace.execution.processed_commands import ProcessedCommands
-from marketplace.execution.state_cache import AnyDecider, Cache, Entry
+from marketplace.execution.state_cache import AnyDecider, Cache, CachedState
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 from marketplace.log.events import parse_event
 from marketplace.log.port import Head, Log
@@ -153,7 +153,7 @@ class Handler:
                 return receipt
         raise Conflict(render_subject(decider.aggregate, id))
 
-    async def _decide(self, unit: UnitOfWork, primary: Entry, work: Work) -> Refusal | None:
+    async def _decide(self, unit: UnitOfWork, primary: CachedState, work: Work) -> Refusal | None:
         """Run the decision, and return its refusal, if any."""
         try:
             await self._require_version(unit.context, primary.head)
@@ -169,7 +169,7 @@ class Handler:
         await unit.refresh()
         return True
 
-    async def _store(self, unit: UnitOfWork, primary: Entry, id: str, claim: Claim) -> Receipt | None:  # noqa: A002
+    async def _store(self, unit: UnitOfWork, primary: CachedState, id: str, claim: Claim) -> Receipt | None:  # noqa: A002
         """Store the decision, with a command record where needed. None if it must be decided again."""
         if not await self._wait_until_durable(unit.heads(unchanged=True)) or not unit.is_current():
             return None
@@ -195,7 +195,7 @@ class Handler:
             self.processed.put(unit.context.command_id, unit.context.fingerprint, sequence)
         return self._build_receipt(unit, primary, id, sequence)
 
-    def _build_receipt(self, unit: UnitOfWork, primary: Entry, id: str, sequence: int) -> Receipt:  # noqa: A002
+    def _build_receipt(self, unit: UnitOfWork, primary: CachedState, id: str, sequence: int) -> Receipt:  # noqa: A002
         return Receipt(
             id=id,
             command_id=unit.context.command_id,

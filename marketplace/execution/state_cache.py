@@ -1,12 +1,12 @@
 """States of aggregates in memory, so that a command usually reads nothing.
 
-An entry may be ahead of the log: it is then the state after appends that are still in flight, and its head is pending.
-If such an append fails, the entry and all entries built on it are void. The last stored entry is kept beside it, so
-that only the tail of the subject must be read again.
+A cached state may be ahead of the log: it is then the state after appends that are still in flight, and its head is
+pending. If such an append fails, the cached state and all built on it are void. The last stored one is kept beside it,
+so that only the tail of the subject must be read again.
 
 Invariants:
-    1. An entry is the fold of every event up to its head.
-    2. The command records of an entry are complete up to its head, so a repeated command is always found.
+    1. A cached state is the fold of every event up to its head.
+    2. Its command records are complete up to its head, so a repeated command is always found.
     3. An event that is noticed while its aggregate is being read is part of that read, or the read is not cached.
 """
 
@@ -36,24 +36,24 @@ READS_MAX = 8
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class CachedState:
     """One aggregate: its state after the events up to `head`, and the commands that caused them.
 
-    Successive entries share `commands`, which includes those of appends in flight. `line` is set if the head was
-    pending when the entry was made. `noticed` is the last event of the subject that is known to be stored; while the
-    head is pending, it may be the head's own event. `followed` means that the last event came from a feed, which may be
-    behind the log.
+    Successive states of an aggregate share `commands`, which includes those of appends in flight. `chain` is set if the
+    head was pending when this state was made. `noticed` is the last event of the subject that is known to be stored;
+    while the head is pending, it may be the head's own event. `followed` means that the last event came from a feed,
+    which may be behind the log.
     """
 
     state: Any
     head: Head
     commands: CommandRecords = field(default_factory=CommandRecords)
-    line: "Line | None" = None
+    chain: "PendingChain | None" = None
     noticed: int = 0
     followed: bool = False
 
     def is_stored(self) -> bool:
-        """Return whether the log is known to hold all events of this entry."""
+        """Return whether the log is known to hold all events of this state."""
         return self.head.sequence is not None and not self.head.failed
 
     def is_stale(self) -> bool:
@@ -61,20 +61,20 @@ class Entry:
         return self.head.sequence is not None and self.head.sequence < self.noticed
 
     def is_void(self) -> bool:
-        """Return whether this entry depends on an append that failed."""
-        return self.head.failed or (self.line is not None and not self.is_stored() and self.line.advance())
+        """Return whether this state depends on an append that failed."""
+        return self.head.failed or (self.chain is not None and not self.is_stored() and self.chain.advance())
 
 
 @dataclass(slots=True, eq=False)
-class Line:
-    """A chain of entries whose appends are in flight, and the last stored entry before them."""
+class PendingChain:
+    """Cached states whose appends are in flight, in order, and the last stored one before them."""
 
-    base: Entry
-    pending: list[Entry] = field(default_factory=list)
+    base: CachedState
+    pending: list[CachedState] = field(default_factory=list)
     void: bool = False
 
     def advance(self) -> bool:
-        """Move the base up to the last stored entry. Return whether an append of the chain failed."""
+        """Move the base up to the last stored state. Return whether an append of the chain failed."""
         stored = 0
         while stored < len(self.pending) and self.pending[stored].is_stored():
             stored += 1
@@ -90,7 +90,7 @@ class Line:
 class _Reading:
     """One read of an aggregate, shared by all waiting callers, and the last event noticed meanwhile."""
 
-    task: asyncio.Task[Entry] | None = None
+    task: asyncio.Task[CachedState] | None = None
     noticed: int = 0
 
 
@@ -113,16 +113,16 @@ class Cache:
         self._heavy: OrderedDict[str, int] = OrderedDict()
         self._heavy_bytes = 0
         self.snapshots = Snapshots(log, archive)
-        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._entries: OrderedDict[str, CachedState] = OrderedDict()
         self._readings: dict[str, _Reading] = {}
 
-    def find(self, subject: str) -> Entry | None:
-        """Return the entry of a subject if it is in memory and does not depend on a failed append."""
+    def find(self, subject: str) -> CachedState | None:
+        """Return the cached state of a subject if it is current and does not depend on a failed append."""
         entry = self._entries.get(subject)
         return None if entry is None or entry.is_stale() or entry.is_void() else entry
 
-    async def load(self, decider: AnyDecider, id: str) -> Entry:  # noqa: A002 - the field's word
-        """Return the entry of an aggregate, from memory or from the log."""
+    async def load(self, decider: AnyDecider, id: str) -> CachedState:  # noqa: A002 - the field's word
+        """Return the state of an aggregate, from memory or from the log."""
         subject = render_subject(decider.aggregate, id)
         if self._log.turns.find_end(subject):
             await self._log.turns.wait(subject)
@@ -135,11 +135,11 @@ class Cache:
             return entry
         void = self._entries.get(subject)
         base = _find_stored(void) if void is not None else None
-        loaded = await asyncio.shield(self._begin(decider, base or Entry(decider.initial, Head(subject))))
+        loaded = await asyncio.shield(self._begin(decider, base or CachedState(decider.initial, Head(subject))))
         return self.find(subject) or loaded
 
-    def _offer(self, entry: Entry) -> None:
-        """Offer the stored part of an entry to the archive, which stores it once it has grown enough."""
+    def _offer(self, entry: CachedState) -> None:
+        """Offer the last stored state to the archive, which stores it once it has grown enough."""
         stored = _find_stored(entry)
         if stored is not None:
             self.snapshots.offer(stored.state, stored.head, stored.commands)
@@ -147,9 +147,9 @@ class Cache:
     def assume_new(self, decider: AnyDecider, subject: str) -> None:
         """Assume that a subject that is not in memory is empty. The guard of the append detects a wrong assumption."""
         if subject not in self._entries and subject not in self._readings:
-            self.put(Entry(decider.initial, Head(subject)))
+            self.put(CachedState(decider.initial, Head(subject)))
 
-    def _begin(self, decider: AnyDecider, base: Entry) -> asyncio.Task[Entry]:
+    def _begin(self, decider: AnyDecider, base: CachedState) -> asyncio.Task[CachedState]:
         """Start reading the events after `base`. Concurrent callers share the same read."""
         subject = base.head.subject
         reading = self._readings.get(subject)
@@ -160,16 +160,16 @@ class Cache:
         assert reading.task is not None, "a read is registered once it has begun"
         return reading.task
 
-    def _end(self, subject: str, task: asyncio.Task[Entry]) -> None:
+    def _end(self, subject: str, task: asyncio.Task[CachedState]) -> None:
         """Forget a read, even if it failed after all its callers left."""
         self._readings.pop(subject, None)
         if not task.cancelled():
             task.exception()
 
-    async def _read(self, decider: AnyDecider, entry: Entry, reading: _Reading) -> Entry:
+    async def _read(self, decider: AnyDecider, entry: CachedState, reading: _Reading) -> CachedState:
         if not entry.head.sequence:
             restored = await self.snapshots.restore(decider.initial, entry.head.subject)
-            entry = entry if restored is None else Entry(*restored)
+            entry = entry if restored is None else CachedState(*restored)
         for _ in range(READS_MAX):
             head = entry.head
             tail = await self._log.load(head.subject, after=head.sequence or 0, previous_hash=head.hash)
@@ -181,12 +181,14 @@ class Cache:
                 break
         return entry
 
-    def refresh(self, decider: AnyDecider, entry: Entry, *, to_end: bool = True) -> asyncio.Task[Entry] | None:
-        """Start to bring an entry that may be stale up to date, by reading the tail of its subject.
+    def refresh(
+        self, decider: AnyDecider, entry: CachedState, *, to_end: bool = True
+    ) -> asyncio.Task[CachedState] | None:
+        """Start to bring a cached state that may be stale up to date, by reading the tail of its subject.
 
         Args:
             decider: The aggregate's decider.
-            entry: The entry that was used.
+            entry: The cached state that was used.
             to_end: Whether to read to the end of the log even if a feed brought newer events, since a feed may be
                 behind.
         """
@@ -200,19 +202,19 @@ class Cache:
         self._entries.pop(subject, None)
         return self._begin(decider, stored)
 
-    def put_pending(self, before: Entry, state: Any, head: Head) -> Entry:
-        """Store the expected state of an aggregate after an append in flight, and return the entry."""
+    def put_pending(self, before: CachedState, state: Any, head: Head) -> CachedState:
+        """Store the expected state of an aggregate after an append in flight, and return it."""
         if before.is_stored():
-            before.line = None  # Otherwise every entry would keep its predecessor alive, back to the first.
-        line = before.line or Line(before)
-        entry = Entry(state, head, before.commands, line)
-        line.pending.append(entry)
-        line.advance()
+            before.chain = None  # Otherwise every state would keep its predecessor alive, back to the first.
+        chain = before.chain or PendingChain(before)
+        entry = CachedState(state, head, before.commands, chain)
+        chain.pending.append(entry)
+        chain.advance()
         self.put(entry)
         return entry
 
-    def put(self, entry: Entry) -> None:
-        """Store an entry. Evict the least recently used one if there are too many."""
+    def put(self, entry: CachedState) -> None:
+        """Store a state. Evict the least recently used one if there are too many."""
         subject = entry.head.subject
         self._entries[subject] = entry
         self._entries.move_to_end(subject)
@@ -230,7 +232,7 @@ class Cache:
                 self._entries.pop(forgotten, None)
 
     def notice(self, recorded: Recorded) -> None:
-        """Notice an event of another process, so that an entry that lacks it is refreshed before its next use."""
+        """Notice an event of another process, so that a state that lacks it is refreshed before its next use."""
         self._tell_reading(recorded)
         entry = self._entries.get(recorded.subject)
         if entry is not None:
@@ -248,24 +250,24 @@ class Cache:
             self.forget(subject)
 
     def apply(self, decider: AnyDecider, recorded: Recorded, event: Event, *, from_first: bool = False) -> None:
-        """Apply the next event from a reader of the whole log to its entry, if it follows the stored state.
+        """Apply an event to the cached state of its aggregate, if it follows the last stored state.
 
-        If another process stored an event first, an entry whose append is in flight is replaced: that append can only
-        be refused, and new decisions must use the stored state.
+        The caller reads the whole log in order. If another process stored an event first, a state whose append is in
+        flight is replaced: that append can only be refused, and new decisions must use the stored state.
 
         Args:
             decider: The aggregate's decider.
             recorded: The event as stored.
             event: The event.
-            from_first: Whether the reader began with the first event of the log. It then also knows aggregates that
-                nobody has loaded.
+            from_first: Whether the caller began with the first event of the log. The first event of an aggregate that
+                is not in memory then starts its cached state; otherwise it is ignored.
         """
         self._tell_reading(recorded)
         entry = self._entries.get(recorded.subject)
         if entry is None:
             if not from_first or recorded.envelope.previoushash:
                 return
-            entry = Entry(decider.initial, Head(recorded.subject))
+            entry = CachedState(decider.initial, Head(recorded.subject))
         stored = _find_stored(entry)
         if stored is None or stored.head.sequence is None or stored.head.sequence >= recorded.sequence:
             return
@@ -274,8 +276,8 @@ class Cache:
             if stored.head.hash != recorded.envelope.previoushash or own is not None:
                 entry.noticed = max(entry.noticed, recorded.sequence)
                 return
-            assert entry.line is not None, "an entry that is not stored belongs to a line"
-            for pending in entry.line.pending:
+            assert entry.chain is not None, "a state that is not stored belongs to a chain"
+            for pending in entry.chain.pending:
                 pending.head.failed = True
         elif stored.head.hash != recorded.envelope.previoushash:
             self.forget(recorded.subject)
@@ -290,27 +292,27 @@ class Cache:
             reading.noticed = max(reading.noticed, recorded.sequence)
 
 
-def _find_stored(entry: Entry) -> Entry | None:
-    """Return the last entry, at or before this one, that is known to be stored; None if none is in memory."""
-    if entry.line is None or entry.is_stored():
+def _find_stored(entry: CachedState) -> CachedState | None:
+    """Return the last state, at or before this one, that is known to be stored; None if none is in memory."""
+    if entry.chain is None or entry.is_stored():
         return entry if entry.is_stored() else None
-    entry.line.advance()
-    return entry.line.base
+    entry.chain.advance()
+    return entry.chain.base
 
 
-def extend(decider: AnyDecider, entry: Entry, tail: Iterable[Recorded]) -> Entry:
-    """Return the entry after more stored events of its subject; the same entry if there are none."""
+def extend(decider: AnyDecider, entry: CachedState, tail: Iterable[Recorded]) -> CachedState:
+    """Return the state after more stored events of its subject; the same object if there are none."""
     for recorded in tail:
         if recorded.void:
             head = Head(recorded.subject, recorded.sequence, get_link(recorded, entry.head.hash))
-            entry = Entry(entry.state, head, entry.commands)
+            entry = CachedState(entry.state, head, entry.commands)
         else:
             entry = _extend_by(decider, entry, recorded, parse_event(recorded))
     return entry
 
 
-def _extend_by(decider: AnyDecider, entry: Entry, recorded: Recorded, event: Event) -> Entry:
+def _extend_by(decider: AnyDecider, entry: CachedState, recorded: Recorded, event: Event) -> CachedState:
     envelope: Envelope = recorded.envelope
     head = Head(recorded.subject, recorded.sequence, envelope.hash)
     entry.commands.put(envelope.causationid, CommandRecord(envelope.fingerprint, head))
-    return Entry(decider.evolve(entry.state, event), head, entry.commands)
+    return CachedState(decider.evolve(entry.state, event), head, entry.commands)

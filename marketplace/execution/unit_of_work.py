@@ -22,7 +22,7 @@ from marketplace.core.decider import Decider
 from marketplace.core.ids import derive_id
 from marketplace.domain.command import COMMAND, RecordCommand
 from marketplace.execution.command_records import CommandRecord
-from marketplace.execution.state_cache import AnyDecider, Cache, Entry
+from marketplace.execution.state_cache import AnyDecider, Cache, CachedState
 from marketplace.log.codec import seal
 from marketplace.log.port import Head, Message, Write
 
@@ -71,11 +71,11 @@ class _Part:
 
     decider: AnyDecider
     id: str
-    before: Entry
+    before: CachedState
     state: Any
     events: list[Event] = field(default_factory=list)
     times: list[datetime] = field(default_factory=list)
-    after: Entry | None = None
+    after: CachedState | None = None
 
 
 class UnitOfWork:
@@ -95,7 +95,7 @@ class UnitOfWork:
         self.rejected = False
         self.not_taken: tuple[ReadingNotTaken, ...] = ()
 
-    async def begin(self, decider: AnyDecider, id: str) -> Entry:  # noqa: A002 - the field's word
+    async def begin(self, decider: AnyDecider, id: str) -> CachedState:  # noqa: A002 - the field's word
         """Load the primary aggregate, and return its entry before the decision."""
         await self.load(decider, id)
         return self._parts[render_subject(decider.aggregate, id)].before
@@ -226,11 +226,11 @@ class UnitOfWork:
             (now := self._cache.find(subject)) is None or now is part.before for subject, part in self._parts.items()
         )
 
-    def changes(self, entry: Entry) -> bool:
+    def changes(self, entry: CachedState) -> bool:
         """Return whether events were decided for the aggregate of `entry`, so that the append guards it."""
         return bool(self._parts[entry.head.subject].events)
 
-    def get_version(self, entry: Entry) -> int:
+    def get_version(self, entry: CachedState) -> int:
         """Return the version that the aggregate of `entry` has after the append, for `If-Match`."""
         after = self._parts[entry.head.subject].after
         return (entry if after is None else after).head.sequence or 0
@@ -239,7 +239,7 @@ class UnitOfWork:
         """Return how many events were decided."""
         return sum(len(part.events) for part in self._parts.values())
 
-    async def record(self, primary: Entry) -> bool:
+    async def record(self, primary: CachedState) -> bool:
         """Add a record of the command if its other events do not show its answer. False if it is already recorded."""
         if self.changes(primary) and not self.not_taken:
             return True
@@ -299,8 +299,8 @@ class UnitOfWork:
     def roll_back(self) -> None:
         """Undo `seal` in the cache. Records of the same command that were read from the log meanwhile stay."""
         for part in self._parts.values():
-            if part.after is not None and part.after.line is not None:
-                part.after.head.failed = part.after.line.void = True
+            if part.after is not None and part.after.chain is not None:
+                part.after.head.failed = part.after.chain.void = True
                 part.after.commands.drop(self.context.command_id, part.after.head)
 
     async def refresh(self, *, to_end: bool = True) -> bool:

@@ -278,8 +278,8 @@ class Chain:
         """Check the next event. An annotated one counts as its annotation says.
 
         Raises:
-            Corrupt: A sequence is missing, the message is no event, its bytes differ from the sealed ones, or it does
-                not follow the previous event.
+            Corrupt: A sequence is missing, the message is no event, its bytes do not match its hash, or it does not
+                follow the previous event.
         """
         where = f"event {event.sequence} on {event.subject}"
         if event.sequence != self.sequence + 1:

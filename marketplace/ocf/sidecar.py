@@ -21,7 +21,7 @@ _NOBODY: Final = "pty_00000000000000000000000000"
 """The package does not say whose startup it was; whoever imports it takes its place."""
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SidecarAct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One act.
 
     Attributes:
@@ -40,13 +40,13 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     format: str
     issuer_id: str
-    acts: tuple[Entry, ...]
+    acts: tuple[SidecarAct, ...]
 
 
 def render_sidecar(history: History) -> bytes:
     """Return the sidecar of a history, without where it was imported from and which party it belongs to."""
     entries = tuple(
-        Entry(aggregate=act.aggregate, time=act.time, event=_render_event(act.event))
+        SidecarAct(aggregate=act.aggregate, time=act.time, event=_render_event(act.event))
         for act in history.acts
         if not isinstance(act.event, IssuerImported)
     )

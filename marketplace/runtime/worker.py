@@ -101,7 +101,7 @@ class Worker:
         engine: Clears books; a thread of this process by default.
 
     Attributes:
-        stage: The market as read from the log.
+        market: The market as read from the log.
         stuck: Tasks that are refused again and again, and retried.
     """
 
@@ -118,7 +118,7 @@ class Worker:
         """Work until cancelled. If an event that was read is annotated, read the market again from its beginning."""
         while True:
             working = asyncio.create_task(self._work(), name="work")
-            outdated = asyncio.create_task(self.stage.outdated.wait(), name="outdated")
+            outdated = asyncio.create_task(self.market.outdated.wait(), name="outdated")
             try:
                 await asyncio.wait({working, outdated}, return_when=asyncio.FIRST_COMPLETED)
                 if working.done():
@@ -133,9 +133,9 @@ class Worker:
 
     def _set_stage(self) -> None:
         """Start with an empty market state."""
-        self.stage = MarketState(self._handler)
-        self._auctioneer = Auctioneer(self._handler, self.stage, self._engine)
-        self._incidents = Incidents(self._handler, self.stage)
+        self.market = MarketState(self._handler)
+        self._auctioneer = Auctioneer(self._handler, self.market, self._engine)
+        self._incidents = Incidents(self._handler, self.market)
         self._ready = asyncio.Event()
 
     async def _work(self) -> None:
@@ -148,8 +148,8 @@ class Worker:
         if not last:
             self._ready.set()
         async for page in self._handler.log.read(0, follow=True):
-            self.stage.take(page)
-            if self.stage.position >= last:
+            self.market.take(page)
+            if self.market.position >= last:
                 self._ready.set()
 
     async def _find_end(self) -> int:
@@ -166,7 +166,7 @@ class Worker:
         while True:
             if self._calendar:
                 self._plan_calls()
-            taken = self.stage.scheduler.take(self._handler.clock.now(), TASKS_AT_ONCE)
+            taken = self.market.scheduler.take(self._handler.clock.now(), TASKS_AT_ONCE)
             for each in taken:
                 if each.task.kind in SLOW:
                     group.create_task(self._attempt_alone(each))
@@ -187,12 +187,12 @@ class Worker:
         for name, number in list_calls(now):
             if self._called.get(name) != number:
                 self._called[name] = number
-                self.stage.scheduler.put(Task("open_call", name, number), now)
+                self.market.scheduler.put(Task("open_call", name, number), now)
 
     async def _attempt(self, each: DueTask) -> None:
         task, due = each
         if self._handler.clock.now() < due:
-            self.stage.scheduler.put(task, due)
+            self.market.scheduler.put(task, due)
             return
         try:
             await self._run(task)
@@ -213,13 +213,13 @@ class Worker:
         task, now, due = each.task, self._handler.clock.now(), find_due(refusal)
         told = {"task": task.kind, "id": task.id, "code": refusal.code, "reason": refusal.message}
         if due is not None and due > now:
-            self.stage.scheduler.put(task, due)
+            self.market.scheduler.put(task, due)
             log.info("task_not_due", due=due.isoformat(), **told)
         elif refusal.code in TOO_EARLY.get(task.kind, ()):
             log.info("task_too_early", **told)
             self._put_later(each, RETRY_SECONDS if task.kind in SLOW else IDLE_SECONDS)
         elif refusal.code in WAITING:
-            self.stage.scheduler.put(task, now + WAITING_TIME)
+            self.market.scheduler.put(task, now + WAITING_TIME)
             log.warning("task_waiting", **told)
         elif refusal.code in NEEDLESS[task.kind]:
             self.stuck.pop(task, None)
@@ -238,7 +238,7 @@ class Worker:
 
     def _put_later(self, each: DueTask, seconds: float) -> None:
         """Schedule a task again after a pause, and not before it was due: the clock may be set back meanwhile."""
-        scheduler, clock = self.stage.scheduler, self._handler.clock
+        scheduler, clock = self.market.scheduler, self._handler.clock
         asyncio.get_running_loop().call_later(seconds, lambda: scheduler.put(each.task, max(each.due, clock.now())))
 
     async def _run(self, task: Task) -> None:
@@ -260,7 +260,7 @@ class Worker:
                 await self._auctioneer.defer(task.id)
             case "drain_pool" | "close_pool":
                 leave = drain_pool if task.kind == "drain_pool" else close_pool
-                await leave(self._handler, self.stage, task.id)
+                await leave(self._handler, self.market, task.id)
             case "serve_pool" | "observe_grant":
                 await self._incidents.run(task)
             case "move_lots" | "review_usage":
@@ -271,7 +271,7 @@ class Worker:
     async def _review_usage(self, grant_id: str) -> None:
         """Compare every period of a fully settled grant, because its readings were lowered afterwards."""
         grant: Grant = (await self._handler.cache.load(GRANT, grant_id)).state
-        self.stage.scheduler.review(grant_id, len(list_periods(grant)), grant.service_lines)
+        self.market.scheduler.review(grant_id, len(list_periods(grant)), grant.service_lines)
 
     async def _move_lots(self, site_id: str) -> None:
         """Let the lots of a delayed site begin when it is ready, and end grants that they no longer carry."""
@@ -279,9 +279,9 @@ class Worker:
         if site.ready_at is None or site.status == "operating":
             return
         reason = f"the site is ready at {site.ready_at.isoformat()}"
-        for lot_id in self.stage.list_site_lots(site_id):
+        for lot_id in self.market.list_site_lots(site_id):
             await self._move_lot(lot_id, site.ready_at, reason)
-        for pool_id in self.stage.list_site_pools(site_id):
+        for pool_id in self.market.list_site_pools(site_id):
             await self._end_displaced(pool_id, site.ready_at, reason)
 
     async def _move_lot(self, lot_id: str, ready_at: datetime, reason: str) -> None:

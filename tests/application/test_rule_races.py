@@ -73,7 +73,7 @@ async def until_read(market, worker):
     """Wait until a worker has read all of the log, and a moment more for what it does then."""
     last = (await market.log.health()).last_sequence
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while worker.stage.position < last:
+        while worker.market.position < last:
             await market.tick()
     await asyncio.sleep(WORKER_SECONDS)
 

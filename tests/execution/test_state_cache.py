@@ -11,7 +11,7 @@ from marketplace.application.billing import accounts
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.deciders import DECIDERS
-from marketplace.execution.state_cache import Cache, Entry
+from marketplace.execution.state_cache import Cache, CachedState
 from marketplace.log.events import parse_event
 from marketplace.log.port import Head
 from tests.support.market.market import Market
@@ -124,7 +124,7 @@ async def test_the_aggregates_used_the_longest_ago_are_forgotten_first(market):
 
 def list_entries(subject):
     gc.collect()
-    return [one for one in gc.get_objects() if isinstance(one, Entry) and one.head.subject == subject]
+    return [one for one in gc.get_objects() if isinstance(one, CachedState) and one.head.subject == subject]
 
 
 async def test_of_an_aggregate_that_goes_on_and_on_only_its_last_states_are_kept(market):

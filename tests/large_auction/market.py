@@ -148,7 +148,7 @@ async def _wait_until(is_done: Callable[[], Awaitable[bool]], seconds_max: float
 
 
 async def _is_read(worker: Worker, log: JetStreamLog) -> bool:
-    return worker.stage.position >= (await log.health()).last_sequence - AT_ONCE
+    return worker.market.position >= (await log.health()).last_sequence - AT_ONCE
 
 
 async def _has_reached(worker: Worker, auction: str, status: str) -> bool:

@@ -188,7 +188,7 @@ class Simulation(LineSteps, Walk):
 
     async def tend(self):
         """Let the worker read what there is and do what is due."""
-        stage, clock = self.worker.stage, self.market.clock
+        stage, clock = self.worker.market, self.market.clock
         for _ in range(ROUNDS_MAX):
             async for page in self.stored.read(stage.position):
                 stage.take(page)
@@ -203,7 +203,7 @@ class Simulation(LineSteps, Walk):
         try:
             await self.worker._run(task)
         except Refusal as refusal:
-            now, scheduler, due = self.market.clock.now(), self.worker.stage.scheduler, find_due(refusal)
+            now, scheduler, due = self.market.clock.now(), self.worker.market.scheduler, find_due(refusal)
             if due is not None and due > now:
                 scheduler.put(task, due)
             elif refusal.code in TOO_EARLY.get(task.kind, ()):
@@ -211,7 +211,7 @@ class Simulation(LineSteps, Walk):
             elif refusal.code not in NEEDLESS[task.kind]:
                 scheduler.put(task, now + WAITING_TIME)
         except (Conflict, Unavailable):
-            self.worker.stage.scheduler.put(task, self.market.clock.now())
+            self.worker.market.scheduler.put(task, self.market.clock.now())
 
     async def do_pass_time(self, _):
         """Let the clock jump."""

@@ -159,10 +159,10 @@ async def revoke(command: Commanded, key_id: FromPath[str]) -> None:
 
 
 @get("/", summary="List API keys")
-async def list_all(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[KeyView]:
+async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[KeyView]:
     """Return keys by id, including revoked ones, without their secrets."""
-    store, after = reading.services.keys.store, parse_cursor(cursor, "")
-    rows = [_render(key) for key in await store.list(party_id=reading.party_id, after=after, limit=limit + 1)]
+    store, after = reader.services.keys.store, parse_cursor(cursor, "")
+    rows = [_render(key) for key in await store.list(party_id=reader.party_id, after=after, limit=limit + 1)]
     return build_page(rows, limit, lambda row: row.key_id)
 
 

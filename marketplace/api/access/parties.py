@@ -46,27 +46,27 @@ async def suspend(command: Commanded, party_id: FromPath[str], data: JSONBody[Re
 
 
 @get("/{party_id:str}", summary="Get a party")
-async def get_one(reading: Read, party_id: FromPath[str]) -> Response[PartyView]:
+async def get_one(reader: Read, party_id: FromPath[str]) -> Response[PartyView]:
     """Return a party; a tenant sees itself."""
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         view = await find_party(connection, party_id)
-    view = reading.require(view, "party", party_id, lambda row: (row.party_id,))
+    view = reader.require(view, "party", party_id, lambda row: (row.party_id,))
     return answer_versioned(view, view.last_sequence)
 
 
 @get("/", summary="List parties")
 async def list_all(
     *,
-    reading: Read,
+    reader: Read,
     limit: Limit = 100,
     cursor: Cursor = None,
     role: Annotated[Role | None, QueryParameter()] = None,
     status: Word = None,
 ) -> Page[PartyView]:
     """Return parties by id; a tenant sees itself."""
-    async with reading.connect() as connection:
-        if reading.party_id is not None:
-            view = await find_party(connection, reading.party_id)
+    async with reader.connect() as connection:
+        if reader.party_id is not None:
+            view = await find_party(connection, reader.party_id)
             return Page(items=[] if view is None else [view])
         after = parse_cursor(cursor, "")
         rows = await list_parties(connection, role=role, status=status, after=after, limit=limit + 1)

@@ -11,7 +11,7 @@ from marketplace.api.http.queries import (
     InstantText,
     OptionalInstantText,
     Read,
-    Reading,
+    Reader,
     parse_at,
     parse_instant,
 )
@@ -37,7 +37,7 @@ _LOCKED: Final = "default-src 'none'; style-src 'unsafe-inline'"
 @get("/{account_id:str}/explain", summary="Explain a balance")
 async def explain(
     *,
-    reading: Read,
+    reader: Read,
     account_id: FromPath[str],
     at: AtText = None,
     occurred_until: OptionalInstantText = None,
@@ -51,12 +51,12 @@ async def explain(
     after = parse_cursor(cursor, (0, -1))
     until = None if occurred_until is None else parse_instant(occurred_until, "/occurred_until")
     point = parse_at(at)
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         found = await explain_balance(
             connection,
-            reading.services.handler.log,
+            reader.services.handler.log,
             account_id,
-            party_id=reading.party_id,
+            party_id=reader.party_id,
             at=point,
             occurred_until=until,
             after=after,
@@ -64,7 +64,7 @@ async def explain(
         )
         if not found.balances:
             account = await find_account(connection, account_id)
-            reading.require(account, "account", account_id, lambda row: (row.party_id,))
+            reader.require(account, "account", account_id, lambda row: (row.party_id,))
     shown = found.entries[:limit]
     last = shown[-1].entry if len(found.entries) > limit else None
     return ExplanationView(
@@ -75,10 +75,10 @@ async def explain(
     )
 
 
-async def _load(reading: Reading, account_id: str, start: str, end: str, basis: Basis) -> AccountStatementView:
+async def _load(reader: Reader, account_id: str, start: str, end: str, basis: Basis) -> AccountStatementView:
     first, last = parse_instant(start, "/start"), parse_instant(end, "/end")
-    async with reading.connect() as connection:
-        account = reading.require(
+    async with reader.connect() as connection:
+        account = reader.require(
             await find_account(connection, account_id), "account", account_id, lambda row: (row.party_id,)
         )
         return await load_account_statement(connection, account, start=first, end=last, basis=basis)
@@ -86,28 +86,28 @@ async def _load(reading: Reading, account_id: str, start: str, end: str, basis: 
 
 @get("/{account_id:str}/statement", summary="Read a statement of account")
 async def read_statement(
-    reading: Read, account_id: FromPath[str], start: InstantText, end: InstantText, basis: Basis = "recorded"
+    reader: Read, account_id: FromPath[str], start: InstantText, end: InstantText, basis: Basis = "recorded"
 ) -> AccountStatementView:
     """Return the opening balance of an account, every line of ``[start, end)``, and the closing balance."""
-    return await _load(reading, account_id, start, end, basis)
+    return await _load(reader, account_id, start, end, basis)
 
 
 @get("/{account_id:str}/statement.csv", summary="Read a statement of account as CSV", media_type="text/csv")
 async def read_statement_csv(
-    reading: Read, account_id: FromPath[str], start: InstantText, end: InstantText, basis: Basis = "recorded"
+    reader: Read, account_id: FromPath[str], start: InstantText, end: InstantText, basis: Basis = "recorded"
 ) -> Response[str]:
     """Return the statement for a spreadsheet."""
-    text = render_csv(await _load(reading, account_id, start, end, basis))
+    text = render_csv(await _load(reader, account_id, start, end, basis))
     headers = {"Content-Disposition": f'attachment; filename="{account_id}.csv"'}
     return Response(text, media_type="text/csv; charset=utf-8; header=present", headers=headers)
 
 
 @get("/{account_id:str}/statement.html", summary="Read a statement of account as a page", media_type="text/html")
 async def read_statement_page(
-    reading: Read, account_id: FromPath[str], start: InstantText, end: InstantText, basis: Basis = "recorded"
+    reader: Read, account_id: FromPath[str], start: InstantText, end: InstantText, basis: Basis = "recorded"
 ) -> Response[str]:
     """Return the statement as a page to print."""
-    text = render_html(await _load(reading, account_id, start, end, basis))
+    text = render_html(await _load(reader, account_id, start, end, basis))
     headers = {"Content-Security-Policy": _LOCKED, "X-Content-Type-Options": "nosniff"}
     return Response(text, media_type="text/html; charset=utf-8", headers=headers)
 

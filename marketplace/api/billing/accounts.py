@@ -58,26 +58,26 @@ async def record_withdrawal(
 
 
 @get("/{account_id:str}", summary="Get an account")
-async def get_one(reading: Read, account_id: FromPath[str]) -> AccountView:
+async def get_one(reader: Read, account_id: FromPath[str]) -> AccountView:
     """Return an account of the party."""
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         view = await find_account(connection, account_id)
-    return reading.require(view, "account", account_id, lambda row: (row.party_id,))
+    return reader.require(view, "account", account_id, lambda row: (row.party_id,))
 
 
 @get("/", summary="List accounts")
-async def list_all(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[AccountView]:
+async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[AccountView]:
     """Return the party's accounts by id."""
     after = parse_cursor(cursor, "")
-    async with reading.connect() as connection:
-        rows = await list_accounts(connection, party_id=reading.party_id, after=after, limit=limit + 1)
+    async with reader.connect() as connection:
+        rows = await list_accounts(connection, party_id=reader.party_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.account_id)
 
 
 @get("/v1/balances", summary="List balances")
 async def read_balances(
     *,
-    reading: Read,
+    reader: Read,
     limit: Limit = 100,
     cursor: Cursor = None,
     at: AtText = None,
@@ -86,9 +86,9 @@ async def read_balances(
     unit: Word = None,
 ) -> Page[BalanceView]:
     """Return balances by ledger account, from the books at `at`, of what had occurred by `occurred_until`."""
-    after, party_id, point = parse_cursor(cursor, ""), reading.narrow(party_id), parse_at(at)
+    after, party_id, point = parse_cursor(cursor, ""), reader.narrow(party_id), parse_at(at)
     until = None if occurred_until is None else parse_instant(occurred_until, "/occurred_until")
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         rows = await list_balances(
             connection,
             party_id=party_id,
@@ -104,7 +104,7 @@ async def read_balances(
 @get("/v1/entries", summary="List entries")
 async def read_entries(
     *,
-    reading: Read,
+    reader: Read,
     limit: Limit = 100,
     cursor: Cursor = None,
     party_id: Word = None,
@@ -112,8 +112,8 @@ async def read_entries(
     account_id: Word = None,
 ) -> Page[EntryView]:
     """Return entries, oldest first, each with its event. `account` selects one ledger account."""
-    after, party_id = parse_cursor(cursor, (0, -1)), reading.narrow(party_id)
-    async with reading.connect() as connection:
+    after, party_id = parse_cursor(cursor, (0, -1)), reader.narrow(party_id)
+    async with reader.connect() as connection:
         rows = await list_entries(
             connection, party_id=party_id, account=account, account_id=account_id, after=after, limit=limit + 1
         )
@@ -121,11 +121,11 @@ async def read_entries(
 
 
 @get("/v1/trial-balance", summary="Read the trial balance")
-async def read_trial_balance(reading: Read, at: AtText = None) -> list[TrialBalanceView]:
+async def read_trial_balance(reader: Read, at: AtText = None) -> list[TrialBalanceView]:
     """Return the sums per unit and kind of account, for the platform. The sums of a unit add up to zero."""
-    reading.require_platform()
+    reader.require_platform()
     point = parse_at(at)
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         return await load_trial_balance(connection, at=point)
 
 

@@ -54,13 +54,13 @@ async def release(
 
 @get("/holds", summary="List the holds of an account")
 async def list_all(
-    reading: Read, account_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None, purpose: Word = None
+    reader: Read, account_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None, purpose: Word = None
 ) -> Page[HoldView]:
     """Return the party's holds on an account, including past ones, by id."""
     after = parse_cursor(cursor, "")
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         account = await find_account(connection, account_id)
-        reading.require(account, "account", account_id, lambda row: (row.party_id,))
+        reader.require(account, "account", account_id, lambda row: (row.party_id,))
         rows = await list_holds(connection, account_id, purpose=purpose, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.hold_id)
 

@@ -14,7 +14,7 @@ from marketplace.api.http.bodies.service_lines import (
 )
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
-from marketplace.api.http.queries import Read, Reading, Word, answer_versioned
+from marketplace.api.http.queries import Read, Reader, Word, answer_versioned
 from marketplace.application.billing.service_hours import correct_hours, void_hours
 from marketplace.application.billing.service_lines import (
     agree_service_line,
@@ -90,29 +90,29 @@ async def void(
     return command.answer(receipt)
 
 
-async def _load(reading: Reading, service_line_id: str) -> ServiceLineView:
-    async with reading.connect() as connection:
+async def _load(reader: Reader, service_line_id: str) -> ServiceLineView:
+    async with reader.connect() as connection:
         view = await find_service_line(connection, service_line_id)
-    return reading.require(
+    return reader.require(
         view, "service_line", service_line_id, lambda row: (row.startup_id, row.provider_id, row.holder_id)
     )
 
 
 @get("/{service_line_id:str}", summary="Get a service line")
-async def get_one(reading: Read, service_line_id: FromPath[str]) -> Response[ServiceLineView]:
+async def get_one(reader: Read, service_line_id: FromPath[str]) -> Response[ServiceLineView]:
     """Return a service line to the party that works, pays or approves it."""
-    view = await _load(reading, service_line_id)
+    view = await _load(reader, service_line_id)
     return answer_versioned(view, view.last_sequence)
 
 
 @get("/{service_line_id:str}/hours", summary="List hours of a service line")
 async def list_readings(
-    reading: Read, service_line_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+    reader: Read, service_line_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[HoursReadingView]:
     """Return the reported hours, oldest report first."""
-    await _load(reading, service_line_id)
+    await _load(reader, service_line_id)
     after = parse_cursor(cursor, (0, "", ""))
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         rows = await list_hours(connection, service_line_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: (row.reported_sequence, row.source, row.reading_id))
 
@@ -120,7 +120,7 @@ async def list_readings(
 @get("/", summary="List service lines")
 async def list_all(
     *,
-    reading: Read,
+    reader: Read,
     limit: Limit = 100,
     cursor: Cursor = None,
     party_id: Word = None,
@@ -128,8 +128,8 @@ async def list_all(
     status: Word = None,
 ) -> Page[ServiceLineView]:
     """Return the party's service lines by id."""
-    after, party_id = parse_cursor(cursor, ""), reading.narrow(party_id)
-    async with reading.connect() as connection:
+    after, party_id = parse_cursor(cursor, ""), reader.narrow(party_id)
+    async with reader.connect() as connection:
         rows = await list_service_lines(
             connection, party_id=party_id, grant_id=grant_id, status=status, after=after, limit=limit + 1
         )

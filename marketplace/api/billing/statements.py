@@ -56,20 +56,18 @@ async def resolve(
 
 
 @get("/{statement_id:str}", summary="Get a statement")
-async def get_one(reading: Read, statement_id: FromPath[str]) -> Response[StatementView]:
+async def get_one(reader: Read, statement_id: FromPath[str]) -> Response[StatementView]:
     """Return a statement to the party that accepts it, is paid by it or pays for its equity."""
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         view = await find_statement(connection, statement_id)
-    view = reading.require(
-        view, "statement", statement_id, lambda row: (row.startup_id, row.provider_id, row.holder_id)
-    )
+    view = reader.require(view, "statement", statement_id, lambda row: (row.startup_id, row.provider_id, row.holder_id))
     return answer_versioned(view, view.last_sequence)
 
 
 @get("/", summary="List statements")
 async def list_all(
     *,
-    reading: Read,
+    reader: Read,
     limit: Limit = 100,
     cursor: Cursor = None,
     party_id: Word = None,
@@ -78,8 +76,8 @@ async def list_all(
     status: Word = None,
 ) -> Page[StatementView]:
     """Return the party's statements by id."""
-    after, party_id = parse_cursor(cursor, ""), reading.narrow(party_id)
-    async with reading.connect() as connection:
+    after, party_id = parse_cursor(cursor, ""), reader.narrow(party_id)
+    async with reader.connect() as connection:
         rows = await list_statements(
             connection,
             party_id=party_id,

@@ -18,7 +18,7 @@ from marketplace.api.http.bodies.reasons import TimedReasonBody
 from marketplace.api.http.bodies.supply import ResellGrantBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
-from marketplace.api.http.queries import AtText, Read, Reading, Word, answer_versioned, parse_at
+from marketplace.api.http.queries import AtText, Read, Reader, Word, answer_versioned, parse_at
 from marketplace.application.delivery.grants import (
     activate_grant,
     degrade_grant,
@@ -43,15 +43,15 @@ def list_owners(grant: GrantView) -> tuple[str | None, ...]:
     return grant.startup_id, grant.provider_id, grant.holder_id
 
 
-async def load_grant(reading: Reading, grant_id: str) -> GrantView:
+async def load_grant(reader: Reader, grant_id: str) -> GrantView:
     """Return a grant that the reader may see.
 
     Raises:
         Refusal: ``grant_unknown``.
     """
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         view = await find_grant(connection, grant_id)
-    return reading.require(view, "grant", grant_id, list_owners)
+    return reader.require(view, "grant", grant_id, list_owners)
 
 
 @post("/{grant_id:str}/activate", status_code=200, summary="Hand the capacity over")
@@ -150,18 +150,18 @@ async def terminate(
 
 
 @get("/{grant_id:str}", summary="Get a grant")
-async def get_one(reading: Read, grant_id: FromPath[str]) -> Response[GrantView]:
+async def get_one(reader: Read, grant_id: FromPath[str]) -> Response[GrantView]:
     """Return a grant."""
-    view = await load_grant(reading, grant_id)
+    view = await load_grant(reader, grant_id)
     return answer_versioned(view, view.last_sequence)
 
 
 @get("/{grant_id:str}/history", summary="Get a grant as of a point in the past")
-async def get_past(reading: Read, grant_id: FromPath[str], at: AtText = None) -> GrantAtView:
+async def get_past(reader: Read, grant_id: FromPath[str], at: AtText = None) -> GrantAtView:
     """Return the grant's changing properties as of `at`."""
     point = parse_at(at)
-    await load_grant(reading, grant_id)
-    async with reading.connect() as connection:
+    await load_grant(reader, grant_id)
+    async with reader.connect() as connection:
         view = await find_grant_at(connection, grant_id, point)
     if view is None:
         raise refuse_unknown("grant", grant_id)
@@ -170,11 +170,11 @@ async def get_past(reading: Read, grant_id: FromPath[str], at: AtText = None) ->
 
 @get("/history", summary="List grants as of a point in the past")
 async def list_past(
-    *, reading: Read, limit: Limit = 100, cursor: Cursor = None, party_id: Word = None, at: AtText = None
+    *, reader: Read, limit: Limit = 100, cursor: Cursor = None, party_id: Word = None, at: AtText = None
 ) -> Page[GrantAtView]:
     """Return the changing properties of the party's grants as of `at`, by id."""
-    point, after, party_id = parse_at(at), parse_cursor(cursor, ""), reading.narrow(party_id)
-    async with reading.connect() as connection:
+    point, after, party_id = parse_at(at), parse_cursor(cursor, ""), reader.narrow(party_id)
+    async with reader.connect() as connection:
         rows = await list_grants_at(connection, point, party_id=party_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.grant_id)
 
@@ -182,15 +182,15 @@ async def list_past(
 @get("/", summary="List grants")
 async def list_all(
     *,
-    reading: Read,
+    reader: Read,
     limit: Limit = 100,
     cursor: Cursor = None,
     party_id: Word = None,
     status: Word = None,
 ) -> Page[GrantView]:
     """Return the party's grants by id."""
-    after, party_id = parse_cursor(cursor, ""), reading.narrow(party_id)
-    async with reading.connect() as connection:
+    after, party_id = parse_cursor(cursor, ""), reader.narrow(party_id)
+    async with reader.connect() as connection:
         rows = await list_grants(connection, party_id=party_id, status=status, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.grant_id)
 

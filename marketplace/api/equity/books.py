@@ -122,7 +122,7 @@ def parse_prices(text: str | None, pointer: str) -> Mapping[str, Decimal]:
 
 @get("/{party_id:str}/book", summary="Read a holder's book")
 async def read_book(
-    reading: Read,
+    reader: Read,
     party_id: FromPath[str],
     *,
     at: OptionalInstantText = None,
@@ -130,11 +130,11 @@ async def read_book(
     own_cost: PriceList = None,
 ) -> HolderBook:
     """Return the party's positions with cost, mark and multiples, concentration, and exposure to providers."""
-    reading.narrow(party_id)
-    instant = reading.services.handler.clock.now() if at is None else parse_instant(at, "/at")
+    reader.narrow(party_id)
+    instant = reader.services.handler.clock.now() if at is None else parse_instant(at, "/at")
     prices = Prices(parse_prices(retail, "/retail"), parse_prices(own_cost, "/own_cost"))
-    async with reading.connect() as connection:
-        return await load_book(connection, reading.services.handler.log, party_id, at=instant, prices=prices)
+    async with reader.connect() as connection:
+        return await load_book(connection, reader.services.handler.log, party_id, at=instant, prices=prices)
 
 
 @post("/{party_id:str}/book/recovery", status_code=200, summary="Ask whether granted compute will be paid back")

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.cap_tables import HoldingView
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
-from marketplace.api.http.queries import AtText, KnownSequence, Read, Reading, Word, answer_versioned, parse_at
+from marketplace.api.http.queries import AtText, KnownSequence, Read, Reader, Word, answer_versioned, parse_at
 from marketplace.core.errors import Refusal
 from marketplace.projections.equity.cap_tables import (
     find_issuer,
@@ -31,97 +31,97 @@ from marketplace.projections.views.equity import (
 )
 
 
-async def load_issuer(connection: AsyncConnection, reading: Reading, issuer_id: str) -> IssuerView:
+async def load_issuer(connection: AsyncConnection, reader: Reader, issuer_id: str) -> IssuerView:
     """Return an issuer that the reader may see.
 
     Raises:
         Refusal: ``issuer_unknown``.
     """
     view = await find_issuer(connection, issuer_id)
-    return reading.require(view, "issuer", issuer_id, lambda row: (row.party_id,))
+    return reader.require(view, "issuer", issuer_id, lambda row: (row.party_id,))
 
 
 @get("/", summary="List issuers")
-async def list_all(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[IssuerView]:
+async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[IssuerView]:
     """Return the startup's own issuer; for the platform, all issuers by id."""
     after = parse_cursor(cursor, "")
-    async with reading.connect() as connection:
-        rows = await list_issuers(connection, party_id=reading.party_id, after=after, limit=limit + 1)
+    async with reader.connect() as connection:
+        rows = await list_issuers(connection, party_id=reader.party_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.issuer_id)
 
 
 @get("/{issuer_id:str}", summary="Get an issuer")
-async def get_one(reading: Read, issuer_id: FromPath[str]) -> Response[IssuerView]:
+async def get_one(reader: Read, issuer_id: FromPath[str]) -> Response[IssuerView]:
     """Return an issuer."""
-    async with reading.connect() as connection:
-        view = await load_issuer(connection, reading, issuer_id)
+    async with reader.connect() as connection:
+        view = await load_issuer(connection, reader, issuer_id)
     return answer_versioned(view, view.last_sequence)
 
 
 @get("/{issuer_id:str}/cap-table", summary="Read a cap table")
 async def read_cap_table(
-    reading: Read, issuer_id: FromPath[str], at: AtText = None, known: KnownSequence = None
+    reader: Read, issuer_id: FromPath[str], at: AtText = None, known: KnownSequence = None
 ) -> CapTableView:
     """Return who owns what, now or as of a sequence or an instant, and as known at a sequence."""
     point = parse_at(at)
-    async with reading.connect() as connection:
-        await load_issuer(connection, reading, issuer_id)
+    async with reader.connect() as connection:
+        await load_issuer(connection, reader, issuer_id)
         return await load_cap_table(connection, issuer_id, at=point, known=known)
 
 
 @get("/{issuer_id:str}/principal", summary="List principal that is not converted")
 async def read_principal(
-    reading: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None, at: AtText = None
+    reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None, at: AtText = None
 ) -> Page[PrincipalView]:
     """Return the principal that may become shares, by instrument, now or as of a point in the past."""
     after, point = parse_cursor(cursor, ""), parse_at(at)
-    async with reading.connect() as connection:
-        await load_issuer(connection, reading, issuer_id)
+    async with reader.connect() as connection:
+        await load_issuer(connection, reader, issuer_id)
         rows = await list_principal(connection, issuer_id, at=point, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.instrument_id)
 
 
 @get("/{issuer_id:str}/stakeholders", summary="List stakeholders")
 async def read_stakeholders(
-    reading: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+    reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[StakeholderView]:
     """Return the stakeholders, who may hold securities, by id."""
     after = parse_cursor(cursor, "")
-    async with reading.connect() as connection:
-        await load_issuer(connection, reading, issuer_id)
+    async with reader.connect() as connection:
+        await load_issuer(connection, reader, issuer_id)
         rows = await list_stakeholders(connection, issuer_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.holder_id)
 
 
 @get("/{issuer_id:str}/stock-classes", summary="List classes of stock")
-async def read_stock_classes(reading: Read, issuer_id: FromPath[str]) -> list[StockClassView]:
+async def read_stock_classes(reader: Read, issuer_id: FromPath[str]) -> list[StockClassView]:
     """Return the classes of stock with their outstanding shares."""
-    async with reading.connect() as connection:
-        await load_issuer(connection, reading, issuer_id)
+    async with reader.connect() as connection:
+        await load_issuer(connection, reader, issuer_id)
         return await list_stock_classes(connection, issuer_id)
 
 
 @get("/{issuer_id:str}/valuations", summary="List valuations")
 async def read_valuations(
-    reading: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+    reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[ValuationView]:
     """Return the valuations, oldest first."""
     after = parse_cursor(cursor, 0)
-    async with reading.connect() as connection:
-        await load_issuer(connection, reading, issuer_id)
+    async with reader.connect() as connection:
+        await load_issuer(connection, reader, issuer_id)
         rows = await list_valuations(connection, issuer_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.recorded_sequence)
 
 
 @get("/v1/holdings", summary="List a party's holdings")
 async def read_holdings(
-    reading: Read, limit: Limit = 100, cursor: Cursor = None, holder_id: Word = None
+    reader: Read, limit: Limit = 100, cursor: Cursor = None, holder_id: Word = None
 ) -> Page[HoldingView]:
     """Return what a party holds of every issuer."""
-    after, holder_id = parse_cursor(cursor, ("", "", "")), reading.narrow(holder_id)
+    after, holder_id = parse_cursor(cursor, ("", "", "")), reader.narrow(holder_id)
     if holder_id is None:
         raise Refusal("request_invalid", "name the holder: holder_id=pty_…", pointer="/holder_id")
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         found = await list_holdings(connection, holder_id, after=after, limit=limit + 1)
     rows = [HoldingView(issuer_id=issuer_id, row=row) for issuer_id, row in found]
     return build_page(rows, limit, lambda row: (row.issuer_id, row.row.kind, row.row.security))

@@ -38,17 +38,17 @@ ENTRIES_MAX: Final = 20_000
 
 @get("/{issuer_id:str}/cap-table/report", summary="Read a cap table in full")
 async def report(
-    reading: Read, issuer_id: FromPath[str], at: OptionalInstantText = None, known: KnownSequence = None
+    reader: Read, issuer_id: FromPath[str], at: OptionalInstantText = None, known: KnownSequence = None
 ) -> CapTableReport:
     """Return the cap table by holder, class and instrument, as of an instant and as known at a sequence."""
-    history = await load_own_history(reading, issuer_id)
-    instant = reading.services.handler.clock.now() if at is None else parse_instant(at, "/at")
+    history = await load_own_history(reader, issuer_id)
+    instant = reader.services.handler.clock.now() if at is None else parse_instant(at, "/at")
     return build_report(history, instant, known)
 
 
 @get("/{issuer_id:str}/cap-table/explain", summary="Explain a cap table")
 async def explain(
-    reading: Read,
+    reader: Read,
     issuer_id: FromPath[str],
     *,
     at: OptionalInstantText = None,
@@ -57,7 +57,7 @@ async def explain(
     security: Word = None,
 ) -> Explanation:
     """Return every number of a cap table with its events; of one holder, one security, or all."""
-    history = await load_own_history(reading, issuer_id)
+    history = await load_own_history(reader, issuer_id)
     instant = None if at is None else parse_instant(at, "/at")
     explained = explain_cap_table(history, at=instant, known=known, holder_id=holder_id, security=security)
     entries = sum(len(row.entries) for row in explained.rows)

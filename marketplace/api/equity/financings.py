@@ -91,21 +91,21 @@ async def pay(command: Commanded, issuer_id: FromPath[str], liquidity_id: FromPa
 
 @get("/financings", summary="List financings")
 async def list_rounds(
-    reading: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+    reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[FinancingView]:
     """Return the issuer's financings by id."""
     after = parse_cursor(cursor, "")
-    async with reading.connect() as connection:
-        await load_issuer(connection, reading, issuer_id)
+    async with reader.connect() as connection:
+        await load_issuer(connection, reader, issuer_id)
         rows = await list_financings(connection, issuer_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.financing_id)
 
 
 @get("/financings/{financing_id:str}", summary="Get a financing")
-async def get_round(reading: Read, issuer_id: FromPath[str], financing_id: FromPath[str]) -> FinancingView:
+async def get_round(reader: Read, issuer_id: FromPath[str], financing_id: FromPath[str]) -> FinancingView:
     """Return a financing with its pricing and certificate."""
-    async with reading.connect() as connection:
-        await load_issuer(connection, reading, issuer_id)
+    async with reader.connect() as connection:
+        await load_issuer(connection, reader, issuer_id)
         view = await find_financing(connection, financing_id)
     if view is None or view.issuer_id != issuer_id:
         raise refuse_unknown("financing", financing_id)
@@ -114,21 +114,21 @@ async def get_round(reading: Read, issuer_id: FromPath[str], financing_id: FromP
 
 @get("/liquidity-events", summary="List liquidity events")
 async def list_sales(
-    reading: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+    reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[LiquidityView]:
     """Return the issuer's liquidity events by id."""
     after = parse_cursor(cursor, "")
-    async with reading.connect() as connection:
-        await load_issuer(connection, reading, issuer_id)
+    async with reader.connect() as connection:
+        await load_issuer(connection, reader, issuer_id)
         rows = await list_liquidity_events(connection, issuer_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.liquidity_id)
 
 
 @get("/liquidity-events/{liquidity_id:str}", summary="Get a liquidity event")
-async def get_sale(reading: Read, issuer_id: FromPath[str], liquidity_id: FromPath[str]) -> LiquidityView:
+async def get_sale(reader: Read, issuer_id: FromPath[str], liquidity_id: FromPath[str]) -> LiquidityView:
     """Return a liquidity event with its waterfall."""
-    async with reading.connect() as connection:
-        await load_issuer(connection, reading, issuer_id)
+    async with reader.connect() as connection:
+        await load_issuer(connection, reader, issuer_id)
         view = await find_liquidity_event(connection, liquidity_id)
     if view is None or view.issuer_id != issuer_id:
         raise refuse_unknown("liquidity", liquidity_id)

@@ -17,7 +17,7 @@ from marketplace.api.http.bodies.equity import (
 from marketplace.api.http.bodies.reasons import ReasonBody, TimedReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
-from marketplace.api.http.queries import Read, Reading, Word, answer_versioned
+from marketplace.api.http.queries import Read, Reader, Word, answer_versioned
 from marketplace.application.equity.clawbacks import pay_debt, reverse_principal
 from marketplace.application.equity.instruments import (
     amend_instrument,
@@ -165,29 +165,29 @@ async def elect(
     return command.answer(receipt)
 
 
-async def _load(reading: Reading, instrument_id: str) -> InstrumentView:
-    async with reading.connect() as connection:
+async def _load(reader: Reader, instrument_id: str) -> InstrumentView:
+    async with reader.connect() as connection:
         view = await find_instrument(connection, instrument_id)
-    return reading.require(
+    return reader.require(
         view, "instrument", instrument_id, lambda row: (row.holder_id, rename_id("pty", row.issuer_id))
     )
 
 
 @get("/{instrument_id:str}", summary="Get an instrument")
-async def get_one(reading: Read, instrument_id: FromPath[str]) -> Response[InstrumentView]:
+async def get_one(reader: Read, instrument_id: FromPath[str]) -> Response[InstrumentView]:
     """Return an instrument with its principal and what it became."""
-    view = await _load(reading, instrument_id)
+    view = await _load(reader, instrument_id)
     return answer_versioned(view, view.last_sequence)
 
 
 @get("/{instrument_id:str}/movements", summary="List movements of principal")
 async def read_movements(
-    reading: Read, instrument_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+    reader: Read, instrument_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[MovementView]:
     """Return every movement of the principal, oldest first, with its statement."""
     after = parse_cursor(cursor, 0)
-    await _load(reading, instrument_id)
-    async with reading.connect() as connection:
+    await _load(reader, instrument_id)
+    async with reader.connect() as connection:
         rows = await list_movements(connection, instrument_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.sequence)
 
@@ -195,7 +195,7 @@ async def read_movements(
 @get("/", summary="List instruments")
 async def list_all(
     *,
-    reading: Read,
+    reader: Read,
     limit: Limit = 100,
     cursor: Cursor = None,
     issuer_id: Word = None,
@@ -203,8 +203,8 @@ async def list_all(
     status: Word = None,
 ) -> Page[InstrumentView]:
     """Return the instruments that the party holds or has issued, by id."""
-    after, own = parse_cursor(cursor, ""), reading.party_id
-    async with reading.connect() as connection:
+    after, own = parse_cursor(cursor, ""), reader.party_id
+    async with reader.connect() as connection:
         rows = await list_instruments(
             connection,
             issuer_id=issuer_id,

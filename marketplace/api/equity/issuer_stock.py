@@ -67,12 +67,12 @@ async def offer_stock(
 
 @get("/stock/offers", summary="List offers of stock")
 async def read_offers(
-    reading: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+    reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[OfferView]:
     """Return the shares that were offered under a right of first refusal, by transfer id."""
     after = parse_cursor(cursor, "")
-    async with reading.connect() as connection:
-        await load_issuer(connection, reading, issuer_id)
+    async with reader.connect() as connection:
+        await load_issuer(connection, reader, issuer_id)
         rows = await list_offers(connection, issuer_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.transfer_id)
 

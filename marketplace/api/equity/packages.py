@@ -10,7 +10,7 @@ from litestar.params import FromPath, JSONBody
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.cap_tables import ImportIssuerBody, ImportReport
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.queries import Read, Reading
+from marketplace.api.http.queries import Read, Reader
 from marketplace.application.equity.packages import import_issuer, judge_import
 from marketplace.captable.history import History
 from marketplace.core.errors import Refusal
@@ -20,24 +20,24 @@ from marketplace.ocf.container import parse_zip, render_zip
 from marketplace.ocf.package import render_package
 
 
-async def load_own_history(reading: Reading, issuer_id: str) -> History:
+async def load_own_history(reader: Reader, issuer_id: str) -> History:
     """Return, from the log, the history of an issuer that the reader may see.
 
     Raises:
         Refusal: ``issuer_unknown``.
     """
-    history = await load_history(reading.services.handler.log, issuer_id)
+    history = await load_history(reader.services.handler.log, issuer_id)
     issuer = history.find_issuer()
-    owned = reading.party_id is None or (issuer is not None and issuer.formed.party_id == reading.party_id)
+    owned = reader.party_id is None or (issuer is not None and issuer.formed.party_id == reader.party_id)
     if issuer is None or not owned:
         raise refuse_unknown("issuer", issuer_id)
     return history
 
 
 @get("/{issuer_id:str}/ocf", summary="Export an issuer as an OCF package", media_type="application/zip")
-async def export_package(reading: Read, issuer_id: FromPath[str]) -> Response[bytes]:
+async def export_package(reader: Read, issuer_id: FromPath[str]) -> Response[bytes]:
     """Return the issuer as an Open Cap Table Format 1.2.0 package, with a sidecar for what OCF cannot express."""
-    history = await load_own_history(reading, issuer_id)
+    history = await load_own_history(reader, issuer_id)
     headers = {"Content-Disposition": f'attachment; filename="{issuer_id}.ocf.zip"'}
     return Response(render_zip(render_package(history)), media_type="application/zip", headers=headers)
 

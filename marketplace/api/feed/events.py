@@ -26,7 +26,7 @@ LastEventId = Annotated[
 async def read(
     *,
     request: Request[Any, Any, Any],
-    reading: Read,
+    reader: Read,
     after: After = 0,
     limit: EventLimit = 500,
     aggregate_id: Word = None,
@@ -34,16 +34,16 @@ async def read(
 ) -> Response[FeedPage]:
     """Return a page of events, or with ``Accept: text/event-stream`` all later events as they happen."""
     if STREAM_TYPE not in request.headers.get("accept", ""):
-        return Response(await load_page(reading, after, limit, aggregate_id))
+        return Response(await load_page(reader, after, limit, aggregate_id))
     if last_event_id is not None:
         if not _SEQUENCE.match(last_event_id):
             raise Refusal("header_invalid", "Last-Event-ID must be a sequence that the stream gave")
         after = int(last_event_id)
-    if reading.party_id is not None:
-        reading.services.get_engine()
-    reading.services.streams.require_room(reading.principal.key_id, reading.principal.tenant)
+    if reader.party_id is not None:
+        reader.services.get_engine()
+    reader.services.streams.require_room(reader.principal.key_id, reader.principal.tenant)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Stream(stream(reading, after), media_type=STREAM_TYPE, headers=headers)  # type: ignore[return-value]
+    return Stream(stream(reader, after), media_type=STREAM_TYPE, headers=headers)  # type: ignore[return-value]
 
 
 ROUTER: Final = Router(PATH, route_handlers=[read], tags=["events"], opt={"feature": "events"})

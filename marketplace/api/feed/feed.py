@@ -15,7 +15,7 @@ from events.envelope import CONTENT_TYPE, SPEC_VERSION, Envelope
 from events.registry import parse_type
 from marketplace.api.http.bodies.feed import CloudEvent, FeedItem, FeedPage
 from marketplace.api.http.problems import describe_unavailable
-from marketplace.api.http.queries import Reading
+from marketplace.api.http.queries import Reader
 from marketplace.api.http.streams import OpenStream
 from marketplace.core.errors import Corrupt, Refusal, Unavailable, UnreadableEvent
 from marketplace.log.events import parse_event
@@ -56,7 +56,7 @@ def render_item(recorded: Recorded) -> FeedItem:
     return FeedItem(sequence=recorded.sequence, event=event)
 
 
-async def load_page(reading: Reading, after: int, limit: int, aggregate_id: str | None = None) -> FeedPage:
+async def load_page(reader: Reader, after: int, limit: int, aggregate_id: str | None = None) -> FeedPage:
     """Return the events above `after` that concern the reader.
 
     A message that an operator annotated as passed over is left out. A damaged message without annotation ends a page.
@@ -65,23 +65,23 @@ async def load_page(reading: Reading, after: int, limit: int, aggregate_id: str 
         UnreadableEvent: The platform's next message is damaged and not annotated.
         Unavailable: NATS cannot be reached; for a tenant, or if one aggregate is selected, PostgreSQL too.
     """
-    if reading.party_id is None and aggregate_id is None:
-        return await _load_all(reading, after, limit)
-    async with reading.connect() as connection:
+    if reader.party_id is None and aggregate_id is None:
+        return await _load_all(reader, after, limit)
+    async with reader.connect() as connection:
         reached = (await load_reached(connection, [PROJECTION])).position
         found = await list_events(
-            connection, party_id=reading.party_id, aggregate_id=aggregate_id, after=after, limit=limit
+            connection, party_id=reader.party_id, aggregate_id=aggregate_id, after=after, limit=limit
         )
-    items = await _load_bodies(reading, [view.sequence for view in found])
+    items = await _load_bodies(reader, [view.sequence for view in found])
     if len(items) == limit:
         return FeedPage(items=items, next_after=items[-1].sequence)
     last = items[-1].sequence if items else after
     return FeedPage(items=items, next_after=max(last, after, reached))
 
 
-async def _load_all(reading: Reading, after: int, limit: int) -> FeedPage:
+async def _load_all(reader: Reader, after: int, limit: int) -> FeedPage:
     items: list[FeedItem] = []
-    pages = reading.services.handler.log.read(after)
+    pages = reader.services.handler.log.read(after)
     async with contextlib.aclosing(pages) as closing:  # type: ignore[type-var]
         async for page in closing:
             for recorded in page:
@@ -95,12 +95,12 @@ async def _load_all(reading: Reading, after: int, limit: int) -> FeedPage:
     return FeedPage(items=items, next_after=after)
 
 
-async def _load_bodies(reading: Reading, sequences: Sequence[int]) -> list[FeedItem]:
+async def _load_bodies(reader: Reader, sequences: Sequence[int]) -> list[FeedItem]:
     items: list[FeedItem] = []
     for begin in range(0, len(sequences), BODIES_AT_ONCE_MAX):
         some = sequences[begin : begin + BODIES_AT_ONCE_MAX]
         for sequence, recorded in zip(
-            some, await asyncio.gather(*(reading.services.handler.log.find(one) for one in some)), strict=True
+            some, await asyncio.gather(*(reader.services.handler.log.find(one) for one in some)), strict=True
         ):
             if recorded is None:
                 raise Corrupt(f"event {sequence} is in the feed but not in the log; rebuild the projection feed")
@@ -115,10 +115,10 @@ def render_message(item: FeedItem) -> bytes:
 
 
 @contextlib.contextmanager
-def _listen(reading: Reading) -> Iterator[OpenStream]:
+def _listen(reader: Reader) -> Iterator[OpenStream]:
     """Yield a stream that wakes when the process has seen new events, or when it must end."""
-    follower, principal = reading.services.follower, reading.principal
-    with reading.services.streams.open(principal.key_id, principal.tenant) as opened:
+    follower, principal = reader.services.follower, reader.principal
+    with reader.services.streams.open(principal.key_id, principal.tenant) as opened:
 
         def hear(page: list[Recorded]) -> None:
             del page
@@ -131,34 +131,34 @@ def _listen(reading: Reading) -> Iterator[OpenStream]:
             follower.unlisten(hear)
 
 
-async def stream(reading: Reading, after: int) -> AsyncIterator[bytes]:
+async def stream(reader: Reader, after: int) -> AsyncIterator[bytes]:
     """Yield server-sent events above `after` while client, key and process exist, with comments in between.
 
     A server that is unavailable for a while delays the stream but does not end it.
     """
     try:
-        async with contextlib.aclosing(_follow(reading, after)) as messages:
+        async with contextlib.aclosing(_follow(reader, after)) as messages:
             async for message in messages:
                 yield message
     except Refusal as refusal:
         yield _comment(str(refusal))
     except Unavailable as error:
-        yield _comment(describe_unavailable(error, is_operator=reading.party_id is None))
+        yield _comment(describe_unavailable(error, is_operator=reader.party_id is None))
 
 
 def _comment(text: str) -> bytes:
     return b": %b\n\n" % text.replace("\n", " ").encode()
 
 
-async def _follow(reading: Reading, position: int) -> AsyncGenerator[bytes, None]:
-    with _listen(reading) as opened:
+async def _follow(reader: Reader, position: int) -> AsyncGenerator[bytes, None]:
+    with _listen(reader) as opened:
         yield b"retry: 1000\n\n"
         while not opened.ended.is_set():
             opened.wake.clear()
             try:
-                page = await opened.unless_ended(_load_next(reading, position))
+                page = await opened.unless_ended(_load_next(reader, position))
             except Unavailable as error:
-                yield _comment(describe_unavailable(error, is_operator=reading.party_id is None))
+                yield _comment(describe_unavailable(error, is_operator=reader.party_id is None))
                 await opened.unless_ended(asyncio.sleep(error.retry_after_seconds))
                 continue
             except UnreadableEvent as error:  # only the operator's stream reads the log itself
@@ -180,10 +180,10 @@ async def _follow(reading: Reading, position: int) -> AsyncGenerator[bytes, None
                 yield b": keep-alive\n\n"
 
 
-async def _load_next(reading: Reading, position: int) -> FeedPage:
+async def _load_next(reader: Reader, position: int) -> FeedPage:
     """Return the next page, once the projections have caught up with the process if the reader depends on them."""
-    watch = reading.services.watch
-    if reading.party_id is not None and watch is not None:
+    watch = reader.services.watch
+    if reader.party_id is not None and watch is not None:
         with contextlib.suppress(Unavailable):
-            await watch.wait_for(reading.services.follower.position, PROJECTION_SECONDS_MAX)
-    return await load_page(reading, position, STREAM_PAGE)
+            await watch.wait_for(reader.services.follower.position, PROJECTION_SECONDS_MAX)
+    return await load_page(reader, position, STREAM_PAGE)

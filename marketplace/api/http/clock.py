@@ -24,9 +24,9 @@ async def advance(command: Commanded, data: JSONBody[AdvanceClockBody]) -> Respo
 
 
 @get("/", summary="Tell market time")
-async def tell(reading: Read) -> ClockView:
+async def tell(reader: Read) -> ClockView:
     """Return market time as this process knows it."""
-    clock = reading.services.handler.clock
+    clock = reader.services.handler.clock
     return ClockView(now=clock.now(), offset_seconds=clock.offset_seconds)
 
 

@@ -36,7 +36,7 @@ Word = Annotated[str | None, QueryParameter(max_length=60)]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Reader:
     """One read: who reads, and the position that it must reflect."""
 
     services: Services
@@ -103,7 +103,7 @@ class Reading:
             raise Refusal("platform_only", "only the platform's operator may read this; ask the operator")
 
 
-Read = NamedDependency[SkipValidation[Reading]]
+Read = NamedDependency[SkipValidation[Reader]]
 
 
 MinSeq = Annotated[
@@ -112,7 +112,7 @@ MinSeq = Annotated[
 ]
 
 
-async def provide_reading(request: Request[Principal, Any, Any], min_seq: MinSeq = None) -> Reading:
+async def provide_reader(request: Request[Principal, Any, Any], min_seq: MinSeq = None) -> Reader:
     """Return the read in a request.
 
     Raises:
@@ -121,7 +121,7 @@ async def provide_reading(request: Request[Principal, Any, Any], min_seq: MinSeq
     text = "0" if min_seq is None else min_seq
     if not _SEQUENCE.match(text):
         raise Refusal("header_invalid", "Min-Seq must be a sequence that Commit-Seq gave")
-    return Reading(get_services(request), request.user, int(text))
+    return Reader(get_services(request), request.user, int(text))
 
 
 def answer_versioned(view: V, version: int) -> Response[V]:

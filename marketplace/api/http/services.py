@@ -103,7 +103,7 @@ class Services:
         self.streams = Streams(bounds.streams_max, bounds.streams_per_key_max, bounds.streams_per_party_max)
         self.connections = Connections(bounds.connections_max, bounds.connections_per_address_max)
         self.keys.list_streaming, self.keys.end_streams = self.streams.list_keys, self.streams.end_key
-        self.quoter = Quoter(self.handler, self.follower, self._load_open, self._load_standings)
+        self.quoter = Quoter(self.handler, self.follower, self._load_open, self._load_reliability)
 
     async def _load_open(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
         self.get_engine()
@@ -113,7 +113,7 @@ class Services:
             found = await load_open_market(connection)
         return found.orders, found.lots, found.auctions
 
-    async def _load_standings(self) -> dict[str, Fraction]:
+    async def _load_reliability(self) -> dict[str, Fraction]:
         async with reachable(), self.get_engine().connect() as connection:
             return await load_scores(connection)
 

@@ -18,7 +18,7 @@ from marketplace.api.http.bodies.spreads import (
 )
 from marketplace.api.http.commands import REPLAYED, REUSED, Command, Commanded, split_context
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
-from marketplace.api.http.queries import Read, Reading
+from marketplace.api.http.queries import Read, Reader
 from marketplace.application.metering.allocation_offers import Use
 from marketplace.application.metering.allocations import respread_usage, spread_usage
 from marketplace.application.steps.records import record_rejections
@@ -43,7 +43,7 @@ def _find_provider(command: Command, data: SpreadUsageBody | CorrectSpreadBody |
 async def _find_use(command: Command, data: SpreadUsageBody | CorrectSpreadBody, start: datetime, end: datetime) -> Use:
     """Return the usage that a body is about, with the known grants that overlap its span."""
     provider_id, services = _find_provider(command, data), command.services
-    async with Reading(services, command.principal, services.follower.position).connect() as connection:
+    async with Reader(services, command.principal, services.follower.position).connect() as connection:
         carriers = await list_carriers(
             connection,
             startup_id=data.startup_id,
@@ -121,11 +121,11 @@ async def void(command: Commanded, data: JSONBody[VoidSpreadBody]) -> Response[R
 
 
 @get("/", summary="List how use was spread")
-async def list_all(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[SpreadView]:
+async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[SpreadView]:
     """Return the party's allocated readings, oldest first, each with the grants that carry it."""
     after = parse_cursor(cursor, (0, "", ""))
-    async with reading.connect() as connection:
-        rows = await list_spreads(connection, party_id=reading.party_id, after=after, limit=limit + 1)
+    async with reader.connect() as connection:
+        rows = await list_spreads(connection, party_id=reader.party_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: (row.reported_sequence, row.source, row.reading_id))
 
 

@@ -75,15 +75,15 @@ async def keep_evidence(
 
 @get("/contradictions", summary="Find contradictions")
 async def find_all(
-    reading: Read, grant_id: FromPath[str], start: OptionalInstantText = None, end: OptionalInstantText = None
+    reader: Read, grant_id: FromPath[str], start: OptionalInstantText = None, end: OptionalInstantText = None
 ) -> list[Contradiction]:
     """Return where meters and machines disagree, in a span of at most 10,000 readings; by default the whole grant's."""
     first = None if start is None else parse_instant(start, "/start")
     last = None if end is None else parse_instant(end, "/end")
-    grant = await load_grant(reading, grant_id)
-    async with reading.connect() as connection:
+    grant = await load_grant(reader, grant_id)
+    async with reader.connect() as connection:
         return await load_contradictions(
-            connection, grant, start=first or grant.start, end=last or grant.end, party_id=reading.party_id
+            connection, grant, start=first or grant.start, end=last or grant.end, party_id=reader.party_id
         )
 
 
@@ -119,24 +119,24 @@ async def void(command: Commanded, grant_id: FromPath[str], data: JSONBody[VoidU
 
 @get("/", summary="Sum a grant's usage")
 async def sum_up(
-    reading: Read, grant_id: FromPath[str], start: OptionalInstantText = None, end: OptionalInstantText = None
+    reader: Read, grant_id: FromPath[str], start: OptionalInstantText = None, end: OptionalInstantText = None
 ) -> UsageView:
     """Return the sum of the readings that begin in ``[start, end)``; of all if no span is given."""
     first = None if start is None else parse_instant(start, "/start")
     last = None if end is None else parse_instant(end, "/end")
-    await load_grant(reading, grant_id)
-    async with reading.connect() as connection:
+    await load_grant(reader, grant_id)
+    async with reader.connect() as connection:
         return await load_usage(connection, grant_id, start=first, end=last)
 
 
 @get("/readings", summary="List a grant's readings")
 async def list_all(
-    reading: Read, grant_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+    reader: Read, grant_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[ReadingView]:
     """Return the readings in their present form, oldest report first."""
     after = parse_cursor(cursor, (0, "", ""))
-    await load_grant(reading, grant_id)
-    async with reading.connect() as connection:
+    await load_grant(reader, grant_id)
+    async with reader.connect() as connection:
         rows = await list_readings(connection, grant_id=grant_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: (row.reported_sequence, row.source, row.reading_id))
 

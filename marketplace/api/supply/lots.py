@@ -100,9 +100,9 @@ async def withdraw(command: Commanded, lot_id: FromPath[str], data: JSONBody[Rea
 
 
 @get("/{lot_id:str}", summary="Get a lot")
-async def get_one(reading: Read, lot_id: FromPath[str]) -> Response[LotView]:
+async def get_one(reader: Read, lot_id: FromPath[str]) -> Response[LotView]:
     """Return a lot of any seller."""
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         view = await find_lot(connection, lot_id)
     if view is None:
         raise refuse_unknown("lot", lot_id)
@@ -112,7 +112,7 @@ async def get_one(reading: Read, lot_id: FromPath[str]) -> Response[LotView]:
 @get("/", summary="List lots")
 async def list_all(
     *,
-    reading: Read,
+    reader: Read,
     limit: Limit = 100,
     cursor: Cursor = None,
     provider_id: Word = None,
@@ -123,7 +123,7 @@ async def list_all(
 ) -> Page[LotView]:
     """Return lots by id, with optional filters."""
     after = parse_cursor(cursor, "")
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         rows = await list_lots(
             connection,
             provider_id=provider_id,

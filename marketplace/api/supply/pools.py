@@ -63,9 +63,9 @@ async def close(command: Commanded, pool_id: FromPath[str], data: JSONBody[Close
 
 
 @get("/{pool_id:str}", summary="Get a pool")
-async def get_one(reading: Read, pool_id: FromPath[str]) -> PoolView:
+async def get_one(reader: Read, pool_id: FromPath[str]) -> PoolView:
     """Return a pool of any provider. Its free capacity is under ``/v1/market/capacity``."""
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         view = await find_pool(connection, pool_id)
     if view is None:
         raise refuse_unknown("pool", pool_id)
@@ -75,7 +75,7 @@ async def get_one(reading: Read, pool_id: FromPath[str]) -> PoolView:
 @get("/", summary="List pools")
 async def list_all(
     *,
-    reading: Read,
+    reader: Read,
     limit: Limit = 100,
     cursor: Cursor = None,
     provider_id: Word = None,
@@ -84,7 +84,7 @@ async def list_all(
 ) -> Page[PoolView]:
     """Return pools by id, with optional filters."""
     after = parse_cursor(cursor, "")
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         rows = await list_pools(
             connection, provider_id=provider_id, gpu_class=gpu_class, region=region, after=after, limit=limit + 1
         )

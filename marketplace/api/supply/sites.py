@@ -95,9 +95,9 @@ async def slip(command: Commanded, site_id: FromPath[str], data: JSONBody[SlipCo
 
 
 @get("/{site_id:str}", summary="Get a site")
-async def get_one(reading: Read, site_id: FromPath[str]) -> Response[SiteView]:
+async def get_one(reader: Read, site_id: FromPath[str]) -> Response[SiteView]:
     """Return a site of any provider."""
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         view = await find_site(connection, site_id)
     if view is None:
         raise refuse_unknown("site", site_id)
@@ -105,12 +105,10 @@ async def get_one(reading: Read, site_id: FromPath[str]) -> Response[SiteView]:
 
 
 @get("/", summary="List sites")
-async def list_all(
-    reading: Read, limit: Limit = 100, cursor: Cursor = None, provider_id: Word = None
-) -> Page[SiteView]:
+async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None, provider_id: Word = None) -> Page[SiteView]:
     """Return sites by id, of one provider or all."""
     after = parse_cursor(cursor, "")
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         rows = await list_sites(connection, provider_id=provider_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.site_id)
 

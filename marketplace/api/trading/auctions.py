@@ -11,7 +11,7 @@ from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.trading import OpenAuctionBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
-from marketplace.api.http.queries import Read, Reading, Word, answer_versioned
+from marketplace.api.http.queries import Read, Reader, Word, answer_versioned
 from marketplace.application.trading.auctions import open_auction
 from marketplace.clearing.bundle import render_bundle
 from marketplace.core.errors import Refusal
@@ -41,8 +41,8 @@ async def open_one(command: Commanded, data: JSONBody[OpenAuctionBody]) -> Respo
     return command.answer_created(receipt, PATH)
 
 
-async def _load(reading: Reading, auction_id: str) -> AuctionView:
-    async with reading.connect() as connection:
+async def _load(reader: Reader, auction_id: str) -> AuctionView:
+    async with reader.connect() as connection:
         view = await find_auction(connection, auction_id)
     if view is None:
         raise refuse_unknown("auction", auction_id)
@@ -61,27 +61,27 @@ def _refuse_uncleared(view: AuctionView) -> Refusal:
 
 
 @get("/{auction_id:str}", summary="Get an auction")
-async def get_one(reading: Read, auction_id: FromPath[str]) -> Response[AuctionView]:
+async def get_one(reader: Read, auction_id: FromPath[str]) -> Response[AuctionView]:
     """Return an auction."""
-    view = await _load(reading, auction_id)
+    view = await _load(reader, auction_id)
     return answer_versioned(view, view.last_sequence)
 
 
 @get("/{auction_id:str}/certificate", summary="Get an auction's certificate")
-async def get_certificate(reading: Read, auction_id: FromPath[str]) -> Certificate:
+async def get_certificate(reader: Read, auction_id: FromPath[str]) -> Certificate:
     """Return what an outsider needs to check or repeat the result."""
-    view = await _load(reading, auction_id)
+    view = await _load(reader, auction_id)
     if view.certificate is None:
         raise _refuse_uncleared(view)
     return view.certificate
 
 
 @get("/{auction_id:str}/book", summary="Get an auction's frozen book")
-async def get_book(reading: Read, auction_id: FromPath[str]) -> Book:
+async def get_book(reader: Read, auction_id: FromPath[str]) -> Book:
     """Return the frozen book; for the platform, because it contains every startup's offer."""
-    reading.require_platform()
-    view = await _load(reading, auction_id)
-    auction: Auction | None = (await reading.services.handler.cache.load(AUCTION, auction_id)).state
+    reader.require_platform()
+    view = await _load(reader, auction_id)
+    auction: Auction | None = (await reader.services.handler.cache.load(AUCTION, auction_id)).state
     if not isinstance(auction, FrozenAuction):
         raise Refusal(
             f"auction_{view.status}",
@@ -93,38 +93,38 @@ async def get_book(reading: Read, auction_id: FromPath[str]) -> Book:
 
 
 @get("/{auction_id:str}/audit", summary="Get all that checks an auction")
-async def get_audit(reading: Read, auction_id: FromPath[str]) -> dict[str, Any]:
+async def get_audit(reader: Read, auction_id: FromPath[str]) -> dict[str, Any]:
     """Return a cleared auction's book and whole result, as `marketplace auction verify` needs them.
 
     Offers are sealed until the auction is cleared. Then anyone may check it. Orders are identified by their ids,
     without the names of those who placed them.
     """
-    view = await _load(reading, auction_id)
+    view = await _load(reader, auction_id)
     if view.certificate is None:
         raise _refuse_uncleared(view)
-    published = await load_published(reading.services.handler.log, auction_id)
+    published = await load_published(reader.services.handler.log, auction_id)
     return render_bundle(published.book, published.clearing)
 
 
 @get("/{auction_id:str}/decisions", summary="List an auction's decisions")
 async def read_decisions(
-    reading: Read, auction_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+    reader: Read, auction_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[DecisionView]:
     """Return the auction's decisions on the startup's own orders; for the platform, on all."""
     after = parse_cursor(cursor, ("", ""))
-    await _load(reading, auction_id)
-    async with reading.connect() as connection:
+    await _load(reader, auction_id)
+    async with reader.connect() as connection:
         rows = await list_decisions(
-            connection, auction_id=auction_id, startup_id=reading.party_id, after=after, limit=limit + 1
+            connection, auction_id=auction_id, startup_id=reader.party_id, after=after, limit=limit + 1
         )
     return build_page(rows, limit, lambda row: (row.auction_id, row.order_id))
 
 
 @get("/", summary="List auctions")
-async def list_all(reading: Read, limit: Limit = 100, cursor: Cursor = None, status: Word = None) -> Page[AuctionView]:
+async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None, status: Word = None) -> Page[AuctionView]:
     """Return auctions by id."""
     after = parse_cursor(cursor, "")
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         rows = await list_auctions(connection, status=status, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.auction_id)
 

@@ -42,34 +42,34 @@ async def revoke(command: Commanded, mandate_id: FromPath[str], data: JSONBody[R
 
 
 @get("/{mandate_id:str}", summary="Get a mandate")
-async def get_one(reading: Read, mandate_id: FromPath[str]) -> Response[MandateView]:
+async def get_one(reader: Read, mandate_id: FromPath[str]) -> Response[MandateView]:
     """Return a mandate of the holder, with its held and captured budget."""
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         view = await find_mandate(connection, mandate_id)
-    view = reading.require(view, "mandate", mandate_id, lambda row: (row.holder_id,))
+    view = reader.require(view, "mandate", mandate_id, lambda row: (row.holder_id,))
     return answer_versioned(view, view.last_sequence)
 
 
 @get("/", summary="List mandates")
 async def list_all(
-    reading: Read, limit: Limit = 100, cursor: Cursor = None, holder_id: Word = None, status: Word = None
+    reader: Read, limit: Limit = 100, cursor: Cursor = None, holder_id: Word = None, status: Word = None
 ) -> Page[MandateView]:
     """Return the holder's mandates by id."""
-    after, holder_id = parse_cursor(cursor, ""), reading.narrow(holder_id)
-    async with reading.connect() as connection:
+    after, holder_id = parse_cursor(cursor, ""), reader.narrow(holder_id)
+    async with reader.connect() as connection:
         rows = await list_mandates(connection, holder_id=holder_id, status=status, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.mandate_id)
 
 
 @get("/{mandate_id:str}/holds", summary="List holds on a mandate's budget")
 async def list_holds(
-    reading: Read, mandate_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+    reader: Read, mandate_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[BudgetHoldView]:
     """Return the holds on the mandate's budget by id."""
     after = parse_cursor(cursor, "")
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         view = await find_mandate(connection, mandate_id)
-        reading.require(view, "mandate", mandate_id, lambda row: (row.holder_id,))
+        reader.require(view, "mandate", mandate_id, lambda row: (row.holder_id,))
         rows = await list_budget_holds(connection, mandate_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.hold_id)
 

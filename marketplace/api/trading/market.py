@@ -60,24 +60,24 @@ def _render_offer(mandate: MandateView) -> MandateOffer:
 
 
 @get("/classes", summary="List GPU classes")
-async def read_classes(reading: Read) -> list[str]:
+async def read_classes(reader: Read) -> list[str]:
     """Return every GPU class that a pool has."""
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         return await list_classes(connection)
 
 
 @get("/depth", summary="Read the depth of a GPU class")
-async def read_depth(reading: Read, gpu_class: GpuClassText, limit: Limit = 100, at: AtText = None) -> list[DepthLevel]:
+async def read_depth(reader: Read, gpu_class: GpuClassText, limit: Limit = 100, at: AtText = None) -> list[DepthLevel]:
     """Return the asks, cheapest first, then the bids, highest first, summed by price; now or as of `at`."""
     point = parse_at(at)
-    async with reading.connect() as connection:
-        return await load_depth(connection, gpu_class, now=reading.services.handler.clock.now(), at=point, limit=limit)
+    async with reader.connect() as connection:
+        return await load_depth(connection, gpu_class, now=reader.services.handler.clock.now(), at=point, limit=limit)
 
 
 @get("/prices", summary="List prices of auctions")
 async def read_prices(
     *,
-    reading: Read,
+    reader: Read,
     limit: Limit = 100,
     cursor: Cursor = None,
     pool_id: Word = None,
@@ -90,7 +90,7 @@ async def read_prices(
     after = parse_cursor(cursor, (0, "", -1))
     first = None if start is None else parse_instant(start, "/start")
     last = None if end is None else parse_instant(end, "/end")
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         rows = await list_prices(
             connection,
             pool_id=pool_id,
@@ -107,41 +107,41 @@ async def read_prices(
 
 @get("/capacity", summary="Read a pool's capacity calendar")
 async def read_capacity(
-    reading: Read, pool_id: PoolText, start: InstantText, end: InstantText, at: AtText = None
+    reader: Read, pool_id: PoolText, start: InstantText, end: InstantText, at: AtText = None
 ) -> list[CapacityStep]:
     """Return offered, reserved, failed and free nodes over ``[start, end)`` as steps, as of now or `at`."""
     point = parse_at(at)
     first, last = parse_instant(start, "/start"), parse_instant(end, "/end")
     if last <= first:
         raise Refusal("request_invalid", "the span ends before it starts; swap start and end", pointer="/end")
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         if await find_pool(connection, pool_id) is None:
             raise refuse_unknown("pool", pool_id)
         return await load_calendar(connection, pool_id, start=first, end=last, at=point)
 
 
 @get("/mandates", summary="List open mandates")
-async def read_mandates(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[MandateOffer]:
+async def read_mandates(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[MandateOffer]:
     """Return the rules of mandates that are open to new orders, by id."""
     after = parse_cursor(cursor, "")
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         rows = await list_mandates(connection, status="granted", after=after, limit=limit + 1)
     return build_page([_render_offer(row) for row in rows], limit, lambda row: row.mandate_id)
 
 
 @get("/standings", summary="List providers' standings")
-async def read_standings(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[StandingView]:
+async def read_standings(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[StandingView]:
     """Return the reliability of each provider that has a history, by id."""
     after = parse_cursor(cursor, "")
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         rows = await list_standings(connection, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.provider_id)
 
 
 @get("/standings/{party_id:str}", summary="Get a provider's standing")
-async def read_standing(reading: Read, party_id: FromPath[str]) -> StandingView:
+async def read_standing(reader: Read, party_id: FromPath[str]) -> StandingView:
     """Return a provider's reliability so far; its score is 1 without a history."""
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         party = await find_party(connection, party_id)
         if party is None or "provider" not in party.roles:
             raise refuse_unknown("party", party_id)

@@ -25,16 +25,16 @@ INDEX_DAYS_MAX: Final = 366
 
 @get("/index", summary="Read the index of a GPU class")
 async def read_index(
-    reading: Read, gpu_class: GpuClassText, start: OptionalInstantText = None, end: OptionalInstantText = None
+    reader: Read, gpu_class: GpuClassText, start: OptionalInstantText = None, end: OptionalInstantText = None
 ) -> list[IndexPoint]:
     """Return the prices paid on each day, from fills alone, with public list prices; by default the last 30 days."""
-    first, last = _parse_days(reading, start, end)
-    async with reading.connect() as connection:
+    first, last = _parse_days(reader, start, end)
+    async with reader.connect() as connection:
         return await load_index(connection, gpu_class, start=first, end=last)
 
 
-def _parse_days(reading: Read, start: str | None, end: str | None) -> tuple[date, date]:
-    today = reading.services.handler.clock.now().date()
+def _parse_days(reader: Read, start: str | None, end: str | None) -> tuple[date, date]:
+    today = reader.services.handler.clock.now().date()
     last = today + timedelta(days=1) if end is None else parse_instant(end, "/end").date()
     first = last - timedelta(days=INDEX_DAYS) if start is None else parse_instant(start, "/start").date()
     if not timedelta(0) < last - first <= timedelta(days=INDEX_DAYS_MAX):
@@ -47,9 +47,9 @@ def _parse_days(reading: Read, start: str | None, end: str | None) -> tuple[date
 
 
 @get("/curves", summary="Read supply and demand of a GPU class")
-async def read_curves(reading: Read, gpu_class: GpuClassText, auction_id: Word = None) -> list[CurveStep]:
+async def read_curves(reader: Read, gpu_class: GpuClassText, auction_id: Word = None) -> list[CurveStep]:
     """Return the steps of both curves in an auction's frozen book; by default the last one's."""
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         if auction_id is not None and await find_auction(connection, auction_id) is None:
             raise refuse_unknown("auction", auction_id)
         return await load_curves(connection, gpu_class, auction_id=auction_id)
@@ -57,11 +57,11 @@ async def read_curves(reading: Read, gpu_class: GpuClassText, auction_id: Word =
 
 @get("/list-prices", summary="List public prices of other clouds")
 async def read_list_prices(
-    reading: Read, limit: Limit = 100, cursor: Cursor = None, gpu_class: Word = None
+    reader: Read, limit: Limit = 100, cursor: Cursor = None, gpu_class: Word = None
 ) -> Page[ListPriceView]:
     """Return dated public prices with their sources, by class and provider."""
     after = parse_cursor(cursor, ("", "", "", "", "0001-01-01"))
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         rows = await list_list_prices(connection, gpu_class=gpu_class, after=after, limit=limit + 1)
     return build_page(
         rows, limit, lambda row: (row.gpu_class, row.provider, row.product, row.region, row.listed_on.isoformat())

@@ -39,23 +39,23 @@ async def cancel(command: Commanded, order_id: FromPath[str], data: JSONBody[Rea
 
 
 @get("/{order_id:str}", summary="Get an order")
-async def get_one(reading: Read, order_id: FromPath[str]) -> Response[OrderView]:
+async def get_one(reader: Read, order_id: FromPath[str]) -> Response[OrderView]:
     """Return an order of the startup, with why it lost and the price to win."""
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         view = await find_order(connection, order_id)
-    view = reading.require(view, "order", order_id, lambda row: (row.startup_id,))
+    view = reader.require(view, "order", order_id, lambda row: (row.startup_id,))
     return answer_versioned(view, view.last_sequence)
 
 
 @get("/{order_id:str}/decisions", summary="List an order's decisions")
 async def read_decisions(
-    reading: Read, order_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+    reader: Read, order_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[DecisionView]:
     """Return the decision of every auction that took the order. A standing order may have several."""
     after = parse_cursor(cursor, ("", ""))
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         view = await find_order(connection, order_id)
-        reading.require(view, "order", order_id, lambda row: (row.startup_id,))
+        reader.require(view, "order", order_id, lambda row: (row.startup_id,))
         rows = await list_decisions(connection, order_id=order_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: (row.auction_id, row.order_id))
 
@@ -63,7 +63,7 @@ async def read_decisions(
 @get("/", summary="List orders")
 async def list_all(
     *,
-    reading: Read,
+    reader: Read,
     limit: Limit = 100,
     cursor: Cursor = None,
     startup_id: Word = None,
@@ -71,8 +71,8 @@ async def list_all(
     auction_id: Word = None,
 ) -> Page[OrderView]:
     """Return the startup's orders by id."""
-    after, startup_id = parse_cursor(cursor, ""), reading.narrow(startup_id)
-    async with reading.connect() as connection:
+    after, startup_id = parse_cursor(cursor, ""), reader.narrow(startup_id)
+    async with reader.connect() as connection:
         rows = await list_orders(
             connection, startup_id=startup_id, status=status, auction_id=auction_id, after=after, limit=limit + 1
         )
@@ -80,11 +80,11 @@ async def list_all(
 
 
 @get("/book", summary="Read the book")
-async def read_book(reading: Read, limit: Limit = 100, cursor: Cursor = None, at: AtText = None) -> Page[BookOrderView]:
+async def read_book(reader: Read, limit: Limit = 100, cursor: Cursor = None, at: AtText = None) -> Page[BookOrderView]:
     """Return the startup's orders that were open or locked, now or as of a point in the past."""
     after, point = parse_cursor(cursor, ""), parse_at(at)
-    async with reading.connect() as connection:
-        rows = await list_book(connection, startup_id=reading.party_id, at=point, after=after, limit=limit + 1)
+    async with reader.connect() as connection:
+        rows = await list_book(connection, startup_id=reader.party_id, at=point, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.order_id)
 
 

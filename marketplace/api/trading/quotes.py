@@ -31,16 +31,16 @@ PATH: Final = "/v1/quotes"
 
 
 @post("/", status_code=200, summary="Ask what an order would have to be worth")
-async def ask(command: Commanded, reading: Read, data: JSONBody[AskQuoteBody]) -> QuoteAnswer:
+async def ask(command: Commanded, reader: Read, data: JSONBody[AskQuoteBody]) -> QuoteAnswer:
     """Answer from the current book with the price to win and the cheapest placements. Nothing is set aside."""
     order = await preview_order(command.handler, command.context, startup_id=data.startup_id, terms=data.terms)
-    quoted = await command.services.quoter.quote(order, min_sequence=reading.min_seq)
+    quoted = await command.services.quoter.quote(order, min_sequence=reader.min_seq)
     return render_quote(quoted, compute_gpu_hours(order.terms))
 
 
 @post("/hold", summary="Hold a quote")
 async def hold(command: Commanded, data: JSONBody[HoldQuoteBody]) -> Response[ReceiptBody]:
-    """Set the cheapest free placement aside at its price to win, with the cash and budget for its maximum cost."""
+    """Hold the cheapest free placement at the price that wins now, with the cash and budget for its maximum cost."""
     receipt = await hold_quote(
         command.handler,
         command.context,
@@ -66,21 +66,21 @@ async def release(command: Commanded, quote_id: FromPath[str], data: JSONBody[Re
 
 
 @get("/{quote_id:str}", summary="Get a held quote")
-async def get_one(reading: Read, quote_id: FromPath[str]) -> Response[QuoteView]:
+async def get_one(reader: Read, quote_id: FromPath[str]) -> Response[QuoteView]:
     """Return a quote that the startup holds or held."""
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         view = await find_quote(connection, quote_id)
-    view = reading.require(view, "quote", quote_id, lambda row: (row.startup_id,))
+    view = reader.require(view, "quote", quote_id, lambda row: (row.startup_id,))
     return answer_versioned(view, view.last_sequence)
 
 
 @get("/", summary="List held quotes")
 async def list_all(
-    *, reading: Read, limit: Limit = 100, cursor: Cursor = None, startup_id: Word = None, status: Word = None
+    *, reader: Read, limit: Limit = 100, cursor: Cursor = None, startup_id: Word = None, status: Word = None
 ) -> Page[QuoteView]:
     """Return the quotes that the startup holds or held, by id."""
-    after, startup_id = parse_cursor(cursor, ""), reading.narrow(startup_id)
-    async with reading.connect() as connection:
+    after, startup_id = parse_cursor(cursor, ""), reader.narrow(startup_id)
+    async with reader.connect() as connection:
         rows = await list_quotes(connection, startup_id=startup_id, status=status, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.quote_id)
 

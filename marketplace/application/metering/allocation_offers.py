@@ -1,4 +1,4 @@
-"""Find the grants that may carry a tenant's usage, and what each of them carries already."""
+"""Find the grants among which a tenant's usage may be divided, and how much usage each has already."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A tenant's usage of a GPU class, and the grants that may carry it: the issue time of each, by id."""
+    """A tenant's usage of a GPU class, and the grants that may take parts of it: the issue time of each, by id."""
 
     startup_id: str
     provider_id: str
@@ -44,9 +44,9 @@ class Use:
 async def list_offers(
     unit: UnitOfWork, use: Use, measurement: Measurement, parts: Sequence[SpreadPart]
 ) -> tuple[Offer, ...]:
-    """Return the grants that may carry a reading, and their load without these parts.
+    """Return the grants that may take parts of a reading, and their usage without the given parts.
 
-    A fully settled grant offers only the room of these parts, because its usage can only be lowered.
+    A fully settled grant offers only as much as the given parts have of it, because its usage can only be lowered.
     """
     offers: list[Offer] = []
     start, end = measurement.start, measurement.end

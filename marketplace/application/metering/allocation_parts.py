@@ -1,4 +1,4 @@
-"""The parts of an allocated reading, each a reading in the record of its grant."""
+"""Write the parts of an allocated reading; each part is a reading in the usage record of its grant."""
 
 from collections.abc import Iterable
 
@@ -17,7 +17,7 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def report_parts(unit: UnitOfWork, use: Use, parts: Iterable[SpreadPart]) -> None:
-    """Add the parts to their grants' records.
+    """Report each part as a reading of its grant.
 
     Raises:
         Refusal: A grant cannot count its part, for example because the source used the part's id for another reading.
@@ -31,7 +31,7 @@ async def report_parts(unit: UnitOfWork, use: Use, parts: Iterable[SpreadPart]) 
 
 
 async def unwind_parts(unit: UnitOfWork, use: Use, event: UsageRespread) -> None:
-    """Void and lower the parts that changed, then add the new ones."""
+    """Void or lower the parts that the new allocation reduces, then report the new parts."""
     after = {part.reading_id: part for part in (() if event.after is None else event.after.parts)}
     for part in event.before.parts:
         left = after.pop(part.reading_id, None)

@@ -1,7 +1,8 @@
-"""Allocation ("spread") of a tenant's total usage of a GPU class to its grants, in priority order.
+"""Allocation ("spread") of a tenant's usage of a GPU class to its grants, in burn order.
 
-The record of the tenant's usage says which grant carries which part. Each part is a reading in its grant's own record,
-where statements, accounts and evidence find it like any other. Both are guarded, and stored in one atomic append.
+The tenant's usage record states which grant has which part of a reading. Each part is also a reading in the usage
+record of its grant, where statements, accounts and evidence find it like any other. One atomic append writes both
+records, and is refused if either changed meanwhile.
 """
 
 from events.subjects import render_subject
@@ -23,7 +24,7 @@ from marketplace.log.events import parse_event
 
 
 async def prioritise_grant(handler: Handler, context: Context, grant_id: str, *, priority: int) -> Receipt:
-    """Set, as the startup, a grant's rank among those that usage is allocated to."""
+    """Set the priority of a grant in burn order, as its startup."""
 
     async def work(unit: UnitOfWork) -> None:
         await load_grant(unit, grant_id, "startup")
@@ -69,7 +70,7 @@ async def spread_usage(
 async def respread_usage(
     handler: Handler, context: Context, use: Use, *, reading_id: str, measurement: Measurement | None, reason: str
 ) -> Receipt:
-    """Correct an allocated reading, or void it if `measurement` is None, in reverse of the recorded order.
+    """Correct an allocated reading, or void it if `measurement` is None. Lower usage reduces the last grants first.
 
     Raises:
         Refusal: As for `spread_usage`, and ``part_changed`` if a part was corrected or voided on its own.
@@ -98,7 +99,7 @@ async def respread_usage(
 
 
 async def _recall(handler: Handler, unit: UnitOfWork, use: Use, reading_id: str) -> Spread | None:
-    """Return the allocation of a reading as its record knows it; None if it has none any more."""
+    """Return the present allocation of a reading; None if it was voided or never allocated."""
     state = await unit.load(USAGE, use.usage_id)
     known = state.spreads.find(digest_key(use.source, reading_id))
     if known is None or known == SPREAD_VOIDED:
@@ -111,7 +112,7 @@ async def _recall(handler: Handler, unit: UnitOfWork, use: Use, reading_id: str)
 
 
 async def _find_spread(handler: Handler, use: Use, reading_id: str) -> Spread | None:
-    """Return the allocation of a reading from the log; None if it has none any more."""
+    """Return the last allocation of a reading in the log; None if it was voided or never allocated."""
     for recorded in reversed(await handler.log.load(render_subject("usage", use.usage_id))):
         event = None if recorded.void else parse_event(recorded)
         if isinstance(event, UsageSpread) and (event.source, event.reading_id) == (use.source, reading_id):

@@ -43,9 +43,10 @@ from marketplace.log.port import Log
 async def hold_quote(
     handler: Handler, context: Context, quoter: QuoteSource, *, startup_id: str, terms: OrderTerms, hold_seconds: int
 ) -> Receipt:
-    """Hold the cheapest placement that is free, at its price to win.
+    """Hold the cheapest free placement for a startup.
 
-    Resold nodes stay the seller's until the quote is taken. They are then sold as in an auction (ADR 6).
+    The price is fixed at the least value per GPU-hour at which the placement wins now. Resold nodes stay the seller's
+    until the quote is taken. They are then sold as in an auction (ADR 6).
 
     Raises:
         Refusal: ``quote_linked`` · as `place_order` · ``market_deciding`` · ``quote_unavailable`` · refusals of the

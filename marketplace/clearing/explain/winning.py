@@ -8,9 +8,10 @@ On a book that is solved to the optimum many times over, the threshold is found 
 best welfare with the order exceeds the welfare without it. If both are equal, the engine's search decides, always in
 the same way. The price is then the one at which the engine takes the order while it rejects it at a cent less.
 
-On larger books the price is what a marginal insertion needs, and two proofs enclose the threshold of an optimal
-clearing: under `lower_micro` even the bound with the order in is less than the welfare found without it, and from
-`upper_micro` on the clearing that was found with it is worth more than the bound without it.
+On larger books the price is an estimate: the value that the cheapest insertion into the found clearing needs
+(`search/marginal.py`). Two proofs enclose the threshold of an optimal clearing. Below `lower_micro`, the upper bound
+of welfare with the order is less than the welfare found without it. From `upper_micro` on, the clearing found with the
+order is worth more than the upper bound without it.
 """
 
 from dataclasses import dataclass, replace
@@ -25,22 +26,22 @@ from marketplace.clearing.arrays.grid import Grid, window_sums
 from marketplace.clearing.money import CENT_MICRO, MICRO, ceil_cent
 from marketplace.clearing.program.program import list_columns
 from marketplace.clearing.search.exact import solve_exactly
-from marketplace.clearing.search.marginal import VALUE_MICRO_MAX, Entry, count_hours, find_entries
+from marketplace.clearing.search.marginal import VALUE_MICRO_MAX, Insertion, count_hours, find_insertions
 from marketplace.clearing.search.solving import EXACT_EFFORT, Solved, solve
 
 COLUMNS_MAX = 300
 STEPS_MAX = 50
 EXACT_WORK_MAX = 1_000
-"""Placements times orders that lost up to which every price to win of a book is worked out to the cent."""
+"""The most placements times losing orders for which each price to win of a book is computed to the cent."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceToWin:
     """A price to win and the prices that enclose it, in micro-dollars.
 
-    `exact` says that a cent less is proven to lose and the price to win; then all three are equal. Otherwise the price
-    is indicative: under `lower_micro` no optimal clearing has the order, from `upper_micro` on every one has it; None
-    where that takes more than an offer may be.
+    If `exact`, the order provably wins at the price and loses at a cent less, and all three prices are equal. Otherwise
+    the price is an estimate: below `lower_micro` no optimal clearing includes the order, from `upper_micro` on every
+    one does. `upper_micro` is None if it would exceed the highest allowed offer.
     """
 
     value_micro: int
@@ -50,40 +51,40 @@ class PriceToWin:
 
 
 def can_be_exact(solved: Solved) -> bool:
-    """Tell whether an auction has the time to work out the price to win of each of its losers to the cent."""
+    """Tell whether the book is small enough to compute each loser's price to win to the cent."""
     allocation = solved.allocation
     return solved.proven and len(list_columns(allocation.grid).candidate) * int(allocation.out.sum()) <= EXACT_WORK_MAX
 
 
 def price_to_win(solved: Solved, seed: int, order: int, *, exactly: bool = True) -> PriceToWin | None:
-    """Return what a loser would have to be worth to win against the same book, None where nothing would do.
+    """Return the value at which a loser would win against the same book, None if no value would suffice.
 
     Args:
         solved: The book without the order.
         seed: The seed of the clearing.
         order: The order that lost.
-        exactly: Whether the exact threshold is sought where the book is solved to its optimum.
+        exactly: Whether to find the exact threshold, which needs a book that is solved to its optimum.
     """
     grid = solved.allocation.grid
-    entries = find_entries(solved.allocation, solved.shadow, order)
-    if not entries and grid.rules is not None and solved.proven:
-        entries = _find_with_others(solved, order)
-    if not entries:
+    insertions = find_insertions(solved.allocation, solved.shadow, order)
+    if not insertions and grid.rules is not None and solved.proven:
+        insertions = _find_with_others(solved, order)
+    if not insertions:
         return None
-    exact = find_exact_price(solved, seed, order, entries[0]) if exactly else None
+    exact = find_exact_price(solved, seed, order, insertions[0]) if exactly else None
     if exact is not None:
         return PriceToWin(exact, exact=True, lower_micro=exact, upper_micro=exact)
-    least = max(entries[0].value_micro, _first_cent(grid, order))
+    least = max(insertions[0].value_micro, _first_cent(grid, order))
     placements = _list_placements(solved, order)
     others = _bound_others(solved, order, placements)
     lower = min(_find_lower(solved, order, placements, others), least)
     best = Fraction(solved.allocation.exact_micros()) if solved.proven else others
-    upper = max(least, min(_find_upper(solved.allocation, entry, best) for entry in entries))
+    upper = max(least, min(_find_upper(solved.allocation, insertion, best) for insertion in insertions))
     return PriceToWin(least, exact=False, lower_micro=lower, upper_micro=upper if upper <= VALUE_MICRO_MAX else None)
 
 
-def _find_with_others(solved: Solved, order: int) -> list[Entry]:
-    """Return how an order comes in together with orders that are out, as a child does with its parent."""
+def _find_with_others(solved: Solved, order: int) -> list[Insertion]:
+    """Return the insertion of an order together with others that are out, such as a child with its parent."""
     grid = solved.allocation.grid
     if len(list_columns(grid, keep=order).candidate) > COLUMNS_MAX:
         return []
@@ -93,7 +94,7 @@ def _find_with_others(solved: Solved, order: int) -> list[Entry]:
     if found is None or placing is None or not proven:
         return []
     candidate, rest, least = _read(found, order, solved.allocation.exact_micros())
-    return [Entry(candidate, placing[1], least, (), (), rest)] if least <= VALUE_MICRO_MAX else []
+    return [Insertion(candidate, placing[1], least, (), (), rest)] if least <= VALUE_MICRO_MAX else []
 
 
 def with_value(grid: Grid, order: int, value_micro: int) -> Grid:
@@ -106,21 +107,21 @@ def with_value(grid: Grid, order: int, value_micro: int) -> Grid:
     return replace(grid, candidates=candidates)
 
 
-def find_exact_price(solved: Solved, seed: int, order: int, entry: Entry) -> int | None:
+def find_exact_price(solved: Solved, seed: int, order: int, insertion: Insertion) -> int | None:
     """Return the least value in cents at which an order that lost is accepted, None where it cannot be proven.
 
     Args:
         solved: The book's proven optimum, without the order.
         seed: The seed of the clearing.
         order: The order that lost.
-        entry: A placement at which it could come in.
+        insertion: An insertion of the order.
     """
     grid = solved.allocation.grid
     if not solved.proven or len(list_columns(grid, keep=order).candidate) > COLUMNS_MAX:
         return None
     target = solved.allocation.exact_micros()
     first = _first_cent(grid, order)
-    least, candidate, rest = max(first, entry.value_micro), entry.candidate, entry.rest
+    least, candidate, rest = max(first, insertion.value_micro), insertion.candidate, insertion.rest
     for _ in range(STEPS_MAX):
         if least == first:
             return _decide(solved, seed, order, (first, candidate, rest))
@@ -239,7 +240,7 @@ def _find_lower(solved: Solved, order: int, placements: list[_Placements], other
     return max(ceil_cent(min(prices)), 0)
 
 
-def _find_upper(allocation: Allocation, entry: Entry, others: Fraction) -> int:
+def _find_upper(allocation: Allocation, insertion: Insertion, others: Fraction) -> int:
     """Return the price from which the clearing with the order in is worth more than any without it."""
-    hours = count_hours(allocation.grid, entry.candidate)
-    return max(entry.value_micro, ceil_cent((others - entry.rest) / hours) + CENT_MICRO)
+    hours = count_hours(allocation.grid, insertion.candidate)
+    return max(insertion.value_micro, ceil_cent((others - insertion.rest) / hours) + CENT_MICRO)

@@ -29,7 +29,7 @@ from marketplace.clearing.program.bound import Micros, Shadow, bound_of
 from marketplace.clearing.program.dual_descent import descend
 from marketplace.clearing.program.program import CandidateTable, list_columns
 from marketplace.clearing.program.prospects import Prospects
-from marketplace.clearing.search.marginal import Entry, find_entries
+from marketplace.clearing.search.marginal import Insertion, find_insertions
 from marketplace.clearing.search.search import greedy
 from marketplace.clearing.search.solving import EXACT_COLUMNS_MAX as EXACT_COLUMNS_MAX_OF_BOOK
 from marketplace.clearing.search.solving import Solved, solve
@@ -175,19 +175,19 @@ def _map_prices(shadow: Shadow) -> dict[str, Micros]:
     }
 
 
-def estimate(standing: PreparedBook, order: Order) -> Estimate:
+def estimate(prepared: PreparedBook, order: Order) -> Estimate:
     """Return what an order would have to be worth on a standing book; what it offers itself does not count.
 
     Raises:
         Refusal: As `check_book`, where the order breaks a rule.
     """
-    book = replace(standing.book, orders=(*standing.book.orders, order))
-    solved = _admit(standing, book)
-    grid, at = solved.allocation.grid, len(standing.book.orders)
-    entries = find_entries(solved.allocation, solved.shadow, at, PLACEMENTS_MAX)
+    book = replace(prepared.book, orders=(*prepared.book.orders, order))
+    solved = _admit(prepared, book)
+    grid, at = solved.allocation.grid, len(prepared.book.orders)
+    insertions = find_insertions(solved.allocation, solved.shadow, at, PLACEMENTS_MAX)
     if solved.proven and len(list_columns(grid, keep=at).candidate) > EXACT_COLUMNS_MAX:
         solved = replace(solved, proven=False)
-    price = price_to_win(solved, standing.seed, at)
+    price = price_to_win(solved, prepared.seed, at)
     if price is None:
         reason = find_hopeless(grid, at, order)
         if reason is None:
@@ -199,35 +199,35 @@ def estimate(standing: PreparedBook, order: Order) -> Estimate:
         usd(price.lower_micro),
         upper,
         sure=price.exact,
-        placements=tuple(_render(order, grid, entry) for entry in entries),
+        placements=tuple(_render(order, grid, insertion) for insertion in insertions),
         reason=None,
     )
 
 
-def _render(order: Order, grid: Grid, entry: Entry) -> Placement:
-    candidate = grid.candidates[entry.candidate]
+def _render(order: Order, grid: Grid, insertion: Insertion) -> Placement:
+    candidate = grid.candidates[insertion.candidate]
     bid = order.bids[candidate.bid]
-    end = entry.start + order.duration_periods
+    end = insertion.start + order.duration_periods
     return Placement(
         candidate.bid,
         bid.pool_id,
         bid.mandate_id,
-        entry.start,
+        insertion.start,
         end,
-        usd(entry.value_micro),
-        len(entry.displaced),
+        usd(insertion.value_micro),
+        len(insertion.displaced),
         candidate.nodes,
     )
 
 
-def _admit(standing: PreparedBook, book: Book) -> Solved:
+def _admit(prepared: PreparedBook, book: Book) -> Solved:
     """Return the solved book with its last order added, out and worth nothing.
 
     The others were checked when the book was solved; what the last one brings anew is itself and its link to them.
     """
     check_book(replace(book, orders=(replace(book.orders[-1], parent_id=None),)))
     check_links(book)
-    known, at = standing.solved, len(book.orders) - 1
+    known, at = prepared.solved, len(book.orders) - 1
     grid = extend_grid(known.allocation.grid, book, worthless=True)
     if grid is None:
         grid = compile_book(book)

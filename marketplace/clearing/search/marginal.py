@@ -1,10 +1,9 @@
-"""The price to win: what an order would have to be worth to be in, everything else in the book unchanged.
+"""Insertions: place an order that is out into the present allocation, and find the value that this needs.
 
-The order is inserted into the present allocation at the placement where that is cheapest. Where lots are free, that
-costs their asks; where they are not, accepted orders are displaced, cheapest first, and the newcomer must be worth
-strictly more than what they added. The answer is therefore constructive: with the order at that price there is an
-allocation, with lawful prices, that is worth more than the one found without it. On small books `winning.py` starts
-from it and finds the exact threshold; on larger ones it is an estimate from above.
+An insertion is one placement of the order. Where lots are free, it costs their asks. Where they are not, it displaces
+accepted orders, cheapest first, and the order must be worth strictly more than they added. At the value of an
+insertion there is thus an allocation, with lawful prices, that is worth more than the present one. The least of these
+values is an upper estimate of the order's price to win; on small books `winning.py` finds the exact one from it.
 """
 
 from collections.abc import Sequence
@@ -23,17 +22,23 @@ from marketplace.clearing.program.bound import Shadow
 
 PLACEMENTS_MAX = 4
 WAITS_SHORT = (1.05, 1.15, 1.3, 1.5)
-"""By what price to win, as a share of its value, an order is asked for less often: once, twice, and so on."""
+"""An order that needs at least the n-th of these multiples of its own value is skipped in the next n runs."""
 ROUNDS_MAX = 200
 TOLERANCE_MICRO = 10.0
 VALUE_MICRO_MAX = micro(PRICE_USD_MAX)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """What bringing an order in at one placement takes: its value, who must move, and who then finds no other place.
+class Insertion:
+    """One placement of an order that is out, and what it needs.
 
-    `rest` is the welfare in micro-dollars that the allocation would then have, less what the order itself is worth.
+    Attributes:
+        candidate: The bid.
+        start: The first period.
+        value_micro: The least value per GPU-hour at which the insertion raises welfare, in micro-dollars.
+        victims: Orders that must leave their placements.
+        displaced: Those of them that find no other placement.
+        rest: Welfare after the insertion less the order's own value, in micro-dollars.
     """
 
     candidate: int
@@ -51,37 +56,37 @@ def count_hours(grid: Grid, candidate: int) -> int:
     return bid.nodes * order_row.duration * grid.pool_arrays[bid.pool].gpus * grid.hours
 
 
-def find_entries(allocation: Allocation, shadow: Shadow, order: int, limit: int = PLACEMENTS_MAX) -> list[Entry]:
-    """Return placements at which an order that is out could come in, cheapest first; empty when no value would do.
+def find_insertions(allocation: Allocation, shadow: Shadow, order: int, limit: int = PLACEMENTS_MAX) -> list[Insertion]:
+    """Return the insertions of an order that is out, cheapest first; empty if no value would suffice.
 
     Args:
-        allocation: The present state, left as it was found.
-        shadow: Shadow prices, which say where to look first.
+        allocation: The present allocation; it is unchanged afterwards.
+        shadow: Shadow prices; they decide which placements are tried first.
         order: The order.
-        limit: How many placements are worked out.
+        limit: The most placements to try.
     """
-    entries = []
+    insertions = []
     for candidate, start in _promising(allocation, shadow, order, limit):
-        entry = _work_out(allocation, order, candidate, start)
-        if entry is not None:
-            entries.append(entry)
-    return sorted(entries, key=lambda entry: (entry.value_micro, entry.candidate, entry.start))
+        insertion = _work_out(allocation, order, candidate, start)
+        if insertion is not None:
+            insertions.append(insertion)
+    return sorted(insertions, key=lambda insertion: (insertion.value_micro, insertion.candidate, insertion.start))
 
 
 def settle(allocation: Allocation, shadow: Shadow, orders: Sequence[int]) -> None:
-    """Bring in those of some orders that are worth more than what they would displace, and never lose welfare."""
+    """Insert those of the orders that are worth more than what they displace. Welfare never falls."""
     Settling(allocation, shadow).run(orders)
 
 
 class Settling:
-    """Brings orders in, and asks the less often for one the more it was short when it was last asked for."""
+    """Inserts orders. The further an order's value was below what it needed, the more runs skip it."""
 
     def __init__(self, allocation: Allocation, shadow: Shadow) -> None:
         self.allocation, self.shadow = allocation, shadow
         self._waits: dict[int, int] = {}
 
     def run(self, orders: Sequence[int]) -> None:
-        """Bring in those of some orders that are worth more than what they would displace; never lose welfare."""
+        """Insert those of the orders that are worth more than what they displace. Welfare never falls."""
         for order in orders:
             if not self.allocation.out[order]:
                 continue
@@ -91,28 +96,30 @@ class Settling:
                 self._waits[order] = self._settle(order)
 
     def _settle(self, order: int) -> int:
-        """Bring an order in where that gains; return how often not to ask again."""
+        """Insert an order if that gains welfare; return how many of the next runs skip it."""
         candidates, nearest = self.allocation.grid.candidates, WAITS_SHORT[-1]
-        for entry in find_entries(self.allocation, self.shadow, order):
-            value = candidates[entry.candidate].value
-            if entry.value_micro <= value and _bring_in(self.allocation, entry):
+        for insertion in find_insertions(self.allocation, self.shadow, order):
+            value = candidates[insertion.candidate].value
+            if insertion.value_micro <= value and _bring_in(self.allocation, insertion):
                 return 0
-            nearest = min(nearest, entry.value_micro / max(value, 1))
+            nearest = min(nearest, insertion.value_micro / max(value, 1))
         return sum(nearest >= short for short in WAITS_SHORT)
 
 
-def _bring_in(allocation: Allocation, entry: Entry) -> bool:
-    """Carry out an entry; go back and return False where that gained nothing."""
+def _bring_in(allocation: Allocation, insertion: Insertion) -> bool:
+    """Carry out an insertion; undo it and return False if it gained nothing or broke a rule."""
     before, placed = allocation.total, list(allocation.placed)
-    for victim in entry.victims:
+    for victim in insertion.victims:
         allocation.remove(victim)
-    allocation.place(entry.candidate, entry.start)
-    for victim in entry.victims:
+    allocation.place(insertion.candidate, insertion.start)
+    for victim in insertion.victims:
         allocation.insert(victim)
     pools = {
-        allocation.grid.candidates[placing[0]].pool for order in entry.victims if (placing := allocation.placed[order])
+        allocation.grid.candidates[placing[0]].pool
+        for order in insertion.victims
+        if (placing := allocation.placed[order])
     }
-    pools.add(allocation.grid.candidates[entry.candidate].pool)
+    pools.add(allocation.grid.candidates[insertion.candidate].pool)
     if allocation.total > before + TOLERANCE_MICRO and not allocation.losing(pools) and not allocation.breaks_rules():
         return True
     allocation.restore(placed)
@@ -152,8 +159,8 @@ def _promising(allocation: Allocation, shadow: Shadow, order: int, limit: int) -
     return list(dict.fromkeys((candidate, start) for _, candidate, start in ranked))[:limit]
 
 
-def _work_out(allocation: Allocation, order: int, candidate: int, start: int) -> Entry | None:
-    """Displace what must go, price the order, and put everything back."""
+def _work_out(allocation: Allocation, order: int, candidate: int, start: int) -> Insertion | None:
+    """Return the insertion at one placement, None if no value suffices; the allocation is unchanged."""
     grid = allocation.grid
     bid, order_row = grid.candidates[candidate], grid.order_rows[order]
     hours = count_hours(grid, candidate)
@@ -186,11 +193,11 @@ def _work_out(allocation: Allocation, order: int, candidate: int, start: int) ->
                 allocation.place(victim_way, victim_start)
     gone = tuple(victim for victim, _ in displaced if victim not in moved)
     victims = tuple(victim for victim, _ in displaced)
-    return Entry(candidate, start, least, victims, gone, Fraction(rest)) if least <= VALUE_MICRO_MAX else None
+    return Insertion(candidate, start, least, victims, gone, Fraction(rest)) if least <= VALUE_MICRO_MAX else None
 
 
 def _next_victim(allocation: Allocation, order: int, candidate: int, start: int) -> int | None:
-    """Return the accepted order whose leaving helps most per dollar it adds, None when the newcomer fits."""
+    """Return the accepted order that frees most per dollar of its welfare, None if the new order fits."""
     grid = allocation.grid
     bid, order_row = grid.candidates[candidate], grid.order_rows[order]
     end = start + order_row.duration

@@ -1,4 +1,4 @@
-"""Reliability ("standing"): how well a provider has delivered so far, from events alone.
+"""Reliability (a "standing" over HTTP): how well a provider has delivered so far, from events alone.
 
 The score is the product of three exact shares. Each is 1 without a history:
 
@@ -11,7 +11,7 @@ The score is the product of three exact shares. Each is 1 without a history:
 
 Invariants:
     1. Every share is between 0 and 1, and so is the score.
-    2. The standing depends only on the order and content of events, so a replay gives the same one.
+    2. Reliability depends only on the order and content of events, so a replay gives the same.
     3. A grant that a startup or the platform ends does not count against the provider.
 """
 
@@ -51,7 +51,7 @@ _Timed = (
 )
 StandingEvent = _Timed | GrantResold
 COUNTED: Final = StandingEvent.__args__
-"""The event types that affect a standing."""
+"""The event types that affect reliability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def _share(good: int, bad: int) -> Fraction:
 
 
 def evolve(state: ReliabilityState, event: Event) -> ReliabilityState:
-    """Return the standings after an event of the log. Most events change nothing."""
+    """Return the reliability of providers after an event of the log. Most events change nothing."""
     if not isinstance(event, COUNTED):
         return state
     if isinstance(event, GrantIssued):

@@ -1,13 +1,15 @@
-"""Allocate a tenant's usage to its grants in burn order: by priority, then expiry, then age.
+"""Divide a tenant's usage among its grants in burn order: by priority, then expiry, then age.
 
-At any instant, a grant carries no more than it has free; the rest goes to the next grant. A correction allocates the
-reading anew, in the order that was recorded for it. Less usage takes from the last grants of
-that order. More usage fills them and then further grants. `usage.py` lists the refusals.
+A meter may report how many GPUs of a class a tenant used, without naming a grant. This module divides such a reading
+into parts, one for each grant and interval. At any instant, a grant takes as many GPUs as it has free; the rest goes to
+the next grant in burn order. A correction divides the reading again, in the order that was recorded with it: lower
+usage reduces the last grants of the order first, higher usage fills the same grants and then further ones. Events call
+an allocation a spread. `usage.py` lists the refusals.
 
 Invariants:
-    1. At every instant the GPUs of the parts are those of the reading, and no grant carries more than it has.
-    2. No grant carries anything at an instant at which an earlier one in the order has room.
-    3. The events state which grants carry what. Nothing is allocated again when they are read.
+    1. At every instant, the GPUs of the parts sum to those of the reading, and no grant has more than its free GPUs.
+    2. A grant has a part at an instant only if every earlier grant in the order is full then.
+    3. The events state the parts, so a replay divides nothing again.
 """
 
 from collections.abc import Sequence
@@ -41,7 +43,7 @@ _PLENTY: Final = 10_000_000
 
 
 def spread(command: SpreadUsage, state: Usage) -> Sequence[UsageSpread]:
-    """Decide how a tenant's reading is allocated to its grants."""
+    """Divide a tenant's reading among its grants. A reading that was reported before gives no event."""
     measurement = command.measurement
     known = state.spreads.find(digest_key(command.source, measurement.reading_id))
     if known is not None:
@@ -65,7 +67,7 @@ def spread(command: SpreadUsage, state: Usage) -> Sequence[UsageSpread]:
 
 
 def respread(command: RespreadUsage, state: Usage) -> Sequence[UsageRespread]:
-    """Decide how a correction or a void changes the allocation."""
+    """Divide a corrected reading again, or void it. The present content gives no event."""
     known = state.spreads.find(digest_key(command.source, command.reading_id))
     if known is None:
         raise Refusal("spread_unknown", f"source {command.source} has no reading {command.reading_id} of this usage")
@@ -99,7 +101,7 @@ def respread(command: RespreadUsage, state: Usage) -> Sequence[UsageRespread]:
 
 
 def _require_sound(measurement: Measurement, at: datetime) -> None:
-    """Refuse an interval that no grant could count."""
+    """Refuse a reading whose interval or size is invalid for any grant."""
     start, end = measurement.start, measurement.end
     anything = Metered(start=start, end=end, nodes=_PLENTY, gpus_per_node=1)
     fault = find_fault(measurement, anything, at, Usage(), Count(Usage()))
@@ -108,7 +110,7 @@ def _require_sound(measurement: Measurement, at: datetime) -> None:
 
 
 def _order(offers: Sequence[Offer], recorded: Sequence[BurnRank]) -> list[Offer]:
-    """Return the offers in burn order: first a recorded order, then the others."""
+    """Return the grants in burn order: first those of a recorded order, then the others."""
     if len(offers) > OFFERS_MAX:
         raise Refusal("grants_too_many", f"usage is allocated to at most {OFFERS_MAX} grants; there are {len(offers)}")
     places = {rank.grant_id: place for place, rank in enumerate(recorded)}
@@ -153,7 +155,7 @@ def _render(piece: Piece, reading_id: str) -> SpreadPart:
 
 
 def _is_within(part: SpreadPart, known: SpreadPart) -> bool:
-    """Return whether a part lies within a known one. It may then be lowered in every state of its grant."""
+    """Return whether a part lies within a known one, so that correcting it only lowers usage of its grant."""
     same = part.grant_id == known.grant_id
     return same and known.start <= part.start and part.end <= known.end and part.gpus <= known.gpus
 

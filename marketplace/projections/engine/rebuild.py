@@ -1,9 +1,9 @@
 """Rebuild a projection beside the live one, and swap the two in one transaction while reads go on.
 
-The new tables have the names of the live ones in a schema of their own, ``rebuild_<name>_<epoch>``, so that
-one setting, `search_path`, points every statement of a projection at them. When the rebuild has come as far as the live
-one, a short transaction stops the live projector at its fence, applies the last page, drops the old tables and moves
-the new ones in. Readers wait for that moment and never see half of it.
+The new tables have the names of the live ones in a schema of their own, ``rebuild_<name>_<epoch>``. The setting
+`search_path` points every statement of a projection at them. Once the new tables reach the live position, a short
+transaction swaps them: it locks the live position's row, so that the live projector waits; applies the last events;
+drops the old tables; and moves the new ones in. Reads wait until it ends, and never see a part of it.
 
 Invariants:
     1. Every transaction of a rebuild, the swap included, begins with ``UPDATE … WHERE epoch = :mine`` on the rebuild's
@@ -12,8 +12,8 @@ Invariants:
        are never the same, and tables are dropped only by a transaction that holds their rebuild's row.
     3. Rows of a higher version than the release makes are replaced only where an operator says so.
 
-A lock that ends with its session refuses a second rebuild while a first one runs. It is a courtesy: a session may end
-alone, and the rows stay right without it.
+An advisory lock refuses a second rebuild while a first one runs, to save its work. Correct rows do not depend on it:
+PostgreSQL may end the session that holds the lock while the rebuild goes on. Invariant 1 then stops the earlier one.
 """
 
 import asyncio
@@ -334,7 +334,7 @@ async def _swap(draft: _Draft, log: Log, position: int, *, replace_newer: bool) 
 
 
 async def _lock_live(connection: AsyncConnection, projection: Projection) -> None:
-    """Lock the live position until the transaction ends, so that its projector waits at its fence."""
+    """Lock the live position's row until the transaction ends, so that the live projector waits for it."""
     await connection.execute(sql(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'"))
     await connection.execute(
         sql("SELECT FROM public.projection_positions WHERE name = :name AND live FOR UPDATE"), {"name": projection.name}

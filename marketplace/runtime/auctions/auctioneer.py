@@ -78,21 +78,21 @@ log = structlog.get_logger(__name__)
 
 
 class Auctioneer:
-    """Runs auctions on the market that `stage` holds.
+    """Runs auctions on the market that `market` holds.
 
     Args:
         handler: Runs commands.
-        stage: The market.
+        market: The market.
         engine: Clears books; a thread of this process by default.
         places: The most orders that one auction clears, not counting backstop orders.
     """
 
     def __init__(
-        self, handler: Handler, stage: MarketState, engine: Engine | None = None, *, places: int = PLACES_MAX
+        self, handler: Handler, market: MarketState, engine: Engine | None = None, *, places: int = PLACES_MAX
     ) -> None:
         self._handler = handler
         self._places = places
-        self._stage = stage
+        self._market = market
         self._engine = engine or EngineInThread()
 
     async def run(self, auction_id: str) -> None:
@@ -152,7 +152,7 @@ class Auctioneer:
 
     async def _lock(self, auction: Auction) -> None:
         auction_id = auction.opened.auction_id
-        rivals = self._stage.list_rivals(auction_id)
+        rivals = self._market.list_rivals(auction_id)
         context = build_context(self._handler, "auctioneer", auction_id, "lock")
         await auctions.check_turn(UnitOfWork(self._handler.cache, context), auction_id, rivals)
         locked, admission = await self._lock_orders(auction, self._places)
@@ -181,7 +181,7 @@ class Auctioneer:
             Refusal: ``supply_changed`` if this worker has not read that far.
         """
         entry = await self._handler.cache.load(AUCTION, auction_id)
-        if self._stage.position < (entry.head.sequence or 0):
+        if self._market.position < (entry.head.sequence or 0):
             raise Refusal("supply_changed", "this worker has not read the latest changes of supply yet")
         auction: Auction = entry.state
         return len(auction.changes)
@@ -193,7 +193,7 @@ class Auctioneer:
     async def _lock_orders(self, auction: Auction, places: int) -> tuple[list[Order], Admission]:
         """Lock the orders that the auction admits. Return its locked orders in queue order, and the admission."""
         auction_id = auction.opened.auction_id
-        for order_id in self._stage.list_orders():
+        for order_id in self._market.list_orders():
             order = await self._find_order(order_id)
             if isinstance(order, OpenOrder):
                 await self._withdraw_hopeless(order)
@@ -210,13 +210,13 @@ class Auctioneer:
         auction_id, horizon = auction.opened.auction_id, build_horizon(auction.opened)
         candidates: list[Order] = []
         busy: set[str | None] = set()
-        for order_id in self._stage.list_orders():
+        for order_id in self._market.list_orders():
             order = await self._find_order(order_id)
             if not isinstance(order, OpenOrder | LockedOrder):
                 continue
-            if not all(self._stage.is_sound("mandate", hold.mandate_id) for hold in order.budget_holds):
+            if not all(self._market.is_sound("mandate", hold.mandate_id) for hold in order.budget_holds):
                 continue
-            served = isinstance(order, OpenOrder) and self._stage.is_served(order_id)
+            served = isinstance(order, OpenOrder) and self._market.is_served(order_id)
             if isinstance(order, LockedOrder) and order.auction_id != auction_id:
                 busy.add(_name_group(order))
             elif not served and find_window(order.terms, horizon) is not None:
@@ -247,7 +247,7 @@ class Auctioneer:
             order_id=order_id,
             startup_id=order.placed.startup_id,
             value_usd=compute_value_max(order.terms, (hold.equity_credit for hold in order.budget_holds)),
-            waits=self._stage.count_waits(order_id),
+            waits=self._market.count_waits(order_id),
             is_held=isinstance(order, LockedOrder),
             parent_id=None if parent_id in served_parents else parent_id,
             barred=GROUP_BUSY if group in busy else None,
@@ -266,7 +266,7 @@ class Auctioneer:
     async def _withdraw_hopeless(self, order: Order) -> None:
         """Cancel an order that no auction can match: its group is served, or its parent ended without a match."""
         order_id, parent_id = order.placed.order_id, order.terms.parent_order_id
-        if self._stage.is_served(order_id):
+        if self._market.is_served(order_id):
             await self._withdraw(order_id, "group-served", GROUP_SERVED)
         elif parent_id is not None:
             parent = await self._find_order(parent_id)
@@ -294,17 +294,19 @@ class Auctioneer:
     async def _load_supply(self, orders: Iterable[Order]) -> Supply:
         cache = self._handler.cache
         lots: dict[str, Lot] = {}
-        for lot_id in self._stage.list_lots():
+        for lot_id in self._market.list_lots():
             lots[lot_id] = (await cache.load(LOT, lot_id)).state
         pools = {lot.listed.pool_id: None for lot in lots.values()}
         sites = sorted({(await cache.load(POOL, pool_id)).state.opened.site_id for pool_id in pools})
-        pool_ids = sorted({*pools, *(pool_id for site_id in sites for pool_id in self._stage.list_site_pools(site_id))})
+        pool_ids = sorted(
+            {*pools, *(pool_id for site_id in sites for pool_id in self._market.list_site_pools(site_id))}
+        )
         mandate_ids = sorted({hold.mandate_id for order in orders for hold in order.budget_holds})
         return Supply(
             pools={pool_id: (await cache.load(POOL, pool_id)).state for pool_id in pool_ids},
             lots=lots,
             mandates={mandate_id: (await cache.load(MANDATE, mandate_id)).state for mandate_id in mandate_ids},
-            standings=self._stage.list_standings(),
+            reliability=self._market.list_reliability(),
             sites={site_id: (await cache.load(SITE, site_id)).state for site_id in sites},
         )
 
@@ -375,7 +377,7 @@ class Auctioneer:
 
     async def _defer_strays(self, auction_id: str, decided: set[str]) -> None:
         """Defer orders that were locked but have no decision, so that a settled auction keeps none."""
-        locked = self._stage.scheduler.list_locked(auction_id)
+        locked = self._market.scheduler.list_locked(auction_id)
         await self._each([order_id for order_id in locked if order_id not in decided], self.defer)
 
     async def _withdraw_mates(self, auction: ClearedAuction, decided: Mapping[str, str]) -> None:
@@ -383,7 +385,7 @@ class Auctioneer:
         book = auction.locked.book
         groups = {order.order_id: order.group_id for order in (*book.orders, *book.backstops)}
         served = {groups[order_id] for order_id, outcome in decided.items() if outcome == "matched"} - {None}
-        for order_id in self._stage.list_orders() if served else ():
+        for order_id in self._market.list_orders() if served else ():
             order = await self._find_order(order_id)
             if order is not None and _name_group(order) in served:
                 await self._withdraw(order_id, "group-served", GROUP_SERVED)

@@ -122,13 +122,13 @@ class PreparedBooks:
     Args:
         handler: Its cache holds the states; nothing is written through it.
         market: What is open.
-        load_standings: Returns the score of each provider that has a history.
+        load_reliability: Returns the score of each provider that has a history.
     """
 
-    def __init__(self, handler: Handler, market: OpenMarket, load_standings: LoadStandings) -> None:
+    def __init__(self, handler: Handler, market: OpenMarket, load_reliability: LoadStandings) -> None:
         self._handler = handler
         self._market = market
-        self._load_standings = load_standings
+        self._load_reliability = load_reliability
         self._kept: dict[AuctionOpened, _Kept] = {}
         self._turns = {False: _Turns(rest=1), True: _Turns(rest=0)}
 
@@ -235,8 +235,8 @@ class PreparedBooks:
         sites = await self.load(SITE, {pool.opened.site_id for pool in pools.values()})
         pools = {pool_id: pool for pool_id, pool in pools.items() if pool.opened.site_id in sites}
         lots = {lot_id: lot for lot_id, lot in lots.items() if lot.listed.pool_id in pools}
-        standings = await self._load_standings()
-        return Supply(pools=pools, lots=lots, mandates=mandates, standings=standings, sites=sites)
+        reliability = await self._load_reliability()
+        return Supply(pools=pools, lots=lots, mandates=mandates, reliability=reliability, sites=sites)
 
     async def load(self, decider: AnyDecider, ids: Iterable[str]) -> dict[str, Any]:
         """Return states by id, in order, without aggregates that have unreadable events. Few are read at once."""

@@ -53,15 +53,15 @@ class Quoter:
         handler: Its cache holds the states; nothing is written through it.
         follower: Delivers events.
         load_open: Returns what is open at the start.
-        load_standings: Returns the score of each provider that has a history.
+        load_reliability: Returns the score of each provider that has a history.
     """
 
     def __init__(
-        self, handler: Handler, follower: Follower, load_open: LoadOpen, load_standings: LoadStandings
+        self, handler: Handler, follower: Follower, load_open: LoadOpen, load_reliability: LoadStandings
     ) -> None:
         self._handler = handler
         self._market = OpenMarket(follower, load_open)
-        self._books = PreparedBooks(handler, self._market, load_standings)
+        self._books = PreparedBooks(handler, self._market, load_reliability)
 
     async def quote(self, order: Order, *, min_sequence: int = 0) -> Quoted:
         """Return the value that an order, which is not placed, needs to win.

@@ -19,18 +19,18 @@ from marketplace.runtime.scheduling.market_state import MarketState
 from marketplace.runtime.scheduling.relocation import move_grant
 
 
-async def drain_pool(handler: Handler, stage: MarketState, pool_id: str) -> None:
+async def drain_pool(handler: Handler, market: MarketState, pool_id: str) -> None:
     """Withdraw every lot of a pool, so that no further order is matched there."""
     pool: Pool = (await handler.cache.load(POOL, pool_id)).state
     assert pool.closing is not None, "notice was given"
-    for lot_id in stage.list_pool_lots(pool_id):
+    for lot_id in market.list_pool_lots(pool_id):
         lot: Lot = (await handler.cache.load(LOT, lot_id)).state
         if lot.status != "withdrawn":
             context = build_context(handler, "reactor", lot_id, "drain")
             await inventory.withdraw_lot(handler, context, lot_id, reason=pool.closing.reason)
 
 
-async def close_pool(handler: Handler, stage: MarketState, pool_id: str) -> None:
+async def close_pool(handler: Handler, market: MarketState, pool_id: str) -> None:
     """Move or end the remaining grants of a pool that closes now.
 
     Raises:
@@ -44,7 +44,7 @@ async def close_pool(handler: Handler, stage: MarketState, pool_id: str) -> None
         if grant is None or grant.pool_id != pool_id or reservation.end <= closes_at:
             continue
         reason = f"the pool left the market: {pool.closing.reason}"
-        if await move_grant(handler, stage, grant, reason=reason, step=f"closing/{closes_at.isoformat()}"):
+        if await move_grant(handler, market, grant, reason=reason, step=f"closing/{closes_at.isoformat()}"):
             continue
         context = build_context(handler, "reactor", grant_id, "closing")
         with contextlib.suppress(Refusal):

@@ -28,14 +28,14 @@ REASON: Final = "nodes of its pool do not work"
 class Incidents:
     """Keeps the grants of a pool consistent with its nodes."""
 
-    def __init__(self, handler: Handler, stage: MarketState) -> None:
+    def __init__(self, handler: Handler, market: MarketState) -> None:
         self._handler = handler
-        self._stage = stage
+        self._market = market
 
     async def run(self, task: Task) -> None:
         """Run a due task: check the evidence of a grant, or the nodes of a pool."""
         if task.kind == "observe_grant":
-            await observe_grant(self._handler, self._stage.observer, task.id)
+            await observe_grant(self._handler, self._market.observer, task.id)
         else:
             await self.serve(task.id)
 
@@ -49,7 +49,7 @@ class Incidents:
         staying = await self._list_running(pool, now)
         for grant in tuple(staying):
             missing = _share_lack(pool, staying, now)[grant.issued.grant_id]
-            if missing and await move_grant(self._handler, self._stage, grant, reason=REASON, step=step):
+            if missing and await move_grant(self._handler, self._market, grant, reason=REASON, step=step):
                 staying.remove(grant)
                 continue
             at = max(turns[-1] if turns else now, pool.reservations[grant.issued.grant_id].start)

@@ -58,7 +58,7 @@ class MarketState:
         self.position = 0
         self._lots: dict[str, str] = {}
         self._pools: dict[str, str] = {}
-        self._standings = ReliabilityState()
+        self._reliability = ReliabilityState()
         self._groups: dict[str, tuple[str, str]] = {}
         self._served: set[tuple[str, str]] = set()
         self._taken: dict[str, int] = {}
@@ -95,7 +95,7 @@ class MarketState:
         self.scheduler.notice(event)
         self.observer.notice(event)
         self._notice_order(event)
-        self._standings = evolve(self._standings, event)
+        self._reliability = evolve(self._reliability, event)
         match event:
             case LotListed():
                 self._lots[event.lot_id] = event.pool_id
@@ -185,10 +185,10 @@ class MarketState:
         """Return every pool, oldest first."""
         return list(self._pools)
 
-    def list_standings(self) -> dict[str, Fraction]:
+    def list_reliability(self) -> dict[str, Fraction]:
         """Return the score of every provider that has a history."""
         return {
-            provider_id: compute_reliability(record).score for provider_id, record in self._standings.records.items()
+            provider_id: compute_reliability(record).score for provider_id, record in self._reliability.records.items()
         }
 
     def list_pool_lots(self, pool_id: str) -> list[str]:

@@ -10,18 +10,18 @@ from marketplace.execution.scheduled_context import build_context
 from marketplace.runtime.scheduling.market_state import MarketState
 
 
-async def move_grant(handler: Handler, stage: MarketState, grant: Grant, *, reason: str, step: str) -> bool:
+async def move_grant(handler: Handler, market: MarketState, grant: Grant, *, reason: str, step: str) -> bool:
     """Move a grant to the first pool of its provider with room at no higher price. Return whether there was one.
 
     Args:
         handler: Runs the commands.
-        stage: The market, which knows the pools.
+        market: The market, which knows the pools.
         grant: The grant. If it was degraded, it works in full again.
         reason: Why.
         step: Names the cause, so that only one worker handles it.
     """
     grant_id = grant.issued.grant_id
-    for pool_id in stage.list_pools():
+    for pool_id in market.list_pools():
         pool: Pool = (await handler.cache.load(POOL, pool_id)).state
         if pool_id == grant.pool_id or pool.opened.provider_id != grant.issued.provider_id:
             continue

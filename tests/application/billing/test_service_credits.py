@@ -132,7 +132,7 @@ async def test_an_order_that_asks_for_a_better_provider_is_told_what_the_stateme
         month = Month(market, trade, await market.award(trade))
         await month.lose_a_node(6)
         await month.settle()
-        assert worker.stage.list_standings() == {trade.provider: Fraction(9, 10)}
+        assert worker.market.list_reliability() == {trade.provider: Fraction(9, 10)}
         terms = {"cash": "3", "nodes": 1, "earliest": 60, "latest": 62}
         picky = await market.order(trade.startup, **terms, provider_standing_min=Decimal("0.91"))
         content = await market.order(trade.startup, **terms, provider_standing_min=Decimal("0.9"))

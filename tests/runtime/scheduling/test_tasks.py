@@ -81,7 +81,7 @@ async def test_a_refusal_that_is_known_to_be_harmless_ends_the_task(monkeypatch)
             await market.tick()
         await market.tick()
         assert not worker.stuck
-        assert not len(worker.stage.scheduler)
+        assert not len(worker.market.scheduler)
 
 
 async def place_hold(market, payer, payee, expires_at):
@@ -165,9 +165,9 @@ async def test_a_command_that_is_refused_as_not_due_waits_for_its_instant():
     order = await market.order(startup, latest=2)
     worker = Worker(Handler(market.log, market.clock))
     async with running_worker(worker):
-        while worker.stage.position < 1:
+        while worker.market.position < 1:
             await market.tick()
-        worker.stage.scheduler.put(Task("expire_order", order), NOW)
+        worker.market.scheduler.put(Task("expire_order", order), NOW)
         for _ in range(5):
             await market.tick()
         assert (await market.state("order", order)).status == "open"
@@ -186,9 +186,9 @@ async def test_an_order_ends_at_one_instant_whoever_is_asked(expires, ends):
     assert (await market.state("order", order)).ends_at == market.day(ends)
     worker = Worker(Handler(market.log, market.clock))
     async with running_worker(worker):
-        while order not in worker.stage.scheduler.open_orders:
+        while order not in worker.market.scheduler.open_orders:
             await market.tick()
-        assert worker.stage.scheduler.open_orders[order] == market.day(ends)
+        assert worker.market.scheduler.open_orders[order] == market.day(ends)
         market.clock.at = market.day(ends) - timedelta(seconds=1)
         await market.tick()
         assert (await market.state("order", order)).status == "open"

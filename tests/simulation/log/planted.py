@@ -13,7 +13,7 @@ from marketplace.execution import state_cache
 from marketplace.execution.command_records import CommandRecords
 from marketplace.execution.handler import Handler
 from marketplace.execution.processed_commands import ProcessedCommands
-from marketplace.execution.state_cache import Cache, Entry
+from marketplace.execution.state_cache import Cache, CachedState
 from marketplace.execution.unit_of_work import UnitOfWork
 from marketplace.log import appender, headers, pending
 from marketplace.log.answers import Kind
@@ -217,7 +217,7 @@ def keep_failed_traces():
 
 @plant("a state that rests on a failed append is used")
 def use_void_states():
-    with patch.object(Entry, "is_void", lambda _: False):
+    with patch.object(CachedState, "is_void", lambda _: False):
         yield
 
 
@@ -250,7 +250,7 @@ def forget_who_left():
         except asyncio.CancelledError:
             for part in unit._parts.values():
                 if part.after is not None:
-                    part.after.line.void = True
+                    part.after.chain.void = True
                     part.after.commands.drop(unit.context.command_id, part.after.head)
             raise
 

@@ -153,7 +153,7 @@ def is_reliable(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
 
 def get_reliability(pool: Pool, supply: Supply) -> Fraction:
     """Return the reliability score of a pool's provider; 1 without a history."""
-    return supply.standings.get(pool.opened.provider_id, Fraction(1))
+    return supply.reliability.get(pool.opened.provider_id, Fraction(1))
 
 
 def is_efficient(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:

@@ -16,14 +16,14 @@ class Supply:
 
     Attributes:
         pools: Every pool with lots, and every other pool of their sites.
-        standings: The score of each provider that has a history, from 0 to 1; the others have 1.
+        reliability: The score of each provider that has a history, from 0 to 1; the others have 1.
         sites: The sites of the pools.
     """
 
     pools: Mapping[str, Pool]
     lots: Mapping[str, Lot]
     mandates: Mapping[str, Mandate]
-    standings: Mapping[str, Fraction] = field(default_factory=dict)
+    reliability: Mapping[str, Fraction] = field(default_factory=dict)
     sites: Mapping[str, Site] = field(default_factory=dict)
 
     def sells_as(self, other: "Supply") -> bool:
@@ -34,7 +34,7 @@ class Supply:
         shared = self.mandates.keys() & other.mandates.keys()
         granted = all(self.mandates[name].granted is other.mandates[name].granted for name in shared)
         groups = ((self.pools, other.pools), (self.lots, other.lots), (self.sites, other.sites))
-        return granted and all(_are_same(*group) for group in groups) and self.standings == other.standings
+        return granted and all(_are_same(*group) for group in groups) and self.reliability == other.reliability
 
 
 def _are_same(one: Mapping[str, object], two: Mapping[str, object]) -> bool:
