@@ -17,7 +17,7 @@ from marketplace.application.delivery.substitution import load_lots
 from marketplace.application.steps.capacity import change_capacity, has_capacity
 from marketplace.application.steps.usage_bounds import limit_grant
 from marketplace.core.errors import Refusal
-from marketplace.domain.delivery.grant import GRANT, RUNNING, ExtendGrant, Grant
+from marketplace.domain.delivery.grant import GRANT, ExtendGrant, Grant
 from marketplace.domain.delivery.periods import Period
 from marketplace.domain.delivery.service_level import assess
 from marketplace.domain.delivery.substitution import build_shares
@@ -52,7 +52,7 @@ async def _find_consequence(unit: UnitOfWork, grant: Grant) -> ServiceConsequenc
 
 async def _roll_forward(unit: UnitOfWork, grant: Grant, period: Period) -> bool:
     """Extend a grant by the length of a period. Return whether there was room."""
-    if grant.status not in RUNNING or grant.resold or len(grant.extensions) >= EXTENSIONS_MAX:
+    if grant.phase != "running" or grant.resold or len(grant.extensions) >= EXTENSIONS_MAX:
         return False
     start = max(grant.end, _next_second(unit.context.at)) if grant.end < unit.context.at else grant.end
     end = start + (period.end - period.start)

@@ -8,7 +8,7 @@ from events.usage import BurnRank, SpreadPart
 from marketplace.core.intervals import Load
 from marketplace.core.timeline import EMPTY, Tally
 from marketplace.core.timeline_sums import list_runs
-from marketplace.domain.delivery.grant import GRANT, RUNNING, Grant
+from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.metering.allocation_commands import Offer, name_spread
 from marketplace.domain.metering.usage import USAGE, Measurement, name_usage
 from marketplace.domain.metering.usage_state import to_second
@@ -81,5 +81,5 @@ async def list_offers(
 
 def _may_carry(grant: Grant, use: Use) -> bool:
     theirs = (grant.startup_id, grant.issued.provider_id, grant.issued.gpu_class)
-    begun = grant.status in {*RUNNING, "completed", "terminated"}
+    begun = grant.phase != "issued"
     return begun and theirs == (use.startup_id, use.provider_id, use.gpu_class)

@@ -56,7 +56,6 @@ from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unk
 __all__ = [
     "GRANT",
     "PRIORITY",
-    "RUNNING",
     "ActivateGrant",
     "AddServiceLine",
     "CompleteGrant",
@@ -137,7 +136,7 @@ def _require_status(state: Grant, *allowed: str) -> None:
 
 def _require_running(state: Grant, at: datetime) -> None:
     """Refuse if nothing is delivered. Until the end of a notice period, something is."""
-    if state.status != "terminated" or at >= state.end:
+    if state.phase != "terminated" or at >= state.end:
         _require_status(state, *RUNNING)
 
 
@@ -152,7 +151,7 @@ def _require_due(grant_id: str, at: datetime, due: datetime, what: str) -> None:
 
 
 def _activate(command: ActivateGrant, state: Grant) -> Sequence[GrantEvent]:
-    if state.status in RUNNING:
+    if state.phase == "running":
         return []
     _require_status(state, "issued")
     _require_due(command.grant_id, command.at, state.issued.start, "starts")
@@ -160,10 +159,8 @@ def _activate(command: ActivateGrant, state: Grant) -> Sequence[GrantEvent]:
 
 
 def _degrade(command: DegradeGrant, state: Grant) -> Sequence[GrantEvent]:
-    if state.status == "degraded" and state.nodes_available == command.nodes_available:
-        return []
     _require_running(state, command.at)
-    if state.status == "terminated" and state.nodes_working == command.nodes_available:
+    if state.nodes_working == command.nodes_available and state.status in {"degraded", "terminated"}:
         return []
     if command.nodes_available >= state.issued.nodes:
         raise Refusal(
@@ -182,23 +179,15 @@ def _degrade(command: DegradeGrant, state: Grant) -> Sequence[GrantEvent]:
 
 
 def _suspend(command: SuspendGrant, state: Grant) -> Sequence[GrantEvent]:
-    if state.status == "suspended":
-        return []
-    if state.status != "terminated":
-        _require_status(state, "active", "degraded")
     _require_running(state, command.at)
-    if state.status == "terminated" and not state.nodes_working:
+    if state.nodes_working == 0 and state.status in {"suspended", "terminated"}:
         return []
     return [GrantSuspended(grant_id=command.grant_id, at=command.at, reason=command.reason)]
 
 
 def _resume(command: ResumeGrant, state: Grant) -> Sequence[GrantEvent]:
-    if state.status == "active":
-        return []
-    if state.status != "terminated":
-        _require_status(state, "degraded", "suspended")
     _require_running(state, command.at)
-    if state.status == "terminated" and state.nodes_working == state.issued.nodes:
+    if state.nodes_working == state.issued.nodes:
         return []
     return [GrantResumed(grant_id=command.grant_id, at=command.at)]
 

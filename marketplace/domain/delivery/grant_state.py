@@ -24,6 +24,8 @@ from events.types import LotShare
 from marketplace.core.intervals import Load
 
 Status = Literal["issued", "active", "degraded", "suspended", "completed", "terminated"]
+Phase = Literal["issued", "running", "completed", "terminated"]
+Condition = Literal["active", "degraded", "suspended"]
 
 
 PRIORITY: Final = 100
@@ -34,24 +36,32 @@ PRIORITY: Final = 100
 class Grant:
     """An issued grant.
 
+    Its phase and the condition of its nodes are independent: the nodes of a terminated grant go on until its end.
+
     A termination brings `end` forward; `extensions` move it back. `reason` says why it is degraded. `outages` says how
     many nodes worked from which instant on, oldest first. A report about an instant replaces earlier reports about it
     and about later instants.
     """
 
     issued: GrantIssued
-    status: Status
+    phase: Phase
     startup_id: str
     pool_id: str
     lots: tuple[LotShare, ...]
     end: datetime
     nodes_available: int
+    condition: Condition = "active"
     reason: str | None = None
     resold: tuple[GrantResold, ...] = ()
     outages: tuple[tuple[datetime, int], ...] = ()
     extensions: tuple[tuple[datetime, datetime], ...] = ()
     priority: int = PRIORITY
     service_lines: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """Return its condition while it runs, its phase before and after."""
+        return self.condition if self.phase == "running" else self.phase
 
     @property
     def nodes_working(self) -> int:
@@ -88,13 +98,13 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
     assert state is not None, "a grant is issued first"
     match event:
         case GrantActivated():
-            return replace(state, status="active")
+            return replace(state, phase="running")
         case GrantDegraded() | GrantSuspended() | GrantResumed():
             return _evolve_nodes(state, event)
         case GrantCompleted():
-            return replace(state, status="completed")
+            return replace(state, phase="completed")
         case GrantTerminated():
-            return replace(state, status="terminated", end=event.at)
+            return replace(state, phase="terminated", end=event.at)
         case _:
             return _hand_over(state, event)
 
@@ -124,20 +134,13 @@ def _evolve_nodes(state: Grant, event: GrantDegraded | GrantSuspended | GrantRes
         case GrantDegraded():
             outages = _turn(state, event.at, event.nodes_available)
             nodes, reason = event.nodes_available, event.reason
-            status = _keep_end(state, "degraded")
-            return replace(state, status=status, nodes_available=nodes, reason=reason, outages=outages)
+            return replace(state, condition="degraded", nodes_available=nodes, reason=reason, outages=outages)
         case GrantSuspended():
-            return replace(state, status=_keep_end(state, "suspended"), outages=_turn(state, event.at, 0))
+            return replace(state, condition="suspended", outages=_turn(state, event.at, 0))
         case GrantResumed():
             outages, nodes = _turn(state, event.at, state.issued.nodes), state.issued.nodes
-            status = _keep_end(state, "active")
-            return replace(state, status=status, nodes_available=nodes, reason=None, outages=outages)
+            return replace(state, condition="active", nodes_available=nodes, reason=None, outages=outages)
 
 
 def _turn(state: Grant, at: datetime, nodes: int) -> tuple[tuple[datetime, int], ...]:
     return (*(known for known in state.outages if known[0] < at), (at, nodes))
-
-
-def _keep_end(state: Grant, status: Status) -> Status:
-    """Return `status`, or `terminated` once notice of the end was given."""
-    return "terminated" if state.status == "terminated" else status

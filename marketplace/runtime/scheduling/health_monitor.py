@@ -17,7 +17,7 @@ from events.usage import Meter, UsageClosed, UsageEvidenced, UsageReported
 from marketplace.application.supply import inventory
 from marketplace.core.errors import Refusal
 from marketplace.domain.delivery.detection import Health, count_nodes, take_reading, take_sample
-from marketplace.domain.delivery.grant import GRANT, RUNNING, Grant
+from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.execution.handler import Handler
 from marketplace.execution.scheduled_context import build_context
 from marketplace.runtime.scheduling.scheduler import NOW, Scheduler, Task
@@ -163,7 +163,7 @@ async def observe_grant(handler: Handler, observer: HealthMonitor, grant_id: str
     """Open and close the incidents that evidence shows for a running grant. Those that cannot be are skipped."""
     grant: Grant | None = (await handler.cache.load(GRANT, grant_id)).state
     now = handler.clock.now()
-    if grant is None or grant.status not in {*RUNNING, "terminated"} or grant.end <= now:
+    if grant is None or grant.phase not in {"running", "terminated"} or grant.end <= now:
         return
     for turn, since in observer.list_due(grant_id):
         verb = "fail" if turn.opens else "restore"
