@@ -1,6 +1,6 @@
 """The test clock of the embedded mode."""
 
-from marketplace.application.steps.ownership import require_platform
+from marketplace.application.steps.access import require_platform
 from marketplace.domain.clock import CLOCK, CLOCK_ID, AdvanceClock, Clock, require_forward
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork

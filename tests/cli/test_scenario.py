@@ -14,8 +14,8 @@ import pytest
 
 from marketplace.cli.scenario import DATA, Scenario, load_scenario
 from marketplace.core.errors import Refusal
-from marketplace.domain.trading.offer import compute_budget_hold, compute_cash_hold
 from marketplace.domain.trading.order import require_terms
+from marketplace.domain.trading.order_terms import compute_budget_hold, compute_cash_hold
 
 CLASSES = {"H100_SXM", "H200_SXM", "B200_SXM", "A100_SXM_80GB"}
 

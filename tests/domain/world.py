@@ -21,8 +21,8 @@ from marketplace.domain.delivery.grant import GRANT, IssueGrant
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, AccruePrincipal, IssueInstrument
 from marketplace.domain.supply.pool import POOL, ReserveCapacity
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, ReleaseBudget
-from marketplace.domain.trading.offer import compute_budget_hold, compute_cash_hold, compute_value
 from marketplace.domain.trading.order import ORDER, MatchOrder
+from marketplace.domain.trading.order_terms import compute_budget_hold, compute_cash_hold, compute_value
 from tests.domain import build
 from tests.domain.build import AUCTION, FUND_ACCOUNT, LOT, PROVIDER_ACCOUNT, hour, id_of, usd
 from tests.domain.build import MANDATE as MANDATE_ID

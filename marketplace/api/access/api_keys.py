@@ -15,7 +15,7 @@ from marketplace.api.http.commands import Command, Commanded, provide_unlogged_c
 from marketplace.api.http.keys import Principal
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read
-from marketplace.application.steps.ownership import require_platform
+from marketplace.application.steps.access import require_platform
 from marketplace.application.steps.records import record_operation
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id

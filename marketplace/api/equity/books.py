@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from marketplace.api.http.bodies.cap_tables import AskRecoveryBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.queries import OptionalInstantText, Read, parse_instant
-from marketplace.application.steps.ownership import require_tenant
+from marketplace.application.steps.access import require_tenant
 from marketplace.captable.book import HolderBook, Recovery, ask_recovery, build_book
 from marketplace.captable.positions import Delivery, HeldIssuer, Prices, Source, list_positions
 from marketplace.core.errors import Refusal

@@ -12,7 +12,7 @@ from marketplace.api.equity.packages import load_own_history
 from marketplace.api.http.bodies.cap_tables import PlotExitsBody, PlotRoundsBody, ScenarioBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.queries import KnownSequence, OptionalInstantText, Read, Word, parse_instant
-from marketplace.application.steps.loading import load_issuer
+from marketplace.application.steps.access import load_issuer
 from marketplace.captable.branch import begin_branch
 from marketplace.captable.explanation import Explanation, explain_cap_table
 from marketplace.captable.history import History

@@ -23,7 +23,7 @@ from marketplace.application.trading.quotes import hold_quote, release_quote, ta
 from marketplace.clearing.quotes.prepared_book import Placement
 from marketplace.core.ids import rename_id
 from marketplace.domain.trading.book.reason_text import tell_reason
-from marketplace.domain.trading.offer import compute_gpu_hours
+from marketplace.domain.trading.order_terms import compute_gpu_hours
 from marketplace.projections.trading.quotes import find_quote, list_quotes
 from marketplace.projections.views.trading import QuoteView
 

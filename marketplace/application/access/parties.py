@@ -1,7 +1,7 @@
 """Parties: registering a party also opens its account."""
 
 from events.types import Role
-from marketplace.application.steps.ownership import require_platform
+from marketplace.application.steps.access import require_platform
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.billing.account import ACCOUNT, OpenAccount
 from marketplace.domain.party import PARTY, ClearParty, RegisterParty, SuspendParty

@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from marketplace.application.billing.payment_provider import MANUAL, PaymentProvider, Transfer
-from marketplace.application.steps.ownership import require_owner
+from marketplace.application.steps.access import require_owner
 from marketplace.domain.billing.account import ACCOUNT, Account, CloseAccount, Deposit, Withdraw
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt

@@ -14,7 +14,7 @@ import msgspec
 from events.service import ServiceResult
 from events.statement import Adjustment, Charges, ServiceCredit
 from marketplace.application.equity.clawbacks import claw_back
-from marketplace.application.steps.loading import load_grant
+from marketplace.application.steps.access import load_grant
 from marketplace.application.steps.statement_chain import load_chain, sum_metered, take_turn
 from marketplace.application.steps.statement_payment import pay_back
 from marketplace.core.ids import derive_id

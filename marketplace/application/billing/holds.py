@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from marketplace.application.billing.accounts import find_account, load_account
-from marketplace.application.steps.ownership import require_owner
+from marketplace.application.steps.access import require_owner
 from marketplace.application.steps.paying import pay
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, is_id

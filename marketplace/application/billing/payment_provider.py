@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from marketplace.application.steps.ownership import require_platform
+from marketplace.application.steps.access import require_platform
 from marketplace.domain.billing.transfer import require_booked
 from marketplace.execution.unit_of_work import Context
 

@@ -9,9 +9,8 @@ from decimal import Decimal
 from typing import Literal
 
 from events.grant import EquityPart
-from marketplace.application.steps.loading import load_grant
-from marketplace.application.steps.ownership import require_side
-from marketplace.application.steps.signing import sign_instrument
+from marketplace.application.steps.access import load_grant, require_side
+from marketplace.application.steps.dilution import sign_instrument
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.billing.account import ACCOUNT, PlaceHold
 from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine

@@ -7,8 +7,7 @@ from events.statement import Metering, StatementIssued
 from marketplace.application.billing.roll_forward import settle_service
 from marketplace.application.billing.service_statements import build_resolution, find_bill
 from marketplace.application.equity.vesting import vest
-from marketplace.application.steps.loading import list_sides, load_grant
-from marketplace.application.steps.ownership import require_side
+from marketplace.application.steps.access import list_sides, load_grant, require_side
 from marketplace.application.steps.statement_chain import check_stated, sum_metered, take_turn
 from marketplace.application.steps.statement_payment import pay_statement
 from marketplace.core.errors import Refusal

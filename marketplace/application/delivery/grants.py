@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Literal
 
+from marketplace.application.steps.access import load_grant
 from marketplace.application.steps.capacity import change_capacity
-from marketplace.application.steps.loading import load_grant
 from marketplace.application.steps.resale_ends import check_unheld, withdraw_resales
 from marketplace.application.steps.service_closing import close_service_lines
 from marketplace.application.steps.statement_chain import find_chain

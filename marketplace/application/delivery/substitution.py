@@ -1,7 +1,7 @@
 """Substitution: move a grant to another pool of its provider, at no higher price, in one atomic append."""
 
+from marketplace.application.steps.access import load_grant
 from marketplace.application.steps.capacity import change_capacity
-from marketplace.application.steps.loading import load_grant
 from marketplace.application.steps.resale_ends import withdraw_resales
 from marketplace.domain.delivery.grant import GRANT, Grant, SubstituteGrant
 from marketplace.domain.delivery.substitution import build_shares, clip_resold, list_affordable, require_movable

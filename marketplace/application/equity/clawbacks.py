@@ -9,8 +9,8 @@ from typing import Literal
 
 from events.financing import Approval
 from events.instrument import InstrumentPrincipalReversed, TakenShares
+from marketplace.application.steps.access import require_platform, require_side
 from marketplace.application.steps.dilution import track_instrument
-from marketplace.application.steps.ownership import require_platform, require_side
 from marketplace.application.steps.paying import pay
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO

@@ -3,8 +3,8 @@
 from decimal import Decimal
 
 from events.issuer_dilution import CountedInstrument
+from marketplace.application.steps.access import load_issuer
 from marketplace.application.steps.dilution import list_exposures
-from marketplace.application.steps.loading import load_issuer
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.issuer import ISSUER, LimitDilution
 from marketplace.execution.handler import Handler, Receipt

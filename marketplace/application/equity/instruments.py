@@ -9,12 +9,10 @@ from decimal import Decimal
 from typing import Literal
 
 from events.types import PrincipalTerms
-from marketplace.application.steps.dilution import track_instrument
-from marketplace.application.steps.loading import load_mandate
-from marketplace.application.steps.ownership import require_platform, require_side, require_tenant
+from marketplace.application.steps.access import load_mandate, require_platform, require_side, require_tenant
+from marketplace.application.steps.dilution import sign_instrument, track_instrument
 from marketplace.application.steps.paying import pay
-from marketplace.application.steps.signing import sign_instrument
-from marketplace.application.steps.stock_agreements import find_implied_cap, issue_owed
+from marketplace.application.steps.stock_agreements import issue_owed
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.billing.account import CaptureHold, Debit
 from marketplace.domain.equity.instrument.instrument import (
@@ -32,6 +30,7 @@ from marketplace.domain.equity.instrument.instrument import (
     SuspendInstrument,
 )
 from marketplace.domain.equity.instrument.mfn import require_later_safe
+from marketplace.domain.equity.issuer.as_converted import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown

@@ -11,8 +11,7 @@ from typing import Literal
 
 from events.financing import Approval, ConvertingInstrument, RoundTerms
 from marketplace.application.equity.vesting import vest
-from marketplace.application.steps.loading import load_issuer
-from marketplace.application.steps.ownership import require_tenant
+from marketplace.application.steps.access import load_issuer, require_tenant
 from marketplace.application.steps.paying import pay
 from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO

@@ -1,8 +1,8 @@
 """Notes that mature: recorded on the day after their last day of interest, and converted if their terms say so."""
 
 from events.types import NoteTerms
+from marketplace.application.steps.access import require_owner
 from marketplace.application.steps.dilution import track_instrument
-from marketplace.application.steps.ownership import require_owner
 from marketplace.application.steps.stock_agreements import PRICE_PLACES, RUNS_MAX, name_holder
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from marketplace.application.steps.ownership import require_tenant
+from marketplace.application.steps.access import require_tenant
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from marketplace.application.equity.vesting import count_delivered, vest
-from marketplace.application.steps.loading import load_issuer
+from marketplace.application.steps.access import load_issuer
 from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.equity.issuer.issuer import ISSUER, ExerciseWarrant, ExpireWarrant, IssueWarrant
 from marketplace.domain.refusals import refuse_unknown

@@ -9,8 +9,7 @@ from events.subjects import render_subject
 from events.usage import Spread, UsageRespread, UsageSpread
 from marketplace.application.metering.allocation_offers import Use, list_offers
 from marketplace.application.metering.allocation_parts import report_parts, unwind_parts
-from marketplace.application.steps.loading import load_grant
-from marketplace.application.steps.ownership import require_tenant
+from marketplace.application.steps.access import load_grant, require_tenant
 from marketplace.application.steps.records import list_not_taken
 from marketplace.core.errors import Refusal
 from marketplace.domain.delivery.grant import GRANT, PrioritiseGrant

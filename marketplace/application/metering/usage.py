@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from events.subjects import render_subject
 from events.usage import Meter, Reading, Sample, UsageReported
-from marketplace.application.steps.loading import load_grant
+from marketplace.application.steps.access import load_grant
 from marketplace.application.steps.records import list_not_taken, restore_answers
 from marketplace.core.ids import derive_id
 from marketplace.domain.delivery.grant import GRANT, Grant

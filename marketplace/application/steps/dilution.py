@@ -13,9 +13,9 @@ from events.issuer_dilution import Exposure
 from events.order import OrderTerms
 from events.types import NoteTerms, PrincipalTerms, SafeTerms
 from marketplace.core.money import ZERO
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument
-from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, RecordExposure
-from marketplace.domain.trading.offer import compute_principal_max
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument, IssueInstrument
+from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, RecordExposure, SignInstrument
+from marketplace.domain.trading.order_terms import compute_principal_max
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -46,6 +46,20 @@ def _find_terms(instrument: Instrument, terms: PrincipalTerms) -> PrincipalTerms
     if isinstance(terms, SafeTerms) and terms.most_favoured_nation and election and election.later_instrument_id:
         return election.terms
     return terms
+
+
+async def sign_instrument(unit: UnitOfWork, issue: IssueInstrument) -> None:
+    """Issue an instrument, and register it with its issuer."""
+    await unit.decide(INSTRUMENT, issue.instrument_id, issue)
+    note = SignInstrument(
+        issuer_id=issue.issuer_id,
+        instrument_id=issue.instrument_id,
+        holder_id=issue.holder_id,
+        commitment_usd=issue.commitment_usd,
+        terms=issue.terms,
+    )
+    await unit.decide(ISSUER, issue.issuer_id, note)
+    await track_instrument(unit, issue.instrument_id)
 
 
 async def track_instrument(unit: UnitOfWork, instrument_id: str, *, owed: bool = False) -> None:

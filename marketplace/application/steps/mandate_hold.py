@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from marketplace.application.steps.loading import load_mandate
+from marketplace.application.steps.access import load_mandate
 from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, AdjustHold

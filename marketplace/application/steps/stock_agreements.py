@@ -1,19 +1,16 @@
 """Priced stock and warrants bought with compute or cash, issued in the append in which their principal accrues."""
 
-from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
-from events.types import PricedTerms, PrincipalTerms, StockTerms, WarrantTerms
+from events.types import StockTerms, WarrantTerms
+from marketplace.application.steps.access import require_owner
 from marketplace.application.steps.dilution import track_instrument
-from marketplace.application.steps.ownership import require_owner
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.core.money import floor_cents
 from marketplace.core.rounding import round_places
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ConvertInstrument, Instrument
 from marketplace.domain.equity.instrument.stock import Purchase, find_purchase, require_purchase
-from marketplace.domain.equity.issuer.as_converted import measure_company
 from marketplace.domain.equity.issuer.issuer import (
     ISSUER,
     AddStakeholder,
@@ -26,22 +23,6 @@ from marketplace.domain.party import PARTY
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
-
-
-def find_implied_cap(issuer: Issuer, terms: PrincipalTerms) -> Decimal | None:
-    """Return the as-converted value of the company at the agreed price; None for terms without a price.
-
-    A share under a warrant costs its right plus its exercise price.
-
-    Raises:
-        Refusal: ``stock_class_unknown``.
-    """
-    if not isinstance(terms, PricedTerms):
-        return None
-    ratio, price = get_class(issuer, terms.class_id).conversion_ratio, Fraction(terms.price_usd_per_share)
-    if isinstance(terms, WarrantTerms):
-        price += Fraction(terms.exercise_price_usd)
-    return floor_cents(price / ratio * measure_company(issuer))
 
 
 async def issue_shares(handler: Handler, context: Context, instrument_id: str) -> Receipt:

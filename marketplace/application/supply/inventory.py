@@ -7,9 +7,8 @@ from decimal import Decimal
 from events.lot import AskStep
 from events.service import STANDARD_SERVICE, ServiceTerms
 from events.types import Interconnect
+from marketplace.application.steps.access import load_named_mandates, require_owner
 from marketplace.application.steps.auction_supply import change_supply
-from marketplace.application.steps.loading import load_named_mandates
-from marketplace.application.steps.ownership import require_owner
 from marketplace.application.supply.sites import load_site
 from marketplace.core.ids import derive_id
 from marketplace.domain.party import PARTY, require_trader

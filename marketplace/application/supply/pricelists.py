@@ -5,7 +5,7 @@ import hashlib
 import msgspec
 
 from events.pricelist import ListPrice
-from marketplace.application.steps.ownership import require_platform
+from marketplace.application.steps.access import require_platform
 from marketplace.core.ids import derive_command_id, derive_id
 from marketplace.domain.supply.pricelist import PRICELIST, PublishPricelist
 from marketplace.execution.handler import Handler, Receipt

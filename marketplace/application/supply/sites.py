@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from events.site import SiteStatus
-from marketplace.application.steps.ownership import require_owner, require_tenant
+from marketplace.application.steps.access import require_owner, require_tenant
 from marketplace.core.ids import derive_id
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown

@@ -16,10 +16,9 @@ from events.grant import EquityPart, GrantIssued, ResalePart
 from events.order import ClassOffer
 from events.service import ServiceTerms
 from events.types import Reason
+from marketplace.application.steps.access import require_platform
 from marketplace.application.steps.capacity import change_capacity
-from marketplace.application.steps.dilution import free_order
-from marketplace.application.steps.ownership import require_platform
-from marketplace.application.steps.signing import sign_instrument
+from marketplace.application.steps.dilution import free_order, sign_instrument
 from marketplace.application.trading.orders import load_order, release_order_holds, require_match_of_parent, serve_group
 from marketplace.application.trading.resale_award import find_resale, take_from_source
 from marketplace.core.ids import derive_id, rename_id
@@ -45,8 +44,8 @@ from marketplace.domain.trading.auction import (
 )
 from marketplace.domain.trading.auction_turns import NO_RIVALS, Rivals, require_opening, require_turn
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, ReleaseBudget
-from marketplace.domain.trading.offer import get_offer
 from marketplace.domain.trading.order import ORDER, LockOrder, MatchOrder, Order, UnmatchOrder
+from marketplace.domain.trading.order_terms import get_offer
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 

@@ -3,9 +3,8 @@
 from typing import Literal
 
 from events.mandate import MandateTerms
-from marketplace.application.steps.loading import load_mandate
+from marketplace.application.steps.access import load_mandate, require_owner, require_tenant
 from marketplace.application.steps.mandate_hold import adjust_mandate_hold
-from marketplace.application.steps.ownership import require_owner, require_tenant
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.billing.account import ACCOUNT, PlaceHold
 from marketplace.domain.party import PARTY, require_trader

@@ -3,18 +3,16 @@
 from decimal import Decimal
 
 from events.order import BudgetHold, OrderPlaced, OrderTerms
+from marketplace.application.steps.access import load_mandate, require_owner, require_tenant
 from marketplace.application.steps.dilution import count_order, free_order
-from marketplace.application.steps.loading import load_mandate
-from marketplace.application.steps.ownership import require_owner, require_tenant
-from marketplace.application.steps.stock_agreements import find_implied_cap
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, AdjustHold, PlaceHold
+from marketplace.domain.equity.issuer.as_converted import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.party import PARTY, Party, PartyState, ServeGroup, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.trading.mandate import MANDATE, HoldBudget, ReleaseBudget
-from marketplace.domain.trading.offer import compute_budget_hold, compute_cash_hold
 from marketplace.domain.trading.order import (
     ORDER,
     AmendOrder,
@@ -22,8 +20,8 @@ from marketplace.domain.trading.order import (
     ExpireOrder,
     Order,
     PlaceOrder,
-    require_terms,
 )
+from marketplace.domain.trading.order_terms import compute_budget_hold, compute_cash_hold, require_terms
 from marketplace.domain.trading.parents import PARENTS_MAX, require_parent_matched, require_parents
 from marketplace.domain.trading.quotable import require_quotable
 from marketplace.execution.handler import Handler, Receipt

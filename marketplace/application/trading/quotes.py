@@ -10,9 +10,9 @@ from fractions import Fraction
 from events.auction import MatchTerms
 from events.grant import ResalePart
 from events.order import OrderTerms
+from marketplace.application.steps.access import require_owner, require_tenant
 from marketplace.application.steps.auction_supply import change_supply
 from marketplace.application.steps.capacity import change_capacity, has_capacity
-from marketplace.application.steps.ownership import require_owner, require_tenant
 from marketplace.application.steps.resale_ends import free_quote
 from marketplace.application.trading.auctions import award, take_nodes
 from marketplace.application.trading.orders import draft_order, hold_cash

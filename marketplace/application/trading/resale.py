@@ -11,7 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from marketplace.application.steps.loading import load_grant, load_named_mandates
+from marketplace.application.steps.access import load_grant, load_named_mandates
 from marketplace.core.ids import derive_id
 from marketplace.domain.billing.settlement import compute_holder_rate
 from marketplace.domain.delivery.grant import require_resale

@@ -43,8 +43,16 @@ from marketplace.domain.billing.account_commands import (
     Withdraw,
 )
 from marketplace.domain.billing.account_holds import adjust, capture, expire, place
-from marketplace.domain.billing.account_rules import is_repeat, require_funds, require_open
-from marketplace.domain.billing.account_state import Account, AccountState, Hold, evolve, key_of
+from marketplace.domain.billing.account_state import (
+    Account,
+    AccountState,
+    Hold,
+    evolve,
+    is_repeat,
+    key_of,
+    require_funds,
+    require_open,
+)
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
 
 __all__ = [

@@ -15,8 +15,14 @@ from events.account import (
 from marketplace.core.errors import Refusal
 from marketplace.core.money import require_usd
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, ExpireHold, PlaceHold
-from marketplace.domain.billing.account_rules import is_repeat, require_funds, require_open
-from marketplace.domain.billing.account_state import Account, Hold, key_of
+from marketplace.domain.billing.account_state import (
+    Account,
+    Hold,
+    is_repeat,
+    key_of,
+    require_funds,
+    require_open,
+)
 from marketplace.domain.refusals import require_aware
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from events.service import ServiceTerms
-from events.types import PrincipalTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import require_share
 
@@ -34,18 +33,6 @@ def require_service(terms: ServiceTerms, pointer: str) -> None:
                 f" {before.availability_below}; each step needs a lower availability and a higher credit",
                 pointer=f"{pointer}/credits/{index}",
             )
-
-
-def require_consequence(terms: PrincipalTerms, pointer: str) -> None:
-    """Refuse drawdown terms that do not state the remedy for a period below the promised availability."""
-    if terms.service_consequence is None:
-        raise Refusal(
-            "consequence_missing",
-            "the consequence of a period below the promised availability is missing; state roll_forward, exclude or"
-            " credit",
-            pointer=f"{pointer}/service_consequence",
-            convention="service_consequence",
-        )
 
 
 def choose_service(promises: Sequence[ServiceTerms | None]) -> ServiceTerms | None:

@@ -29,7 +29,6 @@ import msgspec
 
 from events.order import (
     BudgetHold,
-    ClassOffer,
     OrderAmended,
     OrderCancelled,
     OrderEvent,
@@ -40,18 +39,12 @@ from events.order import (
     OrderTerms,
     OrderUnmatched,
 )
-from events.types import PricedTerms, PrincipalTerms, Reason
+from events.types import Reason
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from marketplace.core.money import require_price, require_share, require_usd
-from marketplace.domain.equity.instrument.priced_terms import require_priced
-from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
-from marketplace.domain.supply.service_level import require_consequence
-from marketplace.domain.trading.offer import compute_principal_max
-from marketplace.domain.trading.order_terms import find_end, require_lasting, require_wishes
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.domain.trading.order_terms import find_end, require_terms
 from marketplace.domain.trading.priority import keeps_priority
-
-MANDATES_MAX, OFFERS_MAX = 4, 16
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,95 +187,6 @@ def decide(command: OrderCommand, state: OrderState) -> Sequence[OrderEvent]:
             return _match(command, state)
         case UnmatchOrder():
             return _unmatch(command, state)
-
-
-def require_terms(terms: OrderTerms, at: datetime) -> None:
-    """Refuse terms that no market could serve; the module lists the order."""
-    if not 1 <= len(terms.offers) <= OFFERS_MAX:
-        raise Refusal(
-            "offers_missing", f"state between 1 and {OFFERS_MAX} offers, one per GPU class", pointer="/terms/offers"
-        )
-    for index, offer in enumerate(terms.offers):
-        _require_offer(offer, index, terms)
-    for instant, name in ((terms.start_earliest, "start_earliest"), (terms.start_latest, "start_latest")):
-        require_aware(instant, f"/terms/{name}")
-    if terms.start_latest < terms.start_earliest:
-        raise Refusal("window_reversed", "the latest start is before the earliest start", pointer="/terms/start_latest")
-    if terms.start_latest <= at:
-        raise Refusal(
-            "window_past",
-            f"the latest start {terms.start_latest.isoformat()} has passed at {at.isoformat()}",
-            pointer="/terms/start_latest",
-        )
-    require_wishes(terms)
-    _require_equity(terms)
-    if terms.expires_at is not None:
-        require_aware(terms.expires_at, "/terms/expires_at")
-        if terms.expires_at <= at:
-            raise Refusal("expiry_past", "the order would expire before it begins", pointer="/terms/expires_at")
-
-
-def _require_offer(offer: ClassOffer, index: int, terms: OrderTerms) -> None:
-    pointer = f"/terms/offers/{index}"
-    if any(other.gpu_class == offer.gpu_class for other in terms.offers[:index]):
-        raise Refusal("class_repeated", f"{offer.gpu_class} has two offers; keep one", pointer=f"{pointer}/gpu_class")
-    require_price(offer.cash_usd_per_gpu_hour, f"{pointer}/cash_usd_per_gpu_hour", zero=True)
-    require_price(offer.equity_usd_per_gpu_hour, f"{pointer}/equity_usd_per_gpu_hour", zero=True)
-    if not offer.cash_usd_per_gpu_hour and not offer.equity_usd_per_gpu_hour:
-        raise Refusal("offer_empty", f"the offer for {offer.gpu_class} is empty; offer cash or equity", pointer=pointer)
-
-
-def _require_equity(terms: OrderTerms) -> None:
-    if not any(offer.equity_usd_per_gpu_hour for offer in terms.offers):
-        if terms.instrument is not None or terms.mandate_ids:
-            raise Refusal(
-                "instrument_unneeded", "no equity is offered; leave out the instrument", pointer="/terms/instrument"
-            )
-        return
-    if terms.instrument is None:
-        raise Refusal(
-            "instrument_missing", "equity is offered; state the instrument's terms", pointer="/terms/instrument"
-        )
-    if not terms.mandate_ids:
-        raise Refusal(
-            "mandates_missing", "equity is offered; name the mandates that may take it", pointer="/terms/mandate_ids"
-        )
-    if len(set(terms.mandate_ids)) != len(terms.mandate_ids) or len(terms.mandate_ids) > MANDATES_MAX:
-        raise Refusal(
-            "mandates_too_many", f"name at most {MANDATES_MAX} mandates, each once", pointer="/terms/mandate_ids"
-        )
-    require_instrument(terms.instrument, "/terms/instrument")
-    require_lasting(terms)
-    cap = None if isinstance(terms.instrument, PricedTerms) else terms.instrument.valuation_cap_usd
-    principal = compute_principal_max(terms)
-    if cap is not None and cap < principal:
-        raise Refusal(
-            "cap_below_commitment",
-            f"the offer may owe {principal} of principal, more than the whole company at a cap of {cap}",
-            pointer="/terms/instrument/valuation_cap_usd",
-            cap_usd=str(cap),
-            principal_usd=str(principal),
-        )
-    require_consequence(terms.instrument, "/terms/instrument")
-
-
-def require_instrument(terms: PrincipalTerms, pointer: str) -> None:
-    """Refuse an instrument with an impossible price, cap or discount.
-
-    Raises:
-        Refusal: ``amount_…`` or ``discount_whole``.
-    """
-    if isinstance(terms, PricedTerms):
-        require_priced(terms, pointer)
-        return
-    if terms.valuation_cap_usd is not None:
-        require_usd(terms.valuation_cap_usd, f"{pointer}/valuation_cap_usd")
-    if terms.discount is not None:
-        require_share(terms.discount, f"{pointer}/discount")
-        if terms.discount >= 1:
-            raise Refusal(
-                "discount_whole", "a discount of 1 makes the price 0; state less", pointer=f"{pointer}/discount"
-            )
 
 
 def _place(command: PlaceOrder, state: OrderState) -> Sequence[OrderEvent]:

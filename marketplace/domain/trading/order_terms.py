@@ -1,18 +1,25 @@
-"""Checks of an order's sizes, site requirements and links: the second half of the refusals of its terms.
+"""An order's terms: which may be placed, what they cost at most, and when they end.
 
-Refusals in order: range_empty · sizes_too_many · pue_out_of_range · not_a_number · amount_not_positive ·
-amount_too_large · amount_too_precise · backstop_linked · backstop_equity · note_too_short · warrant_too_short.
+Refusals in order: offers_missing · class_repeated · not_a_number · amount_not_positive · amount_too_large ·
+amount_too_precise · offer_empty · time_naive · window_reversed · window_past · range_empty · sizes_too_many ·
+pue_out_of_range · backstop_linked · backstop_equity · instrument_unneeded · instrument_missing · mandates_missing ·
+mandates_too_many · discount_whole · missing_convention · note_too_short · warrant_too_short · cap_below_commitment ·
+consequence_missing · expiry_past. Beside them, value_too_precise at a mandate's credit, and class_not_offered.
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 
-from events.order import OrderTerms
-from events.types import NoteTerms, WarrantTerms
+from events.order import ClassOffer, OrderTerms
+from events.types import NoteTerms, PricedTerms, WarrantTerms
 from marketplace.core.errors import Refusal
-from marketplace.core.money import require_share, require_usd
-from marketplace.domain.equity.instrument.note_terms import require_note
+from marketplace.core.money import PRICE_PLACES, ZERO, ceil_cents, require_price, require_share, require_usd
+from marketplace.domain.equity.instrument.terms import require_consequence, require_instrument, require_note
+from marketplace.domain.refusals import require_aware
 
+MANDATES_MAX, OFFERS_MAX = 4, 16
 SIZES_MAX = 32
 NOTE_TAIL = timedelta(days=90)
 """Notes and warrants must outlive their run by this long, because disputed statements may still accrue."""
@@ -21,27 +28,77 @@ PRINCIPAL_USD_MAX = Decimal(1_000_000_000)
 fits."""
 
 
-def list_sizes(terms: OrderTerms) -> list[int]:
-    """Return the sizes that an order accepts, smallest first; `nodes` is always one of them."""
-    least = terms.nodes if terms.nodes_min is None else terms.nodes_min
-    return sorted({*range(least, terms.nodes, terms.nodes_step), terms.nodes})
+def require_terms(terms: OrderTerms, at: datetime) -> None:
+    """Refuse terms that no market could serve; the module lists the order."""
+    if not 1 <= len(terms.offers) <= OFFERS_MAX:
+        raise Refusal(
+            "offers_missing", f"state between 1 and {OFFERS_MAX} offers, one per GPU class", pointer="/terms/offers"
+        )
+    for index, offer in enumerate(terms.offers):
+        _require_offer(offer, index, terms)
+    for instant, name in ((terms.start_earliest, "start_earliest"), (terms.start_latest, "start_latest")):
+        require_aware(instant, f"/terms/{name}")
+    if terms.start_latest < terms.start_earliest:
+        raise Refusal("window_reversed", "the latest start is before the earliest start", pointer="/terms/start_latest")
+    if terms.start_latest <= at:
+        raise Refusal(
+            "window_past",
+            f"the latest start {terms.start_latest.isoformat()} has passed at {at.isoformat()}",
+            pointer="/terms/start_latest",
+        )
+    _require_wishes(terms)
+    _require_equity(terms)
+    if terms.expires_at is not None:
+        require_aware(terms.expires_at, "/terms/expires_at")
+        if terms.expires_at <= at:
+            raise Refusal("expiry_past", "the order would expire before it begins", pointer="/terms/expires_at")
 
 
-def find_end(terms: OrderTerms) -> datetime:
-    """Return when an order of these terms expires: at its stated expiry, or at its latest start if that is earlier.
-
-    After its latest start it cannot win, whatever its expiry. This is the only definition: deciders, timers,
-    projections and the API use it.
-    """
-    return min(terms.expires_at or terms.start_latest, terms.start_latest)
-
-
-def name_group(startup_id: str, terms: OrderTerms) -> str | None:
-    """Return a key that distinguishes an order's group from other startups' groups; None without a group."""
-    return None if terms.group is None else f"{startup_id}/{terms.group}"
+def _require_offer(offer: ClassOffer, index: int, terms: OrderTerms) -> None:
+    pointer = f"/terms/offers/{index}"
+    if any(other.gpu_class == offer.gpu_class for other in terms.offers[:index]):
+        raise Refusal("class_repeated", f"{offer.gpu_class} has two offers; keep one", pointer=f"{pointer}/gpu_class")
+    require_price(offer.cash_usd_per_gpu_hour, f"{pointer}/cash_usd_per_gpu_hour", zero=True)
+    require_price(offer.equity_usd_per_gpu_hour, f"{pointer}/equity_usd_per_gpu_hour", zero=True)
+    if not offer.cash_usd_per_gpu_hour and not offer.equity_usd_per_gpu_hour:
+        raise Refusal("offer_empty", f"the offer for {offer.gpu_class} is empty; offer cash or equity", pointer=pointer)
 
 
-def require_wishes(terms: OrderTerms) -> None:
+def _require_equity(terms: OrderTerms) -> None:
+    if not any(offer.equity_usd_per_gpu_hour for offer in terms.offers):
+        if terms.instrument is not None or terms.mandate_ids:
+            raise Refusal(
+                "instrument_unneeded", "no equity is offered; leave out the instrument", pointer="/terms/instrument"
+            )
+        return
+    if terms.instrument is None:
+        raise Refusal(
+            "instrument_missing", "equity is offered; state the instrument's terms", pointer="/terms/instrument"
+        )
+    if not terms.mandate_ids:
+        raise Refusal(
+            "mandates_missing", "equity is offered; name the mandates that may take it", pointer="/terms/mandate_ids"
+        )
+    if len(set(terms.mandate_ids)) != len(terms.mandate_ids) or len(terms.mandate_ids) > MANDATES_MAX:
+        raise Refusal(
+            "mandates_too_many", f"name at most {MANDATES_MAX} mandates, each once", pointer="/terms/mandate_ids"
+        )
+    require_instrument(terms.instrument, "/terms/instrument")
+    _require_lasting(terms)
+    cap = None if isinstance(terms.instrument, PricedTerms) else terms.instrument.valuation_cap_usd
+    principal = compute_principal_max(terms)
+    if cap is not None and cap < principal:
+        raise Refusal(
+            "cap_below_commitment",
+            f"the offer may owe {principal} of principal, more than the whole company at a cap of {cap}",
+            pointer="/terms/instrument/valuation_cap_usd",
+            cap_usd=str(cap),
+            principal_usd=str(principal),
+        )
+    require_consequence(terms.instrument, "/terms/instrument")
+
+
+def _require_wishes(terms: OrderTerms) -> None:
     """Refuse an impossible range or site requirement; the module lists the order."""
     least = terms.nodes if terms.nodes_min is None else terms.nodes_min
     if least > terms.nodes:
@@ -98,7 +155,7 @@ def _require_backstop(terms: OrderTerms) -> None:
         )
 
 
-def require_lasting(terms: OrderTerms) -> None:
+def _require_lasting(terms: OrderTerms) -> None:
     """Refuse a note or a warrant that ends while the run may still draw it; the module lists the order."""
     latest = terms.start_latest + timedelta(hours=terms.duration_hours) + NOTE_TAIL
     match terms.instrument:
@@ -125,3 +182,92 @@ def require_lasting(terms: OrderTerms) -> None:
                 )
         case _:
             return
+
+
+def list_sizes(terms: OrderTerms) -> list[int]:
+    """Return the sizes that an order accepts, smallest first; `nodes` is always one of them."""
+    least = terms.nodes if terms.nodes_min is None else terms.nodes_min
+    return sorted({*range(least, terms.nodes, terms.nodes_step), terms.nodes})
+
+
+def find_end(terms: OrderTerms) -> datetime:
+    """Return when an order of these terms expires: at its stated expiry, or at its latest start if that is earlier.
+
+    After its latest start it cannot win, whatever its expiry. This is the only definition: deciders, timers,
+    projections and the API use it.
+    """
+    return min(terms.expires_at or terms.start_latest, terms.start_latest)
+
+
+def name_group(startup_id: str, terms: OrderTerms) -> str | None:
+    """Return a key that distinguishes an order's group from other startups' groups; None without a group."""
+    return None if terms.group is None else f"{startup_id}/{terms.group}"
+
+
+def get_offer(terms: OrderTerms, gpu_class: str) -> ClassOffer:
+    """Return an order's offer for a class.
+
+    Raises:
+        Refusal: ``class_not_offered``.
+    """
+    for offer in terms.offers:
+        if offer.gpu_class == gpu_class:
+            return offer
+    raise Refusal("class_not_offered", f"the order has no offer for {gpu_class}", gpu_class=gpu_class)
+
+
+def compute_gpu_hours(terms: OrderTerms) -> int:
+    """Return the GPU-hours of an order."""
+    return terms.nodes * terms.gpus_per_node * terms.duration_hours
+
+
+def compute_cash_hold(terms: OrderTerms) -> Decimal:
+    """Return the dollars that cover any of the offers, in whole cents."""
+    hours = compute_gpu_hours(terms)
+    return max(ceil_cents(Fraction(offer.cash_usd_per_gpu_hour) * hours) for offer in terms.offers)
+
+
+def compute_budget_hold(terms: OrderTerms, equity_credit: Decimal) -> Decimal:
+    """Return the mandate's dollars that cover any of the offers, in whole cents.
+
+    One cent more is never needed: the holder pays the rest of the provider's whole cents, which is less than one cent
+    above its exact share (`settlement`).
+    """
+    _require_value(terms, equity_credit)
+    hours = compute_gpu_hours(terms)
+    needs = [
+        ceil_cents(Fraction(offer.equity_usd_per_gpu_hour) * Fraction(equity_credit) * hours)
+        for offer in terms.offers
+        if offer.equity_usd_per_gpu_hour
+    ]
+    return max(needs, default=ZERO)
+
+
+def compute_principal_max(terms: OrderTerms) -> Decimal:
+    """Return the principal that the most expensive offer would owe in full, in whole cents."""
+    hours = compute_gpu_hours(terms)
+    return max(ceil_cents(Fraction(offer.equity_usd_per_gpu_hour) * hours) for offer in terms.offers)
+
+
+def compute_value(offer: ClassOffer, equity_credit: Decimal) -> Decimal:
+    """Return w = cash + h · equity, dollars per GPU-hour."""
+    return offer.cash_usd_per_gpu_hour + equity_credit * offer.equity_usd_per_gpu_hour
+
+
+def compute_value_max(terms: OrderTerms, equity_credits: Iterable[Decimal]) -> Decimal:
+    """Return an order's highest possible value in US dollars: its best offer at the best credit, in full."""
+    credit = max(equity_credits, default=ZERO)
+    return max(compute_value(offer, credit) for offer in terms.offers) * compute_gpu_hours(terms)
+
+
+def _require_value(terms: OrderTerms, equity_credit: Decimal) -> None:
+    for index, offer in enumerate(terms.offers):
+        value = compute_value(offer, equity_credit)
+        if value != round(value, PRICE_PLACES):
+            raise Refusal(
+                "value_too_precise",
+                f"the offer has a value of {value} at a mandate's credit of {equity_credit}, which has more than"
+                f" {PRICE_PLACES} decimal places; offer a rounder amount",
+                pointer=f"/terms/offers/{index}",
+                value=str(value),
+            )

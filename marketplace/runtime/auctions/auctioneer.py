@@ -42,7 +42,6 @@ from marketplace.domain.trading.book.book_limits import fit_book
 from marketplace.domain.trading.book.horizon import build_horizon
 from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.domain.trading.mandate import MANDATE
-from marketplace.domain.trading.offer import compute_value_max
 from marketplace.domain.trading.order import (
     ORDER,
     EndedOrder,
@@ -52,7 +51,7 @@ from marketplace.domain.trading.order import (
     Order,
     OrderState,
 )
-from marketplace.domain.trading.order_terms import name_group
+from marketplace.domain.trading.order_terms import compute_value_max, name_group
 from marketplace.execution.handler import Handler
 from marketplace.execution.scheduled_context import build_context
 from marketplace.execution.unit_of_work import UnitOfWork

@@ -30,8 +30,8 @@ from marketplace.domain.trading.book.book import KnownRows, build_book
 from marketplace.domain.trading.book.horizon import build_horizon
 from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.domain.trading.mandate import MANDATE
-from marketplace.domain.trading.offer import compute_value_max
 from marketplace.domain.trading.order import ORDER, LockedOrder, MatchedOrder, OpenOrder, Order
+from marketplace.domain.trading.order_terms import compute_value_max
 from marketplace.execution.handler import Handler
 from marketplace.execution.state_cache import AnyDecider
 from marketplace.runtime.auctions.clearing import parse_book

@@ -21,7 +21,12 @@ from marketplace.domain.billing.settlement import (
     compute_totals,
     subtract_credit,
 )
-from marketplace.domain.trading.offer import compute_budget_hold, compute_cash_hold, compute_gpu_hours, compute_value
+from marketplace.domain.trading.order_terms import (
+    compute_budget_hold,
+    compute_cash_hold,
+    compute_gpu_hours,
+    compute_value,
+)
 from tests.domain import build
 from tests.domain.build import class_offer, grant_issued, order_terms, usd
 from tests.domain.walk import WALK

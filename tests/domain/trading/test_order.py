@@ -14,10 +14,7 @@ from events.order import (
 )
 from events.types import MaturityConversion, NoteTerms, Reason, WarrantTerms
 from marketplace.core.errors import Refusal
-from marketplace.domain.trading.offer import compute_budget_hold, compute_cash_hold, compute_gpu_hours
 from marketplace.domain.trading.order import (
-    MANDATES_MAX,
-    OFFERS_MAX,
     ORDER,
     AmendOrder,
     CancelOrder,
@@ -25,6 +22,13 @@ from marketplace.domain.trading.order import (
     LockOrder,
     MatchOrder,
     UnmatchOrder,
+)
+from marketplace.domain.trading.order_terms import (
+    MANDATES_MAX,
+    OFFERS_MAX,
+    compute_budget_hold,
+    compute_cash_hold,
+    compute_gpu_hours,
 )
 from tests.domain import build
 from tests.domain.build import (

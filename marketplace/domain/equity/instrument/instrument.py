@@ -69,14 +69,12 @@ from marketplace.domain.equity.instrument.commands import (
     SuspendInstrument,
 )
 from marketplace.domain.equity.instrument.mfn import elect_mfn, notice_mfn
-from marketplace.domain.equity.instrument.note_terms import require_note
 from marketplace.domain.equity.instrument.notes import mature_note, repay_note
-from marketplace.domain.equity.instrument.priced_terms import require_priced
 from marketplace.domain.equity.instrument.principal import accrue, convert, reduce, repay
 from marketplace.domain.equity.instrument.state import Instrument, InstrumentState, evolve
 from marketplace.domain.equity.instrument.takeover import import_instrument
+from marketplace.domain.equity.instrument.terms import require_consequence, require_note, require_priced
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
-from marketplace.domain.supply.service_level import require_consequence
 
 __all__ = [
     "INSTRUMENT",

@@ -14,11 +14,9 @@ from events.order import ClassOffer, OrderTerms
 from marketplace.core.ids import derive_id
 from marketplace.domain.supply.lot import Lot
 from marketplace.domain.supply.pool import Pool
-from marketplace.domain.trading.book.limits import name_power, name_principal
-from marketplace.domain.trading.book.market_snapshot import Supply
-from marketplace.domain.trading.offer import compute_value
+from marketplace.domain.trading.book.market_snapshot import Supply, name_power, name_principal
 from marketplace.domain.trading.order import Order
-from marketplace.domain.trading.order_terms import PRINCIPAL_USD_MAX, list_sizes
+from marketplace.domain.trading.order_terms import PRINCIPAL_USD_MAX, compute_value, list_sizes
 
 
 def build_bids(

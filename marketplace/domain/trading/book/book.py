@@ -23,11 +23,9 @@ from marketplace.core.intervals import Load, build_steps
 from marketplace.domain.supply.lot import Lot
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.trading.book.bidding import build_bids, name_step
-from marketplace.domain.trading.book.free_capacity import Offered, build_offered
 from marketplace.domain.trading.book.horizon import Horizon, build_horizon, count_least
 from marketplace.domain.trading.book.infeasibility import find_conflict
-from marketplace.domain.trading.book.limits import build_limits
-from marketplace.domain.trading.book.market_snapshot import Supply
+from marketplace.domain.trading.book.market_snapshot import Offered, Supply, build_limits, build_offered
 from marketplace.domain.trading.order import Order
 from marketplace.domain.trading.order_terms import list_sizes, name_group
 

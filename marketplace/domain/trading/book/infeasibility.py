@@ -16,9 +16,8 @@ from events.order import OrderTerms
 from marketplace.domain.supply.lot import Lot
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.trading.book.bidding import get_reliability, is_efficient, is_reliable, is_renewable, is_willing
-from marketplace.domain.trading.book.free_capacity import Offered
 from marketplace.domain.trading.book.horizon import Horizon
-from marketplace.domain.trading.book.market_snapshot import Supply
+from marketplace.domain.trading.book.market_snapshot import Offered, Supply
 from marketplace.domain.trading.order import Order
 from marketplace.domain.trading.order_terms import list_sizes
 

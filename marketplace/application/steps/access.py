@@ -1,0 +1,140 @@
+"""Whose it is: a tenant may touch its own resources, the platform all. Loads what the tenant may see.
+
+Another tenant's resource is refused in the same words as one that does not exist: ``<kind>_unknown``.
+"""
+
+from collections.abc import Mapping
+
+from marketplace.core.errors import Refusal
+from marketplace.domain.delivery.grant import (
+    GRANT,
+    Grant,
+)
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.supply.listing import require_few_mandates
+from marketplace.domain.trading.mandate import (
+    MANDATE,
+    Mandate,
+)
+from marketplace.execution.unit_of_work import Context, UnitOfWork
+
+
+def require_owner(context: Context, owner_ids: tuple[str, ...], aggregate: str, id: str) -> None:  # noqa: A002
+    """Refuse another tenant's resource in the same words as one that does not exist.
+
+    Raises:
+        Refusal: ``<aggregate>_unknown``.
+    """
+    if context.party_id is not None and context.party_id not in owner_ids:
+        raise refuse_unknown(aggregate, id)
+
+
+def require_side(
+    context: Context,
+    parties: Mapping[str, str | None],
+    allowed: tuple[str, ...],
+    aggregate: str,
+    id: str,  # noqa: A002
+) -> None:
+    """Refuse a tenant that is on none of the allowed sides.
+
+    Args:
+        context: Who asks.
+        parties: The party on each side, or None. All of them may see the resource.
+        allowed: The sides that may do this.
+        aggregate: The kind of resource.
+        id: Its id.
+
+    Raises:
+        Refusal: ``wrong_side`` for a tenant on another side · ``<aggregate>_unknown`` for everyone else.
+    """
+    require_owner(context, tuple(party for party in parties.values() if party is not None), aggregate, id)
+    sides = [side for side, party in parties.items() if party == context.party_id]
+    if context.party_id is None or not set(sides).isdisjoint(allowed):
+        return
+    raise Refusal(
+        "wrong_side",
+        f"only the {' or the '.join(allowed)} of {aggregate} {id} may do this; this key is its {sides[0]}'s",
+        id=id,
+        side=sides[0],
+        allowed=list(allowed),
+    )
+
+
+def require_platform(context: Context) -> None:
+    """Refuse what only the platform may do.
+
+    Raises:
+        Refusal: ``platform_only``.
+    """
+    if context.party_id is not None:
+        raise Refusal("platform_only", "only the platform's operator may do this; ask the operator")
+
+
+def require_tenant(context: Context, party_id: str) -> None:
+    """Refuse a command in another party's name.
+
+    Raises:
+        Refusal: ``party_unknown``.
+    """
+    require_owner(context, (party_id,), "party", party_id)
+
+
+async def load_grant(unit: UnitOfWork, grant_id: str, *sides: str) -> Grant:
+    """Return a grant if the tenant is on one of the given sides, ``startup`` or ``provider``.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``wrong_side`` for the grant's other side.
+    """
+    grant = await unit.load(GRANT, grant_id)
+    if grant is None:
+        raise refuse_unknown("grant", grant_id)
+    require_side(unit.context, list_sides(grant), sides, "grant", grant_id)
+    return grant
+
+
+def list_sides(grant: Grant) -> dict[str, str | None]:
+    """Return the party on each side of a grant and its statements. There is no holder if no part is paid in equity."""
+    equity = grant.issued.equity
+    return {
+        "startup": grant.startup_id,
+        "provider": grant.issued.provider_id,
+        "holder": None if equity is None else equity.holder_id,
+    }
+
+
+async def load_mandate(unit: UnitOfWork, mandate_id: str) -> Mandate:
+    """Return a mandate.
+
+    Raises:
+        Refusal: ``mandate_unknown``.
+    """
+    mandate = await unit.load(MANDATE, mandate_id)
+    if mandate is None:
+        raise refuse_unknown("mandate", mandate_id)
+    return mandate
+
+
+async def load_issuer(unit: UnitOfWork, issuer_id: str) -> Issuer:
+    """Return an issuer of the tenant.
+
+    Raises:
+        Refusal: ``issuer_unknown``.
+    """
+    issuer = await unit.load(ISSUER, issuer_id)
+    if not isinstance(issuer, Issuer):
+        raise refuse_unknown("issuer", issuer_id)
+    require_owner(unit.context, (issuer.formed.party_id,), "issuer", issuer_id)
+    return issuer
+
+
+async def load_named_mandates(unit: UnitOfWork, mandate_ids: tuple[str, ...]) -> list[Mandate]:
+    """Return the mandates that a lot names.
+
+    Raises:
+        Refusal: ``mandates_too_many`` · ``mandate_unknown``.
+    """
+    require_few_mandates(mandate_ids)
+    return [await load_mandate(unit, mandate_id) for mandate_id in mandate_ids]

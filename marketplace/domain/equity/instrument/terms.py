@@ -1,0 +1,69 @@
+"""Checks of the terms on which principal becomes equity: prices, caps, discounts, notes and what a broken promise does.
+
+Refusals: amounts, time_naive, discount_whole, missing_convention for a note, consequence_missing for a drawdown.
+"""
+
+from events.types import NoteTerms, PricedTerms, PrincipalTerms, WarrantTerms
+from marketplace.core.errors import Refusal
+from marketplace.core.money import require_price_per_share, require_share, require_usd
+from marketplace.domain.refusals import require_aware
+
+
+def require_instrument(terms: PrincipalTerms, pointer: str) -> None:
+    """Refuse an instrument with an impossible price, cap or discount.
+
+    Raises:
+        Refusal: ``amount_…`` or ``discount_whole``.
+    """
+    if isinstance(terms, PricedTerms):
+        require_priced(terms, pointer)
+        return
+    if terms.valuation_cap_usd is not None:
+        require_usd(terms.valuation_cap_usd, f"{pointer}/valuation_cap_usd")
+    if terms.discount is not None:
+        require_share(terms.discount, f"{pointer}/discount")
+        if terms.discount >= 1:
+            raise Refusal(
+                "discount_whole", "a discount of 1 makes the price 0; state less", pointer=f"{pointer}/discount"
+            )
+
+
+def require_priced(terms: PricedTerms, pointer: str) -> None:
+    """Refuse impossible prices and expiries.
+
+    Raises:
+        Refusal: ``amount_…`` or ``time_naive``.
+    """
+    require_price_per_share(terms.price_usd_per_share, f"{pointer}/price_usd_per_share")
+    if isinstance(terms, WarrantTerms):
+        require_price_per_share(terms.exercise_price_usd, f"{pointer}/exercise_price_usd", zero=True)
+        require_aware(terms.expires_at, f"{pointer}/expires_at")
+
+
+def require_note(terms: NoteTerms, pointer: str) -> None:
+    """Refuse an impossible rate or multiple, and a note that converts at a cap that it does not state.
+
+    Raises:
+        Refusal: ``amount_…`` or ``missing_convention``.
+    """
+    require_share(terms.annual_rate, f"{pointer}/annual_rate")
+    require_usd(terms.repayment_multiple, f"{pointer}/repayment_multiple")
+    if terms.at_maturity is not None and terms.valuation_cap_usd is None:
+        raise Refusal(
+            "missing_convention",
+            "valuation_cap_usd is missing, and the note converts at its cap when it matures; state it",
+            pointer=f"{pointer}/valuation_cap_usd",
+            convention="valuation_cap_usd",
+        )
+
+
+def require_consequence(terms: PrincipalTerms, pointer: str) -> None:
+    """Refuse drawdown terms that do not state the remedy for a period below the promised availability."""
+    if terms.service_consequence is None:
+        raise Refusal(
+            "consequence_missing",
+            "the consequence of a period below the promised availability is missing; state roll_forward, exclude or"
+            " credit",
+            pointer=f"{pointer}/service_consequence",
+            convention="service_consequence",
+        )
