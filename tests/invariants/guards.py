@@ -87,7 +87,7 @@ GUARDS: Final = (
         "group-served",
         "at most one order of a group is matched",
         Mutant(
-            f"{_COMMANDS}.trading.orders",
+            f"{_COMMANDS}.trading.auctions",
             "await unit.decide(PARTY, startup_id, serve)",
             "PARTY.decide(serve, await unit.load(PARTY, startup_id))",
         ),
@@ -226,7 +226,7 @@ GUARDS: Final = (
         "a child's parent may still be matched when the child is placed",
         Mutant(
             f"{_COMMANDS}.trading.auctions",
-            "        await require_match_of_parent(unit, order.terms)\n        await unit.decide(\n            ORDER",
+            "        await _check_parent(unit, order.terms)\n        await unit.decide(\n            ORDER",
             "        await unit.decide(\n            ORDER",
         ),
         "test_auction_turns.py",

@@ -4,8 +4,6 @@ As for GPU readings, the ids that a source used are stored with the source, so t
 line it names. Service line and source are both guarded, and stored in one atomic append.
 """
 
-from dataclasses import dataclass, field
-
 from events.service_line import HoursReading
 from marketplace.application.billing.service_lines import load_service_line
 from marketplace.application.steps.records import list_not_taken, restore_answers
@@ -27,55 +25,6 @@ async def _load(unit: UnitOfWork, line_id: str) -> tuple[ServiceLine, Spans]:
     return line, list_spans(grant)
 
 
-@dataclass(slots=True)
-class Report:
-    """One report of a source on a service line, and the answers to its readings."""
-
-    context: Context
-    line_id: str
-    source: str
-    readings: tuple[HoursReading, ...]
-    answers: list[Answer] = field(default_factory=list)
-
-    async def work(self, unit: UnitOfWork) -> None:
-        """Decide the report."""
-        line, command = await self.build(unit)
-        answers = answer_hours(command, line)
-        await unit.decide(SERVICE_LINE, self.line_id, command)
-        self.answers = [answer for answer, _ in answers]
-        unit.not_taken = list_not_taken(self.answers)
-        accepted = tuple(reading.reading_id for _, reading in answers if reading is not None)
-        if accepted:
-            source_id = self._name_source(line)
-            identify = IdentifyReadings(
-                usage_id=source_id,
-                party_id=line.proposed.provider_id,
-                source=self.source,
-                grant_id=self.line_id,
-                reading_ids=accepted,
-            )
-            await unit.decide(USAGE, source_id, identify)
-
-    def _name_source(self, line: ServiceLine) -> str:
-        return derive_id("usg", line.proposed.provider_id, self.source)
-
-    async def build(self, unit: UnitOfWork) -> tuple[ServiceLine, ReportHours]:
-        """Return the service line and the command, including what the source's record knows of its ids."""
-        line, spans = await _load(unit, self.line_id)
-        known = await unit.load(USAGE, self._name_source(line))
-        homes = known.find_homes([reading.reading_id for reading in self.readings])
-        elsewhere = {name: home for name, home in homes.items() if home != self.line_id}
-        command = ReportHours(
-            service_line_id=self.line_id,
-            source=self.source,
-            readings=self.readings,
-            spans=spans,
-            at=self.context.at,
-            elsewhere=elsewhere,
-        )
-        return line, command
-
-
 async def report_hours(
     handler: Handler, context: Context, line_id: str, *, source: str, readings: tuple[HoursReading, ...]
 ) -> tuple[Receipt, list[Answer]]:
@@ -84,11 +33,36 @@ async def report_hours(
     Raises:
         Refusal: ``service_line_unknown`` · ``service_line_<status>`` · ``readings_missing`` · ``readings_too_many``.
     """
-    report = Report(context, line_id, source, readings)
-    receipt = await handler.run(context, SERVICE_LINE, line_id, report.work)
+    answers: list[Answer] = []
+
+    async def work(unit: UnitOfWork) -> None:
+        nonlocal answers
+        line, spans = await _load(unit, line_id)
+        source_id = derive_id("usg", line.proposed.provider_id, source)
+        homes = (await unit.load(USAGE, source_id)).find_homes([reading.reading_id for reading in readings])
+        elsewhere = {name: home for name, home in homes.items() if home != line_id}
+        command = ReportHours(
+            service_line_id=line_id, source=source, readings=readings, spans=spans, at=context.at, elsewhere=elsewhere
+        )
+        answered = answer_hours(command, line)
+        await unit.decide(SERVICE_LINE, line_id, command)
+        answers = [answer for answer, _ in answered]
+        unit.not_taken = list_not_taken(answers)
+        accepted = tuple(reading.reading_id for _, reading in answered if reading is not None)
+        if accepted:
+            identify = IdentifyReadings(
+                usage_id=source_id,
+                party_id=line.proposed.provider_id,
+                source=source,
+                grant_id=line_id,
+                reading_ids=accepted,
+            )
+            await unit.decide(USAGE, source_id, identify)
+
+    receipt = await handler.run(context, SERVICE_LINE, line_id, work)
     if receipt.repeated:
         return receipt, restore_answers([reading.reading_id for reading in readings], receipt)
-    return receipt, report.answers
+    return receipt, answers
 
 
 async def correct_hours(

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from events.usage import SpreadPart, UsageRespread
 from marketplace.application.metering.allocation_offers import Use
-from marketplace.application.metering.usage import Report, Side, build_metered
+from marketplace.application.metering.usage import Side, build_metered, decide_report
 from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.metering.allocation_parts import (
     build_part_reading,
@@ -24,10 +24,8 @@ async def report_parts(unit: UnitOfWork, use: Use, parts: Iterable[SpreadPart]) 
     """
     for part in parts:
         side = Side("provider", use.provider_id, name_usage(part.grant_id))
-        report = Report(unit.context, side, part.grant_id, use.source, (measure_part(part),), [])
-        await report.work(unit)
-        (answer,) = report.answers
-        require_counted(part, answer)
+        decided = await decide_report(unit, side, part.grant_id, source=use.source, measurements=(measure_part(part),))
+        require_counted(part, decided.answers[0])
 
 
 async def unwind_parts(unit: UnitOfWork, use: Use, event: UsageRespread) -> None:

@@ -5,7 +5,9 @@ ids that a source used with the source, so that a reading counts once whichever 
 stored in one atomic append.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from events.subjects import render_subject
 from events.usage import Meter, Reading, Sample, UsageReported
@@ -24,9 +26,9 @@ from marketplace.domain.metering.usage import (
     ReportUsage,
     Usage,
     VoidUsage,
-    explain,
     name_usage,
 )
+from marketplace.domain.metering.usage_rules import explain
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.archive import ReadingName
 from marketplace.execution.duplicate_detection import Repeats, find_repeats
@@ -71,79 +73,62 @@ def build_metered(grant: Grant) -> Metered:
     )
 
 
-@dataclass(slots=True)
-class Report:
-    """One report of a source on a grant, and the answers to its readings.
+class Decided(NamedTuple):
+    """A report of one source on a grant, as the grant's record answers it.
 
     Attributes:
-        context: Who reports, and when.
+        command: The report.
+        after: The record with what the report adds.
+        answers: The answer to each reading, in order.
+    """
+
+    command: ReportUsage
+    after: Usage
+    answers: list[Answer]
+
+
+async def decide_report(
+    unit: UnitOfWork,
+    side: Side,
+    grant_id: str,
+    *,
+    source: str,
+    measurements: tuple[Measurement, ...],
+    repeated: Mapping[str, str] | None = None,
+) -> Decided:
+    """Add readings to the record of a grant's side, and their ids to the record of the source.
+
+    Args:
+        unit: The decision.
         side: Whose meter it is.
         grant_id: The grant.
         source: The meter.
         measurements: The readings.
-        answers: The answer to each reading, once decided.
-        handler: Where earlier readings of the source are looked up; None to skip the lookup.
-        repeated: The readings that repeat an earlier one, and the earlier ids.
+        repeated: The readings that repeat an earlier one under another id, with the earlier ids.
     """
-
-    context: Context
-    side: Side
-    grant_id: str
-    source: str
-    measurements: tuple[Measurement, ...]
-    answers: list[Answer]
-    handler: Handler | None = None
-    repeated: dict[str, str] | None = None
-
-    async def work(self, unit: UnitOfWork) -> None:
-        """Decide the report."""
-        command = await self.build(unit)
-        after = await unit.decide(USAGE, self.side.usage_id, command)
-        events = unit.list_events(USAGE, self.side.usage_id)
-        reported = [event for event in events if isinstance(event, UsageReported)]
-        accepted = tuple(reading.reading_id for event in reported for reading in event.readings)
-        self.answers = explain(command, after, accepted)
-        unit.not_taken = list_not_taken(self.answers)
-        is_new = await self.look_back(unit, command, after)
-        unit.rejected |= is_new
-        if accepted:
-            source_id = self.side.name_source(self.source)
-            identify = IdentifyReadings(
-                usage_id=source_id,
-                party_id=self.side.party_id,
-                source=self.source,
-                grant_id=self.grant_id,
-                reading_ids=accepted,
-            )
-            await unit.decide(USAGE, source_id, identify)
-
-    async def look_back(self, unit: UnitOfWork, command: ReportUsage, after: Usage) -> bool:
-        """Look up earlier readings, once. Return whether any of them changes the answers."""
-        if self.handler is None or self.repeated is not None:
-            return False
-        subject = render_subject(USAGE.aggregate, self.side.usage_id)
-        head = next(head for head in unit.heads() if head.subject == subject)
-        log, archive = self.handler.log, self.handler.archive
-        self.repeated = await find_repeats(log, archive, head, Repeats(after, command), self.answers)
-        return bool(self.repeated)
-
-    async def build(self, unit: UnitOfWork) -> ReportUsage:
-        """Return the command, including what the source's record knows of its ids."""
-        grant = await load_grant(unit, self.grant_id, "provider", "startup")
-        known = await unit.load(USAGE, self.side.name_source(self.source))
-        homes = known.find_homes([measurement.reading_id for measurement in self.measurements])
-        elsewhere = {name: home for name, home in homes.items() if home != self.grant_id}
-        return ReportUsage(
-            usage_id=self.side.usage_id,
-            grant_id=self.grant_id,
-            source=self.source,
-            measurements=self.measurements,
-            metered=build_metered(grant),
-            at=self.context.at,
-            meter=self.side.meter,
-            elsewhere=elsewhere,
-            repeated=self.repeated or {},
+    grant = await load_grant(unit, grant_id, "provider", "startup")
+    source_id = side.name_source(source)
+    homes = (await unit.load(USAGE, source_id)).find_homes([measurement.reading_id for measurement in measurements])
+    command = ReportUsage(
+        usage_id=side.usage_id,
+        grant_id=grant_id,
+        source=source,
+        measurements=measurements,
+        metered=build_metered(grant),
+        at=unit.context.at,
+        meter=side.meter,
+        elsewhere={name: home for name, home in homes.items() if home != grant_id},
+        repeated=repeated or {},
+    )
+    after = await unit.decide(USAGE, side.usage_id, command)
+    reported = [event for event in unit.list_events(USAGE, side.usage_id) if isinstance(event, UsageReported)]
+    accepted = tuple(reading.reading_id for event in reported for reading in event.readings)
+    if accepted:
+        identify = IdentifyReadings(
+            usage_id=source_id, party_id=side.party_id, source=source, grant_id=grant_id, reading_ids=accepted
         )
+        await unit.decide(USAGE, source_id, identify)
+    return Decided(command, after, explain(command, after, accepted))
 
 
 async def report_usage(
@@ -155,11 +140,25 @@ async def report_usage(
         Refusal: ``grant_unknown`` · ``readings_missing`` · ``readings_too_many``.
     """
     side = await _find_side(handler, context, grant_id)
-    report = Report(context, side, grant_id, source, measurements, [], handler)
-    receipt = await handler.run(context, USAGE, side.usage_id, report.work)
+    answers: list[Answer] = []
+    repeated: dict[str, str] | None = None
+
+    async def work(unit: UnitOfWork) -> None:
+        nonlocal answers, repeated
+        command, after, answers = await decide_report(
+            unit, side, grant_id, source=source, measurements=measurements, repeated=repeated
+        )
+        unit.not_taken = list_not_taken(answers)
+        if repeated is None:
+            subject = render_subject(USAGE.aggregate, side.usage_id)
+            head = next(head for head in unit.heads() if head.subject == subject)
+            repeated = await find_repeats(handler.log, handler.archive, head, Repeats(after, command), answers)
+            unit.rejected |= bool(repeated)
+
+    receipt = await handler.run(context, USAGE, side.usage_id, work)
     if receipt.repeated:
         return receipt, restore_answers([measurement.reading_id for measurement in measurements], receipt)
-    return receipt, report.answers
+    return receipt, answers
 
 
 async def evidence_usage(

@@ -13,13 +13,13 @@ import msgspec
 from events.auction import Deferral, MatchTerms
 from events.book import Book
 from events.grant import EquityPart, GrantIssued, ResalePart
-from events.order import ClassOffer
+from events.order import ClassOffer, OrderTerms
 from events.service import ServiceTerms
 from events.types import Reason
 from marketplace.application.steps.access import require_platform
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.dilution import free_order, sign_instrument
-from marketplace.application.trading.orders import load_order, release_order_holds, require_match_of_parent, serve_group
+from marketplace.application.trading.orders import load_order, release_order_holds
 from marketplace.application.trading.resale_award import find_resale, take_from_source
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
@@ -28,6 +28,7 @@ from marketplace.domain.billing.draw import build_draw
 from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
 from marketplace.domain.delivery.grant import GRANT, IssueGrant
 from marketplace.domain.equity.instrument.instrument import IssueInstrument
+from marketplace.domain.party import PARTY, ServeGroup
 from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.pool import Pool, ResellCapacity, ReserveCapacity
 from marketplace.domain.supply.service_level import choose_service
@@ -46,6 +47,7 @@ from marketplace.domain.trading.auction_turns import NO_RIVALS, Rivals, require_
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, ReleaseBudget
 from marketplace.domain.trading.order import ORDER, LockOrder, MatchOrder, Order, UnmatchOrder
 from marketplace.domain.trading.order_terms import get_offer
+from marketplace.domain.trading.parents import require_parent_matched
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -197,16 +199,38 @@ async def carry_out_match(
 
     async def work(unit: UnitOfWork) -> None:
         order = await load_order(unit, order_id)
-        await require_match_of_parent(unit, order.terms)
+        await _check_parent(unit, order.terms)
         await unit.decide(
             ORDER, order_id, MatchOrder(order_id=order_id, auction_id=auction_id, grant_id=match.grant_id)
         )
-        await serve_group(unit, order)
+        await _serve_group(unit, order)
         resale = await find_resale(unit, match)
         pool = await change_capacity(unit, take_nodes(match, resale))
         await award(unit, order, match, pool, resale, auction_id=auction_id)
 
     return await handler.run(context, ORDER, order_id, work)
+
+
+async def _check_parent(unit: UnitOfWork, terms: OrderTerms) -> None:
+    """Refuse to award an order whose parent is not matched.
+
+    Raises:
+        Refusal: ``parent_unmatched``.
+    """
+    if terms.parent_order_id is not None:
+        require_parent_matched(await load_order(unit, terms.parent_order_id))
+
+
+async def _serve_group(unit: UnitOfWork, order: Order) -> None:
+    """Record on the startup that an order of its group is matched. It must be the only one of the group.
+
+    Raises:
+        Refusal: ``group_served``.
+    """
+    if order.terms.group is not None:
+        startup_id = order.placed.startup_id
+        serve = ServeGroup(party_id=startup_id, group=order.terms.group, order_id=order.placed.order_id)
+        await unit.decide(PARTY, startup_id, serve)
 
 
 def take_nodes(match: MatchTerms, resale: ResalePart | None) -> ReserveCapacity | ResellCapacity:

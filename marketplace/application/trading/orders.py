@@ -10,7 +10,7 @@ from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, AdjustHold, PlaceHold
 from marketplace.domain.equity.issuer.as_converted import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
-from marketplace.domain.party import PARTY, Party, PartyState, ServeGroup, require_trader
+from marketplace.domain.party import PARTY, Party, PartyState, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.trading.mandate import MANDATE, HoldBudget, ReleaseBudget
 from marketplace.domain.trading.order import (
@@ -22,7 +22,7 @@ from marketplace.domain.trading.order import (
     PlaceOrder,
 )
 from marketplace.domain.trading.order_terms import compute_budget_hold, compute_cash_hold, require_terms
-from marketplace.domain.trading.parents import PARENTS_MAX, require_parent_matched, require_parents
+from marketplace.domain.trading.parents import PARENTS_MAX, require_parents
 from marketplace.domain.trading.quotable import require_quotable
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -42,10 +42,11 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
     async def work(unit: UnitOfWork) -> None:
         party = _require_buyer(await unit.load(PARTY, startup_id), startup_id, terms)
         require_terms(terms, context.at)
+        cash_hold_usd = compute_cash_hold(terms)
         require_parents(startup_id, terms, await _load_parents(unit, terms))
         budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms)
         account_id = rename_id("acc", startup_id)
-        cash_hold_usd = await hold_cash(unit, account_id, order_id, hold_id, terms)
+        await hold_cash(unit, account_id, order_id, hold_id, cash_hold_usd)
         command = PlaceOrder(
             order_id=order_id,
             startup_id=startup_id,
@@ -106,12 +107,10 @@ async def draft_order(unit: UnitOfWork, startup_id: str, terms: OrderTerms, orde
     return order
 
 
-async def hold_cash(unit: UnitOfWork, account_id: str, order_id: str, hold_id: str, terms: OrderTerms) -> Decimal:
-    """Set aside the cash that covers any offer of an order, and return it."""
-    amount_usd = compute_cash_hold(terms)
+async def hold_cash(unit: UnitOfWork, account_id: str, order_id: str, hold_id: str, amount_usd: Decimal) -> None:
+    """Set aside the cash that covers any offer of an order."""
     hold = PlaceHold(account_id=account_id, hold_id=hold_id, amount_usd=amount_usd, purpose=order_id)
     await unit.decide(ACCOUNT, account_id, hold)
-    return amount_usd
 
 
 async def _hold_budgets(
@@ -176,28 +175,6 @@ async def _load_parents(unit: UnitOfWork, terms: OrderTerms) -> list[Order | Non
     return parents
 
 
-async def require_match_of_parent(unit: UnitOfWork, terms: OrderTerms) -> None:
-    """Refuse to award an order whose parent is not matched.
-
-    Raises:
-        Refusal: ``parent_unmatched``.
-    """
-    if terms.parent_order_id is not None:
-        require_parent_matched(await load_order(unit, terms.parent_order_id))
-
-
-async def serve_group(unit: UnitOfWork, order: Order) -> None:
-    """Record on the startup that an order of its group is matched. It must be the only one of the group.
-
-    Raises:
-        Refusal: ``group_served``.
-    """
-    if order.terms.group is not None:
-        startup_id = order.placed.startup_id
-        serve = ServeGroup(party_id=startup_id, group=order.terms.group, order_id=order.placed.order_id)
-        await unit.decide(PARTY, startup_id, serve)
-
-
 async def release_order_holds(unit: UnitOfWork, order: Order, reason: str) -> None:
     """Free everything that is set aside for an order."""
     account_id = order.placed.account_id
@@ -219,9 +196,10 @@ async def amend_order(handler: Handler, context: Context, order_id: str, *, term
         startup_id = order.placed.startup_id
         party = _require_buyer(await unit.load(PARTY, startup_id), startup_id, terms)
         require_terms(terms, context.at)
+        cash_hold_usd = compute_cash_hold(terms)
         await release_order_holds(unit, order, "the order was amended")
         budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms)
-        cash_hold_usd = await hold_cash(unit, order.placed.account_id, order_id, hold_id, terms)
+        await hold_cash(unit, order.placed.account_id, order_id, hold_id, cash_hold_usd)
         command = AmendOrder(
             order_id=order_id,
             hold_id=hold_id,

@@ -63,7 +63,8 @@ async def hold_quote(
         for auction_id in auction_ids:
             require_not_deciding(await unit.get(AUCTION, auction_id), context.at)
         match = await _choose_newest(unit, handler.log, quoter, order, rename_id("grt", quote_id))
-        cash_hold_usd = await hold_cash(unit, order.placed.account_id, order_id, hold_id, terms)
+        cash_hold_usd = order.cash_hold_usd
+        await hold_cash(unit, order.placed.account_id, order_id, hold_id, cash_hold_usd)
         hold = HoldQuote(
             quote_id=quote_id,
             startup_id=startup_id,

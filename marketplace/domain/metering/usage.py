@@ -22,7 +22,7 @@ reading_voided · spread_unknown · spread_voided · spread_exists · grants_too
 parts_too_many, then, for a correction, its faults.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -64,7 +64,7 @@ from marketplace.domain.metering.usage_commands import (
     VoidUsage,
     name_usage,
 )
-from marketplace.domain.metering.usage_rules import build_reading, count_gpus, find_fault, says
+from marketplace.domain.metering.usage_rules import answer, build_reading, count_gpus, find_fault, says
 from marketplace.domain.metering.usage_state import (
     HOME_BYTES,
     SECOND,
@@ -100,7 +100,6 @@ __all__ = [
     "count_gpu_seconds",
     "decide",
     "evolve",
-    "explain",
     "name_usage",
 ]
 
@@ -111,95 +110,6 @@ SAMPLES_MAX: Final = 10_000
 def count_gpu_seconds(state: UsageState, start: datetime, end: datetime) -> int:
     """Return the GPU-seconds that count in ``[start, end)``. An interval that crosses a bound counts in part."""
     return sum_amounts(state.timeline, to_second(start), to_second(end))
-
-
-def answer(command: ReportUsage, state: UsageState) -> list[tuple[Answer, Reading | None]]:
-    """Return the answer to each reading, with the reading itself if it is accepted."""
-    count, added = Count(state), dict[bytes, bytes]()
-    answers: list[tuple[Answer, Reading | None]] = []
-    keys = [digest_key(command.source, measurement.reading_id) for measurement in command.measurements]
-    for measurement, key, content in zip(command.measurements, keys, state.readings.find_all(keys), strict=True):
-        known = added.get(key) or content
-        if known is not None:
-            answers.append((_answer_known(measurement, known, command.metered), None))
-            continue
-        refused = _answer_no(command, measurement, state, count)
-        if refused is not None:
-            answers.append((refused, None))
-            continue
-        reading = build_reading(measurement, command.metered.gpus_per_node)
-        added[key] = digest_reading(reading)
-        count.add(reading)
-        answers.append((Answer(measurement.reading_id, "accepted"), reading))
-    return answers
-
-
-def explain(command: ReportUsage, after: UsageState, accepted: Collection[str]) -> list[Answer]:
-    """Return the answers of a decided report, from the state after it and the ids that it added.
-
-    Cheaper than `answer`: only a reading that was not accepted, or whose id occurs twice, is examined again.
-    """
-    count, fresh, said = Count(after), set(accepted), set[str]()
-    once = len({measurement.reading_id for measurement in command.measurements}) == len(command.measurements)
-    answers: list[Answer] = []
-    for measurement in command.measurements:
-        name = measurement.reading_id
-        known = None if once and name in fresh else after.find_content(command.source, name)
-        if name in fresh and name not in said and (known is None or says(measurement, known, command.metered)):
-            said.add(name)
-            answers.append(Answer(name, "accepted"))
-        elif known is not None and (name in said or name not in fresh):
-            answers.append(_answer_known(measurement, known, command.metered))
-        else:
-            refused = _answer_no(command, measurement, after, count)
-            if refused is None:
-                assert known is not None, "a reading without a fault is in the state"
-                refused = _answer_known(measurement, known, command.metered)
-            answers.append(refused)
-    return answers
-
-
-def _answer_no(command: ReportUsage, measurement: Measurement, state: UsageState, count: Count) -> Answer | None:
-    """Return why a reading with a new id does not count; None if it does."""
-    return (
-        _answer_elsewhere(command, measurement)
-        or _answer_repeated(command, measurement)
-        or _answer_fault(command, measurement, state, count)
-    )
-
-
-def _answer_repeated(command: ReportUsage, measurement: Measurement) -> Answer | None:
-    first = command.repeated.get(measurement.reading_id)
-    if first is None:
-        return None
-    said = f"reading {first} of this source has the same content, and the grant has no room for all such readings"
-    remedy = f"correct {first}, or name the GPUs if they are others"
-    return Answer(measurement.reading_id, "conflict", "reading_repeated", f"{said}; {remedy}")
-
-
-def _answer_elsewhere(command: ReportUsage, measurement: Measurement) -> Answer | None:
-    grant_id = command.elsewhere.get(measurement.reading_id)
-    if grant_id is None:
-        return None
-    said = f"reading {measurement.reading_id} was reported for grant {grant_id}; correct it there, or use another id"
-    return Answer(measurement.reading_id, "conflict", "reading_exists", said)
-
-
-def _answer_fault(command: ReportUsage, measurement: Measurement, state: UsageState, count: Count) -> Answer | None:
-    fault = find_fault(measurement, command.metered, command.at, state, count)
-    return None if fault is None else Answer(measurement.reading_id, "rejected", fault.code, fault.message)
-
-
-def _answer_known(measurement: Measurement, known: bytes, metered: Metered) -> Answer:
-    if says(measurement, known, metered):
-        return Answer(measurement.reading_id, "duplicate")
-    return Answer(
-        measurement.reading_id,
-        "conflict",
-        "reading_exists",
-        f"reading {measurement.reading_id} was {'voided' if known == VOIDED else 'reported with other content'};"
-        " correct it, or use another id",
-    )
 
 
 def decide(command: UsageCommand | SpreadCommand, state: UsageState) -> Sequence[UsageEvent]:

@@ -1,8 +1,9 @@
-"""When a reading may count: the faults of an interval, by itself and together with what is already counted.
+"""When a reading counts, and what its meter is answered: known already, at fault by itself, or beyond what is granted.
 
-`usage.py` lists the faults in order.
+`usage.py` lists answers and faults in order.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -11,10 +12,108 @@ import msgspec
 from events.usage import Reading
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import build_steps
-from marketplace.domain.metering.usage_commands import Measurement, Metered
-from marketplace.domain.metering.usage_state import SECOND, VOIDED, Count, Said, UsageState, digest_content
+from marketplace.domain.metering.usage_commands import Answer, Measurement, Metered, ReportUsage
+from marketplace.domain.metering.usage_state import (
+    SECOND,
+    VOIDED,
+    Count,
+    Said,
+    UsageState,
+    digest_content,
+    digest_key,
+    digest_reading,
+)
 
 INTERVAL_MAX: Final = timedelta(days=31)
+
+
+def answer(command: ReportUsage, state: UsageState) -> list[tuple[Answer, Reading | None]]:
+    """Return the answer to each reading, with the reading itself if it is accepted."""
+    count, added = Count(state), dict[bytes, bytes]()
+    answers: list[tuple[Answer, Reading | None]] = []
+    keys = [digest_key(command.source, measurement.reading_id) for measurement in command.measurements]
+    for measurement, key, content in zip(command.measurements, keys, state.readings.find_all(keys), strict=True):
+        known = added.get(key) or content
+        if known is not None:
+            answers.append((_answer_known(measurement, known, command.metered), None))
+            continue
+        refused = _answer_no(command, measurement, state, count)
+        if refused is not None:
+            answers.append((refused, None))
+            continue
+        reading = build_reading(measurement, command.metered.gpus_per_node)
+        added[key] = digest_reading(reading)
+        count.add(reading)
+        answers.append((Answer(measurement.reading_id, "accepted"), reading))
+    return answers
+
+
+def explain(command: ReportUsage, after: UsageState, accepted: Collection[str]) -> list[Answer]:
+    """Return the answers of a decided report, from the state after it and the ids that it added.
+
+    Cheaper than `answer`: only a reading that was not accepted, or whose id occurs twice, is examined again.
+    """
+    count, fresh, said = Count(after), set(accepted), set[str]()
+    once = len({measurement.reading_id for measurement in command.measurements}) == len(command.measurements)
+    answers: list[Answer] = []
+    for measurement in command.measurements:
+        name = measurement.reading_id
+        known = None if once and name in fresh else after.find_content(command.source, name)
+        if name in fresh and name not in said and (known is None or says(measurement, known, command.metered)):
+            said.add(name)
+            answers.append(Answer(name, "accepted"))
+        elif known is not None and (name in said or name not in fresh):
+            answers.append(_answer_known(measurement, known, command.metered))
+        else:
+            refused = _answer_no(command, measurement, after, count)
+            if refused is None:
+                assert known is not None, "a reading without a fault is in the state"
+                refused = _answer_known(measurement, known, command.metered)
+            answers.append(refused)
+    return answers
+
+
+def _answer_no(command: ReportUsage, measurement: Measurement, state: UsageState, count: Count) -> Answer | None:
+    """Return why a reading with a new id does not count; None if it does."""
+    return (
+        _answer_elsewhere(command, measurement)
+        or _answer_repeated(command, measurement)
+        or _answer_fault(command, measurement, state, count)
+    )
+
+
+def _answer_repeated(command: ReportUsage, measurement: Measurement) -> Answer | None:
+    first = command.repeated.get(measurement.reading_id)
+    if first is None:
+        return None
+    said = f"reading {first} of this source has the same content, and the grant has no room for all such readings"
+    remedy = f"correct {first}, or name the GPUs if they are others"
+    return Answer(measurement.reading_id, "conflict", "reading_repeated", f"{said}; {remedy}")
+
+
+def _answer_elsewhere(command: ReportUsage, measurement: Measurement) -> Answer | None:
+    grant_id = command.elsewhere.get(measurement.reading_id)
+    if grant_id is None:
+        return None
+    said = f"reading {measurement.reading_id} was reported for grant {grant_id}; correct it there, or use another id"
+    return Answer(measurement.reading_id, "conflict", "reading_exists", said)
+
+
+def _answer_fault(command: ReportUsage, measurement: Measurement, state: UsageState, count: Count) -> Answer | None:
+    fault = find_fault(measurement, command.metered, command.at, state, count)
+    return None if fault is None else Answer(measurement.reading_id, "rejected", fault.code, fault.message)
+
+
+def _answer_known(measurement: Measurement, known: bytes, metered: Metered) -> Answer:
+    if says(measurement, known, metered):
+        return Answer(measurement.reading_id, "duplicate")
+    return Answer(
+        measurement.reading_id,
+        "conflict",
+        "reading_exists",
+        f"reading {measurement.reading_id} was {'voided' if known == VOIDED else 'reported with other content'};"
+        " correct it, or use another id",
+    )
 
 
 def says(measurement: Measurement, known: bytes, metered: Metered) -> bool:

@@ -24,18 +24,24 @@ Invariants:
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, NamedTuple
 
 from events.auction import Deferral
 from events.types import Reason
+from marketplace.domain.trading.order import LockedOrder, Order
+from marketplace.domain.trading.order_terms import compute_value_max, name_group
 
 PLACES_MAX: Final = 10_000
 """The most orders that one auction clears, not counting backstop orders."""
 SHARE: Final = 10
 """The divisor of the shares: a startup's of the places, the longest waiting orders' of the places, a startup's of
 these."""
+GROUP_BUSY: Final = Reason(
+    code="group_busy", text="another auction decides on an order of its group, of which one is matched", facts={}
+)
 BOUND_PLACES: Final = (3, 4)
 """The share of the places that is given when orders are bound. The rest is for orders that arrive until the lock."""
 
@@ -60,6 +66,34 @@ class Candidate(NamedTuple):
     is_held: bool = False
     parent_id: str | None = None
     barred: Reason | None = None
+
+
+def build_candidate(
+    order: Order, waits: int, served_parents: AbstractSet[str], busy: AbstractSet[str | None]
+) -> Candidate:
+    """Return an order as a candidate for admission.
+
+    Args:
+        order: An open or locked order.
+        waits: Its rank among waiting orders.
+        served_parents: Parents that were matched before.
+        busy: Groups of which another auction has locked an order.
+    """
+    parent_id, group = order.terms.parent_order_id, name_group(order.placed.startup_id, order.terms)
+    return Candidate(
+        order_id=order.placed.order_id,
+        startup_id=order.placed.startup_id,
+        value_usd=compute_order_value(order),
+        waits=waits,
+        is_held=isinstance(order, LockedOrder),
+        parent_id=None if parent_id in served_parents else parent_id,
+        barred=GROUP_BUSY if group in busy else None,
+    )
+
+
+def compute_order_value(order: Order) -> Decimal:
+    """Return an order's highest possible value: its best offer at the best credit of its mandates, in full."""
+    return compute_value_max(order.terms, (hold.equity_credit for hold in order.budget_holds))
 
 
 class Admission(NamedTuple):

@@ -26,7 +26,14 @@ from marketplace.core.errors import Conflict, Refusal, Unavailable
 from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.site import SITE
-from marketplace.domain.trading.admission import PLACES_MAX, Admission, Candidate, admit, count_bound_places
+from marketplace.domain.trading.admission import (
+    PLACES_MAX,
+    Admission,
+    admit,
+    build_candidate,
+    compute_order_value,
+    count_bound_places,
+)
 from marketplace.domain.trading.auction import (
     ATTEMPTS_MAX,
     AUCTION,
@@ -51,7 +58,7 @@ from marketplace.domain.trading.order import (
     Order,
     OrderState,
 )
-from marketplace.domain.trading.order_terms import compute_value_max, name_group
+from marketplace.domain.trading.order_terms import name_group
 from marketplace.execution.handler import Handler
 from marketplace.execution.scheduled_context import build_context
 from marketplace.execution.unit_of_work import UnitOfWork
@@ -64,9 +71,6 @@ AT_ONCE_PER_POOL: Final = 4
 """The most matches at once on one pool. Each depends on the one before; one that must read the pool is decided again
 whenever another overtakes it."""
 GROUP_SERVED: Final = "another order of its group was matched"
-GROUP_BUSY: Final = Reason(
-    code="group_busy", text="another auction decides on an order of its group, of which one is matched", facts={}
-)
 REASON_CHARACTERS_MAX: Final = 500
 IMPOSSIBLE_SHARE_MAX: Final = Decimal("0.05")
 """Share of the winning orders. Failed nodes and held quotes explain fewer impossible matches than this."""
@@ -157,7 +161,7 @@ class Auctioneer:
         locked, admission = await self._lock_orders(auction, self._places)
         changes = await self._count_changes(auction_id)
         fitted = fit_book(await self._build_book(auction, locked))
-        values = {order.placed.order_id: self._stand(order, set(), set()).value_usd for order in locked}
+        values = {order.placed.order_id: compute_order_value(order) for order in locked}
         dropped = (
             Deferral(order_id=order_id, rank=admission.ranks[order_id], value_usd=values[order_id], reason=reason)
             for order_id, reason in fitted.dropped.items()
@@ -224,7 +228,9 @@ class Auctioneer:
         firm, backstops = (
             admit(
                 [
-                    self._stand(order, served_parents, busy - {None})
+                    build_candidate(
+                        order, self._market.count_waits(order.placed.order_id), served_parents, busy - {None}
+                    )
                     for order in candidates
                     if order.terms.backstop == backstop
                 ],
@@ -238,19 +244,6 @@ class Auctioneer:
             {**firm.ranks, **backstops.ranks},
         )
         return [order for order in candidates if order.placed.order_id in admission.admitted], admission
-
-    def _stand(self, order: Order, served_parents: set[str], busy: set[str | None]) -> Candidate:
-        """Return an order as a candidate for admission."""
-        order_id, parent_id, group = order.placed.order_id, order.terms.parent_order_id, _name_group(order)
-        return Candidate(
-            order_id=order_id,
-            startup_id=order.placed.startup_id,
-            value_usd=compute_value_max(order.terms, (hold.equity_credit for hold in order.budget_holds)),
-            waits=self._market.count_waits(order_id),
-            is_held=isinstance(order, LockedOrder),
-            parent_id=None if parent_id in served_parents else parent_id,
-            barred=GROUP_BUSY if group in busy else None,
-        )
 
     async def _list_served(self, orders: Iterable[Order]) -> set[str]:
         """Return which parents of the orders were matched before."""

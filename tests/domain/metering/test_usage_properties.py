@@ -15,8 +15,8 @@ from marketplace.domain.metering.usage import (
     VoidUsage,
     answer,
     count_gpu_seconds,
-    explain,
 )
+from marketplace.domain.metering.usage_rules import explain
 from marketplace.domain.metering.usage_state import VOIDED, digest_reading
 from tests.domain import build
 from tests.domain.readings import Told
