@@ -60,7 +60,7 @@ from marketplace.domain.billing.service_line_commands import (
 )
 from marketplace.domain.metering.usage import READINGS_MAX
 from marketplace.domain.metering.usage_commands import Answer
-from marketplace.domain.metering.usage_rules import INTERVAL_MAX, find_interval_fault
+from marketplace.domain.metering.usage_rules import find_interval_fault, find_late_fault
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 KEPT_MAX: Final = 10_000
@@ -155,15 +155,9 @@ def _find_fault(reading: HoursReading, known: Spans, at: datetime, state: Servic
         return Refusal(
             "before_agreement", f"hours count from {agreed.at.isoformat()} on, when the service line was agreed on"
         )
-    if end > at:
-        return Refusal(
-            "from_the_future", f"the interval ends at {end.isoformat()}, which is after now, {at.isoformat()}"
-        )
-    if state.status == "closed":
-        return Refusal("service_line_closed", "the grant is fully settled; readings can only be lowered or voided")
-    if end - start > INTERVAL_MAX:
-        return Refusal("interval_too_long", f"an interval lasts at most {INTERVAL_MAX.days} days; report it in parts")
-    return _find_excess(reading, state)
+    settled = "the grant is fully settled; readings can only be lowered or voided"
+    closed = Refusal("service_line_closed", settled) if state.status == "closed" else None
+    return find_late_fault(start, end, at, closed) or _find_excess(reading, state)
 
 
 def _find_excess(reading: HoursReading, state: ServiceLine) -> Refusal | None:

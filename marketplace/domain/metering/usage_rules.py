@@ -158,6 +158,26 @@ def find_interval_fault(start: datetime, end: datetime) -> Refusal | None:
     return None
 
 
+def find_late_fault(start: datetime, end: datetime, at: datetime, closed: Refusal | None) -> Refusal | None:
+    """Return why an interval does not count now: it is not over, nothing counts any more, or it is too long.
+
+    Args:
+        start: First instant.
+        end: Instant after the last.
+        at: Now.
+        closed: Why nothing counts any more; None while readings count.
+    """
+    if end > at:
+        return Refusal(
+            "from_the_future", f"the interval ends at {end.isoformat()}, which is after now, {at.isoformat()}"
+        )
+    if closed is not None:
+        return closed
+    if end - start > INTERVAL_MAX:
+        return Refusal("interval_too_long", f"an interval lasts at most {INTERVAL_MAX.days} days; report it in parts")
+    return None
+
+
 def bound(metered: Metered, state: UsageState) -> Metered:
     """Return the limits of a grant, as last copied to the record."""
     if state.limits is None:
@@ -180,15 +200,9 @@ def find_fault(
         )
     if not (metered.start <= start and end <= metered.end):
         return Refusal("outside_grant", f"the grant runs from {metered.start.isoformat()} to {metered.end.isoformat()}")
-    if end > at:
-        return Refusal(
-            "from_the_future", f"the interval ends at {end.isoformat()}, which is after now, {at.isoformat()}"
-        )
-    if state.closed:
-        return Refusal("grant_closed", "the grant is fully settled; readings can only be lowered or voided")
-    if end - start > INTERVAL_MAX:
-        return Refusal("interval_too_long", f"an interval lasts at most {INTERVAL_MAX.days} days; report it in parts")
-    return _find_excess(measurement, metered, count)
+    settled = "the grant is fully settled; readings can only be lowered or voided"
+    closed = Refusal("grant_closed", settled) if state.closed else None
+    return find_late_fault(start, end, at, closed) or _find_excess(measurement, metered, count)
 
 
 def _find_excess(measurement: Measurement, metered: Metered, count: Count) -> Refusal | None:

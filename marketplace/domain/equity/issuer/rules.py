@@ -232,3 +232,18 @@ def refuse_overdrawn(aggregate: str, id: str, shares: int, left: int) -> Refusal
         shares=shares,
         shares_left=left,
     )
+
+
+def require_no_financing(state: Issuer) -> None:
+    """Refuse to begin a financing, or a sale, while a financing is open.
+
+    Raises:
+        Refusal: ``financing_open``.
+    """
+    current = state.find_open_financing()
+    if current is not None:
+        raise Refusal(
+            "financing_open",
+            f"{current.opened.name} ({current.opened.financing_id}) is open; close or abandon it first",
+            financing_id=current.opened.financing_id,
+        )

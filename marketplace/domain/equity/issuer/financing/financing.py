@@ -35,7 +35,12 @@ from marketplace.domain.equity.issuer.financing.pricing import (
     price_instruments,
     round_price,
 )
-from marketplace.domain.equity.issuer.rules import is_repeated, refuse_missing, require_signed
+from marketplace.domain.equity.issuer.rules import (
+    is_repeated,
+    refuse_missing,
+    require_no_financing,
+    require_signed,
+)
 from marketplace.domain.equity.issuer.state import Financing, Issuer, capitalization_of
 from marketplace.domain.equity.issuer.stock.stock import is_class_of_round
 from marketplace.domain.equity.issuer.terms import DUTIES_MAX, INVESTMENTS_MAX, require_terms, settle_terms
@@ -58,13 +63,7 @@ def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEven
         return []
     if not is_id(command.financing_id):
         raise Refusal("id_malformed", f"{command.financing_id!r} is not an id", pointer="/financing_id")
-    current = state.find_open_financing()
-    if current is not None:
-        raise Refusal(
-            "financing_open",
-            f"{current.opened.name} ({current.opened.financing_id}) is open; close or abandon it first",
-            financing_id=current.opened.financing_id,
-        )
+    require_no_financing(state)
     require_terms(terms)
     for class_id in state.classes:
         if is_class_of_round(class_id, terms.class_id):

@@ -10,7 +10,11 @@ from marketplace.core.money import ZERO, require_price_per_share, require_usd
 from marketplace.domain.equity.instrument.commands import RepayInstrument
 from marketplace.domain.equity.issuer.commands import DeclareLiquidity, PayDistribution
 from marketplace.domain.equity.issuer.financing.pricing import order_instruments
-from marketplace.domain.equity.issuer.rules import require_seniority, require_signed
+from marketplace.domain.equity.issuer.rules import (
+    require_no_financing,
+    require_seniority,
+    require_signed,
+)
 from marketplace.domain.equity.issuer.sale.payouts import share_proceeds
 from marketplace.domain.equity.issuer.state import Issuer, Sale, capitalization_of
 from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
@@ -41,13 +45,7 @@ def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[Issu
         require_seniority(command.safe_seniority)
     if command.stock is not None:
         require_price_per_share(command.stock.price_usd_per_share, "/stock/price_usd_per_share")
-    financing = state.find_open_financing()
-    if financing is not None:
-        raise Refusal(
-            "financing_open",
-            f"{financing.opened.name} ({financing.opened.financing_id}) is open; close or abandon it first",
-            financing_id=financing.opened.financing_id,
-        )
+    require_no_financing(state)
     waterfall = share_proceeds(
         state,
         command.proceeds_usd,
