@@ -34,7 +34,7 @@ RAISED_BY = {
 
 
 PARTS = {
-    "account": ("account_holds", "account_state"),
+    "account": ("account_holds",),
     "grant": ("grant_notice", "grant_state"),
     "order": ("order_terms",),
     "pool": ("pool_resale",),

@@ -10,12 +10,10 @@ from datetime import date
 from decimal import Decimal
 
 from events.issuer_dilution import Exposure
-from events.order import OrderTerms
 from events.types import NoteTerms, PrincipalTerms, SafeTerms
 from marketplace.core.money import ZERO
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument, IssueInstrument
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, RecordExposure, SignInstrument
-from marketplace.domain.trading.order_terms import compute_principal_max
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -75,18 +73,17 @@ async def track_instrument(unit: UnitOfWork, instrument_id: str, *, owed: bool =
     await _record(unit, instrument.issued.issuer_id, instrument_id, exposures, owed=owed)
 
 
-async def count_order(unit: UnitOfWork, issuer_id: str, order_id: str, terms: OrderTerms) -> None:
+async def count_order(
+    unit: UnitOfWork, issuer_id: str, order_id: str, terms: PrincipalTerms, principal_usd: Decimal
+) -> None:
     """Count an order's largest possible principal toward its issuer's dilution limit.
 
     Raises:
         Refusal: ``dilution_exceeded`` or ``missing_convention`` of the issuer's limit.
     """
-    if terms.instrument is None:
-        return
-    since = unit.context.at.date() if isinstance(terms.instrument, NoteTerms) else None
-    amount_usd = compute_principal_max(terms)
-    exposure = Exposure(terms=terms.instrument, amount_usd=amount_usd, interest_from=since)
-    await _record(unit, issuer_id, order_id, (exposure,) if amount_usd else ())
+    since = unit.context.at.date() if isinstance(terms, NoteTerms) else None
+    exposure = Exposure(terms=terms, amount_usd=principal_usd, interest_from=since)
+    await _record(unit, issuer_id, order_id, (exposure,) if principal_usd else ())
 
 
 async def free_order(unit: UnitOfWork, issuer_id: str, order_id: str) -> None:

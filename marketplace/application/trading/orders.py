@@ -21,7 +21,12 @@ from marketplace.domain.trading.order import (
     Order,
     PlaceOrder,
 )
-from marketplace.domain.trading.order_terms import compute_budget_hold, compute_cash_hold, require_terms
+from marketplace.domain.trading.order_terms import (
+    compute_budget_hold,
+    compute_cash_hold,
+    compute_principal_max,
+    require_terms,
+)
 from marketplace.domain.trading.parents import PARENTS_MAX, require_parents
 from marketplace.domain.trading.quotable import require_quotable
 from marketplace.execution.handler import Handler, Receipt
@@ -43,7 +48,7 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
         party = _require_buyer(await unit.load(PARTY, startup_id), startup_id, terms)
         require_terms(terms, context.at)
         cash_hold_usd = compute_cash_hold(terms)
-        require_parents(startup_id, terms, await _load_parents(unit, terms))
+        await _check_parents(unit, startup_id, terms)
         budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms)
         account_id = rename_id("acc", startup_id)
         await hold_cash(unit, account_id, order_id, hold_id, cash_hold_usd)
@@ -91,7 +96,7 @@ async def draft_order(unit: UnitOfWork, startup_id: str, terms: OrderTerms, orde
     require_quotable(terms)
     party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
     require_terms(terms, unit.context.at)
-    require_parents(startup_id, terms, await _load_parents(unit, terms))
+    await _check_parents(unit, startup_id, terms)
     placed = OrderPlaced(
         order_id=order_id,
         startup_id=startup_id,
@@ -118,12 +123,13 @@ async def _hold_budgets(
 ) -> tuple[BudgetHold, ...]:
     if terms.instrument is None:
         return ()
+    principal_usd = compute_principal_max(terms)
     issuer_id = rename_id("iss", party.registered.party_id)
     issuer = await unit.load(ISSUER, issuer_id)
     if not isinstance(issuer, Issuer):
         raise refuse_unknown("issuer", issuer_id)
     implied_cap_usd = find_implied_cap(issuer, terms.instrument)
-    await count_order(unit, issuer_id, order_id, terms)
+    await count_order(unit, issuer_id, order_id, terms.instrument, principal_usd)
     holds = []
     for mandate_id in terms.mandate_ids:
         mandate = await load_mandate(unit, mandate_id)
@@ -164,15 +170,16 @@ async def load_order(unit: UnitOfWork, order_id: str) -> Order:
     return order
 
 
-async def _load_parents(unit: UnitOfWork, terms: OrderTerms) -> list[Order | None]:
-    """Return an order's parent, the parent's parent and so on, also of other startups; None for one that is unknown."""
+async def _check_parents(unit: UnitOfWork, startup_id: str, terms: OrderTerms) -> None:
+    """Refuse an order whose parents make a match impossible, also if the platform places the order."""
     parents: list[Order | None] = []
     parent_id = terms.parent_order_id
     while parent_id is not None and len(parents) < PARENTS_MAX:
         parent = await unit.load(ORDER, parent_id)
         parents.append(parent)
         parent_id = None if parent is None else parent.terms.parent_order_id
-    return parents
+    if parents:
+        require_parents(startup_id, terms, parents)
 
 
 async def release_order_holds(unit: UnitOfWork, order: Order, reason: str) -> None:

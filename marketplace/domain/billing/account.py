@@ -42,16 +42,21 @@ from marketplace.domain.billing.account_commands import (
     PlaceHold,
     Withdraw,
 )
-from marketplace.domain.billing.account_holds import adjust, capture, expire, place
+from marketplace.domain.billing.account_holds import (
+    adjust,
+    capture,
+    expire,
+    is_repeat,
+    place,
+    require_funds,
+    require_open,
+)
 from marketplace.domain.billing.account_state import (
     Account,
     AccountState,
     Hold,
     evolve,
-    is_repeat,
     key_of,
-    require_funds,
-    require_open,
 )
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
 

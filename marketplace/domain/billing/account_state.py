@@ -1,4 +1,4 @@
-"""The state of an account: available money, holds and payments that count once; what its commands ask of it."""
+"""The state of an account: available money, holds, and the payments that count once."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -20,9 +20,7 @@ from events.account import (
     AccountOpened,
     AccountWithdrawn,
 )
-from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO
-from marketplace.domain.refusals import refuse_status
 
 _HoldEvent = AccountHoldPlaced | AccountHoldCaptured | AccountHoldReleased | AccountHoldExpired
 _MoneyEvent = AccountDeposited | AccountWithdrawn | AccountDebited | AccountCredited
@@ -135,47 +133,3 @@ def _move(
         references=state.references if references is None else references,
         causes=state.causes if causes is None else causes,
     )
-
-
-def is_repeat(seen: Map[str, Decimal], key: str, amount_usd: Decimal, what: str) -> bool:
-    """Return whether a payment was made before.
-
-    Raises:
-        Refusal: ``reference_exists`` or ``cause_exists``: it was made with another amount.
-    """
-    before = seen.get(key)
-    if before is None:
-        return False
-    if before == amount_usd:
-        return True
-    raise Refusal(
-        f"{what}_exists",
-        f"{key} already moved {before}, not {amount_usd}; use another {what}",
-        pointer="/reference" if what == "reference" else None,
-    )
-
-
-def require_funds(account_id: str, state: Account, amount_usd: Decimal) -> None:
-    """Refuse to spend more than is available.
-
-    Raises:
-        Refusal: ``funds_insufficient``.
-    """
-    if amount_usd > state.available_usd:
-        raise Refusal(
-            "funds_insufficient",
-            f"{amount_usd} is needed and {state.available_usd} is available; deposit the difference",
-            account_id=account_id,
-            needed_usd=str(amount_usd),
-            available_usd=str(state.available_usd),
-        )
-
-
-def require_open(account_id: str, state: Account) -> None:
-    """Refuse to begin anything new on a closed account.
-
-    Raises:
-        Refusal: ``account_closed``.
-    """
-    if state.closed:
-        raise refuse_status("account", account_id, "closed", "open")

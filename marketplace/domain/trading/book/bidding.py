@@ -80,11 +80,7 @@ def _group_sizes(terms: OrderTerms, listed: list[Lot], sizes: list[int]) -> list
     """Return the sets of lots that serve some sizes, each with its sizes."""
     groups: dict[tuple[str, ...], tuple[list[Lot], list[int]]] = {}
     for size in sizes:
-        lots = [
-            lot
-            for lot in listed
-            if lot.listed.nodes_min <= size and lot.listed.duration_hours_min <= terms.duration_hours
-        ]
+        lots = [lot for lot in listed if _is_large_enough(lot, size, terms.duration_hours)]
         if lots:
             groups.setdefault(tuple(lot.listed.lot_id for lot in lots), (lots, []))[1].append(size)
     return list(groups.values())
@@ -125,16 +121,19 @@ def _find_offer(terms: OrderTerms, pool: Pool, supply: Supply) -> ClassOffer | N
     return next((offer for offer in terms.offers if offer.gpu_class == opened.gpu_class), None)
 
 
+def _is_large_enough(lot: Lot, nodes: int, duration_hours: int) -> bool:
+    return lot.listed.nodes_min <= nodes and lot.listed.duration_hours_min <= duration_hours
+
+
 def is_willing(order: Order, pool: Pool, lot: Lot, nodes: int, duration_hours: int) -> bool:
     """Return whether a lot serves an order at a size and duration, and its equity finds a taker there."""
-    listed = lot.listed
-    if listed.nodes_min > nodes or listed.duration_hours_min > duration_hours or _sells(order, lot):
+    if not _is_large_enough(lot, nodes, duration_hours) or _sells(order, lot):
         return False
     if not any(
         offer.equity_usd_per_gpu_hour for offer in order.terms.offers if offer.gpu_class == pool.opened.gpu_class
     ):
         return True
-    return any(hold.mandate_id in listed.mandate_ids for hold in order.budget_holds)
+    return any(hold.mandate_id in lot.listed.mandate_ids for hold in order.budget_holds)
 
 
 def is_good_enough(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
