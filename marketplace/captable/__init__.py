@@ -1,5 +1,5 @@
-"""An issuer's history, and what it says: who owned what, as of any instant and as known at any sequence, and why.
+"""Cap tables from an issuer's history: who owned what at an instant, as the log knew it at a sequence, and why.
 
-Pure: whoever calls it loads the events. The cap tables of `marketplace.projections` answer the same from rows; here
-every number is led back to the events behind it.
+Pure: the caller loads the events. The cap tables of `marketplace.projections` answer the same from rows; here every
+number is explained by its events.
 """

@@ -28,23 +28,23 @@ TABLE_MAX: Final = 50
 
 
 class PositionLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One position, in dollars to the cent.
+    """One position; amounts are in dollars, to the cent.
 
     Attributes:
-        instrument_id: The instrument; issuer and class for stock that came by none.
+        instrument_id: The instrument; issuer and class for stock bought without one.
         issuer_id: Whose equity.
         issuer_name: Legal name of the company.
         sector: Of the issuer.
         gpu_vendor: Of the compute; ``none`` for cash.
         kind: ``safe`` and the like, or ``stock``.
-        status: ``open``, or ``ended``: by a sale of the company, or because nothing of it is left.
+        status: ``open``; ``ended`` after a sale of the company, or once nothing of it is left.
         provider_id: Whose delivery it depends on; None for cash.
         gpu_hours: Delivered and accepted, rounded.
         cost_usd: Paid at the signed price.
         retail_usd: The same compute at list price, where prices were given.
         own_cost_usd: What the delivery cost the holder itself, where prices were given.
         shares: What its principal became.
-        principal_usd: Not converted.
+        principal_usd: Principal that is not converted.
         mark_usd: Value of what is held.
         mark_method: How it was valued.
         undrawn_usd: Principal that may still accrue.
@@ -76,7 +76,7 @@ class PositionLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sums(msgspec.Struct, frozen=True, kw_only=True):
-    """A book summed; multiples are None where nothing was paid in.
+    """Totals of a book; multiples are None if nothing was paid in.
 
     Attributes:
         cost_usd: Paid at the signed price.
@@ -89,8 +89,8 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
         dpi: Distributions per dollar paid.
         rvpi: Value per dollar paid.
         tvpi: Value and distributions per dollar paid.
-        xirr_status: ``unique``, ``multiple`` or ``none``; a rate is never picked.
-        xirr: Every annual rate.
+        xirr_status: How many rates there are: ``unique``, ``multiple`` or ``none``.
+        xirr: Every annual internal rate of return.
     """
 
     cost_usd: Decimal
@@ -108,7 +108,7 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConcentrationLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One name's part of what is at risk: mark and undrawn commitment."""
+    """The part of the amount at risk (mark and undrawn commitment) that depends on one name."""
 
     dimension: str
     name: str
@@ -117,7 +117,7 @@ class ConcentrationLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProviderLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What one provider's failure would touch: commitments that never accrue, and the positions that draw them."""
+    """What one provider's failure would affect: undrawn commitments, and the positions that draw them."""
 
     provider_id: str
     undrawn_usd: Decimal
@@ -133,7 +133,7 @@ class HolderBook(msgspec.Struct, frozen=True, kw_only=True):
         sums: Of all positions.
         positions: By issuer and instrument.
         concentration: By dimension, the largest first.
-        providers: What the failure of each would touch.
+        providers: What the failure of each provider would affect.
     """
 
     holder_id: str
@@ -224,7 +224,7 @@ def _sum(at: datetime, held: Sequence[Held], lines: Sequence[PositionLine]) -> S
 
 
 def _find_rates(flows: Sequence[Flow]) -> RateResult:
-    """Return the rates of flows summed by day, as many flows of one day are one."""
+    """Return the rates of return, with the flows of one day summed."""
     days: dict[date, Fraction] = {}
     for flow in flows:
         days[flow.day] = days.get(flow.day, Fraction(0)) + Fraction(flow.amount_usd)
@@ -240,14 +240,14 @@ def _round(value: Fraction) -> Decimal:
 
 
 class RecoveryRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of the granted compute that must succeed at one multiple, a number per cost; above 1 means never."""
+    """The part of the granted compute that must succeed at one multiple, for each cost; above 1 is impossible."""
 
     multiple: Decimal
     parts: tuple[Decimal, ...]
 
 
 class Recovery(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the compute that was granted will be paid back.
+    """How likely returns repay the granted compute.
 
     Attributes:
         costs_per_granted_usd: What a granted dollar cost the holder itself, a column each.
@@ -258,7 +258,7 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
         grants: Companies, each granted the same.
         trials: Portfolios drawn.
         seed: The same seed draws the same portfolios.
-        paid_back_part: Of the trials, those that were paid back.
+        paid_back_part: The part of the trials in which returns repaid the cost.
         mean_multiple: Return per dollar of cost, on average.
         deciles: Return per dollar of cost at the tenths of the trials.
     """
@@ -279,7 +279,7 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
 def ask_recovery(
     assumptions: Assumptions, multiples: Sequence[Decimal], costs_per_granted_usd: Sequence[Decimal]
 ) -> Recovery:
-    """Answer the question as a table for certain multiples, and by simulation for a portfolio of finite size.
+    """Return how likely returns repay granted compute: a table for given multiples, and a simulated portfolio.
 
     Raises:
         Refusal: ``table_too_large`` above 50 rows or columns; those of `marketplace.equity.recovery`.

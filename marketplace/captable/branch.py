@@ -1,7 +1,7 @@
-"""What if: rounds and sales on a branch of an issuer's events, by the deciders of the issuer itself.
+"""What-if rounds and sales on a branch of an issuer's history, decided by the issuer's own deciders.
 
-A branch begins with the state after the events and goes on with acts that nobody recorded. It knows no log and cannot
-append; what comes of it is not an event but a point of a plot.
+A branch starts from the state after the recorded events and adds acts that are never recorded. It has no log and cannot
+append.
 """
 
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ class Branch:
     Attributes:
         issuer: The company.
         instruments: By id.
-        at: When the branch's acts happen.
+        at: The instant of the branch's acts.
         rounds: How many rounds were closed on it.
     """
 
@@ -44,9 +44,9 @@ class Branch:
     rounds: int = 0
 
     def close_round(self, terms: RoundTerms) -> tuple["Branch", RoundPricing]:
-        """Return the branch after a round on these terms, and its price.
+        """Return the branch after a priced round on these terms, and the price of a share.
 
-        A round that is open in the ledger is given up on the branch.
+        A round that is open in the history is abandoned on the branch.
 
         Raises:
             Refusal: Those of the issuer's own financings.
@@ -71,7 +71,7 @@ class Branch:
         return replace(self, issuer=issuer, instruments=after, rounds=self.rounds + 1), pricing
 
     def sell(self, proceeds_usd: Decimal, safe_seniority: int | None = None) -> Waterfall:
-        """Return who gets what of a sale.
+        """Return every holder's proceeds of a sale.
 
         Raises:
             Refusal: Those of the issuer's own sales.
@@ -109,7 +109,7 @@ def _decide(issuer: Issuer, command: object) -> Issuer:
 
 
 def begin_branch(history: History, at: datetime, known: int | None = None) -> Branch:
-    """Return the branch of everything that had happened by `at`, as the log knew it at the sequence `known`.
+    """Return a branch of what had happened by `at`, from the events that the log held at the sequence `known`.
 
     Raises:
         Refusal: ``issuer_unknown``.

@@ -1,4 +1,4 @@
-"""What is not in order with a cap table, each with the events to look at."""
+"""Inconsistencies of a cap table, each with the events to look at."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -26,7 +26,7 @@ _APPROVED: Final = (
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is not in order.
+    """One inconsistency of a cap table.
 
     Attributes:
         code: ``class_over_issued``, ``class_cannot_cover``, ``common_cannot_cover``, ``pool_overdrawn``,
@@ -43,11 +43,11 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_checks(past: History, at: datetime) -> tuple[Check, ...]:
-    """Return everything that is not in order.
+    """Return every inconsistency.
 
     Args:
-        past: What had happened by `at`.
-        at: Warrants are expired or not at this instant.
+        past: The history up to `at`.
+        at: The instant at which warrants are checked for expiry.
     """
     issuer = past.get_issuer()
     return (
@@ -79,7 +79,7 @@ def _check_classes(issuer: Issuer, at: datetime) -> Iterator[Check]:
 
 
 def _check_common(issuer: Issuer, at: datetime) -> Iterator[Check]:
-    """Tell where the common stock could not serve every conversion and the whole pool; with several, nobody can say."""
+    """Find common stock with too few authorised shares for all conversions and the pool; only if it has one class."""
     common = [known for known in issuer.classes.values() if known.created.kind == "common"]
     if len(common) != 1:
         return

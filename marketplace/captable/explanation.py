@@ -1,7 +1,7 @@
-"""Every number of a cap table down to the events behind it.
+"""Explains every number of a cap table by the events behind it.
 
-A row is explained by what each act changed in the rows of the table, so that whatever an act does, the entries of a row
-sum to it, and those of all rows to the table.
+The table is compared before and after each act. What an act changed in a row is an entry of that row, so the entries of
+a row sum to the row.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,15 +24,15 @@ _PRINCIPAL: Final = ("outstanding", "converted", "debt")
 
 
 class NumberChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What one event changed in a number.
+    """How one event changed a number.
 
     Attributes:
         sequence: Position of the event in the log.
         occurred_at: When it happened.
         type: Its tag.
-        aggregate_id: What it is about.
-        change: By how much; shares, or dollars.
-        after: What the number was then.
+        aggregate_id: The issuer or instrument of the event.
+        change: The difference, in shares or dollars.
+        after: The number after the event.
     """
 
     sequence: int
@@ -44,11 +44,11 @@ class NumberChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExplainedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of the cap table and its events, which sum to it.
+    """A row of the cap table and its entries, which sum to it.
 
     Attributes:
         kind: ``stock``, ``option``, ``warrant``, ``promised`` or ``pool``.
-        holder_id: Whose; None for the pool.
+        holder_id: The holder; None for the pool.
         name: What the cap table shows of the holder.
         security: The class of stock, the option, the warrant or the promise; ``pool`` for the pool.
         shares: How many.
@@ -79,17 +79,17 @@ class ExplainedNumber(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExplainedPrincipal(msgspec.Struct, frozen=True, kw_only=True):
-    """Principal of an instrument, what of it became shares, and what is owed for what was clawed back; each by events.
+    """An instrument's principal, its converted principal, and its holder's debt for clawbacks, each with its entries.
 
     Attributes:
         instrument_id: The instrument.
-        holder_id: Whose.
+        holder_id: The holder.
         outstanding_usd: Principal that is neither converted nor repaid.
-        entries: Its events, oldest first; the statement of a tranche stands in the event.
+        entries: Entries of the outstanding principal, oldest first; the event names the tranche's statement.
         converted_usd: Principal that became shares, less what was clawed back.
-        converted: Its events.
+        converted: Entries of the converted principal.
         debt_usd: What the holder owes the issuer for clawbacks.
-        debt: Its events.
+        debt: Entries of the debt.
     """
 
     instrument_id: str
@@ -103,7 +103,7 @@ class ExplainedPrincipal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExactChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What one event changed in a number that need not be whole; like `NumberChange`, as exact fractions."""
+    """Like `NumberChange`, for a number that may be a fraction; exact."""
 
     sequence: int
     occurred_at: datetime
@@ -114,11 +114,11 @@ class ExactChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExplainedConversion(msgspec.Struct, frozen=True, kw_only=True):
-    """Common stock that shares are or convert into, exact, and its events; a lowered conversion price is one of them.
+    """As-converted common shares, exact, with entries; an entry may also be a lower conversion price.
 
     Attributes:
-        of: ``company``: the fully diluted company; ``class``: outstanding shares of a class; ``holder``: what a holder
-            has, fully diluted.
+        of: ``company``: the fully diluted company; ``class``: outstanding shares of a class; ``holder``: a holder's shares,
+            fully diluted.
         id: The class or the holder; None for the company.
         name: What the cap table shows of the holder.
         shares: How many.
@@ -137,12 +137,12 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         issuer_id: The issuer.
-        at: As of when; None: now.
-        known: As the log knew at this sequence; None: now.
-        rows: Those that have or had shares, by kind, holder and security.
-        numbers: Of the whole issuer and of its classes.
-        as_converted: As converted into common stock: of the whole company, of its classes and of its holders.
-        principal: By instrument.
+        at: The instant of the table; None for now.
+        known: The last sequence whose events count; None for all.
+        rows: Rows that have or had shares, by kind, holder and security.
+        numbers: Totals of the issuer and of its classes.
+        as_converted: As-converted common shares of the company, its classes and its holders.
+        principal: Principal of each instrument.
     """
 
     issuer_id: str
@@ -155,7 +155,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Ledger:
-    """Numbers by key, with the entry of every act that changed one."""
+    """Numbers by key, each with the entries of the acts that changed it."""
 
     def __init__(self) -> None:
         self.values: dict[RowKey, Decimal] = {}
@@ -179,7 +179,7 @@ class _Ledger:
 
 
 class _ExactLedger:
-    """The same of exact fractions."""
+    """The same for exact fractions."""
 
     def __init__(self) -> None:
         self.values: dict[RowKey, Fraction] = {}
@@ -213,9 +213,9 @@ def explain_cap_table(
     """Return a cap table with the events behind every number.
 
     Args:
-        history: Everything that happened.
+        history: The whole history.
         at: Acts that happened later are left out.
-        known: Acts that the log recorded later are left out.
+        known: Acts at a later sequence are left out.
         holder_id: Only this holder's rows and principal.
         security: Only rows of this class, option or warrant, and principal of this instrument.
 

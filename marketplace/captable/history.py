@@ -1,8 +1,8 @@
 """The acts of an issuer and of its instruments, in one order, cut at two times.
 
-An act has an instant, when it happened, and a sequence, when the log came to know of it. They differ for what was taken
-over from elsewhere. Invariant: the order of acts depends on their instants and on what they are about, never on the
-sequences, so that a history and its copy in another place stand in the same order.
+An act has an instant, at which it happened, and a sequence, at which the log recorded it. An imported act may have
+happened long before it was recorded. Invariant: the order of acts depends on their instants and their aggregates, never
+on sequences, so that a history and its copy in another log have the same order.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 
 
 class Act(NamedTuple):
-    """One event of an issuer or of an instrument of its.
+    """One event of an issuer or of one of its instruments.
 
     Attributes:
         sequence: Its position in the log.
@@ -36,18 +36,18 @@ class Act(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What happened to an issuer.
+    """The acts of an issuer and its instruments.
 
     Attributes:
         issuer_id: The issuer.
-        acts: Of the issuer and its instruments, each aggregate's own in their order.
+        acts: All acts; those of one aggregate stand in their own order.
     """
 
     issuer_id: str
     acts: tuple[Act, ...]
 
     def until(self, at: datetime | None = None, known: int | None = None) -> "History":
-        """Return the acts that had happened by `at`, as far as the log knew of them at the sequence `known`."""
+        """Return the acts that happened by `at` and were recorded by the sequence `known`."""
         return History(
             self.issuer_id,
             tuple(
@@ -86,12 +86,12 @@ class History:
         return {instrument_id: state for instrument_id, state in folded.items() if state is not None}
 
     def get_origins(self) -> Mapping[str, str]:
-        """Return what the package that the issuer was taken over from calls things, by their ids here."""
+        """Return the names that the imported package has for things, by their ids here; empty without an import."""
         imported = (act.event for act in self.acts if isinstance(act.event, IssuerImported))
         return next((event.origins for event in imported), {})
 
     def get_former_ids(self) -> Mapping[str, str]:
-        """Return the ids that things of an issuer taken over from a package of ours had there, by their ids here."""
+        """Return the former ids of things, by their ids here, if the issuer was imported from our own package."""
         return list_former_ids(self.get_origins())
 
     @property
@@ -101,12 +101,12 @@ class History:
 
 
 def list_former_ids(origins: Mapping[str, str]) -> dict[str, str]:
-    """Return of what a package calls things what is an id of ours, of the same kind, by the ids here."""
+    """Return the package's names that are ids of our own format and of the same kind, by the ids here."""
     return {ours: theirs for ours, theirs in origins.items() if is_id(theirs, ours[:3])}
 
 
 def build_history(issuer_id: str, acts: Iterable[Act]) -> History:
-    """Return the history of acts that come in the order of their own aggregates, whatever the order between these."""
+    """Return the history of acts, given in any order that keeps each aggregate's own order."""
     own: dict[str, list[Act]] = {}
     origins: Mapping[str, str] = {}
     for act in acts:

@@ -42,17 +42,17 @@ class RoundHolder(msgspec.Struct, frozen=True, kw_only=True):
     """One holder at one price.
 
     Attributes:
-        holder_id: The holder; ``pool`` for what is not granted.
+        holder_id: The holder; ``pool`` for the unissued pool.
         name: What the cap table shows.
         shares_before: Fully diluted, before the round.
-        shares_converted: What its instruments became.
-        shares_bought: For its investment.
+        shares_converted: Shares that its instruments converted into.
+        shares_bought: Shares bought with its investment.
         shares_after: Fully diluted, after the round.
-        part_before: Of the company as converted, to six places, 0.25 for a quarter.
+        part_before: Its part of the company as converted, to six places; 0.25 is a quarter.
         part_before_exact: The same, exact.
-        part_after: After the round.
+        part_after: The same after the round.
         part_after_exact: The same, exact.
-        dilution: The part of its former part that is gone, below zero for who has more; None for who had none.
+        dilution: The part of its former part that it lost; negative if it gained, None if it had none.
         dilution_exact: The same, exact.
     """
 
@@ -71,7 +71,7 @@ class RoundHolder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoundPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One pre-money: the price and every holder; or why there is none."""
+    """A round at one pre-money valuation: the price and every holder, or the reason why there is none."""
 
     pre_money_usd: Decimal
     price_usd_per_share: Decimal | None = None
@@ -101,7 +101,7 @@ class ExitHolder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExitPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One sale: payouts by holder, and what converted; or why there is none."""
+    """A sale at one price: payouts by holder and conversions, or the reason why there is none."""
 
     proceeds_usd: Decimal
     holders: tuple[ExitHolder, ...] = ()
@@ -111,7 +111,7 @@ class ExitPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Range(msgspec.Struct, frozen=True, kw_only=True):
-    """Prices evenly from low to high, both included, to the cent."""
+    """Evenly spaced prices from low to high, both included, to the cent."""
 
     low_usd: Decimal
     high_usd: Decimal
@@ -140,7 +140,7 @@ def list_prices(of: Range) -> tuple[Decimal, ...]:
 
 
 def play_rounds(branch: Branch, terms: RoundTerms, prices: Sequence[Decimal]) -> tuple[RoundPoint, ...]:
-    """Return the same round at each pre-money; a refusal at a single point is in the point."""
+    """Return the same round at each pre-money valuation. A refusal at one point is stated in that point."""
     return tuple(
         _catch(RoundPoint, "pre_money_usd", price, lambda p: _play_round(branch, terms, p)) for price in prices
     )
@@ -214,7 +214,7 @@ def play_exits(
     """Return the sale at each price, after rounds that are closed on the branch first.
 
     Raises:
-        Refusal: ``too_many_rounds`` above 5; those of a round. A refusal at a single price is in the point.
+        Refusal: ``too_many_rounds`` above 5; those of a round. A refusal at one price is stated in that point.
     """
     if len(rounds) > ROUNDS_MAX:
         raise Refusal("too_many_rounds", f"{len(rounds)} rounds exceed the limit of {ROUNDS_MAX}", pointer="/rounds")

@@ -1,11 +1,13 @@
 """A holder's positions, from the histories of the issuers whose equity it holds.
 
-A position is an instrument, stock that came by no instrument, an option or a warrant. Cost is what the holder paid at
-the signed price: for a tranche of compute the holder's part of the accepted statement, for cash the principal. What was
-clawed back later stays a cost, and so is what was paid back for it. Marks:
-stock at the price of the latest closed round (``last_round``) for every share of common that it converts into, or at
-what was paid where there was none; rights at what that price is above their own; principal that is not converted at
-its cost; what ended in a sale at nothing.
+A position is an instrument, stock bought without one, an option or a warrant.
+
+Cost is what the holder paid at the signed price: for a tranche of compute, the holder's part of the accepted statement;
+for cash, the principal. A later clawback does not reduce the cost, and money paid back for it adds to the cost.
+
+Marks: stock is worth the price of the latest closed round (``last_round``) for each common share that it converts into,
+or its cost if no round was closed. An option or a warrant is worth that price less its exercise price. Principal that
+is not converted is worth its cost. A position that ended in a sale is worth nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,21 +41,21 @@ _VENDORS: Final = (
 
 
 class Delivery(NamedTuple):
-    """An accepted statement as its holder sees it: what it paid, for how many GPU-seconds."""
+    """An accepted statement: what the holder paid, for how many GPU-seconds."""
 
     holder_usd: Decimal
     gpu_seconds: int
 
 
 class Source(NamedTuple):
-    """Where the compute of a grant comes from."""
+    """The provider and GPU class of a grant's compute."""
 
     gpu_class: str
     provider_id: str
 
 
 class HeldIssuer(NamedTuple):
-    """An issuer whose equity the holder has: what had happened to it, and its sector."""
+    """An issuer whose equity the holder has: its history and its sector."""
 
     history: History
     sector: str | None
@@ -61,7 +63,7 @@ class HeldIssuer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What a GPU-hour is worth elsewhere, by class: at list price, and what it costs the holder itself to deliver."""
+    """Price of a GPU-hour by class: the list price elsewhere, and the holder's own cost of delivery."""
 
     retail_usd: Mapping[str, Decimal] = field(default_factory=dict)
     own_cost_usd: Mapping[str, Decimal] = field(default_factory=dict)
@@ -69,17 +71,17 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A position, what it is held as, and its cash flows.
+    """A position, its details, and its cash flows.
 
     Attributes:
-        position: For the sums of the book.
+        position: Its amounts, for the totals of the book.
         issuer_name: Legal name of the company.
-        status: ``open``, or ``ended``: by a sale of the company, or because nothing of it is left.
-        shares: What its principal became, or the stock.
-        principal_usd: Not converted.
-        gpu_hours: Delivered and accepted.
-        cost_gone_usd: The part of its cost that belongs to what is no longer held.
-        flows: Paid in below zero, received above; the mark is not among them.
+        status: ``open``; ``ended`` after a sale of the company, or once nothing of it is left.
+        shares: Shares that its principal became, or the stock's shares.
+        principal_usd: Principal that is not converted.
+        gpu_hours: GPU-hours delivered and accepted.
+        cost_gone_usd: Cost of the part that is no longer held.
+        flows: Cash flows: negative if paid in, positive if received; without the mark.
     """
 
     position: Position
@@ -93,7 +95,7 @@ class Held:
 
 
 def find_vendor(gpu_class: str) -> str:
-    """Return the vendor of a GPU class by how its name begins; ``other`` where that tells nothing."""
+    """Return the vendor of a GPU class, from the start of its name; ``other`` if unknown."""
     found = (vendor for names, vendor in _VENDORS if gpu_class.startswith(names))
     return next(found, "other")
 
@@ -110,9 +112,9 @@ def list_positions(
     Args:
         holder_id: The holder.
         held: Histories up to the instant of the book.
-        deliveries: By statement id; a tranche whose statement is not among them costs its principal.
-        sources: By grant id.
-        prices: For retail value and own cost.
+        deliveries: Deliveries by statement id. A tranche without one costs its principal.
+        sources: Sources by grant id.
+        prices: Prices for retail value and own cost.
     """
     found: list[Held] = []
     for each in held:
@@ -127,7 +129,7 @@ def list_positions(
 
 @dataclass(slots=True)
 class _Agreement:
-    """An instrument of the holder's: what its tranches cost, and what was paid and received beside its shares."""
+    """One of the holder's instruments: the cost of its tranches, and money paid and received besides its shares."""
 
     state: Instrument
     paid: list[tuple[date, Fraction]] = field(default_factory=list)
@@ -144,7 +146,7 @@ class _Agreement:
 
 
 class _Company:
-    """One issuer as a holder sees it: its latest price, its splits, what its sale paid, what the holder had of it."""
+    """One issuer for a holder: its latest price, its splits, its sale's payouts, and the holder's stock."""
 
     def __init__(self, held: HeldIssuer, issuer: Issuer, holder_id: str, deliveries: Mapping[str, Delivery]) -> None:
         self.history = held.history
@@ -165,7 +167,7 @@ class _Company:
         self.sold = self._share_out()
 
     def _share_out(self) -> dict[str, Fraction]:
-        """Return what the sale paid for the stock of each origin."""
+        """Return the sale's payout for the stock of each origin."""
         sold: dict[str, Fraction] = {}
         for class_id in self.issuer.classes if self.ended_on is not None else ():
             for origin, amount in self.parcels.share_out(class_id, self.pay(class_id)):
@@ -173,7 +175,7 @@ class _Company:
         return sold
 
     def value(self, parcels: Sequence[TaxLot]) -> Fraction | None:
-        """Return what stock is worth at the latest price; None where no round was closed."""
+        """Return the value of stock at the latest price; None if no round was closed."""
         prices = [self.find_class_price(parcel.class_id) for parcel in parcels]
         if self.find_price() is None:
             return None
@@ -184,7 +186,7 @@ class _Company:
         return self.history.issuer_id
 
     def split_after(self, time: datetime) -> Fraction:
-        """Return by how much splits after an instant multiplied shares."""
+        """Return the factor by which splits after an instant multiplied shares."""
         ratio = Fraction(1)
         for act in self.history.acts:
             if isinstance(act.event, issuers.IssuerStockSplit) and act.time > time:
@@ -192,25 +194,25 @@ class _Company:
         return ratio
 
     def find_class_price(self, class_id: str) -> Fraction | None:
-        """Return what a share of a class is worth at the latest price: so many shares of common as it converts into."""
+        """Return the value of a share of a class: the latest price for each common share that it converts into."""
         price = self.find_price()
         return None if price is None else price * self.issuer.classes[class_id].conversion_ratio
 
     def find_gain(self, right: Option | Warrant) -> tuple[Fraction | None, Fraction]:
-        """Return the latest price of what a right buys, None where no round was closed, and what it is worth at it."""
+        """Return the latest price of a right's share, None if no round was closed, and the right's value at it."""
         class_id = right.issued.class_id if isinstance(right, Warrant) else None
         price = self.find_price() if class_id is None else self.find_class_price(class_id)
         gain = Fraction(0) if price is None else max(price - right.exercise_price_usd, Fraction(0))
         return price, gain * right.shares_outstanding
 
     def value_rights(self, rights: Mapping[str, TaxLot]) -> Fraction:
-        """Return what rights that were bought are worth at the latest price; at cost where no round was closed."""
+        """Return the value of bought rights at the latest price, or their cost if no round was closed."""
         if self.find_price() is None:
             return sum((right.cost_usd for right in rights.values()), Fraction(0))
         return sum((self.find_gain(self.issuer.warrants[key])[1] for key in rights), Fraction(0))
 
     def find_price(self) -> Fraction | None:
-        """Return the price of the latest closed round, for a share of today; None where no round was closed."""
+        """Return the price of the latest closed round, adjusted for later splits; None if no round was closed."""
         for act in reversed(self.history.acts):
             if isinstance(act.event, issuers.IssuerFinancingClosed):
                 pricing = self.issuer.financings[act.event.financing_id].pricing
@@ -233,7 +235,7 @@ def _find_end(history: History) -> date | None:
 
 
 def _follow(agreement: _Agreement, act: Act, deliveries: Mapping[str, Delivery], sale: str | None) -> None:
-    """Take one act of an agreement into what it cost and brought; what a sale paid is found in its waterfall."""
+    """Add one act of an agreement to its cost and receipts; a sale's payout comes from its waterfall."""
     event, day = act.event, act.time.date()
     if isinstance(event, instruments.InstrumentPrincipalAccrued):
         delivery = deliveries.get(event.statement_id or "")
@@ -296,7 +298,7 @@ def _value(hours: Fraction, gpu_class: str | None, prices: Mapping[str, Decimal]
 
 
 def _list_stock(company: _Company) -> Iterator[Held]:
-    """Yield stock that no instrument of the holder became, by the class that was bought, gone or not."""
+    """Yield stock bought without an instrument, by class as bought, also if no longer held."""
     for origin, tally in sorted(company.parcels.tallies.items()):
         if origin in company.agreements:
             continue
@@ -319,7 +321,7 @@ def _list_stock(company: _Company) -> Iterator[Held]:
 
 
 def _list_rights(company: _Company) -> Iterator[Held]:
-    """Yield options and warrants that cost nothing; they are worth what the latest price is above their own."""
+    """Yield options and warrants that cost nothing; their value is the latest price less the exercise price."""
     rights: list[tuple[str, str, str, Option | Warrant]] = [
         *(("warrant", key, each.issued.holder_id, each) for key, each in sorted(company.issuer.warrants.items())),
         *(("option", key, each.granted.holder_id, each) for key, each in sorted(company.issuer.options.items())),
@@ -346,7 +348,7 @@ def _list_rights(company: _Company) -> Iterator[Held]:
 
 
 class _Content(NamedTuple):
-    """What is in a position, the cost of what is gone from it, and what a sale of the company paid for it."""
+    """A position's content, the cost of the part no longer held, and a sale's payout for it."""
 
     parcels: Sequence[TaxLot]
     gone_usd: Fraction
@@ -361,7 +363,7 @@ def _finish(
     flows: Sequence[Dated],
     content: _Content,
 ) -> Held:
-    """Return a position as it stands: one of which nothing is left, or whose company was sold, has ended."""
+    """Return the finished position; it has ended if nothing is left or the company was sold."""
     left = bool(content.parcels or content.principal_usd or position.undrawn_usd or not flows)
     ended = company.ended_on is not None or not left
     gone_usd = Fraction(position.paid_in_usd) if ended else content.gone_usd

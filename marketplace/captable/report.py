@@ -18,17 +18,17 @@ from marketplace.domain.equity.issuer.issuer import Issuer, Row, list_rows
 
 
 class HolderLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What one holder has.
+    """One holder's securities.
 
     Attributes:
         holder_id: The holder.
-        name: What the cap table shows; None where nobody named it.
+        name: Name in the cap table; None if the holder is not a named stakeholder.
         outstanding_shares: Stock.
         fully_diluted_shares: Stock, options, promises and warrants.
-        as_converted_shares: The same as common stock at the conversion prices of by then, exact.
+        as_converted_shares: The same in common shares at the conversion prices then, exact.
         outstanding_part: Of all stock, exact.
         fully_diluted_part: Of the fully diluted company as converted, exact.
-        principal_usd: Principal that is not converted, and no share yet.
+        principal_usd: Principal that is not converted and so is no share yet.
     """
 
     holder_id: str
@@ -42,19 +42,19 @@ class HolderLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClassLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A class of stock: authorised, outstanding, and bought by warrants; what is left may still be issued.
+    """A class of stock: authorised and outstanding shares, shares that warrants buy, and the rest.
 
     Attributes:
         class_id: The class.
         kind: Common or preferred.
         authorised_shares: The most that may be outstanding.
-        outstanding_shares: What is.
+        outstanding_shares: Shares that are outstanding.
         warrant_shares: Shares that warrants of it still buy.
-        issuable_shares: What may still be issued.
+        issuable_shares: Shares that may still be issued.
         outstanding_part: Of all stock, exact.
         issue_price_usd: Original issue price of preferred stock, exact.
         conversion_price_usd: Price at which it converts into common stock, exact; protection lowers it.
-        as_converted_shares: Common stock that the outstanding shares are or convert into, exact.
+        as_converted_shares: Common shares that the outstanding shares are, or convert into, exact.
     """
 
     class_id: str
@@ -70,7 +70,7 @@ class ClassLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstrumentLine(msgspec.Struct, frozen=True, kw_only=True):
-    """An instrument: what was committed, accrued, and became of it."""
+    """An instrument: its committed, accrued and converted principal."""
 
     instrument_id: str
     holder_id: str
@@ -83,7 +83,7 @@ class InstrumentLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlanLine(msgspec.Struct, frozen=True, kw_only=True):
-    """The pool: reserved in all, granted of it (exercised or not), exercised, promised, and available."""
+    """The pool's shares: reserved in total; of these granted (exercised or not), exercised, promised, available."""
 
     reserved_shares: int
     granted_shares: int
@@ -93,17 +93,17 @@ class PlanLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DilutionLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What instruments come to, converted or not, beside the limit that the issuer set.
+    """The part of the company that instruments take, converted or not, and the issuer's limit.
 
     Attributes:
         dilution_max: The limit.
-        valuation_usd: Value of the company at which what has no cap is counted.
-        dilution: What they come to of the fully diluted company with them, exact.
-        converted_shares: Shares that instruments became and warrants bought, as converted, exact.
+        valuation_usd: Value of the company at which instruments without a cap are counted.
+        dilution: Their part of the fully diluted company including them, exact.
+        converted_shares: Shares from conversions and from exercised warrants, as converted, exact.
         warrant_shares: Shares that warrants still buy, as converted, exact.
-        pending_usd: Principal that may still become equity, of orders and commitments as well.
+        pending_usd: Principal that may still become equity, including orders and commitments.
         pending_shares: Shares that it would become, exact.
-        order_usd: The part of it that orders offer.
+        order_usd: The part of `pending_usd` that orders offer.
     """
 
     dilution_max: Decimal
@@ -123,18 +123,18 @@ class CapTableReport(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         issuer_id: The issuer.
-        at: As of when.
-        known: As the log knew at this sequence; None: now.
+        at: The instant of the table.
+        known: The last sequence whose events count; None for all.
         outstanding_shares: Stock.
         fully_diluted_shares: Stock, options, promises, warrants that have not expired, and the available pool.
-        as_converted_shares: The same as common stock at the conversion prices of by then, exact.
+        as_converted_shares: The same in common shares at the conversion prices then, exact.
         holders: By id.
         classes: By id.
         instruments: By id.
         plan: The pool.
-        dilution: What instruments come to; None without a limit.
-        checks: What is not in order.
-        last_sequence: The last event that it rests on.
+        dilution: The part that instruments take; None without a limit.
+        checks: Inconsistencies of the table.
+        last_sequence: The last event that it includes.
     """
 
     issuer_id: str
@@ -153,7 +153,7 @@ class CapTableReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_report(history: History, at: datetime, known: int | None = None) -> CapTableReport:
-    """Return the cap table as of an instant, as the log knew it at a sequence.
+    """Return the cap table at `at`, from the events that the log held at the sequence `known`.
 
     Raises:
         Refusal: ``issuer_unknown``: it was not formed by then.
@@ -173,7 +173,7 @@ def render_report(
     last_sequence: int,
     checks: tuple[Check, ...] = (),
 ) -> CapTableReport:
-    """Return the cap table of a company and its instruments, recorded or on a branch."""
+    """Return the cap table of an issuer and its instruments, from the history or from a branch."""
     rows = list_rows(issuer, at)
     outstanding = sum(row.shares for row in rows if row.kind == "stock")
     return CapTableReport(
@@ -194,7 +194,7 @@ def render_report(
 
 
 def render_part(part: Fraction | int, whole: Fraction | int) -> str:
-    """Return a part of a whole as an exact fraction; of nothing it is none."""
+    """Return a part of a whole as an exact fraction; zero if the whole is zero."""
     return render_ratio(Fraction(part) / whole if whole else Fraction(0))
 
 

@@ -1,7 +1,7 @@
-"""A cap table with its pending conversions: as it was, and as it would be after one round on stated terms.
+"""A cap table before and after an assumed round, which converts all instruments.
 
-Instruments have no shares until something is stated that they convert at, so the scenario is a whole round with every
-convention of one, played on a branch of the issuer's events as of an instant and as known at a sequence.
+An instrument has no shares before a price is known at which it converts. The scenario therefore prices a whole round,
+with all of its conventions, on a branch of the issuer's history (`branch.py`).
 """
 
 from datetime import datetime
@@ -15,14 +15,14 @@ from marketplace.captable.report import CapTableReport, build_report, render_rep
 
 
 class CapTableScenario(msgspec.Struct, frozen=True, kw_only=True):
-    """Two cap tables and what lies between them.
+    """A cap table before and after an assumed round.
 
     Attributes:
-        terms: The round that was assumed, every convention of it stated.
-        before: The cap table without it; principal is no share.
+        terms: The assumed round with all of its conventions.
+        before: The cap table without the round; principal has no shares.
         price_exact: Price of a new share, exact.
-        conversions: What each run of an instrument would become: branch, exact and whole shares, and its alternatives.
-        after: The cap table with it, new money and pool included; its checks are empty, as nothing of it was recorded.
+        conversions: How each instrument would convert: chosen way, exact and whole shares, and the alternatives.
+        after: The cap table with the round, new money and pool included; without checks, since it has no events.
     """
 
     terms: RoundTerms
@@ -33,7 +33,7 @@ class CapTableScenario(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def play_scenario(history: History, terms: RoundTerms, at: datetime, known: int | None = None) -> CapTableScenario:
-    """Return the cap table as of an instant, as the log knew it at a sequence, before and after a round.
+    """Return the cap table before and after a round, at `at`, from events up to the sequence `known`.
 
     Raises:
         Refusal: ``issuer_unknown``; those of the issuer's own financings.

@@ -21,13 +21,13 @@ NOTHING = Fraction(0)
 
 @dataclass(frozen=True, slots=True)
 class TaxLot:
-    """Shares of one class that came together.
+    """Shares of one class that were acquired together.
 
     Attributes:
-        origin: The instrument that became them, or issuer and class as they were bought.
-        class_id: Their class by now.
-        shares: How many, exact: a conversion may leave fractions of a parcel, though not of the whole.
-        cost_usd: What they cost.
+        origin: The instrument that converted into them, or issuer and class if they were bought.
+        class_id: Their present class.
+        shares: How many, exact: a conversion may leave a lot, but not the holder's total, with a fraction.
+        cost_usd: Their cost.
     """
 
     origin: str
@@ -38,7 +38,7 @@ class TaxLot:
 
 @dataclass(slots=True)
 class Tally:
-    """What was paid and received of one origin, and the cost of what is gone."""
+    """Money paid and received for one origin, and the cost of its shares that are gone."""
 
     paid: list[tuple[date, Fraction]] = field(default_factory=list)
     received: list[tuple[date, Fraction]] = field(default_factory=list)
@@ -46,12 +46,12 @@ class Tally:
 
 
 class TaxLots:
-    """What a holder has and had of an issuer's stock, act by act.
+    """A holder's present and past lots of an issuer's stock, folded act by act.
 
     Args:
         holder_id: The holder.
         history: The issuer's.
-        costs: Dollars that a dollar of principal cost, by instrument of the holder's.
+        costs: Cost in dollars of a dollar of principal, by instrument of the holder.
     """
 
     def __init__(self, holder_id: str, history: History, costs: Mapping[str, Fraction]) -> None:
@@ -88,19 +88,19 @@ class TaxLots:
             self.tally(conversion.instrument_id).cost_gone_usd += self._find_cost(conversion)
 
     def tally(self, origin: str) -> Tally:
-        """Return what was paid and received of an origin."""
+        """Return the money paid and received for an origin."""
         return self.tallies.setdefault(origin, Tally())
 
     def list_of(self, origin: str) -> list[TaxLot]:
-        """Return the parcels of an origin."""
+        """Return the lots of an origin."""
         return [parcel for parcel in self.parcels if parcel.origin == origin]
 
     def list_rights(self, origin: str) -> dict[str, TaxLot]:
-        """Return the rights that the principal of an origin bought and that are left, by warrant."""
+        """Return the unused rights that the principal of an origin bought, by warrant."""
         return {key: right for key, right in self.rights.items() if right.origin == origin and right.shares}
 
     def share_out(self, class_id: str, amount_usd: Fraction) -> Iterator[tuple[str, Fraction]]:
-        """Yield what of an amount that a class was paid belongs to each origin, to the cent, and all of it."""
+        """Yield each origin's share of an amount paid for a class, to the cent; the shares sum to the amount."""
         held = [parcel for parcel in self.parcels if parcel.class_id == class_id]
         whole, counted, given = sum((parcel.shares for parcel in held), NOTHING), NOTHING, 0
         for parcel in held:
@@ -189,7 +189,7 @@ class TaxLots:
             self.tally(origin).cost_gone_usd += self._use(event.warrant_id, event.shares)
 
     def _use(self, warrant_id: str, shares: int) -> Fraction:
-        """Take rights away, and return what they cost."""
+        """Remove rights, and return their cost."""
         right = self.rights[warrant_id]
         part = min(Fraction(shares), right.shares)
         cost = right.cost_usd * part / right.shares if part else NOTHING
@@ -197,7 +197,7 @@ class TaxLots:
         return cost
 
     def _exercise(self, day: date, event: issuers.IssuerOptionExercised | issuers.IssuerWarrantExercised) -> None:
-        """Buy by a right; in a net exercise it is paid for with shares that are given up."""
+        """Exercise a right; in a net exercise, shares are given up in place of cash."""
         if event.holder_id != self._holder_id:
             return
         if isinstance(event, issuers.IssuerOptionExercised):
@@ -210,14 +210,14 @@ class TaxLots:
         self._buy(day, event.class_id, event.shares, event.shares * price)
 
     def _exercise_bought(self, day: date, event: issuers.IssuerWarrantExercised, paid_usd: Fraction) -> None:
-        """Let shares cost what their rights cost, and what their exercise did."""
+        """Set the cost of shares to the cost of their rights plus that of the exercise."""
         origin = self.rights[event.warrant_id].origin
         cost = self._use(event.warrant_id, event.shares + event.shares_surrendered) + paid_usd
         self.parcels.append(TaxLot(origin, event.class_id, Fraction(event.shares), cost))
         self.tally(origin).paid.append((day, paid_usd))
 
     def _take(self, class_id: str, shares: int, first: str | None = None) -> list[TaxLot]:
-        """Take shares of a class away, those of one origin first and then what came first, and return them."""
+        """Remove shares of a class and return them: those of a given origin first, then the oldest."""
         taken, left, kept = [], Fraction(shares), list(self.parcels)
         for parcel in sorted(self.parcels, key=lambda each: each.origin != first):
             part = min(left, parcel.shares)

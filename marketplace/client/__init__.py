@@ -1,4 +1,4 @@
-"""The project's own typed async client: one method per thing that a user of the market does."""
+"""The typed async client of the HTTP API: one method for each operation."""
 
 from marketplace.client.market import MarketplaceClient
 from marketplace.client.transport import ProblemError, new_key

@@ -1,4 +1,4 @@
-"""Methods of the client for accounts: balances, what makes them, and statements of account."""
+"""Methods of the client for accounts: balances, their entries, and statements of account."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -24,7 +24,7 @@ Basis = Literal["recorded", "occurred"]
 
 
 class Books(Transport):
-    """What a party asks of its accounts; amounts are positive into the account, in its unit."""
+    """Accounts of a party. Amounts are in the account's unit; an amount into the account is positive."""
 
     async def deposit(
         self,
@@ -35,7 +35,7 @@ class Books(Transport):
         booked_at: datetime | None = None,
         **options: Any,
     ) -> ReceiptBody:
-        """Record money that came in."""
+        """Record a deposit."""
         body = TransferBody(amount_usd=amount_usd, reference=reference, booked_at=booked_at)
         return await self.command(f"/v1/accounts/{account_id}/deposits", body, **options)
 
@@ -48,37 +48,37 @@ class Books(Transport):
         booked_at: datetime | None = None,
         **options: Any,
     ) -> ReceiptBody:
-        """Take available money out."""
+        """Withdraw available money."""
         body = TransferBody(amount_usd=amount_usd, reference=reference, booked_at=booked_at)
         return await self.command(f"/v1/accounts/{account_id}/withdrawals", body, **options)
 
     async def place_hold(self, account_id: str, body: PlaceHoldBody, **options: Any) -> ReceiptBody:
-        """Set money aside that another account may be paid from; the receipt's id is the hold's."""
+        """Hold money from which another account may be paid; the receipt's id is the hold's."""
         return await self.command(f"/v1/accounts/{account_id}/holds", body, **options)
 
     async def capture_hold(self, account_id: str, hold_id: str, amount_usd: Decimal, **options: Any) -> ReceiptBody:
-        """Pay the payee of a hold, in part or in whole."""
+        """Pay a hold to its payee, in part or in whole."""
         body = CaptureHoldBody(amount_usd=amount_usd)
         return await self.command(f"/v1/accounts/{account_id}/holds/{hold_id}/capture", body, **options)
 
     async def release_hold(self, account_id: str, hold_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Give back what is left of a hold."""
+        """Release the rest of a hold."""
         body = ReasonBody(reason=reason)
         return await self.command(f"/v1/accounts/{account_id}/holds/{hold_id}/release", body, **options)
 
     async def close_account(self, account_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Let nothing new begin on an account that holds nothing."""
+        """Close an account, which must have no holds: nothing new can begin on it."""
         return await self.command(f"/v1/accounts/{account_id}/close", ReasonBody(reason=reason), **options)
 
     def list_holds(self, account_id: str, *, purpose: str | None = None) -> AsyncIterator[HoldView]:
-        """Yield what is or was set aside on an account."""
+        """Yield the present and past holds on an account."""
         return self.rows(f"/v1/accounts/{account_id}/holds", HoldView, purpose=purpose)
 
     async def get_account(self, account_id: str) -> AccountView:
-        """Return an account with its unit; what stands on it, `list_balances` tells.
+        """Return an account with its unit; its balances come from `list_balances`.
 
         Raises:
-            ProblemError: ``account_unknown``, also where it is another party's.
+            ProblemError: ``account_unknown``, also if it is another party's.
         """
         return await self.get(f"/v1/accounts/{account_id}", AccountView)
 
@@ -94,7 +94,7 @@ class Books(Transport):
         party_id: str | None = None,
         unit: str | None = None,
     ) -> AsyncIterator[BalanceView]:
-        """Yield balances by ledger account, as the books stood at `at`, of what had occurred by `occurred_until`."""
+        """Yield balances by ledger account: of entries recorded by `at` that occurred by `occurred_until`."""
         query = {"at": at, "occurred_until": occurred_until}
         return self.rows("/v1/balances", BalanceView, party_id=party_id, unit=unit, **query)
 
@@ -104,9 +104,9 @@ class Books(Transport):
         """Yield entries, oldest first, each with the event that posted it.
 
         Args:
-            party_id: Of one party; a tenant has its own alone.
-            account: Of one ledger account, as `BalanceView.account` spells it.
-            account_id: Of one account with all of its ledger accounts.
+            party_id: Entries of one party; a tenant sees only its own.
+            account: Entries of one ledger account, as `BalanceView.account` spells it.
+            account_id: Entries of one account, on all of its ledger accounts.
         """
         return self.rows("/v1/entries", EntryView, party_id=party_id, account=account, account_id=account_id)
 
@@ -123,7 +123,7 @@ class Books(Transport):
         limit: int | None = None,
         cursor: str | None = None,
     ) -> ExplanationView:
-        """Return the ledger accounts of an account, grant, instrument or pool, and what makes them by pages."""
+        """Return the ledger accounts of an account, grant, instrument or pool, with entries and events, by pages."""
         return await self.get(
             f"/v1/accounts/{account_id}/explain",
             ExplanationView,
@@ -136,19 +136,19 @@ class Books(Transport):
     async def get_account_statement(
         self, account_id: str, start: datetime, end: datetime, *, basis: Basis | None = None
     ) -> AccountStatementView:
-        """Return what stood on an account, every line of ``[start, end)``, and what stands at its end."""
+        """Return an account's opening balance, its entries in ``[start, end)``, and its closing balance."""
         path = f"/v1/accounts/{account_id}/statement"
         return await self.get(path, AccountStatementView, start=start, end=end, basis=basis)
 
     async def get_account_statement_csv(
         self, account_id: str, start: datetime, end: datetime, *, basis: Basis | None = None
     ) -> bytes:
-        """Return a statement of account as CSV in UTF-8 (RFC 4180): a header, then a row for each line.
+        """Return a statement of account as CSV in UTF-8 (RFC 4180): a header, then a row for each entry.
 
-        Openings and closings are rows without a sequence, the words ``opening`` and ``closing`` in place of the event.
+        Opening and closing balances are rows without a sequence, with ``opening`` or ``closing`` in place of the event.
 
         Raises:
-            ProblemError: ``account_unknown``, also where it is another party's.
+            ProblemError: ``account_unknown``, also if it is another party's.
         """
         return await self.download(f"/v1/accounts/{account_id}/statement.csv", start=start, end=end, basis=basis)
 
@@ -158,6 +158,6 @@ class Books(Transport):
         """Return a statement of account as a page of HTML in UTF-8, to print.
 
         Raises:
-            ProblemError: ``account_unknown``, also where it is another party's.
+            ProblemError: ``account_unknown``, also if it is another party's.
         """
         return await self.download(f"/v1/accounts/{account_id}/statement.html", start=start, end=end, basis=basis)

@@ -1,4 +1,4 @@
-"""Methods of the client for cap tables: as they stand and stood, as they may become, as packages and holders' books."""
+"""Methods of the client for cap tables, present and past, scenarios of rounds and sales, OCF packages and books."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -24,24 +24,24 @@ from marketplace.projections.views.equity import CapTableView, PrincipalView
 
 
 class CapTables(Transport):
-    """Who owns what, and what it may come to."""
+    """Cap tables, scenarios, OCF packages and holders' books."""
 
     async def get_cap_table(self, issuer_id: str, at: Point | None = None, *, known: int | None = None) -> CapTableView:
-        """Return a cap table, now or as of a sequence or an instant, and as the log knew it at a sequence."""
+        """Return a cap table, now or as of `at`, from the events that the log held at the sequence `known`."""
         return await self.get(f"/v1/issuers/{issuer_id}/cap-table", CapTableView, at=at, known=known)
 
     def list_principal(self, issuer_id: str, at: Point | None = None) -> AsyncIterator[PrincipalView]:
-        """Yield the principal that may become shares, now or as of a sequence or an instant."""
+        """Yield the principal that may convert into shares, now or as of a sequence or an instant."""
         return self.rows(f"/v1/issuers/{issuer_id}/principal", PrincipalView, at=at)
 
     def list_holdings(self, holder_id: str) -> AsyncIterator[HoldingView]:
-        """Yield what a party holds of every issuer."""
+        """Yield a party's holdings in every issuer."""
         return self.rows("/v1/holdings", HoldingView, holder_id=holder_id)
 
     async def get_cap_table_report(
         self, issuer_id: str, at: datetime | str | None = None, known: int | None = None
     ) -> CapTableReport:
-        """Return a cap table by holder, class and instrument, as of an instant and as known at a sequence."""
+        """Return a cap table by holder, class and instrument, as of `at`, from events up to the sequence `known`."""
         return await self.get(f"/v1/issuers/{issuer_id}/cap-table/report", CapTableReport, at=at, known=known)
 
     async def explain_cap_table(
@@ -53,7 +53,7 @@ class CapTables(Transport):
         holder_id: str | None = None,
         security: str | None = None,
     ) -> Explanation:
-        """Return every number of a cap table with its events; of a holder or a security, or all."""
+        """Return the numbers of a cap table with the events behind each; of one holder or security, or all."""
         path = f"/v1/issuers/{issuer_id}/cap-table/explain"
         return await self.get(path, Explanation, at=at, known=known, holder_id=holder_id, security=security)
 
@@ -81,17 +81,17 @@ class CapTables(Transport):
         return await self.get(f"/v1/parties/{party_id}/book", HolderBook, at=at, retail=retail, own_cost=own_cost)
 
     async def ask_recovery(self, party_id: str, body: AskRecoveryBody, **options: Any) -> Recovery:
-        """Return whether the compute that was granted will be paid back, under stated assumptions."""
+        """Return how likely returns repay the granted compute, under the stated assumptions."""
         return await self.send(f"/v1/parties/{party_id}/book/recovery", Recovery, body, **options)
 
     async def judge_import(self, body: ImportIssuerBody, **options: Any) -> ImportReport:
-        """Return what an import of an OCF package would be answered; nothing is written."""
+        """Return the answer that an import of an OCF package would get; nothing is recorded."""
         return await self.send("/v1/issuers/import/dry-run", ImportReport, body, **options)
 
     async def import_issuer(self, body: ImportIssuerBody, **options: Any) -> ReceiptBody:
-        """Take an issuer over from an OCF package."""
+        """Import an issuer from an OCF package."""
         return await self.command("/v1/issuers/import", body, **options)
 
     async def export_issuer(self, issuer_id: str) -> bytes:
-        """Return an issuer as the zip of an OCF package."""
+        """Export an issuer as the zip of an OCF package."""
         return await self.download(f"/v1/issuers/{issuer_id}/ocf")

@@ -22,7 +22,7 @@ from marketplace.projections.views.delivery import GrantAtView, GrantView
 
 
 class Delivery(Transport):
-    """What provider and startup say and ask of grants that run; who is the other side is told ``wrong_side``."""
+    """Grants and their statements. The wrong side of a grant is refused with ``wrong_side``."""
 
     async def get_grant(self, grant_id: str) -> GrantView:
         """Return a grant."""
@@ -33,19 +33,19 @@ class Delivery(Transport):
         return self.rows("/v1/grants", GrantView, party_id=party_id, status=status)
 
     async def get_grant_at(self, grant_id: str, at: Point | None = None) -> GrantAtView:
-        """Return what changes over the life of a grant as it stood at a sequence or an instant.
+        """Return the changing fields of a grant as of a sequence or an instant.
 
         Raises:
-            ProblemError: ``grant_unknown``, also where it was not issued by then.
+            ProblemError: ``grant_unknown``, also if it was issued later.
         """
         return await self.get(f"/v1/grants/{grant_id}/history", GrantAtView, at=at)
 
     def list_grants_at(self, at: Point | None, *, party_id: str | None = None) -> AsyncIterator[GrantAtView]:
-        """Yield what changes over the lives of grants as it stood at a sequence or an instant."""
+        """Yield the changing fields of grants as of a sequence or an instant."""
         return self.rows("/v1/grants/history", GrantAtView, at=at, party_id=party_id)
 
     async def activate_grant(self, grant_id: str, **options: Any) -> ReceiptBody:
-        """Hand the capacity over, as the provider; a worker does so at the start of each grant by itself.
+        """Activate a grant, as the provider. A worker does so by itself at the start of each grant.
 
         Raises:
             ProblemError: ``grant_unknown`` · ``grant_<status>`` · ``grant_not_due`` before its start.
@@ -53,7 +53,7 @@ class Delivery(Transport):
         return await self.command(f"/v1/grants/{grant_id}/activate", **options)
 
     async def degrade_grant(self, grant_id: str, body: DegradeGrantBody, **options: Any) -> ReceiptBody:
-        """Say, as the provider, that fewer nodes work than were granted.
+        """Report, as the provider, that fewer nodes work than were granted.
 
         Raises:
             ProblemError: ``grant_unknown`` · ``grant_<status>`` · ``nodes_above_grant``.
@@ -61,7 +61,7 @@ class Delivery(Transport):
         return await self.command(f"/v1/grants/{grant_id}/degrade", body, **options)
 
     async def suspend_grant(self, grant_id: str, at: datetime, reason: str, **options: Any) -> ReceiptBody:
-        """Say, as the provider, that none of a grant can be used since an instant, until it is resumed.
+        """Report, as the provider, that no node of a grant works from an instant on, until it is resumed.
 
         Raises:
             ProblemError: ``grant_unknown`` · ``grant_<status>``, unless it is active or degraded.
@@ -69,7 +69,7 @@ class Delivery(Transport):
         return await self.command(f"/v1/grants/{grant_id}/suspend", TimedReasonBody(at=at, reason=reason), **options)
 
     async def resume_grant(self, grant_id: str, at: datetime, **options: Any) -> ReceiptBody:
-        """Say, as the provider, that a suspended or degraded grant works in full again since an instant.
+        """Report, as the provider, that all nodes of a suspended or degraded grant work again from an instant on.
 
         Raises:
             ProblemError: ``grant_unknown`` · ``grant_<status>``.
@@ -77,17 +77,17 @@ class Delivery(Transport):
         return await self.command(f"/v1/grants/{grant_id}/resume", ResumeGrantBody(at=at), **options)
 
     async def substitute_grant(self, grant_id: str, pool_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Move what is left of a grant to another pool of its provider, as the provider, at no higher price.
+        """Move the rest of a grant to another pool of its provider, as the provider, at no higher price.
 
         Raises:
-            ProblemError: ``grant_unknown`` · ``pool_unknown`` · ``pool_unlike`` where the nodes are of another kind ·
+            ProblemError: ``grant_unknown`` · ``pool_unknown`` · ``pool_unlike`` if its nodes are of another kind ·
                 ``grant_over`` · ``substitute_full`` · ``pool_unchanged``.
         """
         body = SubstituteGrantBody(pool_id=pool_id, reason=reason)
         return await self.command(f"/v1/grants/{grant_id}/substitute", body, **options)
 
     async def transfer_grant(self, grant_id: str, startup_id: str, **options: Any) -> ReceiptBody:
-        """Let another cleared startup use the capacity, as the startup; payment and equity stay with the first.
+        """Transfer the use of a grant to another cleared startup, as its startup, which still pays and owes the equity.
 
         Raises:
             ProblemError: ``grant_unknown`` · ``party_unknown`` · ``party_not_cleared`` · ``role_missing`` ·
@@ -97,7 +97,7 @@ class Delivery(Transport):
         return await self.command(f"/v1/grants/{grant_id}/transfer", body, **options)
 
     async def prioritise_grant(self, grant_id: str, priority: int, **options: Any) -> ReceiptBody:
-        """Say when a grant is used among those over which use is spread; the lowest first."""
+        """Set the priority of a grant in burn order: reported usage of a tenant goes to the lowest number first."""
         body = PrioritiseGrantBody(priority=priority)
         return await self.command(f"/v1/grants/{grant_id}/prioritise", body, **options)
 
@@ -106,7 +106,7 @@ class Delivery(Transport):
         return await self.command(f"/v1/grants/{grant_id}/terminate", body, **options)
 
     async def get_statement(self, statement_id: str) -> StatementView:
-        """Return a statement, with what its period came to and what was given back."""
+        """Return a statement, with its charges and credits."""
         return await self.get(f"/v1/statements/{statement_id}", StatementView)
 
     def list_statements(
@@ -126,9 +126,9 @@ class Delivery(Transport):
         return await self.command(f"/v1/statements/{statement_id}/accept", **options)
 
     async def dispute_statement(self, statement_id: str, body: DisputeStatementBody, **options: Any) -> ReceiptBody:
-        """Say that less was delivered."""
+        """Dispute a statement: claim that less was delivered."""
         return await self.command(f"/v1/statements/{statement_id}/dispute", body, **options)
 
     async def resolve_statement(self, statement_id: str, body: ResolveStatementBody, **options: Any) -> ReceiptBody:
-        """Concede what was claimed, or decide a dispute as the platform."""
+        """Concede a disputed claim, or decide it as the platform."""
         return await self.command(f"/v1/statements/{statement_id}/resolve", body, **options)

@@ -11,10 +11,10 @@ from marketplace.projections.views.equity import FinancingView, LiquidityView
 
 
 class Financings(Transport):
-    """What turns instruments into stock, and stock into proceeds."""
+    """Priced rounds, which convert instruments into stock, and sales, which pay holders."""
 
     async def open_financing(self, issuer_id: str, body: OpenFinancingBody, **options: Any) -> ReceiptBody:
-        """Begin a priced round."""
+        """Open a priced round."""
         return await self.command(f"/v1/issuers/{issuer_id}/financings", body, **options)
 
     async def price_financing(self, issuer_id: str, financing_id: str, **options: Any) -> ReceiptBody:
@@ -28,7 +28,7 @@ class Financings(Transport):
         return await self.command(f"/v1/issuers/{issuer_id}/financings/{financing_id}/close", body, **options)
 
     async def abandon_financing(self, issuer_id: str, financing_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Give a round up."""
+        """Abandon a round."""
         body = ReasonBody(reason=reason)
         return await self.command(f"/v1/issuers/{issuer_id}/financings/{financing_id}/abandon", body, **options)
 
@@ -41,7 +41,7 @@ class Financings(Transport):
         return self.rows(f"/v1/issuers/{issuer_id}/financings", FinancingView)
 
     async def declare_liquidity(self, issuer_id: str, body: DeclareLiquidityBody, **options: Any) -> ReceiptBody:
-        """Say that the issuer is acquired, and compute who gets what."""
+        """Declare that the issuer is acquired, and compute every holder's proceeds."""
         return await self.command(f"/v1/issuers/{issuer_id}/liquidity-events", body, **options)
 
     async def pay_distribution(self, issuer_id: str, liquidity_id: str, **options: Any) -> ReceiptBody:

@@ -1,4 +1,4 @@
-"""Methods of the client for instruments: investments, and what becomes of their principal."""
+"""Methods of the client for instruments: investments and the life of their principal."""
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -19,14 +19,14 @@ from marketplace.projections.views.equity import InstrumentView, MovementView
 
 
 class Instruments(Transport):
-    """What both sides do with an instrument."""
+    """What issuers and holders do with instruments."""
 
     async def invest(self, body: InvestBody, **options: Any) -> ReceiptBody:
-        """Take a direct cash investment under a mandate."""
+        """Invest cash directly under a mandate."""
         return await self.command("/v1/instruments", body, **options)
 
     async def get_instrument(self, instrument_id: str) -> InstrumentView:
-        """Return an instrument with its principal and what became of it."""
+        """Return an instrument with its principal and its conversions."""
         return await self.get(f"/v1/instruments/{instrument_id}", InstrumentView)
 
     def list_instruments(
@@ -44,43 +44,43 @@ class Instruments(Transport):
         return await self.command(f"/v1/instruments/{instrument_id}", body, method="PUT", **options)
 
     async def suspend_instrument(self, instrument_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Stop accrual for a while."""
+        """Suspend accrual of principal."""
         return await self.command(f"/v1/instruments/{instrument_id}/suspend", ReasonBody(reason=reason), **options)
 
     async def resume_instrument(self, instrument_id: str, **options: Any) -> ReceiptBody:
-        """Let principal accrue again."""
+        """Resume accrual of principal."""
         return await self.command(f"/v1/instruments/{instrument_id}/resume", **options)
 
     async def reverse_principal(self, instrument_id: str, body: ReversePrincipalBody, **options: Any) -> ReceiptBody:
-        """Take back a tranche, or part of it, with what it became."""
+        """Reverse a tranche, or part of it; shares and money that it became are taken back too."""
         return await self.command(f"/v1/instruments/{instrument_id}/reverse", body, **options)
 
     async def pay_debt(self, instrument_id: str, amount_usd: Decimal, **options: Any) -> ReceiptBody:
-        """Pay what is owed for principal that was taken back, or part of it."""
+        """Pay the debt from reversed principal, or part of it."""
         body = PayDebtBody(amount_usd=amount_usd)
         return await self.command(f"/v1/instruments/{instrument_id}/pay-debt", body, **options)
 
     async def cancel_instrument(self, instrument_id: str, body: TimedReasonBody, **options: Any) -> ReceiptBody:
-        """End an agreement under which nothing accrued."""
+        """Cancel an agreement under which nothing accrued."""
         return await self.command(f"/v1/instruments/{instrument_id}/cancel", body, **options)
 
     async def repay_note(self, instrument_id: str, **options: Any) -> ReceiptBody:
-        """Pay a convertible note back with its interest."""
+        """Repay a convertible note with its interest."""
         return await self.command(f"/v1/instruments/{instrument_id}/repay", **options)
 
     async def mature_note(self, instrument_id: str, **options: Any) -> ReceiptBody:
-        """Record that a note fell due, and let it become stock where its terms say so."""
+        """Record that a note fell due, and convert it into stock if its terms say so."""
         return await self.command(f"/v1/instruments/{instrument_id}/mature", **options)
 
     async def issue_shares(self, instrument_id: str, **options: Any) -> ReceiptBody:
-        """Issue the shares that principal of priced stock bought while too few were authorised."""
+        """Issue shares that principal of priced stock bought when too few were authorised."""
         return await self.command(f"/v1/instruments/{instrument_id}/issue-shares", **options)
 
     async def notice_mfn(self, instrument_id: str, body: NoticeMfnBody, **options: Any) -> ReceiptBody:
-        """Tell the holder of a most-favoured SAFE of a later one."""
+        """Notify the holder of a most-favoured-nation SAFE of a later SAFE."""
         return await self.command(f"/v1/instruments/{instrument_id}/mfn-notices", body, **options)
 
     async def elect_mfn(self, instrument_id: str, later_instrument_id: str | None, **options: Any) -> ReceiptBody:
-        """Take the terms of a later SAFE, or keep one's own."""
+        """Elect the terms of a later SAFE, or decline them."""
         body = ElectMfnBody(later_instrument_id=later_instrument_id)
         return await self.command(f"/v1/instruments/{instrument_id}/mfn-election", body, **options)

@@ -34,10 +34,10 @@ from marketplace.projections.views.equity import IssuerView, OfferView, Stakehol
 
 
 class Issuers(Transport):
-    """What a company does with its stock."""
+    """Issuers and their securities."""
 
     async def form_issuer(self, body: FormIssuerBody, **options: Any) -> ReceiptBody:
-        """Begin a startup's capitalisation."""
+        """Form an issuer: the capitalisation of a startup."""
         return await self.command("/v1/issuers", body, **options)
 
     async def get_issuer(self, issuer_id: str) -> IssuerView:
@@ -49,7 +49,7 @@ class Issuers(Transport):
         return self.rows("/v1/issuers", IssuerView)
 
     async def add_stakeholder(self, issuer_id: str, body: AddStakeholderBody, **options: Any) -> ReceiptBody:
-        """Let someone hold securities of the issuer."""
+        """Add someone who may hold securities of the issuer."""
         return await self.command(f"/v1/issuers/{issuer_id}/stakeholders", body, **options)
 
     def list_stakeholders(self, issuer_id: str) -> AsyncIterator[StakeholderView]:
@@ -72,15 +72,15 @@ class Issuers(Transport):
         return await self.command(f"/v1/issuers/{issuer_id}/stock-plan", body, **options)
 
     async def adjust_authorised(self, issuer_id: str, body: AdjustAuthorisedBody, **options: Any) -> ReceiptBody:
-        """Set the most that may be issued of a class."""
+        """Set the number of shares that may be issued of a class."""
         return await self.command(f"/v1/issuers/{issuer_id}/authorised-shares", body, **options)
 
     async def limit_dilution(self, issuer_id: str, body: LimitDilutionBody, **options: Any) -> ReceiptBody:
-        """Say how much of the company all instruments may come to, converted or not."""
+        """Limit the part of the company that all instruments may take, converted or not."""
         return await self.command(f"/v1/issuers/{issuer_id}/dilution-limit", body, **options)
 
     async def record_valuation(self, issuer_id: str, body: RecordValuationBody, **options: Any) -> ReceiptBody:
-        """Record what a common share is worth."""
+        """Record a valuation of a common share."""
         return await self.command(f"/v1/issuers/{issuer_id}/valuations", body, **options)
 
     def list_valuations(self, issuer_id: str) -> AsyncIterator[ValuationView]:
@@ -92,7 +92,7 @@ class Issuers(Transport):
         return await self.command(f"/v1/issuers/{issuer_id}/stock", body, **options)
 
     async def offer_stock(self, issuer_id: str, body: OfferStockBody, **options: Any) -> ReceiptBody:
-        """Offer shares to those with the right of first refusal; the receipt's id is the transfer's."""
+        """Offer shares to the holders of the right of first refusal; the receipt's id is the transfer's."""
         return await self.command(f"/v1/issuers/{issuer_id}/stock/offers", body, **options)
 
     def list_offers(self, issuer_id: str) -> AsyncIterator[OfferView]:
@@ -102,17 +102,17 @@ class Issuers(Transport):
     async def waive_first_refusal(
         self, issuer_id: str, transfer_id: str, body: WaiveFirstRefusalBody, **options: Any
     ) -> ReceiptBody:
-        """Let offered shares go to the buyer."""
+        """Waive the right of first refusal; the offered shares go to the buyer."""
         return await self.command(f"/v1/issuers/{issuer_id}/stock/offers/{transfer_id}/waive", body, **options)
 
     async def exercise_first_refusal(
         self, issuer_id: str, transfer_id: str, body: ExerciseFirstRefusalBody, **options: Any
     ) -> ReceiptBody:
-        """Take all offered shares at the buyer's price."""
+        """Buy all offered shares at the buyer's price, by the right of first refusal."""
         return await self.command(f"/v1/issuers/{issuer_id}/stock/offers/{transfer_id}/exercise", body, **options)
 
     async def withdraw_offer(self, issuer_id: str, transfer_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Keep offered shares after all."""
+        """Withdraw an offer; the seller keeps the shares."""
         body = ReasonBody(reason=reason)
         return await self.command(f"/v1/issuers/{issuer_id}/stock/offers/{transfer_id}/withdraw", body, **options)
 
@@ -125,7 +125,7 @@ class Issuers(Transport):
         return await self.command(f"/v1/issuers/{issuer_id}/stock/repurchases", body, **options)
 
     async def split_stock(self, issuer_id: str, body: SplitStockBody, **options: Any) -> ReceiptBody:
-        """Multiply every number of shares."""
+        """Split the stock: multiply every number of shares by a ratio."""
         return await self.command(f"/v1/issuers/{issuer_id}/stock/splits", body, **options)
 
     async def convert_stock(self, issuer_id: str, body: ConvertStockBody, **options: Any) -> ReceiptBody:
@@ -137,7 +137,7 @@ class Issuers(Transport):
         return await self.command(f"/v1/issuers/{issuer_id}/promises", body, **options)
 
     async def withdraw_promise(self, issuer_id: str, promise_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Take a promise back."""
+        """Withdraw the promise of an option."""
         body = ReasonBody(reason=reason)
         return await self.command(f"/v1/issuers/{issuer_id}/promises/{promise_id}/withdraw", body, **options)
 
@@ -148,13 +148,13 @@ class Issuers(Transport):
     async def exercise_option(
         self, issuer_id: str, option_id: str, body: ExerciseOptionBody, **options: Any
     ) -> ReceiptBody:
-        """Turn what has vested of an option, or part of it, into common stock."""
+        """Exercise vested shares of an option, all or some, into common stock."""
         return await self.command(f"/v1/issuers/{issuer_id}/options/{option_id}/exercise", body, **options)
 
     async def cancel_option(
         self, issuer_id: str, option_id: str, body: CancelOptionBody, **options: Any
     ) -> ReceiptBody:
-        """End an option, or part of it."""
+        """Cancel an option, or part of it."""
         return await self.command(f"/v1/issuers/{issuer_id}/options/{option_id}/cancel", body, **options)
 
     async def issue_warrant(self, issuer_id: str, body: IssueWarrantBody, **options: Any) -> ReceiptBody:
@@ -164,5 +164,5 @@ class Issuers(Transport):
     async def exercise_warrant(
         self, issuer_id: str, warrant_id: str, body: ExerciseWarrantBody, **options: Any
     ) -> ReceiptBody:
-        """Turn what has vested of a warrant, or part of it, into shares."""
+        """Exercise vested shares of a warrant, all or some."""
         return await self.command(f"/v1/issuers/{issuer_id}/warrants/{warrant_id}/exercise", body, **options)

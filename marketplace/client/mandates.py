@@ -1,4 +1,4 @@
-"""Methods of the client for mandates: what a holder of equity will take, and the budget behind it."""
+"""Methods of the client for mandates: which equity a holder takes, and its budget."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,14 +12,14 @@ from marketplace.projections.views.trading import BudgetHoldView, MandateView
 
 
 class Mandates(Transport):
-    """What a holder says and sees of its own mandates; everyone sees their rules by `list_open_mandates`."""
+    """A holder's own mandates. Everyone sees the rules of mandates with `list_open_mandates`."""
 
     async def grant_mandate(self, body: GrantMandateBody, **options: Any) -> ReceiptBody:
-        """Offer to take equity."""
+        """Grant a mandate: offer to take equity under its terms."""
         return await self.command("/v1/mandates", body, **options)
 
     async def amend_mandate(self, mandate_id: str, terms: MandateTerms, **options: Any) -> ReceiptBody:
-        """Change rules and budget for what comes; what is held or captured keeps the rules of its time.
+        """Change rules and budget for new orders; budget already held or captured keeps its earlier rules.
 
         Raises:
             ProblemError: ``mandate_unknown`` · ``issuer_above_budget`` · ``cap_range_empty`` · ``mandate_revoked`` ·
@@ -29,7 +29,7 @@ class Mandates(Transport):
         return await self.command(f"/v1/mandates/{mandate_id}", body, method="PUT", **options)
 
     async def revoke_mandate(self, mandate_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Take nothing new under a mandate; what is captured stays owed.
+        """Revoke a mandate: it takes nothing new, and captured budget stays owed.
 
         Raises:
             ProblemError: ``mandate_unknown``.
@@ -37,10 +37,10 @@ class Mandates(Transport):
         return await self.command(f"/v1/mandates/{mandate_id}/revoke", ReasonBody(reason=reason), **options)
 
     async def get_mandate(self, mandate_id: str) -> MandateView:
-        """Return a mandate with its rules, and what of its budget is held and captured in US dollars.
+        """Return a mandate with its rules, and its held and captured budget in US dollars.
 
         Raises:
-            ProblemError: ``mandate_unknown``, also where it is another holder's.
+            ProblemError: ``mandate_unknown``, also if it is another holder's.
         """
         return await self.get(f"/v1/mandates/{mandate_id}", MandateView)
 
@@ -52,6 +52,6 @@ class Mandates(Transport):
         """Yield what is or was set aside of a mandate's budget, by hold id, one for each order.
 
         Raises:
-            ProblemError: ``mandate_unknown``, also where it is another holder's.
+            ProblemError: ``mandate_unknown``, also if it is another holder's.
         """
         return self.rows(f"/v1/mandates/{mandate_id}/holds", BudgetHoldView)

@@ -1,8 +1,8 @@
-"""The whole client: every operation of the API is a method of one of its parts, one module for each.
+"""The whole client. Every operation of the API is a method of one of its parts; each part is a module.
 
-Bodies and answers are the API's own types. Money is decimal, in US dollars; instants have an offset. A list comes as an
-async iterator over all of its pages. A read sees all that this client did before. What a command answers is a receipt:
-the id of what it was for or created, its position in the log, and the version for `if_match`.
+Bodies and answers are the API's own types. Money is decimal, in US dollars; instants have an offset. A list is an async
+iterator over all pages. A read includes the effects of this client's earlier commands. A command returns a receipt: the
+id of the aggregate, its position in the log, and its version for `if_match`.
 """
 
 from marketplace.client.books import Books
@@ -39,7 +39,7 @@ class MarketplaceClient(
 ):
     """Speaks to one API with one key; use it as an async context manager.
 
-    Every command takes `key`, an idempotency key of the caller's own, and `if_match`, the version that what it changes
-    must still have: `version` of a receipt, or `last_sequence` of a view, but of a pool or an account. It raises
-    `ProblemError` where the market says no, with ``<kind>_unknown`` for what is another's as for what there is not.
+    Every command takes `key`, an idempotency key that the caller chooses, and `if_match`, the version that the changed
+    aggregate must still have: `version` of a receipt, or `last_sequence` of a view (not of a pool or an account). A
+    refused command raises `ProblemError`; ``<kind>_unknown`` means a missing resource or another tenant's.
     """

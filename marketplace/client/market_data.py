@@ -14,41 +14,41 @@ from marketplace.projections.views.trading import CurveStep, IndexPoint, ListPri
 
 
 class MarketData(Transport):
-    """What everyone may know of the market."""
+    """Public data of the market."""
 
     async def list_gpu_classes(self) -> list[str]:
-        """Return every class of GPU that a pool has, such as ``H100_SXM``."""
+        """Return the GPU classes of all pools, such as ``H100_SXM``."""
         return await self.get("/v1/market/classes", list[str])
 
     async def read_depth(
         self, gpu_class: str, *, at: Point | None = None, limit: int | None = None
     ) -> list[DepthLevel]:
-        """Return what is asked and bid for a class at each price, now or at a sequence or an instant."""
+        """Return asked and bid volume of a class at each price, now or as of a sequence or an instant."""
         return await self.get("/v1/market/depth", list[DepthLevel], gpu_class=gpu_class, at=at, limit=limit)
 
     async def read_capacity(
         self, pool_id: str, *, start: datetime, end: datetime, at: Point | None = None
     ) -> list[CapacityStep]:
-        """Return what of a pool is offered, reserved, failed and free over a span, as known now or at `at`."""
+        """Return a pool's offered, reserved, failed and free nodes over a span, as known now or at `at`."""
         return await self.get("/v1/market/capacity", list[CapacityStep], pool_id=pool_id, start=start, end=end, at=at)
 
     async def read_index(
         self, gpu_class: str, *, start: datetime | None = None, end: datetime | None = None
     ) -> list[IndexPoint]:
-        """Return what was paid for a class per day, beside what other clouds list."""
+        """Return daily prices paid for a class, beside the list prices of other clouds."""
         return await self.get("/v1/market/index", list[IndexPoint], gpu_class=gpu_class, start=start, end=end)
 
     async def read_curves(self, gpu_class: str, *, auction_id: str | None = None) -> list[CurveStep]:
-        """Return supply and demand of a class in an auction's frozen book, the last one's by default."""
+        """Return supply and demand curves of a class in an auction's frozen book, by default the last auction's."""
         return await self.get("/v1/market/curves", list[CurveStep], gpu_class=gpu_class, auction_id=auction_id)
 
     async def publish_pricelist(self, name: str, prices: tuple[ListPrice, ...], **options: Any) -> ReceiptBody:
-        """Take in a dated table of what other clouds list; the same table again changes nothing."""
+        """Publish a dated table of other clouds' list prices; the same table again changes nothing."""
         body = PublishPricelistBody(name=name, prices=prices)
         return await self.command("/v1/market/list-prices", body, **options)
 
     def list_list_prices(self, *, gpu_class: str | None = None) -> AsyncIterator[ListPriceView]:
-        """Yield what other clouds list, with its sources."""
+        """Yield list prices of other clouds, with their sources."""
         return self.rows("/v1/market/list-prices", ListPriceView, gpu_class=gpu_class)
 
     def list_prices(
@@ -65,13 +65,13 @@ class MarketData(Transport):
         return self.rows("/v1/market/prices", MarketPrice, start=start, end=end, **query)
 
     def list_open_mandates(self) -> AsyncIterator[MandateOffer]:
-        """Yield the rules of mandates that take something new, by id; an order names those whose terms it meets."""
+        """Yield the rules of mandates that accept new orders, by id; an order names those whose terms it meets."""
         return self.rows("/v1/market/mandates", MandateOffer)
 
     def list_standings(self) -> AsyncIterator[StandingView]:
-        """Yield how well each provider that has a history has delivered, by id; shares are exact, as ``"19/20"``."""
+        """Yield the reliability of each provider with a history, by id; shares are exact, such as ``"19/20"``."""
         return self.rows("/v1/market/standings", StandingView)
 
     async def get_standing(self, provider_id: str) -> StandingView:
-        """Return how well a provider has delivered so far."""
+        """Return the reliability of a provider so far."""
         return await self.get(f"/v1/market/standings/{provider_id}", StandingView)

@@ -1,4 +1,4 @@
-"""Methods of the client for metering: readings of grants, and of tenants, which are spread over their grants."""
+"""Methods of the client for metering: readings of grants, and readings of tenants, which are allocated to grants."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
@@ -20,32 +20,32 @@ from marketplace.projections.views.metering import ReadingView, SpreadView, Usag
 
 
 class Metering(Transport):
-    """What meters tell of grants and of tenants; provider and startup have meters of their own."""
+    """Readings of grants and of tenants. Provider and startup have meters of their own."""
 
     async def report_usage(self, grant_id: str, body: ReportUsageBody, **options: Any) -> UsageReceipt:
-        """Report readings of a grant, and learn what became of each."""
+        """Report readings of a grant; the answer states for each whether it was accepted."""
         return await self.send(f"/v1/grants/{grant_id}/usage", UsageReceipt, body, **options)
 
     async def send_readings(self, events: Sequence[Mapping[str, Any]], **options: Any) -> IngestionReceipt:
-        """Send readings as CloudEvents, at most 1,000, and learn what became of each."""
+        """Send at most 1,000 readings as CloudEvents; the answer states for each whether it was accepted."""
         batch = BATCHED.decode()
         return await self.send("/v1/usage", IngestionReceipt, list(events), media_type=batch, **options)
 
     async def keep_evidence(self, grant_id: str, body: EvidenceBody, **options: Any) -> ReceiptBody:
-        """Keep what machines of a grant said beside its readings."""
+        """Store samples of a grant's machines as evidence beside its readings."""
         return await self.command(f"/v1/grants/{grant_id}/usage/evidence", body, **options)
 
     async def correct_usage(self, grant_id: str, body: CorrectUsageBody, **options: Any) -> ReceiptBody:
-        """Replace a reading by its source and id; what it said stays in the log.
+        """Replace the reading with a source and id; its earlier content stays in the log.
 
         Raises:
-            ProblemError: ``grant_unknown`` · ``reading_unknown`` · ``reading_voided`` · why the new one cannot be, such
+            ProblemError: ``grant_unknown`` · ``reading_unknown`` · ``reading_voided`` · the new content's refusal, such
                 as ``nodes_above_grant`` or ``outside_grant``.
         """
         return await self.command(f"/v1/grants/{grant_id}/usage/corrections", body, **options)
 
     async def void_usage(self, grant_id: str, body: VoidUsageBody, **options: Any) -> ReceiptBody:
-        """Take a reading back; what it said stays in the log, and counts nothing.
+        """Void a reading; its content stays in the log and counts nothing.
 
         Raises:
             ProblemError: ``grant_unknown`` · ``reading_unknown``.
@@ -55,18 +55,18 @@ class Metering(Transport):
     async def sum_usage(
         self, grant_id: str, *, start: datetime | None = None, end: datetime | None = None
     ) -> UsageView:
-        """Return the GPU-seconds of the readings that begin in ``[start, end)``, by whose meters counted them.
+        """Return the GPU-seconds of readings that begin in ``[start, end)``, separately for each side's meters.
 
         Raises:
-            ProblemError: ``grant_unknown``, also where it is another's.
+            ProblemError: ``grant_unknown``, also if it is another's.
         """
         return await self.get(f"/v1/grants/{grant_id}/usage", UsageView, start=start, end=end)
 
     def list_readings(self, grant_id: str) -> AsyncIterator[ReadingView]:
-        """Yield the readings of a grant as they stand, oldest report first; voided ones too.
+        """Yield the readings of a grant in their present form, oldest report first; voided ones too.
 
         Raises:
-            ProblemError: ``grant_unknown``, also where it is another's.
+            ProblemError: ``grant_unknown``, also if it is another's.
         """
         return self.rows(f"/v1/grants/{grant_id}/usage/readings", ReadingView)
 

@@ -10,7 +10,7 @@ from marketplace.client.transport import Transport
 
 
 class Operation(Transport):
-    """What an operator asks, and what a subscriber follows."""
+    """Health, the clock and the event feed."""
 
     async def get_liveness(self) -> Liveness:
         """Return whether the process answers; any key will do.
@@ -21,7 +21,7 @@ class Operation(Transport):
         return await self.probe("/health/live", Liveness)
 
     async def get_readiness(self) -> Readiness:
-        """Return whether commands are taken and reads answered now, asked once; also where they are not.
+        """Return whether commands and reads are served now. It is asked once, and also returns when they are not.
 
         Raises:
             httpx.TransportError: The API could not be reached.

@@ -15,18 +15,18 @@ from marketplace.projections.views.billing import HoursReadingView, ServiceLineV
 
 
 class ServiceLines(Transport):
-    """What provider, startup and holder say of service lines."""
+    """Service lines, as provider, startup and holder."""
 
     async def propose_service_line(self, body: ProposeServiceLineBody, **options: Any) -> ReceiptBody:
-        """Offer to work for the startup of a grant; returns the service line's id."""
+        """Propose work for the startup of a grant; the receipt's id is the service line's."""
         return await self.command("/v1/service-lines", body, **options)
 
     async def approve_service_line(self, service_line_id: str, **options: Any) -> ReceiptBody:
-        """Take the equity part of what it costs, as the holder of the grant's equity."""
+        """Approve the equity part of its price, as the holder of the grant's equity."""
         return await self.command(f"/v1/service-lines/{service_line_id}/approve", **options)
 
     async def agree_service_line(self, service_line_id: str, **options: Any) -> ReceiptBody:
-        """Agree as the startup; what all hours cost is set aside."""
+        """Agree to a service line, as the startup; the price of all hours is held."""
         return await self.command(f"/v1/service-lines/{service_line_id}/agree", **options)
 
     async def decline_service_line(self, service_line_id: str, reason: str, **options: Any) -> ReceiptBody:
@@ -39,11 +39,11 @@ class ServiceLines(Transport):
         return await self.command(f"/v1/service-lines/{service_line_id}/hours/corrections", body, **options)
 
     async def void_hours(self, service_line_id: str, body: VoidHoursBody, **options: Any) -> ReceiptBody:
-        """Take a reading of hours back."""
+        """Void a reading of hours."""
         return await self.command(f"/v1/service-lines/{service_line_id}/hours/voids", body, **options)
 
     async def get_service_line(self, service_line_id: str) -> ServiceLineView:
-        """Return a service line, with the hours that were worked."""
+        """Return a service line, with its worked hours."""
         return await self.get(f"/v1/service-lines/{service_line_id}", ServiceLineView)
 
     def list_service_lines(

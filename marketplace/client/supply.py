@@ -1,4 +1,4 @@
-"""Methods of the client for what providers bring: sites, pools of equal nodes on them, and lots of those for sale."""
+"""Methods of the client for supply: sites, pools of equal nodes at them, and lots of nodes for sale."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -26,14 +26,14 @@ from marketplace.projections.views.supply import LotView, PoolView, SiteView
 
 
 class Supply(Transport):
-    """What a provider says of its inventory, and what everyone sees of it."""
+    """A provider's inventory, which everyone may read."""
 
     async def register_site(self, body: RegisterSiteBody, **options: Any) -> ReceiptBody:
-        """Bring a data center to the market."""
+        """Register a data center."""
         return await self.command("/v1/sites", body, **options)
 
     async def energise_site(self, site_id: str, power_energised_kw: int, at: datetime, **options: Any) -> ReceiptBody:
-        """Say that more of the contracted power is live from an instant on; a converting site operates from then on.
+        """Report more live power from an instant on, within the contract; a converting site operates from then on.
 
         Raises:
             ProblemError: ``site_unknown`` · ``power_above_contract`` · ``power_not_raised``.
@@ -42,7 +42,7 @@ class Supply(Transport):
         return await self.command(f"/v1/sites/{site_id}/energise", body, **options)
 
     async def derate_site(self, site_id: str, body: DerateSiteBody, **options: Any) -> ReceiptBody:
-        """Say that less power is live, in kW.
+        """Report less live power, in kW.
 
         Raises:
             ProblemError: ``site_unknown`` · ``power_not_lowered``.
@@ -50,11 +50,11 @@ class Supply(Transport):
         return await self.command(f"/v1/sites/{site_id}/derate", body, **options)
 
     async def schedule_conversion(self, site_id: str, body: ScheduleConversionBody, **options: Any) -> ReceiptBody:
-        """Say when a site of another use becomes a data center."""
+        """Schedule the day on which a site of another use becomes a data center."""
         return await self.command(f"/v1/sites/{site_id}/schedule-conversion", body, **options)
 
     async def slip_conversion(self, site_id: str, body: SlipConversionBody, **options: Any) -> ReceiptBody:
-        """Move the date of a conversion."""
+        """Report a later date of a conversion."""
         return await self.command(f"/v1/sites/{site_id}/slip-conversion", body, **options)
 
     async def get_site(self, site_id: str) -> SiteView:
@@ -66,15 +66,15 @@ class Supply(Transport):
         return self.rows("/v1/sites", SiteView, provider_id=provider_id)
 
     async def open_pool(self, body: OpenPoolBody, **options: Any) -> ReceiptBody:
-        """Open a fabric of equal nodes."""
+        """Open a pool: equal nodes on one fabric."""
         return await self.command("/v1/pools", body, **options)
 
     async def fail_nodes(self, pool_id: str, body: FailNodesBody, **options: Any) -> ReceiptBody:
-        """Say that nodes stopped working."""
+        """Report that nodes stopped working."""
         return await self.command(f"/v1/pools/{pool_id}/fail-nodes", body, **options)
 
     async def restore_nodes(self, pool_id: str, incident_id: str, at: datetime, **options: Any) -> ReceiptBody:
-        """Say that the nodes of an incident work again."""
+        """Report that the nodes of an incident work again."""
         body = RestoreNodesBody(incident_id=incident_id, at=at)
         return await self.command(f"/v1/pools/{pool_id}/restore-nodes", body, **options)
 
@@ -83,13 +83,13 @@ class Supply(Transport):
         return await self.command(f"/v1/pools/{pool_id}/close", body, **options)
 
     async def get_pool(self, pool_id: str) -> PoolView:
-        """Return a pool, whoever operates it; what of it is free when, `read_capacity` tells."""
+        """Return a pool, whoever operates it; its free nodes over time come from `read_capacity`."""
         return await self.get(f"/v1/pools/{pool_id}", PoolView)
 
     def list_pools(
         self, *, provider_id: str | None = None, gpu_class: str | None = None, region: str | None = None
     ) -> AsyncIterator[PoolView]:
-        """Yield pools by id, narrowed by what is given."""
+        """Yield pools by id, narrowed by the given arguments."""
         return self.rows("/v1/pools", PoolView, provider_id=provider_id, gpu_class=gpu_class, region=region)
 
     async def list_lot(self, body: ListLotBody, **options: Any) -> ReceiptBody:
@@ -97,7 +97,7 @@ class Supply(Transport):
         return await self.command("/v1/lots", body, **options)
 
     async def resell_grant(self, grant_id: str, body: ResellGrantBody, **options: Any) -> ReceiptBody:
-        """Offer nodes of a grant that its startup does not use; the receipt names the lot."""
+        """Offer unused nodes of a grant for resale, as its startup; the receipt's id is the lot's."""
         return await self.command(f"/v1/grants/{grant_id}/resell", body, **options)
 
     async def reprice_lot(self, lot_id: str, body: RepriceLotBody, **options: Any) -> ReceiptBody:
@@ -105,7 +105,7 @@ class Supply(Transport):
         return await self.command(f"/v1/lots/{lot_id}/reprice", body, **options)
 
     async def reschedule_lot(self, lot_id: str, body: RescheduleLotBody, **options: Any) -> ReceiptBody:
-        """Move the span of a lot; grants that it no longer carries are ended.
+        """Change the span of a lot; grants that no longer fit in it end.
 
         Raises:
             ProblemError: ``lot_unknown`` · ``span_empty`` · ``resale_fixed`` of a resale · ``pool_full``.
@@ -113,7 +113,7 @@ class Supply(Transport):
         return await self.command(f"/v1/lots/{lot_id}/reschedule", body, **options)
 
     async def pause_lot(self, lot_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Take no new orders on a lot until it is resumed; grants that it carries stay.
+        """Pause a lot: it takes no new orders until it is resumed, and its grants stay.
 
         Raises:
             ProblemError: ``lot_unknown`` · ``lot_withdrawn``.
@@ -121,7 +121,7 @@ class Supply(Transport):
         return await self.command(f"/v1/lots/{lot_id}/pause", ReasonBody(reason=reason), **options)
 
     async def resume_lot(self, lot_id: str, **options: Any) -> ReceiptBody:
-        """Take orders on a paused lot again.
+        """Resume a paused lot.
 
         Raises:
             ProblemError: ``lot_unknown`` · ``lot_withdrawn``.
@@ -129,7 +129,7 @@ class Supply(Transport):
         return await self.command(f"/v1/lots/{lot_id}/resume", **options)
 
     async def withdraw_lot(self, lot_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Take a lot off the market for good."""
+        """Withdraw a lot for good."""
         return await self.command(f"/v1/lots/{lot_id}/withdraw", ReasonBody(reason=reason), **options)
 
     async def get_lot(self, lot_id: str) -> LotView:

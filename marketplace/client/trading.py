@@ -21,7 +21,7 @@ from marketplace.projections.views.trading import AuctionView, BookOrderView, De
 
 
 class Trading(Transport):
-    """What a startup asks for, and what auctions answer; orders and decisions are sealed to everyone else."""
+    """Quotes, orders and auctions. Only its startup and the platform see an order and its decisions."""
 
     async def ask_quote(self, startup_id: str, terms: OrderTerms) -> QuoteAnswer:
         """Return the value at which an order would win now, and where it would run; nothing is set aside."""
@@ -33,11 +33,11 @@ class Trading(Transport):
         return await self.command("/v1/quotes/hold", body, **options)
 
     async def take_quote(self, quote_id: str, **options: Any) -> ReceiptBody:
-        """Place the order that takes a held quote; the receipt names the order."""
+        """Place the order of a held quote; the receipt's id is the order's."""
         return await self.command(f"/v1/quotes/{quote_id}/take", **options)
 
     async def release_quote(self, quote_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Let a held quote go."""
+        """Release a held quote."""
         return await self.command(f"/v1/quotes/{quote_id}/release", ReasonBody(reason=reason), **options)
 
     async def get_quote(self, quote_id: str) -> QuoteView:
@@ -49,15 +49,15 @@ class Trading(Transport):
         return self.rows("/v1/quotes", QuoteView, startup_id=startup_id, status=status)
 
     async def place_order(self, startup_id: str, terms: OrderTerms, **options: Any) -> ReceiptBody:
-        """Ask for capacity in the next auction."""
+        """Place an order for the next auction."""
         return await self.command("/v1/orders", PlaceOrderBody(startup_id=startup_id, terms=terms), **options)
 
     async def amend_order(self, order_id: str, terms: OrderTerms, **options: Any) -> ReceiptBody:
-        """Change request or offer of an open order."""
+        """Change the request or the offer of an open order."""
         return await self.command(f"/v1/orders/{order_id}", AmendOrderBody(terms=terms), method="PUT", **options)
 
     async def cancel_order(self, order_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Take an open order back."""
+        """Cancel an open order."""
         return await self.command(f"/v1/orders/{order_id}/cancel", ReasonBody(reason=reason), **options)
 
     async def get_order(self, order_id: str) -> OrderView:
@@ -67,23 +67,23 @@ class Trading(Transport):
     def list_orders(
         self, *, startup_id: str | None = None, status: str | None = None, auction_id: str | None = None
     ) -> AsyncIterator[OrderView]:
-        """Yield the startup's own orders by id; `auction_id` is the auction that locked or decided them last."""
+        """Yield the startup's own orders by id; `auction_id` selects those that the auction locked or decided last."""
         return self.rows("/v1/orders", OrderView, startup_id=startup_id, status=status, auction_id=auction_id)
 
     def list_order_decisions(self, order_id: str) -> AsyncIterator[DecisionView]:
-        """Yield what each auction that took an order decided for it; a standing order has one of each.
+        """Yield the decision of every auction that took an order; a standing order may have several.
 
         Raises:
-            ProblemError: ``order_unknown``, also where it is another startup's.
+            ProblemError: ``order_unknown``, also if it is another startup's.
         """
         return self.rows(f"/v1/orders/{order_id}/decisions", DecisionView)
 
     def list_book(self, at: Point | None = None) -> AsyncIterator[BookOrderView]:
-        """Yield the startup's own orders that are open or locked, or were at a sequence or an instant, by id."""
+        """Yield the startup's own open or locked orders by id, now or as of a sequence or an instant."""
         return self.rows("/v1/orders/book", BookOrderView, at=at)
 
     async def open_auction(self, body: OpenAuctionBody, **options: Any) -> ReceiptBody:
-        """Call for orders."""
+        """Open an auction."""
         return await self.command("/v1/auctions", body, **options)
 
     async def get_auction(self, auction_id: str) -> AuctionView:
@@ -95,7 +95,7 @@ class Trading(Transport):
         return self.rows("/v1/auctions", AuctionView, status=status)
 
     async def get_certificate(self, auction_id: str) -> Certificate:
-        """Return what an outsider needs to check or repeat the result of an auction.
+        """Return an auction's certificate, with which anyone can check or repeat its result.
 
         Raises:
             ProblemError: ``auction_unknown`` · ``auction_<status>`` until it is cleared.
@@ -103,7 +103,7 @@ class Trading(Transport):
         return await self.get(f"/v1/auctions/{auction_id}/certificate", Certificate)
 
     async def get_auction_book(self, auction_id: str) -> Book:
-        """Return the frozen book of an auction, which holds every startup's offer; as the platform.
+        """Return the frozen book of an auction, as the platform; it contains every startup's offer.
 
         Raises:
             ProblemError: ``platform_only`` · ``auction_unknown`` · ``auction_<status>`` until it is locked.

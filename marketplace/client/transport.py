@@ -1,4 +1,4 @@
-"""HTTP as the market speaks it: idempotent commands that may be sent again, and problems as exceptions."""
+"""HTTP for the client: idempotent commands that are sent again when needed, and problems as exceptions."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -26,7 +26,7 @@ _SEND_AGAIN_CODES: Final = frozenset({"command_in_flight", "conflict"})
 
 
 class ProblemError(Exception):
-    """The market said no; RFC 9457.
+    """The API answered with an RFC 9457 problem.
 
     Attributes:
         status: HTTP status.
@@ -44,7 +44,7 @@ class ProblemError(Exception):
 
 
 def new_key() -> str:
-    """Return an idempotency key; ids of what the command creates keep its time order."""
+    """Return a new idempotency key, a UUIDv7; ids that the command creates sort by its time."""
     return str(uuid_utils.uuid7())
 
 
@@ -54,7 +54,7 @@ class Transport:
     Args:
         base_url: For example ``http://127.0.0.1:8000``.
         api_key: ``mkp_…``.
-        transport: Another way to reach the application than by network, for tests.
+        transport: Replaces the network, for tests.
     """
 
     def __init__(self, base_url: str, api_key: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
@@ -77,10 +77,10 @@ class Transport:
     async def command(
         self, path: str, body: Any = None, *, key: str | None = None, if_match: int | None = None, method: str = "POST"
     ) -> ReceiptBody:
-        """Send a command and return its receipt; it is sent again, with the same key, while the market cannot answer.
+        """Send a command and return its receipt. While the API is unavailable, it is sent again with the same key.
 
         Raises:
-            ProblemError: The market said no.
+            ProblemError: The command was refused.
             httpx.TransportError: The API could not be reached.
         """
         return await self.send(path, ReceiptBody, body, key=key, if_match=if_match, method=method)
@@ -97,7 +97,7 @@ class Transport:
         fresh: bool = False,
         media_type: str = "application/json",
     ) -> T:
-        """Send a command whose answer is of another type than a receipt; `fresh` asks for all that this client did."""
+        """Send a command that answers another type than a receipt; `fresh` waits for this client's earlier writes."""
         headers = {"Idempotency-Key": key or new_key()}
         if fresh:
             headers["Min-Seq"] = str(self.last_sequence)
@@ -112,19 +112,19 @@ class Transport:
         return msgspec.json.decode(response.content or b"null", type=answer)
 
     async def get(self, path: str, answer: type[T], *, fresh: bool = True, **query: Any) -> T:
-        """Return what a path tells, with all that this client did before, unless `fresh` is off."""
+        """Return the answer of a path, including this client's earlier writes unless `fresh` is false."""
         response = await self._read(path, query, fresh=fresh)
         return msgspec.json.decode(response.content, type=answer)
 
     async def download(self, path: str, **query: Any) -> bytes:
-        """Return the bytes of a path, with all that this client did before."""
+        """Return the bytes of a path, including this client's earlier writes."""
         return (await self._read(path, query)).content
 
     async def probe(self, path: str, answer: type[T]) -> T:
-        """Return what a path of the API's own health tells, well or not; it is asked once.
+        """Return the answer of a health path, healthy or not. It is asked once.
 
         Raises:
-            ProblemError: Something else answered.
+            ProblemError: The answer is no health answer.
             httpx.TransportError: The API could not be reached.
         """
         response = await self._http.get(path)
@@ -183,7 +183,7 @@ class Transport:
 
 
 def _render(value: Any) -> Any:
-    """Return a value as a query says it."""
+    """Return a value as text for a query."""
     return value.isoformat() if isinstance(value, datetime) else value
 
 
