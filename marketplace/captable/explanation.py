@@ -117,8 +117,8 @@ class ExplainedConversion(msgspec.Struct, frozen=True, kw_only=True):
     """As-converted common shares, exact, with entries; an entry may also be a lower conversion price.
 
     Attributes:
-        of: ``company``: the fully diluted company; ``class``: outstanding shares of a class; ``holder``: a holder's shares,
-            fully diluted.
+        of: ``company``: the fully diluted company; ``class``: outstanding shares of a class; ``holder``: shares of a
+            holder, fully diluted.
         id: The class or the holder; None for the company.
         name: What the cap table shows of the holder.
         shares: How many.
