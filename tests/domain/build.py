@@ -16,7 +16,7 @@ from events.grant import EquityPart, GrantIssued, ResalePart
 from events.mandate import MandateTerms
 from events.order import BudgetHold, ClassOffer, OrderTerms
 from events.service import CreditStep, ServiceTerms
-from events.statement import Charges
+from events.statement import Charges, StatementIssued
 from events.types import LotShare, SafeTerms
 from marketplace.core.decider import Decider
 from marketplace.core.ids import render_id
@@ -319,8 +319,8 @@ charges = builder(
         principal_usd=usd("25.60"),
     )
 )
-issue_statement = builder(
-    statement.IssueStatement(
+statement_issued = builder(
+    StatementIssued(
         statement_id=STATEMENT,
         grant_id=GRANT,
         startup_id=STARTUP,
@@ -331,3 +331,7 @@ issue_statement = builder(
         accept_until=hour(35),
     )
 )
+
+
+def issue_statement(**changes: object) -> statement.IssueStatement:
+    return statement.IssueStatement(issued=statement_issued(**changes))

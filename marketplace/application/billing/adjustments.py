@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from events.service import ServiceResult
-from events.statement import Adjustment, Charges, ServiceCredit
+from events.statement import Adjustment, Charges, ServiceCredit, StatementCredited, StatementIssued
 from marketplace.application.equity.clawbacks import claw_back
 from marketplace.application.steps.access import load_grant
 from marketplace.application.steps.statement_chain import load_chain, sum_metered, take_turn
@@ -26,7 +26,7 @@ from marketplace.domain.billing.settlement import (
     compute_service_credit,
     subtract_credit,
 )
-from marketplace.domain.billing.statement import STATEMENT, CreditStatement, IssueStatement, Statement
+from marketplace.domain.billing.statement import STATEMENT, IssueStatement, Statement
 from marketplace.domain.billing.statement_chain import name_adjustment, require_difference, require_settled
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.periods import ACCEPTANCE, Period, list_periods
@@ -110,14 +110,14 @@ async def _adjust(unit: UnitOfWork, grant_id: str, period: Period, statement_id:
 async def _charge(unit: UnitOfWork, case: Case, stated: int, service: ServiceResult | None) -> None:
     """Charge the usage above what was stated. The period's service credit applies to it too."""
     more = case.adjustment.gpu_seconds_after - case.adjustment.gpu_seconds_before
-    command = IssueStatement(
+    statement = StatementIssued(
         **case.name(),
         charges=apply_consequence(compute_charges(build_tariff(case.grant.issued), stated, more), service),
         accept_until=unit.context.at + ACCEPTANCE,
         gpu_seconds_before=stated,
         service=service,
     )
-    await unit.decide(STATEMENT, case.statement_id, command)
+    await unit.decide(STATEMENT, case.statement_id, IssueStatement(issued=statement))
 
 
 async def credit(unit: UnitOfWork, case: Case, chain: list[Statement], charges: Charges, *, closed: bool) -> None:
@@ -131,8 +131,8 @@ async def credit(unit: UnitOfWork, case: Case, chain: list[Statement], charges: 
         closed: Whether the grant is fully settled, so that no budget is kept for it.
     """
     given = _find_given(chain, charges)
-    command = CreditStatement(**case.name(), charges=charges, service_credit=given)
-    await unit.decide(STATEMENT, case.statement_id, command)
+    statement = StatementCredited(**case.name(), charges=charges, service_credit=given)
+    await unit.decide(STATEMENT, case.statement_id, IssueStatement(issued=statement))
     net = subtract_credit(charges, given)
     await pay_back(unit, case.grant, case.statement_id, net)
     await _reverse(unit, case, net.principal_usd, chain)

@@ -91,7 +91,7 @@ async def issue_service_statement(handler: Handler, context: Context, line_id: s
             return
         await check_stated(unit, [earlier for number, earlier in course.periods.items() if number < index])
         before, issued = await course.sum_stated(unit), course.bill.issued
-        command = IssueStatement(
+        statement = StatementIssued(
             statement_id=period.statement_id,
             grant_id=issued.grant_id,
             startup_id=issued.startup_id,
@@ -104,7 +104,7 @@ async def issue_service_statement(handler: Handler, context: Context, line_id: s
             hours_before=before,
         )
         await take_turn(unit, line_id, course.periods.values(), period.statement_id)
-        await unit.decide(STATEMENT, period.statement_id, command)
+        await unit.decide(STATEMENT, period.statement_id, IssueStatement(issued=statement))
 
     return await handler.run(context, STATEMENT, period.statement_id, work)
 
@@ -142,13 +142,13 @@ async def _adjust(unit: UnitOfWork, line_id: str, period: Period, statement_id: 
         charges = course.compute(stated - less, less)
         await credit(unit, case, chain, charges, closed=course.line.status == "closed")
         return
-    command = IssueStatement(
+    statement = StatementIssued(
         **case.name(),
         charges=course.compute(stated, after - before),
         accept_until=unit.context.at + ACCEPTANCE,
         hours_before=stated,
     )
-    await unit.decide(STATEMENT, statement_id, command)
+    await unit.decide(STATEMENT, statement_id, IssueStatement(issued=statement))
 
 
 async def build_resolution(unit: UnitOfWork, before: Statement, hours: Decimal, reason: str) -> ResolveStatement:

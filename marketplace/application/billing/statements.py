@@ -62,7 +62,7 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
         reported = count_gpu_seconds(usage, period.start, period.end)
         charges = compute_charges(build_tariff(current.issued), before, reported)
         service = await settle_service(unit, current, period, reported)
-        command = IssueStatement(
+        statement = StatementIssued(
             statement_id=period.statement_id,
             grant_id=grant_id,
             startup_id=current.issued.startup_id,
@@ -76,7 +76,7 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
             service=service,
         )
         await take_turn(unit, grant_id, periods, period.statement_id)
-        await unit.decide(STATEMENT, period.statement_id, command)
+        await unit.decide(STATEMENT, period.statement_id, IssueStatement(issued=statement))
 
     return await handler.run(context, STATEMENT, period.statement_id, work)
 

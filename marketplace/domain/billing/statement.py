@@ -26,7 +26,6 @@ import msgspec
 
 from events.service import ServiceResult
 from events.statement import (
-    Adjustment,
     Charges,
     Metering,
     ServiceCredit,
@@ -48,37 +47,14 @@ TOLERANCE: Final = Fraction(1, 100)
 
 
 class IssueStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """Price a period."""
+    """Price a period, or credit what a settled one was charged too much. The event contains the whole statement."""
 
-    statement_id: str
-    grant_id: str
-    startup_id: str
-    provider_id: str
-    period_start: datetime
-    period_end: datetime
-    charges: Charges
-    accept_until: datetime
-    gpu_seconds_before: int = 0
-    metering: Metering | None = None
-    adjustment: Adjustment | None = None
-    service: ServiceResult | None = None
-    service_line_id: str | None = None
-    hours_before: Decimal = ZERO
+    issued: StatementIssued | StatementCredited
 
-
-class CreditStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """Credit what a settled period was charged too much. The payments are in the same atomic batch."""
-
-    statement_id: str
-    grant_id: str
-    startup_id: str
-    provider_id: str
-    period_start: datetime
-    period_end: datetime
-    charges: Charges
-    adjustment: Adjustment
-    service_credit: ServiceCredit | None = None
-    service_line_id: str | None = None
+    @property
+    def statement_id(self) -> str:
+        """Return the statement's id."""
+        return self.issued.statement_id
 
 
 class AcceptStatement(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +85,7 @@ class ResolveStatement(msgspec.Struct, frozen=True, kw_only=True):
     hours_metered: Decimal | None = None
 
 
-StatementCommand = IssueStatement | CreditStatement | AcceptStatement | DisputeStatement | ResolveStatement
+StatementCommand = IssueStatement | AcceptStatement | DisputeStatement | ResolveStatement
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +130,7 @@ StatementState = Statement | None
 
 def decide(command: StatementCommand, state: StatementState) -> Sequence[StatementEvent]:
     """Return the events of a command; the module lists the order of refusals."""
-    if isinstance(command, IssueStatement | CreditStatement):
+    if isinstance(command, IssueStatement):
         return _issue(command, state)
     if state is None:
         raise refuse_unknown("statement", command.statement_id)
@@ -173,24 +149,21 @@ def is_within_tolerance(metering: Metering) -> bool:
     return abs(figures[0] - figures[1]) <= TOLERANCE * max(figures)
 
 
-def _issue(command: IssueStatement | CreditStatement, state: StatementState) -> Sequence[StatementEvent]:
+def _issue(command: IssueStatement, state: StatementState) -> Sequence[StatementEvent]:
+    issued = command.issued
     if state is None:
-        members = {name: getattr(command, name) for name in command.__struct_fields__}
-        if isinstance(command, CreditStatement):
-            return [StatementCredited(**members)]
-        issued = StatementIssued(**members)
-        if command.metering is None or is_within_tolerance(command.metering):
+        if isinstance(issued, StatementCredited) or issued.metering is None or is_within_tolerance(issued.metering):
             return [issued]
-        return [issued, _dispute_by_meters(command, command.metering)]
-    if (state.issued.grant_id, state.issued.period_end) == (command.grant_id, command.period_end):
+        return [issued, _dispute_by_meters(issued, issued.metering)]
+    if (state.issued.grant_id, state.issued.period_end) == (issued.grant_id, issued.period_end):
         return []
-    raise refuse_exists("statement", command.statement_id)
+    raise refuse_exists("statement", issued.statement_id)
 
 
-def _dispute_by_meters(command: IssueStatement, metering: Metering) -> StatementDisputed:
+def _dispute_by_meters(issued: StatementIssued, metering: Metering) -> StatementDisputed:
     return StatementDisputed(
-        statement_id=command.statement_id,
-        grant_id=command.grant_id,
+        statement_id=issued.statement_id,
+        grant_id=issued.grant_id,
         gpu_seconds_claimed=metering.tenant_gpu_seconds,
         reason=f"the startup's meter counted {metering.tenant_gpu_seconds} GPU-seconds, the provider's"
         f" {metering.provider_gpu_seconds}; they differ by more than one percent",

@@ -12,15 +12,14 @@ from events.statement import (
     StatementAccepted,
     StatementCredited,
     StatementDisputed,
-    StatementIssued,
     StatementResolved,
     StatementServiceCredited,
 )
 from marketplace.domain.billing.statement import (
     STATEMENT,
     AcceptStatement,
-    CreditStatement,
     DisputeStatement,
+    IssueStatement,
     ResolveStatement,
 )
 from tests.domain import build
@@ -38,8 +37,7 @@ LESS = charges(
 accept = builder(AcceptStatement(**MINE, by="acceptance", at=hour(12)))
 dispute = builder(DisputeStatement(**MINE, gpu_seconds_claimed=28_800, reason="a node was down", at=hour(12)))
 resolve = builder(ResolveStatement(**MINE, charges=LESS, reason="logs of the provider"))
-_DEFAULT = issue_statement()
-ISSUED = StatementIssued(**{name: getattr(_DEFAULT, name) for name in _DEFAULT.__struct_fields__})
+ISSUED = build.statement_issued()
 DISPUTED = StatementDisputed(**MINE, grant_id=GRANT, gpu_seconds_claimed=28_800, reason="a node was down")
 RESOLVED = StatementResolved(
     **MINE, grant_id=GRANT, charges_before=charges(), charges=LESS, reason="logs of the provider"
@@ -203,7 +201,7 @@ def test_nothing_is_credited_where_the_promise_was_kept_or_nothing_was_charged()
 
 
 CHANGE = Adjustment(statement_id=id_of("stm", 9), gpu_seconds_before=57_600, gpu_seconds_after=28_800)
-CREDIT = CreditStatement(
+CREDITED = StatementCredited(
     **MINE,
     grant_id=GRANT,
     startup_id=build.STARTUP,
@@ -213,7 +211,7 @@ CREDIT = CreditStatement(
     charges=LESS,
     adjustment=CHANGE,
 )
-CREDITED = StatementCredited(**{name: getattr(CREDIT, name) for name in CREDIT.__struct_fields__})
+CREDIT = IssueStatement(issued=CREDITED)
 
 
 def test_a_credit_is_settled_as_it_is_made_and_made_once():
