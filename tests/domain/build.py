@@ -13,6 +13,7 @@ import msgspec
 
 from events.draw import DrawTerms, PriceSource
 from events.grant import EquityPart, GrantIssued, ResalePart
+from events.lot import LotListed
 from events.mandate import MandateTerms
 from events.order import BudgetHold, ClassOffer, OrderTerms
 from events.service import CreditStep, ServiceTerms
@@ -143,8 +144,8 @@ reserve = builder(
 release = builder(pool.ReleaseCapacity(pool_id=POOL, grant_id=GRANT, at=hour(15)))
 fail_nodes = builder(pool.FailNodes(pool_id=POOL, incident_id="INC-1", nodes=2, at=hour(0)))
 restore_nodes = builder(pool.RestoreNodes(pool_id=POOL, incident_id="INC-1", at=hour(5)))
-list_lot = builder(
-    lot.ListLot(
+lot_listed = builder(
+    LotListed(
         lot_id=LOT,
         pool_id=POOL,
         provider_id=PROVIDER,
@@ -157,6 +158,12 @@ list_lot = builder(
         mandate_ids=(MANDATE,),
     )
 )
+
+
+def list_lot(**changes: object) -> lot.ListLot:
+    return lot.ListLot(listed=lot_listed(**changes))
+
+
 mandate_terms = builder(
     MandateTerms(
         instrument_kinds=("safe",),

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
-from events.lot import AskStep
+from events.lot import AskStep, LotListed
 from events.service import STANDARD_SERVICE, ServiceTerms
 from events.types import Interconnect
 from marketplace.application.steps.access import load_named_mandates, require_owner
@@ -167,7 +167,7 @@ async def list_lot(
         require_trader(await unit.load(PARTY, provider_id), provider_id, "provider")
         require_listable(await unit.get(SITE, pool.opened.site_id), start, end, context.at)
         await load_named_mandates(unit, mandate_ids)
-        command = ListLot(
+        listed = LotListed(
             lot_id=lot_id,
             pool_id=pool_id,
             provider_id=provider_id,
@@ -181,7 +181,7 @@ async def list_lot(
             further_asks=further_asks,
             service=service,
         )
-        await unit.decide(LOT, lot_id, command)
+        await unit.decide(LOT, lot_id, ListLot(listed=listed))
         await unit.decide(
             POOL, pool_id, OfferCapacity(pool_id=pool_id, lot_id=lot_id, nodes=nodes, start=start, end=end)
         )

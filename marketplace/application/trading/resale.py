@@ -11,6 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
+from events.lot import LotListed
 from marketplace.application.steps.access import load_grant, load_named_mandates
 from marketplace.core.ids import derive_id
 from marketplace.domain.billing.settlement import compute_holder_rate
@@ -54,7 +55,7 @@ async def resell_grant(
         require_resale(grant, nodes, start, end)
         require_undelivered(grant_id, start, context.at)
         require_cash_for_resale(await load_named_mandates(unit, mandate_ids))
-        command = ListLot(
+        listed = LotListed(
             lot_id=lot_id,
             pool_id=grant.pool_id,
             provider_id=seller_id,
@@ -68,7 +69,7 @@ async def resell_grant(
             grant_id=grant_id,
             ask_floor_usd_per_gpu_hour=_round_up(compute_holder_rate(grant.issued)),
         )
-        await unit.decide(LOT, lot_id, command)
+        await unit.decide(LOT, lot_id, ListLot(listed=listed))
         offer = OfferCapacity(
             pool_id=grant.pool_id, lot_id=lot_id, nodes=nodes, start=start, end=end, grant_id=grant_id
         )

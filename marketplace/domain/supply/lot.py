@@ -25,11 +25,10 @@ from typing import Final, Literal
 import msgspec
 
 from events.lot import AskStep, LotEvent, LotListed, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
-from events.service import ServiceTerms
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_span
-from marketplace.core.money import ZERO, require_price
+from marketplace.core.money import require_price
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 from marketplace.domain.supply.service_level import require_service
 
@@ -37,22 +36,14 @@ STEPS_MAX: Final = 16
 
 
 class ListLot(msgspec.Struct, frozen=True, kw_only=True):
-    """Offer nodes for a span."""
+    """Offer nodes for a span. The event contains the whole lot."""
 
-    lot_id: str
-    pool_id: str
-    provider_id: str
-    nodes: int
-    start: datetime
-    end: datetime
-    ask_usd_per_gpu_hour: Decimal
-    nodes_min: int = 1
-    duration_hours_min: int = 1
-    mandate_ids: tuple[str, ...] = ()
-    further_asks: tuple[AskStep, ...] = ()
-    grant_id: str | None = None
-    ask_floor_usd_per_gpu_hour: Decimal = ZERO
-    service: ServiceTerms | None = None
+    listed: LotListed
+
+    @property
+    def lot_id(self) -> str:
+        """Return the lot's id."""
+        return self.listed.lot_id
 
 
 class RepriceLot(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,24 +140,24 @@ def decide(command: LotCommand, state: LotState) -> Sequence[LotEvent]:
 
 
 def _list(command: ListLot, state: LotState) -> Sequence[LotEvent]:
-    event = LotListed(**{name: getattr(command, name) for name in command.__struct_fields__})
+    listed = command.listed
     if state is not None:
-        if state.listed == event:
+        if state.listed == listed:
             return []
-        raise refuse_exists("lot", command.lot_id)
-    require_span(command.start, command.end, "/end")
-    _require_ask(command.ask_usd_per_gpu_hour, command.ask_floor_usd_per_gpu_hour)
-    if command.nodes_min > command.nodes:
+        raise refuse_exists("lot", listed.lot_id)
+    require_span(listed.start, listed.end, "/end")
+    _require_ask(listed.ask_usd_per_gpu_hour, listed.ask_floor_usd_per_gpu_hour)
+    if listed.nodes_min > listed.nodes:
         raise Refusal(
             "nodes_min_above_nodes",
-            f"the smallest order is {command.nodes_min} nodes, the lot has {command.nodes}",
+            f"the smallest order is {listed.nodes_min} nodes, the lot has {listed.nodes}",
             pointer="/nodes_min",
         )
-    _require_duration(command.duration_hours_min, command.start, command.end, "/duration_hours_min")
-    _require_steps(command.ask_usd_per_gpu_hour, command.further_asks, command.nodes)
-    if command.service is not None:
-        require_service(command.service, "/service")
-    return [event]
+    _require_duration(listed.duration_hours_min, listed.start, listed.end, "/duration_hours_min")
+    _require_steps(listed.ask_usd_per_gpu_hour, listed.further_asks, listed.nodes)
+    if listed.service is not None:
+        require_service(listed.service, "/service")
+    return [listed]
 
 
 def _require_duration(hours_min: int, start: datetime, end: datetime, pointer: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.lot import AskStep, LotListed, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
+from events.lot import AskStep, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
 from marketplace.domain.supply.lot import LOT, PauseLot, RepriceLot, RescheduleLot, ResumeLot, WithdrawLot
 from tests.domain import build
 from tests.domain.build import NAIVE, NAN, Row, builder, hour, list_lot, service_terms, usd
@@ -23,19 +23,21 @@ def steps(*asks):
 PAUSE = PauseLot(lot_id=build.LOT, reason="maintenance")
 RESUME = ResumeLot(lot_id=build.LOT)
 WITHDRAW = WithdrawLot(lot_id=build.LOT, reason="sold elsewhere")
-_DEFAULT = list_lot()
-LISTED = LotListed(**{name: getattr(_DEFAULT, name) for name in _DEFAULT.__struct_fields__})
-resale = builder(list_lot(grant_id=build.GRANT, ask_floor_usd_per_gpu_hour=usd("0.80")))
-RESOLD = LotListed(**{name: getattr(resale(), name) for name in resale().__struct_fields__})
+LISTED = build.lot_listed()
+
+
+def resale(**changes):
+    return list_lot(**{"grant_id": build.GRANT, "ask_floor_usd_per_gpu_hour": usd("0.80"), **changes})
+
+
+RESOLD = resale().listed
 REPRICED = LotRepriced(lot_id=build.LOT, ask_usd_per_gpu_hour=usd("2.10"))
 RESCHEDULED = LotRescheduled(lot_id=build.LOT, start=hour(50), end=hour(150), reason="the site is late")
 PAUSED = LotPaused(lot_id=build.LOT, reason="maintenance")
 RESUMED = LotResumed(lot_id=build.LOT)
 WITHDRAWN = LotWithdrawn(lot_id=build.LOT, reason="sold elsewhere")
 
-STEPPED = LotListed(
-    **{name: getattr(list_lot(further_asks=steps("2", "3")), name) for name in list_lot().__struct_fields__}
-)
+STEPPED = build.lot_listed(further_asks=steps("2", "3"))
 
 REFUSALS = [
     Row("lot_unknown", (), reprice()),
