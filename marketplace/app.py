@@ -71,10 +71,10 @@ async def open_log(settings: Settings) -> AsyncIterator[AnnotatedLog]:
 
 @contextlib.asynccontextmanager
 async def open_watched_log(settings: Settings, engine: AsyncEngine | None) -> AsyncIterator[WatchedLog]:
-    """Yield the log of these settings, compared with what the database has seen of it.
+    """Yield the log of these settings, once it is known to hold the last events that the database saw in it.
 
     Raises:
-        LogChanged: It is another log, or it went back.
+        LogChanged: It is another log, or it lost events that the database has seen.
     """
     async with _open_stream(settings) as stream:
         watched = WatchedLog(

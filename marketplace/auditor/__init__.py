@@ -1,1 +1,1 @@
-"""An auditor of a market: it reads the raw stream and the tables, and shares no code with what it audits."""
+"""An auditor of a market. It reads the raw stream and the tables, and shares no code with the code that wrote them."""

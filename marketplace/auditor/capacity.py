@@ -1,4 +1,4 @@
-"""Nodes: at no instant is more of a pool, a lot or a site taken than there is."""
+"""Checks nodes: at no instant, more nodes of a pool, a lot or a site are taken than exist."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class Pool:
         taken: What each grant takes, by lot.
         failed: Nodes that do not work, by incident.
         resales: The grant behind each lot of resale.
-        held: What a held quote sets aside of a grant that sells on: the buyer's grant, by the seller's.
+        held: Nodes that held quotes set aside on grants that are resold: the buyer's grant, by the seller's.
     """
 
     site_id: str
@@ -32,12 +32,12 @@ class Pool:
     held: set[str] = field(default_factory=set)
 
     def loads(self, lot_id: str | None = None) -> list[Load]:
-        """Return what is taken, of one lot or in all."""
+        """Return the taken nodes, of one lot or of all."""
         return [load for shares in self.taken.values() for lot, load in shares if lot_id is None or lot == lot_id]
 
 
 def parse_shares(rows: Sequence[dict[str, Any]]) -> Shares:
-    """Return what lots carry."""
+    """Return the shares of an event's lots."""
     return [(row["lot_id"], Load(parse_instant(row["start"]), parse_instant(row["end"]), row["nodes"])) for row in rows]
 
 
@@ -51,7 +51,7 @@ class Capacity:
     """Folds the events of pools and sites.
 
     Attributes:
-        powers: Live power of each site from an instant on, in the order in which it was told.
+        powers: Live power of each site from an instant on, in the order of the events.
     """
 
     findings: Findings
@@ -75,14 +75,14 @@ class Capacity:
             self._check_power(decision[-1], site_id, before[site_id], known)
 
     def _list_draws(self, site_id: str) -> list[Load]:
-        """Return what the nodes taken at a site draw, in kilowatts."""
+        """Return the power that the taken nodes of a site draw, in kilowatts."""
         pools = [pool for pool in self.pools.values() if pool.site_id == site_id]
         return [load._replace(amount=load.amount * pool.power_per_node_kw) for pool in pools for load in pool.loads()]
 
     def _check_power(
         self, last: Message, site_id: str, before: list[Load], spans: list[tuple[datetime, datetime]]
     ) -> None:
-        """Nothing draws more than before where that is more than the site has; what a derated site carries stays."""
+        """Check that a decision adds no draw above a site's power. Grants from before a derating may stay."""
         after = self._list_draws(site_id)
         for span in spans:
             peak, at = find_peak(after, *span)

@@ -1,4 +1,4 @@
-"""Positions, guards, hashes and names of events, from what the server stored."""
+"""Checks positions, guards, hashes and ids of events, from the stored messages."""
 
 import hashlib
 import json
@@ -35,9 +35,9 @@ class Chains:
     """Walks all chains at once.
 
     Attributes:
-        annotated: What an operator stated of damaged messages, by sequence: ``passed_over`` or ``kept``.
-        accepted: The positions that an operator accepted as empty, with how many events are lost there by that act.
-        empty: The positions without a message that were seen.
+        annotated: An operator's annotation of each damaged message, by sequence: ``passed_over`` or ``kept``.
+        accepted: Positions that an operator accepted as empty, with the number of events stated as lost there.
+        empty: Positions without a message.
         ids: Sequence of every event id.
     """
 
@@ -51,7 +51,7 @@ class Chains:
     _batch: tuple[str, int] | None = None
 
     def take(self, message: Message) -> None:
-        """Check the next message, and keep its place."""
+        """Check the next message, and remember it as the last of its subject."""
         require = self.findings.require
         sequence, subject = message.sequence, message.subject
         require(sequence > self.last, "position", sequence, f"it follows {self.last}")
@@ -71,7 +71,7 @@ class Chains:
         self._check_batch(message)
 
     def _pass_empty(self, last: int) -> None:
-        """Pass the positions up to one that have no message; each must have been accepted by an operator."""
+        """Pass the empty positions before a sequence; an operator must have accepted each."""
         found = range(self.last + 1, last + 1)
         self.empty += found[:_EMPTY_MAX]
         for sequence in found[:_EMPTY_MAX]:
@@ -85,7 +85,7 @@ class Chains:
         return [sequence for sequence in self.empty if after < sequence < before]
 
     def _check_lost(self, message: Message, before: int) -> None:
-        """Name the empty position of a stored event that is in the log no more: a later one follows its hash."""
+        """Report an event that is missing at an empty position, if the next event of its subject names its hash."""
         places = self._list_empty(before, message.sequence)
         told = message.headers.get("ce-previoushash", "")
         if places and told:
@@ -121,7 +121,7 @@ class Chains:
         )
 
     def _check_guard(self, message: Message, before: int) -> None:
-        """The first message of a subject in an append carries the sequence that it follows."""
+        """Check that the first message of a subject in an append carries the sequence that it follows."""
         headers, sequence = message.headers, message.sequence
         guard = headers.get(GUARD)
         if guard is not None:

@@ -1,4 +1,4 @@
-"""Principal and shares: nothing accrues beyond its commitment, and a cap table holds what its acts made."""
+"""Checks principal and shares: principal stays within its commitment, and a cap table is the sum of its acts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class Issuer:
     reserved: int = 0
 
     def move(self, kind: str, holder: str, security: str, shares: int) -> None:
-        """Add to a row."""
+        """Add shares to a row."""
         self.holdings[kind, holder, security] = self.holdings.get((kind, holder, security), 0) + shares
 
 
@@ -52,7 +52,7 @@ class Equity:
     issuers: dict[str, Issuer] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Take one decision, and check what it leaves behind."""
+        """Take one decision, and check the state after it."""
         accepted: dict[str, Decimal] = {}
         touched: dict[str, int] = {}
         for message in decision:
@@ -103,7 +103,7 @@ class Equity:
         require(principal <= known.commitment, "principal", sequence, text)
 
     def _check_accrual(self, decision: Sequence[Message], accepted: dict[str, Decimal]) -> None:
-        """Principal of a statement accrues in the decision that accepts it, and not above its charges."""
+        """Check that a statement's principal accrues with its acceptance, and not above its charges."""
         for message in decision:
             if message.event_type != "instrument.principal_accrued.v1":
                 continue
@@ -188,7 +188,7 @@ def _return_promise(issuer: Issuer, promise_id: str) -> None:
 
 
 def _split(issuer: Issuer, body: dict[str, Any]) -> None:
-    """Multiply every row; where fractions are dealt with, only stock is whole already and the rest is rounded down."""
+    """Multiply every row. If the event settles fractions, stock is already whole and other rows are rounded down."""
     ratio = Fraction(body["numerator"], body["denominator"])
     issuer.reserved = int(issuer.reserved * ratio)
     issuer.authorised = {class_id: int(shares * ratio) for class_id, shares in issuer.authorised.items()}

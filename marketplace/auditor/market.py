@@ -1,4 +1,4 @@
-"""Orders, auctions, grants and statements: each goes its way once, and what it costs adds up."""
+"""Checks orders, auctions, grants and statements: each step happens once, and charges add up."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ class Auction:
     """One auction, from its events alone.
 
     Attributes:
-        span: What it can award.
+        span: The span that it can award.
         decisions: How often each order was decided.
     """
 
@@ -68,7 +68,7 @@ class Market:
 
     Attributes:
         orders: Status by order.
-        due: When each open statement is accepted by silence.
+        due: When each open statement is accepted without an answer.
         now: Time of the last event.
     """
 
@@ -153,7 +153,7 @@ class Market:
             self._check_settled(message, auction, body)
 
     def _check_settled(self, message: Message, auction: Auction, body: dict[str, Any]) -> None:
-        """Every order that was locked has one decision by now."""
+        """Check that every locked order has exactly one decision when the auction is settled."""
         decided = auction.decisions
         wrong = sorted(order_id for order_id in auction.locked if decided[order_id] != 1)
         text = f"{body['auction_id']} is settled; {len(wrong)} of its orders have no decision or two: {wrong[:3]}"
@@ -199,7 +199,7 @@ class Market:
             self._check_charges(message, body["charges"])
 
     def _check_charges(self, message: Message, charges: dict[str, str]) -> None:
-        """What provider and reseller receive is what startup, holder and reseller pay."""
+        """Check that provider and reseller receive what startup, holder and reseller pay."""
         got, paid = (
             sum(Decimal(charges.get(name, "0")) for name in names)
             for names in (("provider_usd", "reseller_receives_usd"), ("cash_usd", "holder_usd", "reseller_pays_usd"))

@@ -1,4 +1,4 @@
-"""Dollars: what came in is available or held, nothing is paid twice, and every payment has two halves."""
+"""Checks dollars: deposits are available or held, nothing is paid twice, and every payment has two sides."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ class Hold:
 
     Attributes:
         purpose: The order, mandate, quote or account that it is for.
-        expires_at: When what is left is available again; None where what it is for ends it.
+        expires_at: When the rest is available again; None if the end of its purpose releases it.
     """
 
     purpose: str
@@ -38,7 +38,7 @@ class Account:
 
     @property
     def held(self) -> Decimal:
-        """Return what is set aside."""
+        """Return the sum of the holds."""
         return sum((hold.left for hold in self.holds.values()), ZERO)
 
 
@@ -59,7 +59,7 @@ class Money:
     outside: Decimal = ZERO
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Take one decision, and check what it leaves behind."""
+        """Take one decision, and check the state after it."""
         halves: Counter[tuple[str, str, Decimal, str]] = Counter()
         touched: dict[str, int] = {}
         for message in decision:
@@ -148,7 +148,7 @@ class Money:
             self.findings.require(left >= 0, "budget", sequence, f"{mandate_id} releases {-left} USD more than it held")
 
     def finish(self, last: int) -> None:
-        """Check that what is inside is what came in."""
+        """Check that the accounts sum to deposits less withdrawals."""
         inside = sum((account.available + account.held for account in self.accounts.values()), ZERO)
         text = f"{inside} USD are on accounts, {self.outside} came in"
         self.findings.require(inside == self.outside, "money", last, text)

@@ -1,4 +1,4 @@
-"""One audit: every rule over a whole log, and what is left hanging at its end."""
+"""One audit: every rule over a whole log, and what is unfinished at its end."""
 
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ class Audit:
 
         Args:
             messages: All of them, in order.
-            annotations: Those of the log's own subject, which say how damaged ones and empty positions are taken.
+            annotations: Messages of the log's own subject: how to treat damaged messages and empty positions.
         """
         for message in annotations:
             if message.event_type == "log.annotated.v1":
@@ -73,7 +73,7 @@ class Audit:
         self._decision.append(message)
 
     def finish(self) -> None:
-        """Check what holds between decisions."""
+        """Check the rules that span several decisions."""
         self._settle()
         self.money.finish(self.chains.last)
 
@@ -92,7 +92,7 @@ class Audit:
         return await compare_tables(database_url, self.findings, expected)
 
     def list_hanging(self) -> list[str]:
-        """Return what began and should have ended by the time of the last event."""
+        """Return what should have ended by the time of the last event, and did not."""
         market, hanging = self.market, []
         for auction_id, auction in market.auctions.items():
             if auction.status in {"locked", "cleared"}:
@@ -109,7 +109,7 @@ class Audit:
         return hanging
 
     def _list_grants(self) -> list[str]:
-        """Return grants that are over for longer than their statements take, unless one of those is disputed."""
+        """Return grants that ended too long ago to be unsettled, unless a statement is disputed."""
         market, hanging = self.market, []
         for grant_id, grant in market.grants.items():
             over = market.now is not None and grant.end + SETTLED_BY < market.now
@@ -118,7 +118,7 @@ class Audit:
         return hanging
 
     def _list_holds(self) -> list[str]:
-        """Return holds that are kept for what is over."""
+        """Return holds whose purpose has ended."""
         hanging, market = [], self.market
         for account in self.money.accounts.values():
             for hold_id, hold in account.holds.items():
@@ -136,7 +136,7 @@ class Audit:
         return hanging
 
     def _find_left(self, account_id: str, hold_id: str) -> Decimal:
-        """Return what is left of a hold; 0 where there is none."""
+        """Return the rest of a hold; 0 if there is none."""
         account = self.money.accounts.get(account_id)
         hold = None if account is None else account.holds.get(hold_id)
         return ZERO if hold is None else hold.left

@@ -26,7 +26,7 @@ TRIES_MAX: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One stored message as the server delivers it; one on the subject `EMPTY` stands for no message."""
+    """One stored message as the server delivers it. The subject `EMPTY` marks a position without a message."""
 
     sequence: int
     subject: str
@@ -44,7 +44,7 @@ class Message:
         return self.headers.get("ce-causationid", f"message {self.sequence}")
 
     def read(self) -> dict[str, Any]:
-        """Return the body; an empty one where it is no JSON object."""
+        """Return the body; an empty one if it is not a JSON object."""
         try:
             content = json.loads(self.body)
         except ValueError:
@@ -54,7 +54,7 @@ class Message:
 
 @dataclass(slots=True)
 class Findings:
-    """What does not hold, each as a rule, a sequence and a sentence; the first `kept_max` of every rule are kept."""
+    """Broken rules: the rule, a sequence and a sentence for each; at most `kept_max` for each rule."""
 
     kept_max: int = 20
     counts: dict[str, int] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Findings:
             self.kept.append((rule, sequence, text))
 
     def require(self, holds: object, rule: str, sequence: int, text: str) -> bool:
-        """Add a finding where something does not hold; return whether it does."""
+        """Add a finding unless a condition holds; return whether it holds."""
         if not holds:
             self.add(rule, sequence, text)
         return bool(holds)
@@ -82,14 +82,14 @@ def name_inbox(url: str) -> str:
 async def read_stream(
     url: str, *, stream: str = "MARKETPLACE", inbox_prefix: str | None = None, after: int = 0
 ) -> AsyncIterator[Message]:
-    """Yield every message above a sequence that the stream holds as this begins, in order.
+    """Yield, in order, every message above a sequence that the stream holds when the call begins.
 
-    Positions at its end that no message follows come as messages on the subject `EMPTY`.
+    Positions at its end without a message are yielded as messages on the subject `EMPTY`.
 
     Args:
         url: Servers and a user that may read, separated by commas.
         stream: Name of the stream.
-        inbox_prefix: The prefix of the inboxes that this user may hear; by default that of the shipped configuration.
+        inbox_prefix: The inbox prefix of this user; by default that of the shipped configuration.
         after: The last sequence that is known already.
     """
     client = await _connect(url, inbox_prefix)
@@ -130,7 +130,7 @@ async def _is_end(jetstream: JetStreamContext, stream: str, sequence: int) -> bo
 
 
 async def read_annotations(url: str, *, stream: str = "MARKETPLACE", inbox_prefix: str | None = None) -> list[Message]:
-    """Return every message on the log's own subject, which says how damaged ones are taken."""
+    """Return every message on the log's own subject, which state how to treat damaged messages."""
     client = await _connect(url, inbox_prefix)
     found: list[Message] = []
     try:
@@ -169,7 +169,7 @@ async def _read_run(jetstream: JetStreamContext, stream: str, after: int) -> Asy
 
 
 async def _patiently(ask: Callable[[], Awaitable[Any]]) -> Any:
-    """Return an answer, asked for again while a cluster chooses its leaders."""
+    """Return an answer; ask again while a cluster elects its leaders."""
     for attempt in range(1, TRIES_MAX + 1):
         try:
             return await ask()
@@ -181,4 +181,4 @@ async def _patiently(ask: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def _ignore(_: Exception) -> None:
-    """Say nothing of servers that come and go; what a read needs is asked for again."""
+    """Ignore lost connections; reads are repeated."""

@@ -1,4 +1,4 @@
-"""The projections, by plain SQL, against what the events alone say."""
+"""Compares the projections' tables, by plain SQL, with the state computed from the events."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from marketplace.auditor.stream import Findings
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the events alone say, up to the last sequence that was audited."""
+    """The state computed from the events, up to the last audited sequence."""
 
     money: Money
     equity: Equity
@@ -26,7 +26,7 @@ class Expected:
 async def compare_tables(url: str, findings: Findings, expected: Expected) -> int:
     """Compare balances, holds, holdings and states; return how many rows were compared.
 
-    Nothing is compared while a projection does not stand at the last sequence, which is a finding of its own.
+    A projection that is not at the last sequence is a finding; nothing is compared then.
     """
     last = expected.last
     connection = await asyncpg.connect(url.replace("postgresql+asyncpg://", "postgresql://"))
@@ -84,7 +84,7 @@ async def _compare_money(connection: Any, comparison: "_Comparison", money: Mone
 
 
 class _Comparison:
-    """Counts the rows that were compared, and names those that differ."""
+    """Counts compared rows, and reports those that differ."""
 
     def __init__(self, findings: Findings, last: int) -> None:
         self._findings = findings
@@ -92,7 +92,7 @@ class _Comparison:
         self.rows = 0
 
     def compare(self, name: str, expected: Mapping[Any, Any], found: Mapping[Any, Any], absent: Any = None) -> None:
-        """Compare one table; a row that is not there counts as `absent`."""
+        """Compare one table; a missing row has the value `absent`."""
         keys = {*expected, *found}
         self.rows += len(keys)
         for key in sorted(keys, key=str):

@@ -135,7 +135,7 @@ def _join(rows: Mapping[bytes, bytes]) -> bytes:
 
 
 def _append(runs: tuple[SortedRun, ...], newest: SortedRun) -> tuple[SortedRun, ...]:
-    """Return the runs with one more, merged with those before it that are not more than twice as large."""
+    """Return the runs with a new one at the end. While the run before it is less than twice as large, merge the two."""
     while runs and len(runs[-1]) < 2 * len(newest) and len(runs[-1]) + len(newest) <= MERGED_MAX:
         runs, newest = runs[:-1], runs[-1].merge(newest)
     return *runs, newest

@@ -20,10 +20,10 @@ from marketplace.projections.engine.operations import (
 
 
 class SqlKeys:
-    """Implements `KeyStore` on the operational table.
+    """Stores API keys in the table `api_keys`; implements `KeyStore`.
 
     Args:
-        engine: A separate pool, so that readers of projections do not delay key checks.
+        engine: A connection pool of its own, so that reads of projections do not delay key checks.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:

@@ -129,7 +129,10 @@ def runs_of(rows: Micros) -> list[tuple[int, int]]:
 
 
 def render_shadow(shadow: Shadow) -> tuple[ShadowPrice, ...]:
-    """List the shadow prices by lot in runs, leaving out periods in which they equal the ask or nothing is offered."""
+    """Return the shadow prices by lot; successive periods with one price are one item.
+
+    Periods in which the price equals the ask, or in which the lot offers no nodes, are left out.
+    """
     found = []
     for arrays, cells in zip(shadow.grid.pool_arrays, shadow.lots, strict=True):
         for step, (lot_id, ask) in enumerate(zip(arrays.lot_ids, arrays.asks_micro, strict=True)):

@@ -1,4 +1,4 @@
-"""The rules between orders as rows of the linear program, scaled so that no row's numbers are far from one."""
+"""Writes the rules between orders as rows of the linear program. The largest coefficient of each row is 1."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,13 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class RuleRows:
-    """Rules' rows within a program: `names` counts totals, then span x period; `base` is the first row's number."""
+    """Where the rules' rows are in a program.
+
+    Attributes:
+        names: The rule of each row: limits on totals first, then limits for each period, by span and period.
+        scale: What each row was divided by.
+        base: Index of the first row.
+    """
 
     names: Integers
     scale: Floats
@@ -25,16 +31,16 @@ class RuleRows:
 def add_rule_rows(
     model: highspy.HighsLp, rules: Rules, placings: tuple[Integers, Integers, Integers], taken: ConstraintUsage | None
 ) -> RuleRows | None:
-    """Append to a program a row for every rule that its placements touch.
+    """Append to a program one row for each rule that limits any of its placements.
 
     Args:
-        model: The program, columns first those of the placements.
+        model: The program; its first columns are the placements.
         rules: The book's rules.
-        placings: Candidate, start and duration of each placement, candidates rising.
-        taken: What orders outside the program take.
+        placings: Candidate, start and duration of each placement, in ascending order of candidates.
+        taken: How much of each limit orders outside the program use.
 
     Returns:
-        Where the rows are, None where no placement is under a rule.
+        Where the rows are; None if no rule limits a placement.
     """
     column, name, use = _list_entries(rules, *placings)
     rooms = np.concatenate([rules.total_room, rules.span_room.ravel()])

@@ -1,4 +1,4 @@
-"""Request bodies, one module per feature. The typed client sends the same types."""
+"""Bodies of requests and of their answers, by feature. The typed client uses the same types."""
 
 import msgspec
 

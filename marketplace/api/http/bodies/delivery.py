@@ -11,7 +11,7 @@ from marketplace.api.http.bodies import Body
 
 
 class DegradeGrantBody(Body, frozen=True, kw_only=True):
-    """Fewer nodes than granted.
+    """A report that fewer nodes work than were granted.
 
     Attributes:
         nodes_available: Nodes that work.
@@ -25,7 +25,7 @@ class DegradeGrantBody(Body, frozen=True, kw_only=True):
 
 
 class ResumeGrantBody(Body, frozen=True, kw_only=True):
-    """Full capacity again.
+    """A report that all granted nodes work again.
 
     Attributes:
         at: Since when.
@@ -35,10 +35,10 @@ class ResumeGrantBody(Body, frozen=True, kw_only=True):
 
 
 class SubstituteGrantBody(Body, frozen=True, kw_only=True):
-    """Another pool.
+    """The pool that a grant moves to.
 
     Attributes:
-        pool_id: Where the capacity is from now on; a pool of the same provider and class.
+        pool_id: The new pool, of the same provider and GPU class.
         reason: Why.
     """
 
@@ -62,7 +62,7 @@ class TerminateGrantBody(Body, frozen=True, kw_only=True):
 
 
 class TransferGrantBody(Body, frozen=True, kw_only=True):
-    """Another user.
+    """The new user of a grant.
 
     Attributes:
         startup_id: Who uses the capacity from now on.
