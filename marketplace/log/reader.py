@@ -153,6 +153,7 @@ class Reader:
                         if not page:
                             continue
                         page = [links.check(await self._confirm(one) if one.damage else one) for one in page]
+                        page = [await self._confirm_link(one) if one.damage else one for one in page]
                         position = page[-1].sequence
                         yield page
                         progress = time.monotonic()
@@ -176,6 +177,16 @@ class Reader:
                 break
             found.append(event)
         return found
+
+    async def _confirm_link(self, event: Recorded) -> Recorded:
+        """Return an event with a broken link as a reader that begins now finds it.
+
+        The event before it that this reader has seen may be lost since, as an operator accepted.
+        """
+        if event.damage is None or event.damage.kind != "link":
+            return event
+        history = await self.load(event.subject, 0)
+        return next((one for one in history if one.sequence == event.sequence), event)
 
     async def _confirm(self, event: Recorded) -> Recorded:
         """Return a damaged event of the feed as the leader has it."""

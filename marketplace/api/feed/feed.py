@@ -14,7 +14,7 @@ import msgspec
 from events.envelope import CONTENT_TYPE, SPEC_VERSION, Envelope
 from events.registry import parse_type
 from marketplace.api.http.bodies.feed import CloudEvent, FeedItem, FeedPage
-from marketplace.api.http.problems import describe_unavailable
+from marketplace.api.http.problems import describe_unavailable, describe_unreadable
 from marketplace.api.http.queries import Reader
 from marketplace.api.http.streams import OpenStream
 from marketplace.core.errors import Corrupt, Refusal, Unavailable, UnreadableEvent
@@ -62,21 +62,26 @@ async def load_page(reader: Reader, after: int, limit: int, aggregate_id: str | 
     A message that an operator annotated as passed over is left out. A damaged message without annotation ends a page.
 
     Raises:
-        UnreadableEvent: The platform's next message is damaged and not annotated.
+        UnreadableEvent: The reader's next message is damaged and not annotated.
         Unavailable: NATS cannot be reached; for a tenant, or if one aggregate is selected, PostgreSQL too.
     """
+    return (await _load(reader, after, limit, aggregate_id))[0]
+
+
+async def _load(reader: Reader, after: int, limit: int, aggregate_id: str | None = None) -> tuple[FeedPage, int | None]:
+    """Return a page, and the event before which the projection of the feed stopped; None if it did not."""
     if reader.party_id is None and aggregate_id is None:
-        return await _load_all(reader, after, limit)
+        return await _load_all(reader, after, limit), None
     async with reader.connect() as connection:
-        reached = (await load_reached(connection, [PROJECTION])).position
+        reached = await load_reached(connection, [PROJECTION])
         found = await list_events(
             connection, party_id=reader.party_id, aggregate_id=aggregate_id, after=after, limit=limit
         )
-    items = await _load_bodies(reader, [view.sequence for view in found])
-    if len(items) == limit:
-        return FeedPage(items=items, next_after=items[-1].sequence)
-    last = items[-1].sequence if items else after
-    return FeedPage(items=items, next_after=max(last, after, reached))
+    page = await _load_bodies(reader, [view.sequence for view in found], after)
+    if len(found) == limit or (found and page.next_after < found[-1].sequence):
+        return page, None
+    stopped = next((position + 1 for position in reached.stopped.values()), None)
+    return FeedPage(items=page.items, next_after=max(page.next_after, reached.position)), stopped
 
 
 async def _load_all(reader: Reader, after: int, limit: int) -> FeedPage:
@@ -95,7 +100,11 @@ async def _load_all(reader: Reader, after: int, limit: int) -> FeedPage:
     return FeedPage(items=items, next_after=after)
 
 
-async def _load_bodies(reader: Reader, sequences: Sequence[int]) -> list[FeedItem]:
+async def _load_bodies(reader: Reader, sequences: Sequence[int], after: int) -> FeedPage:
+    """Return the events at these sequences. A damaged one ends the page, as in the platform's feed.
+
+    The index may know an event that was damaged or lost later.
+    """
     items: list[FeedItem] = []
     for begin in range(0, len(sequences), BODIES_AT_ONCE_MAX):
         some = sequences[begin : begin + BODIES_AT_ONCE_MAX]
@@ -104,8 +113,13 @@ async def _load_bodies(reader: Reader, sequences: Sequence[int]) -> list[FeedIte
         ):
             if recorded is None:
                 raise Corrupt(f"event {sequence} is in the feed but not in the log; rebuild the projection feed")
-            items.append(render_item(recorded))
-    return items
+            if recorded.damage is not None and not recorded.annotated:
+                if not items:
+                    parse_event(recorded)
+                return FeedPage(items=items, next_after=after)
+            items += [] if recorded.void else [render_item(recorded)]
+            after = sequence
+    return FeedPage(items=items, next_after=after)
 
 
 def render_message(item: FeedItem) -> bytes:
@@ -151,22 +165,24 @@ def _comment(text: str) -> bytes:
 
 
 async def _follow(reader: Reader, position: int) -> AsyncGenerator[bytes, None]:
+    told: int | None = None
     with _listen(reader) as opened:
         yield b"retry: 1000\n\n"
         while not opened.ended.is_set():
             opened.wake.clear()
             try:
-                page = await opened.unless_ended(_load_next(reader, position))
+                loaded = await opened.unless_ended(_load_next(reader, position))
             except Unavailable as error:
                 yield _comment(describe_unavailable(error, is_operator=reader.party_id is None))
                 await opened.unless_ended(asyncio.sleep(error.retry_after_seconds))
                 continue
-            except UnreadableEvent as error:  # only the operator's stream reads the log itself
-                yield _comment(str(error))
+            except UnreadableEvent as error:
+                yield _comment(describe_unreadable(error, is_operator=reader.party_id is None))
                 await opened.unless_ended(asyncio.sleep(OPERATOR_SECONDS))
                 continue
-            if page is None:
+            if loaded is None:
                 return
+            page, stopped = loaded
             for item in page.items:
                 if opened.ended.is_set():
                     return
@@ -174,16 +190,22 @@ async def _follow(reader: Reader, position: int) -> AsyncGenerator[bytes, None]:
             position = page.next_after
             if len(page.items) == STREAM_PAGE or opened.ended.is_set():
                 continue
+            if stopped is not None and stopped != told:
+                yield _comment(
+                    f"the feed stopped before event {stopped}, which it cannot apply; it continues once the operator "
+                    "has annotated the event or rebuilt the feed"
+                )
+            told = stopped
             try:
-                await asyncio.wait_for(opened.wake.wait(), KEEP_ALIVE_SECONDS)
+                await asyncio.wait_for(opened.wake.wait(), KEEP_ALIVE_SECONDS if stopped is None else OPERATOR_SECONDS)
             except TimeoutError:
                 yield b": keep-alive\n\n"
 
 
-async def _load_next(reader: Reader, position: int) -> FeedPage:
-    """Return the next page, once the projections have caught up with the process if the reader depends on them."""
+async def _load_next(reader: Reader, position: int) -> tuple[FeedPage, int | None]:
+    """See `_load`. If the reader depends on the projections, they have caught up with the process first."""
     watch = reader.services.watch
     if reader.party_id is not None and watch is not None:
         with contextlib.suppress(Unavailable):
             await watch.wait_for(reader.services.follower.position, PROJECTION_SECONDS_MAX)
-    return await load_page(reader, position, STREAM_PAGE)
+    return await _load(reader, position, STREAM_PAGE)

@@ -198,16 +198,24 @@ def describe_unavailable(error: Unavailable, *, is_operator: bool) -> str:
 def answer_unreadable(request: Request[Any, Any, Any], error: UnreadableEvent) -> Response[Problem]:
     """Answer that the request depends on an unreadable event, which the operator must annotate."""
     _logger.error("event_unreadable", path=request.url.path, sequence=error.sequence, reason=str(error))
-    detail = (
-        f"event {error.sequence} of the log cannot be read and your request depends on it; everything else continues, "
-        "and this does once the operator has annotated the event"
-    )
+    principal = request.scope.get("user")
+    detail = describe_unreadable(error, is_operator=principal is not None and principal.party_id is None)
     return render_problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "event_unreadable",
         detail,
         facts={"sequence": error.sequence, "damage": error.kind},
         headers={"Retry-After": str(OPERATOR_SECONDS)},
+    )
+
+
+def describe_unreadable(error: UnreadableEvent, *, is_operator: bool) -> str:
+    """Return which event cannot be read; for an operator also why, and the command that annotates it."""
+    if is_operator:
+        return str(error)
+    return (
+        f"event {error.sequence} of the log cannot be read and your request depends on it; everything else continues, "
+        "and this does once the operator has annotated the event"
     )
 
 
