@@ -1,15 +1,15 @@
-"""A persistent map from digests to short values, in a few bytes a row: for what grows and must be known for ever.
+"""A persistent map from digests to short values that takes a few bytes for each row, for ids that are kept for ever.
 
-New rows are in a small map; when it is full they become a run, arrays of rows in the order of their keys with an index
-(`runs.py`). A run is merged with the one before it unless that is much larger, so that there are few (a log-structured
-merge tree: O'Neil and others, "The log-structured merge-tree (LSM-tree)", Acta Informatica 33, 1996). Keys are digests,
-thus evenly spread, so that a question looks at a few rows of each run, and costs nearly the same whether a thousand
-rows are known or ten million.
+New rows go into a small map. When it is full, they become a run: arrays of rows in the order of their keys, with an
+index (`runs.py`). A run is merged with the one before it unless that is much larger, so that there are few runs (a
+log-structured merge tree: O'Neil and others, "The log-structured merge-tree (LSM-tree)", Acta Informatica 33, 1996).
+Keys are digests and thus evenly spread. A lookup reads a few rows of each run, so it takes nearly the same time with a
+thousand rows as with ten million.
 
 Invariants:
-    1. A key has one value, the last one that it was given.
-    2. Equal keys and values are equal maps, in whatever order they were put.
-    3. A map that was changed leaves the one before as it was.
+    1. A key has one value: the last one put.
+    2. Maps with equal keys and values are equal, in whatever order they were put.
+    3. An update returns a new map and does not change the old one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ class Parts(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         count: How many keys it has.
-        rows: Keys, each with its value behind it, in parts; of a key that comes twice the last value is its own.
+        rows: Keys, each followed by its value, in parts; if a key occurs twice, its last value counts.
     """
 
     count: int
@@ -67,7 +67,7 @@ class Packed:
         """Return the map that `list_parts` gave.
 
         Raises:
-            msgspec.DecodeError: It did not give these.
+            msgspec.DecodeError: The parts are not those of a map.
         """
         if any(len(rows) % (KEY_BYTES + width) for rows in parts.rows):
             raise msgspec.DecodeError(f"a part has no whole number of rows of {KEY_BYTES + width} bytes")
@@ -87,7 +87,7 @@ class Packed:
 
     @property
     def size_bytes(self) -> int:
-        """Return what it takes in memory, about."""
+        """Return its approximate size in memory."""
         return sum(run.size_bytes for run in self._runs) + len(self._recent) * (RECENT_BYTES + self.width)
 
     def to_dict(self) -> dict[bytes, bytes]:
@@ -97,12 +97,12 @@ class Packed:
         return {row[:KEY_BYTES]: row[KEY_BYTES:] for row in rows}
 
     def list_parts(self) -> Parts:
-        """Return what `restore` makes the same map of."""
+        """Return the parts from which `restore` makes an equal map."""
         recent = [_join(self._recent)] if self._recent else []
         return Parts(self.count, [*(run.render() for run in self._runs), *recent])
 
     def find(self, key: bytes) -> bytes | None:
-        """Return the value of a key, None where it has none."""
+        """Return the value of a key; None if it is absent."""
         value = self._recent.get(key)
         if value is not None:
             return value
@@ -110,7 +110,7 @@ class Packed:
         return next((value for value in found if value is not None), None)
 
     def find_all(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Return the value of each key, None where it has none."""
+        """Return the value of each key; None for absent ones."""
         if len(keys) <= FEW:
             return [self.find(key) for key in keys]
         found = [self._recent.get(key) for key in keys]

@@ -1,8 +1,8 @@
 """Sorted runs: rows of equal width in the order of their keys, as arrays that never change, with an index.
 
-A row is a key of `KEY_BYTES` and a value. The first 8 bytes of keys stand apart, as numbers in order; by their first
-bits the index says where a key could be, at two to four rows on average where keys are digests. Keys that are chosen to
-be alike cost a search by halves.
+A row is a key of `KEY_BYTES` and a value. The first 8 bytes of each key are stored separately, as ascending numbers. An
+index by their first bits narrows a lookup to two to four rows on average if keys are digests. If keys are chosen to
+share these bits, a lookup is a binary search.
 """
 
 from collections.abc import Sequence
@@ -26,12 +26,12 @@ Places = NDArray[np.int64]
 
 
 class Needles(NamedTuple):
-    """Keys that are looked for.
+    """Keys to look up.
 
     Attributes:
-        places: Where the answer to each belongs.
+        places: Index of each key's answer.
         prefixes: Their first 8 bytes.
-        tails: The rest, a row each.
+        tails: The rest of each key, one row each.
     """
 
     places: Places
@@ -46,7 +46,7 @@ class Needles(NamedTuple):
 
 
 def _read_prefixes(matrix: Rows) -> Prefixes:
-    """Return the first 8 bytes of each row as a number, the first byte being the weightiest."""
+    """Return the first 8 bytes of each row as a big-endian number."""
     return np.ascontiguousarray(matrix[:, :_PREFIX_BYTES]).view(">u8").ravel().astype(np.uint64)
 
 
@@ -74,11 +74,11 @@ class SortedRun:
 
     @property
     def size_bytes(self) -> int:
-        """Return what it takes in memory."""
+        """Return its size in memory."""
         return self.prefixes.nbytes + self.tails.nbytes + self._starts.nbytes
 
     def render(self) -> bytes:
-        """Return its rows, key and value, one behind the other."""
+        """Return its rows, each key followed by its value."""
         matrix = np.empty((len(self), _PREFIX_BYTES + self.tails.shape[1]), np.uint8)
         matrix[:, :_PREFIX_BYTES] = self.prefixes.astype(">u8").view(np.uint8).reshape(-1, _PREFIX_BYTES)
         matrix[:, _PREFIX_BYTES:] = self.tails
@@ -100,7 +100,7 @@ class SortedRun:
         return None
 
     def find_all(self, needles: Needles, found: list[bytes | None]) -> Needles:
-        """Write the values of keys that are in it where they belong, and return the keys that are not."""
+        """Write the values of the keys that it has into the answers, and return the other keys."""
         at = self._locate(needles)
         (hits,) = np.nonzero(at >= 0)
         if not len(hits):
@@ -114,7 +114,7 @@ class SortedRun:
         return Needles(needles.places[missing], needles.prefixes[missing], needles.tails[missing])
 
     def _locate(self, needles: Needles) -> Places:
-        """Return at which row each key is, -1 where it is at none."""
+        """Return the row of each key; -1 if absent."""
         slots = (needles.prefixes >> self._shift).astype(np.int64)
         at, stop = self._starts[slots].astype(np.int64), self._starts[slots + 1].astype(np.int64)
         if np.max(stop - at, initial=0) > _SLOT_ROWS_MAX:
@@ -134,7 +134,7 @@ class SortedRun:
         return located
 
     def merge(self, newer: "SortedRun") -> "SortedRun":
-        """Return one run with the rows of both; of a key that both have the newer one's."""
+        """Return one run with the rows of both; for a key in both, the newer run's row."""
         places = np.searchsorted(self.prefixes, newer.prefixes, side="right") + np.arange(len(newer))
         older = np.ones(len(self) + len(newer), np.bool_)
         older[places] = False
@@ -147,7 +147,7 @@ class SortedRun:
 
 
 def _find_last(prefixes: Prefixes, tails: Rows) -> NDArray[np.bool_] | None:
-    """Return which rows are the last of their key, None where all are; rows with equal prefixes are few."""
+    """Return which rows are the last of their key; None if all are. Few rows have equal prefixes."""
     (twins,) = np.nonzero(prefixes[1:] == prefixes[:-1])
     if not len(twins):
         return None
@@ -162,10 +162,10 @@ def _find_last(prefixes: Prefixes, tails: Rows) -> NDArray[np.bool_] | None:
 
 
 def build_run(rows: bytes, width: int) -> SortedRun:
-    """Return the run of rows that follow one another, in any order, no key twice.
+    """Return the run of some rows, given in any order, no key twice.
 
     Args:
-        rows: Keys, each with its value behind it.
+        rows: Keys, each followed by its value.
         width: Bytes of a value.
     """
     matrix = np.frombuffer(rows, np.uint8).reshape(-1, KEY_BYTES + width)

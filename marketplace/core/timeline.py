@@ -1,12 +1,12 @@
-"""Amounts over time as runs of equal amounts, so that what a second of a long life costs does not grow with that life.
+"""Amounts over time, as runs of equal amounts in blocks, so that a query's cost does not grow with the timeline.
 
-Seconds are whole seconds since 1970. The runs are kept block by block, of an hour or of what is said: a question about
-an interval looks at the blocks that it touches and at nothing else, however many intervals were counted before. What
-stays the same for long takes the less memory the longer its blocks are, and what changes often less time the shorter.
+Seconds are whole seconds since 1970. Runs are stored by block; a block is an hour unless stated otherwise. A query over
+an interval reads only the blocks that it touches, however many intervals were added before. Longer blocks save memory
+for amounts that rarely change. Shorter blocks save time for amounts that change often.
 
 Invariants:
-    1. The runs of a block follow one another without overlap; equal neighbours are one run, and no run has amount 0.
-    2. The same amounts over the same seconds are equal timelines, in whatever order they were added.
+    1. The runs of a block are in order and do not overlap; neighbours with equal amounts are one run; no run has amount 0.
+    2. Timelines with the same amounts are equal, in whatever order the amounts were added.
 """
 
 from bisect import bisect_left, bisect_right
@@ -23,7 +23,7 @@ _START, _END = itemgetter(0), itemgetter(1)
 
 
 class Tally:
-    """A timeline that is being changed; `seal` gives the changed one, and the one it began with stays as it was."""
+    """A timeline under change. `seal` returns the new timeline; the original is not changed."""
 
     __slots__ = ("_base", "_block", "_changed")
 
@@ -53,7 +53,7 @@ class Tally:
             self._changed[number] = _add_run(self._get(number), begin, stop, amount)
 
     def seal(self) -> Timeline:
-        """Return the timeline as it was changed."""
+        """Return the changed timeline."""
         mutation = self._base.mutate()
         for number, runs in self._changed.items():
             if runs:
@@ -90,7 +90,7 @@ def _add_run(runs: tuple[Run, ...], begin: int, stop: int, amount: int) -> tuple
 
 
 def merge_runs(pieces: list[Run]) -> tuple[Run, ...]:
-    """Return pieces in order as runs: without those of nothing, and equal neighbours as one."""
+    """Return ordered pieces as runs: without zero amounts, and with equal neighbours merged."""
     merged: list[Run] = []
     for begin, stop, amount in pieces:
         if not amount:

@@ -1,4 +1,4 @@
-"""What is asked of a timeline: sums over a span or the whole, and its runs."""
+"""Queries on a timeline: sums over a span or over everything, and its runs."""
 
 from marketplace.core.timeline import HOUR_SECONDS, Run, Timeline, list_blocks, merge_runs
 
@@ -27,5 +27,5 @@ def list_runs(timeline: Timeline, start: int, end: int) -> list[Run]:
 
 
 def sum_all(timeline: Timeline) -> int:
-    """Return the sum of amount · seconds over all that a timeline has."""
+    """Return the sum of amount · seconds over the whole timeline."""
     return sum(amount * (stop - begin) for runs in timeline.values() for begin, stop, amount in runs)

@@ -1,7 +1,7 @@
 """A sale's proceeds, paid out again by another method; shares no code with the waterfall.
 
-The residual is poured: the common price rises from zero, each claimant drinking in proportion to its shares while it
-may, until nothing is left. Then every class tries each of its other choices, with the others as they are.
+The residual is paid out by raising the common price from zero: each participating claimant receives in proportion to
+its shares, until nothing is left. Then each class is tested with each of its other choices, the others unchanged.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -113,7 +113,7 @@ def _pour(certificate: Record, choices: Sequence[str]) -> tuple[list[Fraction], 
 def _pour_common(
     certificate: Record, choices: Sequence[str], paid: list[Fraction], left: Fraction
 ) -> tuple[list[Fraction], Fraction]:
-    """Raise the price from event to event: an option wakes at its strike, a limited claim sleeps when it is full."""
+    """Raise the price stepwise: an option joins at its strike, a limited claim leaves when its limit is reached."""
     drinking = Fraction(sum(Fraction(part["weight"]) for part in certificate["common"]))
     events = [(Fraction(grant["strike_usd"]), Fraction(grant["shares"])) for grant in certificate["options"]]
     full_at: dict[int, Fraction | None] = {}

@@ -1,12 +1,13 @@
 """The one linear equation of a priced round, solved exactly.
 
-With each instrument's branch fixed, everything in a round is a straight line in the number of shares: the price's
-reciprocal, the pool, the conversions, the price protection. So the share count solves one linear equation. Branches are
-found by improvement: start where nobody has a right but the round price, solve, let everybody take the better branch at
-that solution, solve again. Each step only adds shares, so no assignment comes twice and the last one is self-consistent
-and unique. A step whose slope reaches one proves that no share count exists at all.
+Each instrument converts on one of its branches (cap, discount, fixed part or round price). With the branches fixed,
+every quantity of a round is linear in the number of shares: the price's reciprocal, the pool, the conversions, the
+price protection. So the share count solves one linear equation. Branches are found by iteration: start with everyone at
+the round price, solve, let each instrument take its best branch at that solution, and solve again. Each step only adds
+shares, so no assignment occurs twice; the last one is self-consistent and unique. If the slope reaches one, no share
+count exists.
 
-Lines are in the shares priced by the round: all shares, less a top-up that comes after the money.
+The variable is the number of shares priced by the round: all shares less a pool increase that dilutes the new money.
 """
 
 from collections.abc import Sequence

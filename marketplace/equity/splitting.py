@@ -1,8 +1,8 @@
 """How proceeds fall when every election is known: tiers first, then one price per common share.
 
-The residual's price is where what everybody asks for at that price equals what there is. What they ask for is a broken
-line in the price (options start at their strike, capped participation stops at its limit), so the price is found at the
-breakpoints, exactly.
+The price of a common share is the one at which all claims on the residual sum to the residual. That sum is a piecewise
+linear function of the price (options start at their strike, capped participation stops at its limit), so the price
+follows exactly from its breakpoints.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ class Split(NamedTuple):
 
 
 class _Segment(NamedTuple):
-    """Shares that ask for the price above `start`, and for no more once they have had `limit`."""
+    """Shares that receive the price above `start`, up to `limit`."""
 
     shares: Fraction
     start: Fraction

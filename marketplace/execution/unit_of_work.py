@@ -83,7 +83,7 @@ class UnitOfWork:
 
     Attributes:
         context: Who asks.
-        says_no: True when the command was rejected without events. Such a rejection must be confirmed against the end
+        rejected: True when the command was rejected without events. Such a rejection must be confirmed against the end
             of the log, as a refusal must: no guard detects that the log held more.
         not_taken: The readings of a report that were not accepted, recorded so that a repeat gets the same answer.
     """
