@@ -5,7 +5,7 @@ an interval reads only the blocks that it touches, however many intervals were a
 for amounts that rarely change. Shorter blocks save time for amounts that change often.
 
 Invariants:
-    1. The runs of a block are in order and do not overlap; neighbours with equal amounts are one run; no run has amount 0.
+    1. The runs of a block are in order, without overlap; equal neighbours are one run; no run has amount 0.
     2. Timelines with the same amounts are equal, in whatever order the amounts were added.
 """
 
