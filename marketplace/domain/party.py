@@ -106,6 +106,16 @@ def require_trader(party: PartyState, party_id: str, role: Role) -> Party:
     return party
 
 
+def require_buyer(party: PartyState, party_id: str, *, backstop: bool) -> Party:
+    """Return a party that may place an order: a startup, or a fund whose order takes what is left over.
+
+    Raises:
+        Refusal: As `require_trader`.
+    """
+    fund = backstop and party is not None and not party.has_role("startup")
+    return require_trader(party, party_id, "fund" if fund else "startup")
+
+
 def decide(command: PartyCommand, state: PartyState) -> Sequence[PartyEvent]:
     """Return the events of a command; the module lists the order of refusals."""
     if isinstance(command, RegisterParty):

@@ -89,22 +89,17 @@ async def open_auction(
     return await handler.run(context, AUCTION, auction_id, work, new=True)
 
 
-async def indicate_auction(handler: Handler, context: Context, command: IndicateAuction) -> Receipt:
-    """Publish the prices that the current book would have."""
+async def record_step(
+    handler: Handler,
+    context: Context,
+    command: IndicateAuction | BindAuction | ClearAuction | FailAuction | SettleAuction,
+) -> Receipt:
+    """Record a step of an auction that touches no other aggregate."""
 
     async def work(unit: UnitOfWork) -> None:
         await unit.decide(AUCTION, command.auction_id, command)
 
     return await handler.run(context, AUCTION, command.auction_id, work)
-
-
-async def bind_auction(handler: Handler, context: Context, auction_id: str, *, orders: int) -> Receipt:
-    """Begin the no-cancel phase: record that the present orders are locked."""
-
-    async def work(unit: UnitOfWork) -> None:
-        await unit.decide(AUCTION, auction_id, BindAuction(auction_id=auction_id, orders=orders))
-
-    return await handler.run(context, AUCTION, auction_id, work)
 
 
 async def lock_order(handler: Handler, context: Context, order_id: str, auction_id: str) -> Receipt:
@@ -153,36 +148,6 @@ async def lock_auction(
         command = LockAuction(
             auction_id=auction_id, book=book, book_hash=book_hash, deferrals=deferrals, changes=changes
         )
-        await unit.decide(AUCTION, auction_id, command)
-
-    return await handler.run(context, AUCTION, auction_id, work)
-
-
-async def clear_auction(handler: Handler, context: Context, result: ClearAuction) -> Receipt:
-    """Publish a result that the verifier has accepted."""
-
-    async def work(unit: UnitOfWork) -> None:
-        await unit.decide(AUCTION, result.auction_id, result)
-
-    return await handler.run(context, AUCTION, result.auction_id, work)
-
-
-async def fail_auction(handler: Handler, context: Context, auction_id: str, *, reason: str, attempt: int) -> Receipt:
-    """Record that an attempt gave no publishable result."""
-
-    async def work(unit: UnitOfWork) -> None:
-        await unit.decide(AUCTION, auction_id, FailAuction(auction_id=auction_id, reason=reason, attempt=attempt))
-
-    return await handler.run(context, AUCTION, auction_id, work)
-
-
-async def settle_auction(
-    handler: Handler, context: Context, auction_id: str, *, matched: int, unmatched: int, impossible: int
-) -> Receipt:
-    """Record that every decision was carried out."""
-
-    async def work(unit: UnitOfWork) -> None:
-        command = SettleAuction(auction_id=auction_id, matched=matched, unmatched=unmatched, impossible=impossible)
         await unit.decide(AUCTION, auction_id, command)
 
     return await handler.run(context, AUCTION, auction_id, work)

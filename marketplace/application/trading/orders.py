@@ -10,7 +10,7 @@ from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, AdjustHold, PlaceHold
 from marketplace.domain.equity.issuer.as_converted import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
-from marketplace.domain.party import PARTY, Party, PartyState, require_trader
+from marketplace.domain.party import PARTY, Party, require_buyer, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.trading.mandate import MANDATE, HoldBudget, ReleaseBudget
 from marketplace.domain.trading.order import (
@@ -21,12 +21,7 @@ from marketplace.domain.trading.order import (
     Order,
     PlaceOrder,
 )
-from marketplace.domain.trading.order_terms import (
-    compute_budget_hold,
-    compute_cash_hold,
-    compute_principal_max,
-    require_terms,
-)
+from marketplace.domain.trading.order_terms import Cost, compute_budget_hold, price_terms
 from marketplace.domain.trading.parents import PARENTS_MAX, require_parents
 from marketplace.domain.trading.quotable import require_quotable
 from marketplace.execution.handler import Handler, Receipt
@@ -45,13 +40,12 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
     hold_id = rename_id("hld", order_id)
 
     async def work(unit: UnitOfWork) -> None:
-        party = _require_buyer(await unit.load(PARTY, startup_id), startup_id, terms)
-        require_terms(terms, context.at)
-        cash_hold_usd = compute_cash_hold(terms)
+        party = require_buyer(await unit.load(PARTY, startup_id), startup_id, backstop=terms.backstop)
+        cost = price_terms(terms, context.at)
         await _check_parents(unit, startup_id, terms)
-        budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms)
+        budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms, cost=cost)
         account_id = rename_id("acc", startup_id)
-        await hold_cash(unit, account_id, order_id, hold_id, cash_hold_usd)
+        await hold_cash(unit, account_id, order_id, hold_id, cost.cash_usd)
         command = PlaceOrder(
             order_id=order_id,
             startup_id=startup_id,
@@ -59,19 +53,13 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
             account_id=account_id,
             hold_id=hold_id,
             terms=terms,
-            cash_hold_usd=cash_hold_usd,
+            cash_hold_usd=cost.cash_usd,
             budget_holds=budget_holds,
             at=context.at,
         )
         await unit.decide(ORDER, order_id, command)
 
     return await handler.run(context, ORDER, order_id, work, new=True)
-
-
-def _require_buyer(party: PartyState, party_id: str, terms: OrderTerms) -> Party:
-    """Return the party if it may place an order: a startup, or a fund whose order takes what is left over."""
-    fund = terms.backstop and party is not None and not party.has_role("startup")
-    return require_trader(party, party_id, "fund" if fund else "startup")
 
 
 async def preview_order(handler: Handler, context: Context, *, startup_id: str, terms: OrderTerms) -> Order:
@@ -95,7 +83,7 @@ async def draft_order(unit: UnitOfWork, startup_id: str, terms: OrderTerms, orde
     """
     require_quotable(terms)
     party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
-    require_terms(terms, unit.context.at)
+    cost = price_terms(terms, unit.context.at)
     await _check_parents(unit, startup_id, terms)
     placed = OrderPlaced(
         order_id=order_id,
@@ -104,8 +92,8 @@ async def draft_order(unit: UnitOfWork, startup_id: str, terms: OrderTerms, orde
         account_id=rename_id("acc", startup_id),
         hold_id=hold_id,
         terms=terms,
-        cash_hold_usd=compute_cash_hold(terms),
-        budget_holds=await _hold_budgets(unit, party, order_id, hold_id, terms),
+        cash_hold_usd=cost.cash_usd,
+        budget_holds=await _hold_budgets(unit, party, order_id, hold_id, terms, cost=cost),
     )
     order = ORDER.evolve(None, placed)
     assert order is not None, "a placed order is one"
@@ -119,17 +107,16 @@ async def hold_cash(unit: UnitOfWork, account_id: str, order_id: str, hold_id: s
 
 
 async def _hold_budgets(
-    unit: UnitOfWork, party: Party, order_id: str, hold_id: str, terms: OrderTerms
+    unit: UnitOfWork, party: Party, order_id: str, hold_id: str, terms: OrderTerms, *, cost: Cost
 ) -> tuple[BudgetHold, ...]:
     if terms.instrument is None:
         return ()
-    principal_usd = compute_principal_max(terms)
     issuer_id = rename_id("iss", party.registered.party_id)
     issuer = await unit.load(ISSUER, issuer_id)
     if not isinstance(issuer, Issuer):
         raise refuse_unknown("issuer", issuer_id)
     implied_cap_usd = find_implied_cap(issuer, terms.instrument)
-    await count_order(unit, issuer_id, order_id, terms.instrument, principal_usd)
+    await count_order(unit, issuer_id, order_id, terms.instrument, cost.principal_usd)
     holds = []
     for mandate_id in terms.mandate_ids:
         mandate = await load_mandate(unit, mandate_id)
@@ -201,17 +188,16 @@ async def amend_order(handler: Handler, context: Context, order_id: str, *, term
     async def work(unit: UnitOfWork) -> None:
         order = await load_order(unit, order_id)
         startup_id = order.placed.startup_id
-        party = _require_buyer(await unit.load(PARTY, startup_id), startup_id, terms)
-        require_terms(terms, context.at)
-        cash_hold_usd = compute_cash_hold(terms)
+        party = require_buyer(await unit.load(PARTY, startup_id), startup_id, backstop=terms.backstop)
+        cost = price_terms(terms, context.at)
         await release_order_holds(unit, order, "the order was amended")
-        budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms)
-        await hold_cash(unit, order.placed.account_id, order_id, hold_id, cash_hold_usd)
+        budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms, cost=cost)
+        await hold_cash(unit, order.placed.account_id, order_id, hold_id, cost.cash_usd)
         command = AmendOrder(
             order_id=order_id,
             hold_id=hold_id,
             terms=terms,
-            cash_hold_usd=cash_hold_usd,
+            cash_hold_usd=cost.cash_usd,
             budget_holds=budget_holds,
             at=context.at,
         )

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from typing import NamedTuple
 
 from events.order import ClassOffer, OrderTerms
 from events.types import NoteTerms, PricedTerms, WarrantTerms
@@ -26,6 +27,23 @@ NOTE_TAIL = timedelta(days=90)
 PRINCIPAL_USD_MAX = Decimal(1_000_000_000)
 """The most that the engine can count. A limit must be lower, so that an amount that is too large to count never
 fits."""
+
+
+class Cost(NamedTuple):
+    """What the most expensive offer of an order may cost in full, in whole cents: cash, and principal."""
+
+    cash_usd: Decimal
+    principal_usd: Decimal
+
+
+def price_terms(terms: OrderTerms, at: datetime) -> Cost:
+    """Return what terms may cost.
+
+    Raises:
+        Refusal: As `require_terms`.
+    """
+    require_terms(terms, at)
+    return Cost(compute_cash_hold(terms), compute_principal_max(terms))
 
 
 def require_terms(terms: OrderTerms, at: datetime) -> None:

@@ -38,10 +38,13 @@ from marketplace.domain.trading.auction import (
     ATTEMPTS_MAX,
     AUCTION,
     Auction,
+    BindAuction,
     ClearedAuction,
     CollectingAuction,
+    FailAuction,
     IndicateAuction,
     LockedAuction,
+    SettleAuction,
 )
 from marketplace.domain.trading.auction_parts import Result
 from marketplace.domain.trading.book.book import build_book, find_window, map_steps, merge_steps
@@ -142,7 +145,7 @@ class Auctioneer:
             auction_id=auction_id, orders=len(book.orders), book_hash=compute_book_hash(book), prices=prices
         )
         context = build_context(self._handler, "auctioneer", auction_id, "indicate")
-        await auctions.indicate_auction(self._handler, context, command)
+        await auctions.record_step(self._handler, context, command)
 
     async def bind(self, auction_id: str) -> None:
         """Begin the no-cancel phase: lock the present orders. An order that was cancelled first stays cancelled."""
@@ -151,7 +154,7 @@ class Auctioneer:
             return
         bound, _ = await self._lock_orders(auction, count_bound_places(self._places))
         context = build_context(self._handler, "auctioneer", auction_id, "bind")
-        await auctions.bind_auction(self._handler, context, auction_id, orders=len(bound))
+        await auctions.record_step(self._handler, context, BindAuction(auction_id=auction_id, orders=len(bound)))
 
     async def _lock(self, auction: Auction) -> None:
         auction_id = auction.opened.auction_id
@@ -307,7 +310,7 @@ class Auctioneer:
         context = build_context(self._handler, "auctioneer", auction_id, "clear")
         try:
             result = await self._engine.clear(auction.opened, locked.book)
-            await auctions.clear_auction(self._handler, context, result)
+            await auctions.record_step(self._handler, context, result)
         except (Conflict, Unavailable):
             raise
         except Exception as error:
@@ -320,7 +323,8 @@ class Auctioneer:
         context = build_context(self._handler, "auctioneer", auction_id, f"fail/{attempt}")
         reason = reason[:REASON_CHARACTERS_MAX]
         with contextlib.suppress(Refusal):
-            await auctions.fail_auction(self._handler, context, auction_id, reason=reason, attempt=attempt)
+            command = FailAuction(auction_id=auction_id, reason=reason, attempt=attempt)
+            await auctions.record_step(self._handler, context, command)
         pause = PAUSES_SECONDS[min(attempt, len(PAUSES_SECONDS)) - 1]
         raise Unavailable("the engine", f"attempt {attempt} at auction {auction_id} failed: {reason}", pause)
 
@@ -333,9 +337,8 @@ class Auctioneer:
         await self._each(order_ids, lambda order_id: self._reject(auction_id, order_id, reasons, None))
         await self._defer_strays(auction_id, set(order_ids))
         context = build_context(self._handler, "auctioneer", auction_id, "let-go")
-        await auctions.settle_auction(
-            self._handler, context, auction_id, matched=0, unmatched=len(order_ids), impossible=0
-        )
+        command = SettleAuction(auction_id=auction_id, matched=0, unmatched=len(order_ids), impossible=0)
+        await auctions.record_step(self._handler, context, command)
 
     async def _settle(self, auction: ClearedAuction) -> None:
         cleared = auction.cleared
@@ -358,14 +361,13 @@ class Auctioneer:
         outcomes = list(decided.values())
         _tell_impossible(auction_id, outcomes)
         context = build_context(self._handler, "auctioneer", auction_id, "settle")
-        await auctions.settle_auction(
-            self._handler,
-            context,
-            auction_id,
+        command = SettleAuction(
+            auction_id=auction_id,
             matched=outcomes.count("matched"),
             unmatched=outcomes.count("unmatched"),
             impossible=outcomes.count("impossible"),
         )
+        await auctions.record_step(self._handler, context, command)
 
     async def _defer_strays(self, auction_id: str, decided: set[str]) -> None:
         """Defer orders that were locked but have no decision, so that a settled auction keeps none."""
