@@ -10,6 +10,8 @@ import pytest
 
 from tests.architecture import rules
 from tests.architecture.source import PURE, ROOT, Module, modules, parse, tracked_files
+from tests.invariants.corpus import INVARIANTS, Mutant
+from tests.invariants.guards import GUARDS
 
 Rule = Callable[[Module], Iterator[str]]
 
@@ -146,3 +148,9 @@ def list_own_refusals(floor: str) -> set[str]:
 def test_rules_of_the_market_are_refused_in_the_domain_only() -> None:
     assert list_own_refusals("application") - {"require_aware"} == OUTSIDE_DOMAIN["application"].keys() | SHARED.keys()
     assert list_own_refusals("runtime") == OUTSIDE_DOMAIN["runtime"].keys()
+
+
+@pytest.mark.parametrize("mutant", [fault.mutant for fault in (*INVARIANTS, *GUARDS)], ids=lambda mutant: mutant.after)
+def test_the_text_that_a_mutant_replaces_stands_once(mutant: Mutant) -> None:
+    source = (ROOT / mutant.module.replace(".", "/")).with_suffix(".py").read_text()
+    assert source.count(mutant.before) == 1

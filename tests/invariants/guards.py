@@ -165,9 +165,10 @@ GUARDS: Final = (
         "nodes of a pool, also once it leaves",
         Mutant(
             f"{_COMMANDS}.supply.inventory",
-            "        await unit.decide(LOT, lot_id, command)\n        await unit.decide(\n            POOL, pool_id, "
+            "        await unit.decide(LOT, lot_id, ListLot(listed=listed))\n        await unit.decide(\n"
+            "            POOL, pool_id, "
             "OfferCapacity(pool_id=pool_id, lot_id=lot_id, nodes=nodes, start=start, end=end)\n        )",
-            "        await unit.decide(LOT, lot_id, command)\n        POOL.decide("
+            "        await unit.decide(LOT, lot_id, ListLot(listed=listed))\n        POOL.decide("
             "OfferCapacity(pool_id=pool_id, lot_id=lot_id, nodes=nodes, start=start, end=end), "
             "await unit.load(POOL, pool_id))",
         ),
