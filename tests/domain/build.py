@@ -16,7 +16,9 @@ from events.grant import EquityPart, GrantIssued, ResalePart
 from events.lot import LotListed
 from events.mandate import MandateTerms
 from events.order import BudgetHold, ClassOffer, OrderTerms
+from events.pool import PoolOpened
 from events.service import CreditStep, ServiceTerms
+from events.site import SiteRegistered
 from events.statement import Charges, StatementIssued
 from events.types import LotShare, SafeTerms
 from marketplace.core.decider import Decider
@@ -78,8 +80,8 @@ HOLD, QUOTE, COMMAND = id_of("hld"), id_of("quo"), id_of("cmd")
 register_party = builder(
     party.RegisterParty(party_id=STARTUP, name="Acme Models", roles=("startup",), jurisdiction="US", sector="biotech")
 )
-register_site = builder(
-    site.RegisterSite(
+site_registered = builder(
+    SiteRegistered(
         site_id=SITE,
         provider_id=PROVIDER,
         name="Plains 1",
@@ -92,6 +94,12 @@ register_site = builder(
         renewable_share=usd("0.4"),
     )
 )
+
+
+def register_site(**changes: object) -> site.RegisterSite:
+    return site.RegisterSite(registered=site_registered(**changes))
+
+
 service_terms = builder(
     ServiceTerms(
         availability_min=usd("0.95"),
@@ -113,8 +121,8 @@ draw = builder(
         source=PriceSource(kind="auction", id=AUCTION),
     )
 )
-open_pool = builder(
-    pool.OpenPool(
+pool_opened = builder(
+    PoolOpened(
         pool_id=POOL,
         provider_id=PROVIDER,
         site_id=SITE,
@@ -126,6 +134,12 @@ open_pool = builder(
         power_per_node_kw=11,
     )
 )
+
+
+def open_pool(**changes: object) -> pool.OpenPool:
+    return pool.OpenPool(opened=pool_opened(**changes))
+
+
 offer = builder(pool.OfferCapacity(pool_id=POOL, lot_id=LOT, nodes=6, start=hour(0), end=hour(100)))
 share = builder(LotShare(lot_id=LOT, nodes=4, start=hour(10), end=hour(20)))
 resell_capacity = builder(

@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from events.lot import AskStep, LotListed
+from events.pool import PoolOpened
 from events.service import STANDARD_SERVICE, ServiceTerms
 from events.types import Interconnect
 from marketplace.application.steps.access import load_named_mandates, require_owner
@@ -66,7 +67,7 @@ async def open_pool(
         provider_id = site.registered.provider_id
         require_trader(await unit.load(PARTY, provider_id), provider_id, "provider")
         require_contracted_power(site, nodes, power_per_node_kw)
-        command = OpenPool(
+        opened = PoolOpened(
             pool_id=pool_id,
             provider_id=provider_id,
             site_id=site_id,
@@ -78,7 +79,7 @@ async def open_pool(
             power_per_node_kw=power_per_node_kw,
             service=STANDARD_SERVICE if service is None else service,
         )
-        await unit.decide(POOL, pool_id, command)
+        await unit.decide(POOL, pool_id, OpenPool(opened=opened))
 
     return await handler.run(context, POOL, pool_id, work, new=True)
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 
-from events.site import SiteStatus
+from events.site import SiteRegistered, SiteStatus
 from marketplace.application.steps.access import require_owner, require_tenant
 from marketplace.core.ids import derive_id
 from marketplace.domain.party import PARTY, require_trader
@@ -52,7 +52,7 @@ async def register_site(
     """Register a data center of a cleared provider."""
     require_tenant(context, provider_id)
     site_id = derive_id("sit", context.command_id)
-    command = RegisterSite(
+    registered = SiteRegistered(
         site_id=site_id,
         provider_id=provider_id,
         name=name,
@@ -67,7 +67,7 @@ async def register_site(
 
     async def work(unit: UnitOfWork) -> None:
         require_trader(await unit.load(PARTY, provider_id), provider_id, "provider")
-        await unit.decide(SITE, site_id, command)
+        await unit.decide(SITE, site_id, RegisterSite(registered=registered))
 
     return await handler.run(context, SITE, site_id, work, new=True)
 

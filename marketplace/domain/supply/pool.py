@@ -34,7 +34,6 @@ from events.pool import (
     PoolEvent,
     PoolNodeFailed,
     PoolNodeRestored,
-    PoolOpened,
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
@@ -112,14 +111,14 @@ def _take(
 
 
 def _open(command: OpenPool, state: PoolState) -> Sequence[PoolEvent]:
-    event = PoolOpened(**{name: getattr(command, name) for name in command.__struct_fields__})
+    opened = command.opened
     if state is not None:
-        if state.opened == event:
+        if state.opened == opened:
             return []
-        raise refuse_exists("pool", command.pool_id)
-    if command.service is not None:
-        require_service(command.service, "/service")
-    return [event]
+        raise refuse_exists("pool", opened.pool_id)
+    if opened.service is not None:
+        require_service(opened.service, "/service")
+    return [opened]
 
 
 def _announce(command: AnnounceClosing, state: Pool) -> Sequence[PoolEvent]:

@@ -4,24 +4,20 @@ from datetime import datetime
 
 import msgspec
 
-from events.service import ServiceTerms
-from events.types import Interconnect, LotShare
+from events.pool import PoolOpened
+from events.types import LotShare
 from marketplace.core.intervals import Load
 
 
 class OpenPool(msgspec.Struct, frozen=True, kw_only=True):
-    """Open a pool of equal nodes."""
+    """Open a pool of equal nodes. The event contains the whole pool."""
 
-    pool_id: str
-    provider_id: str
-    site_id: str
-    region: str
-    gpu_class: str
-    interconnect: Interconnect
-    gpus_per_node: int
-    nodes: int
-    power_per_node_kw: int
-    service: ServiceTerms | None = None
+    opened: PoolOpened
+
+    @property
+    def pool_id(self) -> str:
+        """Return the pool's id."""
+        return self.opened.pool_id
 
 
 class OfferCapacity(msgspec.Struct, frozen=True, kw_only=True):

@@ -44,18 +44,14 @@ PUE_MAX = Decimal(5)
 
 
 class RegisterSite(msgspec.Struct, frozen=True, kw_only=True):
-    """Register a data center."""
+    """Register a data center. The event contains the whole site."""
 
-    site_id: str
-    provider_id: str
-    name: str
-    region: str
-    jurisdiction: str
-    status: SiteStatus
-    power_contracted_kw: int
-    power_energised_kw: int
-    power_usage_effectiveness: Decimal
-    renewable_share: Decimal
+    registered: SiteRegistered
+
+    @property
+    def site_id(self) -> str:
+        """Return the site's id."""
+        return self.registered.site_id
 
 
 class EnergiseSite(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,21 +148,21 @@ def decide(command: SiteCommand, state: SiteState) -> Sequence[SiteEvent]:
 
 
 def _register(command: RegisterSite, state: SiteState) -> Sequence[SiteEvent]:
-    event = SiteRegistered(**{name: getattr(command, name) for name in command.__struct_fields__})
+    registered = command.registered
     if state is not None:
-        if state.registered == event:
+        if state.registered == registered:
             return []
-        raise refuse_exists("site", command.site_id)
-    pue = command.power_usage_effectiveness
+        raise refuse_exists("site", registered.site_id)
+    pue = registered.power_usage_effectiveness
     if not pue.is_finite() or not 1 <= pue <= PUE_MAX:
         raise Refusal(
             "pue_out_of_range",
             f"power usage effectiveness is {pue}; it must be between 1 and {PUE_MAX}",
             pointer="/power_usage_effectiveness",
         )
-    require_share(command.renewable_share, "/renewable_share")
-    _require_power(command.power_energised_kw, command.power_contracted_kw)
-    return [event]
+    require_share(registered.renewable_share, "/renewable_share")
+    _require_power(registered.power_energised_kw, registered.power_contracted_kw)
+    return [registered]
 
 
 def _require_power(energised_kw: int, contracted_kw: int) -> None:

@@ -15,7 +15,6 @@ from events.grant import (
     GrantSuspended,
     GrantTerminated,
 )
-from events.pool import PoolOpened
 from events.service import ServiceResult
 from events.statement import Adjustment, Charges, StatementAccepted, StatementIssued, StatementResolved
 from events.types import Event
@@ -110,7 +109,7 @@ def test_what_a_dispute_gives_up_is_a_share_of_what_was_stated():
 
 
 def test_events_of_other_aggregates_change_nothing():
-    opened = PoolOpened(**{name: getattr(build.open_pool(), name) for name in PoolOpened.__struct_fields__})
+    opened = build.pool_opened()
     state = evolve(ReliabilityState(), ISSUED)
     assert evolve(state, opened) is state
 

@@ -14,7 +14,6 @@ from events.pool import (
     PoolClosingAnnounced,
     PoolNodeFailed,
     PoolNodeRestored,
-    PoolOpened,
 )
 from marketplace.core.intervals import Load, build_steps
 from marketplace.domain.supply.pool import NOTICE_MIN, POOL, AnnounceClosing, RecallCapacity
@@ -53,7 +52,7 @@ def reserved(**changes):
     return event_of(PoolCapacityReserved, reserve(**changes))
 
 
-OPENED = event_of(PoolOpened, build.open_pool())
+OPENED = build.pool_opened()
 OFFERED = offered()
 RESERVED = reserved()
 RECALL = RecallCapacity(pool_id=build.POOL, lot_id=LOT)

@@ -5,7 +5,6 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.pool import PoolOpened
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import Load, build_steps, find_peak
 from marketplace.domain.supply.pool import FOREVER, POOL, RecallCapacity
@@ -29,8 +28,7 @@ acts = st.one_of(
 
 def begin():
     """Return a pool of ten nodes where one grant has six, over two lots, for a day."""
-    opened = build.open_pool()
-    pool = POOL.fold([PoolOpened(**{name: getattr(opened, name) for name in opened.__struct_fields__})])
+    pool = POOL.fold([build.pool_opened()])
     whole = {"start": hour(0), "end": hour(24)}
     lots = tuple(share(lot_id=lot_id, nodes=amount, **whole) for lot_id, amount in zip(LOTS, (4, 2), strict=True))
     for command in (

@@ -10,7 +10,6 @@ from events.site import (
     SiteEnergised,
     SitePowerReleased,
     SitePowerReserved,
-    SiteRegistered,
 )
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import Load
@@ -28,17 +27,11 @@ from tests.domain import build
 from tests.domain.build import INFINITY, NAIVE, NAN, Row, builder, hour, id_of, usd
 from tests.support.spec import Given
 
-
-def registered(**changes):
-    command = build.register_site(**changes)
-    return SiteRegistered(**{name: getattr(command, name) for name in command.__struct_fields__})
-
-
 energise = builder(EnergiseSite(site_id=build.SITE, power_energised_kw=600, at=hour(1)))
 derate = builder(DerateSite(site_id=build.SITE, power_energised_kw=200, at=hour(2), reason="transformer"))
 schedule = builder(ScheduleConversion(site_id=build.SITE, former_use="bitcoin mining", ready_at=hour(100)))
 slip = builder(SlipConversion(site_id=build.SITE, ready_at=hour(200), reason="switchgear is late"))
-REGISTERED = registered()
+REGISTERED = build.site_registered()
 ENERGISED = SiteEnergised(site_id=build.SITE, power_energised_kw=600, at=hour(1))
 SCHEDULED = SiteConversionScheduled(site_id=build.SITE, former_use="bitcoin mining", ready_at=hour(100))
 SLIPPED = SiteConversionSlipped(
@@ -75,7 +68,7 @@ REFUSALS = [
     Row("power_above_contract", (REGISTERED,), energise(power_energised_kw=1_001), "/power_energised_kw"),
     Row("power_not_raised", (REGISTERED, ENERGISED), energise(power_energised_kw=599), "/power_energised_kw"),
     Row("power_not_lowered", (REGISTERED, ENERGISED), derate(power_energised_kw=601), "/power_energised_kw"),
-    Row("site_operating", (registered(status="operating"),), schedule()),
+    Row("site_operating", (build.site_registered(status="operating"),), schedule()),
     Row("site_operating", (REGISTERED, SCHEDULED, ENERGISED), schedule(ready_at=hour(300))),
     Row("conversion_scheduled", (REGISTERED, SCHEDULED), schedule(ready_at=hour(300))),
     Row("conversion_not_scheduled", (REGISTERED,), slip()),
@@ -90,7 +83,7 @@ PRECEDENCE = [
     Row("time_naive", (REGISTERED,), slip(ready_at=NAIVE)),
     Row("pue_out_of_range", (), build.register_site(power_usage_effectiveness=NAN, renewable_share=NAN)),
     Row("not_a_number", (), build.register_site(renewable_share=NAN, power_energised_kw=1_001)),
-    Row("power_above_contract", (registered(power_energised_kw=1_000),), energise(power_energised_kw=1_001)),
+    Row("power_above_contract", (build.site_registered(power_energised_kw=1_000),), energise(power_energised_kw=1_001)),
 ]
 
 
