@@ -9,8 +9,8 @@ A position without a message may be a lost event. While there is such a position
 (`log.gap_accepted.v1`, ADR 20), only the log's own record is written. Once accepted, every reader passes it.
 
 Invariants:
-    1. Only a damaged message can be annotated, or one that comes after a passed-over message of its subject. Any other
-       readable event cannot be removed.
+    1. Only a damaged message can be annotated, or one that may depend on a message that is passed over or lost: an
+       earlier one of its subject, or one that the same command stored. Any other readable event cannot be removed.
     2. An annotation names a message by sequence and hash, and applies to no other.
     3. The event after a damaged message may link to the hash that this message states, or to the event before it. The
        event after an empty position links to the previous event of its subject; otherwise it is damaged itself.
@@ -33,6 +33,8 @@ LOG_SUBJECT: Final = render_subject("log", LOG_ID)
 GAP: Final = "a log with an empty position"
 RETRY_AFTER_SECONDS: Final = 60
 _NAMED_MAX: Final = 10
+_PARTS_MAX: Final = 1_000
+"""The most events that one command stores."""
 Effect = Literal["passed_over", "kept"]
 
 
@@ -214,12 +216,13 @@ async def examine(log: Log, sequence: int) -> tuple[Recorded, Damage]:
         raise Refusal("position_empty", text, sequence=sequence)
     history = [recorded for recorded in await log.load(at.subject) if recorded.sequence <= sequence]
     found = history[-1]
-    damage = find_damage(found) or _find_orphaning(history)
+    damage = find_damage(found) or _find_orphaning(history) or await _find_missing_part(log, found)
     if damage is None:
         raise Refusal(
             "event_readable",
             f"event {sequence} is readable, unchanged and follows the previous event; only a damaged message can be "
-            "annotated, or one after a passed-over message of its subject",
+            "annotated, or one that may depend on a message that is passed over or lost: an earlier one of its "
+            "subject, or one that the same command stored",
             sequence=sequence,
         )
     return found, damage
@@ -232,6 +235,28 @@ def _find_orphaning(history: Sequence[Recorded]) -> Damage | None:
         return None
     reason = f"it is sound, but event {void} on its subject is passed over, and it may depend on that one"
     return Damage("orphan", reason, history[-1].envelope.hash)
+
+
+async def _find_missing_part(log: Log, found: Recorded) -> Damage | None:
+    """Return the damage of an event if another one of its command is passed over or lost, or None.
+
+    The events of a command are stored at once, side by side. An empty position names no command: it may belong to the
+    one before it or after it, and counts only if an event is proven to be lost there.
+    """
+    events = [parse_event(one) for one in await log.load(LOG_SUBJECT) if find_damage(one) is None]
+    lost = {event.sequence for event in events if isinstance(event, LogGapAccepted) and event.lost}
+    for step in (-1, 1):
+        at = found.sequence + step
+        while abs(at - found.sequence) < _PARTS_MAX and (part := await log.find(at)) is not None:
+            is_same = part.envelope.causationid == found.envelope.causationid
+            if part.void and (is_same or at in lost):
+                said = "passed over, and one command stored" if is_same else "lost, and one command may have stored"
+                reason = f"it is sound, but event {at} is {said} both"
+                return Damage("orphan", reason, found.envelope.hash)
+            if not is_same:
+                break
+            at += step
+    return None
 
 
 def check_annotation(recorded: Recorded, damage: Damage, *, effect: Effect, hash: str, type_is_final: bool) -> None:  # noqa: A002
