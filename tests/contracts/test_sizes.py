@@ -24,14 +24,15 @@ from marketplace.application.supply import inventory
 from marketplace.core.errors import Refusal
 from marketplace.domain.equity.issuer.takeover import ACTS_MAX
 from marketplace.domain.metering.allocation import OFFERS_MAX, PARTS_MAX
-from marketplace.domain.metering.usage import READINGS_MAX, SAMPLES_MAX
+from marketplace.domain.metering.usage import READINGS_MAX, SAMPLES_MAX, USAGE, CorrectUsage
+from marketplace.domain.metering.usage_rules import DEVICES_MAX
 from marketplace.domain.supply.pool_resale import RESALES_MAX
 from marketplace.domain.supply.pricelist import PRICES_MAX
 from marketplace.domain.trading.auction_parts import PART_BYTES_MAX
 from marketplace.embedded.nats import PAYLOAD_BYTES_MAX
 from marketplace.log.appender import _HEADER_BYTES_MAX as HEADER_BYTES_MAX
 from tests.contracts.sizes import list_unbounded
-from tests.domain.build import id_of
+from tests.domain.build import hour, id_of, measurement, metered, report_usage
 from tests.support.market.market import Market
 
 REQUEST = "the body of a request: 1 MiB, of readings 4 MiB"
@@ -99,8 +100,8 @@ BOUNDS = {
     ("grant.resold.v1", "price_usd_per_gpu_hour"): NUMBER,
     ("usage.reported.v1", "readings"): REQUEST,
     ("usage.evidenced.v1", "samples"): REQUEST,
-    ("usage.corrected.v1", "before.devices"): REFUSED,
-    ("usage.corrected.v1", "after.devices"): REFUSED,
+    ("usage.corrected.v1", "before.devices"): DOMAIN,
+    ("usage.corrected.v1", "after.devices"): DOMAIN,
     ("usage.voided.v1", "reading.devices"): REQUEST,
     ("usage.identified.v1", "reading_ids"): REQUEST,
     ("usage.limited.v1", "resold"): DOMAIN,
@@ -288,9 +289,29 @@ def test_the_largest_that_a_decider_allows_fits_a_message(what):
     assert size < PAYLOAD_BYTES_MAX - HEADER_BYTES_MAX
 
 
-def test_two_bodies_of_readings_are_the_most_that_one_event_holds_and_may_be_refused():
-    assert BODY_BYTES_MAX < PAYLOAD_BYTES_MAX - HEADER_BYTES_MAX < 2 * BODY_BYTES_MAX + PART_BYTES_MAX
-    assert BOUNDS["usage.corrected.v1", "before.devices"] == REFUSED
+def test_the_largest_correction_holds_two_readings_that_name_as_many_gpus_as_may_be():
+    """The bodies of two requests would not fit; the decider bounds how many GPUs a reading names."""
+    assert PAYLOAD_BYTES_MAX < 2 * BODY_BYTES_MAX + PART_BYTES_MAX
+    limits = metered(nodes=2 * DEVICES_MAX)
+
+    def name(letter):
+        devices = tuple(f"{number:05}" + letter * 95 for number in range(DEVICES_MAX))
+        return measurement(reading_id="\x01" * 200, nodes=DEVICES_MAX, devices=devices)
+
+    [reported] = USAGE.decide(report_usage(measurements=(name("\x01"),), metered=limits), USAGE.initial)
+    command = CorrectUsage(
+        usage_id=reported.usage_id,
+        grant_id=reported.grant_id,
+        source=reported.source,
+        measurement=name("\x02"),
+        metered=limits,
+        reason="\x01" * 500,
+        at=hour(24),
+        before=reported.readings[0],
+    )
+    [corrected] = USAGE.decide(command, USAGE.evolve(USAGE.initial, reported))
+    size = len(render_body(corrected))
+    assert PAYLOAD_BYTES_MAX / 2 < size < PAYLOAD_BYTES_MAX - HEADER_BYTES_MAX
 
 
 async def test_a_command_whose_event_is_too_large_is_refused_and_nothing_is_stuck(jetstream_log):

@@ -15,7 +15,7 @@ Invariants:
 Answers in order, per reading: duplicate · conflict (reading_exists, reading_repeated) · rejected (a fault) · accepted.
 
 Faults in order: time_naive · span_empty · seconds_not_whole · nodes_not_positive · outside_grant · from_the_future ·
-grant_closed · interval_too_long · device_counted · nodes_above_grant.
+grant_closed · interval_too_long · devices_too_many · device_counted · nodes_above_grant.
 
 Refusals in order: readings_missing · readings_too_many · samples_missing · samples_too_many · reading_unknown ·
 reading_voided · spread_unknown · spread_voided · spread_exists · grants_too_many · grants_exhausted ·

@@ -24,6 +24,9 @@ from marketplace.domain.metering.usage_state import (
     digest_reading,
 )
 
+DEVICES_MAX: Final = 6_000
+"""The limit that keeps a correction, which holds the reading before and after it, within one event."""
+
 INTERVAL_MAX: Final = timedelta(days=31)
 
 
@@ -208,6 +211,12 @@ def find_fault(
 def _find_excess(measurement: Measurement, metered: Metered, count: Count) -> Refusal | None:
     """Return why the GPUs of an interval exceed what may be counted; None if they do not."""
     start, end = measurement.start, measurement.end
+    if len(measurement.devices) > DEVICES_MAX:
+        return Refusal(
+            "devices_too_many",
+            f"{len(measurement.devices)} devices are named; a reading names at most {DEVICES_MAX}, report the others "
+            "as further readings of the same interval",
+        )
     device = count.find_device(measurement.devices, start, end)
     if device is not None:
         return Refusal("device_counted", f"GPU {device} is already counted at some instant of the interval")

@@ -30,6 +30,7 @@ from marketplace.domain.metering.usage import (
     answer,
     count_gpu_seconds,
 )
+from marketplace.domain.metering.usage_rules import DEVICES_MAX
 from tests.domain import build, spreads
 from tests.domain.build import GRANT, NAIVE, Row, builder, hour, id_of, measurement, metered, report_usage, usd
 from tests.support.spec import Given
@@ -92,6 +93,7 @@ FAULTS = {
     "nodes_not_positive": measurement(nodes=0),
     "outside_grant": measurement(start=hour(9)),
     "from_the_future": measurement(end=hour(13)),
+    "devices_too_many": measurement(devices=("gpu-1",) * (DEVICES_MAX + 1)),
     "device_counted": measurement(devices=("gpu-1", "gpu-1")),
     "nodes_above_grant": measurement(nodes=3),
 }
