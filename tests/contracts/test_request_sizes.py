@@ -35,10 +35,11 @@ async def find_largest(log, type_):
     return max((len(body) for body in bodies), default=0)
 
 
-async def post(stage, path, content, **headers):
+async def post(stage, path, content, *, method="POST", **headers):
     sent = {"Content-Type": "application/json", "Idempotency-Key": f"large-{next(stage.numbers)}", **headers}
-    answer = await stage.admin.post(path, content=content, headers=sent)
+    answer = await stage.admin.request(method, path, content=content, headers=sent)
     assert answer.is_success, answer.text[:500]
+    return answer.json()
 
 
 def build_requests(stage, startup, fund):
@@ -64,6 +65,23 @@ async def test_the_largest_request_of_a_tenant_is_stored_with_room_left(type_):
         assert REQUEST_BYTES_MAX - 2_000 < len(content) <= REQUEST_BYTES_MAX
         await post(stage, path, content)
         assert REQUEST_BYTES_MAX / 2 < await find_largest(log, type_) < PAYLOAD_BYTES_MAX - HEADROOM_BYTES
+
+
+@pytest.mark.parametrize(
+    ("created", "amended"),
+    [("mandate.granted.v1", "mandate.amended.v1"), ("order.placed.v1", "order.amended.v1")],
+    ids=["mandate", "order"],
+)
+async def test_the_largest_amendment_of_a_tenant_is_stored_with_room_left(created, amended):
+    log = MemoryLog()
+    async with open_stage(log) as stage:
+        startup = await stage.register("Startup", "startup", usd="900000000")
+        fund = await stage.register("Fund", "fund", usd="900000000")
+        path, body, members, item = build_requests(stage, startup, fund)[created]
+        made = await post(stage, path, json.dumps(body).encode())
+        content = fill({"terms": body["terms"]}, members, item, REQUEST_BYTES_MAX)
+        await post(stage, f"{path}/{made['id']}", content, method="PUT")
+        assert REQUEST_BYTES_MAX / 2 < await find_largest(log, amended) < PAYLOAD_BYTES_MAX - HEADROOM_BYTES
 
 
 async def test_the_largest_batch_of_readings_is_stored_with_room_left():
