@@ -1,11 +1,13 @@
 """Every member of an event that its type does not bound is listed with what bounds it; the rest is refused whole."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from events.command import CommandRecorded, ReadingNotTaken
+from events.financing import DatedPrincipal
 from events.issuer_import import IssuerImported
 from events.pricelist import ListPrice, PricelistPublished
 from events.registry import EVENT_TYPES, render_body
@@ -22,6 +24,8 @@ from events.usage import (
 from marketplace.api.metering.ingestion import BODY_BYTES_MAX
 from marketplace.application.supply import inventory
 from marketplace.core.errors import Refusal
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.rules import CALCULATION_BYTES_MAX
 from marketplace.domain.equity.issuer.takeover import ACTS_MAX
 from marketplace.domain.metering.allocation import OFFERS_MAX, PARTS_MAX
 from marketplace.domain.metering.usage import READINGS_MAX, SAMPLES_MAX, USAGE, CorrectUsage
@@ -33,6 +37,8 @@ from marketplace.embedded.nats import PAYLOAD_BYTES_MAX
 from marketplace.log.appender import _HEADER_BYTES_MAX as HEADER_BYTES_MAX
 from tests.contracts.sizes import list_unbounded
 from tests.domain.build import hour, id_of, measurement, metered, report_usage
+from tests.domain.equity.test_instrument_notes import NOTE
+from tests.domain.issuer_samples import COMPANY, OPENED, converting, declare, price, signed
 from tests.support.market.market import Market
 
 REQUEST = "the body of a request: 1 MiB, of readings 4 MiB"
@@ -42,7 +48,7 @@ SPANS = "the spans of one grant, whose nodes are resold 64 times at most"
 POOL = "the lots of one pool, that of a row of the book"
 HASH = "a hash, or the name of a release"
 NUMBER = "an exact fraction of what has bounded places"
-REFUSED = "nothing: `event_too_large` refuses the command, and stores nothing"
+CALCULATION = "`calculation_too_large`: 7 MiB of a round's or a sale's calculation"
 
 BOUNDS = {
     ("party.registered.v1", "roles"): REQUEST,
@@ -134,22 +140,22 @@ BOUNDS = {
     ("issuer.conversion_price_adjusted.v1", "conversion_price_usd"): NUMBER,
     ("issuer.warrant_vested.v1", "price_usd_per_share"): NUMBER,
     ("issuer.financing_priced.v1", "pricing.engine_version"): HASH,
-    ("issuer.financing_priced.v1", "pricing.capitalization_exact"): REFUSED,
-    ("issuer.financing_priced.v1", "pricing.instruments"): REFUSED,
-    ("issuer.financing_priced.v1", "pricing.price_exact"): REFUSED,
-    ("issuer.financing_priced.v1", "pricing.conversions"): REFUSED,
-    ("issuer.financing_priced.v1", "pricing.allotments"): REFUSED,
-    ("issuer.financing_priced.v1", "pricing.adjustments"): REFUSED,
-    ("issuer.financing_priced.v1", "pricing.forfeits"): REFUSED,
-    ("issuer.financing_priced.v1", "pricing.pool_increase_exact"): REFUSED,
-    ("issuer.financing_priced.v1", "pricing.post_money_exact"): REFUSED,
-    ("issuer.financing_priced.v1", "pricing.certificate_json"): REFUSED,
+    ("issuer.financing_priced.v1", "pricing.capitalization_exact"): CALCULATION,
+    ("issuer.financing_priced.v1", "pricing.instruments"): CALCULATION,
+    ("issuer.financing_priced.v1", "pricing.price_exact"): CALCULATION,
+    ("issuer.financing_priced.v1", "pricing.conversions"): CALCULATION,
+    ("issuer.financing_priced.v1", "pricing.allotments"): CALCULATION,
+    ("issuer.financing_priced.v1", "pricing.adjustments"): CALCULATION,
+    ("issuer.financing_priced.v1", "pricing.forfeits"): CALCULATION,
+    ("issuer.financing_priced.v1", "pricing.pool_increase_exact"): CALCULATION,
+    ("issuer.financing_priced.v1", "pricing.post_money_exact"): CALCULATION,
+    ("issuer.financing_priced.v1", "pricing.certificate_json"): CALCULATION,
     ("issuer.liquidity_declared.v1", "waterfall.engine_version"): HASH,
-    ("issuer.liquidity_declared.v1", "waterfall.instruments"): REFUSED,
-    ("issuer.liquidity_declared.v1", "waterfall.price_per_common_share_exact"): REFUSED,
-    ("issuer.liquidity_declared.v1", "waterfall.payouts"): REFUSED,
-    ("issuer.liquidity_declared.v1", "waterfall.certificate_json"): REFUSED,
-    ("issuer.liquidity_declared.v1", "waterfall.stock"): REFUSED,
+    ("issuer.liquidity_declared.v1", "waterfall.instruments"): CALCULATION,
+    ("issuer.liquidity_declared.v1", "waterfall.price_per_common_share_exact"): CALCULATION,
+    ("issuer.liquidity_declared.v1", "waterfall.payouts"): CALCULATION,
+    ("issuer.liquidity_declared.v1", "waterfall.certificate_json"): CALCULATION,
+    ("issuer.liquidity_declared.v1", "waterfall.stock"): CALCULATION,
     ("issuer.imported.v1", "package_hash"): HASH,
     ("issuer.imported.v1", "origins"): DOMAIN,
     ("pricelist.published.v1", "prices"): REQUEST,
@@ -312,6 +318,41 @@ def test_the_largest_correction_holds_two_readings_that_name_as_many_gpus_as_may
     [corrected] = USAGE.decide(command, USAGE.evolve(USAGE.initial, reported))
     size = len(render_body(corrected))
     assert PAYLOAD_BYTES_MAX / 2 < size < PAYLOAD_BYTES_MAX - HEADER_BYTES_MAX
+
+
+def accrue(days):
+    """Return a note whose principal grew on so many days."""
+    accruals = tuple(
+        DatedPrincipal(interest_from=date(2010, 1, 1) + timedelta(days=day % 5_000), principal_usd=Decimal("12.34"))
+        for day in range(days)
+    )
+    note = converting(1, Decimal("12.34") * days, NOTE)
+    return msgspec.structs.replace(note, accruals=accruals)
+
+
+@pytest.mark.parametrize("act", ["round", "sale"])
+def test_the_largest_calculation_of_a_round_or_a_sale_fits_and_a_larger_one_is_refused_by_name(act, monkeypatch):
+    """A bound of a sixteenth is tried, since a round of the largest size is priced for half a minute."""
+    assert CALCULATION_BYTES_MAX + PART_BYTES_MAX < PAYLOAD_BYTES_MAX - HEADER_BYTES_MAX
+    opened = [
+        msgspec.structs.replace(OPENED, terms=msgspec.structs.replace(OPENED.terms, closing_date=date(2026, 6, 1)))
+    ]
+
+    def decide(days):
+        note = accrue(days)
+        state = ISSUER.fold([*COMPANY, *signed(note), *(opened if act == "round" else [])])
+        return ISSUER.decide(price(note) if act == "round" else declare(900_000_000, note), state)
+
+    bound = CALCULATION_BYTES_MAX // 16
+    monkeypatch.setattr("marketplace.domain.equity.issuer.rules.CALCULATION_BYTES_MAX", bound)
+    days = 500
+    [small] = decide(days)
+    most = days * bound // len(render_body(small))
+    [large] = decide(most * 95 // 100)
+    assert bound * 0.8 < len(render_body(large)) <= bound
+    with pytest.raises(Refusal, match=f"at most {bound} are stored") as refused:
+        decide(2 * most)
+    assert refused.value.code == "calculation_too_large"
 
 
 async def test_a_command_whose_event_is_too_large_is_refused_and_nothing_is_stuck(jetstream_log):

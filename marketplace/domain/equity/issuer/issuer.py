@@ -66,11 +66,13 @@ Refusals in order, of each command:
   protection_basis_unexpected · duties_out_of_range · duty_repeated · stock_class_exists
 - priced: financing_unknown · financing_closed, financing_abandoned · time_naive · too_many_instruments ·
   instrument_unsigned · classes of pay-to-play · stock_class_over_authorised · refusals of
-  `marketplace.equity.rounds` · price_rounds_to_zero · allotment_empty · too_many_protected_classes · prices
+  `marketplace.equity.rounds` · price_rounds_to_zero · allotment_empty · too_many_protected_classes · prices ·
+  calculation_too_large
 - closed: financing_unknown · financing_abandoned · time_naive · financing_unpriced · financing_stale
 - abandoned: financing_unknown · financing_closed
 - liquidity: liquidity_exists · amounts · time_naive · too_many_instruments · instrument_unsigned ·
-  seniority_out_of_range · price · financing_open · refusals of `marketplace.equity.waterfall`
+  seniority_out_of_range · price · financing_open · refusals of `marketplace.equity.waterfall` ·
+  calculation_too_large
 - distribution: liquidity_unknown · liquidity_replaced · liquidity_stale
 
 Shares: shares_not_positive, shares_too_many. Prices and amounts: those of `marketplace.core.money`.

@@ -6,12 +6,16 @@ from decimal import Decimal
 from typing import Final, Protocol
 
 from events.financing import ConvertingInstrument, Participation, PriceProtection, ProtectionBasis
+from events.issuer import IssuerFinancingPriced, IssuerLiquidityDeclared
+from events.registry import render_body
 from marketplace.core.errors import Refusal
 from marketplace.core.money import require_usd
 from marketplace.domain.equity.issuer.state import SENIORITY_MAX, Issuer, StockClass
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
 
 SHARES_MAX: Final = 10**15
+CALCULATION_BYTES_MAX: Final = 7 * 1024 * 1024
+"""The largest calculation of a round or a sale, with its certificate, so that its event fits a message of the log."""
 _CLASS_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
@@ -26,6 +30,23 @@ class Preference(Protocol):
     def price_protection(self) -> PriceProtection | None: ...  # noqa: D102
     @property
     def protection_basis(self) -> ProtectionBasis | None: ...  # noqa: D102
+
+
+def require_fits(event: IssuerFinancingPriced | IssuerLiquidityDeclared) -> None:
+    """Return if the calculation of a round or a sale is small enough to be stored.
+
+    Raises:
+        Refusal: ``calculation_too_large``.
+    """
+    size = len(render_body(event))
+    if size > CALCULATION_BYTES_MAX:
+        raise Refusal(
+            "calculation_too_large",
+            f"the calculation and its certificate have {size} bytes; at most {CALCULATION_BYTES_MAX} are stored. Each "
+            "instrument and each of its accruals is a row of it: convert, repay or cancel some instruments before",
+            pointer="/instruments",
+            bytes_max=CALCULATION_BYTES_MAX,
+        )
 
 
 def is_repeated(aggregate: str, id: str, known: Mapping[str, object], event: object) -> bool:  # noqa: A002

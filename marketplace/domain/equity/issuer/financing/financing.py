@@ -38,6 +38,7 @@ from marketplace.domain.equity.issuer.financing.pricing import (
 from marketplace.domain.equity.issuer.rules import (
     is_repeated,
     refuse_missing,
+    require_fits,
     require_no_financing,
     require_signed,
 )
@@ -98,9 +99,9 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
         require_price_per_share(stock_class.price_per_share_usd, "/terms")
     if pricing == financing.pricing and financing.basis == capitalization_of(state):
         return []
-    return [
-        IssuerFinancingPriced(issuer_id=command.issuer_id, financing_id=command.financing_id, pricing=pricing),
-    ]
+    event = IssuerFinancingPriced(issuer_id=command.issuer_id, financing_id=command.financing_id, pricing=pricing)
+    require_fits(event)
+    return [event]
 
 
 def close_financing(command: CloseFinancing, state: Issuer) -> Sequence[IssuerEvent]:

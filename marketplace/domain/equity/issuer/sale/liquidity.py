@@ -11,6 +11,7 @@ from marketplace.domain.equity.instrument.commands import RepayInstrument
 from marketplace.domain.equity.issuer.commands import DeclareLiquidity, PayDistribution
 from marketplace.domain.equity.issuer.financing.pricing import order_instruments
 from marketplace.domain.equity.issuer.rules import (
+    require_fits,
     require_no_financing,
     require_seniority,
     require_signed,
@@ -54,14 +55,14 @@ def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[Issu
         safe_seniority=command.safe_seniority,
         stock=command.stock,
     )
-    return [
-        IssuerLiquidityDeclared(
-            issuer_id=command.issuer_id,
-            liquidity_id=command.liquidity_id,
-            kind="acquisition" if command.stock is None else "stock_acquisition",
-            waterfall=waterfall,
-        )
-    ]
+    event = IssuerLiquidityDeclared(
+        issuer_id=command.issuer_id,
+        liquidity_id=command.liquidity_id,
+        kind="acquisition" if command.stock is None else "stock_acquisition",
+        waterfall=waterfall,
+    )
+    require_fits(event)
+    return [event]
 
 
 def pay_distribution(command: PayDistribution, state: Issuer) -> Sequence[IssuerEvent]:
