@@ -307,6 +307,7 @@ class Waterfall(msgspec.Struct, frozen=True, kw_only=True):
         price_per_common_share_exact: Dollars of one common share, exact.
         payouts: Who gets what; they sum to the proceeds.
         certificate_json: What `marketplace equity verify` checks, canonical JSON.
+        safe_seniority: Rank of SAFEs among preferred stock, where the sale stated one.
         stock: The buyer's stock, in a sale that is paid in it; None: cash.
     """
 
@@ -316,6 +317,7 @@ class Waterfall(msgspec.Struct, frozen=True, kw_only=True):
     price_per_common_share_exact: Ratio
     payouts: tuple[Payout, ...]
     certificate_json: str
+    safe_seniority: int | None = None
     stock: StockConsideration | None = None
 
 

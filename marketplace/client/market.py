@@ -16,6 +16,7 @@ from marketplace.client.market_data import MarketData
 from marketplace.client.metering import Metering
 from marketplace.client.operation import Operation
 from marketplace.client.parties import Parties
+from marketplace.client.proposals import Proposals
 from marketplace.client.service_lines import ServiceLines
 from marketplace.client.supply import Supply
 from marketplace.client.trading import Trading
@@ -33,6 +34,7 @@ class MarketplaceClient(
     Issuers,
     Financings,
     CapTables,
+    Proposals,
     Books,
     MarketData,
     Operation,

@@ -212,6 +212,24 @@ class UnitOfWork:
         part = self._parts.get(render_subject(decider.aggregate, id))
         return [] if part is None else part.events
 
+    def list_effects(self, without: AnyDecider | None = None) -> list[tuple[str, Event]]:
+        """Return the events that this unit has decided so far, each with the id of its aggregate."""
+        return [
+            (part.id, event) for part in self._parts.values() if part.decider is not without for event in part.events
+        ]
+
+    def discard(self, keep: AnyDecider | None = None) -> None:
+        """Drop what this unit has decided, except for one kind of aggregate. The states are again what was loaded."""
+        for part in self._parts.values():
+            if part.decider is not keep:
+                part.events, part.times, part.state = [], [], part.before.state
+
+    async def read_before(self, decider: Decider[Any, Any, S], id: str) -> S:  # noqa: A002
+        """Return the state that an aggregate had before this unit decided anything for it."""
+        await self.load(decider, id)
+        state: S = self._parts[render_subject(decider.aggregate, id)].before.state
+        return state
+
     def heads(self, *, unchanged: bool = False) -> list[Head]:
         """Return the heads of everything that was read; with `unchanged`, only those that the append does not guard."""
         return [part.before.head for part in self._parts.values() if not (unchanged and part.events)]

@@ -10,7 +10,7 @@ from marketplace.projections.delivery import grants, reliability
 from marketplace.projections.engine import operations, positions, seen, stuck_tasks
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.schema import METADATA
-from marketplace.projections.equity import cap_tables, instruments
+from marketplace.projections.equity import cap_tables, instruments, proposals
 from marketplace.projections.metering import usage
 from marketplace.projections.supply import capacity, inventory
 from marketplace.projections.trading import auctions, mandates, market, orders, quotes
@@ -33,6 +33,7 @@ PROJECTIONS: Final = (
     holds.PROJECTION,
     instruments.PROJECTION,
     cap_tables.PROJECTION,
+    proposals.PROJECTION,
     feed.PROJECTION,
 )
 OPERATIONAL_TABLES: Final = (

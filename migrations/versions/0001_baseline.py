@@ -1012,6 +1012,37 @@ def _create_valuations() -> None:
     )
 
 
+def _create_proposals() -> None:
+    op.create_table(
+        "proposals",
+        text("proposal_id"),
+        text("issuer_id"),
+        text("proposer_id"),
+        text("status"),
+        jsonb("effects"),
+        jsonb("consents"),
+        timestamp("proposed_at"),
+        timestamp("decide_until"),
+        text("reason", null=True),
+        bigint("last_sequence"),
+        key("proposals", "proposal_id"),
+    )
+    op.create_index("ix_proposals_issuer", "proposals", ["issuer_id", "proposal_id"])
+
+
+def _create_proposal_votes() -> None:
+    op.create_table(
+        "proposal_votes",
+        text("proposal_id"),
+        text("party_id"),
+        text("vote"),
+        text("reason", null=True),
+        bigint("last_sequence"),
+        key("proposal_votes", "proposal_id", "party_id"),
+    )
+    op.create_index("ix_proposal_votes_party", "proposal_votes", ["party_id", "proposal_id"])
+
+
 def _create_event_index() -> None:
     op.create_table(
         "event_index",
@@ -1102,6 +1133,8 @@ _CREATE = (
     _create_financings,
     _create_liquidity_events,
     _create_valuations,
+    _create_proposals,
+    _create_proposal_votes,
     _create_event_index,
     _create_event_parties,
     _create_event_owners,
@@ -1120,6 +1153,8 @@ _DROP = (
     "event_owners",
     "event_parties",
     "event_index",
+    "proposal_votes",
+    "proposals",
     "valuations",
     "liquidity_events",
     "financings",

@@ -36,7 +36,7 @@ from marketplace.domain.metering.usage import Measurement
 from marketplace.domain.trading.book.book import build_book
 from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.runtime.auctions.clearing import compute_book_hash
-from tests.application.equity.test_equity import act, build_round, found, invest
+from tests.application.equity.test_equity import act, build_round, found, invest, pay_in
 from tests.support.market.desk import open_desk
 from tests.support.market.invariants import check_log
 from tests.support.market.looks import EVERYWHERE, LOOKS, WHY
@@ -237,7 +237,7 @@ class VestingCases:
             tranches=(WarrantTranche(shares=1_000, conditions=((whole,),)),),
             grant_id=grant.issued.grant_id,
         )
-        await warrants.issue_warrant(market.handler, market.context(trade.startup), terms)
+        await warrants.issue_warrant(market.handler, market.context(), terms)
         return market, trade, statements, warrant
 
     def accept(self, trade, statement_id):
@@ -420,13 +420,14 @@ class RoundCases:
         await issuers.open_financing(market.handler, opened, trade.issuer, name="Series A", terms=terms)
         financing = derive_id("fin", opened.command_id)
         await issuers.price_financing(market.handler, market.context(trade.startup), trade.issuer, financing)
+        await pay_in(market, trade.fund)
 
         def accept(process):
             return accept_statement(process.handler, process.context(trade.startup), later)
 
         def close(process):
             approval = Approval(document="consent 7")
-            context = process.context(trade.startup)
+            context = process.context()
             return issuers.close_financing(process.handler, context, trade.issuer, financing, approval=approval)
 
         answers = await race(market, *((accept, close) if first == "accept" else (close, accept)))

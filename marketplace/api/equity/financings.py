@@ -6,7 +6,7 @@ from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
 from marketplace.api.equity.cap_tables import load_issuer
-from marketplace.api.equity.issuers import PATH
+from marketplace.api.equity.issuers import PATH, answer
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.equity import CloseFinancingBody, DeclareLiquidityBody, OpenFinancingBody
 from marketplace.api.http.bodies.reasons import ReasonBody
@@ -38,7 +38,7 @@ async def open_one(
 ) -> Response[ReceiptBody]:
     """Begin a priced round."""
     receipt = await open_financing(command.handler, command.context, issuer_id, name=data.name, terms=data.terms)
-    return command.answer_created(receipt, f"{PATH}/{issuer_id}/financings", command.derive("fin"))
+    return await answer(command, receipt, f"{PATH}/{issuer_id}/financings", command.derive("fin"))
 
 
 @post("/financings/{financing_id:str}/price", status_code=200, summary="Price a financing")
@@ -53,7 +53,7 @@ async def close(
 ) -> Response[ReceiptBody]:
     """Issue the shares of a priced round and convert its instruments."""
     receipt = await close_financing(command.handler, command.context, issuer_id, financing_id, approval=data.approval)
-    return command.answer(receipt)
+    return await answer(command, receipt)
 
 
 @post("/financings/{financing_id:str}/abandon", status_code=200, summary="Abandon a financing")
@@ -62,7 +62,7 @@ async def abandon(
 ) -> Response[ReceiptBody]:
     """Abandon a round. Nothing else changes."""
     receipt = await abandon_financing(command.handler, command.context, issuer_id, financing_id, reason=data.reason)
-    return command.answer(receipt)
+    return await answer(command, receipt)
 
 
 @post("/liquidity-events", summary="Declare an acquisition")
@@ -80,7 +80,7 @@ async def declare(
         if data.stock is None
         else BuyerStock(buyer=data.stock.buyer, price_usd_per_share=data.stock.price_usd_per_share),
     )
-    return command.answer_created(receipt, f"{PATH}/{issuer_id}/liquidity-events", command.derive("liq"))
+    return await answer(command, receipt, f"{PATH}/{issuer_id}/liquidity-events", command.derive("liq"))
 
 
 @post("/liquidity-events/{liquidity_id:str}/pay", status_code=200, summary="Pay the proceeds")

@@ -5,7 +5,7 @@ from typing import Final
 from litestar import Response, Router, post
 from litestar.params import FromPath, JSONBody
 
-from marketplace.api.equity.issuers import PATH, carry_out, create
+from marketplace.api.equity.issuers import PATH, answer, carry_out, create
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.issuers import (
     CancelOptionBody,
@@ -112,7 +112,7 @@ async def issue_one(
         approval=data.approval,
     )
     receipt = await issue_warrant(command.handler, command.context, deed)
-    return command.answer_created(receipt, f"{PATH}/{issuer_id}/warrants", warrant_id)
+    return await answer(command, receipt, f"{PATH}/{issuer_id}/warrants", warrant_id)
 
 
 @post("/warrants/{warrant_id:str}/exercise", status_code=200, summary="Exercise a warrant")
@@ -129,7 +129,7 @@ async def exercise_one(
         shares=data.shares,
         fair_value_usd=data.fair_value_usd,
     )
-    return command.answer(receipt)
+    return await answer(command, receipt)
 
 
 ROUTER: Final = Router(

@@ -19,22 +19,41 @@ from marketplace.api.http.bodies.issuers import (
     RecordValuationBody,
 )
 from marketplace.api.http.commands import Command, Commanded
+from marketplace.application.equity.consents import find_proposal
 from marketplace.application.equity.dilution import limit_dilution
 from marketplace.application.equity.issuers import act, form_issuer, record_valuation
 from marketplace.domain.equity.issuer import commands as acts
+from marketplace.execution.handler import Receipt
 
 PATH: Final = "/v1/issuers"
+
+
+async def answer(
+    command: Command, receipt: Receipt, path: str | None = None, created_id: str | None = None
+) -> Response[ReceiptBody]:
+    """Return the answer of an act: 202 and the proposal if others must agree first, as usual if it took effect.
+
+    Args:
+        command: The command.
+        receipt: Its receipt.
+        path: The path of the kind of resource that it created, if it created one.
+        created_id: The id of that.
+    """
+    proposal_id = await find_proposal(command.handler, command.context)
+    if proposal_id is not None:
+        return command.answer_proposed(receipt, proposal_id)
+    return command.answer(receipt) if path is None else command.answer_created(receipt, path, created_id)
 
 
 async def create(command: Command, path: str, created_id: str, deed: acts.IssuerCommand) -> Response[ReceiptBody]:
     """Carry out an action that creates something, and answer with its location."""
     receipt = await act(command.handler, command.context, deed)
-    return command.answer_created(receipt, f"{PATH}/{deed.issuer_id}/{path}", created_id)
+    return await answer(command, receipt, f"{PATH}/{deed.issuer_id}/{path}", created_id)
 
 
 async def carry_out(command: Command, deed: acts.IssuerCommand) -> Response[ReceiptBody]:
     """Carry out a corporate action."""
-    return command.answer(await act(command.handler, command.context, deed))
+    return await answer(command, await act(command.handler, command.context, deed))
 
 
 @post("/", summary="Form an issuer")

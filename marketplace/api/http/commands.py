@@ -15,7 +15,7 @@ from litestar import Request, Response
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, SkipValidation
 from litestar.response.base import ASGIResponse
-from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
+from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_202_ACCEPTED
 from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 
 from marketplace.api.http.bodies.answers import ReceiptBody
@@ -67,6 +67,12 @@ class Command:
         body, headers = _render_receipt(receipt, created_id), render_headers(receipt)
         headers["Location"] = f"{path}/{body.id}"
         return Receipted(body, HTTP_201_CREATED, headers)
+
+    def answer_proposed(self, receipt: Receipt, proposal_id: str) -> Response[ReceiptBody]:
+        """Return the answer of a command that others must agree to first: the proposal."""
+        body = ReceiptBody(id=proposal_id, sequence=receipt.sequence, version=receipt.version)
+        headers = render_headers(receipt) | {"Location": f"/v1/proposals/{proposal_id}"}
+        return Receipted(body, HTTP_202_ACCEPTED, headers)
 
     def derive(self, prefix: str) -> str:
         """Return the id of what this command creates inside an aggregate."""

@@ -4,35 +4,30 @@ Closing a financing converts every instrument in the append that issues its shar
 instrument in the append that pays the holders.
 """
 
-from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Literal
 
-from events.financing import Approval, ConvertingInstrument, RoundTerms
+from events.financing import Approval, RoundTerms
+from marketplace.application.equity.consents import carry_out
 from marketplace.application.equity.vesting import vest
 from marketplace.application.steps.access import load_issuer, require_tenant
+from marketplace.application.steps.company_acts import close_round, load_converting, sell_company
 from marketplace.application.steps.paying import pay
 from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, Debit, Withdraw
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
-from marketplace.domain.equity.instrument.stock import list_converting
 from marketplace.domain.equity.issuer.commands import (
     AbandonFinancing,
     BuyerStock,
-    CloseFinancing,
-    DeclareLiquidity,
     FormIssuer,
     IssuerCommand,
-    NewStakeholder,
     OpenFinancing,
     PayDistribution,
     PriceFinancing,
     RecordValuation,
     RoundDraft,
 )
-from marketplace.domain.equity.issuer.financing.financing import list_conversions, require_unclosed
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.sale.liquidity import list_repayments
 from marketplace.domain.equity.issuer.state import Issuer
@@ -63,17 +58,16 @@ async def form_issuer(
 
 
 async def act(handler: Handler, context: Context, command: IssuerCommand) -> Receipt:
-    """Carry out one corporate action that touches no other aggregate.
+    """Carry out, or propose, one corporate action that touches no other aggregate.
 
     Ids of what it creates must derive from the command's id; see `derive_id`.
     """
     issuer_id = command.issuer_id
 
     async def work(unit: UnitOfWork) -> None:
-        await load_issuer(unit, issuer_id)
         await unit.decide(ISSUER, issuer_id, command)
 
-    return await handler.run(context, ISSUER, issuer_id, work)
+    return await carry_out(handler, context, issuer_id, work)
 
 
 async def record_valuation(handler: Handler, context: Context, command: RecordValuation) -> Receipt:
@@ -86,15 +80,6 @@ async def record_valuation(handler: Handler, context: Context, command: RecordVa
         await vest(unit, issuer_id)
 
     return await handler.run(context, ISSUER, issuer_id, work)
-
-
-async def _list_converting(unit: UnitOfWork, issuer: Issuer) -> tuple[ConvertingInstrument, ...]:
-    """Return all outstanding instruments that convert or are paid out.
-
-    Raises:
-        Refusal: ``shares_owed``.
-    """
-    return list_converting([await unit.get(INSTRUMENT, instrument_id) for instrument_id in sorted(issuer.instruments)])
 
 
 async def open_financing(
@@ -115,7 +100,7 @@ async def price_financing(handler: Handler, context: Context, issuer_id: str, fi
         command = PriceFinancing(
             issuer_id=issuer_id,
             financing_id=financing_id,
-            instruments=await _list_converting(unit, issuer),
+            instruments=await load_converting(unit, issuer),
             at=context.at,
         )
         await unit.decide(ISSUER, issuer_id, command, long=True)
@@ -135,42 +120,9 @@ async def close_financing(
     """
 
     async def work(unit: UnitOfWork) -> None:
-        issuer = await load_issuer(unit, issuer_id)
-        require_unclosed(issuer, financing_id)
-        instruments = await _list_converting(unit, issuer)
-        command = CloseFinancing(
-            issuer_id=issuer_id,
-            financing_id=financing_id,
-            instruments=instruments,
-            approval=approval,
-            at=context.at,
-            stakeholders=await _name_holders(unit, issuer, financing_id, instruments),
-        )
-        await unit.decide(ISSUER, issuer_id, command, long=True)
-        for conversion in list_conversions(issuer, financing_id):
-            await unit.decide(INSTRUMENT, conversion.instrument_id, conversion)
-        await vest(unit, issuer_id)
+        await close_round(unit, issuer_id, financing_id, approval=approval, at=context.at)
 
-    return await handler.run(context, ISSUER, issuer_id, work)
-
-
-async def _name_holders(
-    unit: UnitOfWork, issuer: Issuer, financing_id: str, instruments: Sequence[ConvertingInstrument]
-) -> tuple[NewStakeholder, ...]:
-    financing = issuer.financings.get(financing_id)
-    if financing is None:
-        return ()
-    holders = [investment.holder_id for investment in financing.opened.terms.investments]
-    holders.extend(instrument.holder_id for instrument in instruments)
-    named = []
-    for holder_id in dict.fromkeys(holders):
-        if holder_id in issuer.stakeholders or not is_id(holder_id, "pty"):
-            continue
-        party = await unit.load(PARTY, holder_id)
-        if party is not None:
-            kind: Literal["provider", "investor"] = "provider" if party.has_role("provider") else "investor"
-            named.append(NewStakeholder(holder_id=holder_id, name=party.registered.name, kind=kind))
-    return tuple(named)
+    return await carry_out(handler, context, issuer_id, work)
 
 
 async def abandon_financing(
@@ -192,19 +144,17 @@ async def declare_liquidity(
     """Record that the issuer is acquired, and compute the waterfall. Its id derives from the command's (``liq_``)."""
 
     async def work(unit: UnitOfWork) -> None:
-        issuer = await load_issuer(unit, issuer_id)
-        command = DeclareLiquidity(
-            issuer_id=issuer_id,
-            liquidity_id=derive_id("liq", context.command_id),
+        await sell_company(
+            unit,
+            issuer_id,
+            derive_id("liq", context.command_id),
             proceeds_usd=proceeds_usd,
-            instruments=await _list_converting(unit, issuer),
-            at=context.at,
             safe_seniority=safe_seniority,
             stock=stock,
+            at=context.at,
         )
-        await unit.decide(ISSUER, issuer_id, command, long=True)
 
-    return await handler.run(context, ISSUER, issuer_id, work)
+    return await carry_out(handler, context, issuer_id, work)
 
 
 async def pay_distribution(handler: Handler, context: Context, issuer_id: str, liquidity_id: str) -> Receipt:
@@ -217,7 +167,7 @@ async def pay_distribution(handler: Handler, context: Context, issuer_id: str, l
     async def work(unit: UnitOfWork) -> None:
         issuer = await load_issuer(unit, issuer_id)
         command = PayDistribution(
-            issuer_id=issuer_id, liquidity_id=liquidity_id, instruments=await _list_converting(unit, issuer)
+            issuer_id=issuer_id, liquidity_id=liquidity_id, instruments=await load_converting(unit, issuer)
         )
         await unit.decide(ISSUER, issuer_id, command, long=True)
         for repayment in list_repayments(issuer, liquidity_id):

@@ -2,10 +2,10 @@
 
 from decimal import Decimal
 
+from marketplace.application.equity.consents import carry_out
 from marketplace.application.equity.vesting import count_delivered, vest
-from marketplace.application.steps.access import load_issuer
 from marketplace.domain.delivery.grant import GRANT
-from marketplace.domain.equity.issuer.issuer import ISSUER, ExerciseWarrant, ExpireWarrant, IssueWarrant
+from marketplace.domain.equity.issuer.issuer import ISSUER, ExerciseWarrant, ExpireWarrant, Issuer, IssueWarrant
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -20,15 +20,14 @@ async def issue_warrant(handler: Handler, context: Context, command: IssueWarran
     issuer_id, grant_id = command.issuer_id, command.grant_id
 
     async def work(unit: UnitOfWork) -> None:
-        issuer = await load_issuer(unit, issuer_id)
+        issuer = await unit.get(ISSUER, issuer_id, Issuer)
         if grant_id is not None:
             grant = await unit.load(GRANT, grant_id)
             if grant is None or grant.issued.startup_id != issuer.formed.party_id:
                 raise refuse_unknown("grant", grant_id)
         await unit.decide(ISSUER, issuer_id, command)
-        await vest(unit, issuer_id)
 
-    return await handler.run(context, ISSUER, issuer_id, work)
+    return await carry_out(handler, context, issuer_id, work)
 
 
 async def exercise_warrant(
@@ -44,7 +43,7 @@ async def exercise_warrant(
     """Exercise the vested part of a warrant, in part or in full, for shares."""
 
     async def work(unit: UnitOfWork) -> None:
-        issuer = await load_issuer(unit, issuer_id)
+        issuer = await unit.get(ISSUER, issuer_id, Issuer)
         command = ExerciseWarrant(
             issuer_id=issuer_id,
             exercise_id=exercise_id,
@@ -56,7 +55,7 @@ async def exercise_warrant(
         )
         await unit.decide(ISSUER, issuer_id, command)
 
-    return await handler.run(context, ISSUER, issuer_id, work)
+    return await carry_out(handler, context, issuer_id, work)
 
 
 async def vest_warrants(handler: Handler, context: Context, issuer_id: str) -> Receipt:

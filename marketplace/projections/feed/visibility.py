@@ -23,6 +23,7 @@ from events import (
     lot,
     pool,
     pricelist,
+    proposal,
     site,
 )
 from events.registry import AGGREGATES, EVENT_TYPES, list_tags
@@ -56,13 +57,22 @@ PUBLIC: Final = tags_of(
 PLATFORM: Final = all_of("auction", "command", "log") - PUBLIC
 PARTIES: Final = frozenset(EVENT_TYPES) - PUBLIC - PLATFORM
 _PARTY: Final = re.compile(r"^pty_[0-9a-z]{26}$")
-_NAMES: Final = ("party_id", "startup_id", "startup_id_before", "provider_id", "holder_id", "holder_id_after")
+_NAMES: Final = (
+    "party_id",
+    "startup_id",
+    "startup_id_before",
+    "provider_id",
+    "holder_id",
+    "holder_id_after",
+    "proposer_id",
+)
 _PARENTS: Final = {
     "usage": "grant_id",
     "statement": "grant_id",
     "pool": "grant_id",
     "site": "grant_id",
     "instrument": "issuer_id",
+    "proposal": "issuer_id",
 }
 FOUNDING: Final = frozenset(
     tag for aggregate in AGGREGATES if aggregate not in {"usage", "statement"} for tag in list_tags(aggregate)[:1]
@@ -74,11 +84,13 @@ Behind usage and statements are those of their grant.
 
 
 def get_named(event: Event) -> set[str]:
-    """Return the parties that the body names at its top level, and the holder of a grant's equity."""
+    """Return the parties that the body names at its top level, the holder of a grant's equity, and voters."""
     values = [getattr(event, name, None) for name in _NAMES]
     equity: Any = getattr(event, "equity", None)
     if equity is not None:
         values.append(equity.holder_id)
+    if isinstance(event, proposal.ProposalMade):
+        values.extend(voter.party_id for consent in event.consents for voter in consent.voters)
     return {value for value in values if value is not None and _PARTY.match(value)}
 
 

@@ -1,4 +1,4 @@
-"""Views of instruments and cap tables."""
+"""Views of instruments, cap tables, proposals and rights."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -7,6 +7,7 @@ import msgspec
 
 from events.draw import DrawTerms
 from events.financing import Approval, RoundPricing, RoundTerms, Waterfall
+from events.proposal import Consent, ProposedEvent
 from events.types import PrincipalTerms
 
 
@@ -240,3 +241,61 @@ class ValuationView(msgspec.Struct, frozen=True, kw_only=True):
     effective_on: date
     recorded_at: datetime
     last_sequence: int
+
+
+class VoteView(msgspec.Struct, frozen=True, kw_only=True):
+    """The vote of one party that is asked; `vote` is ``asked``, ``agreed``, ``refused`` or ``withdrawn``."""
+
+    party_id: str
+    vote: str
+    reason: str | None
+
+
+class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
+    """A proposal.
+
+    `status` is ``open``, ``effective``, ``refused``, ``withdrawn``, ``lapsed`` or ``void``; `reason` says why.
+    `effects` are the events that it records if all that is asked agree.
+    """
+
+    proposal_id: str
+    issuer_id: str
+    proposer_id: str
+    status: str
+    effects: tuple[ProposedEvent, ...]
+    consents: tuple[Consent, ...]
+    votes: tuple[VoteView, ...]
+    proposed_at: datetime
+    decide_until: datetime
+    reason: str | None
+    last_sequence: int
+
+
+class RightView(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the table of rights.
+
+    Attributes:
+        name: Its name, in the consents of a proposal.
+        act: What is done.
+        proposes: Who may propose it.
+        agrees: Who must agree before it takes effect.
+        unless: When nobody needs to agree.
+    """
+
+    name: str
+    act: str
+    proposes: str
+    agrees: str
+    unless: str
+
+
+class RightsView(msgspec.Struct, frozen=True, kw_only=True):
+    """The table of rights.
+
+    Attributes:
+        rights: Its rows.
+        decide_within_days: Silence of a voter for so long is a refusal.
+    """
+
+    rights: tuple[RightView, ...]
+    decide_within_days: int

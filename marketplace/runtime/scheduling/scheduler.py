@@ -25,6 +25,7 @@ from events.order import (
     OrderUnmatched,
 )
 from events.pool import PoolClosingAnnounced, PoolNodeFailed, PoolNodeRestored
+from events.proposal import ProposalCarriedOut, ProposalEnded, ProposalMade
 from events.quote import QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
 from events.service_line import (
     HoursReading,
@@ -393,6 +394,14 @@ class Scheduler:
     @notice.register
     def _expire_warrant(self, event: IssuerWarrantExpired) -> None:
         self.drop(Task("expire_warrant", event.warrant_id, owner_id=event.issuer_id))
+
+    @notice.register
+    def _propose(self, event: ProposalMade) -> None:
+        self.put(Task("lapse_proposal", event.proposal_id), event.decide_until)
+
+    @notice.register
+    def _end_proposal(self, event: ProposalCarriedOut | ProposalEnded) -> None:
+        self.drop(Task("lapse_proposal", event.proposal_id))
 
     @notice.register
     def _run_note(self, event: InstrumentIssued | InstrumentAmended) -> None:

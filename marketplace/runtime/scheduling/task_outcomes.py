@@ -61,6 +61,7 @@ NEEDLESS: Final[Mapping[str, frozenset[str]]] = {
     "vest_warrants": _NEVER,
     "vest_delivery": _NEVER,
     "expire_warrant": _NEVER,
+    "lapse_proposal": frozenset({"proposal_effective", "proposal_refused", "proposal_withdrawn", "proposal_void"}),
     "mature_note": frozenset(
         {"not_a_note", "instrument_converted", "instrument_cancelled", "instrument_repaid", "instrument_lapsed"}
     ),

@@ -13,7 +13,8 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import SplitStock
 from marketplace.domain.equity.issuer.state import total_shares
-from tests.application.equity.test_equity import act, build_round, deliver_all
+from tests.application.equity.test_equity import act, build_round, deliver_all, pay_in
+from tests.support.market.agreeing import agree_all
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 from tests.support.market.meddling import Meddling
@@ -29,9 +30,10 @@ async def closed(memory_log):
     financing = derive_id("fin", opened.command_id)
     await issuers.price_financing(market.handler, market.context(trade.startup), trade.issuer, financing)
     paper = Approval(document="consent 7")
-    await issuers.close_financing(
-        market.handler, market.context(trade.startup), trade.issuer, financing, approval=paper
-    )
+    await pay_in(market, trade.fund)
+    closing = market.context(trade.startup)
+    await issuers.close_financing(market.handler, closing, trade.issuer, financing, approval=paper)
+    await agree_all(market, closing)
     return market, trade, rename_id("ins", grant.issued.grant_id)
 
 

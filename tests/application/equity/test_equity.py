@@ -13,6 +13,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.commands import AddStakeholder, AdjustStockPlan, CreateStockClass, IssueStock
 from marketplace.domain.equity.issuer.state import total_shares
+from tests.support.market.agreeing import agree_all
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market
 from tests.support.market.meddling import Meddling
@@ -102,6 +103,12 @@ async def test_a_mandate_that_pays_with_capacity_invests_no_cash(market):
     assert caught.value.code == "mandate_not_cash"
 
 
+async def pay_in(market, party_id, usd=5_000_000):
+    """Bring the money of a round into an investor's account."""
+    account, reference = rename_id("acc", party_id), "the money of the round"
+    await accounts.deposit(market.handler, market.context(), account, amount_usd=Decimal(usd), reference=reference)
+
+
 def build_round(holder_id):
     return RoundTerms(
         class_id="series-a",
@@ -129,10 +136,15 @@ async def test_a_closing_converts_every_instrument_in_one_append(market):
     await issuers.price_financing(market.handler, market.context(trade.startup), trade.issuer, financing)
     counted = Meddling(market.log)
     closer = market.process("closer", counted)
+    closing = closer.context(trade.startup)
+    await pay_in(market, trade.fund)
+    before = (await market.account(trade.startup)).available_usd
     await issuers.close_financing(
-        closer.handler, closer.context(trade.startup), trade.issuer, financing, approval=Approval(document="consent 7")
+        closer.handler, closing, trade.issuer, financing, approval=Approval(document="consent 7")
     )
-    assert len(counted.appends) == 1
+    await agree_all(closer, closing)
+    assert len(counted.appends) == 2
+    assert (await market.account(trade.startup)).available_usd - before == 5_000_000
     ledger = await check_log(market.log)
     issuer = ledger.states["issuer"][trade.issuer]
     pricing = issuer.financings[financing].pricing
@@ -148,6 +160,7 @@ async def test_a_sale_pays_the_holders_out_of_the_issuers_account(market):
     await issuers.declare_liquidity(
         market.handler, declared, trade.issuer, proceeds_usd=Decimal(3_000_000), safe_seniority=1
     )
+    await agree_all(market, declared)
     liquidity = derive_id("liq", declared.command_id)
     pay = {"issuer_id": trade.issuer, "liquidity_id": liquidity}
     with pytest.raises(Refusal) as caught:
@@ -181,6 +194,7 @@ async def test_principal_that_accrued_after_a_sale_was_declared_is_not_lost(mark
     await issuers.declare_liquidity(
         market.handler, declared, trade.issuer, proceeds_usd=Decimal(3_000_000), safe_seniority=1
     )
+    await agree_all(market, declared)
     await accounts.deposit(
         market.handler,
         market.context(),

@@ -17,7 +17,8 @@ from marketplace.application.trading import mandates, orders
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.delivery.periods import list_periods
-from tests.application.equity.test_equity import build_round, found
+from tests.application.equity.test_equity import build_round, found, pay_in
+from tests.support.market.agreeing import agree_all
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -92,13 +93,12 @@ async def test_a_note_is_drawn_by_delivery_and_converts_with_interest_of_each_da
     await issuers.open_financing(market.handler, opened, trade.issuer, name="Series A", terms=terms)
     financing = derive_id("fin", opened.command_id)
     await issuers.price_financing(market.handler, market.context(trade.startup), trade.issuer, financing)
+    await pay_in(market, trade.fund)
+    context = market.context(trade.startup)
     await issuers.close_financing(
-        market.handler,
-        market.context(trade.startup),
-        trade.issuer,
-        financing,
-        approval=Approval(document="consent 8"),
+        market.handler, context, trade.issuer, financing, approval=Approval(document="consent 8")
     )
+    await agree_all(market, context)
     (conversion,) = (await market.state("instrument", note)).conversions
     assert conversion.interest_until == closing
     assert Fraction(conversion.amount_exact) == Fraction(tranche.accrued_usd) * Fraction(102, 100)

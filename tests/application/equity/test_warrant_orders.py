@@ -56,7 +56,7 @@ def count(issuer):
 async def exercise(market, trade, warrant_id, shares):
     await warrants.exercise_warrant(
         market.handler,
-        market.context(trade.startup),
+        market.context(trade.fund),
         trade.issuer,
         exercise_id=derive_id("exr", warrant_id, str(shares)),
         warrant_id=warrant_id,

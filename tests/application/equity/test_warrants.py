@@ -10,6 +10,7 @@ from marketplace.core.ids import derive_id
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.commands import AddStakeholder, IssueWarrant
 from tests.application.equity.test_equity import act, found
+from tests.support.market.agreeing import agree_all
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 from tests.support.patience import PATIENCE_SECONDS
@@ -38,7 +39,9 @@ async def test_a_warrant_vests_by_accepted_delivery_and_ends_by_the_timer(memory
             ),
             grant_id=grant.issued.grant_id,
         )
-        await warrants.issue_warrant(market.handler, market.context(trade.startup), terms)
+        context = market.context(trade.startup)
+        await warrants.issue_warrant(market.handler, context, terms)
+        await agree_all(market, context)
         await market.deliver(grant, 10)
         market.clock.at = grant.end + timedelta(days=2)
         await market.until("statement", list_periods(grant)[0].statement_id, "issued")
@@ -48,7 +51,7 @@ async def test_a_warrant_vests_by_accepted_delivery_and_ends_by_the_timer(memory
         assert (state.vested, state.shares_exercisable) == (frozenset({0}), 400)
         await warrants.exercise_warrant(
             market.handler,
-            market.context(trade.startup),
+            market.context(trade.fund),
             trade.issuer,
             exercise_id=derive_id("exr", warrant),
             warrant_id=warrant,

@@ -27,6 +27,14 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "auctions:carry_out_rejection": {"account": "met", "issuer": "met"},
     "auctions:lock_auction": {"auction": "final"},
     "auctions:lock_order": {"auction": "again"},
+    "consents:agree": {"grant": "fixed", "instrument": "again", "issuer": "again", "statement": "again"},
+    "consents:carry_out": {
+        "account": "again",
+        "grant": "fixed",
+        "instrument": "again",
+        "issuer": "again",
+        "statement": "again",
+    },
     "dilution:limit_dilution": {"instrument": "met"},
     "grants:finish_grant": {
         "account": "met",
@@ -42,8 +50,6 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "holds:place_hold": {"account": "fixed"},
     "holds:release_hold": {"account": "fixed"},
     "instruments:_change": {"issuer": "met"},
-    "issuers:close_financing": {"instrument": "other"},
-    "issuers:declare_liquidity": {"instrument": "again"},
     "issuers:price_financing": {"instrument": "again"},
     "notes:mature_note": {"issuer": "met"},
     "orders:amend_order": {"issuer": "again", "order": "again"},
@@ -103,8 +109,6 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "usage:correct_usage": {"grant": "met"},
     "usage:evidence_usage": {"grant": "fixed"},
     "usage:void_usage": {"grant": "met"},
-    "warrants:exercise_warrant": {"grant": "fixed", "statement": "final"},
     "warrants:vest_warrants": {"grant": "fixed", "statement": "again"},
-    "warrants:issue_warrant": {"grant": "fixed", "statement": "again"},
 }
 """By command (the module of its use case, and its name) and aggregate."""

@@ -324,6 +324,12 @@ def list_rows(state: Issuer, at: datetime | None = None) -> tuple[Row, ...]:
     )
 
 
+def list_holders(state: Issuer) -> frozenset[str]:
+    """Return everyone who holds stock, an option, a warrant, a promise or an instrument of the issuer."""
+    rows = {row.holder_id for row in list_rows(state) if row.holder_id is not None}
+    return frozenset(rows | {signed.holder_id for signed in state.instruments.values()})
+
+
 def total_shares(state: Issuer, at: datetime | None = None) -> Totals:
     """Return the shares by kind; see `list_rows` for `at`."""
     stock = sum(stock_class.shares_outstanding for stock_class in state.classes.values())

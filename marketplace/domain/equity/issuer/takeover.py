@@ -218,7 +218,7 @@ def _decide_again(act: IssuerEvent, current: IssuerState, decide: Decide) -> Seq
         created = _list_created_by_round(act, current)
         if created:
             return created
-    return decide(_build_command(act), current)
+    return decide(build_command(act), current)
 
 
 def _is_refused(act: IssuerStockTransferred, state: Issuer) -> bool:
@@ -246,11 +246,12 @@ def _list_created_by_round(act: IssuerStockClassCreated, state: Issuer) -> list[
     return [each for each in classes if each.class_id == act.class_id]
 
 
-def _build_command(act: IssuerEvent) -> IssuerCommand:
+def build_command(act: IssuerEvent, at: datetime | None = None) -> IssuerCommand:
+    """Return the command that records an event, as of an instant; None: one at which the rules allow it."""
     command_type = _COMMANDS[type(act)]
     fields = {name: getattr(act, name) for name in command_type.__struct_fields__ if hasattr(act, name)}
     if command_type in _AT:
-        fields["at"] = _AT[command_type]
+        fields["at"] = _AT[command_type] if at is None else at
     if isinstance(act, IssuerWarrantExercised):
         fields |= {"shares": act.shares + act.shares_surrendered, "shares_issued": act.shares}
     command: IssuerCommand = command_type(**fields)

@@ -54,6 +54,7 @@ def share_proceeds(
         price_per_common_share_exact=render_ratio(result.price_per_common_share_usd),
         payouts=_render_payouts(result, stock),
         certificate_json=render_certificate(result.certificate),
+        safe_seniority=safe_seniority,
         stock=None if stock is None else _render_stock(result, stock),
     )
 

@@ -1,0 +1,150 @@
+"""Proposals: acts that take effect once those whose equity, money or promises they change have agreed."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from events.types import Event, Id, Instant, Text
+
+Tag = Annotated[str, Meta(pattern=r"^[a-z_]+\.[a-z_]+\.v[0-9]+(?!\n)$", max_length=100, description="An event type")]
+Electorate = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z_]+(/[a-z0-9][a-z0-9_-]{0,39})?(?!\n)$",
+        description="Such as holder/pty_…, company, class/series-a, instruments, warrants",
+    ),
+]
+
+
+class ProposedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One event that a proposal will record.
+
+    Attributes:
+        aggregate_id: The aggregate that it will belong to.
+        type: Its event type.
+        body_json: Its body, as it will be stored.
+    """
+
+    aggregate_id: Id
+    type: Tag
+    body_json: str
+
+
+class Voter(msgspec.Struct, frozen=True, kw_only=True):
+    """A party that is asked.
+
+    Attributes:
+        party_id: The party.
+        weight: Its shares, or its dollars of principal in cents; 1 where it is asked alone.
+    """
+
+    party_id: Id
+    weight: Annotated[int, Meta(ge=1)]
+
+
+class Consent(msgspec.Struct, frozen=True, kw_only=True):
+    """An agreement that a proposal needs: of more than half of the weight of its voters.
+
+    Attributes:
+        electorate: Who is asked: ``holder/`` and a party, whose own position changes; ``company``; ``class/`` and a
+            class of stock; ``instruments``, who hold principal that is not converted; ``warrants``.
+        right: The row of the table of rights that asks for it.
+        voters: The parties, each once, by id.
+    """
+
+    electorate: Electorate
+    right: Annotated[str, Meta(pattern=r"^[a-z_]{1,40}(?!\n)$")]
+    voters: tuple[Voter, ...]
+
+
+class ProposalMade(Event, frozen=True, kw_only=True, tag="proposal.made.v1"):
+    """An act needs the agreement of others. Nothing of it has happened yet.
+
+    Attributes:
+        proposal_id: The proposal.
+        issuer_id: The issuer whose equity or promises it changes.
+        proposer_id: Who proposes it. Where it is a voter too, it has agreed.
+        proposed_at: When. What depends on the day, such as interest, is computed for this one.
+        effects: What will be recorded, in order, if all that is asked agree.
+        consents: The agreements that it needs.
+        decide_until: Silence until then is a refusal.
+    """
+
+    proposal_id: Id
+    issuer_id: Id
+    proposer_id: Id
+    proposed_at: Instant
+    effects: tuple[ProposedEvent, ...]
+    consents: tuple[Consent, ...]
+    decide_until: Instant
+
+
+class ProposalAgreed(Event, frozen=True, kw_only=True, tag="proposal.agreed.v1"):
+    """A voter agreed.
+
+    Attributes:
+        proposal_id: The proposal.
+        party_id: The voter.
+    """
+
+    proposal_id: Id
+    party_id: Id
+
+
+class ProposalConsentWithdrawn(Event, frozen=True, kw_only=True, tag="proposal.consent_withdrawn.v1"):
+    """A voter took its agreement back before the proposal took effect.
+
+    Attributes:
+        proposal_id: The proposal.
+        party_id: The voter.
+        reason: Why.
+    """
+
+    proposal_id: Id
+    party_id: Id
+    reason: Text
+
+
+class ProposalRefused(Event, frozen=True, kw_only=True, tag="proposal.refused.v1"):
+    """A voter refused.
+
+    Attributes:
+        proposal_id: The proposal.
+        party_id: The voter.
+        reason: Why.
+    """
+
+    proposal_id: Id
+    party_id: Id
+    reason: Text
+
+
+class ProposalCarriedOut(Event, frozen=True, kw_only=True, tag="proposal.carried_out.v1"):
+    """Everything that the proposal needed was agreed; its effects are in the same atomic batch.
+
+    Attributes:
+        proposal_id: The proposal.
+    """
+
+    proposal_id: Id
+
+
+class ProposalEnded(Event, frozen=True, kw_only=True, tag="proposal.ended.v1"):
+    """The proposal will not take effect.
+
+    Attributes:
+        proposal_id: The proposal.
+        outcome: ``refused``: an electorate can no longer agree; ``withdrawn`` by its proposer; ``lapsed``: not all had
+            agreed in time; ``void``: what it rests on changed after it was made.
+        reason: Why, in a sentence.
+    """
+
+    proposal_id: Id
+    outcome: Literal["refused", "withdrawn", "lapsed", "void"]
+    reason: Text
+
+
+ProposalEvent = (
+    ProposalMade | ProposalAgreed | ProposalConsentWithdrawn | ProposalRefused | ProposalCarriedOut | ProposalEnded
+)

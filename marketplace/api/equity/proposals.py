@@ -1,0 +1,103 @@
+"""Proposals: acts that wait for the agreement of others; visible to their proposer, company and voters."""
+
+from typing import Final
+
+from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
+from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.queries import Read, Word, answer_versioned
+from marketplace.application.equity import consents
+from marketplace.core.ids import rename_id
+from marketplace.domain.equity.rights import list_rights
+from marketplace.projections.equity.proposals import Concerned, find_proposal, list_proposals
+from marketplace.projections.views.equity import ProposalView, RightsView, RightView
+
+PATH: Final = "/v1/proposals"
+
+
+@post("/{proposal_id:str}/agree", status_code=200, summary="Agree to a proposal")
+async def agree(command: Commanded, proposal_id: FromPath[str]) -> Response[ReceiptBody]:
+    """Agree as a voter. With the last agreement that it needs, the proposal takes effect in the same instant."""
+    return command.answer(await consents.agree(command.handler, command.context, proposal_id))
+
+
+@post("/{proposal_id:str}/refuse", status_code=200, summary="Refuse a proposal")
+async def refuse(command: Commanded, proposal_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
+    """Refuse as a voter. The proposal ends when those who refuse have made an agreement impossible."""
+    return command.answer(await consents.refuse(command.handler, command.context, proposal_id, reason=data.reason))
+
+
+@post("/{proposal_id:str}/withdraw-consent", status_code=200, summary="Take an agreement back")
+async def withdraw_consent(
+    command: Commanded, proposal_id: FromPath[str], data: JSONBody[ReasonBody]
+) -> Response[ReceiptBody]:
+    """Take an agreement back, as long as the proposal has not taken effect."""
+    receipt = await consents.withdraw_consent(command.handler, command.context, proposal_id, reason=data.reason)
+    return command.answer(receipt)
+
+
+@post("/{proposal_id:str}/withdraw", status_code=200, summary="Withdraw a proposal")
+async def withdraw(command: Commanded, proposal_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
+    """Withdraw a proposal, as the one who made it."""
+    receipt = await consents.withdraw_proposal(command.handler, command.context, proposal_id, reason=data.reason)
+    return command.answer(receipt)
+
+
+@get("/{proposal_id:str}", summary="Get a proposal")
+async def get_one(reading: Read, proposal_id: FromPath[str]) -> Response[ProposalView]:
+    """Return a proposal: what it will record, whose agreement it needs, and how they voted."""
+    async with reading.connect() as connection:
+        view = await find_proposal(connection, proposal_id)
+    view = reading.require(
+        view,
+        "proposal",
+        proposal_id,
+        lambda row: (row.proposer_id, rename_id("pty", row.issuer_id), *(vote.party_id for vote in row.votes)),
+    )
+    return answer_versioned(view, view.last_sequence)
+
+
+@get("/", summary="List proposals")
+async def list_all(
+    *, reading: Read, limit: Limit = 100, cursor: Cursor = None, issuer_id: Word = None, status: Word = None
+) -> Page[ProposalView]:
+    """Return the proposals that the party made, votes on, or that concern its own company, by id."""
+    after, own = parse_cursor(cursor, ""), reading.party_id
+    async with reading.connect() as connection:
+        rows = await list_proposals(
+            connection,
+            concerned=None if own is None else Concerned(own, rename_id("iss", own)),
+            issuer_id=issuer_id,
+            status=status,
+            after=after,
+            limit=limit + 1,
+        )
+    return build_page(rows, limit, lambda row: row.proposal_id)
+
+
+ROUTER: Final = Router(
+    PATH,
+    route_handlers=[agree, refuse, withdraw_consent, withdraw, get_one, list_all],
+    tags=["proposals"],
+    opt={"feature": "proposals"},
+)
+
+
+@get("/", summary="Get the table of rights")
+async def get_rights(reading: Read) -> RightsView:
+    """Return who must agree before an act changes what someone owns, owes or was promised; for everybody."""
+    del reading
+    rows = tuple(
+        RightView(name=right.name, act=right.act, proposes=right.proposes, agrees=right.agrees, unless=right.unless)
+        for right in list_rights()
+    )
+    return RightsView(rights=rows, decide_within_days=consents.DECIDE_WITHIN.days)
+
+
+RIGHTS_ROUTER: Final = Router(
+    "/v1/rights", route_handlers=[get_rights], tags=["proposals"], opt={"feature": "proposals"}
+)

@@ -1,0 +1,323 @@
+"""Acts on an issuer that others must agree to: done at once if nobody else needs to, and proposed otherwise.
+
+A use case decides its events as ever. `carry_out` reads from them whose agreement they need (the table of rights). If
+the sender's own is enough, the events are stored. Otherwise they become the effects of a proposal, and nothing else
+happens. With the last agreement the act is decided again, as of the instant at which it was proposed, and stored in
+the same append. If it would now record anything else, or need the agreement of others, the proposal is void.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from msgspec import structs
+
+from events.issuer import IssuerFinancingClosed, IssuerLiquidityDeclared, IssuerStockSplit
+from events.issuer_rights import IssuerOptionExercised, IssuerWarrantExercised
+from events.issuer_stock import IssuerFirstRefusalExercised, IssuerStockRepurchased
+from events.proposal import Consent, ProposalMade, ProposedEvent
+from events.registry import get_tag, parse_body, render_body
+from events.types import Event, PricedTerms
+from marketplace.application.equity.vesting import vest
+from marketplace.application.steps.company_acts import close_round, sell_company
+from marketplace.application.steps.access import require_owner
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.issuer.commands import BuyerStock, ExerciseFirstRefusal, IssuerCommand, SplitStock
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import Issuer, list_holders
+from marketplace.domain.equity.issuer.takeover import build_command
+from marketplace.domain.equity.proposal import (
+    PROPOSAL,
+    AgreeToProposal,
+    CarryOutProposal,
+    EndProposal,
+    LapseProposal,
+    MakeProposal,
+    Proposal,
+    RefuseProposal,
+    WithdrawConsent,
+)
+from marketplace.domain.equity.rights import Setting, list_consents
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, UnitOfWork
+
+DECIDE_WITHIN: Final = timedelta(days=14)
+"""Silence of a voter for so long is a refusal."""
+
+Act = Callable[[UnitOfWork], Awaitable[None]]
+
+
+async def carry_out(handler: Handler, context: Context, issuer_id: str, act: Act) -> Receipt:
+    """Do an act on an issuer if the sender's own agreement is enough; otherwise propose it.
+
+    The proposal's id derives from the command's, with the prefix ``prp_``; see `find_proposal`.
+
+    Args:
+        handler: Runs it.
+        context: Who asks: the company, a holder of the issuer's securities, or the platform.
+        issuer_id: The issuer.
+        act: Decides the events, which may concern several aggregates.
+
+    Raises:
+        Refusal: ``issuer_unknown`` · ``effects_too_many`` · refusals of the act.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        issuer = await _load_concerned(unit, issuer_id)
+        await act(unit)
+        if context.party_id is not None:
+            consents = await _list_consents(unit, issuer, context.party_id)
+            if consents:
+                await _propose(unit, issuer_id, context.party_id, consents)
+                return
+        await vest(unit, issuer_id)
+
+    return await handler.run(context, ISSUER, issuer_id, work)
+
+
+async def find_proposal(handler: Handler, context: Context) -> str | None:
+    """Return the proposal that a command made, or None if it took effect at once."""
+    if context.party_id is None:
+        return None
+    proposal_id = derive_id("prp", context.command_id)
+    entry = await handler.cache.load(PROPOSAL, proposal_id)
+    return None if entry.state is None else proposal_id
+
+
+async def _load_concerned(unit: UnitOfWork, issuer_id: str) -> Issuer:
+    """Return an issuer for its company, a party that holds its securities, or the platform.
+
+    Raises:
+        Refusal: ``issuer_unknown``.
+    """
+    issuer, party_id = await unit.load(ISSUER, issuer_id), unit.context.party_id
+    if not isinstance(issuer, Issuer):
+        raise refuse_unknown("issuer", issuer_id)
+    if party_id is not None and party_id != issuer.formed.party_id and party_id not in list_holders(issuer):
+        raise refuse_unknown("issuer", issuer_id)
+    return issuer
+
+
+async def _list_consents(unit: UnitOfWork, issuer: Issuer, proposer_id: str) -> tuple[Consent, ...]:
+    effects = [event for _, event in unit.list_effects()]
+    setting = Setting(issuer, issuer.formed.party_id, effects, await _measure_principal(unit, issuer))
+    return list_consents(setting, proposer_id)
+
+
+async def _measure_principal(unit: UnitOfWork, issuer: Issuer) -> dict[str, int]:
+    """Return the cents of principal that is neither converted nor repaid before the act, by holder."""
+    cents: dict[str, int] = {}
+    for instrument_id in sorted(issuer.instruments):
+        entry = await unit.read_before(INSTRUMENT, instrument_id)
+        if entry is None or isinstance(entry.terms, PricedTerms):
+            continue
+        holder_id = entry.issued.holder_id
+        cents[holder_id] = cents.get(holder_id, 0) + int(entry.outstanding_usd * 100)
+    return cents
+
+
+async def _propose(unit: UnitOfWork, issuer_id: str, proposer_id: str, consents: tuple[Consent, ...]) -> None:
+    """Replace what the unit has decided by a proposal of it."""
+    effects = unit.list_effects()
+    unit.discard()
+    proposal_id = derive_id("prp", unit.context.command_id)
+    command = MakeProposal(
+        proposal_id=proposal_id,
+        issuer_id=issuer_id,
+        proposer_id=proposer_id,
+        proposed_at=unit.context.at,
+        effects=tuple(_render(aggregate_id, event) for aggregate_id, event in effects),
+        consents=consents,
+        decide_until=unit.context.at + DECIDE_WITHIN,
+    )
+    await unit.decide(PROPOSAL, proposal_id, command)
+
+
+def _render(aggregate_id: str, event: Event) -> ProposedEvent:
+    return ProposedEvent(aggregate_id=aggregate_id, type=get_tag(event), body_json=render_body(event).decode())
+
+
+async def agree(handler: Handler, context: Context, proposal_id: str) -> Receipt:
+    """Agree to a proposal. With the last agreement that it needs, it takes effect or turns out to be void.
+
+    Raises:
+        Refusal: ``proposal_unknown`` · refusals of the proposal.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        await _load_asked(unit, proposal_id)
+        command = AgreeToProposal(proposal_id=proposal_id, party_id=_require_voter(unit), at=context.at)
+        proposal = await unit.decide(PROPOSAL, proposal_id, command)
+        if not proposal.list_missing():
+            await _take_effect(unit, proposal)
+
+    return await handler.run(context, PROPOSAL, proposal_id, work)
+
+
+async def _take_effect(unit: UnitOfWork, proposal: Proposal) -> None:
+    """Decide the act again and store it with the proposal, or end the proposal as void."""
+    made = proposal.made
+    reason = await _find_change(unit, made)
+    if reason is None:
+        carry = CarryOutProposal(proposal_id=made.proposal_id, at=unit.context.at)
+        await unit.decide(PROPOSAL, made.proposal_id, carry)
+        await vest(unit, made.issuer_id)
+        return
+    unit.discard(keep=PROPOSAL)
+    unit.rejected = True
+    await unit.decide(
+        PROPOSAL, made.proposal_id, EndProposal(proposal_id=made.proposal_id, outcome="void", reason=reason[:500])
+    )
+
+
+async def _find_change(unit: UnitOfWork, made: ProposalMade) -> str | None:
+    """Decide the act again, and return how it differs from what was agreed to; None if it does not."""
+    issuer = await unit.get(ISSUER, made.issuer_id, Issuer)
+    try:
+        await _decide_again(unit, made)
+    except Refusal as refusal:
+        return f"it is refused now: {refusal.code}: {refusal.message}"
+    effects = tuple(_render(id, event) for id, event in unit.list_effects(without=PROPOSAL))  # noqa: A001
+    if effects != made.effects:
+        return "it would now record other events than were agreed to, because the company or a price changed since"
+    if await _list_consents(unit, issuer, made.proposer_id) != made.consents:
+        return "it now needs the agreement of others, because the holders of the company changed since"
+    return None
+
+
+async def _decide_again(unit: UnitOfWork, made: ProposalMade) -> None:
+    issuer_id, at = made.issuer_id, made.proposed_at
+    events = [parse_body(effect.type, effect.body_json.encode()) for effect in made.effects]
+    main = next((event for event in events if isinstance(event, _MAIN)), events[0])
+    match main:
+        case IssuerFinancingClosed():
+            await close_round(unit, issuer_id, main.financing_id, approval=main.approval, at=at)
+        case IssuerLiquidityDeclared():
+            waterfall = main.waterfall
+            stock = waterfall.stock
+            await sell_company(
+                unit,
+                issuer_id,
+                main.liquidity_id,
+                proceeds_usd=waterfall.proceeds_usd,
+                safe_seniority=waterfall.safe_seniority,
+                stock=None
+                if stock is None
+                else BuyerStock(buyer=stock.buyer, price_usd_per_share=stock.price_usd_per_share),
+                at=at,
+            )
+        case _:
+            await unit.decide(ISSUER, issuer_id, _build_command(main, events, at))
+
+
+_MAIN: Final = (
+    IssuerFinancingClosed,
+    IssuerLiquidityDeclared,
+    IssuerStockSplit,
+    IssuerFirstRefusalExercised,
+    IssuerWarrantExercised,
+    IssuerOptionExercised,
+)
+"""Events that others accompany. The act is decided again from them; from the first event otherwise."""
+
+
+def _build_command(main: Any, events: Sequence[Event], at: datetime) -> IssuerCommand:
+    """Return the command of an act, from its events."""
+    if isinstance(main, IssuerFirstRefusalExercised):
+        return ExerciseFirstRefusal(
+            issuer_id=main.issuer_id,
+            transfer_id=main.transfer_id,
+            holder_id=main.holder_id,
+            at=at,
+            approval=main.approval,
+        )
+    command = build_command(main, at)
+    if isinstance(command, SplitStock):
+        bought = next((event for event in events if isinstance(event, IssuerStockRepurchased)), None)
+        if bought is not None:
+            price = bought.price_usd_per_share if command.fractions == "cash_in_lieu" else None
+            return structs.replace(command, cash_usd_per_share=price, approval=bought.approval)
+    return command
+
+
+def _require_voter(unit: UnitOfWork) -> str:
+    """Return the party that speaks; the platform is asked for nothing.
+
+    Raises:
+        Refusal: ``not_asked``.
+    """
+    party_id = unit.context.party_id
+    if party_id is None:
+        raise Refusal("not_asked", "a voter agrees or refuses with its own key; the platform is not a voter")
+    return party_id
+
+
+async def _load_asked(unit: UnitOfWork, proposal_id: str) -> Proposal:
+    """Return a proposal for its proposer, its company and its voters.
+
+    Raises:
+        Refusal: ``proposal_unknown``.
+    """
+    proposal = await unit.load(PROPOSAL, proposal_id)
+    if proposal is None:
+        raise refuse_unknown("proposal", proposal_id)
+    company_id = rename_id("pty", proposal.made.issuer_id)
+    require_owner(unit.context, (*proposal.voters, proposal.made.proposer_id, company_id), "proposal", proposal_id)
+    return proposal
+
+
+async def withdraw_consent(handler: Handler, context: Context, proposal_id: str, *, reason: str) -> Receipt:
+    """Take an agreement back before the proposal takes effect."""
+
+    async def work(unit: UnitOfWork) -> None:
+        await _load_asked(unit, proposal_id)
+        party_id = _require_voter(unit)
+        command = WithdrawConsent(proposal_id=proposal_id, party_id=party_id, reason=reason, at=context.at)
+        await unit.decide(PROPOSAL, proposal_id, command)
+
+    return await handler.run(context, PROPOSAL, proposal_id, work)
+
+
+async def refuse(handler: Handler, context: Context, proposal_id: str, *, reason: str) -> Receipt:
+    """Refuse a proposal. It ends when an electorate can no longer agree."""
+
+    async def work(unit: UnitOfWork) -> None:
+        await _load_asked(unit, proposal_id)
+        party_id = _require_voter(unit)
+        command = RefuseProposal(proposal_id=proposal_id, party_id=party_id, reason=reason, at=context.at)
+        await unit.decide(PROPOSAL, proposal_id, command)
+
+    return await handler.run(context, PROPOSAL, proposal_id, work)
+
+
+async def withdraw_proposal(handler: Handler, context: Context, proposal_id: str, *, reason: str) -> Receipt:
+    """Withdraw a proposal, as its proposer or the platform.
+
+    Raises:
+        Refusal: ``proposal_unknown`` · ``not_proposer`` · refusals of the proposal.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        proposal = await _load_asked(unit, proposal_id)
+        if context.party_id not in {None, proposal.made.proposer_id}:
+            raise Refusal(
+                "not_proposer",
+                f"proposal {proposal_id} may be withdrawn only by {proposal.made.proposer_id}, who made it; refuse it",
+                proposal_id=proposal_id,
+            )
+        command = EndProposal(proposal_id=proposal_id, outcome="withdrawn", reason=reason)
+        await unit.decide(PROPOSAL, proposal_id, command)
+
+    return await handler.run(context, PROPOSAL, proposal_id, work)
+
+
+async def lapse(handler: Handler, context: Context, proposal_id: str) -> Receipt:
+    """End a proposal whose deadline has passed, for the timer."""
+
+    async def work(unit: UnitOfWork) -> None:
+        await unit.decide(PROPOSAL, proposal_id, LapseProposal(proposal_id=proposal_id, at=context.at))
+
+    return await handler.run(context, PROPOSAL, proposal_id, work)

@@ -1,0 +1,106 @@
+"""Acts on an issuer that touch more than the issuer: the closing of a round and the sale of the company.
+
+Whoever calls them has checked who may: `application/equity/consents.py`.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from events.financing import Approval, ConvertingInstrument
+from marketplace.application.steps.paying import pay
+from marketplace.core.ids import is_id, rename_id
+from marketplace.domain.billing.account import Debit
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.instrument.stock import list_converting
+from marketplace.domain.equity.issuer.commands import BuyerStock, CloseFinancing, DeclareLiquidity, NewStakeholder
+from marketplace.domain.equity.issuer.financing.financing import list_conversions, require_unclosed
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.party import PARTY
+from marketplace.execution.unit_of_work import UnitOfWork
+
+
+async def load_converting(unit: UnitOfWork, issuer: Issuer) -> tuple[ConvertingInstrument, ...]:
+    """Return all outstanding instruments that convert or are paid out.
+
+    Raises:
+        Refusal: ``shares_owed``.
+    """
+    return list_converting([await unit.get(INSTRUMENT, instrument_id) for instrument_id in sorted(issuer.instruments)])
+
+
+async def close_round(unit: UnitOfWork, issuer_id: str, financing_id: str, *, approval: Approval, at: datetime) -> None:
+    """Issue the shares of a priced round, convert its instruments, and take the money of investors that are parties.
+
+    Raises:
+        Refusal: ``financing_closed`` if another command closed it · refusals of the issuer, its instruments and the
+            investors' accounts.
+    """
+    issuer = await unit.get(ISSUER, issuer_id, Issuer)
+    require_unclosed(issuer, financing_id)
+    instruments = await load_converting(unit, issuer)
+    command = CloseFinancing(
+        issuer_id=issuer_id,
+        financing_id=financing_id,
+        instruments=instruments,
+        approval=approval,
+        at=at,
+        stakeholders=await _name_holders(unit, issuer, financing_id, instruments),
+    )
+    await unit.decide(ISSUER, issuer_id, command, long=True)
+    for conversion in list_conversions(issuer, financing_id):
+        await unit.decide(INSTRUMENT, conversion.instrument_id, conversion)
+    for investment in issuer.financings[financing_id].opened.terms.investments:
+        if is_id(investment.holder_id, "pty"):
+            debit = Debit(
+                account_id=rename_id("acc", investment.holder_id),
+                amount_usd=investment.amount_usd,
+                payee_account_id=rename_id("acc", issuer.formed.party_id),
+                cause=financing_id,
+            )
+            await pay(unit, debit)
+
+
+async def _name_holders(
+    unit: UnitOfWork, issuer: Issuer, financing_id: str, instruments: Sequence[ConvertingInstrument]
+) -> tuple[NewStakeholder, ...]:
+    financing = issuer.financings.get(financing_id)
+    if financing is None:
+        return ()
+    holders = [investment.holder_id for investment in financing.opened.terms.investments]
+    holders.extend(instrument.holder_id for instrument in instruments)
+    named = []
+    for holder_id in dict.fromkeys(holders):
+        if holder_id in issuer.stakeholders or not is_id(holder_id, "pty"):
+            continue
+        party = await unit.load(PARTY, holder_id)
+        if party is not None:
+            kind: Literal["provider", "investor"] = "provider" if party.has_role("provider") else "investor"
+            named.append(NewStakeholder(holder_id=holder_id, name=party.registered.name, kind=kind))
+    return tuple(named)
+
+
+async def sell_company(
+    unit: UnitOfWork,
+    issuer_id: str,
+    liquidity_id: str,
+    *,
+    proceeds_usd: Decimal,
+    safe_seniority: int | None,
+    stock: BuyerStock | None,
+    at: datetime,
+) -> None:
+    """Declare the sale of the issuer and compute its waterfall as of an instant."""
+    issuer = await unit.get(ISSUER, issuer_id, Issuer)
+    command = DeclareLiquidity(
+        issuer_id=issuer_id,
+        liquidity_id=liquidity_id,
+        proceeds_usd=proceeds_usd,
+        instruments=await load_converting(unit, issuer),
+        at=at,
+        safe_seniority=safe_seniority,
+        stock=stock,
+    )
+    await unit.decide(ISSUER, issuer_id, command, long=True)

@@ -1,0 +1,42 @@
+"""Methods of the client for proposals: what waits for agreement, and votes."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from marketplace.api.http.bodies.answers import ReceiptBody
+from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.client.transport import Transport
+from marketplace.projections.views.equity import ProposalView, RightsView
+
+
+class Proposals(Transport):
+    """What those do who are asked, and who ask."""
+
+    async def get_rights(self) -> RightsView:
+        """Return the table of rights."""
+        return await self.get("/v1/rights", RightsView)
+
+    async def get_proposal(self, proposal_id: str) -> ProposalView:
+        """Return a proposal with its effects, consents and votes."""
+        return await self.get(f"/v1/proposals/{proposal_id}", ProposalView)
+
+    def list_proposals(self, *, issuer_id: str | None = None, status: str | None = None) -> AsyncIterator[ProposalView]:
+        """Yield the proposals that concern the party."""
+        return self.rows("/v1/proposals", ProposalView, issuer_id=issuer_id, status=status)
+
+    async def agree_to_proposal(self, proposal_id: str, **options: Any) -> ReceiptBody:
+        """Agree to a proposal."""
+        return await self.command(f"/v1/proposals/{proposal_id}/agree", **options)
+
+    async def refuse_proposal(self, proposal_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """Refuse a proposal."""
+        return await self.command(f"/v1/proposals/{proposal_id}/refuse", ReasonBody(reason=reason), **options)
+
+    async def withdraw_consent(self, proposal_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """Take an agreement back."""
+        path = f"/v1/proposals/{proposal_id}/withdraw-consent"
+        return await self.command(path, ReasonBody(reason=reason), **options)
+
+    async def withdraw_proposal(self, proposal_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """Withdraw a proposal."""
+        return await self.command(f"/v1/proposals/{proposal_id}/withdraw", ReasonBody(reason=reason), **options)

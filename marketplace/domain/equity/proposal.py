@@ -1,0 +1,288 @@
+"""Proposals: acts that wait for the agreement of those whose equity, money or promises they change.
+
+Subject: ``marketplace.proposal.<proposal_id>``.
+
+Invariants:
+    1. A proposal takes effect only if in each of its electorates voters of more than half of the weight agree at
+       that moment.
+    2. A voter speaks for itself only, and may change its mind until the proposal takes effect or ends.
+    3. A proposal takes effect or ends once, and never after its deadline.
+
+Refusals in order: proposal_exists · proposal_unknown · proposal_<status> · proposal_not_due · deadline_passed ·
+consents_missing · not_asked · not_agreed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from events.proposal import (
+    Consent,
+    ProposalAgreed,
+    ProposalCarriedOut,
+    ProposalConsentWithdrawn,
+    ProposalEnded,
+    ProposalEvent,
+    ProposalMade,
+    ProposalRefused,
+    ProposedEvent,
+)
+from marketplace.core.decider import Decider
+from marketplace.core.errors import Refusal
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+
+
+class MakeProposal(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask for the agreements that an act needs."""
+
+    proposal_id: str
+    issuer_id: str
+    proposer_id: str
+    proposed_at: datetime
+    effects: tuple[ProposedEvent, ...]
+    consents: tuple[Consent, ...]
+    decide_until: datetime
+
+
+class AgreeToProposal(msgspec.Struct, frozen=True, kw_only=True):
+    """Agree as a voter."""
+
+    proposal_id: str
+    party_id: str
+    at: datetime
+
+
+class WithdrawConsent(msgspec.Struct, frozen=True, kw_only=True):
+    """Take an agreement back."""
+
+    proposal_id: str
+    party_id: str
+    reason: str
+    at: datetime
+
+
+class RefuseProposal(msgspec.Struct, frozen=True, kw_only=True):
+    """Refuse as a voter."""
+
+    proposal_id: str
+    party_id: str
+    reason: str
+    at: datetime
+
+
+class CarryOutProposal(msgspec.Struct, frozen=True, kw_only=True):
+    """Record, in the append that holds its effects, that the proposal took effect."""
+
+    proposal_id: str
+    at: datetime
+
+
+class EndProposal(msgspec.Struct, frozen=True, kw_only=True):
+    """End a proposal that will not take effect: its proposer withdraws it, or what it rests on has changed."""
+
+    proposal_id: str
+    outcome: Literal["withdrawn", "void"]
+    reason: str
+
+
+class LapseProposal(msgspec.Struct, frozen=True, kw_only=True):
+    """End a proposal whose deadline has passed."""
+
+    proposal_id: str
+    at: datetime
+
+
+ProposalCommand = (
+    MakeProposal | AgreeToProposal | WithdrawConsent | RefuseProposal | CarryOutProposal | EndProposal | LapseProposal
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A proposal.
+
+    Attributes:
+        made: What is proposed, and who is asked.
+        agreed: Voters that agree now.
+        refused: Voters that refuse now.
+        silent_again: Voters that took an agreement back and have not voted since.
+        status: ``open`` until it takes effect or ends.
+    """
+
+    made: ProposalMade
+    agreed: frozenset[str]
+    refused: frozenset[str] = frozenset()
+    silent_again: frozenset[str] = frozenset()
+    status: Literal["open", "effective", "refused", "withdrawn", "lapsed", "void"] = "open"
+
+    @property
+    def voters(self) -> frozenset[str]:
+        """Return every party that is asked."""
+        return frozenset(voter.party_id for consent in self.made.consents for voter in consent.voters)
+
+    def list_missing(self) -> list[Consent]:
+        """Return the agreements that it still needs."""
+        return [consent for consent in self.made.consents if not has_majority(consent, self.agreed)]
+
+    def find_impossible(self) -> Consent | None:
+        """Return an agreement that those who refuse have made impossible."""
+        rest = self.voters - self.refused
+        return next((consent for consent in self.made.consents if not has_majority(consent, rest)), None)
+
+
+ProposalState = Proposal | None
+
+
+def has_majority(consent: Consent, parties: frozenset[str]) -> bool:
+    """Return whether these parties have more than half of the weight of an electorate."""
+    weight = sum(voter.weight for voter in consent.voters if voter.party_id in parties)
+    return 2 * weight > sum(voter.weight for voter in consent.voters)
+
+
+def decide(command: ProposalCommand, state: ProposalState) -> Sequence[ProposalEvent]:
+    """Return the events of a command; the module lists the order of refusals."""
+    if isinstance(command, MakeProposal):
+        return _make(command, state)
+    if state is None:
+        raise refuse_unknown("proposal", command.proposal_id)
+    if state.status != "open":
+        return _decide_ended(command, state)
+    if isinstance(command, LapseProposal):
+        return _lapse(command, state)
+    if isinstance(command, EndProposal):
+        return [_end(state, command.outcome, command.reason)]
+    _require_time(command.at, state)
+    if isinstance(command, CarryOutProposal):
+        return _carry_out(state)
+    if command.party_id not in state.voters:
+        raise Refusal(
+            "not_asked",
+            f"proposal {command.proposal_id} does not need the agreement of {command.party_id}",
+            proposal_id=command.proposal_id,
+            party_id=command.party_id,
+        )
+    return _vote(command, state)
+
+
+def _make(command: MakeProposal, state: ProposalState) -> Sequence[ProposalEvent]:
+    event = ProposalMade(
+        proposal_id=command.proposal_id,
+        issuer_id=command.issuer_id,
+        proposer_id=command.proposer_id,
+        proposed_at=command.proposed_at,
+        effects=command.effects,
+        consents=command.consents,
+        decide_until=command.decide_until,
+    )
+    if state is None:
+        return [event]
+    if state.made == event:
+        return []
+    raise refuse_exists("proposal", command.proposal_id)
+
+
+def _decide_ended(command: ProposalCommand, state: Proposal) -> Sequence[ProposalEvent]:
+    """Return no events where the command asks for what already is, and refuse it otherwise."""
+    ended_so = isinstance(command, EndProposal) and command.outcome == state.status
+    lapsed = isinstance(command, LapseProposal) and state.status == "lapsed"
+    done = isinstance(command, CarryOutProposal) and state.status == "effective"
+    if ended_so or lapsed or done:
+        return []
+    raise refuse_status("proposal", state.made.proposal_id, state.status, "open")
+
+
+def _lapse(command: LapseProposal, state: Proposal) -> Sequence[ProposalEvent]:
+    until = state.made.decide_until
+    if command.at < until:
+        raise Refusal(
+            "proposal_not_due",
+            f"proposal {command.proposal_id} may be decided until {until.isoformat()}",
+            proposal_id=command.proposal_id,
+        )
+    missing = ", ".join(consent.electorate for consent in state.list_missing())
+    return [_end(state, "lapsed", f"by {until.isoformat()} these had not agreed: {missing}"[:500])]
+
+
+def _require_time(at: datetime, state: Proposal) -> None:
+    if at >= state.made.decide_until:
+        raise Refusal(
+            "deadline_passed",
+            f"proposal {state.made.proposal_id} could be decided until {state.made.decide_until.isoformat()}; its"
+            " proposer may propose it again",
+            proposal_id=state.made.proposal_id,
+        )
+
+
+def _carry_out(state: Proposal) -> Sequence[ProposalEvent]:
+    missing = state.list_missing()
+    if missing:
+        electorates = [consent.electorate for consent in missing]
+        raise Refusal(
+            "consents_missing",
+            f"proposal {state.made.proposal_id} still needs the agreement of {', '.join(electorates)}",
+            proposal_id=state.made.proposal_id,
+            electorates=electorates,
+        )
+    return [ProposalCarriedOut(proposal_id=state.made.proposal_id)]
+
+
+def _vote(command: AgreeToProposal | WithdrawConsent | RefuseProposal, state: Proposal) -> Sequence[ProposalEvent]:
+    proposal_id, party_id = command.proposal_id, command.party_id
+    if isinstance(command, AgreeToProposal):
+        return [] if party_id in state.agreed else [ProposalAgreed(proposal_id=proposal_id, party_id=party_id)]
+    if isinstance(command, WithdrawConsent):
+        if party_id in state.silent_again:
+            return []
+        if party_id not in state.agreed:
+            raise Refusal(
+                "not_agreed",
+                f"{party_id} has not agreed to proposal {proposal_id}, so there is nothing to take back",
+                proposal_id=proposal_id,
+                party_id=party_id,
+            )
+        return [ProposalConsentWithdrawn(proposal_id=proposal_id, party_id=party_id, reason=command.reason)]
+    if party_id in state.refused:
+        return []
+    refused = ProposalRefused(proposal_id=proposal_id, party_id=party_id, reason=command.reason)
+    after = _evolve_open(state, refused)
+    impossible = after.find_impossible()
+    if impossible is None:
+        return [refused]
+    return [refused, _end(after, "refused", f"{impossible.electorate} can no longer agree")]
+
+
+def _end(state: Proposal, outcome: Literal["refused", "withdrawn", "lapsed", "void"], reason: str) -> ProposalEnded:
+    return ProposalEnded(proposal_id=state.made.proposal_id, outcome=outcome, reason=reason)
+
+
+def evolve(state: ProposalState, event: ProposalEvent) -> ProposalState:
+    """Return the state after an event."""
+    if isinstance(event, ProposalMade):
+        asked = {voter.party_id for consent in event.consents for voter in consent.voters}
+        return Proposal(event, frozenset(asked & {event.proposer_id}))
+    assert state is not None, "a proposal is made first"
+    return _evolve_open(state, event)
+
+
+def _evolve_open(state: Proposal, event: ProposalEvent) -> Proposal:
+    match event:
+        case ProposalAgreed() | ProposalRefused() | ProposalConsentWithdrawn():
+            voter = {event.party_id}
+            return replace(
+                state,
+                agreed=state.agreed | voter if isinstance(event, ProposalAgreed) else state.agreed - voter,
+                refused=state.refused | voter if isinstance(event, ProposalRefused) else state.refused - voter,
+                silent_again=state.silent_again | voter
+                if isinstance(event, ProposalConsentWithdrawn)
+                else state.silent_again - voter,
+            )
+        case ProposalEnded(outcome=outcome):
+            return replace(state, status=outcome)
+        case _:
+            return replace(state, status="effective")
+
+
+PROPOSAL: Decider[ProposalCommand, ProposalEvent, ProposalState] = Decider("proposal", "prp", None, decide, evolve)

@@ -1,0 +1,307 @@
+"""The table of rights: who must agree before an act on an issuer changes what someone owns, owes or was promised.
+
+Rights are read from the events that an act would record, so that no route can avoid them. A party that is here agrees
+with its own key. A holder that is not here (``stk_…``) cannot; the company answers for it and names the document. The
+platform's operator decides without agreement; its events name the platform as their actor.
+
+A *vote* asks every group of security holders that are parties here: the holders of each class of stock, of principal
+that is not converted, and of warrants. Each group agrees by more than half of its weight. Those of a group who refuse
+are bound by its majority.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from events.issuer import (
+    IssuerEvent,
+    IssuerExposureRecorded,
+    IssuerFinancingClosed,
+    IssuerFirstRefusalExercised,
+    IssuerLiquidityDeclared,
+    IssuerOptionCancelled,
+    IssuerOptionExercised,
+    IssuerOptionGranted,
+    IssuerOptionPromised,
+    IssuerStockClassCreated,
+    IssuerStockConverted,
+    IssuerStockIssued,
+    IssuerStockOffered,
+    IssuerStockOfferWithdrawn,
+    IssuerStockPlanAdjusted,
+    IssuerStockRepurchased,
+    IssuerStockSplit,
+    IssuerStockTransferred,
+    IssuerWarrantCancelled,
+    IssuerWarrantExercised,
+    IssuerWarrantIssued,
+    IssuerWarrantVested,
+)
+from events.proposal import Consent, Voter
+from events.types import Event
+from marketplace.core.ids import is_id
+from marketplace.domain.equity.issuer.state import Issuer, list_live_warrants
+
+
+class Setting(NamedTuple):
+    """What an act rests on.
+
+    Attributes:
+        issuer: The issuer before it.
+        company_id: The startup's party.
+        effects: Every event that it would record, in order.
+        principal: Cents of principal that is not converted, by holder.
+    """
+
+    issuer: Issuer
+    company_id: str
+    effects: Sequence[Event]
+    principal: Mapping[str, int]
+
+
+class Asked(NamedTuple):
+    """Who must agree to one event.
+
+    Attributes:
+        holders: Those whose own position it changes; the parties among them are asked, each alone.
+        company: Whether the company must agree.
+        vote: Whether all groups of security holders vote.
+    """
+
+    holders: tuple[str, ...] = ()
+    company: bool = False
+    vote: bool = False
+
+
+class Right(NamedTuple):
+    """One row of the table of rights.
+
+    Attributes:
+        name: Its name, in consents.
+        act: What is done.
+        proposes: Who may propose it.
+        agrees: Who must agree.
+        unless: When nobody needs to agree.
+        who: Reads from an event who must agree.
+    """
+
+    name: str
+    act: str
+    proposes: str
+    agrees: str
+    unless: str
+    who: Callable[[Any, Setting], Asked]
+
+
+def _issue(event: IssuerStockIssued, _: Setting) -> Asked:
+    if event.cause is not None:
+        return Asked()
+    return Asked((event.holder_id,), company=True, vote=True)
+
+
+def _repurchase(event: IssuerStockRepurchased, setting: Setting) -> Asked:
+    split = next((each for each in setting.effects if isinstance(each, IssuerStockSplit)), None)
+    if split is None or event.cause != split.split_id:
+        return Asked((event.holder_id,), company=True)
+    fair = setting.issuer.latest_price_usd
+    keeps = setting.issuer.holdings.get((event.holder_id, event.class_id), 0) > event.shares
+    is_fair = fair is not None and event.price_usd_per_share >= fair
+    return Asked() if keeps and is_fair else Asked((event.holder_id,))
+
+
+def _transfer(event: IssuerStockTransferred, setting: Setting) -> Asked:
+    taken = any(isinstance(each, IssuerFirstRefusalExercised) for each in setting.effects)
+    return Asked(() if taken else (event.holder_id, event.holder_id_after), company=True)
+
+
+def _convert(event: IssuerStockConverted, _: Setting) -> Asked:
+    return Asked() if event.reason == "pay_to_play" else Asked((event.holder_id,))
+
+
+def _close(event: IssuerFinancingClosed, setting: Setting) -> Asked:
+    terms = setting.issuer.financings[event.financing_id].opened.terms
+    return Asked(tuple(each.holder_id for each in terms.investments), company=True, vote=True)
+
+
+def _create_class(event: IssuerStockClassCreated, setting: Setting) -> Asked:
+    return Asked(company=True, vote=event.kind == "preferred" and not _is_closing(setting))
+
+
+def _adjust_plan(event: IssuerStockPlanAdjusted, setting: Setting) -> Asked:
+    grows = event.shares_reserved > setting.issuer.shares_reserved and event.cause is None
+    return Asked(company=True, vote=grows)
+
+
+def _is_closing(setting: Setting) -> bool:
+    return any(isinstance(each, IssuerFinancingClosed) for each in setting.effects)
+
+
+def _issue_warrant(event: IssuerWarrantIssued, _: Setting) -> Asked:
+    return Asked((event.holder_id,), company=True, vote=True)
+
+
+def _exercise_warrant(event: IssuerWarrantExercised, _: Setting) -> Asked:
+    return Asked((event.holder_id,))
+
+
+def _holder(event: Any, _: Setting) -> Asked:
+    return Asked((event.holder_id,), company=True)
+
+
+def _offer(event: IssuerStockOffered, _: Setting) -> Asked:
+    return Asked((event.holder_id,))
+
+
+def _withdraw_offer(event: IssuerStockOfferWithdrawn, setting: Setting) -> Asked:
+    return Asked((setting.issuer.offers[event.transfer_id].offered.holder_id,))
+
+
+def _take_offered(event: IssuerFirstRefusalExercised, _: Setting) -> Asked:
+    return Asked(() if event.holder_id is None else (event.holder_id,), company=True)
+
+
+def _vote(_: Event, __: Setting) -> Asked:
+    return Asked(company=True, vote=True)
+
+
+_NONE: Final = "never"
+RIGHTS: Final[dict[type[Event], Right]] = {
+    IssuerStockIssued: Right(
+        "issue",
+        "stock is issued",
+        "company",
+        "the holder; vote",
+        "an instrument, a closed round, an option or a warrant is its cause",
+        _issue,
+    ),
+    IssuerStockClassCreated: Right(
+        "new_class",
+        "a class of stock is created",
+        "company",
+        "vote",
+        "it is common stock, or a round's own",
+        _create_class,
+    ),
+    IssuerStockPlanAdjusted: Right(
+        "plan",
+        "the pool for employees grows",
+        "company",
+        "vote",
+        "it shrinks, or a closed round asks for it",
+        _adjust_plan,
+    ),
+    IssuerStockTransferred: Right(
+        "transfer",
+        "stock changes hands",
+        "company, holder",
+        "who gives it, who gets it, the company",
+        "a right of first refusal was exercised on an offer",
+        _transfer,
+    ),
+    IssuerStockRepurchased: Right(
+        "repurchase",
+        "stock is bought back or cancelled",
+        "company, holder",
+        "the holder, the company",
+        "a consolidation pays for a fraction, at least at the latest price, and the holder keeps a share",
+        _repurchase,
+    ),
+    IssuerStockConverted: Right(
+        "conversion",
+        "stock is converted",
+        "company, holder",
+        "the holder",
+        "a round converts the stock of those who do not pay their part; the round's vote decides that",
+        _convert,
+    ),
+    IssuerStockOffered: Right("offer", "stock is offered for sale", "company, holder", "the holder", _NONE, _offer),
+    IssuerStockOfferWithdrawn: Right(
+        "offer_withdrawal", "an offer of stock is withdrawn", "company, holder", "the holder", _NONE, _withdraw_offer
+    ),
+    IssuerFirstRefusalExercised: Right(
+        "first_refusal",
+        "offered stock is taken by the right of first refusal",
+        "company",
+        "who takes it, the company",
+        _NONE,
+        _take_offered,
+    ),
+    IssuerOptionPromised: Right("promise", "an option is promised", "company", "the holder", _NONE, _holder),
+    IssuerOptionGranted: Right("option", "an option is granted", "company", "the holder", _NONE, _holder),
+    IssuerOptionExercised: Right(
+        "option_exercise", "an option is exercised", "company, holder", "the holder, the company", _NONE, _holder
+    ),
+    IssuerOptionCancelled: Right(
+        "option_cancellation", "an option is cancelled", "company", "the holder", _NONE, _holder
+    ),
+    IssuerWarrantIssued: Right("warrant", "a warrant is issued", "company", "the holder; vote", _NONE, _issue_warrant),
+    IssuerWarrantExercised: Right(
+        "warrant_exercise", "a warrant is exercised", "company, holder", "the holder", _NONE, _exercise_warrant
+    ),
+    IssuerWarrantCancelled: Right(
+        "warrant_cancellation", "a warrant is cancelled", "company", "the holder", _NONE, _holder
+    ),
+    IssuerFinancingClosed: Right(
+        "round",
+        "a round closes: its stock is issued, instruments convert",
+        "company",
+        "each investor; vote",
+        _NONE,
+        _close,
+    ),
+    IssuerLiquidityDeclared: Right("sale", "the company is sold", "company", "vote", _NONE, _vote),
+}
+"""By the event that an act records."""
+CONSEQUENCES: Final = (IssuerWarrantVested, IssuerExposureRecorded)
+"""Events of an issuer that follow from others by themselves."""
+
+
+def list_rights() -> tuple[Right, ...]:
+    """Return the table, a row per act; a last row for every other act of a company."""
+    return (
+        *RIGHTS.values(),
+        Right("company_act", "anything else on the issuer", "company", "the company", _NONE, lambda *_: Asked()),
+    )
+
+
+def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
+    """Return the agreements that an act needs beside the proposer's own, in a fixed order; empty: it may be done."""
+    found: dict[str, Consent] = {}
+    for event in setting.effects:
+        right = RIGHTS.get(type(event))
+        if right is None:
+            if isinstance(event, IssuerEvent) and not isinstance(event, CONSEQUENCES):
+                _ask(found, "company", "company_act", {setting.company_id: 1})
+            continue
+        asked = right.who(event, setting)
+        for holder_id in asked.holders:
+            if is_id(holder_id, "pty") and holder_id != setting.company_id:
+                _ask(found, f"holder/{holder_id}", right.name, {holder_id: 1})
+        if asked.company:
+            _ask(found, "company", right.name, {setting.company_id: 1})
+        if asked.vote:
+            for electorate, weights in _list_groups(setting):
+                _ask(found, electorate, right.name, weights)
+    return tuple(consent for consent in found.values() if [voter.party_id for voter in consent.voters] != [proposer_id])
+
+
+def _ask(found: dict[str, Consent], electorate: str, right: str, weights: Mapping[str, int]) -> None:
+    voters = tuple(Voter(party_id=party_id, weight=weight) for party_id, weight in sorted(weights.items()))
+    found.setdefault(electorate, Consent(electorate=electorate, right=right, voters=voters))
+
+
+def _list_groups(setting: Setting) -> Iterable[tuple[str, dict[str, int]]]:
+    """Return each group of security holders with the weight of the parties in it; the company does not vote."""
+    groups: dict[str, dict[str, int]] = {}
+    for (holder_id, class_id), shares in sorted(setting.issuer.holdings.items()):
+        _weigh(groups, f"class/{class_id}", holder_id, shares, setting)
+    for holder_id, cents in sorted(setting.principal.items()):
+        _weigh(groups, "instruments", holder_id, cents, setting)
+    for _, warrant in list_live_warrants(setting.issuer):
+        _weigh(groups, "warrants", warrant.issued.holder_id, warrant.shares_outstanding, setting)
+    return groups.items()
+
+
+def _weigh(groups: dict[str, dict[str, int]], electorate: str, holder_id: str, weight: int, setting: Setting) -> None:
+    if weight and is_id(holder_id, "pty") and holder_id != setting.company_id:
+        group = groups.setdefault(electorate, {})
+        group[holder_id] = group.get(holder_id, 0) + weight

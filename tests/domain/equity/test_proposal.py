@@ -1,0 +1,159 @@
+"""Proposals: who is asked agrees, in time, for more than half of each electorate."""
+
+from datetime import timedelta
+
+import pytest
+
+from events.proposal import (
+    Consent,
+    ProposalAgreed,
+    ProposalCarriedOut,
+    ProposalConsentWithdrawn,
+    ProposalEnded,
+    ProposalMade,
+    ProposalRefused,
+    ProposedEvent,
+    Voter,
+)
+from marketplace.domain.equity.proposal import (
+    PROPOSAL,
+    AgreeToProposal,
+    CarryOutProposal,
+    EndProposal,
+    LapseProposal,
+    MakeProposal,
+    RefuseProposal,
+    WithdrawConsent,
+)
+from tests.domain import build
+from tests.domain.build import Row, builder, hour, id_of
+from tests.support.spec import Given
+
+PROPOSED, UNTIL = hour(0), hour(0) + timedelta(days=14)
+FUND, BANK, ANGEL = id_of("pty", 2), id_of("pty", 3), id_of("pty", 4)
+TERMS = {
+    "proposal_id": id_of("prp"),
+    "issuer_id": id_of("iss"),
+    "proposer_id": id_of("pty"),
+    "proposed_at": PROPOSED,
+    "effects": (ProposedEvent(aggregate_id=id_of("iss"), type="issuer.stock_repurchased.v1", body_json="{}"),),
+    "consents": (
+        Consent(electorate=f"holder/{FUND}", right="repurchase", voters=(Voter(party_id=FUND, weight=1),)),
+        Consent(
+            electorate="class/seed",
+            right="sale",
+            voters=(
+                Voter(party_id=FUND, weight=40),
+                Voter(party_id=BANK, weight=30),
+                Voter(party_id=ANGEL, weight=30),
+            ),
+        ),
+    ),
+    "decide_until": UNTIL,
+}
+MADE = ProposalMade(**TERMS)
+make = builder(MakeProposal(**TERMS))
+agree = builder(AgreeToProposal(proposal_id=id_of("prp"), party_id=FUND, at=PROPOSED))
+refuse = builder(RefuseProposal(proposal_id=id_of("prp"), party_id=FUND, reason="too cheap", at=PROPOSED))
+take_back = builder(WithdrawConsent(proposal_id=id_of("prp"), party_id=FUND, reason="second thoughts", at=PROPOSED))
+carry_out = builder(CarryOutProposal(proposal_id=id_of("prp"), at=PROPOSED))
+end = builder(EndProposal(proposal_id=id_of("prp"), outcome="withdrawn", reason="no buyer"))
+lapse = builder(LapseProposal(proposal_id=id_of("prp"), at=UNTIL))
+
+
+def agreed(party_id):
+    return ProposalAgreed(proposal_id=id_of("prp"), party_id=party_id)
+
+
+def refused(party_id):
+    return ProposalRefused(proposal_id=id_of("prp"), party_id=party_id, reason="too cheap")
+
+
+def ended(outcome):
+    return ProposalEnded(proposal_id=id_of("prp"), outcome=outcome, reason="so it is")
+
+
+EFFECTIVE = ProposalCarriedOut(proposal_id=id_of("prp"))
+REFUSALS = [
+    Row("proposal_exists", (MADE,), make(proposer_id=id_of("pty", 5))),
+    Row("proposal_unknown", (), agree()),
+    Row("proposal_effective", (MADE, agreed(FUND), agreed(BANK), EFFECTIVE), agree()),
+    Row("proposal_refused", (MADE, refused(FUND), ended("refused")), agree()),
+    Row("proposal_withdrawn", (MADE, ended("withdrawn")), agree()),
+    Row("proposal_lapsed", (MADE, ended("lapsed")), end()),
+    Row("proposal_void", (MADE, ended("void")), lapse()),
+    Row("proposal_not_due", (MADE,), lapse(at=UNTIL - timedelta(microseconds=1))),
+    Row("deadline_passed", (MADE,), agree(at=UNTIL)),
+    Row("consents_missing", (MADE, agreed(FUND)), carry_out()),
+    Row("not_asked", (MADE,), agree(party_id=id_of("pty", 5))),
+    Row("not_agreed", (MADE,), take_back()),
+]
+PRECEDENCE = [
+    Row("proposal_void", (MADE, ended("void")), agree(at=UNTIL)),
+    Row("deadline_passed", (MADE,), agree(party_id=id_of("pty", 5), at=UNTIL)),
+    Row("not_asked", (MADE,), take_back(party_id=id_of("pty", 5))),
+]
+
+
+@pytest.mark.parametrize("row", [*REFUSALS, *PRECEDENCE], ids=lambda row: row.code)
+def test_refuses(row):
+    build.check(PROPOSAL, row)
+
+
+def test_is_made_agreed_to_and_ended_once():
+    Given(PROPOSAL).when(make()).then(MADE)
+    Given(PROPOSAL, MADE).when(make()).then_nothing()
+    Given(PROPOSAL, MADE).when(agree()).then(agreed(FUND))
+    Given(PROPOSAL, MADE, agreed(FUND)).when(agree()).then_nothing()
+    Given(PROPOSAL, MADE, ended("withdrawn")).when(end()).then_nothing()
+    Given(PROPOSAL, MADE, ended("lapsed")).when(lapse()).then_nothing()
+    Given(PROPOSAL, MADE, refused(BANK)).when(refuse(party_id=BANK)).then_nothing()
+
+
+def test_takes_effect_with_more_than_half_of_every_electorate():
+    half = ProposalMade(
+        **{
+            **TERMS,
+            "consents": (
+                Consent(
+                    electorate="class/seed",
+                    right="sale",
+                    voters=(Voter(party_id=FUND, weight=50), Voter(party_id=BANK, weight=50)),
+                ),
+            ),
+        }
+    )
+    with pytest.raises(Exception, match="still needs the agreement of class/seed"):
+        PROPOSAL.decide(carry_out(), PROPOSAL.fold([half, agreed(FUND)]))
+    Given(PROPOSAL, half, agreed(FUND), agreed(BANK)).when(carry_out()).then(EFFECTIVE)
+    Given(PROPOSAL, MADE, agreed(FUND), agreed(ANGEL)).when(carry_out()).then(EFFECTIVE)
+
+
+def test_a_consent_that_was_taken_back_does_not_count():
+    back = ProposalConsentWithdrawn(proposal_id=id_of("prp"), party_id=ANGEL, reason="second thoughts")
+    given = (MADE, agreed(FUND), agreed(ANGEL))
+    Given(PROPOSAL, *given).when(take_back(party_id=ANGEL, reason="second thoughts")).then(back)
+    assert [each.electorate for each in PROPOSAL.fold([*given, back]).list_missing()] == ["class/seed"]
+
+
+def test_is_refused_once_an_electorate_can_no_longer_agree():
+    alone = PROPOSAL.decide(refuse(party_id=BANK), PROPOSAL.fold([MADE]))
+    assert alone == [refused(BANK)]
+    both = PROPOSAL.decide(refuse(party_id=ANGEL), PROPOSAL.fold([MADE, refused(BANK)]))
+    assert [type(event) for event in both] == [ProposalRefused, ProposalEnded]
+    assert both[1].outcome == "refused"
+    holder = PROPOSAL.decide(refuse(), PROPOSAL.fold([MADE]))
+    assert [type(event) for event in holder] == [ProposalRefused, ProposalEnded]
+
+
+def test_its_proposer_agrees_by_proposing_where_it_is_asked():
+    own = ProposalMade(**{**TERMS, "proposer_id": FUND})
+    assert PROPOSAL.fold([own]).agreed == {FUND}
+    assert PROPOSAL.fold([MADE]).agreed == frozenset()
+
+
+def test_a_vote_may_change_until_it_counts():
+    changed = PROPOSAL.fold([MADE, refused(BANK), agreed(BANK)])
+    assert (changed.agreed, changed.refused) == ({BANK}, frozenset())
+    again = PROPOSAL.fold([MADE, agreed(BANK), refused(BANK)])
+    assert (again.agreed, again.refused) == (frozenset(), {BANK})
