@@ -158,6 +158,8 @@ BOUNDS = {
     ("issuer.liquidity_declared.v1", "waterfall.stock"): CALCULATION,
     ("issuer.imported.v1", "package_hash"): HASH,
     ("issuer.imported.v1", "origins"): DOMAIN,
+    ("proposal.made.v1", "effects"): REFUSED,
+    ("proposal.made.v1", "consents"): REFUSED,
     ("pricelist.published.v1", "prices"): REQUEST,
     ("command.recorded.v1", "not_taken"): DOMAIN,
 }

@@ -48,11 +48,11 @@ async def withdraw(command: Commanded, proposal_id: FromPath[str], data: JSONBod
 
 
 @get("/{proposal_id:str}", summary="Get a proposal")
-async def get_one(reading: Read, proposal_id: FromPath[str]) -> Response[ProposalView]:
+async def get_one(reader: Read, proposal_id: FromPath[str]) -> Response[ProposalView]:
     """Return a proposal: what it will record, whose agreement it needs, and how they voted."""
-    async with reading.connect() as connection:
+    async with reader.connect() as connection:
         view = await find_proposal(connection, proposal_id)
-    view = reading.require(
+    view = reader.require(
         view,
         "proposal",
         proposal_id,
@@ -63,11 +63,11 @@ async def get_one(reading: Read, proposal_id: FromPath[str]) -> Response[Proposa
 
 @get("/", summary="List proposals")
 async def list_all(
-    *, reading: Read, limit: Limit = 100, cursor: Cursor = None, issuer_id: Word = None, status: Word = None
+    *, reader: Read, limit: Limit = 100, cursor: Cursor = None, issuer_id: Word = None, status: Word = None
 ) -> Page[ProposalView]:
     """Return the proposals that the party made, votes on, or that concern its own company, by id."""
-    after, own = parse_cursor(cursor, ""), reading.party_id
-    async with reading.connect() as connection:
+    after, own = parse_cursor(cursor, ""), reader.party_id
+    async with reader.connect() as connection:
         rows = await list_proposals(
             connection,
             concerned=None if own is None else Concerned(own, rename_id("iss", own)),
@@ -88,9 +88,9 @@ ROUTER: Final = Router(
 
 
 @get("/", summary="Get the table of rights")
-async def get_rights(reading: Read) -> RightsView:
+async def get_rights(reader: Read) -> RightsView:
     """Return who must agree before an act changes what someone owns, owes or was promised; for everybody."""
-    del reading
+    del reader
     rows = tuple(
         RightView(name=right.name, act=right.act, proposes=right.proposes, agrees=right.agrees, unless=right.unless)
         for right in list_rights()

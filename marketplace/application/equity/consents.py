@@ -149,7 +149,7 @@ async def agree(handler: Handler, context: Context, proposal_id: str) -> Receipt
 
     async def work(unit: UnitOfWork) -> None:
         await _load_asked(unit, proposal_id)
-        command = AgreeToProposal(proposal_id=proposal_id, party_id=_require_voter(unit), at=context.at)
+        command = AgreeToProposal(proposal_id=proposal_id, party_id=_name_sender(unit), at=context.at)
         proposal = await unit.decide(PROPOSAL, proposal_id, command)
         if not proposal.list_missing():
             await _take_effect(unit, proposal)
@@ -243,16 +243,9 @@ def _build_command(main: Any, events: Sequence[Event], at: datetime) -> IssuerCo
     return command
 
 
-def _require_voter(unit: UnitOfWork) -> str:
-    """Return the party that speaks; the platform is asked for nothing.
-
-    Raises:
-        Refusal: ``not_asked``.
-    """
-    party_id = unit.context.party_id
-    if party_id is None:
-        raise Refusal("not_asked", "a voter agrees or refuses with its own key; the platform is not a voter")
-    return party_id
+def _name_sender(unit: UnitOfWork) -> str:
+    """Return the party that votes, or a word for the platform, which is never asked."""
+    return unit.context.party_id or "platform"
 
 
 async def _load_asked(unit: UnitOfWork, proposal_id: str) -> Proposal:
@@ -274,8 +267,7 @@ async def withdraw_consent(handler: Handler, context: Context, proposal_id: str,
 
     async def work(unit: UnitOfWork) -> None:
         await _load_asked(unit, proposal_id)
-        party_id = _require_voter(unit)
-        command = WithdrawConsent(proposal_id=proposal_id, party_id=party_id, reason=reason, at=context.at)
+        command = WithdrawConsent(proposal_id=proposal_id, party_id=_name_sender(unit), reason=reason, at=context.at)
         await unit.decide(PROPOSAL, proposal_id, command)
 
     return await handler.run(context, PROPOSAL, proposal_id, work)
@@ -286,8 +278,7 @@ async def refuse(handler: Handler, context: Context, proposal_id: str, *, reason
 
     async def work(unit: UnitOfWork) -> None:
         await _load_asked(unit, proposal_id)
-        party_id = _require_voter(unit)
-        command = RefuseProposal(proposal_id=proposal_id, party_id=party_id, reason=reason, at=context.at)
+        command = RefuseProposal(proposal_id=proposal_id, party_id=_name_sender(unit), reason=reason, at=context.at)
         await unit.decide(PROPOSAL, proposal_id, command)
 
     return await handler.run(context, PROPOSAL, proposal_id, work)
@@ -297,18 +288,12 @@ async def withdraw_proposal(handler: Handler, context: Context, proposal_id: str
     """Withdraw a proposal, as its proposer or the platform.
 
     Raises:
-        Refusal: ``proposal_unknown`` · ``not_proposer`` · refusals of the proposal.
+        Refusal: ``proposal_unknown`` · refusals of the proposal.
     """
 
     async def work(unit: UnitOfWork) -> None:
-        proposal = await _load_asked(unit, proposal_id)
-        if context.party_id not in {None, proposal.made.proposer_id}:
-            raise Refusal(
-                "not_proposer",
-                f"proposal {proposal_id} may be withdrawn only by {proposal.made.proposer_id}, who made it; refuse it",
-                proposal_id=proposal_id,
-            )
-        command = EndProposal(proposal_id=proposal_id, outcome="withdrawn", reason=reason)
+        await _load_asked(unit, proposal_id)
+        command = EndProposal(proposal_id=proposal_id, outcome="withdrawn", reason=reason, party_id=context.party_id)
         await unit.decide(PROPOSAL, proposal_id, command)
 
     return await handler.run(context, PROPOSAL, proposal_id, work)

@@ -8,8 +8,8 @@ Invariants:
     2. A voter speaks for itself only, and may change its mind until the proposal takes effect or ends.
     3. A proposal takes effect or ends once, and never after its deadline.
 
-Refusals in order: proposal_exists · proposal_unknown · proposal_<status> · proposal_not_due · deadline_passed ·
-consents_missing · not_asked · not_agreed.
+Refusals in order: proposal_exists · proposal_unknown · proposal_<status> · proposal_not_due · not_proposer ·
+deadline_passed · consents_missing · not_asked · not_agreed.
 """
 
 from collections.abc import Sequence
@@ -81,11 +81,19 @@ class CarryOutProposal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndProposal(msgspec.Struct, frozen=True, kw_only=True):
-    """End a proposal that will not take effect: its proposer withdraws it, or what it rests on has changed."""
+    """End a proposal that will not take effect: its proposer withdraws it, or what it rests on has changed.
+
+    Attributes:
+        proposal_id: The proposal.
+        outcome: Which of the two.
+        reason: Why.
+        party_id: Who withdraws it; None for the platform.
+    """
 
     proposal_id: str
     outcome: Literal["withdrawn", "void"]
     reason: str
+    party_id: str | None = None
 
 
 class LapseProposal(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +161,7 @@ def decide(command: ProposalCommand, state: ProposalState) -> Sequence[ProposalE
     if isinstance(command, LapseProposal):
         return _lapse(command, state)
     if isinstance(command, EndProposal):
+        _require_proposer(command, state)
         return [_end(state, command.outcome, command.reason)]
     _require_time(command.at, state)
     if isinstance(command, CarryOutProposal):
@@ -192,6 +201,15 @@ def _decide_ended(command: ProposalCommand, state: Proposal) -> Sequence[Proposa
     if ended_so or lapsed or done:
         return []
     raise refuse_status("proposal", state.made.proposal_id, state.status, "open")
+
+
+def _require_proposer(command: EndProposal, state: Proposal) -> None:
+    if command.party_id not in {None, state.made.proposer_id}:
+        raise Refusal(
+            "not_proposer",
+            f"proposal {command.proposal_id} may be withdrawn only by {state.made.proposer_id}, who made it; refuse it",
+            proposal_id=command.proposal_id,
+        )
 
 
 def _lapse(command: LapseProposal, state: Proposal) -> Sequence[ProposalEvent]:

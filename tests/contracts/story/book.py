@@ -12,6 +12,7 @@ from tests.contracts.story.clearing import COMPUTE_SAFE, tell_clearing
 from tests.contracts.story.delivery import tell_delivery
 from tests.contracts.story.demand import tell_demand
 from tests.contracts.story.equity import tell_equity
+from tests.contracts.story.proposals import tell_proposals
 from tests.contracts.story.quotes import tell_quotes
 from tests.contracts.story.repeats import tell_repeats
 from tests.contracts.story.resale import tell_resale
@@ -36,6 +37,7 @@ def tell_story() -> tuple[Told, ...]:
     tell_sale(teller, _count_series_a(teller), _find_compute_price(teller))
     _tell_log(teller)
     tell_repeats(teller)
+    tell_proposals(teller)
     return tuple(teller.seal())
 
 

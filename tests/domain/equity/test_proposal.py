@@ -83,6 +83,7 @@ REFUSALS = [
     Row("proposal_lapsed", (MADE, ended("lapsed")), end()),
     Row("proposal_void", (MADE, ended("void")), lapse()),
     Row("proposal_not_due", (MADE,), lapse(at=UNTIL - timedelta(microseconds=1))),
+    Row("not_proposer", (MADE,), end(party_id=FUND)),
     Row("deadline_passed", (MADE,), agree(at=UNTIL)),
     Row("consents_missing", (MADE, agreed(FUND)), carry_out()),
     Row("not_asked", (MADE,), agree(party_id=id_of("pty", 5))),
