@@ -1,5 +1,8 @@
 """Rows of instruments, financings and liquidity events."""
 
+from collections.abc import Awaitable, Callable
+
+from marketplace.core.ids import rename_id
 from tests.api.rows import PLATFORM_ONLY, SEEN, Row, World
 from tests.api.rows_issuers import APPROVAL, at
 from tests.api.stage import get_id
@@ -249,6 +252,97 @@ def is_paid_in_stock(sale: dict) -> bool:
     return sale["kind"] == "stock_acquisition" and "/" in sale["waterfall"]["stock"]["exchange_ratio"] and whole
 
 
+async def pay_in(world: World) -> None:
+    """Bring the investor's money into its account."""
+    account = rename_id("acc", world.ids["fund"])
+    body = {"amount_usd": "5000000", "reference": "the money of Series A"}
+    answer = await world.stage.post(world.stage.admin, f"/v1/accounts/{account}/deposits", body)
+    assert answer.is_success, answer.text
+
+
+def find_sale(name: str) -> Callable[[World], Awaitable[None]]:
+    """Return what looks for a sale that is declared and has no name yet."""
+
+    async def find(world: World) -> None:
+        path, known = f"/v1/issuers/{world.ids['issuer']}/liquidity-events", set(world.ids.values())
+        sales = await world.find(path, lambda page: [row["liquidity_id"] for row in page["items"]])
+        (world.ids[name],) = set(sales) - known
+
+    return find
+
+
+def agree(proposal: str, actor: str = "fund") -> Row:
+    """Return the row of an agreement."""
+    path = f"/v1/proposals/{{{proposal}}}/agree"
+    return Row("POST", path, actor, refused=({"a": 1}, 422, "body_invalid"))
+
+
+def build_transfer(world: World) -> dict:
+    return {
+        "holder_id": world.ids["fund"],
+        "holder_id_after": world.ids["provider"],
+        "class_id": "series-a",
+        "shares": 1,
+    }
+
+
+def propose_transfer(name: str) -> Row:
+    """Return the row of a fund that proposes to give a share to a provider."""
+    no_class = {"class_id": "gold"}
+    return Row(
+        "POST",
+        at("/stock/transfers"),
+        "fund",
+        build_transfer,
+        202,
+        (lambda world: {**build_transfer(world), **no_class}, 404, "stock_class_unknown"),
+        save=name,
+    )
+
+
+PROPOSALS = (
+    Row(
+        "GET",
+        "/v1/proposals/{closing}",
+        "fund",
+        check=lambda one: {vote["vote"] for vote in one["votes"]} == {"asked"},
+    ),
+    Row("GET", "/v1/proposals", "fund", other=SEEN, check=lambda page: len(page["items"]) == 1),
+    Row("GET", "/v1/rights", "fund", other=SEEN, check=lambda table: len(table["rights"]) > 10),
+    agree("closing"),
+    Row("GET", "/v1/proposals/{closing}", "startup", check=lambda one: one["status"] == "effective"),
+    Row(
+        "POST",
+        at("/stakeholders"),
+        body=lambda world: {"name": "Provider", "kind": "provider", "holder_id": world.ids["provider"]},
+        status=201,
+        refused=({"name": "Provider", "kind": "king"}, 422, "body_invalid"),
+    ),
+    propose_transfer("transfer"),
+    agree("transfer", "provider"),
+    Row(
+        "POST",
+        "/v1/proposals/{transfer}/withdraw-consent",
+        "provider",
+        {"reason": "second thoughts"},
+        refused=({"reason": ""}, 422, "body_invalid"),
+    ),
+    Row(
+        "POST",
+        "/v1/proposals/{transfer}/refuse",
+        "provider",
+        {"reason": "one share is not worth the work"},
+        refused=({"reason": ""}, 422, "body_invalid"),
+    ),
+    propose_transfer("spare_transfer"),
+    Row(
+        "POST",
+        "/v1/proposals/{spare_transfer}/withdraw",
+        "fund",
+        {"reason": "nobody wants it"},
+        refused=({"reason": ""}, 422, "body_invalid"),
+    ),
+)
 FINANCINGS = (
     Row(
         "POST",
@@ -278,8 +372,12 @@ FINANCINGS = (
         "POST",
         at("/financings/{financing}/close"),
         body={"approval": APPROVAL},
+        status=202,
         refused=({"approval": {}}, 422, "body_invalid"),
+        save="closing",
+        before=pay_in,
     ),
+    *PROPOSALS,
     Row("GET", at("/financings"), check=lambda page: len(page["items"]) == 2),
     Row(
         "POST",
@@ -301,24 +399,31 @@ FINANCINGS = (
         "POST",
         at("/liquidity-events"),
         body={"proceeds_usd": "90000", "stock": BUYER},
-        status=201,
+        status=202,
         refused=(
             {"proceeds_usd": "90000", "stock": {**BUYER, "price_usd_per_share": "0"}},
             422,
             "amount_not_positive",
         ),
-        save="stock_sale",
+        save="stock_sale_proposal",
     ),
-    Row("GET", at("/liquidity-events/{stock_sale}"), check=is_paid_in_stock),
+    agree("stock_sale_proposal"),
+    Row("GET", at("/liquidity-events/{stock_sale}"), check=is_paid_in_stock, before=find_sale("stock_sale")),
     Row(
         "POST",
         at("/liquidity-events"),
         body={"proceeds_usd": "90000"},
-        status=201,
+        status=202,
         refused=({"proceeds_usd": "0"}, 422, "amount_not_positive"),
-        save="liquidity",
+        save="sale_proposal",
     ),
-    Row("GET", at("/liquidity-events/{liquidity}"), check=lambda one: one["waterfall"]["payouts"]),
+    agree("sale_proposal"),
+    Row(
+        "GET",
+        at("/liquidity-events/{liquidity}"),
+        check=lambda one: one["waterfall"]["payouts"],
+        before=find_sale("liquidity"),
+    ),
     Row("POST", at("/liquidity-events/{liquidity}/pay"), refused=({"a": 1}, 422, "body_invalid")),
     Row(
         "GET",
