@@ -19,8 +19,8 @@ from events.proposal import Consent, ProposalMade, ProposedEvent
 from events.registry import get_tag, parse_body, render_body
 from events.types import Event, PricedTerms
 from marketplace.application.equity.vesting import vest
-from marketplace.application.steps.company_acts import close_round, sell_company
 from marketplace.application.steps.access import require_owner
+from marketplace.application.steps.company_acts import close_round, sell_company
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
