@@ -13,7 +13,7 @@ from pathlib import Path
 
 from events.registry import EVENT_TYPES, render_schema_name
 from events.rendering.contract import ChangedSchema, extend_lock, render_files, render_json
-from scripts import aggregate_table, query_table
+from scripts import aggregate_table, query_table, rights_table
 from scripts.contract_files import FOLDER, LOCK, README, load_lock
 from tests.contracts.story.book import build_samples
 
@@ -38,7 +38,7 @@ def main() -> int:
             texts[path] = render_json(sample)
     for path, text in texts.items():
         _write(FOLDER / path, text)
-    for table in (query_table, aggregate_table):
+    for table in (query_table, aggregate_table, rights_table):
         _write(table.README, table.replace_table(table.README.read_text(encoding="utf-8")))
     return 0
 

@@ -6,7 +6,7 @@ import pytest
 
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from scripts import aggregate_table
+from scripts import aggregate_table, rights_table
 from tests.domain.test_refusals import AGGREGATES, load_domain
 from tests.support.modules import find_module
 
@@ -48,6 +48,11 @@ def test_a_fold_in_two_parts_is_the_fold_of_the_whole(decider, row):
 def test_the_table_of_aggregates_is_current():
     readme = aggregate_table.README.read_text()
     assert aggregate_table.replace_table(readme) == readme, "run scripts/render_contracts.py"
+
+
+def test_the_table_of_rights_is_current():
+    readme = rights_table.README.read_text()
+    assert rights_table.replace_table(readme) == readme, "run scripts/render_contracts.py"
 
 
 @pytest.mark.parametrize("aggregate", AGGREGATES)

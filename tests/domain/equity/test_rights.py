@@ -1,0 +1,183 @@
+"""The table of rights: complete, and what it asks for each event."""
+
+from typing import get_args
+
+import pytest
+
+from events import issuer as events
+from events.issuer import IssuerEvent
+from events.proposal import Voter
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.rights import CONSEQUENCES, RIGHTS, Setting, list_consents, list_rights
+from tests.domain.build import NOW, id_of, usd
+
+COMPANY, FUND, BANK, FOUNDER = id_of("pty", 1), id_of("pty", 2), id_of("pty", 3), id_of("stk", 1)
+ISSUER_ID = id_of("iss", 1)
+OWN_BOOK = {
+    events.IssuerFormed,
+    events.IssuerImported,
+    events.IssuerStakeholderAdded,
+    events.IssuerAuthorisedSharesAdjusted,
+    events.IssuerStockSplit,
+    events.IssuerFirstRefusalWaived,
+    events.IssuerOptionPromiseWithdrawn,
+    events.IssuerWarrantExpired,
+    events.IssuerInstrumentSigned,
+    events.IssuerDilutionLimited,
+    events.IssuerFinancingOpened,
+    events.IssuerFinancingPriced,
+    events.IssuerFinancingAbandoned,
+    events.IssuerConversionPriceAdjusted,
+    events.IssuerValuationRecorded,
+    events.IssuerDistributionPaid,
+}
+"""Events of the company's own book: they take nothing from a holder, or follow from what holders agreed to."""
+
+
+def issue(holder_id, shares, class_id="common", number=1):
+    return events.IssuerStockIssued(
+        issuer_id=ISSUER_ID,
+        security_id=id_of("sec", number),
+        holder_id=holder_id,
+        class_id=class_id,
+        shares=shares,
+        price_usd_per_share=usd(1),
+    )
+
+
+GIVEN = (
+    events.IssuerFormed(issuer_id=ISSUER_ID, party_id=COMPANY, legal_name="A", jurisdiction="US", formed_on=NOW.date()),
+    events.IssuerStockClassCreated(issuer_id=ISSUER_ID, class_id="common", kind="common", shares_authorised=10_000),
+    events.IssuerStockClassCreated(
+        issuer_id=ISSUER_ID,
+        class_id="seed",
+        kind="preferred",
+        shares_authorised=10_000,
+        price_per_share_usd=usd(1),
+        liquidation_multiple=usd(1),
+    ),
+    issue(FOUNDER, 900, number=1),
+    issue(FUND, 100, number=2),
+    issue(FUND, 60, "seed", number=3),
+    issue(BANK, 50, "seed", number=4),
+)
+
+
+def ask(*effects, proposer=COMPANY, principal=None, given=GIVEN):
+    setting = Setting(ISSUER.fold(given), COMPANY, effects, principal or {})
+    return {
+        consent.electorate: {voter.party_id: voter.weight for voter in consent.voters}
+        for consent in list_consents(setting, proposer)
+    }
+
+
+def repurchase(holder_id, shares=10, price=1, class_id="common", cause=None):
+    return events.IssuerStockRepurchased(
+        issuer_id=ISSUER_ID,
+        repurchase_id=id_of("rep", 1),
+        holder_id=holder_id,
+        class_id=class_id,
+        shares=shares,
+        price_usd_per_share=usd(price),
+        cause=cause,
+    )
+
+
+SPLIT = events.IssuerStockSplit(
+    issuer_id=ISSUER_ID, split_id=id_of("spl", 1), numerator=1, denominator=30, fractions="cash_in_lieu"
+)
+VALUED = events.IssuerValuationRecorded(
+    issuer_id=ISSUER_ID, price_usd_per_share=usd(3), method="409A", effective_on=NOW.date()
+)
+
+
+def test_every_event_of_an_issuer_has_a_right_or_is_of_the_companys_own_book():
+    types = set(get_args(IssuerEvent))
+    assert types == set(RIGHTS) | OWN_BOOK | set(CONSEQUENCES)
+    assert not set(RIGHTS) & (OWN_BOOK | set(CONSEQUENCES))
+    assert len({right.name for right in list_rights()}) == len(list_rights())
+
+
+@pytest.mark.parametrize(
+    ("event", "holders"),
+    [
+        (repurchase(FUND), {FUND}),
+        (repurchase(FOUNDER), set()),
+        (
+            events.IssuerStockTransferred(
+                issuer_id=ISSUER_ID,
+                transfer_id=id_of("trf", 1),
+                holder_id=FOUNDER,
+                holder_id_after=BANK,
+                class_id="common",
+                shares=1,
+            ),
+            {BANK},
+        ),
+        (
+            events.IssuerStockConverted(
+                issuer_id=ISSUER_ID,
+                conversion_id=id_of("cnv", 1),
+                holder_id=FUND,
+                class_id="seed",
+                shares=1,
+                class_id_after="common",
+                shares_exact="1/1",
+                shares_after=1,
+                reason="voluntary",
+            ),
+            {FUND},
+        ),
+    ],
+)
+def test_a_party_whose_own_position_changes_is_asked_alone(event, holders):
+    assert ask(event) == {f"holder/{holder}": {holder: 1} for holder in holders}
+    for holder in holders:
+        assert f"holder/{holder}" not in ask(event, proposer=holder)
+
+
+def test_a_holder_that_proposes_asks_the_company_where_it_must_agree():
+    assert ask(repurchase(FUND), proposer=FUND) == {"company": {COMPANY: 1}}
+    stakeholder = events.IssuerStakeholderAdded(issuer_id=ISSUER_ID, holder_id=BANK, name="Bank", kind="investor")
+    assert ask(stakeholder, proposer=FUND) == {"company": {COMPANY: 1}}
+    assert ask(stakeholder) == {}
+
+
+def test_a_vote_asks_every_group_with_its_weights_and_never_the_company():
+    sold = ask(issue(FOUNDER, 1, number=9), principal={FUND: 500, BANK: 100})
+    assert sold == {
+        "class/common": {FUND: 100},
+        "class/seed": {FUND: 60, BANK: 50},
+        "instruments": {FUND: 500, BANK: 100},
+    }
+    own = (*GIVEN, issue(COMPANY, 5_000, number=8))
+    assert COMPANY not in {party for voters in ask(issue(FOUNDER, 1, number=9), given=own).values() for party in voters}
+
+
+def test_stock_with_a_cause_was_agreed_to_before():
+    caused = events.IssuerStockIssued(**{**to_fields(issue(FUND, 5, number=9)), "cause": id_of("ins", 1)})
+    assert ask(caused) == {}
+
+
+@pytest.mark.parametrize(
+    ("price", "shares", "valued", "asked"),
+    [(3, 10, True, False), (2, 10, True, True), (3, 10, False, True), (3, 100, True, True)],
+)
+def test_a_fraction_is_taken_at_the_latest_price_from_who_keeps_a_share(price, shares, valued, asked):
+    given = (*GIVEN, VALUED) if valued else GIVEN
+    taken = repurchase(FUND, shares, price, cause=SPLIT.split_id)
+    assert (f"holder/{FUND}" in ask(taken, SPLIT, given=given)) is asked
+
+
+def test_nobody_is_asked_where_no_party_holds_anything():
+    assert ask(issue(FOUNDER, 1, number=9), given=GIVEN[:4]) == {}
+
+
+def test_voters_are_in_the_order_of_their_ids():
+    setting = Setting(ISSUER.fold(GIVEN), COMPANY, (issue(FOUNDER, 1, number=9),), {})
+    seed = next(each for each in list_consents(setting, COMPANY) if each.electorate == "class/seed")
+    assert seed.voters == (Voter(party_id=FUND, weight=60), Voter(party_id=BANK, weight=50))
+
+
+def to_fields(event):
+    return {name: getattr(event, name) for name in event.__struct_fields__}
