@@ -202,6 +202,26 @@ async def _see_accounts(client: MarketplaceClient, ids: dict) -> None:
     assert statement.lines
 
 
+async def _see_proposals(client: MarketplaceClient, world: World) -> None:
+    closing, spare = world.ids["closing"], world.ids["spare_transfer"]
+    assert (await client.get_rights()).decide_within_days == 14
+    assert (await client.get_proposal(closing)).status == "effective"
+    found = {proposal.proposal_id: proposal.status async for proposal in client.list_proposals()}
+    assert (found[closing], found[spare], found[world.ids["transfer"]]) == ("effective", "withdrawn", "refused")
+    with pytest.raises(ProblemError) as caught:
+        await client.agree_to_proposal(spare)
+    assert caught.value.code == "proposal_withdrawn"
+    with pytest.raises(ProblemError) as caught:
+        await client.refuse_proposal(closing, "too late")
+    assert caught.value.code == "proposal_effective"
+    with pytest.raises(ProblemError) as caught:
+        await client.withdraw_consent(closing, "too late")
+    assert caught.value.code == "proposal_effective"
+    with pytest.raises(ProblemError) as caught:
+        await client.withdraw_proposal(closing, "too late")
+    assert caught.value.code == "proposal_effective"
+
+
 async def _see_position(client: MarketplaceClient, issuer_id: str) -> tuple[int, object]:
     """Return how far the log goes, and what the projections know of a company."""
     page, last = await client.read_events(), 0
@@ -213,6 +233,7 @@ async def _see_position(client: MarketplaceClient, issuer_id: str) -> tuple[int,
 
 async def _see_companies(client: MarketplaceClient, world: World) -> None:
     issuer, fund = world.ids["issuer"], world.ids["fund"]
+    await _see_proposals(client, world)
     instrument = await client.get_instrument(world.ids["instrument"])
     assert (instrument.status, instrument.draw) == ("converted", None)
     drawn = await client.get_instrument(world.ids["drawn"])

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import pytest
 
+from marketplace.core.ids import rename_id
 from marketplace.domain.delivery.periods import list_periods
 from tests.api.rows_equity import build_round as build_round_of
 from tests.api.stage import get_id, open_stage
@@ -128,6 +129,8 @@ async def test_one_round_is_open_at_a_time_and_converts_an_instrument_once(compa
     opened = await company.open_round()
     await company.refuse("financing_unpriced", f"{opened}/close", CONSENT)
     await company.refuse("financing_open", company.path("/financings"), company.round(class_id="series-b"))
+    wire = {"amount_usd": "5000000", "reference": "the money of the round"}
+    await company.stage.post(company.stage.admin, f"/v1/accounts/{rename_id('acc', company.trade.fund)}/deposits", wire)
     for step, body in (("price", None), ("close", CONSENT)):
         answer = await company.stage.post(company.stage.admin, f"{opened}/{step}", body, key=step)
         assert answer.is_success, answer.text

@@ -283,7 +283,7 @@ GUARDS: Final = (
         "instruments-written",
         "the instruments of a round or a sale are as they were priced",
         Mutant(
-            f"{_COMMANDS}.equity.issuers",
+            f"{_COMMANDS}.steps.company_acts",
             "await unit.decide(INSTRUMENT, conversion.instrument_id, conversion)",
             "INSTRUMENT.decide(conversion, await unit.load(INSTRUMENT, conversion.instrument_id))",
         ),

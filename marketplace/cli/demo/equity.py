@@ -1,4 +1,4 @@
-"""A priced round in which a SAFE converts, and a sale whose holders are paid by the waterfall."""
+"""A priced round in which a SAFE converts, and a sale whose holders are paid by the waterfall; both are agreed to."""
 
 from typing import Final
 
@@ -6,6 +6,7 @@ from events.financing import Approval, Investment
 from marketplace.api.http.bodies.equity import CloseFinancingBody, DeclareLiquidityBody, OpenFinancingBody
 from marketplace.cli.demo import tables
 from marketplace.cli.demo.play import Play
+from marketplace.client.market import MarketplaceClient
 from marketplace.core.ids import rename_id
 from marketplace.domain.equity.issuer.terms import RoundDraft
 
@@ -36,10 +37,24 @@ async def take_round(play: Play) -> None:
     await client.open_financing(issuer_id, OpenFinancingBody(name=financing.stock_class, terms=terms))
     opened = [one async for one in client.list_financings(issuer_id)][-1]
     await client.price_financing(issuer_id, opened.financing_id)
-    await client.close_financing(issuer_id, opened.financing_id, CloseFinancingBody(approval=APPROVAL))
+    account_id = rename_id("acc", play.ids[financing.investor])
+    await play.platform.deposit(account_id, financing.investment_usd, "the money of the round")
+    closing = await client.close_financing(issuer_id, opened.financing_id, CloseFinancingBody(approval=APPROVAL))
+    await let_agree(play, client, closing.id)
     closed = [one async for one in client.list_financings(issuer_id)][-1]
     assert closed.status == "closed", closed.status
     tables.show_round(play, before, closed, await client.get_cap_table(issuer_id))
+
+
+async def let_agree(play: Play, company: MarketplaceClient, proposal_id: str) -> None:
+    """Let everybody whom a proposal of a company asks agree to it, each with its own key."""
+    proposal = await company.get_proposal(proposal_id)
+    for vote in proposal.votes:
+        if vote.vote == "asked":
+            voter = play.client(play.names[vote.party_id])
+            await voter.agree_to_proposal(proposal_id)
+            proposal = await voter.get_proposal(proposal_id)
+    assert proposal.status == "effective", (proposal.status, proposal.reason)
 
 
 async def sell(play: Play) -> None:
@@ -49,7 +64,8 @@ async def sell(play: Play) -> None:
     account_id = rename_id("acc", play.ids[acquisition.startup])
     await play.platform.deposit(account_id, acquisition.price_usd, "proceeds of the acquisition")
     body = DeclareLiquidityBody(proceeds_usd=acquisition.price_usd, safe_seniority=1)
-    await client.declare_liquidity(issuer_id, body)
+    sale = await client.declare_liquidity(issuer_id, body)
+    await let_agree(play, client, sale.id)
     declared = [one async for one in client.list_liquidity_events(issuer_id)][-1]
     await play.client(acquisition.startup).pay_distribution(issuer_id, declared.liquidity_id)
     paid = [one async for one in client.list_liquidity_events(issuer_id)][-1]
