@@ -410,8 +410,9 @@ class RoundCases:
         await found(market, trade.startup)
         async with market.worker():
             grant = await market.award(trade)
-            await market.deliver(grant, 40)
-            market.clock.at = grant.end + timedelta(days=1)
+        await market.deliver(grant, 40)  # without a worker, which could issue the first statement before the report
+        market.clock.at = grant.end + timedelta(days=1)
+        async with market.worker():
             earlier, later = [period.statement_id for period in list_periods(grant)]
             await market.until("statement", later, "issued")
         await accept_statement(market.handler, market.context(trade.startup), earlier)

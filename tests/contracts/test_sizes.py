@@ -48,6 +48,7 @@ SPANS = "the spans of one grant, whose nodes are resold 64 times at most"
 POOL = "the lots of one pool, that of a row of the book"
 HASH = "a hash, or the name of a release"
 NUMBER = "an exact fraction of what has bounded places"
+EFFECTS = "`effects_too_large`: 7 MiB of what a proposal records, and of whom it asks"
 CALCULATION = "`calculation_too_large`: 7 MiB of a round's or a sale's calculation"
 
 BOUNDS = {
@@ -158,8 +159,8 @@ BOUNDS = {
     ("issuer.liquidity_declared.v1", "waterfall.stock"): CALCULATION,
     ("issuer.imported.v1", "package_hash"): HASH,
     ("issuer.imported.v1", "origins"): DOMAIN,
-    ("proposal.made.v1", "effects"): REFUSED,
-    ("proposal.made.v1", "consents"): REFUSED,
+    ("proposal.made.v1", "effects"): EFFECTS,
+    ("proposal.made.v1", "consents"): EFFECTS,
     ("pricelist.published.v1", "prices"): REQUEST,
     ("command.recorded.v1", "not_taken"): DOMAIN,
 }

@@ -62,7 +62,7 @@ async def carry_out(handler: Handler, context: Context, issuer_id: str, act: Act
         act: Decides the events, which may concern several aggregates.
 
     Raises:
-        Refusal: ``issuer_unknown`` · ``effects_too_many`` · refusals of the act.
+        Refusal: ``issuer_unknown`` · refusals of the act and of the proposal.
     """
 
     async def work(unit: UnitOfWork) -> None:

@@ -8,14 +8,14 @@ Invariants:
     2. A voter speaks for itself only, and may change its mind until the proposal takes effect or ends.
     3. A proposal takes effect or ends once, and never after its deadline.
 
-Refusals in order: proposal_exists · proposal_unknown · proposal_<status> · proposal_not_due · not_proposer ·
-deadline_passed · consents_missing · not_asked · not_agreed.
+Refusals in order: proposal_exists · effects_too_large · proposal_unknown · proposal_<status> · proposal_not_due ·
+not_proposer · deadline_passed · consents_missing · not_asked · not_agreed.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -33,6 +33,9 @@ from events.proposal import (
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+
+EFFECTS_BYTES_MAX: Final = 7 * 2**20
+"""The most that the effects and consents of a proposal take, so that it fits a message of 8 MB."""
 
 
 class MakeProposal(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,11 +189,20 @@ def _make(command: MakeProposal, state: ProposalState) -> Sequence[ProposalEvent
         consents=command.consents,
         decide_until=command.decide_until,
     )
-    if state is None:
-        return [event]
-    if state.made == event:
-        return []
-    raise refuse_exists("proposal", command.proposal_id)
+    if state is not None:
+        if state.made == event:
+            return []
+        raise refuse_exists("proposal", command.proposal_id)
+    size = len(msgspec.json.encode((event.effects, event.consents)))
+    if size > EFFECTS_BYTES_MAX:
+        raise Refusal(
+            "effects_too_large",
+            f"what this records takes {size:,} bytes and a proposal holds {EFFECTS_BYTES_MAX:,}; ask the platform, which"
+            " can do it with the document of those who agree",
+            bytes=size,
+            bytes_max=EFFECTS_BYTES_MAX,
+        )
+    return [event]
 
 
 def _decide_ended(command: ProposalCommand, state: Proposal) -> Sequence[ProposalEvent]:

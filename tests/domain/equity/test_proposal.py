@@ -16,6 +16,7 @@ from events.proposal import (
     Voter,
 )
 from marketplace.domain.equity.proposal import (
+    EFFECTS_BYTES_MAX,
     PROPOSAL,
     AgreeToProposal,
     CarryOutProposal,
@@ -51,6 +52,9 @@ TERMS = {
     ),
     "decide_until": UNTIL,
 }
+LARGE = ProposedEvent(
+    aggregate_id=id_of("iss"), type="issuer.liquidity_declared.v1", body_json='"' * (EFFECTS_BYTES_MAX // 2)
+)
 MADE = ProposalMade(**TERMS)
 make = builder(MakeProposal(**TERMS))
 agree = builder(AgreeToProposal(proposal_id=id_of("prp"), party_id=FUND, at=PROPOSED))
@@ -76,6 +80,7 @@ def ended(outcome):
 EFFECTIVE = ProposalCarriedOut(proposal_id=id_of("prp"))
 REFUSALS = [
     Row("proposal_exists", (MADE,), make(proposer_id=id_of("pty", 5))),
+    Row("effects_too_large", (), make(effects=(LARGE,))),
     Row("proposal_unknown", (), agree()),
     Row("proposal_effective", (MADE, agreed(FUND), agreed(BANK), EFFECTIVE), agree()),
     Row("proposal_refused", (MADE, refused(FUND), ended("refused")), agree()),
