@@ -197,8 +197,8 @@ def _make(command: MakeProposal, state: ProposalState) -> Sequence[ProposalEvent
     if size > EFFECTS_BYTES_MAX:
         raise Refusal(
             "effects_too_large",
-            f"what this records takes {size:,} bytes, and a proposal holds {EFFECTS_BYTES_MAX:,}; ask the platform, that"
-            " can do it with the document of those who agree",
+            f"what this records takes {size:,} bytes, and a proposal holds {EFFECTS_BYTES_MAX:,}; ask the platform to"
+            " record it, with the document of those who agree",
             bytes=size,
             bytes_max=EFFECTS_BYTES_MAX,
         )
