@@ -3,7 +3,9 @@
 A use case decides its events as ever. `carry_out` reads from them whose agreement they need (the table of rights). If
 the sender's own is enough, the events are stored. Otherwise they become the effects of a proposal, and nothing else
 happens. With the last agreement the act is decided again, as of the instant at which it was proposed, and stored in
-the same append. If it would now record anything else, or need the agreement of others, the proposal is void.
+the same append. If it would now record anything else, or need the agreement of others, the proposal is void. The
+money that parties here pay for stock moves in that append too. If it is missing, the last agreement is refused, and
+the proposal stays open.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,7 +22,7 @@ from events.registry import get_tag, parse_body, render_body
 from events.types import Event, PricedTerms
 from marketplace.application.equity.vesting import vest
 from marketplace.application.steps.access import require_owner
-from marketplace.application.steps.company_acts import close_round, sell_company
+from marketplace.application.steps.company_acts import close_round, pay_for_stock, sell_company
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
@@ -68,6 +70,7 @@ async def carry_out(handler: Handler, context: Context, issuer_id: str, act: Act
     async def work(unit: UnitOfWork) -> None:
         issuer = await _load_concerned(unit, issuer_id)
         await act(unit)
+        await pay_for_stock(unit, issuer_id)
         if context.party_id is not None:
             consents = await _list_consents(unit, issuer, context.party_id)
             if consents:
@@ -144,7 +147,8 @@ async def agree(handler: Handler, context: Context, proposal_id: str) -> Receipt
     """Agree to a proposal. With the last agreement that it needs, it takes effect or turns out to be void.
 
     Raises:
-        Refusal: ``proposal_unknown`` · refusals of the proposal.
+        Refusal: ``proposal_unknown`` · refusals of the proposal · ``funds_insufficient`` if the last agreement is sent
+            while a party cannot pay its part; the proposal stays open.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -178,7 +182,10 @@ async def _find_change(unit: UnitOfWork, made: ProposalMade) -> str | None:
     issuer = await unit.get(ISSUER, made.issuer_id, Issuer)
     try:
         await _decide_again(unit, made)
+        await pay_for_stock(unit, made.issuer_id)
     except Refusal as refusal:
+        if refusal.code == "funds_insufficient":
+            raise
         return f"it is refused now: {refusal.code}: {refusal.message}"
     effects = tuple(_render(id, event) for id, event in unit.list_effects(without=PROPOSAL))  # noqa: A001
     if effects != made.effects:

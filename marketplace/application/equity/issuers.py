@@ -58,7 +58,7 @@ async def form_issuer(
 
 
 async def act(handler: Handler, context: Context, command: IssuerCommand) -> Receipt:
-    """Carry out, or propose, one corporate action that touches no other aggregate.
+    """Carry out, or propose, one corporate action. Money that parties here pay for stock moves in the same append.
 
     Ids of what it creates must derive from the command's id; see `derive_id`.
     """
@@ -113,10 +113,12 @@ async def close_financing(
 ) -> Receipt:
     """Issue the shares of a priced round and convert its instruments.
 
-    The round's money does not pass through the marketplace's accounts. The approval names the document.
+    Investors that are parties pay from their accounts in the same append. Others pay outside; the approval names the
+    document.
 
     Raises:
-        Refusal: ``financing_closed`` if another command closed it · refusals of the issuer and its instruments.
+        Refusal: ``financing_closed`` if another command closed it · refusals of the issuer and its instruments ·
+            ``funds_insufficient``.
     """
 
     async def work(unit: UnitOfWork) -> None:

@@ -1,4 +1,4 @@
-"""Acts on an issuer that touch more than the issuer: the closing of a round and the sale of the company.
+"""Acts on an issuer that touch more than the issuer: a round, the sale of the company, money that moves with stock.
 
 Whoever calls them has checked who may: `application/equity/consents.py`.
 """
@@ -10,6 +10,7 @@ from typing import Literal
 
 from events.financing import Approval, ConvertingInstrument
 from marketplace.application.steps.paying import pay
+from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id, rename_id
 from marketplace.domain.billing.account import Debit
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
@@ -17,6 +18,7 @@ from marketplace.domain.equity.instrument.stock import list_converting
 from marketplace.domain.equity.issuer.commands import BuyerStock, CloseFinancing, DeclareLiquidity, NewStakeholder
 from marketplace.domain.equity.issuer.financing.financing import list_conversions, require_unclosed
 from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.payments import Payment, list_payments
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY
 from marketplace.execution.unit_of_work import UnitOfWork
@@ -54,13 +56,41 @@ async def close_round(unit: UnitOfWork, issuer_id: str, financing_id: str, *, ap
         await unit.decide(INSTRUMENT, conversion.instrument_id, conversion)
     for investment in issuer.financings[financing_id].opened.terms.investments:
         if is_id(investment.holder_id, "pty"):
-            debit = Debit(
-                account_id=rename_id("acc", investment.holder_id),
-                amount_usd=investment.amount_usd,
-                payee_account_id=rename_id("acc", issuer.formed.party_id),
-                cause=financing_id,
-            )
-            await pay(unit, debit)
+            await _pay(unit, Payment(investment.holder_id, issuer.formed.party_id, investment.amount_usd, financing_id))
+
+
+async def pay_for_stock(unit: UnitOfWork, issuer_id: str) -> None:
+    """Move the money between parties here for the stock that this decision moves.
+
+    Raises:
+        Refusal: ``funds_insufficient`` · ``account_unknown``.
+    """
+    before = await unit.read_before(ISSUER, issuer_id)
+    assert isinstance(before, Issuer), "stock moves in an issuer that exists"
+    for payment in list_payments(before, unit.list_events(ISSUER, issuer_id)):
+        await _pay(unit, payment)
+
+
+async def _pay(unit: UnitOfWork, payment: Payment) -> None:
+    """Pay from one party's account to another's. The refusal tells the balance of an account only to its owner."""
+    debit = Debit(
+        account_id=rename_id("acc", payment.payer_id),
+        amount_usd=payment.amount_usd,
+        payee_account_id=rename_id("acc", payment.payee_id),
+        cause=payment.cause,
+    )
+    try:
+        await pay(unit, debit)
+    except Refusal as refusal:
+        if refusal.code != "funds_insufficient" or unit.context.party_id in {None, payment.payer_id}:
+            raise
+        raise Refusal(
+            refusal.code,
+            f"{payment.payer_id} pays {payment.amount_usd} USD for {payment.cause} and has less available; nothing"
+            " happened; send this again once it has deposited the difference",
+            party_id=payment.payer_id,
+            needed_usd=str(payment.amount_usd),
+        ) from refusal
 
 
 async def _name_holders(

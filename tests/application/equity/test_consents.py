@@ -19,7 +19,7 @@ from marketplace.domain.equity.issuer.commands import (
     SplitStock,
     TransferStock,
 )
-from tests.application.equity.test_equity import act, build_round, found, invest
+from tests.application.equity.test_equity import act, build_round, found, invest, pay_in
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -61,6 +61,7 @@ async def own(market, startup, fund, shares=1_000):
 async def build(market):
     trade = await market.trade()
     await found(market, trade.startup)
+    await pay_in(market, trade.fund)
     await act(market, trade.startup, AddStakeholder, holder_id=trade.fund, name="Fund", kind="investor")
     await own(market, trade.startup, trade.fund)
     return trade
@@ -133,6 +134,7 @@ async def test_a_holder_changes_nothing_of_the_company_by_itself(market):
 async def test_stock_is_issued_only_with_the_votes_of_those_it_dilutes(market):
     trade = await build(market)
     other = await market.party("Other", "fund")
+    await pay_in(market, other)
     await act(market, trade.startup, AddStakeholder, holder_id=other, name="Other", kind="investor")
     shares = {"class_id": "common", "shares": 500, "price_usd_per_share": Decimal(1)}
     issue = {"security_id": derive_id("sec", other), "holder_id": other, **shares}
@@ -162,6 +164,7 @@ async def test_stock_is_issued_only_with_the_votes_of_those_it_dilutes(market):
 async def test_a_majority_of_a_class_binds_the_rest(market):
     trade = await build(market)
     other = await market.party("Other", "fund")
+    await pay_in(market, other)
     await act(market, trade.startup, AddStakeholder, holder_id=other, name="Other", kind="investor")
     issue = {
         "security_id": derive_id("sec", other),
@@ -261,6 +264,7 @@ async def test_silence_is_a_refusal(market):
 async def test_an_agreement_is_taken_back_and_a_proposal_withdrawn_by_who_made_it(market):
     trade = await build(market)
     other = await market.party("Other", "fund")
+    await pay_in(market, other)
     await act(market, trade.startup, AddStakeholder, holder_id=other, name="Other", kind="investor")
     transfer = {
         "transfer_id": derive_id("trf", other),

@@ -16,7 +16,7 @@ from marketplace.core.ids import derive_id
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.commands import AdjustAuthorisedShares, SplitStock
 from marketplace.domain.equity.issuer.dilution import measure_dilution
-from tests.application.equity.test_equity import act, found
+from tests.application.equity.test_equity import act, found, pay_in
 from tests.application.equity.test_note_orders import offer_equity
 from tests.application.equity.test_stock_orders import deliver_for
 from tests.support.market.invariants import check_log
@@ -54,6 +54,7 @@ def count(issuer):
 
 
 async def exercise(market, trade, warrant_id, shares):
+    await pay_in(market, trade.fund)
     await warrants.exercise_warrant(
         market.handler,
         market.context(trade.fund),

@@ -9,7 +9,7 @@ from marketplace.application.equity import warrants
 from marketplace.core.ids import derive_id
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.commands import AddStakeholder, IssueWarrant
-from tests.application.equity.test_equity import act, found
+from tests.application.equity.test_equity import act, found, pay_in
 from tests.support.market.agreeing import agree_all
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -49,6 +49,7 @@ async def test_a_warrant_vests_by_accepted_delivery_and_ends_by_the_timer(memory
         await market.until("grant", grant.issued.grant_id, "completed")
         state = (await market.state("issuer", trade.issuer)).warrants[warrant]
         assert (state.vested, state.shares_exercisable) == (frozenset({0}), 400)
+        await pay_in(market, trade.fund, 400)
         await warrants.exercise_warrant(
             market.handler,
             market.context(trade.fund),

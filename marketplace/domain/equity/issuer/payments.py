@@ -1,0 +1,78 @@
+"""The money that moves with stock: what an act on an issuer makes one party here pay to another.
+
+A holder that is not here (``stk_…``) pays and is paid outside. An act whose price is 0 moves no money. Amounts are
+rounded up to the cent, so that nobody receives less than the stated price.
+"""
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from fractions import Fraction
+from typing import NamedTuple
+
+from events.issuer import (
+    IssuerOptionExercised,
+    IssuerStockIssued,
+    IssuerStockRepurchased,
+    IssuerStockTransferred,
+    IssuerWarrantExercised,
+)
+from events.types import Event
+from marketplace.core.ids import is_id
+from marketplace.core.money import ceil_cents
+from marketplace.domain.equity.issuer.state import Issuer
+
+
+class Payment(NamedTuple):
+    """Money that one party pays to another for stock.
+
+    Attributes:
+        payer_id: Who pays.
+        payee_id: Who is paid.
+        amount_usd: How much, in whole cents, above 0.
+        cause: The id of what is paid for: a security, repurchase, transfer or exercise.
+    """
+
+    payer_id: str
+    payee_id: str
+    amount_usd: Decimal
+    cause: str
+
+
+def list_payments(before: Issuer, events: Iterable[Event]) -> Iterator[Payment]:
+    """Return what parties here pay each other for an act.
+
+    Args:
+        before: The issuer before the act.
+        events: What the act records.
+    """
+    for event in events:
+        due = _find_due(before, event)
+        if due is None:
+            continue
+        payer_id, payee_id, exact, cause = due
+        if exact and payer_id != payee_id and is_id(payer_id, "pty") and is_id(payee_id, "pty"):
+            yield Payment(payer_id, payee_id, ceil_cents(exact), cause)
+
+
+def _find_due(before: Issuer, event: Event) -> tuple[str, str, Fraction, str] | None:
+    """Return payer, payee, exact dollars and cause of one event; None if nothing is paid for it."""
+    company_id = before.formed.party_id
+    match event:
+        case IssuerStockIssued(cause=None):
+            exact = event.shares * Fraction(event.price_usd_per_share)
+            return event.holder_id, company_id, exact, event.security_id
+        case IssuerStockRepurchased():
+            exact = event.shares * Fraction(event.price_usd_per_share)
+            return company_id, event.holder_id, exact, event.repurchase_id
+        case IssuerStockTransferred() if event.transfer_id in before.offers:
+            offered = before.offers[event.transfer_id].offered
+            exact = event.shares * Fraction(offered.price_usd_per_share)
+            return event.holder_id_after, event.holder_id, exact, event.transfer_id
+        case IssuerOptionExercised():
+            exact = event.shares * before.options[event.option_id].exercise_price_usd
+            return event.holder_id, company_id, exact, event.exercise_id
+        case IssuerWarrantExercised(fair_value_usd=None, shares_surrendered=0):
+            exact = event.shares * before.warrants[event.warrant_id].exercise_price_usd
+            return event.holder_id, company_id, exact, event.exercise_id
+        case _:
+            return None

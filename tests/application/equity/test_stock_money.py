@@ -1,0 +1,173 @@
+"""Money moves with stock, in the append that moves the stock, or neither moves."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from marketplace.application.equity import warrants
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id
+from marketplace.domain.equity.issuer.commands import (
+    AddStakeholder,
+    ExerciseFirstRefusal,
+    ExerciseOption,
+    GrantOption,
+    IssueStock,
+    IssueWarrant,
+    OfferStock,
+    RepurchaseStock,
+    SplitStock,
+)
+from tests.application.equity.test_consents import build, count_shares, propose, repurchase, vote
+from tests.application.equity.test_equity import act, pay_in
+from tests.support.market.agreeing import agree_all
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
+
+
+@pytest.fixture
+def market(memory_log):
+    return Market(memory_log)
+
+
+async def measure(market, trade):
+    """Return the available dollars of the startup and the fund."""
+    return [(await market.account(party)).available_usd for party in (trade.startup, trade.fund)]
+
+
+async def agree_on(market, trade, build_command, **members):
+    """Let the company propose, and the fund agree."""
+    proposal_id = await propose(market, trade.startup, trade.issuer, build_command, **members)
+    assert (await vote(market, trade.fund, proposal_id)).status == "effective"
+
+
+async def test_a_repurchase_pays_its_holder_or_takes_no_share(market):
+    trade = await build(market)
+    startup, fund = await measure(market, trade)
+    price = Decimal("0.123456")
+    await agree_on(market, trade, RepurchaseStock, **repurchase(trade, shares=999, price_usd_per_share=price))
+    assert await measure(market, trade) == [startup - Decimal("123.34"), fund + Decimal("123.34")]
+    dear = repurchase(
+        trade, repurchase_id=derive_id("rep", trade.fund, "dear"), shares=1, price_usd_per_share=Decimal(10**7)
+    )
+    with pytest.raises(Refusal) as caught:
+        await propose(market, trade.startup, trade.issuer, RepurchaseStock, **dear)
+    assert caught.value.code == "funds_insufficient"
+    assert await count_shares(market, trade) == 1
+    await check_log(market.log)
+
+
+async def test_an_agreement_that_the_payer_cannot_keep_changes_nothing_and_shows_no_balance(market):
+    trade = await build(market)
+    startup, _ = await measure(market, trade)
+    price = startup // 1_000
+    first = await propose(
+        market, trade.startup, trade.issuer, RepurchaseStock, **repurchase(trade, price_usd_per_share=price)
+    )
+    again = repurchase(trade, repurchase_id=derive_id("rep", trade.fund, "half"), shares=500, price_usd_per_share=price)
+    await agree_on(market, trade, RepurchaseStock, **again)
+    more = {
+        "security_id": derive_id("sec", trade.fund, "more"),
+        "holder_id": trade.fund,
+        "class_id": "common",
+        "shares": 500,
+    }
+    await agree_on(market, trade, IssueStock, **more, price_usd_per_share=Decimal(0))
+    with pytest.raises(Refusal) as caught:
+        await vote(market, trade.fund, first)
+    assert caught.value.code == "funds_insufficient"
+    assert "available_usd" not in caught.value.facts
+    assert (await market.state("proposal", first)).status == "open"
+    await pay_in(market, trade.startup)
+    assert (await vote(market, trade.fund, first)).status == "effective"
+    assert await count_shares(market, trade) == 0
+
+
+async def test_a_company_cannot_read_a_balance_by_issuing_stock(market):
+    trade = await build(market)
+    issue = {
+        "security_id": derive_id("sec", trade.fund, "dear"),
+        "holder_id": trade.fund,
+        "class_id": "common",
+        "shares": 1,
+    }
+    with pytest.raises(Refusal) as caught:
+        await propose(market, trade.startup, trade.issuer, IssueStock, **issue, price_usd_per_share=Decimal(10**8))
+    assert caught.value.code == "funds_insufficient"
+    assert caught.value.facts == {"party_id": trade.fund, "needed_usd": "100000000.00"}
+
+
+async def test_a_priced_issue_is_paid_for(market):
+    trade = await build(market)
+    startup, fund = await measure(market, trade)
+    issue = {"security_id": derive_id("sec", trade.fund, "two"), "holder_id": trade.fund, "class_id": "common"}
+    await agree_on(market, trade, IssueStock, **issue, shares=30, price_usd_per_share=Decimal("1.50"))
+    assert await measure(market, trade) == [startup + 45, fund - 45]
+    assert await count_shares(market, trade) == 1_030
+
+
+async def test_a_consolidation_pays_cash_in_lieu(market):
+    trade = await build(market)
+    startup, fund = await measure(market, trade)
+    split = {"split_id": derive_id("spl", trade.fund, "lieu"), "numerator": 1, "denominator": 300}
+    await agree_on(market, trade, SplitStock, **split, fractions="cash_in_lieu", cash_usd_per_share=Decimal("0.70"))
+    assert await count_shares(market, trade) == 3
+    assert await measure(market, trade) == [startup - 70, fund + 70]
+
+
+async def test_an_exercise_for_cash_pays_the_company(market):
+    trade = await build(market)
+    warrant = IssueWarrant(
+        issuer_id=trade.issuer,
+        warrant_id=derive_id("wrt", trade.issuer),
+        holder_id=trade.fund,
+        class_id="common",
+        shares=1_000,
+        exercise_price_usd=Decimal("0.123"),
+        expires_at=market.clock.now() + timedelta(days=900),
+        settlement="either",
+    )
+    context = market.context(trade.startup)
+    await warrants.issue_warrant(market.handler, context, warrant)
+    await agree_all(market, context)
+    option = {"option_id": derive_id("opt", trade.fund), "holder_id": trade.fund, "shares": 100}
+    await agree_on(market, trade, GrantOption, **option, exercise_price_usd=Decimal(2))
+    startup, fund = await measure(market, trade)
+    await warrants.exercise_warrant(
+        market.handler,
+        market.context(trade.fund),
+        trade.issuer,
+        exercise_id=derive_id("exr", warrant.warrant_id),
+        warrant_id=warrant.warrant_id,
+        shares=101,
+        fair_value_usd=None,
+    )
+    assert await measure(market, trade) == [startup + Decimal("12.43"), fund - Decimal("12.43")]
+    exercise = {"exercise_id": derive_id("exr", trade.fund), "option_id": option["option_id"], "class_id": "common"}
+    await agree_on(market, trade, ExerciseOption, **exercise, shares=50, at=market.clock.now())
+    assert await measure(market, trade) == [startup + Decimal("112.43"), fund - Decimal("112.43")]
+
+
+async def test_offered_stock_is_paid_for_by_who_takes_it(market):
+    trade = await build(market)
+    other = await market.party("Other", "fund")
+    await pay_in(market, other, 100)
+    await act(market, trade.startup, AddStakeholder, holder_id=other, name="Other", kind="investor")
+    offer = {
+        "transfer_id": derive_id("trf", trade.fund),
+        "holder_id": trade.fund,
+        "holder_id_after": trade.startup,
+        "class_id": "common",
+        "shares": 10,
+        "price_usd_per_share": Decimal(7),
+        "decide_until": market.clock.now() + timedelta(days=30),
+        "at": market.clock.now(),
+    }
+    await propose(market, trade.fund, trade.issuer, OfferStock, **offer)
+    _, fund = await measure(market, trade)
+    taken = {"transfer_id": offer["transfer_id"], "holder_id": other, "at": market.clock.now()}
+    proposal_id = await propose(market, trade.startup, trade.issuer, ExerciseFirstRefusal, **taken)
+    assert (await vote(market, other, proposal_id)).status == "effective"
+    assert (await measure(market, trade))[1] == fund + 70
+    assert (await market.account(other)).available_usd == 30
