@@ -197,12 +197,14 @@ class IssuerValuationRecorded(Event, frozen=True, kw_only=True, tag="issuer.valu
         price_usd_per_share: Value of one common share.
         method: How, for example ``409A``.
         effective_on: From which day.
+        recorded_by: Who recorded it: the company about itself, or the platform.
     """
 
     issuer_id: Id
     price_usd_per_share: Usd
     method: Name
     effective_on: date
+    recorded_by: Literal["company", "platform"] = "company"
 
 
 class IssuerLiquidityDeclared(Event, frozen=True, kw_only=True, tag="issuer.liquidity_declared.v1"):

@@ -170,6 +170,7 @@ class IssuerWarrantExercised(Event, frozen=True, kw_only=True, tag="issuer.warra
         shares: Shares issued.
         shares_surrendered: Rights given up to pay for them in a net exercise; 0 for cash.
         fair_value_usd: Value of one share in a net exercise; None for cash.
+        fair_value_source: The closed round or the recorded valuation that it comes from; None for cash or an import.
     """
 
     issuer_id: Id
@@ -180,6 +181,7 @@ class IssuerWarrantExercised(Event, frozen=True, kw_only=True, tag="issuer.warra
     shares: Annotated[int, Meta(ge=1)]
     shares_surrendered: Shares = 0
     fair_value_usd: Usd | None = None
+    fair_value_source: Text | None = None
 
 
 class IssuerWarrantExpired(Event, frozen=True, kw_only=True, tag="issuer.warrant_expired.v1"):

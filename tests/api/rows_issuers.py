@@ -280,10 +280,11 @@ FORMATION = (
         refused=({"class_id": "common"}, 422, "body_invalid"),
         save="warrant",
     ),
+    Row("POST", at("/warrants/{warrant}/exercise"), body={"shares": 900, "settlement": "net"}, status=422),
     Row(
         "POST",
         at("/warrants/{warrant}/exercise"),
-        body={"shares": 900, "fair_value_usd": "0.30"},
+        body={"shares": 900},
         refused=({"shares": 1_000}, 422, "warrant_unvested"),
     ),
     Row(

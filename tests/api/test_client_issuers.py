@@ -190,12 +190,15 @@ async def test_options_promises_and_warrants_become_shares(database_url: str):
             settlement="either",
         )
         warrant = (await client.issue_warrant(issuer, right)).id
-        net = ExerciseWarrantBody(shares=900, fair_value_usd=Decimal("0.30"))
+        net = ExerciseWarrantBody(shares=900, settlement="net")
+        assert await refuse(client.exercise_warrant(issuer, warrant, net)) == "fair_value_missing"
+        fair = RecordValuationBody(price_usd_per_share=Decimal("0.30"), method="409A", effective_on=date(2025, 5, 1))
+        await client.record_valuation(issuer, fair)
         await client.exercise_warrant(issuer, warrant, net)
         assert await company.count(angel) == 400 + 600, "two thirds of the warrant are left once its price is paid"
         worth = RecordValuationBody(price_usd_per_share=Decimal("0.12"), method="409A", effective_on=date(2025, 6, 1))
         await client.record_valuation(issuer, worth)
-        (valued,) = [each async for each in client.list_valuations(issuer)]
+        (_, valued) = [each async for each in client.list_valuations(issuer)]
         assert (valued.method, valued.price_usd_per_share) == ("409A", Decimal("0.12"))
 
 

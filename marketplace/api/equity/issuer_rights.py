@@ -119,7 +119,7 @@ async def issue_one(
 async def exercise_one(
     command: Commanded, issuer_id: FromPath[str], warrant_id: FromPath[str], data: JSONBody[ExerciseWarrantBody]
 ) -> Response[ReceiptBody]:
-    """Exercise the vested part of a warrant, in part or in full: for cash, or net at a stated value of a share."""
+    """Exercise the vested part of a warrant, in part or in full: for cash, or net at the fair value of a share."""
     receipt = await exercise_warrant(
         command.handler,
         command.context,
@@ -127,7 +127,7 @@ async def exercise_one(
         exercise_id=command.derive("exr"),
         warrant_id=warrant_id,
         shares=data.shares,
-        fair_value_usd=data.fair_value_usd,
+        net=data.settlement == "net",
     )
     return await answer(command, receipt)
 

@@ -20,7 +20,7 @@ from events.issuer_stock import IssuerFirstRefusalExercised, IssuerStockRepurcha
 from events.proposal import Consent, ProposalMade, ProposedEvent
 from events.registry import get_tag, parse_body, render_body
 from events.types import Event, PricedTerms
-from marketplace.application.equity.vesting import vest
+from marketplace.application.equity.vesting import exercise, vest
 from marketplace.application.steps.access import require_owner
 from marketplace.application.steps.company_acts import close_round, pay_for_stock, sell_company
 from marketplace.core.errors import Refusal
@@ -214,6 +214,16 @@ async def _decide_again(unit: UnitOfWork, made: ProposalMade) -> None:
                 stock=None
                 if stock is None
                 else BuyerStock(buyer=stock.buyer, price_usd_per_share=stock.price_usd_per_share),
+                at=at,
+            )
+        case IssuerWarrantExercised():
+            await exercise(
+                unit,
+                issuer_id,
+                exercise_id=main.exercise_id,
+                warrant_id=main.warrant_id,
+                shares=main.shares + main.shares_surrendered,
+                net=main.fair_value_usd is not None,
                 at=at,
             )
         case _:

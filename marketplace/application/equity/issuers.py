@@ -7,6 +7,8 @@ instrument in the append that pays the holders.
 from datetime import date
 from decimal import Decimal
 
+from msgspec import structs
+
 from events.financing import Approval, RoundTerms
 from marketplace.application.equity.consents import carry_out
 from marketplace.application.equity.vesting import vest
@@ -73,10 +75,11 @@ async def act(handler: Handler, context: Context, command: IssuerCommand) -> Rec
 async def record_valuation(handler: Handler, context: Context, command: RecordValuation) -> Receipt:
     """Record the value of a share, and vest what vests at that price."""
     issuer_id = command.issuer_id
+    by = structs.replace(command, recorded_by="platform" if context.party_id is None else "company")
 
     async def work(unit: UnitOfWork) -> None:
         await load_issuer(unit, issuer_id)
-        await unit.decide(ISSUER, issuer_id, command)
+        await unit.decide(ISSUER, issuer_id, by)
         await vest(unit, issuer_id)
 
     return await handler.run(context, ISSUER, issuer_id, work)

@@ -1,9 +1,16 @@
-"""Vesting of warrants: checked when delivery is accepted, on a date, or when a price becomes known."""
+"""Vesting and exercise of warrants.
+
+What vests is checked when delivery is accepted, on a date, when a price becomes known, and at an exercise.
+"""
+
+from datetime import datetime
 
 from marketplace.domain.billing.statement import STATEMENT
 from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, VestWarrants
+from marketplace.domain.equity.issuer.issuer import ISSUER, ExerciseWarrant, Issuer, VestWarrants
+from marketplace.domain.equity.issuer.rights.fair_value import require_fair_value
+from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -39,3 +46,29 @@ async def _count_accepted(unit: UnitOfWork, grant_id: str) -> int:
         if statement is not None and statement.status == "accepted":
             accepted += statement.charges.gpu_seconds
     return accepted
+
+
+async def exercise(
+    unit: UnitOfWork, issuer_id: str, *, exercise_id: str, warrant_id: str, shares: int, net: bool, at: datetime
+) -> None:
+    """Exercise the vested part of a warrant; if `net`, at the fair value of a share from a stated source.
+
+    Raises:
+        Refusal: ``warrant_unknown`` · ``fair_value_missing`` · refusals of the issuer.
+    """
+    issuer = await unit.get(ISSUER, issuer_id, Issuer)
+    warrant = issuer.warrants.get(warrant_id)
+    if warrant is None:
+        raise refuse_unknown("warrant", warrant_id)
+    fair = require_fair_value(issuer, warrant.issued.holder_id) if net else None
+    command = ExerciseWarrant(
+        issuer_id=issuer_id,
+        exercise_id=exercise_id,
+        warrant_id=warrant_id,
+        shares=shares,
+        fair_value_usd=None if fair is None else fair.price_usd,
+        fair_value_source=None if fair is None else fair.source,
+        delivered_gpu_seconds=await count_delivered(unit, issuer),
+        at=at,
+    )
+    await unit.decide(ISSUER, issuer_id, command)

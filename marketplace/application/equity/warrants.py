@@ -1,11 +1,9 @@
 """Warrants: issue, vesting, exercise and expiry."""
 
-from decimal import Decimal
-
 from marketplace.application.equity.consents import carry_out
-from marketplace.application.equity.vesting import count_delivered, vest
+from marketplace.application.equity.vesting import exercise, vest
 from marketplace.domain.delivery.grant import GRANT
-from marketplace.domain.equity.issuer.issuer import ISSUER, ExerciseWarrant, ExpireWarrant, Issuer, IssueWarrant
+from marketplace.domain.equity.issuer.issuer import ISSUER, ExpireWarrant, Issuer, IssueWarrant
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -38,22 +36,20 @@ async def exercise_warrant(
     exercise_id: str,
     warrant_id: str,
     shares: int,
-    fair_value_usd: Decimal | None,
+    net: bool,
 ) -> Receipt:
-    """Exercise the vested part of a warrant, in part or in full, for shares."""
+    """Exercise the vested part of a warrant, in part or in full, for cash or net."""
 
     async def work(unit: UnitOfWork) -> None:
-        issuer = await unit.get(ISSUER, issuer_id, Issuer)
-        command = ExerciseWarrant(
-            issuer_id=issuer_id,
+        await exercise(
+            unit,
+            issuer_id,
             exercise_id=exercise_id,
             warrant_id=warrant_id,
             shares=shares,
-            fair_value_usd=fair_value_usd,
-            delivered_gpu_seconds=await count_delivered(unit, issuer),
+            net=net,
             at=context.at,
         )
-        await unit.decide(ISSUER, issuer_id, command)
 
     return await carry_out(handler, context, issuer_id, work)
 

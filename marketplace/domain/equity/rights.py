@@ -39,6 +39,7 @@ from events.issuer import (
 from events.proposal import Consent, Voter
 from events.types import Event
 from marketplace.core.ids import is_id
+from marketplace.domain.equity.issuer.rights.fair_value import find_fair_value
 from marketplace.domain.equity.issuer.state import Issuer, list_live_warrants
 
 
@@ -102,9 +103,9 @@ def _repurchase(event: IssuerStockRepurchased, setting: Setting) -> Asked:
     split = next((each for each in setting.effects if isinstance(each, IssuerStockSplit)), None)
     if split is None or event.cause != split.split_id:
         return Asked((event.holder_id,), company=True)
-    fair = setting.issuer.latest_price_usd
+    fair = find_fair_value(setting.issuer, event.holder_id)
     keeps = setting.issuer.holdings.get((event.holder_id, event.class_id), 0) > event.shares
-    is_fair = fair is not None and event.price_usd_per_share >= fair
+    is_fair = fair is not None and fair.is_independent and event.price_usd_per_share >= fair.price_usd
     return Asked() if keeps and is_fair else Asked((event.holder_id,))
 
 
@@ -139,8 +140,9 @@ def _issue_warrant(event: IssuerWarrantIssued, _: Setting) -> Asked:
     return Asked((event.holder_id,), company=True, vote=True)
 
 
-def _exercise_warrant(event: IssuerWarrantExercised, _: Setting) -> Asked:
-    return Asked((event.holder_id,))
+def _exercise_warrant(event: IssuerWarrantExercised, setting: Setting) -> Asked:
+    fair = None if event.fair_value_usd is None else find_fair_value(setting.issuer, event.holder_id)
+    return Asked((event.holder_id,), vote=fair is not None and not fair.is_independent)
 
 
 def _holder(event: Any, _: Setting) -> Asked:
@@ -202,7 +204,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "stock is bought back or cancelled",
         "company, holder",
         "the holder, the company",
-        "a consolidation pays for a fraction, at least at the latest price, and the holder keeps a share",
+        "a consolidation pays for a fraction, at least at an independent price, and the holder keeps a share",
         _repurchase,
     ),
     IssuerStockConverted: Right(
@@ -235,7 +237,12 @@ RIGHTS: Final[dict[type[Event], Right]] = {
     ),
     IssuerWarrantIssued: Right("warrant", "a warrant is issued", "company", "the holder; vote", _NONE, _issue_warrant),
     IssuerWarrantExercised: Right(
-        "warrant_exercise", "a warrant is exercised", "company, holder", "the holder", _NONE, _exercise_warrant
+        "warrant_exercise",
+        "a warrant is exercised",
+        "company, holder",
+        "the holder; a vote if it is net at a value that only the company or the holder stated",
+        _NONE,
+        _exercise_warrant,
     ),
     IssuerWarrantCancelled: Right(
         "warrant_cancellation", "a warrant is cancelled", "company", "the holder", _NONE, _holder

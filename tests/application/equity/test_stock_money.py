@@ -141,7 +141,7 @@ async def test_an_exercise_for_cash_pays_the_company(market):
         exercise_id=derive_id("exr", warrant.warrant_id),
         warrant_id=warrant.warrant_id,
         shares=101,
-        fair_value_usd=None,
+        net=False,
     )
     assert await measure(market, trade) == [startup + Decimal("12.43"), fund - Decimal("12.43")]
     exercise = {"exercise_id": derive_id("exr", trade.fund), "option_id": option["option_id"], "class_id": "common"}

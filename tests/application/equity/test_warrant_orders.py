@@ -62,7 +62,7 @@ async def exercise(market, trade, warrant_id, shares):
         exercise_id=derive_id("exr", warrant_id, str(shares)),
         warrant_id=warrant_id,
         shares=shares,
-        fair_value_usd=None,
+        net=False,
     )
 
 

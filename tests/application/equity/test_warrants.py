@@ -57,7 +57,7 @@ async def test_a_warrant_vests_by_accepted_delivery_and_ends_by_the_timer(memory
             exercise_id=derive_id("exr", warrant),
             warrant_id=warrant,
             shares=400,
-            fair_value_usd=None,
+            net=False,
         )
         market.clock.at = grant.end + timedelta(days=91)
         async with asyncio.timeout(PATIENCE_SECONDS):

@@ -87,7 +87,7 @@ SPLIT = events.IssuerStockSplit(
     issuer_id=ISSUER_ID, split_id=id_of("spl", 1), numerator=1, denominator=30, fractions="cash_in_lieu"
 )
 VALUED = events.IssuerValuationRecorded(
-    issuer_id=ISSUER_ID, price_usd_per_share=usd(3), method="409A", effective_on=NOW.date()
+    issuer_id=ISSUER_ID, price_usd_per_share=usd(3), method="409A", effective_on=NOW.date(), recorded_by="platform"
 )
 
 

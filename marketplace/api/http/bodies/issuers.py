@@ -252,11 +252,12 @@ class ExerciseWarrantBody(Body, frozen=True, kw_only=True):
 
     Attributes:
         shares: Rights to use.
-        fair_value_usd: Value of one share in a net exercise; None: paid in cash.
+        settlement: Whether the price is paid in cash from the holder's account, or by giving rights up (net). A net
+            exercise counts with the latest price of a share that holder and company did not make alone.
     """
 
     shares: ShareCount
-    fair_value_usd: Usd | None = None
+    settlement: Literal["cash", "net"] = "cash"
 
 
 class RecordValuationBody(Body, frozen=True, kw_only=True):

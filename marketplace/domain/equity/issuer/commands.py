@@ -219,6 +219,7 @@ class RecordValuation(msgspec.Struct, frozen=True, kw_only=True):
     price_usd_per_share: Decimal
     method: str
     effective_on: date
+    recorded_by: Literal["company", "platform"] = "company"
 
 
 class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,6 +47,7 @@ from events.issuer import (
     IssuerWarrantVested,
 )
 from events.issuer_dilution import Exposure
+from marketplace.core.ids import is_id
 from marketplace.domain.equity.issuer.dilution import set_exposure, set_limit, settle_converted
 from marketplace.domain.equity.issuer.financing.financing import list_conversion_classes
 from marketplace.domain.equity.issuer.state import (
@@ -57,6 +58,7 @@ from marketplace.domain.equity.issuer.state import (
     IssuerState,
     Offer,
     Option,
+    PriceMark,
     Sale,
     StockClass,
     Warrant,
@@ -213,6 +215,7 @@ def _split_stock(state: Issuer, event: IssuerStockSplit) -> Issuer:
         instrument_shares=Map({class_id: int(n * ratio) for class_id, n in state.instrument_shares.items()}),
         promises=Map({promise_id: int(shares * ratio) for promise_id, shares in state.promises.items()}),
         latest_price_usd=None if state.latest_price_usd is None else state.latest_price_usd / ratio,
+        price_marks=tuple(mark._replace(price_usd=mark.price_usd / ratio) for mark in state.price_marks),
         classes=Map(classes),
         holdings=Map({key: int(shares * ratio) for key, shares in state.holdings.items()}),
         shares_reserved=int(state.shares_reserved * ratio),
@@ -318,10 +321,16 @@ def _close_financing(state: Issuer, event: IssuerFinancingClosed) -> Issuer:
     closed = replace(state.financings[event.financing_id], status="closed")
     pricing = closed.pricing
     assert pricing is not None, "a round is priced before it is closed"
+    price = Fraction(pricing.price_usd_per_share)
+    investors = frozenset(each.holder_id for each in closed.opened.terms.investments if is_id(each.holder_id, "pty"))
     after = replace(
         settle_converted(state, pricing.instruments),
         financings=state.financings.set(event.financing_id, closed),
-        latest_price_usd=Fraction(pricing.price_usd_per_share),
+        latest_price_usd=price,
+        price_marks=(
+            *state.price_marks,
+            PriceMark(price, event.financing_id, investors - {state.formed.party_id}),
+        ),
     )
     classes = list_conversion_classes(closed.opened.terms, pricing)
     for conversion, class_id in zip(pricing.conversions, classes, strict=True):
@@ -336,7 +345,14 @@ def _abandon_financing(state: Issuer, event: IssuerFinancingAbandoned) -> Issuer
 
 def _record_valuation(state: Issuer, event: IssuerValuationRecorded) -> Issuer:
     price = Fraction(event.price_usd_per_share)
-    return replace(state, valuations=(*state.valuations, event), latest_price_usd=price)
+    makers = None if event.recorded_by == "platform" else frozenset[str]()
+    mark = PriceMark(price, f"valuation {event.method} of {event.effective_on}, by the {event.recorded_by}", makers)
+    return replace(
+        state,
+        valuations=(*state.valuations, event),
+        latest_price_usd=price,
+        price_marks=(*state.price_marks, mark),
+    )
 
 
 def _declare_liquidity(state: Issuer, event: IssuerLiquidityDeclared) -> Issuer:

@@ -104,6 +104,7 @@ class ExerciseWarrant(msgspec.Struct, frozen=True, kw_only=True):
         warrant_id: The warrant.
         shares: Rights to use. For cash, each buys one share; Y rights in a net exercise give Y (A - B) / A, floored.
         fair_value_usd: A, the value of one share in a net exercise; None if paid in cash.
+        fair_value_source: Where A comes from; see `rights/fair_value.py`.
         delivered_gpu_seconds: Accepted delivery by grant, for what has vested by now.
         at: When it is exercised, not after its expiry.
         shares_issued: The shares issued, if an import states them and the value of a share is unknown.
@@ -115,6 +116,7 @@ class ExerciseWarrant(msgspec.Struct, frozen=True, kw_only=True):
     shares: int
     at: Instant
     fair_value_usd: Decimal | None = None
+    fair_value_source: str | None = None
     delivered_gpu_seconds: Mapping[str, int] = {}
     shares_issued: int | None = None
 

@@ -171,6 +171,20 @@ class Sale:
     status: Literal["declared", "paid"]
 
 
+class PriceMark(NamedTuple):
+    """A price of one share that was stated, after all splits.
+
+    Attributes:
+        price_usd: The price, exact.
+        source: The round, or the valuation by its method and day.
+        makers: Parties beside the company that made it: the investors of a round; None: the platform recorded it.
+    """
+
+    price_usd: Fraction
+    source: str
+    makers: frozenset[str] | None
+
+
 @dataclass(frozen=True, slots=True)
 class Importing:
     """An import that has begun; its events follow in the same atomic batch."""
@@ -202,6 +216,7 @@ class Issuer:
         sales: By liquidity id; the latest declared is the one that counts.
         liquidity_id: The latest declared.
         latest_price_usd: Latest value of a share, by a valuation or a closed round, after all splits.
+        price_marks: Every price of a share that was stated, oldest first.
         limit: The dilution limit, if the issuer set one.
         exposures: What may still become equity, by instrument, and by order while there is a limit.
         split_ratio: The split factor of all splits.
@@ -228,6 +243,7 @@ class Issuer:
     sales: Map[str, Sale] = field(default_factory=Map)
     liquidity_id: str | None = None
     latest_price_usd: Fraction | None = None
+    price_marks: tuple[PriceMark, ...] = ()
     limit: IssuerDilutionLimited | None = None
     exposures: Map[str, tuple[Exposure, ...]] = field(default_factory=Map)
     split_ratio: Fraction = Fraction(1)

@@ -102,6 +102,7 @@ def exercise_warrant(command: ExerciseWarrant, state: Issuer) -> Sequence[Issuer
         shares=shares,
         shares_surrendered=command.shares - shares,
         fair_value_usd=command.fair_value_usd,
+        fair_value_source=command.fair_value_source,
     )
     return [*vested, exercised]
 
@@ -112,11 +113,8 @@ def _is_known(command: ExerciseWarrant, state: Issuer) -> bool:
         return False
     if isinstance(known, IssuerWarrantExercised):
         used = known.shares + known.shares_surrendered
-        if (known.warrant_id, used, known.fair_value_usd) == (
-            command.warrant_id,
-            command.shares,
-            command.fair_value_usd,
-        ):
+        net = (known.fair_value_usd is None, command.fair_value_usd is None)
+        if (known.warrant_id, used) == (command.warrant_id, command.shares) and net in {(True, True), (False, False)}:
             return True
     raise refuse_exists("exercise", command.exercise_id)
 
@@ -139,7 +137,7 @@ def _count_issued(command: ExerciseWarrant, warrant: Warrant) -> int:
         raise Refusal(
             "settlement_excluded",
             f"warrant {command.warrant_id} is exercised by {warrant.issued.settlement} only",
-            pointer="/fair_value_usd",
+            pointer="/settlement",
             settlement=warrant.issued.settlement,
         )
     if command.fair_value_usd is None:

@@ -159,6 +159,7 @@ def record_valuation(command: RecordValuation, state: Issuer) -> Sequence[Issuer
         price_usd_per_share=command.price_usd_per_share,
         method=command.method,
         effective_on=command.effective_on,
+        recorded_by=command.recorded_by,
     )
     if event in state.valuations:
         return []
