@@ -23,8 +23,8 @@ RAISED_BY = {
     "require_share": AMOUNTS,
     "require_hours": AMOUNTS,
     "require_aware": {"time_naive"},
-    "require_instrument": AMOUNTS | {"time_naive", "discount_whole"},
-    "require_note": AMOUNTS | {"missing_convention"},
+    "require_instrument": AMOUNTS
+    | {"time_naive", "conversion_empty", "missing_convention", "discount_whole", "cap_below_commitment"},
     "require_span": {"time_naive", "span_empty"},
     "require_consequence": {"consequence_missing"},
     "find_interval_fault": {"time_naive", "span_empty", "seconds_not_whole"},

@@ -79,7 +79,7 @@ async def count_order(
     """Count an order's largest possible principal toward its issuer's dilution limit.
 
     Raises:
-        Refusal: ``dilution_exceeded`` or ``missing_convention`` of the issuer's limit.
+        Refusal: ``stack_exceeds_company`` · ``dilution_exceeded`` or ``missing_convention`` of the issuer's limit.
     """
     since = unit.context.at.date() if isinstance(terms, NoteTerms) else None
     exposure = Exposure(terms=terms, amount_usd=principal_usd, interest_from=since)

@@ -10,7 +10,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.rounding import round_places
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ConvertInstrument, Instrument
-from marketplace.domain.equity.instrument.stock import Purchase, find_purchase, require_purchase
+from marketplace.domain.equity.instrument.stock import Purchase, buys_none, find_purchase, require_purchase
 from marketplace.domain.equity.issuer.issuer import (
     ISSUER,
     AddStakeholder,
@@ -29,7 +29,8 @@ async def issue_shares(handler: Handler, context: Context, instrument_id: str) -
     """Issue the shares that priced stock still owes, once the class has authorised shares again.
 
     Raises:
-        Refusal: ``instrument_unknown`` · ``nothing_to_convert`` · ``stock_class_over_authorised``.
+        Refusal: ``instrument_unknown`` · ``nothing_to_convert`` · ``conversion_empty`` ·
+            ``stock_class_over_authorised``.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -38,7 +39,7 @@ async def issue_shares(handler: Handler, context: Context, instrument_id: str) -
             raise refuse_unknown("instrument", instrument_id)
         owners = (instrument.issued.holder_id, rename_id("pty", instrument.issued.issuer_id))
         require_owner(unit.context, owners, "instrument", instrument_id)
-        require_purchase(instrument_id, await _find(unit, instrument_id))
+        require_purchase(instrument, await _find(unit, instrument_id))
         await issue_owed(unit, instrument_id, strict=True)
 
     return await handler.run(context, INSTRUMENT, instrument_id, work)
@@ -47,14 +48,16 @@ async def issue_shares(handler: Handler, context: Context, instrument_id: str) -
 async def issue_owed(unit: UnitOfWork, instrument_id: str, *, strict: bool = False) -> None:
     """Convert outstanding principal of priced stock into shares, and of warrants into rights. Others do not change.
 
-    If the class has too few authorised shares left, the principal stays owed and can be converted later: an accepted
-    delivery is not undone. With `strict`, the command is refused instead.
+    If it buys no whole share, or the class has too few authorised shares left, the principal stays owed and can be
+    converted later: an accepted delivery is not undone. With `strict`, the command is refused instead.
     """
     for _ in range(RUNS_MAX):
         purchase = await _find(unit, instrument_id)
         if purchase is None:
             return
         instrument = await unit.get(INSTRUMENT, instrument_id)
+        if buys_none(instrument, purchase):
+            return
         issuer = await unit.get(ISSUER, instrument.issued.issuer_id, Issuer)
         if isinstance(purchase.terms, StockTerms):
             try:

@@ -3,8 +3,9 @@
 Refusals in order: offers_missing · class_repeated · not_a_number · amount_not_positive · amount_too_large ·
 amount_too_precise · offer_empty · time_naive · window_reversed · window_past · range_empty · sizes_too_many ·
 pue_out_of_range · backstop_linked · backstop_equity · instrument_unneeded · instrument_missing · mandates_missing ·
-mandates_too_many · discount_whole · missing_convention · note_too_short · warrant_too_short · cap_below_commitment ·
-consequence_missing · expiry_past. Beside them, value_too_precise at a mandate's credit, and class_not_offered.
+mandates_too_many · conversion_empty · missing_convention · discount_whole · cap_below_commitment · note_too_short ·
+warrant_too_short · consequence_missing · expiry_past. Beside them, value_too_precise at a mandate's credit, and
+class_not_offered.
 """
 
 from collections.abc import Iterable
@@ -14,10 +15,10 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from events.order import ClassOffer, OrderTerms
-from events.types import NoteTerms, PricedTerms, WarrantTerms
+from events.types import NoteTerms, WarrantTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import PRICE_PLACES, ZERO, ceil_cents, require_price, require_share, require_usd
-from marketplace.domain.equity.instrument.terms import require_consequence, require_instrument, require_note
+from marketplace.domain.equity.instrument.terms import require_consequence, require_instrument
 from marketplace.domain.refusals import require_aware
 
 MANDATES_MAX, OFFERS_MAX = 4, 16
@@ -101,18 +102,8 @@ def _require_equity(terms: OrderTerms) -> None:
         raise Refusal(
             "mandates_too_many", f"name at most {MANDATES_MAX} mandates, each once", pointer="/terms/mandate_ids"
         )
-    require_instrument(terms.instrument, "/terms/instrument")
+    require_instrument(terms.instrument, compute_principal_max(terms), "/terms/instrument")
     _require_lasting(terms)
-    cap = None if isinstance(terms.instrument, PricedTerms) else terms.instrument.valuation_cap_usd
-    principal = compute_principal_max(terms)
-    if cap is not None and cap < principal:
-        raise Refusal(
-            "cap_below_commitment",
-            f"the offer may owe {principal} of principal, more than the whole company at a cap of {cap}",
-            pointer="/terms/instrument/valuation_cap_usd",
-            cap_usd=str(cap),
-            principal_usd=str(principal),
-        )
     require_consequence(terms.instrument, "/terms/instrument")
 
 
@@ -178,7 +169,6 @@ def _require_lasting(terms: OrderTerms) -> None:
     latest = terms.start_latest + timedelta(hours=terms.duration_hours) + NOTE_TAIL
     match terms.instrument:
         case NoteTerms() as note:
-            require_note(note, "/terms/instrument")
             if note.matures_on < latest.date():
                 raise Refusal(
                     "note_too_short",

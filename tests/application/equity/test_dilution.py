@@ -4,10 +4,12 @@ import asyncio
 from datetime import timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from marketplace.application.equity import instruments
 from marketplace.application.equity.dilution import limit_dilution
+from marketplace.application.trading import orders
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.delivery.periods import list_periods
@@ -110,4 +112,30 @@ async def test_an_order_that_was_placed_before_the_limit_is_released_when_it_can
     order = await market.state("order", trade.order)
     assert order.status == "unmatched"
     assert await read_exposures(market, trade) == {}
+    await check_log(market.log)
+
+
+async def test_post_money_safes_that_together_ask_for_the_whole_company_are_refused_at_signing_and_at_placing(company):
+    market, trade = company
+    half = msgspec.structs.replace(SAFE, valuation_cap_usd=Decimal(100_000))
+    members = {"startup_id": trade.startup, "mandate_id": trade.mandate}
+    await instruments.invest(
+        market.handler, market.context(trade.startup), **members, amount_usd=Decimal(60_000), terms=half
+    )
+    with pytest.raises(Refusal) as caught:
+        await instruments.invest(
+            market.handler, market.context(trade.startup), **members, amount_usd=Decimal(40_000), terms=half
+        )
+    assert caught.value.code == "stack_exceeds_company"
+    assert caught.value.facts["principal_usd"] == "100000"
+    assert caught.value.facts["valuation_caps_usd"] == ["100000"]
+    terms = market.terms(cash="1", equity="3", mandate_ids=(trade.mandate,), days=10, latest=1)
+    cap = Decimal(PRINCIPAL) * 10 / 4
+    low = msgspec.structs.replace(terms, instrument=msgspec.structs.replace(SAFE, valuation_cap_usd=cap))
+    with pytest.raises(Refusal) as caught:
+        await orders.place_order(market.handler, market.context(trade.startup), startup_id=trade.startup, terms=low)
+    assert caught.value.code == "stack_exceeds_company"
+    await instruments.invest(
+        market.handler, market.context(trade.startup), **members, amount_usd=Decimal(39_999), terms=half
+    )
     await check_log(market.log)

@@ -156,9 +156,33 @@ async def test_without_authorised_shares_the_principal_is_owed_until_more_are_an
     await check_log(market.log)
 
 
+async def test_principal_that_buys_no_whole_share_yet_stays_owed_until_it_does(founded):
+    market, trade = founded
+    dear = msgspec.structs.replace(STOCK, price_usd_per_share=Decimal(25_000))
+    seen = []
+
+    async def look():
+        stock = next(iter((await market.state("issuer", trade.issuer)).instruments))
+        instrument = await market.state("instrument", stock)
+        seen.append((instrument.outstanding_usd, instrument.converted_usd, instrument.principal_usd))
+        with pytest.raises(Refusal) as caught:
+            await issue_shares(market.handler, market.context(trade.fund), stock)
+        seen.append(caught.value.code)
+
+    _, stock = await deliver_for(market, trade, "stock", dear, days=40, after=look)
+    (outstanding, converted, principal), code = seen
+    assert (outstanding, converted, code) == (principal, 0, "conversion_empty")
+    assert 0 < principal < 25_000
+    instrument = await market.state("instrument", stock)
+    assert 25_000 <= instrument.principal_usd == instrument.converted_usd
+    assert count(await market.state("issuer", trade.issuer), trade.fund) == instrument.principal_usd // 25_000
+    await check_log(market.log)
+
+
 @pytest.mark.parametrize(
     ("changes", "rules", "code"),
     [
+        ({"price_usd_per_share": Decimal(1_000_000)}, {}, "conversion_empty"),
         ({"class_id": "gold"}, {}, "stock_class_unknown"),
         ({"price_usd_per_share": Decimal(0)}, {}, "amount_not_positive"),
         ({"price_usd_per_share": Decimal("1e-13")}, {}, "amount_too_precise"),

@@ -21,7 +21,7 @@ from events.instrument import (
     InstrumentResumed,
     InstrumentSuspended,
 )
-from events.types import SafeTerms
+from events.types import SafeTerms, StockTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import render_ratio
 from marketplace.domain.equity.instrument.instrument import (
@@ -330,9 +330,15 @@ def test_refused(code, events, command):
     Given(INSTRUMENT, *events).when(command).refused(code)
 
 
-def test_a_pre_money_cap_may_lie_below_the_money():
-    terms = SafeTerms(conversion_timing="pre_money", valuation_cap_usd=Decimal(500), service_consequence="credit")
-    assert len(INSTRUMENT.decide(issue(terms=terms), None)) == 1
+@pytest.mark.parametrize("cap", [500, 1000])
+def test_a_pre_money_cap_that_does_not_exceed_the_money_is_refused_at_signing_as_it_would_be_in_every_round(cap):
+    terms = SafeTerms(conversion_timing="pre_money", valuation_cap_usd=Decimal(cap), service_consequence="credit")
+    Given(INSTRUMENT).when(issue(terms=terms)).refused("cap_below_commitment", "/terms/valuation_cap_usd")
+
+
+def test_priced_stock_that_could_never_buy_a_share_is_refused_at_signing():
+    terms = StockTerms(class_id="common", price_usd_per_share=Decimal("1000.01"), service_consequence="credit")
+    Given(INSTRUMENT).when(issue(terms=terms)).refused("conversion_empty", "/terms/price_usd_per_share")
 
 
 def test_runs_split_where_terms_change_and_join_where_an_amendment_reaches_back():

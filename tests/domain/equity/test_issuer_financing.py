@@ -13,6 +13,7 @@ from events.issuer import (
     IssuerFinancingAbandoned,
     IssuerFinancingClosed,
     IssuerFinancingPriced,
+    IssuerOptionGranted,
     IssuerStakeholderAdded,
     IssuerStockClassCreated,
     IssuerStockIssued,
@@ -43,6 +44,7 @@ from tests.domain.issuer_samples import (
     OPENED,
     PROVIDER,
     SEED,
+    STOCK,
     UNCAPPED,
     WARRANTED,
     add,
@@ -199,11 +201,22 @@ def test_the_preference_of_a_conversion_is_its_principal():
     assert shadow.price_usd * shadow.shares_outstanding == 1_000_000
 
 
-def test_a_conversion_to_less_than_a_share_issues_nothing():
+def test_a_round_in_which_principal_would_become_less_than_a_share_is_refused():
     crumb = converting(3, "0.01", SafeTerms(conversion_timing="post_money"), ANGEL)
-    events = priced(COMPANY, crumb)
-    holders = [event.holder_id for event in closed(events, crumb) if isinstance(event, IssuerStockIssued)]
-    assert holders == [FUND]
+    refusal = Given(ISSUER, *COMPANY, *signed(crumb), OPENED).when(price(crumb)).refused("conversion_empty")
+    assert refusal.facts["instrument_id"] == crumb.instrument_id
+    assert Fraction(refusal.facts["shares_exact"]) < 1
+
+
+def test_a_safe_of_a_company_of_one_share_waits_until_the_stock_is_split():
+    founded = [
+        each
+        for each in COMPANY
+        if not isinstance(each, IssuerStockIssued | IssuerStockPlanAdjusted | IssuerOptionGranted)
+    ]
+    one = [*founded, msgspec.structs.replace(STOCK, shares=1)]
+    safe = converting(3, 999_999, SafeTerms(conversion_timing="post_money"), ANGEL)
+    Given(ISSUER, *one, *signed(safe), OPENED).when(price(safe)).refused("conversion_empty")
 
 
 def test_the_conversions_of_a_round_are_what_its_instruments_accept():

@@ -18,19 +18,17 @@ Consecutive tranches of equal terms form a *run*, which converts at one price. A
 and the position of its run, a reversal by its tranche and reason. A repeat of either changes nothing.
 
 Refusals in order, of each command: instrument_unknown · instrument_exists · refusals of `marketplace.core.money` ·
-missing_convention · discount_whole · cap_below_commitment · consequence_missing · grant_missing · grant_unexpected ·
-draw_missing · draw_unexpected · time_naive · span_empty ·
-tranche_exists · statement_accrued · conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or
-_repaid · statement_missing · statement_unexpected · payment_made · note_matured · commitment_exceeded ·
-tranche_unknown · reversal_exists · tranche_exceeded · missing_convention · reduction_exists ·
-reduction_above_undrawn · payment_exists · debt_exceeded · principal_accrued · nothing_to_convert · principal_stale ·
-shares_missing · not_a_note · note_runs · nothing_to_repay · terms_kind_differs · notice_exists · notice_unknown ·
-not_most_favoured · election_made · window_over. An import refuses instrument_differs · refusals of the command of each
-event · act_repeated.
+conversion_empty · missing_convention · discount_whole · cap_below_commitment · consequence_missing · grant_missing ·
+grant_unexpected · draw_missing · draw_unexpected · time_naive · span_empty · tranche_exists · statement_accrued ·
+conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or _repaid · statement_missing ·
+statement_unexpected · payment_made · note_matured · commitment_exceeded · tranche_unknown · reversal_exists ·
+tranche_exceeded · missing_convention · reduction_exists · reduction_above_undrawn · payment_exists · debt_exceeded ·
+principal_accrued · nothing_to_convert · principal_stale · shares_missing · not_a_note · note_runs · nothing_to_repay ·
+terms_kind_differs · notice_exists · notice_unknown · not_most_favoured · election_made · window_over. An import
+refuses instrument_differs · refusals of the command of each event · act_repeated.
 """
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from typing import Any, Final
 
 from events.instrument import (
@@ -42,11 +40,10 @@ from events.instrument import (
     InstrumentResumed,
     InstrumentSuspended,
 )
-from events.types import NoteTerms, PricedTerms, PrincipalTerms
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_span
-from marketplace.core.money import ZERO, require_share, require_usd
+from marketplace.core.money import ZERO, require_usd
 from marketplace.domain.equity.instrument.clawback import pay_debt, reverse
 from marketplace.domain.equity.instrument.commands import (
     AccruePrincipal,
@@ -73,7 +70,7 @@ from marketplace.domain.equity.instrument.notes import mature_note, repay_note
 from marketplace.domain.equity.instrument.principal import accrue, convert, reduce, repay
 from marketplace.domain.equity.instrument.state import Instrument, InstrumentState, evolve
 from marketplace.domain.equity.instrument.takeover import import_instrument
-from marketplace.domain.equity.instrument.terms import require_consequence, require_note, require_priced
+from marketplace.domain.equity.instrument.terms import require_consequence, require_instrument
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 
 __all__ = [
@@ -130,7 +127,7 @@ def _issue(command: IssueInstrument, state: InstrumentState) -> Sequence[Instrum
             return []
         raise refuse_exists("instrument", command.instrument_id)
     require_usd(command.commitment_usd, "/commitment_usd")
-    _require_terms(command.terms, command.commitment_usd)
+    require_instrument(command.terms, command.commitment_usd, "/terms")
     if command.funding == "drawdown":
         require_consequence(command.terms, "/terms")
     if command.funding == "drawdown" and command.grant_id is None:
@@ -163,38 +160,8 @@ def _require_draw(command: IssueInstrument) -> None:
     require_span(draw.start, draw.end, "/draw/end")
 
 
-def _require_terms(terms: PrincipalTerms, commitment_usd: Decimal) -> None:
-    if isinstance(terms, PricedTerms):
-        require_priced(terms, "/terms")
-        return
-    if isinstance(terms, NoteTerms):
-        require_note(terms, "/terms")
-    if terms.valuation_cap_usd is not None:
-        require_usd(terms.valuation_cap_usd, "/terms/valuation_cap_usd")
-    if terms.discount is not None:
-        require_share(terms.discount, "/terms/discount")
-        if terms.discount == 1:
-            raise Refusal(
-                "discount_whole",
-                "a discount of 1 makes the price 0; state the fraction that is taken off, such as 0.20",
-                pointer="/terms/discount",
-                discount=str(terms.discount),
-            )
-    is_post_money = not isinstance(terms, NoteTerms) and terms.conversion_timing == "post_money"
-    cap = terms.valuation_cap_usd if is_post_money else None
-    if cap is not None and cap <= commitment_usd:
-        raise Refusal(
-            "cap_below_commitment",
-            f"a post-money cap of {cap} USD does not exceed the commitment of {commitment_usd} USD, which would buy "
-            "the whole company; raise the cap or lower the commitment",
-            pointer="/terms/valuation_cap_usd",
-            valuation_cap_usd=str(cap),
-            commitment_usd=str(commitment_usd),
-        )
-
-
 def _amend(command: AmendInstrument, state: Instrument) -> Sequence[InstrumentEvent]:
-    _require_terms(command.terms, state.issued.commitment_usd)
+    require_instrument(command.terms, state.issued.commitment_usd, "/terms")
     if state.issued.funding == "drawdown":
         require_consequence(command.terms, "/terms")
     latest = state.versions[-1]

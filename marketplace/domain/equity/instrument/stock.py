@@ -1,8 +1,8 @@
 """Priced stock and warrants: how many shares, or rights, outstanding principal buys at the agreed price.
 
-All principal becomes shares or rights as it accrues. Dollars that do not buy a whole one are carried into the next
-conversion, so that the total over all conversions is exact. Because dollars are carried, a split in between changes
-nothing. Clawbacks reduce both dollars and shares.
+All principal becomes shares or rights as it accrues, from the first whole one on; until then it stays owed. Later
+dollars that do not buy a whole one are carried into the next conversion, so that the total over all is exact. Because
+dollars are carried, a split in between changes nothing. Clawbacks reduce both dollars and shares.
 """
 
 from collections.abc import Iterable
@@ -12,6 +12,7 @@ from typing import NamedTuple
 from events.financing import ConvertingInstrument
 from events.types import PricedTerms
 from marketplace.core.errors import Refusal
+from marketplace.core.money import render_ratio
 from marketplace.core.rounding import round_whole
 from marketplace.domain.equity.instrument.state import ClawedBack, Instrument, Run
 
@@ -52,17 +53,32 @@ def find_purchase(state: Instrument, split: Fraction) -> Purchase | None:
     return Purchase(run, run.terms, price, split, amount / price, shares)
 
 
-def require_purchase(instrument_id: str, purchase: Purchase | None) -> None:
-    """Refuse to issue shares under an instrument that owes none.
+def buys_none(state: Instrument, purchase: Purchase) -> bool:
+    """Return whether an instrument that has bought no share yet would buy none; then its principal stays owed."""
+    return purchase.shares == 0 and not any(conversion.shares for conversion in state.conversions)
+
+
+def require_purchase(state: Instrument, purchase: Purchase | None) -> None:
+    """Refuse to issue shares under an instrument that owes none, or less than one.
 
     Raises:
-        Refusal: ``nothing_to_convert``.
+        Refusal: ``nothing_to_convert`` · ``conversion_empty``.
     """
+    instrument_id = state.issued.instrument_id
     if purchase is None:
         raise Refusal(
             "nothing_to_convert",
             f"instrument {instrument_id} owes no shares; principal of priced stock becomes shares as it accrues",
             instrument_id=instrument_id,
+        )
+    if buys_none(state, purchase):
+        raise Refusal(
+            "conversion_empty",
+            f"{purchase.run.principal_usd} USD of instrument {instrument_id} buy no whole share at"
+            f" {purchase.price_usd} USD and stay owed; split the stock, or let more accrue",
+            instrument_id=instrument_id,
+            principal_usd=str(purchase.run.principal_usd),
+            price_exact=render_ratio(purchase.price_usd),
         )
 
 
@@ -79,7 +95,8 @@ def list_converting(instruments: Iterable[Instrument]) -> tuple[ConvertingInstru
             raise Refusal(
                 "shares_owed",
                 f"instrument {instrument_id} has {instrument.outstanding_usd} USD of principal that bought shares of "
-                f"{instrument.terms.class_id} which are not issued; authorise more shares and issue them first",
+                f"{instrument.terms.class_id} which are not issued; authorise more shares, or split the stock"
+                " where they are less than one, and issue them first",
                 instrument_id=instrument_id,
                 outstanding_usd=str(instrument.outstanding_usd),
             )

@@ -1,7 +1,10 @@
 """Checks of the terms on which principal becomes equity: prices, caps, discounts, notes and what a broken promise does.
 
-Refusals: amounts, time_naive, discount_whole, missing_convention for a note, consequence_missing for a drawdown.
+Refusals: amounts, time_naive, conversion_empty, missing_convention for a note, discount_whole, cap_below_commitment,
+consequence_missing for a drawdown.
 """
+
+from decimal import Decimal
 
 from events.types import NoteTerms, PricedTerms, PrincipalTerms, WarrantTerms
 from marketplace.core.errors import Refusal
@@ -9,23 +12,52 @@ from marketplace.core.money import require_price_per_share, require_share, requi
 from marketplace.domain.refusals import require_aware
 
 
-def require_instrument(terms: PrincipalTerms, pointer: str) -> None:
-    """Refuse an instrument with an impossible price, cap or discount.
+def require_instrument(terms: PrincipalTerms, commitment_usd: Decimal, pointer: str) -> None:
+    """Refuse an instrument with an impossible price, cap or discount, or one that a round could not convert.
 
     Raises:
-        Refusal: ``amount_…`` or ``discount_whole``.
+        Refusal: ``amount_…`` · ``time_naive`` · ``conversion_empty`` · ``missing_convention`` of a note ·
+            ``discount_whole`` · ``cap_below_commitment``.
     """
     if isinstance(terms, PricedTerms):
         require_priced(terms, pointer)
+        _require_whole_share(terms, commitment_usd, pointer)
         return
-    if terms.valuation_cap_usd is not None:
-        require_usd(terms.valuation_cap_usd, f"{pointer}/valuation_cap_usd")
+    if isinstance(terms, NoteTerms):
+        require_note(terms, pointer)
+    cap = terms.valuation_cap_usd
+    if cap is not None:
+        require_usd(cap, f"{pointer}/valuation_cap_usd")
     if terms.discount is not None:
         require_share(terms.discount, f"{pointer}/discount")
-        if terms.discount >= 1:
+        if terms.discount == 1:
             raise Refusal(
-                "discount_whole", "a discount of 1 makes the price 0; state less", pointer=f"{pointer}/discount"
+                "discount_whole",
+                "a discount of 1 makes the price 0; state the fraction that is taken off, such as 0.20",
+                pointer=f"{pointer}/discount",
+                discount=str(terms.discount),
             )
+    if cap is not None and cap <= commitment_usd:
+        raise Refusal(
+            "cap_below_commitment",
+            f"a cap of {cap} USD does not exceed the principal of {commitment_usd} USD, which would buy the whole"
+            " company; raise the cap or lower the principal",
+            pointer=f"{pointer}/valuation_cap_usd",
+            valuation_cap_usd=str(cap),
+            commitment_usd=str(commitment_usd),
+        )
+
+
+def _require_whole_share(terms: PricedTerms, commitment_usd: Decimal, pointer: str) -> None:
+    if commitment_usd < terms.price_usd_per_share:
+        raise Refusal(
+            "conversion_empty",
+            f"{commitment_usd} USD buy no whole share at {terms.price_usd_per_share} USD; raise the principal, or split"
+            " the stock and state the price of a new share",
+            pointer=f"{pointer}/price_usd_per_share",
+            price_usd_per_share=str(terms.price_usd_per_share),
+            commitment_usd=str(commitment_usd),
+        )
 
 
 def require_priced(terms: PricedTerms, pointer: str) -> None:

@@ -30,7 +30,7 @@ from msgspec import structs
 from events.financing import ConvertingInstrument
 from events.issuer import IssuerDilutionLimited, IssuerEvent, IssuerExposureRecorded
 from events.issuer_dilution import Exposure
-from events.types import NoteTerms, PricedTerms
+from events.types import NoteTerms, PricedTerms, SafeTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, render_ratio, require_share, require_usd
 from marketplace.core.rounding import round_half_even
@@ -86,12 +86,62 @@ def limit_dilution(command: LimitDilution, state: Issuer) -> Sequence[IssuerEven
 
 
 def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the exposure of a subject, unless it is already counted. Orders count only under a limit."""
+    """Return the exposure of a subject, unless it is already counted. Orders count only under a limit.
+
+    Raises:
+        Refusal: ``stack_exceeds_company``.
+    """
+    if not command.owed:
+        require_room(state, command.subject_id, command.exposures)
     if not _is_counted(state, command.subject_id) or state.exposures.get(command.subject_id, ()) == command.exposures:
         return []
     return [
         IssuerExposureRecorded(issuer_id=command.issuer_id, subject_id=command.subject_id, exposures=command.exposures)
     ]
+
+
+def require_room(state: Issuer, subject_id: str, exposures: Iterable[Exposure]) -> None:
+    """Refuse post-money SAFEs that together ask for the whole company at their caps: no round could convert them.
+
+    Args:
+        state: The issuer.
+        subject_id: The instrument or order that is signed, placed or changed.
+        exposures: What may become equity under it from now on.
+
+    Raises:
+        Refusal: ``stack_exceeds_company``.
+    """
+    own = [*exposures]
+    known = [exposure for each, exposure in _list_exposures(state) if each != subject_id]
+    before = sum((_claim(exposure) for _, exposure in _list_exposures(state)), Fraction(0))
+    after = sum((_claim(exposure) for exposure in (*known, *own)), Fraction(0))
+    if after < 1 or after <= before:
+        return
+    caps = [str(_find_cap(exposure)) for exposure in own if _claim(exposure)]
+    principal = sum_exposures(exposure for exposure in (*known, *own) if _claim(exposure))
+    raise Refusal(
+        "stack_exceeds_company",
+        f"post-money SAFEs of {state.formed.issuer_id} would be {principal} USD of principal, {subject_id} at a cap of"
+        f" {', '.join(caps)} USD, and together ask for the whole company or more, so that no round could close; raise"
+        " the cap or lower the principal",
+        principal_usd=str(principal),
+        valuation_caps_usd=caps,
+        slope=render_ratio(after),
+    )
+
+
+def _find_cap(exposure: Exposure) -> Decimal | None:
+    """Return the cap of a post-money SAFE."""
+    terms = exposure.terms
+    if isinstance(terms, SafeTerms) and terms.conversion_timing == "post_money":
+        return terms.valuation_cap_usd
+    return None
+
+
+def _claim(exposure: Exposure) -> Fraction:
+    """Return the part of the company that a post-money SAFE asks for at its cap; 0 for all else."""
+    cap = _find_cap(exposure)
+    return Fraction(0) if cap is None else Fraction(exposure.amount_usd) / Fraction(cap)
 
 
 def _is_counted(state: Issuer, subject_id: str) -> bool:

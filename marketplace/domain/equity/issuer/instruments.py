@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 from events.issuer import IssuerEvent, IssuerInstrumentSigned
+from events.issuer_dilution import Exposure
 from events.types import PricedTerms
 from marketplace.core.money import require_usd
 from marketplace.domain.equity.issuer.commands import SignInstrument
+from marketplace.domain.equity.issuer.dilution import require_room
 from marketplace.domain.equity.issuer.rules import get_class, is_repeated
 from marketplace.domain.equity.issuer.state import Issuer
 
@@ -24,4 +26,5 @@ def sign_instrument(command: SignInstrument, state: Issuer) -> Sequence[IssuerEv
     require_usd(command.commitment_usd, "/commitment_usd")
     if isinstance(command.terms, PricedTerms):
         get_class(state, command.terms.class_id)
+    require_room(state, command.instrument_id, (Exposure(terms=command.terms, amount_usd=command.commitment_usd),))
     return [event]

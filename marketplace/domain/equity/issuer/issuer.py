@@ -58,16 +58,17 @@ Refusals in order, of each command:
 - warrant expired: warrant_unknown · time_naive · warrant_runs
 - warrant cancelled: warrant_unknown · cancellation_exists · shares · warrant_overdrawn
 - valuation: price · date_before_formation
-- instrument signed: instrument_exists · amounts · stock_class_unknown
+- instrument signed: instrument_exists · amounts · stock_class_unknown · stack_exceeds_company
 - dilution limited: share · amounts · missing_convention · dilution_exceeded
+- exposure recorded: stack_exceeds_company
 - financing opened: missing_convention · financing_exists · id_malformed · financing_open · class_id_malformed ·
   amounts · investments_out_of_range · investment_repeated · price_places_out_of_range ·
   rounding_needs_percent_ownership · seniority_out_of_range · participation_cap_unexpected ·
   protection_basis_unexpected · duties_out_of_range · duty_repeated · stock_class_exists
 - priced: financing_unknown · financing_closed, financing_abandoned · time_naive · too_many_instruments ·
   instrument_unsigned · classes of pay-to-play · stock_class_over_authorised · refusals of
-  `marketplace.equity.rounds` · price_rounds_to_zero · allotment_empty · too_many_protected_classes · prices ·
-  calculation_too_large
+  `marketplace.equity.rounds` · price_rounds_to_zero · conversion_empty · allotment_empty ·
+  too_many_protected_classes · prices · calculation_too_large
 - closed: financing_unknown · financing_abandoned · time_naive · financing_unpriced · financing_stale
 - abandoned: financing_unknown · financing_closed
 - liquidity: liquidity_exists · amounts · time_naive · too_many_instruments · instrument_unsigned ·

@@ -68,7 +68,8 @@ def price_instruments(
 
     Raises:
         Refusal: ``stock_class_unknown``, ``stock_class_not_preferred`` and ``stock_class_not_common`` of pay-to-play;
-            those of `marketplace.equity.rounds.price_round`; then ``price_rounds_to_zero``, ``allotment_empty``.
+            those of `marketplace.equity.rounds.price_round`; then ``price_rounds_to_zero``, ``conversion_empty``,
+            ``allotment_empty``.
     """
     forfeits = list_forfeits(state, terms)
     capitalization = capitalize(state, forfeits, at)
@@ -280,6 +281,7 @@ def _require_sane(pricing: RoundPricing, terms: RoundTerms) -> None:
             pointer="/terms/price_places",
             price_places=terms.price_places,
         )
+    _require_shares(pricing)
     for allotment in pricing.allotments:
         if allotment.shares == 0:
             raise Refusal(
@@ -288,4 +290,21 @@ def _require_sane(pricing: RoundPricing, terms: RoundTerms) -> None:
                 f"{pricing.price_usd_per_share} USD; raise the investment",
                 holder_id=allotment.holder_id,
                 amount_usd=str(allotment.amount_usd),
+            )
+
+
+def _require_shares(pricing: RoundPricing) -> None:
+    """Refuse a round in which all principal of an instrument would become less than one share."""
+    shares: Counter[str] = Counter()
+    for conversion in pricing.conversions:
+        shares[conversion.instrument_id] += conversion.shares
+    for conversion in pricing.conversions:
+        if shares[conversion.instrument_id] == 0:
+            raise Refusal(
+                "conversion_empty",
+                f"{conversion.instrument_id} would become {conversion.shares_exact} of a share, so its principal would"
+                " be lost; split the stock before the round",
+                instrument_id=conversion.instrument_id,
+                shares_exact=conversion.shares_exact,
+                price_exact=conversion.price_usd_per_share,
             )
