@@ -197,7 +197,7 @@ def test_what_a_holder_has_a_right_to_is_counted_and_not_refused():
 
 
 def test_without_a_limit_nothing_is_counted_and_nothing_is_refused():
-    Given(ISSUER, *COMPANY, noted(9_000_000)).when(record(expose(9_000_000))).then_nothing()
+    Given(ISSUER, *COMPANY, noted(9_000_000)).when(record(expose(900_000))).then_nothing()
 
 
 def test_a_round_turns_what_was_pending_into_shares_that_still_count():
