@@ -19,6 +19,7 @@ from events.issuer import (
     IssuerStockIssued,
     IssuerStockPlanAdjusted,
     IssuerStockRepurchased,
+    IssuerStockSplit,
 )
 from events.types import SafeTerms
 from marketplace.core.ids import derive_id
@@ -192,6 +193,21 @@ def test_after_the_closing_the_cap_table_is_the_post_money_that_was_priced():
     assert total_shares(state).fully_diluted == events[-1].pricing.post_money_shares
     assert sum(measure_ownership(state).values()) == 1
     assert abs(measure_ownership(state)[FUND] - Fraction(1, 5)) < Fraction(1, 1_000_000)
+
+
+def test_a_safe_whose_price_prints_like_the_rounds_does_not_join_its_series():
+    """After a split both print as 0.01 at two places; at that price the SAFE's preference was 30 M for 1 M."""
+    split = IssuerStockSplit(**OF_ISS, split_id=make_id("spl", 1), numerator=3_000, denominator=1)
+    coarse = open_round(price_places=2, price_rounding="ceiling")
+    given = [*COMPANY, split]
+    opened = [*given, *signed(SAFE), *ISSUER.decide(coarse, ISSUER.fold(given))]
+    events = [*opened, *ISSUER.decide(price(SAFE), ISSUER.fold(opened))]
+    assert events[-1].pricing.price_usd_per_share == Decimal("0.01")
+    state = ISSUER.fold([*events, *closed(events, SAFE)])
+    shadow, (conversion,) = state.classes["series-a-1"], events[-1].pricing.conversions
+    assert state.holdings[PROVIDER, "series-a-1"] == conversion.shares
+    assert 0 <= Fraction(SAFE.principal_usd) - conversion.shares * shadow.price_usd < Fraction(1, 100)
+    assert state.holdings[FUND, "series-a"] == state.classes["series-a"].shares_authorised
 
 
 def test_the_preference_of_a_conversion_is_its_principal():

@@ -2,11 +2,13 @@
 
 Instruments that convert at the round's own price get the new class. Those that convert at another price get a class of
 their own for each such price (``series-a-1``, ``series-a-2``, … in the order of the instruments). It has the same rank,
-and its preference is what was paid for it: a preference at the round's price would exceed the principal.
+and its preference is what was paid for it: a preference at the round's price would exceed the principal. Prices are
+compared exactly: two that differ and print alike, as of stock that was split often, belong to two classes.
 """
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 from events.financing import RoundPricing, RoundTerms
@@ -32,8 +34,8 @@ from marketplace.domain.equity.issuer.financing.pricing import (
     capitalize,
     list_positions,
     order_instruments,
+    price_conversion,
     price_instruments,
-    round_price,
 )
 from marketplace.domain.equity.issuer.rules import (
     is_repeated,
@@ -153,10 +155,10 @@ def _get_current_pricing(command: CloseFinancing, state: Issuer, financing: Fina
 
 def list_conversion_classes(terms: RoundTerms, pricing: RoundPricing) -> tuple[str, ...]:
     """Return the class of stock of each conversion, in order; see the module."""
-    by_price: dict[Decimal, str] = {pricing.price_usd_per_share: terms.class_id}
+    by_price: dict[Fraction, str] = {parse_ratio(pricing.price_exact): terms.class_id}
     classes = []
     for conversion in pricing.conversions:
-        price = round_price(parse_ratio(conversion.price_usd_per_share), terms)
+        price = parse_ratio(conversion.price_usd_per_share)
         classes.append(by_price.setdefault(price, f"{terms.class_id}-{len(by_price)}"))
     return tuple(classes)
 
@@ -240,7 +242,7 @@ def list_new_classes(issuer_id: str, terms: RoundTerms, pricing: RoundPricing) -
     prices = {terms.class_id: pricing.price_usd_per_share}
     for conversion, class_id in zip(pricing.conversions, list_conversion_classes(terms, pricing), strict=True):
         shares[class_id] = shares.get(class_id, 0) + conversion.shares
-        prices.setdefault(class_id, round_price(parse_ratio(conversion.price_usd_per_share), terms))
+        prices.setdefault(class_id, price_conversion(conversion, terms))
     return [
         IssuerStockClassCreated(
             issuer_id=issuer_id,
@@ -292,7 +294,7 @@ def _issue_conversions(
     positions = list_positions(pricing.instruments)
     for conversion, class_id, position in zip(pricing.conversions, classes, positions, strict=True):
         if conversion.shares:
-            price = round_price(parse_ratio(conversion.price_usd_per_share), terms)
+            price = pricing.price_usd_per_share if class_id == terms.class_id else price_conversion(conversion, terms)
             yield _issue(
                 command,
                 f"{conversion.instrument_id}/{position}",

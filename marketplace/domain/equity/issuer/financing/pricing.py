@@ -26,7 +26,7 @@ from events.financing import (
 )
 from events.types import NoteTerms, SafeTerms
 from marketplace.core.errors import Refusal
-from marketplace.core.money import ZERO, render_ratio
+from marketplace.core.money import SHARE_PRICE_PLACES, ZERO, render_ratio
 from marketplace.core.rounding import round_places, round_whole
 from marketplace.domain.equity.issuer.rules import get_class, require_authorised
 from marketplace.domain.equity.issuer.state import Issuer, capitalization_of
@@ -153,6 +153,16 @@ def round_price(price: Fraction, terms: RoundTerms) -> Decimal:
     return round_places(price, terms.price_places, terms.price_rounding)
 
 
+def price_conversion(conversion: Conversion, terms: RoundTerms) -> Decimal:
+    """Return the price of a class that a conversion gets for its own, so that its preference is what was paid.
+
+    It is the exact price where the terms' places hold it, and otherwise that price rounded down at the most places.
+    """
+    exact = Fraction(conversion.price_usd_per_share)
+    printed = round_price(exact, terms)
+    return printed if Fraction(printed) == exact else round_places(exact, SHARE_PRICE_PLACES, "floor")
+
+
 def list_safes(instruments: Sequence[ConvertingInstrument], names: Sequence[str]) -> list[model.Safe]:
     """Return the SAFEs among instruments, under the names of their runs."""
     return [
@@ -269,11 +279,7 @@ def render_certificate(certificate: Mapping[str, object]) -> str:
 
 
 def _require_sane(pricing: RoundPricing, terms: RoundTerms) -> None:
-    lowest = min(
-        pricing.price_usd_per_share,
-        *(round_price(Fraction(each.price_usd_per_share), terms) for each in pricing.conversions),
-        pricing.price_usd_per_share,
-    )
+    lowest = min([pricing.price_usd_per_share, *(price_conversion(each, terms) for each in pricing.conversions)])
     if lowest <= 0:
         raise Refusal(
             "price_rounds_to_zero",
