@@ -4,12 +4,14 @@ Subject: ``marketplace.party.<party_id>``.
 
 Invariants:
     1. A party has at least one role and keeps its roles.
-    2. Only a cleared party begins anything new.
+    2. Only a cleared party begins anything new. Nothing leaves a suspended party.
     3. At most one order of each group of a startup's orders is matched.
 
 Refusals in order: party_unknown · party_exists · roles_missing · checks_missing · group_served.
 
 Refusals of `require_trader`, in order: party_unknown · party_not_cleared · role_missing.
+
+Refusals of `require_unsuspended`, in order: party_suspended.
 """
 
 from collections.abc import Sequence
@@ -104,6 +106,20 @@ def require_trader(party: PartyState, party_id: str, role: Role) -> Party:
             role=role,
         )
     return party
+
+
+def require_unsuspended(party: PartyState, party_id: str) -> None:
+    """Refuse to let anything leave a suspended party. What it agreed to before is still paid.
+
+    Raises:
+        Refusal: ``party_suspended``.
+    """
+    if party is not None and party.status == "suspended":
+        raise Refusal(
+            "party_suspended",
+            f"party {party_id} is suspended: money may arrive, and nothing leaves until the platform clears it again",
+            party_id=party_id,
+        )
 
 
 def require_buyer(party: PartyState, party_id: str, *, backstop: bool) -> Party:

@@ -4,7 +4,7 @@ import pytest
 
 from events.party import PartyCleared, PartyGroupServed, PartyRegistered, PartySuspended
 from marketplace.core.errors import Refusal
-from marketplace.domain.party import PARTY, ClearParty, ServeGroup, SuspendParty, require_trader
+from marketplace.domain.party import PARTY, ClearParty, ServeGroup, SuspendParty, require_trader, require_unsuspended
 from tests.domain import build
 from tests.domain.build import STARTUP, Row, id_of
 from tests.support.spec import Given
@@ -91,3 +91,11 @@ def test_a_group_is_served_once_in_any_standing():
     other = ServeGroup(party_id=STARTUP, group="another", order_id=id_of("ord", 2))
     again = PartyGroupServed(party_id=STARTUP, group="another", order_id=id_of("ord", 2))
     Given(PARTY, REGISTERED, SERVED, SUSPENDED).when(other).then(again)
+
+
+def test_only_a_suspended_party_is_frozen():
+    require_unsuspended(PARTY.fold([REGISTERED]), STARTUP)
+    require_unsuspended(PARTY.fold([REGISTERED, SUSPENDED, CLEARED]), STARTUP)
+    with pytest.raises(Refusal) as caught:
+        require_unsuspended(PARTY.fold([REGISTERED, CLEARED, SUSPENDED]), STARTUP)
+    assert caught.value.code == "party_suspended"

@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from marketplace.application.billing.payment_provider import MANUAL, PaymentProvider, Transfer
-from marketplace.application.steps.access import require_owner
+from marketplace.application.steps.access import require_owner, require_unfrozen
 from marketplace.domain.billing.account import ACCOUNT, Account, CloseAccount, Deposit, Withdraw
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
@@ -79,11 +79,12 @@ async def withdraw(
     """Record a withdrawal that the provider accepts, once per reference.
 
     Raises:
-        Refusal: Refusals of the provider and of the account.
+        Refusal: ``party_suspended`` · refusals of the provider and of the account.
     """
     transfer = Transfer(account_id=account_id, amount_usd=amount_usd, reference=reference, booked_at=booked_at)
 
     async def work(unit: UnitOfWork) -> None:
+        await require_unfrozen(unit)
         confirmed = await provider.confirm_withdrawal(context, transfer)
         await load_account(unit, account_id)
         command = Withdraw(

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from marketplace.application.billing.accounts import find_account, load_account
-from marketplace.application.steps.access import require_owner
+from marketplace.application.steps.access import require_owner, require_unfrozen
 from marketplace.application.steps.paying import pay
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, is_id
@@ -28,12 +28,14 @@ async def place_hold(
     """Set money aside from which another account may be paid until an instant.
 
     Raises:
-        Refusal: ``account_unknown`` for either account · ``payee_is_payer`` · refusals of the account.
+        Refusal: ``account_unknown`` for either account · ``party_suspended`` · ``payee_is_payer`` ·
+            refusals of the account.
     """
     hold_id = derive_id("hld", context.command_id)
 
     async def work(unit: UnitOfWork) -> None:
         await load_account(unit, account_id)
+        await require_unfrozen(unit)
         await find_account(unit, payee_account_id)
         command = PlaceHold(
             account_id=account_id,
@@ -74,12 +76,13 @@ async def capture_hold(
     """Pay the payee from a hold, in part or in full. Payer, payee and platform may do this before it expires.
 
     Raises:
-        Refusal: Refusals of `_load_hold` · refusals of the account.
+        Refusal: Refusals of `_load_hold` · ``party_suspended`` · refusals of the account.
     """
     cause = derive_id("cap", context.command_id)
 
     async def work(unit: UnitOfWork) -> None:
         _, hold, _ = await _load_hold(unit, account_id, hold_id)
+        await require_unfrozen(unit)
         capture = CaptureHold(
             account_id=account_id,
             hold_id=hold_id,

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Literal
 
 from events.grant import EquityPart
-from marketplace.application.steps.access import load_grant, require_side
+from marketplace.application.steps.access import load_grant, require_side, require_unfrozen
 from marketplace.application.steps.dilution import sign_instrument
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.billing.account import ACCOUNT, PlaceHold
@@ -113,6 +113,7 @@ async def agree_service_line(handler: Handler, context: Context, line_id: str) -
 
     async def work(unit: UnitOfWork) -> None:
         line = await load_service_line(unit, line_id, "startup")
+        await require_unfrozen(unit)
         grant = await unit.get(GRANT, line.proposed.grant_id)
         agree = build_agreement(grant, line.proposed, context.at)
         await unit.decide(SERVICE_LINE, line_id, agree)

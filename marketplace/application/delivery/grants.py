@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from marketplace.application.steps.access import load_grant
+from marketplace.application.steps.access import load_grant, require_unfrozen
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.resale_ends import check_unheld, withdraw_resales
 from marketplace.application.steps.service_closing import close_service_lines
@@ -75,6 +75,7 @@ async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, s
 
     async def work(unit: UnitOfWork) -> None:
         grant = await load_grant(unit, grant_id, "startup")
+        await require_unfrozen(unit)
         require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
         await check_unheld(unit, grant.pool_id, grant_id)
         await withdraw_resales(unit, grant.pool_id, grant_id, "another startup uses the grant")

@@ -21,7 +21,7 @@ from events.proposal import Consent, ProposalMade, ProposedEvent
 from events.registry import get_tag, parse_body, render_body
 from events.types import Event, PricedTerms
 from marketplace.application.equity.vesting import exercise, vest
-from marketplace.application.steps.access import require_owner
+from marketplace.application.steps.access import require_owner, require_unfrozen
 from marketplace.application.steps.company_acts import close_round, pay_for_stock, sell_company
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
@@ -64,11 +64,12 @@ async def carry_out(handler: Handler, context: Context, issuer_id: str, act: Act
         act: Decides the events, which may concern several aggregates.
 
     Raises:
-        Refusal: ``issuer_unknown`` · refusals of the act and of the proposal.
+        Refusal: ``issuer_unknown`` · ``party_suspended`` · refusals of the act and of the proposal.
     """
 
     async def work(unit: UnitOfWork) -> None:
         issuer = await _load_concerned(unit, issuer_id)
+        await require_unfrozen(unit)
         await act(unit)
         await pay_for_stock(unit, issuer_id)
         if context.party_id is not None:
@@ -147,12 +148,13 @@ async def agree(handler: Handler, context: Context, proposal_id: str) -> Receipt
     """Agree to a proposal. With the last agreement that it needs, it takes effect or turns out to be void.
 
     Raises:
-        Refusal: ``proposal_unknown`` · refusals of the proposal · ``funds_insufficient`` if the last agreement is sent
-            while a party cannot pay its part; the proposal stays open.
+        Refusal: ``proposal_unknown`` · ``party_suspended`` · refusals of the proposal · ``funds_insufficient`` if the
+            last agreement is sent while a party cannot pay its part; the proposal stays open.
     """
 
     async def work(unit: UnitOfWork) -> None:
         await _load_asked(unit, proposal_id)
+        await require_unfrozen(unit)
         command = AgreeToProposal(proposal_id=proposal_id, party_id=_name_sender(unit), at=context.at)
         proposal = await unit.decide(PROPOSAL, proposal_id, command)
         if not proposal.list_missing():

@@ -9,7 +9,13 @@ from decimal import Decimal
 from typing import Literal
 
 from events.types import PrincipalTerms
-from marketplace.application.steps.access import load_mandate, require_platform, require_side, require_tenant
+from marketplace.application.steps.access import (
+    load_mandate,
+    require_platform,
+    require_side,
+    require_tenant,
+    require_unfrozen,
+)
 from marketplace.application.steps.dilution import sign_instrument, track_instrument
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.stock_agreements import issue_owed
@@ -52,8 +58,8 @@ async def invest(
     """Accept a cash investment under a mandate. The money moves and the whole principal accrues at once.
 
     Raises:
-        Refusal: Refusals of the party · ``mandate_unknown`` · ``mandate_not_cash`` · refusals of the instrument and
-            of the mandate.
+        Refusal: Refusals of the party · ``mandate_unknown`` · ``party_suspended`` for the holder ·
+            ``mandate_not_cash`` · refusals of the instrument and of the mandate.
     """
     require_tenant(context, startup_id)
     instrument_id = derive_id("ins", context.command_id)
@@ -62,6 +68,7 @@ async def invest(
     async def work(unit: UnitOfWork) -> None:
         party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
         mandate = await load_mandate(unit, mandate_id)
+        await require_unfrozen(unit, mandate.granted.holder_id)
         require_cash_for_investment(mandate)
         issue = IssueInstrument(
             instrument_id=instrument_id,
@@ -178,6 +185,7 @@ async def repay_note(handler: Handler, context: Context, instrument_id: str) -> 
 
     async def work(unit: UnitOfWork) -> None:
         instrument = await _load_instrument(unit, instrument_id, "issuer")
+        await require_unfrozen(unit)
         command = RepayNote(instrument_id=instrument_id, cause=cause, on_day=context.at.date())
         after = await unit.decide(INSTRUMENT, instrument_id, command)
         assert after.repaid is not None, "the repayment was decided just before"

@@ -12,7 +12,7 @@ from msgspec import structs
 from events.financing import Approval, RoundTerms
 from marketplace.application.equity.consents import carry_out
 from marketplace.application.equity.vesting import vest
-from marketplace.application.steps.access import load_issuer, require_tenant
+from marketplace.application.steps.access import load_issuer, require_tenant, require_unfrozen
 from marketplace.application.steps.company_acts import close_round, load_converting, sell_company
 from marketplace.application.steps.paying import pay
 from marketplace.core.ids import derive_id, is_id, rename_id
@@ -171,6 +171,7 @@ async def pay_distribution(handler: Handler, context: Context, issuer_id: str, l
 
     async def work(unit: UnitOfWork) -> None:
         issuer = await load_issuer(unit, issuer_id)
+        await require_unfrozen(unit)
         command = PayDistribution(
             issuer_id=issuer_id, liquidity_id=liquidity_id, instruments=await load_converting(unit, issuer)
         )

@@ -12,6 +12,7 @@ from marketplace.domain.delivery.grant import (
 )
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.party import PARTY, require_unsuspended
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.supply.listing import require_few_mandates
 from marketplace.domain.trading.mandate import (
@@ -71,6 +72,17 @@ def require_platform(context: Context) -> None:
     """
     if context.party_id is not None:
         raise Refusal("platform_only", "only the platform's operator may do this; ask the operator")
+
+
+async def require_unfrozen(unit: UnitOfWork, party_id: str | None = None) -> None:
+    """Refuse to let anything leave the sender, or another party, while it is suspended. The platform is never refused.
+
+    Raises:
+        Refusal: ``party_suspended``.
+    """
+    asked = party_id or unit.context.party_id
+    if unit.context.party_id is not None and asked is not None:
+        require_unsuspended(await unit.load(PARTY, asked), asked)
 
 
 def require_tenant(context: Context, party_id: str) -> None:

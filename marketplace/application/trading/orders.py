@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from events.order import BudgetHold, OrderPlaced, OrderTerms
-from marketplace.application.steps.access import load_mandate, require_owner, require_tenant
+from marketplace.application.steps.access import load_mandate, require_owner, require_tenant, require_unfrozen
 from marketplace.application.steps.dilution import count_order, free_order
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
@@ -120,6 +120,7 @@ async def _hold_budgets(
     holds = []
     for mandate_id in terms.mandate_ids:
         mandate = await load_mandate(unit, mandate_id)
+        await require_unfrozen(unit, mandate.granted.holder_id)
         amount = compute_budget_hold(terms, mandate.terms.equity_credit)
         command = HoldBudget(
             mandate_id=mandate_id,

@@ -1,0 +1,94 @@
+"""Suspension freezes money: it may arrive, and what was agreed before is still paid, but nothing else leaves."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from marketplace.application.access import parties
+from marketplace.application.billing import accounts, holds
+from marketplace.application.equity import consents, instruments
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.domain.equity.issuer.commands import RepurchaseStock, TransferStock
+from tests.application.equity.test_consents import build, propose, repurchase, vote
+from tests.support.market.market import SAFE, Market
+
+
+async def suspend(market, party_id):
+    await parties.suspend_party(market.handler, market.context(), party_id, reason="fraud report")
+
+
+async def refused(work, code="party_suspended"):
+    with pytest.raises(Refusal) as caught:
+        await work
+    assert caught.value.code == code
+
+
+async def test_a_party_suspended_for_fraud_can_neither_withdraw_nor_hold_for_a_mule(memory_log):
+    market = Market(memory_log)
+    thief, mule = await market.party("Thief", "fund", usd=500), await market.party("Mule", "startup")
+    account_id = rename_id("acc", thief)
+
+    async def hold():
+        context = market.context(thief)
+        await holds.place_hold(
+            market.handler,
+            context,
+            account_id,
+            payee_account_id=rename_id("acc", mule),
+            amount_usd=Decimal(200),
+            expires_at=market.clock.now() + timedelta(days=2),
+        )
+        return derive_id("hld", context.command_id)
+
+    before = await hold()
+
+    async def withdraw(party_id=thief):
+        context = market.context(party_id)
+        money = {"amount_usd": Decimal(10), "reference": context.command_id}
+        await accounts.withdraw(market.handler, context, account_id, **money)
+
+    def capture(party_id):
+        context = market.context(party_id)
+        return holds.capture_hold(market.handler, context, account_id, before, amount_usd=Decimal(50))
+
+    await suspend(market, thief)
+    await refused(withdraw())
+    await refused(hold())
+    await refused(capture(thief))
+    await capture(mule)
+    await accounts.deposit(market.handler, market.context(), account_id, amount_usd=Decimal(7), reference="late wire")
+    assert (await market.account(thief)).available_usd == 307
+    await withdraw(None)
+    await parties.clear_party(market.handler, market.context(), thief, checks=("court order",))
+    await withdraw()
+
+
+async def test_nobody_draws_on_the_mandate_of_a_suspended_fund(memory_log):
+    market = Market(memory_log)
+    fund, startup = await market.party("Fund", "fund", usd=1_000), await market.party("Startup", "startup", usd=100)
+    await market.issuer(startup)
+    mandate = await market.mandate(fund, budget=1_000)
+    await suspend(market, fund)
+    investment = {"startup_id": startup, "mandate_id": mandate, "amount_usd": Decimal(100), "terms": SAFE}
+    await refused(instruments.invest(market.handler, market.context(startup), **investment))
+    await refused(market.order(startup, cash="0.01", equity="1", mandate_ids=(mandate,), nodes=1, days=1))
+
+
+async def test_a_suspended_holder_neither_transfers_its_stock_nor_agrees_to_lose_it(memory_log):
+    market = Market(memory_log)
+    trade = await build(market)
+    bought_back = await propose(market, trade.startup, trade.issuer, RepurchaseStock, **repurchase(trade))
+    await suspend(market, trade.fund)
+    transfer = {
+        "transfer_id": derive_id("trf", trade.fund),
+        "holder_id": trade.fund,
+        "holder_id_after": trade.startup,
+        "class_id": "common",
+        "shares": 10,
+        "at": market.clock.now(),
+    }
+    await refused(propose(market, trade.fund, trade.issuer, TransferStock, **transfer))
+    await refused(vote(market, trade.fund, bought_back))
+    await consents.refuse(market.handler, market.context(trade.fund), bought_back, reason="too cheap")
