@@ -1,5 +1,6 @@
 """The HTTP application: middleware, routes and problem documents."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from litestar import Litestar, Router
@@ -56,12 +57,19 @@ def create_application(services: Services) -> Litestar:
             {
                 "services": services,
                 "metrics": metrics,
-                "scopes": list_scopes(router.opt["feature"] for router in routers),
+                "scopes": list_scopes((router.opt["feature"] for router in routers), _list_own_scopes(routers)),
             }
         ),
         logging_config=None,
         debug=False,
     )
+
+
+def _list_own_scopes(routers: Sequence[Router]) -> set[str]:
+    """Return the scopes that single routes need in place of their feature's."""
+    routes = (route for router in routers for route in router.routes)
+    handlers = (handler for route in routes for handler in getattr(route, "route_handlers", ()))
+    return {handler.opt["scope"] for handler in handlers if "scope" in handler.opt}
 
 
 def _document(router: Router) -> Router:

@@ -34,7 +34,7 @@ def _create_api_keys() -> None:
         jsonb("scopes"),
         binary("hmac"),
         timestamp("created_at"),
-        timestamp("expires_at", null=True),
+        timestamp("expires_at"),
         timestamp("suspended_at", null=True),
         timestamp("revoked_at", null=True),
         key("api_keys", "key_id"),

@@ -59,6 +59,7 @@ class Site:
             scopes=scopes,
             hmac=b"",
             created_at=since,
+            expires_at=since + timedelta(days=1),
         )
         keys.remember(keys.seal(record))
         return await self.stage.open_client(keys.derive_token(key_id))

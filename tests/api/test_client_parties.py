@@ -128,11 +128,11 @@ async def test_a_hold_is_captured_and_released_and_an_account_closes(database_ur
         payer, payee = [rename_id("acc", await stage.register(name, "startup")) for name in ("Acme", "Heir")]
         await client.deposit(payer, Decimal(100), "wire 1")
         until = (await client.get_clock()).now + timedelta(days=1)
-        hold_id = (
-            await client.place_hold(
-                payer, PlaceHoldBody(payee_account_id=payee, amount_usd=Decimal(60), expires_at=until)
-            )
-        ).id
+        body = PlaceHoldBody(payee_account_id=payee, amount_usd=Decimal(60), expires_at=until)
+        assert await refuse(client.place_hold(payer, body)) == "payer_only"
+        owner = (await stage.open_tenant(rename_id("pty", payer))).headers["authorization"].removeprefix("Bearer ")
+        async with speak(stage, owner) as paying:
+            hold_id = (await paying.place_hold(payer, body)).id
         assert await refuse(client.close_account(payer, "leaves")) == "holds_left"
         await client.capture_hold(payer, hold_id, Decimal(25))
         await client.release_hold(payer, hold_id, "delivered less")

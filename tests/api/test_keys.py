@@ -69,6 +69,68 @@ async def test_a_key_gives_away_no_more_than_it_has(stage: Stage):
         assert status != 201 or answer.json()["party_id"] == startup
 
 
+async def test_a_clerk_of_accounts_neither_invents_a_deposit_nor_moves_a_funds_money_to_a_mule(stage: Stage):
+    fund, mule = await stage.register("Fund", "fund", usd="500000"), await stage.register("Mule", "startup")
+    account = f"/v1/accounts/acc{fund[3:]}"
+    transfer = {"amount_usd": "500000", "reference": "invented"}
+    hold = {
+        "payee_account_id": f"acc{mule[3:]}",
+        "amount_usd": "500000",
+        "expires_at": (datetime.now(UTC) + timedelta(days=1)).isoformat(),
+    }
+    answer = await stage.post(stage.admin, "/v1/api-keys", {"name": "clerk", "scopes": ["accounts:write", "*:write"]})
+    clerks = [await stage.open_client(answer.json()["token"]), await stage.open_tenant(fund, ["accounts:write"])]
+    capture = f"{account}/holds/hld{fund[3:]}/capture"
+    sent = {"deposits": transfer, "withdrawals": transfer, "holds": hold}
+    for clerk in clerks:
+        for path, body in sent.items():
+            assert_problem(await stage.post(clerk, f"{account}/{path}", body), 403, "scope_missing")
+        assert_problem(await stage.post(clerk, capture, {"amount_usd": "1"}), 403, "scope_missing")
+    assert_problem(await stage.post(stage.admin, f"{account}/holds", hold), 403, "payer_only")
+    owner = await stage.open_tenant(fund, ["accounts:hold", "accounts:deposit"])
+    assert (await stage.post(owner, f"{account}/holds", hold)).status_code == 201
+    assert_problem(await stage.post(owner, f"{account}/deposits", transfer), 403, "platform_only")
+
+
+async def test_a_key_ends_none_that_may_do_more_than_itself(stage: Stage):
+    fund = await stage.register("Fund", "fund")
+    chief = await stage.post(stage.admin, "/v1/api-keys", {"name": "chief", "scopes": ["*"], "party_id": fund})
+    path = f"/v1/api-keys/{chief.json()['key_id']}"
+    for party_id in (fund, None):
+        body = {"name": "clerk", "scopes": ["api_keys:write", "orders:read"], "party_id": party_id}
+        clerk = await stage.open_client((await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"])
+        assert_problem(await clerk.delete(path), 403, "key_stronger")
+        own = await stage.post(clerk, "/v1/api-keys", {"name": "child", "scopes": ["orders:read"]})
+        assert (await clerk.delete(f"/v1/api-keys/{own.json()['key_id']}")).status_code == 204
+    assert_problem(await stage.post(clerk, f"{path}/suspend", {"reason": "x"}), 403, "key_stronger")
+    assert (await (await stage.open_client(chief.json()["token"])).get("/v1/orders")).status_code == 200
+
+
+async def test_every_key_ends_within_a_year_also_one_whose_end_nobody_states(stage: Stage):
+    body = {"name": "robot", "scopes": ["orders:read"]}
+    first, again = [await stage.post(stage.admin, "/v1/api-keys", body, key="k") for _ in range(2)]
+    assert first.json() == again.json()
+    days = (datetime.fromisoformat(first.json()["expires_at"]) - datetime.now(UTC)) / timedelta(days=1)
+    assert days == pytest.approx(365, abs=0.1)
+    later = {**body, "expires_at": (datetime.now(UTC) + timedelta(days=366)).isoformat()}
+    assert_problem(await stage.post(stage.admin, "/v1/api-keys", later), 422, "expiry_too_late", "/expires_at")
+
+
+async def test_a_clerk_of_the_platform_reads_no_sealed_offers(stage: Stage):
+    body = {"name": "clerk", "scopes": ["*:read"]}
+    clerk = await stage.open_client((await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"])
+    paths = ["orders", "orders/book", "quotes", "events", "auctions/auc_01jdm5v5tze1xa6a4sbz1gk3c4/book"]
+    for path in paths:
+        refused = await clerk.get(f"/v1/{path}")
+        assert_problem(refused, 403, "scope_missing")
+        assert "orders:sealed" in refused.text
+    body = {"name": "auctioneer", "scopes": ["orders:read", "orders:sealed"]}
+    auctioneer = await stage.open_client((await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"])
+    assert (await auctioneer.get("/v1/orders")).status_code == 200
+    startup = await stage.register("Startup", "startup")
+    assert (await (await stage.open_tenant(startup, ["*:read"])).get("/v1/orders")).status_code == 200
+
+
 async def test_a_repeated_issue_answers_the_same_key_and_keeps_only_its_hmac(stage: Stage):
     body = {"name": "robot", "scopes": ["*"]}
     first = await stage.post(stage.admin, "/v1/api-keys", body, key="k")
@@ -183,9 +245,10 @@ async def test_a_key_that_ends_issues_none_that_lasts_longer(stage: Stage):
     assert_problem(await stage.post(stage.admin, "/v1/api-keys", past), 422, "expiry_past", "/expires_at")
     ending = await stage.post(stage.admin, "/v1/api-keys", {"name": "a", "scopes": ["*"], "expires_at": after(1)})
     keeper = await stage.open_client(ending.json()["token"])
-    for expires_at in (None, after(2)):
-        body = {"name": "b", "scopes": ["*"], "expires_at": expires_at}
-        assert_problem(await stage.post(keeper, "/v1/api-keys", body), 422, "expiry_too_late", "/expires_at")
+    body = {"name": "b", "scopes": ["*"], "expires_at": after(2)}
+    assert_problem(await stage.post(keeper, "/v1/api-keys", body), 422, "expiry_too_late", "/expires_at")
+    unstated = await stage.post(keeper, "/v1/api-keys", {"name": "b", "scopes": ["*"]})
+    assert unstated.json()["expires_at"] == ending.json()["expires_at"]
     body = {"name": "b", "scopes": ["*"], "expires_at": after(0.5)}
     first, again = [await stage.post(keeper, "/v1/api-keys", body, key="k") for _ in range(2)]
     assert first.json() == again.json()

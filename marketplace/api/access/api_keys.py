@@ -1,8 +1,9 @@
-"""API keys: a tenant issues and revokes its own, never with more rights than the key it uses."""
+"""API keys: a tenant issues, suspends and revokes its own, never one with more rights than the key it uses."""
 
 from datetime import UTC, datetime
 from typing import Final, Literal
 
+import msgspec
 from litestar import Response, Router, delete, get, post
 from litestar.datastructures import State
 from litestar.di import Provide
@@ -12,7 +13,7 @@ from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.parties import IssuedKey, IssueKeyBody, KeyView
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Command, Commanded, provide_unlogged_command, without_log
-from marketplace.api.http.keys import Principal
+from marketplace.api.http.keys import LIFETIME_MAX, Principal
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read
 from marketplace.application.steps.access import require_platform
@@ -45,30 +46,65 @@ def _require_scopes(principal: Principal, scopes: tuple[str, ...], known: tuple[
         if scope not in known:
             text = f"{scope!r} is not a scope; use {', '.join(known)}"
             raise Refusal("scope_invalid", text, pointer=f"/scopes/{index}")
-        covered = "*" in principal.scopes or scope in principal.scopes or (scope[0] != "*" and principal.allows(scope))
-        if not covered:
+        if not principal.covers(scope):
             raise Refusal("scope_missing", f"this key lacks {scope} and cannot pass it on", scope=scope)
 
 
-def _require_expiry(principal: Principal, expires_at: datetime | None) -> None:
-    own = principal.expires_at
-    if own is not None and (expires_at is None or expires_at > own):
+def _require_weaker(principal: Principal, key: ApiKey) -> None:
+    """Refuse to end a key that may do more than the one that asks.
+
+    Raises:
+        Refusal: ``key_stronger``.
+    """
+    lacking = [scope for scope in key.scopes if not principal.covers(scope)]
+    if lacking:
+        text = f"{key.key_id} may {', '.join(lacking)}, and this key may not; use a key with these scopes"
+        raise Refusal("key_stronger", text, scopes=lacking)
+
+
+def _require_expiry(principal: Principal, key: ApiKey) -> None:
+    """Refuse an expiry that has passed, is more than a year ahead, or is after that of the key that asks."""
+    own, ends, now = principal.expires_at, key.expires_at, key.created_at
+    if ends <= now:
+        text = f"expires_at is {ends.isoformat()}, which has passed; leave it out or choose a later time"
+        raise Refusal("expiry_past", text, pointer="/expires_at")
+    if own is not None and ends > own:
         text = f"this key ends at {own.isoformat()} and cannot issue one that lasts longer; give expires_at until then"
+        raise Refusal("expiry_too_late", text, pointer="/expires_at")
+    if ends > now + LIFETIME_MAX:
+        text = f"a key lasts {LIFETIME_MAX.days} days at most; give expires_at until {(now + LIFETIME_MAX).isoformat()}"
         raise Refusal("expiry_too_late", text, pointer="/expires_at")
 
 
-def _require_same(stored: ApiKey | None, key: ApiKey, now: datetime) -> None:
-    """Refuse a request that differs from the one that issued the stored key, and a first request that is too late."""
-    if stored is not None:
-        if _render_issued(stored) != _render_issued(key):
-            raise Refusal("idempotency_key_reused", "this idempotency key was used for another request; use a new key")
-    elif key.expires_at is not None and key.expires_at <= now:
-        text = f"expires_at is {key.expires_at.isoformat()}, which has passed; leave it out or choose a later time"
-        raise Refusal("expiry_past", text, pointer="/expires_at")
+def _require_same(stored: ApiKey, key: ApiKey, expires_at: datetime | None) -> None:
+    """Refuse a request that differs from the one that issued the stored key."""
+    ends = stored.expires_at if expires_at is None else expires_at
+    if _render_issued(stored) != _render_issued(msgspec.structs.replace(key, expires_at=ends)):
+        raise Refusal("idempotency_key_reused", "this idempotency key was used for another request; use a new key")
 
 
 def _render_issued(key: ApiKey) -> tuple[object, ...]:
     return key.name, key.scopes, key.party_id, key.expires_at
+
+
+async def _store(command: Command, key: ApiKey, expires_at: datetime | None) -> ApiKey:
+    """Store a new key, and return it, or the key that the same command stored before.
+
+    Raises:
+        Refusal: ``expiry_past`` · ``expiry_too_late`` · ``idempotency_key_reused``.
+    """
+    store = command.services.keys.store
+    before = await store.find(key.key_id)
+    if before is None:
+        _require_expiry(command.principal, key)
+    else:
+        _require_same(before, key, expires_at)
+    await record_operation(command.handler, command.context)
+    if before is None and not await store.add(key):
+        before = await store.find(key.key_id)
+        assert before is not None, "keys are never deleted by this API"
+        _require_same(before, key, expires_at)
+    return before or key
 
 
 @post("/", summary="Issue an API key")
@@ -79,7 +115,6 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody], state: State) 
     if principal.party_id not in (None, party_id):
         raise refuse_unknown("party", str(party_id))
     _require_scopes(principal, data.scopes, state.scopes)
-    _require_expiry(principal, data.expires_at)
     if party_id is not None and (await command.handler.cache.load(PARTY, party_id)).state is None:
         raise refuse_unknown("party", party_id)
     key_id, now = rename_id("key", command.context.command_id), datetime.now(UTC)
@@ -91,24 +126,17 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody], state: State) 
             scopes=data.scopes,
             hmac=b"",
             created_at=now,
-            expires_at=data.expires_at,
+            expires_at=data.expires_at or min(now + LIFETIME_MAX, principal.expires_at or now + LIFETIME_MAX),
         )
     )
-    stored = await keys.store.find(key_id)
-    _require_same(stored, key, now)
-    await record_operation(command.handler, command.context)
-    headers = {"Location": f"{PATH}/{key_id}"}
-    if stored is None and not await keys.store.add(key):
-        stored = await keys.store.find(key_id)
-        _require_same(stored, key, now)
-    if stored is not None:
-        headers["Idempotent-Replayed"] = "true"
+    stored = await _store(command, key, data.expires_at)
+    headers = {"Location": f"{PATH}/{key_id}"} | ({} if stored == key else {"Idempotent-Replayed": "true"})
     issued = IssuedKey(
         key_id=key_id,
         token=keys.derive_token(key_id),
         party_id=party_id,
         scopes=data.scopes,
-        expires_at=data.expires_at,
+        expires_at=stored.expires_at,
     )
     return Response(issued, status_code=201, headers=headers)
 
@@ -127,6 +155,9 @@ async def resume(command: Commanded, key_id: FromPath[str], data: JSONBody[Reaso
 
 async def _change(command: Command, key_id: str, change: Literal["suspended", "resumed"], reason: str) -> KeyView:
     require_platform(command.context)
+    known = await command.services.keys.store.find(key_id)
+    if known is not None:
+        _require_weaker(command.principal, known)
     record = KeyChange(
         command_id=command.context.command_id,
         key_id=key_id,
@@ -154,6 +185,7 @@ async def revoke(command: Commanded, key_id: FromPath[str]) -> None:
     key = await keys.store.find(key_id)
     if key is None or command.principal.party_id not in (None, key.party_id):
         raise refuse_unknown("key", key_id)
+    _require_weaker(command.principal, key)
     await keys.revoke(key_id)
     await _record(command)
 

@@ -23,7 +23,7 @@ from marketplace.projections.views.billing import AccountView, BalanceView, Entr
 PATH: Final = "/v1/accounts"
 
 
-@post("/{account_id:str}/deposits", status_code=200, summary="Record a deposit")
+@post("/{account_id:str}/deposits", status_code=200, summary="Record a deposit", opt={"scope": "accounts:deposit"})
 async def record_deposit(
     command: Commanded, account_id: FromPath[str], data: JSONBody[TransferBody]
 ) -> Response[ReceiptBody]:
@@ -40,7 +40,7 @@ async def record_deposit(
     return command.answer(receipt)
 
 
-@post("/{account_id:str}/withdrawals", status_code=200, summary="Withdraw money")
+@post("/{account_id:str}/withdrawals", status_code=200, summary="Withdraw money", opt={"scope": "accounts:withdraw"})
 async def record_withdrawal(
     command: Commanded, account_id: FromPath[str], data: JSONBody[TransferBody]
 ) -> Response[ReceiptBody]:

@@ -20,9 +20,12 @@ from marketplace.projections.views.billing import HoldView
 PATH: Final = "/v1/accounts/{account_id:str}"
 
 
-@post("/holds", summary="Hold money for another account")
+@post("/holds", summary="Hold money for another account", opt={"scope": "accounts:hold"})
 async def place(command: Commanded, account_id: FromPath[str], data: JSONBody[PlaceHoldBody]) -> Response[ReceiptBody]:
-    """Set money aside from which another account may be paid until an instant. The rest is then available again."""
+    """Set money aside from which another account may be paid until an instant. The rest is then available again.
+
+    Only the payer may do this, so that its key is the consent.
+    """
     receipt = await place_hold(
         command.handler,
         command.context,
@@ -34,7 +37,7 @@ async def place(command: Commanded, account_id: FromPath[str], data: JSONBody[Pl
     return command.answer_created(receipt, f"/v1/accounts/{account_id}/holds", command.derive("hld"))
 
 
-@post("/holds/{hold_id:str}/capture", status_code=200, summary="Pay from a hold")
+@post("/holds/{hold_id:str}/capture", status_code=200, summary="Pay from a hold", opt={"scope": "accounts:capture"})
 async def capture(
     command: Commanded, account_id: FromPath[str], hold_id: FromPath[str], data: JSONBody[CaptureHoldBody]
 ) -> Response[ReceiptBody]:
@@ -43,7 +46,7 @@ async def capture(
     return command.answer(receipt)
 
 
-@post("/holds/{hold_id:str}/release", status_code=200, summary="Give a hold back")
+@post("/holds/{hold_id:str}/release", status_code=200, summary="Give a hold back", opt={"scope": "accounts:hold"})
 async def release(
     command: Commanded, account_id: FromPath[str], hold_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:

@@ -22,7 +22,7 @@ LastEventId = Annotated[
 ]
 
 
-@get("/", summary="Read the event feed", opt={"streams": True})
+@get("/", summary="Read the event feed", opt={"streams": True, "sealed": True})
 async def read(
     *,
     request: Request[Any, Any, Any],

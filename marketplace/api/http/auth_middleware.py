@@ -10,7 +10,7 @@ from typing import Any, Final
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from marketplace.api.http.keys import Principal
+from marketplace.api.http.keys import SEALED, Principal
 from marketplace.api.http.metrics import Metrics
 from marketplace.api.http.rate_limit import AtOnce, Headers, RateLimit
 from marketplace.api.http.services import Services
@@ -47,7 +47,8 @@ class Limits:
 class AuthMiddleware:
     """ASGI middleware. A route's `opt` names its feature; a route without one is open to all.
 
-    It may also name the `media_types` and `encodings` that a route accepts (by default uncompressed JSON), and whether
+    It may also name a `scope` of its own, whether it is `sealed` (it shows the platform other parties' offers), the
+    `media_types` and `encodings` that a route accepts (by default uncompressed JSON), and whether
     it `streams`.
     """
 
@@ -79,7 +80,7 @@ class AuthMiddleware:
             await self._app(scope, receive, send_measured)
             return
         headers = dict(scope["headers"])
-        principal = scope["user"] = await self._admit(scope, headers, feature, added)
+        principal = scope["user"] = await self._admit(scope, headers, added)
         _require_form(scope, headers)
         if scope["route_handler"].opt.get("streams") and _STREAM_TYPE in headers.get(b"accept", b""):
             await self._app(scope, receive, send_measured)
@@ -87,7 +88,7 @@ class AuthMiddleware:
         with self._limits.at_once.enter(principal.key_id):
             await self._app(scope, receive, send_measured)
 
-    async def _admit(self, scope: Any, headers: dict[bytes, bytes], feature: str, added: Headers) -> Principal:
+    async def _admit(self, scope: Any, headers: dict[bytes, bytes], added: Headers) -> Principal:
         authorization = headers.get(b"authorization")
         try:
             principal = await self._services.keys.verify(
@@ -98,9 +99,10 @@ class AuthMiddleware:
             added += self._limits.addresses.hit(address)
             raise
         added += self._limits.keys.hit(principal.key_id)
-        needed = f"{feature}:{'read' if scope['method'] in _READS else 'write'}"
-        if not principal.allows(needed):
-            raise Refusal("scope_missing", f"this key lacks the scope {needed}; ask for one that has it", scope=needed)
+        for needed in _list_needed(scope, principal):
+            if not principal.allows(needed):
+                text = f"this key lacks the scope {needed}; ask for one that has it"
+                raise Refusal("scope_missing", text, scope=needed)
         return principal
 
     def _find_methods(self, scope: Any) -> bytes:
@@ -113,6 +115,15 @@ class AuthMiddleware:
             routes = scope["litestar_app"].routes
             self._methods = {route.path_format: ", ".join(sorted(route.methods)).encode() for route in routes}
         return self._methods[scope["path_template"]]
+
+
+def _list_needed(scope: Any, principal: Principal) -> tuple[str, ...]:
+    """Return the scopes that a request needs."""
+    options = scope["route_handler"].opt
+    verb = "read" if scope["method"] in _READS else "write"
+    own = options.get("scope") if scope["method"] != "OPTIONS" else None
+    needed = own or f"{options['feature']}:{verb}"
+    return (needed, SEALED) if options.get("sealed") and principal.party_id is None else (needed,)
 
 
 def _require_form(scope: Any, headers: dict[bytes, bytes]) -> None:

@@ -21,7 +21,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, Protocol
 
 import msgspec
@@ -45,10 +45,22 @@ _ADMIN_SEAL: Final = "marketplace.admin_key.v1"
 _log = structlog.get_logger(__name__)
 
 
-def list_scopes(features: Iterable[str]) -> tuple[str, ...]:
-    """Return what a key may be allowed to do with features, each of which may be named more than once."""
+LIFETIME_MAX: Final = timedelta(days=365)
+"""How long a key lasts at most, and if no expiry is given."""
+SEALED: Final = "orders:sealed"
+"""The scope that shows the platform's keys other parties' offers before they are cleared."""
+
+
+def list_scopes(features: Iterable[str], own: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return what a key may be allowed to do.
+
+    Args:
+        features: Features of routes, each of which may be named more than once.
+        own: Scopes of single routes, which ``*:read`` and ``*:write`` do not cover.
+    """
     names = ("*", *dict.fromkeys(features))
-    return ("*", *(f"{name}:{verb}" for name in names for verb in ("read", "write")))
+    of_features = (f"{name}:{verb}" for name in names for verb in ("read", "write"))
+    return ("*", *of_features, *sorted({SEALED, *own}))
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +70,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         key_id: The key.
         party_id: The tenant; None for the platform itself.
         scopes: What it may do.
-        expires_at: When the key stops working; None: it does not expire.
+        expires_at: When the key stops working; None for the platform's first key, from the settings.
     """
 
     key_id: str
@@ -75,6 +87,10 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         """Return whether the key has `scope`."""
         scopes = self.scopes
         return scope in scopes or "*" in scopes or f"*:{scope.rsplit(':', 1)[1]}" in scopes
+
+    def covers(self, scope: str) -> bool:
+        """Return whether the key may do all that `scope` allows, so that it may issue and end keys that have it."""
+        return "*" in self.scopes or scope in self.scopes or (scope[0] != "*" and self.allows(scope))
 
 
 class KeyStore(Protocol):
@@ -188,7 +204,7 @@ class KeyRing:
         return msgspec.structs.replace(key, hmac=self._compute_seal(key))
 
     def _compute_seal(self, key: ApiKey) -> bytes:
-        expiry = None if key.expires_at is None else key.expires_at.astimezone(UTC).isoformat()
+        expiry = key.expires_at.astimezone(UTC).isoformat()
         secret, scopes = self._derive_secret(key.key_id), list(key.scopes)
         return self._mac([_SEAL, key.key_id, secret, key.party_id, scopes, expiry, get_state(key)])
 
@@ -367,7 +383,7 @@ def _render_principal(key: ApiKey) -> Principal:
 
 
 def _has_expired(key: ApiKey) -> bool:
-    return key.expires_at is not None and key.expires_at <= datetime.now(UTC)
+    return key.expires_at <= datetime.now(UTC)
 
 
 def get_state(key: ApiKey) -> Literal["active", "suspended", "revoked"]:

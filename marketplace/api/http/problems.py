@@ -39,6 +39,8 @@ _STATUSES: Final[dict[str, int]] = {
     "scope_missing": 403,
     "embedded_only": 403,
     "wrong_side": 403,
+    "key_stronger": 403,
+    "payer_only": 403,
     "body_too_slow": 408,
     "command_in_flight": 409,
     "reading_in_flight": 409,

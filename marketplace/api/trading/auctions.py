@@ -76,7 +76,7 @@ async def get_certificate(reader: Read, auction_id: FromPath[str]) -> Certificat
     return view.certificate
 
 
-@get("/{auction_id:str}/book", summary="Get an auction's frozen book")
+@get("/{auction_id:str}/book", summary="Get an auction's frozen book", opt={"sealed": True})
 async def get_book(reader: Read, auction_id: FromPath[str]) -> Book:
     """Return the frozen book; for the platform, because it contains every startup's offer."""
     reader.require_platform()

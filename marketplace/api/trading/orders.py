@@ -38,7 +38,7 @@ async def cancel(command: Commanded, order_id: FromPath[str], data: JSONBody[Rea
     return command.answer(await cancel_order(command.handler, command.context, order_id, reason=data.reason))
 
 
-@get("/{order_id:str}", summary="Get an order")
+@get("/{order_id:str}", summary="Get an order", opt={"sealed": True})
 async def get_one(reader: Read, order_id: FromPath[str]) -> Response[OrderView]:
     """Return an order of the startup, with why it lost and the price to win."""
     async with reader.connect() as connection:
@@ -47,7 +47,7 @@ async def get_one(reader: Read, order_id: FromPath[str]) -> Response[OrderView]:
     return answer_versioned(view, view.last_sequence)
 
 
-@get("/{order_id:str}/decisions", summary="List an order's decisions")
+@get("/{order_id:str}/decisions", summary="List an order's decisions", opt={"sealed": True})
 async def read_decisions(
     reader: Read, order_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[DecisionView]:
@@ -60,7 +60,7 @@ async def read_decisions(
     return build_page(rows, limit, lambda row: (row.auction_id, row.order_id))
 
 
-@get("/", summary="List orders")
+@get("/", summary="List orders", opt={"sealed": True})
 async def list_all(
     *,
     reader: Read,
@@ -79,7 +79,7 @@ async def list_all(
     return build_page(rows, limit, lambda row: row.order_id)
 
 
-@get("/book", summary="Read the book")
+@get("/book", summary="Read the book", opt={"sealed": True})
 async def read_book(reader: Read, limit: Limit = 100, cursor: Cursor = None, at: AtText = None) -> Page[BookOrderView]:
     """Return the startup's orders that were open or locked, now or as of a point in the past."""
     after, point = parse_cursor(cursor, ""), parse_at(at)

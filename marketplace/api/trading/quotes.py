@@ -65,7 +65,7 @@ async def release(command: Commanded, quote_id: FromPath[str], data: JSONBody[Re
     return command.answer(await release_quote(command.handler, command.context, quote_id, reason=data.reason))
 
 
-@get("/{quote_id:str}", summary="Get a held quote")
+@get("/{quote_id:str}", summary="Get a held quote", opt={"sealed": True})
 async def get_one(reader: Read, quote_id: FromPath[str]) -> Response[QuoteView]:
     """Return a quote that the startup holds or held."""
     async with reader.connect() as connection:
@@ -74,7 +74,7 @@ async def get_one(reader: Read, quote_id: FromPath[str]) -> Response[QuoteView]:
     return answer_versioned(view, view.last_sequence)
 
 
-@get("/", summary="List held quotes")
+@get("/", summary="List held quotes", opt={"sealed": True})
 async def list_all(
     *, reader: Read, limit: Limit = 100, cursor: Cursor = None, startup_id: Word = None, status: Word = None
 ) -> Page[QuoteView]:

@@ -12,6 +12,7 @@ from marketplace.application.steps.paying import pay
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, is_id
 from marketplace.domain.billing.account import ACCOUNT, Account, AdjustHold, CaptureHold, ExpireHold, Hold, PlaceHold
+from marketplace.domain.billing.transfer import require_payer
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -28,13 +29,14 @@ async def place_hold(
     """Set money aside from which another account may be paid until an instant.
 
     Raises:
-        Refusal: ``account_unknown`` for either account · ``party_suspended`` · ``payee_is_payer`` ·
+        Refusal: ``account_unknown`` for either account · ``payer_only`` · ``party_suspended`` · ``payee_is_payer`` ·
             refusals of the account.
     """
     hold_id = derive_id("hld", context.command_id)
 
     async def work(unit: UnitOfWork) -> None:
-        await load_account(unit, account_id)
+        account = await load_account(unit, account_id)
+        require_payer(account, account_id, context.party_id)
         await require_unfrozen(unit)
         await find_account(unit, payee_account_id)
         command = PlaceHold(

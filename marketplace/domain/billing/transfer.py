@@ -1,8 +1,9 @@
-"""Money that moves between an account and the outside world."""
+"""Money that moves between an account and the outside world, and who may hold it for another."""
 
 from datetime import datetime
 
 from marketplace.core.errors import Refusal
+from marketplace.domain.billing.account_state import Account
 from marketplace.domain.refusals import require_aware
 
 
@@ -19,3 +20,13 @@ def require_booked(booked_at: datetime, at: datetime) -> None:
             f"the transfer is booked at {booked_at.isoformat()}, which is after now, {at.isoformat()}",
             pointer="/booked_at",
         )
+
+
+def require_payer(state: Account, account_id: str, party_id: str | None) -> None:
+    """Refuse a hold for another account that anyone but the payer places, the platform included.
+
+    Raises:
+        Refusal: ``payer_only``.
+    """
+    if party_id != state.party_id:
+        raise Refusal("payer_only", f"only the owner of account {account_id}, {state.party_id}, may hold its money")

@@ -25,7 +25,7 @@ api_keys: Final = Table(
     document("scopes"),
     Column("hmac", LargeBinary, nullable=False),
     instant("created_at"),
-    instant("expires_at", null=True),
+    instant("expires_at"),
     instant("suspended_at", null=True),
     instant("revoked_at", null=True),
     Index("ix_api_keys_party", "party_id", "key_id"),
@@ -64,7 +64,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
         scopes: What it may do.
         hmac: Seal of the secret half and of what the key may do, under the server's secret.
         created_at: Since when.
-        expires_at: When it stops to work; None: it does not by itself.
+        expires_at: When it stops to work.
         suspended_at: Since when it is suspended; None while it is not.
         revoked_at: When it was revoked for good; None while it was not.
     """
@@ -75,7 +75,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...]
     hmac: bytes
     created_at: datetime
-    expires_at: datetime | None = None
+    expires_at: datetime
     suspended_at: datetime | None = None
     revoked_at: datetime | None = None
 

@@ -43,7 +43,7 @@ class IssueKeyBody(Body, frozen=True, kw_only=True):
         name: Its name for people.
         scopes: What it may do, for example ``orders:write``.
         party_id: The party that it acts for; None for the party of the sender's own key.
-        expires_at: When it stops working; None: it does not expire.
+        expires_at: When it stops working, at most a year ahead; None: in a year.
     """
 
     name: Name
@@ -60,7 +60,7 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     scopes: tuple[str, ...]
     created_at: datetime
-    expires_at: datetime | None
+    expires_at: datetime
     suspended_at: datetime | None
     revoked_at: datetime | None
 
@@ -73,11 +73,11 @@ class IssuedKey(msgspec.Struct, frozen=True, kw_only=True):
         token: The bearer token to send. It is stored nowhere, so keep it.
         party_id: The party that it acts for; None for the platform.
         scopes: What it may do.
-        expires_at: When it stops working; None: it does not expire.
+        expires_at: When it stops working.
     """
 
     key_id: str
     token: str
     party_id: str | None
     scopes: tuple[str, ...]
-    expires_at: datetime | None
+    expires_at: datetime
