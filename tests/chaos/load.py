@@ -285,7 +285,8 @@ class Load:
                 "amount_usd": f"{self._random.randint(1, 50)}.12",
                 "expires_at": _instant(expiry),
             }
-            entry = await client.send(f"/v1/accounts/{account_id}/holds", body)
+            _, payer = self._market.startups[self._market.accounts.index(account_id)]
+            entry = await payer.send(f"/v1/accounts/{account_id}/holds", body)
             if entry.accepted:
                 self._holds.append((account_id, entry.answer["id"]))
                 del self._holds[:-50]
