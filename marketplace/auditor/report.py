@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.chain import Chains
+from marketplace.auditor.consents import Consents
 from marketplace.auditor.equity import Equity
 from marketplace.auditor.market import Market
 from marketplace.auditor.money import ZERO, Money
@@ -34,6 +35,7 @@ class Audit:
     capacity: Capacity = field(init=False)
     market: Market = field(init=False)
     equity: Equity = field(init=False)
+    consents: Consents = field(init=False)
     _decision: list[Message] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -43,6 +45,7 @@ class Audit:
         self.capacity = Capacity(self.findings)
         self.market = Market(self.findings)
         self.equity = Equity(self.findings)
+        self.consents = Consents(self.findings, self.equity)
 
     async def read(self, messages: AsyncIterator[Message], annotations: Iterable[Message] = ()) -> int:
         """Take a whole log, and return its last sequence.
@@ -82,6 +85,7 @@ class Audit:
         if not decision:
             return
         self.money.take(decision)
+        self.consents.take(decision)
         self.equity.take(decision)
         self.market.take(decision)
         self.capacity.take(decision)

@@ -9,14 +9,14 @@ from decimal import Decimal
 import pytest
 import pytest_asyncio
 
-from marketplace.application.equity import issuers
+from marketplace.application.equity import consents, issuers
 from marketplace.auditor.chain import GUARD, Chains, compute_hash
 from marketplace.auditor.report import Audit
 from marketplace.auditor.stream import EMPTY, Findings, Message, read_annotations, read_stream
 from marketplace.core.ids import rename_id
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.commands import AddStakeholder
-from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock
+from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock, RepurchaseStock
 from marketplace.projections.engine.database import build_engine
 from marketplace.projections.engine.migrate import migrate
 from marketplace.projections.engine.runner import Projector
@@ -33,6 +33,7 @@ async def _play(log) -> Market:
     market = Market(log)
     trade = await market.trade(days=10)
     await _issue_stock(market, trade)
+    await _agree(market, trade)
     loser = await market.order(trade.startup, cash="0.5")
     await market.cancel(trade.startup, await market.order(trade.startup))
     async with market.worker():
@@ -44,6 +45,21 @@ async def _play(log) -> Market:
         await market.until("grant", grant.issued.grant_id, "completed")
         await market.until("order", loser, "unmatched")
     return market
+
+
+async def _agree(market: Market, trade) -> None:
+    """Issue stock to the fund with its agreement, and buy some of it back; the second is refused at first."""
+    named = {"issuer_id": trade.issuer, "holder_id": trade.fund, "class_id": "common"}
+    holder = AddStakeholder(issuer_id=trade.issuer, holder_id=trade.fund, name="Fund", kind="investor")
+    await issuers.act(market.handler, market.context(trade.startup), holder)
+    price = {"price_usd_per_share": Decimal(1)}
+    issue = IssueStock(**named, **price, security_id=rename_id("sec", trade.fund), shares=1_000)
+    back = RepurchaseStock(**named, **price, repurchase_id=rename_id("rep", trade.fund), shares=400)
+    for deed in (issue, back):
+        context = market.context(trade.startup)
+        await issuers.act(market.handler, context, deed)
+        proposal_id = await consents.find_proposal(market.handler, context)
+        await consents.agree(market.handler, market.context(trade.fund), proposal_id)
 
 
 async def _issue_stock(market: Market, trade) -> None:
@@ -216,6 +232,20 @@ def _reuse_id(messages):
     return _relink([messages[0], again, *messages[2:]])
 
 
+def _alone(event_type: str) -> Callable[[list[Message]], list[Message]]:
+    """Return a fault by which the first event of a type was stored by its company alone, without a proposal."""
+
+    def plant(messages):
+        stored = messages[_find(messages, event_type)]
+        company = next(one.read()["party_id"] for one in messages if one.event_type == "issuer.formed.v1")
+        alone = replace(stored, headers={**stored.headers, "ce-actor": company})
+        kept = [one for one in messages if one.decision != stored.decision]
+        return _relink([*kept, alone])
+
+    return plant
+
+
+OTHERS = {"electorate": "class/seed", "right": "sale", "voters": [{"party_id": "pty_x", "weight": 1}]}
 FAULTS = {
     "a message is gone": (lambda messages: messages[:5] + messages[6:], "position"),
     "a body was changed": (
@@ -256,6 +286,16 @@ FAULTS = {
         _change("instrument.issued.v1", commitment_usd="0.01"),
         "principal",
     ),
+    "stock is bought back without an agreement": (_drop("proposal.agreed.v1"), "consent"),
+    "a proposal takes effect twice": (_double("proposal.carried_out.v1"), "consent"),
+    "a party takes another's stock alone": (_alone("issuer.stock_repurchased.v1"), "consent"),
+    "more is bought back than was agreed to": (_change("issuer.stock_repurchased.v1", shares=401), "consent"),
+    "a proposal takes effect too late": (_change("proposal.made.v1", decide_until="2020-01-01T00:00:00Z"), "consent"),
+    "an electorate is asked and does not agree": (
+        _change("proposal.made.v1", consents=lambda body: [*body["consents"], OTHERS]),
+        "consent",
+    ),
+    "a proposal that was never made": (_drop("proposal.made.v1"), "consent"),
     "shares below zero": (
         _change("issuer.stock_issued.v1", shares=-5),
         "shares",

@@ -1,0 +1,152 @@
+"""Checks that nobody's shares move without those whose they are: agreements come before effects, and are enough."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from marketplace.auditor.equity import Equity
+from marketplace.auditor.spans import parse_instant
+from marketplace.auditor.stream import Findings, Message
+
+LOSES: Final = {
+    "issuer.stock_repurchased.v1": ("holder_id",),
+    "issuer.stock_transferred.v1": ("holder_id", "holder_id_after"),
+    "issuer.stock_converted.v1": ("holder_id",),
+    "issuer.stock_issued.v1": ("holder_id",),
+    "issuer.option_cancelled.v1": ("holder_id",),
+    "issuer.option_exercised.v1": ("holder_id",),
+    "issuer.warrant_issued.v1": ("holder_id",),
+    "issuer.warrant_exercised.v1": ("holder_id",),
+    "issuer.warrant_cancelled.v1": ("holder_id",),
+}
+"""Events without a cause that change the position of those whom these members name."""
+
+CONCERNS_ALL: Final = frozenset({"issuer.financing_closed.v1", "issuer.liquidity_declared.v1"})
+"""Events that change the position of everybody who holds stock or rights of the issuer."""
+
+FOLLOWS: Final = ("proposal.", "command.", "issuer.warrant_vested.")
+"""Events that may be stored with a proposal's effects."""
+
+
+@dataclass(slots=True)
+class Proposal:
+    """One proposal, from its events alone."""
+
+    made: Mapping[str, Any]
+    agreed: set[str]
+    ended: bool = False
+
+    def list_missing(self) -> list[str]:
+        """Return the electorates of which no more than half agrees."""
+        return [consent["electorate"] for consent in self.made["consents"] if not self._is_given(consent)]
+
+    def _is_given(self, consent: Mapping[str, Any]) -> bool:
+        weights = {voter["party_id"]: int(voter["weight"]) for voter in consent["voters"]}
+        agreed = sum(weight for party_id, weight in weights.items() if party_id in self.agreed)
+        return 2 * agreed > sum(weights.values())
+
+
+@dataclass(slots=True)
+class Consents:
+    """Folds proposals, and checks every decision on an issuer before its effects are folded.
+
+    Attributes:
+        companies: The party of each issuer.
+        proposals: By id.
+    """
+
+    findings: Findings
+    equity: Equity
+    companies: dict[str, str] = field(default_factory=dict)
+    proposals: dict[str, Proposal] = field(default_factory=dict)
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Take one decision. The cap tables of `equity` must be those before it."""
+        carried = None
+        for message in decision:
+            body = message.read()
+            if message.event_type == "issuer.formed.v1":
+                self.companies[body["issuer_id"]] = body["party_id"]
+            elif message.event_type.startswith("proposal."):
+                self._take_proposal(message, body)
+                if message.event_type == "proposal.carried_out.v1":
+                    carried = message
+        if carried is not None:
+            self._check_carried_out(carried, decision)
+        else:
+            self._check_alone(decision)
+
+    def _take_proposal(self, message: Message, body: dict[str, Any]) -> None:
+        name = message.event_type.split(".")[1]
+        if name == "made":
+            asked = {voter["party_id"] for consent in body["consents"] for voter in consent["voters"]}
+            self.proposals[body["proposal_id"]] = Proposal(body, asked & {body["proposer_id"]})
+            return
+        known = self.proposals.get(body["proposal_id"])
+        if known is None:
+            self.findings.add("consent", message.sequence, f"{body['proposal_id']} was never made")
+            return
+        text = f"{body['proposal_id']} is over already"
+        self.findings.require(not known.ended, "consent", message.sequence, text)
+        if name in {"agreed", "refused", "consent_withdrawn"}:
+            text = f"{message.headers.get('ce-actor')} votes for {body['party_id']}"
+            self.findings.require(
+                message.headers.get("ce-actor") == body["party_id"], "consent", message.sequence, text
+            )
+        if name == "agreed":
+            known.agreed.add(body["party_id"])
+        elif name in {"refused", "consent_withdrawn"}:
+            known.agreed.discard(body["party_id"])
+        else:
+            known.ended = True
+
+    def _check_carried_out(self, carried: Message, decision: Sequence[Message]) -> None:
+        """Check that enough had agreed in time, and that the effects are those that they agreed to."""
+        require, sequence = self.findings.require, carried.sequence
+        proposal = self.proposals.get(carried.read()["proposal_id"])
+        if proposal is None:
+            return
+        require(not proposal.list_missing(), "consent", sequence, f"{proposal.list_missing()} have not agreed")
+        time = parse_instant(carried.headers["ce-time"])
+        late = time >= parse_instant(proposal.made["decide_until"])
+        require(not late, "consent", sequence, f"it could be decided until {proposal.made['decide_until']}")
+        proposed = sorted((effect["type"], effect["body_json"]) for effect in proposal.made["effects"])
+        stored = sorted(
+            (message.event_type, message.body.decode())
+            for message in decision
+            if not message.event_type.startswith(FOLLOWS)
+        )
+        require(proposed == stored, "consent", sequence, "other events were stored than were agreed to")
+
+    def _check_alone(self, decision: Sequence[Message]) -> None:
+        """Check that what a party did alone concerns only itself, its company, and who is not a party."""
+        for message in decision:
+            actor = message.headers.get("ce-actor", "")
+            if not actor.startswith("pty_"):
+                continue
+            body = message.read()
+            concerned = self._list_concerned(message.event_type, body, decision)
+            others = concerned - {actor, self.companies.get(body.get("issuer_id", ""), "")}
+            text = f"{actor} changed the position of {', '.join(sorted(others))} alone"
+            self.findings.require(not others, "consent", message.sequence, text)
+
+    def _list_concerned(self, event_type: str, body: dict[str, Any], decision: Sequence[Message]) -> set[str]:
+        """Return the parties whose shares or rights an event changes."""
+        if event_type in CONCERNS_ALL:
+            issuer = self.equity.issuers.get(body["issuer_id"])
+            rows = {} if issuer is None else issuer.holdings
+            return {holder for (_, holder, _), shares in rows.items() if shares and holder.startswith("pty_")}
+        if body.get("cause") is not None:
+            caused = {message.event_type for message in decision}
+            if event_type != "issuer.stock_repurchased.v1" or "issuer.stock_split.v1" not in caused:
+                return set()
+            return self._list_bought_out(body)
+        named = (body.get(member) for member in LOSES.get(event_type, ()))
+        return {party_id for party_id in named if party_id is not None and party_id.startswith("pty_")}
+
+    def _list_bought_out(self, body: dict[str, Any]) -> set[str]:
+        """Return the holder of a fraction if a consolidation leaves it nothing of its class."""
+        issuer = self.equity.issuers.get(body["issuer_id"])
+        held = 0 if issuer is None else issuer.holdings.get(("stock", body["holder_id"], body["class_id"]), 0)
+        party_id: str = body["holder_id"]
+        return {party_id} if held <= body["shares"] and party_id.startswith("pty_") else set()
