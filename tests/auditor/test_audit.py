@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 import pytest_asyncio
 
+from marketplace.application.billing import accounts
 from marketplace.application.equity import consents, issuers
 from marketplace.auditor.chain import GUARD, Chains, compute_hash
 from marketplace.auditor.report import Audit
@@ -52,6 +53,8 @@ async def _agree(market: Market, trade) -> None:
     named = {"issuer_id": trade.issuer, "holder_id": trade.fund, "class_id": "common"}
     holder = AddStakeholder(issuer_id=trade.issuer, holder_id=trade.fund, name="Fund", kind="investor")
     await issuers.act(market.handler, market.context(trade.startup), holder)
+    wire = {"amount_usd": Decimal(1_000), "reference": "the fund's wire"}
+    await accounts.deposit(market.handler, market.context(), rename_id("acc", trade.fund), **wire)
     price = {"price_usd_per_share": Decimal(1)}
     issue = IssueStock(**named, **price, security_id=rename_id("sec", trade.fund), shares=1_000)
     back = RepurchaseStock(**named, **price, repurchase_id=rename_id("rep", trade.fund), shares=400)
