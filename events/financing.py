@@ -77,7 +77,8 @@ class RoundTerms(msgspec.Struct, frozen=True, kw_only=True):
         pool_post_money: Share of the fully diluted company that is unissued pool after the round; 0 leaves it alone.
         pool_timing: Whether a top-up of the pool is inside the pre-money valuation or dilutes the new money too.
         pricing_convention: How the price counts converting instruments.
-        capitalization_definition: What caps are measured against, where an instrument does not say it itself.
+        capitalization_definition: What the company counts for the round. The caps of SAFEs and notes do not depend on
+            it: they count what the standard form of their signing counts.
         share_rounding: How fractions of a share are treated, and whether before or after the price is rounded.
         price_places: Decimal places of the price per share.
         price_rounding: How the price is rounded to them.

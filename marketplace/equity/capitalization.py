@@ -32,6 +32,12 @@ _DEFINITIONS: Mapping[CapitalizationDefinition, Counted] = {
     "outstanding_and_granted": frozenset({"granted"}),
     "outstanding": frozenset(),
 }
+EXISTING_DEFINITIONS: tuple[CapitalizationDefinition, ...] = (
+    "existing_fully_diluted",
+    "outstanding_and_granted",
+    "outstanding",
+)
+"""Those that count no part of a round, so that they have a value at every instant."""
 DEFINITIONS = ("yc_standard", *_DEFINITIONS)
 
 

@@ -15,8 +15,13 @@ from marketplace.application.equity import instruments
 from marketplace.application.equity.notes import mature_note
 from marketplace.application.trading import mandates
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import rename_id
-from marketplace.domain.equity.issuer.commands import AdjustAuthorisedShares
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.domain.equity.issuer.commands import (
+    AdjustAuthorisedShares,
+    AdjustStockPlan,
+    RepurchaseStock,
+    SplitStock,
+)
 from tests.application.equity.test_equity import act, found
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -152,6 +157,33 @@ async def test_it_becomes_stock_at_its_cap_in_the_same_append(lent):
     assert fund in issuer.stakeholders
     ledger = await check_log(market.log)
     assert ledger.states["instrument"][note].matured == {terms.matures_on}
+
+
+async def test_a_company_that_shrinks_before_the_maturity_does_not_make_the_notes_shares_dearer(lent):
+    """Founders' stock shrank to 100 shares for the day of the conversion, and 36,000 USD bought 0 of 9 M."""
+    market, fund, startup, mandate = lent
+    terms = build_terms(market, at_maturity=STOCK)
+    note = await lend(market, startup, mandate, terms)
+    await act(market, startup, AdjustStockPlan, shares_reserved=0)
+    await act(
+        market,
+        startup,
+        RepurchaseStock,
+        repurchase_id=derive_id("rep", startup),
+        holder_id=startup,
+        class_id="common",
+        shares=7_999_900,
+        price_usd_per_share=Decimal(0),
+    )
+    await act(market, startup, SplitStock, split_id=derive_id("spl", startup), numerator=1, denominator=2)
+    async with market.worker():
+        market.clock.at = at_start_of(terms.matures_on + timedelta(days=1))
+        state = await wait_for(market, note, lambda state: state.matured)
+    (conversion,) = state.conversions
+    assert Fraction(conversion.price_usd_per_share) == 2
+    assert (await market.state("issuer", rename_id("iss", startup))).holdings[fund, "common"] == conversion.shares
+    assert 18_000 < conversion.shares == Fraction(conversion.amount_exact) // 2
+    await check_log(market.log)
 
 
 async def test_where_the_class_is_too_small_it_stays_due_until_it_is_asked_for_again(lent):

@@ -116,6 +116,16 @@ def test_pricing_holds_for_an_independent_checker():
     assert verify(msgspec.json.decode(event.pricing.certificate_json)) == []
 
 
+@pytest.mark.parametrize("definition", ["outstanding", "outstanding_and_granted", "existing_fully_diluted"])
+def test_a_rounds_definition_of_the_capitalization_does_not_lessen_the_cap_of_a_safe(definition):
+    signed_on = [*COMPANY, *signed(SAFE), OPENED]
+    (standard,) = ISSUER.decide(price(SAFE), ISSUER.fold(signed_on))[-1].pricing.conversions
+    (other,) = ISSUER.decide(open_round(capitalization_definition=definition), ISSUER.fold(COMPANY))
+    events = [*COMPANY, *signed(SAFE), other]
+    (conversion,) = ISSUER.decide(price(SAFE), ISSUER.fold(events))[-1].pricing.conversions
+    assert (conversion.branch, conversion.shares) == (standard.branch, standard.shares) == ("cap", 1_000_000)
+
+
 def test_pricing_again_on_the_same_company_is_nothing_new():
     events = priced(COMPANY, SAFE, LATE_SAFE)
     Given(ISSUER, *events).when(price(LATE_SAFE, SAFE)).then_nothing()

@@ -47,6 +47,7 @@ from events.issuer import (
     IssuerWarrantVested,
 )
 from events.issuer_dilution import Exposure
+from events.types import NoteTerms
 from marketplace.core.ids import is_id
 from marketplace.domain.equity.issuer.dilution import set_exposure, set_limit, settle_converted
 from marketplace.domain.equity.issuer.financing.financing import list_conversion_classes
@@ -64,6 +65,7 @@ from marketplace.domain.equity.issuer.state import (
     Warrant,
     capitalization_of,
 )
+from marketplace.equity.capitalization import EXISTING_DEFINITIONS, counted_by, existing_shares
 
 
 def evolve(state: IssuerState, event: IssuerEvent) -> IssuerState:
@@ -298,9 +300,21 @@ def _sign_instrument(state: Issuer, event: IssuerInstrumentSigned) -> Issuer:
         state,
         instruments=state.instruments.set(event.instrument_id, event),
         split_at_issue=state.split_at_issue.set(event.instrument_id, state.split_ratio),
+        shares_at_signing=state.shares_at_signing.update(_count_at_signing(state, event)),
     )
     counted = Exposure(terms=event.terms, amount_usd=event.commitment_usd)
     return set_exposure(signed, event.instrument_id, (counted,))
+
+
+def _count_at_signing(state: Issuer, event: IssuerInstrumentSigned) -> dict[tuple[str, str], Fraction]:
+    if not isinstance(event.terms, NoteTerms):
+        return {}
+    company = capitalization_of(state)
+    return {
+        (event.instrument_id, definition): existing_shares(company, counted_by(definition, "pre_money"))
+        / state.split_ratio
+        for definition in EXISTING_DEFINITIONS
+    }
 
 
 def _record_exposure(state: Issuer, event: IssuerExposureRecorded) -> Issuer:

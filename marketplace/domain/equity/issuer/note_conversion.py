@@ -1,5 +1,8 @@
 """The price at which a matured note becomes stock: its cap over the company's shares.
 
+The shares are those of the day of conversion, and at least those of its signing: stock that was bought back since then
+does not make the note's shares dearer. Splits are counted.
+
 Refusals in order: stock_class_unknown · conversion_empty · stock_class_over_authorised.
 """
 
@@ -39,7 +42,8 @@ def price_matured(issuer: Issuer, instrument_id: str, run: Run, at: datetime) ->
     assert become is not None, "the run converts at maturity"
     stock_class = get_class(issuer, become.class_id)
     counted = counted_by(become.capitalization_definition, "pre_money")
-    company = existing_shares(capitalization_of(issuer, at), counted)
+    signed = issuer.shares_at_signing.get((instrument_id, become.capitalization_definition), Fraction(0))
+    company = max(existing_shares(capitalization_of(issuer, at), counted), signed * issuer.split_ratio)
     amount = sum_run(instrument_id, run, at.date())
     assert terms.valuation_cap_usd is not None, "a note that converts at maturity has a cap"
     price = Fraction(terms.valuation_cap_usd) / company if company else Fraction(0)

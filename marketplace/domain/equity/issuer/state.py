@@ -221,6 +221,8 @@ class Issuer:
         exposures: What may still become equity, by instrument, and by order while there is a limit.
         split_ratio: The split factor of all splits.
         split_at_issue: The split factor when a security was issued, by its id.
+        shares_at_signing: What each definition counted of the company when a note was signed, before any split, by the
+            note and the definition. Later repurchases do not lessen what its cap is divided by.
         instrument_shares: Shares by class that instruments became and that warrants bought, less clawbacks.
     """
 
@@ -248,6 +250,7 @@ class Issuer:
     exposures: Map[str, tuple[Exposure, ...]] = field(default_factory=Map)
     split_ratio: Fraction = Fraction(1)
     split_at_issue: Map[str, Fraction] = field(default_factory=Map)
+    shares_at_signing: Map[tuple[str, str], Fraction] = field(default_factory=Map)
     instrument_shares: Map[str, int] = field(default_factory=Map)
 
     @property

@@ -36,6 +36,8 @@ from marketplace.equity.participation import pay_to_play
 from marketplace.equity.rounds import price_round
 
 RUN: Final = "#"
+SIGNED_DEFINITION: Final = "yc_standard"
+"""What the cap of a SAFE or note is measured against since its signing. The definition of a round cannot lessen it."""
 
 
 def list_positions(instruments: Sequence[ConvertingInstrument]) -> list[int]:
@@ -186,6 +188,7 @@ def _build_safe_terms(terms: SafeTerms) -> model.SafeTerms:
         valuation_cap_usd=terms.valuation_cap_usd,
         discount=terms.discount,
         most_favoured_nation=terms.most_favoured_nation,
+        capitalization_definition=SIGNED_DEFINITION,
     )
 
 
@@ -212,6 +215,7 @@ def list_notes(
                 matures_on=instrument.terms.matures_on,
                 valuation_cap_usd=instrument.terms.valuation_cap_usd,
                 discount=instrument.terms.discount,
+                capitalization_definition=SIGNED_DEFINITION,
                 repayment_multiple=instrument.terms.repayment_multiple,
             ),
         )
