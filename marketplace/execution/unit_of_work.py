@@ -207,6 +207,10 @@ class UnitOfWork:
         part.state = decider.fold(events, part.state)
         return part.state
 
+    def branch(self) -> "UnitOfWork":
+        """Return a new unit of the same command, for a decision that is proposed and not stored with this one."""
+        return UnitOfWork(self._cache, self.context)
+
     def list_events(self, decider: AnyDecider, id: str) -> list[Event]:  # noqa: A002
         """Return the events that this unit has decided so far for an aggregate."""
         part = self._parts.get(render_subject(decider.aggregate, id))

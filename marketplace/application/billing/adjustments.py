@@ -14,10 +14,11 @@ import msgspec
 from events.service import ServiceResult
 from events.statement import Adjustment, Charges, ServiceCredit, StatementCredited, StatementIssued
 from marketplace.application.equity.clawbacks import claw_back
+from marketplace.application.equity.consents import propose_reduction
 from marketplace.application.steps.access import load_grant
 from marketplace.application.steps.statement_chain import load_chain, sum_metered, take_turn
 from marketplace.application.steps.statement_payment import pay_back
-from marketplace.core.ids import derive_id
+from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.settlement import (
     apply_consequence,
@@ -31,6 +32,7 @@ from marketplace.domain.billing.statement_chain import name_adjustment, require_
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.periods import ACCEPTANCE, Period, list_periods
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ReversePrincipal
+from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.metering.usage import USAGE, count_gpu_seconds, name_usage
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.execution.handler import Handler, Receipt
@@ -162,12 +164,17 @@ def _sum_given(chain: list[Statement], name: str) -> Any:
 
 
 async def _reverse(unit: UnitOfWork, case: Case, principal_usd: Decimal, chain: list[Statement]) -> None:
-    """Reverse principal of the period, youngest tranche first, with the shares or money that it became."""
+    """Reverse principal of the period, youngest tranche first.
+
+    If it became shares or money, its holder is asked (`propose_reduction`). After a sale is paid, nothing is reversed.
+    """
     equity = case.grant.issued.equity
     if equity is None:
         return
     left = principal_usd
-    for known in reversed(chain):
+    proposed: list[ReversePrincipal] = []
+    issuer = await unit.get(ISSUER, rename_id("iss", case.grant.issued.startup_id), Issuer)
+    for known in [] if issuer.is_ended else reversed(chain):
         instrument = await unit.get(INSTRUMENT, equity.instrument_id)
         tranche = instrument.find_tranche(derive_id("trn", known.issued.statement_id))
         amount = ZERO if tranche is None else min(left, tranche.principal_usd)
@@ -180,8 +187,13 @@ async def _reverse(unit: UnitOfWork, case: Case, principal_usd: Decimal, chain: 
             reason=f"credit {case.statement_id}",
             settlement="cancel_shares",
         )
-        await claw_back(unit, reverse)
         left -= amount
+        if tranche.converted_usd or tranche.repaid_usd:
+            proposed.append(reverse)
+        else:
+            await claw_back(unit, reverse)
+    if proposed:
+        await propose_reduction(unit, issuer.formed.issuer_id, case.statement_id, proposed)
 
 
 async def _release_budget(unit: UnitOfWork, grant: Grant, charges: Charges) -> None:

@@ -90,7 +90,7 @@ async def _cancel(
     if taken.cause in issuer.warrants:
         rights = CancelWarrant(
             issuer_id=event.issuer_id,
-            cancellation_id=derive_id("can", unit.context.command_id, event.tranche_id),
+            cancellation_id=derive_id("can", event.tranche_id, event.reason),
             warrant_id=taken.cause,
             shares=taken.shares,
             cause=event.instrument_id,
@@ -100,7 +100,7 @@ async def _cancel(
         return
     cancel = RepurchaseStock(
         issuer_id=event.issuer_id,
-        repurchase_id=derive_id("rep", unit.context.command_id, event.tranche_id),
+        repurchase_id=derive_id("rep", event.tranche_id, event.reason),
         holder_id=event.holder_id,
         class_id=taken.class_id,
         shares=taken.shares,

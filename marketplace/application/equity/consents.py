@@ -14,18 +14,21 @@ from typing import Any, Final
 
 from msgspec import structs
 
+from events.instrument import InstrumentPrincipalReversed
 from events.issuer import IssuerFinancingClosed, IssuerLiquidityDeclared, IssuerStockSplit
 from events.issuer_rights import IssuerOptionExercised, IssuerWarrantExercised
 from events.issuer_stock import IssuerFirstRefusalExercised, IssuerStockRepurchased
 from events.proposal import Consent, ProposalMade, ProposedEvent
 from events.registry import get_tag, parse_body, render_body
 from events.types import Event, PricedTerms
+from marketplace.application.equity.clawbacks import claw_back
 from marketplace.application.equity.vesting import exercise, vest
 from marketplace.application.steps.access import require_owner, require_unfrozen
 from marketplace.application.steps.company_acts import close_round, pay_for_stock, sell_company
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.instrument.clawback import build_reversal
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ReversePrincipal
 from marketplace.domain.equity.issuer.commands import BuyerStock, ExerciseFirstRefusal, IssuerCommand, SplitStock
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer, list_holders
@@ -41,7 +44,7 @@ from marketplace.domain.equity.proposal import (
     RefuseProposal,
     WithdrawConsent,
 )
-from marketplace.domain.equity.rights import Setting, list_consents
+from marketplace.domain.equity.rights import CONSEQUENCES, Setting, list_consents
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -80,6 +83,39 @@ async def carry_out(handler: Handler, context: Context, issuer_id: str, act: Act
         await vest(unit, issuer_id)
 
     return await handler.run(context, ISSUER, issuer_id, work)
+
+
+async def propose_reduction(
+    unit: UnitOfWork, issuer_id: str, statement_id: str, reversals: Sequence[ReversePrincipal]
+) -> None:
+    """Propose to its holder that principal which became shares or money is reversed because of a credit.
+
+    The holder keeps what it has unless it agrees within `DECIDE_WITHIN`, or the platform decides the reversal. The
+    proposal's id derives from the credit's, with the prefix ``prp_``.
+
+    Args:
+        unit: The decision that records the credit.
+        issuer_id: The issuer.
+        statement_id: The credit.
+        reversals: What is reversed, all of one instrument.
+
+    Raises:
+        Refusal: Refusals of the instrument and of the issuer.
+    """
+    branch, company_id = unit.branch(), rename_id("pty", issuer_id)
+    issuer = await branch.get(ISSUER, issuer_id, Issuer)
+    for reversal in reversals:
+        await claw_back(branch, reversal)
+    command = MakeProposal(
+        proposal_id=derive_id("prp", statement_id),
+        issuer_id=issuer_id,
+        proposer_id=company_id,
+        proposed_at=unit.context.at,
+        effects=_render_all(branch.list_effects()),
+        consents=await _list_consents(branch, issuer, company_id),
+        decide_until=unit.context.at + DECIDE_WITHIN,
+    )
+    await unit.decide(PROPOSAL, command.proposal_id, command)
 
 
 async def find_proposal(handler: Handler, context: Context) -> str | None:
@@ -133,11 +169,16 @@ async def _propose(unit: UnitOfWork, issuer_id: str, proposer_id: str, consents:
         issuer_id=issuer_id,
         proposer_id=proposer_id,
         proposed_at=unit.context.at,
-        effects=tuple(_render(aggregate_id, event) for aggregate_id, event in effects),
+        effects=_render_all(effects),
         consents=consents,
         decide_until=unit.context.at + DECIDE_WITHIN,
     )
     await unit.decide(PROPOSAL, proposal_id, command)
+
+
+def _render_all(effects: Sequence[tuple[str, Event]]) -> tuple[ProposedEvent, ...]:
+    """Return what is agreed to: the effects without what follows from them by itself."""
+    return tuple(_render(id, event) for id, event in effects if not isinstance(event, CONSEQUENCES))  # noqa: A001
 
 
 def _render(aggregate_id: str, event: Event) -> ProposedEvent:
@@ -189,8 +230,7 @@ async def _find_change(unit: UnitOfWork, made: ProposalMade) -> str | None:
         if refusal.code == "funds_insufficient":
             raise
         return f"it is refused now: {refusal.code}: {refusal.message}"
-    effects = tuple(_render(id, event) for id, event in unit.list_effects(without=PROPOSAL))  # noqa: A001
-    if effects != made.effects:
+    if _render_all(unit.list_effects(without=PROPOSAL)) != made.effects:
         return "it would now record other events than were agreed to, because the company or a price changed since"
     if await _list_consents(unit, issuer, made.proposer_id) != made.consents:
         return "it now needs the agreement of others, because the holders of the company changed since"
@@ -218,6 +258,10 @@ async def _decide_again(unit: UnitOfWork, made: ProposalMade) -> None:
                 else BuyerStock(buyer=stock.buyer, price_usd_per_share=stock.price_usd_per_share),
                 at=at,
             )
+        case InstrumentPrincipalReversed():
+            for event in events:
+                if isinstance(event, InstrumentPrincipalReversed):
+                    await claw_back(unit, build_reversal(event))
         case IssuerWarrantExercised():
             await exercise(
                 unit,
@@ -235,6 +279,7 @@ async def _decide_again(unit: UnitOfWork, made: ProposalMade) -> None:
 _MAIN: Final = (
     IssuerFinancingClosed,
     IssuerLiquidityDeclared,
+    InstrumentPrincipalReversed,
     IssuerStockSplit,
     IssuerFirstRefusalExercised,
     IssuerWarrantExercised,

@@ -5,7 +5,7 @@ What vests is checked when delivery is accepted, on a date, when a price becomes
 
 from datetime import datetime
 
-from marketplace.domain.billing.statement import STATEMENT
+from marketplace.application.steps.statement_chain import find_chain
 from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.issuer import ISSUER, ExerciseWarrant, Issuer, VestWarrants
@@ -33,7 +33,7 @@ def _has_open_tranches(issuer: Issuer) -> bool:
 
 
 async def count_delivered(unit: UnitOfWork, issuer: Issuer) -> dict[str, int]:
-    """Return the accepted GPU-seconds of each grant that the issuer's warrants count."""
+    """Return the accepted GPU-seconds, less credits, of each grant that the issuer's warrants count."""
     grants = {warrant.issued.grant_id for warrant in issuer.warrants.values() if warrant.issued.grant_id is not None}
     return {grant_id: await _count_accepted(unit, grant_id) for grant_id in sorted(grants)}
 
@@ -42,9 +42,9 @@ async def _count_accepted(unit: UnitOfWork, grant_id: str) -> int:
     grant = await unit.load(GRANT, grant_id)
     accepted = 0
     for period in [] if grant is None else list_periods(grant):
-        statement = await unit.load(STATEMENT, period.statement_id)
-        if statement is not None and statement.status == "accepted":
-            accepted += statement.charges.gpu_seconds
+        for known in await find_chain(unit, period):
+            if known.status == "accepted":
+                accepted += known.sign * known.charges.gpu_seconds
     return accepted
 
 

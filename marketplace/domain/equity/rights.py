@@ -12,6 +12,7 @@ are bound by its majority.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from events.instrument import InstrumentPrincipalReversed
 from events.issuer import (
     IssuerEvent,
     IssuerExposureRecorded,
@@ -145,6 +146,10 @@ def _exercise_warrant(event: IssuerWarrantExercised, setting: Setting) -> Asked:
     return Asked((event.holder_id,), vote=fair is not None and not fair.is_independent)
 
 
+def _reduce(event: InstrumentPrincipalReversed, _: Setting) -> Asked:
+    return Asked() if event.became == "outstanding" else Asked((event.holder_id,))
+
+
 def _holder(event: Any, _: Setting) -> Asked:
     return Asked((event.holder_id,), company=True)
 
@@ -254,6 +259,14 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "each investor; vote",
         _NONE,
         _close,
+    ),
+    InstrumentPrincipalReversed: Right(
+        "reduction",
+        "a correction of usage reverses principal that became shares or money",
+        "company",
+        "the holder",
+        "the principal is outstanding; after the sale is paid, nothing is reversed",
+        _reduce,
     ),
     IssuerLiquidityDeclared: Right("sale", "the company is sold", "company", "vote", _NONE, _vote),
 }

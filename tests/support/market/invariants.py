@@ -131,22 +131,25 @@ class Ledger:
         self.check_prices()
 
     def check_principal(self):
-        accepted = defaultdict(Decimal)
+        accepted, credited = defaultdict(Decimal), defaultdict(Decimal)
         for statement in self.states["statement"].values():
             if statement.status == "accepted":
                 drawn = statement.issued.service_line_id or statement.issued.grant_id
                 accepted[rename_id("ins", drawn)] += statement.sign * statement.net.principal_usd
+                if statement.sign < 0:
+                    credited[rename_id("ins", drawn)] += statement.net.principal_usd
         for instrument in self.states["instrument"].values():
             if instrument.issued.funding == "drawdown":
-                agreed = sum(
-                    (
-                        each.principal_usd
-                        for each in list_reversals(instrument)
-                        if not each.reason.startswith("credit ")
-                    ),
-                    ZERO,
-                )
-                assert instrument.principal_usd + agreed == accepted[instrument.issued.instrument_id]
+                reversals = list_reversals(instrument)
+                decided = [each for each in reversals if not each.reason.startswith("credit ")]
+                agreed = sum((each.principal_usd for each in decided), ZERO)
+                kept = instrument.principal_usd + agreed - accepted[instrument.issued.instrument_id]
+                if instrument.conversions or instrument.repaid:
+                    due = credited[instrument.issued.instrument_id]
+                    done = sum((each.principal_usd for each in reversals), ZERO) - agreed
+                    assert kept == due - done >= 0, "only a holder that was asked keeps what was credited"
+                else:
+                    assert kept == 0
                 if instrument.issued.draw.unit == "gpu_hour":
                     check_draw(instrument.issued.draw, self.states["grant"][instrument.issued.grant_id].issued)
             else:

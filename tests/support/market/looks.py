@@ -19,7 +19,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "adjustments:adjust_statement": {
         "grant": "fixed",
         "instrument": "other",
-        "issuer": "met",
+        "issuer": "again",
         "statement": "met",
         "usage": "again",
     },
@@ -50,6 +50,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "holds:place_hold": {"account": "fixed"},
     "holds:release_hold": {"account": "fixed"},
     "instruments:_change": {"issuer": "met"},
+    "issuers:pay_distribution": {"instrument": "met"},
     "issuers:price_financing": {"instrument": "again"},
     "notes:mature_note": {"issuer": "met"},
     "orders:amend_order": {"issuer": "again", "order": "again"},

@@ -139,3 +139,14 @@ def pay_debt(command: PayDebt, state: Instrument) -> Sequence[InstrumentEvent]:
             amount_usd=command.amount_usd,
         )
     ]
+
+
+def build_reversal(event: InstrumentPrincipalReversed) -> ReversePrincipal:
+    """Return the command of a clawback that was proposed, so that it can be decided again."""
+    return ReversePrincipal(
+        instrument_id=event.instrument_id,
+        tranche_id=event.tranche_id,
+        principal_usd=event.principal_usd,
+        reason=event.reason,
+        settlement=event.settlement,
+    )
