@@ -139,11 +139,11 @@ async def mature(command: Commanded, instrument_id: FromPath[str]) -> Response[R
     return command.answer(await mature_note(command.handler, command.context, instrument_id, strict=True))
 
 
-@post("/{instrument_id:str}/mfn-notices", status_code=200, summary="Give notice of a later SAFE")
+@post("/{instrument_id:str}/mfn-notices", status_code=200, summary="Extend a notice of a later SAFE")
 async def notice(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[NoticeMfnBody]
 ) -> Response[ReceiptBody]:
-    """Notify the holder of a most-favoured SAFE of a later SAFE, as the startup."""
+    """Extend, as the startup, the window in which the holder of a most-favoured SAFE may elect a later one."""
     receipt = await notice_mfn(
         command.handler,
         command.context,

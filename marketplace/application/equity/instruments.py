@@ -16,7 +16,7 @@ from marketplace.application.steps.access import (
     require_tenant,
     require_unfrozen,
 )
-from marketplace.application.steps.dilution import sign_instrument, track_instrument
+from marketplace.application.steps.dilution import notify_favoured, sign_instrument, track_instrument
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.stock_agreements import issue_owed
 from marketplace.core.ids import derive_id, rename_id
@@ -134,6 +134,8 @@ async def _change(handler: Handler, context: Context, instrument_id: str, comman
     async def work(unit: UnitOfWork) -> None:
         await unit.decide(INSTRUMENT, instrument_id, command)
         await track_instrument(unit, instrument_id)
+        if isinstance(command, AmendInstrument):
+            await notify_favoured(unit, instrument_id)
 
     return await handler.run(context, INSTRUMENT, instrument_id, work)
 
@@ -204,7 +206,9 @@ async def repay_note(handler: Handler, context: Context, instrument_id: str) -> 
 async def notice_mfn(
     handler: Handler, context: Context, instrument_id: str, *, later_instrument_id: str, elect_until: datetime
 ) -> Receipt:
-    """Notify the holder of a most-favoured SAFE, as the startup, of a later SAFE of the same issuer.
+    """Extend, as the startup, the window in which the holder of a most-favoured SAFE may elect another SAFE's terms.
+
+    The append that signs or amends a SAFE gives the first notice of it.
 
     Raises:
         Refusal: ``instrument_unknown`` · ``not_later`` · refusals of the instrument.

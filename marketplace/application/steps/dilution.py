@@ -12,7 +12,8 @@ from decimal import Decimal
 from events.issuer_dilution import Exposure
 from events.types import NoteTerms, PrincipalTerms, SafeTerms
 from marketplace.core.money import ZERO
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument, IssueInstrument
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument, IssueInstrument, NoticeMfn
+from marketplace.domain.equity.instrument.mfn import WINDOW, has_open_clause
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, RecordExposure, SignInstrument
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -58,6 +59,28 @@ async def sign_instrument(unit: UnitOfWork, issue: IssueInstrument) -> None:
     )
     await unit.decide(ISSUER, issue.issuer_id, note)
     await track_instrument(unit, issue.instrument_id)
+    await notify_favoured(unit, issue.instrument_id)
+
+
+async def notify_favoured(unit: UnitOfWork, instrument_id: str) -> None:
+    """Notify the holders of all most-favoured SAFEs of an issuer of a SAFE that was signed or amended just now."""
+    later = await unit.get(INSTRUMENT, instrument_id)
+    issuer = await unit.load(ISSUER, later.issued.issuer_id)
+    if not isinstance(later.terms, SafeTerms) or not isinstance(issuer, Issuer):
+        return
+    for favoured_id, exposures in sorted(issuer.exposures.items()):
+        favoured = any(isinstance(each.terms, SafeTerms) and each.terms.most_favoured_nation for each in exposures)
+        if not favoured or favoured_id == instrument_id or favoured_id not in issuer.instruments:
+            continue
+        if has_open_clause(await unit.get(INSTRUMENT, favoured_id)):
+            notice = NoticeMfn(
+                instrument_id=favoured_id,
+                later_instrument_id=instrument_id,
+                terms=later.terms,
+                elect_until=unit.context.at + WINDOW,
+                at=unit.context.at,
+            )
+            await unit.decide(INSTRUMENT, favoured_id, notice)
 
 
 async def track_instrument(unit: UnitOfWork, instrument_id: str, *, owed: bool = False) -> None:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from events.financing import Approval, Investment, RoundTerms
@@ -212,3 +213,48 @@ async def test_principal_that_accrued_after_a_sale_was_declared_is_not_lost(mark
         )
     assert caught.value.code == "liquidity_stale"
     assert caught.value.facts["changed"] == ["instruments"]
+
+
+async def test_the_holder_of_a_most_favoured_safe_is_notified_of_every_later_one_in_its_append_and_chooses(market):
+    trade = await market.trade()
+    signed = []
+    for changes in (
+        {"most_favoured_nation": True, "valuation_cap_usd": None, "discount": None},
+        {"valuation_cap_usd": Decimal(9_000_000)},
+        {"valuation_cap_usd": Decimal(2_000_000)},
+    ):
+        receipt = await instruments.invest(
+            market.handler,
+            market.context(trade.startup),
+            startup_id=trade.startup,
+            mandate_id=trade.mandate,
+            amount_usd=Decimal(1_000),
+            terms=msgspec.structs.replace(SAFE, **changes),
+        )
+        signed.append(receipt.id)
+    favoured, bad, good = signed
+    notices = (await market.state("instrument", favoured)).notices
+    assert {later: notice.terms.valuation_cap_usd for later, notice in notices.items()} == {
+        bad: 9_000_000,
+        good: 2_000_000,
+    }
+    assert {notice.elect_until - market.clock.at for notice in notices.values()} == {timedelta(days=10)}
+    appended = [[event.envelope.type for event in page if event.envelope.type] async for page in market.log.read()]
+    types = [kind for page in appended for kind in page]
+    assert sum("mfn_noticed" in kind for kind in types) == 2
+    with pytest.raises(Refusal) as caught:
+        await instruments.notice_mfn(
+            market.handler,
+            market.context(trade.startup),
+            favoured,
+            later_instrument_id=bad,
+            elect_until=market.clock.at + timedelta(seconds=2),
+        )
+    assert caught.value.code == "notice_exists"
+    amended = msgspec.structs.replace(SAFE, valuation_cap_usd=Decimal(1_000_000))
+    await instruments.amend_instrument(market.handler, market.context(), bad, terms=amended, applies_to_earlier=True)
+    assert (await market.state("instrument", favoured)).notices[bad].terms == amended
+    market.clock.at += timedelta(days=9)
+    await instruments.elect_mfn(market.handler, market.context(trade.fund), favoured, later_instrument_id=good)
+    assert (await market.state("instrument", favoured)).election.terms.valuation_cap_usd == 2_000_000
+    await check_log(market.log)

@@ -165,6 +165,9 @@ LATER = make_id("ins", 2)
 NOTICED = InstrumentMfnNoticed(
     instrument_id=INS, later_instrument_id=LATER, terms=CAP_10M, elect_until=NOON + timedelta(days=14)
 )
+NOTICED_THIRD = InstrumentMfnNoticed(
+    instrument_id=INS, later_instrument_id=make_id("ins", 3), terms=CAP_10M, elect_until=NOON + timedelta(days=30)
+)
 ELECTED = InstrumentMfnElected(instrument_id=INS, later_instrument_id=LATER, terms=CAP_10M)
 DECLINED = InstrumentMfnElected(instrument_id=INS, later_instrument_id=None, terms=FAVOURED.terms)
 
@@ -183,6 +186,11 @@ DONE = {
     "the later terms are elected at the last instant": (
         [FAVOURED, NOTICED],
         elect(at=NOON + timedelta(days=14)),
+        ELECTED,
+    ),
+    "while a later window is open, an earlier notice may be elected": (
+        [FAVOURED, NOTICED, NOTICED_THIRD],
+        elect(at=NOON + timedelta(days=30)),
         ELECTED,
     ),
     "the own terms are kept": ([FAVOURED, NOTICED], elect(None), DECLINED),
@@ -220,9 +228,10 @@ REFUSED = [
     ("not_most_favoured", PAID, elect(None)),
     ("election_made", [FAVOURED, NOTICED, ELECTED], notice(later_instrument_id=make_id("ins", 3))),
     ("election_made", [FAVOURED, NOTICED, ELECTED], elect(None)),
-    ("notice_exists", [FAVOURED, NOTICED], notice(terms=msgspec.structs.replace(CAP_10M, discount=Decimal("0.1")))),
+    ("notice_exists", [FAVOURED, NOTICED], notice(elect_until=NOON + timedelta(days=13))),
     ("time_naive", [FAVOURED], notice(elect_until=NOON.replace(tzinfo=None))),
     ("window_over", [FAVOURED], notice(elect_until=NOON)),
+    ("window_short", [FAVOURED], notice(elect_until=NOON + timedelta(days=10) - timedelta(microseconds=1))),
     ("notice_unknown", [FAVOURED], elect()),
     ("window_over", [FAVOURED, NOTICED], elect(at=NOON + timedelta(days=15))),
 ]

@@ -1,17 +1,36 @@
-"""The most-favoured clause of a SAFE: notice of a later SAFE, a window, and one recorded election.
+"""The most-favoured clause of a SAFE: notice of every later SAFE, a window, and one recorded election.
+
+The append that signs or amends a SAFE notifies the holders of the most-favoured ones; the startup may extend a window.
+A window is at least `WINDOW` long. While the last one is open, the holder chooses among all SAFEs of which it was
+notified.
 
 An election adopts all of the later terms, once (Y Combinator's MFN form, section 3). If the holder neither elected nor
 declined, a financing does not price the SAFE, because nobody may guess the holder's choice.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
 
 from events.instrument import InstrumentEvent, InstrumentMfnElected, InstrumentMfnNoticed
 from events.types import SafeTerms
 from marketplace.core.errors import Refusal
+from marketplace.core.money import ZERO
 from marketplace.domain.equity.instrument.commands import ElectMfn, NoticeMfn
 from marketplace.domain.equity.instrument.state import Instrument
 from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
+
+WINDOW: Final = timedelta(days=10)
+"""The shortest time in which a holder may elect after a notice (Y Combinator's MFN form, section 3)."""
+
+
+def has_open_clause(state: Instrument) -> bool:
+    """Return whether the holder of a SAFE may still elect later terms for principal that it has or may get."""
+    terms = state.terms
+    favoured = isinstance(terms, SafeTerms) and terms.most_favoured_nation and state.election is None
+    return favoured and (
+        state.outstanding_usd > ZERO or (state.status in {"drawing", "suspended"} and state.undrawn_usd > ZERO)
+    )
 
 
 def require_later_safe(state: Instrument, later: Instrument) -> SafeTerms:
@@ -31,7 +50,7 @@ def require_later_safe(state: Instrument, later: Instrument) -> SafeTerms:
 
 
 def notice_mfn(command: NoticeMfn, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the notice, unless it is recorded."""
+    """Return the notice, unless it is recorded. It replaces an earlier one of the same SAFE with no longer a window."""
     event = InstrumentMfnNoticed(
         instrument_id=command.instrument_id,
         later_instrument_id=command.later_instrument_id,
@@ -41,7 +60,7 @@ def notice_mfn(command: NoticeMfn, state: Instrument) -> Sequence[InstrumentEven
     known = state.notices.get(command.later_instrument_id)
     if known == event:
         return []
-    if known is not None:
+    if known is not None and command.elect_until < known.elect_until:
         raise refuse_exists("notice", command.later_instrument_id)
     _require_clause(command.instrument_id, state)
     if state.election is not None:
@@ -52,6 +71,14 @@ def notice_mfn(command: NoticeMfn, state: Instrument) -> Sequence[InstrumentEven
             "window_over",
             f"the window would end at {command.elect_until.isoformat()}, which has passed; state a later end",
             pointer="/elect_until",
+        )
+    if command.elect_until < command.at + WINDOW:
+        raise Refusal(
+            "window_short",
+            f"the window would end at {command.elect_until.isoformat()}; a holder has at least {WINDOW.days} days to"
+            f" elect, until {(command.at + WINDOW).isoformat()}",
+            pointer="/elect_until",
+            elect_until_min=(command.at + WINDOW).isoformat(),
         )
     return [event]
 
@@ -78,12 +105,13 @@ def _get_noticed(command: ElectMfn, state: Instrument) -> SafeTerms:
     notice = state.notices.get(command.later_instrument_id)
     if notice is None:
         raise refuse_unknown("notice", command.later_instrument_id)
-    if command.at > notice.elect_until:
+    until = max(each.elect_until for each in state.notices.values())
+    if command.at > until:
         raise Refusal(
             "window_over",
-            f"the terms of {command.later_instrument_id} could be elected until {notice.elect_until.isoformat()}",
+            f"the terms of {command.later_instrument_id} could be elected until {until.isoformat()}",
             pointer="/later_instrument_id",
-            elect_until=notice.elect_until.isoformat(),
+            elect_until=until.isoformat(),
         )
     return notice.terms
 
