@@ -1,10 +1,11 @@
 """Mandates: the terms on which a holder takes equity, for how much, and of which issuers."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
-from events.types import Event, Id, Instant, Name, Share, Text, Usd
+from events.types import Event, Id, Instant, Name, Share, Text, Usd, UsdPerGpuHour
 
 InstrumentKind = Literal["safe", "convertible_note", "warrant", "stock"]
 
@@ -16,11 +17,24 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
         instrument_kinds: Kinds of instrument that it takes.
         valuation_cap_usd_min: Least valuation cap; None for no bound. Of priced stock it is the value of the whole
             company at the price that is offered.
-        valuation_cap_usd_max: Greatest valuation cap; None for no bound, uncapped instruments included.
+        valuation_cap_usd_max: Greatest valuation cap; None for one billion dollars.
+        uncapped: Whether it takes SAFEs and notes without a cap.
+        discount_min: Least discount of a SAFE or note; None for no bound. No discount counts as 0.
+        discount_max: Greatest discount of a SAFE or note; None for no bound.
+        strike_usd_min: Least exercise price of a warrant; None for no bound.
+        strike_usd_max: Greatest exercise price of a warrant; None for the price of the right to one share.
+        warrant_days_min: Least days from signing to a warrant's last exercise.
         sectors: Sectors of issuers that it takes; none: any.
         equity_credit: h, dollars paid to the provider per dollar of principal, from 0 to 1.
-        budget_usd: Dollars it pays to providers in all.
+        issuer_ids: Issuers that it takes; none: any.
+        provider_ids: Providers whose lots may name it; none: any.
+        site_ids: Sites whose lots may name it; none: any.
+        resale: Whether lots that resell a grant may name it.
+        usd_per_gpu_hour_max: Greatest price that it accepts, cash and credited principal together; None for no bound.
+        budget_usd: Dollars it pays in all.
+        direct_usd_max: Dollars of these that startups may draw in cash besides compute; None for none.
         issuer_usd_max: Dollars it pays for one issuer at most.
+        sector_usd_max: Dollars it pays for all issuers of one sector at most; None for no bound of its own.
         expires_at: When it ends; None: when revoked.
     """
 
@@ -30,7 +44,20 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
     issuer_usd_max: Usd
     valuation_cap_usd_min: Usd | None = None
     valuation_cap_usd_max: Usd | None = None
+    uncapped: bool = False
+    discount_min: Share | None = None
+    discount_max: Share | None = None
+    strike_usd_min: Usd | None = None
+    strike_usd_max: Usd | None = None
+    warrant_days_min: Annotated[int, Meta(ge=1, le=36_500)] = 365
+    direct_usd_max: Usd | None = None
+    sector_usd_max: Usd | None = None
+    usd_per_gpu_hour_max: UsdPerGpuHour | None = None
+    resale: bool = False
     sectors: tuple[Name, ...] = ()
+    issuer_ids: tuple[Id, ...] = ()
+    provider_ids: tuple[Id, ...] = ()
+    site_ids: tuple[Id, ...] = ()
     expires_at: Instant | None = None
 
 
@@ -84,6 +111,8 @@ class MandateBudgetHeld(Event, frozen=True, kw_only=True, tag="mandate.budget_he
         order_id: The order it is for.
         issuer_id: Whose equity it would pay for.
         amount_usd: Dollars set aside.
+        sector: Sector of the issuer; None if it states none.
+        direct: Whether the startup draws it in cash besides compute.
     """
 
     mandate_id: Id
@@ -91,6 +120,8 @@ class MandateBudgetHeld(Event, frozen=True, kw_only=True, tag="mandate.budget_he
     order_id: Id
     issuer_id: Id
     amount_usd: Usd
+    sector: Name | None = None
+    direct: bool = False
 
 
 class MandateBudgetCaptured(Event, frozen=True, kw_only=True, tag="mandate.budget_captured.v1"):

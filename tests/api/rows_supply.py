@@ -17,6 +17,8 @@ MANDATE = {
     "equity_credit": "0.8",
     "budget_usd": "500000",
     "issuer_usd_max": "500000",
+    "direct_usd_max": "500000",
+    "resale": True,
 }
 
 

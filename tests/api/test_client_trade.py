@@ -50,6 +50,7 @@ class Trade(Market):
             equity_credit=Decimal("0.8"),
             budget_usd=Decimal(9_000),
             issuer_usd_max=Decimal(9_000),
+            resale=True,
         )
         granted = await client.grant_mandate(GrantMandateBody(holder_id=fund, funding="cash", terms=rules))
         self.mandate = granted.id

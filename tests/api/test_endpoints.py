@@ -76,7 +76,7 @@ async def add_spares(world: World, row: Row) -> None:
         body = rows_supply.build_site(world, status="planned", power_energised_kw=0, name="South")
         ids["planned"] = get_id(await stage.post(world.clients["provider"], "/v1/sites", body))
     if row.path == "/v1/mandates" and row.method == "GET":
-        body = rows_supply.build_mandate(world, budget_usd="1000", issuer_usd_max="1000")
+        body = rows_supply.build_mandate(world, budget_usd="1000", issuer_usd_max="1000", direct_usd_max="1000")
         ids["spare_mandate"] = get_id(await stage.post(world.clients["fund"], "/v1/mandates", body))
     if "{spare_lot}" in row.path and "spare_lot" not in ids:
         body = rows_supply.build_lot(world, mandate_ids=[])

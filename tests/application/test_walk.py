@@ -272,7 +272,14 @@ class Walk:
         budget = state.used_usd + self.random.randint(1_000, 60_000)
         terms = (await self.market.state("mandate", mandate)).terms
         changed = {name: getattr(terms, name) for name in terms.__struct_fields__}
-        terms = type(terms)(**{**changed, "budget_usd": Decimal(budget), "issuer_usd_max": Decimal(budget)})
+        terms = type(terms)(
+            **{
+                **changed,
+                "budget_usd": Decimal(budget),
+                "issuer_usd_max": Decimal(budget),
+                "direct_usd_max": Decimal(budget),
+            }
+        )
         await mandates.amend_mandate(market.handler, market.context(state.granted.holder_id), mandate, terms=terms)
 
     async def finish(self):

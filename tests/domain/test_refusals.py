@@ -36,6 +36,7 @@ RAISED_BY = {
 PARTS = {
     "account": ("account_holds",),
     "grant": ("grant_notice", "grant_state"),
+    "mandate": ("mandate_rules",),
     "order": ("order_terms",),
     "pool": ("pool_resale",),
     "usage": ("usage_rules", "allocation", "burn_order"),

@@ -72,8 +72,8 @@ INVARIANTS: Final = (
         "tests.domain.test_money_properties:test_a_mandate_never_overspends_its_budget_nor_an_issuer_its_maximum",
         Mutant(
             "marketplace.domain.trading.mandate",
-            "free = state.terms.budget_usd - state.used_usd\n    if command.amount_usd > free:",
-            "free = state.terms.budget_usd - state.used_usd\n    if command.amount_usd > free + 1:",
+            "if needed > whole:",
+            "if needed > whole + 1:",
         ),
     ),
     Invariant(

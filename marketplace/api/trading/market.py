@@ -54,6 +54,7 @@ def _render_offer(mandate: MandateView) -> MandateOffer:
         equity_credit=terms.equity_credit,
         valuation_cap_usd_min=terms.valuation_cap_usd_min,
         valuation_cap_usd_max=terms.valuation_cap_usd_max,
+        uncapped=terms.uncapped,
         sectors=terms.sectors,
         expires_at=terms.expires_at,
     )

@@ -119,6 +119,7 @@ async def _use_budget(
         amount_usd=issue.commitment_usd,
         at=unit.context.at,
         implied_cap_usd=implied_cap_usd,
+        direct=True,
     )
     await unit.decide(MANDATE, mandate_id, hold)
     capture = CaptureBudget(

@@ -39,6 +39,7 @@ from marketplace.domain.supply.pool import (
 from marketplace.domain.supply.site import SITE
 from marketplace.domain.trading.auction import AUCTION
 from marketplace.domain.trading.auction_turns import require_not_in_book
+from marketplace.domain.trading.mandate_lots import require_lot_welcome
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -158,7 +159,7 @@ async def list_lot(
 
     Raises:
         Refusal: ``pool_unknown`` · ``lot_before_site`` · ``lot_past`` · ``mandates_too_many`` · ``mandate_unknown`` ·
-            refusals of the party, the lot and the pool.
+            ``provider_unwelcome`` · ``site_unwelcome`` · refusals of the party, the lot and the pool.
     """
     lot_id = derive_id("lot", context.command_id)
 
@@ -167,7 +168,8 @@ async def list_lot(
         provider_id = pool.opened.provider_id
         require_trader(await unit.load(PARTY, provider_id), provider_id, "provider")
         require_listable(await unit.get(SITE, pool.opened.site_id), start, end, context.at)
-        await load_named_mandates(unit, mandate_ids)
+        for mandate in await load_named_mandates(unit, mandate_ids):
+            require_lot_welcome(mandate.asked, provider_id=provider_id, site_id=pool.opened.site_id, resold=False)
         listed = LotListed(
             lot_id=lot_id,
             pool_id=pool_id,

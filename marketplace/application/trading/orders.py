@@ -21,7 +21,7 @@ from marketplace.domain.trading.order import (
     Order,
     PlaceOrder,
 )
-from marketplace.domain.trading.order_terms import Cost, compute_budget_hold, price_terms
+from marketplace.domain.trading.order_terms import Cost, compute_budget_hold, compute_value, price_terms
 from marketplace.domain.trading.parents import PARENTS_MAX, require_parents
 from marketplace.domain.trading.quotable import require_quotable
 from marketplace.execution.handler import Handler, Receipt
@@ -132,6 +132,7 @@ async def _hold_budgets(
             amount_usd=amount,
             at=unit.context.at,
             implied_cap_usd=implied_cap_usd,
+            usd_per_gpu_hour=max(compute_value(offer, mandate.terms.equity_credit) for offer in terms.offers),
         )
         await unit.decide(MANDATE, mandate_id, command)
         holds.append(

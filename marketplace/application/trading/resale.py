@@ -19,6 +19,7 @@ from marketplace.domain.delivery.grant import require_resale
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.supply.lot import LOT, ListLot
 from marketplace.domain.supply.pool import POOL, OfferCapacity
+from marketplace.domain.trading.mandate_lots import require_lot_welcome
 from marketplace.domain.trading.resale import require_cash_for_resale, require_undelivered
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -43,7 +44,8 @@ async def resell_grant(
 
     Raises:
         Refusal: ``grant_unknown`` · refusals of the party and the grant · ``capacity_delivered`` ·
-            ``mandates_too_many`` · ``mandate_unknown`` · ``mandate_not_cash`` · refusals of the lot, among them
+            ``mandates_too_many`` · ``mandate_unknown`` · ``mandate_not_cash`` ·
+            ``provider_unwelcome`` · ``site_unwelcome`` · ``resale_unwelcome`` · refusals of the lot, among them
             ``ask_below_principal``, and of the pool.
     """
     lot_id = derive_id("lot", context.command_id)
@@ -54,7 +56,11 @@ async def resell_grant(
         require_trader(await unit.load(PARTY, seller_id), seller_id, "startup")
         require_resale(grant, nodes, start, end)
         require_undelivered(grant_id, start, context.at)
-        require_cash_for_resale(await load_named_mandates(unit, mandate_ids))
+        mandates = await load_named_mandates(unit, mandate_ids)
+        require_cash_for_resale(mandates)
+        pool = (await unit.get(POOL, grant.pool_id)).opened
+        for mandate in mandates:
+            require_lot_welcome(mandate.asked, provider_id=pool.provider_id, site_id=pool.site_id, resold=True)
         listed = LotListed(
             lot_id=lot_id,
             pool_id=grant.pool_id,

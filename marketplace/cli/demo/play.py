@@ -91,6 +91,7 @@ class Play:
             equity_credit=Decimal(1),
             budget_usd=direct.amount_usd,
             issuer_usd_max=direct.amount_usd,
+            direct_usd_max=direct.amount_usd,
         )
         granted = GrantMandateBody(holder_id=holder_id, funding="cash", terms=terms)
         mandate_id = (await self.client(direct.holder).grant_mandate(granted)).id

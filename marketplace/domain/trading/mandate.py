@@ -4,26 +4,29 @@ Subject: ``marketplace.mandate.<mandate_id>``.
 
 Invariants:
     1. Held and committed budget never exceed the budget, and no hold takes an issuer above the issuer's maximum.
-    2. A capture never exceeds its hold. Released budget is free again at once.
-    3. An amendment applies to future holds. Held or committed budget keeps the rules of its time.
+    2. The same holds for a sector, and for what is drawn in cash besides compute, of which there is none by default.
+    3. A capture never exceeds its hold. Released budget is free again at once.
+    4. An amendment applies to future holds. Held or committed budget keeps the rules of its time.
 
 Refusals in order: mandate_unknown · mandate_exists · hold_exists · hold_unknown · instrument_kinds_missing ·
-not_a_number · amount_not_positive · amount_too_large · amount_too_precise · issuer_above_budget · cap_range_empty ·
-time_naive · mandate_revoked · mandate_expired · instrument_kind_unwelcome · cap_outside_range · sector_unwelcome ·
-budget_below_committed · budget_exhausted · issuer_maximum_reached · capture_above_hold · release_above_hold.
+not_a_number · amount_not_positive · amount_too_large · amount_too_precise · issuer_above_budget · direct_above_budget ·
+cap_range_empty · discount_range_empty · strike_range_empty · time_naive · mandate_revoked · mandate_expired ·
+instrument_kind_unwelcome · uncapped_unwelcome · cap_outside_range · discount_outside_range · strike_outside_range ·
+warrant_too_brief · issuer_unwelcome · sector_unwelcome · price_above_mandate · budget_below_committed ·
+direct_cash_unwelcome · budget_exhausted · issuer_maximum_reached · sector_maximum_reached · capture_above_hold ·
+release_above_hold.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 from immutables import Map
 
 from events.mandate import (
-    InstrumentKind,
     MandateAmended,
     MandateBudgetCaptured,
     MandateBudgetHeld,
@@ -33,18 +36,12 @@ from events.mandate import (
     MandateRevoked,
     MandateTerms,
 )
-from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, StockTerms, WarrantTerms
+from events.types import PrincipalTerms
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from marketplace.core.money import ZERO, require_share, require_usd
-from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
-
-_KINDS: Final[dict[type[PrincipalTerms], InstrumentKind]] = {
-    SafeTerms: "safe",
-    NoteTerms: "convertible_note",
-    StockTerms: "stock",
-    WarrantTerms: "warrant",
-}
+from marketplace.core.money import ZERO, require_usd
+from marketplace.domain.refusals import refuse_exists, refuse_unknown
+from marketplace.domain.trading.mandate_rules import Asked, require_terms, require_welcome
 
 
 class GrantMandate(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +77,8 @@ class HoldBudget(msgspec.Struct, frozen=True, kw_only=True):
         issuer_id: The issuer of the equity.
         instrument: Terms offered.
         implied_cap_usd: The company value at the price of priced stock; it must be within the cap range.
+        usd_per_gpu_hour: The greatest price that is offered, at the mandate's credit; None for none.
+        direct: Whether it is drawn in cash besides compute.
         sector: Sector of the issuer.
         amount_usd: The amount.
         at: Now.
@@ -94,6 +93,8 @@ class HoldBudget(msgspec.Struct, frozen=True, kw_only=True):
     amount_usd: Decimal
     at: datetime
     implied_cap_usd: Decimal | None = None
+    usd_per_gpu_hour: Decimal | None = None
+    direct: bool = False
 
 
 class CaptureBudget(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +127,8 @@ class BudgetHold:
     held_usd: Decimal
     committed_usd: Decimal = ZERO
     grant_id: str | None = None
+    sector: str | None = None
+    direct: bool = False
 
     @property
     def total_usd(self) -> Decimal:
@@ -143,6 +146,13 @@ class Mandate:
     holds: Map[str, BudgetHold] = field(default_factory=Map)
     used_usd: Decimal = ZERO
     used_by_issuer_usd: Map[str, Decimal] = field(default_factory=Map)
+    used_by_sector_usd: Map[str | None, Decimal] = field(default_factory=Map)
+    used_directly_usd: Decimal = ZERO
+
+    @property
+    def asked(self) -> Asked:
+        """Return what its rules are asked by."""
+        return Asked(self.granted.mandate_id, self.terms, self.revoked)
 
 
 MandateState = Mandate | None
@@ -165,32 +175,6 @@ def decide(command: MandateCommand, state: MandateState) -> Sequence[MandateEven
     return _release(command, state)
 
 
-def _require_terms(terms: MandateTerms) -> None:
-    if not terms.instrument_kinds:
-        raise Refusal(
-            "instrument_kinds_missing", "name at least one kind of instrument", pointer="/terms/instrument_kinds"
-        )
-    require_share(terms.equity_credit, "/terms/equity_credit")
-    require_usd(terms.budget_usd, "/terms/budget_usd")
-    require_usd(terms.issuer_usd_max, "/terms/issuer_usd_max")
-    if terms.issuer_usd_max > terms.budget_usd:
-        raise Refusal(
-            "issuer_above_budget",
-            f"one issuer may get {terms.issuer_usd_max}, more than the budget of {terms.budget_usd}",
-            pointer="/terms/issuer_usd_max",
-        )
-    low, high = terms.valuation_cap_usd_min, terms.valuation_cap_usd_max
-    for bound, pointer in ((low, "/terms/valuation_cap_usd_min"), (high, "/terms/valuation_cap_usd_max")):
-        if bound is not None:
-            require_usd(bound, pointer)
-    if low is not None and high is not None and low > high:
-        raise Refusal(
-            "cap_range_empty", f"the cap range is empty: {low} is above {high}", pointer="/terms/valuation_cap_usd_max"
-        )
-    if terms.expires_at is not None:
-        require_aware(terms.expires_at, "/terms/expires_at")
-
-
 def _grant(command: GrantMandate, state: MandateState) -> Sequence[MandateEvent]:
     event = MandateGranted(
         mandate_id=command.mandate_id, holder_id=command.holder_id, funding=command.funding, terms=command.terms
@@ -199,14 +183,14 @@ def _grant(command: GrantMandate, state: MandateState) -> Sequence[MandateEvent]
         if state.granted == event:
             return []
         raise refuse_exists("mandate", command.mandate_id)
-    _require_terms(command.terms)
+    require_terms(command.terms)
     return [event]
 
 
 def _amend(command: AmendMandate, state: Mandate) -> Sequence[MandateEvent]:
     if command.terms == state.terms:
         return []
-    _require_terms(command.terms)
+    require_terms(command.terms)
     if state.revoked:
         raise Refusal("mandate_revoked", f"mandate {command.mandate_id} is revoked; grant a new one")
     if command.terms.budget_usd < state.used_usd:
@@ -217,54 +201,6 @@ def _amend(command: AmendMandate, state: Mandate) -> Sequence[MandateEvent]:
             used_usd=str(state.used_usd),
         )
     return [MandateAmended(mandate_id=command.mandate_id, terms=command.terms)]
-
-
-def require_welcome(
-    mandate: Mandate,
-    instrument: PrincipalTerms,
-    sector: str | None,
-    at: datetime,
-    implied_cap_usd: Decimal | None = None,
-) -> None:
-    """Refuse what the mandate's rules exclude, regardless of budget.
-
-    Raises:
-        Refusal: ``mandate_revoked``, ``mandate_expired``, ``instrument_kind_unwelcome``, ``cap_outside_range`` or
-            ``sector_unwelcome``, in this order.
-    """
-    mandate_id, terms = mandate.granted.mandate_id, mandate.terms
-    if mandate.revoked:
-        raise Refusal("mandate_revoked", f"mandate {mandate_id} is revoked; name another", mandate_id=mandate_id)
-    if terms.expires_at is not None and at >= terms.expires_at:
-        raise Refusal(
-            "mandate_expired",
-            f"mandate {mandate_id} ended at {terms.expires_at.isoformat()}; name another",
-            mandate_id=mandate_id,
-        )
-    kind = _KINDS[type(instrument)]
-    if kind not in terms.instrument_kinds:
-        raise Refusal(
-            "instrument_kind_unwelcome",
-            f"mandate {mandate_id} accepts {', '.join(terms.instrument_kinds)}, not a {kind}",
-            mandate_id=mandate_id,
-        )
-    cap = implied_cap_usd if isinstance(instrument, PricedTerms) else instrument.valuation_cap_usd
-    low, high = terms.valuation_cap_usd_min, terms.valuation_cap_usd_max
-    if (cap is None and high is not None) or (
-        cap is not None and ((low is not None and cap < low) or (high is not None and cap > high))
-    ):
-        raise Refusal(
-            "cap_outside_range",
-            f"mandate {mandate_id} accepts caps from {low or 0} to {high or 'any'}, not {cap or 'uncapped terms'}",
-            mandate_id=mandate_id,
-            cap_usd=str(cap),
-        )
-    if terms.sectors and sector not in terms.sectors:
-        raise Refusal(
-            "sector_unwelcome",
-            f"mandate {mandate_id} accepts issuers of {', '.join(terms.sectors)}, not {sector or 'none stated'}",
-            mandate_id=mandate_id,
-        )
 
 
 def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
@@ -278,25 +214,8 @@ def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
             return []
         raise Refusal("hold_exists", f"hold {command.hold_id} exists with other content")
     require_usd(command.amount_usd, "/amount_usd", zero=True)
-    require_welcome(state, command.instrument, command.sector, command.at, command.implied_cap_usd)
-    free = state.terms.budget_usd - state.used_usd
-    if command.amount_usd > free:
-        raise Refusal(
-            "budget_exhausted",
-            f"mandate {command.mandate_id} has {free} of its budget left; the offer needs {command.amount_usd}",
-            mandate_id=command.mandate_id,
-            free_usd=str(free),
-            needed_usd=str(command.amount_usd),
-        )
-    room = max(state.terms.issuer_usd_max - state.used_by_issuer_usd.get(command.issuer_id, ZERO), ZERO)
-    if command.amount_usd > room:
-        raise Refusal(
-            "issuer_maximum_reached",
-            f"mandate {command.mandate_id} has {room} left for this issuer; the offer needs {command.amount_usd}",
-            mandate_id=command.mandate_id,
-            free_usd=str(room),
-            needed_usd=str(command.amount_usd),
-        )
+    require_welcome(state.asked, command)
+    _require_room(command, state)
     return [
         MandateBudgetHeld(
             mandate_id=command.mandate_id,
@@ -304,8 +223,44 @@ def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
             order_id=command.order_id,
             issuer_id=command.issuer_id,
             amount_usd=command.amount_usd,
+            sector=command.sector,
+            direct=command.direct,
         )
     ]
+
+
+def _require_room(command: HoldBudget, state: Mandate) -> None:
+    """Refuse to hold more than is left, of the whole budget or of a part of it."""
+    terms, needed = state.terms, command.amount_usd
+    direct = (terms.direct_usd_max or ZERO) - state.used_directly_usd
+    whole = terms.budget_usd - state.used_usd
+    issuer = terms.issuer_usd_max - state.used_by_issuer_usd.get(command.issuer_id, ZERO)
+    sector = (terms.sector_usd_max or terms.budget_usd) - state.used_by_sector_usd.get(command.sector, ZERO)
+    if command.direct and needed > direct:
+        raise Refusal(
+            "direct_cash_unwelcome", _tell_room(command, direct, "left for direct cash"), **_measure(command, direct)
+        )
+    if needed > whole:
+        raise Refusal("budget_exhausted", _tell_room(command, whole, "of its budget left"), **_measure(command, whole))
+    if needed > issuer:
+        raise Refusal(
+            "issuer_maximum_reached", _tell_room(command, issuer, "left for this issuer"), **_measure(command, issuer)
+        )
+    if needed > sector:
+        raise Refusal(
+            "sector_maximum_reached",
+            _tell_room(command, sector, f"left for {command.sector}"),
+            **_measure(command, sector),
+        )
+
+
+def _measure(command: HoldBudget, left: Decimal) -> dict[str, str]:
+    free, needed = str(max(left, ZERO)), str(command.amount_usd)
+    return {"mandate_id": command.mandate_id, "free_usd": free, "needed_usd": needed}
+
+
+def _tell_room(command: HoldBudget, left: Decimal, what: str) -> str:
+    return f"mandate {command.mandate_id} has {max(left, ZERO)} {what}; {command.amount_usd} is needed"
 
 
 def _capture(command: CaptureBudget, state: Mandate) -> Sequence[MandateEvent]:
@@ -365,7 +320,7 @@ def evolve(state: MandateState, event: MandateEvent) -> MandateState:
     if isinstance(event, MandateRevoked):
         return replace(state, revoked=True)
     if isinstance(event, MandateBudgetHeld):
-        hold = BudgetHold(event.order_id, event.issuer_id, event.amount_usd)
+        hold = BudgetHold(event.order_id, event.issuer_id, event.amount_usd, sector=event.sector, direct=event.direct)
         return _use(state, event.hold_id, hold, event.amount_usd)
     before = state.holds[event.hold_id]
     if isinstance(event, MandateBudgetCaptured):
@@ -386,12 +341,14 @@ def evolve(state: MandateState, event: MandateEvent) -> MandateState:
 
 
 def _use(state: Mandate, hold_id: str, hold: BudgetHold, amount_usd: Decimal) -> Mandate:
-    by_issuer = state.used_by_issuer_usd
+    by_issuer, by_sector = state.used_by_issuer_usd, state.used_by_sector_usd
     return replace(
         state,
         holds=state.holds.set(hold_id, hold),
         used_usd=state.used_usd + amount_usd,
         used_by_issuer_usd=by_issuer.set(hold.issuer_id, by_issuer.get(hold.issuer_id, ZERO) + amount_usd),
+        used_by_sector_usd=by_sector.set(hold.sector, by_sector.get(hold.sector, ZERO) + amount_usd),
+        used_directly_usd=state.used_directly_usd + (amount_usd if hold.direct else ZERO),
     )
 
 

@@ -5,10 +5,12 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from events.financing import Approval, Investment, RoundTerms
 from marketplace.application.billing import accounts
 from marketplace.application.equity import instruments, issuers
+from marketplace.application.trading import mandates
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.delivery.periods import list_periods
@@ -61,14 +63,14 @@ async def deliver_all(market):
     return trade, grant
 
 
-async def invest(market, trade, usd):
+async def invest(market, trade, usd, terms=SAFE):
     return await instruments.invest(
         market.handler,
         market.context(trade.startup),
         startup_id=trade.startup,
         mandate_id=trade.mandate,
         amount_usd=Decimal(usd),
-        terms=SAFE,
+        terms=terms,
     )
 
 
@@ -95,6 +97,29 @@ async def test_a_direct_investment_cannot_use_what_orders_hold(market):
     async with market.worker():
         await market.award(trade)
     await check_log(market.log)
+
+
+async def test_a_new_startup_draws_no_cash_from_a_mandate_for_compute(market):
+    trade = await market.trade()
+    await pay_in(market, trade.fund, 1)
+    trade.mandate = await market.mandate(trade.fund, budget=1, direct_usd_max=None)
+    with pytest.raises(Refusal) as caught:
+        await invest(market, trade, 1)
+    assert caught.value.code == "direct_cash_unwelcome"
+    await mandates.amend_mandate(
+        market.handler,
+        market.context(trade.fund),
+        trade.mandate,
+        terms=replace((await market.state("mandate", trade.mandate)).terms, direct_usd_max=Decimal(1)),
+    )
+    for terms, code in (
+        (replace(SAFE, valuation_cap_usd=None), "uncapped_unwelcome"),
+        (replace(SAFE, valuation_cap_usd=Decimal(900_000_000_000)), "cap_outside_range"),
+    ):
+        with pytest.raises(Refusal) as caught:
+            await invest(market, trade, 1, terms)
+        assert caught.value.code == code
+    await invest(market, trade, 1)
 
 
 async def test_a_mandate_that_pays_with_capacity_invests_no_cash(market):
@@ -217,6 +242,8 @@ async def test_principal_that_accrued_after_a_sale_was_declared_is_not_lost(mark
 
 async def test_the_holder_of_a_most_favoured_safe_is_notified_of_every_later_one_in_its_append_and_chooses(market):
     trade = await market.trade()
+    await pay_in(market, trade.fund, 3_000)
+    trade.mandate = await market.mandate(trade.fund, budget=3_000, uncapped=True)
     signed = []
     for changes in (
         {"most_favoured_nation": True, "valuation_cap_usd": None, "discount": None},

@@ -30,6 +30,7 @@ async def offer_equity(market, trade, kind, instrument, *, days=10, **rules):
         equity_credit=Decimal("0.8"),
         budget_usd=Decimal(50_000),
         issuer_usd_max=Decimal(50_000),
+        direct_usd_max=Decimal(50_000),
         **rules,
     )
     await accounts.deposit(

@@ -39,9 +39,9 @@ async def deliver(market, trade, days=40, after=None):
     return await deliver_for(market, trade, "stock", STOCK, days=days, after=after)
 
 
-async def deliver_for(market, trade, kind, instrument, *, days, after):
+async def deliver_for(market, trade, kind, instrument, *, days, after, **rules):
     """Run an order to its end, `after` something was done between its first statement and the others."""
-    trade.order = await offer_equity(market, trade, kind, instrument, days=days)
+    trade.order = await offer_equity(market, trade, kind, instrument, days=days, **rules)
     async with market.worker():
         grant = await market.award(trade)
         for index, period in enumerate(list_periods(grant)):
@@ -169,7 +169,8 @@ async def test_principal_that_buys_no_whole_share_yet_stays_owed_until_it_does(f
             await issue_shares(market.handler, market.context(trade.fund), stock)
         seen.append(caught.value.code)
 
-    _, stock = await deliver_for(market, trade, "stock", dear, days=40, after=look)
+    rules = {"valuation_cap_usd_max": Decimal(10**12)}
+    _, stock = await deliver_for(market, trade, "stock", dear, days=40, after=look, **rules)
     (outstanding, converted, principal), code = seen
     assert (outstanding, converted, code) == (principal, 0, "conversion_empty")
     assert 0 < principal < 25_000

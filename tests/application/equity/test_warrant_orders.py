@@ -154,7 +154,7 @@ async def test_a_warrant_outlives_what_buys_it(founded):
     for days, code in ((100, "warrant_too_short"), (101, None)):
         terms = agree(market, expires_at=market.day(1 + days))
         if code is None:
-            await offer_equity(market, trade, "warrant", terms)
+            await offer_equity(market, trade, "warrant", terms, warrant_days_min=100)
             continue
         short = msgspec.structs.replace(terms, expires_at=terms.expires_at - timedelta(microseconds=1))
         with pytest.raises(Refusal) as caught:

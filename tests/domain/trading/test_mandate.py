@@ -1,6 +1,9 @@
 """Mandates: rules, budget held, committed and freed."""
 
+from datetime import timedelta
+
 import pytest
+from msgspec.structs import replace
 
 from events.mandate import (
     MandateAmended,
@@ -10,6 +13,7 @@ from events.mandate import (
     MandateGranted,
     MandateRevoked,
 )
+from events.types import WarrantTerms
 from marketplace.domain.trading.mandate import MANDATE, AmendMandate, RevokeMandate
 from tests.domain import build
 from tests.domain.build import (
@@ -48,10 +52,29 @@ def amend(**changes):
     return AmendMandate(mandate_id=build.MANDATE, terms=mandate_terms(**changes))
 
 
-def held(hold_id=HOLD, issuer_id=ISSUER, amount=400):
+def held(hold_id=HOLD, issuer_id=ISSUER, amount=400, **more):
     return MandateBudgetHeld(
-        mandate_id=build.MANDATE, hold_id=hold_id, order_id=ORDER, issuer_id=issuer_id, amount_usd=usd(amount)
+        mandate_id=build.MANDATE,
+        hold_id=hold_id,
+        order_id=ORDER,
+        issuer_id=issuer_id,
+        amount_usd=usd(amount),
+        **{"sector": "biotech", **more},
     )
+
+
+def warrant(**changes):
+    terms = WarrantTerms(
+        class_id="common",
+        price_usd_per_share=usd("0.02"),
+        exercise_price_usd=usd("0.01"),
+        expires_at=build.NOW + timedelta(days=365),
+    )
+    return replace(terms, **changes)
+
+
+def hold_warrant(**changes):
+    return hold_budget(instrument=warrant(**changes), implied_cap_usd=usd(20_000_000))
 
 
 def released(amount, hold_id=HOLD):
@@ -66,6 +89,10 @@ REVOKED = MandateRevoked(mandate_id=build.MANDATE, reason="fund closed")
 CAPTURED = MandateBudgetCaptured(mandate_id=build.MANDATE, hold_id=HOLD, grant_id=GRANT, amount_usd=usd(300))
 ONLY_NOTES = granted(instrument_kinds=("convertible_note",))
 ENDED = granted(expires_at=build.NOW)
+ANY_CAP = granted(valuation_cap_usd_min=None, valuation_cap_usd_max=None)
+ANY_WARRANT = {"instrument_kinds": ("warrant",), "expires_at": None}
+WARRANTS = granted(**ANY_WARRANT)
+DIRECT = (granted(direct_usd_max=usd(500)), held(direct=True))
 
 REFUSALS = [
     Row("mandate_unknown", (), REVOKE),
@@ -87,27 +114,48 @@ REFUSALS = [
     Row("amount_too_large", (), grant(equity_credit=usd("1.01")), "/terms/equity_credit"),
     Row("amount_too_precise", (), grant(valuation_cap_usd_min=usd("1.001")), "/terms/valuation_cap_usd_min"),
     Row("issuer_above_budget", (), grant(issuer_usd_max=usd(1_001)), "/terms/issuer_usd_max"),
+    Row("direct_above_budget", (), grant(direct_usd_max=usd(1_001)), "/terms/direct_usd_max"),
     Row("cap_range_empty", (), grant(valuation_cap_usd_max=usd(4_999_999)), "/terms/valuation_cap_usd_max"),
+    Row("cap_range_empty", (), grant(valuation_cap_usd_min=usd(10**9 + 1), valuation_cap_usd_max=None)),
+    Row("discount_range_empty", (), grant(discount_min=usd("0.3"), discount_max=usd("0.2")), "/terms/discount_max"),
+    Row("strike_range_empty", (), grant(strike_usd_min=usd(2), strike_usd_max=usd(1)), "/terms/strike_usd_max"),
     Row("time_naive", (), grant(expires_at=NAIVE), "/terms/expires_at"),
     Row("mandate_revoked", (GRANTED, REVOKED), hold_budget()),
     Row("mandate_revoked", (GRANTED, REVOKED), amend(budget_usd=usd(2_000))),
     Row("mandate_expired", (GRANTED,), hold_budget(at=hour(1_000))),
     Row("instrument_kind_unwelcome", (ONLY_NOTES,), hold_budget()),
+    Row("uncapped_unwelcome", (GRANTED,), hold_budget(instrument=safe(valuation_cap_usd=None))),
+    Row("uncapped_unwelcome", (ANY_CAP,), hold_budget(instrument=safe(valuation_cap_usd=None))),
     Row("cap_outside_range", (GRANTED,), hold_budget(instrument=safe(valuation_cap_usd=usd(4_999_999)))),
     Row("cap_outside_range", (GRANTED,), hold_budget(instrument=safe(valuation_cap_usd=usd(50_000_001)))),
-    Row("cap_outside_range", (GRANTED,), hold_budget(instrument=safe(valuation_cap_usd=None))),
+    Row("cap_outside_range", (ANY_CAP,), hold_budget(instrument=safe(valuation_cap_usd=usd(900 * 10**9)))),
+    Row("discount_outside_range", (granted(discount_min=usd("0.21")),), hold_budget()),
+    Row("discount_outside_range", (granted(discount_max=usd("0.19")),), hold_budget()),
+    Row("discount_outside_range", (granted(discount_min=usd("0.1")),), hold_budget(instrument=safe(discount=None))),
+    Row("strike_outside_range", (WARRANTS,), hold_warrant(exercise_price_usd=usd("89.98"))),
+    Row("strike_outside_range", (granted(**ANY_WARRANT, strike_usd_min=usd("0.02")),), hold_warrant()),
+    Row("warrant_too_brief", (WARRANTS,), hold_warrant(expires_at=build.NOW + timedelta(days=1))),
+    Row("issuer_unwelcome", (granted(issuer_ids=(ISSUER_2,)),), hold_budget()),
     Row("sector_unwelcome", (GRANTED,), hold_budget(sector="gaming")),
     Row("sector_unwelcome", (GRANTED,), hold_budget(sector=None)),
+    Row("price_above_mandate", (granted(usd_per_gpu_hour_max=usd(3)),), hold_budget(usd_per_gpu_hour=usd("3.01"))),
     Row(
         "budget_below_committed",
         (GRANTED, HELD),
         amend(budget_usd=usd(399), issuer_usd_max=usd(399)),
         "/terms/budget_usd",
     ),
+    Row("direct_cash_unwelcome", (GRANTED,), hold_budget(direct=True, amount_usd=usd(1))),
+    Row("direct_cash_unwelcome", DIRECT, hold_budget(hold_id=HOLD_2, direct=True, amount_usd=usd("100.01"))),
     Row("budget_exhausted", (GRANTED,), hold_budget(amount_usd=usd(1_001))),
     Row("budget_exhausted", (GRANTED, HELD), hold_budget(hold_id=HOLD_2, issuer_id=ISSUER_2, amount_usd=usd(601))),
     Row("issuer_maximum_reached", (GRANTED,), hold_budget(amount_usd=usd(601))),
     Row("issuer_maximum_reached", (GRANTED, HELD), hold_budget(hold_id=HOLD_2, amount_usd=usd(201))),
+    Row(
+        "sector_maximum_reached",
+        (granted(sector_usd_max=usd(700)), HELD),
+        hold_budget(hold_id=HOLD_2, issuer_id=ISSUER_2, amount_usd=usd("300.01")),
+    ),
     Row("capture_above_hold", (GRANTED, HELD), capture_budget(amount_usd=usd("400.01"))),
     Row("capture_above_hold", (GRANTED, HELD, CAPTURED), capture_budget(grant_id=GRANT_2, amount_usd=usd(1))),
     Row("release_above_hold", (GRANTED, HELD), release_budget(keep_usd=usd("400.01"))),
@@ -126,7 +174,7 @@ PRECEDENCE = [
     Row("mandate_revoked", (GRANTED, HELD, REVOKED), amend(budget_usd=usd(1), issuer_usd_max=usd(1))),
     Row("mandate_expired", (granted(instrument_kinds=("stock",), expires_at=build.NOW),), hold_budget()),
     Row("instrument_kind_unwelcome", (ONLY_NOTES,), hold_budget(instrument=safe(valuation_cap_usd=None))),
-    Row("cap_outside_range", (GRANTED,), hold_budget(instrument=safe(valuation_cap_usd=None), sector=None)),
+    Row("uncapped_unwelcome", (GRANTED,), hold_budget(instrument=safe(valuation_cap_usd=None), sector=None)),
     Row("sector_unwelcome", (GRANTED,), hold_budget(sector=None, amount_usd=usd(1_001))),
     Row("budget_exhausted", (GRANTED,), hold_budget(amount_usd=usd(1_001))),
 ]
@@ -181,9 +229,24 @@ def test_holds_up_to_the_issuer_maximum_and_the_budget():
 def test_bounds_of_caps_are_welcome_and_none_is_any():
     for cap in (usd(5_000_000), usd(50_000_000)):
         assert MANDATE.decide(hold_budget(instrument=safe(valuation_cap_usd=cap)), MANDATE.fold([GRANTED]))
-    unbounded = granted(valuation_cap_usd_max=None, sectors=())
+    unbounded = granted(valuation_cap_usd_max=None, sectors=(), uncapped=True)
     uncapped = hold_budget(instrument=safe(valuation_cap_usd=None), sector=None)
-    Given(MANDATE, unbounded).when(uncapped).then(HELD)
+    Given(MANDATE, unbounded).when(uncapped).then(held(sector=None))
+
+
+def test_direct_cash_has_a_budget_of_its_own_that_a_release_frees():
+    Given(MANDATE, *DIRECT).when(hold_budget(hold_id=HOLD_2, direct=True, amount_usd=usd(100))).then(
+        held(HOLD_2, amount=100, direct=True)
+    )
+    freed = MANDATE.fold([*DIRECT, released(400)])
+    assert (freed.used_directly_usd, freed.used_by_sector_usd["biotech"]) == (0, 0)
+
+
+def test_a_warrant_within_the_bounds_is_welcome():
+    Given(MANDATE, WARRANTS).when(hold_warrant()).then(HELD)
+    dear = granted(**ANY_WARRANT, strike_usd_max=usd(90), warrant_days_min=1)
+    brief = hold_warrant(exercise_price_usd=usd("89.98"), expires_at=build.NOW + timedelta(days=1))
+    Given(MANDATE, dear).when(brief).then(HELD)
 
 
 def test_captures_part_of_a_hold_and_frees_the_rest():

@@ -52,6 +52,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "instruments:_change": {"issuer": "met"},
     "issuers:pay_distribution": {"instrument": "met"},
     "issuers:price_financing": {"instrument": "again"},
+    "mandates:_change": {"account": "other"},
     "notes:mature_note": {"issuer": "met"},
     "orders:amend_order": {"issuer": "again", "order": "again"},
     "orders:cancel_order": {"account": "met", "issuer": "met"},

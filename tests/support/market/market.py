@@ -134,7 +134,7 @@ class Market:
         )
         return receipt.id
 
-    async def mandate(self, holder_id, funding="cash", budget=1_000_000, credit="0.8"):
+    async def mandate(self, holder_id, funding="cash", budget=1_000_000, credit="0.8", **rules):
         receipt = await mandates.grant_mandate(
             self.handler,
             self.context(holder_id),
@@ -145,6 +145,7 @@ class Market:
                 equity_credit=Decimal(credit),
                 budget_usd=Decimal(budget),
                 issuer_usd_max=Decimal(budget),
+                **{"direct_usd_max": Decimal(budget), "resale": True, **rules},
             ),
         )
         return receipt.id

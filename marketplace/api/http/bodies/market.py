@@ -35,7 +35,8 @@ class MandateOffer(msgspec.Struct, frozen=True, kw_only=True):
         instrument_kinds: Accepted kinds of instrument.
         equity_credit: h, dollars paid to the provider per dollar of principal.
         valuation_cap_usd_min: Lowest accepted cap; None for no bound.
-        valuation_cap_usd_max: Highest accepted cap; None for no bound.
+        valuation_cap_usd_max: Highest accepted cap; None for one billion dollars.
+        uncapped: Whether terms without a cap are accepted.
         sectors: Accepted sectors; empty for any.
         expires_at: When it ends; None: when revoked.
     """
@@ -46,6 +47,7 @@ class MandateOffer(msgspec.Struct, frozen=True, kw_only=True):
     equity_credit: Decimal
     valuation_cap_usd_min: Decimal | None
     valuation_cap_usd_max: Decimal | None
+    uncapped: bool
     sectors: tuple[str, ...]
     expires_at: datetime | None
 

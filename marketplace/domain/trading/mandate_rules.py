@@ -1,0 +1,185 @@
+"""The rules of a mandate: which rules are consistent, and what they welcome regardless of the budget.
+
+`marketplace.domain.trading.mandate` documents the order of refusals.
+"""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final, NamedTuple, Protocol
+
+from events.mandate import InstrumentKind, MandateTerms
+from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, StockTerms, WarrantTerms
+from marketplace.core.errors import Refusal
+from marketplace.core.money import ZERO, require_price, require_price_per_share, require_share, require_usd
+from marketplace.domain.refusals import require_aware
+
+CAP_USD_MAX: Final = Decimal(1_000_000_000)
+"""The greatest cap that a mandate takes unless it states another."""
+_KINDS: Final[dict[type[PrincipalTerms], InstrumentKind]] = {
+    SafeTerms: "safe",
+    NoteTerms: "convertible_note",
+    StockTerms: "stock",
+    WarrantTerms: "warrant",
+}
+
+
+class Asked(NamedTuple):
+    """A mandate that is asked to pay."""
+
+    mandate_id: str
+    terms: MandateTerms
+    revoked: bool
+
+
+class Offer(Protocol):
+    """What a mandate is asked to take; see `HoldBudget`."""
+
+    @property
+    def issuer_id(self) -> str: ...  # noqa: D102
+
+    @property
+    def instrument(self) -> PrincipalTerms: ...  # noqa: D102
+
+    @property
+    def sector(self) -> str | None: ...  # noqa: D102
+
+    @property
+    def at(self) -> datetime: ...  # noqa: D102
+
+    @property
+    def implied_cap_usd(self) -> Decimal | None: ...  # noqa: D102
+
+    @property
+    def usd_per_gpu_hour(self) -> Decimal | None: ...  # noqa: D102
+
+
+def require_terms(terms: MandateTerms) -> None:
+    """Refuse rules that contradict themselves."""
+    if not terms.instrument_kinds:
+        raise Refusal(
+            "instrument_kinds_missing", "name at least one kind of instrument", pointer="/terms/instrument_kinds"
+        )
+    _require_amounts(terms)
+    budget, issuer, direct = terms.budget_usd, terms.issuer_usd_max, terms.direct_usd_max
+    if issuer > budget:
+        text = f"one issuer may get {issuer}, more than the budget of {budget}"
+        raise Refusal("issuer_above_budget", text, pointer="/terms/issuer_usd_max")
+    if direct is not None and direct > budget:
+        text = f"startups may draw {direct} in cash, more than the budget of {budget}"
+        raise Refusal("direct_above_budget", text, pointer="/terms/direct_usd_max")
+    low, high = terms.valuation_cap_usd_min, terms.valuation_cap_usd_max or CAP_USD_MAX
+    if low is not None and low > high:
+        text = f"the cap range is empty: {low} is above {high}"
+        raise Refusal("cap_range_empty", text, pointer="/terms/valuation_cap_usd_max")
+    if not _is_within(terms.discount_min or ZERO, None, terms.discount_max):
+        text = f"the discount range is empty: {terms.discount_min} is above {terms.discount_max}"
+        raise Refusal("discount_range_empty", text, pointer="/terms/discount_max")
+    if not _is_within(terms.strike_usd_min or ZERO, None, terms.strike_usd_max):
+        text = f"the strike range is empty: {terms.strike_usd_min} is above {terms.strike_usd_max}"
+        raise Refusal("strike_range_empty", text, pointer="/terms/strike_usd_max")
+    if terms.expires_at is not None:
+        require_aware(terms.expires_at, "/terms/expires_at")
+
+
+def _require_amounts(terms: MandateTerms) -> None:
+    require_share(terms.equity_credit, "/terms/equity_credit")
+    require_usd(terms.budget_usd, "/terms/budget_usd")
+    require_usd(terms.issuer_usd_max, "/terms/issuer_usd_max")
+    for name in ("direct_usd_max", "sector_usd_max", "valuation_cap_usd_min", "valuation_cap_usd_max"):
+        amount = getattr(terms, name)
+        if amount is not None:
+            require_usd(amount, f"/terms/{name}")
+    for name in ("discount_min", "discount_max"):
+        share = getattr(terms, name)
+        if share is not None:
+            require_share(share, f"/terms/{name}")
+    for name in ("strike_usd_min", "strike_usd_max"):
+        strike = getattr(terms, name)
+        if strike is not None:
+            require_price_per_share(strike, f"/terms/{name}", zero=True)
+    if terms.usd_per_gpu_hour_max is not None:
+        require_price(terms.usd_per_gpu_hour_max, "/terms/usd_per_gpu_hour_max")
+
+
+def require_welcome(mandate: Asked, offer: Offer) -> None:
+    """Refuse what a mandate's rules exclude, regardless of budget."""
+    mandate_id, terms, revoked = mandate
+    if revoked:
+        raise Refusal("mandate_revoked", f"mandate {mandate_id} is revoked; name another", mandate_id=mandate_id)
+    if terms.expires_at is not None and offer.at >= terms.expires_at:
+        raise Refusal(
+            "mandate_expired",
+            f"mandate {mandate_id} ended at {terms.expires_at.isoformat()}; name another",
+            mandate_id=mandate_id,
+        )
+    kind = _KINDS[type(offer.instrument)]
+    if kind not in terms.instrument_kinds:
+        raise Refusal(
+            "instrument_kind_unwelcome",
+            _tell(mandate_id, f"{', '.join(terms.instrument_kinds)}, not a {kind}"),
+            mandate_id=mandate_id,
+        )
+    _require_cap(mandate_id, terms, offer)
+    if isinstance(offer.instrument, SafeTerms | NoteTerms):
+        discount, low, high = offer.instrument.discount or ZERO, terms.discount_min, terms.discount_max
+        if not _is_within(discount, low, high):
+            text = f"discounts from {low or 0} to {1 if high is None else high}, not {discount}"
+            raise Refusal("discount_outside_range", _tell(mandate_id, text), mandate_id=mandate_id)
+    if isinstance(offer.instrument, WarrantTerms):
+        _require_warrant(mandate_id, terms, offer.instrument, offer.at)
+    if terms.issuer_ids and offer.issuer_id not in terms.issuer_ids:
+        raise Refusal(
+            "issuer_unwelcome",
+            _tell(mandate_id, f"{', '.join(terms.issuer_ids)}, not {offer.issuer_id}"),
+            mandate_id=mandate_id,
+        )
+    if terms.sectors and offer.sector not in terms.sectors:
+        text = f"issuers of {', '.join(terms.sectors)}, not {offer.sector or 'none stated'}"
+        raise Refusal("sector_unwelcome", _tell(mandate_id, text), mandate_id=mandate_id)
+    price, most = offer.usd_per_gpu_hour, terms.usd_per_gpu_hour_max
+    if price is not None and most is not None and price > most:
+        raise Refusal(
+            "price_above_mandate", _tell(mandate_id, f"at most {most} per GPU-hour, not {price}"), mandate_id=mandate_id
+        )
+
+
+def _require_cap(mandate_id: str, terms: MandateTerms, offer: Offer) -> None:
+    instrument = offer.instrument
+    cap = offer.implied_cap_usd if isinstance(instrument, PricedTerms) else instrument.valuation_cap_usd
+    if cap is None:
+        if not terms.uncapped and not isinstance(instrument, PricedTerms):
+            raise Refusal(
+                "uncapped_unwelcome",
+                _tell(mandate_id, "no uncapped terms; offer a valuation cap"),
+                mandate_id=mandate_id,
+            )
+        return
+    low, high = terms.valuation_cap_usd_min, terms.valuation_cap_usd_max or CAP_USD_MAX
+    if not _is_within(cap, low, high):
+        raise Refusal(
+            "cap_outside_range",
+            _tell(mandate_id, f"caps from {low or 0} to {high}, not {cap}"),
+            mandate_id=mandate_id,
+            cap_usd=str(cap),
+        )
+
+
+def _require_warrant(mandate_id: str, terms: MandateTerms, warrant: WarrantTerms, at: datetime) -> None:
+    strike, low = warrant.exercise_price_usd, terms.strike_usd_min
+    high = warrant.price_usd_per_share if terms.strike_usd_max is None else terms.strike_usd_max
+    if not _is_within(strike, low, high):
+        text = f"exercise prices from {low or 0} to {high}, not {strike}"
+        raise Refusal("strike_outside_range", _tell(mandate_id, text), mandate_id=mandate_id)
+    if warrant.expires_at < at + timedelta(days=terms.warrant_days_min):
+        text = (
+            f"warrants of {terms.warrant_days_min} days or more, not one that ends at {warrant.expires_at.isoformat()}"
+        )
+        raise Refusal("warrant_too_brief", _tell(mandate_id, text), mandate_id=mandate_id)
+
+
+def _is_within(value: Decimal, low: Decimal | None, high: Decimal | None) -> bool:
+    return (low is None or value >= low) and (high is None or value <= high)
+
+
+def _tell(mandate_id: str, accepted: str) -> str:
+    return f"mandate {mandate_id} accepts {accepted}"
