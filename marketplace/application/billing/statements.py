@@ -29,6 +29,7 @@ from marketplace.domain.billing.statement_chain import (
 )
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.periods import ACCEPTANCE, Period, list_periods
+from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.metering.usage import USAGE, count_gpu_seconds, name_usage
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
@@ -118,12 +119,19 @@ async def accept_statement(
         before = await _load_statement(unit, statement_id, "startup")
         if by == "acceptance":
             require_unaccepted(before)
-        command = AcceptStatement(statement_id=statement_id, by=by, at=context.at)
+        ended = await _is_ended(unit, before)
+        command = AcceptStatement(statement_id=statement_id, by=by, at=context.at, issuer_ended=ended)
         await unit.decide(STATEMENT, statement_id, command)
         if before.status != "accepted":
             await _settle(unit, before, statement_id)
 
     return await handler.run(context, STATEMENT, statement_id, work)
+
+
+async def _is_ended(unit: UnitOfWork, statement: Statement) -> bool:
+    """Return whether the startup was sold and its proceeds are paid out."""
+    issuer = await unit.load(ISSUER, rename_id("iss", statement.issued.startup_id))
+    return isinstance(issuer, Issuer) and issuer.is_ended
 
 
 async def _settle(unit: UnitOfWork, before: Statement, statement_id: str) -> None:
@@ -192,9 +200,10 @@ async def resolve_statement(
         before = await _load_statement(unit, statement_id, "provider")
         resolve = await _build_resolution(unit, before, gpu_seconds, hours, reason)
         await unit.decide(STATEMENT, statement_id, resolve)
-        await unit.decide(
-            STATEMENT, statement_id, AcceptStatement(statement_id=statement_id, by="resolution", at=context.at)
+        accept = AcceptStatement(
+            statement_id=statement_id, by="resolution", at=context.at, issuer_ended=await _is_ended(unit, before)
         )
+        await unit.decide(STATEMENT, statement_id, accept)
         await _settle(unit, before, statement_id)
 
     return await handler.run(context, STATEMENT, statement_id, work)

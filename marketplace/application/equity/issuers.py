@@ -15,6 +15,7 @@ from marketplace.application.equity.vesting import vest
 from marketplace.application.steps.access import load_issuer, require_tenant, require_unfrozen
 from marketplace.application.steps.company_acts import close_round, load_converting, sell_company
 from marketplace.application.steps.paying import pay
+from marketplace.application.steps.statement_chain import list_unsettled
 from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, Debit, Withdraw
@@ -31,7 +32,7 @@ from marketplace.domain.equity.issuer.commands import (
     RoundDraft,
 )
 from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.sale.liquidity import list_repayments
+from marketplace.domain.equity.issuer.sale.liquidity import list_repayments, require_delivery_settled
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.execution.handler import Handler, Receipt
@@ -163,7 +164,7 @@ async def declare_liquidity(
 
 
 async def pay_distribution(handler: Handler, context: Context, issuer_id: str, liquidity_id: str) -> Receipt:
-    """Pay the proceeds from the issuer's account to every holder.
+    """Pay the proceeds from the issuer's account to every holder, once all delivery that becomes equity is settled.
 
     In a sale for stock only cash for fractions is paid here; the buyer delivers its shares as the waterfall says. A
     holder that is a party is paid on its account. Any other is paid outside, as a withdrawal that names it.
@@ -176,6 +177,8 @@ async def pay_distribution(handler: Handler, context: Context, issuer_id: str, l
             issuer_id=issuer_id, liquidity_id=liquidity_id, instruments=await load_converting(unit, issuer)
         )
         await unit.decide(ISSUER, issuer_id, command, long=True)
+        if unit.list_events(ISSUER, issuer_id):
+            require_delivery_settled(liquidity_id, await list_unsettled(unit, issuer))
         for repayment in list_repayments(issuer, liquidity_id):
             await unit.decide(INSTRUMENT, repayment.instrument_id, repayment)
         payouts: dict[str, Decimal] = {}

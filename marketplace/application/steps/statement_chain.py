@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from marketplace.core.ids import derive_id
+from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.billing.statement import STATEMENT, Statement
 from marketplace.domain.billing.statement_chain import (
     ADJUSTMENTS_MAX,
@@ -12,8 +12,10 @@ from marketplace.domain.billing.statement_chain import (
     require_stated,
 )
 from marketplace.domain.command import COMMAND, RecordCommand
-from marketplace.domain.delivery.grant import Grant
+from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.periods import Period, list_periods
+from marketplace.domain.equity.issuer.issuer import Issuer
+from marketplace.domain.metering.usage import USAGE, count_gpu_seconds, name_usage
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -54,6 +56,29 @@ async def sum_metered(unit: UnitOfWork, grant: Grant) -> int:
     """
     chains = [await find_chain(unit, period) for period in list_periods(grant)]
     return sum(chain[-1].gpu_seconds_metered for chain in chains if chain and not chain[0].is_rolled)
+
+
+async def list_unsettled(unit: UnitOfWork, issuer: Issuer) -> list[str]:
+    """Return the grants under an issuer's instruments whose metered usage is not all covered by accepted statements."""
+    return [
+        grant_id
+        for grant_id in (rename_id("grt", instrument_id) for instrument_id in sorted(issuer.instruments))
+        if await _is_unsettled(unit, grant_id)
+    ]
+
+
+async def _is_unsettled(unit: UnitOfWork, grant_id: str) -> bool:
+    grant = await unit.load(GRANT, grant_id)
+    if grant is None:
+        return False
+    usage = await unit.load(USAGE, name_usage(grant_id))
+    for period in list_periods(grant):
+        chain = await find_chain(unit, period)
+        metered = chain[-1].gpu_seconds_metered if chain else 0
+        stated = all(statement.status == "accepted" for statement in chain)
+        if not stated or metered != count_gpu_seconds(usage, period.start, period.end):
+            return True
+    return False
 
 
 async def take_turn(unit: UnitOfWork, owner_id: str, periods: Iterable[Period], statement_id: str) -> None:

@@ -161,6 +161,21 @@ def compute_service_credit(charges: Charges, share: Decimal) -> ServiceCredit:
     )
 
 
+def drop_equity(charges: Charges) -> Charges:
+    """Return the charges without their equity part: no principal accrues, and no holder pays for it.
+
+    The provider, or in a resale first its seller, receives less by what the holder would have paid.
+    """
+    seller_loses = min(charges.reseller_receives_usd, charges.holder_usd)
+    return msgspec.structs.replace(
+        charges,
+        provider_usd=charges.provider_usd - (charges.holder_usd - seller_loses),
+        holder_usd=ZERO,
+        principal_usd=ZERO,
+        reseller_receives_usd=charges.reseller_receives_usd - seller_loses,
+    )
+
+
 def subtract_credit(charges: Charges, credit: ServiceCredit | None) -> Charges:
     """Return what is left of charges after a service credit; the GPU-seconds stay."""
     if credit is None:

@@ -6,9 +6,10 @@ Invariants:
     1. It is settled once, by acceptance, by silence after the acceptance period, or by resolution.
     2. The settled amount never exceeds the issued amount.
     3. A settled statement never changes. Later metering leads to a statement of its own, or a credit.
-    4. If the promised availability was not met, the service credit is decided at acceptance, from the service result
+    4. Once the startup's issuer has ended, only the cash part is settled: nothing accrues and no holder pays.
+    5. If the promised availability was not met, the service credit is decided at acceptance, from the service result
        that was stated at issue.
-    5. If both sides' meters report and differ by more than `TOLERANCE`, it opens as disputed with both figures.
+    6. If both sides' meters report and differ by more than `TOLERANCE`, it opens as disputed with both figures.
 
 Refusals in order: statement_unknown · statement_exists · statement_<status> · acceptance_period_runs ·
 acceptance_period_over · claim_missing · not_a_number · amount_not_positive · amount_too_large · amount_too_precise ·
@@ -40,7 +41,7 @@ from events.statement import (
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, require_hours
-from marketplace.domain.billing.settlement import compute_service_credit, subtract_credit
+from marketplace.domain.billing.settlement import compute_service_credit, drop_equity, subtract_credit
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 TOLERANCE: Final = Fraction(1, 100)
@@ -58,11 +59,19 @@ class IssueStatement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AcceptStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """Accept. The settlement is in the same atomic batch."""
+    """Accept. The settlement is in the same atomic batch.
+
+    Attributes:
+        statement_id: The statement.
+        by: Who accepts, or that nobody disputed in time.
+        at: When.
+        issuer_ended: Whether the startup was sold and its proceeds are paid, so that only the cash part is settled.
+    """
 
     statement_id: str
     by: Literal["acceptance", "silence", "resolution"]
     at: datetime
+    issuer_ended: bool = False
 
 
 class DisputeStatement(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,13 +189,24 @@ def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEve
     if state.status == "accepted":
         return []
     _require_status(state, "resolved" if command.by == "resolution" else "issued")
-    assert isinstance(state.issued, StatementIssued), "a credit is settled as it is made"
-    if command.by == "silence" and command.at < state.issued.accept_until:
+    issued = state.issued
+    assert isinstance(issued, StatementIssued), "a credit is settled as it is made"
+    if command.by == "silence" and command.at < issued.accept_until:
         raise Refusal(
             "acceptance_period_runs",
-            f"statement {command.statement_id} may be disputed until {state.issued.accept_until.isoformat()}",
-            due=state.issued.accept_until.isoformat(),
+            f"statement {command.statement_id} may be disputed until {issued.accept_until.isoformat()}",
+            due=issued.accept_until.isoformat(),
         )
+    before: list[StatementEvent] = []
+    if command.issuer_ended and drop_equity(state.charges) != state.charges:
+        lowered = StatementResolved(
+            statement_id=command.statement_id,
+            grant_id=state.issued.grant_id,
+            charges_before=state.charges,
+            charges=drop_equity(state.charges),
+            reason="The company was sold and its proceeds are paid out: only the cash part is settled.",
+        )
+        before, state = [lowered], replace(state, charges=lowered.charges)
     accepted = StatementAccepted(
         statement_id=command.statement_id,
         grant_id=state.issued.grant_id,
@@ -194,7 +214,7 @@ def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEve
         by=command.by,
         service_line_id=state.issued.service_line_id,
     )
-    return [accepted, *_credit_service(state, state.issued)]
+    return [*before, accepted, *_credit_service(state, issued)]
 
 
 def _credit_service(state: Statement, issued: StatementIssued) -> list[StatementEvent]:

@@ -204,6 +204,7 @@ REFUSED = {
     ],
     "pay": [
         ("liquidity_unknown", SIGNED, PAY),
+        ("liquidity_withdrawn", [*declared(5, SAFE), OPENED, MOVED], PAY),
         ("liquidity_replaced", [*declared(5, SAFE, events=declared(4, SAFE), liquidity_id=LATER), MOVED], PAY),
         ("liquidity_stale", [*declared(900_000, SAFE), MOVED], PAY),
         ("liquidity_stale", declared(900_000, SAFE), GROWN),

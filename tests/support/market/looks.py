@@ -50,7 +50,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "holds:place_hold": {"account": "fixed"},
     "holds:release_hold": {"account": "fixed"},
     "instruments:_change": {"issuer": "met"},
-    "issuers:pay_distribution": {"instrument": "met"},
+    "issuers:pay_distribution": {"grant": "other", "instrument": "met", "statement": "met", "usage": "other"},
     "issuers:price_financing": {"instrument": "again"},
     "mandates:_change": {"account": "other"},
     "notes:mature_note": {"issuer": "met"},

@@ -322,7 +322,8 @@ def _record_exposure(state: Issuer, event: IssuerExposureRecorded) -> Issuer:
 
 
 def _open_financing(state: Issuer, event: IssuerFinancingOpened) -> Issuer:
-    return replace(state, financings=state.financings.set(event.financing_id, Financing(event, "open")))
+    financings = state.financings.set(event.financing_id, Financing(event, "open"))
+    return replace(state, financings=financings, liquidity_id=None)
 
 
 def _price_financing(state: Issuer, event: IssuerFinancingPriced) -> Issuer:

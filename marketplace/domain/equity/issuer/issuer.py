@@ -74,7 +74,7 @@ Refusals in order, of each command:
 - liquidity: liquidity_exists · amounts · time_naive · too_many_instruments · instrument_unsigned ·
   seniority_out_of_range · price · financing_open · refusals of `marketplace.equity.waterfall` ·
   calculation_too_large
-- distribution: liquidity_unknown · liquidity_replaced · liquidity_stale
+- distribution: liquidity_unknown · liquidity_withdrawn · liquidity_replaced · liquidity_stale · delivery_unsettled
 
 Shares: shares_not_positive, shares_too_many. Prices and amounts: those of `marketplace.core.money`.
 """

@@ -214,7 +214,7 @@ class Issuer:
         valuations: Oldest first.
         financings: By financing id.
         sales: By liquidity id; the latest declared is the one that counts.
-        liquidity_id: The latest declared.
+        liquidity_id: The latest declared; None if there is none, or a round was opened since, which withdraws it.
         latest_price_usd: Latest value of a share, by a valuation or a closed round, after all splits.
         price_marks: Every price of a share that was stated, oldest first.
         limit: The dilution limit, if the issuer set one.

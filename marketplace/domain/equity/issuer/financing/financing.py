@@ -56,7 +56,7 @@ INSTRUMENTS_MAX: Final = (BATCH_MAX - 2 * INVESTMENTS_MAX - DUTIES_MAX - PROTECT
 
 
 def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the opening, unless it is recorded."""
+    """Return the opening, unless it is recorded. It withdraws a sale that is declared and not paid."""
     terms = settle_terms(command.terms)
     event = IssuerFinancingOpened(
         issuer_id=command.issuer_id, financing_id=command.financing_id, name=command.name, terms=terms

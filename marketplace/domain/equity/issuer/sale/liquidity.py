@@ -70,6 +70,13 @@ def pay_distribution(command: PayDistribution, state: Issuer) -> Sequence[Issuer
     sale = _get_sale(state, command.liquidity_id)
     if sale.status == "paid":
         return []
+    if state.liquidity_id is None:
+        raise Refusal(
+            "liquidity_withdrawn",
+            f"a round was opened after liquidity event {command.liquidity_id} was declared, which withdraws the sale;"
+            " close or abandon the round, and declare the sale again",
+            liquidity_id=command.liquidity_id,
+        )
     if state.liquidity_id != command.liquidity_id:
         raise Refusal(
             "liquidity_replaced",
@@ -97,6 +104,26 @@ def pay_distribution(command: PayDistribution, state: Issuer) -> Sequence[Issuer
             amount_usd=sum((payout.cash_usd for payout in sale.declared.waterfall.payouts), ZERO),
         )
     ]
+
+
+def require_delivery_settled(liquidity_id: str, grants: Sequence[str]) -> None:
+    """Refuse to pay a sale while delivered compute that becomes equity is not settled.
+
+    Args:
+        liquidity_id: The sale.
+        grants: Grants with metered usage that no accepted statement covers.
+
+    Raises:
+        Refusal: ``delivery_unsettled``.
+    """
+    if grants:
+        raise Refusal(
+            "delivery_unsettled",
+            f"usage of {', '.join(grants[:5])} is metered and not accepted; accept or resolve its statements, then"
+            f" declare the sale again in place of {liquidity_id}, so that what accrues has its part of the proceeds",
+            liquidity_id=liquidity_id,
+            grants=list(grants),
+        )
 
 
 def list_repayments(state: Issuer, liquidity_id: str) -> tuple[RepayInstrument, ...]:
