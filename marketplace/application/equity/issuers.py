@@ -19,6 +19,7 @@ from marketplace.application.steps.statement_chain import list_unsettled
 from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, Debit, Withdraw
+from marketplace.domain.billing.account_holds import require_funds
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.commands import (
     AbandonFinancing,
@@ -184,6 +185,9 @@ async def pay_distribution(handler: Handler, context: Context, issuer_id: str, l
         payouts: dict[str, Decimal] = {}
         for payout in issuer.sales[liquidity_id].declared.waterfall.payouts:
             payouts[payout.holder_id] = payouts.get(payout.holder_id, ZERO) + payout.cash_usd
+        payer_id = rename_id("acc", issuer.formed.party_id)
+        if payouts and not issuer.is_ended:
+            require_funds(payer_id, await unit.get(ACCOUNT, payer_id), sum(payouts.values(), ZERO))
         for holder_id, amount_usd in sorted(payouts.items()):
             if amount_usd:
                 await _pay_holder(unit, issuer, liquidity_id, holder_id, amount_usd)

@@ -192,6 +192,7 @@ async def test_a_sale_pays_the_holders_out_of_the_issuers_account(market):
     with pytest.raises(Refusal) as caught:
         await issuers.pay_distribution(market.handler, market.context(trade.startup), **pay)
     assert caught.value.code == "funds_insufficient"
+    assert caught.value.facts["needed_usd"] == "3000000.00", "the whole sum, not one payee's"
     account = rename_id("acc", trade.startup)
     await accounts.deposit(
         market.handler, market.context(), account, amount_usd=Decimal(3_000_000), reference="the buyer's wire"
