@@ -8,11 +8,13 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from events.types import Event
 from marketplace.application.steps.access import require_tenant
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.takeover import require_own_holders
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_exists
 from marketplace.execution.handler import Handler, Receipt
@@ -20,6 +22,7 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 from marketplace.ocf.container import Files
 from marketplace.ocf.findings import Finding
 from marketplace.ocf.importing import Verdict, judge_package
+from marketplace.ocf.intake import Intake
 
 TOLD_MAX: Final = 20
 """The most problems that a refusal lists. A dry run lists all."""
@@ -62,9 +65,15 @@ async def judge_import(handler: Handler, context: Context, *, party_id: str, fil
     findings = list(verdict.findings)
     try:
         await _require_new(unit, party_id, issuer_id)
+        if verdict.intake is not None and context.party_id is not None:
+            require_own_holders(_list_events(verdict.intake), party_id)
     except Refusal as refusal:
         findings.append(Finding(level="problem", file="", item=party_id, code=refusal.code, reason=refusal.message))
     return Judged(issuer_id, 0 if verdict.intake is None else verdict.intake.count_events(), tuple(findings))
+
+
+def _list_events(intake: Intake) -> list[Event]:
+    return [taken.event for acts in (intake.acts, *intake.instruments.values()) for taken in acts]
 
 
 async def _require_new(unit: UnitOfWork, party_id: str, issuer_id: str) -> None:
@@ -77,7 +86,8 @@ async def import_issuer(handler: Handler, context: Context, *, party_id: str, fi
     """Import an issuer. Its id is the party's, with the prefix ``iss_``.
 
     Raises:
-        Refusal: Refusals of the party · ``package_refused`` · ``issuer_exists``.
+        Refusal: Refusals of the party · ``package_refused`` · ``issuer_exists`` · ``parties_unconfirmed`` unless the
+            platform imports it.
     """
     require_tenant(context, party_id)
     issuer_id = rename_id("iss", party_id)
@@ -90,6 +100,8 @@ async def import_issuer(handler: Handler, context: Context, *, party_id: str, fi
             raise _refuse(verdict)
         times = [context.at, *(taken.time for taken in intake.acts)]
         await unit.decide(ISSUER, issuer_id, intake.command, times)
+        if context.party_id is not None:
+            require_own_holders(_list_events(intake), party_id)
         for command, own_times in intake.list_commands():
             await unit.decide(INSTRUMENT, command.instrument_id, command, own_times)
 

@@ -50,7 +50,7 @@ async def let_agree(play: Play, company: MarketplaceClient, proposal_id: str) ->
     """Let everybody whom a proposal of a company asks agree to it, each with its own key."""
     proposal = await company.get_proposal(proposal_id)
     for vote in proposal.votes:
-        if vote.vote == "asked":
+        if vote.vote == "asked" and proposal.status == "open":
             voter = play.client(play.names[vote.party_id])
             await voter.agree_to_proposal(proposal_id)
             proposal = await voter.get_proposal(proposal_id)

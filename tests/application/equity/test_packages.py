@@ -30,10 +30,16 @@ async def test_export_import_export_through_the_log_is_byte_identical(market):
     heir = await market.party("Heir", "startup")
     named = {"party_id": heir, "files": files, "source": "package.zip"}
     before = (await market.log.health()).last_sequence
-    judged = await packages.judge_import(market.handler, market.context(heir), **named)
+    foreign = await packages.judge_import(market.handler, market.context(heir), **named)
+    assert [each.code for each in foreign.findings] == ["parties_unconfirmed"]
+    with pytest.raises(Refusal) as caught:
+        await packages.import_issuer(market.handler, market.context(heir), **named)
+    assert caught.value.code == "parties_unconfirmed"
+    assert caught.value.facts["parties"] == sorted([trade.fund, trade.startup])
+    judged = await packages.judge_import(market.handler, market.context(), **named)
     assert (judged.is_clean, judged.events) == (True, len(history.acts) + 1)
     assert (await market.log.health()).last_sequence == before
-    context = market.context(heir)
+    context = market.context()
     receipt = await packages.import_issuer(market.handler, context, **named)
     assert receipt.id == rename_id("iss", heir)
     assert (await market.log.health()).last_sequence == before + judged.events

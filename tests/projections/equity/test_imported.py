@@ -24,7 +24,7 @@ async def test_an_imported_issuer_is_projected_at_the_times_of_its_acts(engine: 
     ours, theirs = rename_id("iss", trade.startup), None
     files = render_package(await load_history(log, ours))
     heir = await market.party("Heir", "startup")
-    await packages.import_issuer(market.handler, market.context(heir), party_id=heir, files=files, source="x.zip")
+    await packages.import_issuer(market.handler, market.context(), party_id=heir, files=files, source="x.zip")
     theirs = rename_id("iss", heir)
     await Projector(log, engine, PROJECTIONS).catch_up()
     founded = (await load_history(log, ours)).acts[4].time

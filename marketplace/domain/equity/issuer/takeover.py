@@ -7,7 +7,7 @@ computed them. Their certificates are checked instead.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any, Final
@@ -51,7 +51,9 @@ from events.issuer import (
     IssuerWarrantIssued,
     IssuerWarrantVested,
 )
+from events.types import Event
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import is_id
 from marketplace.domain.equity.issuer.commands import (
     AbandonFinancing,
     AddStakeholder,
@@ -158,6 +160,25 @@ def import_issuer(command: ImportIssuer, state: IssuerState, decide: Decide) -> 
         _require_allowed(command, index, act, current, decide)
         current = evolve(current, act)
     return [event, *command.acts]
+
+
+def require_own_holders(acts: Iterable[Event], company_id: str) -> None:
+    """Refuse that a company imports what a package says of other parties that are here.
+
+    Raises:
+        Refusal: ``parties_unconfirmed``.
+    """
+    named = {getattr(act, name, None) for act in acts for name in ("holder_id", "holder_id_after")}
+    parties = sorted(each for each in named if each is not None and is_id(each, "pty") and each != company_id)
+    if parties:
+        raise Refusal(
+            "parties_unconfirmed",
+            f"the package states what {', '.join(parties[:5])} hold, and these parties have not confirmed it; name them"
+            " as stakeholders with ids of their own (stk_…) and transfer to the parties afterwards, which they confirm,"
+            " or let the platform import it",
+            pointer="/package_base64",
+            parties=parties,
+        )
 
 
 def list_refused(command: ImportIssuer, decide: Decide) -> list[tuple[int, Refusal]]:
