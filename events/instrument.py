@@ -320,6 +320,7 @@ class InstrumentRepaid(Event, frozen=True, kw_only=True, tag="instrument.repaid.
         cause: The liquidity event, or the payment of a note.
         principal_usd: Principal that ended.
         amount_usd: What was paid, interest included.
+        early: Whether a note was paid before its maturity, which its holder has to agree to.
     """
 
     instrument_id: Id
@@ -328,6 +329,7 @@ class InstrumentRepaid(Event, frozen=True, kw_only=True, tag="instrument.repaid.
     cause: Id
     principal_usd: Usd
     amount_usd: Usd
+    early: bool = False
 
 
 InstrumentEvent = (

@@ -5,6 +5,7 @@ from typing import Final
 from litestar import Response, Router, get, post, put
 from litestar.params import FromPath, JSONBody
 
+from marketplace.api.equity.issuers import answer
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.equity import (
     AmendInstrumentBody,
@@ -56,7 +57,7 @@ async def take_investment(command: Commanded, data: JSONBody[InvestBody]) -> Res
 async def amend(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[AmendInstrumentBody]
 ) -> Response[ReceiptBody]:
-    """Record new terms that both sides agreed on; for the platform, which has seen the document."""
+    """Propose new terms, as the holder or the startup; they hold once the other agrees. The platform records them."""
     receipt = await amend_instrument(
         command.handler,
         command.context,
@@ -64,7 +65,7 @@ async def amend(
         terms=data.terms,
         applies_to_earlier=data.applies_to_earlier,
     )
-    return command.answer(receipt)
+    return await answer(command, receipt)
 
 
 @post("/{instrument_id:str}/suspend", status_code=200, summary="Stop accrual for a while")
@@ -121,7 +122,7 @@ async def cancel(
 @post("/{instrument_id:str}/repay", status_code=200, summary="Repay a note")
 async def repay(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
     """Repay a convertible note with its interest, as the startup, from its account."""
-    return command.answer(await repay_note(command.handler, command.context, instrument_id))
+    return await answer(command, await repay_note(command.handler, command.context, instrument_id))
 
 
 @post("/{instrument_id:str}/issue-shares", status_code=200, summary="Issue what priced stock owes")

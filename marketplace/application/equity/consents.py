@@ -14,7 +14,12 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from events.instrument import InstrumentPrincipalReversed
+from events.instrument import (
+    InstrumentAmended,
+    InstrumentIssued,
+    InstrumentPrincipalReversed,
+    InstrumentRepaid,
+)
 from events.issuer import IssuerFinancingClosed, IssuerLiquidityDeclared, IssuerStockSplit
 from events.issuer_rights import IssuerOptionExercised, IssuerWarrantExercised
 from events.issuer_stock import IssuerFirstRefusalExercised, IssuerStockRepurchased
@@ -24,11 +29,18 @@ from events.types import Event, PricedTerms
 from marketplace.application.equity.clawbacks import claw_back
 from marketplace.application.equity.vesting import exercise, vest
 from marketplace.application.steps.access import require_owner, require_unfrozen
-from marketplace.application.steps.company_acts import close_round, pay_for_stock, sell_company
+from marketplace.application.steps.company_acts import (
+    amend_instrument,
+    close_round,
+    pay_for_stock,
+    repay_note,
+    sell_company,
+)
+from marketplace.application.steps.dilution import notify_favoured
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.instrument.clawback import build_reversal
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ReversePrincipal
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, AmendInstrument, ReversePrincipal
 from marketplace.domain.equity.issuer.commands import BuyerStock, ExerciseFirstRefusal, IssuerCommand, SplitStock
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer, list_holders
@@ -55,7 +67,9 @@ DECIDE_WITHIN: Final = timedelta(days=14)
 Act = Callable[[UnitOfWork], Awaitable[None]]
 
 
-async def carry_out(handler: Handler, context: Context, issuer_id: str, act: Act) -> Receipt:
+async def carry_out(
+    handler: Handler, context: Context, issuer_id: str, act: Act, *, instrument: InstrumentIssued | None = None
+) -> Receipt:
     """Do an act on an issuer if the sender's own agreement is enough; otherwise propose it.
 
     The proposal's id derives from the command's, with the prefix ``prp_``; see `find_proposal`.
@@ -65,13 +79,14 @@ async def carry_out(handler: Handler, context: Context, issuer_id: str, act: Act
         context: Who asks: the company, a holder of the issuer's securities, or the platform.
         issuer_id: The issuer.
         act: Decides the events, which may concern several aggregates.
+        instrument: The instrument that it is about, if it is about one; its holder may ask too.
 
     Raises:
         Refusal: ``issuer_unknown`` · ``party_suspended`` · refusals of the act and of the proposal.
     """
 
     async def work(unit: UnitOfWork) -> None:
-        issuer = await _load_concerned(unit, issuer_id)
+        issuer = await _load_concerned(unit, issuer_id, None if instrument is None else instrument.holder_id)
         await require_unfrozen(unit)
         await act(unit)
         await pay_for_stock(unit, issuer_id)
@@ -80,9 +95,19 @@ async def carry_out(handler: Handler, context: Context, issuer_id: str, act: Act
             if consents:
                 await _propose(unit, issuer_id, context.party_id, consents)
                 return
-        await vest(unit, issuer_id)
+        await _follow(unit, issuer_id)
 
+    if instrument is not None:
+        return await handler.run(context, INSTRUMENT, instrument.instrument_id, work)
     return await handler.run(context, ISSUER, issuer_id, work)
+
+
+async def _follow(unit: UnitOfWork, issuer_id: str) -> None:
+    """Decide what follows from an act by itself, at the instant of its effect."""
+    await vest(unit, issuer_id)
+    for instrument_id, event in unit.list_effects():
+        if isinstance(event, InstrumentAmended):
+            await notify_favoured(unit, instrument_id)
 
 
 async def propose_reduction(
@@ -127,8 +152,8 @@ async def find_proposal(handler: Handler, context: Context) -> str | None:
     return None if entry.state is None else proposal_id
 
 
-async def _load_concerned(unit: UnitOfWork, issuer_id: str) -> Issuer:
-    """Return an issuer for its company, a party that holds its securities, or the platform.
+async def _load_concerned(unit: UnitOfWork, issuer_id: str, holder_id: str | None) -> Issuer:
+    """Return an issuer for its company, a party that holds its securities or this instrument of it, or the platform.
 
     Raises:
         Refusal: ``issuer_unknown``.
@@ -136,7 +161,7 @@ async def _load_concerned(unit: UnitOfWork, issuer_id: str) -> Issuer:
     issuer, party_id = await unit.load(ISSUER, issuer_id), unit.context.party_id
     if not isinstance(issuer, Issuer):
         raise refuse_unknown("issuer", issuer_id)
-    if party_id is not None and party_id != issuer.formed.party_id and party_id not in list_holders(issuer):
+    if party_id is not None and party_id not in {issuer.formed.party_id, holder_id, *list_holders(issuer)}:
         raise refuse_unknown("issuer", issuer_id)
     return issuer
 
@@ -211,7 +236,7 @@ async def _take_effect(unit: UnitOfWork, proposal: Proposal) -> None:
     if reason is None:
         carry = CarryOutProposal(proposal_id=made.proposal_id, at=unit.context.at)
         await unit.decide(PROPOSAL, made.proposal_id, carry)
-        await vest(unit, made.issuer_id)
+        await _follow(unit, made.issuer_id)
         return
     unit.discard(keep=PROPOSAL)
     unit.rejected = True
@@ -230,11 +255,16 @@ async def _find_change(unit: UnitOfWork, made: ProposalMade) -> str | None:
         if refusal.code == "funds_insufficient":
             raise
         return f"it is refused now: {refusal.code}: {refusal.message}"
-    if _render_all(unit.list_effects(without=PROPOSAL)) != made.effects:
+    if _order(_render_all(unit.list_effects(without=PROPOSAL))) != _order(made.effects):
         return "it would now record other events than were agreed to, because the company or a price changed since"
     if await _list_consents(unit, issuer, made.proposer_id) != made.consents:
         return "it now needs the agreement of others, because the holders of the company changed since"
     return None
+
+
+def _order(effects: Sequence[ProposedEvent]) -> list[ProposedEvent]:
+    """Return effects by aggregate; those of one stay in their order. Which was loaded first does not matter."""
+    return sorted(effects, key=lambda effect: effect.aggregate_id)
 
 
 async def _decide_again(unit: UnitOfWork, made: ProposalMade) -> None:
@@ -258,6 +288,13 @@ async def _decide_again(unit: UnitOfWork, made: ProposalMade) -> None:
                 else BuyerStock(buyer=stock.buyer, price_usd_per_share=stock.price_usd_per_share),
                 at=at,
             )
+        case InstrumentRepaid():
+            await repay_note(unit, main.instrument_id, cause=main.cause, at=at)
+        case InstrumentAmended():
+            command = AmendInstrument(
+                instrument_id=main.instrument_id, terms=main.terms, applies_to_earlier=main.applies_to_earlier
+            )
+            await amend_instrument(unit, command)
         case InstrumentPrincipalReversed():
             for event in events:
                 if isinstance(event, InstrumentPrincipalReversed):
@@ -284,6 +321,8 @@ _MAIN: Final = (
     IssuerFirstRefusalExercised,
     IssuerWarrantExercised,
     IssuerOptionExercised,
+    InstrumentRepaid,
+    InstrumentAmended,
 )
 """Events that others accompany. The act is decided again from them; from the first event otherwise."""
 

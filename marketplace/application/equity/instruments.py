@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Literal
 
 from events.types import PrincipalTerms
+from marketplace.application.equity.consents import Act, carry_out
+from marketplace.application.steps import company_acts
 from marketplace.application.steps.access import (
     load_mandate,
     require_platform,
@@ -16,11 +18,11 @@ from marketplace.application.steps.access import (
     require_tenant,
     require_unfrozen,
 )
-from marketplace.application.steps.dilution import notify_favoured, sign_instrument, track_instrument
+from marketplace.application.steps.dilution import sign_instrument, track_instrument
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.stock_agreements import issue_owed
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.billing.account import CaptureHold, Debit
+from marketplace.domain.billing.account import CaptureHold
 from marketplace.domain.equity.instrument.instrument import (
     INSTRUMENT,
     AccruePrincipal,
@@ -29,9 +31,9 @@ from marketplace.domain.equity.instrument.instrument import (
     ElectMfn,
     Instrument,
     InstrumentCommand,
+    InstrumentState,
     IssueInstrument,
     NoticeMfn,
-    RepayNote,
     ResumeInstrument,
     SuspendInstrument,
 )
@@ -44,6 +46,8 @@ from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, HoldBudge
 from marketplace.domain.trading.resale import require_cash_for_investment
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
+
+Side = Literal["holder", "issuer"]
 
 
 async def invest(
@@ -135,8 +139,6 @@ async def _change(handler: Handler, context: Context, instrument_id: str, comman
     async def work(unit: UnitOfWork) -> None:
         await unit.decide(INSTRUMENT, instrument_id, command)
         await track_instrument(unit, instrument_id)
-        if isinstance(command, AmendInstrument):
-            await notify_favoured(unit, instrument_id)
 
     return await handler.run(context, INSTRUMENT, instrument_id, work)
 
@@ -154,9 +156,25 @@ async def resume_instrument(handler: Handler, context: Context, instrument_id: s
 async def amend_instrument(
     handler: Handler, context: Context, instrument_id: str, *, terms: PrincipalTerms, applies_to_earlier: bool
 ) -> Receipt:
-    """Record new terms that both sides agreed on."""
+    """Propose new terms, as the holder or the startup; the other side agrees. The platform records what both agreed on.
+
+    Raises:
+        Refusal: ``instrument_unknown`` · refusals of the instrument and of the issuer's limit.
+    """
     command = AmendInstrument(instrument_id=instrument_id, terms=terms, applies_to_earlier=applies_to_earlier)
-    return await _change(handler, context, instrument_id, command)
+
+    async def work(unit: UnitOfWork) -> None:
+        await company_acts.amend_instrument(unit, command)
+
+    return await _act(handler, context, instrument_id, work, "holder", "issuer")
+
+
+async def _act(handler: Handler, context: Context, instrument_id: str, act: Act, *sides: Side) -> Receipt:
+    """Carry out an act of one of these sides on an instrument, or propose it to those whose agreement it needs."""
+    instrument = _require_sides(
+        context, instrument_id, (await handler.cache.load(INSTRUMENT, instrument_id)).state, sides
+    )
+    return await carry_out(handler, context, instrument.issued.issuer_id, act, instrument=instrument.issued)
 
 
 async def cancel_instrument(
@@ -167,41 +185,37 @@ async def cancel_instrument(
     return await _change(handler, context, instrument_id, command)
 
 
-async def _load_instrument(unit: UnitOfWork, instrument_id: str, side: Literal["holder", "issuer"]) -> Instrument:
-    """Return an instrument if the tenant is its holder or the issuer's startup.
+async def _load_instrument(unit: UnitOfWork, instrument_id: str, side: Side) -> Instrument:
+    """Return an instrument if the tenant is on a side of it: its holder, or the issuer's startup.
 
     Raises:
         Refusal: ``instrument_unknown``.
     """
-    instrument = await unit.load(INSTRUMENT, instrument_id)
+    return _require_sides(unit.context, instrument_id, await unit.load(INSTRUMENT, instrument_id), (side,))
+
+
+def _require_sides(
+    context: Context, instrument_id: str, instrument: InstrumentState, sides: tuple[Side, ...]
+) -> Instrument:
     if instrument is None:
         raise refuse_unknown("instrument", instrument_id)
-    issued = instrument.issued
-    parties = {"holder": issued.holder_id, "issuer": rename_id("pty", issued.issuer_id)}
-    require_side(unit.context, parties, (side,), "instrument", instrument_id)
+    parties = {"holder": instrument.issued.holder_id, "issuer": rename_id("pty", instrument.issued.issuer_id)}
+    require_side(context, parties, sides, "instrument", instrument_id)
     return instrument
 
 
 async def repay_note(handler: Handler, context: Context, instrument_id: str) -> Receipt:
-    """Repay a note with its interest, as the startup, from its account."""
+    """Repay a note with its interest, as the startup, from its account. Before the maturity its holder must agree.
+
+    Raises:
+        Refusal: ``instrument_unknown`` · ``funds_insufficient`` · refusals of the instrument.
+    """
     cause = derive_id("pay", context.command_id)
 
     async def work(unit: UnitOfWork) -> None:
-        instrument = await _load_instrument(unit, instrument_id, "issuer")
-        await require_unfrozen(unit)
-        command = RepayNote(instrument_id=instrument_id, cause=cause, on_day=context.at.date())
-        after = await unit.decide(INSTRUMENT, instrument_id, command)
-        assert after.repaid is not None, "the repayment was decided just before"
-        debit = Debit(
-            account_id=rename_id("acc", rename_id("pty", instrument.issued.issuer_id)),
-            amount_usd=after.repaid.amount_usd,
-            payee_account_id=rename_id("acc", instrument.issued.holder_id),
-            cause=cause,
-        )
-        await pay(unit, debit)
-        await track_instrument(unit, instrument_id)
+        await company_acts.repay_note(unit, instrument_id, cause=cause, at=context.at)
 
-    return await handler.run(context, INSTRUMENT, instrument_id, work)
+    return await _act(handler, context, instrument_id, work, "issuer")
 
 
 async def notice_mfn(

@@ -9,11 +9,12 @@ from decimal import Decimal
 from typing import Literal
 
 from events.financing import Approval, ConvertingInstrument
+from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.paying import pay
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id, rename_id
 from marketplace.domain.billing.account import Debit
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, AmendInstrument, RepayNote
 from marketplace.domain.equity.instrument.stock import list_converting
 from marketplace.domain.equity.issuer.commands import BuyerStock, CloseFinancing, DeclareLiquidity, NewStakeholder
 from marketplace.domain.equity.issuer.financing.financing import list_conversions, require_unclosed
@@ -69,6 +70,23 @@ async def pay_for_stock(unit: UnitOfWork, issuer_id: str) -> None:
     assert isinstance(before, Issuer), "stock moves in an issuer that exists"
     for payment in list_payments(before, unit.list_events(ISSUER, issuer_id)):
         await _pay(unit, payment)
+
+
+async def repay_note(unit: UnitOfWork, instrument_id: str, *, cause: str, at: datetime) -> None:
+    """Repay a note with its interest up to an instant, from the company's account."""
+    command = RepayNote(instrument_id=instrument_id, cause=cause, on_day=at.date())
+    instrument = await unit.decide(INSTRUMENT, instrument_id, command)
+    assert instrument.repaid is not None, "the repayment was decided just before"
+    issued = instrument.issued
+    company_id = rename_id("pty", issued.issuer_id)
+    await _pay(unit, Payment(company_id, issued.holder_id, instrument.repaid.amount_usd, cause))
+    await track_instrument(unit, instrument_id)
+
+
+async def amend_instrument(unit: UnitOfWork, command: AmendInstrument) -> None:
+    """Record new terms of an instrument."""
+    await unit.decide(INSTRUMENT, command.instrument_id, command)
+    await track_instrument(unit, command.instrument_id)
 
 
 async def _pay(unit: UnitOfWork, payment: Payment) -> None:

@@ -12,7 +12,7 @@ are bound by its majority.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from events.instrument import InstrumentPrincipalReversed
+from events.instrument import InstrumentAmended, InstrumentPrincipalReversed, InstrumentRepaid
 from events.issuer import (
     IssuerEvent,
     IssuerExposureRecorded,
@@ -170,6 +170,14 @@ def _vote(_: Event, __: Setting) -> Asked:
     return Asked(company=True, vote=True)
 
 
+def _repay(event: InstrumentRepaid, _: Setting) -> Asked:
+    return Asked((event.holder_id,), company=True) if event.early else Asked()
+
+
+def _amend(event: InstrumentAmended, setting: Setting) -> Asked:
+    return Asked((setting.issuer.instruments[event.instrument_id].holder_id,), company=True)
+
+
 _NONE: Final = "never"
 RIGHTS: Final[dict[type[Event], Right]] = {
     IssuerStockIssued: Right(
@@ -267,6 +275,17 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "the holder",
         "the principal is outstanding; after the sale is paid, nothing is reversed",
         _reduce,
+    ),
+    InstrumentRepaid: Right(
+        "prepayment",
+        "a note is repaid",
+        "company",
+        "the holder",
+        "it has matured, or a sale pays it",
+        _repay,
+    ),
+    InstrumentAmended: Right(
+        "amendment", "an instrument gets other terms", "company, holder", "the holder, the company", _NONE, _amend
     ),
     IssuerLiquidityDeclared: Right("sale", "the company is sold", "company", "vote", _NONE, _vote),
 }

@@ -11,7 +11,7 @@ import pytest
 from events.mandate import MandateTerms
 from events.registry import parse_body, render_type
 from events.types import MaturityConversion, NoteTerms
-from marketplace.application.equity import instruments
+from marketplace.application.equity import consents, instruments
 from marketplace.application.equity.notes import mature_note
 from marketplace.application.trading import mandates
 from marketplace.core.errors import Refusal
@@ -215,3 +215,56 @@ async def test_a_note_that_becomes_stock_states_its_cap(lent):
     with pytest.raises(Refusal) as caught:
         await lend(market, startup, mandate, uncapped)
     assert (caught.value.code, caught.value.facts["convention"]) == ("missing_convention", "valuation_cap_usd")
+
+
+async def propose(market, party_id, use_case, note, **members):
+    """Send an act on a note, and return the proposal that it became, if it became one."""
+    context = market.context(party_id)
+    await use_case(market.handler, context, note, **members)
+    return await consents.find_proposal(market.handler, context)
+
+
+async def test_a_note_is_repaid_before_its_maturity_only_with_its_holders_agreement(lent):
+    market, fund, startup, mandate = lent
+    terms = build_terms(market)
+    note, other = [await lend(market, startup, mandate, terms, 10_000) for _ in range(2)]
+    market.clock.at += timedelta(days=30)
+    before = (await market.account(fund)).available_usd
+    proposal_id = await propose(market, startup, instruments.repay_note, note)
+    assert (await market.state("proposal", proposal_id)).voters == {fund}
+    assert (await market.state("instrument", note)).status == "drawing"
+    assert (await market.account(fund)).available_usd == before
+    refused = await propose(market, startup, instruments.repay_note, other)
+    await consents.refuse(market.handler, market.context(fund), refused, reason="a round is near")
+    assert (await market.state("instrument", other)).outstanding_usd == 10_000
+    market.clock.at += timedelta(days=1)
+    await consents.agree(market.handler, market.context(fund), proposal_id)
+    assert (await market.state("proposal", proposal_id)).status == "effective"
+    repaid = (await market.state("instrument", note)).repaid
+    assert (repaid.early, (await market.account(fund)).available_usd) == (True, before + repaid.amount_usd)
+    market.clock.at = at_start_of(terms.matures_on)
+    assert await propose(market, startup, instruments.repay_note, other) is None
+    assert (await market.state("instrument", other)).repaid.early is False
+    await check_log(market.log)
+
+
+async def test_an_instrument_is_amended_by_one_side_only_when_the_other_agrees(lent):
+    market, fund, startup, mandate = lent
+    terms = build_terms(market)
+    note = await lend(market, startup, mandate, terms)
+    better = msgspec.structs.replace(terms, valuation_cap_usd=Decimal(5_000_000))
+    changes = {"terms": better, "applies_to_earlier": True}
+    for proposer, voter in ((startup, fund), (fund, startup)):
+        proposal_id = await propose(market, proposer, instruments.amend_instrument, note, **changes)
+        assert (await market.state("proposal", proposal_id)).voters == {voter}
+        assert (await market.state("instrument", note)).terms != changes["terms"]
+        market.clock.at += timedelta(days=1)
+        await consents.agree(market.handler, market.context(voter), proposal_id)
+        assert (await market.state("proposal", proposal_id)).status == "effective"
+        assert (await market.state("instrument", note)).terms == changes["terms"]
+        changes["terms"] = terms
+    stranger = await market.party("Stranger", "fund")
+    with pytest.raises(Refusal) as caught:
+        await propose(market, stranger, instruments.amend_instrument, note, **changes)
+    assert caught.value.code == "instrument_unknown"
+    await check_log(market.log)

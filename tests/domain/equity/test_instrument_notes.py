@@ -140,7 +140,8 @@ def test_a_note_is_paid_back_with_its_interest_to_the_cent_above(name):
         commitment_usd=Decimal(1_000_000),
         funding="paid_at_once",
     )
-    repaid = InstrumentRepaid(**OF_INS, cause=REPAYMENT, principal_usd=Decimal(100_000), amount_usd=amount)
+    paid = {"principal_usd": Decimal(100_000), "amount_usd": amount}
+    repaid = InstrumentRepaid(**OF_INS, cause=REPAYMENT, **paid, early=day < NOTE.matures_on)
     Given(INSTRUMENT, issued, PAID[1]).when(repay_note(day)).then(repaid)
 
 

@@ -149,11 +149,13 @@ class RepayInstrument(msgspec.Struct, frozen=True, kw_only=True):
         instrument_id: The instrument.
         cause: The liquidity event.
         amount_usd: The amount paid. It may be below the principal, even 0, if the proceeds did not suffice.
+        early: Whether it was a note's repayment before its maturity; only of an import.
     """
 
     instrument_id: str
     cause: str
     amount_usd: Decimal
+    early: bool = False
 
 
 class ImportInstrument(msgspec.Struct, frozen=True, kw_only=True):

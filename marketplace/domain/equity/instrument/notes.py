@@ -27,7 +27,8 @@ def repay_note(command: RepayNote, state: Instrument) -> Sequence[InstrumentEven
             f"instrument {command.instrument_id} has no outstanding principal",
             instrument_id=command.instrument_id,
         )
-    owed = sum((sum_run(command.instrument_id, run, command.on_day) for run in state.list_runs()), Fraction(0))
+    runs = state.list_runs()
+    owed = sum((sum_run(command.instrument_id, run, command.on_day) for run in runs), Fraction(0))
     return [
         InstrumentRepaid(
             instrument_id=command.instrument_id,
@@ -36,6 +37,7 @@ def repay_note(command: RepayNote, state: Instrument) -> Sequence[InstrumentEven
             cause=command.cause,
             principal_usd=state.outstanding_usd,
             amount_usd=ceil_cents(owed),
+            early=any(isinstance(run.terms, NoteTerms) and command.on_day < run.terms.matures_on for run in runs),
         )
     ]
 

@@ -209,5 +209,6 @@ def repay(command: RepayInstrument, state: Instrument) -> Sequence[InstrumentEve
             cause=command.cause,
             principal_usd=state.outstanding_usd,
             amount_usd=command.amount_usd,
+            early=command.early,
         )
     ]
