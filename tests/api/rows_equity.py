@@ -148,7 +148,15 @@ MOST_FAVOURED = (
         (404, "party_unknown"),
         "note",
     ),
-    Row("POST", "/v1/instruments/{note}/repay", "startup", refused=({"a": 1}, 422, "body_invalid")),
+    Row(
+        "POST",
+        "/v1/instruments/{note}/repay",
+        "startup",
+        status=202,
+        refused=({"a": 1}, 422, "body_invalid"),
+        save="prepayment",
+    ),
+    Row("POST", "/v1/proposals/{prepayment}/agree", "fund", refused=({"a": 1}, 422, "body_invalid")),
     Row(
         "POST",
         "/v1/instruments",
@@ -215,7 +223,6 @@ INSTRUMENTS = (
         "platform",
         {"terms": {**SAFE, "discount": "0.20"}, "applies_to_earlier": True},
         refused=({"terms": {**SAFE, "discount": "1"}, "applies_to_earlier": True}, 422, "discount_whole"),
-        other=PLATFORM_ONLY,
     ),
     Row("GET", "/v1/instruments/{instrument}", "fund", check=lambda one: one["principal_usd"] == "1000"),
     Row(
@@ -307,7 +314,7 @@ PROPOSALS = (
         "fund",
         check=lambda one: {vote["vote"] for vote in one["votes"]} == {"asked"},
     ),
-    Row("GET", "/v1/proposals", "fund", other=SEEN, check=lambda page: len(page["items"]) == 1),
+    Row("GET", "/v1/proposals", "fund", other=SEEN, check=lambda page: len(page["items"]) == 2),
     Row("GET", "/v1/rights", "fund", other=SEEN, check=lambda table: len(table["rights"]) > 10),
     agree("closing"),
     Row("GET", "/v1/proposals/{closing}", "startup", check=lambda one: one["status"] == "effective"),
