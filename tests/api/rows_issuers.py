@@ -283,8 +283,13 @@ FORMATION = (
     Row("POST", at("/warrants/{warrant}/exercise"), body={"shares": 900, "settlement": "net"}, status=422),
     Row(
         "POST",
+        at("/valuations"),
+        body={"price_usd_per_share": "0.30", "method": "409A", "effective_on": "2025-05-01"},
+    ),
+    Row(
+        "POST",
         at("/warrants/{warrant}/exercise"),
-        body={"shares": 900},
+        body={"shares": 900, "settlement": "net"},
         refused=({"shares": 1_000}, 422, "warrant_unvested"),
     ),
     Row(
