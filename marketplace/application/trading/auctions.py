@@ -28,6 +28,8 @@ from marketplace.domain.billing.draw import build_draw
 from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
 from marketplace.domain.delivery.grant import GRANT, IssueGrant
 from marketplace.domain.equity.instrument.instrument import IssueInstrument
+from marketplace.domain.equity.issuer.as_converted import find_implied_cap
+from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.party import PARTY, ServeGroup
 from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.pool import Pool, ResellCapacity, ReserveCapacity
@@ -318,11 +320,23 @@ async def _keep_holds(unit: UnitOfWork, order: Order, grant: GrantIssued, totals
         if grant.equity is not None and grant.equity.mandate_id == hold.mandate_id:
             keep = totals.holder_usd
             capture = CaptureBudget(
-                mandate_id=hold.mandate_id, hold_id=order.hold_id, grant_id=grant.grant_id, amount_usd=keep
+                mandate_id=hold.mandate_id,
+                hold_id=order.hold_id,
+                grant_id=grant.grant_id,
+                amount_usd=keep,
+                implied_cap_usd=await _find_implied_cap(unit, order),
             )
             await unit.decide(MANDATE, hold.mandate_id, capture)
         release = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=order.hold_id, keep_usd=keep, reason=reason)
         await unit.decide(MANDATE, hold.mandate_id, release)
+
+
+async def _find_implied_cap(unit: UnitOfWork, order: Order) -> Decimal | None:
+    """Return the company value at the price of an order's priced stock, with all splits and issues until now."""
+    issuer = await unit.load(ISSUER, order.placed.issuer_id)
+    if order.terms.instrument is None or not isinstance(issuer, Issuer):
+        return None
+    return find_implied_cap(issuer, order.terms.instrument)
 
 
 async def _sign(unit: UnitOfWork, order: Order, grant: GrantIssued, equity: EquityPart) -> None:

@@ -41,7 +41,7 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, require_usd
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
-from marketplace.domain.trading.mandate_rules import Asked, require_terms, require_welcome
+from marketplace.domain.trading.mandate_rules import Asked, require_cap_range, require_terms, require_welcome
 
 
 class GrantMandate(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,12 +98,21 @@ class HoldBudget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaptureBudget(msgspec.Struct, frozen=True, kw_only=True):
-    """Commit part of a hold to a grant."""
+    """Commit part of a hold to a grant.
+
+    Attributes:
+        mandate_id: The mandate.
+        hold_id: The hold.
+        grant_id: The grant.
+        amount_usd: What is committed.
+        implied_cap_usd: The company value at the price of priced stock now; it must still be within the cap range.
+    """
 
     mandate_id: str
     hold_id: str
     grant_id: str
     amount_usd: Decimal
+    implied_cap_usd: Decimal | None = None
 
 
 class ReleaseBudget(msgspec.Struct, frozen=True, kw_only=True):
@@ -267,6 +276,8 @@ def _capture(command: CaptureBudget, state: Mandate) -> Sequence[MandateEvent]:
     known = _get_hold(state, command.mandate_id, command.hold_id)
     if known.grant_id == command.grant_id and known.committed_usd == command.amount_usd:
         return []
+    if command.implied_cap_usd is not None:
+        require_cap_range(command.mandate_id, state.terms, command.implied_cap_usd)
     require_usd(command.amount_usd, "/amount_usd", zero=True)
     if command.amount_usd > known.held_usd or known.grant_id is not None:
         raise Refusal(

@@ -154,6 +154,15 @@ def _require_cap(mandate_id: str, terms: MandateTerms, offer: Offer) -> None:
                 mandate_id=mandate_id,
             )
         return
+    require_cap_range(mandate_id, terms, cap)
+
+
+def require_cap_range(mandate_id: str, terms: MandateTerms, cap: Decimal) -> None:
+    """Refuse a cap, or the value of the company at the price of priced stock, outside a mandate's range.
+
+    Raises:
+        Refusal: ``cap_outside_range``.
+    """
     low, high = terms.valuation_cap_usd_min, terms.valuation_cap_usd_max or CAP_USD_MAX
     if not _is_within(cap, low, high):
         raise Refusal(

@@ -199,6 +199,23 @@ async def test_stock_that_cannot_be_or_is_unwelcome_is_refused_when_it_is_offere
     assert caught.value.code == code
 
 
+async def test_stock_that_was_split_between_order_and_match_falls_out_of_the_mandates_range_with_its_reason(founded):
+    """Split 100 : 1 at an unchanged price, the order bought a hundredth of what its holder had set budget aside for."""
+    market, trade = founded
+    trade.order = await offer_equity(market, trade, "stock", STOCK, valuation_cap_usd_max=Decimal(6_300_000))
+    await authorise(market, trade, 2_000_000_000)
+    await act(market, trade.startup, SplitStock, split_id=derive_id("spl", trade.issuer), numerator=100, denominator=1)
+    async with market.worker():
+        market.clock.at = max(market.clock.at, market.day(0.5))
+        await market.until("auction", trade.auction, "settled")
+    assert dict((await market.state("issuer", trade.issuer)).instruments) == {}
+    events = [event async for page in market.log.read() for event in page]
+    (body,) = (event.body for event in events if event.envelope.type.endswith("order.unmatched.v1"))
+    assert b"cap_outside_range" in body
+    assert b"became_impossible" in body
+    await check_log(market.log)
+
+
 async def test_a_mandate_that_takes_safes_takes_no_stock(founded):
     market, trade = founded
     with pytest.raises(Refusal) as caught:
