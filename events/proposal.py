@@ -5,14 +5,14 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from events.types import Event, Id, Instant, Text
+from events.types import Event, Id, Instant, Ratio, Text
 
 Tag = Annotated[str, Meta(pattern=r"^[a-z_]+\.[a-z_]+\.v[0-9]+(?!\n)$", max_length=100, description="An event type")]
 Electorate = Annotated[
     str,
     Meta(
         pattern=r"^[a-z_]+(/[a-z0-9][a-z0-9_-]{0,39})?(?!\n)$",
-        description="Such as holder/pty_…, company, class/series-a, instruments, warrants",
+        description="Such as holder/pty_…, company, class/series-a, instruments, options, warrants",
     ),
 ]
 
@@ -36,7 +36,7 @@ class Voter(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         party_id: The party.
-        weight: Its shares, or its dollars of principal in cents; 1 where it is asked alone.
+        weight: Its shares or rights, or cents that may still become equity; 1 where it is asked alone.
     """
 
     party_id: Id
@@ -48,7 +48,8 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         electorate: Who is asked: ``holder/`` and a party, whose own position changes; ``company``; ``class/`` and a
-            class of stock; ``instruments``, who hold principal that is not converted; ``warrants``.
+            class of stock; ``instruments``, by what may still become equity under them; ``options``;
+            ``warrants``.
         right: The row of the table of rights that asks for it.
         voters: The parties, each once, by id.
     """
@@ -65,6 +66,8 @@ class ProposalMade(Event, frozen=True, kw_only=True, tag="proposal.made.v1"):
         proposal_id: The proposal.
         issuer_id: The issuer whose equity or promises it changes.
         proposer_id: Who proposes it. Where it is a voter too, it has agreed.
+        split_ratio: The issuer's split factor when it was proposed. After another split the proposal is void, since its
+            numbers of shares would be other ones.
         proposed_at: When. What depends on the day, such as interest, is computed for this one.
         effects: What will be recorded, in order, if all that is asked agree.
         consents: The agreements that it needs.
@@ -74,6 +77,7 @@ class ProposalMade(Event, frozen=True, kw_only=True, tag="proposal.made.v1"):
     proposal_id: Id
     issuer_id: Id
     proposer_id: Id
+    split_ratio: Ratio
     proposed_at: Instant
     effects: tuple[ProposedEvent, ...]
     consents: tuple[Consent, ...]

@@ -103,7 +103,12 @@ class Equity:
         require(principal <= known.commitment, "principal", sequence, text)
 
     def _check_accrual(self, decision: Sequence[Message], accepted: dict[str, Decimal]) -> None:
-        """Check that a statement's principal accrues with its acceptance, and not above its charges."""
+        """Check that a statement's principal accrues with its acceptance, and not above its charges.
+
+        What a package imports accrued elsewhere, under statements that are not here.
+        """
+        if any(message.event_type == "issuer.imported.v1" for message in decision):
+            return
         for message in decision:
             if message.event_type != "instrument.principal_accrued.v1":
                 continue

@@ -25,7 +25,7 @@ from events.issuer_rights import IssuerOptionExercised, IssuerWarrantExercised
 from events.issuer_stock import IssuerFirstRefusalExercised, IssuerStockRepurchased
 from events.proposal import Consent, ProposalMade, ProposedEvent
 from events.registry import get_tag, parse_body, render_body
-from events.types import Event, PricedTerms
+from events.types import Event
 from marketplace.application.equity.clawbacks import claw_back
 from marketplace.application.equity.vesting import exercise, vest
 from marketplace.application.steps.access import require_owner, require_unfrozen
@@ -39,6 +39,7 @@ from marketplace.application.steps.company_acts import (
 from marketplace.application.steps.dilution import notify_favoured
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import render_ratio
 from marketplace.domain.equity.instrument.clawback import build_reversal
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, AmendInstrument, ReversePrincipal
 from marketplace.domain.equity.issuer.commands import BuyerStock, ExerciseFirstRefusal, IssuerCommand, SplitStock
@@ -55,6 +56,7 @@ from marketplace.domain.equity.proposal import (
     Proposal,
     RefuseProposal,
     WithdrawConsent,
+    has_majority,
 )
 from marketplace.domain.equity.rights import CONSEQUENCES, Setting, list_consents
 from marketplace.domain.refusals import refuse_unknown
@@ -91,9 +93,9 @@ async def carry_out(
         await act(unit)
         await pay_for_stock(unit, issuer_id)
         if context.party_id is not None:
-            consents = await _list_consents(unit, issuer, context.party_id)
+            consents = _list_consents(unit, issuer, context.party_id)
             if consents:
-                await _propose(unit, issuer_id, context.party_id, consents)
+                await _propose(unit, issuer, context.party_id, consents)
                 return
         await _follow(unit, issuer_id)
 
@@ -135,9 +137,10 @@ async def propose_reduction(
         proposal_id=derive_id("prp", statement_id),
         issuer_id=issuer_id,
         proposer_id=company_id,
+        split_ratio=render_ratio(issuer.split_ratio),
         proposed_at=unit.context.at,
         effects=_render_all(branch.list_effects()),
-        consents=await _list_consents(branch, issuer, company_id),
+        consents=_list_consents(branch, issuer, company_id),
         decide_until=unit.context.at + DECIDE_WITHIN,
     )
     await unit.decide(PROPOSAL, command.proposal_id, command)
@@ -166,33 +169,21 @@ async def _load_concerned(unit: UnitOfWork, issuer_id: str, holder_id: str | Non
     return issuer
 
 
-async def _list_consents(unit: UnitOfWork, issuer: Issuer, proposer_id: str) -> tuple[Consent, ...]:
+def _list_consents(unit: UnitOfWork, issuer: Issuer, proposer_id: str) -> tuple[Consent, ...]:
     effects = [event for _, event in unit.list_effects()]
-    setting = Setting(issuer, issuer.formed.party_id, effects, await _measure_principal(unit, issuer))
-    return list_consents(setting, proposer_id)
+    return list_consents(Setting(issuer, issuer.formed.party_id, effects, unit.context.at), proposer_id)
 
 
-async def _measure_principal(unit: UnitOfWork, issuer: Issuer) -> dict[str, int]:
-    """Return the cents of principal that is neither converted nor repaid before the act, by holder."""
-    cents: dict[str, int] = {}
-    for instrument_id in sorted(issuer.instruments):
-        entry = await unit.read_before(INSTRUMENT, instrument_id)
-        if entry is None or isinstance(entry.terms, PricedTerms):
-            continue
-        holder_id = entry.issued.holder_id
-        cents[holder_id] = cents.get(holder_id, 0) + int(entry.outstanding_usd * 100)
-    return cents
-
-
-async def _propose(unit: UnitOfWork, issuer_id: str, proposer_id: str, consents: tuple[Consent, ...]) -> None:
+async def _propose(unit: UnitOfWork, issuer: Issuer, proposer_id: str, consents: tuple[Consent, ...]) -> None:
     """Replace what the unit has decided by a proposal of it."""
     effects = unit.list_effects()
     unit.discard()
     proposal_id = derive_id("prp", unit.context.command_id)
     command = MakeProposal(
         proposal_id=proposal_id,
-        issuer_id=issuer_id,
+        issuer_id=issuer.formed.issuer_id,
         proposer_id=proposer_id,
+        split_ratio=render_ratio(issuer.split_ratio),
         proposed_at=unit.context.at,
         effects=_render_all(effects),
         consents=consents,
@@ -232,7 +223,7 @@ async def agree(handler: Handler, context: Context, proposal_id: str) -> Receipt
 async def _take_effect(unit: UnitOfWork, proposal: Proposal) -> None:
     """Decide the act again and store it with the proposal, or end the proposal as void."""
     made = proposal.made
-    reason = await _find_change(unit, made)
+    reason = await _find_change(unit, proposal)
     if reason is None:
         carry = CarryOutProposal(proposal_id=made.proposal_id, at=unit.context.at)
         await unit.decide(PROPOSAL, made.proposal_id, carry)
@@ -245,9 +236,12 @@ async def _take_effect(unit: UnitOfWork, proposal: Proposal) -> None:
     )
 
 
-async def _find_change(unit: UnitOfWork, made: ProposalMade) -> str | None:
+async def _find_change(unit: UnitOfWork, proposal: Proposal) -> str | None:
     """Decide the act again, and return how it differs from what was agreed to; None if it does not."""
+    made = proposal.made
     issuer = await unit.get(ISSUER, made.issuer_id, Issuer)
+    if render_ratio(issuer.split_ratio) != made.split_ratio:
+        return "the stock was split since, so that its numbers of shares are other ones"
     try:
         await _decide_again(unit, made)
         await pay_for_stock(unit, made.issuer_id)
@@ -257,8 +251,11 @@ async def _find_change(unit: UnitOfWork, made: ProposalMade) -> str | None:
         return f"it is refused now: {refusal.code}: {refusal.message}"
     if _order(_render_all(unit.list_effects(without=PROPOSAL))) != _order(made.effects):
         return "it would now record other events than were agreed to, because the company or a price changed since"
-    if await _list_consents(unit, issuer, made.proposer_id) != made.consents:
-        return "it now needs the agreement of others, because the holders of the company changed since"
+    agreed = proposal.agreed | {made.proposer_id}
+    needed = _list_consents(unit, issuer, made.proposer_id)
+    missing = [consent.electorate for consent in needed if not has_majority(consent, agreed)]
+    if missing:
+        return f"the company's holders changed since, so that it also needs the agreement of {', '.join(missing)}"
     return None
 
 

@@ -44,6 +44,7 @@ class MakeProposal(msgspec.Struct, frozen=True, kw_only=True):
     proposal_id: str
     issuer_id: str
     proposer_id: str
+    split_ratio: str
     proposed_at: datetime
     effects: tuple[ProposedEvent, ...]
     consents: tuple[Consent, ...]
@@ -184,6 +185,7 @@ def _make(command: MakeProposal, state: ProposalState) -> Sequence[ProposalEvent
         proposal_id=command.proposal_id,
         issuer_id=command.issuer_id,
         proposer_id=command.proposer_id,
+        split_ratio=command.split_ratio,
         proposed_at=command.proposed_at,
         effects=command.effects,
         consents=command.consents,

@@ -4,16 +4,18 @@ Rights are read from the events that an act would record, so that no route can a
 with its own key. A holder that is not here (``stk_…``) cannot; the company answers for it and names the document. The
 platform's operator decides without agreement; its events name the platform as their actor.
 
-A *vote* asks every group of security holders that are parties here: the holders of each class of stock, of principal
-that is not converted, and of warrants. Each group agrees by more than half of its weight. Those of a group who refuse
-are bound by its majority.
+A *vote* asks every group of security holders that are parties here: the holders of each class of stock, of instruments
+by what may still become equity under them, of options, and of warrants. Each group agrees by more than half of its
+weight. Those of a group who refuse are bound by its majority.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from events.instrument import InstrumentAmended, InstrumentPrincipalReversed, InstrumentRepaid
 from events.issuer import (
+    IssuerAuthorisedSharesAdjusted,
     IssuerEvent,
     IssuerExposureRecorded,
     IssuerFinancingClosed,
@@ -23,6 +25,7 @@ from events.issuer import (
     IssuerOptionExercised,
     IssuerOptionGranted,
     IssuerOptionPromised,
+    IssuerOptionPromiseWithdrawn,
     IssuerStockClassCreated,
     IssuerStockConverted,
     IssuerStockIssued,
@@ -42,6 +45,7 @@ from events.types import Event
 from marketplace.core.ids import is_id
 from marketplace.domain.equity.issuer.rights.fair_value import find_fair_value
 from marketplace.domain.equity.issuer.state import Issuer, list_live_warrants
+from marketplace.domain.equity.proposal import has_majority
 
 
 class Setting(NamedTuple):
@@ -51,13 +55,13 @@ class Setting(NamedTuple):
         issuer: The issuer before it.
         company_id: The startup's party.
         effects: Every event that it would record, in order.
-        principal: Cents of principal that is not converted, by holder.
+        at: When it is decided. A warrant that has expired by then does not vote.
     """
 
     issuer: Issuer
     company_id: str
     effects: Sequence[Event]
-    principal: Mapping[str, int]
+    at: datetime
 
 
 class Asked(NamedTuple):
@@ -96,14 +100,14 @@ class Right(NamedTuple):
 
 def _issue(event: IssuerStockIssued, _: Setting) -> Asked:
     if event.cause is not None:
-        return Asked()
+        return Asked()  # what it follows from is asked about: a round, a split, an exercise, an instrument
     return Asked((event.holder_id,), company=True, vote=True)
 
 
 def _repurchase(event: IssuerStockRepurchased, setting: Setting) -> Asked:
     split = next((each for each in setting.effects if isinstance(each, IssuerStockSplit)), None)
     if split is None or event.cause != split.split_id:
-        return Asked((event.holder_id,), company=True)
+        return Asked((event.holder_id,), company=True, vote=not _is_party(event.holder_id, setting))
     fair = find_fair_value(setting.issuer, event.holder_id)
     keeps = setting.issuer.holdings.get((event.holder_id, event.class_id), 0) > event.shares
     is_fair = fair is not None and fair.is_independent and event.price_usd_per_share >= fair.price_usd
@@ -112,7 +116,26 @@ def _repurchase(event: IssuerStockRepurchased, setting: Setting) -> Asked:
 
 def _transfer(event: IssuerStockTransferred, setting: Setting) -> Asked:
     taken = any(isinstance(each, IssuerFirstRefusalExercised) for each in setting.effects)
-    return Asked(() if taken else (event.holder_id, event.holder_id_after), company=True)
+    joins = _is_party(event.holder_id_after, setting) and not _is_party(event.holder_id, setting)
+    return Asked(() if taken else (event.holder_id, event.holder_id_after), company=True, vote=joins)
+
+
+def _is_party(holder_id: str, setting: Setting) -> bool:
+    """Return whether a holder is a party here that votes: not the company, and not somebody without a key."""
+    return is_id(holder_id, "pty") and holder_id != setting.company_id
+
+
+def _split(event: IssuerStockSplit, _: Setting) -> Asked:
+    return Asked(company=True, vote=event.numerator < event.denominator)
+
+
+def _withdraw_promise(event: IssuerOptionPromiseWithdrawn, setting: Setting) -> Asked:
+    return Asked((setting.issuer.promised[event.promise_id].holder_id,), company=True)
+
+
+def _adjust_authorised(event: IssuerAuthorisedSharesAdjusted, setting: Setting) -> Asked:
+    stock_class = setting.issuer.classes[event.class_id]
+    return Asked(company=True, vote=event.cause is None and event.shares_authorised < stock_class.shares_authorised)
 
 
 def _convert(event: IssuerStockConverted, _: Setting) -> Asked:
@@ -208,7 +231,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "transfer",
         "stock changes hands",
         "company, holder",
-        "who gives it, who gets it, the company",
+        "who gives it, who gets it, the company; vote where a party gets it of who does not vote",
         "a right of first refusal was exercised on an offer",
         _transfer,
     ),
@@ -216,7 +239,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "repurchase",
         "stock is bought back or cancelled",
         "company, holder",
-        "the holder, the company",
+        "the holder, the company; vote where the holder does not vote",
         "a consolidation pays for a fraction, at least at an independent price, and the holder keeps a share",
         _repurchase,
     ),
@@ -239,6 +262,20 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "who takes it, the company",
         _NONE,
         _take_offered,
+    ),
+    IssuerStockSplit: Right(
+        "consolidation", "several shares become one", "company", "vote", "it is a split into more shares", _split
+    ),
+    IssuerAuthorisedSharesAdjusted: Right(
+        "authorisation",
+        "the authorised shares of a class change",
+        "company",
+        "vote",
+        "they become more, or a consolidation asks for it",
+        _adjust_authorised,
+    ),
+    IssuerOptionPromiseWithdrawn: Right(
+        "promise_withdrawal", "a promise of an option is withdrawn", "company", "the holder", _NONE, _withdraw_promise
     ),
     IssuerOptionPromised: Right("promise", "an option is promised", "company", "the holder", _NONE, _holder),
     IssuerOptionGranted: Right("option", "an option is granted", "company", "the holder", _NONE, _holder),
@@ -303,7 +340,7 @@ def list_rights() -> tuple[Right, ...]:
 
 
 def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
-    """Return the agreements that an act needs beside the proposer's own, in a fixed order; empty: it may be done."""
+    """Return the agreements that the proposer's own is not enough for, in a fixed order; empty: it may be done."""
     found: dict[str, Consent] = {}
     for event in setting.effects:
         right = RIGHTS.get(type(event))
@@ -313,14 +350,14 @@ def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
             continue
         asked = right.who(event, setting)
         for holder_id in asked.holders:
-            if is_id(holder_id, "pty") and holder_id != setting.company_id:
+            if _is_party(holder_id, setting):
                 _ask(found, f"holder/{holder_id}", right.name, {holder_id: 1})
         if asked.company:
             _ask(found, "company", right.name, {setting.company_id: 1})
         if asked.vote:
             for electorate, weights in _list_groups(setting):
                 _ask(found, electorate, right.name, weights)
-    return tuple(consent for consent in found.values() if [voter.party_id for voter in consent.voters] != [proposer_id])
+    return tuple(consent for consent in found.values() if not has_majority(consent, frozenset({proposer_id})))
 
 
 def _ask(found: dict[str, Consent], electorate: str, right: str, weights: Mapping[str, int]) -> None:
@@ -333,14 +370,19 @@ def _list_groups(setting: Setting) -> Iterable[tuple[str, dict[str, int]]]:
     groups: dict[str, dict[str, int]] = {}
     for (holder_id, class_id), shares in sorted(setting.issuer.holdings.items()):
         _weigh(groups, f"class/{class_id}", holder_id, shares, setting)
-    for holder_id, cents in sorted(setting.principal.items()):
-        _weigh(groups, "instruments", holder_id, cents, setting)
-    for _, warrant in list_live_warrants(setting.issuer):
+    for instrument_id, exposures in sorted(setting.issuer.exposures.items()):
+        signed = setting.issuer.instruments.get(instrument_id)
+        if signed is not None:
+            cents = int(sum(exposure.amount_usd for exposure in exposures) * 100)
+            _weigh(groups, "instruments", signed.holder_id, cents, setting)
+    for _, option in sorted(setting.issuer.options.items()):
+        _weigh(groups, "options", option.granted.holder_id, option.shares_outstanding, setting)
+    for _, warrant in list_live_warrants(setting.issuer, setting.at):
         _weigh(groups, "warrants", warrant.issued.holder_id, warrant.shares_outstanding, setting)
     return groups.items()
 
 
 def _weigh(groups: dict[str, dict[str, int]], electorate: str, holder_id: str, weight: int, setting: Setting) -> None:
-    if weight and is_id(holder_id, "pty") and holder_id != setting.company_id:
+    if weight and _is_party(holder_id, setting):
         group = groups.setdefault(electorate, {})
         group[holder_id] = group.get(holder_id, 0) + weight

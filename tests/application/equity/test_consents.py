@@ -294,8 +294,40 @@ async def test_a_consolidation_takes_no_share_for_less_than_the_latest_price(mar
     consolidate = {"split_id": derive_id("spl", trade.fund, "small"), "numerator": 1, "denominator": 1_000_000}
     give_up = await propose(market, trade.startup, trade.issuer, SplitStock, **consolidate, fractions="give_up")
     made = (await market.state("proposal", give_up)).made
-    assert [consent.electorate for consent in made.consents] == [f"holder/{trade.fund}"]
+    assert [consent.electorate for consent in made.consents] == [f"holder/{trade.fund}", "class/common"]
     assert await count_shares(market, trade) == 1_000
+
+
+async def test_a_split_after_the_proposal_makes_it_void_since_its_numbers_mean_less(market):
+    trade = await build(market)
+    some = repurchase(trade, shares=100)
+    proposal_id = await propose(market, trade.startup, trade.issuer, RepurchaseStock, **some)
+    await act(market, trade.startup, SplitStock, split_id=derive_id("spl", trade.fund), numerator=10, denominator=1)
+    proposal = await vote(market, trade.fund, proposal_id)
+    assert (proposal.status, await count_shares(market, trade)) == ("void", 10_000)
+
+
+async def test_a_shell_that_joins_meanwhile_neither_decides_nor_blocks(market):
+    """Founders' stock goes to a shell only by a vote, so that the fund alone still decides about the sale."""
+    trade = await build(market)
+    context = market.context(trade.startup)
+    await issuers.declare_liquidity(market.handler, context, trade.issuer, proceeds_usd=Decimal(9), safe_seniority=1)
+    sale = await consents.find_proposal(market.handler, context)
+    shell = await market.party("Shell", "fund")
+    await act(market, trade.startup, AddStakeholder, holder_id=shell, name="Shell", kind="investor")
+    gift = {
+        "transfer_id": derive_id("trf", shell),
+        "holder_id": trade.startup,
+        "holder_id_after": shell,
+        "class_id": "common",
+        "shares": 1_000_000,
+        "at": market.clock.now(),
+    }
+    packing = await propose(market, trade.startup, trade.issuer, TransferStock, **gift)
+    asked = {consent.electorate for consent in (await market.state("proposal", packing)).made.consents}
+    assert asked == {f"holder/{shell}", "class/common"}
+    assert (await vote(market, shell, packing)).status == "open"
+    assert (await vote(market, trade.fund, sale)).status == "effective"
 
 
 async def test_the_same_request_twice_is_one_proposal(market):

@@ -23,6 +23,7 @@ from marketplace.domain.equity.issuer.commands import (
     SplitStock,
 )
 from tests.application.equity.test_equity import act, found
+from tests.support.market.agreeing import act_agreed
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 from tests.support.patience import PATIENCE_SECONDS
@@ -165,8 +166,8 @@ async def test_a_company_that_shrinks_before_the_maturity_does_not_make_the_note
     market, fund, startup, mandate = lent
     terms = build_terms(market, at_maturity=STOCK)
     note = await lend(market, startup, mandate, terms)
-    await act(market, startup, AdjustStockPlan, shares_reserved=0)
-    await act(
+    await act_agreed(market, startup, AdjustStockPlan, shares_reserved=0)
+    await act_agreed(
         market,
         startup,
         RepurchaseStock,
@@ -176,7 +177,7 @@ async def test_a_company_that_shrinks_before_the_maturity_does_not_make_the_note
         shares=7_999_900,
         price_usd_per_share=Decimal(0),
     )
-    await act(market, startup, SplitStock, split_id=derive_id("spl", startup), numerator=1, denominator=2)
+    await act_agreed(market, startup, SplitStock, split_id=derive_id("spl", startup), numerator=1, denominator=2)
     async with market.worker():
         market.clock.at = at_start_of(terms.matures_on + timedelta(days=1))
         state = await wait_for(market, note, lambda state: state.matured)
@@ -192,7 +193,7 @@ async def test_where_the_class_is_too_small_it_stays_due_until_it_is_asked_for_a
     terms = build_terms(market, at_maturity=STOCK)
     note = await lend(market, startup, mandate, terms)
     small = {"class_id": "common", "shares_authorised": 8_000_000}
-    await act(market, startup, AdjustAuthorisedShares, **small)
+    await act_agreed(market, startup, AdjustAuthorisedShares, **small)
     with pytest.raises(Refusal) as caught:
         await mature_note(market.handler, market.context(fund), note)
     assert caught.value.code == "note_runs"

@@ -60,6 +60,7 @@ def _propose(proposal_id: str, event: IssuerStakeholderAdded, when: str) -> Prop
         proposal_id=proposal_id,
         issuer_id=QUILLWORK_ISSUER,
         proposer_id=TIDEWATER,
+        split_ratio="1/1",
         proposed_at=proposed_at,
         effects=(
             ProposedEvent(aggregate_id=QUILLWORK_ISSUER, type=get_tag(event), body_json=render_body(event).decode()),

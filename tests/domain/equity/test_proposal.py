@@ -36,6 +36,7 @@ TERMS = {
     "proposal_id": id_of("prp"),
     "issuer_id": id_of("iss"),
     "proposer_id": id_of("pty"),
+    "split_ratio": "1/1",
     "proposed_at": PROPOSED,
     "effects": (ProposedEvent(aggregate_id=id_of("iss"), type="issuer.stock_repurchased.v1", body_json="{}"),),
     "consents": (

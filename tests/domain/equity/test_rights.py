@@ -7,7 +7,9 @@ import pytest
 from events import issuer as events
 from events.instrument import InstrumentPrincipalReversed
 from events.issuer import IssuerEvent
+from events.issuer_dilution import Exposure
 from events.proposal import Voter
+from events.types import SafeTerms
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.rights import CONSEQUENCES, RIGHTS, Setting, list_consents, list_rights
 from tests.domain.build import NOW, id_of, usd
@@ -18,10 +20,7 @@ OWN_BOOK = {
     events.IssuerFormed,
     events.IssuerImported,
     events.IssuerStakeholderAdded,
-    events.IssuerAuthorisedSharesAdjusted,
-    events.IssuerStockSplit,
     events.IssuerFirstRefusalWaived,
-    events.IssuerOptionPromiseWithdrawn,
     events.IssuerWarrantExpired,
     events.IssuerInstrumentSigned,
     events.IssuerDilutionLimited,
@@ -64,8 +63,19 @@ GIVEN = (
 )
 
 
+def owe(principal):
+    """Return the events by which holders have principal, in cents, that may still become equity."""
+    terms = SafeTerms(conversion_timing="post_money", valuation_cap_usd=usd(1_000))
+    for number, (holder_id, cents) in enumerate(principal.items(), 1):
+        named = {"issuer_id": ISSUER_ID, "instrument_id": id_of("ins", number)}
+        amount = usd(cents) / 100
+        yield events.IssuerInstrumentSigned(**named, holder_id=holder_id, commitment_usd=amount, terms=terms)
+        exposure = Exposure(terms=terms, amount_usd=amount)
+        yield events.IssuerExposureRecorded(issuer_id=ISSUER_ID, subject_id=id_of("ins", number), exposures=(exposure,))
+
+
 def ask(*effects, proposer=COMPANY, principal=None, given=GIVEN):
-    setting = Setting(ISSUER.fold(given), COMPANY, effects, principal or {})
+    setting = Setting(ISSUER.fold((*given, *owe(principal or {}))), COMPANY, effects, NOW)
     return {
         consent.electorate: {voter.party_id: voter.weight for voter in consent.voters}
         for consent in list_consents(setting, proposer)
@@ -103,17 +113,16 @@ def test_every_event_of_an_issuer_has_a_right_or_is_of_the_companys_own_book():
     ("event", "holders"),
     [
         (repurchase(FUND), {FUND}),
-        (repurchase(FOUNDER), set()),
         (
             events.IssuerStockTransferred(
                 issuer_id=ISSUER_ID,
                 transfer_id=id_of("trf", 1),
-                holder_id=FOUNDER,
+                holder_id=FUND,
                 holder_id_after=BANK,
                 class_id="common",
                 shares=1,
             ),
-            {BANK},
+            {FUND, BANK},
         ),
         (
             events.IssuerStockConverted(
@@ -135,6 +144,37 @@ def test_a_party_whose_own_position_changes_is_asked_alone(event, holders):
     assert ask(event) == {f"holder/{holder}": {holder: 1} for holder in holders}
     for holder in holders:
         assert f"holder/{holder}" not in ask(event, proposer=holder)
+
+
+VOTE = {"class/common": {FUND: 100}, "class/seed": {FUND: 60, BANK: 50}}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        repurchase(FOUNDER),
+        events.IssuerStockTransferred(
+            issuer_id=ISSUER_ID,
+            transfer_id=id_of("trf", 1),
+            holder_id=FOUNDER,
+            holder_id_after=id_of("pty", 9),
+            class_id="common",
+            shares=1,
+        ),
+        events.IssuerStockSplit(issuer_id=ISSUER_ID, split_id=id_of("spl", 2), numerator=1, denominator=2),
+        events.IssuerAuthorisedSharesAdjusted(issuer_id=ISSUER_ID, class_id="common", shares_authorised=1_000),
+    ],
+)
+def test_what_shrinks_the_company_or_lets_a_party_join_is_put_to_a_vote(event):
+    """A vote could be packed by a shell, and holders be shrunk before a maturity, by acts on founders' stock alone."""
+    asked = ask(event)
+    assert {electorate: asked[electorate] for electorate in VOTE} == VOTE
+
+
+def test_what_grows_the_company_for_all_alike_asks_nobody():
+    split = events.IssuerStockSplit(issuer_id=ISSUER_ID, split_id=id_of("spl", 2), numerator=2, denominator=1)
+    more = events.IssuerAuthorisedSharesAdjusted(issuer_id=ISSUER_ID, class_id="common", shares_authorised=20_000)
+    assert ask(split, more) == {}
 
 
 def test_a_holder_that_proposes_asks_the_company_where_it_must_agree():
@@ -175,7 +215,7 @@ def test_nobody_is_asked_where_no_party_holds_anything():
 
 
 def test_voters_are_in_the_order_of_their_ids():
-    setting = Setting(ISSUER.fold(GIVEN), COMPANY, (issue(FOUNDER, 1, number=9),), {})
+    setting = Setting(ISSUER.fold(GIVEN), COMPANY, (issue(FOUNDER, 1, number=9),), NOW)
     seed = next(each for each in list_consents(setting, COMPANY) if each.electorate == "class/seed")
     assert seed.voters == (Voter(party_id=FUND, weight=60), Voter(party_id=BANK, weight=50))
 
