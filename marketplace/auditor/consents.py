@@ -24,7 +24,13 @@ LOSES: Final = {
 CONCERNS_ALL: Final = frozenset({"issuer.financing_closed.v1", "issuer.liquidity_declared.v1"})
 """Events that change the position of everybody who holds stock or rights of the issuer."""
 
-FOLLOWS: Final = ("proposal.", "command.", "issuer.warrant_vested.")
+FOLLOWS: Final = (
+    "proposal.",
+    "command.",
+    "issuer.warrant_vested.",
+    "issuer.exposure_recorded.",
+    "instrument.mfn_noticed.",
+)
 """Events that may be stored with a proposal's effects."""
 
 
@@ -110,7 +116,11 @@ class Consents:
         time = parse_instant(carried.headers["ce-time"])
         late = time >= parse_instant(proposal.made["decide_until"])
         require(not late, "consent", sequence, f"it could be decided until {proposal.made['decide_until']}")
-        proposed = sorted((effect["type"], effect["body_json"]) for effect in proposal.made["effects"])
+        proposed = sorted(
+            (effect["type"], effect["body_json"])
+            for effect in proposal.made["effects"]
+            if not effect["type"].startswith(FOLLOWS)
+        )
         stored = sorted(
             (message.event_type, message.body.decode())
             for message in decision

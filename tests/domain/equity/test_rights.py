@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from events import issuer as events
-from events.instrument import InstrumentPrincipalReversed
+from events.instrument import InstrumentAmended, InstrumentPrincipalReversed, InstrumentRepaid
 from events.issuer import IssuerEvent
 from events.issuer_dilution import Exposure
 from events.proposal import Voter
@@ -104,7 +104,8 @@ VALUED = events.IssuerValuationRecorded(
 
 def test_every_event_of_an_issuer_has_a_right_or_is_of_the_companys_own_book():
     types = set(get_args(IssuerEvent))
-    assert types | {InstrumentPrincipalReversed} == set(RIGHTS) | OWN_BOOK | set(CONSEQUENCES)
+    of_instruments = {InstrumentAmended, InstrumentPrincipalReversed, InstrumentRepaid}
+    assert types | of_instruments == set(RIGHTS) | OWN_BOOK | set(CONSEQUENCES)
     assert not set(RIGHTS) & (OWN_BOOK | set(CONSEQUENCES))
     assert len({right.name for right in list_rights()}) == len(list_rights())
 
