@@ -27,6 +27,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
         correlationid: The command that began the whole chain.
         causationid: The command that recorded this event.
         actor: The party or worker that asked for it.
+        actorkey: The API key that it used, without its secret; empty for workers and operators' tools.
         fingerprint: Hash of the causing command, so that a repeated id with another body is found out.
         previoushash: Hash of the aggregate's previous event, empty for its first.
         hash: SHA-256 (hex) over `previoushash`, the attributes and the body.
@@ -42,6 +43,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     correlationid: str
     causationid: str
     actor: str
+    actorkey: str = ""
     fingerprint: str = ""
     previoushash: str = ""
     hash: str = ""

@@ -39,6 +39,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         command_id: Names the command. The ids of what it creates derive from it.
         fingerprint: Hash of the command's content. It detects an id that is reused with other content.
         actor: Party or worker, written into every event.
+        actor_key: The API key that the request used, written into every event; empty for none.
         party_id: The tenant, which may touch only its own aggregates; None for the platform.
         at: Market time.
         correlation_id: The command that began the chain; its own id if it began one.
@@ -58,6 +59,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str = ""
     if_match: int | None = None
     recorded: bool = True
+    actor_key: str = ""
 
     @property
     def request_id(self) -> str:
@@ -314,6 +316,7 @@ class UnitOfWork:
             correlationid=context.correlation_id or context.command_id,
             causationid=context.command_id,
             actor=context.actor,
+            actorkey=context.actor_key,
             fingerprint=context.fingerprint,
             traceparent=context.traceparent,
         )

@@ -106,6 +106,15 @@ async def test_a_key_ends_none_that_may_do_more_than_itself(stage: Stage):
     assert (await (await stage.open_client(chief.json()["token"])).get("/v1/orders")).status_code == 200
 
 
+async def test_events_name_the_key_that_acted(stage: Stage):
+    body = {"name": "clerk", "scopes": ["parties:write"]}
+    issued = (await stage.post(stage.admin, "/v1/api-keys", body)).json()
+    answer = await stage.post(await stage.open_client(issued["token"]), "/v1/parties", PARTY)
+    feed = (await stage.admin.get("/v1/events", headers={"Min-Seq": await stage.reach()})).json()["items"]
+    acted = {item["event"]["actorkey"] for item in feed if item["event"]["subject"] == f"party/{answer.json()['id']}"}
+    assert acted == {issued["key_id"]}
+
+
 async def test_every_key_ends_within_a_year_also_one_whose_end_nobody_states(stage: Stage):
     body = {"name": "robot", "scopes": ["orders:read"]}
     first, again = [await stage.post(stage.admin, "/v1/api-keys", body, key="k") for _ in range(2)]

@@ -47,6 +47,7 @@ def render_item(recorded: Recorded) -> FeedItem:
         correlationid=envelope.correlationid,
         causationid=envelope.causationid,
         actor=envelope.actor,
+        actorkey=envelope.actorkey,
         hash=envelope.hash,
         previoushash=envelope.previoushash,
         fingerprint=envelope.fingerprint,

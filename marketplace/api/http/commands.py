@@ -231,6 +231,7 @@ def build_context(
         recorded=key is not None,
         fingerprint=fingerprint,
         actor=principal.tenant,
+        actor_key=principal.key_id,
         party_id=principal.party_id,
         at=handler.clock.now(),
         traceparent=traceparent if traceparent is not None and _TRACE.match(traceparent) else "",

@@ -20,6 +20,7 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hash: str
     data: msgspec.Raw
     previoushash: str = ""
+    actorkey: str = ""
     fingerprint: str = ""
     traceparent: str = ""
 
