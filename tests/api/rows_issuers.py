@@ -311,7 +311,7 @@ FORMATION = (
         "GET",
         at("/cap-table"),
         refused=("at=x", 422, "request_invalid"),
-        check=lambda table: table["fully_diluted_shares"] == sum(row["shares"] for row in table["rows"]) == 17_001_600,
+        check=lambda table: table["fully_diluted_shares"] == sum(row["shares"] for row in table["rows"]) == 17_001_300,
     ),
     Row("GET", "/v1/holdings", other=SEEN, refused=("limit=x", 422, "request_invalid")),
 )

@@ -50,7 +50,7 @@ async def take_investment(command: Commanded, data: JSONBody[InvestBody]) -> Res
         amount_usd=data.amount_usd,
         terms=data.terms,
     )
-    return command.answer_created(receipt, PATH)
+    return await answer(command, receipt, PATH)
 
 
 @put("/{instrument_id:str}", summary="Amend an instrument")

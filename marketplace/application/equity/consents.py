@@ -17,6 +17,7 @@ from msgspec import structs
 from events.instrument import (
     InstrumentAmended,
     InstrumentIssued,
+    InstrumentPrincipalAccrued,
     InstrumentPrincipalReversed,
     InstrumentRepaid,
 )
@@ -37,11 +38,17 @@ from marketplace.application.steps.company_acts import (
     sell_company,
 )
 from marketplace.application.steps.dilution import notify_favoured
+from marketplace.application.steps.investing import take_investment
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import render_ratio
 from marketplace.domain.equity.instrument.clawback import build_reversal
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, AmendInstrument, ReversePrincipal
+from marketplace.domain.equity.instrument.instrument import (
+    INSTRUMENT,
+    AmendInstrument,
+    IssueInstrument,
+    ReversePrincipal,
+)
 from marketplace.domain.equity.issuer.commands import BuyerStock, ExerciseFirstRefusal, IssuerCommand, SplitStock
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer, list_holders
@@ -58,7 +65,7 @@ from marketplace.domain.equity.proposal import (
     WithdrawConsent,
     has_majority,
 )
-from marketplace.domain.equity.rights import CONSEQUENCES, Setting, list_consents
+from marketplace.domain.equity.rights import CONSEQUENCES, Setting, list_consents, list_mandated
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -70,7 +77,13 @@ Act = Callable[[UnitOfWork], Awaitable[None]]
 
 
 async def carry_out(
-    handler: Handler, context: Context, issuer_id: str, act: Act, *, instrument: InstrumentIssued | None = None
+    handler: Handler,
+    context: Context,
+    issuer_id: str,
+    act: Act,
+    *,
+    instrument: InstrumentIssued | None = None,
+    creates: str | None = None,
 ) -> Receipt:
     """Do an act on an issuer if the sender's own agreement is enough; otherwise propose it.
 
@@ -82,6 +95,7 @@ async def carry_out(
         issuer_id: The issuer.
         act: Decides the events, which may concern several aggregates.
         instrument: The instrument that it is about, if it is about one; its holder may ask too.
+        creates: The instrument that it signs, if it signs one.
 
     Raises:
         Refusal: ``issuer_unknown`` · ``party_suspended`` · refusals of the act and of the proposal.
@@ -99,6 +113,8 @@ async def carry_out(
                 return
         await _follow(unit, issuer_id)
 
+    if creates is not None:
+        return await handler.run(context, INSTRUMENT, creates, work, new=True)
     if instrument is not None:
         return await handler.run(context, INSTRUMENT, instrument.instrument_id, work)
     return await handler.run(context, ISSUER, issuer_id, work)
@@ -251,7 +267,7 @@ async def _find_change(unit: UnitOfWork, proposal: Proposal) -> str | None:
         return f"it is refused now: {refusal.code}: {refusal.message}"
     if _order(_render_all(unit.list_effects(without=PROPOSAL))) != _order(made.effects):
         return "it would now record other events than were agreed to, because the company or a price changed since"
-    agreed = proposal.agreed | {made.proposer_id}
+    agreed = proposal.agreed | {made.proposer_id} | list_mandated(parse_effects(made))
     needed = _list_consents(unit, issuer, made.proposer_id)
     missing = [consent.electorate for consent in needed if not has_majority(consent, agreed)]
     if missing:
@@ -264,9 +280,14 @@ def _order(effects: Sequence[ProposedEvent]) -> list[ProposedEvent]:
     return sorted(effects, key=lambda effect: effect.aggregate_id)
 
 
+def parse_effects(made: ProposalMade) -> list[Event]:
+    """Return the events that a proposal records."""
+    return [parse_body(effect.type, effect.body_json.encode()) for effect in made.effects]
+
+
 async def _decide_again(unit: UnitOfWork, made: ProposalMade) -> None:
     issuer_id, at = made.issuer_id, made.proposed_at
-    events = [parse_body(effect.type, effect.body_json.encode()) for effect in made.effects]
+    events = parse_effects(made)
     main = next((event for event in events if isinstance(event, _MAIN)), events[0])
     match main:
         case IssuerFinancingClosed():
@@ -285,6 +306,18 @@ async def _decide_again(unit: UnitOfWork, made: ProposalMade) -> None:
                 else BuyerStock(buyer=stock.buyer, price_usd_per_share=stock.price_usd_per_share),
                 at=at,
             )
+        case InstrumentIssued():
+            tranche = next(event for event in events if isinstance(event, InstrumentPrincipalAccrued))
+            issue = IssueInstrument(
+                instrument_id=main.instrument_id,
+                issuer_id=issuer_id,
+                holder_id=main.holder_id,
+                terms=main.terms,
+                commitment_usd=main.commitment_usd,
+                funding="paid_at_once",
+                mandate_id=main.mandate_id,
+            )
+            await take_investment(unit, issue, tranche_id=tranche.tranche_id, at=at)
         case InstrumentRepaid():
             await repay_note(unit, main.instrument_id, cause=main.cause, at=at)
         case InstrumentAmended():
@@ -311,8 +344,10 @@ async def _decide_again(unit: UnitOfWork, made: ProposalMade) -> None:
 
 
 _MAIN: Final = (
+    InstrumentIssued,
     IssuerFinancingClosed,
     IssuerLiquidityDeclared,
+    InstrumentPrincipalAccrued,
     InstrumentPrincipalReversed,
     IssuerStockSplit,
     IssuerFirstRefusalExercised,

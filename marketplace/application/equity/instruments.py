@@ -16,16 +16,12 @@ from marketplace.application.steps.access import (
     require_platform,
     require_side,
     require_tenant,
-    require_unfrozen,
 )
-from marketplace.application.steps.dilution import sign_instrument, track_instrument
-from marketplace.application.steps.paying import pay
-from marketplace.application.steps.stock_agreements import issue_owed
+from marketplace.application.steps.dilution import track_instrument
+from marketplace.application.steps.investing import take_investment
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.billing.account import CaptureHold
 from marketplace.domain.equity.instrument.instrument import (
     INSTRUMENT,
-    AccruePrincipal,
     AmendInstrument,
     CancelInstrument,
     ElectMfn,
@@ -38,12 +34,7 @@ from marketplace.domain.equity.instrument.instrument import (
     SuspendInstrument,
 )
 from marketplace.domain.equity.instrument.mfn import require_later_safe
-from marketplace.domain.equity.issuer.as_converted import find_implied_cap
-from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
-from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown
-from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, HoldBudget, Mandate
-from marketplace.domain.trading.resale import require_cash_for_investment
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -59,21 +50,16 @@ async def invest(
     amount_usd: Decimal,
     terms: PrincipalTerms,
 ) -> Receipt:
-    """Accept a cash investment under a mandate. The money moves and the whole principal accrues at once.
+    """Accept a cash investment under a mandate, or propose it to those whom it dilutes.
 
     Raises:
-        Refusal: Refusals of the party · ``mandate_unknown`` · ``party_suspended`` for the holder ·
-            ``mandate_not_cash`` · refusals of the instrument and of the mandate.
+        Refusal: ``issuer_unknown`` · ``mandate_unknown`` · refusals of `take_investment`.
     """
     require_tenant(context, startup_id)
-    instrument_id = derive_id("ins", context.command_id)
-    issuer_id = rename_id("iss", startup_id)
+    instrument_id, issuer_id = derive_id("ins", context.command_id), rename_id("iss", startup_id)
 
     async def work(unit: UnitOfWork) -> None:
-        party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
         mandate = await load_mandate(unit, mandate_id)
-        await require_unfrozen(unit, mandate.granted.holder_id)
-        require_cash_for_investment(mandate)
         issue = IssueInstrument(
             instrument_id=instrument_id,
             issuer_id=issuer_id,
@@ -83,53 +69,9 @@ async def invest(
             funding="paid_at_once",
             mandate_id=mandate_id,
         )
-        await sign_instrument(unit, issue)
-        accrue = AccruePrincipal(
-            instrument_id=instrument_id,
-            tranche_id=derive_id("trn", context.command_id),
-            principal_usd=amount_usd,
-            statement_id=None,
-            on_day=context.at.date(),
-        )
-        await unit.decide(INSTRUMENT, instrument_id, accrue)
-        await track_instrument(unit, instrument_id)
-        issuer = await unit.get(ISSUER, issuer_id, Issuer)
-        implied_cap_usd = find_implied_cap(issuer, terms)
-        await issue_owed(unit, instrument_id)
-        await _use_budget(unit, mandate, issue, party.registered.sector, implied_cap_usd)
-        capture = CaptureHold(
-            account_id=rename_id("acc", mandate.granted.holder_id),
-            hold_id=rename_id("hld", mandate_id),
-            amount_usd=amount_usd,
-            payee_account_id=rename_id("acc", startup_id),
-            cause=instrument_id,
-        )
-        await pay(unit, capture)
+        await take_investment(unit, issue, tranche_id=derive_id("trn", context.command_id), at=context.at)
 
-    return await handler.run(context, INSTRUMENT, instrument_id, work, new=True)
-
-
-async def _use_budget(
-    unit: UnitOfWork, mandate: Mandate, issue: IssueInstrument, sector: str | None, implied_cap_usd: Decimal | None
-) -> None:
-    mandate_id, hold_id = mandate.granted.mandate_id, rename_id("hld", issue.instrument_id)
-    hold = HoldBudget(
-        mandate_id=mandate_id,
-        hold_id=hold_id,
-        order_id=issue.instrument_id,
-        issuer_id=issue.issuer_id,
-        instrument=issue.terms,
-        sector=sector,
-        amount_usd=issue.commitment_usd,
-        at=unit.context.at,
-        implied_cap_usd=implied_cap_usd,
-        direct=True,
-    )
-    await unit.decide(MANDATE, mandate_id, hold)
-    capture = CaptureBudget(
-        mandate_id=mandate_id, hold_id=hold_id, grant_id=issue.instrument_id, amount_usd=issue.commitment_usd
-    )
-    await unit.decide(MANDATE, mandate_id, capture)
+    return await carry_out(handler, context, issuer_id, work, creates=instrument_id)
 
 
 async def _change(handler: Handler, context: Context, instrument_id: str, command: InstrumentCommand) -> Receipt:

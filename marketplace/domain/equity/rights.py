@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from events.instrument import InstrumentAmended, InstrumentPrincipalReversed, InstrumentRepaid
+from events.instrument import InstrumentAmended, InstrumentIssued, InstrumentPrincipalReversed, InstrumentRepaid
 from events.issuer import (
     IssuerAuthorisedSharesAdjusted,
     IssuerEvent,
     IssuerExposureRecorded,
     IssuerFinancingClosed,
     IssuerFirstRefusalExercised,
+    IssuerInstrumentSigned,
     IssuerLiquidityDeclared,
     IssuerOptionCancelled,
     IssuerOptionExercised,
@@ -297,6 +298,14 @@ RIGHTS: Final[dict[type[Event], Right]] = {
     IssuerWarrantCancelled: Right(
         "warrant_cancellation", "a warrant is cancelled", "company", "the holder", _NONE, _holder
     ),
+    IssuerInstrumentSigned: Right(
+        "investment",
+        "cash is invested for an instrument, besides compute",
+        "company",
+        "vote; the holder by its mandate",
+        "the investor alone has the majority of every group",
+        _vote,
+    ),
     IssuerFinancingClosed: Right(
         "round",
         "a round closes: its stock is issued, instruments convert",
@@ -357,7 +366,14 @@ def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
         if asked.vote:
             for electorate, weights in _list_groups(setting):
                 _ask(found, electorate, right.name, weights)
-    return tuple(consent for consent in found.values() if not has_majority(consent, frozenset({proposer_id})))
+    given = frozenset({proposer_id}) | list_mandated(setting.effects)
+    return tuple(consent for consent in found.values() if not has_majority(consent, given))
+
+
+def list_mandated(effects: Iterable[Event]) -> frozenset[str]:
+    """Return the holders whose mandate agreed to an investment before."""
+    issued = (event for event in effects if isinstance(event, InstrumentIssued))
+    return frozenset(event.holder_id for event in issued if event.mandate_id is not None)
 
 
 def _ask(found: dict[str, Consent], electorate: str, right: str, weights: Mapping[str, int]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from events.financing import Approval
 from events.proposal import Voter
-from marketplace.application.equity import consents, issuers
+from marketplace.application.equity import consents, instruments, issuers
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import (
@@ -21,7 +21,7 @@ from marketplace.domain.equity.issuer.commands import (
 )
 from tests.application.equity.test_equity import act, build_round, found, invest, pay_in
 from tests.support.market.invariants import check_log
-from tests.support.market.market import Market
+from tests.support.market.market import SAFE, Market
 
 
 @pytest.fixture
@@ -328,6 +328,25 @@ async def test_a_shell_that_joins_meanwhile_neither_decides_nor_blocks(market):
     assert asked == {f"holder/{shell}", "class/common"}
     assert (await vote(market, shell, packing)).status == "open"
     assert (await vote(market, trade.fund, sale)).status == "effective"
+
+
+async def test_a_shells_cash_buys_no_stock_of_the_company_without_those_whom_it_dilutes(market):
+    """A hundred dollars by a shell's mandate bought a hundred million shares, and the votes that go with them."""
+    trade = await build(market)
+    shell = await market.party("Shell", "fund", usd=1_000)
+    context = market.context(trade.startup)
+    mandate = await market.mandate(shell, budget=1_000)
+    terms = {"startup_id": trade.startup, "mandate_id": mandate, "amount_usd": Decimal(100), "terms": SAFE}
+    receipt = await instruments.invest(market.handler, context, **terms)
+    proposal_id = await consents.find_proposal(market.handler, context)
+    made = (await market.state("proposal", proposal_id)).made
+    assert [consent.electorate for consent in made.consents] == ["class/common"]
+    assert await market.state("instrument", receipt.id) is None
+    again = await instruments.invest(market.handler, context, **terms)
+    assert (again.repeated, again.id) == (True, receipt.id)
+    assert (await vote(market, trade.fund, proposal_id)).status == "effective"
+    assert (await market.state("instrument", receipt.id)).principal_usd == 100
+    await check_log(market.log)
 
 
 async def test_the_same_request_twice_is_one_proposal(market):

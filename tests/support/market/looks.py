@@ -33,6 +33,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "grant": "fixed",
         "instrument": "again",
         "issuer": "again",
+        "mandate": "again",
         "statement": "again",
     },
     "dilution:limit_dilution": {"instrument": "met"},

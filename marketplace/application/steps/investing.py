@@ -1,0 +1,97 @@
+"""A cash investment under a mandate, besides compute: the money moves and the whole principal accrues at once."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from marketplace.application.steps.access import (
+    load_mandate,
+    require_unfrozen,
+)
+from marketplace.application.steps.dilution import sign_instrument, track_instrument
+from marketplace.application.steps.paying import pay
+from marketplace.application.steps.stock_agreements import issue_owed
+from marketplace.core.ids import rename_id
+from marketplace.domain.billing.account import CaptureHold
+from marketplace.domain.equity.instrument.instrument import (
+    INSTRUMENT,
+    AccruePrincipal,
+    IssueInstrument,
+)
+from marketplace.domain.equity.issuer.as_converted import find_implied_cap
+from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
+from marketplace.domain.party import PARTY, require_trader
+from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, HoldBudget, Mandate
+from marketplace.domain.trading.resale import require_cash_for_investment
+from marketplace.execution.unit_of_work import UnitOfWork
+
+
+async def take_investment(
+    unit: UnitOfWork,
+    issue: IssueInstrument,
+    *,
+    tranche_id: str,
+    at: datetime,
+) -> None:
+    """Sign the instrument, let its principal accrue, and take the money from the mandate's hold.
+
+    Args:
+        unit: The decision.
+        issue: The instrument; its commitment is the amount.
+        tranche_id: The one tranche of its principal.
+        at: The day on which the principal accrues.
+
+    Raises:
+        Refusal: Refusals of the party · ``mandate_unknown`` · ``party_suspended`` for the holder ·
+            ``mandate_not_cash`` · refusals of the instrument and of the mandate.
+    """
+    startup_id, instrument_id = rename_id("pty", issue.issuer_id), issue.instrument_id
+    assert issue.mandate_id is not None, "an investment names its mandate"
+    party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
+    mandate = await load_mandate(unit, issue.mandate_id)
+    await require_unfrozen(unit, mandate.granted.holder_id)
+    require_cash_for_investment(mandate)
+    await sign_instrument(unit, issue)
+    accrue = AccruePrincipal(
+        instrument_id=instrument_id,
+        tranche_id=tranche_id,
+        principal_usd=issue.commitment_usd,
+        statement_id=None,
+        on_day=at.date(),
+    )
+    await unit.decide(INSTRUMENT, instrument_id, accrue)
+    await track_instrument(unit, instrument_id)
+    issuer = await unit.get(ISSUER, issue.issuer_id, Issuer)
+    implied_cap_usd = find_implied_cap(issuer, issue.terms)
+    await issue_owed(unit, instrument_id)
+    await _use_budget(unit, mandate, issue, party.registered.sector, implied_cap_usd)
+    capture = CaptureHold(
+        account_id=rename_id("acc", mandate.granted.holder_id),
+        hold_id=rename_id("hld", issue.mandate_id),
+        amount_usd=issue.commitment_usd,
+        payee_account_id=rename_id("acc", startup_id),
+        cause=instrument_id,
+    )
+    await pay(unit, capture)
+
+
+async def _use_budget(
+    unit: UnitOfWork, mandate: Mandate, issue: IssueInstrument, sector: str | None, implied_cap_usd: Decimal | None
+) -> None:
+    mandate_id, hold_id = mandate.granted.mandate_id, rename_id("hld", issue.instrument_id)
+    hold = HoldBudget(
+        mandate_id=mandate_id,
+        hold_id=hold_id,
+        order_id=issue.instrument_id,
+        issuer_id=issue.issuer_id,
+        instrument=issue.terms,
+        sector=sector,
+        amount_usd=issue.commitment_usd,
+        at=unit.context.at,
+        implied_cap_usd=implied_cap_usd,
+        direct=True,
+    )
+    await unit.decide(MANDATE, mandate_id, hold)
+    capture = CaptureBudget(
+        mandate_id=mandate_id, hold_id=hold_id, grant_id=issue.instrument_id, amount_usd=issue.commitment_usd
+    )
+    await unit.decide(MANDATE, mandate_id, capture)
