@@ -244,7 +244,9 @@ def _require_room(command: HoldBudget, state: Mandate) -> None:
     direct = (terms.direct_usd_max or ZERO) - state.used_directly_usd
     whole = terms.budget_usd - state.used_usd
     issuer = terms.issuer_usd_max - state.used_by_issuer_usd.get(command.issuer_id, ZERO)
-    sector = (terms.sector_usd_max or terms.budget_usd) - state.used_by_sector_usd.get(command.sector, ZERO)
+    sector = None
+    if terms.sector_usd_max is not None:
+        sector = terms.sector_usd_max - state.used_by_sector_usd.get(command.sector, ZERO)
     if command.direct and needed > direct:
         raise Refusal(
             "direct_cash_unwelcome", _tell_room(command, direct, "left for direct cash"), **_measure(command, direct)
@@ -255,7 +257,7 @@ def _require_room(command: HoldBudget, state: Mandate) -> None:
         raise Refusal(
             "issuer_maximum_reached", _tell_room(command, issuer, "left for this issuer"), **_measure(command, issuer)
         )
-    if needed > sector:
+    if sector is not None and needed > sector:
         raise Refusal(
             "sector_maximum_reached",
             _tell_room(command, sector, f"left for {command.sector}"),
