@@ -96,7 +96,11 @@ class Audit:
         return await compare_tables(database_url, self.findings, expected)
 
     def list_hanging(self) -> list[str]:
-        """Return what should have ended by the time of the last event, and did not."""
+        """Return what should have ended by the time of the last event, and did not.
+
+        The last decision counts too: it is stored in one batch, so all of it was read.
+        """
+        self._settle()
         market, hanging = self.market, []
         for auction_id, auction in market.auctions.items():
             if auction.status in {"locked", "cleared"}:

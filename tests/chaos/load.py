@@ -273,11 +273,11 @@ class Load:
     async def _bank(self, client: Client) -> None:
         """Deposit, hold, pay and release on the accounts that all clients share."""
         account_id, choice = self._random.choice(self._market.accounts), self._random.random()
-        if choice < 0.45 or not self._holds:
+        if choice < 0.45:
             key = client.new_key()
             body = {"amount_usd": f"{self._random.randint(1, 999)}.{self._random.randint(10, 99)}", "reference": key}
             entry = await client.send(f"/v1/accounts/{account_id}/deposits", body, key)
-        elif choice < 0.75:
+        elif choice < 0.75 or not self._holds:
             payee = self._random.choice([other for other in self._market.accounts if other != account_id])
             expiry = datetime.now(UTC) + timedelta(seconds=self._random.uniform(1, 15))
             body = {
