@@ -165,6 +165,7 @@ BOUNDS = {
     ("issuer.liquidity_declared.v1", "waterfall.stock"): CALCULATION,
     ("issuer.imported.v1", "package_hash"): HASH,
     ("issuer.imported.v1", "origins"): DOMAIN,
+    ("proposal.made.v1", "split_ratio"): NUMBER,
     ("proposal.made.v1", "effects"): EFFECTS,
     ("proposal.made.v1", "consents"): EFFECTS,
     ("pricelist.published.v1", "prices"): REQUEST,

@@ -77,13 +77,7 @@ Act = Callable[[UnitOfWork], Awaitable[None]]
 
 
 async def carry_out(
-    handler: Handler,
-    context: Context,
-    issuer_id: str,
-    act: Act,
-    *,
-    instrument: InstrumentIssued | None = None,
-    creates: str | None = None,
+    handler: Handler, context: Context, issuer_id: str, act: Act, *, creates: str | None = None
 ) -> Receipt:
     """Do an act on an issuer if the sender's own agreement is enough; otherwise propose it.
 
@@ -94,7 +88,6 @@ async def carry_out(
         context: Who asks: the company, a holder of the issuer's securities, or the platform.
         issuer_id: The issuer.
         act: Decides the events, which may concern several aggregates.
-        instrument: The instrument that it is about, if it is about one; its holder may ask too.
         creates: The instrument that it signs, if it signs one.
 
     Raises:
@@ -102,22 +95,33 @@ async def carry_out(
     """
 
     async def work(unit: UnitOfWork) -> None:
-        issuer = await _load_concerned(unit, issuer_id, None if instrument is None else instrument.holder_id)
-        await require_unfrozen(unit)
-        await act(unit)
-        await pay_for_stock(unit, issuer_id)
-        if context.party_id is not None:
-            consents = _list_consents(unit, issuer, context.party_id)
-            if consents:
-                await _propose(unit, issuer, context.party_id, consents)
-                return
-        await _follow(unit, issuer_id)
+        await do_or_propose(unit, issuer_id, act)
 
     if creates is not None:
         return await handler.run(context, INSTRUMENT, creates, work, new=True)
-    if instrument is not None:
-        return await handler.run(context, INSTRUMENT, instrument.instrument_id, work)
     return await handler.run(context, ISSUER, issuer_id, work)
+
+
+async def do_or_propose(unit: UnitOfWork, issuer_id: str, act: Act, *, holder_id: str | None = None) -> None:
+    """Decide an act within a command of another aggregate; see `carry_out`.
+
+    Args:
+        unit: The decision.
+        issuer_id: The issuer.
+        act: Decides the events.
+        holder_id: Who may ask besides the company and those who hold its securities.
+    """
+    party_id = unit.context.party_id
+    issuer = await _load_concerned(unit, issuer_id, holder_id)
+    await require_unfrozen(unit)
+    await act(unit)
+    await pay_for_stock(unit, issuer_id)
+    if party_id is not None:
+        consents = _list_consents(unit, issuer, party_id)
+        if consents:
+            await _propose(unit, issuer, party_id, consents)
+            return
+    await _follow(unit, issuer_id)
 
 
 async def _follow(unit: UnitOfWork, issuer_id: str) -> None:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Literal
 
 from events.types import PrincipalTerms
-from marketplace.application.equity.consents import Act, carry_out
+from marketplace.application.equity.consents import Act, carry_out, do_or_propose
 from marketplace.application.steps import company_acts
 from marketplace.application.steps.access import (
     load_mandate,
@@ -113,10 +113,12 @@ async def amend_instrument(
 
 async def _act(handler: Handler, context: Context, instrument_id: str, act: Act, *sides: Side) -> Receipt:
     """Carry out an act of one of these sides on an instrument, or propose it to those whose agreement it needs."""
-    instrument = _require_sides(
-        context, instrument_id, (await handler.cache.load(INSTRUMENT, instrument_id)).state, sides
-    )
-    return await carry_out(handler, context, instrument.issued.issuer_id, act, instrument=instrument.issued)
+
+    async def work(unit: UnitOfWork) -> None:
+        known = _require_sides(context, instrument_id, await unit.load(INSTRUMENT, instrument_id), sides)
+        await do_or_propose(unit, known.issued.issuer_id, act, holder_id=known.issued.holder_id)
+
+    return await handler.run(context, INSTRUMENT, instrument_id, work)
 
 
 async def cancel_instrument(

@@ -15,6 +15,7 @@ from marketplace.projections.delivery import grants
 from marketplace.projections.metering import usage
 from marketplace.projections.supply import capacity, inventory
 from marketplace.projections.trading import auctions, mandates, orders
+from marketplace.projections.views.supply import DepthLevel
 from tests.projections import lines, market, resales
 from tests.projections.conftest import fill, project
 from tests.projections.market import (
@@ -216,7 +217,7 @@ async def test_what_is_held_of_a_resale_is_asked_no_more_and_still_its_sellers(c
 async def test_the_depth_and_the_calendar_as_they_were(connection: AsyncConnection):
     span = {"start": START - HOUR, "end": START + 30 * HOUR}
 
-    async def read(at: int | datetime | None) -> list[capacity.DepthLevel]:
+    async def read(at: int | datetime | None) -> list[DepthLevel]:
         return await capacity.load_depth(connection, "H100_SXM", now=STORY.now, at=at)
 
     for at in (len(STORY.recorded), STORY.now):

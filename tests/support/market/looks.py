@@ -50,6 +50,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "grants:transfer_grant": {"pool": "again"},
     "holds:place_hold": {"account": "fixed"},
     "holds:release_hold": {"account": "fixed"},
+    "instruments:_act": {"account": "again", "instrument": "again", "issuer": "again"},
     "instruments:_change": {"issuer": "met"},
     "issuers:pay_distribution": {"grant": "other", "instrument": "met", "statement": "met", "usage": "other"},
     "issuers:price_financing": {"instrument": "again"},
