@@ -1,4 +1,4 @@
-"""A long-lived record is gone on with where it was kept, and is what a fold of all its events would be."""
+"""A long-lived record is restored from its snapshot, and equals a fold of all its events."""
 
 import contextlib
 import random

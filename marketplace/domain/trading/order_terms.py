@@ -201,7 +201,7 @@ def list_sizes(terms: OrderTerms) -> list[int]:
 def find_end(terms: OrderTerms) -> datetime:
     """Return when an order of these terms expires: at its stated expiry, or at its latest start if that is earlier.
 
-    After its latest start it cannot win, whatever its expiry. This is the only definition: deciders, timers,
+    After its latest start it cannot win, even if it expires later. This is the only definition: deciders, timers,
     projections and the API use it.
     """
     return min(terms.expires_at or terms.start_latest, terms.start_latest)
