@@ -8,7 +8,7 @@ one busy aggregate can therefore share a group commit.
 Invariants:
     1. A write is stored only if its `after` head is the last event of its subject at that moment.
     2. All writes of one append are stored, or none.
-    3. An acknowledged append is never lost, and never stored twice, whatever is retried.
+    3. An acknowledged append is never lost. A retry never stores it twice.
     4. A write after a head that failed fails as a `Conflict`.
 """
 

@@ -119,7 +119,9 @@ async def do_or_propose(unit: UnitOfWork, issuer_id: str, act: Act, *, holder_id
     if party_id is not None:
         consents = _list_consents(unit, issuer, party_id)
         if consents:
-            await _propose(unit, issuer, party_id, consents)
+            effects = unit.list_effects()
+            unit.discard()
+            await _propose(unit, issuer, party_id, consents, effects, named_by=unit.context.command_id)
             return
     await _follow(unit, issuer_id)
 
@@ -153,17 +155,8 @@ async def propose_reduction(
     issuer = await branch.get(ISSUER, issuer_id, Issuer)
     for reversal in reversals:
         await claw_back(branch, reversal)
-    command = MakeProposal(
-        proposal_id=derive_id("prp", statement_id),
-        issuer_id=issuer_id,
-        proposer_id=company_id,
-        split_ratio=render_ratio(issuer.split_ratio),
-        proposed_at=unit.context.at,
-        effects=_render_all(branch.list_effects()),
-        consents=_list_consents(branch, issuer, company_id),
-        decide_until=unit.context.at + DECIDE_WITHIN,
-    )
-    await unit.decide(PROPOSAL, command.proposal_id, command)
+    consents = _list_consents(branch, issuer, company_id)
+    await _propose(unit, issuer, company_id, consents, branch.list_effects(), named_by=statement_id)
 
 
 async def find_proposal(handler: Handler, context: Context) -> str | None:
@@ -194,11 +187,17 @@ def _list_consents(unit: UnitOfWork, issuer: Issuer, proposer_id: str) -> tuple[
     return list_consents(Setting(issuer, issuer.formed.party_id, effects, unit.context.at), proposer_id)
 
 
-async def _propose(unit: UnitOfWork, issuer: Issuer, proposer_id: str, consents: tuple[Consent, ...]) -> None:
-    """Replace what the unit has decided by a proposal of it."""
-    effects = unit.list_effects()
-    unit.discard()
-    proposal_id = derive_id("prp", unit.context.command_id)
+async def _propose(
+    unit: UnitOfWork,
+    issuer: Issuer,
+    proposer_id: str,
+    consents: tuple[Consent, ...],
+    effects: Sequence[tuple[str, Event]],
+    *,
+    named_by: str,
+) -> None:
+    """Make a proposal of what would be recorded. Its id derives from the command or statement that asks for it."""
+    proposal_id = derive_id("prp", named_by)
     command = MakeProposal(
         proposal_id=proposal_id,
         issuer_id=issuer.formed.issuer_id,

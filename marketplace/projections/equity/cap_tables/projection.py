@@ -324,7 +324,7 @@ def _noted(_changes: WriteBatch, _fact: RecordedEvent, _event: Event) -> None:
 
 
 def _stamp(handler: Handler) -> Handler:
-    """Make a handler's event the version of its issuer too, whatever it changes."""
+    """Return a handler that also makes its event the version of the issuer."""
 
     def handle(changes: WriteBatch, fact: RecordedEvent, event: Event) -> None:
         handler(changes, fact, event)
