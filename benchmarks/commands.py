@@ -124,9 +124,12 @@ async def run(seconds: float) -> None:
     print(describe_machine())
     settle_collector()  # for all sides alike
     with temporary_folder() as folder:
-        async with embedded_nats(folder / "nats") as servers:
+        async with embedded_nats(folder / "raw") as servers:  # a log of its own: what it stores links to nothing
             log = await JetStreamLog.open(servers.url, admin_url=servers.admin_url)
             raw = await measure_raw(servers, seconds)
+            await log.close()
+        async with embedded_nats(folder / "nats") as servers:
+            log = await JetStreamLog.open(servers.url, admin_url=servers.admin_url)
             spread, hot = await measure_ours(log, seconds)
             await log.close()
         async with embedded_postgres(folder / "postgres") as postgres:

@@ -73,8 +73,8 @@ class Appender:
         self._batches = itertools.count(1)
         self._worker = asyncio.get_running_loop().create_task(self._work(), name="log-appender")
 
-    async def append(self, writes: Sequence[Write]) -> int:
-        """See `Log.append`. If the caller is cancelled, its append is still stored or refused."""
+    def submit(self, writes: Sequence[Write]) -> asyncio.Future[int]:
+        """Queue an append, and return its answer: see `Log.append`. If the answer is cancelled, the append goes on."""
         try:
             count = check_writes(writes, self._limits)
             size = self._check_sizes(writes)
@@ -87,7 +87,7 @@ class Appender:
         append.answer.add_done_callback(retrieve)
         self._queue.append(append)
         self._wake.set()
-        return await asyncio.shield(append.answer)
+        return asyncio.shield(append.answer)
 
     async def close(self) -> None:
         """Store what is queued, within a second, and fail the rest. An ending process does not wait for a disk."""

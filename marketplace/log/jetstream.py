@@ -117,8 +117,7 @@ class JetStreamLog:
 
     async def append(self, writes: Sequence[Write]) -> int:
         """See `Log.append`."""
-        async with self._storage.append(writes):
-            return await self._appender.append(writes)
+        return await self._storage.append(writes, self._appender.submit)
 
     async def load(self, subject: str, after: int = 0, *, previous_hash: str | None = None) -> list[Recorded]:
         """See `Log.load`."""

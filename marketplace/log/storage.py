@@ -14,7 +14,7 @@ import contextlib
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -104,6 +104,10 @@ def _measure_free(folder: str) -> int | None:
         return None
 
 
+class _ServersFullError(Exception):
+    """Ends the wait for an append that the servers cannot store now."""
+
+
 class StorageWatch:
     """Tracks whether enough servers store, and ends waiting appends as soon as they do not.
 
@@ -121,7 +125,7 @@ class StorageWatch:
         self._failure = ""
         self._failed_at = 0.0
         self._lost = 0
-        self._waiting: set[asyncio.Timeout] = set()
+        self._waiting: set[asyncio.Future[int]] = set()
         self._task = asyncio.create_task(self._run(), name="log-storage") if system is not None else None
 
     @property
@@ -132,9 +136,8 @@ class StorageWatch:
         is_recent = time.monotonic() - self._failed_at < FAILURE_SECONDS and self._lost == self._connection.lost
         return self._failure if is_recent else ""
 
-    @contextlib.asynccontextmanager
-    async def append(self, writes: Sequence[Write]) -> AsyncIterator[None]:
-        """Watch over one append.
+    async def append(self, writes: Sequence[Write], submit: Callable[[Sequence[Write]], asyncio.Future[int]]) -> int:
+        """Submit an append, and return its answer.
 
         Raises:
             Unavailable: The servers cannot store. If this shows while the append waits, it may be stored yet.
@@ -144,13 +147,13 @@ class StorageWatch:
                 write.head.failed = True
             raise Unavailable(STORAGE, f"nothing was stored: {self._reason}", RETRY_AFTER_SECONDS)
         try:
-            async with asyncio.timeout(None) as waiting:
-                self._waiting.add(waiting)
-                try:
-                    yield
-                finally:
-                    self._waiting.discard(waiting)
-        except TimeoutError:
+            answer = submit(writes)
+            self._waiting.add(answer)
+            try:
+                sequence = await answer
+            finally:
+                self._waiting.discard(answer)
+        except _ServersFullError:
             text = (
                 f"no answer to an append; send the same command again to find out whether it was stored: {self._reason}"
             )
@@ -158,6 +161,7 @@ class StorageWatch:
         except Unavailable as error:
             raise await self._explain(error) from error
         self._failure = ""
+        return sequence
 
     async def _explain(self, error: Unavailable) -> Unavailable:
         """Return an append's failure with the servers' reports on their disks."""
@@ -174,9 +178,9 @@ class StorageWatch:
                 if not self._reason:
                     _logger.error("log_storage_full", reason=reason)
                 self._reason = reason
-                now = asyncio.get_running_loop().time()
-                for waiting in self._waiting:
-                    waiting.reschedule(now)
+                for answer in self._waiting:
+                    if not answer.done():
+                        answer.set_exception(_ServersFullError())
             else:
                 self._reason = ""
             await asyncio.sleep(POLL_SECONDS)

@@ -14,9 +14,9 @@ import contextlib
 import math
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
@@ -57,11 +57,22 @@ async def _tell_nobody(_: bytes) -> None:
 
 @dataclass(slots=True, eq=False)
 class Claim:
-    """One command: when it began, how often it was refused, and where it asked for its turn."""
+    """One command: when it began, how often it was refused, and where it asked for its turn.
 
+    As an asynchronous context manager, it withdraws its requests at the end.
+    """
+
+    turns: "Turns"
     since: float
     refused: int = 0
     subjects: set[str] = field(default_factory=set)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self.subjects:
+            await self.turns.end(self)
 
 
 class Turns:
@@ -79,14 +90,9 @@ class Turns:
         self._asked: dict[str, dict[str, _Asked]] = {}
         self._served: dict[str, asyncio.Event] = {}
 
-    @contextlib.asynccontextmanager
-    async def claim(self) -> AsyncIterator[Claim]:
-        """Yield a claim that counts the refusals of a command. Afterwards, withdraw its requests."""
-        claim = Claim(time.monotonic())
-        try:
-            yield claim
-        finally:
-            await self._end(claim)
+    def claim(self) -> Claim:
+        """Return a claim, which counts the refusals of a command."""
+        return Claim(self, time.monotonic())
 
     async def ask(self, claim: Claim, subjects: Iterable[str]) -> None:
         """Count a refusal of a command, and ask for its turn if it was refused often."""
@@ -102,7 +108,8 @@ class Turns:
             self._told |= dict.fromkeys(due, now)
             await self._tell(msgspec.json.encode(Question(self._process, due, now - claim.since)))
 
-    async def _end(self, claim: Claim) -> None:
+    async def end(self, claim: Claim) -> None:
+        """Withdraw the requests of a claim."""
         free = []
         for subject in claim.subjects:
             claims = self._own[subject]

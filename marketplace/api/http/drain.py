@@ -7,6 +7,7 @@ body that takes too long is refused, and its connection closed.
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from typing import Final
 
 from litestar.enums import ScopeType
@@ -44,14 +45,15 @@ class DrainRequestBody:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request with a body only once the body is read; any other request at once."""
-        if scope["type"] != ScopeType.HTTP or not _has_body(scope):
+        headers = {name: value.lower() for name, value in scope["headers"]}
+        if scope["type"] != ScopeType.HTTP or not _has_body(headers):
             await self._app(scope, receive, send)
             return
-        waits = (b"expect", b"100-continue") in _lower(scope)
+        waits = headers.get(b"expect") == b"100-continue"
         body = _Body(receive, self._body_seconds_max, waits=waits)
 
         async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and not body.is_over:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._seconds_max):
                         await body.throw_away(self._bytes_max)
@@ -107,10 +109,5 @@ class _Body:
             left -= len(message["body"]) if message["type"] == "http.request" else 0
 
 
-def _lower(scope: Scope) -> set[tuple[bytes, bytes]]:
-    return {(name.lower(), value.lower()) for name, value in scope["headers"]}
-
-
-def _has_body(scope: Scope) -> bool:
-    headers = dict(_lower(scope))
+def _has_body(headers: Mapping[bytes, bytes]) -> bool:
     return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"

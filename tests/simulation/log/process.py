@@ -53,7 +53,7 @@ class SimulatedLog:
         record = [writes, None]
         self.answers.append(record)
         try:
-            record[1] = await self.appender.append(writes)
+            record[1] = await self.appender.submit(writes)
         except (Conflict, Unavailable, AssertionError) as error:
             record[1] = error
             raise
