@@ -222,7 +222,7 @@ async def _take(handler: Handler, grants: list[str], number: int, expected: str 
     """Report one batch; return the processor seconds that it took."""
     body = build_batch(grants[number % GRANTS], number // GRANTS)
     context = Context(
-        command_id=derive_command_id("benchmark", f"fill-{number}"),
+        command_id=derive_command_id("benchmark", f"{expected}-{number}"),
         fingerprint="fill",
         actor="benchmark",
         party_id=None,

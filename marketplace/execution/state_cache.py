@@ -20,6 +20,7 @@ from events.envelope import Envelope
 from events.subjects import render_subject
 from events.types import Event
 from marketplace.core.decider import Decider
+from marketplace.core.errors import UnreadableEvent
 from marketplace.execution.archive import Archive
 from marketplace.execution.command_records import CommandRecord, CommandRecords
 from marketplace.execution.snapshots import Snapshots, weigh
@@ -279,7 +280,7 @@ class Cache:
             assert entry.chain is not None, "a state that is not stored belongs to a chain"
             for pending in entry.chain.pending:
                 pending.head.failed = True
-        elif stored.head.hash != recorded.envelope.previoushash:
+        elif stored.head.hash != recorded.envelope.previoushash or _is_orphan(stored, recorded):
             self.forget(recorded.subject)
             return
         entry = _extend_by(decider, stored, recorded, event)
@@ -301,14 +302,26 @@ def _find_stored(entry: CachedState) -> CachedState | None:
 
 
 def extend(decider: AnyDecider, entry: CachedState, tail: Iterable[Recorded]) -> CachedState:
-    """Return the state after more stored events of its subject; the same object if there are none."""
+    """Return the state after more stored events of its subject; the same object if there are none.
+
+    Raises:
+        UnreadableEvent: The first event of the aggregate was passed over, and this later one needs it.
+    """
     for recorded in tail:
         if recorded.void:
             head = Head(recorded.subject, recorded.sequence, get_link(recorded, entry.head.hash))
             entry = CachedState(entry.state, head, entry.commands)
+        elif _is_orphan(entry, recorded):
+            reason = "the first event of its aggregate was passed over or is lost"
+            raise UnreadableEvent(recorded.sequence, recorded.subject, "orphan", reason, recorded.envelope.hash)
         else:
             entry = _extend_by(decider, entry, recorded, parse_event(recorded))
     return entry
+
+
+def _is_orphan(entry: CachedState, recorded: Recorded) -> bool:
+    """Whether an event follows another one of an aggregate that has no state yet."""
+    return entry.state is None and bool(recorded.envelope.previoushash)
 
 
 def _extend_by(decider: AnyDecider, entry: CachedState, recorded: Recorded, event: Event) -> CachedState:

@@ -1,17 +1,25 @@
 """An append over two aggregates of which one part is lost: what the other part may still do, and its way out."""
 
+from dataclasses import replace
+
 import pytest
 
+from events.envelope import parse_headers
 from events.log import LostEvent
-from events.subjects import render_subject
-from marketplace.core.errors import Refusal
+from events.subjects import parse_subject, render_subject
+from marketplace.core.errors import Refusal, UnreadableEvent
 from marketplace.core.ids import rename_id
+from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.log import AcceptGap, Annotate
 from marketplace.embedded import embedded_nats
 from marketplace.execution.log_record import record
+from marketplace.execution.state_cache import Cache
 from marketplace.log.annotations import AnnotatedLog, check_annotation, examine
 from marketplace.log.connection import Connection
 from marketplace.log.jetstream import JetStreamLog
+from marketplace.log.memory import MemoryLog
+from marketplace.log.port import Recorded
+from tests.contracts.story.book import tell_story
 from tests.log.test_checks import GOOD, call
 from tests.log.test_gaps import open_unchecked
 from tests.support.market.market import Market
@@ -82,3 +90,33 @@ async def test_an_order_whose_hold_is_lost_is_refused_by_name_until_it_is_annota
             assert (account.available_usd, account.held_usd) == (100_000, 0)
         finally:
             await stream.close()
+
+
+class Stored(MemoryLog):
+    """A log whose subjects are read from a list of events."""
+
+    def __init__(self, events):
+        super().__init__()
+        self._listed = events
+
+    async def load(self, subject, after=0, **_):
+        return [each for each in self._listed if each.subject == subject and each.sequence > after]
+
+
+async def test_an_aggregate_whose_first_event_is_passed_over_is_named_with_the_way_out():
+    events = [
+        Recorded(number, told.subject, parse_headers(told.headers), told.body)
+        for number, told in enumerate(tell_story(), start=1)
+    ]
+    followed = {each.subject for each in events if each.envelope.previoushash}
+    log = Stored([each if each.envelope.previoushash else replace(each, void=True, annotated=True) for each in events])
+    named = set()
+    for subject in followed:
+        aggregate, id_ = parse_subject(subject)
+        if DECIDERS[aggregate].initial is None:
+            with pytest.raises(UnreadableEvent, match=r"first event of its aggregate was passed over .* annotate"):
+                await Cache(log).load(DECIDERS[aggregate], id_)
+            named.add(aggregate)
+        else:
+            await Cache(log).load(DECIDERS[aggregate], id_)
+    assert len(named) >= 15

@@ -145,7 +145,9 @@ def evolve(state: ReliabilityState, event: Event) -> ReliabilityState:
         return state
     if isinstance(event, GrantIssued):
         return replace(state, courses=state.courses.set(event.grant_id, begin(event)))
-    course = state.courses[event.grant_id]
+    course = state.courses.get(event.grant_id)
+    if course is None:
+        return state  # the first event of the grant is lost or passed over
     after, record = advance(event, course, state.records.get(course.provider_id, Record()))
     return ReliabilityState(state.courses.set(event.grant_id, after), state.records.set(course.provider_id, record))
 

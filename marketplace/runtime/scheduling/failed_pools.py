@@ -4,6 +4,7 @@ If a grant found no room when its nodes failed, it is degraded. It moves as soon
 """
 
 from collections import defaultdict
+from collections.abc import Collection
 from functools import singledispatchmethod
 
 from events.lot import LotListed, LotRepriced, LotResumed, LotWithdrawn
@@ -68,8 +69,12 @@ class FailedPools:
 
     def has_failed(self, pool_id: str) -> bool:
         """Return whether nodes of a pool are failed now."""
-        return any(failed == pool_id for failed, _ in self._failed.get(self._owners[pool_id], ()))
+        return any(failed == pool_id for failed, _ in self._list_failed(pool_id))
 
     def _list_others(self, pool_id: str) -> list[str]:
-        failed = self._failed.get(self._owners[pool_id], {})
-        return sorted({other for other, _ in failed if other != pool_id})
+        return sorted({other for other, _ in self._list_failed(pool_id) if other != pool_id})
+
+    def _list_failed(self, pool_id: str) -> Collection[tuple[str, str]]:
+        """Return the incidents of a pool's provider; none if the pool's first event is lost or passed over."""
+        owner = self._owners.get(pool_id)
+        return () if owner is None else self._failed.get(owner, ())

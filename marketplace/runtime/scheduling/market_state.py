@@ -52,6 +52,7 @@ class MarketState:
         self._annotated = frozenset(annotations.list_sequences() if annotations is not None else ())
         self.unreadable: dict[int, UnreadableEvent] = {}
         self._unsound: set[str] = set()
+        self._begun: set[str] = set()  # aggregates whose first event counts; nothing is scheduled for the others
         self.outdated = asyncio.Event()
         self.scheduler = Scheduler()
         self.observer = HealthMonitor(self.scheduler)
@@ -82,7 +83,10 @@ class MarketState:
                 self._handler.cache.notice(recorded)
             else:
                 self._handler.cache.apply(DECIDERS[aggregate], recorded, event, from_first=True)
-            self._notice(event)
+            if not recorded.envelope.previoushash:
+                self._begun.add(recorded.subject)
+            if recorded.subject in self._begun:
+                self._notice(event)
 
     def _put_aside(self, error: UnreadableEvent) -> None:
         """Exclude an aggregate with an unreadable event from all tasks, until the event is annotated."""
