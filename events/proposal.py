@@ -71,7 +71,7 @@ class ProposalMade(Event, frozen=True, kw_only=True, tag="proposal.made.v1"):
         proposed_at: When. What depends on the day, such as interest, is computed for this one.
         effects: What will be recorded, in order, if all that is asked agree.
         consents: The agreements that it needs.
-        decide_until: Silence until then is a refusal.
+        decide_until: When it lapses. A voter who stays silent until then does not count as agreeing.
     """
 
     proposal_id: Id

@@ -53,7 +53,8 @@ class Conflict(MarketplaceError):  # noqa: N818
     """
 
     def __init__(self, subject: str, expected: int | None = None, actual: int | None = None) -> None:
-        super().__init__(f"{subject} has moved on: expected sequence {expected}, found {actual}")
+        found = "" if actual is None else f": its last event is {actual}, not {expected}"
+        super().__init__(f"another writer appended to {subject} first{found}")
         self.subject = subject
         self.expected = expected
         self.actual = actual

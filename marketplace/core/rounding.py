@@ -1,6 +1,7 @@
 """The named roundings: where an exact fraction becomes a whole share, a cent or a printed price.
 
-Everything before a call into this module is exact; nothing after it is. Keeping the roundings in one place lets a
+All rounding happens here, and everything before a call into this module is exact. Most policies round once, the shares;
+`…_after_price` and `floor_fixed_point` round the price first. Keeping the roundings in one place lets a
 reader see every point at which a fraction of a share or of a cent is given up, and to whom.
 """
 

@@ -51,5 +51,5 @@ MAY_HEAR: Final = {
     SUBSCRIBER: (f"{SUBSCRIBER_INBOX}.>",),
     METER: (f"{METER_INBOX}.>",),
 }
-"""Subjects that a user may subscribe to. The log's own subjects are not among them: a message published there carries
-the subject that its answer goes to, and is no event before the stream has stored it."""
+"""Subjects that a user may subscribe to. The log's own subjects are not among them: a message published there is not
+an event until the stream has stored it, and its reply subject would reveal the inbox of its sender."""

@@ -98,7 +98,7 @@ class Handler:
         Raises:
             Refusal: A rule refused the command; or ``idempotency_key_reused``, ``command_in_flight``,
                 ``version_stale``.
-            Conflict: Other writers were first on every attempt.
+            Conflict: No attempt succeeded: other writers were first, or what was decided on failed to be stored.
             Unavailable: The log cannot be reached. Nothing was partly stored.
         """
         claims = self._in_flight.setdefault(context.request_id, {})

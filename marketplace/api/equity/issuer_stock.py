@@ -1,4 +1,4 @@
-"""Stock of an issuer: issued, offered, transferred, bought back, split, converted; for the startup and the platform."""
+"""Stock of an issuer, for the company, its holders and the platform: issued, offered, moved, bought back, split."""
 
 from typing import Final
 

@@ -71,7 +71,7 @@ from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 DECIDE_WITHIN: Final = timedelta(days=14)
-"""Silence of a voter for so long is a refusal."""
+"""How long a proposal may wait. Then it lapses; a voter who stays silent does not count as agreeing."""
 
 Act = Callable[[UnitOfWork], Awaitable[None]]
 

@@ -1,6 +1,7 @@
 """Acts on an issuer that touch more than the issuer: a round, the sale of the company, money that moves with stock.
 
-Whoever calls them has checked who may: `application/equity/consents.py`.
+These functions check no rights. `application/equity/consents.py` runs them, reads from their events who must agree, and
+then stores the events or proposes the act.
 """
 
 from collections.abc import Sequence

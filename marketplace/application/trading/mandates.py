@@ -1,4 +1,4 @@
-"""Mandates: the budget of a cash mandate is held on the holder's account as long as it may be owed."""
+"""Mandates: the budget of a cash mandate is held on the holder's account until it is drawn or released."""
 
 from typing import Literal
 

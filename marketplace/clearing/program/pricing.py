@@ -1,8 +1,8 @@
 """Uniform prices per pool and period, and which lots carry whom; everything here is whole micro-dollars, exact.
 
-The lowest lawful price of a period is the highest ask in use. Prices start at the larger of that and the shadow price;
-then, order by order, what lies above the lowest price is scaled down over the order's run until the mean
-does not exceed its value. Scaling only ever lowers prices, so one pass serves all.
+No price of a period may be below the highest ask that is used in it. Prices start at the larger of that ask and the
+shadow price; then, order by order, what lies above the ask is scaled down over the order's run until the mean does not
+exceed its value. Scaling only ever lowers prices, so one pass serves all.
 """
 
 from collections import defaultdict

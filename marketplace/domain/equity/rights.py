@@ -232,7 +232,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "transfer",
         "stock changes hands",
         "company, holder",
-        "who gives it, who gets it, the company; vote where a party gets it of who does not vote",
+        "giver, receiver and company; also a vote if a voting party receives it from one that does not vote",
         "a right of first refusal was exercised on an offer",
         _transfer,
     ),

@@ -3,8 +3,8 @@
 Subject: ``marketplace.order.<order_id>``.
 
 Invariants:
-    1. In the no-cancel phase an order is neither cancelled nor amended: from its lock, which binding an auction
-       (`no_cancel_at`) brings forward, until the auction has decided it.
+    1. From its lock until the auction has decided it, an order is neither cancelled nor amended. An auction locks its
+       orders at `no_cancel_at`, or else at its own lock.
     2. It is matched at most once; matched, cancelled and expired are final.
     3. An order that offers equity states its instrument and the mandates it accepts.
 

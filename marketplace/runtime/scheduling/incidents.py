@@ -1,7 +1,7 @@
 """Incidents: adapt the grants of a pool to its failed nodes, without any party's claim.
 
-An incident opened by evidence of a grant's GPUs affects that grant. If, beyond that, fewer nodes work than are
-reserved, the grants issued last are affected first. Each affected grant moves to another pool of its provider that has
+An incident opened by evidence of a grant's GPUs affects that grant. If fewer nodes still work than the other grants
+reserve, the grants issued last are affected first. Each affected grant moves to another pool of its provider that has
 room at no higher price. If there is none, it is degraded by the missing nodes, and moves as soon as there is room
 (`failed_pools.py`). When the nodes work again, the grant works in full again. A degradation that the provider reported
 must be ended by the provider.
