@@ -3,9 +3,10 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 from marketplace.core.errors import Refusal
 
@@ -14,6 +15,9 @@ LOOPBACK: Final = "127.0.0.1"
 SECONDS_MAX: Final = 86_400
 CLEARING_SECONDS_MAX: Final = 1_800
 """The largest book that one auction takes costs some 100 s of processor time (`docs/clearing.md`)."""
+REPLICAS: Final = (1, 3, 5)
+Seconds = Annotated[int, Meta(ge=1, le=SECONDS_MAX)]
+Connections = Annotated[int, Meta(ge=1, le=100_000)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,35 +57,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     source: str = "/marketplace"
     embedded: bool = False
     calendar: bool = False
-    clearing_seconds_max: int = CLEARING_SECONDS_MAX
-    connections_max: int = 4_096
-    connections_per_address_max: int = 512
-    streams_max: int = 1_000
-    streams_per_key_max: int = 64
-    streams_per_party_max: int = 256
-    keys_offline_seconds_max: int = 900
-
-
-_TEXTS: Final = (
-    "nats_url",
-    "nats_admin_url",
-    "nats_inbox_prefix",
-    "nats_system_url",
-    "database_url",
-    "api_key_secret",
-    "admin_key",
-    "source",
-)
-_FLAGS: Final = ("embedded", "calendar")
-_NUMBERS: Final = {
-    "clearing_seconds_max": SECONDS_MAX,
-    "connections_max": 100_000,
-    "connections_per_address_max": 100_000,
-    "streams_max": 100_000,
-    "streams_per_key_max": 100_000,
-    "streams_per_party_max": 100_000,
-    "keys_offline_seconds_max": SECONDS_MAX,
-}
+    clearing_seconds_max: Seconds = CLEARING_SECONDS_MAX
+    connections_max: Connections = 4_096
+    connections_per_address_max: Connections = 512
+    streams_max: Connections = 1_000
+    streams_per_key_max: Connections = 64
+    streams_per_party_max: Connections = 256
+    keys_offline_seconds_max: Seconds = 900
 
 
 def load_settings(environment: Mapping[str, str] | None = None, **given: str | None) -> Settings:
@@ -93,45 +75,27 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: str | N
         Refusal: ``setting_missing`` or ``setting_invalid``; the text names the variable.
     """
     environment = os.environ if environment is None else environment
-    values: dict[str, str] = {}
-    for name in _TEXTS:
-        value = given.get(name) or find_setting(environment, PREFIX + name.upper())
-        if value:
-            values[name] = value
+    values: dict[str, Any] = {}
+    for field in msgspec.structs.fields(Settings):
+        variable = PREFIX + field.name.upper()
+        text = given.get(field.name) or find_setting(environment, variable)
+        if text:
+            values[field.name] = _parse(variable, text, field.type)
     if "nats_url" not in values:
         raise Refusal(
             "setting_missing", f"set {PREFIX}NATS_URL, for example nats://{LOOPBACK}:4222, or use `marketplace up`"
         )
-    replicas = environment.get(f"{PREFIX}NATS_REPLICAS", "1")
-    if replicas not in {"1", "3", "5"}:
-        raise Refusal("setting_invalid", f"{PREFIX}NATS_REPLICAS is {replicas!r}; choose 1, 3 or 5")
-    return Settings(
-        nats_replicas=int(replicas),
-        embedded=_read_flag(environment, f"{PREFIX}EMBEDDED"),
-        calendar=_read_flag(environment, f"{PREFIX}CALENDAR"),
-        **_read_numbers(environment),  # type: ignore[arg-type]
-        **values,  # type: ignore[arg-type]
-    )
+    replicas = values.get("nats_replicas", 1)
+    if replicas not in REPLICAS:
+        raise Refusal("setting_invalid", f"{PREFIX}NATS_REPLICAS is {replicas}; choose 1, 3 or 5")
+    return Settings(**values)
 
 
-def _read_flag(environment: Mapping[str, str], variable: str) -> bool:
-    value = environment.get(variable) or "0"
-    if value not in {"0", "1"}:
-        raise Refusal("setting_invalid", f"{variable} is {value!r}; choose 0 or 1")
-    return value == "1"
-
-
-def _read_numbers(environment: Mapping[str, str]) -> dict[str, int]:
-    numbers = {}
-    for name, number_max in _NUMBERS.items():
-        variable = PREFIX + name.upper()
-        value = environment.get(variable)
-        if not value:
-            continue
-        if not (value.isascii() and value.isdigit()) or not 1 <= int(value) <= number_max:
-            raise Refusal("setting_invalid", f"{variable} is {value!r}; choose a whole number from 1 to {number_max}")
-        numbers[name] = int(value)
-    return numbers
+def _parse(variable: str, text: str, kind: Any) -> Any:
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise Refusal("setting_invalid", f"{variable} is {text!r}: {error}") from error
 
 
 def find_setting(environment: Mapping[str, str], variable: str) -> str | None:
@@ -150,7 +114,7 @@ def find_setting(environment: Mapping[str, str], variable: str) -> str | None:
 
 def render_environment(settings: Settings) -> dict[str, str]:
     """Return the environment variables that give a child process these settings."""
-    variables = {f"{PREFIX}{name.upper()}": value for name in _TEXTS if (value := getattr(settings, name))}
-    variables[f"{PREFIX}NATS_REPLICAS"] = str(settings.nats_replicas)
-    variables |= {PREFIX + name.upper(): str(getattr(settings, name)) for name in _NUMBERS}
-    return variables | {f"{PREFIX}{name.upper()}": str(int(getattr(settings, name))) for name in _FLAGS}
+    stated = {name: value for name, value in msgspec.structs.asdict(settings).items() if value not in {None, ""}}
+    return {
+        PREFIX + name.upper(): str(int(value) if isinstance(value, bool) else value) for name, value in stated.items()
+    }
