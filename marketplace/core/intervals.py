@@ -16,6 +16,18 @@ class Load(NamedTuple):
     amount: int
 
 
+def require_aware(at: datetime, pointer: str) -> None:
+    """Refuse an instant without an offset.
+
+    Raises:
+        Refusal: ``time_naive``.
+    """
+    if at.tzinfo is None:
+        raise Refusal(
+            "time_naive", f"{pointer} is {at.isoformat()} without an offset; state one, such as Z", pointer=pointer
+        )
+
+
 def require_span(start: datetime, end: datetime, pointer: str) -> None:
     """Refuse a span without offsets, or that ends before or as it starts.
 

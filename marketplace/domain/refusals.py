@@ -1,7 +1,6 @@
 """Refusals with the same wording for every aggregate."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 import msgspec
 
@@ -29,18 +28,6 @@ def refuse_status(aggregate: str, id: str, status: str, allowed: str) -> Refusal
         status=status,
         allowed=allowed,
     )
-
-
-def require_aware(at: datetime, pointer: str) -> None:
-    """Refuse an instant without an offset.
-
-    Raises:
-        Refusal: ``time_naive``.
-    """
-    if at.tzinfo is None:
-        raise Refusal(
-            "time_naive", f"{pointer} is {at.isoformat()} without an offset; state one, such as Z", pointer=pointer
-        )
 
 
 def require_same(act: msgspec.Struct, recorded: Sequence[msgspec.Struct], pointer: str) -> None:

@@ -12,7 +12,7 @@ from events.subjects import render_subject
 from events.types import Event
 from events.usage import Reading, UsageCorrected, UsageReported, UsageVoided
 from marketplace.core.errors import Refusal, Unavailable
-from marketplace.domain.metering.usage_state import VOIDED, Usage, digest_reading
+from marketplace.domain.metering.usage_record import VOIDED, Usage, digest_reading
 from marketplace.execution.archive import Archive, ReadingName
 from marketplace.log.events import parse_event
 from marketplace.log.port import Log

@@ -24,8 +24,8 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Unavailable
 from marketplace.core.packed import Packed, Parts
 from marketplace.domain.metering.usage import USAGE
+from marketplace.domain.metering.usage_record import Usage
 from marketplace.domain.metering.usage_snapshot import parse_usage, render_usage, weigh_usage
-from marketplace.domain.metering.usage_state import Usage
 from marketplace.execution.archive import Archive, Snapshot
 from marketplace.execution.command_records import FINGERPRINT_BYTES, SEQUENCE_BYTES, CommandRecords
 from marketplace.log.annotations import Annotations

@@ -29,10 +29,10 @@ from marketplace.domain.equity.issuer.rules import CALCULATION_BYTES_MAX
 from marketplace.domain.equity.issuer.takeover import ACTS_MAX
 from marketplace.domain.metering.allocation import OFFERS_MAX, PARTS_MAX
 from marketplace.domain.metering.usage import READINGS_MAX, SAMPLES_MAX, USAGE, CorrectUsage
-from marketplace.domain.metering.usage_rules import DEVICES_MAX
-from marketplace.domain.supply.pool_resale import RESALES_MAX
+from marketplace.domain.metering.usage_record import DEVICES_MAX
+from marketplace.domain.supply.pool import RESALES_MAX
 from marketplace.domain.supply.pricelist import PRICES_MAX
-from marketplace.domain.trading.auction_parts import PART_BYTES_MAX
+from marketplace.domain.trading.auction import PART_BYTES_MAX
 from marketplace.embedded.nats import PAYLOAD_BYTES_MAX
 from marketplace.log.appender import _HEADER_BYTES_MAX as HEADER_BYTES_MAX
 from tests.contracts.sizes import list_unbounded
@@ -43,7 +43,7 @@ from tests.support.market.market import Market
 
 REQUEST = "the body of a request: 1 MiB, of readings 4 MiB"
 DOMAIN = "its decider, by a number"
-PART = "`auction_parts.py`: parts of 512 KiB, a row of the book of 1 MiB at most (`book_limits.py`)"
+PART = "`auction.py`: parts of 512 KiB, a row of the book of 1 MiB at most"
 SPANS = "the spans of one grant, whose nodes are resold 64 times at most"
 POOL = "the lots of one pool, that of a row of the book"
 HASH = "a hash, or the name of a release"

@@ -25,6 +25,9 @@ RAISED_BY = {
     "require_aware": {"time_naive"},
     "require_instrument": AMOUNTS
     | {"time_naive", "conversion_empty", "missing_convention", "discount_whole", "cap_below_commitment"},
+    "require_drawdown": AMOUNTS
+    | {"time_naive", "conversion_empty", "missing_convention", "discount_whole", "cap_below_commitment"}
+    | {"note_too_short", "warrant_too_short", "consequence_missing"},
     "require_span": {"time_naive", "span_empty"},
     "require_consequence": {"consequence_missing"},
     "find_interval_fault": {"time_naive", "span_empty", "seconds_not_whole"},
@@ -35,11 +38,10 @@ RAISED_BY = {
 
 PARTS = {
     "account": ("account_holds",),
-    "grant": ("grant_notice", "grant_state"),
+    "grant": ("grant_notice",),
     "mandate": ("mandate_rules",),
     "order": ("order_terms",),
-    "pool": ("pool_resale",),
-    "usage": ("usage_rules", "allocation", "burn_order"),
+    "usage": ("usage_record", "allocation", "burn_order"),
 }
 """Modules beside the aggregate's own that raise for it."""
 BEFORE = {"order": {"value_too_precise", "class_not_offered"}}

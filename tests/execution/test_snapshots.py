@@ -11,8 +11,8 @@ import pytest
 from events.usage import UsageEvent
 from marketplace.core.errors import Refusal
 from marketplace.domain.metering.usage import USAGE
+from marketplace.domain.metering.usage_record import Usage
 from marketplace.domain.metering.usage_snapshot import parse_usage, render_usage
-from marketplace.domain.metering.usage_state import Usage
 from marketplace.execution import snapshots
 from marketplace.execution.command_records import CommandRecord, CommandRecords
 from marketplace.execution.snapshots import CODECS, EVENTS_MIN

@@ -117,7 +117,7 @@ INVARIANTS: Final = (
         8,
         "tests.domain.metering.test_usage_properties:test_never_more_nodes_are_counted_than_were_granted",
         Mutant(
-            "marketplace.domain.metering.usage_rules",
+            "marketplace.domain.metering.usage_record",
             "if peak + gpus > nodes * metered.gpus_per_node:",
             "if gpus > nodes * metered.gpus_per_node:",
         ),
@@ -225,7 +225,7 @@ INVARIANTS: Final = (
         20,
         "tests.domain.metering.test_usage_properties:test_nothing_more_is_counted_on_what_the_record_was_told_is_gone",
         Mutant(
-            "marketplace.domain.metering.usage_rules",
+            "marketplace.domain.metering.usage_record",
             "return msgspec.structs.replace(metered, end=state.limits.end, resold=state.limits.resold)",
             "return msgspec.structs.replace(metered, resold=state.limits.resold)",
         ),

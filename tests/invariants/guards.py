@@ -59,8 +59,8 @@ GUARDS: Final = (
         "the nodes of a site draw no more than its power",
         Mutant(
             f"{_COMMANDS}.steps.capacity",
-            "if site.drawn.get(key, ()) != pool.list_drawn(grant_id):",
-            "if pool is None:",
+            "if (await unit.get(SITE, site_id)).drawn.get((pool_id, grant_id), ()) != drawn:",
+            "if drawn is None:",
         ),
         "test_site_power.py::TestOnMemory",
         ("test_power_is_free_again_though_the_process_that_frees_it_has_not_heard_that_it_was_taken",),
@@ -218,7 +218,11 @@ GUARDS: Final = (
     Guard(
         "parent-at-lock",
         "a child's parent may still be matched when the child is placed",
-        Mutant("marketplace.runtime.auctions.auctioneer", "if isinstance(parent, EndedOrder):", "if parent is None:"),
+        Mutant(
+            "marketplace.domain.trading.admission",
+            "elif isinstance(parent, EndedOrder):",
+            "elif isinstance(parent, EndedOrder) and parent is None:",
+        ),
         "test_terms.py",
         ("test_what_depends_on_an_order_that_ended_ends_with_it_and_holds_nothing",),
     ),
@@ -227,8 +231,8 @@ GUARDS: Final = (
         "a child's parent may still be matched when the child is placed",
         Mutant(
             f"{_COMMANDS}.trading.auctions",
-            "        await _check_parent(unit, order.terms)\n        await unit.decide(\n            ORDER",
-            "        await unit.decide(\n            ORDER",
+            "if order.terms.parent_order_id is not None:",
+            "if order is None:",
         ),
         "test_auction_turns.py",
         (

@@ -11,7 +11,7 @@ from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.registry import parse_body
 from events.subjects import LOG_ID
 from events.types import LotShare, Reason
-from marketplace.domain.trading.auction_parts import FrozenBook, Result, split_book, split_result
+from marketplace.domain.trading.auction import FrozenBook, Result, split_book, split_result
 from tests.contracts.story.book import tell_story
 from tests.projections import company, days, lines, market, resales, rights, services
 from tests.projections.market import (

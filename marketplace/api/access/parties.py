@@ -33,13 +33,13 @@ async def register(command: Commanded, data: JSONBody[RegisterPartyBody]) -> Res
     return command.answer_created(receipt, PATH)
 
 
-@post("/{party_id:str}/clear", status_code=200, summary="Let a party trade")
+@post("/{party_id:str}/clear", status_code=200, summary="Clear a party")
 async def clear(command: Commanded, party_id: FromPath[str], data: JSONBody[ClearPartyBody]) -> Response[ReceiptBody]:
     """Record the checks that a party has passed. It may trade from then on."""
     return command.answer(await clear_party(command.handler, command.context, party_id, checks=data.checks))
 
 
-@post("/{party_id:str}/suspend", status_code=200, summary="Stop a party from beginning anything new")
+@post("/{party_id:str}/suspend", status_code=200, summary="Suspend a party")
 async def suspend(command: Commanded, party_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
     """Suspend a party. What it has begun continues."""
     return command.answer(await suspend_party(command.handler, command.context, party_id, reason=data.reason))

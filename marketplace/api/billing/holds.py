@@ -46,7 +46,7 @@ async def capture(
     return command.answer(receipt)
 
 
-@post("/holds/{hold_id:str}/release", status_code=200, summary="Give a hold back", opt={"scope": "accounts:hold"})
+@post("/holds/{hold_id:str}/release", status_code=200, summary="Release a hold", opt={"scope": "accounts:hold"})
 async def release(
     command: Commanded, account_id: FromPath[str], hold_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:

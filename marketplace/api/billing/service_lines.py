@@ -74,7 +74,7 @@ async def correct(
     return command.answer(receipt)
 
 
-@post("/{service_line_id:str}/hours/voids", status_code=200, summary="Take hours back")
+@post("/{service_line_id:str}/hours/voids", status_code=200, summary="Void hours")
 async def void(
     command: Commanded, service_line_id: FromPath[str], data: JSONBody[VoidHoursBody]
 ) -> Response[ReceiptBody]:

@@ -54,13 +54,13 @@ async def load_grant(reader: Reader, grant_id: str) -> GrantView:
     return reader.require(view, "grant", grant_id, list_owners)
 
 
-@post("/{grant_id:str}/activate", status_code=200, summary="Hand the capacity over")
+@post("/{grant_id:str}/activate", status_code=200, summary="Activate a grant")
 async def activate(command: Commanded, grant_id: FromPath[str]) -> Response[ReceiptBody]:
     """Hand the capacity over, as its provider, at the grant's start or later."""
     return command.answer(await activate_grant(command.handler, command.context, grant_id))
 
 
-@post("/{grant_id:str}/degrade", status_code=200, summary="Say that fewer nodes work")
+@post("/{grant_id:str}/degrade", status_code=200, summary="Report a degraded grant")
 async def degrade(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[DegradeGrantBody]
 ) -> Response[ReceiptBody]:
@@ -76,7 +76,7 @@ async def degrade(
     return command.answer(receipt)
 
 
-@post("/{grant_id:str}/suspend", status_code=200, summary="Interrupt use")
+@post("/{grant_id:str}/suspend", status_code=200, summary="Suspend a grant")
 async def suspend(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[TimedReasonBody]
 ) -> Response[ReceiptBody]:
@@ -85,7 +85,7 @@ async def suspend(
     return command.answer(receipt)
 
 
-@post("/{grant_id:str}/resume", status_code=200, summary="Say that it works in full again")
+@post("/{grant_id:str}/resume", status_code=200, summary="Resume a grant")
 async def resume(command: Commanded, grant_id: FromPath[str], data: JSONBody[ResumeGrantBody]) -> Response[ReceiptBody]:
     """Report that a suspended or degraded grant works in full again."""
     return command.answer(await resume_grant(command.handler, command.context, grant_id, at=data.at))
@@ -102,7 +102,7 @@ async def substitute(
     return command.answer(receipt)
 
 
-@post("/{grant_id:str}/transfer", status_code=200, summary="Let another startup use it")
+@post("/{grant_id:str}/transfer", status_code=200, summary="Transfer a grant")
 async def transfer(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[TransferGrantBody]
 ) -> Response[ReceiptBody]:
@@ -111,7 +111,7 @@ async def transfer(
     return command.answer(receipt)
 
 
-@post("/{grant_id:str}/prioritise", status_code=200, summary="Say when a grant is used among others")
+@post("/{grant_id:str}/prioritise", status_code=200, summary="Set a grant's priority")
 async def prioritise(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[PrioritiseGrantBody]
 ) -> Response[ReceiptBody]:
@@ -120,7 +120,7 @@ async def prioritise(
     return command.answer(receipt)
 
 
-@post("/{grant_id:str}/resell", summary="Sell unused capacity on")
+@post("/{grant_id:str}/resell", summary="Resell unused capacity")
 async def resell(command: Commanded, grant_id: FromPath[str], data: JSONBody[ResellGrantBody]) -> Response[ReceiptBody]:
     """Offer nodes of a grant as a lot, as the startup that pays for it. They stay the startup's until they are sold."""
     receipt = await resell_grant(

@@ -137,7 +137,7 @@ async def read_book(
         return await load_book(connection, reader.services.handler.log, party_id, at=instant, prices=prices)
 
 
-@post("/{party_id:str}/book/recovery", status_code=200, summary="Ask whether granted compute will be paid back")
+@post("/{party_id:str}/book/recovery", status_code=200, summary="Estimate the recovery of granted compute")
 async def read_recovery(command: Commanded, party_id: FromPath[str], data: JSONBody[AskRecoveryBody]) -> Recovery:
     """Return the share that must succeed at which multiple, and a seeded simulation with its assumptions."""
     require_tenant(command.context, party_id)

@@ -28,8 +28,8 @@ from marketplace.captable.plots import (
 from marketplace.captable.report import CapTableReport, build_report
 from marketplace.captable.scenario import CapTableScenario, play_scenario
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import require_aware
 from marketplace.domain.equity.issuer.terms import settle_terms
-from marketplace.domain.refusals import require_aware
 from marketplace.execution.history import load_history
 from marketplace.execution.unit_of_work import UnitOfWork
 

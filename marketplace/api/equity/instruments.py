@@ -68,7 +68,7 @@ async def amend(
     return await answer(command, receipt)
 
 
-@post("/{instrument_id:str}/suspend", status_code=200, summary="Stop accrual for a while")
+@post("/{instrument_id:str}/suspend", status_code=200, summary="Suspend an instrument")
 async def suspend(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
@@ -77,13 +77,13 @@ async def suspend(
     return command.answer(receipt)
 
 
-@post("/{instrument_id:str}/resume", status_code=200, summary="Let principal accrue again")
+@post("/{instrument_id:str}/resume", status_code=200, summary="Resume an instrument")
 async def resume(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
     """Let principal accrue again; for the platform."""
     return command.answer(await resume_instrument(command.handler, command.context, instrument_id))
 
 
-@post("/{instrument_id:str}/reverse", status_code=200, summary="Take principal back")
+@post("/{instrument_id:str}/reverse", status_code=200, summary="Reverse principal")
 async def reverse(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[ReversePrincipalBody]
 ) -> Response[ReceiptBody]:
@@ -125,13 +125,13 @@ async def repay(command: Commanded, instrument_id: FromPath[str]) -> Response[Re
     return await answer(command, await repay_note(command.handler, command.context, instrument_id))
 
 
-@post("/{instrument_id:str}/issue-shares", status_code=200, summary="Issue what priced stock owes")
+@post("/{instrument_id:str}/issue-shares", status_code=200, summary="Issue the shares that priced stock owes")
 async def issue_owed_shares(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
     """Issue the shares that principal of priced stock bought while too few were authorised."""
     return command.answer(await issue_shares(command.handler, command.context, instrument_id))
 
 
-@post("/{instrument_id:str}/mature", status_code=200, summary="Let a note that fell due become stock")
+@post("/{instrument_id:str}/mature", status_code=200, summary="Mature a note")
 async def mature(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
     """Record that a note matured, which a timer does by itself, and convert it if its terms say so.
 

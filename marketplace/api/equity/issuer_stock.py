@@ -86,7 +86,7 @@ async def waive(
     return await carry_out(command, deed)
 
 
-@post("/stock/offers/{offer_id:str}/exercise", status_code=200, summary="Use the right of first refusal")
+@post("/stock/offers/{offer_id:str}/exercise", status_code=200, summary="Exercise the right of first refusal")
 async def exercise(
     command: Commanded, issuer_id: FromPath[str], offer_id: FromPath[str], data: JSONBody[ExerciseFirstRefusalBody]
 ) -> Response[ReceiptBody]:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import msgspec
 from litestar import Response, Router, post
 from litestar.params import FromPath, JSONBody
 
@@ -85,20 +86,7 @@ async def create_stock_class(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[CreateStockClassBody]
 ) -> Response[ReceiptBody]:
     """Create a class of stock."""
-    deed = acts.CreateStockClass(
-        issuer_id=issuer_id,
-        class_id=data.class_id,
-        kind=data.kind,
-        shares_authorised=data.shares_authorised,
-        price_per_share_usd=data.price_per_share_usd,
-        liquidation_multiple=data.liquidation_multiple,
-        seniority=data.seniority,
-        participation=data.participation,
-        participation_cap_multiple=data.participation_cap_multiple,
-        price_protection=data.price_protection,
-        protection_basis=data.protection_basis,
-        first_refusal=data.first_refusal,
-    )
+    deed = acts.CreateStockClass(issuer_id=issuer_id, **msgspec.structs.asdict(data))
     return await create(command, "stock-classes", data.class_id, deed)
 
 
@@ -107,10 +95,7 @@ async def adjust_stock_plan(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[AdjustStockPlanBody]
 ) -> Response[ReceiptBody]:
     """Set the size of the pool for employees."""
-    return await carry_out(
-        command,
-        acts.AdjustStockPlan(issuer_id=issuer_id, shares_reserved=data.shares_reserved, approval=data.approval),
-    )
+    return await carry_out(command, acts.AdjustStockPlan(issuer_id=issuer_id, **msgspec.structs.asdict(data)))
 
 
 @post("/{issuer_id:str}/authorised-shares", status_code=200, summary="Set the authorised shares")
@@ -118,10 +103,7 @@ async def adjust_authorised(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[AdjustAuthorisedBody]
 ) -> Response[ReceiptBody]:
     """Set the authorised shares of a class of stock."""
-    deed = acts.AdjustAuthorisedShares(
-        issuer_id=issuer_id, class_id=data.class_id, shares_authorised=data.shares_authorised, approval=data.approval
-    )
-    return await carry_out(command, deed)
+    return await carry_out(command, acts.AdjustAuthorisedShares(issuer_id=issuer_id, **msgspec.structs.asdict(data)))
 
 
 @post("/{issuer_id:str}/valuations", status_code=200, summary="Record a valuation")
@@ -129,12 +111,7 @@ async def value(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[RecordValuationBody]
 ) -> Response[ReceiptBody]:
     """Record someone's valuation of a common share. Warrants with a price milestone may vest."""
-    deed = acts.RecordValuation(
-        issuer_id=issuer_id,
-        price_usd_per_share=data.price_usd_per_share,
-        method=data.method,
-        effective_on=data.effective_on,
-    )
+    deed = acts.RecordValuation(issuer_id=issuer_id, **msgspec.structs.asdict(data))
     return command.answer(await record_valuation(command.handler, command.context, deed))
 
 

@@ -42,7 +42,7 @@ async def export_package(reader: Read, issuer_id: FromPath[str]) -> Response[byt
     return Response(render_zip(render_package(history)), media_type="application/zip", headers=headers)
 
 
-@post("/import/dry-run", status_code=200, summary="Judge an OCF package")
+@post("/import/dry-run", status_code=200, summary="Check an OCF package")
 async def dry_run(command: Commanded, data: JSONBody[ImportIssuerBody]) -> ImportReport:
     """Return every problem of a package by file, item and reason, and every loss. Nothing is written."""
     judged = await judge_import(

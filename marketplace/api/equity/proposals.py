@@ -31,7 +31,7 @@ async def refuse(command: Commanded, proposal_id: FromPath[str], data: JSONBody[
     return command.answer(await consents.refuse(command.handler, command.context, proposal_id, reason=data.reason))
 
 
-@post("/{proposal_id:str}/withdraw-consent", status_code=200, summary="Take an agreement back")
+@post("/{proposal_id:str}/withdraw-consent", status_code=200, summary="Withdraw an agreement")
 async def withdraw_consent(
     command: Commanded, proposal_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:

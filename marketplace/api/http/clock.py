@@ -23,7 +23,7 @@ async def advance(command: Commanded, data: JSONBody[AdvanceClockBody]) -> Respo
     return command.answer(await advance_clock(command.handler, command.context, seconds=data.seconds))
 
 
-@get("/", summary="Tell market time")
+@get("/", summary="Get market time")
 async def tell(reader: Read) -> ClockView:
     """Return market time as this process knows it."""
     clock = reader.services.handler.clock

@@ -24,13 +24,13 @@ def sum_by_code(stuck: Mapping[tuple[str, str], int]) -> dict[str, int]:
     return dict(codes)
 
 
-@get("/health/live", summary="Tell whether the process answers", security=[{}])
+@get("/health/live", summary="Check that the process answers", security=[{}])
 async def tell_live() -> Liveness:
     """Answer while the process runs. Restart the process if this fails."""
     return Liveness(status="live")
 
 
-@get("/health/ready", summary="Tell whether commands are taken", security=[{}])
+@get("/health/ready", summary="Check that commands are accepted", security=[{}])
 async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
     """Answer 200 if commands are accepted, 503 if not. Reads may fail independently.
 

@@ -60,7 +60,7 @@ def _parse(reading: UseBody) -> Measurement:
     return Measurement(reading_id=reading.reading_id, start=reading.start, end=reading.end, gpus=reading.gpus)
 
 
-@post("/", status_code=200, summary="Report a tenant's use")
+@post("/", status_code=200, summary="Report a tenant's usage")
 async def report(command: Commanded, data: JSONBody[SpreadUsageBody]) -> Response[SpreadReceipt]:
     """Report a tenant's usage of a class. Each reading is allocated to its grants by priority, expiry and age."""
     answers: list[SpreadAnswer] = []
@@ -95,7 +95,7 @@ def _answer(reading_id: str, index: int, receipt: Receipt, spread: Spread | None
     )
 
 
-@post("/corrections", status_code=200, summary="Correct a tenant's use")
+@post("/corrections", status_code=200, summary="Correct a tenant's reading")
 async def correct(command: Commanded, data: JSONBody[CorrectSpreadBody]) -> Response[ReceiptBody]:
     """Replace a reading, as its source. Its allocation changes in reverse of the recorded order."""
     use = await _find_use(command, data, data.reading.start, data.reading.end)
@@ -110,7 +110,7 @@ async def correct(command: Commanded, data: JSONBody[CorrectSpreadBody]) -> Resp
     return command.answer(receipt)
 
 
-@post("/voids", status_code=200, summary="Take a tenant's use back")
+@post("/voids", status_code=200, summary="Void a tenant's reading")
 async def void(command: Commanded, data: JSONBody[VoidSpreadBody]) -> Response[ReceiptBody]:
     """Void a reading, on every grant that carries a part of it."""
     use = Use(data.startup_id, _find_provider(command, data), data.gpu_class, data.source, {})
@@ -120,7 +120,7 @@ async def void(command: Commanded, data: JSONBody[VoidSpreadBody]) -> Response[R
     return command.answer(receipt)
 
 
-@get("/", summary="List how use was spread")
+@get("/", summary="List allocated readings")
 async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[SpreadView]:
     """Return the party's allocated readings, oldest first, each with the grants that carry it."""
     after = parse_cursor(cursor, (0, "", ""))

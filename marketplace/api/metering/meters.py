@@ -38,7 +38,7 @@ class MeterOperation(Operation):
 @post(
     "/",
     status_code=200,
-    summary="Take readings of meters",
+    summary="Report readings of meters",
     opt={"media_types": MEDIA_TYPES, "encodings": ENCODINGS},
     request_max_body_size=BODY_BYTES_MAX,
     operation_class=MeterOperation,

@@ -64,7 +64,7 @@ async def report(
     return Response(body, headers=render_headers(receipt))
 
 
-@post("/evidence", status_code=200, summary="Keep evidence")
+@post("/evidence", status_code=200, summary="Store evidence")
 async def keep_evidence(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[EvidenceBody]
 ) -> Response[ReceiptBody]:

@@ -70,19 +70,19 @@ async def reschedule(
     return command.answer(receipt)
 
 
-@post("/{lot_id:str}/pause", status_code=200, summary="Take no new orders for a while")
+@post("/{lot_id:str}/pause", status_code=200, summary="Pause a lot")
 async def pause(command: Commanded, lot_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
     """Take no new orders until the lot is resumed."""
     return command.answer(await pause_lot(command.handler, command.context, lot_id, reason=data.reason))
 
 
-@post("/{lot_id:str}/resume", status_code=200, summary="Take orders again")
+@post("/{lot_id:str}/resume", status_code=200, summary="Resume a lot")
 async def resume(command: Commanded, lot_id: FromPath[str]) -> Response[ReceiptBody]:
     """Take new orders again."""
     return command.answer(await resume_lot(command.handler, command.context, lot_id))
 
 
-@post("/{lot_id:str}/withdraw", status_code=200, summary="Take a lot off the market")
+@post("/{lot_id:str}/withdraw", status_code=200, summary="Withdraw a lot")
 async def withdraw(command: Commanded, lot_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
     """Take a lot off the market for good. Grants on it stay.
 

@@ -35,7 +35,7 @@ async def open_one(command: Commanded, data: JSONBody[OpenPoolBody]) -> Response
     return command.answer_created(receipt, PATH)
 
 
-@post("/{pool_id:str}/fail-nodes", status_code=200, summary="Say that nodes stopped working")
+@post("/{pool_id:str}/fail-nodes", status_code=200, summary="Report failed nodes")
 async def fail(command: Commanded, pool_id: FromPath[str], data: JSONBody[FailNodesBody]) -> Response[ReceiptBody]:
     """Report that nodes stopped working. The provider names the incident."""
     receipt = await fail_nodes(
@@ -44,7 +44,7 @@ async def fail(command: Commanded, pool_id: FromPath[str], data: JSONBody[FailNo
     return command.answer(receipt)
 
 
-@post("/{pool_id:str}/restore-nodes", status_code=200, summary="Say that nodes work again")
+@post("/{pool_id:str}/restore-nodes", status_code=200, summary="Report repaired nodes")
 async def restore(
     command: Commanded, pool_id: FromPath[str], data: JSONBody[RestoreNodesBody]
 ) -> Response[ReceiptBody]:
@@ -53,7 +53,7 @@ async def restore(
     return command.answer(receipt)
 
 
-@post("/{pool_id:str}/close", status_code=200, summary="Give notice that a pool leaves")
+@post("/{pool_id:str}/close", status_code=200, summary="Announce the closing of a pool")
 async def close(command: Commanded, pool_id: FromPath[str], data: JSONBody[ClosePoolBody]) -> Response[ReceiptBody]:
     """Stop taking anything new at once, and end what still runs at the date, at least 14 days after the notice."""
     receipt = await announce_closing(

@@ -49,7 +49,7 @@ async def register(command: Commanded, data: JSONBody[RegisterSiteBody]) -> Resp
     return command.answer_created(receipt, PATH)
 
 
-@post("/{site_id:str}/energise", status_code=200, summary="Say that more power is live")
+@post("/{site_id:str}/energise", status_code=200, summary="Report more live power")
 async def energise(
     command: Commanded, site_id: FromPath[str], data: JSONBody[EnergiseSiteBody]
 ) -> Response[ReceiptBody]:
@@ -60,7 +60,7 @@ async def energise(
     )
 
 
-@post("/{site_id:str}/derate", status_code=200, summary="Say that less power is live")
+@post("/{site_id:str}/derate", status_code=200, summary="Report less live power")
 async def derate(command: Commanded, site_id: FromPath[str], data: JSONBody[DerateSiteBody]) -> Response[ReceiptBody]:
     """Report that less power is live than before."""
     receipt = await derate_site(

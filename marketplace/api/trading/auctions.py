@@ -92,7 +92,7 @@ async def get_book(reader: Read, auction_id: FromPath[str]) -> Book:
     return auction.locked.book
 
 
-@get("/{auction_id:str}/audit", summary="Get all that checks an auction")
+@get("/{auction_id:str}/audit", summary="Get an auction's audit data")
 async def get_audit(reader: Read, auction_id: FromPath[str]) -> dict[str, Any]:
     """Return a cleared auction's book and whole result, as `marketplace auction verify` needs them.
 

@@ -68,7 +68,7 @@ async def read_list_prices(
     )
 
 
-@post("/list-prices", summary="Take in public prices of other clouds")
+@post("/list-prices", summary="Import public prices of other clouds")
 async def publish(command: Commanded, data: JSONBody[PublishPricelistBody]) -> Response[ReceiptBody]:
     """Import a dated table; for the platform."""
     receipt = await publish_pricelist(command.handler, command.context, name=data.name, prices=data.prices)

@@ -30,7 +30,7 @@ from marketplace.projections.views.trading import QuoteView
 PATH: Final = "/v1/quotes"
 
 
-@post("/", status_code=200, summary="Ask what an order would have to be worth")
+@post("/", status_code=200, summary="Ask for a quote")
 async def ask(command: Commanded, reader: Read, data: JSONBody[AskQuoteBody]) -> QuoteAnswer:
     """Answer from the current book with the price to win and the cheapest placements. Nothing is set aside."""
     order = await preview_order(command.handler, command.context, startup_id=data.startup_id, terms=data.terms)
@@ -59,7 +59,7 @@ async def take(command: Commanded, quote_id: FromPath[str]) -> Response[ReceiptB
     return command.answer_created(receipt, orders.PATH, rename_id("ord", quote_id))
 
 
-@post("/{quote_id:str}/release", status_code=200, summary="Let a held quote go")
+@post("/{quote_id:str}/release", status_code=200, summary="Release a held quote")
 async def release(command: Commanded, quote_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
     """Free everything that was set aside for a held quote."""
     return command.answer(await release_quote(command.handler, command.context, quote_id, reason=data.reason))

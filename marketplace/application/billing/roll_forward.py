@@ -1,13 +1,11 @@
 """Apply the remedy for a statement period below the promised availability, in the append that issues the statement.
 
 The instrument's terms name the remedy; without equity the grant's own terms do. A period that rolls forward is not
-charged, and the grant is extended by the period's length: from its current end, or from now if it is over. The nodes
-come from lots of the grant's pool at or below its price. If there is no room, if the grant was extended too often, or
-if part of it was resold, the period is excluded from accrual instead, or credited where nothing accrues.
+charged, and the grant is extended by the period's length. The nodes come from lots of the grant's pool at or below its
+price. `domain/delivery/service_level.py` says when a grant can be extended, and what happens otherwise.
 """
 
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 import msgspec
 
@@ -19,14 +17,11 @@ from marketplace.application.steps.usage_bounds import limit_grant
 from marketplace.core.errors import Refusal
 from marketplace.domain.delivery.grant import GRANT, ExtendGrant, Grant
 from marketplace.domain.delivery.periods import Period
-from marketplace.domain.delivery.service_level import assess
+from marketplace.domain.delivery.service_level import assess, choose_remedy, find_extension
 from marketplace.domain.delivery.substitution import build_shares
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.supply.pool import POOL, Pool, ReserveCapacity
 from marketplace.execution.unit_of_work import UnitOfWork
-
-EXTENSIONS_MAX: Final = 12
-_SECOND: Final = timedelta(seconds=1)
 
 
 async def settle_service(unit: UnitOfWork, grant: Grant, period: Period, delivered: int) -> ServiceResult | None:
@@ -34,10 +29,9 @@ async def settle_service(unit: UnitOfWork, grant: Grant, period: Period, deliver
     result = assess(grant, period.start, period.end, delivered)
     if result is None or result.met:
         return result
-    consequence = await _find_consequence(unit, grant)
-    if consequence == "roll_forward" and not await _roll_forward(unit, grant, period):
-        consequence = "credit" if grant.issued.equity is None else "exclude"
-    return msgspec.structs.replace(result, consequence=consequence)
+    stated = await _find_consequence(unit, grant)
+    extended = stated == "roll_forward" and await _roll_forward(unit, grant, period)
+    return msgspec.structs.replace(result, consequence=choose_remedy(grant, stated, extended=extended))
 
 
 async def _find_consequence(unit: UnitOfWork, grant: Grant) -> ServiceConsequence:
@@ -52,10 +46,10 @@ async def _find_consequence(unit: UnitOfWork, grant: Grant) -> ServiceConsequenc
 
 async def _roll_forward(unit: UnitOfWork, grant: Grant, period: Period) -> bool:
     """Extend a grant by the length of a period. Return whether there was room."""
-    if grant.phase != "running" or grant.resold or len(grant.extensions) >= EXTENSIONS_MAX:
+    span = find_extension(grant, period, unit.context.at)
+    if span is None:
         return False
-    start = max(grant.end, _next_second(unit.context.at)) if grant.end < unit.context.at else grant.end
-    end = start + (period.end - period.start)
+    start, end = span
     pool = await unit.get(POOL, grant.pool_id)
     lots = await _find_room(unit, grant, pool, start, end)
     if lots is None:
@@ -67,11 +61,6 @@ async def _roll_forward(unit: UnitOfWork, grant: Grant, period: Period) -> bool:
     await limit_grant(unit, await unit.decide(GRANT, grant_id, extend))
     await change_capacity(unit, _reserve(grant, start, end, lots))
     return True
-
-
-def _next_second(at: datetime) -> datetime:
-    whole = at.replace(microsecond=0)
-    return whole if whole == at else whole + _SECOND
 
 
 async def _find_room(

@@ -6,13 +6,14 @@ line it names. Service line and source are both guarded, and stored in one atomi
 
 from events.service_line import HoursReading
 from marketplace.application.billing.service_lines import load_service_line
-from marketplace.application.steps.records import list_not_taken, restore_answers
+from marketplace.application.steps.records import restore_answers
 from marketplace.core.ids import derive_id
 from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine, answer_hours
 from marketplace.domain.billing.service_line_bill import list_spans, require_agreed
 from marketplace.domain.billing.service_line_commands import CorrectHours, ReportHours, Spans, VoidHours
 from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.metering.usage import USAGE, Answer, IdentifyReadings
+from marketplace.domain.metering.usage_record import list_not_taken
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 

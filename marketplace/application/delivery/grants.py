@@ -10,6 +10,7 @@ from marketplace.application.steps.service_closing import close_service_lines
 from marketplace.application.steps.statement_chain import find_chain
 from marketplace.application.steps.statement_payment import release_undelivered
 from marketplace.application.steps.usage_bounds import find_counted_end, limit_grant
+from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.statement_chain import require_grant_settled
 from marketplace.domain.delivery.grant import (
@@ -27,7 +28,6 @@ from marketplace.domain.delivery.grant import (
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.metering.usage import USAGE, CloseUsage, count_gpu_seconds, name_usage
 from marketplace.domain.party import PARTY, require_trader
-from marketplace.domain.refusals import require_aware
 from marketplace.domain.supply.pool import ReleaseCapacity
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork

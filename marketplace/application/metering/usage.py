@@ -12,7 +12,7 @@ from typing import NamedTuple
 from events.subjects import render_subject
 from events.usage import Meter, Reading, Sample, UsageReported
 from marketplace.application.steps.access import load_grant
-from marketplace.application.steps.records import list_not_taken, restore_answers
+from marketplace.application.steps.records import restore_answers
 from marketplace.core.ids import derive_id
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.metering.usage import (
@@ -28,7 +28,7 @@ from marketplace.domain.metering.usage import (
     VoidUsage,
     name_usage,
 )
-from marketplace.domain.metering.usage_rules import explain
+from marketplace.domain.metering.usage_record import explain, list_not_taken
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.archive import ReadingName
 from marketplace.execution.duplicate_detection import Repeats, find_repeats

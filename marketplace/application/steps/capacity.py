@@ -4,12 +4,16 @@ Every change of reserved nodes goes through here, so that a site's power limits 
 that take nodes from two pools of one site both write the site, and the one stored second is decided again.
 """
 
-from collections.abc import Sequence
-
-from events.pool import PoolCapacityReleased, PoolCapacityReserved, PoolCapacityResold
-from events.types import Event
 from marketplace.core.errors import Refusal
-from marketplace.domain.supply.pool import POOL, HoldCapacity, Pool, ReleaseCapacity, ResellCapacity, ReserveCapacity
+from marketplace.domain.supply.pool import (
+    POOL,
+    HoldCapacity,
+    Pool,
+    ReleaseCapacity,
+    ResellCapacity,
+    ReserveCapacity,
+    list_draws,
+)
 from marketplace.domain.supply.site import SITE, Drawn, DrawPower
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -34,28 +38,19 @@ async def change_capacity(unit: UnitOfWork, *commands: CapacityCommand) -> Pool:
     """
     draws: dict[str, dict[tuple[str, str], Drawn]] = {}
     for command in commands:
-        before = await unit.load(POOL, command.pool_id)
+        before = await unit.get(POOL, command.pool_id)
         known = len(unit.list_events(POOL, command.pool_id))
         after = await unit.decide(POOL, command.pool_id, command)
-        assert before is not None, "only an open pool decides"
-        for change in _list_drawn(after, unit.list_events(POOL, command.pool_id)[known:]):
-            draws.setdefault(after.opened.site_id, {})[change.pool_id, change.grant_id] = change
-            await _require_known(unit, before, change.grant_id)
+        site_id, pool_id = after.opened.site_id, command.pool_id
+        for grant_id, drawn, draws_now in list_draws(before, after, unit.list_events(POOL, pool_id)[known:]):
+            draws.setdefault(site_id, {})[pool_id, grant_id] = Drawn(pool_id, grant_id, draws_now)
+            if (await unit.get(SITE, site_id)).drawn.get((pool_id, grant_id), ()) != drawn:
+                # One of the two is stale. The guard of the pool's own write detects a stale pool. A site that happens
+                # to hold the new draw already is not written, so nothing would detect that it is stale.
+                await unit.reload(SITE, site_id)
     for site_id, changes in draws.items():
         await unit.decide(SITE, site_id, DrawPower(site_id=site_id, changes=tuple(changes.values())))
     return after
-
-
-async def _require_known(unit: UnitOfWork, pool: Pool, grant_id: str) -> None:
-    """Reload the site if its draw for the grant differs from the pool's, because one of the two is stale.
-
-    A stale pool is detected by the guard of its own write. A stale site is not: if it happens to hold the new draw
-    already, nothing is written to it, and so nothing guards it.
-    """
-    site_id, key = pool.opened.site_id, (pool.opened.pool_id, grant_id)
-    site = await unit.get(SITE, site_id)
-    if site.drawn.get(key, ()) != pool.list_drawn(grant_id):
-        await unit.reload(SITE, site_id)
 
 
 async def has_capacity(unit: UnitOfWork, command: CapacityCommand) -> bool:
@@ -65,20 +60,10 @@ async def has_capacity(unit: UnitOfWork, command: CapacityCommand) -> bool:
         events = POOL.decide(command, pool)
         after = POOL.fold(events, pool)
         assert after is not None, "an open pool stays open"
-        site_id = after.opened.site_id
-        draw = DrawPower(site_id=site_id, changes=_list_drawn(after, events))
+        site_id, pool_id = after.opened.site_id, command.pool_id
+        changes = tuple(Drawn(pool_id, grant_id, draws) for grant_id, _, draws in list_draws(pool, after, events))
+        draw = DrawPower(site_id=site_id, changes=changes)
         SITE.decide(draw, await unit.load(SITE, site_id))
     except Refusal:
         return False
     return True
-
-
-def _list_drawn(after: Pool, events: Sequence[Event]) -> tuple[Drawn, ...]:
-    """Return, after the events, the power draw of every grant whose reservation changes."""
-    grant_ids: dict[str, None] = {}
-    for event in events:
-        if isinstance(event, PoolCapacityReserved | PoolCapacityResold | PoolCapacityReleased):
-            grant_ids[event.grant_id] = None
-        if isinstance(event, PoolCapacityResold):
-            grant_ids[event.grant_id_before] = None
-    return tuple(Drawn(after.opened.pool_id, grant_id, after.list_drawn(grant_id)) for grant_id in grant_ids)

@@ -2,27 +2,12 @@
 
 from collections.abc import Sequence
 
-from events.command import ReadingNotTaken
 from marketplace.core.errors import Refusal
 from marketplace.domain.command import COMMAND
 from marketplace.domain.metering.usage import Answer
+from marketplace.domain.metering.usage_record import list_not_taken
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
-
-
-def list_not_taken(answers: Sequence[Answer]) -> tuple[ReadingNotTaken, ...]:
-    """Return the readings that were not accepted, as a command record stores them."""
-    return tuple(
-        ReadingNotTaken(
-            place=place,
-            reading_id=answer.reading_id,
-            outcome=answer.outcome,
-            code=answer.code,
-            message=answer.message,
-        )
-        for place, answer in enumerate(answers)
-        if answer.outcome != "accepted"
-    )
 
 
 def restore_answers(reading_ids: Sequence[str], receipt: Receipt) -> list[Answer]:

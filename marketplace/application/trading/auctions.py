@@ -13,27 +13,25 @@ import msgspec
 from events.auction import Deferral, MatchTerms
 from events.book import Book
 from events.grant import EquityPart, GrantIssued, ResalePart
-from events.order import ClassOffer, OrderTerms
-from events.service import ServiceTerms
+from events.order import ClassOffer
 from events.types import Reason
 from marketplace.application.steps.access import require_platform
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.dilution import free_order, sign_instrument
 from marketplace.application.trading.orders import load_order, release_order_holds
-from marketplace.application.trading.resale_award import find_resale, take_from_source
+from marketplace.application.trading.resale_award import take_from_source
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, AdjustHold
 from marketplace.domain.billing.draw import build_draw
 from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
-from marketplace.domain.delivery.grant import GRANT, IssueGrant
+from marketplace.domain.delivery.grant import GRANT, IssueGrant, choose_service
 from marketplace.domain.equity.instrument.instrument import IssueInstrument
 from marketplace.domain.equity.issuer.as_converted import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.party import PARTY, ServeGroup
 from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.pool import Pool, ResellCapacity, ReserveCapacity
-from marketplace.domain.supply.service_level import choose_service
 from marketplace.domain.trading.auction import (
     AUCTION,
     BindAuction,
@@ -109,7 +107,6 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
 
     async def work(unit: UnitOfWork) -> None:
         require_collecting(await unit.get(AUCTION, auction_id))
-        await load_order(unit, order_id)
         await unit.decide(ORDER, order_id, LockOrder(order_id=order_id, auction_id=auction_id))
 
     return await handler.run(context, ORDER, order_id, work)
@@ -165,39 +162,48 @@ async def carry_out_match(
     """
 
     async def work(unit: UnitOfWork) -> None:
-        order = await load_order(unit, order_id)
-        await _check_parent(unit, order.terms)
-        await unit.decide(
+        resale = await find_resale(unit, match)
+        take = take_nodes(match, resale)
+        order = await unit.decide(
             ORDER, order_id, MatchOrder(order_id=order_id, auction_id=auction_id, grant_id=match.grant_id)
         )
-        await _serve_group(unit, order)
-        resale = await find_resale(unit, match)
-        pool = await change_capacity(unit, take_nodes(match, resale))
+        if order.terms.parent_order_id is not None:
+            require_parent_matched(await unit.get(ORDER, order.terms.parent_order_id))
+        if order.terms.group is not None:
+            await _serve_group(unit, order, order.terms.group)
+        pool = await change_capacity(unit, take)
         await award(unit, order, match, pool, resale, auction_id=auction_id)
 
     return await handler.run(context, ORDER, order_id, work)
 
 
-async def _check_parent(unit: UnitOfWork, terms: OrderTerms) -> None:
-    """Refuse to award an order whose parent is not matched.
-
-    Raises:
-        Refusal: ``parent_unmatched``.
-    """
-    if terms.parent_order_id is not None:
-        require_parent_matched(await load_order(unit, terms.parent_order_id))
-
-
-async def _serve_group(unit: UnitOfWork, order: Order) -> None:
+async def _serve_group(unit: UnitOfWork, order: Order, group: str) -> None:
     """Record on the startup that an order of its group is matched. It must be the only one of the group.
 
     Raises:
         Refusal: ``group_served``.
     """
-    if order.terms.group is not None:
-        startup_id = order.placed.startup_id
-        serve = ServeGroup(party_id=startup_id, group=order.terms.group, order_id=order.placed.order_id)
-        await unit.decide(PARTY, startup_id, serve)
+    startup_id = order.placed.startup_id
+    serve = ServeGroup(party_id=startup_id, group=group, order_id=order.placed.order_id)
+    await unit.decide(PARTY, startup_id, serve)
+
+
+async def find_resale(unit: UnitOfWork, match: MatchTerms) -> ResalePart | None:
+    """Return the seller of a match's nodes, with the seller's own payment still 0; None if the provider sells."""
+    lot = await unit.get(LOT, match.lots[0].lot_id)
+    if lot.listed.grant_id is None:
+        return None
+    source = await unit.get(GRANT, lot.listed.grant_id)
+    issued = source.issued
+    return ResalePart(
+        grant_id=issued.grant_id,
+        lot_id=lot.listed.lot_id,
+        seller_id=issued.startup_id,
+        seller_account_id=issued.startup_account_id,
+        hold_id=rename_id("hld", match.grant_id),
+        owed_usd_per_gpu_hour=issued.price_usd_per_gpu_hour,
+        commitment_usd=ZERO,
+    )
 
 
 def take_nodes(match: MatchTerms, resale: ResalePart | None) -> ReserveCapacity | ResellCapacity:
@@ -261,8 +267,7 @@ async def _build_grant(
         provider_account_id=rename_id("acc", pool.opened.provider_id),
         hold_id=order.hold_id,
         cash_commitment_usd=ZERO,
-        equity=await _build_equity(unit, match, offer, order),
-        service=await _choose_service(unit, match, pool) if resale is None else None,
+        equity=None if match.mandate_id is None else await _build_equity(unit, match, match.mandate_id, offer, order),
         resale=resale,
     )
     seconds = int((match.end - match.start).total_seconds())
@@ -276,28 +281,27 @@ async def _build_grant(
             if totals.principal_usd
             else None
         )
+    service = None
     if resale is not None:
         resale = msgspec.structs.replace(resale, commitment_usd=totals.reseller_pays_usd)
-    return msgspec.structs.replace(grant, cash_commitment_usd=totals.cash_usd, equity=equity, resale=resale), totals
+    else:
+        lots = [await unit.get(LOT, lot_id) for lot_id in dict.fromkeys(share.lot_id for share in match.lots)]
+        # A lot without terms of its own has those of its pool.
+        service = choose_service([lot.listed.service or pool.opened.service for lot in lots])
+    built = msgspec.structs.replace(
+        grant, cash_commitment_usd=totals.cash_usd, equity=equity, service=service, resale=resale
+    )
+    return built, totals
 
 
-async def _choose_service(unit: UnitOfWork, match: MatchTerms, pool: Pool) -> ServiceTerms | None:
-    """Return the best promise among a match's lots. A lot without terms of its own has those of its pool."""
-    promises: list[ServiceTerms | None] = []
-    for lot_id in dict.fromkeys(share.lot_id for share in match.lots):
-        lot = await unit.get(LOT, lot_id)
-        promises.append(pool.opened.service if lot.listed.service is None else lot.listed.service)
-    return choose_service(promises)
-
-
-async def _build_equity(unit: UnitOfWork, match: MatchTerms, offer: ClassOffer, order: Order) -> EquityPart | None:
-    if match.mandate_id is None:
-        return None
-    mandate = await unit.get(MANDATE, match.mandate_id)
-    hold = next(hold for hold in order.budget_holds if hold.mandate_id == match.mandate_id)
+async def _build_equity(
+    unit: UnitOfWork, match: MatchTerms, mandate_id: str, offer: ClassOffer, order: Order
+) -> EquityPart:
+    mandate = await unit.get(MANDATE, mandate_id)
+    hold = next(hold for hold in order.budget_holds if hold.mandate_id == mandate_id)
     holder_id = mandate.granted.holder_id
     return EquityPart(
-        mandate_id=match.mandate_id,
+        mandate_id=mandate_id,
         holder_id=holder_id,
         holder_account_id=rename_id("acc", holder_id) if mandate.granted.funding == "cash" else None,
         instrument_id=rename_id("ins", match.grant_id),

@@ -56,6 +56,7 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
             cash_hold_usd=cost.cash_usd,
             budget_holds=budget_holds,
             at=context.at,
+            cost=cost,
         )
         await unit.decide(ORDER, order_id, command)
 
@@ -202,6 +203,7 @@ async def amend_order(handler: Handler, context: Context, order_id: str, *, term
             cash_hold_usd=cost.cash_usd,
             budget_holds=budget_holds,
             at=context.at,
+            cost=cost,
         )
         await unit.decide(ORDER, order_id, command)
 

@@ -5,8 +5,8 @@ from typing import Protocol
 
 from events.book import Book, BookOrder
 from marketplace.clearing.quotes.prepared_book import Estimate
+from marketplace.core.horizon import Horizon
 from marketplace.domain.trading.auction import Auction
-from marketplace.domain.trading.book.horizon import Horizon
 from marketplace.domain.trading.order import Order
 
 

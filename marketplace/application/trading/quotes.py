@@ -10,14 +10,14 @@ from fractions import Fraction
 from events.auction import MatchTerms
 from events.grant import ResalePart
 from events.order import OrderTerms
+from events.quote import QuoteHeld
 from marketplace.application.steps.access import require_owner, require_tenant
 from marketplace.application.steps.auction_supply import change_supply
 from marketplace.application.steps.capacity import change_capacity, has_capacity
 from marketplace.application.steps.resale_ends import free_quote
-from marketplace.application.trading.auctions import award, take_nodes
+from marketplace.application.trading.auctions import award, find_resale, take_nodes
 from marketplace.application.trading.orders import draft_order, hold_cash
 from marketplace.application.trading.quote_source import Quoted, QuoteSource
-from marketplace.application.trading.resale_award import find_resale
 from marketplace.clearing.quotes.prepared_book import Placement
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
@@ -65,7 +65,7 @@ async def hold_quote(
         match = await _choose_newest(unit, handler.log, quoter, order, rename_id("grt", quote_id))
         cash_hold_usd = order.cash_hold_usd
         await hold_cash(unit, order.placed.account_id, order_id, hold_id, cash_hold_usd)
-        hold = HoldQuote(
+        held = QuoteHeld(
             quote_id=quote_id,
             startup_id=startup_id,
             issuer_id=order.placed.issuer_id,
@@ -76,9 +76,8 @@ async def hold_quote(
             budget_holds=order.budget_holds,
             match=match,
             expires_at=context.at + timedelta(seconds=hold_seconds),
-            at=context.at,
         )
-        await unit.decide(QUOTE, quote_id, hold)
+        await unit.decide(QUOTE, quote_id, HoldQuote(held=held, at=context.at))
         await change_supply(unit, auction_ids, quote_id)
         await change_capacity(unit, _set_aside(match, await find_resale(unit, match)))
 

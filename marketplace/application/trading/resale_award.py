@@ -5,40 +5,19 @@
 
 from decimal import Decimal
 
-from events.auction import MatchTerms
 from events.grant import GrantIssued, GrantResold, ResalePart
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.mandate_hold import adjust_mandate_hold
 from marketplace.application.steps.usage_bounds import METERS, limit_usage
-from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, AdjustHold, PlaceHold
 from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
 from marketplace.domain.delivery.grant import GRANT, Grant, ResellGrant
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ReduceCommitment
 from marketplace.domain.metering.usage import USAGE, name_usage
-from marketplace.domain.supply.lot import LOT
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.domain.trading.resale import require_unused
 from marketplace.execution.unit_of_work import UnitOfWork
-
-
-async def find_resale(unit: UnitOfWork, match: MatchTerms) -> ResalePart | None:
-    """Return the seller of a match's nodes, with the seller's own payment still 0; None if the provider sells."""
-    lot = await unit.get(LOT, match.lots[0].lot_id)
-    if lot.listed.grant_id is None:
-        return None
-    source = await unit.get(GRANT, lot.listed.grant_id)
-    issued = source.issued
-    return ResalePart(
-        grant_id=issued.grant_id,
-        lot_id=lot.listed.lot_id,
-        seller_id=issued.startup_id,
-        seller_account_id=issued.startup_account_id,
-        hold_id=rename_id("hld", match.grant_id),
-        owed_usd_per_gpu_hour=issued.price_usd_per_gpu_hour,
-        commitment_usd=ZERO,
-    )
 
 
 async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: ResalePart) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from marketplace.api.http.bodies.meters import READING_TYPE
 from marketplace.core.errors import Refusal
-from marketplace.domain.metering.usage_rules import INTERVAL_MAX
+from marketplace.domain.metering.usage_record import INTERVAL_MAX
 
 
 class Account(NamedTuple):

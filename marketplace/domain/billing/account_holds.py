@@ -16,6 +16,7 @@ from events.account import (
     AccountHoldReleased,
 )
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import require_aware
 from marketplace.core.money import require_usd
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, ExpireHold, PlaceHold
 from marketplace.domain.billing.account_state import (
@@ -23,7 +24,7 @@ from marketplace.domain.billing.account_state import (
     Hold,
     key_of,
 )
-from marketplace.domain.refusals import refuse_status, require_aware
+from marketplace.domain.refusals import refuse_status
 
 
 def is_repeat(seen: Map[str, Decimal], key: str, amount_usd: Decimal, what: str) -> bool:

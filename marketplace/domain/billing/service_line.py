@@ -60,7 +60,7 @@ from marketplace.domain.billing.service_line_commands import (
 )
 from marketplace.domain.metering.usage import READINGS_MAX
 from marketplace.domain.metering.usage_commands import Answer
-from marketplace.domain.metering.usage_rules import find_interval_fault, find_late_fault
+from marketplace.domain.metering.usage_record import find_interval_fault, find_late_fault
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 KEPT_MAX: Final = 10_000

@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import require_aware
 from marketplace.domain.billing.account_state import Account
-from marketplace.domain.refusals import require_aware
 
 
 def require_booked(booked_at: datetime, at: datetime) -> None:

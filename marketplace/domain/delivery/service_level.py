@@ -16,10 +16,15 @@ from fractions import Fraction
 from typing import Final
 
 from events.service import ServiceResult
+from events.types import ServiceConsequence
 from marketplace.core.intervals import Load, build_steps
 from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.delivery.grant import Grant
+from marketplace.domain.delivery.periods import Period
 
+EXTENSIONS_MAX: Final = 12
+"""The most periods of a grant that roll forward."""
+_SECOND: Final = timedelta(seconds=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -74,3 +79,30 @@ def assess(grant: Grant, start: datetime, end: datetime, delivered: int) -> Serv
         met=availability >= terms.availability_min,
         credit=holding[-1] if holding else ZERO,
     )
+
+
+def find_extension(grant: Grant, period: Period, at: datetime) -> tuple[datetime, datetime] | None:
+    """Return the span by which a grant is extended for a period that rolls forward.
+
+    It has the period's length, from the grant's end, or from the next whole second if the grant is over.
+
+    Returns:
+        The first instant and the instant after the last; None if the grant does not run, was extended too often, or
+        was resold in part.
+    """
+    if grant.phase != "running" or grant.resold or len(grant.extensions) >= EXTENSIONS_MAX:
+        return None
+    whole = at.replace(microsecond=0)
+    start = max(grant.end, whole if whole == at else whole + _SECOND) if grant.end < at else grant.end
+    return start, start + (period.end - period.start)
+
+
+def choose_remedy(grant: Grant, stated: ServiceConsequence, *, extended: bool) -> ServiceConsequence:
+    """Return the remedy for a period below the promised availability.
+
+    A period that is to roll forward, but for which the grant is not extended, is excluded from accrual, or credited
+    where nothing accrues.
+    """
+    if stated != "roll_forward" or extended:
+        return stated
+    return "credit" if grant.issued.equity is None else "exclude"

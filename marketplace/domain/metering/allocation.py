@@ -23,8 +23,7 @@ from marketplace.core.packed import digest
 from marketplace.domain.metering.allocation_commands import Offer, RespreadUsage, SpreadUsage
 from marketplace.domain.metering.burn_order import Piece, spread_gpus
 from marketplace.domain.metering.usage_commands import Measurement, Metered
-from marketplace.domain.metering.usage_rules import find_fault
-from marketplace.domain.metering.usage_state import (
+from marketplace.domain.metering.usage_record import (
     EPOCH,
     PARTS_BYTES,
     SECOND,
@@ -34,6 +33,7 @@ from marketplace.domain.metering.usage_state import (
     Usage,
     digest_content,
     digest_key,
+    find_fault,
     to_second,
 )
 

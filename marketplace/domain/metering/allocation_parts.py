@@ -6,7 +6,7 @@ Refusals: reading_exists, or the fault of the part, when it is added; part_chang
 from events.usage import Reading, SpreadPart
 from marketplace.core.errors import Refusal
 from marketplace.domain.metering.usage import Answer, Measurement, Usage
-from marketplace.domain.metering.usage_state import SECOND, digest_reading
+from marketplace.domain.metering.usage_record import SECOND, digest_reading
 
 
 def measure_part(part: SpreadPart) -> Measurement:

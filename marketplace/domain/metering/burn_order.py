@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from marketplace.core.errors import Refusal
 from marketplace.domain.metering.allocation_commands import Offer
-from marketplace.domain.metering.usage_state import EPOCH, SECOND, to_second
+from marketplace.domain.metering.usage_record import EPOCH, SECOND, to_second
 
 
 class Piece(NamedTuple):

@@ -29,6 +29,7 @@ from datetime import datetime
 from typing import Final
 
 from events.usage import (
+    Meter,
     Reading,
     Sample,
     SoldNodes,
@@ -46,6 +47,7 @@ from events.usage import (
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.intervals import Load
 from marketplace.core.packed import digest
 from marketplace.core.timeline_sums import sum_all, sum_amounts
@@ -63,10 +65,8 @@ from marketplace.domain.metering.usage_commands import (
     ReportUsage,
     UsageCommand,
     VoidUsage,
-    name_usage,
 )
-from marketplace.domain.metering.usage_rules import answer, build_reading, count_gpus, find_fault, says
-from marketplace.domain.metering.usage_state import (
+from marketplace.domain.metering.usage_record import (
     HOME_BYTES,
     SECOND,
     SPREAD_VOIDED,
@@ -75,8 +75,13 @@ from marketplace.domain.metering.usage_state import (
     Limits,
     Usage,
     UsageState,
+    answer,
+    build_reading,
+    count_gpus,
     digest_key,
     digest_reading,
+    find_fault,
+    says,
     to_second,
 )
 
@@ -106,6 +111,11 @@ __all__ = [
 
 READINGS_MAX: Final = 1_000
 SAMPLES_MAX: Final = 10_000
+
+
+def name_usage(grant_id: str, meter: Meter = "provider") -> str:
+    """Return the id of the record of a grant's readings, for the provider's meters or the startup's."""
+    return rename_id("usg", grant_id) if meter == "provider" else derive_id("usg", grant_id, meter)
 
 
 def count_gpu_seconds(state: UsageState, start: datetime, end: datetime) -> int:

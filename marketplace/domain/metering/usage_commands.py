@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from events.usage import Evidence, Meter, Reading, Sample
-from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.intervals import Load
 
 
@@ -129,11 +128,6 @@ class EvidenceUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 UsageCommand = ReportUsage | EvidenceUsage | IdentifyReadings | CorrectUsage | VoidUsage | CloseUsage | LimitUsage
-
-
-def name_usage(grant_id: str, meter: Meter = "provider") -> str:
-    """Return the id of the record of a grant's readings, for the provider's meters or the startup's."""
-    return rename_id("usg", grant_id) if meter == "provider" else derive_id("usg", grant_id, meter)
 
 
 class Answer(NamedTuple):

@@ -7,7 +7,7 @@ from immutables import Map
 
 from marketplace.core.packed import Packed, Parts
 from marketplace.core.timeline import Run, Timeline
-from marketplace.domain.metering.usage_state import CONTENT_BYTES, HOME_BYTES, PARTS_BYTES, Limits, Usage
+from marketplace.domain.metering.usage_record import CONTENT_BYTES, HOME_BYTES, PARTS_BYTES, Limits, Usage
 
 _BLOCK_BYTES = 300
 _DEVICE_BYTES = 2_000

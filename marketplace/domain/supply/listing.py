@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Final
 
 from marketplace.core.errors import Refusal
-from marketplace.domain.refusals import require_aware
-from marketplace.domain.supply.pool_state import Pool
+from marketplace.core.intervals import require_aware
+from marketplace.domain.supply.pool import Pool
 from marketplace.domain.supply.site import Site
 
 MANDATES_MAX: Final = 16

@@ -111,6 +111,11 @@ class Lot:
             parts.append(part)
         return parts[::-1]
 
+    def split_periods(self, free: Sequence[int]) -> list[tuple[AskStep, list[int]]]:
+        """Return each step with its unsold nodes by period, of the lot's unsold nodes by period."""
+        columns = zip(*(self.split_free(nodes) for nodes in free), strict=True)
+        return [(step, list(nodes)) for step, nodes in zip(self.list_steps(), columns, strict=True)]
+
     def count_at_most(self, free: int, price: Fraction) -> int:
         """Return how many of `free` unsold nodes ask at most a price."""
         parts = zip(self.list_steps(), self.split_free(free), strict=True)

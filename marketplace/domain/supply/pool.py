@@ -22,23 +22,33 @@ resales_too_many · resale_above_grant · pool_full · reservation_exists · sha
 nodes_failed · nodes_exceeded.
 """
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Final
+
+import msgspec
+from immutables import Map
 
 from events.pool import (
+    PoolCapacityHeld,
     PoolCapacityOffered,
     PoolCapacityRecalled,
     PoolCapacityReleased,
     PoolCapacityReserved,
+    PoolCapacityResold,
     PoolClosingAnnounced,
     PoolEvent,
     PoolNodeFailed,
     PoolNodeRestored,
+    PoolOpened,
 )
+from events.types import Event, LotShare
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from marketplace.core.intervals import Load, build_steps, find_peak, require_span
-from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
+from marketplace.core.intervals import Load, build_steps, find_peak, overlaps, require_aware, require_span
+from marketplace.domain.refusals import refuse_exists, refuse_unknown
 from marketplace.domain.supply.pool_commands import (
     AnnounceClosing,
     FailNodes,
@@ -52,8 +62,6 @@ from marketplace.domain.supply.pool_commands import (
     ReserveCapacity,
     RestoreNodes,
 )
-from marketplace.domain.supply.pool_resale import hold_resale, offer_resale, require_staying, resell
-from marketplace.domain.supply.pool_state import FOREVER, Pool, PoolState, evolve
 from marketplace.domain.supply.service_level import require_service
 
 __all__ = [
@@ -73,6 +81,164 @@ __all__ = [
     "RestoreNodes",
 ]
 NOTICE_MIN = timedelta(days=14)
+RESALES_MAX: Final = 64
+"""The most resale lots of a pool at a time. Each is a separate bid of every order that it could serve."""
+
+
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Nodes taken for a grant until `end`. An early release brings `end` forward."""
+
+    start: datetime
+    end: datetime
+    lots: tuple[LotShare, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resale:
+    """Nodes of a grant that are offered. Sold nodes are reserved for the buyers' grants.
+
+    Attributes:
+        grant_id: The seller's grant.
+        offer: The nodes offered.
+        sold: The nodes sold.
+        held: The nodes set aside for held quotes, by the grant that taking each quote will issue.
+        recalled: Whether it is off the market. It is kept while something is held.
+    """
+
+    grant_id: str
+    offer: Load
+    sold: tuple[Load, ...] = ()
+    held: Map[str, Load] = field(default_factory=Map)
+    recalled: bool = False
+
+    def unsold(self) -> list[Load]:
+        """Return what may still be sold or held, as loads to add up."""
+        if self.recalled:
+            return []
+        taken = (*self.sold, *self.held.values())
+        return [self.offer, *(Load(load.start, load.end, -load.amount) for load in taken)]
+
+    def promised(self) -> list[Load]:
+        """Return what the grant cannot offer again, as loads to add up."""
+        return [*self.unsold(), *self.held.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Failed nodes, of one grant if evidence of its GPUs showed it. `end` is unknown until they are restored."""
+
+    nodes: int
+    start: datetime
+    end: datetime
+    grant_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """An open pool."""
+
+    opened: PoolOpened
+    offers: Map[str, Load] = field(default_factory=Map)
+    reservations: Map[str, Reservation] = field(default_factory=Map)
+    incidents: Map[str, Incident] = field(default_factory=Map)
+    closing: PoolClosingAnnounced | None = None
+    resales: Map[str, Resale] = field(default_factory=Map)
+
+    def sold(self, lot_id: str) -> list[Load]:
+        """Return the nodes reserved from a lot, one load per share."""
+        return [
+            Load(share.start, min(share.end, reservation.end), share.nodes)
+            for reservation in self.reservations.values()
+            for share in reservation.lots
+            if share.lot_id == lot_id and share.start < reservation.end
+        ]
+
+    def unsold(self, lot_id: str, start: datetime, end: datetime) -> list[Load]:
+        """Return the free nodes of a lot over ``[start, end)`` as runs; never below zero."""
+        resale, offer = self.resales.get(lot_id), self.offers.get(lot_id)
+        if resale is not None:
+            offer, loads = resale.offer, resale.unsold()
+        elif offer is not None:
+            loads = [offer, *(Load(load.start, load.end, -load.amount) for load in self.sold(lot_id))]
+        if offer is None or not overlaps(offer.start, offer.end, start, end):
+            return []
+        begin, stop = max(offer.start, start), min(offer.end, end)
+        return [Load(run.start, run.end, max(run.amount, 0)) for run in build_steps(loads, begin, stop)]
+
+    def claimed(self, start: datetime, end: datetime, *, besides: str) -> list[Load]:
+        """Return what all lots except one offer over ``[start, end)``, and what is reserved from them beyond that."""
+        offers = {lot_id: offer for lot_id, offer in self.offers.items() if lot_id != besides}
+        carrying = {share.lot_id for reservation in self.reservations.values() for share in reservation.lots}
+        loads = list(offers.values())
+        for lot_id in carrying - {besides}:
+            offered = [Load(offer.start, offer.end, -offer.amount) for offer in [offers.get(lot_id)] if offer]
+            runs = build_steps([*self.sold(lot_id), *offered], start, end)
+            loads.extend(run for run in runs if run.amount > 0)
+        return loads
+
+    def list_resales(self, grant_id: str) -> list[str]:
+        """Return the lots that offer nodes of a grant."""
+        mine = ((lot_id, resale) for lot_id, resale in self.resales.items() if resale.grant_id == grant_id)
+        return [lot_id for lot_id, resale in mine if not resale.recalled]
+
+    def list_holders(self, grant_id: str) -> list[str]:
+        """Return the grants for which held quotes have set nodes of this grant aside."""
+        mine = (resale for resale in self.resales.values() if resale.grant_id == grant_id)
+        return [holder for resale in mine for holder in resale.held]
+
+    def find_held(self, grant_id: str) -> str | None:
+        """Return the resale lot of which a held quote set nodes aside for a grant, or None."""
+        return next((lot_id for lot_id, resale in self.resales.items() if grant_id in resale.held), None)
+
+    def list_drawn(self, grant_id: str) -> tuple[Load, ...]:
+        """Return the kilowatts that a grant's reserved nodes draw, as runs in order; empty for none."""
+        held = self.reservations.get(grant_id)
+        shares = () if held is None else [share for share in held.lots if share.start < held.end]
+        if held is None or not shares:
+            return ()
+        kept = [Load(share.start, min(share.end, held.end), share.nodes) for share in shares]
+        runs = build_steps(kept, min(load.start for load in kept), max(load.end for load in kept))
+        power_kw = self.opened.power_per_node_kw
+        return tuple(Load(run.start, run.end, run.amount * power_kw) for run in runs if run.amount)
+
+    def failed(self) -> list[Load]:
+        """Return the nodes that do not work."""
+        return [Load(incident.start, incident.end, incident.nodes) for incident in self.incidents.values()]
+
+    def reserved(self) -> list[Load]:
+        """Return the nodes reserved, one load per share."""
+        return [
+            Load(share.start, min(share.end, reservation.end), share.nodes)
+            for reservation in self.reservations.values()
+            for share in reservation.lots
+            if share.start < reservation.end
+        ]
+
+
+PoolState = Pool | None
+
+
+def list_draws(
+    before: Pool, after: Pool, events: Iterable[Event]
+) -> list[tuple[str, tuple[Load, ...], tuple[Load, ...]]]:
+    """Return each grant whose reservation events changed, with the kilowatts that its nodes drew before and draw after.
+
+    Args:
+        before: The pool before the events.
+        after: The pool after the events.
+        events: The events.
+    """
+    grant_ids: dict[str, None] = {}
+    for event in events:
+        if isinstance(event, PoolCapacityReserved | PoolCapacityResold | PoolCapacityReleased):
+            grant_ids[event.grant_id] = None
+        if isinstance(event, PoolCapacityResold):
+            grant_ids[event.grant_id_before] = None
+    return [(grant_id, before.list_drawn(grant_id), after.list_drawn(grant_id)) for grant_id in grant_ids]
 
 
 def decide(command: PoolCommand, state: PoolState) -> Sequence[PoolEvent]:
@@ -82,7 +248,7 @@ def decide(command: PoolCommand, state: PoolState) -> Sequence[PoolEvent]:
     if state is None:
         raise refuse_unknown("pool", command.pool_id)
     if isinstance(command, OfferCapacity):
-        return _offer(command, state) if command.grant_id is None else offer_resale(command, command.grant_id, state)
+        return _offer(command, state) if command.grant_id is None else _offer_resale(command, command.grant_id, state)
     if isinstance(command, RecallCapacity):
         resale = state.resales.get(command.lot_id)
         known = command.lot_id in state.offers or (resale is not None and not resale.recalled)
@@ -103,9 +269,9 @@ def _take(
         case ReserveCapacity():
             return _reserve(command, state)
         case ResellCapacity():
-            return resell(command, state)
+            return _resell(command, state)
         case HoldCapacity():
-            return hold_resale(command, state)
+            return _hold_resale(command, state)
         case ReleaseCapacity():
             return _release(command, state)
 
@@ -147,7 +313,7 @@ def _offer(command: OfferCapacity, state: Pool) -> Sequence[PoolEvent]:
     offer = Load(command.start, command.end, command.nodes)
     if state.offers.get(command.lot_id) == offer:
         return []
-    require_staying(state)
+    _require_staying(state)
     others = state.claimed(command.start, command.end, besides=command.lot_id)
     peak, where = find_peak(others, command.start, command.end)
     if peak + command.nodes > state.opened.nodes:
@@ -180,12 +346,12 @@ def _reserve(command: ReserveCapacity, state: Pool) -> Sequence[PoolEvent]:
             return []
         if command.lots == held.lots[-len(command.lots) :] and command.end == held.end:
             return []
-        require_staying(state)
+        _require_staying(state)
         if command.start < held.end:
             raise Refusal(
                 "reservation_exists", f"grant {command.grant_id} already reserves other capacity of this pool"
             )
-    require_staying(state)
+    _require_staying(state)
     _require_even(command)
     for lot_id in dict.fromkeys(share.lot_id for share in command.lots):
         _require_lot(command, state, lot_id)
@@ -294,6 +460,278 @@ def _restore(command: RestoreNodes, state: Pool) -> Sequence[PoolEvent]:
     return [
         PoolNodeRestored(pool_id=command.pool_id, incident_id=command.incident_id, nodes=known.nodes, at=command.at)
     ]
+
+
+def _require_staying(state: Pool) -> None:
+    """Refuse a pool for which notice was given that it leaves the market.
+
+    Raises:
+        Refusal: ``pool_closing``.
+    """
+    if state.closing is not None:
+        raise Refusal(
+            "pool_closing",
+            f"pool {state.opened.pool_id} leaves the market at {state.closing.closes_at.isoformat()} and takes nothing"
+            " new; use another pool",
+            pool_id=state.opened.pool_id,
+        )
+
+
+def _offer_resale(command: OfferCapacity, grant_id: str, state: Pool) -> Sequence[PoolEvent]:
+    """Return the events that put reserved nodes of a grant on sale."""
+    held = state.reservations.get(grant_id)
+    if held is None:
+        raise Refusal("reservation_unknown", f"grant {grant_id} has no reservation in this pool")
+    require_span(command.start, command.end, "/end")
+    offer = Load(command.start, command.end, command.nodes)
+    known = state.resales.get(command.lot_id)
+    if known is not None and (known.grant_id, known.offer, known.recalled) == (grant_id, offer, False):
+        return []
+    _require_staying(state)
+    if len(state.resales) >= RESALES_MAX:
+        raise Refusal(
+            "resales_too_many",
+            f"pool {command.pool_id} already has {RESALES_MAX} resale lots; wait until some are sold or withdrawn",
+            pool_id=command.pool_id,
+        )
+    _require_reserved(command, grant_id, held, state)
+    return [
+        PoolCapacityOffered(
+            pool_id=command.pool_id,
+            lot_id=command.lot_id,
+            nodes=command.nodes,
+            start=command.start,
+            end=command.end,
+            grant_id=grant_id,
+        )
+    ]
+
+
+def _require_reserved(command: OfferCapacity, grant_id: str, held: Reservation, state: Pool) -> None:
+    reserved = [Load(share.start, min(share.end, held.end), -share.nodes) for share in held.lots]
+    others = [load for resale in state.resales.values() if resale.grant_id == grant_id for load in resale.promised()]
+    wanted = Load(command.start, command.end, command.nodes)
+    peak, where = find_peak([wanted, *others, *reserved], command.start, command.end)
+    if peak > 0:
+        raise Refusal(
+            "resale_above_grant",
+            f"grant {grant_id} lacks {peak} of the {command.nodes} nodes at {where.isoformat()}: they are not its own,"
+            " or already offered",
+            pointer="/nodes",
+            grant_id=grant_id,
+            missing=peak,
+            at=where.isoformat(),
+        )
+
+
+def _hold_resale(command: HoldCapacity, state: Pool) -> Sequence[PoolEvent]:
+    """Return the events that set offered nodes of a grant aside for another grant."""
+    require_span(command.start, command.end, "/end")
+    wanted = Load(command.start, command.end, command.nodes)
+    lot_id = state.find_held(command.grant_id)
+    if lot_id is not None and (lot_id, state.resales[lot_id].held[command.grant_id]) == (command.lot_id, wanted):
+        return []
+    if lot_id is not None or command.grant_id in state.reservations:
+        raise _refuse_other(command.grant_id)
+    _require_staying(state)
+    resale = _require_offered(command, wanted, state)
+    _require_kept(command, wanted, resale, state.reservations[resale.grant_id])
+    return [
+        PoolCapacityHeld(
+            pool_id=command.pool_id,
+            grant_id=command.grant_id,
+            grant_id_before=resale.grant_id,
+            lot_id=command.lot_id,
+            nodes=command.nodes,
+            start=command.start,
+            end=command.end,
+        )
+    ]
+
+
+def _refuse_other(grant_id: str) -> Refusal:
+    return Refusal("reservation_exists", f"grant {grant_id} already reserves other capacity of this pool")
+
+
+def _resell(command: ResellCapacity, state: Pool) -> Sequence[PoolEvent]:
+    """Return the events that move offered nodes to the buyer's grant, first those set aside for it."""
+    require_span(command.start, command.end, "/end")
+    wanted = Load(command.start, command.end, command.nodes)
+    bought = state.reservations.get(command.grant_id)
+    if bought is not None:
+        if (bought.start, bought.end) == (command.start, command.end):
+            return []
+        raise _refuse_other(command.grant_id)
+    lot_id = state.find_held(command.grant_id)
+    if lot_id is None:
+        _require_staying(state)
+        resale = _require_offered(command, wanted, state)
+    elif (lot_id, state.resales[lot_id].held[command.grant_id]) == (command.lot_id, wanted):
+        resale = state.resales[lot_id]
+    else:
+        raise _refuse_other(command.grant_id)
+    held = state.reservations[resale.grant_id]
+    _require_kept(command, wanted, resale, held)
+    moved, left = split_shares(held, wanted)
+    return [
+        PoolCapacityResold(
+            pool_id=command.pool_id,
+            grant_id=command.grant_id,
+            grant_id_before=resale.grant_id,
+            lot_id=command.lot_id,
+            nodes=command.nodes,
+            start=command.start,
+            end=command.end,
+            lots=moved,
+            lots_left=left,
+        )
+    ]
+
+
+def _require_offered(command: HoldCapacity | ResellCapacity, wanted: Load, state: Pool) -> Resale:
+    """Return the resale that offers the nodes, which must be neither sold nor held."""
+    resale = state.resales.get(command.lot_id)
+    outside = resale is not None and (wanted.start < resale.offer.start or wanted.end > resale.offer.end)
+    if resale is None or resale.recalled or outside:
+        raise Refusal(
+            "lot_not_offered",
+            f"lot {command.lot_id} is not for sale over the whole span",
+            lot_id=command.lot_id,
+            pool_id=command.pool_id,
+        )
+    peak, where = find_peak([*resale.sold, *resale.held.values(), wanted], wanted.start, wanted.end)
+    if peak > resale.offer.amount:
+        raise Refusal(
+            "lot_sold",
+            f"lot {command.lot_id} offers {resale.offer.amount} nodes; with this, {peak} would be sold or held at"
+            f" {where.isoformat()}",
+            lot_id=command.lot_id,
+            offered=resale.offer.amount,
+            reserved=peak,
+            at=where.isoformat(),
+        )
+    return resale
+
+
+def _require_kept(command: HoldCapacity | ResellCapacity, wanted: Load, resale: Resale, held: Reservation) -> None:
+    """Refuse nodes that the seller's grant has released."""
+    reserved = [Load(share.start, min(share.end, held.end), -share.nodes) for share in held.lots]
+    lacking, where = find_peak([wanted, *reserved], wanted.start, wanted.end)
+    if lacking > 0:
+        raise Refusal(
+            "lot_not_offered",
+            f"grant {resale.grant_id} has released {lacking} of the nodes of lot {command.lot_id} at"
+            f" {where.isoformat()}",
+            lot_id=command.lot_id,
+            pool_id=command.pool_id,
+        )
+
+
+def split_shares(held: Reservation, wanted: Load) -> tuple[tuple[LotShare, ...], tuple[LotShare, ...]]:
+    """Split a reservation's shares into those that give `wanted` nodes over a span, first ones first, and the rest."""
+    bounds = {wanted.start, wanted.end, *(at for share in held.lots for at in (share.start, share.end))}
+    steps = sorted({min(at, held.end) for at in bounds})
+    moved: list[list[LotShare]] = [[] for _ in held.lots]
+    left: list[list[LotShare]] = [[] for _ in held.lots]
+    for start, end in pairwise(steps):
+        missing = wanted.amount if wanted.start <= start and end <= wanted.end else 0
+        for row, share in enumerate(held.lots):
+            if share.start <= start and end <= share.end:
+                taken = min(share.nodes, missing)
+                missing -= taken
+                _extend(moved[row], share.lot_id, taken, start, end)
+                _extend(left[row], share.lot_id, share.nodes - taken, start, end)
+        assert not missing, "nodes of a grant that are offered are reserved for it"
+    return tuple(share for row in moved for share in row), tuple(share for row in left for share in row)
+
+
+def _extend(parts: list[LotShare], lot_id: str, nodes: int, start: datetime, end: datetime) -> None:
+    """Add nodes to the shares, or extend the last one if they are contiguous and otherwise equal."""
+    if not nodes:
+        return
+    if parts and (parts[-1].end, parts[-1].nodes) == (start, nodes):
+        start = parts.pop().start
+    parts.append(LotShare(lot_id=lot_id, nodes=nodes, start=start, end=end))
+
+
+def evolve(state: PoolState, event: PoolEvent) -> PoolState:
+    """Return the state after an event."""
+    if isinstance(event, PoolOpened):
+        return Pool(event)
+    assert state is not None, "a pool is opened first"
+    if isinstance(event, PoolCapacityOffered):
+        return _list_offer(state, event)
+    if isinstance(event, PoolCapacityRecalled):
+        resale = state.resales.get(event.lot_id)
+        if resale is not None:
+            return _set_resale(state, event.lot_id, replace(resale, recalled=True))
+        return replace(state, offers=state.offers.delete(event.lot_id))
+    if isinstance(event, PoolCapacityHeld | PoolCapacityResold):
+        return _keep_held(state, event) if isinstance(event, PoolCapacityHeld) else _sell(state, event)
+    if isinstance(event, PoolCapacityReserved):
+        return replace(state, reservations=state.reservations.set(event.grant_id, _follow(state, event)))
+    if isinstance(event, PoolCapacityReleased):
+        return _free(state, event)
+    if isinstance(event, PoolClosingAnnounced):
+        return replace(state, closing=event)
+    if isinstance(event, PoolNodeFailed):
+        incident = Incident(event.nodes, event.at, FOREVER, event.grant_id)
+        return replace(state, incidents=state.incidents.set(event.incident_id, incident))
+    ended = replace(state.incidents[event.incident_id], end=event.at)
+    return replace(state, incidents=state.incidents.set(event.incident_id, ended))
+
+
+def _set_resale(state: Pool, lot_id: str, resale: Resale) -> Pool:
+    """Return the pool with the rest of a resale lot, which is removed once it is recalled and nothing is held."""
+    over = resale.recalled and not resale.held
+    resales = state.resales.delete(lot_id) if over else state.resales.set(lot_id, resale)
+    return replace(state, resales=resales)
+
+
+def _free(state: Pool, event: PoolCapacityReleased) -> Pool:
+    lot_id = state.find_held(event.grant_id)
+    if lot_id is not None:
+        resale = state.resales[lot_id]
+        nothing = Reservation(event.at, event.at, ())
+        freed = replace(state, reservations=state.reservations.set(event.grant_id, nothing))
+        return _set_resale(freed, lot_id, replace(resale, held=resale.held.delete(event.grant_id)))
+    before = state.reservations[event.grant_id]
+    after = replace(before, end=max(event.at, before.start))
+    return replace(state, reservations=state.reservations.set(event.grant_id, after))
+
+
+def _list_offer(state: Pool, event: PoolCapacityOffered) -> Pool:
+    offer = Load(event.start, event.end, event.nodes)
+    if event.grant_id is not None:
+        return replace(state, resales=state.resales.set(event.lot_id, Resale(event.grant_id, offer)))
+    return replace(state, offers=state.offers.set(event.lot_id, offer))
+
+
+def _follow(state: Pool, event: PoolCapacityReserved) -> Reservation:
+    """Return a grant's new reservation, including its previous one until that ends."""
+    held = state.reservations.get(event.grant_id)
+    if held is None or held.start >= held.end:
+        return Reservation(event.start, event.end, event.lots)
+    kept = tuple(
+        msgspec.structs.replace(share, end=min(share.end, held.end)) for share in held.lots if share.start < held.end
+    )
+    return Reservation(held.start, event.end, (*kept, *event.lots))
+
+
+def _keep_held(state: Pool, event: PoolCapacityHeld) -> Pool:
+    resale = state.resales[event.lot_id]
+    held = resale.held.set(event.grant_id, Load(event.start, event.end, event.nodes))
+    return _set_resale(state, event.lot_id, replace(resale, held=held))
+
+
+def _sell(state: Pool, event: PoolCapacityResold) -> Pool:
+    resale = state.resales[event.lot_id]
+    held = resale.held.delete(event.grant_id) if event.grant_id in resale.held else resale.held
+    sold = replace(resale, sold=(*resale.sold, Load(event.start, event.end, event.nodes)), held=held)
+    left = replace(state.reservations[event.grant_id_before], lots=event.lots_left)
+    bought = Reservation(event.start, event.end, event.lots)
+    reservations = state.reservations.set(event.grant_id_before, left).set(event.grant_id, bought)
+    return replace(_set_resale(state, event.lot_id, sold), reservations=reservations)
 
 
 POOL: Decider[PoolCommand, PoolEvent, PoolState] = Decider("pool", "pol", None, decide, evolve)

@@ -4,7 +4,6 @@ Refusals in order: not_a_number · amount_not_positive · amount_too_large · am
 credits_out_of_order.
 """
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 from events.service import ServiceTerms
@@ -33,9 +32,3 @@ def require_service(terms: ServiceTerms, pointer: str) -> None:
                 f" {before.availability_below}; each step needs a lower availability and a higher credit",
                 pointer=f"{pointer}/credits/{index}",
             )
-
-
-def choose_service(promises: Sequence[ServiceTerms | None]) -> ServiceTerms | None:
-    """Return the best promise among the lots that carry a grant, the first of equals; None if there is none."""
-    made = [terms for terms in promises if terms is not None]
-    return max(made, key=lambda terms: terms.availability_min, default=None)

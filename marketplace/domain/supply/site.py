@@ -36,9 +36,9 @@ from events.site import (
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from marketplace.core.intervals import Load, build_steps, find_peak
+from marketplace.core.intervals import Load, build_steps, find_peak, require_aware
 from marketplace.core.money import require_share
-from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
+from marketplace.domain.refusals import refuse_exists, refuse_unknown
 
 PUE_MAX = Decimal(5)
 

@@ -1,4 +1,4 @@
-"""Which orders an auction admits if there are more than it can clear.
+"""Which orders an auction admits, and which of them if there are more than it can clear.
 
 An order is ranked by its highest possible value: its best offer, at the best credit of the mandates that it names, over
 all its GPU-hours. That much money is held for it, so nobody gets a high rank for free. Equal orders are ranked by the
@@ -24,15 +24,15 @@ Invariants:
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from events.auction import Deferral
+from events.auction import AuctionOpened, Deferral
 from events.types import Reason
-from marketplace.domain.trading.order import LockedOrder, Order
-from marketplace.domain.trading.order_terms import compute_value_max, name_group
+from marketplace.core.horizon import build_horizon
+from marketplace.domain.trading.order import EndedOrder, LockedOrder, MatchedOrder, OpenOrder, Order, OrderState
+from marketplace.domain.trading.order_terms import compute_value_max, find_window, name_group
 
 PLACES_MAX: Final = 10_000
 """The most orders that one auction clears, not counting backstop orders."""
@@ -42,6 +42,7 @@ these."""
 GROUP_BUSY: Final = Reason(
     code="group_busy", text="another auction decides on an order of its group, of which one is matched", facts={}
 )
+GROUP_SERVED: Final = "another order of its group was matched"
 BOUND_PLACES: Final = (3, 4)
 """The share of the places that is given when orders are bound. The rest is for orders that arrive until the lock."""
 
@@ -68,32 +69,28 @@ class Candidate(NamedTuple):
     barred: Reason | None = None
 
 
-def build_candidate(
-    order: Order, waits: int, served_parents: AbstractSet[str], busy: AbstractSet[str | None]
-) -> Candidate:
-    """Return an order as a candidate for admission.
+class Waiting(NamedTuple):
+    """An order that waits for an auction, and what the market knows of it.
 
-    Args:
-        order: An open or locked order.
+    Attributes:
+        order: The order.
+        parent: The order that it depends on; None if there is none.
         waits: Its rank among waiting orders.
-        served_parents: Parents that were matched before.
-        busy: Groups of which another auction has locked an order.
+        is_served: Whether another order of its group was matched.
     """
-    parent_id, group = order.terms.parent_order_id, name_group(order.placed.startup_id, order.terms)
-    return Candidate(
-        order_id=order.placed.order_id,
-        startup_id=order.placed.startup_id,
-        value_usd=compute_order_value(order),
-        waits=waits,
-        is_held=isinstance(order, LockedOrder),
-        parent_id=None if parent_id in served_parents else parent_id,
-        barred=GROUP_BUSY if group in busy else None,
-    )
+
+    order: OpenOrder | LockedOrder
+    parent: OrderState
+    waits: int
+    is_served: bool
 
 
-def compute_order_value(order: Order) -> Decimal:
-    """Return an order's highest possible value: its best offer at the best credit of its mandates, in full."""
-    return compute_value_max(order.terms, (hold.equity_credit for hold in order.budget_holds))
+class Hopeless(NamedTuple):
+    """An open order that no auction can match, the kind of cause, and the reason in words."""
+
+    order_id: str
+    cause: str
+    reason: str
 
 
 class Admission(NamedTuple):
@@ -103,11 +100,22 @@ class Admission(NamedTuple):
         admitted: Ids of the orders that take part.
         deferrals: The others, by rank.
         ranks: The rank of every candidate, from 1.
+        values: The highest possible value of every candidate.
+        orders: The orders that take part, in queue order.
     """
 
     admitted: frozenset[str]
     deferrals: tuple[Deferral, ...]
     ranks: Mapping[str, int]
+    values: Mapping[str, Decimal]
+    orders: tuple[Order, ...] = ()
+
+    def defer(self, dropped: Mapping[str, Reason]) -> tuple[Deferral, ...]:
+        """Return the deferrals of admitted orders that are left out after all."""
+        return tuple(
+            Deferral(order_id=order_id, rank=self.ranks[order_id], value_usd=self.values[order_id], reason=reason)
+            for order_id, reason in dropped.items()
+        )
 
 
 @dataclass(slots=True)
@@ -139,6 +147,72 @@ class _Round:
         self.held[candidate.startup_id] += 1
 
 
+def list_hopeless(queue: Iterable[Waiting]) -> list[Hopeless]:
+    """Return the open orders that no auction can match: the group is served, or the parent ended without a match."""
+    found: list[Hopeless] = []
+    for order, parent, _, is_served in queue:
+        order_id = order.placed.order_id
+        if not isinstance(order, OpenOrder):
+            continue
+        if is_served:
+            found.append(Hopeless(order_id, "group-served", GROUP_SERVED))
+        elif isinstance(parent, EndedOrder):
+            text = f"its parent order {parent.placed.order_id} must be matched first and is {parent.status}"
+            found.append(Hopeless(order_id, "parent-ended", text))
+    return found
+
+
+def admit_orders(opened: AuctionOpened, queue: Sequence[Waiting], places: int, backstop_places: int) -> Admission:
+    """Return which orders an auction takes, firm and backstop orders apart.
+
+    Args:
+        opened: The auction.
+        queue: The waiting orders, in the order in which they were placed.
+        places: The most orders that it takes, not counting backstop orders.
+        backstop_places: The most backstop orders.
+    """
+    auction_id, horizon = opened.auction_id, build_horizon(opened)
+    busy: set[str | None] = set()
+    asked: list[tuple[Waiting, str | None, Decimal]] = []
+    for each in queue:
+        order, terms = each.order, each.order.terms
+        group = name_group(order.placed.startup_id, terms)
+        if isinstance(order, LockedOrder) and order.auction_id != auction_id:
+            busy.add(group)
+        elif (isinstance(order, LockedOrder) or not each.is_served) and find_window(terms, horizon) is not None:
+            value_usd = compute_value_max(terms, (hold.equity_credit for hold in order.budget_holds))
+            asked.append((each, group, value_usd))
+    firm, backstops = (
+        admit(
+            [
+                Candidate(
+                    order_id=waiting.order.placed.order_id,
+                    startup_id=waiting.order.placed.startup_id,
+                    value_usd=value_usd,
+                    waits=waiting.waits,
+                    is_held=isinstance(waiting.order, LockedOrder),
+                    parent_id=(
+                        None if isinstance(waiting.parent, MatchedOrder) else waiting.order.terms.parent_order_id
+                    ),
+                    barred=GROUP_BUSY if group is not None and group in busy else None,
+                )
+                for waiting, group, value_usd in asked
+                if waiting.order.terms.backstop == backstop
+            ],
+            most,
+        )
+        for backstop, most in ((False, places), (True, backstop_places))
+    )
+    admitted = firm.admitted | backstops.admitted
+    return Admission(
+        admitted,
+        (*firm.deferrals, *backstops.deferrals),
+        {**firm.ranks, **backstops.ranks},
+        {**firm.values, **backstops.values},
+        tuple(waiting.order for waiting, _, _ in asked if waiting.order.placed.order_id in admitted),
+    )
+
+
 def admit(candidates: Sequence[Candidate], places: int) -> Admission:
     """Return which candidates take part. Candidates are passed in the order in which they were placed."""
     ranked = _rank(candidates)
@@ -159,7 +233,8 @@ def admit(candidates: Sequence[Candidate], places: int) -> Admission:
         for candidate in ranked
         if candidate.order_id not in current.admitted
     )
-    return Admission(frozenset(current.admitted), tuple(deferrals), ranks)
+    values = {candidate.order_id: candidate.value_usd for candidate in candidates}
+    return Admission(frozenset(current.admitted), tuple(deferrals), ranks, values)
 
 
 def _rank(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -2,21 +2,29 @@
 
 Subject: ``marketplace.auction.<auction_id>``.
 
+A server accepts messages of at most 8 MiB, and the book or the result of a thousand orders may be larger. Their rows
+are therefore stored in parts of at most `PART_BYTES_MAX`, in one append with the event that states how many there are:
+all or none. A book has bounds too, so that no single order prevents an auction from being locked, stored or cleared.
+Orders that break a bound are left out one by one, with the orders that depend on them. Each gets the reason.
+
 Invariants:
     1. The book is frozen once; every attempt to clear works on the same book.
     2. A clearing decides every order of the book exactly once, in the book's order, the backstop orders last.
     3. A frozen book includes every change of supply that was recorded while the auction collected.
     4. A result is published once, and not after the last attempt failed: then its orders are released.
+    5. Joining parts gives what was split, row by row, so that a book's hash can be checked from its parts. A book with
+       an unreadable part is never cleared, because its hash differs from the frozen one.
+    6. A part exceeds `PART_BYTES_MAX` only if it contains a single row, with the pools that this row names.
 
 Refusals in order: auction_unknown · auction_exists · time_naive · phases_reversed · horizon_too_long ·
 auction_<status> · supply_changed · book_mismatch · decisions_incomplete.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -33,26 +41,56 @@ from events.auction import (
     AuctionResultPublished,
     AuctionSettled,
     AuctionSupplyChanged,
+    Certificate,
+    Decision,
     Deferral,
     Price,
+    RulePrice,
+    ShadowPrice,
 )
-from events.book import Book
-from marketplace.clearing.book import PERIODS_MAX
+from events.book import Book, BookLot, BookOrder, BookPool
+from events.types import Reason
+from marketplace.clearing.book import BIDS_PER_ORDER_MAX, PERIODS_MAX
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
-from marketplace.domain.trading.auction_parts import (
-    FrozenBook,
-    Result,
-    join_book,
-    join_result,
-    split_book,
-    split_prices,
-    split_result,
-)
+from marketplace.core.intervals import require_aware
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
+PART_BYTES_MAX: Final = 512 * 1024
+ROW_BYTES_MAX: Final = 1024 * 1024
+"""The most bytes of one order in the book, as stored."""
+BOOK_BYTES_MAX: Final = 64 * 1024 * 1024
+"""The most bytes of all orders of the book, which are stored in one append."""
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="string")
 ATTEMPTS_MAX = 3
 """The most attempts to clear. After so many failures, an auction may release its orders."""
+
+
+class FrozenBook(msgspec.Struct, frozen=True, kw_only=True):
+    """The book of an auction, and its hash, which certificates state."""
+
+    book: Book
+    book_hash: str
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of an auction.
+
+    Attributes:
+        auction_id: The auction.
+        prices: Uniform prices, in runs of equal periods.
+        decisions: One per order of the book, in the book's order, then one per backstop order.
+        certificate: How to check it.
+        shadow_prices: The proof of the certificate's bound.
+        rule_prices: The part of that proof for limits, groups and links.
+    """
+
+    auction_id: str
+    prices: tuple[Price, ...]
+    decisions: tuple[Decision, ...]
+    certificate: Certificate
+    shadow_prices: tuple[ShadowPrice, ...] = ()
+    rule_prices: tuple[RulePrice, ...] = ()
 
 
 class OpenAuction(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,11 +209,6 @@ class Auction(ABC):
         """Return the instant after the last that it can award."""
         return self.opened.horizon_start + self.opened.periods * timedelta(hours=self.opened.period_hours)
 
-    @property
-    def failed_for_good(self) -> bool:
-        """Whether it will not be cleared any more and only releases its orders."""
-        return False
-
 
 @dataclass(frozen=True, slots=True)
 class CollectingAuction(Auction):
@@ -213,10 +246,10 @@ class LockedAuction(FrozenAuction):
         """Return ``failed`` once an attempt at clearing it failed, ``locked`` before."""
         return "failed" if self.attempts else "locked"
 
-    @property
-    def failed_for_good(self) -> bool:
-        """Whether it will not be cleared any more and only releases its orders."""
-        return self.attempts >= ATTEMPTS_MAX
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbandonedAuction(LockedAuction):
+    """An auction whose attempts all failed. It is not cleared any more, and only releases its orders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,7 +380,7 @@ def _clear(command: ClearAuction, state: Auction) -> Sequence[AuctionEvent]:
     result = Result(**{name: getattr(command, name) for name in command.__struct_fields__})
     if isinstance(state, ClearedAuction | SettledAuction) and state.cleared == result:
         return []
-    if state.failed_for_good:
+    if isinstance(state, AbandonedAuction):
         raise refuse_status("auction", command.auction_id, state.status, "locked")
     if not isinstance(state, LockedAuction):
         raise refuse_status("auction", command.auction_id, state.status, "locked or failed")
@@ -370,9 +403,7 @@ def _clear(command: ClearAuction, state: Auction) -> Sequence[AuctionEvent]:
 
 
 def _fail(command: FailAuction, state: Auction) -> Sequence[AuctionEvent]:
-    if isinstance(state, FrozenAuction) and command.attempt <= state.attempts:
-        return []
-    if state.failed_for_good:
+    if isinstance(state, AbandonedAuction) or (isinstance(state, FrozenAuction) and command.attempt <= state.attempts):
         return []
     if not isinstance(state, LockedAuction):
         raise refuse_status("auction", command.auction_id, state.status, "locked or failed")
@@ -383,7 +414,7 @@ def _settle(command: SettleAuction, state: Auction) -> Sequence[AuctionEvent]:
     event = AuctionSettled(**{name: getattr(command, name) for name in command.__struct_fields__})
     if isinstance(state, SettledAuction) and state.settled == event:
         return []
-    if not isinstance(state, ClearedAuction) and not state.failed_for_good:
+    if not isinstance(state, ClearedAuction | AbandonedAuction):
         raise refuse_status("auction", command.auction_id, state.status, "cleared")
     return [event]
 
@@ -400,7 +431,7 @@ def evolve(state: AuctionState, event: AuctionEvent) -> AuctionState:
         case LockedAuction(), AuctionResultPublished():
             return replace(state, result_parts=(*state.result_parts, event))
         case LockedAuction(), AuctionFailed():
-            return replace(state, attempts=event.attempt)
+            return _fail_attempt(state, event)
         case LockedAuction(), AuctionCleared():
             result = join_result(state.result_parts, event)
             return ClearedAuction(**_copy(state), locked=state.locked, attempts=state.attempts, cleared=result)
@@ -410,6 +441,14 @@ def evolve(state: AuctionState, event: AuctionEvent) -> AuctionState:
                 **_copy(state), locked=state.locked, attempts=state.attempts, cleared=cleared, settled=event
             )
     raise AssertionError(f"{type(event).__name__} does not follow on {state!r:.80}")
+
+
+def _fail_attempt(state: LockedAuction, event: AuctionFailed) -> LockedAuction:
+    if event.attempt < ATTEMPTS_MAX:
+        return replace(state, attempts=event.attempt)
+    return AbandonedAuction(
+        **_copy(state), locked=state.locked, attempts=event.attempt, result_parts=state.result_parts
+    )
 
 
 def _collect(state: CollectingAuction, event: AuctionEvent) -> Auction:
@@ -430,6 +469,201 @@ def _collect(state: CollectingAuction, event: AuctionEvent) -> Auction:
 def _copy(state: Auction) -> dict[str, Any]:
     """Return the fields that every status of an auction has."""
     return {field.name: getattr(state, field.name) for field in fields(Auction)}
+
+
+def _measure(row: msgspec.Struct) -> int:
+    """Return the bytes of a row in the body of an event, including the comma after it."""
+    return len(_ENCODER.encode(row)) + 1
+
+
+class FittedBook(NamedTuple):
+    """A book within the bounds, and the orders left out."""
+
+    book: Book
+    dropped: dict[str, Reason]
+
+
+def fit_book(book: Book, bytes_max: int = BOOK_BYTES_MAX) -> FittedBook:
+    """Return the book without what breaks a bound. The last orders are left out first."""
+    dropped: dict[str, Reason] = {}
+    kept: dict[str, list[BookOrder]] = {"orders": [], "backstops": []}
+    size = 0
+    for member, rows in kept.items():
+        for order in getattr(book, member):
+            own = _measure(order)
+            reason = _find_reason(order, own, bytes_max - size, bytes_max)
+            if reason is None:
+                rows.append(order)
+                size += own
+            else:
+                dropped[order.order_id] = reason
+    if not dropped:
+        return FittedBook(book, dropped)
+    orders = _drop_dependent(kept["orders"], dropped)
+    return FittedBook(msgspec.structs.replace(book, orders=tuple(orders), backstops=tuple(kept["backstops"])), dropped)
+
+
+def _find_reason(order: BookOrder, own: int, left: int, bytes_max: int) -> Reason | None:
+    if len(order.bids) > BIDS_PER_ORDER_MAX:
+        text = (
+            f"it can be served in {len(order.bids):,} ways, more than the {BIDS_PER_ORDER_MAX:,} that one order may"
+            " have"
+            "; name fewer mandates, classes or regions"
+        )
+        return Reason(code="bids_too_many", text=text, facts={"bids": str(len(order.bids))})
+    if own > ROW_BYTES_MAX:
+        text = (
+            f"its possible placements take {own:,} bytes in the book, more than the {ROW_BYTES_MAX:,} of one order;"
+            " name"
+            " fewer mandates, classes or regions"
+        )
+        return Reason(code="order_too_large", text=text, facts={"bytes": str(own)})
+    if own > left:
+        text = f"the book is full: it may have {bytes_max:,} bytes, and this order comes last"
+        return Reason(code="book_full", text=text, facts={"bytes": str(own)})
+    return None
+
+
+def _drop_dependent(orders: list[BookOrder], dropped: dict[str, Reason]) -> list[BookOrder]:
+    """Remove the orders that depend on one left out, and return the rest."""
+    while True:
+        lost = [order for order in orders if order.parent_id in dropped]
+        if not lost:
+            return orders
+        for order in lost:
+            text = f"its parent order {order.parent_id} does not take part"
+            dropped[order.order_id] = Reason(code="parent_absent", text=text, facts={"parent_id": str(order.parent_id)})
+        orders = [order for order in orders if order.order_id not in dropped]
+
+
+class _Row(NamedTuple):
+    """A row, the field of the part that contains it, and what must be in the same part."""
+
+    member: str
+    row: msgspec.Struct
+    beside: tuple[BookPool, ...] = ()
+
+
+def _pack(rows: Iterable[_Row], bytes_max: int) -> Iterator[dict[str, tuple[Any, ...]]]:
+    """Yield the parts of the rows."""
+    part: dict[str, list[Any]] = {}
+    pools: set[str] = set()
+    size = 0
+    for member, row, beside in rows:
+        own = _measure(row)
+        needed = own + sum(_measure(pool) for pool in beside if pool.pool_id not in pools)
+        if part and size + needed > bytes_max:
+            yield {name: tuple(known) for name, known in part.items()}
+            part, pools, size = {}, set(), 0
+        fresh = [pool for pool in beside if pool.pool_id not in pools]
+        if fresh:
+            part.setdefault("pools", []).extend(fresh)
+            pools |= {pool.pool_id for pool in fresh}
+            size += sum(_measure(pool) for pool in fresh)
+        part.setdefault(member, []).append(row)
+        if isinstance(row, BookPool):
+            pools.add(row.pool_id)
+        size += own
+    if part:
+        yield {name: tuple(known) for name, known in part.items()}
+
+
+def _walk_book(book: Book) -> Iterator[_Row]:
+    pools = {pool.pool_id: pool for pool in book.pools}
+
+    def name(row: msgspec.Struct) -> tuple[BookPool, ...]:
+        match row:
+            case BookLot():
+                return (pools[row.pool_id],)
+            case BookOrder():
+                return tuple(pools[pool_id] for pool_id in dict.fromkeys(bid.pool_id for bid in row.bids))
+            case _:
+                return ()
+
+    for member in ("pools", "lots", "orders", "limits", "backstops"):
+        for row in getattr(book, member):
+            yield _Row(member, row, name(row))
+
+
+def split_book(
+    auction_id: str, frozen: FrozenBook, deferrals: Sequence[Deferral], bytes_max: int = PART_BYTES_MAX
+) -> list[AuctionBookFrozen | AuctionOrdersDeferred | AuctionLocked]:
+    """Return the events that freeze a book and defer the orders not admitted; `auction.locked` is last."""
+    book = frozen.book
+    parts = list(_pack(_walk_book(book), bytes_max)) or [{}]
+    deferred = _pack((_Row("deferrals", deferral) for deferral in deferrals), bytes_max)
+    return [
+        *(
+            AuctionBookFrozen(auction_id=auction_id, part=part, period_hours=book.period_hours, **rows)
+            for part, rows in enumerate(parts)
+        ),
+        *(AuctionOrdersDeferred(auction_id=auction_id, part=part, **rows) for part, rows in enumerate(deferred)),
+        AuctionLocked(
+            auction_id=auction_id,
+            book_hash=frozen.book_hash,
+            period_hours=book.period_hours,
+            periods=book.periods,
+            parts=len(parts),
+            orders=len(book.orders),
+            backstops=len(book.backstops),
+            deferred=len(deferrals),
+        ),
+    ]
+
+
+def join_book(parts: Sequence[AuctionBookFrozen], locked: AuctionLocked) -> FrozenBook:
+    """Return the book that was split. If an operator passed over a part, its rows are missing."""
+    pools = {pool.pool_id: pool for part in parts for pool in part.pools}
+    book = Book(
+        period_hours=locked.period_hours,
+        periods=locked.periods,
+        pools=tuple(pools.values()),
+        lots=tuple(lot for part in parts for lot in part.lots),
+        orders=tuple(order for part in parts for order in part.orders),
+        limits=tuple(limit for part in parts for limit in part.limits),
+        backstops=tuple(order for part in parts for order in part.backstops),
+    )
+    return FrozenBook(book=book, book_hash=locked.book_hash)
+
+
+def split_result(result: Result, bytes_max: int = PART_BYTES_MAX) -> list[AuctionResultPublished | AuctionCleared]:
+    """Return the events that publish a result; `auction.cleared` is last."""
+    members = ("decisions", "prices", "shadow_prices", "rule_prices")
+    rows = (_Row(member, row) for member in members for row in getattr(result, member))
+    parts = list(_pack(rows, bytes_max)) or [{}]
+    matched = sum(decision.match is not None for decision in result.decisions)
+    return [
+        *(AuctionResultPublished(auction_id=result.auction_id, part=part, **known) for part, known in enumerate(parts)),
+        AuctionCleared(
+            auction_id=result.auction_id,
+            certificate=result.certificate,
+            parts=len(parts),
+            matched=matched,
+            unmatched=len(result.decisions) - matched,
+        ),
+    ]
+
+
+def join_result(parts: Sequence[AuctionResultPublished], cleared: AuctionCleared) -> Result:
+    """Return the result that was split. If an operator passed over a part, its rows are missing."""
+
+    def gather(get: Callable[[AuctionResultPublished], tuple[Any, ...]]) -> tuple[Any, ...]:
+        return tuple(row for part in parts for row in get(part))
+
+    return Result(
+        auction_id=cleared.auction_id,
+        prices=gather(lambda part: part.prices),
+        decisions=gather(lambda part: part.decisions),
+        certificate=cleared.certificate,
+        shadow_prices=gather(lambda part: part.shadow_prices),
+        rule_prices=gather(lambda part: part.rule_prices),
+    )
+
+
+def split_prices(indicated: AuctionIndicated, bytes_max: int = PART_BYTES_MAX) -> list[AuctionIndicated]:
+    """Return indicative prices in parts, at least one."""
+    parts = list(_pack((_Row("prices", price) for price in indicated.prices), bytes_max)) or [{"prices": ()}]
+    return [msgspec.structs.replace(indicated, part=part, prices=rows["prices"]) for part, rows in enumerate(parts)]
 
 
 AUCTION: Decider[AuctionCommand, AuctionEvent, AuctionState] = Decider("auction", "auc", None, decide, evolve)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from marketplace.core.errors import Refusal
-from marketplace.domain.trading.auction import Auction, ClearedAuction, LockedAuction
+from marketplace.domain.trading.auction import Auction, ClearedAuction, CollectingAuction, LockedAuction
 
 
 class Rivals(NamedTuple):
@@ -56,7 +56,7 @@ def require_turn(auction: Auction, earlier: Iterable[Auction], later: Iterable[A
     Raises:
         Refusal: ``auction_waits``.
     """
-    if auction.status != "collecting":
+    if not isinstance(auction, CollectingAuction):
         return
     for rivals, is_earlier in ((earlier, True), (later, False)):
         for rival in rivals:

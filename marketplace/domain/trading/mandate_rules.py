@@ -10,8 +10,8 @@ from typing import Final, NamedTuple, Protocol
 from events.mandate import InstrumentKind, MandateTerms
 from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, StockTerms, WarrantTerms
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, require_price, require_price_per_share, require_share, require_usd
-from marketplace.domain.refusals import require_aware
 
 CAP_USD_MAX: Final = Decimal(1_000_000_000)
 """The greatest cap that a mandate takes unless it states another."""

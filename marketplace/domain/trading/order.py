@@ -43,12 +43,15 @@ from events.types import Reason
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
-from marketplace.domain.trading.order_terms import find_end, require_terms
+from marketplace.domain.trading.order_terms import Cost, find_end, require_terms
 from marketplace.domain.trading.priority import keeps_priority
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Place an order. Holds are in the same atomic batch. To take a held quote, name the quote and its grant."""
+    """Place an order. Holds are in the same atomic batch. To take a held quote, name the quote and its grant.
+
+    `cost` is what the terms cost, if they were priced, and thereby checked, in this batch; None to check them now.
+    """
 
     order_id: str
     startup_id: str
@@ -61,10 +64,11 @@ class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     quote_id: str | None = None
     grant_id: str | None = None
+    cost: Cost | None = None
 
 
 class AmendOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Change the terms. Holds change in the same atomic batch."""
+    """Change the terms. Holds change in the same atomic batch. For `cost`, see `PlaceOrder`."""
 
     order_id: str
     hold_id: str
@@ -72,6 +76,7 @@ class AmendOrder(msgspec.Struct, frozen=True, kw_only=True):
     cash_hold_usd: Decimal
     budget_holds: tuple[BudgetHold, ...]
     at: datetime
+    cost: Cost | None = None
 
 
 class CancelOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,11 +210,16 @@ def _place(command: PlaceOrder, state: OrderState) -> Sequence[OrderEvent]:
         if state.placed == event:
             return []
         raise refuse_exists("order", command.order_id)
-    require_terms(command.terms, command.at)
+    _require_terms(command)
     if command.quote_id is None:
         return [event]
     assert command.grant_id is not None, "an order that takes a quote becomes a grant"
     return [event, OrderMatched(order_id=command.order_id, grant_id=command.grant_id)]
+
+
+def _require_terms(command: PlaceOrder | AmendOrder) -> None:
+    if command.cost is None:
+        require_terms(command.terms, command.at)
 
 
 def require_outside_no_cancel_phase(state: Order) -> None:
@@ -232,7 +242,7 @@ def _require_open(state: Order) -> None:
 def _amend(command: AmendOrder, state: Order) -> Sequence[OrderEvent]:
     if command.hold_id == state.hold_id and command.terms == state.terms:
         return []
-    require_terms(command.terms, command.at)
+    _require_terms(command)
     for name in ("group", "parent_order_id", "backstop"):
         if getattr(command.terms, name) != getattr(state.terms, name):
             raise Refusal(

@@ -15,11 +15,11 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from events.order import ClassOffer, OrderTerms
-from events.types import NoteTerms, WarrantTerms
 from marketplace.core.errors import Refusal
+from marketplace.core.horizon import Horizon
+from marketplace.core.intervals import require_aware
 from marketplace.core.money import PRICE_PLACES, ZERO, ceil_cents, require_price, require_share, require_usd
-from marketplace.domain.equity.instrument.terms import require_consequence, require_instrument
-from marketplace.domain.refusals import require_aware
+from marketplace.domain.equity.instrument.terms import require_drawdown
 
 MANDATES_MAX, OFFERS_MAX = 4, 16
 SIZES_MAX = 32
@@ -28,10 +28,12 @@ NOTE_TAIL = timedelta(days=90)
 PRINCIPAL_USD_MAX = Decimal(1_000_000_000)
 """The most that the engine can count. A limit must be lower, so that an amount that is too large to count never
 fits."""
+Window = tuple[int, int, int]
+"""An order's duration, and its earliest and latest start, in periods of an auction."""
 
 
 class Cost(NamedTuple):
-    """What the most expensive offer of an order may cost in full, in whole cents: cash, and principal."""
+    """What the most expensive offer of terms that may be placed costs in full, in whole cents: cash, and principal."""
 
     cash_usd: Decimal
     principal_usd: Decimal
@@ -102,9 +104,8 @@ def _require_equity(terms: OrderTerms) -> None:
         raise Refusal(
             "mandates_too_many", f"name at most {MANDATES_MAX} mandates, each once", pointer="/terms/mandate_ids"
         )
-    require_instrument(terms.instrument, compute_principal_max(terms), "/terms/instrument")
-    _require_lasting(terms)
-    require_consequence(terms.instrument, "/terms/instrument")
+    latest = terms.start_latest + timedelta(hours=terms.duration_hours) + NOTE_TAIL
+    require_drawdown(terms.instrument, compute_principal_max(terms), latest, "/terms/instrument")
 
 
 def _require_wishes(terms: OrderTerms) -> None:
@@ -164,34 +165,6 @@ def _require_backstop(terms: OrderTerms) -> None:
         )
 
 
-def _require_lasting(terms: OrderTerms) -> None:
-    """Refuse a note or a warrant that ends while the run may still draw it; the module lists the order."""
-    latest = terms.start_latest + timedelta(hours=terms.duration_hours) + NOTE_TAIL
-    match terms.instrument:
-        case NoteTerms() as note:
-            if note.matures_on < latest.date():
-                raise Refusal(
-                    "note_too_short",
-                    f"the note matures on {note.matures_on}, and delivered usage may accrue until {latest.date()};"
-                    " let it mature then or later",
-                    pointer="/terms/instrument/matures_on",
-                    matures_on=note.matures_on.isoformat(),
-                    matures_on_min=latest.date().isoformat(),
-                )
-        case WarrantTerms() as warrant:
-            if warrant.expires_at < latest:
-                raise Refusal(
-                    "warrant_too_short",
-                    f"the warrant expires at {warrant.expires_at.isoformat()}, and delivered usage may accrue until"
-                    f" {latest.isoformat()}; let it expire then or later",
-                    pointer="/terms/instrument/expires_at",
-                    expires_at=warrant.expires_at.isoformat(),
-                    expires_at_min=latest.isoformat(),
-                )
-        case _:
-            return
-
-
 def list_sizes(terms: OrderTerms) -> list[int]:
     """Return the sizes that an order accepts, smallest first; `nodes` is always one of them."""
     least = terms.nodes if terms.nodes_min is None else terms.nodes_min
@@ -205,6 +178,21 @@ def find_end(terms: OrderTerms) -> datetime:
     projections and the API use it.
     """
     return min(terms.expires_at or terms.start_latest, terms.start_latest)
+
+
+def find_window(terms: OrderTerms, horizon: Horizon) -> Window | None:
+    """Return when an order may run, in periods; None if it does not take part.
+
+    An order takes part in an auction whose periods divide its duration and whose horizon contains a start of its
+    window.
+    """
+    duration = timedelta(hours=terms.duration_hours)
+    if duration % horizon.period:
+        return None
+    length = duration // horizon.period
+    earliest = max(horizon.ceil(terms.start_earliest), 0)
+    latest = min(horizon.floor(terms.start_latest), horizon.periods - length)
+    return (length, earliest, latest) if earliest <= latest else None
 
 
 def name_group(startup_id: str, terms: OrderTerms) -> str | None:

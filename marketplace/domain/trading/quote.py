@@ -14,18 +14,16 @@ Refusals in order: quote_unknown · quote_exists · time_naive · hold_too_long 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Final, Literal
 
 import msgspec
 
-from events.auction import MatchTerms
-from events.order import BudgetHold, OrderTerms
 from events.quote import QuoteEvent, QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import require_aware
 from marketplace.core.money import parse_ratio
-from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 HOLD_MAX: Final = timedelta(hours=1)
 
@@ -33,17 +31,13 @@ HOLD_MAX: Final = timedelta(hours=1)
 class HoldQuote(msgspec.Struct, frozen=True, kw_only=True):
     """Hold a placement. Capacity, cash and budget are set aside in the same atomic batch."""
 
-    quote_id: str
-    startup_id: str
-    issuer_id: str
-    account_id: str
-    hold_id: str
-    terms: OrderTerms
-    cash_hold_usd: Decimal
-    budget_holds: tuple[BudgetHold, ...]
-    match: MatchTerms
-    expires_at: datetime
+    held: QuoteHeld
     at: datetime
+
+    @property
+    def quote_id(self) -> str:
+        """Return the quote's id."""
+        return self.held.quote_id
 
 
 class TakeQuote(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,35 +92,35 @@ def decide(command: QuoteCommand, state: QuoteState) -> Sequence[QuoteEvent]:
 
 
 def _hold(command: HoldQuote, state: QuoteState) -> Sequence[QuoteEvent]:
-    event = QuoteHeld(**{name: getattr(command, name) for name in command.__struct_fields__ if name != "at"})
+    held = command.held
     if state is not None:
-        if state.held == event:
+        if state.held == held:
             return []
-        raise refuse_exists("quote", command.quote_id)
-    require_aware(command.expires_at, "/expires_at")
-    if command.expires_at - command.at > HOLD_MAX:
+        raise refuse_exists("quote", held.quote_id)
+    require_aware(held.expires_at, "/expires_at")
+    if held.expires_at - command.at > HOLD_MAX:
         raise Refusal(
             "hold_too_long",
             f"a quote can be held for at most {HOLD_MAX // timedelta(seconds=1)} s; ask for less",
             pointer="/hold_seconds",
         )
-    if command.match.start < command.expires_at:
+    if held.match.start < held.expires_at:
         raise Refusal(
             "quote_outlasts_start",
-            f"the capacity begins at {command.match.start.isoformat()}, before the hold would end at"
-            f" {command.expires_at.isoformat()}; hold it for less time, or start later",
+            f"the capacity begins at {held.match.start.isoformat()}, before the hold would end at"
+            f" {held.expires_at.isoformat()}; hold it for less time, or start later",
             pointer="/hold_seconds",
         )
-    price = parse_ratio(command.match.price_usd_per_gpu_hour)
-    if price > command.match.value_usd_per_gpu_hour:
+    price = parse_ratio(held.match.price_usd_per_gpu_hour)
+    if price > held.match.value_usd_per_gpu_hour:
         raise Refusal(
             "price_above_offer",
-            f"the price is {command.match.price_usd_per_gpu_hour} USD per GPU-hour, and the offer has a value of"
-            f" {command.match.value_usd_per_gpu_hour}; offer more",
+            f"the price is {held.match.price_usd_per_gpu_hour} USD per GPU-hour, and the offer has a value of"
+            f" {held.match.value_usd_per_gpu_hour}; offer more",
             pointer="/terms/offers",
-            price_usd_per_gpu_hour=command.match.price_usd_per_gpu_hour,
+            price_usd_per_gpu_hour=held.match.price_usd_per_gpu_hour,
         )
-    return [event]
+    return [held]
 
 
 def _require_held(state: Quote) -> None:

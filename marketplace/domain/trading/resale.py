@@ -11,7 +11,7 @@ from events.grant import GrantIssued
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import build_steps
 from marketplace.domain.delivery.grant import Grant
-from marketplace.domain.metering.usage_state import Count, Usage
+from marketplace.domain.metering.usage_record import Count, Usage
 from marketplace.domain.trading.mandate import Mandate
 from marketplace.domain.trading.quote import Quote
 

@@ -11,32 +11,30 @@ Invariants:
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
 import structlog
 
-from events.auction import Decision, Deferral
+from events.auction import Decision
 from events.book import Book
 from events.types import Reason
 from marketplace.application.trading import auctions, orders
 from marketplace.clearing.book import BACKSTOPS_MAX
 from marketplace.core.errors import Conflict, Refusal, Unavailable
-from marketplace.domain.supply.lot import LOT, Lot
-from marketplace.domain.supply.pool import POOL
-from marketplace.domain.supply.site import SITE
 from marketplace.domain.trading.admission import (
+    GROUP_SERVED,
     PLACES_MAX,
     Admission,
-    admit,
-    build_candidate,
-    compute_order_value,
+    admit_orders,
     count_bound_places,
+    list_hopeless,
 )
 from marketplace.domain.trading.auction import (
     ATTEMPTS_MAX,
     AUCTION,
+    AbandonedAuction,
     Auction,
     BindAuction,
     ClearedAuction,
@@ -44,20 +42,15 @@ from marketplace.domain.trading.auction import (
     FailAuction,
     IndicateAuction,
     LockedAuction,
+    Result,
     SettleAuction,
+    fit_book,
 )
-from marketplace.domain.trading.auction_parts import Result
-from marketplace.domain.trading.book.book import build_book, find_window, map_steps, merge_steps
-from marketplace.domain.trading.book.book_limits import fit_book
-from marketplace.domain.trading.book.horizon import build_horizon
-from marketplace.domain.trading.book.market_snapshot import Supply
-from marketplace.domain.trading.mandate import MANDATE
+from marketplace.domain.trading.book.book import build_book, list_waves
 from marketplace.domain.trading.order import (
     ORDER,
-    EndedOrder,
     LockedOrder,
     MatchedOrder,
-    OpenOrder,
     Order,
     OrderState,
 )
@@ -73,7 +66,6 @@ AT_ONCE: Final = 256
 AT_ONCE_PER_POOL: Final = 4
 """The most matches at once on one pool. Each depends on the one before; one that must read the pool is decided again
 whenever another overtakes it."""
-GROUP_SERVED: Final = "another order of its group was matched"
 REASON_CHARACTERS_MAX: Final = 500
 IMPOSSIBLE_SHARE_MAX: Final = Decimal("0.05")
 """Share of the winning orders. Failed nodes and held quotes explain fewer impossible matches than this."""
@@ -107,10 +99,10 @@ class Auctioneer:
         if isinstance(auction, CollectingAuction):
             await self._lock(auction)
             auction = await self._load(auction_id)
-        if isinstance(auction, LockedAuction) and not auction.failed_for_good:
+        if isinstance(auction, LockedAuction) and not isinstance(auction, AbandonedAuction):
             await self._clear(auction)
             auction = await self._load(auction_id)
-        if isinstance(auction, LockedAuction) and auction.failed_for_good:
+        if isinstance(auction, AbandonedAuction):
             await self._let_go(auction)
         elif isinstance(auction, ClearedAuction):
             await self._settle(auction)
@@ -133,8 +125,8 @@ class Auctioneer:
         auction = await self._load(auction_id)
         if not isinstance(auction, CollectingAuction) or auction.indicated is not None:
             return
-        wanted, _ = await self._admit(auction, self._places)
-        book = fit_book(await self._build_book(auction, wanted)).book
+        admission = admit_orders(auction.opened, await self._market.load_queue(), self._places, BACKSTOPS_MAX)
+        book = fit_book(await self._build_book(auction, admission.orders)).book
         try:
             prices = await self._engine.price(book, auction.opened.seed)
         except Exception:
@@ -163,19 +155,14 @@ class Auctioneer:
         await auctions.check_turn(UnitOfWork(self._handler.cache, context), auction_id, rivals)
         locked, admission = await self._lock_orders(auction, self._places)
         changes = await self._count_changes(auction_id)
-        fitted = fit_book(await self._build_book(auction, locked))
-        values = {order.placed.order_id: compute_order_value(order) for order in locked}
-        dropped = (
-            Deferral(order_id=order_id, rank=admission.ranks[order_id], value_usd=values[order_id], reason=reason)
-            for order_id, reason in fitted.dropped.items()
-        )
+        book, dropped = fit_book(await self._build_book(auction, locked))
         await auctions.lock_auction(
             self._handler,
             context,
             auction_id,
-            book=fitted.book,
-            book_hash=compute_book_hash(fitted.book),
-            deferrals=(*admission.deferrals, *dropped),
+            book=book,
+            book_hash=compute_book_hash(book),
+            deferrals=(*admission.deferrals, *admission.defer(dropped)) if dropped else admission.deferrals,
             rivals=rivals,
             changes=changes,
         )
@@ -192,82 +179,28 @@ class Auctioneer:
         auction: Auction = entry.state
         return len(auction.changes)
 
-    async def _build_book(self, auction: Auction, orders: list[Order]) -> Book:
-        served = await self._list_served(orders)
-        return build_book(auction.opened, await self._load_supply(orders), orders, served)
+    async def _build_book(self, auction: Auction, orders: Sequence[Order]) -> Book:
+        parents = [await self._find_parent(order) for order in orders]
+        served = {parent.placed.order_id for parent in parents if isinstance(parent, MatchedOrder)}
+        return build_book(auction.opened, await self._market.load_supply(orders), orders, served)
 
     async def _lock_orders(self, auction: Auction, places: int) -> tuple[list[Order], Admission]:
         """Lock the orders that the auction admits. Return its locked orders in queue order, and the admission."""
         auction_id = auction.opened.auction_id
-        for order_id in self._market.list_orders():
-            order = await self._find_order(order_id)
-            if isinstance(order, OpenOrder):
-                await self._withdraw_hopeless(order)
-        wanted, admission = await self._admit(auction, places)
-        ids = [order.placed.order_id for order in wanted]
+        queue = await self._market.load_queue()
+        withdrawn: set[str] = set()
+        while hopeless := [each for each in list_hopeless(queue) if each.order_id not in withdrawn]:
+            for each in hopeless:
+                await self._withdraw(*each)
+            withdrawn.update(each.order_id for each in hopeless)
+            queue = await self._market.load_queue()
+        admission = admit_orders(auction.opened, queue, places, BACKSTOPS_MAX * places // self._places)
+        ids = [order.placed.order_id for order in admission.orders]
         await self._each(ids, lambda order_id: self._lock_order(auction_id, order_id))
         found = [await self._find_order(order_id) for order_id in ids]
         return [
             order for order in found if isinstance(order, LockedOrder) and order.auction_id == auction_id
         ], admission
-
-    async def _admit(self, auction: Auction, places: int) -> tuple[list[Order], Admission]:
-        """Return the orders that the auction takes, in queue order, and the admission with those not admitted."""
-        auction_id, horizon = auction.opened.auction_id, build_horizon(auction.opened)
-        candidates: list[Order] = []
-        busy: set[str | None] = set()
-        for order_id in self._market.list_orders():
-            order = await self._find_order(order_id)
-            if not isinstance(order, OpenOrder | LockedOrder):
-                continue
-            if not all(self._market.is_sound("mandate", hold.mandate_id) for hold in order.budget_holds):
-                continue
-            served = isinstance(order, OpenOrder) and self._market.is_served(order_id)
-            if isinstance(order, LockedOrder) and order.auction_id != auction_id:
-                busy.add(_name_group(order))
-            elif not served and find_window(order.terms, horizon) is not None:
-                candidates.append(order)
-        served_parents = await self._list_served(candidates)
-        firm, backstops = (
-            admit(
-                [
-                    build_candidate(
-                        order, self._market.count_waits(order.placed.order_id), served_parents, busy - {None}
-                    )
-                    for order in candidates
-                    if order.terms.backstop == backstop
-                ],
-                places if not backstop else BACKSTOPS_MAX * places // self._places,
-            )
-            for backstop in (False, True)
-        )
-        admission = Admission(
-            firm.admitted | backstops.admitted,
-            (*firm.deferrals, *backstops.deferrals),
-            {**firm.ranks, **backstops.ranks},
-        )
-        return [order for order in candidates if order.placed.order_id in admission.admitted], admission
-
-    async def _list_served(self, orders: Iterable[Order]) -> set[str]:
-        """Return which parents of the orders were matched before."""
-        found = set()
-        for order in orders:
-            parent_id = order.terms.parent_order_id
-            parent = None if parent_id is None else await self._find_order(parent_id)
-            if isinstance(parent, MatchedOrder):
-                found.add(parent.placed.order_id)
-        return found
-
-    async def _withdraw_hopeless(self, order: Order) -> None:
-        """Cancel an order that no auction can match: its group is served, or its parent ended without a match."""
-        order_id, parent_id = order.placed.order_id, order.terms.parent_order_id
-        if self._market.is_served(order_id):
-            await self._withdraw(order_id, "group-served", GROUP_SERVED)
-        elif parent_id is not None:
-            parent = await self._find_order(parent_id)
-            if isinstance(parent, EndedOrder):
-                reason = f"its parent order {parent_id} must be matched first and is {parent.status}"
-                await self._withdraw(order_id, "parent-ended", reason)
 
     async def _withdraw(self, order_id: str, work: str, reason: str) -> None:
         """Cancel an order and free what it holds."""
@@ -279,31 +212,16 @@ class Auctioneer:
         order: OrderState = (await self._handler.cache.load(ORDER, order_id)).state
         return order
 
+    async def _find_parent(self, order: Order) -> OrderState:
+        parent_id = order.terms.parent_order_id
+        return None if parent_id is None else await self._find_order(parent_id)
+
     async def _lock_order(self, auction_id: str, order_id: str) -> None:
         context = build_context(self._handler, "auctioneer", auction_id, f"lock/{order_id}")
         try:
             await auctions.lock_order(self._handler, context, order_id, auction_id)
         except Refusal as refusal:
             log.info("order_not_locked", order_id=order_id, code=refusal.code)
-
-    async def _load_supply(self, orders: Iterable[Order]) -> Supply:
-        cache = self._handler.cache
-        lots: dict[str, Lot] = {}
-        for lot_id in self._market.list_lots():
-            lots[lot_id] = (await cache.load(LOT, lot_id)).state
-        pools = {lot.listed.pool_id: None for lot in lots.values()}
-        sites = sorted({(await cache.load(POOL, pool_id)).state.opened.site_id for pool_id in pools})
-        pool_ids = sorted(
-            {*pools, *(pool_id for site_id in sites for pool_id in self._market.list_site_pools(site_id))}
-        )
-        mandate_ids = sorted({hold.mandate_id for order in orders for hold in order.budget_holds})
-        return Supply(
-            pools={pool_id: (await cache.load(POOL, pool_id)).state for pool_id in pool_ids},
-            lots=lots,
-            mandates={mandate_id: (await cache.load(MANDATE, mandate_id)).state for mandate_id in mandate_ids},
-            reliability=self._market.list_reliability(),
-            sites={site_id: (await cache.load(SITE, site_id)).state for site_id in sites},
-        )
 
     async def _clear(self, auction: LockedAuction) -> None:
         auction_id, locked = auction.opened.auction_id, auction.locked
@@ -343,17 +261,16 @@ class Auctioneer:
     async def _settle(self, auction: ClearedAuction) -> None:
         cleared = auction.cleared
         auction_id = cleared.auction_id
-        homes = map_steps(auction.locked.book)
         gates: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE_PER_POOL))
 
         async def carry_out(decision: Decision) -> str:
             if decision.match is None:
-                return await self._carry_out(cleared, decision, homes)
+                return await self._carry_out(cleared, decision)
             async with gates[decision.match.pool_id]:
-                return await self._carry_out(cleared, decision, homes)
+                return await self._carry_out(cleared, decision)
 
         decided: dict[str, str] = {}
-        for wave in _list_waves(auction.locked.book, cleared.decisions):
+        for wave in list_waves(auction.locked.book, cleared.decisions):
             outcomes = await self._each(wave, carry_out)
             decided.update(zip((decision.order_id for decision in wave), outcomes, strict=True))
         await self._withdraw_mates(auction, decided)
@@ -371,8 +288,9 @@ class Auctioneer:
 
     async def _defer_strays(self, auction_id: str, decided: set[str]) -> None:
         """Defer orders that were locked but have no decision, so that a settled auction keeps none."""
-        locked = self._market.scheduler.list_locked(auction_id)
-        await self._each([order_id for order_id in locked if order_id not in decided], self.defer)
+        locked = self._market.scheduler.locked
+        strays = [each for each, known_id in locked.items() if known_id == auction_id and each not in decided]
+        await self._each(strays, self.defer)
 
     async def _withdraw_mates(self, auction: ClearedAuction, decided: Mapping[str, str]) -> None:
         """Cancel the open orders of groups of which an order was matched."""
@@ -381,18 +299,17 @@ class Auctioneer:
         served = {groups[order_id] for order_id, outcome in decided.items() if outcome == "matched"} - {None}
         for order_id in self._market.list_orders() if served else ():
             order = await self._find_order(order_id)
-            if order is not None and _name_group(order) in served:
+            if order is not None and name_group(order.placed.startup_id, order.terms) in served:
                 await self._withdraw(order_id, "group-served", GROUP_SERVED)
 
-    async def _carry_out(self, cleared: Result, decision: Decision, homes: Mapping[str, str]) -> str:
+    async def _carry_out(self, cleared: Result, decision: Decision) -> str:
         auction_id, order_id = cleared.auction_id, decision.order_id
         reasons = decision.reasons
         outcome = "unmatched"
         if decision.match is not None:
             context = build_context(self._handler, "auctioneer", auction_id, f"match/{order_id}")
-            match = merge_steps(decision.match, homes)
             try:
-                await auctions.carry_out_match(self._handler, context, auction_id, order_id, match)
+                await auctions.carry_out_match(self._handler, context, auction_id, order_id, decision.match)
             except Refusal as refusal:
                 log.warning("match_impossible", order_id=order_id, code=refusal.code)
                 reasons = (
@@ -452,19 +369,3 @@ def _tell_impossible(auction_id: str, outcomes: list[str]) -> None:
     impossible, won = outcomes.count("impossible"), len(outcomes) - outcomes.count("unmatched")
     if impossible > IMPOSSIBLE_SHARE_MAX * won:
         log.error("auction_matches_impossible", auction_id=auction_id, impossible=impossible, won=won)
-
-
-def _list_waves(book: Book, decisions: Iterable[Decision]) -> list[list[Decision]]:
-    """Return decisions in waves for carrying them out: each order after its parent."""
-    parents = {order.order_id: order.parent_id for order in book.orders}
-    waves: dict[int, list[Decision]] = defaultdict(list)
-    for decision in decisions:
-        depth, parent_id = 0, parents.get(decision.order_id)
-        while parent_id is not None:
-            depth, parent_id = depth + 1, parents.get(parent_id)
-        waves[depth].append(decision)
-    return [waves[depth] for depth in sorted(waves)]
-
-
-def _name_group(order: Order) -> str | None:
-    return name_group(order.placed.startup_id, order.terms)

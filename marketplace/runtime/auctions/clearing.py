@@ -30,11 +30,10 @@ from marketplace.clearing.quotes.prepared_book import prepare
 from marketplace.clearing.search.worker_pool import THREADS, WorkerPools
 from marketplace.clearing.verify.verifier import verify
 from marketplace.core.errors import Corrupt
+from marketplace.core.horizon import Horizon, build_horizon
 from marketplace.core.ids import derive_id
 from marketplace.core.money import parse_ratio, render_ratio
-from marketplace.domain.trading.auction import ClearAuction
-from marketplace.domain.trading.auction_parts import Result
-from marketplace.domain.trading.book.horizon import Horizon, build_horizon
+from marketplace.domain.trading.auction import ClearAuction, Result
 from marketplace.domain.trading.book.reason_text import take_back_reason, tell_reason
 
 

@@ -23,11 +23,11 @@ from events.auction import AuctionOpened
 from events.book import Book
 from marketplace.clearing.quotes.prepared_book import PreparedBook, approximate, prepare
 from marketplace.core.errors import Unavailable, UnreadableEvent
+from marketplace.core.horizon import build_horizon
 from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.site import SITE
 from marketplace.domain.trading.book.book import KnownRows, build_book
-from marketplace.domain.trading.book.horizon import build_horizon
 from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.domain.trading.mandate import MANDATE
 from marketplace.domain.trading.order import ORDER, LockedOrder, MatchedOrder, OpenOrder, Order

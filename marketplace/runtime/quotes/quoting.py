@@ -21,11 +21,12 @@ from events.order import OrderTerms
 from marketplace.application.trading.quote_source import Quoted
 from marketplace.clearing.quotes.prepared_book import estimate
 from marketplace.core.errors import Unavailable
+from marketplace.core.horizon import build_horizon
 from marketplace.domain.trading.auction import AUCTION, Auction
-from marketplace.domain.trading.book.book import build_order, find_window
-from marketplace.domain.trading.book.horizon import build_horizon
+from marketplace.domain.trading.book.book import build_order
 from marketplace.domain.trading.mandate import MANDATE
 from marketplace.domain.trading.order import Order
+from marketplace.domain.trading.order_terms import find_window
 from marketplace.domain.trading.quotable import refuse_horizon
 from marketplace.execution.follower import Follower
 from marketplace.execution.handler import Handler

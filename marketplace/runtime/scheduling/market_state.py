@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterable
 from datetime import datetime
 from fractions import Fraction
+from typing import Any
 
 import structlog
 
@@ -23,8 +24,16 @@ from marketplace.core.errors import UnreadableEvent
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.delivery.reliability import ReliabilityState, compute_reliability, evolve
 from marketplace.domain.metering.usage import USAGE
+from marketplace.domain.supply.lot import LOT
+from marketplace.domain.supply.pool import POOL
+from marketplace.domain.supply.site import SITE
+from marketplace.domain.trading.admission import Waiting
 from marketplace.domain.trading.auction_turns import Rivals
+from marketplace.domain.trading.book.market_snapshot import Supply
+from marketplace.domain.trading.mandate import MANDATE
+from marketplace.domain.trading.order import ORDER, LockedOrder, OpenOrder, Order
 from marketplace.execution.handler import Handler
+from marketplace.execution.state_cache import AnyDecider
 from marketplace.log.annotations import Annotations
 from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
@@ -38,7 +47,7 @@ class MarketState:
     """Applies every event of the log in order.
 
     Attributes:
-        agenda: What is due.
+        scheduler: What is due.
         observer: What evidence says of the running grants.
         position: Sequence of the last event applied.
         unreadable: Events that cannot be read, by sequence. No task that depends on their aggregates runs.
@@ -152,21 +161,47 @@ class MarketState:
             case _:
                 pass
 
-    def count_waits(self, order_id: str) -> int:
-        """Return an order's rank among waiting orders: 0 if no book had it yet, else lower the longer ago."""
-        return self._taken.get(order_id, 0)
-
     def list_orders(self) -> list[str]:
         """Return the orders that may take part in an auction, oldest first."""
         return [order_id for order_id in self.scheduler.open_orders if self.is_sound("order", order_id)]
 
+    async def load_queue(self) -> list[Waiting]:
+        """Return the orders that may take part in an auction and whose mandates can be read, oldest first."""
+        queue: list[Waiting] = []
+        for order_id in self.list_orders():
+            order = await self._load(ORDER, order_id)
+            if not isinstance(order, OpenOrder | LockedOrder):
+                continue
+            if all(self.is_sound("mandate", hold.mandate_id) for hold in order.budget_holds):
+                parent_id = order.terms.parent_order_id
+                parent = None if parent_id is None else await self._load(ORDER, parent_id)
+                is_served = self._groups.get(order_id) in self._served
+                queue.append(Waiting(order, parent, self._taken.get(order_id, 0), is_served))
+        return queue
+
+    async def load_supply(self, orders: Iterable[Order]) -> Supply:
+        """Return what is for sale: lots that are not withdrawn, whose pool and site are known.
+
+        With them come all pools of their sites, and the mandates that the orders name.
+        """
+        lots = {lot_id: pool_id for lot_id, pool_id in self._lots.items() if self._is_for_sale(lot_id, pool_id)}
+        sites = sorted({self._pools[pool_id] for pool_id in lots.values()})
+        beside = (pool_id for site_id in sites for pool_id in self.list_site_pools(site_id))
+        mandates = sorted({hold.mandate_id for order in orders for hold in order.budget_holds})
+        return Supply(
+            pools={pool_id: await self._load(POOL, pool_id) for pool_id in sorted({*lots.values(), *beside})},
+            lots={lot_id: await self._load(LOT, lot_id) for lot_id in lots},
+            mandates={mandate_id: await self._load(MANDATE, mandate_id) for mandate_id in mandates},
+            reliability=self.list_reliability(),
+            sites={site_id: await self._load(SITE, site_id) for site_id in sites},
+        )
+
+    async def _load(self, decider: AnyDecider, id: str) -> Any:  # noqa: A002
+        return (await self._handler.cache.load(decider, id)).state
+
     def is_sound(self, aggregate: str, id: str) -> bool:  # noqa: A002 - the field's word
         """Return whether every event of an aggregate can be read."""
         return not self._unsound or render_subject(aggregate, id) not in self._unsound
-
-    def is_served(self, order_id: str) -> bool:
-        """Return whether an order of the same group was matched."""
-        return self._groups.get(order_id) in self._served
 
     def list_rivals(self, auction_id: str) -> Rivals:
         """Return the other auctions that are not settled, in the order in which they lock."""
@@ -175,10 +210,6 @@ class MarketState:
             return Rivals(tuple(ordered), ())
         turn = ordered.index(auction_id)
         return Rivals(tuple(ordered[:turn]), tuple(ordered[turn + 1 :]))
-
-    def list_lots(self) -> list[str]:
-        """Return the lots that are not withdrawn and whose pool and site are known."""
-        return [lot_id for lot_id, pool_id in self._lots.items() if self._is_for_sale(lot_id, pool_id)]
 
     def _is_for_sale(self, lot_id: str, pool_id: str) -> bool:
         site_id = self._pools.get(pool_id, "")

@@ -85,6 +85,7 @@ class Scheduler:
 
     Attributes:
         open_orders: When each open or locked order expires, in queue order.
+        locked: The auction that locked each order and has not decided it.
     """
 
     def __init__(self) -> None:
@@ -93,7 +94,7 @@ class Scheduler:
         self._heap: list[tuple[float, Task]] = []
         self._grants: dict[str, Grant] = {}
         self._failed = FailedPools()
-        self._locked: dict[str, str] = {}
+        self.locked: dict[str, str] = {}
         self._auctions: dict[str, frozenset[str] | None] = {}
         self._counted: dict[str, str] = {}
         self._books: dict[str, set[str]] = {}
@@ -163,18 +164,14 @@ class Scheduler:
             self.open_orders.pop(event.order_id, None)
             self.drop(Task("expire_order", event.order_id))
 
-    def list_locked(self, auction_id: str) -> list[str]:
-        """Return the orders that an auction locked and has not decided."""
-        return [order_id for order_id, known_id in self._locked.items() if known_id == auction_id]
-
     def _unlock(self, order_id: str) -> None:
-        self._locked.pop(order_id, None)
+        self.locked.pop(order_id, None)
         self.drop(Task("defer_order", order_id))
 
     @notice.register
     def _lock(self, event: OrderLocked) -> None:
         self.drop(Task("expire_order", event.order_id))
-        self._locked[event.order_id] = event.auction_id
+        self.locked[event.order_id] = event.auction_id
         book = self._auctions.get(event.auction_id, frozenset())
         if book is not None and event.order_id not in book:
             self.put(Task("defer_order", event.order_id), NOW)
@@ -210,7 +207,7 @@ class Scheduler:
     def _lock_auction(self, event: AuctionLocked) -> None:
         """Defer orders that a second auctioneer locked and that are not in the first one's book."""
         book = self._auctions[event.auction_id] = frozenset(self._books.pop(event.auction_id, ()))
-        for order_id, auction_id in self._locked.items():
+        for order_id, auction_id in self.locked.items():
             if auction_id == event.auction_id and order_id not in book:
                 self.put(Task("defer_order", order_id), NOW)
 

@@ -34,7 +34,7 @@ from events.order import OrderLocked, OrderMatched, OrderUnmatched
 from events.party import PartyGroupServed
 from events.pool import PoolCapacityReserved
 from events.types import LotShare, Reason
-from marketplace.domain.trading.auction_parts import FrozenBook, Result, split_book, split_result
+from marketplace.domain.trading.auction import FrozenBook, Result, split_book, split_result
 from tests.contracts.story.demand import (
     EVALUATION,
     EVALUATION_HOLD,

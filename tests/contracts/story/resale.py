@@ -35,7 +35,7 @@ from events.pool import (
 from events.quote import QuoteHeld, QuoteTaken
 from events.types import LotShare
 from events.usage import SoldNodes
-from marketplace.domain.trading.auction_parts import FrozenBook, Result, split_book, split_result
+from marketplace.domain.trading.auction import FrozenBook, Result, split_book, split_result
 from tests.contracts.story.demand import LATTICE_ISSUER, QUILLWORK_ISSUER, SAFE, cash_freed, cash_held
 from tests.contracts.story.draws import state_draw
 from tests.contracts.story.identifiers import name

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from events.grant import GrantDegraded, GrantResold, GrantResumed, GrantSuspended
 from events.service import STANDARD_SERVICE
 from marketplace.core.money import ZERO, parse_ratio
-from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.delivery.grant import GRANT, choose_service
 from marketplace.domain.delivery.service_level import assess, count_promised, count_unavailable
-from marketplace.domain.supply.service_level import choose_service, require_service
+from marketplace.domain.supply.service_level import require_service
 from tests.domain import build
 from tests.domain.build import grant_issued, hour, service_terms, usd
 from tests.domain.walk import WALK

@@ -30,7 +30,7 @@ from marketplace.domain.metering.usage import (
     answer,
     count_gpu_seconds,
 )
-from marketplace.domain.metering.usage_rules import DEVICES_MAX
+from marketplace.domain.metering.usage_record import DEVICES_MAX
 from tests.domain import build, spreads
 from tests.domain.build import GRANT, NAIVE, Row, builder, hour, id_of, measurement, metered, report_usage, usd
 from tests.support.spec import Given

@@ -16,8 +16,7 @@ from marketplace.domain.metering.usage import (
     answer,
     count_gpu_seconds,
 )
-from marketplace.domain.metering.usage_rules import explain
-from marketplace.domain.metering.usage_state import VOIDED, digest_reading
+from marketplace.domain.metering.usage_record import VOIDED, digest_reading, explain
 from tests.domain import build
 from tests.domain.readings import Told
 from tests.domain.walk import WALK, step

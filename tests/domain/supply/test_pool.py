@@ -16,8 +16,7 @@ from events.pool import (
     PoolNodeRestored,
 )
 from marketplace.core.intervals import Load, build_steps
-from marketplace.domain.supply.pool import NOTICE_MIN, POOL, AnnounceClosing, RecallCapacity
-from marketplace.domain.supply.pool_resale import RESALES_MAX
+from marketplace.domain.supply.pool import NOTICE_MIN, POOL, RESALES_MAX, AnnounceClosing, RecallCapacity
 from tests.domain import build
 from tests.domain.build import (
     LOT,

@@ -9,10 +9,12 @@ from events.auction import AuctionIndicated, AuctionOpened, Decision, Price
 from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.registry import render_body
 from events.types import Reason
-from marketplace.domain.trading.auction import AUCTION, LockAuction, LockedAuction
-from marketplace.domain.trading.auction_parts import (
+from marketplace.domain.trading.auction import (
+    AUCTION,
     PART_BYTES_MAX,
     FrozenBook,
+    LockAuction,
+    LockedAuction,
     Result,
     join_book,
     join_result,

@@ -87,7 +87,7 @@ def place_offer(**changes):
 
 def placed(**changes):
     command = place(**changes)
-    names = (name for name in command.__struct_fields__ if name not in {"at", "grant_id"})
+    names = (name for name in command.__struct_fields__ if name not in {"at", "grant_id", "cost"})
     return OrderPlaced(**{name: getattr(command, name) for name in names})
 
 

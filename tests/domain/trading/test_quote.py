@@ -24,8 +24,8 @@ match = builder(
         price_usd_per_gpu_hour="39/20",
     )
 )
-hold = builder(
-    HoldQuote(
+held = builder(
+    QuoteHeld(
         quote_id=build.QUOTE,
         startup_id=build.STARTUP,
         issuer_id=build.ISSUER,
@@ -36,14 +36,18 @@ hold = builder(
         budget_holds=(build.budget_hold(),),
         match=match(),
         expires_at=UNTIL,
-        at=NOW,
     )
 )
+
+
+def hold(**changes):
+    return HoldQuote(held=held(**changes), at=NOW)
+
+
 take = builder(TakeQuote(quote_id=build.QUOTE, order_id=build.ORDER, at=NOW))
 expire = builder(ExpireQuote(quote_id=build.QUOTE, at=UNTIL))
 RELEASE = ReleaseQuote(quote_id=build.QUOTE, reason="changed plans")
-_DEFAULT = hold()
-HELD = QuoteHeld(**{name: getattr(_DEFAULT, name) for name in _DEFAULT.__struct_fields__ if name != "at"})
+HELD = held()
 TAKEN = QuoteTaken(quote_id=build.QUOTE, order_id=build.ORDER, grant_id=build.GRANT)
 RELEASED = QuoteReleased(quote_id=build.QUOTE, reason="changed plans")
 EXPIRED = QuoteExpired(quote_id=build.QUOTE, at=UNTIL)

@@ -11,7 +11,7 @@ from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.grant import GrantIssued
 from events.pricelist import ListPrice, PricelistPublished
 from events.types import LotShare
-from marketplace.domain.trading.auction_parts import FrozenBook, split_book
+from marketplace.domain.trading.auction import FrozenBook, split_book
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.engine.runner import Projector
 from marketplace.projections.trading import market as market_data

@@ -10,8 +10,7 @@ from events.registry import render_body
 from marketplace.application.billing import accounts
 from marketplace.application.trading import auctions
 from marketplace.core.ids import rename_id
-from marketplace.domain.trading.auction import AUCTION
-from marketplace.domain.trading.auction_parts import split_book
+from marketplace.domain.trading.auction import AUCTION, split_book
 from marketplace.embedded.nats import PAYLOAD_BYTES_MAX
 from tests.domain.trading.test_auction_parts import build_book, freeze
 from tests.large_auction.market import open_log as open_beside

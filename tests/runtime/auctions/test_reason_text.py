@@ -7,7 +7,7 @@ import pytest
 from events.types import Reason
 from marketplace.clearing import model
 from marketplace.core.errors import Corrupt
-from marketplace.domain.trading.book.horizon import Horizon
+from marketplace.core.horizon import Horizon
 from marketplace.domain.trading.book.reason_text import take_back_reason, tell_reason
 
 HORIZON = Horizon(datetime(2026, 3, 1, tzinfo=UTC), timedelta(days=1), 30)

@@ -61,7 +61,7 @@ async def test_a_book_that_is_built_of_known_rows_is_the_same(monkeypatch, terms
     assert supply_of(after).sells_as(supply_of(before))
     fresh = build_book(opened, supply_of(after), after["order"].values())
     built = []
-    monkeypatch.setattr(books, "_build_order", _count(books._build_order, built))
+    monkeypatch.setattr(books, "build_row", _count(books.build_row, built))
     assert build_book(opened, supply_of(after), after["order"].values(), known=known) == fresh
     assert len(built) == {"principal_usd_max": 3}.get(next(iter(terms), ""), 2), (
         "the new one, and the one with a parent"

@@ -18,7 +18,7 @@ from marketplace.core.money import parse_ratio
 from marketplace.domain.billing.service_line_bill import list_spans
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.metering.usage import name_usage
-from marketplace.domain.metering.usage_state import Count
+from marketplace.domain.metering.usage_record import Count
 from marketplace.domain.supply.pool import FOREVER
 from marketplace.domain.trading.auction import FrozenAuction
 from marketplace.log.codec import verify_chain

@@ -31,6 +31,8 @@ An import refuses instrument_differs · refusals of the command of each event ·
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from events.instrument import (
     InstrumentAmended,
     InstrumentCancelled,
@@ -42,7 +44,7 @@ from events.instrument import (
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from marketplace.core.intervals import require_span
+from marketplace.core.intervals import require_aware, require_span
 from marketplace.core.money import ZERO, require_usd
 from marketplace.domain.equity.instrument.clawback import pay_debt, reverse
 from marketplace.domain.equity.instrument.commands import (
@@ -71,7 +73,7 @@ from marketplace.domain.equity.instrument.principal import accrue, convert, redu
 from marketplace.domain.equity.instrument.state import Instrument, InstrumentState, evolve
 from marketplace.domain.equity.instrument.takeover import import_instrument
 from marketplace.domain.equity.instrument.terms import require_consequence, require_instrument
-from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 __all__ = [
     "INSTRUMENT",
@@ -111,17 +113,7 @@ def decide(command: InstrumentCommand, state: InstrumentState) -> Sequence[Instr
 
 
 def _issue(command: IssueInstrument, state: InstrumentState) -> Sequence[InstrumentEvent]:
-    event = InstrumentIssued(
-        instrument_id=command.instrument_id,
-        issuer_id=command.issuer_id,
-        holder_id=command.holder_id,
-        terms=command.terms,
-        commitment_usd=command.commitment_usd,
-        funding=command.funding,
-        grant_id=command.grant_id,
-        mandate_id=command.mandate_id,
-        draw=command.draw,
-    )
+    event = InstrumentIssued(**msgspec.structs.asdict(command))
     if state is not None:
         if state.issued == event:
             return []

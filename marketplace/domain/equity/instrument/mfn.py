@@ -15,10 +15,11 @@ from typing import Final
 from events.instrument import InstrumentEvent, InstrumentMfnElected, InstrumentMfnNoticed
 from events.types import SafeTerms
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO
 from marketplace.domain.equity.instrument.commands import ElectMfn, NoticeMfn
 from marketplace.domain.equity.instrument.state import Instrument
-from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
+from marketplace.domain.refusals import refuse_exists, refuse_unknown
 
 WINDOW: Final = timedelta(days=10)
 """The shortest time in which a holder may elect after a notice (Y Combinator's MFN form, section 3)."""

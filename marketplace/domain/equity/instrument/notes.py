@@ -7,10 +7,11 @@ from fractions import Fraction
 from events.instrument import InstrumentEvent, InstrumentMatured, InstrumentRepaid
 from events.types import NoteTerms
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, ceil_cents, render_ratio
 from marketplace.domain.equity.instrument.commands import MatureNote, RepayNote
 from marketplace.domain.equity.instrument.state import Instrument, Run, compute_balance, list_accruals
-from marketplace.domain.refusals import refuse_exists, require_aware
+from marketplace.domain.refusals import refuse_exists
 
 
 def repay_note(command: RepayNote, state: Instrument) -> Sequence[InstrumentEvent]:

@@ -1,15 +1,16 @@
 """Checks of the terms on which principal becomes equity: prices, caps, discounts, notes and what a broken promise does.
 
-Refusals: amounts, time_naive, conversion_empty, missing_convention for a note, discount_whole, cap_below_commitment,
-consequence_missing for a drawdown.
+Refusals: amounts, time_naive, conversion_empty, missing_convention for a note, discount_whole, cap_below_commitment;
+for a drawdown, note_too_short, warrant_too_short, consequence_missing.
 """
 
+from datetime import datetime
 from decimal import Decimal
 
 from events.types import NoteTerms, PricedTerms, PrincipalTerms, WarrantTerms
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import require_aware
 from marketplace.core.money import require_price_per_share, require_share, require_usd
-from marketplace.domain.refusals import require_aware
 
 
 def require_instrument(terms: PrincipalTerms, commitment_usd: Decimal, pointer: str) -> None:
@@ -87,6 +88,43 @@ def require_note(terms: NoteTerms, pointer: str) -> None:
             pointer=f"{pointer}/valuation_cap_usd",
             convention="valuation_cap_usd",
         )
+
+
+def require_drawdown(terms: PrincipalTerms, commitment_usd: Decimal, until: datetime, pointer: str) -> None:
+    """Refuse terms on which delivered usage cannot become equity.
+
+    Args:
+        terms: The terms.
+        commitment_usd: The most principal that may be drawn.
+        until: When the last usage may accrue.
+        pointer: Where the terms stand in the command.
+
+    Raises:
+        Refusal: As `require_instrument` · ``note_too_short`` · ``warrant_too_short`` · ``consequence_missing``.
+    """
+    require_instrument(terms, commitment_usd, pointer)
+    match terms:
+        case NoteTerms() if terms.matures_on < until.date():
+            raise Refusal(
+                "note_too_short",
+                f"the note matures on {terms.matures_on}, and delivered usage may accrue until {until.date()};"
+                " let it mature then or later",
+                pointer=f"{pointer}/matures_on",
+                matures_on=terms.matures_on.isoformat(),
+                matures_on_min=until.date().isoformat(),
+            )
+        case WarrantTerms() if terms.expires_at < until:
+            raise Refusal(
+                "warrant_too_short",
+                f"the warrant expires at {terms.expires_at.isoformat()}, and delivered usage may accrue until"
+                f" {until.isoformat()}; let it expire then or later",
+                pointer=f"{pointer}/expires_at",
+                expires_at=terms.expires_at.isoformat(),
+                expires_at_min=until.isoformat(),
+            )
+        case _:
+            pass
+    require_consequence(terms, pointer)
 
 
 def require_consequence(terms: PrincipalTerms, pointer: str) -> None:

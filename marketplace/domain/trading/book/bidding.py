@@ -1,48 +1,146 @@
-"""The bids of an order in an auction's book: the pools and lots that can serve it, at which sizes, and what that uses.
+"""The row of an order in an auction's book: its bids, or which of its requirements ("wishes") contradict each other.
 
-If lots of a pool serve different sizes, an order with a range bids once for each set of lots, at the sizes that the set
-serves. A grant has one seller, so a resale lot serves an order alone, with a bid of its own.
+An order bids on the pools that meet its wishes. If lots of a pool serve different sizes, an order with a range bids
+once for each set of lots, at the sizes that the set serves. A grant has one seller, so a resale lot serves an order
+alone, with a bid of its own.
+
+If no unsold capacity could serve an order, even alone, its row has an irreducible set of wishes that cannot be met
+together: without any one of them the order could be served. Wishes are removed one by one, those of time and size
+first, so that class, region and interconnect are named only if they are needed for the explanation. For each wish of
+the set, the remedies name values on offer: with any of them the order could be served alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from decimal import Decimal
+from datetime import timedelta
+from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
+from itertools import accumulate
+from typing import Final, NamedTuple
 
-from events.book import BookBid, BookUse
+from events.book import BookBid, BookOrder, BookRemedy, BookUse
 from events.order import ClassOffer, OrderTerms
-from marketplace.core.ids import derive_id
 from marketplace.domain.supply.lot import Lot
 from marketplace.domain.supply.pool import Pool
-from marketplace.domain.trading.book.market_snapshot import Supply, name_power, name_principal
+from marketplace.domain.trading.book.market_snapshot import POWER, Offered, Supply
 from marketplace.domain.trading.order import Order
-from marketplace.domain.trading.order_terms import PRINCIPAL_USD_MAX, compute_value, list_sizes
+from marketplace.domain.trading.order_terms import PRINCIPAL_USD_MAX, Window, compute_value, list_sizes, name_group
+
+PRINCIPAL: Final = "principal"
+"""The first part of the id of the limit on a startup's principal, in US dollars; the startup's id follows."""
+HOUR: Final = timedelta(hours=1)
+WISHES: Final = (
+    "start_window",
+    "duration",
+    "nodes",
+    "lot_terms",
+    "renewable_share",
+    "power_usage_effectiveness",
+    "provider_standing",
+    "gpus_per_node",
+    "interconnect",
+    "region",
+    "gpu_class",
+)
+"""In the order in which they are removed. ``lot_terms`` stands for what lots require of orders: nodes, duration and who
+takes the equity."""
+
+VALUES_MAX: Final = 8
+"""The most values that a remedy names."""
+
+STANDING_STEP: Final = Decimal("0.000001")
 
 
-def build_bids(
-    order: Order, supply: Supply, pool_id: str, listed: list[Lot], limits: AbstractSet[str], *, period_hours: int
-) -> Iterable[BookBid]:
-    """Yield an order's bids on one pool.
+class _Request(NamedTuple):
+    """An order as a book reads it.
+
+    Attributes:
+        order: The order.
+        window: Its duration, and its earliest and latest start, in periods.
+        sizes: The nodes that it accepts, smallest first.
+        unmet: By pool, the wishes for pool, provider and site that the pool does not meet.
+    """
+
+    order: Order
+    window: Window
+    sizes: list[int]
+    unmet: Mapping[str, frozenset[str]]
+
+
+def build_row(order: Order, window: Window, offered: Offered, names: AbstractSet[str]) -> BookOrder:
+    """Return an order's row in a book.
 
     Args:
         order: The order.
-        supply: What is for sale.
-        pool_id: The pool.
-        listed: Its lots that take orders.
-        limits: Ids of the limits that the book states.
-        period_hours: Hours of a period.
+        window: Its duration, and its earliest and latest start, in periods.
+        offered: What is unsold.
+        names: The orders of the book.
     """
-    pool, terms = supply.pools[pool_id], order.terms
-    offer = _find_offer(terms, pool, supply)
-    if offer is None:
-        return
-    sizes = list_sizes(terms)
-    for lots, mine in _group_sellers(order, listed, sizes):
+    terms = order.terms
+    sizes, group_id = list_sizes(terms), name_group(order.placed.startup_id, terms)
+    unmet = {pool_id: _find_unmet(terms, offered.supply.pools[pool_id], offered.supply) for pool_id in offered.listed}
+    request = _Request(order, window, sizes, unmet)
+    conflict, remedies = _find_conflict(request, offered)
+    length, earliest, latest = window
+    return BookOrder(
+        order_id=order.placed.order_id,
+        nodes=terms.nodes,
+        duration_periods=length,
+        start_earliest=earliest,
+        start_latest=latest,
+        bids=tuple(
+            bid
+            for pool_id, lots in offered.listed.items()
+            if not unmet[pool_id]
+            for bid in _build_bids(request, offered, pool_id, lots)
+        ),
+        sizes=tuple(sizes[:-1]),
+        group_id=group_id,
+        parent_id=terms.parent_order_id if terms.parent_order_id in names else None,
+        conflict=conflict,
+        remedies=remedies,
+    )
+
+
+def _find_unmet(terms: OrderTerms, pool: Pool, supply: Supply) -> frozenset[str]:
+    """Return the wishes of an order for its pool, provider and site that a pool does not meet."""
+    opened = pool.opened
+    standing_min, share_min = terms.provider_standing_min, terms.renewable_share_min
+    pue_max = terms.power_usage_effectiveness_max
+    checks = (
+        ("gpu_class", all(offer.gpu_class != opened.gpu_class for offer in terms.offers)),
+        ("region", bool(terms.regions) and opened.region not in terms.regions),
+        ("interconnect", terms.interconnect not in {"any", opened.interconnect}),
+        ("gpus_per_node", opened.gpus_per_node != terms.gpus_per_node),
+        ("provider_standing", standing_min is not None and _get_reliability(pool, supply) < standing_min),
+        (
+            "power_usage_effectiveness",
+            pue_max is not None and supply.sites[opened.site_id].registered.power_usage_effectiveness > pue_max,
+        ),
+        (
+            "renewable_share",
+            share_min is not None and supply.sites[opened.site_id].registered.renewable_share < share_min,
+        ),
+    )
+    return frozenset(wish for wish, is_unmet in checks if is_unmet)
+
+
+def _get_reliability(pool: Pool, supply: Supply) -> Fraction:
+    """Return the reliability score of a pool's provider; 1 without a history."""
+    return supply.reliability.get(pool.opened.provider_id, Fraction(1))
+
+
+def _build_bids(request: _Request, offered: Offered, pool_id: str, listed: list[Lot]) -> Iterable[BookBid]:
+    """Yield an order's bids on one pool, of whose lots `listed` take orders."""
+    pool, order, sizes = offered.supply.pools[pool_id], request.order, request.sizes
+    period_hours = offered.horizon.period // HOUR
+    offer = next(offer for offer in order.terms.offers if offer.gpu_class == pool.opened.gpu_class)
+    for lots, mine in _group_sizes(order, listed, sizes):
         resold = lots[0].listed.grant_id is not None
         chosen = None if len(mine) == len(sizes) else tuple(sorted(mine))
-        for mandate_id, value, equity_usd in _list_values(order, offer, supply, pool, resold=resold):
+        for mandate_id, value, equity_usd in _list_takers(order, offer, offered.supply, pool, resold=resold):
             willing = [lot for lot in lots if mandate_id is None or mandate_id in lot.listed.mandate_ids]
-            lot_ids = tuple(sorted(step_id for lot in willing for step_id in _list_step_ids(lot)))
+            lot_ids = tuple(sorted(step_id for lot in willing for step_id in offered.steps[lot.listed.lot_id]))
             if lot_ids and value:
                 principal_usd = equity_usd * pool.opened.gpus_per_node * period_hours
                 uses = _list_uses(order, pool, principal_usd, resold=resold)
@@ -51,42 +149,39 @@ def build_bids(
                     value_usd_per_gpu_hour=value,
                     lot_ids=lot_ids,
                     mandate_id=mandate_id,
-                    uses=tuple(use for use in uses if use.limit_id in limits and use.amount_per_node_period),
+                    uses=tuple(use for use in uses if use.limit_id in offered.limit_ids and use.amount_per_node_period),
                     sizes=chosen,
                 )
 
 
-def name_step(lot_id: str, index: int) -> str:
-    """Return the id of a lot's step in a book. The first step has the lot's own id."""
-    return derive_id("lot", lot_id, f"step/{index}") if index else lot_id
+def _group_sizes(order: Order, listed: list[Lot], sizes: list[int]) -> Iterable[tuple[list[Lot], list[int]]]:
+    """Yield the sets of lots of one seller each that serve some sizes, without the buyer's own resales."""
+    for seller in _group_sellers(listed):
+        if _sells(order, seller[0]):
+            continue
+        groups: dict[tuple[str, ...], tuple[list[Lot], list[int]]] = {}
+        for size in sizes:
+            lots = [lot for lot in seller if _is_large_enough(lot, size, order.terms.duration_hours)]
+            if lots:
+                groups.setdefault(tuple(lot.listed.lot_id for lot in lots), (lots, []))[1].append(size)
+        yield from groups.values()
 
 
-def _list_step_ids(lot: Lot) -> list[str]:
-    return [name_step(lot.listed.lot_id, index) for index in range(len(lot.further_asks) + 1)]
-
-
-def _group_sellers(order: Order, listed: list[Lot], sizes: list[int]) -> list[tuple[list[Lot], list[int]]]:
-    """Return the sets of lots of one seller each that serve some sizes, without the buyer's own resales."""
-    fresh = [lot for lot in listed if lot.listed.grant_id is None]
-    sellers = [[lot] for lot in listed if lot.listed.grant_id is not None and not _sells(order, lot)]
-    return [group for lots in (fresh, *sellers) for group in _group_sizes(order.terms, lots, sizes)]
+def _group_sellers(lots: list[Lot]) -> list[list[Lot]]:
+    """Return lots by seller: those of the provider together, each resale lot alone."""
+    fresh = [lot for lot in lots if lot.listed.grant_id is None]
+    return [group for group in (fresh, *([lot] for lot in lots if lot.listed.grant_id is not None)) if group]
 
 
 def _sells(order: Order, lot: Lot) -> bool:
-    return lot.listed.provider_id == order.placed.startup_id
+    return lot.listed.grant_id is not None and lot.listed.provider_id == order.placed.startup_id
 
 
-def _group_sizes(terms: OrderTerms, listed: list[Lot], sizes: list[int]) -> list[tuple[list[Lot], list[int]]]:
-    """Return the sets of lots that serve some sizes, each with its sizes."""
-    groups: dict[tuple[str, ...], tuple[list[Lot], list[int]]] = {}
-    for size in sizes:
-        lots = [lot for lot in listed if _is_large_enough(lot, size, terms.duration_hours)]
-        if lots:
-            groups.setdefault(tuple(lot.listed.lot_id for lot in lots), (lots, []))[1].append(size)
-    return list(groups.values())
+def _is_large_enough(lot: Lot, nodes: int, duration_hours: int) -> bool:
+    return lot.listed.nodes_min <= nodes and lot.listed.duration_hours_min <= duration_hours
 
 
-def _list_values(
+def _list_takers(
     order: Order, offer: ClassOffer, supply: Supply, pool: Pool, *, resold: bool
 ) -> Iterable[tuple[str | None, Decimal, Decimal]]:
     """Yield each taker of the equity, the order's value with it, and the equity per GPU-hour."""
@@ -106,26 +201,71 @@ def _list_uses(order: Order, pool: Pool, principal_usd: Decimal, *, resold: bool
     power_kw = Decimal(0 if resold else pool.opened.power_per_node_kw)
     principal_usd = min(principal_usd, PRINCIPAL_USD_MAX)
     return (
-        BookUse(limit_id=name_power(pool.opened.site_id), amount_per_node_period=power_kw),
-        BookUse(limit_id=name_principal(order.placed.startup_id), amount_per_node_period=principal_usd),
+        BookUse(limit_id=f"{POWER}/{pool.opened.site_id}", amount_per_node_period=power_kw),
+        BookUse(limit_id=f"{PRINCIPAL}/{order.placed.startup_id}", amount_per_node_period=principal_usd),
     )
 
 
-def _find_offer(terms: OrderTerms, pool: Pool, supply: Supply) -> ClassOffer | None:
-    """Return the offer for a pool's class; None if the pool is not acceptable."""
-    opened = pool.opened
-    if opened.gpus_per_node != terms.gpus_per_node or (terms.regions and opened.region not in terms.regions):
-        return None
-    if terms.interconnect not in {"any", opened.interconnect} or not is_good_enough(terms, pool, supply):
-        return None
-    return next((offer for offer in terms.offers if offer.gpu_class == opened.gpu_class), None)
+class _Option(NamedTuple):
+    """A way to serve an order without some of its wishes."""
+
+    pool: Pool
+    nodes: int
+    periods: int
 
 
-def _is_large_enough(lot: Lot, nodes: int, duration_hours: int) -> bool:
-    return lot.listed.nodes_min <= nodes and lot.listed.duration_hours_min <= duration_hours
+def _find_conflict(request: _Request, offered: Offered) -> tuple[tuple[str, ...], tuple[BookRemedy, ...]]:
+    """Return an irreducible set of wishes that no offer meets, and replacements for its members.
+
+    Both are empty if the order could be served alone.
+    """
+    kept = frozenset(WISHES)
+    if next(_list_options(request, offered, kept), None) is not None:
+        return (), ()
+    for wish in WISHES:
+        if next(_list_options(request, offered, kept - {wish}), None) is None:
+            kept -= {wish}
+    conflict = tuple(wish for wish in reversed(WISHES) if wish in kept)
+    found = ((wish, list(_list_options(request, offered, frozenset(WISHES) - {wish}))) for wish in conflict)
+    remedies = ((wish, _list_values(wish, options, request.order.terms, offered)) for wish, options in found)
+    return conflict, tuple(BookRemedy(wish=wish, values=values) for wish, values in remedies if values)
 
 
-def is_willing(order: Order, pool: Pool, lot: Lot, nodes: int, duration_hours: int) -> bool:
+def _list_options(request: _Request, offered: Offered, kept: frozenset[str]) -> Iterator[_Option]:
+    """Yield the pools that could serve an order alone, at the sizes and durations that its remaining wishes allow."""
+    _, earliest, latest = request.window
+    for pool_id, lots in offered.listed.items():
+        if request.unmet[pool_id] & kept:
+            continue
+        pool = offered.supply.pools[pool_id]
+        for nodes, duration, serving in _list_serving(request, pool, lots, offered, kept):
+            sums = _count_runs(offered, serving, nodes)
+            last = offered.horizon.periods - duration
+            starts = range(earliest, min(latest, last) + 1) if "start_window" in kept else range(last + 1)
+            if any(sums[start + duration] - sums[start] == duration for start in starts):
+                yield _Option(pool, nodes, duration)
+
+
+def _list_serving(
+    request: _Request, pool: Pool, lots: list[Lot], offered: Offered, kept: frozenset[str]
+) -> Iterator[tuple[int, int, list[Lot]]]:
+    """Yield nodes, periods and lots with which a pool might serve an order, one for each size and duration to try."""
+    strict, order = "lot_terms" in kept, request.order
+    sizes = request.sizes if "nodes" in kept else sorted({1, *(lot.listed.nodes_min for lot in lots)})
+    hours = offered.horizon.period // HOUR
+    asked = order.terms.duration_hours // hours
+    shortest = {-(-lot.listed.duration_hours_min // hours) for lot in lots if strict}
+    durations = [asked] if "duration" in kept else sorted({1, *shortest})
+    for nodes in sizes:
+        for duration in durations:
+            if duration > offered.horizon.periods:
+                continue
+            serving = [lot for lot in lots if not strict or _is_willing(order, pool, lot, nodes, duration * hours)]
+            for group in _group_sellers(serving):
+                yield nodes, duration, group
+
+
+def _is_willing(order: Order, pool: Pool, lot: Lot, nodes: int, duration_hours: int) -> bool:
     """Return whether a lot serves an order at a size and duration, and its equity finds a taker there."""
     if not _is_large_enough(lot, nodes, duration_hours) or _sells(order, lot):
         return False
@@ -136,30 +276,40 @@ def is_willing(order: Order, pool: Pool, lot: Lot, nodes: int, duration_hours: i
     return any(hold.mandate_id in lot.listed.mandate_ids for hold in order.budget_holds)
 
 
-def is_good_enough(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
-    """Return whether a pool's provider and site meet an order's requirements."""
-    checks = (is_reliable, is_efficient, is_renewable)
-    return all(check(terms, pool, supply) for check in checks)
+def _count_runs(offered: Offered, lots: Iterable[Lot], nodes: int) -> list[int]:
+    """Return, for each period, how many periods before it have `nodes` of some lots unsold."""
+    key = tuple(lot.listed.lot_id for lot in lots), nodes
+    if key not in offered.runs:
+        rows = [offered.free[lot_id] for lot_id in key[0] if lot_id in offered.free]
+        enough = (sum(row[period] for row in rows) >= nodes for period in range(offered.horizon.periods))
+        offered.runs[key] = [0, *accumulate(int(good) for good in enough)]
+    return offered.runs[key]
 
 
-def is_reliable(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
-    """Return whether a pool's provider is as reliable as an order requires."""
-    least = terms.provider_standing_min
-    return least is None or get_reliability(pool, supply) >= least
+def _list_values(wish: str, options: list[_Option], terms: OrderTerms, offered: Offered) -> tuple[str, ...]:
+    """Return the values to use instead of a wish: names that are on offer, or the nearest number."""
+    pools = [option.pool for option in options]
+    sites = [offered.supply.sites[pool.opened.site_id].registered for pool in pools]
+    match wish:
+        case "gpu_class" | "region" | "interconnect" | "gpus_per_node":
+            return tuple(sorted({str(getattr(pool.opened, wish)) for pool in pools}))[:VALUES_MAX]
+        case "provider_standing":
+            best = max((_get_reliability(pool, offered.supply) for pool in pools), default=None)
+            return () if best is None else (_floor(Decimal(best.numerator) / best.denominator),)
+        case "power_usage_effectiveness":
+            return tuple(str(least) for least in sorted({site.power_usage_effectiveness for site in sites})[:1])
+        case "renewable_share":
+            return tuple(str(most) for most in sorted({site.renewable_share for site in sites})[-1:])
+        case "nodes":
+            more = {option.nodes for option in options if option.nodes > terms.nodes}
+            return tuple(str(nodes) for nodes in sorted(more)[:1])
+        case "duration":
+            period_hours = offered.horizon.period // HOUR
+            lengths = {option.periods * period_hours for option in options}
+            return tuple(str(longer) for longer in sorted(lengths) if longer > terms.duration_hours)[:1]
+        case _:
+            return ()
 
 
-def get_reliability(pool: Pool, supply: Supply) -> Fraction:
-    """Return the reliability score of a pool's provider; 1 without a history."""
-    return supply.reliability.get(pool.opened.provider_id, Fraction(1))
-
-
-def is_efficient(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
-    """Return whether a pool's site has at most the power usage effectiveness that an order accepts."""
-    most = terms.power_usage_effectiveness_max
-    return most is None or supply.sites[pool.opened.site_id].registered.power_usage_effectiveness <= most
-
-
-def is_renewable(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
-    """Return whether a pool's energy is at least as renewable as an order requires."""
-    least = terms.renewable_share_min
-    return least is None or supply.sites[pool.opened.site_id].registered.renewable_share >= least
+def _floor(share: Decimal) -> str:
+    return str(share.quantize(STANDING_STEP, rounding=ROUND_FLOOR))

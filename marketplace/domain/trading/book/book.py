@@ -1,44 +1,33 @@
 """Build the book that the engine sees from the market, and convert the engine's answer for events.
 
-A period is sold whole: in each period, a lot offers the fewest nodes that are unsold at any instant of it. An order
-takes part in an auction whose periods divide its duration and whose horizon contains a start of its window. Backstop
-orders are kept apart, at most the oldest `BACKSTOPS_MAX` of them.
+Orders come in the given order, without those that do not take part. Backstop orders are kept apart, at most the oldest
+`BACKSTOPS_MAX` of them. A startup's limit on principal counts each bid at its full offer; the price never exceeds it.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 
 import msgspec
 
-from events.auction import AuctionOpened, MatchTerms
-from events.book import Book, BookLimit, BookLot, BookOrder, BookPool
-from events.lot import AskStep
-from events.order import OrderTerms
+from events.auction import AuctionOpened, Decision, MatchTerms
+from events.book import Book, BookLimit, BookOrder
 from events.types import LotShare
 from marketplace.clearing.book import BACKSTOPS_MAX
+from marketplace.core.horizon import Horizon, build_horizon
 from marketplace.core.intervals import Load, build_steps
-from marketplace.domain.supply.lot import Lot
-from marketplace.domain.supply.pool import Pool
-from marketplace.domain.trading.book.bidding import build_bids, name_step
-from marketplace.domain.trading.book.horizon import Horizon, build_horizon, count_least
-from marketplace.domain.trading.book.infeasibility import find_conflict
-from marketplace.domain.trading.book.market_snapshot import Offered, Supply, build_limits, build_offered
+from marketplace.domain.trading.book.bidding import PRINCIPAL, build_row
+from marketplace.domain.trading.book.market_snapshot import (
+    Supply,
+    build_lots,
+    build_pools,
+    limit_power,
+    read_offered,
+)
 from marketplace.domain.trading.order import Order
-from marketplace.domain.trading.order_terms import list_sizes, name_group
-
-
-def find_window(terms: OrderTerms, horizon: Horizon) -> tuple[int, int, int] | None:
-    """Return an order's duration, earliest and latest start in periods; None if it does not take part."""
-    duration = timedelta(hours=terms.duration_hours)
-    if duration % horizon.period:
-        return None
-    length = duration // horizon.period
-    earliest = max(horizon.ceil(terms.start_earliest), 0)
-    latest = min(horizon.floor(terms.start_latest), horizon.periods - length)
-    return (length, earliest, latest) if earliest <= latest else None
+from marketplace.domain.trading.order_terms import Window, find_window
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +37,21 @@ class KnownRows:
     book: Book
     orders: Mapping[str, Order]
 
-    def find(self, limits: tuple[BookLimit, ...]) -> dict[str, BookOrder]:
-        """Return the rows by order; none if other limits were stated."""
+    def find(self, limits: tuple[BookLimit, ...], orders: Iterable[Order]) -> dict[str, BookOrder]:
+        """Return the rows of unchanged orders; none if other limits are stated.
+
+        The row of an order with a parent also depends on who else takes part.
+        """
         if {limit.limit_id for limit in self.book.limits} != {limit.limit_id for limit in limits}:
             return {}
-        return {row.order_id: row for row in (*self.book.orders, *self.book.backstops)}
+        rows = {row.order_id: row for row in (*self.book.orders, *self.book.backstops)}
+        return {
+            order_id: rows[order_id]
+            for order in orders
+            if (order_id := order.placed.order_id) in rows
+            and order is self.orders.get(order_id)
+            and order.terms.parent_order_id is None
+        }
 
 
 def build_book(
@@ -62,7 +61,7 @@ def build_book(
     served: AbstractSet[str] = frozenset(),
     known: KnownRows | None = None,
 ) -> Book:
-    """Return the book of an auction, with its orders in the given order, without those that do not take part.
+    """Return the book of an auction.
 
     An order whose parent neither takes part nor was matched before does not take part.
 
@@ -74,63 +73,37 @@ def build_book(
         known: Rows of an earlier book that can be reused.
     """
     horizon = build_horizon(opened)
-    lots = (
-        [lot for pool_id in sorted(supply.pools) for lot in _build_lots(supply, pool_id, horizon)]
-        if known is None
-        else list(known.book.lots)
-    )
-    used = sorted({lot.pool_id for lot in lots})
-    ordered = _keep_linked([order for order in orders if find_window(order.terms, horizon) is not None], served)
-    limits = build_limits(supply, ordered, horizon)
-    firm = [order for order in ordered if not order.terms.backstop]
-    backstops = [order for order in ordered if order.terms.backstop][:BACKSTOPS_MAX]
+    windows = [(order, find_window(order.terms, horizon)) for order in orders]
+    ordered = _keep_linked([(order, window) for order, window in windows if window is not None], served)
+    principals = _limit_principal(order for order, _ in ordered)
+    lots = build_lots(supply, horizon) if known is None else known.book.lots
     book = Book(
         period_hours=opened.period_hours,
         periods=opened.periods,
-        pools=tuple(_build_pool(supply.pools[pool_id]) for pool_id in used),
-        lots=tuple(lots),
+        pools=build_pools(supply, lots),
+        lots=lots,
         orders=(),
-        limits=limits,
+        limits=(*limit_power(supply, horizon), *principals),
     )
-    listed = {pool_id: list_lots(supply, pool_id) for pool_id in used}
-    names = {order.placed.order_id for order in ordered}
-    offered = build_offered(supply, listed, book)
-    ready = _list_ready(known, limits, ordered)
-    rows, spare = (
-        tuple(
-            row
-            for order in part
-            if (row := ready.get(order.placed.order_id) or _build_order(order, offered, book, horizon, names))
-            is not None
-        )
-        for part in (firm, backstops)
-    )
-    return msgspec.structs.replace(book, orders=rows, backstops=spare)
+    offered = read_offered(supply, book, horizon)
+    names = {order.placed.order_id for order, _ in ordered}
+    ready = {} if known is None else known.find(book.limits, (order for order, _ in ordered))
+    firm: list[BookOrder] = []
+    backstops: list[BookOrder] = []
+    for order, window in ordered:
+        part = backstops if order.terms.backstop else firm
+        if part is firm or len(part) < BACKSTOPS_MAX:
+            part.append(ready.get(order.placed.order_id) or build_row(order, window, offered, names))
+    return msgspec.structs.replace(book, orders=tuple(firm), backstops=tuple(backstops))
 
 
-def _list_ready(
-    known: KnownRows | None, limits: tuple[BookLimit, ...], orders: Iterable[Order]
-) -> dict[str, BookOrder]:
-    """Return the rows of unchanged orders. The row of an order with a parent also depends on who else takes part."""
-    if known is None:
-        return {}
-    rows = known.find(limits)
-    return {
-        order_id: rows[order_id]
-        for order in orders
-        if (order_id := order.placed.order_id) in rows
-        and order is known.orders.get(order_id)
-        and order.terms.parent_order_id is None
-    }
-
-
-def _keep_linked(orders: list[Order], served: AbstractSet[str]) -> list[Order]:
+def _keep_linked(orders: list[tuple[Order, Window]], served: AbstractSet[str]) -> list[tuple[Order, Window]]:
     """Return the orders, in order, whose parent is among them or was matched before."""
-    kept = {order.placed.order_id: order for order in orders}
+    kept = {order.placed.order_id: (order, window) for order, window in orders}
     while True:
         gone = [
             order_id
-            for order_id, order in kept.items()
+            for order_id, (order, _) in kept.items()
             if order.terms.parent_order_id not in {None, *served} and order.terms.parent_order_id not in kept
         ]
         if not gone:
@@ -139,83 +112,25 @@ def _keep_linked(orders: list[Order], served: AbstractSet[str]) -> list[Order]:
             del kept[order_id]
 
 
+def _limit_principal(orders: Iterable[Order]) -> tuple[BookLimit, ...]:
+    """Return the limits on the principal of startups. Of several limits of a startup the lowest counts."""
+    most: dict[str, Decimal] = {}
+    for order in orders:
+        principal, startup_id = order.terms.principal_usd_max, order.placed.startup_id
+        if principal is not None:
+            most[startup_id] = min(principal, most.get(startup_id, principal))
+    return tuple(
+        BookLimit(limit_id=f"{PRINCIPAL}/{startup_id}", amount=most[startup_id]) for startup_id in sorted(most)
+    )
+
+
 def build_order(order: Order, supply: Supply, book: Book, horizon: Horizon) -> BookOrder | None:
     """Return an order as it would appear in an existing book; None if it would not take part."""
-    listed = {pool.pool_id: list_lots(supply, pool.pool_id) for pool in book.pools}
-    offered = build_offered(supply, listed, book)
-    return _build_order(order, offered, book, horizon, {row.order_id for row in book.orders})
-
-
-def _build_order(
-    order: Order, offered: Offered, book: Book, horizon: Horizon, names: AbstractSet[str]
-) -> BookOrder | None:
     window = find_window(order.terms, horizon)
     if window is None:
         return None
-    length, earliest, latest = window
-    terms, limits = order.terms, {limit.limit_id for limit in book.limits}
-    conflict, remedies = find_conflict(order, window, offered, horizon)
-    return BookOrder(
-        order_id=order.placed.order_id,
-        nodes=terms.nodes,
-        duration_periods=length,
-        start_earliest=earliest,
-        start_latest=latest,
-        bids=tuple(
-            bid
-            for pool_id, lots in offered.listed.items()
-            for bid in build_bids(order, offered.supply, pool_id, lots, limits, period_hours=book.period_hours)
-        ),
-        sizes=tuple(list_sizes(terms)[:-1]),
-        group_id=name_group(order.placed.startup_id, terms),
-        parent_id=terms.parent_order_id if terms.parent_order_id in names else None,
-        conflict=conflict,
-        remedies=remedies,
-    )
-
-
-def _build_pool(pool: Pool) -> BookPool:
-    return BookPool(
-        pool_id=pool.opened.pool_id,
-        gpus_per_node=pool.opened.gpus_per_node,
-        gpu_class=pool.opened.gpu_class,
-        region=pool.opened.region,
-    )
-
-
-def list_lots(supply: Supply, pool_id: str) -> list[Lot]:
-    """Return the lots of a pool that take orders, cheapest first."""
-    lots = (lot for lot in supply.lots.values() if lot.listed.pool_id == pool_id and lot.status == "listed")
-    return sorted(lots, key=lambda lot: (lot.ask_usd_per_gpu_hour, lot.listed.lot_id))
-
-
-def _build_lots(supply: Supply, pool_id: str, horizon: Horizon) -> list[BookLot]:
-    """Return what is unsold. Nodes that a grant resells are reserved, so failed nodes reduce only the others."""
-    pool, lots = supply.pools[pool_id], list_lots(supply, pool_id)
-    steps: list[tuple[BookLot, list[int]]] = []
-    fresh: list[tuple[Decimal, list[int]]] = []
-    for lot in lots:
-        free = count_least(pool.unsold(lot.listed.lot_id, horizon.start, horizon.end), horizon)
-        parts = [list(column) for column in zip(*(lot.split_free(nodes) for nodes in free), strict=True)]
-        for index, (step, nodes) in enumerate(zip(lot.list_steps(), parts, strict=True)):
-            steps.append((_build_step(lot, index, step), nodes))
-            if lot.listed.grant_id is None:
-                fresh.append((step.ask_usd_per_gpu_hour, nodes))
-    _cut_to_working(pool, [nodes for _, nodes in sorted(fresh, key=lambda known: known[0])], horizon)
-    return [row for step, nodes in steps for row in _build_runs(step, nodes)]
-
-
-def _build_step(lot: Lot, index: int, step: AskStep) -> BookLot:
-    lot_id = lot.listed.lot_id
-    return BookLot(
-        lot_id=name_step(lot_id, index),
-        pool_id=lot.listed.pool_id,
-        nodes=step.nodes,
-        from_period=0,
-        to_period=0,
-        ask_usd_per_gpu_hour=step.ask_usd_per_gpu_hour,
-        step_of=lot_id if index else None,
-    )
+    offered = read_offered(supply, book, horizon)
+    return build_row(order, window, offered, {row.order_id for row in book.orders})
 
 
 def map_steps(book: Book) -> dict[str, str]:
@@ -223,7 +138,21 @@ def map_steps(book: Book) -> dict[str, str]:
     return {row.lot_id: row.step_of for row in book.lots if row.step_of is not None}
 
 
-def merge_steps(match: MatchTerms, homes: Mapping[str, str]) -> MatchTerms:
+def list_waves(book: Book, decisions: Iterable[Decision]) -> list[list[Decision]]:
+    """Return decisions in waves for carrying them out: each order after its parent, each match by lot."""
+    parents = {order.order_id: order.parent_id for order in book.orders}
+    homes = map_steps(book)
+    waves: dict[int, list[Decision]] = defaultdict(list)
+    for decision in decisions:
+        depth, parent_id = 0, parents.get(decision.order_id)
+        while parent_id is not None:
+            depth, parent_id = depth + 1, parents.get(parent_id)
+        match = None if decision.match is None else _merge_steps(decision.match, homes)
+        waves[depth].append(msgspec.structs.replace(decision, match=match))
+    return [waves[depth] for depth in sorted(waves)]
+
+
+def _merge_steps(match: MatchTerms, homes: Mapping[str, str]) -> MatchTerms:
     """Return a match by lot: steps of one lot that carry the same nodes become one share."""
     if not any(share.lot_id in homes for share in match.lots):
         return match
@@ -237,30 +166,3 @@ def merge_steps(match: MatchTerms, homes: Mapping[str, str]) -> MatchTerms:
         if run.amount
     )
     return msgspec.structs.replace(match, lots=tuple(lots))
-
-
-def _cut_to_working(pool: Pool, unsold: list[list[int]], horizon: Horizon) -> None:
-    """Remove failed nodes from the most expensive steps, which come last, so that only working nodes are sold."""
-    failed = pool.failed()
-    if not failed:
-        return
-    taken = build_steps([*failed, *pool.reserved()], horizon.start, horizon.end)
-    for period in range(horizon.periods):
-        start, end = horizon.at(period), horizon.at(period + 1)
-        peak = max(run.amount for run in taken if run.start < end and start < run.end)
-        excess = sum(nodes[period] for nodes in unsold) - max(pool.opened.nodes - peak, 0)
-        for nodes in reversed(unsold):
-            cut = min(max(excess, 0), nodes[period])
-            nodes[period] -= cut
-            excess -= cut
-
-
-def _build_runs(step: BookLot, nodes: list[int]) -> list[BookLot]:
-    rows: list[BookLot] = []
-    start = 0
-    for period in range(1, len(nodes) + 1):
-        if period == len(nodes) or nodes[period] != nodes[start]:
-            if nodes[start]:
-                rows.append(msgspec.structs.replace(step, nodes=nodes[start], from_period=start, to_period=period))
-            start = period
-    return rows

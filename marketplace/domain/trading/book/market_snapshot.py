@@ -1,9 +1,10 @@
-"""The market as an auction or a quote sees it: what is for sale, what of it is unsold, the limits of all orders.
+"""What is for sale, as an auction or a quote sees it: the unsold nodes of every lot, and the power of every site.
+
+A period is sold whole: in each period, a lot offers the fewest nodes that are unsold at any instant of it.
 
 A site's power is stated only if its pools could use more than it has. Before the date of a conversion it is the live
 power, afterwards the contracted power, less what reserved nodes already draw. Commands that take nodes use the same
-sums (`application/steps/capacity.py`). A startup's limit on principal counts each bid at its full offer; the price
-never exceeds it.
+sums (`application/steps/capacity.py`).
 """
 
 from collections import defaultdict
@@ -11,16 +12,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from itertools import accumulate
+from typing import Final
 
-from events.book import Book, BookLimit
+import msgspec
+
+from events.book import Book, BookLimit, BookLot, BookPool
+from events.lot import AskStep
+from marketplace.core.horizon import Horizon
+from marketplace.core.ids import derive_id
 from marketplace.core.intervals import Load, build_steps
 from marketplace.domain.supply.lot import Lot
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.supply.site import Site, list_power
-from marketplace.domain.trading.book.horizon import Horizon, count_least
 from marketplace.domain.trading.mandate import Mandate
-from marketplace.domain.trading.order import Order
+
+POWER: Final = "power"
+"""The first part of the id of the limit on a site's power, in kilowatts; the site's id follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,77 +67,141 @@ class Offered:
 
     Attributes:
         supply: What is for sale.
-        listed: The lots of each pool that take orders.
+        horizon: The periods of the book.
+        listed: The lots of each pool that take orders, cheapest first.
+        steps: The ids in the book of each lot's steps.
         free: Unsold nodes of each lot, by period.
+        limit_ids: The limits that the book states.
+        runs: Sums that were computed from `free`, kept for the next order.
     """
 
     supply: Supply
+    horizon: Horizon
     listed: Mapping[str, list[Lot]]
+    steps: Mapping[str, list[str]]
     free: Mapping[str, list[int]]
-    _runs: dict[tuple[tuple[str, ...], int], list[int]] = field(default_factory=dict)
-
-    def count_runs(self, lots: Iterable[Lot], nodes: int, periods: int) -> list[int]:
-        """Return, for each period, how many consecutive periods before it have `nodes` of some lots unsold."""
-        key = tuple(lot.listed.lot_id for lot in lots), nodes
-        if key not in self._runs:
-            rows = [self.free[lot_id] for lot_id in key[0] if lot_id in self.free]
-            enough = (sum(row[period] for row in rows) >= nodes for period in range(periods))
-            self._runs[key] = [0, *accumulate(int(good) for good in enough)]
-        return self._runs[key]
+    limit_ids: frozenset[str]
+    runs: dict[tuple[tuple[str, ...], int], list[int]] = field(default_factory=dict)
 
 
-def build_offered(supply: Supply, listed: Mapping[str, list[Lot]], book: Book) -> Offered:
+def read_offered(supply: Supply, book: Book, horizon: Horizon) -> Offered:
     """Return the unsold capacity of a book."""
     free: dict[str, list[int]] = {}
     for row in book.lots:
         amounts = free.setdefault(row.step_of or row.lot_id, [0] * book.periods)
         for period in range(row.from_period, row.to_period):
             amounts[period] += row.nodes
-    return Offered(supply, listed, free)
+    listed = {pool.pool_id: _list_lots(supply, pool.pool_id) for pool in book.pools}
+    steps = {lot.listed.lot_id: _list_step_ids(lot) for lots in listed.values() for lot in lots}
+    return Offered(supply, horizon, listed, steps, free, frozenset(limit.limit_id for limit in book.limits))
 
 
-def name_power(site_id: str) -> str:
-    """Return the id of the limit on a site's power, in kilowatts."""
-    return f"power/{site_id}"
+def _list_lots(supply: Supply, pool_id: str) -> list[Lot]:
+    """Return the lots of a pool that take orders, cheapest first."""
+    lots = (lot for lot in supply.lots.values() if lot.listed.pool_id == pool_id and lot.status == "listed")
+    return sorted(lots, key=lambda lot: (lot.ask_usd_per_gpu_hour, lot.listed.lot_id))
 
 
-def name_principal(startup_id: str) -> str:
-    """Return the id of the limit on a startup's principal, in US dollars."""
-    return f"principal/{startup_id}"
+def _list_step_ids(lot: Lot) -> list[str]:
+    return [_name_step(lot.listed.lot_id, index) for index in range(len(lot.further_asks) + 1)]
 
 
-def build_limits(supply: Supply, orders: Iterable[Order], horizon: Horizon) -> tuple[BookLimit, ...]:
-    """Return the limits of a book, sites first."""
+def _name_step(lot_id: str, index: int) -> str:
+    """Return the id of a lot's step in a book. The first step has the lot's own id."""
+    return derive_id("lot", lot_id, f"step/{index}") if index else lot_id
+
+
+def build_lots(supply: Supply, horizon: Horizon) -> tuple[BookLot, ...]:
+    """Return what is unsold in all pools."""
+    return tuple(row for pool_id in sorted(supply.pools) for row in _build_pool_lots(supply, pool_id, horizon))
+
+
+def _build_pool_lots(supply: Supply, pool_id: str, horizon: Horizon) -> list[BookLot]:
+    """Return what is unsold. Nodes that a grant resells are reserved, so failed nodes reduce only the others."""
+    pool = supply.pools[pool_id]
+    steps: list[tuple[BookLot, list[int]]] = []
+    fresh: list[tuple[Decimal, list[int]]] = []
+    for lot in _list_lots(supply, pool_id):
+        free = horizon.count_least(pool.unsold(lot.listed.lot_id, horizon.start, horizon.end))
+        for index, (step, nodes) in enumerate(lot.split_periods(free)):
+            steps.append((_build_step(lot, index, step), nodes))
+            if lot.listed.grant_id is None:
+                fresh.append((step.ask_usd_per_gpu_hour, nodes))
+    _cut_to_working(pool, [nodes for _, nodes in sorted(fresh, key=lambda known: known[0])], horizon)
+    return [row for step, nodes in steps for row in _build_runs(step, nodes)]
+
+
+def _build_step(lot: Lot, index: int, step: AskStep) -> BookLot:
+    lot_id = lot.listed.lot_id
+    return BookLot(
+        lot_id=_name_step(lot_id, index),
+        pool_id=lot.listed.pool_id,
+        nodes=step.nodes,
+        from_period=0,
+        to_period=0,
+        ask_usd_per_gpu_hour=step.ask_usd_per_gpu_hour,
+        step_of=lot_id if index else None,
+    )
+
+
+def _cut_to_working(pool: Pool, unsold: list[list[int]], horizon: Horizon) -> None:
+    """Remove failed nodes from the most expensive steps, which come last, so that only working nodes are sold."""
+    if not pool.incidents:
+        return
+    taken = build_steps([*pool.failed(), *pool.reserved()], horizon.start, horizon.end)
+    for period in range(horizon.periods):
+        start, end = horizon.at(period), horizon.at(period + 1)
+        peak = max(run.amount for run in taken if run.start < end and start < run.end)
+        excess = sum(nodes[period] for nodes in unsold) - max(pool.opened.nodes - peak, 0)
+        for nodes in reversed(unsold):
+            cut = min(max(excess, 0), nodes[period])
+            nodes[period] -= cut
+            excess -= cut
+
+
+def _build_runs(step: BookLot, nodes: list[int]) -> list[BookLot]:
+    rows: list[BookLot] = []
+    start = 0
+    for period in range(1, len(nodes) + 1):
+        if period == len(nodes) or nodes[period] != nodes[start]:
+            if nodes[start]:
+                rows.append(msgspec.structs.replace(step, nodes=nodes[start], from_period=start, to_period=period))
+            start = period
+    return rows
+
+
+def build_pools(supply: Supply, lots: Iterable[BookLot]) -> tuple[BookPool, ...]:
+    """Return the pools that have unsold lots."""
+    used = (supply.pools[pool_id].opened for pool_id in sorted({lot.pool_id for lot in lots}))
+    return tuple(
+        BookPool(pool_id=pool.pool_id, gpus_per_node=pool.gpus_per_node, gpu_class=pool.gpu_class, region=pool.region)
+        for pool in used
+    )
+
+
+def limit_power(supply: Supply, horizon: Horizon) -> tuple[BookLimit, ...]:
+    """Return the limits on the power of sites."""
     pools: dict[str, list[Pool]] = defaultdict(list)
     for pool in supply.pools.values():
         pools[pool.opened.site_id].append(pool)
-    power = (
+    return tuple(
         limit
         for site_id in sorted(supply.sites)
-        for limit in _limit_power(supply.sites[site_id], pools[site_id], horizon)
+        for limit in _limit_site(supply.sites[site_id], pools[site_id], horizon)
     )
-    most: dict[str, Decimal] = {}
-    for order in orders:
-        principal, startup_id = order.terms.principal_usd_max, order.placed.startup_id
-        if principal is not None:
-            most[startup_id] = min(principal, most.get(startup_id, principal))
-    principals = (
-        BookLimit(limit_id=name_principal(startup_id), amount=most[startup_id]) for startup_id in sorted(most)
-    )
-    return (*power, *principals)
 
 
-def _limit_power(site: Site, pools: list[Pool], horizon: Horizon) -> Iterable[BookLimit]:
+def _limit_site(site: Site, pools: list[Pool], horizon: Horizon) -> Iterable[BookLimit]:
     power = list_power(site, horizon.start, horizon.end)
     if sum(pool.opened.nodes * pool.opened.power_per_node_kw for pool in pools) <= min(run.amount for run in power):
         return
     taken = [Load(load.start, load.end, -load.amount) for load in site.list_drawn()]
-    free = count_least(build_steps([*power, *taken], horizon.start, horizon.end), horizon)
+    free = horizon.count_least(build_steps([*power, *taken], horizon.start, horizon.end))
     start = 0
     for period in range(1, len(free) + 1):
         if period == len(free) or free[period] != free[start]:
             yield BookLimit(
-                limit_id=name_power(site.registered.site_id),
+                limit_id=f"{POWER}/{site.registered.site_id}",
                 amount=Decimal(max(free[start], 0)),
                 from_period=start,
                 to_period=period,

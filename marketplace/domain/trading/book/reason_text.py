@@ -12,7 +12,7 @@ from events.types import Reason
 from marketplace.clearing import model
 from marketplace.clearing.money import say_rate
 from marketplace.core.errors import Corrupt
-from marketplace.domain.trading.book.horizon import Horizon
+from marketplace.core.horizon import Horizon
 
 HOUR: Final = timedelta(hours=1)
 STARTS: Final = {

@@ -27,6 +27,7 @@ from events.issuer import (
 )
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, is_id
+from marketplace.core.intervals import require_aware
 from marketplace.core.money import parse_ratio, render_ratio, require_price_per_share
 from marketplace.domain.equity.instrument.commands import ConvertInstrument
 from marketplace.domain.equity.issuer.commands import AbandonFinancing, CloseFinancing, OpenFinancing, PriceFinancing
@@ -47,7 +48,7 @@ from marketplace.domain.equity.issuer.rules import (
 from marketplace.domain.equity.issuer.state import Financing, Issuer, capitalization_of
 from marketplace.domain.equity.issuer.stock.stock import is_class_of_round
 from marketplace.domain.equity.issuer.terms import DUTIES_MAX, INVESTMENTS_MAX, require_terms, settle_terms
-from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 BATCH_MAX: Final = 1_000
 PROTECTED_MAX: Final = 50

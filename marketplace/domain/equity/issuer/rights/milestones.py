@@ -10,11 +10,11 @@ from fractions import Fraction
 from events.issuer import IssuerEvent, IssuerWarrantVested
 from events.vesting import DateMilestone, DeliveryMilestone, Milestone, PriceMilestone, WarrantTranche
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import require_aware
 from marketplace.core.money import render_ratio, require_price_per_share
 from marketplace.domain.equity.issuer.commands import IssueWarrant, VestWarrants
 from marketplace.domain.equity.issuer.rules import require_shares
 from marketplace.domain.equity.issuer.state import Issuer, Warrant
-from marketplace.domain.refusals import require_aware
 from marketplace.equity import warrants as rules
 
 

@@ -12,6 +12,7 @@ from events.issuer import (
     IssuerStockPlanAdjusted,
 )
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import require_aware
 from marketplace.core.money import require_price_per_share
 from marketplace.domain.equity.issuer.commands import (
     AdjustStockPlan,
@@ -31,7 +32,7 @@ from marketplace.domain.equity.issuer.rules import (
     require_stakeholder,
 )
 from marketplace.domain.equity.issuer.state import Issuer
-from marketplace.domain.refusals import refuse_unknown, require_aware
+from marketplace.domain.refusals import refuse_unknown
 
 
 def adjust_plan(command: AdjustStockPlan, state: Issuer) -> Sequence[IssuerEvent]:

@@ -11,6 +11,7 @@ from events.issuer import (
     IssuerWarrantIssued,
 )
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import require_aware
 from marketplace.core.money import require_price_per_share
 from marketplace.core.rounding import round_whole
 from marketplace.domain.equity.issuer.commands import CancelWarrant, ExerciseWarrant, ExpireWarrant, IssueWarrant
@@ -25,7 +26,7 @@ from marketplace.domain.equity.issuer.rules import (
     require_stakeholder,
 )
 from marketplace.domain.equity.issuer.state import Issuer, Warrant
-from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
+from marketplace.domain.refusals import refuse_exists, refuse_unknown
 from marketplace.equity import warrants as rules
 
 

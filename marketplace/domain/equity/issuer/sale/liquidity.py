@@ -6,6 +6,7 @@ from typing import Final
 
 from events.issuer import IssuerDistributionPaid, IssuerEvent, IssuerLiquidityDeclared
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, require_price_per_share, require_usd
 from marketplace.domain.equity.instrument.commands import RepayInstrument
 from marketplace.domain.equity.issuer.commands import DeclareLiquidity, PayDistribution
@@ -18,7 +19,7 @@ from marketplace.domain.equity.issuer.rules import (
 )
 from marketplace.domain.equity.issuer.sale.payouts import share_proceeds
 from marketplace.domain.equity.issuer.state import Issuer, Sale, capitalization_of
-from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
+from marketplace.domain.refusals import refuse_exists, refuse_unknown
 
 INSTRUMENTS_MAX: Final = 999
 """The limit that keeps the payment and the end of every instrument within one atomic batch of 1,000."""

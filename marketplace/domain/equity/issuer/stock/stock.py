@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+import msgspec
+
 from events.issuer import (
     IssuerAuthorisedSharesAdjusted,
     IssuerEvent,
@@ -44,20 +46,7 @@ def add_stakeholder(command: AddStakeholder, state: Issuer) -> Sequence[IssuerEv
 
 def create_class(command: CreateStockClass, state: Issuer) -> Sequence[IssuerEvent]:
     """Return the class, unless it is recorded."""
-    event = IssuerStockClassCreated(
-        issuer_id=command.issuer_id,
-        class_id=command.class_id,
-        kind=command.kind,
-        shares_authorised=command.shares_authorised,
-        price_per_share_usd=command.price_per_share_usd,
-        liquidation_multiple=command.liquidation_multiple,
-        seniority=command.seniority,
-        participation=command.participation,
-        participation_cap_multiple=command.participation_cap_multiple,
-        price_protection=command.price_protection,
-        protection_basis=command.protection_basis,
-        first_refusal=command.first_refusal,
-    )
+    event = IssuerStockClassCreated(**msgspec.structs.asdict(command))
     created = {class_id: known.created for class_id, known in state.classes.items()}
     if is_repeated("stock_class", command.class_id, created, event):
         return []
