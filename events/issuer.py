@@ -1,6 +1,7 @@
 """Issuers: a startup's capitalisation, every act that changed it, its financings and its sale.
 
-Stock is in `issuer_stock`, options and warrants in `issuer_rights`; both are named here too.
+Stock is in `issuer_stock`, options and warrants in `issuer_rights`, what warrants are measured by in
+`issuer_programmes`; all are named here too.
 """
 
 from datetime import date
@@ -9,7 +10,15 @@ from typing import Literal
 from events import issuer_import
 from events.financing import Approval, RoundPricing, RoundTerms, Waterfall
 from events.issuer_dilution import IssuerDilutionLimited, IssuerExposureRecorded
+from events.issuer_programmes import (
+    IssuerPriceObserved,
+    IssuerPriceSourceNamed,
+    IssuerProgrammeGrantAdded,
+    IssuerProgrammeOpened,
+    IssuerPurchasesStated,
+)
 from events.issuer_rights import (
+    IssuerMilestoneAttested,
     IssuerOptionCancelled,
     IssuerOptionExercised,
     IssuerOptionGranted,
@@ -19,7 +28,11 @@ from events.issuer_rights import (
     IssuerWarrantExercised,
     IssuerWarrantExpired,
     IssuerWarrantIssued,
+    IssuerWarrantPriced,
+    IssuerWarrantReleased,
+    IssuerWarrantTransferred,
     IssuerWarrantVested,
+    IssuerWarrantVestingReversed,
 )
 from events.issuer_stock import (
     IssuerAuthorisedSharesAdjusted,
@@ -55,11 +68,17 @@ __all__ = [
     "IssuerImported",
     "IssuerInstrumentSigned",
     "IssuerLiquidityDeclared",
+    "IssuerMilestoneAttested",
     "IssuerOptionCancelled",
     "IssuerOptionExercised",
     "IssuerOptionGranted",
     "IssuerOptionPromiseWithdrawn",
     "IssuerOptionPromised",
+    "IssuerPriceObserved",
+    "IssuerPriceSourceNamed",
+    "IssuerProgrammeGrantAdded",
+    "IssuerProgrammeOpened",
+    "IssuerPurchasesStated",
     "IssuerStakeholderAdded",
     "IssuerStockClassCreated",
     "IssuerStockConverted",
@@ -75,7 +94,11 @@ __all__ = [
     "IssuerWarrantExercised",
     "IssuerWarrantExpired",
     "IssuerWarrantIssued",
+    "IssuerWarrantPriced",
+    "IssuerWarrantReleased",
+    "IssuerWarrantTransferred",
     "IssuerWarrantVested",
+    "IssuerWarrantVestingReversed",
 ]
 
 
@@ -261,9 +284,19 @@ IssuerEvent = (
     | IssuerOptionCancelled
     | IssuerWarrantIssued
     | IssuerWarrantVested
+    | IssuerWarrantReleased
+    | IssuerWarrantPriced
+    | IssuerWarrantVestingReversed
+    | IssuerWarrantTransferred
     | IssuerWarrantExercised
     | IssuerWarrantExpired
     | IssuerWarrantCancelled
+    | IssuerMilestoneAttested
+    | IssuerProgrammeOpened
+    | IssuerProgrammeGrantAdded
+    | IssuerPurchasesStated
+    | IssuerPriceSourceNamed
+    | IssuerPriceObserved
     | IssuerInstrumentSigned
     | IssuerDilutionLimited
     | IssuerExposureRecorded

@@ -1,12 +1,13 @@
 """Issuers' options and warrants: promised, granted, vested, exercised, cancelled, expired."""
 
+from datetime import date
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from events.financing import Approval, ClassId
 from events.types import Event, Id, Instant, Ratio, Shares, Text, Usd
-from events.vesting import VestingSchedule, WarrantTranche
+from events.vesting import ChangeOfControl, MilestoneName, PriceAverage, VestingSchedule, WarrantTranche
 
 
 class IssuerOptionPromised(Event, frozen=True, kw_only=True, tag="issuer.option_promised.v1"):
@@ -115,11 +116,19 @@ class IssuerWarrantIssued(Event, frozen=True, kw_only=True, tag="issuer.warrant_
         holder_id: Who holds it.
         class_id: Class of the shares.
         shares: How many it buys at most.
-        exercise_price_usd: Price of one share.
+        exercise_price_usd: Price of one share, of tranches that state no other.
         expires_at: Last instant of exercise.
         settlement: How it may be paid for: in cash, by giving rights up (net), or either.
         tranches: When which shares may be exercised; they sum to `shares`. None: all at once.
-        grant_id: The grant whose accepted delivery its milestones count.
+        grant_ids: Grants whose accepted delivery and payments its milestones count.
+        programme_id: The programme whose grants and stated purchases they count too.
+        on_reduction: What happens to vested and unexercised shares when what was counted is reduced: they stay
+            (``keep``), or they are unvested again (``claw_back``).
+        transfer: Whether the warrant may be transferred to its affiliates.
+        affiliate_ids: Affiliates of the holder.
+        change_of_control: When a sale of the company lets all vest; None: what has not vested then ends.
+        fair_value: The mean that a net exercise counts with; None: the latest price of a share that holder and company
+            did not make alone.
         approval: The paper behind it.
         cause: The instrument whose principal bought it; None where none did.
     """
@@ -133,29 +142,149 @@ class IssuerWarrantIssued(Event, frozen=True, kw_only=True, tag="issuer.warrant_
     expires_at: Instant
     settlement: Literal["cash", "net", "either"]
     tranches: Annotated[tuple[WarrantTranche, ...], Meta(max_length=100)] = ()
-    grant_id: Id | None = None
+    grant_ids: Annotated[tuple[Id, ...], Meta(max_length=64)] = ()
+    programme_id: Id | None = None
+    on_reduction: Literal["keep", "claw_back"] = "keep"
+    transfer: Literal["none", "affiliates"] = "none"
+    affiliate_ids: Annotated[tuple[Id, ...], Meta(max_length=20)] = ()
+    change_of_control: ChangeOfControl | None = None
+    fair_value: PriceAverage | None = None
     approval: Approval | None = None
     cause: Id | None = None
 
 
 class IssuerWarrantVested(Event, frozen=True, kw_only=True, tag="issuer.warrant_vested.v1"):
-    """A tranche of a warrant vested; its shares may be exercised from now on, whatever happens later.
+    """Shares of a warrant's tranche vested: all of them, or those of its proportion.
+
+    They stay vested, unless the warrant is clawed back on reductions.
 
     Attributes:
         issuer_id: The issuer.
         warrant_id: The warrant.
+        holder_id: Who holds it.
         tranche: Which tranche, from 0.
-        shares: Shares of it, after all splits.
+        shares: Shares that vested now, after all splits.
+        is_whole: Whether the whole tranche has vested.
+        on_day: The day, UTC.
         gpu_seconds: Accepted delivery that was known then.
-        price_usd_per_share: Price of a share that was known then, exact; None: none.
+        purchased_usd: Purchases that were known then.
+        paid_usd: Payments that were known then.
+        price_usd_per_share: Price of a share that its milestone was measured by, exact; None: none.
     """
 
     issuer_id: Id
     warrant_id: Id
+    holder_id: Id
+    tranche: Annotated[int, Meta(ge=0, le=99)]
+    shares: Shares
+    is_whole: bool
+    on_day: date
+    gpu_seconds: Annotated[int, Meta(ge=0)]
+    purchased_usd: Usd
+    paid_usd: Usd
+    price_usd_per_share: Ratio | None
+
+
+class IssuerWarrantReleased(Event, frozen=True, kw_only=True, tag="issuer.warrant_released.v1"):
+    """The conditions of exercise of a vested tranche hold; what has vested and vests of it may be exercised.
+
+    Attributes:
+        issuer_id: The issuer.
+        warrant_id: The warrant.
+        holder_id: Who holds it.
+        tranche: Which tranche, from 0.
+    """
+
+    issuer_id: Id
+    warrant_id: Id
+    holder_id: Id
+    tranche: Annotated[int, Meta(ge=0, le=99)]
+
+
+class IssuerWarrantPriced(Event, frozen=True, kw_only=True, tag="issuer.warrant_priced.v1"):
+    """The exercise price of a tranche was fixed by a mean of recorded prices.
+
+    Attributes:
+        issuer_id: The issuer.
+        warrant_id: The warrant.
+        holder_id: Who holds it.
+        tranche: Which tranche, from 0.
+        on_day: The last day of the mean.
+        average_usd: The mean, exact, of shares as they are now.
+        exercise_price_usd: Price of one share, of shares as they are now.
+    """
+
+    issuer_id: Id
+    warrant_id: Id
+    holder_id: Id
+    tranche: Annotated[int, Meta(ge=0, le=99)]
+    on_day: date
+    average_usd: Ratio
+    exercise_price_usd: Usd
+
+
+class IssuerWarrantVestingReversed(Event, frozen=True, kw_only=True, tag="issuer.warrant_vesting_reversed.v1"):
+    """Vested and unexercised shares are unvested again, because what was counted for them was reduced.
+
+    Attributes:
+        issuer_id: The issuer.
+        warrant_id: The warrant.
+        holder_id: Who holds it.
+        tranche: Which tranche, from 0.
+        shares: How many, after all splits.
+        gpu_seconds: Accepted delivery after the reduction.
+        purchased_usd: Purchases after it.
+        paid_usd: Payments after it.
+    """
+
+    issuer_id: Id
+    warrant_id: Id
+    holder_id: Id
     tranche: Annotated[int, Meta(ge=0, le=99)]
     shares: Shares
     gpu_seconds: Annotated[int, Meta(ge=0)]
-    price_usd_per_share: Ratio | None
+    purchased_usd: Usd
+    paid_usd: Usd
+
+
+class IssuerWarrantTransferred(Event, frozen=True, kw_only=True, tag="issuer.warrant_transferred.v1"):
+    """The whole warrant changed hands, to an affiliate that it names.
+
+    Attributes:
+        issuer_id: The issuer.
+        transfer_id: The transfer.
+        warrant_id: The warrant.
+        holder_id: Who held it.
+        holder_id_after: Who holds it now.
+        shares: Shares that it still buys.
+    """
+
+    issuer_id: Id
+    transfer_id: Id
+    warrant_id: Id
+    holder_id: Id
+    holder_id_after: Id
+    shares: Shares
+
+
+class IssuerMilestoneAttested(Event, frozen=True, kw_only=True, tag="issuer.milestone_attested.v1"):
+    """The stated attester attested a milestone of a warrant.
+
+    Attributes:
+        issuer_id: The issuer.
+        attestation_id: The attestation.
+        warrant_id: The warrant.
+        milestone: Its name.
+        attester_id: Who attests it; None: the platform.
+        document: The paper behind it.
+    """
+
+    issuer_id: Id
+    attestation_id: Id
+    warrant_id: Id
+    milestone: MilestoneName
+    attester_id: Id | None
+    document: Text
 
 
 class IssuerWarrantExercised(Event, frozen=True, kw_only=True, tag="issuer.warrant_exercised.v1"):
@@ -169,8 +298,11 @@ class IssuerWarrantExercised(Event, frozen=True, kw_only=True, tag="issuer.warra
         class_id: Class of the shares.
         shares: Shares issued.
         shares_surrendered: Rights given up to pay for them in a net exercise; 0 for cash.
+        tranche: The tranche that was asked for; None: exercisable ones in their order.
+        exercise_price_usd: Price of one share of that tranche, exact, after all splits; None: the warrant's own.
         fair_value_usd: Value of one share in a net exercise; None for cash.
-        fair_value_source: The closed round or the recorded valuation that it comes from; None for cash or an import.
+        fair_value_source: The closed round, the recorded valuation or the mean that it comes from; None for cash or an
+            import.
     """
 
     issuer_id: Id
@@ -180,6 +312,8 @@ class IssuerWarrantExercised(Event, frozen=True, kw_only=True, tag="issuer.warra
     class_id: ClassId
     shares: Annotated[int, Meta(ge=1)]
     shares_surrendered: Shares = 0
+    tranche: Annotated[int, Meta(ge=0, le=99)] | None = None
+    exercise_price_usd: Ratio | None = None
     fair_value_usd: Usd | None = None
     fair_value_source: Text | None = None
 

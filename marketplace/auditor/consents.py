@@ -18,6 +18,9 @@ LOSES: Final = {
     "issuer.warrant_issued.v1": ("holder_id",),
     "issuer.warrant_exercised.v1": ("holder_id",),
     "issuer.warrant_cancelled.v1": ("holder_id",),
+    "issuer.warrant_transferred.v1": ("holder_id", "holder_id_after"),
+    "issuer.purchases_stated.v1": ("customer_id", "vendor_id"),
+    "issuer.price_source_named.v1": ("recorder_id",),
 }
 """Events without a cause that change the position of those whom these members name."""
 
@@ -28,6 +31,9 @@ FOLLOWS: Final = (
     "proposal.",
     "command.",
     "issuer.warrant_vested.",
+    "issuer.warrant_released.",
+    "issuer.warrant_priced.",
+    "issuer.warrant_vesting_reversed.",
     "issuer.exposure_recorded.",
     "instrument.mfn_noticed.",
 )

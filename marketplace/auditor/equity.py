@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from marketplace.auditor.stream import Findings, Message
+from marketplace.auditor.warrants import Warrant, build_warrant
 
 ZERO: Final = Decimal(0)
 POOL: Final = ("pool", "", "pool")
@@ -32,11 +33,15 @@ class Issuer:
     Attributes:
         holdings: Shares by row.
         reserved: Shares of the plan.
+        company_id: The party whose capitalisation it is.
+        warrants: By id.
     """
 
     holdings: dict[Row, int] = field(default_factory=dict)
     authorised: dict[str, int] = field(default_factory=dict)
     reserved: int = 0
+    company_id: str = ""
+    warrants: dict[str, Warrant] = field(default_factory=dict)
 
     def move(self, kind: str, holder: str, security: str, shares: int) -> None:
         """Add shares to a row."""
@@ -55,6 +60,7 @@ class Equity:
         """Take one decision, and check the state after it."""
         accepted: dict[str, Decimal] = {}
         touched: dict[str, int] = {}
+        imports = any(message.event_type == "issuer.imported.v1" for message in decision)
         for message in decision:
             aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")
             body = message.read()
@@ -63,6 +69,7 @@ class Equity:
             elif aggregate == "instrument":
                 self._take_instrument(message, name, body)
             elif aggregate == "issuer":
+                self._take_warrant(message, name, body, imports=imports)
                 self._take_issuer(name, body)
                 touched[body["issuer_id"]] = message.sequence
         self._check_accrual(decision, accepted)
@@ -120,6 +127,23 @@ class Equity:
             text = f"{body['principal_usd']} USD accrue of statement {statement_id}, which accepts {most}"
             holds = most is not None and Decimal(body["principal_usd"]) <= most
             self.findings.require(holds, "principal", message.sequence, text)
+
+    def _take_warrant(self, message: Message, name: str, body: dict[str, Any], *, imports: bool) -> None:
+        """Fold what has vested of warrants, and check exercises and attestations against it."""
+        issuer = self.issuers.setdefault(body["issuer_id"], Issuer())
+        if name == "formed":
+            issuer.company_id = body["party_id"]
+        elif name == "warrant_issued":
+            issuer.warrants[body["warrant_id"]] = build_warrant(body)
+        elif name == "stock_split":
+            ratio = Fraction(body["numerator"], body["denominator"])
+            for warrant in issuer.warrants.values():
+                warrant.split(ratio)
+        elif body.get("warrant_id") in issuer.warrants:
+            problem = issuer.warrants[body["warrant_id"]].take(name, body, issuer.company_id)
+            self.findings.require(
+                problem is None or imports, "vesting", message.sequence, f"{body['warrant_id']}: {problem}"
+            )
 
     def _check_issuer(self, issuer_id: str, sequence: int) -> None:
         issuer = self.issuers[issuer_id]

@@ -6,8 +6,8 @@ Cost is what the holder paid at the signed price: for a tranche of compute, the 
 for cash, the principal. A later clawback does not reduce the cost, and money paid back for it adds to the cost.
 
 Marks: stock is worth the price of the latest closed round (``last_round``) for each common share that it converts into,
-or its cost if no round was closed. An option or a warrant is worth that price less its exercise price. Principal that
-is not converted is worth its cost. A position that ended in a sale is worth nothing.
+or its cost if no round was closed. An option, or what has vested of a warrant, is worth that price less its exercise
+price. Principal that is not converted is worth its cost. A position that ended in a sale is worth nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -202,8 +202,16 @@ class _Company:
         """Return the latest price of a right's share, None if no round was closed, and the right's value at it."""
         class_id = right.issued.class_id if isinstance(right, Warrant) else None
         price = self.find_price() if class_id is None else self.find_class_price(class_id)
-        gain = Fraction(0) if price is None else max(price - right.exercise_price_usd, Fraction(0))
-        return price, gain * right.shares_outstanding
+        if price is None:
+            return None, Fraction(0)
+        if isinstance(right, Option):
+            return price, max(price - right.exercise_price_usd, Fraction(0)) * right.shares_outstanding
+        gains = (
+            max(price - (right.exercise_price_usd if each.price_usd is None else each.price_usd), Fraction(0))
+            * (each.outstanding - each.unvested)
+            for each in right.tranches
+        )
+        return price, sum(gains, Fraction(0))
 
     def value_rights(self, rights: Mapping[str, TaxLot]) -> Fraction:
         """Return the value of bought rights at the latest price, or their cost if no round was closed."""
@@ -323,7 +331,7 @@ def _list_stock(company: _Company) -> Iterator[Held]:
 def _list_rights(company: _Company) -> Iterator[Held]:
     """Yield options and warrants that cost nothing; their value is the latest price less the exercise price."""
     rights: list[tuple[str, str, str, Option | Warrant]] = [
-        *(("warrant", key, each.issued.holder_id, each) for key, each in sorted(company.issuer.warrants.items())),
+        *(("warrant", key, each.holder_id, each) for key, each in sorted(company.issuer.warrants.items())),
         *(("option", key, each.granted.holder_id, each) for key, each in sorted(company.issuer.options.items())),
     ]
     for kind, security, holder, right in rights:

@@ -203,7 +203,9 @@ class TaxLots:
         if isinstance(event, issuers.IssuerOptionExercised):
             price = self._rights[event.option_id]
         else:
-            price = NOTHING if event.shares_surrendered else self._rights[event.warrant_id]
+            own = event.exercise_price_usd
+            price = self._rights[event.warrant_id] if own is None else Fraction(own)
+            price = NOTHING if event.shares_surrendered else price
             if event.warrant_id in self.rights:
                 self._exercise_bought(day, event, event.shares * price)
                 return

@@ -1,4 +1,4 @@
-"""Methods of the client for issuers: their stakeholders, stock, options and warrants."""
+"""Methods of the client for issuers: their stakeholders, stock and options."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,11 +14,9 @@ from marketplace.api.http.bodies.issuers import (
     CreateStockClassBody,
     ExerciseFirstRefusalBody,
     ExerciseOptionBody,
-    ExerciseWarrantBody,
     FormIssuerBody,
     GrantOptionBody,
     IssueStockBody,
-    IssueWarrantBody,
     LimitDilutionBody,
     OfferStockBody,
     PromiseOptionBody,
@@ -156,13 +154,3 @@ class Issuers(Transport):
     ) -> ReceiptBody:
         """Cancel an option, or part of it."""
         return await self.command(f"/v1/issuers/{issuer_id}/options/{option_id}/cancel", body, **options)
-
-    async def issue_warrant(self, issuer_id: str, body: IssueWarrantBody, **options: Any) -> ReceiptBody:
-        """Issue a right to buy shares."""
-        return await self.command(f"/v1/issuers/{issuer_id}/warrants", body, **options)
-
-    async def exercise_warrant(
-        self, issuer_id: str, warrant_id: str, body: ExerciseWarrantBody, **options: Any
-    ) -> ReceiptBody:
-        """Exercise vested shares of a warrant, all or some."""
-        return await self.command(f"/v1/issuers/{issuer_id}/warrants/{warrant_id}/exercise", body, **options)

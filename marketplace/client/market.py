@@ -20,6 +20,7 @@ from marketplace.client.proposals import Proposals
 from marketplace.client.service_lines import ServiceLines
 from marketplace.client.supply import Supply
 from marketplace.client.trading import Trading
+from marketplace.client.warrants import Warrants
 
 
 class MarketplaceClient(
@@ -32,6 +33,7 @@ class MarketplaceClient(
     ServiceLines,
     Instruments,
     Issuers,
+    Warrants,
     Financings,
     CapTables,
     Proposals,

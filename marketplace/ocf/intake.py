@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from events.issuer import IssuerFormed
 from events.registry import get_tag, parse_body, render_body
 from marketplace.captable.history import History
 from marketplace.core.errors import Refusal
@@ -19,11 +18,13 @@ from marketplace.ocf.container import Files, compute_hash
 from marketplace.ocf.findings import Findings
 from marketplace.ocf.package import render_package
 from marketplace.ocf.sidecar import NAME as SIDECAR
-from marketplace.ocf.sidecar import parse_sidecar, rename_ids
+from marketplace.ocf.sidecar import NOBODY, parse_sidecar, rename_ids
 
 EVENTS_MAX: Final = 1_000
 """One atomic batch of the log."""
-_OURS: Final = re.compile(rb"(?:can|cnv|exr|fin|ins|liq|opt|prm|rep|sec|spl|trf|trn|wrt)_[0-7][0-9a-hjkmnp-tv-z]{25}")
+_OURS: Final = re.compile(
+    rb"(?:att|can|cnv|exr|fin|ins|liq|opt|prg|prm|pur|rep|sec|spl|src|trf|trn|wrt)_[0-7][0-9a-hjkmnp-tv-z]{25}"
+)
 
 
 class ImportedAct(NamedTuple):
@@ -115,13 +116,11 @@ def take_sidecar(
     found = sorted({match.group().decode() for match in _OURS.finditer(files[SIDECAR])})
     names = {before: derive_id(before[:3], cause, before) for before in found}
     names[history.issuer_id] = issuer_id
-    renamed = rename_ids(history, names)
+    renamed = rename_ids(history, {**names, NOBODY: party_id})
     acts: list[ImportedAct] = []
     instruments: dict[str, list[ImportedAct]] = {}
     for index, act in enumerate(renamed.acts):
         event: Any = act.event
-        if isinstance(event, IssuerFormed):
-            event = msgspec.structs.replace(event, party_id=party_id)
         taken = ImportedAct(event, act.time, SIDECAR, f"acts[{index}] {get_tag(event)}")
         (acts if act.aggregate == issuer_id else instruments.setdefault(act.aggregate, [])).append(taken)
     return Intake(

@@ -91,7 +91,35 @@ def _issue_warrant(out: Writing, event: issuers.IssuerWarrantIssued) -> None:
     out.prices[event.warrant_id] = Fraction(event.exercise_price_usd)
     out.rights[event.warrant_id] = Right(event.warrant_id, event.shares)
     out.warrants[event.warrant_id] = event
+    out.holders[event.warrant_id] = event.holder_id
     _write_warrant(out, event)
+
+
+def _render_terms(event: issuers.IssuerWarrantIssued, price: Fraction) -> Any:
+    """Return the comments of a warrant. OCF has no milestones of this kind, so they say how many tranches there are."""
+    comments = render_comments(event.approval, price)
+    if not event.tranches:
+        return comments
+    shares = ", ".join(f"{tranche.shares:,}" for tranche in event.tranches)
+    text = f"Vests in {len(event.tranches)} tranches of {shares} shares as issued; the sidecar has their conditions."
+    return (text,) if comments is UNSET else (*comments, text)
+
+
+def _transfer_warrant(out: Writing, event: issuers.IssuerWarrantTransferred) -> None:
+    """Transfer the warrant's certificate; the new holder gets a new one."""
+    out.require_stakeholder(event.holder_id_after)
+    right = out.rights[event.warrant_id]
+    before, right.security_id = right.security_id, out.number_result()
+    out.holders[event.warrant_id] = event.holder_id_after
+    out.transactions.append(
+        tx.WarrantTransfer(
+            **out.number(),
+            security_id=before,
+            quantity=render_number(right.shares),
+            resulting_security_ids=(right.security_id,),
+        )
+    )
+    _write_warrant(out, out.warrants[event.warrant_id])
 
 
 def _write_warrant(out: Writing, event: issuers.IssuerWarrantIssued) -> None:
@@ -106,10 +134,10 @@ def _write_warrant(out: Writing, event: issuers.IssuerWarrantIssued) -> None:
     out.transactions.append(
         tx.WarrantIssuance(
             **numbered,
-            comments=render_comments(event.approval, price),
+            comments=_render_terms(event, price),
             security_id=right.security_id,
             custom_id=f"WARRANT-{numbered['id'].removeprefix('tx-')}",
-            stakeholder_id=event.holder_id,
+            stakeholder_id=out.holders[event.warrant_id],
             security_law_exemptions=(),
             exercise_triggers=(trigger,),
             purchase_price=render_money(out.paid.get(event.warrant_id, Fraction(0))),
@@ -124,7 +152,8 @@ def _write_warrant(out: Writing, event: issuers.IssuerWarrantIssued) -> None:
 def _exercise_warrant(out: Writing, event: issuers.IssuerWarrantExercised) -> None:
     right = out.rights[event.warrant_id]
     _use(out, event.warrant_id, event.shares)
-    result = Lot(out.number_result(), event.shares, out.prices[event.warrant_id])
+    own = event.exercise_price_usd
+    result = Lot(out.number_result(), event.shares, out.prices[event.warrant_id] if own is None else Fraction(own))
     out.transactions.append(
         tx.WarrantExercise(
             **out.number(),
@@ -191,4 +220,5 @@ RIGHTS: Final[dict[type[Any], Callable[[Writing, Any], None]]] = {
     issuers.IssuerWarrantExercised: _exercise_warrant,
     issuers.IssuerWarrantExpired: _expire_warrant,
     issuers.IssuerWarrantCancelled: _cancel_warrant,
+    issuers.IssuerWarrantTransferred: _transfer_warrant,
 }

@@ -10,15 +10,23 @@ from typing import Any, Final
 
 import msgspec
 
-from events.issuer import IssuerFormed, IssuerImported
+from events.issuer import (
+    IssuerFormed,
+    IssuerImported,
+    IssuerProgrammeGrantAdded,
+    IssuerProgrammeOpened,
+    IssuerPurchasesStated,
+)
 from events.registry import get_tag, parse_body, render_body
 from marketplace.captable.history import Act, History, build_history
 from marketplace.core.errors import Refusal
 
 NAME: Final = "Marketplace.sidecar"
 FORMAT: Final = "marketplace.ocf-sidecar.v1"
-_NOBODY: Final = "pty_00000000000000000000000000"
+NOBODY: Final = "pty_00000000000000000000000000"
 """The package does not say whose startup it was; whoever imports it takes its place."""
+_NAMING: Final = (IssuerFormed, IssuerProgrammeOpened, IssuerProgrammeGrantAdded, IssuerPurchasesStated)
+"""Events that name the startup itself, and not as a holder."""
 
 
 class SidecarAct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,8 +53,9 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def render_sidecar(history: History) -> bytes:
     """Return the sidecar of a history, without where it was imported from and which party it belongs to."""
+    company_id = next((act.event.party_id for act in history.acts if isinstance(act.event, IssuerFormed)), NOBODY)
     entries = tuple(
-        SidecarAct(aggregate=act.aggregate, time=act.time, event=_render_event(act.event))
+        SidecarAct(aggregate=act.aggregate, time=act.time, event=_render_event(act.event, company_id))
         for act in history.acts
         if not isinstance(act.event, IssuerImported)
     )
@@ -54,10 +63,11 @@ def render_sidecar(history: History) -> bytes:
     return msgspec.json.format(msgspec.json.encode(sidecar, order="deterministic"), indent=1)
 
 
-def _render_event(event: Any) -> dict[str, Any]:
-    if isinstance(event, IssuerFormed):
-        event = msgspec.structs.replace(event, party_id=_NOBODY)
-    body: dict[str, Any] = msgspec.json.decode(render_body(event))
+def _render_event(event: Any, company_id: str) -> dict[str, Any]:
+    content = render_body(event)
+    if isinstance(event, _NAMING):
+        content = content.replace(company_id.encode(), NOBODY.encode())
+    body: dict[str, Any] = msgspec.json.decode(content)
     return body
 
 

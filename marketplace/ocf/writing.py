@@ -53,6 +53,7 @@ class Writing:
         prices: Exercise prices of options and warrants, by id.
         rights: The present certificate of each option and warrant, and its shares.
         warrants: Warrants as issued, by id.
+        holders: Present holders of warrants, by id.
         paid: Dollars of principal that bought the rest of a warrant, by id.
         issued: Stock that the company issued, and its transactions.
         resulting: How many securities resulted from others so far.
@@ -73,6 +74,7 @@ class Writing:
     prices: dict[str, Fraction] = field(default_factory=dict)
     rights: dict[str, Right] = field(default_factory=dict)
     warrants: dict[str, issuers.IssuerWarrantIssued] = field(default_factory=dict)
+    holders: dict[str, str] = field(default_factory=dict)
     paid: dict[str, Fraction] = field(default_factory=dict)
     issued: list[tuple[issuers.IssuerStockIssued, str]] = field(default_factory=list)
     resulting: int = 0

@@ -1012,6 +1012,25 @@ def _create_valuations() -> None:
     )
 
 
+def _create_warrants() -> None:
+    op.create_table(
+        "warrants",
+        text("issuer_id"),
+        text("warrant_id"),
+        text("holder_id"),
+        text("class_id"),
+        text("status"),
+        timestamp("expires_at"),
+        text("exercise_price_usd"),
+        jsonb("terms"),
+        jsonb("attested"),
+        jsonb("tranches"),
+        bigint("last_sequence"),
+        key("warrants", "issuer_id", "warrant_id"),
+    )
+    op.create_index("ix_warrants_holder", "warrants", ["holder_id", "warrant_id"])
+
+
 def _create_proposals() -> None:
     op.create_table(
         "proposals",
@@ -1133,6 +1152,7 @@ _CREATE = (
     _create_financings,
     _create_liquidity_events,
     _create_valuations,
+    _create_warrants,
     _create_proposals,
     _create_proposal_votes,
     _create_event_index,
@@ -1155,6 +1175,7 @@ _DROP = (
     "event_index",
     "proposal_votes",
     "proposals",
+    "warrants",
     "valuations",
     "liquidity_events",
     "financings",

@@ -27,6 +27,8 @@ KINDS = {prefix: aggregate for aggregate, prefix in PREFIXES.items()} | {
     "wrt": "warrant",
     "trf": "offer",
     "prm": "promise",
+    "prg": "programme",
+    "src": "price_source",
 }
 
 

@@ -16,6 +16,7 @@ from tests.api import (
     rows_resale,
     rows_supply,
     rows_trading,
+    rows_warrants,
 )
 from tests.api.client_tour import tour
 from tests.api.rows import Row, World, play
@@ -35,6 +36,7 @@ STORY: tuple[Row, ...] = (
     *rows_equity.INSTRUMENTS,
     *rows_equity.MOST_FAVOURED,
     *rows_trading.STATEMENTS,
+    *rows_warrants.ROWS,
     *rows_equity.MATURITY,
     *rows_market.MARKET,
     *rows_quotes.DATA,

@@ -146,6 +146,8 @@ BOUNDS = {
     ("issuer.conversion_price_adjusted.v1", "conversion_price_usd_before"): NUMBER,
     ("issuer.conversion_price_adjusted.v1", "conversion_price_usd"): NUMBER,
     ("issuer.warrant_vested.v1", "price_usd_per_share"): NUMBER,
+    ("issuer.warrant_exercised.v1", "exercise_price_usd"): NUMBER,
+    ("issuer.warrant_priced.v1", "average_usd"): NUMBER,
     ("issuer.financing_priced.v1", "pricing.engine_version"): HASH,
     ("issuer.financing_priced.v1", "pricing.capitalization_exact"): CALCULATION,
     ("issuer.financing_priced.v1", "pricing.instruments"): CALCULATION,

@@ -1,6 +1,5 @@
 """Price protection, participation, warrants, vesting, drawdown, splits and stock-for-stock."""
 
-from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import get_args
@@ -16,18 +15,7 @@ from marketplace.equity.model import Capitalization, Holding, PreferredClass
 from marketplace.equity.participation import check_for_target_usd, pay_to_play
 from marketplace.equity.price_protection import adjusted_conversion_price, after_adjustment, protect
 from marketplace.equity.vesting import AllocationType, spread
-from marketplace.equity.warrants import (
-    AllOf,
-    AnyOf,
-    DeliveredAtLeast,
-    OnOrAfter,
-    PriceAtLeast,
-    WarrantFacts,
-    WarrantTranche,
-    exercisable_shares,
-    is_met,
-    net_exercise_shares,
-)
+from marketplace.equity.warrants import net_exercise_shares
 from marketplace.equity.waterfall import distribute
 from tests.equity.builders import company
 
@@ -91,50 +79,10 @@ def test_a_target_that_is_met_already_needs_no_cheque():
     assert check_for_target_usd(Fraction(1, 2), Fraction(1, 10), 20, 5) == 0
 
 
-FACTS = WarrantFacts(delivered_gpu_seconds=3_600_000, on_day=date(2026, 6, 1), price_usd=Decimal("4.50"))
-
-
-@pytest.mark.parametrize(
-    ("condition", "met"),
-    [
-        (None, True),
-        (DeliveredAtLeast(3_600_000), True),
-        (DeliveredAtLeast(3_600_001), False),
-        (OnOrAfter(date(2026, 6, 1)), True),
-        (OnOrAfter(date(2026, 6, 2)), False),
-        (PriceAtLeast(Fraction(9, 2)), True),
-        (PriceAtLeast(5), False),
-        (AllOf((DeliveredAtLeast(1), PriceAtLeast(5))), False),
-        (AnyOf((DeliveredAtLeast(1), PriceAtLeast(5))), True),
-        (AllOf((AnyOf((PriceAtLeast(5), OnOrAfter(date(2026, 1, 1)))), DeliveredAtLeast(1))), True),
-    ],
-)
-def test_a_tranche_vests_when_its_condition_is_met(condition, met):
-    assert is_met(condition, FACTS) is met
-
-
-def test_without_an_established_price_no_price_condition_is_met():
-    assert not is_met(PriceAtLeast(0), WarrantFacts(0, date(2026, 1, 1)))
-
-
-def test_a_warrant_gives_what_vested_less_what_was_exercised_until_it_expires():
-    tranches = [WarrantTranche(100), WarrantTranche(50, DeliveredAtLeast(1)), WarrantTranche(25, PriceAtLeast(9))]
-    assert exercisable_shares(tranches, 40, date(2026, 6, 1), FACTS) == 110
-    assert exercisable_shares(tranches, 40, date(2026, 5, 31), FACTS) == 0
-    assert exercisable_shares(tranches, 40, None, FACTS) == 110
-
-
 def test_net_exercise_under_water_gives_nothing_and_never_more_than_the_warrant():
     assert net_exercise_shares(100, 5, 4) == 0
     assert net_exercise_shares(100, 0, 4) == 100
     refused("not_positive", net_exercise_shares, 100, 5, 0)
-
-
-def test_conditions_have_a_depth():
-    condition = DeliveredAtLeast(0)
-    for _ in range(10):
-        condition = AllOf((condition,))
-    refused("condition_too_deep", is_met, condition, FACTS)
 
 
 @given(st.integers(0, 10**9), st.integers(1, 60), st.sampled_from(get_args(AllocationType)))

@@ -18,6 +18,7 @@ from marketplace.domain.equity.issuer.terms import RoundDraft
 from tests.captable.company import FUND, PROVIDER, make_id
 from tests.ocf import random_life as acts
 from tests.ocf.random_life import HOLDERS, RandomLife
+from tests.ocf.random_warrants import play_customer_warrant
 
 
 def limit_dilution(life):
@@ -345,6 +346,7 @@ OF_COMPANY = (
     *(acts.exercise_warrant,) * 2,
     acts.expire_warrant,
     acts.value,
+    play_customer_warrant,
 )
 OF_DEALS = (
     limit_dilution,

@@ -272,14 +272,14 @@ def issue_warrant(life):
         expires_at=life.time + timedelta(days=life.pick([1, 400, 4_000])),
         settlement=life.pick(["cash", "net", "either"]),
         tranches=parts if life.pick([False, shares > 1]) else (),
-        grant_id=make_id("grt", 9) if life.pick([False, True]) else None,
+        grant_ids=(make_id("grt", 9),) if life.pick([False, True]) else (),
         approval=life.paper(),
     )
 
 
 def vest_warrants(life):
-    delivered = {warrant_id: life.pick([0, 7_200]) for warrant_id in life.issuer.warrants}
-    life.act(commands.VestWarrants, delivered_gpu_seconds=delivered, at=life.time)
+    delivered = {make_id("grt", 9): commands.Delivery(gpu_seconds=life.pick([0, 7_200]))}
+    life.act(commands.VestWarrants, delivered=delivered, at=life.time)
 
 
 def exercise_warrant(life):
@@ -292,7 +292,7 @@ def exercise_warrant(life):
         shares=life.pick([left, life.shares(left)]),
         at=life.time,
         fair_value_usd=life.pick([None, life.price()]),
-        delivered_gpu_seconds={warrant_id: 7_200},
+        delivered={make_id("grt", 9): commands.Delivery(gpu_seconds=7_200)},
     )
 
 

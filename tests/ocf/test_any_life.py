@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from events.issuer import IssuerFormed, IssuerImported
+from events.issuer import (
+    IssuerFormed,
+    IssuerImported,
+    IssuerProgrammeGrantAdded,
+    IssuerProgrammeOpened,
+    IssuerPurchasesStated,
+)
 from events.registry import EVENT_TYPES
 from marketplace.ocf.container import write_package
 from marketplace.ocf.importing import check_files
@@ -26,8 +32,19 @@ SEEDS = st.integers(0, 10**6)
 def list_acts(history):
     """Return everything that happened, but for how it was taken over and whose startup it is."""
     acts = [act for act in history.acts if not isinstance(act.event, IssuerImported)]
-    events = [replace(act.event, party_id="") if isinstance(act.event, IssuerFormed) else act.event for act in acts]
-    return [(act.time, act.aggregate, event) for act, event in zip(acts, events, strict=True)]
+    company = next(act.event.party_id for act in acts if isinstance(act.event, IssuerFormed))
+    return [(act.time, act.aggregate, forget(act.event, company)) for act in acts]
+
+
+def forget(event, company):
+    """Return an event without its startup, where it names it other than as a holder."""
+    if isinstance(event, IssuerFormed):
+        return replace(event, party_id="")
+    if isinstance(event, IssuerProgrammeOpened):
+        return replace(event, vendor_ids=tuple("" if each == company else each for each in event.vendor_ids))
+    if isinstance(event, IssuerProgrammeGrantAdded | IssuerPurchasesStated):
+        return replace(event, vendor_id="")
+    return event
 
 
 @settings(max_examples=25)

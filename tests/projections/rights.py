@@ -3,12 +3,14 @@
 from datetime import timedelta
 
 from events import issuer
+from events.vesting import AttestedMilestone, LaterPrice, PriceAverage, Proportion, WarrantTranche
 from tests.projections.company import BRIDGE, FOUNDER
-from tests.projections.market import PROVIDER
+from tests.projections.market import PROVIDER, STARTUP, STRANGER
 from tests.projections.story import BEGIN, DAY, Story, make_id, usd
 
 BOUND = make_id("iss", 3)
 HEIR = make_id("hol", 3)
+WARRANTED = make_id("iss", 5)
 
 
 def tell_rights(story: Story) -> None:
@@ -53,6 +55,7 @@ def tell_rights(story: Story) -> None:
     )
     _tell_offers(story)
     _tell_warrant(story)
+    _tell_customer_warrant(story)
     _tell_preferred(story)
     story.tell(issuer.IssuerStockSplit(issuer_id=BOUND, split_id=make_id("spl", 2), numerator=3, denominator=2))
 
@@ -69,11 +72,117 @@ def _tell_warrant(story: Story) -> None:
             expires_at=BEGIN,
             settlement="cash",
         ),
-        issuer.IssuerWarrantVested(**warrant, tranche=0, shares=500, gpu_seconds=0, price_usd_per_share=None),
+        issuer.IssuerWarrantVested(
+            **warrant,
+            holder_id=PROVIDER,
+            tranche=0,
+            shares=500,
+            is_whole=True,
+            on_day=BEGIN.date(),
+            gpu_seconds=0,
+            purchased_usd=usd("0"),
+            paid_usd=usd("0"),
+            price_usd_per_share=None,
+        ),
         issuer.IssuerWarrantCancelled(
             **warrant, cancellation_id=make_id("can", 9), holder_id=PROVIDER, shares=100, cause=make_id("ins", 9)
         ),
         issuer.IssuerWarrantExpired(**warrant, holder_id=PROVIDER, shares=400),
+    )
+
+
+_OF_WARRANT = {"issuer_id": WARRANTED, "warrant_id": make_id("war", 10)}
+_PROGRAMME, _SOURCE = make_id("prg", 1), make_id("src", 1)
+_SIDES = {"customer_id": STARTUP, "vendor_id": PROVIDER}
+_PAID = {"gpu_seconds": 0, "purchased_usd": usd("400"), "paid_usd": usd("400")}
+
+
+def _tell_customer_warrant(story: Story) -> None:
+    story.tell(
+        issuer.IssuerFormed(
+            issuer_id=WARRANTED, party_id=make_id("pty", 78), legal_name="Bent Inc", jurisdiction="US", formed_on=DAY
+        ),
+        issuer.IssuerStockClassCreated(
+            issuer_id=WARRANTED, class_id="common", kind="common", shares_authorised=10_000_000
+        ),
+        issuer.IssuerProgrammeOpened(
+            issuer_id=WARRANTED,
+            programme_id=_PROGRAMME,
+            name="Compute",
+            customer_ids=(STARTUP,),
+            vendor_ids=(PROVIDER,),
+            counts_outside=True,
+        ),
+        issuer.IssuerProgrammeGrantAdded(
+            issuer_id=WARRANTED, programme_id=_PROGRAMME, grant_id=make_id("grt", 77), **_SIDES
+        ),
+        issuer.IssuerPriceSourceNamed(issuer_id=WARRANTED, source_id=_SOURCE, name="Exchange", recorder_id=STRANGER),
+        _build_customer_warrant(),
+    )
+    _tell_vesting(story)
+
+
+def _build_customer_warrant() -> issuer.IssuerWarrantIssued:
+    works = AttestedMilestone(name="works", description="it trains", attester_id=STRANGER)
+    ratable = Proportion(basis="paid", from_usd=usd("0"), to_usd=usd("600"))
+    later = LaterPrice(tranche=1, multiple=usd("0.9"), average=PriceAverage(source_id=_SOURCE, days=30))
+    return issuer.IssuerWarrantIssued(
+        **_OF_WARRANT,
+        class_id="common",
+        holder_id=PROVIDER,
+        shares=900,
+        exercise_price_usd=usd("0.50"),
+        expires_at=BEGIN + timedelta(days=900),
+        settlement="cash",
+        programme_id=_PROGRAMME,
+        tranches=(
+            WarrantTranche(shares=600, proportion=ratable, exercise_conditions=((works,),)),
+            WarrantTranche(shares=300, later_price=later),
+        ),
+    )
+
+
+def _tell_vesting(story: Story) -> None:
+    first, second = ({**_OF_WARRANT, "holder_id": PROVIDER, "tranche": tranche} for tranche in (0, 1))
+    vested = {"on_day": DAY, "price_usd_per_share": None, **_PAID}
+    of_source = {"issuer_id": WARRANTED, "source_id": _SOURCE}
+    story.tell(
+        issuer.IssuerPurchasesStated(
+            issuer_id=WARRANTED,
+            purchases_id=make_id("pur", 1),
+            programme_id=_PROGRAMME,
+            **_SIDES,
+            starts_on=DAY,
+            ends_on=DAY,
+            kilowatts=0,
+            document="statement",
+            **_PAID,
+        ),
+        issuer.IssuerWarrantVested(**first, shares=400, is_whole=False, **vested),
+        issuer.IssuerWarrantVested(**second, shares=300, is_whole=True, **vested),
+        issuer.IssuerWarrantVestingReversed(**first, shares=100, **_PAID),
+        issuer.IssuerPriceObserved(**of_source, day=DAY, price_usd_per_share=usd("3"), volume=100),
+        issuer.IssuerWarrantPriced(**second, on_day=DAY, average_usd="3/1", exercise_price_usd=usd("2.70")),
+        issuer.IssuerMilestoneAttested(
+            **_OF_WARRANT,
+            attestation_id=make_id("att", 1),
+            milestone="works",
+            attester_id=STRANGER,
+            document="report",
+        ),
+        issuer.IssuerWarrantReleased(**first),
+        issuer.IssuerWarrantTransferred(
+            **_OF_WARRANT, transfer_id=make_id("trf", 10), holder_id=PROVIDER, holder_id_after=HEIR, shares=900
+        ),
+        issuer.IssuerWarrantExercised(
+            **_OF_WARRANT,
+            exercise_id=make_id("exr", 10),
+            holder_id=HEIR,
+            class_id="common",
+            shares=200,
+            tranche=0,
+        ),
+        issuer.IssuerStockSplit(issuer_id=WARRANTED, split_id=make_id("spl", 3), numerator=3, denominator=2),
     )
 
 

@@ -1,23 +1,20 @@
-"""Options and warrants of an issuer; for the startup and the platform."""
+"""Options of an issuer; for the startup and the platform."""
 
 from typing import Final
 
 from litestar import Response, Router, post
 from litestar.params import FromPath, JSONBody
 
-from marketplace.api.equity.issuers import PATH, answer, carry_out, create
+from marketplace.api.equity.issuers import PATH, carry_out, create
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.issuers import (
     CancelOptionBody,
     ExerciseOptionBody,
-    ExerciseWarrantBody,
     GrantOptionBody,
-    IssueWarrantBody,
     PromiseOptionBody,
 )
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
-from marketplace.application.equity.warrants import exercise_warrant, issue_warrant
 from marketplace.domain.equity.issuer import commands as acts
 
 
@@ -92,57 +89,9 @@ async def cancel_option(
     return await carry_out(command, deed)
 
 
-@post("/warrants", summary="Issue a warrant")
-async def issue_one(
-    command: Commanded, issuer_id: FromPath[str], data: JSONBody[IssueWarrantBody]
-) -> Response[ReceiptBody]:
-    """Issue a right to buy shares, exercisable at once or at milestones."""
-    warrant_id = command.derive("wrt")
-    deed = acts.IssueWarrant(
-        issuer_id=issuer_id,
-        warrant_id=warrant_id,
-        holder_id=data.holder_id,
-        class_id=data.class_id,
-        shares=data.shares,
-        exercise_price_usd=data.exercise_price_usd,
-        expires_at=data.expires_at,
-        settlement=data.settlement,
-        tranches=data.tranches,
-        grant_id=data.grant_id,
-        approval=data.approval,
-    )
-    receipt = await issue_warrant(command.handler, command.context, deed)
-    return await answer(command, receipt, f"{PATH}/{issuer_id}/warrants", warrant_id)
-
-
-@post("/warrants/{warrant_id:str}/exercise", status_code=200, summary="Exercise a warrant")
-async def exercise_one(
-    command: Commanded, issuer_id: FromPath[str], warrant_id: FromPath[str], data: JSONBody[ExerciseWarrantBody]
-) -> Response[ReceiptBody]:
-    """Exercise the vested part of a warrant, in part or in full: for cash, or net at the fair value of a share."""
-    receipt = await exercise_warrant(
-        command.handler,
-        command.context,
-        issuer_id,
-        exercise_id=command.derive("exr"),
-        warrant_id=warrant_id,
-        shares=data.shares,
-        net=data.settlement == "net",
-    )
-    return await answer(command, receipt)
-
-
 ROUTER: Final = Router(
     f"{PATH}/{{issuer_id:str}}",
-    route_handlers=[
-        promise_option,
-        withdraw_promise,
-        grant_option,
-        exercise_option,
-        cancel_option,
-        issue_one,
-        exercise_one,
-    ],
+    route_handlers=[promise_option, withdraw_promise, grant_option, exercise_option, cancel_option],
     tags=["issuers"],
     opt={"feature": "issuers"},
 )

@@ -74,10 +74,18 @@ DECIDE_WITHIN: Final = timedelta(days=14)
 """How long a proposal may wait. Then it lapses; a voter who stays silent does not count as agreeing."""
 
 Act = Callable[[UnitOfWork], Awaitable[None]]
+Allows = Callable[[Issuer], frozenset[str]]
+"""Parties that may ask for an act besides the company and those who hold its securities."""
 
 
 async def carry_out(
-    handler: Handler, context: Context, issuer_id: str, act: Act, *, creates: str | None = None
+    handler: Handler,
+    context: Context,
+    issuer_id: str,
+    act: Act,
+    *,
+    creates: str | None = None,
+    allows: Allows | None = None,
 ) -> Receipt:
     """Do an act on an issuer if the sender's own agreement is enough; otherwise propose it.
 
@@ -89,30 +97,31 @@ async def carry_out(
         issuer_id: The issuer.
         act: Decides the events, which may concern several aggregates.
         creates: The instrument that it signs, if it signs one.
+        allows: Who may ask besides the company and those who hold its securities.
 
     Raises:
         Refusal: ``issuer_unknown`` · ``party_suspended`` · refusals of the act and of the proposal.
     """
 
     async def work(unit: UnitOfWork) -> None:
-        await do_or_propose(unit, issuer_id, act)
+        await do_or_propose(unit, issuer_id, act, allows=allows)
 
     if creates is not None:
         return await handler.run(context, INSTRUMENT, creates, work, new=True)
     return await handler.run(context, ISSUER, issuer_id, work)
 
 
-async def do_or_propose(unit: UnitOfWork, issuer_id: str, act: Act, *, holder_id: str | None = None) -> None:
+async def do_or_propose(unit: UnitOfWork, issuer_id: str, act: Act, *, allows: Allows | None = None) -> None:
     """Decide an act within a command of another aggregate; see `carry_out`.
 
     Args:
         unit: The decision.
         issuer_id: The issuer.
         act: Decides the events.
-        holder_id: Who may ask besides the company and those who hold its securities.
+        allows: Who may ask besides the company and those who hold its securities.
     """
     party_id = unit.context.party_id
-    issuer = await _load_concerned(unit, issuer_id, holder_id)
+    issuer = await _load_concerned(unit, issuer_id, allows)
     await require_unfrozen(unit)
     await act(unit)
     await pay_for_stock(unit, issuer_id)
@@ -168,8 +177,8 @@ async def find_proposal(handler: Handler, context: Context) -> str | None:
     return None if entry.state is None else proposal_id
 
 
-async def _load_concerned(unit: UnitOfWork, issuer_id: str, holder_id: str | None) -> Issuer:
-    """Return an issuer for its company, a party that holds its securities or this instrument of it, or the platform.
+async def _load_concerned(unit: UnitOfWork, issuer_id: str, allows: Allows | None) -> Issuer:
+    """Return an issuer for its company, a party that holds its securities or is allowed to ask, or the platform.
 
     Raises:
         Refusal: ``issuer_unknown``.
@@ -177,7 +186,8 @@ async def _load_concerned(unit: UnitOfWork, issuer_id: str, holder_id: str | Non
     issuer, party_id = await unit.load(ISSUER, issuer_id), unit.context.party_id
     if not isinstance(issuer, Issuer):
         raise refuse_unknown("issuer", issuer_id)
-    if party_id is not None and party_id not in {issuer.formed.party_id, holder_id, *list_holders(issuer)}:
+    allowed = frozenset() if allows is None else allows(issuer)
+    if party_id is not None and party_id not in {issuer.formed.party_id, *allowed, *list_holders(issuer)}:
         raise refuse_unknown("issuer", issuer_id)
     return issuer
 
@@ -341,6 +351,7 @@ async def _decide_again(unit: UnitOfWork, made: ProposalMade) -> None:
                 shares=main.shares + main.shares_surrendered,
                 net=main.fair_value_usd is not None,
                 at=at,
+                tranche=main.tranche,
             )
         case _:
             await unit.decide(ISSUER, issuer_id, _build_command(main, events, at))

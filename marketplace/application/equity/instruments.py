@@ -116,7 +116,8 @@ async def _act(handler: Handler, context: Context, instrument_id: str, act: Act,
 
     async def work(unit: UnitOfWork) -> None:
         known = _require_sides(context, instrument_id, await unit.load(INSTRUMENT, instrument_id), sides)
-        await do_or_propose(unit, known.issued.issuer_id, act, holder_id=known.issued.holder_id)
+        holders = frozenset({known.issued.holder_id})
+        await do_or_propose(unit, known.issued.issuer_id, act, allows=lambda _: holders)
 
     return await handler.run(context, INSTRUMENT, instrument_id, work)
 

@@ -1,57 +1,76 @@
 """Vesting and exercise of warrants.
 
-What vests is checked when delivery is accepted, on a date, when a price becomes known, and at an exercise.
+What vests is checked when delivery is accepted or credited, on a date, when a price becomes known, when a milestone is
+attested or purchases are stated, and at an exercise.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from fractions import Fraction
 
 from marketplace.application.steps.statement_chain import find_chain
-from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.equity.issuer.commands import Delivery
 from marketplace.domain.equity.issuer.issuer import ISSUER, ExerciseWarrant, Issuer, VestWarrants
 from marketplace.domain.equity.issuer.rights.fair_value import require_fair_value
+from marketplace.domain.equity.issuer.rights.milestones import is_open, list_counted_grants
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.supply.pool import POOL
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def vest(unit: UnitOfWork, issuer_id: str) -> None:
-    """Record every tranche of the issuer's warrants whose conditions hold now. Nothing if no tranche is open."""
+    """Record everything that follows now for the issuer's warrants. Nothing if no warrant is open."""
     issuer = await unit.load(ISSUER, issuer_id)
-    if not isinstance(issuer, Issuer) or not _has_open_tranches(issuer):
+    if not isinstance(issuer, Issuer) or not any(is_open(warrant) for warrant in issuer.warrants.values()):
         return
-    command = VestWarrants(
-        issuer_id=issuer_id, delivered_gpu_seconds=await count_delivered(unit, issuer), at=unit.context.at
-    )
+    command = VestWarrants(issuer_id=issuer_id, delivered=await count_delivered(unit, issuer), at=unit.context.at)
     await unit.decide(ISSUER, issuer_id, command)
 
 
-def _has_open_tranches(issuer: Issuer) -> bool:
-    return any(
-        not warrant.expired and len(warrant.vested) < len(warrant.issued.tranches)
-        for warrant in issuer.warrants.values()
+async def count_delivered(unit: UnitOfWork, issuer: Issuer) -> dict[str, Delivery]:
+    """Return what was accepted, less credits, under each grant that the issuer's warrants count."""
+    found = {}
+    for grant_id in list_counted_grants(issuer):
+        grant = await unit.load(GRANT, grant_id)
+        if grant is not None:
+            found[grant_id] = await _count_accepted(unit, grant)
+    return found
+
+
+async def _count_accepted(unit: UnitOfWork, grant: Grant) -> Delivery:
+    issued = grant.issued
+    gpu_seconds, paid = 0, Fraction(0)
+    for period in list_periods(grant):
+        for known in await find_chain(unit, period):
+            if known.status == "accepted":
+                gpu_seconds += known.sign * known.charges.gpu_seconds
+                paid += known.sign * Fraction(known.charges.provider_usd)
+    pool = await unit.load(POOL, issued.pool_id)
+    gpus = issued.nodes * issued.gpus_per_node
+    hours = Fraction((issued.end - issued.start) // timedelta(microseconds=1), 3_600_000_000)
+    committed = Fraction(issued.price_usd_per_gpu_hour) * gpus * hours
+    return Delivery(
+        gpu_seconds=gpu_seconds,
+        gpus=gpus,
+        kilowatts=0 if pool is None else issued.nodes * pool.opened.power_per_node_kw,
+        purchased_usd=paid if grant.status in {"completed", "terminated"} else committed,
+        paid_usd=paid,
     )
 
 
-async def count_delivered(unit: UnitOfWork, issuer: Issuer) -> dict[str, int]:
-    """Return the accepted GPU-seconds, less credits, of each grant that the issuer's warrants count."""
-    grants = {warrant.issued.grant_id for warrant in issuer.warrants.values() if warrant.issued.grant_id is not None}
-    return {grant_id: await _count_accepted(unit, grant_id) for grant_id in sorted(grants)}
-
-
-async def _count_accepted(unit: UnitOfWork, grant_id: str) -> int:
-    grant = await unit.load(GRANT, grant_id)
-    accepted = 0
-    for period in [] if grant is None else list_periods(grant):
-        for known in await find_chain(unit, period):
-            if known.status == "accepted":
-                accepted += known.sign * known.charges.gpu_seconds
-    return accepted
-
-
 async def exercise(
-    unit: UnitOfWork, issuer_id: str, *, exercise_id: str, warrant_id: str, shares: int, net: bool, at: datetime
+    unit: UnitOfWork,
+    issuer_id: str,
+    *,
+    exercise_id: str,
+    warrant_id: str,
+    shares: int,
+    net: bool,
+    at: datetime,
+    tranche: int | None = None,
 ) -> None:
-    """Exercise the vested part of a warrant; if `net`, at the fair value of a share from a stated source.
+    """Exercise what may be exercised of a warrant; if `net`, at the fair value of a share from a stated source.
 
     Raises:
         Refusal: ``warrant_unknown`` · ``fair_value_missing`` · refusals of the issuer.
@@ -60,15 +79,16 @@ async def exercise(
     warrant = issuer.warrants.get(warrant_id)
     if warrant is None:
         raise refuse_unknown("warrant", warrant_id)
-    fair = require_fair_value(issuer, warrant.issued.holder_id) if net else None
+    fair = require_fair_value(issuer, warrant) if net else None
     command = ExerciseWarrant(
         issuer_id=issuer_id,
         exercise_id=exercise_id,
         warrant_id=warrant_id,
         shares=shares,
+        tranche=tranche,
         fair_value_usd=None if fair is None else fair.price_usd,
         fair_value_source=None if fair is None else fair.source,
-        delivered_gpu_seconds=await count_delivered(unit, issuer),
+        delivered=await count_delivered(unit, issuer),
         at=at,
     )
     await unit.decide(ISSUER, issuer_id, command)

@@ -1,28 +1,167 @@
-"""Warrants: issue, vesting, exercise and expiry."""
+"""Warrants: issue, vesting, transfer, exercise and expiry, and what they are measured by."""
+
+from datetime import date
+from decimal import Decimal
 
 from marketplace.application.equity.consents import carry_out
 from marketplace.application.equity.vesting import exercise, vest
-from marketplace.domain.delivery.grant import GRANT
+from marketplace.core.ids import derive_id
+from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.equity.issuer.commands import (
+    AddProgrammeGrant,
+    AttestMilestone,
+    ObservePrice,
+    StatePurchases,
+    TransferWarrant,
+)
 from marketplace.domain.equity.issuer.issuer import ISSUER, ExpireWarrant, Issuer, IssueWarrant
+from marketplace.domain.equity.issuer.rights.warrant_terms import list_attesters
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def issue_warrant(handler: Handler, context: Context, command: IssueWarrant) -> Receipt:
-    """Issue a right to buy shares. The grant that its milestones count must be the issuer's own.
+    """Issue a right to buy shares. The issuer must be a side of the grants that its milestones count.
 
     Raises:
         Refusal: ``issuer_unknown`` · ``grant_unknown`` · refusals of the issuer.
     """
-    issuer_id, grant_id = command.issuer_id, command.grant_id
+    issuer_id = command.issuer_id
 
     async def work(unit: UnitOfWork) -> None:
         issuer = await unit.get(ISSUER, issuer_id, Issuer)
-        if grant_id is not None:
-            grant = await unit.load(GRANT, grant_id)
-            if grant is None or grant.issued.startup_id != issuer.formed.party_id:
+        for grant_id in command.grant_ids:
+            grant = await _load_grant(unit, grant_id)
+            if issuer.formed.party_id not in {grant.startup_id, grant.issued.provider_id}:
                 raise refuse_unknown("grant", grant_id)
+        await unit.decide(ISSUER, issuer_id, command)
+
+    return await carry_out(handler, context, issuer_id, work)
+
+
+async def _load_grant(unit: UnitOfWork, grant_id: str) -> Grant:
+    grant = await unit.load(GRANT, grant_id)
+    if grant is None:
+        raise refuse_unknown("grant", grant_id)
+    return grant
+
+
+async def add_programme_grant(
+    handler: Handler, context: Context, issuer_id: str, programme_id: str, grant_id: str
+) -> Receipt:
+    """Let a grant count in a programme, for the company or a side of the grant.
+
+    Raises:
+        Refusal: ``issuer_unknown`` · ``grant_unknown`` · refusals of the issuer.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        grant = await _load_grant(unit, grant_id)
+        issuer = await unit.get(ISSUER, issuer_id, Issuer)
+        sides = {grant.startup_id, grant.issued.provider_id}
+        if context.party_id not in {None, issuer.formed.party_id, *sides}:
+            raise refuse_unknown("grant", grant_id)
+        command = AddProgrammeGrant(
+            issuer_id=issuer_id,
+            programme_id=programme_id,
+            grant_id=grant_id,
+            customer_id=grant.startup_id,
+            vendor_id=grant.issued.provider_id,
+        )
+        await unit.decide(ISSUER, issuer_id, command)
+
+    return await carry_out(handler, context, issuer_id, work, allows=list_programme_parties)
+
+
+async def state_purchases(handler: Handler, context: Context, command: StatePurchases) -> Receipt:
+    """State, or propose, purchases that parties of a programme made outside this market."""
+
+    async def work(unit: UnitOfWork) -> None:
+        await unit.decide(ISSUER, command.issuer_id, command)
+
+    return await carry_out(handler, context, command.issuer_id, work, allows=list_programme_parties)
+
+
+def list_programme_parties(issuer: Issuer) -> frozenset[str]:
+    """Return the customers and vendors of an issuer's programmes."""
+    opened = [programme.opened for programme in issuer.programmes.values()]
+    return frozenset(party_id for each in opened for party_id in (*each.customer_ids, *each.vendor_ids))
+
+
+async def observe_price(
+    handler: Handler,
+    context: Context,
+    issuer_id: str,
+    source_id: str,
+    *,
+    day: date,
+    price_usd_per_share: Decimal,
+    volume: int,
+) -> Receipt:
+    """Record the price of a share on a day, as the source's recorder, and vest what vests at it."""
+    command = ObservePrice(
+        issuer_id=issuer_id,
+        source_id=source_id,
+        day=day,
+        price_usd_per_share=price_usd_per_share,
+        volume=volume,
+        recorder_id=context.party_id,
+        at=context.at,
+    )
+
+    async def work(unit: UnitOfWork) -> None:
+        await unit.decide(ISSUER, issuer_id, command)
+
+    return await carry_out(handler, context, issuer_id, work, allows=_list_recorders)
+
+
+def _list_recorders(issuer: Issuer) -> frozenset[str]:
+    recorders = {source.named.recorder_id for source in issuer.price_sources.values()}
+    return frozenset(each for each in recorders if each is not None)
+
+
+async def attest_milestone(
+    handler: Handler, context: Context, issuer_id: str, warrant_id: str, *, milestone: str, document: str
+) -> Receipt:
+    """Attest a milestone of a warrant, as its stated attester, and vest what vests by it.
+
+    The attestation's id derives from the command's, with the prefix ``att_``.
+    """
+    command = AttestMilestone(
+        issuer_id=issuer_id,
+        attestation_id=derive_id("att", context.command_id),
+        warrant_id=warrant_id,
+        milestone=milestone,
+        document=document,
+        attester_id=context.party_id,
+        at=context.at,
+    )
+
+    async def work(unit: UnitOfWork) -> None:
+        await unit.decide(ISSUER, issuer_id, command)
+
+    return await carry_out(handler, context, issuer_id, work, allows=_list_attesters)
+
+
+def _list_attesters(issuer: Issuer) -> frozenset[str]:
+    return frozenset(each for warrant in issuer.warrants.values() for each in list_attesters(warrant.issued))
+
+
+async def transfer_warrant(
+    handler: Handler, context: Context, issuer_id: str, warrant_id: str, *, holder_id: str, holder_id_after: str
+) -> Receipt:
+    """Transfer, or propose to transfer, a whole warrant to an affiliate. The transfer's id has the prefix ``trf_``."""
+    command = TransferWarrant(
+        issuer_id=issuer_id,
+        transfer_id=derive_id("trf", context.command_id),
+        warrant_id=warrant_id,
+        holder_id=holder_id,
+        holder_id_after=holder_id_after,
+        at=context.at,
+    )
+
+    async def work(unit: UnitOfWork) -> None:
         await unit.decide(ISSUER, issuer_id, command)
 
     return await carry_out(handler, context, issuer_id, work)
@@ -37,8 +176,9 @@ async def exercise_warrant(
     warrant_id: str,
     shares: int,
     net: bool,
+    tranche: int | None = None,
 ) -> Receipt:
-    """Exercise the vested part of a warrant, in part or in full, for cash or net."""
+    """Exercise what may be exercised of a warrant, in part or in full, for cash or net."""
 
     async def work(unit: UnitOfWork) -> None:
         await exercise(
@@ -49,6 +189,7 @@ async def exercise_warrant(
             shares=shares,
             net=net,
             at=context.at,
+            tranche=tranche,
         )
 
     return await carry_out(handler, context, issuer_id, work)

@@ -22,11 +22,16 @@ from events.issuer import (
     IssuerFirstRefusalExercised,
     IssuerInstrumentSigned,
     IssuerLiquidityDeclared,
+    IssuerMilestoneAttested,
     IssuerOptionCancelled,
     IssuerOptionExercised,
     IssuerOptionGranted,
     IssuerOptionPromised,
     IssuerOptionPromiseWithdrawn,
+    IssuerPriceObserved,
+    IssuerPriceSourceNamed,
+    IssuerProgrammeGrantAdded,
+    IssuerPurchasesStated,
     IssuerStockClassCreated,
     IssuerStockConverted,
     IssuerStockIssued,
@@ -39,12 +44,16 @@ from events.issuer import (
     IssuerWarrantCancelled,
     IssuerWarrantExercised,
     IssuerWarrantIssued,
+    IssuerWarrantPriced,
+    IssuerWarrantReleased,
+    IssuerWarrantTransferred,
     IssuerWarrantVested,
+    IssuerWarrantVestingReversed,
 )
 from events.proposal import Consent, Voter
 from events.types import Event
 from marketplace.core.ids import is_id
-from marketplace.domain.equity.issuer.rights.fair_value import find_fair_value
+from marketplace.domain.equity.issuer.rights.fair_value import find_fair_value, find_value_for_warrant
 from marketplace.domain.equity.issuer.state import Issuer, list_live_warrants
 from marketplace.domain.equity.proposal import has_majority
 
@@ -109,7 +118,7 @@ def _repurchase(event: IssuerStockRepurchased, setting: Setting) -> Asked:
     split = next((each for each in setting.effects if isinstance(each, IssuerStockSplit)), None)
     if split is None or event.cause != split.split_id:
         return Asked((event.holder_id,), company=True, vote=not _is_party(event.holder_id, setting))
-    fair = find_fair_value(setting.issuer, event.holder_id)
+    fair = find_fair_value(setting.issuer, frozenset({event.holder_id}))
     keeps = setting.issuer.holdings.get((event.holder_id, event.class_id), 0) > event.shares
     is_fair = fair is not None and fair.is_independent and event.price_usd_per_share >= fair.price_usd
     return Asked() if keeps and is_fair else Asked((event.holder_id,))
@@ -166,8 +175,35 @@ def _issue_warrant(event: IssuerWarrantIssued, _: Setting) -> Asked:
 
 
 def _exercise_warrant(event: IssuerWarrantExercised, setting: Setting) -> Asked:
-    fair = None if event.fair_value_usd is None else find_fair_value(setting.issuer, event.holder_id)
+    warrant = setting.issuer.warrants[event.warrant_id]
+    fair = None if event.fair_value_usd is None else find_value_for_warrant(setting.issuer, warrant)
     return Asked((event.holder_id,), vote=fair is not None and not fair.is_independent)
+
+
+def _transfer_warrant(event: IssuerWarrantTransferred, setting: Setting) -> Asked:
+    sides = (event.holder_id, event.holder_id_after)
+    return Asked(sides, company=not all(_is_party(each, setting) for each in sides))
+
+
+def _attest(event: IssuerMilestoneAttested, _: Setting) -> Asked:
+    return Asked(() if event.attester_id is None else (event.attester_id,))
+
+
+def _state_purchases(event: IssuerPurchasesStated, setting: Setting) -> Asked:
+    holders = [
+        warrant.holder_id
+        for _, warrant in list_live_warrants(setting.issuer, setting.at)
+        if warrant.issued.programme_id == event.programme_id
+    ]
+    return Asked((event.customer_id, event.vendor_id, *holders), company=True)
+
+
+def _name_source(event: IssuerPriceSourceNamed, _: Setting) -> Asked:
+    return Asked(() if event.recorder_id is None else (event.recorder_id,), company=True, vote=True)
+
+
+def _nobody(_: Event, __: Setting) -> Asked:
+    return Asked()
 
 
 def _reduce(event: InstrumentPrincipalReversed, _: Setting) -> Asked:
@@ -298,6 +334,54 @@ RIGHTS: Final[dict[type[Event], Right]] = {
     IssuerWarrantCancelled: Right(
         "warrant_cancellation", "a warrant is cancelled", "company", "the holder", _NONE, _holder
     ),
+    IssuerWarrantTransferred: Right(
+        "warrant_transfer",
+        "a warrant changes hands, to an affiliate that it names",
+        "holder",
+        "who gives it, who gets it; the company for who is not here",
+        _NONE,
+        _transfer_warrant,
+    ),
+    IssuerMilestoneAttested: Right(
+        "attestation",
+        "a technical or commercial milestone of a warrant is attested",
+        "the attester that the warrant states",
+        "nobody else; never the holder, its affiliates or the company",
+        _NONE,
+        _attest,
+    ),
+    IssuerProgrammeGrantAdded: Right(
+        "programme_grant",
+        "a grant counts in a programme of purchases",
+        "company, customer, vendor",
+        "nobody else: the programme names both sides of the grant",
+        _NONE,
+        _nobody,
+    ),
+    IssuerPurchasesStated: Right(
+        "purchases",
+        "purchases outside this market are stated for a programme",
+        "company, customer, vendor",
+        "the company, who buys, who delivers, each holder of a warrant that counts them",
+        _NONE,
+        _state_purchases,
+    ),
+    IssuerPriceSourceNamed: Right(
+        "price_source",
+        "a price source is named, whose prices warrants count with",
+        "company",
+        "who records it, which holds nothing of the company; vote",
+        _NONE,
+        _name_source,
+    ),
+    IssuerPriceObserved: Right(
+        "price_observation",
+        "the price of a share on a day is recorded",
+        "the recorder that the source names",
+        "nobody else; never the company, or who holds its securities",
+        _NONE,
+        _nobody,
+    ),
     IssuerInstrumentSigned: Right(
         "investment",
         "cash is invested for an instrument, besides compute",
@@ -336,7 +420,13 @@ RIGHTS: Final[dict[type[Event], Right]] = {
     IssuerLiquidityDeclared: Right("sale", "the company is sold", "company", "vote", _NONE, _vote),
 }
 """By the event that an act records."""
-CONSEQUENCES: Final = (IssuerWarrantVested, IssuerExposureRecorded)
+CONSEQUENCES: Final = (
+    IssuerWarrantVested,
+    IssuerWarrantReleased,
+    IssuerWarrantPriced,
+    IssuerWarrantVestingReversed,
+    IssuerExposureRecorded,
+)
 """Events of an issuer that follow from others by themselves."""
 
 
@@ -394,7 +484,7 @@ def _list_groups(setting: Setting) -> Iterable[tuple[str, dict[str, int]]]:
     for _, option in sorted(setting.issuer.options.items()):
         _weigh(groups, "options", option.granted.holder_id, option.shares_outstanding, setting)
     for _, warrant in list_live_warrants(setting.issuer, setting.at):
-        _weigh(groups, "warrants", warrant.issued.holder_id, warrant.shares_outstanding, setting)
+        _weigh(groups, "warrants", warrant.holder_id, warrant.shares_outstanding, setting)
     return groups.items()
 
 

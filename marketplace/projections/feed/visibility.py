@@ -65,6 +65,10 @@ _NAMES: Final = (
     "holder_id",
     "holder_id_after",
     "proposer_id",
+    "customer_id",
+    "vendor_id",
+    "recorder_id",
+    "attester_id",
 )
 _PARENTS: Final = {
     "usage": "grant_id",

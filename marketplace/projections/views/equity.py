@@ -7,6 +7,7 @@ import msgspec
 
 from events.draw import DrawTerms
 from events.financing import Approval, RoundPricing, RoundTerms, Waterfall
+from events.issuer_rights import IssuerWarrantIssued
 from events.proposal import Consent, ProposedEvent
 from events.types import PrincipalTerms
 
@@ -299,3 +300,57 @@ class RightsView(msgspec.Struct, frozen=True, kw_only=True):
 
     rights: tuple[RightView, ...]
     decide_within_days: int
+
+
+class TrancheView(msgspec.Struct, frozen=True, kw_only=True):
+    """A tranche of a warrant as it is now, after all splits.
+
+    Attributes:
+        shares: Shares that it buys or has bought.
+        shares_outstanding: Shares that it still buys.
+        shares_unvested: Those of them that have not vested.
+        shares_exercisable: Those of them that may be exercised now.
+        is_vested: Whether all has vested.
+        is_released: Whether its conditions of exercise hold.
+        exercise_price_usd: Price of one share, exact; None until it is fixed.
+        vested_on: The day on which all had vested.
+    """
+
+    shares: int
+    shares_outstanding: int
+    shares_unvested: int
+    shares_exercisable: int
+    is_vested: bool
+    is_released: bool
+    exercise_price_usd: str | None
+    vested_on: date | None
+
+
+class WarrantView(msgspec.Struct, frozen=True, kw_only=True):
+    """A warrant as it is now.
+
+    Attributes:
+        issuer_id: The issuer.
+        warrant_id: The warrant.
+        holder_id: Who holds it now.
+        class_id: Class of the shares.
+        status: ``open``, ``used`` (all is exercised or cancelled) or ``expired``.
+        expires_at: Last instant of exercise.
+        exercise_price_usd: Price of one share, exact, of tranches that have no other.
+        terms: Its terms as issued, in shares and prices of then.
+        attested: Names of milestones that were attested.
+        tranches: In order; one if the terms state none.
+        last_sequence: The event that last changed it.
+    """
+
+    issuer_id: str
+    warrant_id: str
+    holder_id: str
+    class_id: str
+    status: str
+    expires_at: datetime
+    exercise_price_usd: str
+    terms: IssuerWarrantIssued
+    attested: tuple[str, ...]
+    tranches: tuple[TrancheView, ...]
+    last_sequence: int

@@ -14,7 +14,13 @@ from events.account import AccountHoldExpired, AccountHoldPlaced
 from events.auction import AuctionBookFrozen, AuctionLocked, AuctionOpened, AuctionSettled
 from events.grant import GrantActivated, GrantCompleted, GrantExtended, GrantIssued, GrantTerminated
 from events.instrument import InstrumentAmended, InstrumentIssued
-from events.issuer import IssuerWarrantExpired, IssuerWarrantIssued
+from events.issuer import (
+    IssuerMilestoneAttested,
+    IssuerPriceObserved,
+    IssuerProgrammeGrantAdded,
+    IssuerWarrantExpired,
+    IssuerWarrantIssued,
+)
 from events.order import (
     OrderAmended,
     OrderCancelled,
@@ -96,7 +102,7 @@ class Scheduler:
         self._failed = FailedPools()
         self.locked: dict[str, str] = {}
         self._auctions: dict[str, frozenset[str] | None] = {}
-        self._counted: dict[str, str] = {}
+        self._counted: dict[str, set[str]] = {}
         self._books: dict[str, set[str]] = {}
         self._periods: dict[str, list[Period]] = {}
         self._lines: dict[str, dict[str, datetime]] = {}
@@ -280,6 +286,7 @@ class Scheduler:
     @notice.register
     def _complete_grant(self, event: GrantCompleted) -> None:
         self.drop(Task("finish_grant", event.grant_id))
+        self._vest(event.grant_id, event.grant_id)
         self._grants.pop(event.grant_id, None)
 
     @notice.register
@@ -300,6 +307,7 @@ class Scheduler:
     @notice.register
     def _credit(self, event: StatementCredited) -> None:
         self._settle(event.grant_id, _name_task("adjust", event, self._find_period(event)))
+        self._vest(event.statement_id, event.grant_id)
 
     def _settle(self, grant_id: str, adjust: Task) -> None:
         """Compare the stated with the metered usage of a settled period, and check whether the grant is complete.
@@ -332,7 +340,7 @@ class Scheduler:
         self.drop(Task("finish_grant", event.grant_id))
         for task in self._settled.pop(event.grant_id, {}):
             self.drop(task)
-        for known in (self._grants, self._periods, self._lines, self._counted):
+        for known in (self._grants, self._periods, self._lines):
             known.pop(event.grant_id, None)
 
     @notice.register
@@ -372,21 +380,34 @@ class Scheduler:
 
     @notice.register
     def _issue_warrant(self, event: IssuerWarrantIssued) -> None:
-        if event.grant_id is not None:
-            self._counted[event.grant_id] = event.issuer_id
-            self._vest(event.warrant_id, event.grant_id)
+        for grant_id in event.grant_ids:
+            self._count(grant_id, event.issuer_id, event.warrant_id)
         expiry = Task("expire_warrant", event.warrant_id, owner_id=event.issuer_id)
         self.put(expiry, event.expires_at + _JUST_AFTER)
         for day in list_days(event.tranches):
             self.put(Task("vest_warrants", event.issuer_id, day.toordinal()), datetime.combine(day, time(), UTC))
+
+    @notice.register
+    def _add_grant(self, event: IssuerProgrammeGrantAdded) -> None:
+        self._count(event.grant_id, event.issuer_id, event.grant_id)
+
+    def _count(self, grant_id: str, issuer_id: str, cause: str) -> None:
+        self._counted.setdefault(grant_id, set()).add(issuer_id)
+        self._vest(cause, grant_id)
+
+    @notice.register
+    def _learn(self, event: IssuerPriceObserved | IssuerMilestoneAttested) -> None:
+        """Check again warrants that count grants: who recorded this may not have seen a delivery stored just before."""
+        if any(event.issuer_id in issuers for issuers in self._counted.values()):
+            self.put(Task("vest_warrants", event.issuer_id), NOW)
 
     def _vest(self, cause: str, grant_id: str) -> None:
         """Check again the warrants that count a grant's accepted delivery.
 
         Whoever accepts a statement or issues a warrant may not have seen another acceptance that is stored just before.
         """
-        if grant_id in self._counted:
-            self.put(Task("vest_delivery", cause, owner_id=self._counted[grant_id]), NOW)
+        for issuer_id in sorted(self._counted.get(grant_id, ())):
+            self.put(Task("vest_delivery", cause, owner_id=issuer_id), NOW)
 
     @notice.register
     def _expire_warrant(self, event: IssuerWarrantExpired) -> None:

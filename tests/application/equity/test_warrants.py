@@ -37,7 +37,7 @@ async def test_a_warrant_vests_by_accepted_delivery_and_ends_by_the_timer(memory
                 WarrantTranche(shares=400, conditions=((DeliveryMilestone(gpu_seconds=1),),)),
                 WarrantTranche(shares=600, conditions=((DeliveryMilestone(gpu_seconds=10**12),),)),
             ),
-            grant_id=grant.issued.grant_id,
+            grant_ids=(grant.issued.grant_id,),
         )
         context = market.context(trade.startup)
         await warrants.issue_warrant(market.handler, context, terms)

@@ -20,6 +20,7 @@ from tests.contracts.story.rights import tell_rights
 from tests.contracts.story.sale import tell_sale
 from tests.contracts.story.supply import QUILLWORK, tell_supply
 from tests.contracts.story.teller import Teller, Told
+from tests.contracts.story.warrants import tell_warrants
 
 
 @cache
@@ -37,6 +38,7 @@ def tell_story() -> tuple[Told, ...]:
     tell_sale(teller, _count_series_a(teller), _find_compute_price(teller))
     _tell_log(teller)
     tell_repeats(teller)
+    tell_warrants(teller)
     tell_proposals(teller)
     return tuple(teller.seal())
 

@@ -177,7 +177,17 @@ def _tell_warrant(teller: Teller) -> None:
         "2026-04-01T00:00",
         "worker:timer",
         IssuerWarrantVested(
-            **_OF, warrant_id=warrant, tranche=0, shares=15_000, gpu_seconds=0, price_usd_per_share=None
+            **_OF,
+            warrant_id=warrant,
+            holder_id=NORTHFJORD,
+            tranche=0,
+            shares=15_000,
+            is_whole=True,
+            on_day=date(2026, 4, 1),
+            gpu_seconds=0,
+            purchased_usd=Decimal("0.00"),
+            paid_usd=Decimal("0.00"),
+            price_usd_per_share=None,
         ),
     )
     teller.tell(

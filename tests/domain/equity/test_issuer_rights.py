@@ -23,6 +23,7 @@ from events.vesting import DateMilestone, DeliveryMilestone, PriceMilestone, Ves
 from marketplace.domain.equity.issuer.commands import (
     CancelOption,
     CancelWarrant,
+    Delivery,
     ExerciseOption,
     ExerciseWarrant,
     ExpireWarrant,
@@ -167,24 +168,37 @@ BY_DAY_OR_PRICE = WarrantTranche(
         (DeliveryMilestone(gpu_seconds=500 * HOURS),),
     ),
 )
-MILESTONES = IssuerWarrantIssued(**WARRANT_TERMS, tranches=(BY_DELIVERY, BY_DAY_OR_PRICE), grant_id=GRANT_ID)
+MILESTONES = IssuerWarrantIssued(**WARRANT_TERMS, tranches=(BY_DELIVERY, BY_DAY_OR_PRICE), grant_ids=(GRANT_ID,))
 WITH_MILESTONES = [*COMPANY, MILESTONES]
-VALUED = IssuerValuationRecorded(**OF_ISS, price_usd_per_share=Decimal(2), method="409A", effective_on=date(2026, 3, 1))
+OF_COMMON = {**OF_ISS, "method": "409A", "effective_on": date(2026, 3, 1), "recorded_by": "platform"}
+VALUED = IssuerValuationRecorded(**OF_COMMON, price_usd_per_share=Decimal(2))
 
 
-def vested(tranche, shares, hours, price="none"):
+def vested(tranche, shares, hours, price="none", on_day=None):
     return IssuerWarrantVested(
         **OF_ISS,
         warrant_id=WARRANT,
+        holder_id=PROVIDER,
         tranche=tranche,
         shares=shares,
+        is_whole=True,
+        on_day=on_day or NOON.date(),
         gpu_seconds=hours * HOURS,
+        purchased_usd=Decimal(0),
+        paid_usd=Decimal(0),
         price_usd_per_share=None if price == "none" else price,
     )
 
 
+def deliver(hours):
+    return {GRANT_ID: Delivery(gpu_seconds=hours * HOURS)}
+
+
 def look(hours, at=NOON):
-    return VestWarrants(**OF_ISS, delivered_gpu_seconds={GRANT_ID: hours * HOURS}, at=at)
+    return VestWarrants(**OF_ISS, delivered=deliver(hours), at=at)
+
+
+LAST = EXPIRY - timedelta(days=1)
 
 
 def use(shares, **changes):
@@ -193,7 +207,7 @@ def use(shares, **changes):
 
 
 def test_a_warrant_with_milestones_is_issued():
-    terms = {"tranches": (BY_DELIVERY, BY_DAY_OR_PRICE), "grant_id": GRANT_ID}
+    terms = {"tranches": (BY_DELIVERY, BY_DAY_OR_PRICE), "grant_ids": (GRANT_ID,)}
     Given(ISSUER, *COMPANY).when(warrant(**terms)).then(MILESTONES)
 
 
@@ -201,7 +215,7 @@ VESTS = {
     "too little was delivered": ([], look(499), []),
     "delivery alone is one of two conditions": ([], look(999), []),
     "delivery vests the first": ([], look(1_000), [vested(0, 60_000, 1_000)]),
-    "the day comes and enough was delivered": ([], look(500, EXPIRY - timedelta(days=1)), [vested(1, 40_000, 500)]),
+    "the day comes and enough was delivered": ([], look(500, LAST), [vested(1, 40_000, 500, on_day=LAST.date())]),
     "the price is reached and enough was delivered": ([VALUED], look(500), [vested(1, 40_000, 500, "2/1")]),
     "both vest at once": ([VALUED], look(2_000), [vested(0, 60_000, 2_000, "2/1"), vested(1, 40_000, 2_000, "2/1")]),
     "nothing vests after the end": ([], look(2_000, EXPIRY + timedelta(days=1)), []),
@@ -216,16 +230,12 @@ def test_warrants_vest_by_their_conditions(name):
 
 def test_a_price_milestone_follows_a_split():
     split = IssuerStockSplit(**OF_ISS, split_id=make_id("spl", 1), numerator=2, denominator=1)
-    halved = IssuerValuationRecorded(
-        **OF_ISS, price_usd_per_share=Decimal(1), method="409A", effective_on=date(2026, 3, 2)
-    )
+    halved = IssuerValuationRecorded(**{**OF_COMMON, "effective_on": date(2026, 3, 2)}, price_usd_per_share=Decimal(1))
     Given(ISSUER, *WITH_MILESTONES, split, halved).when(look(500)).then(vested(1, 80_000, 500, "1/1"))
 
 
 def test_what_has_vested_stays_vested_when_the_price_falls():
-    fallen = IssuerValuationRecorded(
-        **OF_ISS, price_usd_per_share=Decimal(1), method="409A", effective_on=date(2026, 4, 1)
-    )
+    fallen = IssuerValuationRecorded(**{**OF_COMMON, "effective_on": date(2026, 4, 1)}, price_usd_per_share=Decimal(1))
     events = [*WITH_MILESTONES, VALUED, vested(1, 40_000, 500, "2/1"), fallen]
     assert ISSUER.fold(events).warrants[WARRANT].shares_exercisable == 40_000
 
@@ -239,7 +249,7 @@ def test_an_exercise_records_what_vests_by_then():
         class_id="common",
         shares=60_000,
     )
-    command = use(60_000, delivered_gpu_seconds={GRANT_ID: 1_000 * HOURS})
+    command = use(60_000, delivered=deliver(1_000))
     Given(ISSUER, *WITH_MILESTONES).when(command).then(vested(0, 60_000, 1_000), exercised)
 
 
@@ -312,7 +322,7 @@ REFUSED = {
     ],
     "warrant": [
         ("grant_missing", COMPANY, warrant(tranches=(BY_DELIVERY,), shares=60_000)),
-        ("tranches_differ", COMPANY, warrant(tranches=(BY_DELIVERY,), grant_id=GRANT_ID)),
+        ("tranches_differ", COMPANY, warrant(tranches=(BY_DELIVERY,), grant_ids=(GRANT_ID,))),
         ("time_naive", WITH_MILESTONES, look(1, NOON.replace(tzinfo=None))),
     ],
     "warrant exercised": [

@@ -194,8 +194,9 @@ def test_a_price_that_lets_a_warrant_vest_follows_the_split_and_not_the_rounded_
         assert right.shares == left
     for price, vested in (("29.99", []), ("30", [0])):
         valued = RecordValuation(**OF_ISS, price_usd_per_share=Decimal(price), method="409A", effective_on=DAY)
+        valued = replace(valued, recorded_by="platform")
         priced = ISSUER.fold(ISSUER.decide(valued, state), state)
-        made = ISSUER.decide(VestWarrants(**OF_ISS, delivered_gpu_seconds={}, at=NOON), priced)
+        made = ISSUER.decide(VestWarrants(**OF_ISS, delivered={}, at=NOON), priced)
         assert [event.tranche for event in made] == vested
 
 
@@ -232,7 +233,7 @@ def test_no_right_gains_or_loses_a_share_and_the_pool_is_never_overdrawn(numbers
     assert after.shares_available >= 0
     assert after.shares_granted + after.shares_promised + after.shares_available == after.shares_reserved
     right = after.warrants[make_id("war", 9)]
-    assert sum(right.count_tranche(index) for index in range(len(tranches))) == right.shares == whole // denominator
+    assert sum(tranche.shares for tranche in right.tranches) == right.shares == whole // denominator
 
 
 def test_an_import_takes_a_split_with_fractions_over():

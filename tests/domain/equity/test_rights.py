@@ -29,6 +29,7 @@ OWN_BOOK = {
     events.IssuerConversionPriceAdjusted,
     events.IssuerValuationRecorded,
     events.IssuerDistributionPaid,
+    events.IssuerProgrammeOpened,
 }
 """Events of the company's own book: they take nothing from a holder, or follow from what holders agreed to."""
 

@@ -20,7 +20,7 @@ from tests.projections import company
 from tests.projections.company import FOUNDER, ROUND, SALE, SOLD
 from tests.projections.conftest import fill, project
 from tests.projections.market import DRAW, FUND, ISSUER, PROVIDER, STARTUP, STRANGER
-from tests.projections.rights import BOUND, HEIR
+from tests.projections.rights import BOUND, HEIR, WARRANTED
 from tests.projections.story import Story, make_id, usd
 from tests.projections.tales import tell_everything
 
@@ -215,3 +215,20 @@ async def test_holders_find_their_issuers_and_holdings(engine: AsyncEngine, memo
         assert [(issuer_id, row.security) for issuer_id, row in held] == [(ISSUER, "common"), (ISSUER, "series-a")]
         names = [row.name for row in await cap_tables.list_stakeholders(connection, ISSUER)]
         assert names == ["Founder", "Fund LP"]
+
+
+async def test_a_warrant_shows_what_has_vested_and_may_be_exercised_after_a_split(
+    engine: AsyncEngine, memory_log: MemoryLog
+):
+    await _project(engine, memory_log)
+    async with engine.connect() as connection:
+        warrant = await cap_tables.find_warrant(connection, WARRANTED, make_id("war", 10))
+        held = await cap_tables.list_warrants(connection, WARRANTED, holder_id=HEIR)
+    assert warrant is not None
+    assert held == [warrant]
+    assert (warrant.status, warrant.attested, warrant.exercise_price_usd) == ("open", ("works",), "1/3")
+    shown = [
+        (each.shares, each.shares_outstanding, each.shares_unvested, each.shares_exercisable, each.exercise_price_usd)
+        for each in warrant.tranches
+    ]
+    assert shown == [(900, 600, 450, 150, "1/3"), (450, 450, 0, 450, "9/5")]

@@ -27,13 +27,20 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "auctions:carry_out_rejection": {"account": "met", "issuer": "met"},
     "auctions:lock_auction": {"auction": "final"},
     "auctions:lock_order": {"auction": "again"},
-    "consents:agree": {"grant": "fixed", "instrument": "again", "issuer": "again", "statement": "again"},
+    "consents:agree": {
+        "grant": "again",
+        "instrument": "again",
+        "issuer": "again",
+        "pool": "fixed",
+        "statement": "again",
+    },
     "consents:carry_out": {
         "account": "again",
-        "grant": "fixed",
+        "grant": "again",
         "instrument": "again",
         "issuer": "again",
         "mandate": "again",
+        "pool": "fixed",
         "statement": "again",
     },
     "dilution:limit_dilution": {"instrument": "met"},
@@ -82,8 +89,9 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "allocations:spread_usage": {"grant": "met", "usage": "other"},
     "statements:accept_statement": {
         "account": "met",
-        "grant": "fixed",
+        "grant": "again",
         "issuer": "again",
+        "pool": "fixed",
         "service_line": "fixed",
         "statement": "again",
     },
@@ -99,8 +107,9 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     },
     "statements:resolve_statement": {
         "account": "met",
-        "grant": "fixed",
+        "grant": "again",
         "issuer": "again",
+        "pool": "fixed",
         "service_line": "fixed",
         "statement": "again",
         "usage": "again",
@@ -113,6 +122,6 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "usage:correct_usage": {"grant": "met"},
     "usage:evidence_usage": {"grant": "fixed"},
     "usage:void_usage": {"grant": "met"},
-    "warrants:vest_warrants": {"grant": "fixed", "statement": "again"},
+    "warrants:vest_warrants": {"grant": "again", "pool": "fixed", "statement": "again"},
 }
 """By command (the module of its use case, and its name) and aggregate."""

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from events.financing import Approval, ClassId, Participation, PriceProtection, ProtectionBasis
-from events.types import Country, Id, Instant, Name, Share, Text, Usd
-from events.vesting import VestingSchedule, WarrantTranche
+from events.types import Country, GpuSeconds, Id, Instant, Name, Share, Text, Usd
+from events.vesting import ChangeOfControl, MilestoneName, PriceAverage, VestingSchedule, WarrantTranche
 from marketplace.api.http.bodies import Body
 
 ShareCount = Annotated[int, Meta(ge=1, le=2**53 - 1)]
@@ -243,7 +243,13 @@ class IssueWarrantBody(Body, frozen=True, kw_only=True):
     expires_at: Instant
     settlement: Literal["cash", "net", "either"]
     tranches: Annotated[tuple[WarrantTranche, ...], Meta(max_length=100)] = ()
-    grant_id: Id | None = None
+    grant_ids: Annotated[tuple[Id, ...], Meta(max_length=64)] = ()
+    programme_id: Id | None = None
+    on_reduction: Literal["keep", "claw_back"] = "keep"
+    transfer: Literal["none", "affiliates"] = "none"
+    affiliate_ids: Annotated[tuple[Id, ...], Meta(max_length=20)] = ()
+    change_of_control: ChangeOfControl | None = None
+    fair_value: PriceAverage | None = None
     approval: Approval | None = None
 
 
@@ -253,11 +259,87 @@ class ExerciseWarrantBody(Body, frozen=True, kw_only=True):
     Attributes:
         shares: Rights to use.
         settlement: Whether the price is paid in cash from the holder's account, or by giving rights up (net). A net
-            exercise counts with the latest price of a share that holder and company did not make alone.
+            exercise counts with the mean that the warrant states, or the latest price of a share that holder and
+            company did not make alone.
+        tranche: Only this tranche; needed where tranches of several prices may be exercised.
     """
 
     shares: ShareCount
     settlement: Literal["cash", "net"] = "cash"
+    tranche: Annotated[int, Meta(ge=0, le=99)] | None = None
+
+
+class TransferWarrantBody(Body, frozen=True, kw_only=True):
+    """A warrant to transfer.
+
+    Attributes:
+        holder_id: Who holds it.
+        holder_id_after: The affiliate that gets it.
+    """
+
+    holder_id: Id
+    holder_id_after: Id
+
+
+class AttestMilestoneBody(Body, frozen=True, kw_only=True):
+    """An attestation.
+
+    Attributes:
+        milestone: The milestone's name in the warrant.
+        document: The paper behind it.
+    """
+
+    milestone: MilestoneName
+    document: Text
+
+
+class OpenProgrammeBody(Body, frozen=True, kw_only=True):
+    """A programme of purchases; see the event `issuer.programme_opened`."""
+
+    name: Name
+    customer_ids: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=20)]
+    vendor_ids: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=20)]
+    counts_outside: bool = False
+
+
+class AddProgrammeGrantBody(Body, frozen=True, kw_only=True):
+    """A grant to count.
+
+    Attributes:
+        grant_id: The grant.
+    """
+
+    grant_id: Id
+
+
+class StatePurchasesBody(Body, frozen=True, kw_only=True):
+    """Purchases outside this market; see the event `issuer.purchases_stated`."""
+
+    customer_id: Id
+    vendor_id: Id
+    starts_on: date
+    ends_on: date
+    gpu_seconds: GpuSeconds = 0
+    kilowatts: Annotated[int, Meta(ge=0)] = 0
+    purchased_usd: Usd
+    paid_usd: Usd
+    document: Text
+    replaces: Id | None = None
+
+
+class NamePriceSourceBody(Body, frozen=True, kw_only=True):
+    """A price source; see the event `issuer.price_source_named`."""
+
+    name: Name
+    recorder_id: Id | None = None
+
+
+class ObservePriceBody(Body, frozen=True, kw_only=True):
+    """The price of a share on a day; see the event `issuer.price_observed`."""
+
+    day: date
+    price_usd_per_share: Usd
+    volume: ShareCount
 
 
 class RecordValuationBody(Body, frozen=True, kw_only=True):

@@ -1,7 +1,8 @@
 """Commands to issuers; `marketplace.domain.equity.issuer.issuer` decides them.
 
 Everything that a command creates or does carries an id, so that a repeated command does nothing new. Commands on stock
-are in `stock_commands`, on options and warrants in `rights_commands`; both are exported here too.
+are in `stock_commands`, on options and warrants in `rights_commands`; both are exported
+here too.
 """
 
 from datetime import date
@@ -14,9 +15,18 @@ from events.financing import Approval, ConvertingInstrument, RoundTerms
 from events.issuer import IssuerEvent
 from events.issuer_dilution import CountedInstrument, Exposure
 from events.types import Instant, PrincipalTerms
+from marketplace.domain.equity.issuer.programme_commands import (
+    AddProgrammeGrant,
+    NamePriceSource,
+    ObservePrice,
+    OpenProgramme,
+    StatePurchases,
+)
 from marketplace.domain.equity.issuer.rights_commands import (
+    AttestMilestone,
     CancelOption,
     CancelWarrant,
+    Delivery,
     ExerciseOption,
     ExerciseWarrant,
     ExpireWarrant,
@@ -24,6 +34,7 @@ from marketplace.domain.equity.issuer.rights_commands import (
     IssueWarrant,
     PromiseOption,
     RightsCommand,
+    TransferWarrant,
     VestWarrants,
     WithdrawPromise,
 )
@@ -46,9 +57,11 @@ from marketplace.domain.equity.issuer.terms import RoundDraft
 
 __all__ = [
     "AbandonFinancing",
+    "AddProgrammeGrant",
     "AddStakeholder",
     "AdjustAuthorisedShares",
     "AdjustStockPlan",
+    "AttestMilestone",
     "BuyerStock",
     "CancelOption",
     "CancelWarrant",
@@ -56,6 +69,7 @@ __all__ = [
     "ConvertStock",
     "CreateStockClass",
     "DeclareLiquidity",
+    "Delivery",
     "ExerciseFirstRefusal",
     "ExerciseOption",
     "ExerciseWarrant",
@@ -67,9 +81,12 @@ __all__ = [
     "IssueWarrant",
     "IssuerCommand",
     "LimitDilution",
+    "NamePriceSource",
     "NewStakeholder",
+    "ObservePrice",
     "OfferStock",
     "OpenFinancing",
+    "OpenProgramme",
     "PayDistribution",
     "PriceFinancing",
     "PromiseOption",
@@ -80,7 +97,9 @@ __all__ = [
     "SignInstrument",
     "SplitStock",
     "StakeholderKind",
+    "StatePurchases",
     "TransferStock",
+    "TransferWarrant",
     "VestWarrants",
     "WaiveFirstRefusal",
     "WithdrawOffer",

@@ -24,11 +24,17 @@ from events.issuer import (
     IssuerImported,
     IssuerInstrumentSigned,
     IssuerLiquidityDeclared,
+    IssuerMilestoneAttested,
     IssuerOptionCancelled,
     IssuerOptionExercised,
     IssuerOptionGranted,
     IssuerOptionPromised,
     IssuerOptionPromiseWithdrawn,
+    IssuerPriceObserved,
+    IssuerPriceSourceNamed,
+    IssuerProgrammeGrantAdded,
+    IssuerProgrammeOpened,
+    IssuerPurchasesStated,
     IssuerStakeholderAdded,
     IssuerStockClassCreated,
     IssuerStockConverted,
@@ -44,13 +50,20 @@ from events.issuer import (
     IssuerWarrantExercised,
     IssuerWarrantExpired,
     IssuerWarrantIssued,
+    IssuerWarrantPriced,
+    IssuerWarrantReleased,
+    IssuerWarrantTransferred,
     IssuerWarrantVested,
+    IssuerWarrantVestingReversed,
 )
 from events.issuer_dilution import Exposure
 from events.types import NoteTerms
 from marketplace.core.ids import is_id
 from marketplace.domain.equity.issuer.dilution import set_exposure, set_limit, settle_converted
 from marketplace.domain.equity.issuer.financing.financing import list_conversion_classes
+from marketplace.domain.equity.issuer.rights import tranches
+from marketplace.domain.equity.issuer.rights.averages import add_observation, split_prices
+from marketplace.domain.equity.issuer.rights.tranches import Tranche
 from marketplace.domain.equity.issuer.state import (
     Act,
     Financing,
@@ -60,6 +73,8 @@ from marketplace.domain.equity.issuer.state import (
     Offer,
     Option,
     PriceMark,
+    PriceSource,
+    Programme,
     Sale,
     StockClass,
     Warrant,
@@ -204,9 +219,8 @@ def _split_stock(state: Issuer, event: IssuerStockSplit) -> Issuer:
     warrants = {
         warrant_id: replace(
             known,
-            shares=int(known.shares * ratio),
-            shares_outstanding=int(known.shares_outstanding * ratio),
             exercise_price_usd=known.exercise_price_usd / ratio,
+            tranches=tranches.split(known.tranches, ratio),
             split=known.split * ratio,
         )
         for warrant_id, known in state.warrants.items()
@@ -216,13 +230,13 @@ def _split_stock(state: Issuer, event: IssuerStockSplit) -> Issuer:
         split_ratio=state.split_ratio * ratio,
         instrument_shares=Map({class_id: int(n * ratio) for class_id, n in state.instrument_shares.items()}),
         promises=Map({promise_id: int(shares * ratio) for promise_id, shares in state.promises.items()}),
-        latest_price_usd=None if state.latest_price_usd is None else state.latest_price_usd / ratio,
         price_marks=tuple(mark._replace(price_usd=mark.price_usd / ratio) for mark in state.price_marks),
         classes=Map(classes),
         holdings=Map({key: int(shares * ratio) for key, shares in state.holdings.items()}),
         shares_reserved=int(state.shares_reserved * ratio),
         options=Map(options),
         warrants=Map(warrants),
+        price_sources=Map({id: split_prices(source, ratio) for id, source in state.price_sources.items()}),  # noqa: A001
     )
 
 
@@ -262,37 +276,95 @@ def _cancel_option(state: Issuer, event: IssuerOptionCancelled) -> Issuer:
 
 
 def _issue_warrant(state: Issuer, event: IssuerWarrantIssued) -> Issuer:
-    warrant = Warrant(event, event.shares, event.shares, Fraction(event.exercise_price_usd))
+    price = Fraction(event.exercise_price_usd)
+    warrant = Warrant(event, event.holder_id, price, tranches.build_tranches(event))
     return replace(state, warrants=state.warrants.set(event.warrant_id, warrant))
 
 
+def _put_tranche(state: Issuer, warrant_id: str, index: int, tranche: Tranche) -> Issuer:
+    warrant = state.warrants[warrant_id]
+    after = (*warrant.tranches[:index], tranche, *warrant.tranches[index + 1 :])
+    return replace(state, warrants=state.warrants.set(warrant_id, replace(warrant, tranches=after)))
+
+
 def _vest_warrant(state: Issuer, event: IssuerWarrantVested) -> Issuer:
+    before = state.warrants[event.warrant_id].tranches[event.tranche]
+    return _put_tranche(state, event.warrant_id, event.tranche, tranches.vest(before, event))
+
+
+def _reverse_vesting(state: Issuer, event: IssuerWarrantVestingReversed) -> Issuer:
+    before = state.warrants[event.warrant_id].tranches[event.tranche]
+    return _put_tranche(state, event.warrant_id, event.tranche, tranches.reverse(before, event))
+
+
+def _release_warrant(state: Issuer, event: IssuerWarrantReleased) -> Issuer:
+    before = state.warrants[event.warrant_id].tranches[event.tranche]
+    return _put_tranche(state, event.warrant_id, event.tranche, replace(before, is_released=True))
+
+
+def _price_warrant(state: Issuer, event: IssuerWarrantPriced) -> Issuer:
+    before = state.warrants[event.warrant_id].tranches[event.tranche]
+    priced = replace(before, price_usd=Fraction(event.exercise_price_usd))
+    return _put_tranche(state, event.warrant_id, event.tranche, priced)
+
+
+def _attest(state: Issuer, event: IssuerMilestoneAttested) -> Issuer:
     warrant = state.warrants[event.warrant_id]
-    vested = replace(warrant, vested=warrant.vested | {event.tranche})
-    return replace(state, warrants=state.warrants.set(event.warrant_id, vested))
+    attested = replace(warrant, attested=warrant.attested.set(event.milestone, event))
+    return replace(state, warrants=state.warrants.set(event.warrant_id, attested))
+
+
+def _transfer_warrant(state: Issuer, event: IssuerWarrantTransferred) -> Issuer:
+    moved = replace(state.warrants[event.warrant_id], holder_id=event.holder_id_after)
+    return replace(_keep(state, event.transfer_id, event), warrants=state.warrants.set(event.warrant_id, moved))
 
 
 def _exercise_warrant(state: Issuer, event: IssuerWarrantExercised) -> Issuer:
     warrant = state.warrants[event.warrant_id]
-    left = warrant.shares_outstanding - event.shares - event.shares_surrendered
+    left = tranches.use(warrant.tranches, event.shares + event.shares_surrendered, event.tranche)
     after = replace(
         _keep(state, event.exercise_id, event),
-        warrants=state.warrants.set(event.warrant_id, replace(warrant, shares_outstanding=left)),
+        warrants=state.warrants.set(event.warrant_id, replace(warrant, tranches=left)),
     )
     return _move(_count(after, event.class_id, event.shares), event.holder_id, event.class_id, event.shares)
 
 
 def _cancel_warrant(state: Issuer, event: IssuerWarrantCancelled) -> Issuer:
     warrant = state.warrants[event.warrant_id]
-    after = replace(
-        warrant, shares=warrant.shares - event.shares, shares_outstanding=warrant.shares_outstanding - event.shares
-    )
+    after = replace(warrant, tranches=tranches.cancel(warrant.tranches, event.shares))
     return replace(_keep(state, event.cancellation_id, event), warrants=state.warrants.set(event.warrant_id, after))
 
 
 def _expire_warrant(state: Issuer, event: IssuerWarrantExpired) -> Issuer:
-    expired = replace(state.warrants[event.warrant_id], shares_outstanding=0, expired=True)
+    warrant = state.warrants[event.warrant_id]
+    expired = replace(warrant, tranches=tranches.expire(warrant.tranches), expired=True)
     return replace(state, warrants=state.warrants.set(event.warrant_id, expired))
+
+
+def _open_programme(state: Issuer, event: IssuerProgrammeOpened) -> Issuer:
+    return replace(state, programmes=state.programmes.set(event.programme_id, Programme(event)))
+
+
+def _add_grant(state: Issuer, event: IssuerProgrammeGrantAdded) -> Issuer:
+    programme = state.programmes[event.programme_id]
+    added = replace(programme, grants=programme.grants.set(event.grant_id, event))
+    return replace(state, programmes=state.programmes.set(event.programme_id, added))
+
+
+def _state_purchases(state: Issuer, event: IssuerPurchasesStated) -> Issuer:
+    programme = state.programmes[event.programme_id]
+    stated = programme.stated if event.replaces is None else programme.stated.delete(event.replaces)
+    counted = replace(programme, stated=stated.set(event.purchases_id, event))
+    return replace(state, programmes=state.programmes.set(event.programme_id, counted))
+
+
+def _name_source(state: Issuer, event: IssuerPriceSourceNamed) -> Issuer:
+    return replace(state, price_sources=state.price_sources.set(event.source_id, PriceSource(event)))
+
+
+def _observe(state: Issuer, event: IssuerPriceObserved) -> Issuer:
+    observed = add_observation(state.price_sources[event.source_id], event)
+    return replace(state, price_sources=state.price_sources.set(event.source_id, observed))
 
 
 def _sign_instrument(state: Issuer, event: IssuerInstrumentSigned) -> Issuer:
@@ -341,7 +413,6 @@ def _close_financing(state: Issuer, event: IssuerFinancingClosed) -> Issuer:
     after = replace(
         settle_converted(state, pricing.instruments),
         financings=state.financings.set(event.financing_id, closed),
-        latest_price_usd=price,
         price_marks=(
             *state.price_marks,
             PriceMark(price, event.financing_id, investors - {state.formed.party_id}),
@@ -365,7 +436,6 @@ def _record_valuation(state: Issuer, event: IssuerValuationRecorded) -> Issuer:
     return replace(
         state,
         valuations=(*state.valuations, event),
-        latest_price_usd=price,
         price_marks=(*state.price_marks, mark),
     )
 
@@ -402,6 +472,16 @@ HANDLED: Final[dict[type[IssuerEvent], Callable[[Issuer, Any], Issuer]]] = {
     IssuerOptionCancelled: _cancel_option,
     IssuerWarrantIssued: _issue_warrant,
     IssuerWarrantVested: _vest_warrant,
+    IssuerWarrantReleased: _release_warrant,
+    IssuerWarrantPriced: _price_warrant,
+    IssuerWarrantVestingReversed: _reverse_vesting,
+    IssuerWarrantTransferred: _transfer_warrant,
+    IssuerMilestoneAttested: _attest,
+    IssuerProgrammeOpened: _open_programme,
+    IssuerProgrammeGrantAdded: _add_grant,
+    IssuerPurchasesStated: _state_purchases,
+    IssuerPriceSourceNamed: _name_source,
+    IssuerPriceObserved: _observe,
     IssuerWarrantExercised: _exercise_warrant,
     IssuerWarrantExpired: _expire_warrant,
     IssuerWarrantCancelled: _cancel_warrant,

@@ -12,10 +12,10 @@ Invariants:
 
 Every command names what it creates or does. A repeat of the same name and content changes nothing.
 
-Modules: `commands` (with `stock_commands`, `rights_commands`) · `terms` · `state` (also the company for the equity
-mathematics) · `evolve` · `rules` · `stock/` (stock, splits, offers, transfers, conversions) · `rights/` (options with
-vesting, warrants with milestones) · `instruments` · `dilution` · `financing/` (with pricing) · `sale/` (liquidity with
-payouts) · `takeover` (imports).
+Modules: `commands` (with `stock_commands`, `rights_commands`, `programme_commands`) · `terms` · `state` (also the
+company for the equity mathematics) · `evolve` · `rules` · `stock/` (stock, splits, offers, transfers, conversions) ·
+`rights/` (options with vesting, warrants with milestones, programmes and price sources) · `instruments` · `dilution` ·
+`financing/` (with pricing) · `sale/` (liquidity with payouts) · `takeover` (imports).
 
 Refusals in order, of each command:
 
@@ -51,10 +51,25 @@ Refusals in order, of each command:
   time_naive · option_overdrawn · option_unvested · stock_class_over_authorised
 - option cancelled: option_unknown · cancellation_exists · shares · time_naive · option_overdrawn · option_vested
 - warrant: warrant_exists · stakeholder_unknown · stock_class_unknown · shares · price · time_naive ·
-  date_before_formation · grant_missing · tranches_differ
+  date_before_formation · programme_unknown · affiliates_missing · threshold_missing, threshold_unexpected ·
+  price_source_unknown · recorder_interested · average_impossible · of each tranche: shares, its milestones
+  (grant_missing, amounts, attester_interested, tranche_unknown, warrant_unknown), proportion_empty, price_stated_twice,
+  multiple_out_of_range · milestone_differs · tranches_circular · tranches_differ
 - warrants vested: time_naive
 - warrant exercised: warrant_unknown · exercise_exists · time_naive · warrant_expired · shares · warrant_overdrawn ·
-  warrant_unvested · settlement_excluded · price · exercise_worthless · stock_class_over_authorised
+  tranche_unknown · warrant_unvested, warrant_not_exercisable · tranche_missing · settlement_excluded · price ·
+  exercise_worthless · stock_class_over_authorised
+- warrant transferred: warrant_unknown · transfer_exists · time_naive · warrant_expired · warrant_not_held ·
+  transfer_excluded
+- milestone attested: warrant_unknown · milestone_unknown · attested_by_beneficiary, attested_by_issuer, not_attester ·
+  milestone_attested · time_naive · milestone_lapsed
+- programme: programme_exists · company_missing · sides_overlap
+- programme's grant: programme_unknown · outside_programme · grants_too_many
+- purchases: programme_unknown · purchases_exists · outside_excluded · outside_programme · amounts · time_naive ·
+  span_impossible · purchases_differ · purchases_overlap
+- price source: price_source_exists · recorder_interested
+- price observed: price_source_unknown · not_recorder · recorder_interested · price · shares · time_naive ·
+  observation_in_future · observation_too_old · observation_exists, observation_out_of_order · observation_far_off
 - warrant expired: warrant_unknown · time_naive · warrant_runs
 - warrant cancelled: warrant_unknown · cancellation_exists · shares · warrant_overdrawn
 - valuation: price · date_before_formation
@@ -87,9 +102,11 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.domain.equity.issuer.commands import (
     AbandonFinancing,
+    AddProgrammeGrant,
     AddStakeholder,
     AdjustAuthorisedShares,
     AdjustStockPlan,
+    AttestMilestone,
     BuyerStock,
     CancelOption,
     CancelWarrant,
@@ -108,9 +125,12 @@ from marketplace.domain.equity.issuer.commands import (
     IssueStock,
     IssueWarrant,
     LimitDilution,
+    NamePriceSource,
     NewStakeholder,
+    ObservePrice,
     OfferStock,
     OpenFinancing,
+    OpenProgramme,
     PayDistribution,
     PriceFinancing,
     PromiseOption,
@@ -120,7 +140,9 @@ from marketplace.domain.equity.issuer.commands import (
     RoundDraft,
     SignInstrument,
     SplitStock,
+    StatePurchases,
     TransferStock,
+    TransferWarrant,
     VestWarrants,
     WaiveFirstRefusal,
     WithdrawOffer,
@@ -145,11 +167,20 @@ from marketplace.domain.equity.issuer.rights.options import (
     promise_option,
     withdraw_promise,
 )
+from marketplace.domain.equity.issuer.rights.programmes import (
+    add_programme_grant,
+    attest_milestone,
+    name_price_source,
+    observe_price,
+    open_programme,
+    state_purchases,
+)
 from marketplace.domain.equity.issuer.rights.warrants import (
     cancel_warrant,
     exercise_warrant,
     expire_warrant,
     issue_warrant,
+    transfer_warrant,
 )
 from marketplace.domain.equity.issuer.sale.liquidity import declare_liquidity, list_repayments, pay_distribution
 from marketplace.domain.equity.issuer.state import (
@@ -184,9 +215,11 @@ from marketplace.domain.refusals import refuse_exists, refuse_unknown
 __all__ = [
     "ISSUER",
     "AbandonFinancing",
+    "AddProgrammeGrant",
     "AddStakeholder",
     "AdjustAuthorisedShares",
     "AdjustStockPlan",
+    "AttestMilestone",
     "BuyerStock",
     "CancelOption",
     "CancelWarrant",
@@ -207,9 +240,12 @@ __all__ = [
     "IssuerCommand",
     "IssuerState",
     "LimitDilution",
+    "NamePriceSource",
     "NewStakeholder",
+    "ObservePrice",
     "OfferStock",
     "OpenFinancing",
+    "OpenProgramme",
     "PayDistribution",
     "PriceFinancing",
     "PromiseOption",
@@ -220,8 +256,10 @@ __all__ = [
     "Row",
     "SignInstrument",
     "SplitStock",
+    "StatePurchases",
     "Totals",
     "TransferStock",
+    "TransferWarrant",
     "VestWarrants",
     "WaiveFirstRefusal",
     "WithdrawOffer",
@@ -260,6 +298,13 @@ _DECIDE: Final[dict[type[IssuerCommand], Callable[[Any, Issuer], Sequence[Issuer
     ExerciseWarrant: exercise_warrant,
     ExpireWarrant: expire_warrant,
     CancelWarrant: cancel_warrant,
+    TransferWarrant: transfer_warrant,
+    AttestMilestone: attest_milestone,
+    OpenProgramme: open_programme,
+    AddProgrammeGrant: add_programme_grant,
+    StatePurchases: state_purchases,
+    NamePriceSource: name_price_source,
+    ObservePrice: observe_price,
     SignInstrument: sign_instrument,
     LimitDilution: limit_dilution,
     RecordExposure: record_exposure,

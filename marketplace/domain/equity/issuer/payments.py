@@ -72,7 +72,8 @@ def _find_due(before: Issuer, event: Event) -> tuple[str, str, Fraction, str] | 
             exact = event.shares * before.options[event.option_id].exercise_price_usd
             return event.holder_id, company_id, exact, event.exercise_id
         case IssuerWarrantExercised(fair_value_usd=None, shares_surrendered=0):
-            exact = event.shares * before.warrants[event.warrant_id].exercise_price_usd
-            return event.holder_id, company_id, exact, event.exercise_id
+            own = event.exercise_price_usd
+            price = before.warrants[event.warrant_id].exercise_price_usd if own is None else Fraction(own)
+            return event.holder_id, company_id, event.shares * price, event.exercise_id
         case _:
             return None

@@ -1,14 +1,19 @@
-"""Commands to issuers on options and warrants; `marketplace.domain.equity.issuer.issuer` decides them."""
+"""Commands to issuers on options and warrants; `marketplace.domain.equity.issuer.issuer` decides them.
+
+Those on what warrants are measured by are in `programme_commands`.
+"""
 
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 from typing import Literal
 
 import msgspec
 
 from events.financing import Approval
 from events.types import Instant
-from events.vesting import VestingSchedule, WarrantTranche
+from events.vesting import ChangeOfControl, PriceAverage, VestingSchedule, WarrantTranche
+from marketplace.domain.equity.issuer.programme_commands import ProgrammeCommand
 
 
 class PromiseOption(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,22 +81,79 @@ class IssueWarrant(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: Instant
     settlement: Literal["cash", "net", "either"]
     tranches: tuple[WarrantTranche, ...] = ()
-    grant_id: str | None = None
+    grant_ids: tuple[str, ...] = ()
+    programme_id: str | None = None
+    on_reduction: Literal["keep", "claw_back"] = "keep"
+    transfer: Literal["none", "affiliates"] = "none"
+    affiliate_ids: tuple[str, ...] = ()
+    change_of_control: ChangeOfControl | None = None
+    fair_value: PriceAverage | None = None
     approval: Approval | None = None
     cause: str | None = None
 
 
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """What was accepted under a grant, less credits.
+
+    Attributes:
+        gpu_seconds: Accepted GPU-seconds.
+        gpus: GPUs of the grant.
+        kilowatts: Power of its nodes.
+        purchased_usd: Dollars of capacity that was awarded; of a grant that ended early, those that were paid.
+        paid_usd: Dollars that accepted statements charge for it.
+    """
+
+    gpu_seconds: int
+    gpus: int = 1
+    kilowatts: int = 0
+    purchased_usd: Fraction = Fraction(0)
+    paid_usd: Fraction = Fraction(0)
+
+
 class VestWarrants(msgspec.Struct, frozen=True, kw_only=True):
-    """Vest every tranche whose conditions hold.
+    """Vest and release every tranche whose conditions hold, and fix prices that may be fixed.
 
     Attributes:
         issuer_id: The issuer.
-        delivered_gpu_seconds: Accepted delivery by grant.
+        delivered: Accepted delivery by grant.
         at: The time of the check.
     """
 
     issuer_id: str
-    delivered_gpu_seconds: Mapping[str, int]
+    delivered: Mapping[str, Delivery]
+    at: Instant
+
+
+class TransferWarrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Transfer a whole warrant to an affiliate that it names."""
+
+    issuer_id: str
+    transfer_id: str
+    warrant_id: str
+    holder_id: str
+    holder_id_after: str
+    at: Instant
+
+
+class AttestMilestone(msgspec.Struct, frozen=True, kw_only=True):
+    """Attest a milestone of a warrant.
+
+    Attributes:
+        issuer_id: The issuer.
+        attestation_id: The attestation.
+        warrant_id: The warrant.
+        milestone: Its name.
+        document: The paper behind it.
+        attester_id: Who attests it; None: the platform.
+        at: When.
+    """
+
+    issuer_id: str
+    attestation_id: str
+    warrant_id: str
+    milestone: str
+    document: str
+    attester_id: str | None
     at: Instant
 
 
@@ -103,9 +165,10 @@ class ExerciseWarrant(msgspec.Struct, frozen=True, kw_only=True):
         exercise_id: The exercise.
         warrant_id: The warrant.
         shares: Rights to use. For cash, each buys one share; Y rights in a net exercise give Y (A - B) / A, floored.
+        tranche: Only this tranche; None: any, which must have one price.
         fair_value_usd: A, the value of one share in a net exercise; None if paid in cash.
         fair_value_source: Where A comes from; see `rights/fair_value.py`.
-        delivered_gpu_seconds: Accepted delivery by grant, for what has vested by now.
+        delivered: Accepted delivery by grant, for what has vested by now.
         at: When it is exercised, not after its expiry.
         shares_issued: The shares issued, if an import states them and the value of a share is unknown.
     """
@@ -115,9 +178,10 @@ class ExerciseWarrant(msgspec.Struct, frozen=True, kw_only=True):
     warrant_id: str
     shares: int
     at: Instant
+    tranche: int | None = None
     fair_value_usd: Decimal | None = None
     fair_value_source: str | None = None
-    delivered_gpu_seconds: Mapping[str, int] = {}
+    delivered: Mapping[str, Delivery] = {}
     shares_issued: int | None = None
 
 
@@ -151,4 +215,7 @@ RightsCommand = (
     | ExerciseWarrant
     | ExpireWarrant
     | CancelWarrant
+    | TransferWarrant
+    | AttestMilestone
+    | ProgrammeCommand
 )

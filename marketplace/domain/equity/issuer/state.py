@@ -4,8 +4,10 @@ Shares and prices are those after all splits. The original numbers of the events
 repeated after a split is still recognised. Maps are persistent, and sorted wherever their order could show.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 
@@ -19,10 +21,16 @@ from events.issuer import (
     IssuerImported,
     IssuerInstrumentSigned,
     IssuerLiquidityDeclared,
+    IssuerMilestoneAttested,
     IssuerOptionCancelled,
     IssuerOptionExercised,
     IssuerOptionGranted,
     IssuerOptionPromised,
+    IssuerPriceObserved,
+    IssuerPriceSourceNamed,
+    IssuerProgrammeGrantAdded,
+    IssuerProgrammeOpened,
+    IssuerPurchasesStated,
     IssuerStakeholderAdded,
     IssuerStockClassCreated,
     IssuerStockConverted,
@@ -35,12 +43,16 @@ from events.issuer import (
     IssuerWarrantCancelled,
     IssuerWarrantExercised,
     IssuerWarrantIssued,
+    IssuerWarrantTransferred,
 )
 from events.issuer_dilution import Exposure
+from marketplace.domain.equity.issuer.rights.tranches import Tranche
 from marketplace.equity.liquidation import OptionGrant
 from marketplace.equity.model import Capitalization, Holding, PreferredClass
 
 SENIORITY_MAX: Final = 100
+RUN: Final = "#"
+"""Between the id of a security and the number of its part, in a calculation."""
 
 RowKind = Literal["stock", "option", "warrant", "promised", "pool"]
 Act = (
@@ -52,6 +64,7 @@ Act = (
     | IssuerOptionCancelled
     | IssuerWarrantExercised
     | IssuerWarrantCancelled
+    | IssuerWarrantTransferred
 )
 
 
@@ -106,35 +119,78 @@ class Warrant:
 
     Attributes:
         issued: Its issue event.
-        shares: The most shares that it buys.
-        shares_outstanding: Shares that it may still buy.
-        exercise_price_usd: Price of one share.
-        vested: Tranches that have vested.
+        holder_id: Who holds it now.
+        exercise_price_usd: Price of one share, of tranches that state no other.
+        tranches: Its tranches in order; one if it states none.
+        attested: Milestones that were attested, by name.
         expired: Whether its end was recorded.
         split: The split factor since it was issued.
     """
 
     issued: IssuerWarrantIssued
-    shares: int
-    shares_outstanding: int
+    holder_id: str
     exercise_price_usd: Fraction
-    vested: frozenset[int] = frozenset()
+    tranches: tuple[Tranche, ...]
+    attested: Map[str, IssuerMilestoneAttested] = field(default_factory=Map)
     expired: bool = False
     split: Fraction = Fraction(1)
 
-    def count_tranche(self, tranche: int) -> int:
-        """Return the shares of a tranche after all splits. The shares of all tranches sum to the warrant's."""
-        before = sum(each.shares for each in self.issued.tranches[:tranche])
-        until = before + self.issued.tranches[tranche].shares
-        return until * self.shares // self.issued.shares - before * self.shares // self.issued.shares
+    @property
+    def shares(self) -> int:
+        """The most shares that it buys."""
+        return sum(tranche.shares for tranche in self.tranches)
+
+    @property
+    def shares_outstanding(self) -> int:
+        """Shares that it may still buy."""
+        return sum(tranche.outstanding for tranche in self.tranches)
 
     @property
     def shares_exercisable(self) -> int:
-        """Shares that have vested and are not used."""
-        if not self.issued.tranches:
-            return self.shares_outstanding
-        vested = sum(self.count_tranche(tranche) for tranche in self.vested)
-        return max(0, vested - (self.shares - self.shares_outstanding))
+        """Shares that may be exercised now."""
+        return sum(tranche.exercisable for tranche in self.tranches)
+
+    @property
+    def vested(self) -> frozenset[int]:
+        """Stated tranches that have vested in full."""
+        return frozenset(
+            index for index, tranche in enumerate(self.tranches) if tranche.is_vested and self.issued.tranches
+        )
+
+    @property
+    def interested(self) -> frozenset[str]:
+        """The holder and its affiliates, who attest nothing and record no price."""
+        return frozenset({self.holder_id, self.issued.holder_id, *self.issued.affiliate_ids})
+
+
+@dataclass(frozen=True, slots=True)
+class Programme:
+    """A programme whose purchases count together.
+
+    Attributes:
+        opened: Its parties.
+        grants: Grants that count, by id.
+        stated: Statements of purchases outside this market that count, by id.
+    """
+
+    opened: IssuerProgrammeOpened
+    grants: Map[str, IssuerProgrammeGrantAdded] = field(default_factory=Map)
+    stated: Map[str, IssuerPurchasesStated] = field(default_factory=Map)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceSource:
+    """Recorded prices of a share, after all splits.
+
+    Attributes:
+        named: Who records them.
+        latest: The latest observation as it was recorded; None: none.
+        prices: Price and volume by day, of the last 400 days that it has recorded.
+    """
+
+    named: IssuerPriceSourceNamed
+    latest: IssuerPriceObserved | None = None
+    prices: Map[date, tuple[Fraction, Fraction]] = field(default_factory=Map)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +260,8 @@ class Issuer:
         securities: What was issued for money or in a round, by security id.
         holdings: Shares by holder and class; none is 0.
         acts: Transfers, repurchases, splits, conversions, exercises and cancellations, by the id of each.
+        programmes: By programme id.
+        price_sources: By source id.
         offers: Shares offered before a transfer, by transfer id.
         shares_reserved: Size of the pool: granted, exercised, promised and available.
         promises: Options promised and neither granted nor withdrawn, by promise id.
@@ -215,7 +273,6 @@ class Issuer:
         financings: By financing id.
         sales: By liquidity id; the latest declared is the one that counts.
         liquidity_id: The latest declared; None if there is none, or a round was opened since, which withdraws it.
-        latest_price_usd: Latest value of a share, by a valuation or a closed round, after all splits.
         price_marks: Every price of a share that was stated, oldest first.
         limit: The dilution limit, if the issuer set one.
         exposures: What may still become equity, by instrument, and by order while there is a limit.
@@ -239,12 +296,13 @@ class Issuer:
     promised: Map[str, IssuerOptionPromised] = field(default_factory=Map)
     options: Map[str, Option] = field(default_factory=Map)
     warrants: Map[str, Warrant] = field(default_factory=Map)
+    programmes: Map[str, Programme] = field(default_factory=Map)
+    price_sources: Map[str, PriceSource] = field(default_factory=Map)
     instruments: Map[str, IssuerInstrumentSigned] = field(default_factory=Map)
     valuations: tuple[IssuerValuationRecorded, ...] = ()
     financings: Map[str, Financing] = field(default_factory=Map)
     sales: Map[str, Sale] = field(default_factory=Map)
     liquidity_id: str | None = None
-    latest_price_usd: Fraction | None = None
     price_marks: tuple[PriceMark, ...] = ()
     limit: IssuerDilutionLimited | None = None
     exposures: Map[str, tuple[Exposure, ...]] = field(default_factory=Map)
@@ -332,7 +390,7 @@ def list_rows(state: Issuer, at: datetime | None = None) -> tuple[Row, ...]:
             if option.shares_outstanding
         ),
         *(
-            Row("warrant", warrant.issued.holder_id, warrant_id, warrant.shares_outstanding)
+            Row("warrant", warrant.holder_id, warrant_id, warrant.shares_outstanding)
             for warrant_id, warrant in list_live_warrants(state, at)
         ),
         *(
@@ -386,8 +444,12 @@ def capitalization_of(state: Issuer, at: datetime | None = None) -> Capitalizati
     )
 
 
-def list_option_grants(state: Issuer, at: datetime | None = None) -> tuple[OptionGrant, ...]:
-    """Return options and warrants with their exercise prices, as a sale needs them."""
+def list_option_grants(state: Issuer, at: datetime, proceeds_usd: Decimal) -> tuple[OptionGrant, ...]:
+    """Return options and warrants with their exercise prices, as a sale for these proceeds needs them.
+
+    Of a warrant count the shares that may be exercised. If its terms let the sale accelerate it, all count; a tranche
+    whose price is not fixed then has the warrant's own.
+    """
     return (
         *(
             OptionGrant(option_id, option.granted.holder_id, option.shares_outstanding, option.exercise_price_usd)
@@ -395,10 +457,34 @@ def list_option_grants(state: Issuer, at: datetime | None = None) -> tuple[Optio
             if option.shares_outstanding
         ),
         *(
-            OptionGrant(warrant_id, warrant.issued.holder_id, warrant.shares_outstanding, warrant.exercise_price_usd)
+            grant
             for warrant_id, warrant in list_live_warrants(state, at)
+            for grant in _list_tranche_grants(warrant_id, warrant, proceeds_usd)
         ),
     )
+
+
+def _list_tranche_grants(warrant_id: str, warrant: Warrant, proceeds_usd: Decimal) -> Iterator[OptionGrant]:
+    """Yield the shares at each exercise price. A name after the first one's has a number, as instruments' parts do."""
+    shares: dict[Fraction, int] = {}
+    for tranche in warrant.tranches:
+        counted = tranche.outstanding if is_accelerated(warrant, proceeds_usd) else tranche.exercisable
+        if counted:
+            price = warrant.exercise_price_usd if tranche.price_usd is None else tranche.price_usd
+            shares[price] = shares.get(price, 0) + counted
+    for position, (price, counted) in enumerate(shares.items()):
+        name = f"{warrant_id}{RUN}{position}" if position else warrant_id
+        yield OptionGrant(name, warrant.holder_id, counted, price)
+
+
+def is_accelerated(warrant: Warrant, proceeds_usd: Decimal) -> bool:
+    """Return whether a sale for these proceeds lets all of a warrant vest."""
+    terms = warrant.issued.change_of_control
+    if terms is None:
+        return False
+    if terms.proceeds_usd is None:
+        return True
+    return proceeds_usd < terms.proceeds_usd if terms.when == "below" else proceeds_usd > terms.proceeds_usd
 
 
 def render_seniority(rank: int) -> int:

@@ -29,11 +29,17 @@ from events.issuer import (
     IssuerImported,
     IssuerInstrumentSigned,
     IssuerLiquidityDeclared,
+    IssuerMilestoneAttested,
     IssuerOptionCancelled,
     IssuerOptionExercised,
     IssuerOptionGranted,
     IssuerOptionPromised,
     IssuerOptionPromiseWithdrawn,
+    IssuerPriceObserved,
+    IssuerPriceSourceNamed,
+    IssuerProgrammeGrantAdded,
+    IssuerProgrammeOpened,
+    IssuerPurchasesStated,
     IssuerStakeholderAdded,
     IssuerStockClassCreated,
     IssuerStockConverted,
@@ -49,13 +55,18 @@ from events.issuer import (
     IssuerWarrantExercised,
     IssuerWarrantExpired,
     IssuerWarrantIssued,
+    IssuerWarrantPriced,
+    IssuerWarrantReleased,
+    IssuerWarrantTransferred,
     IssuerWarrantVested,
+    IssuerWarrantVestingReversed,
 )
 from events.types import Event
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
 from marketplace.domain.equity.issuer.commands import (
     AbandonFinancing,
+    AddProgrammeGrant,
     AddStakeholder,
     AdjustAuthorisedShares,
     AdjustStockPlan,
@@ -73,21 +84,26 @@ from marketplace.domain.equity.issuer.commands import (
     IssueStock,
     IssueWarrant,
     LimitDilution,
+    NamePriceSource,
     OfferStock,
     OpenFinancing,
+    OpenProgramme,
     PromiseOption,
     RecordExposure,
     RecordValuation,
     RepurchaseStock,
     SignInstrument,
     SplitStock,
+    StatePurchases,
     TransferStock,
+    TransferWarrant,
     WaiveFirstRefusal,
     WithdrawOffer,
     WithdrawPromise,
 )
 from marketplace.domain.equity.issuer.evolve import evolve
 from marketplace.domain.equity.issuer.financing.financing import list_new_classes
+from marketplace.domain.equity.issuer.rights.warrant_terms import find_attested
 from marketplace.domain.equity.issuer.rules import get_class, require_held, require_signed
 from marketplace.domain.equity.issuer.state import Issuer, IssuerState
 from marketplace.domain.equity.issuer.stock.stock import is_class_of_round
@@ -116,6 +132,11 @@ _COMMANDS: Final[dict[type[IssuerEvent], type[Any]]] = {
     IssuerWarrantExercised: ExerciseWarrant,
     IssuerWarrantExpired: ExpireWarrant,
     IssuerWarrantCancelled: CancelWarrant,
+    IssuerWarrantTransferred: TransferWarrant,
+    IssuerProgrammeOpened: OpenProgramme,
+    IssuerProgrammeGrantAdded: AddProgrammeGrant,
+    IssuerPurchasesStated: StatePurchases,
+    IssuerPriceSourceNamed: NamePriceSource,
     IssuerValuationRecorded: RecordValuation,
     IssuerInstrumentSigned: SignInstrument,
     IssuerDilutionLimited: LimitDilution,
@@ -135,6 +156,8 @@ _AT: Final[dict[type[Any], datetime]] = {
     CancelOption: _LONG_AGO,
     ExpireWarrant: _FAR_AHEAD,
     OfferStock: _LONG_AGO,
+    TransferWarrant: _LONG_AGO,
+    StatePurchases: _FAR_AHEAD,
 }
 """A package states the day of an event, not the instant. An import assumes an instant at which each is allowed."""
 
@@ -350,16 +373,41 @@ def _check_refused(act: IssuerFirstRefusalExercised, state: Issuer) -> None:
         raise refuse_status("offer", act.transfer_id, offer.status, "offered")
 
 
-def _check_vested(act: IssuerWarrantVested, state: Issuer) -> None:
+def _check_tranche(
+    act: IssuerWarrantVested | IssuerWarrantReleased | IssuerWarrantPriced | IssuerWarrantVestingReversed, state: Issuer
+) -> None:
+    """Check that a tranche is there, and has so many shares to vest, or vested ones to take back."""
     warrant = state.warrants.get(act.warrant_id)
     if warrant is None:
         raise refuse_unknown("warrant", act.warrant_id)
-    if act.tranche >= len(warrant.issued.tranches) or act.shares != warrant.count_tranche(act.tranche):
+    tranche = warrant.tranches[act.tranche] if act.tranche < len(warrant.issued.tranches) else None
+    most = 0
+    if tranche is not None and isinstance(act, IssuerWarrantVested):
+        most = tranche.unvested
+    elif tranche is not None:
+        most = tranche.outstanding - tranche.unvested
+    if tranche is None or getattr(act, "shares", 0) > most:
         raise Refusal(
             "tranches_differ",
-            f"warrant {act.warrant_id} has no tranche {act.tranche} of {act.shares} shares",
+            f"warrant {act.warrant_id} has no tranche {act.tranche} with so many shares",
             warrant_id=act.warrant_id,
         )
+
+
+def _check_attested(act: IssuerMilestoneAttested, state: Issuer) -> None:
+    warrant = state.warrants.get(act.warrant_id)
+    if warrant is None:
+        raise refuse_unknown("warrant", act.warrant_id)
+    if find_attested(warrant.issued.tranches, act.milestone) is None:
+        raise refuse_unknown("milestone", act.milestone)
+
+
+def _check_observed(act: IssuerPriceObserved, state: Issuer) -> None:
+    source = state.price_sources.get(act.source_id)
+    if source is None:
+        raise refuse_unknown("price_source", act.source_id)
+    if source.latest is not None and act.day <= source.latest.day:
+        raise Refusal("observation_out_of_order", f"{act.source_id} has recorded {source.latest.day}, not {act.day}")
 
 
 def _require_certified(what: str, certificate_json: str) -> None:
@@ -378,5 +426,10 @@ _CERTIFIED: Final[dict[type[IssuerEvent], Callable[[Any, Issuer], None]]] = {
     IssuerConversionPriceAdjusted: _check_adjusted,
     IssuerStockConverted: _check_forfeited,
     IssuerFirstRefusalExercised: _check_refused,
-    IssuerWarrantVested: _check_vested,
+    IssuerWarrantVested: _check_tranche,
+    IssuerWarrantReleased: _check_tranche,
+    IssuerWarrantPriced: _check_tranche,
+    IssuerWarrantVestingReversed: _check_tranche,
+    IssuerMilestoneAttested: _check_attested,
+    IssuerPriceObserved: _check_observed,
 }

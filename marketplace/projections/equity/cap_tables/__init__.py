@@ -5,6 +5,7 @@ from marketplace.projections.equity.cap_tables.queries import (
     find_financing,
     find_issuer,
     find_liquidity_event,
+    find_warrant,
     list_financings,
     list_holdings,
     list_issuers,
@@ -13,6 +14,7 @@ from marketplace.projections.equity.cap_tables.queries import (
     list_stakeholders,
     list_stock_classes,
     list_valuations,
+    list_warrants,
     load_cap_table,
 )
 
@@ -21,6 +23,7 @@ __all__ = [
     "find_financing",
     "find_issuer",
     "find_liquidity_event",
+    "find_warrant",
     "list_financings",
     "list_holdings",
     "list_issuers",
@@ -29,5 +32,6 @@ __all__ = [
     "list_stakeholders",
     "list_stock_classes",
     "list_valuations",
+    "list_warrants",
     "load_cap_table",
 ]

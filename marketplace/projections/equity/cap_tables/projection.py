@@ -19,6 +19,14 @@ from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.equity.cap_tables import tables
 from marketplace.projections.equity.cap_tables.register import Register
+from marketplace.projections.equity.cap_tables.warrants import (
+    OnTranche,
+    OnWarrant,
+    split_warrants,
+    write_issued,
+    write_tranche,
+    write_warrant,
+)
 
 _CLASS_FIELDS: Final = (
     "issuer_id",
@@ -169,6 +177,7 @@ def _stock_split(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.
         delta = shares - row["shares"]
         price = _divide(row["exercise_price_usd"], ratio)
         register.move(row["kind"], row["holder_id"], row["security"], delta, exercise_price_usd=price)
+    split_warrants(changes, fact, event)
 
 
 def _whole(fact: RecordedEvent, shares: Fraction) -> int:
@@ -226,12 +235,14 @@ def _warrant_issued(changes: WriteBatch, fact: RecordedEvent, event: issuer_even
     price = render_fraction(Fraction(event.exercise_price_usd))
     terms = {"exercise_price_usd": price, "expires_at": event.expires_at}
     Register(changes, fact).move("warrant", event.holder_id, event.warrant_id, event.shares, event.class_id, **terms)
+    write_issued(changes, event)
 
 
 def _warrant_exercised(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerWarrantExercised) -> None:
     register = Register(changes, fact)
     register.move("warrant", event.holder_id, event.warrant_id, -event.shares - event.shares_surrendered)
     register.stock(event.holder_id, event.class_id, event.shares)
+    write_warrant(changes, fact, event)
 
 
 def _warrant_expired(
@@ -240,6 +251,19 @@ def _warrant_expired(
     event: issuer_events.IssuerWarrantExpired | issuer_events.IssuerWarrantCancelled,
 ) -> None:
     Register(changes, fact).move("warrant", event.holder_id, event.warrant_id, -event.shares)
+    write_warrant(changes, fact, event)
+
+
+def _warrant_transferred(
+    changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerWarrantTransferred
+) -> None:
+    row = changes.find(tables.holdings, fact.id, "warrant", event.holder_id, event.warrant_id)
+    if row is not None:
+        register, names = Register(changes, fact), ("exercise_price_usd", "expires_at")
+        terms = {name: row[name] for name in names}
+        register.move("warrant", event.holder_id, event.warrant_id, -event.shares)
+        register.move("warrant", event.holder_id_after, event.warrant_id, event.shares, row["class_id"], **terms)
+    write_warrant(changes, fact, event)
 
 
 def _dilution_limited(changes: WriteBatch, _: RecordedEvent, event: issuer_events.IssuerDilutionLimited) -> None:
@@ -342,6 +366,10 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
     await changes.load_where(connection, tables.stock_classes, "issuer_id", terms)
     transfers = {(fact.event.transfer_id,) for fact in batch if isinstance(fact.event, _OFFERS)}
     await changes.load(connection, tables.offers, transfers)
+    warrants = {(fact.id, fact.event.warrant_id) for fact in batch if isinstance(fact.event, OnTranche | OnWarrant)}
+    await changes.load(connection, tables.warrants, warrants)
+    splits = {fact.id for fact in batch if isinstance(fact.event, issuer_events.IssuerStockSplit)}
+    await changes.load_where(connection, tables.warrants, "issuer_id", splits)
 
 
 _HANDLERS: Final[dict[type[Event], Handler]] = {
@@ -379,13 +407,23 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
     issuer_events.IssuerLiquidityDeclared: _liquidity_declared,
     issuer_events.IssuerDistributionPaid: _distribution_paid,
     issuer_events.IssuerInstrumentSigned: _noted,
-    issuer_events.IssuerWarrantVested: _noted,
+    issuer_events.IssuerWarrantVested: write_tranche,
+    issuer_events.IssuerWarrantReleased: write_tranche,
+    issuer_events.IssuerWarrantPriced: write_tranche,
+    issuer_events.IssuerWarrantVestingReversed: write_tranche,
+    issuer_events.IssuerWarrantTransferred: _warrant_transferred,
+    issuer_events.IssuerMilestoneAttested: write_warrant,
+    issuer_events.IssuerProgrammeOpened: _noted,
+    issuer_events.IssuerProgrammeGrantAdded: _noted,
+    issuer_events.IssuerPurchasesStated: _noted,
+    issuer_events.IssuerPriceSourceNamed: _noted,
+    issuer_events.IssuerPriceObserved: _noted,
     issuer_events.IssuerExposureRecorded: _noted,
 }
 
 PROJECTION: Final = Projection(
     name="cap_tables",
-    version=1,
+    version=2,
     tables=tables.TABLES,
     reads=("issuer",),
     handlers={event_class: _stamp(handler) for event_class, handler in _HANDLERS.items()},

@@ -17,6 +17,7 @@ from marketplace.projections.equity.cap_tables.tables import (
     stakeholders,
     stock_classes,
     valuations,
+    warrants,
 )
 from marketplace.projections.views.equity import (
     CapTableRow,
@@ -28,6 +29,7 @@ from marketplace.projections.views.equity import (
     StakeholderView,
     StockClassView,
     ValuationView,
+    WarrantView,
 )
 
 
@@ -182,3 +184,19 @@ async def list_valuations(
     """Return the valuations of an issuer by the sequence that recorded them, above `after`."""
     query = select(valuations).where(valuations.c.issuer_id == issuer_id, valuations.c.recorded_sequence > after)
     return await load_all(connection, page(query.order_by(valuations.c.recorded_sequence), limit), ValuationView)
+
+
+async def list_warrants(
+    connection: AsyncConnection, issuer_id: str, *, holder_id: str | None = None, after: str = "", limit: int = 100
+) -> list[WarrantView]:
+    """Return the warrants of an issuer, or of one holder of it, by id above `after`."""
+    query = select(warrants).where(warrants.c.issuer_id == issuer_id, warrants.c.warrant_id > after)
+    if holder_id is not None:
+        query = query.where(warrants.c.holder_id == holder_id)
+    return await load_all(connection, page(query.order_by(warrants.c.warrant_id), limit), WarrantView)
+
+
+async def find_warrant(connection: AsyncConnection, issuer_id: str, warrant_id: str) -> WarrantView | None:
+    """Return a warrant, or None."""
+    query = select(warrants).where(warrants.c.issuer_id == issuer_id, warrants.c.warrant_id == warrant_id)
+    return await find_one(connection, query, WarrantView)

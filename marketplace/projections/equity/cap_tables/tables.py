@@ -136,6 +136,21 @@ valuations: Final = define(
     instant("recorded_at"),
     origin=_ISSUER,
 )
+warrants: Final = define(
+    "warrants",
+    text("issuer_id", key=True),
+    text("warrant_id", key=True),
+    text("holder_id"),
+    text("class_id"),
+    text("status"),
+    instant("expires_at"),
+    text("exercise_price_usd"),
+    document("terms"),
+    document("attested"),
+    document("tranches"),
+    Index("ix_warrants_holder", "holder_id", "warrant_id"),
+    origin=_ISSUER,
+)
 TABLES: Final = (
     issuers,
     imports,
@@ -147,4 +162,5 @@ TABLES: Final = (
     financings,
     liquidity_events,
     valuations,
+    warrants,
 )

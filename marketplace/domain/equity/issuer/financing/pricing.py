@@ -29,13 +29,12 @@ from marketplace.core.errors import Refusal
 from marketplace.core.money import SHARE_PRICE_PLACES, ZERO, render_ratio
 from marketplace.core.rounding import round_places, round_whole
 from marketplace.domain.equity.issuer.rules import get_class, require_authorised
-from marketplace.domain.equity.issuer.state import Issuer, capitalization_of
+from marketplace.domain.equity.issuer.state import RUN, Issuer, capitalization_of
 from marketplace.equity import model
 from marketplace.equity.certificates import ENGINE_VERSION
 from marketplace.equity.participation import pay_to_play
 from marketplace.equity.rounds import price_round
 
-RUN: Final = "#"
 SIGNED_DEFINITION: Final = "yc_standard"
 """What the cap of a SAFE or note is measured against since its signing. The definition of a round cannot lessen it."""
 

@@ -1,102 +1,272 @@
-"""Warrants that vest at milestones: delivered compute, a date, a price, or several of these.
+"""Warrants over time: what vests, what may be exercised, and which prices are fixed.
+
+Everything here follows from recorded facts by the terms of each warrant, so nobody decides it. All conditions of a
+tranche have to hold at the same instant. What has vested stays vested; if the warrant is clawed back on reductions,
+unexercised shares are unvested while delivery or payments no longer suffice. A price that fell since reverses nothing.
 
 `marketplace.domain.equity.issuer.issuer` documents the order of refusals.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from fractions import Fraction
+from math import ceil
+from typing import Any, Final, assert_never
 
-from events.issuer import IssuerEvent, IssuerWarrantVested
-from events.vesting import DateMilestone, DeliveryMilestone, Milestone, PriceMilestone, WarrantTranche
-from marketplace.core.errors import Refusal
+from events.issuer import (
+    IssuerEvent,
+    IssuerWarrantPriced,
+    IssuerWarrantReleased,
+    IssuerWarrantVested,
+    IssuerWarrantVestingReversed,
+)
+from events.vesting import (
+    AmountMilestone,
+    AttestedMilestone,
+    Basis,
+    Conditions,
+    DateMilestone,
+    DeliveryMilestone,
+    Milestone,
+    PowerMilestone,
+    PriceMilestone,
+    TrancheMilestone,
+    WarrantTranche,
+)
 from marketplace.core.intervals import require_aware
-from marketplace.core.money import render_ratio, require_price_per_share
-from marketplace.domain.equity.issuer.commands import IssueWarrant, VestWarrants
-from marketplace.domain.equity.issuer.rules import require_shares
+from marketplace.core.money import render_ratio
+from marketplace.core.rounding import round_half_even
+from marketplace.domain.equity.issuer.commands import Delivery, VestWarrants
+from marketplace.domain.equity.issuer.evolve import evolve
+from marketplace.domain.equity.issuer.rights.averages import find_average
+from marketplace.domain.equity.issuer.rights.fair_value import find_independent_price
+from marketplace.domain.equity.issuer.rights.tranches import list_terms
 from marketplace.domain.equity.issuer.state import Issuer, Warrant
-from marketplace.equity import warrants as rules
+
+_SECONDS_PER_HOUR: Final = 3_600
+_CENT_PLACES: Final = 2
 
 
-def require_tranches(command: IssueWarrant) -> None:
-    """Refuse tranches that do not sum to the warrant, or whose milestones cannot be measured."""
-    for index, tranche in enumerate(command.tranches):
-        require_shares(tranche.shares, f"/tranches/{index}/shares")
-        for milestone in _list_milestones(tranche):
-            if isinstance(milestone, PriceMilestone):
-                require_price_per_share(milestone.price_usd_per_share, f"/tranches/{index}/conditions")
-            elif isinstance(milestone, DeliveryMilestone) and command.grant_id is None:
-                raise Refusal(
-                    "grant_missing",
-                    f"tranche {index} vests by delivered compute; name the grant that is measured",
-                    pointer="/grant_id",
-                )
-    total = sum(tranche.shares for tranche in command.tranches)
-    if command.tranches and total != command.shares:
-        raise Refusal(
-            "tranches_differ",
-            f"the tranches sum to {total} shares, but the warrant buys {command.shares}",
-            pointer="/tranches",
-            shares=command.shares,
-            tranches=total,
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a warrant counts: deliveries under its grants and its programme's, and stated purchases."""
+
+    deliveries: tuple[Delivery, ...]
+    stated_kilowatts: int
+
+    @property
+    def gpu_seconds(self) -> int:
+        """Accepted GPU-seconds."""
+        return sum(each.gpu_seconds for each in self.deliveries)
+
+    def count_usd(self, basis: Basis) -> Fraction:
+        """Return the dollars purchased or paid."""
+        dollars = (each.purchased_usd if basis == "purchased" else each.paid_usd for each in self.deliveries)
+        return sum(dollars, Fraction(0))
+
+    def count_kilowatts(self, hours: int) -> Fraction:
+        """Return the power delivered, of nodes that count in full after so many hours."""
+        parts = (
+            each.kilowatts * min(Fraction(1), Fraction(each.gpu_seconds, each.gpus * hours * _SECONDS_PER_HOUR))
+            for each in self.deliveries
+            if each.kilowatts
         )
+        return sum(parts, Fraction(self.stated_kilowatts))
 
 
-def _list_milestones(tranche: WarrantTranche) -> list[Milestone]:
-    return [milestone for condition in tranche.conditions for milestone in condition]
+def measure(state: Issuer, warrant: Warrant, delivered: Mapping[str, Delivery]) -> Measured:
+    """Return what a warrant counts, of the deliveries by grant."""
+    found = [delivered[grant_id] for grant_id in sorted(_list_grants(state, warrant)) if grant_id in delivered]
+    kilowatts = 0
+    if warrant.issued.programme_id is not None:
+        for stated in state.programmes[warrant.issued.programme_id].stated.values():
+            kilowatts += stated.kilowatts
+            found.append(
+                Delivery(
+                    gpu_seconds=stated.gpu_seconds,
+                    purchased_usd=Fraction(stated.purchased_usd),
+                    paid_usd=Fraction(stated.paid_usd),
+                )
+            )
+    return Measured(tuple(found), kilowatts)
+
+
+def _list_grants(state: Issuer, warrant: Warrant) -> set[str]:
+    programme_id = warrant.issued.programme_id
+    grants = set() if programme_id is None else set(state.programmes[programme_id].grants)
+    return grants | set(warrant.issued.grant_ids)
+
+
+def list_counted_grants(state: Issuer) -> list[str]:
+    """Return the grants that open warrants of an issuer count, in order."""
+    warrants = (warrant for warrant in state.warrants.values() if is_open(warrant))
+    return sorted({grant_id for warrant in warrants for grant_id in _list_grants(state, warrant)})
+
+
+def is_open(warrant: Warrant) -> bool:
+    """Return whether something may still vest, be released, be priced or be clawed back."""
+    if warrant.expired or not warrant.issued.tranches:
+        return False
+    may_lose = warrant.issued.on_reduction == "claw_back" and warrant.shares_outstanding
+    return bool(may_lose) or not all(each.is_settled for each in warrant.tranches)
 
 
 def vest_warrants(command: VestWarrants, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the tranches that have vested by now and are not recorded."""
+    """Return everything that vests, is released or priced by now and is not recorded."""
     require_aware(command.at, "/at")
-    return [
-        event
-        for warrant_id in sorted(state.warrants)
-        for event in list_vested(state, warrant_id, command.delivered_gpu_seconds, command.at)
-    ]
+    return settle(state, command.delivered, command.at)[0]
 
 
-def list_vested(
-    state: Issuer, warrant_id: str, delivered: Mapping[str, int], at: datetime
-) -> list[IssuerWarrantVested]:
-    """Return the tranches of a warrant whose conditions hold and that are not recorded."""
-    warrant = state.warrants[warrant_id]
-    if warrant.expired or at > warrant.issued.expires_at:
-        return []
-    gpu_seconds = delivered.get(warrant.issued.grant_id or "", 0)
-    facts = rules.WarrantFacts(gpu_seconds, at.date(), state.latest_price_usd)
-    return [
-        IssuerWarrantVested(
-            issuer_id=state.formed.issuer_id,
-            warrant_id=warrant_id,
-            tranche=index,
-            shares=warrant.count_tranche(index),
-            gpu_seconds=gpu_seconds,
-            price_usd_per_share=None if state.latest_price_usd is None else render_ratio(state.latest_price_usd),
+def settle(state: Issuer, delivered: Mapping[str, Delivery], at: datetime) -> tuple[list[IssuerEvent], Issuer]:
+    """Return the events of all warrants that follow from recorded facts, and the issuer after them.
+
+    One tranche may let another vest, so this repeats until nothing follows. No cycle of tranches can be issued.
+    """
+    made: list[IssuerEvent] = []
+    current, count = state, -1
+    while len(made) > count:
+        count = len(made)
+        for warrant_id, warrant in sorted(state.warrants.items()):
+            if not is_open(warrant) or at > warrant.issued.expires_at:
+                continue
+            measured = measure(state, warrant, delivered)
+            for index in range(len(warrant.tranches)):
+                for event in _settle_tranche(_Look(current, current.warrants[warrant_id], index, measured, at.date())):
+                    after = evolve(current, event)
+                    assert isinstance(after, Issuer), "what was formed stays"
+                    current = after
+                    made.append(event)
+    return made, current
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One tranche, and everything that its conditions are checked against."""
+
+    state: Issuer
+    warrant: Warrant
+    index: int
+    measured: Measured
+    day: date
+
+    @property
+    def terms(self) -> WarrantTranche:
+        """Terms of the tranche."""
+        return list_terms(self.warrant.issued)[self.index]
+
+    def holds(self, conditions: Conditions, *, presumes_prices: bool = False) -> bool:
+        """Return whether every condition holds; prices are presumed to have been reached if asked."""
+        return all(
+            any((presumes_prices and isinstance(each, PriceMilestone)) or self._is_reached(each) for each in condition)
+            for condition in conditions
         )
-        for index, tranche in enumerate(warrant.issued.tranches)
-        if index not in warrant.vested and rules.is_met(_build_condition(warrant, tranche), facts)
-    ]
+
+    def _is_reached(self, milestone: Milestone) -> bool:
+        match milestone:
+            case DeliveryMilestone():
+                return self.measured.gpu_seconds >= milestone.gpu_seconds
+            case PowerMilestone():
+                return self.measured.count_kilowatts(milestone.hours) >= milestone.kilowatts
+            case AmountMilestone():
+                return self.measured.count_usd(milestone.basis) >= milestone.amount_usd
+            case DateMilestone():
+                return self.day >= milestone.day
+            case PriceMilestone():
+                price = self.find_price(milestone)
+                return price is not None and price >= Fraction(milestone.price_usd_per_share) / self.warrant.split
+            case AttestedMilestone():
+                return milestone.name in self.warrant.attested
+            case TrancheMilestone():
+                other = self.warrant if milestone.warrant_id is None else self.state.warrants[milestone.warrant_id]
+                return other.tranches[milestone.tranche].is_vested
+            case _:
+                assert_never(milestone)
+
+    def find_price(self, milestone: PriceMilestone | None = None) -> Fraction | None:
+        """Return the price that a milestone is measured by; None: that of the tranche's first milestone of a mean."""
+        if milestone is None:
+            milestones = (each for condition in self.terms.conditions for each in condition)
+            milestone = next((each for each in milestones if isinstance(each, PriceMilestone) and each.average), None)
+        if milestone is None or milestone.average is None:
+            return find_independent_price(self.state, self.warrant.interested)
+        return find_average(self.state, milestone.average)
+
+    def count_unvested(self) -> int:
+        """Return how many shares of the tranche have not vested while its conditions hold."""
+        proportion = self.terms.proportion
+        if proportion is None:
+            return 0
+        lowest, highest = Fraction(proportion.from_usd), Fraction(proportion.to_usd)
+        missing = (highest - self.measured.count_usd(proportion.basis)) / (highest - lowest)
+        return ceil(self.warrant.tranches[self.index].shares * min(Fraction(1), max(Fraction(0), missing)))
 
 
-def _build_condition(warrant: Warrant, tranche: WarrantTranche) -> rules.Condition:
-    return rules.AllOf(
-        tuple(rules.AnyOf(tuple(_build(warrant, each) for each in condition)) for condition in tranche.conditions)
-    )
+def _settle_tranche(look: _Look) -> Iterator[IssuerEvent]:
+    """Yield what happens to a tranche next: a reversal, or vesting, then its price and its release."""
+    names: dict[str, Any] = {
+        "issuer_id": look.state.formed.issuer_id,
+        "warrant_id": look.warrant.issued.warrant_id,
+        "holder_id": look.warrant.holder_id,
+        "tranche": look.index,
+    }
+    counted: dict[str, Any] = {
+        "gpu_seconds": look.measured.gpu_seconds,
+        "purchased_usd": round_half_even(look.measured.count_usd("purchased"), _CENT_PLACES),
+        "paid_usd": round_half_even(look.measured.count_usd("paid"), _CENT_PLACES),
+    }
+    tranche, terms = look.warrant.tranches[look.index], look.terms
+    lost = _count_lost(look)
+    if lost:
+        yield IssuerWarrantVestingReversed(**names, shares=lost, **counted)
+        return
+    unvested = tranche.unvested
+    if look.holds(terms.conditions):
+        unvested = min(unvested, look.count_unvested())
+    is_whole = not unvested and not tranche.is_vested and look.holds(terms.conditions) and not look.count_unvested()
+    if unvested < tranche.unvested or is_whole:
+        price = look.find_price()
+        yield IssuerWarrantVested(
+            **names,
+            shares=tranche.unvested - unvested,
+            is_whole=is_whole,
+            on_day=look.day,
+            **counted,
+            price_usd_per_share=None if price is None else render_ratio(price),
+        )
+    if terms.later_price is not None and tranche.price_usd is None:
+        yield from _fix_price(look, names)
+    has_vested = is_whole or tranche.is_vested or unvested < tranche.outstanding
+    if not tranche.is_released and has_vested and look.holds(terms.exercise_conditions):
+        yield IssuerWarrantReleased(**names)
 
 
-def _build(warrant: Warrant, milestone: Milestone) -> rules.Condition:
-    match milestone:
-        case DeliveryMilestone():
-            return rules.DeliveredAtLeast(milestone.gpu_seconds)
-        case DateMilestone():
-            return rules.OnOrAfter(milestone.day)
-        case PriceMilestone():
-            level = Fraction(milestone.price_usd_per_share)
-            return rules.PriceAtLeast(level / warrant.split)
+def _count_lost(look: _Look) -> int:
+    """Return the vested and unexercised shares that reductions take back."""
+    if look.warrant.issued.on_reduction == "keep":
+        return 0
+    tranche = look.warrant.tranches[look.index]
+    stays = look.holds(look.terms.conditions, presumes_prices=True)
+    unvested = look.count_unvested() if stays else tranche.outstanding
+    return max(0, min(tranche.outstanding, unvested) - tranche.unvested)
+
+
+def _fix_price(look: _Look, names: Mapping[str, Any]) -> Iterator[IssuerEvent]:
+    terms = look.terms.later_price
+    assert terms is not None, "the price is fixed later"
+    day = look.warrant.tranches[terms.tranche].vested_on
+    average = None if day is None else find_average(look.state, terms.average, day)
+    if day is not None and average is not None:
+        price = round_half_even(average * Fraction(terms.multiple), terms.places)
+        yield IssuerWarrantPriced(**names, on_day=day, average_usd=render_ratio(average), exercise_price_usd=price)
 
 
 def list_days(tranches: Iterable[WarrantTranche]) -> set[date]:
-    """Return the days on which a part of tranches may vest by date alone."""
-    milestones = (milestone for tranche in tranches for milestone in _list_milestones(tranche))
-    return {milestone.day for milestone in milestones if isinstance(milestone, DateMilestone)}
+    """Return the days on which a part of tranches may vest or be released by date alone."""
+    return {
+        milestone.day
+        for tranche in tranches
+        for condition in (*tranche.conditions, *tranche.exercise_conditions)
+        for milestone in condition
+        if isinstance(milestone, DateMilestone)
+    }

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from fractions import Fraction
 
 from events.issuer import (
     IssuerEvent,
@@ -9,14 +10,22 @@ from events.issuer import (
     IssuerWarrantExercised,
     IssuerWarrantExpired,
     IssuerWarrantIssued,
+    IssuerWarrantTransferred,
 )
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
-from marketplace.core.money import require_price_per_share
+from marketplace.core.money import render_ratio, require_price_per_share
 from marketplace.core.rounding import round_whole
-from marketplace.domain.equity.issuer.commands import CancelWarrant, ExerciseWarrant, ExpireWarrant, IssueWarrant
-from marketplace.domain.equity.issuer.evolve import evolve
-from marketplace.domain.equity.issuer.rights.milestones import list_vested, require_tranches
+from marketplace.domain.equity.issuer.commands import (
+    CancelWarrant,
+    ExerciseWarrant,
+    ExpireWarrant,
+    IssueWarrant,
+    TransferWarrant,
+)
+from marketplace.domain.equity.issuer.rights.milestones import settle
+from marketplace.domain.equity.issuer.rights.tranches import find_prices
+from marketplace.domain.equity.issuer.rights.warrant_terms import require_terms
 from marketplace.domain.equity.issuer.rules import (
     get_class,
     is_repeated,
@@ -27,7 +36,7 @@ from marketplace.domain.equity.issuer.rules import (
 )
 from marketplace.domain.equity.issuer.state import Issuer, Warrant
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
-from marketplace.equity import warrants as rules
+from marketplace.equity.warrants import net_exercise_shares
 
 
 def issue_warrant(command: IssueWarrant, state: Issuer) -> Sequence[IssuerEvent]:
@@ -42,7 +51,13 @@ def issue_warrant(command: IssueWarrant, state: Issuer) -> Sequence[IssuerEvent]
         expires_at=command.expires_at,
         settlement=command.settlement,
         tranches=command.tranches,
-        grant_id=command.grant_id,
+        grant_ids=command.grant_ids,
+        programme_id=command.programme_id,
+        on_reduction=command.on_reduction,
+        transfer=command.transfer,
+        affiliate_ids=command.affiliate_ids,
+        change_of_control=command.change_of_control,
+        fair_value=command.fair_value,
         approval=command.approval,
         cause=command.cause,
     )
@@ -61,7 +76,7 @@ def issue_warrant(command: IssueWarrant, state: Issuer) -> Sequence[IssuerEvent]
             pointer="/expires_at",
             formed_on=state.formed.formed_on.isoformat(),
         )
-    require_tranches(command)
+    require_terms(command, state)
     return [event]
 
 
@@ -77,35 +92,60 @@ def exercise_warrant(command: ExerciseWarrant, state: Issuer) -> Sequence[Issuer
     require_shares(command.shares, "/shares")
     if command.shares > warrant.shares_outstanding:
         raise refuse_overdrawn("warrant", command.warrant_id, command.shares, warrant.shares_outstanding)
-    vested = list_vested(state, command.warrant_id, command.delivered_gpu_seconds, command.at)
-    current = state
-    for event in vested:
-        after = evolve(current, event)
-        assert isinstance(after, Issuer), "vesting ends no issuer"
-        current = after
-    exercisable = current.warrants[command.warrant_id].shares_exercisable
-    if command.shares > exercisable and command.shares_issued is None:
-        raise Refusal(
-            "warrant_unvested",
-            f"{exercisable} shares of warrant {command.warrant_id} may be exercised now, not {command.shares}",
-            pointer="/shares",
-            shares=command.shares,
-            shares_exercisable=exercisable,
-        )
-    shares = _count_issued(command, warrant)
+    imports = command.shares_issued is not None
+    settled, current = ([], state) if imports else settle(state, command.delivered, command.at)
+    price = _require_exercisable(command, current.warrants[command.warrant_id])
+    shares = _count_issued(command, warrant, price)
     require_authorised(get_class(state, warrant.issued.class_id), shares)
     exercised = IssuerWarrantExercised(
         issuer_id=command.issuer_id,
         exercise_id=command.exercise_id,
         warrant_id=command.warrant_id,
-        holder_id=warrant.issued.holder_id,
+        holder_id=warrant.holder_id,
         class_id=warrant.issued.class_id,
         shares=shares,
         shares_surrendered=command.shares - shares,
+        tranche=command.tranche,
+        exercise_price_usd=None if price == warrant.exercise_price_usd else render_ratio(price),
         fair_value_usd=command.fair_value_usd,
         fair_value_source=command.fair_value_source,
     )
-    return [*vested, exercised]
+    return [*settled, exercised]
+
+
+def _require_exercisable(command: ExerciseWarrant, warrant: Warrant) -> Fraction:
+    """Return the price of the shares to exercise, which all have the same one."""
+    if command.tranche is not None and command.tranche >= len(warrant.tranches):
+        raise Refusal(
+            "tranche_unknown",
+            f"warrant {command.warrant_id} has {len(warrant.tranches)} tranches, counted from 0",
+            pointer="/tranche",
+        )
+    asked = warrant.tranches if command.tranche is None else (warrant.tranches[command.tranche],)
+    exercisable, vested = (
+        sum(each.exercisable for each in asked),
+        sum(each.outstanding - each.unvested for each in asked),
+    )
+    if command.shares > exercisable and command.shares_issued is None:
+        waits = command.shares <= vested
+        raise Refusal(
+            "warrant_not_exercisable" if waits else "warrant_unvested",
+            f"{exercisable} shares of warrant {command.warrant_id} may be exercised now, not {command.shares};"
+            f" {vested} have vested"
+            + (", whose conditions of exercise do not hold, or whose price is not fixed" if waits else ""),
+            pointer="/shares",
+            shares=command.shares,
+            shares_exercisable=exercisable,
+            shares_vested=vested,
+        )
+    prices = find_prices(asked)
+    if len(prices) > 1:
+        raise Refusal(
+            "tranche_missing",
+            f"what may be exercised of warrant {command.warrant_id} has {len(prices)} prices; name a tranche",
+            pointer="/tranche",
+        )
+    return next(iter(prices), warrant.exercise_price_usd)
 
 
 def _is_known(command: ExerciseWarrant, state: Issuer) -> bool:
@@ -115,12 +155,13 @@ def _is_known(command: ExerciseWarrant, state: Issuer) -> bool:
     if isinstance(known, IssuerWarrantExercised):
         used = known.shares + known.shares_surrendered
         net = (known.fair_value_usd is None, command.fair_value_usd is None)
-        if (known.warrant_id, used) == (command.warrant_id, command.shares) and net in {(True, True), (False, False)}:
+        same = (command.warrant_id, command.shares, command.tranche)
+        if (known.warrant_id, used, known.tranche) == same and net in {(True, True), (False, False)}:
             return True
     raise refuse_exists("exercise", command.exercise_id)
 
 
-def _require_live(command: ExerciseWarrant, warrant: Warrant) -> None:
+def _require_live(command: ExerciseWarrant | TransferWarrant, warrant: Warrant) -> None:
     if warrant.expired or command.at > warrant.issued.expires_at:
         raise Refusal(
             "warrant_expired",
@@ -130,7 +171,7 @@ def _require_live(command: ExerciseWarrant, warrant: Warrant) -> None:
         )
 
 
-def _count_issued(command: ExerciseWarrant, warrant: Warrant) -> int:
+def _count_issued(command: ExerciseWarrant, warrant: Warrant, price: Fraction) -> int:
     if command.shares_issued is not None:
         return command.shares_issued
     kind = "cash" if command.fair_value_usd is None else "net"
@@ -144,15 +185,15 @@ def _count_issued(command: ExerciseWarrant, warrant: Warrant) -> int:
     if command.fair_value_usd is None:
         return command.shares
     require_price_per_share(command.fair_value_usd, "/fair_value_usd")
-    exact = rules.net_exercise_shares(command.shares, warrant.exercise_price_usd, command.fair_value_usd)
+    exact = net_exercise_shares(command.shares, price, command.fair_value_usd)
     shares = round_whole(exact, "floor")
     if shares == 0:
         raise Refusal(
             "exercise_worthless",
-            f"a share is worth {command.fair_value_usd} USD and costs {warrant.exercise_price_usd} USD; "
+            f"a share is worth {command.fair_value_usd} USD and costs {price} USD; "
             f"a net exercise of {command.shares} rights gives no whole share",
             pointer="/fair_value_usd",
-            exercise_price_usd=str(warrant.exercise_price_usd),
+            exercise_price_usd=str(price),
         )
     return shares
 
@@ -176,7 +217,7 @@ def expire_warrant(command: ExpireWarrant, state: Issuer) -> Sequence[IssuerEven
         IssuerWarrantExpired(
             issuer_id=command.issuer_id,
             warrant_id=command.warrant_id,
-            holder_id=warrant.issued.holder_id,
+            holder_id=warrant.holder_id,
             shares=warrant.shares_outstanding,
         )
     ]
@@ -191,7 +232,7 @@ def cancel_warrant(command: CancelWarrant, state: Issuer) -> Sequence[IssuerEven
         issuer_id=command.issuer_id,
         cancellation_id=command.cancellation_id,
         warrant_id=command.warrant_id,
-        holder_id=warrant.issued.holder_id,
+        holder_id=warrant.holder_id,
         shares=command.shares,
         cause=command.cause,
         approval=command.approval,
@@ -202,3 +243,46 @@ def cancel_warrant(command: CancelWarrant, state: Issuer) -> Sequence[IssuerEven
     if command.shares > warrant.shares_outstanding:
         raise refuse_overdrawn("warrant", command.warrant_id, command.shares, warrant.shares_outstanding)
     return [event]
+
+
+def transfer_warrant(command: TransferWarrant, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the transfer of a whole warrant to one of its affiliates, unless it is recorded."""
+    warrant = state.warrants.get(command.warrant_id)
+    if warrant is None:
+        raise refuse_unknown("warrant", command.warrant_id)
+    known = state.acts.get(command.transfer_id)
+    if isinstance(known, IssuerWarrantTransferred):
+        same = (command.warrant_id, command.holder_id, command.holder_id_after)
+        if (known.warrant_id, known.holder_id, known.holder_id_after) == same:
+            return []
+    if known is not None:
+        raise refuse_exists("transfer", command.transfer_id)
+    require_aware(command.at, "/at")
+    _require_live(command, warrant)
+    if command.holder_id != warrant.holder_id:
+        raise Refusal(
+            "warrant_not_held",
+            f"warrant {command.warrant_id} is held by {warrant.holder_id}, not by {command.holder_id}",
+            pointer="/holder_id",
+        )
+    allowed = {warrant.issued.holder_id, *warrant.issued.affiliate_ids} - {warrant.holder_id}
+    if warrant.issued.transfer == "none" or command.holder_id_after not in allowed:
+        raise Refusal(
+            "transfer_excluded",
+            f"warrant {command.warrant_id} may be transferred to {', '.join(sorted(allowed)) or 'nobody'}, not to"
+            f" {command.holder_id_after}"
+            if warrant.issued.transfer == "affiliates"
+            else f"warrant {command.warrant_id} may not be transferred",
+            pointer="/holder_id_after",
+            transfer=warrant.issued.transfer,
+        )
+    return [
+        IssuerWarrantTransferred(
+            issuer_id=command.issuer_id,
+            transfer_id=command.transfer_id,
+            warrant_id=command.warrant_id,
+            holder_id=command.holder_id,
+            holder_id_after=command.holder_id_after,
+            shares=warrant.shares_outstanding,
+        )
+    ]

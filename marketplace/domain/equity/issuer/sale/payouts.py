@@ -1,6 +1,7 @@
 """Convert a sale's inputs to the equity mathematics, and its payouts back to events."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -9,14 +10,19 @@ from events.financing import ConvertingInstrument, Payout, StockConsideration, W
 from marketplace.core.money import render_ratio
 from marketplace.domain.equity.issuer.commands import BuyerStock
 from marketplace.domain.equity.issuer.financing.pricing import (
-    RUN,
     list_notes,
     list_safes,
     name_runs,
     order_instruments,
     render_certificate,
 )
-from marketplace.domain.equity.issuer.state import Issuer, capitalization_of, list_option_grants, render_seniority
+from marketplace.domain.equity.issuer.state import (
+    RUN,
+    Issuer,
+    capitalization_of,
+    list_option_grants,
+    render_seniority,
+)
 from marketplace.equity.certificates import ENGINE_VERSION
 from marketplace.equity.exchanges import paid_in_stock
 from marketplace.equity.waterfall import Distribution, distribute
@@ -38,12 +44,15 @@ def share_proceeds(
     """
     ordered = order_instruments(instruments)
     names = name_runs(ordered)
+    rights = list_option_grants(state, at, proceeds_usd)
+    company = capitalization_of(state, at)
+    warrants = sum(int(right.shares) for right in rights) - company.options_granted
     result = distribute(
         proceeds_usd,
-        capitalization_of(state, at),
+        replace(company, warrants=warrants),
         safes=list_safes(ordered, names),
         notes=list_notes(ordered, names, apart=True),
-        options=list_option_grants(state, at),
+        options=rights,
         on_day=at.date(),
         safe_seniority=None if safe_seniority is None else render_seniority(safe_seniority),
     )

@@ -228,8 +228,9 @@ def _list_rights(state: Issuer) -> Iterable[tuple[str, int]]:
     for warrant_id, warrant in sorted(state.warrants.items()):
         yield f"shares under warrant {warrant_id}", warrant.shares_outstanding
         yield f"shares ever under warrant {warrant_id}", warrant.shares
-        for tranche in range(len(warrant.issued.tranches)):
-            yield f"shares of tranche {tranche} of warrant {warrant_id}", warrant.count_tranche(tranche)
+        for index, tranche in enumerate(warrant.tranches):
+            yield f"shares of tranche {index} of warrant {warrant_id}", tranche.shares
+            yield f"unvested shares of tranche {index} of warrant {warrant_id}", tranche.unvested
     for promise_id, shares in sorted(state.promises.items()):
         yield f"shares of promise {promise_id}", shares
     yield "shares of the pool", state.shares_reserved

@@ -1,0 +1,246 @@
+"""Warrants of an issuer and what they are measured by; for the company, holders, stated third parties, the platform."""
+
+from typing import Final
+
+from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from marketplace.api.equity.issuers import PATH, answer, create
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
+from marketplace.api.http.bodies.issuers import (
+    AddProgrammeGrantBody,
+    AttestMilestoneBody,
+    ExerciseWarrantBody,
+    IssueWarrantBody,
+    NamePriceSourceBody,
+    ObservePriceBody,
+    OpenProgrammeBody,
+    StatePurchasesBody,
+    TransferWarrantBody,
+)
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.queries import Read, Reader, answer_versioned
+from marketplace.application.equity import warrants as use_cases
+from marketplace.domain.equity.issuer import commands as acts
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.projections.equity.cap_tables import find_issuer, find_warrant, list_warrants
+from marketplace.projections.views.equity import WarrantView
+
+
+@post("/warrants", summary="Issue a warrant")
+async def issue(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[IssueWarrantBody]
+) -> Response[ReceiptBody]:
+    """Issue a right to buy shares, exercisable at once or at milestones."""
+    warrant_id = command.derive("wrt")
+    deed = acts.IssueWarrant(
+        issuer_id=issuer_id,
+        warrant_id=warrant_id,
+        holder_id=data.holder_id,
+        class_id=data.class_id,
+        shares=data.shares,
+        exercise_price_usd=data.exercise_price_usd,
+        expires_at=data.expires_at,
+        settlement=data.settlement,
+        tranches=data.tranches,
+        grant_ids=data.grant_ids,
+        programme_id=data.programme_id,
+        on_reduction=data.on_reduction,
+        transfer=data.transfer,
+        affiliate_ids=data.affiliate_ids,
+        change_of_control=data.change_of_control,
+        fair_value=data.fair_value,
+        approval=data.approval,
+    )
+    receipt = await use_cases.issue_warrant(command.handler, command.context, deed)
+    return await answer(command, receipt, f"{PATH}/{issuer_id}/warrants", warrant_id)
+
+
+@get("/warrants", summary="List warrants")
+async def list_all(
+    reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+) -> Page[WarrantView]:
+    """Return the warrants with their tranches: all for the company, its own for a holder."""
+    after = parse_cursor(cursor, "")
+    async with reader.connect() as connection:
+        holder_id = await _find_holder(connection, reader, issuer_id)
+        rows = await list_warrants(connection, issuer_id, holder_id=holder_id, after=after, limit=limit + 1)
+    if holder_id is not None and not rows:
+        raise refuse_unknown("issuer", issuer_id)
+    return build_page(rows, limit, lambda row: row.warrant_id)
+
+
+async def _find_holder(connection: AsyncConnection, reader: Reader, issuer_id: str) -> str | None:
+    """Return the reader, who sees only its own warrants; None: the company or the platform, which sees all.
+
+    Raises:
+        Refusal: ``issuer_unknown``.
+    """
+    issuer = await find_issuer(connection, issuer_id)
+    if issuer is None:
+        raise refuse_unknown("issuer", issuer_id)
+    return None if reader.party_id == issuer.party_id else reader.party_id
+
+
+@get("/warrants/{warrant_id:str}", summary="Get a warrant")
+async def get_one(reader: Read, issuer_id: FromPath[str], warrant_id: FromPath[str]) -> Response[WarrantView]:
+    """Return a warrant, with what has vested and may be exercised of each tranche, for the company and the holder."""
+    async with reader.connect() as connection:
+        holder_id = await _find_holder(connection, reader, issuer_id)
+        view = await find_warrant(connection, issuer_id, warrant_id)
+    if holder_id is not None and (view is None or view.holder_id != holder_id):
+        raise refuse_unknown("issuer", issuer_id)
+    if view is None:
+        raise refuse_unknown("warrant", warrant_id)
+    return answer_versioned(view, view.last_sequence)
+
+
+@post("/warrants/{warrant_id:str}/exercise", status_code=200, summary="Exercise a warrant")
+async def exercise(
+    command: Commanded, issuer_id: FromPath[str], warrant_id: FromPath[str], data: JSONBody[ExerciseWarrantBody]
+) -> Response[ReceiptBody]:
+    """Exercise what has vested of a warrant, in part or in full: for cash, or net at the fair value of a share."""
+    receipt = await use_cases.exercise_warrant(
+        command.handler,
+        command.context,
+        issuer_id,
+        exercise_id=command.derive("exr"),
+        warrant_id=warrant_id,
+        shares=data.shares,
+        net=data.settlement == "net",
+        tranche=data.tranche,
+    )
+    return await answer(command, receipt)
+
+
+@post("/warrants/{warrant_id:str}/transfer", status_code=200, summary="Transfer a warrant")
+async def transfer(
+    command: Commanded, issuer_id: FromPath[str], warrant_id: FromPath[str], data: JSONBody[TransferWarrantBody]
+) -> Response[ReceiptBody]:
+    """Transfer a whole warrant to an affiliate that it names."""
+    receipt = await use_cases.transfer_warrant(
+        command.handler,
+        command.context,
+        issuer_id,
+        warrant_id,
+        holder_id=data.holder_id,
+        holder_id_after=data.holder_id_after,
+    )
+    return await answer(command, receipt)
+
+
+@post("/warrants/{warrant_id:str}/attestations", status_code=200, summary="Attest a milestone")
+async def attest(
+    command: Commanded, issuer_id: FromPath[str], warrant_id: FromPath[str], data: JSONBody[AttestMilestoneBody]
+) -> Response[ReceiptBody]:
+    """Attest a milestone of a warrant, as the attester that its terms state."""
+    receipt = await use_cases.attest_milestone(
+        command.handler,
+        command.context,
+        issuer_id,
+        warrant_id,
+        milestone=data.milestone,
+        document=data.document,
+    )
+    return await answer(command, receipt)
+
+
+@post("/programmes", summary="Open a programme")
+async def open_programme(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[OpenProgrammeBody]
+) -> Response[ReceiptBody]:
+    """Let purchases between named customers and vendors count together for warrants."""
+    programme_id = command.derive("prg")
+    deed = acts.OpenProgramme(
+        issuer_id=issuer_id,
+        programme_id=programme_id,
+        name=data.name,
+        customer_ids=data.customer_ids,
+        vendor_ids=data.vendor_ids,
+        counts_outside=data.counts_outside,
+    )
+    return await create(command, "programmes", programme_id, deed)
+
+
+@post("/programmes/{programme_id:str}/grants", status_code=200, summary="Add a grant to a programme")
+async def add_grant(
+    command: Commanded, issuer_id: FromPath[str], programme_id: FromPath[str], data: JSONBody[AddProgrammeGrantBody]
+) -> Response[ReceiptBody]:
+    """Let a grant between parties of a programme count in it, as the company or a side of the grant."""
+    receipt = await use_cases.add_programme_grant(
+        command.handler, command.context, issuer_id, programme_id, data.grant_id
+    )
+    return await answer(command, receipt)
+
+
+@post("/programmes/{programme_id:str}/purchases", status_code=200, summary="State purchases outside this market")
+async def state_purchases(
+    command: Commanded, issuer_id: FromPath[str], programme_id: FromPath[str], data: JSONBody[StatePurchasesBody]
+) -> Response[ReceiptBody]:
+    """State purchases that parties of a programme made outside this market. They count once both sides agree."""
+    deed = acts.StatePurchases(
+        issuer_id=issuer_id,
+        purchases_id=command.derive("pur"),
+        programme_id=programme_id,
+        customer_id=data.customer_id,
+        vendor_id=data.vendor_id,
+        starts_on=data.starts_on,
+        ends_on=data.ends_on,
+        gpu_seconds=data.gpu_seconds,
+        kilowatts=data.kilowatts,
+        purchased_usd=data.purchased_usd,
+        paid_usd=data.paid_usd,
+        document=data.document,
+        replaces=data.replaces,
+        at=command.context.at,
+    )
+    return await answer(command, await use_cases.state_purchases(command.handler, command.context, deed))
+
+
+@post("/price-sources", summary="Name a price source")
+async def name_price_source(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[NamePriceSourceBody]
+) -> Response[ReceiptBody]:
+    """Name the independent party that records the price of a share. Security holders vote on it."""
+    source_id = command.derive("src")
+    deed = acts.NamePriceSource(issuer_id=issuer_id, source_id=source_id, name=data.name, recorder_id=data.recorder_id)
+    return await create(command, "price-sources", source_id, deed)
+
+
+@post("/price-sources/{source_id:str}/observations", status_code=200, summary="Record a price")
+async def observe_price(
+    command: Commanded, issuer_id: FromPath[str], source_id: FromPath[str], data: JSONBody[ObservePriceBody]
+) -> Response[ReceiptBody]:
+    """Record the price of a share on a day, as the source's recorder. Warrants may vest at it."""
+    receipt = await use_cases.observe_price(
+        command.handler,
+        command.context,
+        issuer_id,
+        source_id,
+        day=data.day,
+        price_usd_per_share=data.price_usd_per_share,
+        volume=data.volume,
+    )
+    return await answer(command, receipt)
+
+
+ROUTER: Final = Router(
+    f"{PATH}/{{issuer_id:str}}",
+    route_handlers=[
+        issue,
+        list_all,
+        get_one,
+        exercise,
+        transfer,
+        attest,
+        open_programme,
+        add_grant,
+        state_purchases,
+        name_price_source,
+        observe_price,
+    ],
+    tags=["issuers"],
+    opt={"feature": "issuers"},
+)

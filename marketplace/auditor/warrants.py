@@ -1,0 +1,81 @@
+"""Checks warrants from their raw events: nothing unvested is exercised, and nobody attests its own milestone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+from typing import Any
+
+
+@dataclass(slots=True)
+class Warrant:
+    """One warrant, from its events alone.
+
+    Attributes:
+        interested: The holders that it had, and their affiliates.
+        attesters: Who attests each milestone; None: the platform.
+        available: Vested shares of each tranche that were not exercised.
+        released: Tranches whose conditions of exercise hold.
+    """
+
+    interested: set[str]
+    attesters: dict[str, str | None]
+    available: list[int]
+    released: set[int]
+
+    def take(self, name: str, body: Mapping[str, Any], company_id: str) -> str | None:
+        """Take one event, and return what is wrong with it; None: nothing."""
+        match name:
+            case "warrant_vested":
+                self.available[body["tranche"]] += body["shares"]
+            case "warrant_released":
+                self.released.add(body["tranche"])
+            case "warrant_vesting_reversed":
+                self.available[body["tranche"]] -= body["shares"]
+                if self.available[body["tranche"]] < 0:
+                    return f"{body['shares']} shares of tranche {body['tranche']} lose vesting that they did not have"
+            case "warrant_transferred":
+                self.interested.add(body["holder_id_after"])
+            case "warrant_exercised":
+                return self._use(body["shares"] + body.get("shares_surrendered", 0), body.get("tranche"))
+            case "milestone_attested":
+                return self._check_attester(body["milestone"], body["attester_id"], company_id)
+            case _:
+                pass
+        return None
+
+    def _use(self, shares: int, only: int | None) -> str | None:
+        left = shares
+        for index in sorted(self.released) if only is None else [only]:
+            taken = min(left, self.available[index]) if index in self.released else 0
+            self.available[index] -= taken
+            left -= taken
+        return f"{shares} shares are exercised, {shares - left} had vested and were exercisable" if left else None
+
+    def _check_attester(self, milestone: str, attester_id: str | None, company_id: str) -> str | None:
+        stated = self.attesters.get(milestone, "nobody")
+        if attester_id is not None and (attester_id != stated or attester_id in {*self.interested, company_id}):
+            return f"{attester_id} attests {milestone}, which {stated or 'the platform'} attests"
+        return None
+
+    def split(self, ratio: Fraction) -> None:
+        """Multiply what is available. A tranche that is rounded may gain the rest of one share."""
+        self.available = [ceil(shares * ratio) for shares in self.available]
+
+
+def build_warrant(body: Mapping[str, Any]) -> Warrant:
+    """Return a warrant from its issue event."""
+    tranches = body.get("tranches") or []
+    conditions = [
+        milestone
+        for tranche in tranches
+        for members in (tranche.get("conditions", []), tranche.get("exercise_conditions", []))
+        for condition in members
+        for milestone in condition
+    ]
+    return Warrant(
+        interested={body["holder_id"], *body.get("affiliate_ids", [])},
+        attesters={each["name"]: each.get("attester_id") for each in conditions if each["kind"] == "attested"},
+        available=[0] * len(tranches) or [body["shares"]],
+        released={index for index, each in enumerate(tranches or [{}]) if not each.get("exercise_conditions")},
+    )

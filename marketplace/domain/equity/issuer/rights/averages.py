@@ -1,0 +1,47 @@
+"""Volume-weighted mean prices of recorded price sources."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from fractions import Fraction
+from typing import Final
+
+from immutables import Map
+
+from events.issuer import IssuerPriceObserved
+from events.vesting import PriceAverage
+from marketplace.domain.equity.issuer.state import Issuer, PriceSource
+
+_DAYS_KEPT: Final = timedelta(days=400)
+
+
+def add_observation(source: PriceSource, event: IssuerPriceObserved) -> PriceSource:
+    """Return a source after an observation."""
+    prices = {day: known for day, known in source.prices.items() if event.day - day < _DAYS_KEPT}
+    prices[event.day] = (Fraction(event.price_usd_per_share), Fraction(event.volume))
+    return replace(source, latest=event, prices=Map(prices))
+
+
+def split_prices(source: PriceSource, ratio: Fraction) -> PriceSource:
+    """Return a source after a split: prices are divided by it, volumes multiplied."""
+    prices = {day: (price / ratio, volume * ratio) for day, (price, volume) in source.prices.items()}
+    return replace(source, prices=Map(prices))
+
+
+def find_average(state: Issuer, terms: PriceAverage, last: date | None = None) -> Fraction | None:
+    """Return a mean, exact, of shares as they are now; None while too little is recorded.
+
+    Args:
+        state: The issuer.
+        terms: Which mean.
+        last: Its last day, which counts once the source has recorded it or a later day; None: the last recorded day.
+    """
+    source = state.price_sources[terms.source_id]
+    if source.latest is None or (last is not None and source.latest.day < last):
+        return None
+    until = last or source.latest.day
+    since = until - timedelta(days=terms.days)
+    found = [known for day, known in source.prices.items() if since < day <= until]
+    volume = sum(weight for _, weight in found)
+    if len(found) < terms.observations_min or not volume:
+        return None
+    return sum((price * weight for price, weight in found), Fraction(0)) / volume

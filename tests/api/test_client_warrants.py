@@ -1,0 +1,75 @@
+"""The typed client on warrants of customers and vendors, asked of a running API."""
+
+from datetime import date
+from decimal import Decimal
+
+from events.vesting import AttestedMilestone, PriceAverage, PriceMilestone, Proportion, WarrantTranche
+from marketplace.api.http.bodies.issuers import (
+    AttestMilestoneBody,
+    ExerciseWarrantBody,
+    IssueWarrantBody,
+    NamePriceSourceBody,
+    ObservePriceBody,
+    OpenProgrammeBody,
+    StatePurchasesBody,
+    TransferWarrantBody,
+)
+from tests.api.test_client_issuers import DAY, found
+from tests.api.test_client_parties import refuse
+
+ABSENT = "grt_01jdm5v5tze1xa6a4sbz1gk3c4"
+
+
+async def test_a_warrant_vests_by_payments_a_price_and_an_attestation_and_an_affiliate_exercises_it(database_url: str):
+    async with found(database_url) as company:
+        client, issuer, angel, founder = company.client, company.issuer, company.angel, company.founder
+        sides = OpenProgrammeBody(
+            name="Compute", customer_ids=(company.startup,), vendor_ids=(company.fund,), counts_outside=True
+        )
+        programme = (await client.open_programme(issuer, sides)).id
+        source = (await client.name_price_source(issuer, NamePriceSourceBody(name="Exchange"))).id
+        assert await refuse(client.add_programme_grant(issuer, programme, ABSENT)) == "grant_unknown"
+        average = PriceAverage(source_id=source, days=30)
+        works = AttestedMilestone(name="works", description="it trains")
+        terms = IssueWarrantBody(
+            holder_id=angel,
+            class_id="common",
+            shares=1_100,
+            exercise_price_usd=Decimal("0.10"),
+            expires_at=company.now + 900 * DAY,
+            settlement="cash",
+            programme_id=programme,
+            transfer="affiliates",
+            affiliate_ids=(founder,),
+            tranches=(
+                WarrantTranche(
+                    shares=1_000, proportion=Proportion(basis="paid", from_usd=Decimal(0), to_usd=Decimal(100))
+                ),
+                WarrantTranche(
+                    shares=100,
+                    conditions=((PriceMilestone(price_usd_per_share=Decimal(2), average=average),),),
+                    exercise_conditions=((works,),),
+                ),
+            ),
+        )
+        warrant = (await client.issue_warrant(issuer, terms)).id
+        paid = StatePurchasesBody(
+            customer_id=company.startup,
+            vendor_id=company.fund,
+            starts_on=date(2025, 2, 1),
+            ends_on=date(2025, 2, 28),
+            purchased_usd=Decimal(40),
+            paid_usd=Decimal(40),
+            document="statement",
+        )
+        await client.state_purchases(issuer, programme, paid)
+        seen = ObservePriceBody(day=company.now.date(), price_usd_per_share=Decimal(3), volume=10)
+        await client.observe_price(issuer, source, seen)
+        shown = await client.get_warrant(issuer, warrant)
+        assert [(each.shares_unvested, each.shares_exercisable) for each in shown.tranches] == [(600, 400), (0, 0)]
+        await client.attest_milestone(issuer, warrant, AttestMilestoneBody(milestone="works", document="report"))
+        await client.transfer_warrant(issuer, warrant, TransferWarrantBody(holder_id=angel, holder_id_after=founder))
+        (listed,) = [each async for each in client.list_warrants(issuer)]
+        assert (listed.holder_id, listed.attested, listed.tranches[1].shares_exercisable) == (founder, ("works",), 100)
+        await client.exercise_warrant(issuer, warrant, ExerciseWarrantBody(shares=500))
+        assert await company.count(founder) == 1_000_000 + 500 + 600, "and the rest of the warrant"
