@@ -2,6 +2,7 @@
 
 from typing import Annotated, Final
 
+import msgspec
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
@@ -25,10 +26,7 @@ async def register(command: Commanded, data: JSONBody[RegisterPartyBody]) -> Res
     receipt = await register_party(
         command.handler,
         command.context,
-        name=data.name,
-        roles=data.roles,
-        jurisdiction=data.jurisdiction,
-        sector=data.sector,
+        **msgspec.structs.asdict(data),
     )
     return command.answer_created(receipt, PATH)
 

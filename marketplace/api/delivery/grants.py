@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import msgspec
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
@@ -127,13 +128,7 @@ async def resell(command: Commanded, grant_id: FromPath[str], data: JSONBody[Res
         command.handler,
         command.context,
         grant_id,
-        nodes=data.nodes,
-        start=data.start,
-        end=data.end,
-        ask_usd_per_gpu_hour=data.ask_usd_per_gpu_hour,
-        nodes_min=data.nodes_min,
-        duration_hours_min=data.duration_hours_min,
-        mandate_ids=data.mandate_ids,
+        **msgspec.structs.asdict(data),
     )
     return command.answer_created(receipt, LOTS)
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import msgspec
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
@@ -32,16 +33,7 @@ async def offer(command: Commanded, data: JSONBody[ListLotBody]) -> Response[Rec
     receipt = await list_lot(
         command.handler,
         command.context,
-        pool_id=data.pool_id,
-        nodes=data.nodes,
-        start=data.start,
-        end=data.end,
-        ask_usd_per_gpu_hour=data.ask_usd_per_gpu_hour,
-        nodes_min=data.nodes_min,
-        duration_hours_min=data.duration_hours_min,
-        mandate_ids=data.mandate_ids,
-        further_asks=data.further_asks,
-        service=data.service,
+        **msgspec.structs.asdict(data),
     )
     return command.answer_created(receipt, PATH)
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import msgspec
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
@@ -24,13 +25,7 @@ async def open_one(command: Commanded, data: JSONBody[OpenPoolBody]) -> Response
     receipt = await open_pool(
         command.handler,
         command.context,
-        site_id=data.site_id,
-        gpu_class=data.gpu_class,
-        interconnect=data.interconnect,
-        gpus_per_node=data.gpus_per_node,
-        nodes=data.nodes,
-        power_per_node_kw=data.power_per_node_kw,
-        service=data.service,
+        **msgspec.structs.asdict(data),
     )
     return command.answer_created(receipt, PATH)
 

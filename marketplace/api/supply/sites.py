@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import msgspec
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
@@ -36,15 +37,7 @@ async def register(command: Commanded, data: JSONBody[RegisterSiteBody]) -> Resp
     receipt = await register_site(
         command.handler,
         command.context,
-        provider_id=data.provider_id,
-        name=data.name,
-        region=data.region,
-        jurisdiction=data.jurisdiction,
-        status=data.status,
-        power_contracted_kw=data.power_contracted_kw,
-        power_energised_kw=data.power_energised_kw,
-        power_usage_effectiveness=data.power_usage_effectiveness,
-        renewable_share=data.renewable_share,
+        **msgspec.structs.asdict(data),
     )
     return command.answer_created(receipt, PATH)
 

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+import msgspec
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
@@ -30,13 +31,7 @@ async def open_one(command: Commanded, data: JSONBody[OpenAuctionBody]) -> Respo
     receipt = await open_auction(
         command.handler,
         command.context,
-        locks_at=data.locks_at,
-        horizon_start=data.horizon_start,
-        period_hours=data.period_hours,
-        periods=data.periods,
-        seed=data.seed,
-        indicative_at=data.indicative_at,
-        no_cancel_at=data.no_cancel_at,
+        **msgspec.structs.asdict(data),
     )
     return command.answer_created(receipt, PATH)
 
