@@ -100,8 +100,8 @@ def find_extension(grant: Grant, period: Period, at: datetime) -> tuple[datetime
 def choose_remedy(grant: Grant, stated: ServiceConsequence, *, extended: bool) -> ServiceConsequence:
     """Return the remedy for a period below the promised availability.
 
-    A period that is to roll forward, but for which the grant is not extended, is excluded from accrual, or credited
-    where nothing accrues.
+    If the stated remedy is to roll forward and the grant cannot be extended, the period is excluded from accrual. Where
+    nothing accrues, it is credited.
     """
     if stated != "roll_forward" or extended:
         return stated
