@@ -26,14 +26,17 @@ SIZES_MAX = 32
 NOTE_TAIL = timedelta(days=90)
 """Notes and warrants must outlive their run by this long, because disputed statements may still accrue."""
 PRINCIPAL_USD_MAX = Decimal(1_000_000_000)
-"""The most that the engine can count. A limit must be lower, so that an amount that is too large to count never
-fits."""
+"""The most principal that the engine can count. A limit on principal must be lower, so that a larger principal never
+fits it."""
 Window = tuple[int, int, int]
 """An order's duration, and its earliest and latest start, in periods of an auction."""
 
 
 class Cost(NamedTuple):
-    """What the most expensive offer of terms that may be placed costs in full, in whole cents: cash, and principal."""
+    """The full cost of the most expensive offer, in whole cents: cash, and principal.
+
+    Only `price_terms` makes it, which checks the terms first.
+    """
 
     cash_usd: Decimal
     principal_usd: Decimal
@@ -226,8 +229,8 @@ def compute_cash_hold(terms: OrderTerms) -> Decimal:
 def compute_budget_hold(terms: OrderTerms, equity_credit: Decimal) -> Decimal:
     """Return the mandate's dollars that cover any of the offers, in whole cents.
 
-    One cent more is never needed: the holder pays the rest of the provider's whole cents, which is less than one cent
-    above its exact share (`settlement`).
+    One cent more is never needed. In a settlement, the holder pays the provider's whole cents less the startup's part.
+    That is less than one cent above the holder's exact share (`settlement`).
     """
     _require_value(terms, equity_credit)
     hours = compute_gpu_hours(terms)

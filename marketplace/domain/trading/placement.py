@@ -26,7 +26,7 @@ class Carried(NamedTuple):
 
 
 def carry(pool: Pool, lots: Sequence[Lot], nodes: int, start: datetime, end: datetime) -> Carried | None:
-    """Return unsold nodes that carry a run, cheapest first; None if there are too few."""
+    """Return unsold nodes for the whole span of a run, cheapest first; None if there are too few."""
     free = {lot.listed.lot_id: pool.unsold(lot.listed.lot_id, start, end) for lot in lots}
     bounds = sorted({start, end, *(at for runs in free.values() for run in runs for at in (run.start, run.end))})
     shares: list[LotShare] = []

@@ -1,6 +1,6 @@
 """Which amendments keep an order's place in the queue: those that are no worse for any possible seller.
 
-An order's place is that of its placing. It breaks ties in admission, and it is the order of the book, by which the
+An order's place dates from its placing. It breaks ties in admission. It is also the order of the book, by which the
 engine breaks ties. An amendment keeps the place if all of the following holds. Any other amendment moves the order to
 the end of the queue, as if it were placed anew:
 

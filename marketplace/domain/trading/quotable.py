@@ -46,9 +46,10 @@ def require_unlinked(terms: OrderTerms) -> None:
 
 
 def refuse_unplaced(reason: Reason | None) -> Refusal:
-    """Return the refusal to hold a quote that has no placement: its reason as an auction would state it.
+    """Return the refusal to hold a quote that has no placement.
 
-    Without a reason there were placements, taken after the book was read: ``quote_unavailable``.
+    With a reason, it is the refusal that an auction would state. Without one, other orders took the placements after
+    the book was read: ``quote_unavailable``.
     """
     if reason is not None:
         return Refusal(reason.code, reason.text, **reason.facts)

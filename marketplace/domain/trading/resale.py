@@ -1,4 +1,4 @@
-"""Resale: what of a grant may be offered or sold on, beyond what the grant itself decides.
+"""Resale: rules on reselling a grant that rest on its meters, on held quotes and on mandates.
 
 Refusals: capacity_delivered for what was used; resale_held for what quotes hold; mandate_not_cash, since a resale is
 paid in dollars, as an investment is.
@@ -69,7 +69,7 @@ def require_unheld(grant_id: str, holding: Sequence[Quote]) -> None:
 
 
 def require_cash_for_resale(mandates: Iterable[Mandate]) -> None:
-    """Refuse a resale that takes equity for another mandate than one that pays cash.
+    """Refuse a resale that names a mandate which does not pay cash.
 
     Raises:
         Refusal: ``mandate_not_cash``.

@@ -108,7 +108,7 @@ class Auctioneer:
             await self._settle(auction)
 
     async def defer(self, order_id: str) -> None:
-        """Release an order that is locked by an auction whose book does not contain it."""
+        """Release an order that an auction locked and whose book does not contain it."""
         order = await self._find_order(order_id)
         if isinstance(order, LockedOrder):
             text = "the book was frozen while the order was being added, or had no room for it"
@@ -348,8 +348,7 @@ class Auctioneer:
     async def _each(self, items: Iterable[Any], work: Callable[[Any], Coroutine[Any, Any, Any]]) -> list[Any]:
         """Process all items concurrently, so that they share group commits. Return the results in order.
 
-        If one fails, the others still finish first: if they were in flight when everything is retried, they would be
-        refused.
+        If one fails, the others still finish first. Otherwise a retry of all would find them in flight and be refused.
         """
         gate = asyncio.Semaphore(AT_ONCE)
 

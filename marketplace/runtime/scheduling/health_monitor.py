@@ -74,7 +74,7 @@ class _Watch:
 
 
 class HealthMonitor:
-    """Folds evidence, and schedules a task for each grant of which a GPU turned bad or good."""
+    """Folds evidence. When a GPU turns bad or good, it schedules a task for the GPU's grant."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
@@ -160,7 +160,7 @@ def _list_meters(terms: DetectionTerms) -> tuple[str, ...]:
 
 
 async def observe_grant(handler: Handler, observer: HealthMonitor, grant_id: str) -> None:
-    """Open and close the incidents that evidence shows for a running grant. Those that cannot be are skipped."""
+    """Open and close the incidents that evidence shows for a running grant, as far as the pool accepts them."""
     grant: Grant | None = (await handler.cache.load(GRANT, grant_id)).state
     now = handler.clock.now()
     if grant is None or grant.phase not in {"running", "terminated"} or grant.end <= now:

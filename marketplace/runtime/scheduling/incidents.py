@@ -95,7 +95,7 @@ class Incidents:
 
 
 def _share_lack(pool: Pool, running: Sequence[Grant], at: datetime) -> dict[str, int]:
-    """Return how many nodes each grant lacks at an instant: its own failures, the rest from the last issued first."""
+    """Return how many nodes each grant lacks at an instant: its own failed nodes, then others, last issued first."""
     failed = [incident for incident in pool.incidents.values() if incident.start <= at < incident.end]
     held = {grant.issued.grant_id: grant.count_nodes(at) for grant in running}
     own = {

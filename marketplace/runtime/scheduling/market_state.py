@@ -140,7 +140,7 @@ class MarketState:
             self.outdated.set()
 
     def _move_lots(self, pool_id: str) -> None:
-        """Check the lots of a site again: whoever lists one may not have seen a slip that is stored just before."""
+        """Check the lots of a site again. A delay of the site may be stored just before the lot."""
         if pool_id in self._pools:
             self.scheduler.put(Task("move_lots", self._pools[pool_id]), NOW)
 

@@ -63,7 +63,7 @@ def build_book(
 ) -> Book:
     """Return the book of an auction.
 
-    An order whose parent neither takes part nor was matched before does not take part.
+    An order with a parent takes part only if the parent takes part too, or was matched before.
 
     Args:
         opened: The auction.
