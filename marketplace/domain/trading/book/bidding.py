@@ -10,7 +10,7 @@ first, so that class, region and interconnect are named only if they are needed 
 the set, the remedies name values on offer: with any of them the order could be served alone.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from decimal import ROUND_FLOOR, Decimal
@@ -58,13 +58,13 @@ class _Request(NamedTuple):
         order: The order.
         window: Its duration, and its earliest and latest start, in periods.
         sizes: The nodes that it accepts, smallest first.
-        unmet: By pool, the wishes for pool, provider and site that the pool does not meet.
+        pools: The pools that meet its wishes for pool, provider and site.
     """
 
     order: Order
     window: Window
     sizes: list[int]
-    unmet: Mapping[str, frozenset[str]]
+    pools: list[str]
 
 
 def build_row(order: Order, window: Window, offered: Offered, names: AbstractSet[str]) -> BookOrder:
@@ -78,8 +78,9 @@ def build_row(order: Order, window: Window, offered: Offered, names: AbstractSet
     """
     terms = order.terms
     sizes, group_id = list_sizes(terms), name_group(order.placed.startup_id, terms)
-    unmet = {pool_id: _find_unmet(terms, offered.supply.pools[pool_id], offered.supply) for pool_id in offered.listed}
-    request = _Request(order, window, sizes, unmet)
+    supply = offered.supply
+    pools = [name for name in offered.listed if next(_list_unmet(terms, supply.pools[name], supply), None) is None]
+    request = _Request(order, window, sizes, pools)
     conflict, remedies = _find_conflict(request, offered)
     length, earliest, latest = window
     return BookOrder(
@@ -88,12 +89,7 @@ def build_row(order: Order, window: Window, offered: Offered, names: AbstractSet
         duration_periods=length,
         start_earliest=earliest,
         start_latest=latest,
-        bids=tuple(
-            bid
-            for pool_id, lots in offered.listed.items()
-            if not unmet[pool_id]
-            for bid in _build_bids(request, offered, pool_id, lots)
-        ),
+        bids=tuple(bid for pool_id in pools for bid in _build_bids(request, offered, pool_id, offered.listed[pool_id])),
         sizes=tuple(sizes[:-1]),
         group_id=group_id,
         parent_id=terms.parent_order_id if terms.parent_order_id in names else None,
@@ -102,27 +98,25 @@ def build_row(order: Order, window: Window, offered: Offered, names: AbstractSet
     )
 
 
-def _find_unmet(terms: OrderTerms, pool: Pool, supply: Supply) -> frozenset[str]:
-    """Return the wishes of an order for its pool, provider and site that a pool does not meet."""
+def _list_unmet(terms: OrderTerms, pool: Pool, supply: Supply) -> Iterator[str]:
+    """Yield the wishes of an order for its pool, provider and site that a pool does not meet."""
     opened = pool.opened
+    if opened.gpus_per_node != terms.gpus_per_node:
+        yield "gpus_per_node"
+    if terms.regions and opened.region not in terms.regions:
+        yield "region"
+    if terms.interconnect not in {"any", opened.interconnect}:
+        yield "interconnect"
+    if all(offer.gpu_class != opened.gpu_class for offer in terms.offers):
+        yield "gpu_class"
     standing_min, share_min = terms.provider_standing_min, terms.renewable_share_min
     pue_max = terms.power_usage_effectiveness_max
-    checks = (
-        ("gpu_class", all(offer.gpu_class != opened.gpu_class for offer in terms.offers)),
-        ("region", bool(terms.regions) and opened.region not in terms.regions),
-        ("interconnect", terms.interconnect not in {"any", opened.interconnect}),
-        ("gpus_per_node", opened.gpus_per_node != terms.gpus_per_node),
-        ("provider_standing", standing_min is not None and _get_reliability(pool, supply) < standing_min),
-        (
-            "power_usage_effectiveness",
-            pue_max is not None and supply.sites[opened.site_id].registered.power_usage_effectiveness > pue_max,
-        ),
-        (
-            "renewable_share",
-            share_min is not None and supply.sites[opened.site_id].registered.renewable_share < share_min,
-        ),
-    )
-    return frozenset(wish for wish, is_unmet in checks if is_unmet)
+    if standing_min is not None and _get_reliability(pool, supply) < standing_min:
+        yield "provider_standing"
+    if pue_max is not None and supply.sites[opened.site_id].registered.power_usage_effectiveness > pue_max:
+        yield "power_usage_effectiveness"
+    if share_min is not None and supply.sites[opened.site_id].registered.renewable_share < share_min:
+        yield "renewable_share"
 
 
 def _get_reliability(pool: Pool, supply: Supply) -> Fraction:
@@ -220,25 +214,30 @@ def _find_conflict(request: _Request, offered: Offered) -> tuple[tuple[str, ...]
     Both are empty if the order could be served alone.
     """
     kept = frozenset(WISHES)
-    if next(_list_options(request, offered, kept), None) is not None:
+    if next(_list_options(request, offered, request.pools, kept), None) is not None:
         return (), ()
+    supply, terms = offered.supply, request.order.terms
+    unmet = {pool_id: frozenset(_list_unmet(terms, supply.pools[pool_id], supply)) for pool_id in offered.listed}
+
+    def list_options(kept: frozenset[str]) -> Iterator[_Option]:
+        pools = [pool_id for pool_id, wishes in unmet.items() if not wishes & kept]
+        return _list_options(request, offered, pools, kept)
+
     for wish in WISHES:
-        if next(_list_options(request, offered, kept - {wish}), None) is None:
+        if next(list_options(kept - {wish}), None) is None:
             kept -= {wish}
     conflict = tuple(wish for wish in reversed(WISHES) if wish in kept)
-    found = ((wish, list(_list_options(request, offered, frozenset(WISHES) - {wish}))) for wish in conflict)
-    remedies = ((wish, _list_values(wish, options, request.order.terms, offered)) for wish, options in found)
+    found = ((wish, list(list_options(frozenset(WISHES) - {wish}))) for wish in conflict)
+    remedies = ((wish, _list_values(wish, options, terms, offered)) for wish, options in found)
     return conflict, tuple(BookRemedy(wish=wish, values=values) for wish, values in remedies if values)
 
 
-def _list_options(request: _Request, offered: Offered, kept: frozenset[str]) -> Iterator[_Option]:
-    """Yield the pools that could serve an order alone, at the sizes and durations that its remaining wishes allow."""
+def _list_options(request: _Request, offered: Offered, pools: Iterable[str], kept: frozenset[str]) -> Iterator[_Option]:
+    """Yield which of some pools could serve an order alone, at the sizes and durations that its other wishes allow."""
     _, earliest, latest = request.window
-    for pool_id, lots in offered.listed.items():
-        if request.unmet[pool_id] & kept:
-            continue
+    for pool_id in pools:
         pool = offered.supply.pools[pool_id]
-        for nodes, duration, serving in _list_serving(request, pool, lots, offered, kept):
+        for nodes, duration, serving in _list_serving(request, pool, offered.listed[pool_id], offered, kept):
             sums = _count_runs(offered, serving, nodes)
             last = offered.horizon.periods - duration
             starts = range(earliest, min(latest, last) + 1) if "start_window" in kept else range(last + 1)
