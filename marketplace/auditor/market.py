@@ -40,6 +40,7 @@ class Auction:
 
     Attributes:
         span: The span that it can award.
+        book: The orders of its frozen book.
         decisions: How often each order was decided.
     """
 
@@ -48,6 +49,7 @@ class Auction:
     cleared: int = 0
     decisions: Counter[str] = field(default_factory=Counter)
     locked: set[str] = field(default_factory=set)
+    book: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -139,7 +141,9 @@ class Market:
         auction = self.auctions.get(auction_id)
         if not require(auction is not None, "auction", sequence, f"{auction_id} was never opened") or auction is None:
             return
-        if name == "locked":
+        if name == "book_frozen":
+            auction.book |= {row["order_id"] for row in (*body.get("orders", ()), *body.get("backstops", ()))}
+        elif name == "locked":
             require(
                 auction.status == "collecting", "auction", sequence, f"{auction_id} is {auction.status} and is locked"
             )
@@ -153,9 +157,13 @@ class Market:
             self._check_settled(message, auction, body)
 
     def _check_settled(self, message: Message, auction: Auction, body: dict[str, Any]) -> None:
-        """Check that every locked order has exactly one decision when the auction is settled."""
+        """Check that every order of the book has exactly one decision when the auction is settled.
+
+        An order that is locked beside the book, by a worker that does not know yet that it was frozen, may be deferred
+        later.
+        """
         decided = auction.decisions
-        wrong = sorted(order_id for order_id in auction.locked if decided[order_id] != 1)
+        wrong = sorted(order_id for order_id in auction.book if decided[order_id] != 1)
         text = f"{body['auction_id']} is settled; {len(wrong)} of its orders have no decision or two: {wrong[:3]}"
         self.findings.require(not wrong, "decision", message.sequence, text)
 

@@ -93,6 +93,8 @@ async def run(options: argparse.Namespace, folder: Path) -> int:
             if not wrong:
                 await end_market(market)
                 wrong = await wait_for_end(stack, witness) + journal.wrong + witness.compare(journal.entries)
+            if wrong:
+                await witness.keep(folder / "log.jsonl")
     finally:
         if network is not None:
             network.stop()

@@ -1,10 +1,12 @@
 """After each fault: the journal and the auditor agree, and at the end everything that began has ended."""
 
 import asyncio
+import json
 import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 import asyncpg
@@ -37,6 +39,19 @@ class Witness:
             self.audit.take(message)
             self._remember(message)
         return self.audit.chains.last
+
+    async def keep(self, path: Path) -> None:
+        """Write the raw stream to a file, one message a line, to find out what happened."""
+        with path.open("w") as file:
+            async for message in read_stream(self._stack.reader_url, after=0):
+                body = message.body.decode(errors="backslashreplace")
+                line = {
+                    "sequence": message.sequence,
+                    "subject": message.subject,
+                    "headers": message.headers,
+                    "body": body,
+                }
+                file.write(json.dumps(line) + "\n")
 
     def _remember(self, message: Message) -> None:
         self.decisions[message.sequence] = message.decision

@@ -287,7 +287,7 @@ class Auctioneer:
         await auctions.record_step(self._handler, context, command)
 
     async def _defer_strays(self, auction_id: str, decided: set[str]) -> None:
-        """Defer orders that were locked but have no decision, so that a settled auction keeps none."""
+        """Defer orders that another worker locked beside the book. Later ones are deferred as they are read."""
         locked = self._market.scheduler.locked
         strays = [each for each, known_id in locked.items() if known_id == auction_id and each not in decided]
         await self._each(strays, self.defer)

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterable
 from datetime import datetime
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -20,7 +20,7 @@ from events.order import OrderCancelled, OrderExpired, OrderLocked, OrderMatched
 from events.pool import PoolOpened
 from events.subjects import parse_subject, render_subject
 from events.types import Event
-from marketplace.core.errors import UnreadableEvent
+from marketplace.core.errors import Unavailable, UnreadableEvent
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.delivery.reliability import ReliabilityState, compute_reliability, evolve
 from marketplace.domain.metering.usage import USAGE
@@ -39,6 +39,9 @@ from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
 from marketplace.runtime.scheduling.health_monitor import HealthMonitor
 from marketplace.runtime.scheduling.scheduler import NOW, Scheduler, Task
+
+READ_SECONDS_MAX: Final = 30.0
+"""How long a task that needs all events waits for the reader."""
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +64,7 @@ class MarketState:
         self._annotated = frozenset(annotations.list_sequences() if annotations is not None else ())
         self.unreadable: dict[int, UnreadableEvent] = {}
         self._unsound: set[str] = set()
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._begun: set[str] = set()  # aggregates whose first event counts; nothing is scheduled for the others
         self.outdated = asyncio.Event()
         self.scheduler = Scheduler()
@@ -96,6 +100,28 @@ class MarketState:
                 self._begun.add(recorded.subject)
             if recorded.subject in self._begun:
                 self._notice(event)
+
+        self._waiting = [each for each in self._waiting if not self._wake(*each)]
+
+    def _wake(self, sequence: int, waiting: asyncio.Future[None]) -> bool:
+        """End a wait if it is over; return whether it is."""
+        if not waiting.done() and self.position >= sequence:
+            waiting.set_result(None)
+        return waiting.done()
+
+    async def _read_on(self) -> None:
+        """Wait until every event that the log holds now is applied."""
+        end = (await self._handler.log.health()).last_sequence
+        if self.position >= end:
+            return
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting.append((end, waiting))
+        try:
+            async with asyncio.timeout(READ_SECONDS_MAX):
+                await waiting
+        except TimeoutError:
+            text = f"it has read the log up to {self.position}, and not up to {end} in {READ_SECONDS_MAX:.0f} s"
+            raise Unavailable("the worker's market", text) from None
 
     def _put_aside(self, error: UnreadableEvent) -> None:
         """Exclude an aggregate with an unreadable event from all tasks, until the event is annotated."""
@@ -166,7 +192,14 @@ class MarketState:
         return [order_id for order_id in self.scheduler.open_orders if self.is_sound("order", order_id)]
 
     async def load_queue(self) -> list[Waiting]:
-        """Return the orders that may take part in an auction and whose mandates can be read, oldest first."""
+        """Return the orders that may take part in an auction and whose mandates can be read, oldest first.
+
+        Every order that is stored now is among them, however far behind the reader was.
+
+        Raises:
+            Unavailable: The log cannot be reached, or the reader is too far behind.
+        """
+        await self._read_on()
         queue: list[Waiting] = []
         for order_id in self.list_orders():
             order = await self._load(ORDER, order_id)

@@ -196,3 +196,46 @@ async def test_an_auction_without_orders_settles():
         market.clock.at = market.day(0.5)
         settled = (await market.until("auction", auction, "settled")).settled
     assert (settled.matched, settled.unmatched, settled.impossible) == (0, 0, 0)
+
+
+class Lagging:
+    """A log whose reader can be held back until the end of the log is asked for."""
+
+    def __init__(self, log):
+        self._log = log
+        self.is_open = asyncio.Event()
+        self.is_open.set()
+
+    def __getattr__(self, name):
+        return getattr(self._log, name)
+
+    async def read(self, after=0, *, follow=False):
+        async for page in self._log.read(after, follow=follow):
+            await self.is_open.wait()
+            yield page
+
+    async def health(self):
+        health = await self._log.health()
+        self.is_open.set()
+        return health
+
+
+async def test_an_order_that_is_stored_before_the_lock_takes_part_however_far_behind_the_reader_is():
+    market = Market(MemoryLog())
+    lagging = Lagging(market.log)
+    async with market.worker(lagging) as running:
+        provider = await market.party("Provider", "provider")
+        _, pool = await market.pool(provider)
+        await market.lot(provider, pool)
+        startup = await market.party("Startup", "startup", usd=100_000)
+        auction = await market.auction()
+        early = await market.order(startup)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while early not in running.market.list_orders():
+                await market.tick()
+        lagging.is_open.clear()
+        late = await market.order(startup)
+        market.clock.at = market.day(0.5)
+        await market.until("auction", auction, "settled")
+    book = (await market.state("auction", auction)).locked.book
+    assert {row.order_id for row in book.orders} == {early, late}
