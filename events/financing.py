@@ -82,6 +82,8 @@ class RoundTerms(msgspec.Struct, frozen=True, kw_only=True):
         share_rounding: How fractions of a share are treated, and whether before or after the price is rounded.
         price_places: Decimal places of the price per share.
         price_rounding: How the price is rounded to them.
+        conversion_price_places: Decimal places of every price at which an instrument converts by its cap or discount;
+            stated where prices are rounded before shares.
         liquidation_multiple: Preference per dollar invested.
         seniority: Rank of the preference; a higher rank is paid first.
         participation: What the new class takes beside its preference in a sale.
@@ -105,6 +107,7 @@ class RoundTerms(msgspec.Struct, frozen=True, kw_only=True):
     liquidation_multiple: Multiple
     seniority: Annotated[int, Meta(ge=0, le=100)]
     participation: Participation
+    conversion_price_places: Annotated[int, Meta(ge=2, le=12)] | None = None
     participation_cap_multiple: Multiple | None = None
     price_protection: PriceProtection | None = None
     protection_basis: ProtectionBasis | None = None
@@ -156,6 +159,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
         shares_exact: Shares before rounding, exact.
         shares: Shares.
         alternatives: Every branch that was open to it with its price, exact.
+        price_rounded_usd: The price that divides its amount, where the round rounds prices before shares.
     """
 
     instrument_id: Id
@@ -166,6 +170,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     shares_exact: Ratio
     shares: Shares
     alternatives: dict[str, Ratio]
+    price_rounded_usd: Usd | None = None
 
 
 class Allotment(msgspec.Struct, frozen=True, kw_only=True):
@@ -291,11 +296,17 @@ class StockConsideration(msgspec.Struct, frozen=True, kw_only=True):
         buyer: Name of the buyer.
         price_usd_per_share: Agreed value of one share of the buyer.
         exchange_ratio: Shares of the buyer for one common share, exact.
+        buyer_issuer_id: The buyer, where it is here. Its shares are issued in the append that pays the sale.
+        class_id: The class of the buyer's stock; stated with it.
+        buyer_split_ratio: The buyer's split factor at the declaration; stated with it.
     """
 
     buyer: Text
     price_usd_per_share: Usd
     exchange_ratio: Ratio
+    buyer_issuer_id: Id | None = None
+    class_id: ClassId | None = None
+    buyer_split_ratio: Ratio | None = None
 
 
 class Waterfall(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,11 +5,14 @@ Stock is in `issuer_stock`, options and warrants in `issuer_rights`, what warran
 """
 
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from events import issuer_import
 from events.financing import Approval, RoundPricing, RoundTerms, Waterfall
 from events.issuer_dilution import IssuerDilutionLimited, IssuerExposureRecorded
+from events.issuer_holders import IssuerHolderTermsAgreed, IssuerProRataAnswered, ProRataOffer
 from events.issuer_programmes import (
     IssuerPriceObserved,
     IssuerPriceSourceNamed,
@@ -49,7 +52,7 @@ from events.issuer_stock import (
     IssuerStockSplit,
     IssuerStockTransferred,
 )
-from events.types import Country, Event, Id, Name, PrincipalTerms, Text, Usd
+from events.types import Country, Event, Id, Instant, Name, PrincipalTerms, Text, Usd
 
 __all__ = [
     "IssuerAuthorisedSharesAdjusted",
@@ -65,9 +68,11 @@ __all__ = [
     "IssuerFirstRefusalExercised",
     "IssuerFirstRefusalWaived",
     "IssuerFormed",
+    "IssuerHolderTermsAgreed",
     "IssuerImported",
     "IssuerInstrumentSigned",
     "IssuerLiquidityDeclared",
+    "IssuerLiquidityWithdrawn",
     "IssuerMilestoneAttested",
     "IssuerOptionCancelled",
     "IssuerOptionExercised",
@@ -76,8 +81,10 @@ __all__ = [
     "IssuerOptionPromised",
     "IssuerPriceObserved",
     "IssuerPriceSourceNamed",
+    "IssuerProRataAnswered",
     "IssuerProgrammeGrantAdded",
     "IssuerProgrammeOpened",
+    "IssuerProposalCounted",
     "IssuerPurchasesStated",
     "IssuerStakeholderAdded",
     "IssuerStockClassCreated",
@@ -162,12 +169,16 @@ class IssuerFinancingOpened(Event, frozen=True, kw_only=True, tag="issuer.financ
         financing_id: The round.
         name: What it is called, for example ``Series A``.
         terms: Its terms.
+        pro_rata: What holders may take of it by their right, besides the investments of the terms.
+        pro_rata_until: Until when they may. Silence declines.
     """
 
     issuer_id: Id
     financing_id: Id
     name: Name
     terms: RoundTerms
+    pro_rata: Annotated[tuple[ProRataOffer, ...], Meta(max_length=50)] = ()
+    pro_rata_until: Instant | None = None
 
 
 class IssuerFinancingPriced(Event, frozen=True, kw_only=True, tag="issuer.financing_priced.v1"):
@@ -238,12 +249,30 @@ class IssuerLiquidityDeclared(Event, frozen=True, kw_only=True, tag="issuer.liqu
         liquidity_id: The liquidity event.
         kind: Whether it is paid in cash or in the buyer's stock.
         waterfall: Inputs, payouts, certificate.
+        pay_until: Until when the proceeds may be paid. The sale ends if they are not.
     """
 
     issuer_id: Id
     liquidity_id: Id
     kind: Literal["acquisition", "stock_acquisition"]
     waterfall: Waterfall
+    pay_until: Instant
+
+
+class IssuerLiquidityWithdrawn(Event, frozen=True, kw_only=True, tag="issuer.liquidity_withdrawn.v1"):
+    """A declared sale ends unpaid. The issuer goes on.
+
+    Attributes:
+        issuer_id: The issuer.
+        liquidity_id: The liquidity event.
+        cause: ``agreed`` by those who had agreed to the sale; ``overdue``: not paid in time.
+        reason: Why.
+    """
+
+    issuer_id: Id
+    liquidity_id: Id
+    cause: Literal["agreed", "overdue"]
+    reason: Text
 
 
 class IssuerDistributionPaid(Event, frozen=True, kw_only=True, tag="issuer.distribution_paid.v1"):
@@ -258,6 +287,22 @@ class IssuerDistributionPaid(Event, frozen=True, kw_only=True, tag="issuer.distr
     issuer_id: Id
     liquidity_id: Id
     amount_usd: Usd
+
+
+class IssuerProposalCounted(Event, frozen=True, kw_only=True, tag="issuer.proposal_counted.v1"):
+    """A party proposed an act on the issuer; the number of its proposals is limited.
+
+    Attributes:
+        issuer_id: The issuer.
+        proposal_id: The proposal.
+        proposer_id: Who made it.
+        proposed_at: When.
+    """
+
+    issuer_id: Id
+    proposal_id: Id
+    proposer_id: Id
+    proposed_at: Instant
 
 
 IssuerImported = issuer_import.IssuerImported
@@ -300,12 +345,16 @@ IssuerEvent = (
     | IssuerInstrumentSigned
     | IssuerDilutionLimited
     | IssuerExposureRecorded
+    | IssuerProposalCounted
+    | IssuerHolderTermsAgreed
     | IssuerFinancingOpened
+    | IssuerProRataAnswered
     | IssuerFinancingPriced
     | IssuerFinancingClosed
     | IssuerFinancingAbandoned
     | IssuerValuationRecorded
     | IssuerLiquidityDeclared
+    | IssuerLiquidityWithdrawn
     | IssuerDistributionPaid
     | IssuerImported
 )

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from events.types import Event, Id, Instant, Ratio, Text
+from events.types import Event, Id, Instant, Ratio, Share, Text
 
 Tag = Annotated[str, Meta(pattern=r"^[a-z_]+\.[a-z_]+\.v[0-9]+(?!\n)$", max_length=100, description="An event type")]
 Electorate = Annotated[
@@ -44,19 +44,22 @@ class Voter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Consent(msgspec.Struct, frozen=True, kw_only=True):
-    """An agreement that a proposal needs: of more than half of the weight of its voters.
+    """An agreement that a proposal needs, of more than half of the weight of its voters unless it states a share.
 
     Attributes:
         electorate: Who is asked: ``holder/`` and a party, whose own position changes; ``company``; ``class/`` and a
             class of stock; ``instruments``, by what may still become equity under them; ``options``;
-            ``warrants``.
+            ``warrants``; of a sale ``board``, all ``holders`` whose share binds the rest, and of a buyer that pays in
+            its stock the same groups behind ``buyer_``.
         right: The row of the table of rights that asks for it.
         voters: The parties, each once, by id.
+        share_needed: The least share of the weight that agrees; None: more than half.
     """
 
     electorate: Electorate
     right: Annotated[str, Meta(pattern=r"^[a-z_]{1,40}(?!\n)$")]
     voters: tuple[Voter, ...]
+    share_needed: Share | None = None
 
 
 class ProposalMade(Event, frozen=True, kw_only=True, tag="proposal.made.v1"):

@@ -83,6 +83,10 @@ share is paid back.
 """
 
 
+Reduction = Literal["cancel_shares", "debt"]
+"""What a correction of delivery takes once principal became shares: these shares, or their price in dollars."""
+
+
 class SafeTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="safe"):
     """A Simple Agreement for Future Equity (Y Combinator's form).
 
@@ -92,6 +96,7 @@ class SafeTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
         discount: Share taken off the round's price, for example 0.20; None for none.
         most_favoured_nation: Whether the holder may elect the terms of a later SAFE.
         service_consequence: What a period below the promised availability does; needed where delivery draws it down.
+        reduction: What a correction takes once principal became shares.
     """
 
     conversion_timing: Literal["post_money", "pre_money"]
@@ -99,6 +104,7 @@ class SafeTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     discount: Share | None = None
     most_favoured_nation: bool = False
     service_consequence: ServiceConsequence | None = None
+    reduction: Reduction = "cancel_shares"
 
 
 class MaturityConversion(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +134,7 @@ class NoteTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
         repayment_multiple: Multiple of the principal that is owed in a sale, beside the interest.
         service_consequence: What a period below the promised availability does; needed where delivery draws it down.
         at_maturity: What it becomes at maturity; None: it stays a debt until it is repaid or extended.
+        reduction: What a correction takes once principal became shares.
     """
 
     annual_rate: Share
@@ -138,6 +145,7 @@ class NoteTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     discount: Share | None = None
     repayment_multiple: Multiple = Decimal(1)
     service_consequence: ServiceConsequence | None = None
+    reduction: Reduction = "cancel_shares"
     at_maturity: MaturityConversion | None = None
 
 
@@ -148,11 +156,13 @@ class StockTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
         class_id: Class of stock that it buys.
         price_usd_per_share: Price of one share as shares are when it is signed; a split since then is counted.
         service_consequence: What a period below the promised availability does; needed where delivery draws it down.
+        reduction: What a correction takes once principal became shares.
     """
 
     class_id: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}(?!\n)$", description="Short name of a class")]
     price_usd_per_share: Usd
     service_consequence: ServiceConsequence | None = None
+    reduction: Reduction = "cancel_shares"
 
 
 class WarrantTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="warrant"):
@@ -167,6 +177,7 @@ class WarrantTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
         expires_at: Last instant of exercise.
         settlement: How it may be paid for: in cash, by giving rights up (net), or either.
         service_consequence: What a period below the promised availability does; needed where delivery draws it down.
+        reduction: What a correction takes once principal became shares.
     """
 
     class_id: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}(?!\n)$", description="Short name of a class")]
@@ -175,6 +186,7 @@ class WarrantTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
     expires_at: Instant
     settlement: Literal["cash", "net", "either"] = "either"
     service_consequence: ServiceConsequence | None = None
+    reduction: Reduction = "cancel_shares"
 
 
 PrincipalTerms = SafeTerms | NoteTerms | StockTerms | WarrantTerms

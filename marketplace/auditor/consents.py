@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, Final
 
 from marketplace.auditor.equity import Equity
@@ -23,6 +24,13 @@ LOSES: Final = {
     "issuer.price_source_named.v1": ("recorder_id",),
 }
 """Events without a cause that change the position of those whom these members name."""
+
+CITED: Final = {
+    "issuer.stock_repurchased.v1": ("instrument.principal_reversed.v1", "instrument_id"),
+    "issuer.warrant_cancelled.v1": ("instrument.principal_reversed.v1", "instrument_id"),
+    "issuer.stock_converted.v1": ("issuer.financing_closed.v1", "financing_id"),
+}
+"""Events that take a position by a right: what is stored with them, and its member that they name as their cause."""
 
 CONCERNS_ALL: Final = frozenset({"issuer.financing_closed.v1", "issuer.liquidity_declared.v1"})
 """Events that change the position of everybody who holds stock or rights of the issuer."""
@@ -55,7 +63,9 @@ class Proposal:
     def _is_given(self, consent: Mapping[str, Any]) -> bool:
         weights = {voter["party_id"]: int(voter["weight"]) for voter in consent["voters"]}
         agreed = sum(weight for party_id, weight in weights.items() if party_id in self.agreed)
-        return 2 * agreed > sum(weights.values())
+        needed = consent.get("share_needed")
+        whole = sum(weights.values())
+        return 2 * agreed > whole if needed is None else agreed >= whole * Fraction(needed)
 
 
 @dataclass(slots=True)
@@ -154,9 +164,10 @@ class Consents:
             return {holder for (_, holder, _), shares in rows.items() if shares and holder.startswith("pty_")}
         if body.get("cause") is not None:
             caused = {message.event_type for message in decision}
-            if event_type != "issuer.stock_repurchased.v1" or "issuer.stock_split.v1" not in caused:
+            if event_type == "issuer.stock_repurchased.v1" and "issuer.stock_split.v1" in caused:
+                return self._list_bought_out(body)
+            if _is_cited(event_type, body, decision):
                 return set()
-            return self._list_bought_out(body)
         named = (body.get(member) for member in LOSES.get(event_type, ()))
         return {party_id for party_id in named if party_id is not None and party_id.startswith("pty_")}
 
@@ -166,3 +177,11 @@ class Consents:
         held = 0 if issuer is None else issuer.holdings.get(("stock", body["holder_id"], body["class_id"]), 0)
         party_id: str = body["holder_id"]
         return {party_id} if held <= body["shares"] and party_id.startswith("pty_") else set()
+
+
+def _is_cited(event_type: str, body: Mapping[str, Any], decision: Sequence[Message]) -> bool:
+    """Return whether the right that an event names as its cause is exercised in the same decision."""
+    if event_type not in CITED:
+        return True
+    right, member = CITED[event_type]
+    return any(message.event_type == right and message.read()[member] == body["cause"] for message in decision)

@@ -12,7 +12,9 @@ from typing import Any, Final
 from events.financing import Approval, ConvertingInstrument, RoundPricing, RoundTerms, Waterfall
 from marketplace.captable.history import History
 from marketplace.core.ids import derive_id
+from marketplace.core.money import ZERO
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument
+from marketplace.domain.equity.issuer.commands import AnswerProRata, WithdrawLiquidity
 from marketplace.domain.equity.issuer.issuer import (
     ISSUER,
     AbandonFinancing,
@@ -56,7 +58,8 @@ class Branch:
         issuer = self._abandon_open()
         of: dict[str, Any] = {"issuer_id": issuer_id, "financing_id": financing_id}
         instruments = self.list_converting()
-        issuer = _decide(issuer, OpenFinancing(**of, name=f"what if {self.rounds + 1}", terms=terms))
+        opening = OpenFinancing(**of, name=f"what if {self.rounds + 1}", terms=terms, at=self.at)
+        issuer = self._decline_pro_rata(_decide(issuer, opening), financing_id)
         issuer = _decide(issuer, PriceFinancing(**of, instruments=instruments, at=self.at))
         pricing = issuer.financings[financing_id].pricing
         assert pricing is not None, "it was priced"
@@ -92,14 +95,25 @@ class Branch:
         """Return everything outstanding that converts or is paid out."""
         return tuple(each for key in sorted(self.instruments) for each in self.instruments[key].list_converting())
 
+    def _decline_pro_rata(self, issuer: Issuer, financing_id: str) -> Issuer:
+        """Return the issuer once every holder has declined to join the round by right."""
+        of: dict[str, Any] = {"issuer_id": issuer.formed.issuer_id, "financing_id": financing_id}
+        for offer in issuer.financings[financing_id].opened.pro_rata:
+            decline = AnswerProRata(**of, holder_id=offer.holder_id, amount_usd=ZERO, at=self.at)
+            issuer = _decide(issuer, decline)
+        return issuer
+
     def _abandon_open(self) -> Issuer:
-        financing = self.issuer.find_open_financing()
-        if financing is None:
-            return self.issuer
-        command = AbandonFinancing(
-            issuer_id=self.issuer.formed.issuer_id, financing_id=financing.opened.financing_id, reason="what if"
-        )
-        return _decide(self.issuer, command)
+        """Return the issuer without the round that is open, or the sale that is declared."""
+        issuer = self.issuer
+        of: dict[str, Any] = {"issuer_id": issuer.formed.issuer_id, "reason": "what if"}
+        financing = issuer.find_open_financing()
+        if financing is not None:
+            issuer = _decide(issuer, AbandonFinancing(**of, financing_id=financing.opened.financing_id))
+        if issuer.liquidity_id is not None and not issuer.is_ended:
+            command = WithdrawLiquidity(**of, liquidity_id=issuer.liquidity_id, cause="agreed", at=self.at)
+            issuer = _decide(issuer, command)
+        return issuer
 
 
 def _decide(issuer: Issuer, command: object) -> Issuer:

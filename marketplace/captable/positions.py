@@ -40,11 +40,22 @@ _VENDORS: Final = (
 )
 
 
+CREDIT: Final = "credit "
+"""How the reason of a reversal begins that follows from a statement's credit, before the statement's id."""
+
+
 class Delivery(NamedTuple):
-    """An accepted statement: what the holder paid, for how many GPU-seconds."""
+    """An accepted statement: what the holder paid, for how many GPU-seconds; of a credit, what it was paid back.
+
+    Attributes:
+        holder_usd: The holder's part.
+        gpu_seconds: The GPU-seconds.
+        principal_usd: The principal that accrued, or that the credit takes back.
+    """
 
     holder_usd: Decimal
     gpu_seconds: int
+    principal_usd: Decimal = Decimal(0)
 
 
 class Source(NamedTuple):
@@ -136,12 +147,13 @@ class _Agreement:
     received: list[tuple[date, Fraction]] = field(default_factory=list)
     debts_usd: Fraction = Fraction(0)
     gone_usd: Fraction = Fraction(0)
+    refunded_usd: Decimal = Decimal(0)
     gpu_seconds: int = 0
 
     @property
     def cost_per_principal(self) -> Fraction:
-        """Dollars that a dollar of principal cost, on average."""
-        accrued = sum((tranche.accrued_usd for tranche in self.state.tranches), Decimal(0))
+        """Dollars that a dollar of principal cost, on average, without principal whose money was paid back."""
+        accrued = sum((tranche.accrued_usd for tranche in self.state.tranches), -self.refunded_usd)
         return sum((cost for _, cost in self.paid), Fraction(0)) / Fraction(accrued) if accrued else Fraction(0)
 
 
@@ -247,17 +259,34 @@ def _follow(agreement: _Agreement, act: Act, deliveries: Mapping[str, Delivery],
     event, day = act.event, act.time.date()
     if isinstance(event, instruments.InstrumentPrincipalAccrued):
         delivery = deliveries.get(event.statement_id or "")
-        cost, seconds = (event.principal_usd, 0) if delivery is None else delivery
+        cost, seconds = (event.principal_usd, 0) if delivery is None else delivery[:2]
         agreement.paid.append((day, Fraction(cost)))
         agreement.gpu_seconds += seconds
     elif isinstance(event, instruments.InstrumentDebtPaid):
         agreement.debts_usd += Fraction(event.amount_usd)
         agreement.received.append((day, -Fraction(event.amount_usd)))
-    elif isinstance(event, instruments.InstrumentPrincipalReversed) and event.became == "outstanding":
-        agreement.gone_usd += Fraction(event.principal_usd)
+    elif isinstance(event, instruments.InstrumentPrincipalReversed):
+        _reverse(agreement, event, day, deliveries)
     elif isinstance(event, instruments.InstrumentRepaid) and event.cause != sale:
         agreement.gone_usd += Fraction(event.principal_usd)
         agreement.received.append((day, Fraction(event.amount_usd)))
+
+
+def _reverse(
+    agreement: _Agreement, event: instruments.InstrumentPrincipalReversed, day: date, deliveries: Mapping[str, Delivery]
+) -> None:
+    """Take back the cost of principal that a credit paid back; without a credit no money moved: the cost is gone."""
+    credit = deliveries.get(event.reason.removeprefix(CREDIT))
+    refund = Fraction(0)
+    if credit is not None and credit.principal_usd:
+        refund = Fraction(credit.holder_usd) * Fraction(event.principal_usd) / Fraction(credit.principal_usd)
+    if event.became != "outstanding":
+        agreement.received.append((day, refund))
+    elif refund:
+        agreement.paid.append((day, -refund))
+        agreement.refunded_usd += event.principal_usd
+    else:
+        agreement.gone_usd += Fraction(event.principal_usd)
 
 
 def _list_instruments(company: _Company, sources: Mapping[str, Source], prices: Prices) -> Iterator[Held]:

@@ -4,7 +4,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from marketplace.api.http.bodies.answers import ReceiptBody
-from marketplace.api.http.bodies.equity import CloseFinancingBody, DeclareLiquidityBody, OpenFinancingBody
+from marketplace.api.http.bodies.equity import (
+    AnswerProRataBody,
+    CloseFinancingBody,
+    DeclareLiquidityBody,
+    HolderTermsBody,
+    OpenFinancingBody,
+)
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.client.transport import Transport
 from marketplace.projections.views.equity import FinancingView, LiquidityView
@@ -12,6 +18,16 @@ from marketplace.projections.views.equity import FinancingView, LiquidityView
 
 class Financings(Transport):
     """Priced rounds, which convert instruments into stock, and sales, which pay holders."""
+
+    async def agree_holder_terms(self, issuer_id: str, body: HolderTermsBody, **options: Any) -> ReceiptBody:
+        """Propose terms between the company and its holders: for sales, further rounds, and what holders see."""
+        return await self.command(f"/v1/issuers/{issuer_id}/holder-terms", body, **options)
+
+    async def answer_pro_rata(
+        self, issuer_id: str, financing_id: str, body: AnswerProRataBody, **options: Any
+    ) -> ReceiptBody:
+        """Join a round by a pro rata right, or decline with 0."""
+        return await self.command(f"/v1/issuers/{issuer_id}/financings/{financing_id}/pro-rata", body, **options)
 
     async def open_financing(self, issuer_id: str, body: OpenFinancingBody, **options: Any) -> ReceiptBody:
         """Open a priced round."""
@@ -47,6 +63,11 @@ class Financings(Transport):
     async def pay_distribution(self, issuer_id: str, liquidity_id: str, **options: Any) -> ReceiptBody:
         """Pay the proceeds to every holder."""
         return await self.command(f"/v1/issuers/{issuer_id}/liquidity-events/{liquidity_id}/pay", **options)
+
+    async def withdraw_liquidity(self, issuer_id: str, liquidity_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """Withdraw a declared sale that is not paid, or propose it to those who agreed to the sale."""
+        body = ReasonBody(reason=reason)
+        return await self.command(f"/v1/issuers/{issuer_id}/liquidity-events/{liquidity_id}/withdraw", body, **options)
 
     async def get_liquidity_event(self, issuer_id: str, liquidity_id: str) -> LiquidityView:
         """Return a sale with its waterfall."""

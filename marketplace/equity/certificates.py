@@ -67,6 +67,7 @@ def _terms(terms: RoundTerms) -> dict[str, object]:
         "new_money_share_rounding": terms.new_money_share_rounding,
         "price_places": terms.price_places,
         "price_rounding": terms.price_rounding,
+        "conversion_price_places": terms.conversion_price_places,
         "pool_post_money": None if terms.pool_post_money is None else render(Fraction(terms.pool_post_money)),
         "pool_timing": terms.pool_timing,
         "pool_increase_shares": None if terms.pool_increase_shares is None else render(terms.pool_increase_shares),

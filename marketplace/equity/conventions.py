@@ -29,8 +29,8 @@ def check_terms(terms: RoundTerms) -> None:
 
     Raises:
         Refusal: In this order: ``missing_convention``, ``unknown_convention``, ``price_places_out_of_range``,
-            ``no_investment``, ``too_many_investments``, ``not_positive``, ``fraction_out_of_range``,
-            ``pool_stated_twice``, ``negative``, ``rounding_needs_percent_ownership``.
+            ``conversion_price_places_unexpected``, ``no_investment``, ``too_many_investments``, ``not_positive``,
+            ``fraction_out_of_range``, ``pool_stated_twice``, ``negative``, ``rounding_needs_percent_ownership``.
     """
     for name, choices in _CHOICES.items():
         _check_choice(name, getattr(terms, name), choices)
@@ -42,6 +42,7 @@ def check_terms(terms: RoundTerms) -> None:
             f"price_places is {terms.price_places}; it must be from 0 to {PRICE_PLACES_MAX}",
             pointer="/price_places",
         )
+    _check_conversion_places(terms)
     if terms.pool_post_money is not None or terms.pool_increase_shares:
         _check_choice("pool_timing", terms.pool_timing, get_args(PoolTiming))
     _check_numbers(terms)
@@ -50,6 +51,25 @@ def check_terms(terms: RoundTerms) -> None:
             "rounding_needs_percent_ownership",
             "floor_fixed_point is defined for percent_ownership only; choose another share_rounding",
             pointer="/share_rounding",
+        )
+
+
+def _check_conversion_places(terms: RoundTerms) -> None:
+    places = terms.conversion_price_places
+    if places is None:
+        return
+    if terms.share_rounding not in ("floor_after_price", "nearest_after_price"):
+        raise Refusal(
+            "conversion_price_places_unexpected",
+            f"share_rounding {terms.share_rounding} does not divide by a printed conversion price; leave"
+            " conversion_price_places out, or choose floor_after_price or nearest_after_price",
+            pointer="/conversion_price_places",
+        )
+    if not 0 <= places <= PRICE_PLACES_MAX:
+        raise Refusal(
+            "price_places_out_of_range",
+            f"conversion_price_places is {places}; it must be from 0 to {PRICE_PLACES_MAX}",
+            pointer="/conversion_price_places",
         )
 
 

@@ -217,6 +217,9 @@ class RoundTerms:
             round the price first, as some closing tables do; ``floor_fixed_point`` makes every printed row consistent
             with every other.
         price_places: Digits of the printed price, with `price_rounding` as its mode.
+        conversion_price_places: Digits of every price at which SAFEs and notes convert, by cap or discount, before it
+            divides money; for the ``_after_price`` forms. None: `price_places`, but the exact price for caps that count
+            all conversions, as Y Combinator's guide does.
         pool_timing: Whether a top-up is inside the pre-money or dilutes the new money too; required with a pool change.
         pool_increase_shares: A stated increase in place of a target.
         pool_counts_granted: The target then counts granted options beside the available ones.
@@ -232,6 +235,7 @@ class RoundTerms:
     share_rounding: ShareRounding | None = None
     price_places: int | None = None
     price_rounding: RoundingMode | None = None
+    conversion_price_places: int | None = None
     pool_timing: PoolTiming | None = None
     pool_increase_shares: Shares | None = None
     pool_counts_granted: bool = False

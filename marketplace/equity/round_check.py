@@ -168,6 +168,23 @@ class _Round:
             for each in self.instruments:
                 rounded = _rounded(Fraction(each["shares_exact"]), _MODES[mode])
                 yield from _equal(f"the whole shares of {each['instrument_id']}", each["shares"], rounded)
+        elif self.terms["conversion_price_places"] is not None:
+            yield from self._converted_at_printed_prices(printed, mode)
+
+    def _converted_at_printed_prices(self, round_price: Fraction, mode: str) -> Iterable[str]:
+        step = Fraction(1, 10 ** self.terms["conversion_price_places"])
+        for each in self.instruments:
+            if each["branch"] == "fixed_ownership":
+                continue
+            price = round_price
+            if each["branch"] == "discount":
+                price *= 1 - Fraction(each["discount"])
+            elif each["branch"] == "cap":
+                price = Fraction(each["amount_usd"]) / Fraction(each["shares_exact"])
+            if each["branch"] != "round_price":
+                price = step * _rounded(price / step, self.terms["price_rounding"])
+            bought = _rounded(Fraction(each["amount_usd"]) / price, _MODES[mode])
+            yield from _equal(f"the whole shares of {each['instrument_id']}", each["shares"], bought)
 
     def _fixed_point(self, printed: Fraction, step: Fraction) -> Iterable[str]:
         value = Fraction(self.terms["pre_money_usd"]) + self.new_money

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from marketplace.core.errors import Refusal
-from marketplace.core.rounding import allocate, round_places
+from marketplace.core.rounding import allocate
 from marketplace.equity.capitalization import Counted, check_capitalization, existing_shares, protection_basis_shares
 from marketplace.equity.certificates import round_certificate
 from marketplace.equity.conventions import check_terms
@@ -27,7 +27,7 @@ from marketplace.equity.model import (
     Safe,
 )
 from marketplace.equity.solver import Problem, Protection, Solution, claim_options, solve
-from marketplace.equity.whole_shares import Rows, whole_shares
+from marketplace.equity.whole_shares import Rows, print_conversion_price, whole_shares
 
 
 def price_round(
@@ -111,9 +111,7 @@ def _basis(capitalization: Capitalization, series: PreferredClass) -> Fraction |
 def _result(
     capitalization: Capitalization, terms: RoundTerms, problem: Problem, solution: Solution, rows: Rows
 ) -> RoundResult:
-    conversions = tuple(
-        _conversion(problem, solution, index, rows.conversions[index], terms) for index in range(len(problem.claims))
-    )
+    conversions = tuple(_conversion(problem, solution, index, rows, terms) for index in range(len(problem.claims)))
     new_money = tuple(
         NewShares(
             each.holder_id,
@@ -139,8 +137,8 @@ def _result(
     )
 
 
-def _conversion(problem: Problem, solution: Solution, index: int, shares: int, terms: RoundTerms) -> Conversion:
-    claim = problem.claims[index]
+def _conversion(problem: Problem, solution: Solution, index: int, rows: Rows, terms: RoundTerms) -> Conversion:
+    claim, shares = problem.claims[index], rows.conversions[index]
     exact_shares = solution.claim_shares[index]
     price = claim.amount / exact_shares
     alternatives = [
@@ -153,7 +151,7 @@ def _conversion(problem: Problem, solution: Solution, index: int, shares: int, t
         branch=solution.policy.branches[index],
         alternatives=tuple(alternatives),
         price_usd=price,
-        price_usd_rounded=round_places(price, terms.price_places or 0, terms.price_rounding or "half_even"),
+        price_usd_rounded=print_conversion_price(price, claim, solution.policy.branches[index], rows.price_usd, terms),
         shares_exact=exact_shares,
         shares=shares,
         tranche_shares=tuple(allocate(shares, claim.tranches if claim.amount else (1,))),

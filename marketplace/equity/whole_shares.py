@@ -8,7 +8,7 @@ point, as spreadsheet models do it, makes every printed row follow from the othe
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from marketplace.core.errors import Refusal
 from marketplace.core.rounding import RoundingMode, round_places, round_whole
@@ -18,6 +18,8 @@ from marketplace.equity.model import Branch, RoundTerms, ShareRounding
 from marketplace.equity.solver import Problem, Protection, Solution
 
 FIXED_POINT_STEPS_MAX = 10_000
+AFTER_PRICE: Final = ("floor_after_price", "nearest_after_price")
+"""Policies that round prices before they divide money."""
 _MODES: Mapping[ShareRounding, RoundingMode] = {
     "floor": "floor",
     "nearest": "half_up",
@@ -45,15 +47,41 @@ class _Policy(NamedTuple):
     new_money: RoundingMode
 
     def printed(self, price: Fraction) -> Fraction:
-        """Round a price as it is printed; one that vanishes when printed cannot divide money."""
-        rounded = Fraction(round_places(price, self.places, self.price))
-        if rounded == 0:
-            raise Refusal(
-                "price_rounds_to_zero",
-                f"a price of {price} USD is printed as zero with {self.places} places; use more price_places",
-                pointer="/price_places",
-            )
-        return rounded
+        """Round a price as it is printed."""
+        return _require_price(round_places(price, self.places, self.price), price, "price_places")
+
+
+def _require_price(printed: Decimal, exact: Fraction, places: str) -> Fraction:
+    """Refuse a price that vanishes when printed, because it cannot divide money."""
+    if printed == 0:
+        raise Refusal(
+            "price_rounds_to_zero",
+            f"a price of {exact} USD is printed as {printed}; use more {places}",
+            pointer=f"/{places}",
+        )
+    return Fraction(printed)
+
+
+def print_conversion_price(
+    exact: Fraction, claim: Claim, branch: Branch, round_price: Decimal, terms: RoundTerms
+) -> Decimal:
+    """Round the price at which a claim converts, as the terms state.
+
+    Args:
+        exact: The price.
+        claim: What converts.
+        branch: The right that it takes. Where the price is rounded first, the round price is the printed one, and a
+            discount is off the printed one.
+        round_price: The printed price of the round.
+        terms: The policy.
+    """
+    places, mode = terms.price_places or 0, terms.price_rounding or "half_even"
+    if terms.share_rounding not in AFTER_PRICE:
+        return round_places(exact, places, mode)
+    if branch == "round_price":
+        return round_price
+    own = Fraction(round_price) * claim.price_factor if branch == "discount" else exact
+    return round_places(own, places if terms.conversion_price_places is None else terms.conversion_price_places, mode)
 
 
 def whole_shares(problem: Problem, solution: Solution, terms: RoundTerms) -> Rows:
@@ -69,7 +97,7 @@ def whole_shares(problem: Problem, solution: Solution, terms: RoundTerms) -> Row
     policy = _Policy(terms.price_places, terms.price_rounding, mode, terms.new_money_share_rounding or mode)
     if terms.share_rounding == "floor_fixed_point":
         return _fixed_point(problem, terms, policy)
-    if terms.share_rounding in ("floor_after_price", "nearest_after_price"):
+    if terms.share_rounding in AFTER_PRICE:
         return _after_price(problem, solution, terms, policy)
     increase = round_whole(solution.increase, policy.shares)
     new_money = [
@@ -96,23 +124,29 @@ def _rows(
 
 def _after_price(problem: Problem, solution: Solution, terms: RoundTerms, policy: _Policy) -> Rows:
     price = policy.printed(1 / solution.shares_per_usd)
+    printed = round_places(price, policy.places, policy.price)
     increase = round_whole(solution.increase, policy.shares)
+    places = "price_places" if terms.conversion_price_places is None else "conversion_price_places"
     whole: dict[int, int] = {}
     inside: list[int] = []
     for index, (claim, branch) in enumerate(zip(problem.claims, solution.policy.branches, strict=True)):
-        if branch in ("round_price", "discount"):
-            factor = claim.price_factor if branch == "discount" else ONE
-            whole[index] = round_whole(claim.amount / policy.printed(price * factor), policy.shares)
-        elif claim.counted is not None and "converting" in claim.counted:
+        if _is_part(claim, branch, terms):
             inside.append(index)
-        else:
-            own = policy.printed(claim.amount / solution.claim_shares[index])
-            whole[index] = round_whole(claim.amount / own, policy.shares)
+            continue
+        exact = claim.amount / solution.claim_shares[index]
+        own = _require_price(print_conversion_price(exact, claim, branch, printed, terms), exact, places)
+        whole[index] = round_whole(claim.amount / own, policy.shares)
     whole |= _inside_parts(problem, solution, whole, inside, policy)
     conversions = [whole[index] for index in range(len(problem.claims))]
     new_money = [round_whole(Fraction(each.amount_usd) / price, policy.new_money) for each in terms.investments]
-    printed = round_places(price, policy.places, policy.price)
     return _rows(problem, solution, price=printed, conversions=conversions, new_money=new_money, increase=increase)
+
+
+def _is_part(claim: Claim, branch: Branch, terms: RoundTerms) -> bool:
+    """Return whether a claim gets its part of the capitalization, and not its amount over a printed price."""
+    if branch not in ("cap", "fixed_ownership") or claim.counted is None or "converting" not in claim.counted:
+        return False
+    return branch == "fixed_ownership" or terms.conversion_price_places is None
 
 
 def _inside_parts(

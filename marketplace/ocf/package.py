@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from events.issuer import IssuerExposureRecorded, IssuerImported
+from events.issuer import IssuerExposureRecorded, IssuerImported, IssuerProposalCounted
 from marketplace.captable.history import History
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
@@ -40,17 +40,18 @@ def render_package(history: History) -> dict[str, bytes]:
         Refusal: ``issuer_unknown``.
     """
     history.get_issuer()
-    known = rename_ids(_leave_orders_out(history), history.get_former_ids())
+    known = rename_ids(_leave_market_out(history), history.get_former_ids())
     acts = tuple(act for act in known.acts if not isinstance(act.event, IssuerImported))
     return {SIDECAR: render_sidecar(known), **render_files(History(known.issuer_id, acts))}
 
 
-def _leave_orders_out(history: History) -> History:
-    """Return the history without the exposure that orders record, which belongs to the market, not the company."""
+def _leave_market_out(history: History) -> History:
+    """Return the history without what belongs to the market, not the company: exposure of orders, and proposals."""
     acts = (
         act
         for act in history.acts
-        if not isinstance(act.event, IssuerExposureRecorded) or is_id(act.event.subject_id, "ins")
+        if not isinstance(act.event, IssuerProposalCounted)
+        and (not isinstance(act.event, IssuerExposureRecorded) or is_id(act.event.subject_id, "ins"))
     )
     return History(history.issuer_id, tuple(acts))
 

@@ -15,7 +15,7 @@ import structlog
 
 from marketplace.application.billing import adjustments, holds, service_statements, statements
 from marketplace.application.delivery import grants
-from marketplace.application.equity import consents, notes, warrants
+from marketplace.application.equity import consents, issuers, notes, warrants
 from marketplace.application.supply import inventory
 from marketplace.application.trading import orders, quotes
 from marketplace.core.errors import Conflict, MarketplaceError, Refusal, Unavailable, UnreadableEvent
@@ -70,6 +70,10 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
     "expire_warrant": lambda handler, context, task: warrants.expire_warrant(handler, context, task.owner_id, task.id),
     "lapse_proposal": lambda handler, context, task: consents.lapse(handler, context, task.id),
     "mature_note": lambda handler, context, task: notes.mature_note(handler, context, task.id),
+    "lapse_sale": lambda handler, context, task: issuers.lapse_liquidity(handler, context, task.owner_id, task.id),
+    "end_grant": lambda handler, context, task: grants.terminate_grant(
+        handler, context, task.id, at=context.at, reason="the startup was sold"
+    ),
     "finish_grant": lambda handler, context, task: grants.finish_grant(handler, context, task.id),
 }
 """The tasks that run one command, by kind."""

@@ -857,6 +857,7 @@ def _create_issuers() -> None:
         bigint("plan_shares_reserved"),
         numeric("dilution_max", null=True),
         numeric("dilution_valuation_usd", null=True),
+        jsonb("holder_terms", null=True),
         bigint("last_sequence"),
         key("issuers", "issuer_id"),
     )
@@ -969,6 +970,8 @@ def _create_financings() -> None:
         text("name"),
         text("status"),
         jsonb("terms"),
+        jsonb("pro_rata"),
+        timestamp("pro_rata_until", null=True),
         jsonb("pricing", null=True),
         bigint("priced_sequence", null=True),
         jsonb("approval", null=True),
@@ -981,6 +984,18 @@ def _create_financings() -> None:
     op.create_index("ix_financings_issuer", "financings", ["issuer_id", "financing_id"])
 
 
+def _create_pro_rata_answers() -> None:
+    op.create_table(
+        "pro_rata_answers",
+        text("financing_id"),
+        text("holder_id"),
+        text("issuer_id"),
+        numeric("amount_usd"),
+        bigint("last_sequence"),
+        key("pro_rata_answers", "financing_id", "holder_id"),
+    )
+
+
 def _create_liquidity_events() -> None:
     op.create_table(
         "liquidity_events",
@@ -990,7 +1005,9 @@ def _create_liquidity_events() -> None:
         text("status"),
         jsonb("waterfall"),
         numeric("paid_usd", null=True),
+        text("reason", null=True),
         timestamp("declared_at"),
+        timestamp("pay_until"),
         timestamp("paid_at", null=True),
         bigint("last_sequence"),
         key("liquidity_events", "liquidity_id"),
@@ -1150,6 +1167,7 @@ _CREATE = (
     _create_holdings,
     _create_share_entries,
     _create_financings,
+    _create_pro_rata_answers,
     _create_liquidity_events,
     _create_valuations,
     _create_warrants,
@@ -1178,6 +1196,7 @@ _DROP = (
     "warrants",
     "valuations",
     "liquidity_events",
+    "pro_rata_answers",
     "financings",
     "share_entries",
     "holdings",

@@ -278,6 +278,11 @@ def find_sale(name: str) -> Callable[[World], Awaitable[None]]:
     return find
 
 
+def build_holder_terms(world: World, **changes) -> dict:
+    terms = {"sale_share_needed": "0.6", "pro_rata": [world.ids["fund"]], "depth": "full"}
+    return {"terms": terms | changes, "approval": APPROVAL}
+
+
 def agree(proposal: str, actor: str = "fund") -> Row:
     """Return the row of an agreement."""
     path = f"/v1/proposals/{{{proposal}}}/agree"
@@ -350,6 +355,43 @@ PROPOSALS = (
         refused=({"reason": ""}, 422, "body_invalid"),
     ),
 )
+HOLDER_TERMS = (
+    Row(
+        "POST",
+        at("/holder-terms"),
+        body=build_holder_terms,
+        status=202,
+        refused=(lambda world: build_holder_terms(world, sale_share_needed="0.5"), 422, "share_not_majority"),
+        save="terms_proposal",
+    ),
+    agree("terms_proposal"),
+    Row("GET", "/v1/issuers/{issuer}", "fund", check=lambda one: one["holder_terms"]["sale_share_needed"] == "0.6"),
+    Row(
+        "POST",
+        at("/financings"),
+        body=lambda world: build_round(
+            world,
+            class_id="series-b",
+            investments=[{"holder_id": world.ids["provider"], "amount_usd": "1000000"}],
+        ),
+        status=201,
+        refused=(lambda world: build_round(world, class_id="common"), 409, "stock_class_exists"),
+        save="next_financing",
+    ),
+    Row(
+        "POST",
+        at("/financings/{next_financing}/pro-rata"),
+        "fund",
+        {"amount_usd": "0"},
+        refused=({"amount_usd": "-1"}, 422, "amount_not_positive"),
+    ),
+    Row(
+        "POST",
+        at("/financings/{next_financing}/abandon"),
+        body={"reason": "a buyer came"},
+        refused=({"reason": ""}, 422, "body_invalid"),
+    ),
+)
 FINANCINGS = (
     Row(
         "POST",
@@ -386,6 +428,7 @@ FINANCINGS = (
     ),
     *PROPOSALS,
     Row("GET", at("/financings"), check=lambda page: len(page["items"]) == 2),
+    *HOLDER_TERMS,
     Row(
         "POST",
         "/v1/instruments/{instrument}/reverse",
@@ -418,6 +461,15 @@ FINANCINGS = (
     Row("GET", at("/liquidity-events/{stock_sale}"), check=is_paid_in_stock, before=find_sale("stock_sale")),
     Row(
         "POST",
+        at("/liquidity-events/{stock_sale}/withdraw"),
+        body={"reason": "another buyer"},
+        status=202,
+        refused=({"reason": ""}, 422, "body_invalid"),
+        save="withdrawal",
+    ),
+    agree("withdrawal"),
+    Row(
+        "POST",
         at("/liquidity-events"),
         body={"proceeds_usd": "90000"},
         status=202,
@@ -435,7 +487,7 @@ FINANCINGS = (
     Row(
         "GET",
         at("/liquidity-events"),
-        check=lambda page: {row["status"] for row in page["items"]} == {"declared", "paid"},
+        check=lambda page: {row["status"] for row in page["items"]} == {"withdrawn", "paid"},
     ),
 )
 CANCELLED = (

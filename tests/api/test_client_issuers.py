@@ -10,13 +10,16 @@ from decimal import Decimal
 import msgspec
 
 from events.financing import Approval, Investment
+from events.issuer_holders import HolderTerms
 from events.mandate import MandateTerms
 from events.types import NoteTerms, PrincipalTerms, SafeTerms
 from marketplace.api.http.bodies.cap_tables import ImportIssuerBody
 from marketplace.api.http.bodies.equity import (
     AmendInstrumentBody,
+    AnswerProRataBody,
     CloseFinancingBody,
     DeclareLiquidityBody,
+    HolderTermsBody,
     InvestBody,
     NoticeMfnBody,
     OpenFinancingBody,
@@ -279,10 +282,24 @@ async def test_a_round_is_abandoned_another_closed_and_the_company_sold(database
         assert status == {left: "abandoned", financing: "closed"}
         assert (await client.get_instrument(instrument)).status == "converted"
         assert await company.count(company.angel, "series-a") > 0
+        terms = HolderTermsBody(terms=HolderTerms(pro_rata=(company.angel,), pro_rata_days=1), approval=CONSENT)
+        await client.agree_holder_terms(issuer, terms)
+        assert (await client.get_issuer(issuer)).holder_terms.pro_rata == (company.angel,)
+        lead = (Investment(holder_id=company.founder, amount_usd=Decimal(1_000_000)),)
+        bridge = msgspec.structs.replace(draft, class_id="bridge", investments=lead)
+        offered = (await client.open_financing(issuer, OpenFinancingBody(name="Bridge", terms=bridge))).id
+        (offer,) = (await client.get_financing(issuer, offered)).pro_rata
+        assert offer.holder_id == company.angel
+        decline = AnswerProRataBody(amount_usd=Decimal(0))
+        assert await refuse(client.answer_pro_rata(issuer, offered, decline)) == "pro_rata_unknown", "not its holder"
+        await client.abandon_financing(issuer, offered, "a buyer came")
+        former = (await client.declare_liquidity(issuer, DeclareLiquidityBody(proceeds_usd=Decimal(8_000)))).id
+        await client.withdraw_liquidity(issuer, former, "too little")
+        assert (await client.get_liquidity_event(issuer, former)).status == "withdrawn"
         sale = (await client.declare_liquidity(issuer, DeclareLiquidityBody(proceeds_usd=Decimal(9_000)))).id
         await client.pay_distribution(issuer, sale)
-        (sold,) = [each async for each in client.list_liquidity_events(issuer)]
-        assert (sold.liquidity_id, sold.status) == (sale, "paid")
+        sold = {each.liquidity_id: each async for each in client.list_liquidity_events(issuer)}[sale]
+        assert sold.status == "paid"
         assert sold.paid_usd == sum(each.cash_usd for each in sold.waterfall.payouts)
 
 

@@ -235,13 +235,14 @@ def _reuse_id(messages):
     return _relink([messages[0], again, *messages[2:]])
 
 
-def _alone(event_type: str) -> Callable[[list[Message]], list[Message]]:
+def _alone(event_type: str, **fields) -> Callable[[list[Message]], list[Message]]:
     """Return a fault by which the first event of a type was stored by its company alone, without a proposal."""
 
     def plant(messages):
         stored = messages[_find(messages, event_type)]
         company = next(one.read()["party_id"] for one in messages if one.event_type == "issuer.formed.v1")
-        alone = replace(stored, headers={**stored.headers, "ce-actor": company})
+        body = json.dumps(stored.read() | fields).encode()
+        alone = replace(stored, body=body, headers={**stored.headers, "ce-actor": company})
         kept = [one for one in messages if one.decision != stored.decision]
         return _relink([*kept, alone])
 
@@ -292,6 +293,10 @@ FAULTS = {
     "stock is bought back without an agreement": (_drop("proposal.agreed.v1"), "consent"),
     "a proposal takes effect twice": (_double("proposal.carried_out.v1"), "consent"),
     "a party takes another's stock alone": (_alone("issuer.stock_repurchased.v1"), "consent"),
+    "a party takes another's stock by a right that nobody exercised": (
+        _alone("issuer.stock_repurchased.v1", cause="ins_made_up"),
+        "consent",
+    ),
     "more is bought back than was agreed to": (_change("issuer.stock_repurchased.v1", shares=401), "consent"),
     "a proposal takes effect too late": (_change("proposal.made.v1", decide_until="2020-01-01T00:00:00Z"), "consent"),
     "an electorate is asked and does not agree": (

@@ -238,7 +238,7 @@ def borrow(life):
 
 def finance(life):
     """Price and close Series A, in which everything outstanding converts."""
-    life.act(OpenFinancing, financing_id=SERIES_A, name="Series A", terms=ROUND)
+    life.act(OpenFinancing, financing_id=SERIES_A, name="Series A", terms=ROUND, at=life.time)
     instruments = life.list_converting()
     life.act(PriceFinancing, financing_id=SERIES_A, instruments=instruments, at=life.time)
     before = life.issuer

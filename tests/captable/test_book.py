@@ -54,7 +54,7 @@ def sell(life, proceeds_usd):
     members = {"liquidity_id": sale, "instruments": life.list_converting()}
     life.act(DeclareLiquidity, **members, proceeds_usd=Decimal(proceeds_usd), at=life.time)
     before = life.issuer
-    life.act(PayDistribution, **members)
+    life.act(PayDistribution, **members, at=life.time)
     for repayment in list_repayments(before, sale):
         life.deed(repayment)
 

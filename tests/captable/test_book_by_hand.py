@@ -8,7 +8,7 @@ import pytest
 from events.types import NoteTerms, SafeTerms, WarrantTerms
 from marketplace.captable.book import build_book
 from marketplace.captable.positions import Delivery, HeldIssuer, Prices, Source, list_positions
-from marketplace.domain.equity.instrument.instrument import RepayNote
+from marketplace.domain.equity.instrument.instrument import RepayNote, ReversePrincipal
 from marketplace.domain.equity.issuer.commands import (
     CancelWarrant,
     ConvertStock,
@@ -72,9 +72,9 @@ def life():
     return life
 
 
-def book(life, at=datetime(2026, 3, 1, tzinfo=UTC)):
+def book(life, at=datetime(2026, 3, 1, tzinfo=UTC), **credits_):
     held = [HeldIssuer(life.history.until(at), "robotics")]
-    deliveries = {STATEMENT: Delivery(Decimal(20_000), 3_600 * 10_000)}
+    deliveries = {STATEMENT: Delivery(Decimal(20_000), 3_600 * 10_000), **credits_}
     sources = {GRANT: Source("MI300X", OPERATOR)}
     return build_book(FUND, at, list_positions(FUND, held, deliveries, sources, PRICES))
 
@@ -205,3 +205,14 @@ def test_rights_that_principal_bought_are_the_instruments_and_take_their_cost_al
     day.act(ExpireWarrant, warrant_id=RIGHTS, at=day.time)
     last = get_line(book(life, datetime(2030, 2, 1, tzinfo=UTC)), BOUGHT)
     assert (last.shares, *read(last, *MONEY)) == (8_000, 12_400, 6_400, 0, -6_000, 0)
+
+
+def test_refunded_money_is_no_loss_and_what_is_not_paid_back_is_one(life):
+    """A credit takes 8,000 of principal back and pays 4,000 of the 20,000 back; a later reversal pays nothing back."""
+    credit = make_id("stm", 29)
+    take = {"instrument_id": DRAWN, "tranche_id": make_id("trn", 93)}
+    life.on(2025, 7, 1).deed(ReversePrincipal(**take, principal_usd=Decimal(8_000), reason=f"credit {credit}"))
+    paid_back = {credit: Delivery(Decimal(4_000), 3_600 * 2_000, Decimal(8_000))}
+    assert read(get_line(book(life, **paid_back), DRAWN), *MONEY) == (16_000, 16_000, 0, 0, 0)
+    life.on(2025, 8, 1).deed(ReversePrincipal(**take, principal_usd=Decimal(2_000), reason="an audit"))
+    assert read(get_line(book(life, **paid_back), DRAWN), *MONEY) == (16_000, 15_000, 0, -1_000, 0)

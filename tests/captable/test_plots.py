@@ -41,7 +41,7 @@ def test_a_branch_comes_to_what_the_issuer_itself_would_decide():
     life, branch = begin(found, borrow)
     after, pricing = branch.close_round(ROUND)
     members = {"financing_id": SERIES_A}
-    life.act(OpenFinancing, **members, name="Series A", terms=ROUND)
+    life.act(OpenFinancing, **members, name="Series A", terms=ROUND, at=life.time)
     instruments = life.list_converting()
     life.act(PriceFinancing, **members, instruments=instruments, at=branch.at)
     life.act(CloseFinancing, **members, instruments=instruments, approval=MINUTES, at=branch.at)
@@ -59,7 +59,7 @@ def test_a_branch_changes_nothing_of_its_issuer():
 
 def test_a_round_that_is_open_is_given_up_on_the_branch_only():
     life, _ = begin(found, borrow)
-    life.act(OpenFinancing, financing_id=SERIES_A, name="Series A", terms=ROUND)
+    life.act(OpenFinancing, financing_id=SERIES_A, name="Series A", terms=ROUND, at=life.time)
     branch = begin_branch(life.history, life.time)
     (point,) = play_rounds(branch, ROUND, [Decimal(40_000_000)])
     assert point.refused is None

@@ -50,12 +50,12 @@ def test_deciders_fold_the_story_and_the_engine_computes_the_same_round_and_sale
             assert msgspec.to_builtins(said) == msgspec.to_builtins(computed)
             compared += 1
         states[told.subject] = decider.evolve(before, event)
-    assert compared == 2
+    assert compared == 3
 
 
 def test_the_checker_takes_the_certificates_of_the_story() -> None:
     events = [parse_body(told.tag, told.body) for told in tell_story()]
     texts = [event.pricing.certificate_json for event in events if isinstance(event, IssuerFinancingPriced)]
     texts += [event.waterfall.certificate_json for event in events if isinstance(event, IssuerLiquidityDeclared)]
-    assert len(texts) == 2
-    assert [verify(json.loads(text)) for text in texts] == [[], []]
+    assert len(texts) == 3
+    assert [verify(json.loads(text)) for text in texts] == [[], [], []]

@@ -174,7 +174,9 @@ def warrant(**changes):
 
 
 def open_round(financing_id=FIN, **changes):
-    return OpenFinancing(**OF_ISS, financing_id=financing_id, name="Series A", terms=RoundDraft(**{**ROUND, **changes}))
+    return OpenFinancing(
+        **OF_ISS, financing_id=financing_id, name="Series A", at=NOON, terms=RoundDraft(**{**ROUND, **changes})
+    )
 
 
 def price(*instruments, at=NOON, financing_id=FIN):

@@ -178,3 +178,11 @@ def test_nothing_is_changed_by_a_refusal():
     refused("cap_below_principal", before, stack, terms())
     assert before == company()
     assert stack == [post_money("a", 5_000_000, 5_000_000)]
+
+
+def test_the_places_of_conversion_prices_belong_to_policies_that_round_prices_first():
+    refused("conversion_price_places_unexpected", company(), [], terms(conversion_price_places=4))
+    asked = terms(share_rounding="floor_after_price", conversion_price_places=13)
+    refused("price_places_out_of_range", company(), [], asked)
+    small = terms(share_rounding="floor_after_price", conversion_price_places=0)
+    refused("price_rounds_to_zero", company(), [post_money("a", 1_000, 1_000_000)], small)

@@ -1,12 +1,15 @@
 """Rounds worked by hand, beyond the published examples."""
 
+from copy import deepcopy
 from datetime import date
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
 
+from marketplace.equity.checker import verify
 from marketplace.equity.model import Capitalization, Holding, Note, NoteTerms, PreferredClass, Safe, SafeTerms
-from tests.equity.builders import company, post_money, priced, terms
+from tests.equity.builders import company, post_money, pre_money, priced, terms
 
 
 def test_the_new_money_owns_its_part_whatever_converts():
@@ -97,3 +100,45 @@ def test_two_hundred_tranches_are_priced_at_once():
     tranches = [Safe("drawn", "provider", 1_000 + index, drawn) for index in range(200)]
     result = priced(company(), tranches, terms())
     assert sum(result.conversions[0].tranche_shares) == result.conversions[0].shares
+
+
+@pytest.mark.parametrize(
+    ("safe", "pre_money", "shares", "price", "converted"),
+    [
+        (pre_money("cap", 2_500_000, 10_000_000), 20_000_000, 9_500_000, "1.0526", 2_375_071),
+        (pre_money("discount", 20_000, None, Fraction(1, 5)), 1_900_000, 10_000_000, "0.1520", 131_578),
+    ],
+)
+def test_a_cap_and_a_discount_are_rounded_by_one_policy(safe, pre_money, shares, price, converted):
+    """Both tables are published; two places, as the round's price has here, would give 0.15 and 133,333."""
+    stated = terms(
+        pre_money_usd=pre_money,
+        pricing_convention="pre_money_method",
+        capitalization_definition="existing_fully_diluted",
+        share_rounding="floor_after_price",
+        price_places=2,
+        price_rounding="half_up",
+        conversion_price_places=4,
+    )
+    [conversion] = priced(company(shares), [safe], stated).conversions
+    assert (str(conversion.price_usd_rounded), conversion.shares) == (price, converted)
+
+
+def test_a_cap_that_counts_all_conversions_is_rounded_like_any_other():
+    stated = terms(
+        share_rounding="floor_after_price", price_places=4, conversion_price_places=4, price_rounding="half_up"
+    )
+    [cap] = priced(company(8_500_000), [post_money("cap", 1_500_000, 10_000_000)], stated).conversions
+    assert cap.price_usd == 1
+    [cap] = priced(company(9_000_000), [post_money("cap", 500_000, 10_000_000)], stated).conversions
+    assert (cap.price_usd_rounded, cap.shares) == (Decimal("1.0556"), 473_664)
+    assert cap.shares_exact == Fraction(9_000_000, 19)
+
+
+def test_the_checker_recomputes_shares_at_a_rounded_conversion_price():
+    stated = terms(share_rounding="floor_after_price", conversion_price_places=4)
+    certificate = priced(company(9_000_000), [post_money("cap", 500_000, 10_000_000)], stated).certificate
+    told = deepcopy(certificate)
+    told["instruments"][0]["shares"] += 1
+    told["result"]["fully_diluted"] += 1
+    assert [problem for problem in verify(told) if "whole shares of cap" in problem]

@@ -156,23 +156,21 @@ def original_primer(inputs: Inputs, rounding: str) -> Answers:
         share_rounding="floor_after_price",
         price_places=PRIMER_ROUND_PLACES,
         price_rounding="floor",
+        conversion_price_places=places[-1],
     )
-    round_result = solved(Round(company, [safe], terms))
-    safe_result = solved(Round(company, [safe], replace(terms, price_places=places[-1])))
-    conversion = safe_result.conversions[0]
+    result = solved(Round(company, [safe], terms))
+    conversion = result.conversions[0]
     exact = {each.branch: each.price_usd for each in conversion.alternatives}
-    discounted = Fraction(round_result.price_usd_rounded) * pay
-    by_cap = conversion.branch == "cap"
     return {
-        "series_price": round_result.price_usd_rounded,
-        "series_shares": Whole(round_result.new_money[0].shares),
-        "exact.series_shares": round_result.new_money[0].shares_exact,
-        "safe_price": conversion.price_usd_rounded if by_cap else discounted,
-        "conversion_price": conversion.price_usd_rounded if by_cap else discounted,
+        "series_price": result.price_usd_rounded,
+        "series_shares": Whole(result.new_money[0].shares),
+        "exact.series_shares": result.new_money[0].shares_exact,
+        "safe_price": conversion.price_usd_rounded,
+        "conversion_price": conversion.price_usd_rounded,
         "cap_price": exact.get("cap"),
-        "discount_price": discounted,
+        "discount_price": Fraction(result.price_usd_rounded) * pay,
         "controlling": conversion.branch,
-        "safe_shares": Whole(conversion.shares if by_cap else amount // discounted),
+        "safe_shares": Whole(conversion.shares),
         "exact.safe_shares": conversion.shares_exact,
         "safe_liq_pref_total": amount,
     }

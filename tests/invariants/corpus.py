@@ -244,4 +244,22 @@ INVARIANTS: Final = (
         "tests.domain.supply.test_site_properties:test_a_site_is_never_drawn_above_its_power_by_what_is_reserved_then",
         Mutant("marketplace.domain.supply.site", "if over > 0:", "if over > 11:"),
     ),
+    Invariant(
+        23,
+        "tests.domain.equity.test_consent_properties:test_no_position_of_a_party_falls_unless_it_is_asked",
+        Mutant(
+            "marketplace.domain.equity.rights",
+            "return Asked((event.holder_id,), company=True, vote=not _is_party(event.holder_id, setting))",
+            "return Asked((), company=True, vote=not _is_party(event.holder_id, setting))",
+        ),
+    ),
+    Invariant(
+        24,
+        "tests.domain.equity.test_consent_properties:test_a_proposal_takes_effect_only_after_enough_agreed_in_time",
+        Mutant(
+            "marketplace.domain.equity.proposal",
+            "    missing = state.list_missing()\n    if missing:",
+            "    missing = state.list_missing()\n    if missing and not state.agreed:",
+        ),
+    ),
 )

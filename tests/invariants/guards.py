@@ -284,6 +284,17 @@ GUARDS: Final = (
         ("test_who_passed_a_grant_on_sells_nothing_of_it",),
     ),
     Guard(
+        "proposal-decided-again",
+        "a proposal records what was agreed to",
+        Mutant(
+            f"{_COMMANDS}.equity.consents",
+            "if _order(_render_all(unit.list_effects(without=PROPOSAL))) != _order(made.effects):",
+            "if not made.effects:",
+        ),
+        "test_consent_races.py::TestConsentsOnMemory",
+        ("test_a_sale_and_a_change_of_what_it_rests_on_have_one_outcome",),
+    ),
+    Guard(
         "instruments-written",
         "the instruments of a round or a sale are as they were priced",
         Mutant(

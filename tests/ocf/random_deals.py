@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from events.financing import Investment, PayToPlay, PayToPlayDuty
 from events.issuer_dilution import CountedInstrument
+from events.issuer_holders import HolderTerms
 from events.types import MaturityConversion, NoteTerms, SafeTerms, WarrantTerms
 from marketplace.application.steps.dilution import list_exposures
 from marketplace.core.errors import Refusal
@@ -283,11 +284,24 @@ def draft_round(life):
     )
 
 
+def agree_terms(life):
+    pro_rata = tuple(sorted({life.pick(HOLDERS)}))
+    terms = HolderTerms(pro_rata=pro_rata, sale_share_needed=life.pick([None, Decimal("0.75")]))
+    life.act(commands.AgreeHolderTerms, terms=terms, approval=acts.PAPERS[2])
+
+
 def finance(life):
     key = life.number("fin")
+    if life.pick([True, False, False]):
+        agree_terms(life)
     if life.issuer.find_open_financing() is None:
-        life.act(commands.OpenFinancing, financing_id=key, name=life.pick(acts.NAMES), terms=draft_round(life))
+        life.act(
+            commands.OpenFinancing, financing_id=key, name=life.pick(acts.NAMES), terms=draft_round(life), at=life.time
+        )
     key = life.issuer.find_open_financing().opened.financing_id
+    for offer in life.issuer.financings[key].opened.pro_rata:
+        amount = life.pick([Decimal(0), offer.amount_max_usd])
+        life.act(commands.AnswerProRata, financing_id=key, holder_id=offer.holder_id, amount_usd=amount, at=life.time)
     after = life.pick(["open", "abandon", *["close"] * 6])
     if after == "abandon":
         life.act(commands.AbandonFinancing, financing_id=key, reason="no lead")
@@ -317,8 +331,10 @@ def sell(life):
         safe_seniority=life.pick([None, 0, 5]),
         stock=life.pick([None, stock]),
     )
-    if life.pick([False, False, True]):
-        life.act(commands.PayDistribution, liquidity_id=key, instruments=instruments)
+    if life.pick([True, False]):
+        life.act(commands.WithdrawLiquidity, liquidity_id=key, cause="agreed", reason="no money", at=life.time)
+    elif life.pick([False, True]):
+        life.act(commands.PayDistribution, liquidity_id=key, instruments=instruments, at=life.time)
         life.together()
         for repayment in list_repayments(life.issuer, key):
             life.deed(repayment)

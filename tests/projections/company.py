@@ -15,9 +15,11 @@ from events.financing import (
     RoundTerms,
     Waterfall,
 )
+from events.issuer_holders import HolderTerms, ProRataOffer
 from tests.projections.market import FUND, ISSUER, PROVIDER, SAFE, STARTUP, STRANGER
 from tests.projections.story import BEGIN, DAY, Story, make_id, usd
 
+PAY_UNTIL = BEGIN + timedelta(days=60)
 SOLD = make_id("iss", 2)
 FOUNDER = make_id("hol", 1)
 ROUND, BRIDGE, SALE = make_id("fin", 1), make_id("fin", 2), make_id("liq", 1)
@@ -45,6 +47,8 @@ def form(story: Story) -> None:
         )
     )
     story.tell(issuer.IssuerStockPlanAdjusted(issuer_id=issuer_id, shares_reserved=1_500_000, approval=PAPER))
+    terms = HolderTerms(pro_rata=(FUND,), depths={"common": "full"})
+    story.tell(issuer.IssuerHolderTermsAgreed(issuer_id=issuer_id, terms=terms, approval=PAPER))
     story.tell(
         issuer.IssuerOptionGranted(
             issuer_id=issuer_id,
@@ -95,6 +99,24 @@ def _tell_warrant(story: Story) -> None:
     story.tell(issuer.IssuerValuationRecorded(issuer_id=ISSUER, **valued))
 
 
+def _open_rounds(story: Story, terms: RoundTerms) -> None:
+    for financing_id, name in ((BRIDGE, "Bridge"), (ROUND, "Series A")):
+        offers = (ProRataOffer(holder_id=FUND, amount_max_usd=usd("250000")),) if financing_id == BRIDGE else ()
+        opened = issuer.IssuerFinancingOpened(
+            issuer_id=ISSUER,
+            financing_id=financing_id,
+            name=name,
+            terms=terms,
+            pro_rata=offers,
+            pro_rata_until=PAY_UNTIL if offers else None,
+        )
+        story.tell(opened, actor=STARTUP)
+        if financing_id == BRIDGE:
+            answer = {"issuer_id": ISSUER, "financing_id": BRIDGE, "holder_id": FUND}
+            story.tell(issuer.IssuerProRataAnswered(**answer, amount_usd=usd("100000")))
+            story.tell(issuer.IssuerFinancingAbandoned(issuer_id=ISSUER, financing_id=BRIDGE, reason="no lead"))
+
+
 def finance(story: Story, instrument_id: str) -> None:
     """Open, price and close a priced round in which one instrument converts; abandon a bridge before."""
     terms = RoundTerms(
@@ -112,11 +134,7 @@ def finance(story: Story, instrument_id: str) -> None:
         seniority=1,
         participation="none",
     )
-    for financing_id, name in ((BRIDGE, "Bridge"), (ROUND, "Series A")):
-        opened = issuer.IssuerFinancingOpened(issuer_id=ISSUER, financing_id=financing_id, name=name, terms=terms)
-        story.tell(opened, actor=STARTUP)
-        if financing_id == BRIDGE:
-            story.tell(issuer.IssuerFinancingAbandoned(issuer_id=ISSUER, financing_id=BRIDGE, reason="no lead"))
+    _open_rounds(story, terms)
     priced = _pricing(instrument_id)
     story.tell(issuer.IssuerFinancingPriced(issuer_id=ISSUER, financing_id=ROUND, pricing=priced))
     series = {"issuer_id": ISSUER, "class_id": "series-a"}
@@ -272,8 +290,11 @@ def sell(story: Story, instrument_id: str) -> None:
         payouts=(payout, safe),
         certificate_json="{}",
     )
+    former = {"issuer_id": SOLD, "liquidity_id": make_id("liq", 2)}
+    story.tell(issuer.IssuerLiquidityDeclared(**former, kind="acquisition", waterfall=waterfall, pay_until=PAY_UNTIL))
+    story.tell(issuer.IssuerLiquidityWithdrawn(**former, cause="agreed", reason="the buyer left"))
     declared = {"issuer_id": SOLD, "liquidity_id": SALE}
-    story.tell(issuer.IssuerLiquidityDeclared(**declared, kind="acquisition", waterfall=waterfall))
+    story.tell(issuer.IssuerLiquidityDeclared(**declared, kind="acquisition", waterfall=waterfall, pay_until=PAY_UNTIL))
     story.tell(
         ins.InstrumentRepaid(
             instrument_id=instrument_id,

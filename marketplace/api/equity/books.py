@@ -17,6 +17,7 @@ from marketplace.captable.book import HolderBook, Recovery, ask_recovery, build_
 from marketplace.captable.positions import Delivery, HeldIssuer, Prices, Source, list_positions
 from marketplace.core.errors import Refusal
 from marketplace.core.money import require_price
+from marketplace.domain.billing.settlement import subtract_credit
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.equity.recovery import Assumptions
 from marketplace.execution.history import load_history
@@ -92,7 +93,8 @@ async def _load_deliveries(connection: AsyncConnection, grant_id: str) -> dict[s
     for _ in range(_PAGES_MAX):
         page = await list_statements(connection, grant_id=grant_id, after=after, limit=_PAGE)
         for each in page:
-            deliveries[each.statement_id] = Delivery(each.charges.holder_usd, each.charges.gpu_seconds)
+            charges = subtract_credit(each.charges, each.service_credit)
+            deliveries[each.statement_id] = Delivery(charges.holder_usd, charges.gpu_seconds, charges.principal_usd)
         if len(page) < _PAGE:
             break
         after = page[-1].statement_id

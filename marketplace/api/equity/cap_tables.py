@@ -6,6 +6,7 @@ from litestar import Response, Router, get
 from litestar.params import FromPath
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from marketplace.api.equity.information import limit_cap_table, load_sight
 from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.cap_tables import HoldingView
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
@@ -54,7 +55,7 @@ async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> P
 async def get_one(reader: Read, issuer_id: FromPath[str]) -> Response[IssuerView]:
     """Return an issuer."""
     async with reader.connect() as connection:
-        view = await load_issuer(connection, reader, issuer_id)
+        view = (await load_sight(connection, reader, issuer_id)).issuer
     return answer_versioned(view, view.last_sequence)
 
 
@@ -62,11 +63,14 @@ async def get_one(reader: Read, issuer_id: FromPath[str]) -> Response[IssuerView
 async def read_cap_table(
     reader: Read, issuer_id: FromPath[str], at: AtText = None, known: KnownSequence = None
 ) -> CapTableView:
-    """Return who owns what, now or as of a sequence or an instant, and as known at a sequence."""
+    """Return who owns what, now or as of a sequence or an instant, and as known at a sequence.
+
+    A holder sees it as deep as the holder terms say; see ``/holder-terms``.
+    """
     point = parse_at(at)
     async with reader.connect() as connection:
-        await load_issuer(connection, reader, issuer_id)
-        return await load_cap_table(connection, issuer_id, at=point, known=known)
+        sight = await load_sight(connection, reader, issuer_id)
+        return limit_cap_table(await load_cap_table(connection, issuer_id, at=point, known=known), sight)
 
 
 @get("/{issuer_id:str}/principal", summary="List principal that is not converted")
@@ -97,7 +101,7 @@ async def read_stakeholders(
 async def read_stock_classes(reader: Read, issuer_id: FromPath[str]) -> list[StockClassView]:
     """Return the classes of stock with their outstanding shares."""
     async with reader.connect() as connection:
-        await load_issuer(connection, reader, issuer_id)
+        await load_sight(connection, reader, issuer_id)
         return await list_stock_classes(connection, issuer_id)
 
 

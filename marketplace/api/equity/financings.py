@@ -5,21 +5,30 @@ from typing import Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
-from marketplace.api.equity.cap_tables import load_issuer
+from marketplace.api.equity.information import limit_financing, limit_sale, load_sight
 from marketplace.api.equity.issuers import PATH, answer
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
-from marketplace.api.http.bodies.equity import CloseFinancingBody, DeclareLiquidityBody, OpenFinancingBody
+from marketplace.api.http.bodies.equity import (
+    AnswerProRataBody,
+    CloseFinancingBody,
+    DeclareLiquidityBody,
+    HolderTermsBody,
+    OpenFinancingBody,
+)
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read
 from marketplace.application.equity.issuers import (
     abandon_financing,
+    agree_holder_terms,
+    answer_pro_rata,
     close_financing,
     declare_liquidity,
     open_financing,
     pay_distribution,
     price_financing,
+    withdraw_liquidity,
 )
 from marketplace.domain.equity.issuer.commands import BuyerStock
 from marketplace.domain.refusals import refuse_unknown
@@ -39,6 +48,28 @@ async def open_one(
     """Begin a priced round."""
     receipt = await open_financing(command.handler, command.context, issuer_id, name=data.name, terms=data.terms)
     return await answer(command, receipt, f"{PATH}/{issuer_id}/financings", command.derive("fin"))
+
+
+@post("/holder-terms", status_code=200, summary="Agree on holder terms")
+async def agree_terms(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[HolderTermsBody]
+) -> Response[ReceiptBody]:
+    """Set the thresholds of a sale, drag-along, pro rata rights, and what holders see. The holders vote."""
+    receipt = await agree_holder_terms(
+        command.handler, command.context, issuer_id, terms=data.terms, approval=data.approval
+    )
+    return await answer(command, receipt)
+
+
+@post("/financings/{financing_id:str}/pro-rata", status_code=200, summary="Answer a pro rata offer")
+async def answer_offer(
+    command: Commanded, issuer_id: FromPath[str], financing_id: FromPath[str], data: JSONBody[AnswerProRataBody]
+) -> Response[ReceiptBody]:
+    """Join a round by right, as the holder, or decline with 0. The money is set aside until the round closes."""
+    receipt = await answer_pro_rata(
+        command.handler, command.context, issuer_id, financing_id, amount_usd=data.amount_usd
+    )
+    return await answer(command, receipt)
 
 
 @post("/financings/{financing_id:str}/price", status_code=200, summary="Price a financing")
@@ -78,7 +109,12 @@ async def declare(
         safe_seniority=data.safe_seniority,
         stock=None
         if data.stock is None
-        else BuyerStock(buyer=data.stock.buyer, price_usd_per_share=data.stock.price_usd_per_share),
+        else BuyerStock(
+            buyer=data.stock.buyer,
+            price_usd_per_share=data.stock.price_usd_per_share,
+            buyer_issuer_id=data.stock.buyer_issuer_id,
+            class_id=data.stock.class_id,
+        ),
     )
     return await answer(command, receipt, f"{PATH}/{issuer_id}/liquidity-events", command.derive("liq"))
 
@@ -89,6 +125,15 @@ async def pay(command: Commanded, issuer_id: FromPath[str], liquidity_id: FromPa
     return command.answer(await pay_distribution(command.handler, command.context, issuer_id, liquidity_id))
 
 
+@post("/liquidity-events/{liquidity_id:str}/withdraw", status_code=200, summary="Withdraw a declared sale")
+async def withdraw(
+    command: Commanded, issuer_id: FromPath[str], liquidity_id: FromPath[str], data: JSONBody[ReasonBody]
+) -> Response[ReceiptBody]:
+    """End a declared sale that is not paid. Those who agreed to it agree to this."""
+    receipt = await withdraw_liquidity(command.handler, command.context, issuer_id, liquidity_id, reason=data.reason)
+    return await answer(command, receipt)
+
+
 @get("/financings", summary="List financings")
 async def list_rounds(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
@@ -96,8 +141,9 @@ async def list_rounds(
     """Return the issuer's financings by id."""
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
-        await load_issuer(connection, reader, issuer_id)
-        rows = await list_financings(connection, issuer_id, after=after, limit=limit + 1)
+        sight = await load_sight(connection, reader, issuer_id)
+        found = await list_financings(connection, issuer_id, after=after, limit=limit + 1)
+    rows = [limit_financing(row, sight) for row in found]
     return build_page(rows, limit, lambda row: row.financing_id)
 
 
@@ -105,11 +151,11 @@ async def list_rounds(
 async def get_round(reader: Read, issuer_id: FromPath[str], financing_id: FromPath[str]) -> FinancingView:
     """Return a financing with its pricing and certificate."""
     async with reader.connect() as connection:
-        await load_issuer(connection, reader, issuer_id)
+        sight = await load_sight(connection, reader, issuer_id)
         view = await find_financing(connection, financing_id)
     if view is None or view.issuer_id != issuer_id:
         raise refuse_unknown("financing", financing_id)
-    return view
+    return limit_financing(view, sight)
 
 
 @get("/liquidity-events", summary="List liquidity events")
@@ -119,8 +165,9 @@ async def list_sales(
     """Return the issuer's liquidity events by id."""
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
-        await load_issuer(connection, reader, issuer_id)
-        rows = await list_liquidity_events(connection, issuer_id, after=after, limit=limit + 1)
+        sight = await load_sight(connection, reader, issuer_id)
+        found = await list_liquidity_events(connection, issuer_id, after=after, limit=limit + 1)
+    rows = [limit_sale(row, sight) for row in found]
     return build_page(rows, limit, lambda row: row.liquidity_id)
 
 
@@ -128,21 +175,24 @@ async def list_sales(
 async def get_sale(reader: Read, issuer_id: FromPath[str], liquidity_id: FromPath[str]) -> LiquidityView:
     """Return a liquidity event with its waterfall."""
     async with reader.connect() as connection:
-        await load_issuer(connection, reader, issuer_id)
+        sight = await load_sight(connection, reader, issuer_id)
         view = await find_liquidity_event(connection, liquidity_id)
     if view is None or view.issuer_id != issuer_id:
         raise refuse_unknown("liquidity", liquidity_id)
-    return view
+    return limit_sale(view, sight)
 
 
 ROUTER: Final = Router(
     f"{PATH}/{{issuer_id:str}}",
     route_handlers=[
+        agree_terms,
         open_one,
+        answer_offer,
         price,
         close,
         abandon,
         declare,
+        withdraw,
         pay,
         list_rounds,
         get_round,

@@ -130,7 +130,7 @@ async def limit(
         dilution_max=data.dilution_max,
         valuation_usd=data.valuation_usd,
     )
-    return command.answer(receipt)
+    return await answer(command, receipt)
 
 
 ROUTER: Final = Router(

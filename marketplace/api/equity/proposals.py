@@ -1,10 +1,14 @@
 """Proposals: acts that wait for the agreement of others; visible to their proposer, company and voters."""
 
+from decimal import Decimal
 from typing import Final
 
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
+from msgspec import structs
 
+from events.issuer import IssuerLiquidityDeclared
+from events.registry import parse_body
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
@@ -12,11 +16,32 @@ from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word, answer_versioned
 from marketplace.application.equity import consents
 from marketplace.core.ids import rename_id
+from marketplace.core.money import ZERO
 from marketplace.domain.equity.rights import list_rights
 from marketplace.projections.equity.proposals import Concerned, find_proposal, list_proposals
-from marketplace.projections.views.equity import ProposalView, RightsView, RightView
+from marketplace.projections.views.equity import ProposalView, RightsView, RightView, SaleSummary
 
 PATH: Final = "/v1/proposals"
+
+
+def add_sale(view: ProposalView, party_id: str | None) -> ProposalView:
+    """Return a proposal with what its sale pays the reader and all holders, if it is one of a sale."""
+    events = (parse_body(effect.type, effect.body_json.encode()) for effect in view.effects)
+    declared = next((event for event in events if isinstance(event, IssuerLiquidityDeclared)), None)
+    if declared is None:
+        return view
+    waterfall = declared.waterfall
+    sums: dict[str, Decimal] = {}
+    for payout in waterfall.payouts:
+        sums[payout.security] = sums.get(payout.security, ZERO) + payout.amount_usd
+    yours = tuple(payout for payout in waterfall.payouts if payout.holder_id == party_id)
+    sale = SaleSummary(
+        proceeds_usd=waterfall.proceeds_usd,
+        yours=yours,
+        yours_usd=sum((payout.amount_usd for payout in yours), ZERO),
+        by_security=sums,
+    )
+    return structs.replace(view, sale=sale)
 
 
 @post("/{proposal_id:str}/agree", status_code=200, summary="Agree to a proposal")
@@ -58,7 +83,7 @@ async def get_one(reader: Read, proposal_id: FromPath[str]) -> Response[Proposal
         proposal_id,
         lambda row: (row.proposer_id, rename_id("pty", row.issuer_id), *(vote.party_id for vote in row.votes)),
     )
-    return answer_versioned(view, view.last_sequence)
+    return answer_versioned(add_sale(view, reader.party_id), view.last_sequence)
 
 
 @get("/", summary="List proposals")
@@ -76,7 +101,8 @@ async def list_all(
             after=after,
             limit=limit + 1,
         )
-    return build_page(rows, limit, lambda row: row.proposal_id)
+    shown = [add_sale(row, own) for row in rows]
+    return build_page(shown, limit, lambda row: row.proposal_id)
 
 
 ROUTER: Final = Router(

@@ -31,6 +31,7 @@ from marketplace.domain.billing.statement import STATEMENT, IssueStatement, Stat
 from marketplace.domain.billing.statement_chain import name_adjustment, require_difference, require_settled
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.periods import ACCEPTANCE, Period, list_periods
+from marketplace.domain.equity.instrument.clawback import is_late
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ReversePrincipal
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.metering.usage import USAGE, count_gpu_seconds, name_usage
@@ -166,7 +167,8 @@ def _sum_given(chain: list[Statement], name: str) -> Any:
 async def _reverse(unit: UnitOfWork, case: Case, principal_usd: Decimal, chain: list[Statement]) -> None:
     """Reverse principal of the period, youngest tranche first.
 
-    If it became shares or money, its holder is asked (`propose_reduction`). After a sale is paid, nothing is reversed.
+    If it became shares or money, its holder is asked (`propose_reduction`), unless it is too late (`is_late`). The
+    instrument says whether shares go or are owed. After a sale is paid, nothing is reversed.
     """
     equity = case.grant.issued.equity
     if equity is None:
@@ -178,14 +180,15 @@ async def _reverse(unit: UnitOfWork, case: Case, principal_usd: Decimal, chain: 
         instrument = await unit.get(INSTRUMENT, equity.instrument_id)
         tranche = instrument.find_tranche(derive_id("trn", known.issued.statement_id))
         amount = ZERO if tranche is None else min(left, tranche.principal_usd)
-        if tranche is None or not amount:
+        if tranche is None or not amount or is_late(tranche, unit.context.at.date()):
             continue
         reverse = ReversePrincipal(
             instrument_id=equity.instrument_id,
             tranche_id=tranche.tranche_id,
             principal_usd=amount,
             reason=f"credit {case.statement_id}",
-            settlement="cancel_shares",
+            settlement=instrument.issued.terms.reduction,
+            on_day=unit.context.at.date(),
         )
         left -= amount
         if tranche.converted_usd or tranche.repaid_usd:

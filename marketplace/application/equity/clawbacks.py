@@ -43,6 +43,7 @@ async def reverse_principal(
         principal_usd=principal_usd,
         reason=reason,
         settlement=settlement,
+        on_day=context.at.date(),
     )
 
     async def work(unit: UnitOfWork) -> None:
@@ -72,6 +73,8 @@ async def claw_back(unit: UnitOfWork, command: ReversePrincipal, approval: Appro
             settlement=command.settlement,
             shares_held=held,
             split=split,
+            on_day=command.on_day,
+            issuer_ended=(await unit.get(ISSUER, instrument.issued.issuer_id, Issuer)).is_ended,
         ),
     )
     tranche = after.find_tranche(command.tranche_id)

@@ -21,7 +21,7 @@ from events.instrument import (
     InstrumentPrincipalReversed,
     InstrumentRepaid,
 )
-from events.issuer import IssuerFinancingClosed, IssuerLiquidityDeclared, IssuerStockSplit
+from events.issuer import IssuerDilutionLimited, IssuerFinancingClosed, IssuerLiquidityDeclared, IssuerStockSplit
 from events.issuer_rights import IssuerOptionExercised, IssuerWarrantExercised
 from events.issuer_stock import IssuerFirstRefusalExercised, IssuerStockRepurchased
 from events.proposal import Consent, ProposalMade, ProposedEvent
@@ -37,8 +37,9 @@ from marketplace.application.steps.company_acts import (
     repay_note,
     sell_company,
 )
-from marketplace.application.steps.dilution import notify_favoured
+from marketplace.application.steps.dilution import notify_favoured, set_limit
 from marketplace.application.steps.investing import take_investment
+from marketplace.application.steps.takeover import load_buyer
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import render_ratio
@@ -49,7 +50,13 @@ from marketplace.domain.equity.instrument.instrument import (
     IssueInstrument,
     ReversePrincipal,
 )
-from marketplace.domain.equity.issuer.commands import BuyerStock, ExerciseFirstRefusal, IssuerCommand, SplitStock
+from marketplace.domain.equity.issuer.commands import (
+    BuyerStock,
+    CountProposal,
+    ExerciseFirstRefusal,
+    IssuerCommand,
+    SplitStock,
+)
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer, list_holders
 from marketplace.domain.equity.issuer.takeover import build_command
@@ -121,18 +128,26 @@ async def do_or_propose(unit: UnitOfWork, issuer_id: str, act: Act, *, allows: A
         allows: Who may ask besides the company and those who hold its securities.
     """
     party_id = unit.context.party_id
-    issuer = await _load_concerned(unit, issuer_id, allows)
+    issuer = await load_concerned(unit, issuer_id, allows)
     await require_unfrozen(unit)
     await act(unit)
     await pay_for_stock(unit, issuer_id)
     if party_id is not None:
-        consents = _list_consents(unit, issuer, party_id)
+        consents = await _list_consents(unit, issuer, party_id)
         if consents:
             effects = unit.list_effects()
             unit.discard()
             await _propose(unit, issuer, party_id, consents, effects, named_by=unit.context.command_id)
+            await _count(unit, issuer_id, party_id)
             return
     await _follow(unit, issuer_id)
+
+
+async def _count(unit: UnitOfWork, issuer_id: str, party_id: str) -> None:
+    """Count the proposal that this command made. A party makes a limited number in a time."""
+    proposal_id = derive_id("prp", unit.context.command_id)
+    command = CountProposal(issuer_id=issuer_id, proposal_id=proposal_id, proposer_id=party_id, at=unit.context.at)
+    await unit.decide(ISSUER, issuer_id, command)
 
 
 async def _follow(unit: UnitOfWork, issuer_id: str) -> None:
@@ -164,7 +179,7 @@ async def propose_reduction(
     issuer = await branch.get(ISSUER, issuer_id, Issuer)
     for reversal in reversals:
         await claw_back(branch, reversal)
-    consents = _list_consents(branch, issuer, company_id)
+    consents = await _list_consents(branch, issuer, company_id)
     await _propose(unit, issuer, company_id, consents, branch.list_effects(), named_by=statement_id)
 
 
@@ -177,7 +192,7 @@ async def find_proposal(handler: Handler, context: Context) -> str | None:
     return None if entry.state is None else proposal_id
 
 
-async def _load_concerned(unit: UnitOfWork, issuer_id: str, allows: Allows | None) -> Issuer:
+async def load_concerned(unit: UnitOfWork, issuer_id: str, allows: Allows | None = None) -> Issuer:
     """Return an issuer for its company, a party that holds its securities or is allowed to ask, or the platform.
 
     Raises:
@@ -192,9 +207,19 @@ async def _load_concerned(unit: UnitOfWork, issuer_id: str, allows: Allows | Non
     return issuer
 
 
-def _list_consents(unit: UnitOfWork, issuer: Issuer, proposer_id: str) -> tuple[Consent, ...]:
+async def _list_consents(unit: UnitOfWork, issuer: Issuer, proposer_id: str) -> tuple[Consent, ...]:
     effects = [event for _, event in unit.list_effects()]
-    return list_consents(Setting(issuer, issuer.formed.party_id, effects, unit.context.at), proposer_id)
+    buyer = await _find_buyer(unit, effects)
+    return list_consents(Setting(issuer, issuer.formed.party_id, effects, unit.context.at, buyer), proposer_id)
+
+
+async def _find_buyer(unit: UnitOfWork, effects: Sequence[Event]) -> Issuer | None:
+    """Return who buys the issuer with its stock, if that is an effect and the buyer is here."""
+    for event in effects:
+        stock = event.waterfall.stock if isinstance(event, IssuerLiquidityDeclared) else None
+        if stock is not None and stock.buyer_issuer_id is not None:
+            return await load_buyer(unit, stock.buyer_issuer_id)
+    return None
 
 
 async def _propose(
@@ -281,7 +306,7 @@ async def _find_change(unit: UnitOfWork, proposal: Proposal) -> str | None:
     if _order(_render_all(unit.list_effects(without=PROPOSAL))) != _order(made.effects):
         return "it would now record other events than were agreed to, because the company or a price changed since"
     agreed = proposal.agreed | {made.proposer_id} | list_mandated(parse_effects(made))
-    needed = _list_consents(unit, issuer, made.proposer_id)
+    needed = await _list_consents(unit, issuer, made.proposer_id)
     missing = [consent.electorate for consent in needed if not has_majority(consent, agreed)]
     if missing:
         return f"the company's holders changed since, so that it also needs the agreement of {', '.join(missing)}"
@@ -299,31 +324,20 @@ def parse_effects(made: ProposalMade) -> list[Event]:
 
 
 async def _decide_again(unit: UnitOfWork, made: ProposalMade) -> None:
-    issuer_id, at = made.issuer_id, made.proposed_at
     events = parse_effects(made)
     main = next((event for event in events if isinstance(event, _MAIN)), events[0])
+    if not await _decide_instrument_again(unit, main, events, made.proposed_at):
+        await _decide_issuer_again(unit, made.issuer_id, main, events, made.proposed_at)
+
+
+async def _decide_instrument_again(unit: UnitOfWork, main: Event, events: Sequence[Event], at: datetime) -> bool:
+    """Decide an act on an instrument again, and return whether it is one."""
     match main:
-        case IssuerFinancingClosed():
-            await close_round(unit, issuer_id, main.financing_id, approval=main.approval, at=at)
-        case IssuerLiquidityDeclared():
-            waterfall = main.waterfall
-            stock = waterfall.stock
-            await sell_company(
-                unit,
-                issuer_id,
-                main.liquidity_id,
-                proceeds_usd=waterfall.proceeds_usd,
-                safe_seniority=waterfall.safe_seniority,
-                stock=None
-                if stock is None
-                else BuyerStock(buyer=stock.buyer, price_usd_per_share=stock.price_usd_per_share),
-                at=at,
-            )
         case InstrumentIssued():
             tranche = next(event for event in events if isinstance(event, InstrumentPrincipalAccrued))
             issue = IssueInstrument(
                 instrument_id=main.instrument_id,
-                issuer_id=issuer_id,
+                issuer_id=main.issuer_id,
                 holder_id=main.holder_id,
                 terms=main.terms,
                 commitment_usd=main.commitment_usd,
@@ -341,7 +355,22 @@ async def _decide_again(unit: UnitOfWork, made: ProposalMade) -> None:
         case InstrumentPrincipalReversed():
             for event in events:
                 if isinstance(event, InstrumentPrincipalReversed):
-                    await claw_back(unit, build_reversal(event))
+                    await claw_back(unit, build_reversal(event, at.date()))
+        case _:
+            return False
+    return True
+
+
+async def _decide_issuer_again(
+    unit: UnitOfWork, issuer_id: str, main: Event, events: Sequence[Event], at: datetime
+) -> None:
+    match main:
+        case IssuerFinancingClosed():
+            await close_round(unit, issuer_id, main.financing_id, approval=main.approval, at=at)
+        case IssuerLiquidityDeclared():
+            await _sell_again(unit, issuer_id, main, at)
+        case IssuerDilutionLimited():
+            await set_limit(unit, issuer_id, dilution_max=main.dilution_max, valuation_usd=main.valuation_usd, at=at)
         case IssuerWarrantExercised():
             await exercise(
                 unit,
@@ -355,6 +384,27 @@ async def _decide_again(unit: UnitOfWork, made: ProposalMade) -> None:
             )
         case _:
             await unit.decide(ISSUER, issuer_id, _build_command(main, events, at))
+
+
+async def _sell_again(unit: UnitOfWork, issuer_id: str, main: IssuerLiquidityDeclared, at: datetime) -> None:
+    waterfall, stock = main.waterfall, main.waterfall.stock
+    buyer = None
+    if stock is not None:
+        buyer = BuyerStock(
+            buyer=stock.buyer,
+            price_usd_per_share=stock.price_usd_per_share,
+            buyer_issuer_id=stock.buyer_issuer_id,
+            class_id=stock.class_id,
+        )
+    await sell_company(
+        unit,
+        issuer_id,
+        main.liquidity_id,
+        proceeds_usd=waterfall.proceeds_usd,
+        safe_seniority=waterfall.safe_seniority,
+        stock=buyer,
+        at=at,
+    )
 
 
 _MAIN: Final = (

@@ -10,19 +10,22 @@ from decimal import Decimal
 from msgspec import structs
 
 from events.financing import Approval, RoundTerms
-from marketplace.application.equity.consents import carry_out
+from events.issuer_holders import HolderTerms
+from marketplace.application.equity.consents import carry_out, load_concerned
 from marketplace.application.equity.vesting import vest
 from marketplace.application.steps.access import load_issuer, require_tenant, require_unfrozen
 from marketplace.application.steps.company_acts import close_round, load_converting, sell_company
 from marketplace.application.steps.paying import pay
+from marketplace.application.steps.pro_rata import release_pro_rata, take_pro_rata
 from marketplace.application.steps.statement_chain import list_unsettled
+from marketplace.application.steps.takeover import deliver_stock
 from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, Debit, Withdraw
-from marketplace.domain.billing.account_holds import require_funds
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.commands import (
     AbandonFinancing,
+    AgreeHolderTerms,
     BuyerStock,
     FormIssuer,
     IssuerCommand,
@@ -31,9 +34,14 @@ from marketplace.domain.equity.issuer.commands import (
     PriceFinancing,
     RecordValuation,
     RoundDraft,
+    WithdrawLiquidity,
 )
 from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.sale.liquidity import list_repayments, require_delivery_settled
+from marketplace.domain.equity.issuer.sale.liquidity import (
+    list_repayments,
+    require_delivery_settled,
+    require_proceeds,
+)
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.execution.handler import Handler, Receipt
@@ -92,7 +100,11 @@ async def open_financing(
 ) -> Receipt:
     """Open a priced round. Its id derives from the command's, with the prefix ``fin_``."""
     command = OpenFinancing(
-        issuer_id=issuer_id, financing_id=derive_id("fin", context.command_id), name=name, terms=terms
+        issuer_id=issuer_id,
+        financing_id=derive_id("fin", context.command_id),
+        name=name,
+        terms=terms,
+        at=context.at,
     )
     return await act(handler, context, command)
 
@@ -135,8 +147,37 @@ async def close_financing(
 async def abandon_financing(
     handler: Handler, context: Context, issuer_id: str, financing_id: str, *, reason: str
 ) -> Receipt:
-    """Abandon a round."""
-    return await act(handler, context, AbandonFinancing(issuer_id=issuer_id, financing_id=financing_id, reason=reason))
+    """Abandon a round, and release what holders set aside to join it."""
+
+    async def work(unit: UnitOfWork) -> None:
+        command = AbandonFinancing(issuer_id=issuer_id, financing_id=financing_id, reason=reason)
+        await unit.decide(ISSUER, issuer_id, command)
+        await release_pro_rata(unit, await unit.get(ISSUER, issuer_id, Issuer), financing_id)
+
+    return await carry_out(handler, context, issuer_id, work)
+
+
+async def agree_holder_terms(
+    handler: Handler, context: Context, issuer_id: str, *, terms: HolderTerms, approval: Approval
+) -> Receipt:
+    """Propose terms between the company and its holders, in place of earlier ones."""
+    return await act(handler, context, AgreeHolderTerms(issuer_id=issuer_id, terms=terms, approval=approval))
+
+
+async def answer_pro_rata(
+    handler: Handler, context: Context, issuer_id: str, financing_id: str, *, amount_usd: Decimal
+) -> Receipt:
+    """Join a round by a pro rata right, as the holder, or decline with 0. The money is set aside until the round ends.
+
+    Raises:
+        Refusal: ``issuer_unknown`` · ``party_suspended`` · refusals of the issuer · ``funds_insufficient``.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        holder_id = context.party_id or ""
+        await take_pro_rata(unit, issuer_id, financing_id, holder_id=holder_id, amount_usd=amount_usd, at=context.at)
+
+    return await carry_out(handler, context, issuer_id, work)
 
 
 async def declare_liquidity(
@@ -164,18 +205,45 @@ async def declare_liquidity(
     return await carry_out(handler, context, issuer_id, work)
 
 
+async def withdraw_liquidity(
+    handler: Handler, context: Context, issuer_id: str, liquidity_id: str, *, reason: str
+) -> Receipt:
+    """Withdraw a declared sale, or propose it to those who agreed to it."""
+    command = WithdrawLiquidity(
+        issuer_id=issuer_id, liquidity_id=liquidity_id, cause="agreed", reason=reason, at=context.at
+    )
+    return await act(handler, context, command)
+
+
+async def lapse_liquidity(handler: Handler, context: Context, issuer_id: str, liquidity_id: str) -> Receipt:
+    """End a declared sale that was not paid in time, for the timer."""
+
+    async def work(unit: UnitOfWork) -> None:
+        command = WithdrawLiquidity(
+            issuer_id=issuer_id, liquidity_id=liquidity_id, cause="overdue", reason="not paid in time", at=context.at
+        )
+        await unit.decide(ISSUER, issuer_id, command)
+
+    return await handler.run(context, ISSUER, issuer_id, work)
+
+
 async def pay_distribution(handler: Handler, context: Context, issuer_id: str, liquidity_id: str) -> Receipt:
     """Pay the proceeds from the issuer's account to every holder, once all delivery that becomes equity is settled.
 
-    In a sale for stock only cash for fractions is paid here; the buyer delivers its shares as the waterfall says. A
-    holder that is a party is paid on its account. Any other is paid outside, as a withdrawal that names it.
+    Its holders agreed to the sale, so the company and each of them may have it paid, once the proceeds are there.
+    In a sale for stock only cash for fractions is paid here. A buyer that is here issues its shares in the same append;
+    any other delivers them as the waterfall says. A holder that is a party is paid on its account. Any other is paid
+    outside, as a withdrawal that names it.
     """
 
     async def work(unit: UnitOfWork) -> None:
-        issuer = await load_issuer(unit, issuer_id)
+        issuer = await load_concerned(unit, issuer_id)
         await require_unfrozen(unit)
         command = PayDistribution(
-            issuer_id=issuer_id, liquidity_id=liquidity_id, instruments=await load_converting(unit, issuer)
+            issuer_id=issuer_id,
+            liquidity_id=liquidity_id,
+            instruments=await load_converting(unit, issuer),
+            at=context.at,
         )
         await unit.decide(ISSUER, issuer_id, command, long=True)
         if unit.list_events(ISSUER, issuer_id):
@@ -187,10 +255,14 @@ async def pay_distribution(handler: Handler, context: Context, issuer_id: str, l
             payouts[payout.holder_id] = payouts.get(payout.holder_id, ZERO) + payout.cash_usd
         payer_id = rename_id("acc", issuer.formed.party_id)
         if payouts and not issuer.is_ended:
-            require_funds(payer_id, await unit.get(ACCOUNT, payer_id), sum(payouts.values(), ZERO))
+            available = (await unit.get(ACCOUNT, payer_id)).available_usd
+            seen_by = context.party_id
+            require_proceeds(liquidity_id, payouts, available, told=seen_by in {None, issuer.formed.party_id})
         for holder_id, amount_usd in sorted(payouts.items()):
             if amount_usd:
                 await _pay_holder(unit, issuer, liquidity_id, holder_id, amount_usd)
+        if not issuer.is_ended:
+            await deliver_stock(unit, issuer, liquidity_id)
 
     return await handler.run(context, ISSUER, issuer_id, work)
 

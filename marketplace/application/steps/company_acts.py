@@ -12,6 +12,8 @@ from typing import Literal
 from events.financing import Approval, ConvertingInstrument
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.paying import pay
+from marketplace.application.steps.pro_rata import pay_pro_rata
+from marketplace.application.steps.takeover import name_buyer
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id, rename_id
 from marketplace.domain.billing.account import Debit
@@ -59,6 +61,7 @@ async def close_round(unit: UnitOfWork, issuer_id: str, financing_id: str, *, ap
     for investment in issuer.financings[financing_id].opened.terms.investments:
         if is_id(investment.holder_id, "pty"):
             await _pay(unit, Payment(investment.holder_id, issuer.formed.party_id, investment.amount_usd, financing_id))
+    await pay_pro_rata(unit, issuer, financing_id)
 
 
 async def pay_for_stock(unit: UnitOfWork, issuer_id: str) -> None:
@@ -118,7 +121,7 @@ async def _name_holders(
     financing = issuer.financings.get(financing_id)
     if financing is None:
         return ()
-    holders = [investment.holder_id for investment in financing.opened.terms.investments]
+    holders = [investment.holder_id for investment in financing.terms.investments]
     holders.extend(instrument.holder_id for instrument in instruments)
     named = []
     for holder_id in dict.fromkeys(holders):
@@ -150,6 +153,6 @@ async def sell_company(
         instruments=await load_converting(unit, issuer),
         at=at,
         safe_seniority=safe_seniority,
-        stock=stock,
+        stock=await name_buyer(unit, issuer_id, stock),
     )
     await unit.decide(ISSUER, issuer_id, command, long=True)

@@ -6,15 +6,15 @@ at once therefore conflict there, and so do a new limit and a change of what cou
 """
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
-from events.issuer_dilution import Exposure
+from events.issuer_dilution import CountedInstrument, Exposure
 from events.types import NoteTerms, PrincipalTerms, SafeTerms
 from marketplace.core.money import ZERO
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument, IssueInstrument, NoticeMfn
 from marketplace.domain.equity.instrument.mfn import WINDOW, has_open_clause
-from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, RecordExposure, SignInstrument
+from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, LimitDilution, RecordExposure, SignInstrument
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -94,6 +94,26 @@ async def track_instrument(unit: UnitOfWork, instrument_id: str, *, owed: bool =
     instrument = await unit.get(INSTRUMENT, instrument_id)
     exposures = list_exposures(instrument, unit.context.at.date())
     await _record(unit, instrument.issued.issuer_id, instrument_id, exposures, owed=owed)
+
+
+async def set_limit(
+    unit: UnitOfWork, issuer_id: str, *, dilution_max: Decimal | None, valuation_usd: Decimal | None, at: datetime
+) -> None:
+    """Set or lift an issuer's limit, with what its instruments may still become."""
+    issuer = await unit.get(ISSUER, issuer_id, Issuer)
+    counted = []
+    for instrument_id in sorted(issuer.instruments):
+        await unit.reload(INSTRUMENT, instrument_id)
+        exposures = list_exposures(await unit.get(INSTRUMENT, instrument_id), at.date())
+        if exposures:
+            counted.append(CountedInstrument(instrument_id=instrument_id, exposures=exposures))
+    command = LimitDilution(
+        issuer_id=issuer_id,
+        dilution_max=dilution_max,
+        valuation_usd=valuation_usd,
+        instruments=() if dilution_max is None else tuple(counted),
+    )
+    await unit.decide(ISSUER, issuer_id, command)
 
 
 async def count_order(

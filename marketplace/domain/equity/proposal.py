@@ -3,8 +3,8 @@
 Subject: ``marketplace.proposal.<proposal_id>``.
 
 Invariants:
-    1. A proposal takes effect only if in each of its electorates voters of more than half of the weight agree at
-       that moment.
+    1. A proposal takes effect only if in each of its electorates voters of more than half of the weight, or of the
+       share that it states, agree at that moment.
     2. A voter speaks for itself only, and may change its mind until the proposal takes effect or ends.
     3. A proposal takes effect or ends once, and never after its deadline.
 
@@ -15,6 +15,7 @@ not_proposer · deadline_passed · consents_missing · not_asked · not_agreed.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from fractions import Fraction
 from typing import Final, Literal
 
 import msgspec
@@ -149,9 +150,10 @@ ProposalState = Proposal | None
 
 
 def has_majority(consent: Consent, parties: frozenset[str]) -> bool:
-    """Return whether these parties have more than half of the weight of an electorate."""
+    """Return whether these parties have more than half of the weight of an electorate, or the share that it states."""
     weight = sum(voter.weight for voter in consent.voters if voter.party_id in parties)
-    return 2 * weight > sum(voter.weight for voter in consent.voters)
+    whole = sum(voter.weight for voter in consent.voters)
+    return 2 * weight > whole if consent.share_needed is None else weight >= whole * Fraction(consent.share_needed)
 
 
 def decide(command: ProposalCommand, state: ProposalState) -> Sequence[ProposalEvent]:

@@ -11,17 +11,21 @@ weight. Those of a group who refuse are bound by its majority.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from events.instrument import InstrumentAmended, InstrumentIssued, InstrumentPrincipalReversed, InstrumentRepaid
 from events.issuer import (
     IssuerAuthorisedSharesAdjusted,
+    IssuerDilutionLimited,
     IssuerEvent,
     IssuerExposureRecorded,
     IssuerFinancingClosed,
     IssuerFirstRefusalExercised,
+    IssuerHolderTermsAgreed,
     IssuerInstrumentSigned,
     IssuerLiquidityDeclared,
+    IssuerLiquidityWithdrawn,
     IssuerMilestoneAttested,
     IssuerOptionCancelled,
     IssuerOptionExercised,
@@ -31,6 +35,8 @@ from events.issuer import (
     IssuerPriceObserved,
     IssuerPriceSourceNamed,
     IssuerProgrammeGrantAdded,
+    IssuerProposalCounted,
+    IssuerProRataAnswered,
     IssuerPurchasesStated,
     IssuerStockClassCreated,
     IssuerStockConverted,
@@ -50,6 +56,7 @@ from events.issuer import (
     IssuerWarrantVested,
     IssuerWarrantVestingReversed,
 )
+from events.issuer_holders import HolderTerms
 from events.proposal import Consent, Voter
 from events.types import Event
 from marketplace.core.ids import is_id
@@ -66,12 +73,14 @@ class Setting(NamedTuple):
         company_id: The startup's party.
         effects: Every event that it would record, in order.
         at: When it is decided. A warrant that has expired by then does not vote.
+        buyer: Who buys the issuer with its stock, where it is here.
     """
 
     issuer: Issuer
     company_id: str
     effects: Sequence[Event]
     at: datetime
+    buyer: Issuer | None = None
 
 
 class Asked(NamedTuple):
@@ -81,11 +90,13 @@ class Asked(NamedTuple):
         holders: Those whose own position it changes; the parties among them are asked, each alone.
         company: Whether the company must agree.
         vote: Whether all groups of security holders vote.
+        sale: Whether they vote by the thresholds of a sale, with the directors and a buyer that issues its stock.
     """
 
     holders: tuple[str, ...] = ()
     company: bool = False
     vote: bool = False
+    sale: bool = False
 
 
 class Right(NamedTuple):
@@ -228,6 +239,27 @@ def _take_offered(event: IssuerFirstRefusalExercised, _: Setting) -> Asked:
 
 def _vote(_: Event, __: Setting) -> Asked:
     return Asked(company=True, vote=True)
+
+
+def _sell(_: Event, __: Setting) -> Asked:
+    return Asked(company=True, sale=True)
+
+
+def _limit(event: IssuerDilutionLimited, setting: Setting) -> Asked:
+    before = setting.issuer.limit
+    if before is None or before.dilution_max is None:
+        return Asked(company=True)
+    lifted = event.dilution_max is None or event.dilution_max > before.dilution_max
+    return Asked(company=True, vote=lifted or event.valuation_usd != before.valuation_usd)
+
+
+def _agree_terms(event: IssuerHolderTermsAgreed, setting: Setting) -> Asked:
+    lost = set(setting.issuer.holder_terms.pro_rata) - set(event.terms.pro_rata)
+    return Asked(tuple(sorted(lost)), company=True, vote=True)
+
+
+def _withdraw_sale(event: IssuerLiquidityWithdrawn, _: Setting) -> Asked:
+    return Asked() if event.cause == "overdue" else Asked(company=True, vote=True)
 
 
 def _repay(event: InstrumentRepaid, _: Setting) -> Asked:
@@ -398,6 +430,30 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         _NONE,
         _close,
     ),
+    IssuerDilutionLimited: Right(
+        "dilution_limit",
+        "the limit on dilution by instruments changes",
+        "company",
+        "vote",
+        "it becomes lower, or there was none",
+        _limit,
+    ),
+    IssuerHolderTermsAgreed: Right(
+        "holder_terms",
+        "company and holders agree on terms: thresholds of a sale, drag-along, pro rata rights, what holders see",
+        "company",
+        "vote; a holder that loses a pro rata right",
+        _NONE,
+        _agree_terms,
+    ),
+    IssuerProRataAnswered: Right(
+        "pro_rata",
+        "a holder takes or declines its part of a round by right",
+        "holder",
+        "the holder",
+        _NONE,
+        lambda event, _: Asked((event.holder_id,)),
+    ),
     InstrumentPrincipalReversed: Right(
         "reduction",
         "a correction of usage reverses principal that became shares or money",
@@ -417,7 +473,22 @@ RIGHTS: Final[dict[type[Event], Right]] = {
     InstrumentAmended: Right(
         "amendment", "an instrument gets other terms", "company, holder", "the holder, the company", _NONE, _amend
     ),
-    IssuerLiquidityDeclared: Right("sale", "the company is sold", "company", "vote", _NONE, _vote),
+    IssuerLiquidityDeclared: Right(
+        "sale",
+        "the company is sold",
+        "company",
+        "vote by the thresholds of the holder terms, directors; a buyer that issues its stock, and its vote",
+        "the share of a drag-along agrees, which binds the other groups",
+        _sell,
+    ),
+    IssuerLiquidityWithdrawn: Right(
+        "sale_withdrawal",
+        "a declared sale is withdrawn",
+        "company",
+        "vote",
+        "it was not paid in its time",
+        _withdraw_sale,
+    ),
 }
 """By the event that an act records."""
 CONSEQUENCES: Final = (
@@ -426,6 +497,7 @@ CONSEQUENCES: Final = (
     IssuerWarrantPriced,
     IssuerWarrantVestingReversed,
     IssuerExposureRecorded,
+    IssuerProposalCounted,
 )
 """Events of an issuer that follow from others by themselves."""
 
@@ -453,9 +525,8 @@ def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
                 _ask(found, f"holder/{holder_id}", right.name, {holder_id: 1})
         if asked.company:
             _ask(found, "company", right.name, {setting.company_id: 1})
-        if asked.vote:
-            for electorate, weights in _list_groups(setting):
-                _ask(found, electorate, right.name, weights)
+        for group in _list_electorates(asked, setting):
+            _ask(found, group.electorate, right.name, group.weights, group.share_needed)
     given = frozenset({proposer_id}) | list_mandated(setting.effects)
     return tuple(consent for consent in found.values() if not has_majority(consent, given))
 
@@ -466,9 +537,66 @@ def list_mandated(effects: Iterable[Event]) -> frozenset[str]:
     return frozenset(event.holder_id for event in issued if event.mandate_id is not None)
 
 
-def _ask(found: dict[str, Consent], electorate: str, right: str, weights: Mapping[str, int]) -> None:
+def _ask(
+    found: dict[str, Consent],
+    electorate: str,
+    right: str,
+    weights: Mapping[str, int],
+    share_needed: Decimal | None = None,
+) -> None:
     voters = tuple(Voter(party_id=party_id, weight=weight) for party_id, weight in sorted(weights.items()))
-    found.setdefault(electorate, Consent(electorate=electorate, right=right, voters=voters))
+    consent = Consent(electorate=electorate, right=right, voters=voters, share_needed=share_needed)
+    found.setdefault(electorate, consent)
+
+
+class _Group(NamedTuple):
+    electorate: str
+    weights: Mapping[str, int]
+    share_needed: Decimal | None = None
+
+
+def _list_electorates(asked: Asked, setting: Setting) -> Iterable[_Group]:
+    if asked.vote:
+        for electorate, weights in _list_groups(setting):
+            yield _Group(electorate, weights)
+    if asked.sale:
+        yield from _list_sale(setting)
+
+
+def _list_sale(setting: Setting) -> Iterable[_Group]:
+    """Yield who agrees to a sale: directors, holders by their terms, and a buyer that issues its stock."""
+    terms = setting.issuer.holder_terms
+    if terms.directors:
+        yield _Group("board", dict.fromkeys(terms.directors, 1))
+    yield from _list_sellers(setting, terms)
+    buyer = setting.buyer
+    if buyer is None:
+        return
+    buying = Setting(buyer, buyer.formed.party_id, setting.effects, setting.at)
+    yield _Group("buyer", {buying.company_id: 1})
+    for electorate, weights in _list_groups(buying):
+        yield _Group(f"buyer_{electorate}", weights)
+
+
+def _list_sellers(setting: Setting, terms: HolderTerms) -> Iterable[_Group]:
+    drag, own = terms.drag_along, frozenset[str]()
+    together = {} if drag is None else _weigh_together(setting)
+    if drag is not None and together:
+        yield _Group("holders", together, drag.share_needed)
+        own = frozenset({"instruments", *(f"class/{class_id}" for class_id in drag.classes)})
+    for electorate, weights in _list_groups(setting):
+        if not together or electorate in own:
+            yield _Group(electorate, weights, terms.sale_share_needed)
+
+
+def _weigh_together(setting: Setting) -> dict[str, int]:
+    """Return the shares of each party, as converted into common stock, without fractions."""
+    weights: dict[str, int] = {}
+    for (holder_id, class_id), shares in sorted(setting.issuer.holdings.items()):
+        converted = int(shares * setting.issuer.classes[class_id].conversion_ratio)
+        if converted and _is_party(holder_id, setting):
+            weights[holder_id] = weights.get(holder_id, 0) + converted
+    return weights
 
 
 def _list_groups(setting: Setting) -> Iterable[tuple[str, dict[str, int]]]:

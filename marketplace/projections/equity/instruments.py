@@ -203,7 +203,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="instruments",
-    version=1,
+    version=2,
     tables=(instruments, principal),
     reads=("instrument",),
     handlers={
@@ -225,6 +225,15 @@ PROJECTION: Final = Projection(
     },
     load=_load,
 )
+
+
+async def holds_principal(connection: AsyncConnection, issuer_id: str, holder_id: str) -> bool:
+    """Return whether a holder has principal of an issuer that is not settled, or that may still accrue."""
+    is_live = (instruments.c.principal_usd > 0) | instruments.c.status.in_(("active", "suspended"))
+    query = select(instruments.c.instrument_id).where(
+        instruments.c.issuer_id == issuer_id, instruments.c.holder_id == holder_id, is_live
+    )
+    return (await connection.execute(query.limit(1))).first() is not None
 
 
 async def find_instrument(connection: AsyncConnection, instrument_id: str) -> InstrumentView | None:

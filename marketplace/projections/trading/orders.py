@@ -116,7 +116,7 @@ def _unmatched(changes: WriteBatch, fact: RecordedEvent, event: order_events.Ord
 
 PROJECTION: Final = Projection(
     name="orders",
-    version=1,
+    version=2,
     tables=(orders, order_history),
     reads=("order",),
     handlers={

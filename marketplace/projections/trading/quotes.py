@@ -61,7 +61,7 @@ def _expired(changes: WriteBatch, _: RecordedEvent, event: quote_events.QuoteExp
 
 PROJECTION: Final = Projection(
     name="quotes",
-    version=1,
+    version=2,
     tables=(quotes,),
     reads=("quote",),
     handlers={

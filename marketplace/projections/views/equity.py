@@ -6,7 +6,8 @@ from decimal import Decimal
 import msgspec
 
 from events.draw import DrawTerms
-from events.financing import Approval, RoundPricing, RoundTerms, Waterfall
+from events.financing import Approval, Payout, RoundPricing, RoundTerms, Waterfall
+from events.issuer_holders import HolderTerms, ProRataOffer
 from events.issuer_rights import IssuerWarrantIssued
 from events.proposal import Consent, ProposedEvent
 from events.types import PrincipalTerms
@@ -90,7 +91,7 @@ class IssuerView(msgspec.Struct, frozen=True, kw_only=True):
     """A startup's capitalisation; `status` is ``active`` or ``ended``; `source` is set if it was imported.
 
     `dilution_max` is its limit on instruments, `dilution_valuation_usd` the company value at which an instrument
-    without a cap counts.
+    without a cap counts. `holder_terms` is what it and its holders agreed on; None: the defaults.
     """
 
     issuer_id: str
@@ -102,6 +103,7 @@ class IssuerView(msgspec.Struct, frozen=True, kw_only=True):
     plan_shares_reserved: int
     dilution_max: Decimal | None
     dilution_valuation_usd: Decimal | None
+    holder_terms: HolderTerms | None
     source: str | None
     package_hash: str | None
     last_sequence: int
@@ -202,13 +204,19 @@ class CapTableView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FinancingView(msgspec.Struct, frozen=True, kw_only=True):
-    """A priced round; `status` is ``open``, ``priced``, ``closed`` or ``abandoned``."""
+    """A priced round; `status` is ``open``, ``priced``, ``closed`` or ``abandoned``.
+
+    `pro_rata` is what holders may take by right until `pro_rata_until`, `pro_rata_taken` what they took, by holder.
+    """
 
     financing_id: str
     issuer_id: str
     name: str
     status: str
     terms: RoundTerms
+    pro_rata: tuple[ProRataOffer, ...]
+    pro_rata_until: datetime | None
+    pro_rata_taken: dict[str, Decimal]
     pricing: RoundPricing | None
     priced_sequence: int | None
     approval: Approval | None
@@ -219,7 +227,10 @@ class FinancingView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LiquidityView(msgspec.Struct, frozen=True, kw_only=True):
-    """A sale of the issuer with its waterfall; `status` is ``declared`` or ``paid``."""
+    """A sale of the issuer with its waterfall.
+
+    `status` is ``declared``, ``withdrawn`` or ``paid``; `reason` says why it was withdrawn.
+    """
 
     liquidity_id: str
     issuer_id: str
@@ -227,7 +238,9 @@ class LiquidityView(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     waterfall: Waterfall
     paid_usd: Decimal | None
+    reason: str | None
     declared_at: datetime
+    pay_until: datetime
     paid_at: datetime | None
     last_sequence: int
 
@@ -252,11 +265,28 @@ class VoteView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
 
 
+class SaleSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sale that is proposed pays, before it is voted on.
+
+    Attributes:
+        proceeds_usd: The proceeds.
+        yours: What the reader gets, by security.
+        yours_usd: The sum of that, in cash or in the buyer's stock at its price.
+        by_security: The sums of all holders, by class of stock, instrument, option or warrant.
+    """
+
+    proceeds_usd: Decimal
+    yours: tuple[Payout, ...]
+    yours_usd: Decimal
+    by_security: dict[str, Decimal]
+
+
 class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
     """A proposal.
 
     `status` is ``open``, ``effective``, ``refused``, ``withdrawn``, ``lapsed`` or ``void``; `reason` says why.
-    `effects` are the events that it records if all that is asked agree.
+    `effects` are the events that it records if all that is asked agree; `sale` sums the waterfall of a sale up for the
+    reader.
     """
 
     proposal_id: str
@@ -270,6 +300,7 @@ class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
     decide_until: datetime
     reason: str | None
     last_sequence: int
+    sale: SaleSummary | None = None
 
 
 class RightView(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,9 @@ from events.auction import AuctionBookFrozen, AuctionLocked, AuctionOpened, Auct
 from events.grant import GrantActivated, GrantCompleted, GrantExtended, GrantIssued, GrantTerminated
 from events.instrument import InstrumentAmended, InstrumentIssued
 from events.issuer import (
+    IssuerDistributionPaid,
+    IssuerLiquidityDeclared,
+    IssuerLiquidityWithdrawn,
     IssuerMilestoneAttested,
     IssuerPriceObserved,
     IssuerProgrammeGrantAdded,
@@ -44,6 +47,7 @@ from events.site import SiteConversionSlipped
 from events.statement import StatementAccepted, StatementCredited, StatementDisputed, StatementIssued
 from events.types import Event, NoteTerms
 from events.usage import Reading, UsageClosed, UsageCorrected, UsageReported, UsageVoided
+from marketplace.core.ids import rename_id
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.grant import evolve as evolve_grant
 from marketplace.domain.delivery.periods import Period, list_periods
@@ -70,7 +74,7 @@ class Task(NamedTuple):
         kind: Which command.
         id: The aggregate that it is for, or the hold or warrant in one.
         number: Which of several, for example of statement periods.
-        owner_id: The account of a hold, the issuer of a warrant, the grant of a service line.
+        owner_id: The account of a hold, the issuer of a warrant or a sale, the grant of a service line.
     """
 
     kind: str
@@ -420,6 +424,23 @@ class Scheduler:
     @notice.register
     def _end_proposal(self, event: ProposalCarriedOut | ProposalEnded) -> None:
         self.drop(Task("lapse_proposal", event.proposal_id))
+
+    @notice.register
+    def _declare_sale(self, event: IssuerLiquidityDeclared) -> None:
+        self.put(Task("lapse_sale", event.liquidity_id, owner_id=event.issuer_id), event.pay_until)
+
+    @notice.register
+    def _withdraw_sale(self, event: IssuerLiquidityWithdrawn) -> None:
+        self.drop(Task("lapse_sale", event.liquidity_id, owner_id=event.issuer_id))
+
+    @notice.register
+    def _end_issuer(self, event: IssuerDistributionPaid) -> None:
+        """End the grants that the sold startup pays for in equity, since no more of it accrues."""
+        self.drop(Task("lapse_sale", event.liquidity_id, owner_id=event.issuer_id))
+        startup_id = rename_id("pty", event.issuer_id)
+        for grant_id, grant in self._grants.items():
+            if grant.issued.startup_id == startup_id and grant.issued.equity is not None:
+                self.put(Task("end_grant", grant_id), NOW)
 
     @notice.register
     def _run_note(self, event: InstrumentIssued | InstrumentAmended) -> None:

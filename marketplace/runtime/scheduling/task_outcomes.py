@@ -62,6 +62,8 @@ NEEDLESS: Final[Mapping[str, frozenset[str]]] = {
     "vest_delivery": _NEVER,
     "expire_warrant": _NEVER,
     "lapse_proposal": frozenset({"proposal_effective", "proposal_refused", "proposal_withdrawn", "proposal_void"}),
+    "lapse_sale": frozenset({"liquidity_paid"}),
+    "end_grant": _GRANT_OVER,
     "mature_note": frozenset(
         {"not_a_note", "instrument_converted", "instrument_cancelled", "instrument_repaid", "instrument_lapsed"}
     ),

@@ -3,19 +3,23 @@
 from datetime import timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from events.financing import Approval
 from marketplace.application.billing.adjustments import adjust_statement
 from marketplace.application.equity import consents, issuers
+from marketplace.application.equity.clawbacks import reverse_principal
 from marketplace.application.metering import usage
+from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.billing.statement_chain import name_adjustment
 from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.equity.instrument.clawback import REDUCE_WITHIN
 from tests.application.equity.test_equity import build_round, deliver_all, pay_in
 from tests.support.market.agreeing import agree_all
 from tests.support.market.invariants import check_log
-from tests.support.market.market import Market
+from tests.support.market.market import SAFE, Market
 
 
 async def close_series_a(market, trade):
@@ -118,3 +122,62 @@ async def test_a_reduction_that_was_proposed_before_a_sale_is_void_after_it(deli
     await consents.agree(market.handler, market.context(trade.fund), proposal_id)
     assert (await market.state("proposal", proposal_id)).status == "void"
     assert await look(market, trade, grant) == before
+
+
+async def test_the_platform_reverses_nothing_once_a_sale_is_paid(delivered):
+    market, trade, grant = delivered
+    await sell(market, trade)
+    before = await look(market, trade, grant)
+    with pytest.raises(Refusal) as caught:
+        await reverse(market, grant)
+    assert caught.value.code == "issuer_ended"
+    assert await look(market, trade, grant) == before
+
+
+async def reverse(market, grant, amount_usd="10"):
+    instrument_id = rename_id("ins", grant.issued.grant_id)
+    tranche = (await market.state("instrument", instrument_id)).tranches[0]
+    await reverse_principal(
+        market.handler,
+        market.context(),
+        instrument_id,
+        tranche_id=tranche.tranche_id,
+        principal_usd=Decimal(amount_usd),
+        reason="an audit",
+        settlement="debt",
+    )
+
+
+async def test_what_became_shares_is_not_reduced_after_half_a_year(delivered):
+    market, trade, grant = delivered
+    await close_series_a(market, trade)
+    before = await look(market, trade, grant)
+    market.clock.at += REDUCE_WITHIN + timedelta(days=1)
+    proposal_id = await correct(market, trade, grant)
+    assert await market.state("proposal", proposal_id) is None
+    with pytest.raises(Refusal) as caught:
+        await reverse(market, grant)
+    assert caught.value.code == "reduction_late"
+    assert await look(market, trade, grant) == before
+    await check_log(market.log)
+
+
+async def test_outstanding_principal_is_reduced_at_any_time(delivered):
+    market, trade, grant = delivered
+    before = await look(market, trade, grant)
+    market.clock.at += REDUCE_WITHIN + timedelta(days=1)
+    await correct(market, trade, grant)
+    assert (await look(market, trade, grant))[1] < before[1]
+
+
+async def test_an_instrument_that_says_so_leaves_the_shares_and_lets_their_price_be_owed(memory_log):
+    market = Market(memory_log)
+    market.instrument = msgspec.structs.replace(SAFE, reduction="debt")
+    trade, grant = await deliver_all(market)
+    await close_series_a(market, trade)
+    before = await look(market, trade, grant)
+    proposal_id = await correct(market, trade, grant)
+    await consents.agree(market.handler, market.context(trade.fund), proposal_id)
+    shares, principal, debt = await look(market, trade, grant)
+    assert (shares, principal < before[1], debt > 0) == (before[0], True, True)
+    await check_log(market.log)

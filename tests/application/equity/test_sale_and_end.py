@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from marketplace.application.billing import statements
-from marketplace.application.equity import issuers
+from marketplace.application.equity import consents, issuers
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.delivery.periods import list_periods
@@ -81,14 +81,26 @@ async def test_a_sale_is_not_paid_before_what_was_delivered_is_settled(deliverin
     await check_log(market.log)
 
 
-async def test_a_round_that_opens_withdraws_a_declared_sale(delivering):
-    market, trade, _ = delivering
-    sale = await declare(market, trade)
+async def open_series_a(market, trade):
     opened = market.context(trade.startup)
     await issuers.open_financing(market.handler, opened, trade.issuer, name="Series A", terms=build_round(trade.fund))
+    return opened
+
+
+async def test_no_round_opens_beside_a_declared_sale_until_those_who_agreed_withdraw_it(delivering):
+    market, trade, _ = delivering
+    sale = await declare(market, trade)
+    with pytest.raises(Refusal) as caught:
+        await open_series_a(market, trade)
+    assert caught.value.code == "sale_declared"
+    context = market.context(trade.startup)
+    await issuers.withdraw_liquidity(market.handler, context, trade.issuer, sale, reason="the buyer left")
+    assert (await market.state("issuer", trade.issuer)).liquidity_id == sale
+    await agree_all(market, context)
     with pytest.raises(Refusal) as caught:
         await pay(market, trade, sale)
     assert caught.value.code == "liquidity_withdrawn"
+    opened = await open_series_a(market, trade)
     with pytest.raises(Refusal) as caught:
         await declare(market, trade)
     assert caught.value.code == "financing_open"
@@ -97,3 +109,64 @@ async def test_a_round_that_opens_withdraws_a_declared_sale(delivering):
         market.handler, market.context(trade.startup), trade.issuer, round_id, reason="the buyer is back"
     )
     await pay(market, trade, await declare(market, trade))
+
+
+async def test_a_sale_that_is_proposed_before_a_round_opens_is_void(delivering):
+    market, trade, _ = delivering
+    context = market.context(trade.startup)
+    await issuers.declare_liquidity(
+        market.handler, context, trade.issuer, proceeds_usd=Decimal(1_000_000), safe_seniority=1
+    )
+    await open_series_a(market, trade)
+    proposal_id = await consents.find_proposal(market.handler, context)
+    await consents.agree(market.handler, market.context(trade.fund), proposal_id)
+    proposal = await market.state("proposal", proposal_id)
+    assert proposal.status == "void"
+    assert (await market.state("issuer", trade.issuer)).liquidity_id is None
+
+
+async def test_a_sale_whose_proceeds_do_not_come_ends_in_time(delivering):
+    market, trade, _ = delivering
+    sale = await declare(market, trade)
+    with pytest.raises(Refusal) as caught:
+        await issuers.lapse_liquidity(market.handler, market.context(), trade.issuer, sale)
+    assert caught.value.code == "liquidity_not_due"
+    until = (await market.state("issuer", trade.issuer)).sales[sale].declared.pay_until
+    market.clock.at = until
+    with pytest.raises(Refusal) as caught:
+        await pay(market, trade, sale)
+    assert caught.value.code == "liquidity_overdue"
+    async with market.worker():
+        while (await market.state("issuer", trade.issuer)).liquidity_id is not None:
+            await market.tick()
+    await open_series_a(market, trade)
+
+
+async def test_a_holder_has_an_agreed_sale_paid_once_the_proceeds_are_there(delivering):
+    market, trade, _ = delivering
+    sale = await declare(market, trade)
+    with pytest.raises(Refusal) as caught:
+        await issuers.pay_distribution(market.handler, market.context(trade.fund), trade.issuer, sale)
+    assert caught.value.code == "funds_insufficient"
+    assert caught.value.facts == {"liquidity_id": sale}, "what the company has is its own"
+    await pay_in(market, trade.startup)
+    stranger = await market.party("Stranger", "fund")
+    with pytest.raises(Refusal) as caught:
+        await issuers.pay_distribution(market.handler, market.context(stranger), trade.issuer, sale)
+    assert caught.value.code == "issuer_unknown"
+    before = (await market.account(trade.fund)).available_usd
+    await issuers.pay_distribution(market.handler, market.context(trade.fund), trade.issuer, sale)
+    assert (await market.account(trade.fund)).available_usd > before
+    await check_log(market.log)
+
+
+async def test_capacity_that_is_paid_for_in_equity_ends_with_the_sale(delivering):
+    market, trade, grant = delivering
+    await pay(market, trade, await declare(market, trade))
+    async with market.worker():
+        after = await market.until("grant", grant.issued.grant_id, "terminated")
+    assert after.end == grant.issued.start, "it had not begun"
+    mandate = await market.state("mandate", trade.mandate)
+    held = mandate.holds.get(grant.issued.hold_id)
+    assert held is None or held.total_usd == 0
+    await check_log(market.log)

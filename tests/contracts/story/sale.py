@@ -9,6 +9,7 @@ from events.instrument import InstrumentDebtPaid, InstrumentPrincipalReversed, I
 from events.issuer import (
     IssuerDistributionPaid,
     IssuerLiquidityDeclared,
+    IssuerLiquidityWithdrawn,
     IssuerOptionExercised,
     IssuerStockRepurchased,
     IssuerStockTransferred,
@@ -27,6 +28,7 @@ from tests.contracts.story.teller import Teller
 BRIDGE_SAFE = name("ins", "bridge SAFE")
 _BRIDGE_TERMS = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal("80000000.00"))
 _SALE = name("liq", "sale of Lattice Bio")
+_FORMER_SALE = name("liq", "former sale of Lattice Bio")
 _OPTION = name("opt", "first grant")
 _Holding = tuple[str, str, int]
 _PROCEEDS_CENTS = 60_000_000_00
@@ -46,10 +48,14 @@ def tell_sale(teller: Teller, series_a_shares: dict[str, int], compute_price: st
     preferred = [(holder, "series-a", series_a_shares[holder]) for holder in sorted(series_a_shares)]
     common = {TIDEWATER: 100_000, NORTHFJORD: 40_000, EMPLOYEES: 100_000, FOUNDERS: 7_850_000}
     waterfall = _share_out(preferred, [(holder, "common", shares) for holder, shares in common.items()])
+    terms = {"kind": "acquisition", "waterfall": waterfall, "pay_until": at("2027-01-15T09:00")}
+    former = {"issuer_id": LATTICE_ISSUER, "liquidity_id": _FORMER_SALE}
     teller.tell(
         "2026-11-16T09:00",
         LATTICE,
-        IssuerLiquidityDeclared(issuer_id=LATTICE_ISSUER, liquidity_id=_SALE, kind="acquisition", waterfall=waterfall),
+        IssuerLiquidityDeclared(**former, **terms),
+        IssuerLiquidityWithdrawn(**former, cause="agreed", reason="another buyer at the same price"),
+        IssuerLiquidityDeclared(issuer_id=LATTICE_ISSUER, liquidity_id=_SALE, **terms),
     )
     teller.tell(
         "2026-11-30T09:00",

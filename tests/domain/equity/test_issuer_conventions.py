@@ -24,6 +24,7 @@ from tests.domain.issuer_samples import (
     FOUNDERS_STOCK,
     FUND,
     LIQ,
+    NOON,
     OF_ISS,
     SEED,
     close,
@@ -72,6 +73,13 @@ CONDITIONAL = [
         "rounding_needs_percent_ownership",
         {"share_rounding": "floor_fixed_point", "pricing_convention": "dollars_invested"},
         "/terms/share_rounding",
+    ),
+    ("missing_convention", {"share_rounding": "floor_after_price"}, "/terms/conversion_price_places"),
+    ("conversion_price_places_unexpected", {"conversion_price_places": 4}, "/terms/conversion_price_places"),
+    (
+        "price_places_out_of_range",
+        {"share_rounding": "floor_after_price", "conversion_price_places": 1},
+        "/terms/conversion_price_places",
     ),
 ]
 
@@ -244,7 +252,7 @@ def test_a_sale_for_stock_states_the_exchange_ratio_and_pays_fractions_in_cash()
         assert 0 <= Fraction(payout.amount_exact) - value < Fraction(1, 100)
         assert payout.cash_usd < BUYER.price_usd_per_share
     (paid,) = ISSUER.decide(
-        PayDistribution(**OF_ISS, liquidity_id=LIQ, instruments=(SAFE,)), ISSUER.fold([*events, declared])
+        PayDistribution(**OF_ISS, liquidity_id=LIQ, instruments=(SAFE,), at=NOON), ISSUER.fold([*events, declared])
     )
     assert isinstance(paid, IssuerDistributionPaid)
     assert paid.amount_usd == sum(payout.cash_usd for payout in waterfall.payouts)

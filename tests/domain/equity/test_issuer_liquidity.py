@@ -1,5 +1,6 @@
 """The sale of an issuer: its waterfall, its payment and its end, and what is refused in which order."""
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import get_args
 
@@ -13,16 +14,22 @@ from events.issuer import (
     IssuerFormed,
     IssuerImported,
     IssuerLiquidityDeclared,
+    IssuerLiquidityWithdrawn,
     IssuerStockClassCreated,
     IssuerStockIssued,
     IssuerStockTransferred,
 )
 from marketplace.core.errors import Refusal
 from marketplace.domain.equity.instrument.commands import RepayInstrument
-from marketplace.domain.equity.issuer.commands import PayDistribution
+from marketplace.domain.equity.issuer.commands import PayDistribution, WithdrawLiquidity
 from marketplace.domain.equity.issuer.evolve import HANDLED
 from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.sale.liquidity import INSTRUMENTS_MAX, list_repayments
+from marketplace.domain.equity.issuer.sale.liquidity import (
+    INSTRUMENTS_MAX,
+    PAY_WITHIN,
+    list_repayments,
+    require_proceeds,
+)
 from marketplace.equity.checker import verify
 from tests.domain.issuer_samples import (
     ANGEL,
@@ -58,12 +65,18 @@ SEED_STOCK = IssuerStockIssued(
 )
 SAFE = converting(1, 1_000_000)
 SIGNED = [*COMPANY, stakeholder(FUND, "Fund", "investor"), SEED_STOCK, *signed(SAFE, converting(2, 1, holder_id=ANGEL))]
-PAY = PayDistribution(**OF_ISS, liquidity_id=LIQ, instruments=(SAFE,))
-GROWN = PayDistribution(**OF_ISS, liquidity_id=LIQ, instruments=(converting(1, 1_000_001),))
+PAY = PayDistribution(**OF_ISS, liquidity_id=LIQ, instruments=(SAFE,), at=NOON)
+GROWN = PayDistribution(**OF_ISS, liquidity_id=LIQ, instruments=(converting(1, 1_000_001),), at=NOON)
 
 
 def declared(proceeds, *instruments, events=SIGNED, **changes):
     return [*events, *ISSUER.decide(declare(proceeds, *instruments, **changes), ISSUER.fold(events))]
+
+
+def withdraw(**changes):
+    return WithdrawLiquidity(
+        **{**OF_ISS, "liquidity_id": LIQ, "cause": "agreed", "reason": "no", "at": NOON, **changes}
+    )
 
 
 def payouts(event):
@@ -180,6 +193,7 @@ def test_safes_rank_where_the_declaration_says_when_preferred_has_several_ranks(
     assert by_rank[0] < 400_000
 
 
+WITHDRAWN = IssuerLiquidityWithdrawn(**OF_ISS, liquidity_id=LIQ, cause="agreed", reason="no")
 MOVED = IssuerStockTransferred(
     **OF_ISS,
     transfer_id=make_id("trf", 1),
@@ -189,6 +203,7 @@ MOVED = IssuerStockTransferred(
     shares=1,
 )
 LATER = make_id("liq", 2)
+AT_THE_END = msgspec.structs.replace(PAY, at=NOON + PAY_WITHIN)
 NAIVE = NOON.replace(tzinfo=None)
 REFUSED = {
     "declare": [
@@ -204,12 +219,48 @@ REFUSED = {
     ],
     "pay": [
         ("liquidity_unknown", SIGNED, PAY),
-        ("liquidity_withdrawn", [*declared(5, SAFE), OPENED, MOVED], PAY),
-        ("liquidity_replaced", [*declared(5, SAFE, events=declared(4, SAFE), liquidity_id=LATER), MOVED], PAY),
+        ("liquidity_withdrawn", [*declared(5, SAFE), WITHDRAWN, MOVED], AT_THE_END),
+        ("liquidity_replaced", [*declared(5, SAFE, events=declared(4, SAFE), liquidity_id=LATER), MOVED], AT_THE_END),
+        ("time_naive", [*declared(900_000, SAFE), MOVED], msgspec.structs.replace(PAY, at=NAIVE)),
+        ("liquidity_overdue", [*declared(900_000, SAFE), MOVED], AT_THE_END),
         ("liquidity_stale", [*declared(900_000, SAFE), MOVED], PAY),
         ("liquidity_stale", declared(900_000, SAFE), GROWN),
     ],
+    "withdraw": [
+        ("liquidity_unknown", SIGNED, withdraw()),
+        ("liquidity_paid", PAID, withdraw(cause="overdue", at=NAIVE)),
+        ("time_naive", declared(5, SAFE), withdraw(cause="overdue", at=NAIVE)),
+        (
+            "liquidity_not_due",
+            declared(5, SAFE),
+            withdraw(cause="overdue", at=NOON + PAY_WITHIN - timedelta(seconds=1)),
+        ),
+    ],
+    "open": [("sale_declared", declared(5, SAFE), open_round(class_id="not a class"))],
 }
+
+
+@pytest.mark.parametrize("cause", ["agreed", "overdue"])
+def test_a_withdrawn_sale_lets_a_round_open(cause):
+    events = declared(5, SAFE)
+    at = NOON + PAY_WITHIN if cause == "overdue" else NOON
+    withdrawn = IssuerLiquidityWithdrawn(**OF_ISS, liquidity_id=LIQ, cause=cause, reason="no")
+    Given(ISSUER, *events).when(withdraw(cause=cause, at=at)).then(withdrawn)
+    Given(ISSUER, *events, withdrawn).when(withdraw(cause=cause, at=at)).then_nothing()
+    assert ISSUER.decide(open_round(), ISSUER.fold([*events, withdrawn]))
+
+
+def test_the_refusal_of_a_payment_names_what_every_payee_lacks():
+    payouts = {"pty_a": Decimal(60), "pty_b": Decimal(30), "stk_c": Decimal(10)}
+    with pytest.raises(Refusal) as caught:
+        require_proceeds(LIQ, payouts, Decimal(70), told=True)
+    assert caught.value.facts["missing_usd"] == "30"
+    assert caught.value.facts["missing_by_payee_usd"] == ["pty_b: 20", "stk_c: 10"]
+    assert "pty_b: 20, stk_c: 10" in caught.value.message
+    with pytest.raises(Refusal) as caught:
+        require_proceeds(LIQ, payouts, Decimal(70), told=False)
+    assert caught.value.facts == {"liquidity_id": LIQ}
+    require_proceeds(LIQ, payouts, Decimal(100), told=False)
 
 
 @pytest.mark.parametrize(

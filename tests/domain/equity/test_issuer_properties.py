@@ -267,6 +267,6 @@ def test_a_sale_pays_out_its_proceeds_to_the_cent(stack, cents):
         return
     assert all(payout.amount_usd >= 0 for payout in declared.waterfall.payouts)
     (paid,) = ISSUER.decide(
-        PayDistribution(**OF_ISS, liquidity_id=LIQ, instruments=tuple(stack)), ISSUER.fold([declared], state)
+        PayDistribution(**OF_ISS, liquidity_id=LIQ, instruments=tuple(stack), at=NOON), ISSUER.fold([declared], state)
     )
     assert paid.amount_usd == proceeds

@@ -22,7 +22,6 @@ OWN_BOOK = {
     events.IssuerStakeholderAdded,
     events.IssuerFirstRefusalWaived,
     events.IssuerWarrantExpired,
-    events.IssuerDilutionLimited,
     events.IssuerFinancingOpened,
     events.IssuerFinancingPriced,
     events.IssuerFinancingAbandoned,

@@ -36,7 +36,7 @@ def sold():
     members = {"liquidity_id": SALE, "instruments": instruments}
     life.act(DeclareLiquidity, **members, proceeds_usd=Decimal(90_000_000), at=life.time)
     before = life.issuer
-    life.act(PayDistribution, **members)
+    life.act(PayDistribution, **members, at=life.time)
     for repayment in list_repayments(before, SALE):
         life.deed(repayment)
     return life

@@ -73,8 +73,8 @@ async def test_an_older_release_does_not_project_over_newer_rows_and_says_so(
     assert {name: after[name] for name in ORDER_TABLES} == {name: before[name] for name in ORDER_TABLES}
     assert live["orders"].version == NEWER_ORDERS.version
     reason = live["orders"].stopped_because
-    assert "rows of projection orders are of version 2" in reason
-    assert "this release makes version 1 and leaves them alone" in reason
+    assert f"rows of projection orders are of version {NEWER_ORDERS.version}" in reason
+    assert f"this release makes version {ORDERS.version} and leaves them alone" in reason
     assert "--replace-newer" in reason
     assert set(older.stopped) == {"orders"}
     assert not await older.revive("orders"), "the event that it stopped at is readable, and still it stays"
@@ -131,7 +131,7 @@ async def test_an_older_release_refuses_to_rebuild_or_verify_newer_rows(engine: 
     await begin(engine, memory_log, NEWER)
     before = await dump(engine)
     for attempt in (rebuild, verify):
-        with pytest.raises(NewerRows, match="are of version 2"):
+        with pytest.raises(NewerRows, match=f"are of version {NEWER_ORDERS.version}"):
             await attempt(ORDERS, memory_log, engine)
     assert await dump(engine) == before
     async with engine.connect() as connection:
@@ -148,7 +148,9 @@ async def test_rows_that_became_newer_during_a_rebuild_are_not_replaced(engine: 
 
         async def read(self, after=0, *, follow=False):
             async with engine.begin() as connection:
-                await connection.execute(text("UPDATE projection_positions SET version = 2 WHERE live"))
+                await connection.execute(
+                    text("UPDATE projection_positions SET version = :newer WHERE live"), {"newer": NEWER_ORDERS.version}
+                )
             async for page in memory_log.read(after, follow=follow):
                 yield page
 

@@ -9,7 +9,8 @@ async def agree_all(market, context):
     proposal_id = await consents.find_proposal(market.handler, context)
     proposal = await market.state("proposal", proposal_id)
     for party_id in sorted(proposal.voters - proposal.agreed):
-        await consents.agree(market.handler, market.context(party_id), proposal_id)
+        if (await market.state("proposal", proposal_id)).status == "open":
+            await consents.agree(market.handler, market.context(party_id), proposal_id)
     assert (await market.state("proposal", proposal_id)).status == "effective"
 
 

@@ -56,6 +56,7 @@ class Market:
         self.clock = clock or StandingClock()
         self.handler = Handler(log, self.clock)
         self.count = 0
+        self.instrument = SAFE
 
     def process(self, name, log=None):
         """Return another process on the same log, which knows nothing yet."""
@@ -178,7 +179,7 @@ class Market:
                 ),
             ),
             mandate_ids=mandate_ids,
-            instrument=SAFE if mandate_ids else None,
+            instrument=self.instrument if mandate_ids else None,
             **more,
         )
 

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from events.financing import Approval
+from events.financing import Approval, ClassId
+from events.issuer_holders import HolderTerms
 from events.types import Id, Instant, Name, PrincipalTerms, Text, Usd
 from marketplace.api.http.bodies import Body
 from marketplace.domain.equity.issuer.terms import RoundDraft
@@ -119,10 +120,36 @@ class BuyerStockBody(Body, frozen=True, kw_only=True):
     Attributes:
         buyer: Name of the buyer.
         price_usd_per_share: Agreed value of one share of it.
+        buyer_issuer_id: The buyer, where it is here: it agrees, and its shares are issued as the sale is paid.
+        class_id: The class of the buyer's stock; stated with it.
     """
 
     buyer: Text
     price_usd_per_share: Usd
+    buyer_issuer_id: Id | None = None
+    class_id: ClassId | None = None
+
+
+class HolderTermsBody(Body, frozen=True, kw_only=True):
+    """Terms between the company and its holders, in place of earlier ones.
+
+    Attributes:
+        terms: The terms.
+        approval: The document behind them.
+    """
+
+    terms: HolderTerms
+    approval: Approval
+
+
+class AnswerProRataBody(Body, frozen=True, kw_only=True):
+    """A holder's answer to what it may take of a round by its pro rata right.
+
+    Attributes:
+        amount_usd: How much it invests; 0 declines.
+    """
+
+    amount_usd: Usd
 
 
 class DeclareLiquidityBody(Body, frozen=True, kw_only=True):

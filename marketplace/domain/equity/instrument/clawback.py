@@ -13,8 +13,9 @@ both sides agreed on a debt instead, nothing is cancelled and all dollars are ow
 """
 
 from collections.abc import Sequence
+from datetime import date, timedelta
 from fractions import Fraction
-from typing import Literal
+from typing import Final, Literal
 
 from events.instrument import InstrumentDebtPaid, InstrumentEvent, InstrumentPrincipalReversed, TakenShares
 from marketplace.core.errors import Refusal
@@ -23,6 +24,9 @@ from marketplace.core.rounding import round_whole
 from marketplace.domain.equity.instrument.commands import PayDebt, ReversePrincipal
 from marketplace.domain.equity.instrument.state import ClawedBack, Instrument, Tranche
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
+
+REDUCE_WITHIN: Final = timedelta(days=180)
+"""How long after a tranche accrued what it became may be reduced."""
 
 
 def reverse(command: ReversePrincipal, state: Instrument) -> Sequence[InstrumentEvent]:
@@ -45,7 +49,31 @@ def reverse(command: ReversePrincipal, state: Instrument) -> Sequence[Instrument
             tranche_id=tranche.tranche_id,
             principal_usd=str(tranche.principal_usd),
         )
+    _require_reducible(command, tranche)
     return [_build(command, state, tranche)]
+
+
+def is_late(tranche: Tranche, on_day: date) -> bool:
+    """Return whether what a tranche became may no longer be reduced. Outstanding principal always may."""
+    became = tranche.converted_usd or tranche.repaid_usd
+    return bool(became) and on_day > tranche.interest_from + REDUCE_WITHIN
+
+
+def _require_reducible(command: ReversePrincipal, tranche: Tranche) -> None:
+    if command.issuer_ended:
+        raise Refusal(
+            "issuer_ended",
+            f"the issuer of {command.instrument_id} was sold and its proceeds are paid; nothing is reversed any more",
+            instrument_id=command.instrument_id,
+        )
+    if command.on_day is not None and is_late(tranche, command.on_day):
+        until = tranche.interest_from + REDUCE_WITHIN
+        raise Refusal(
+            "reduction_late",
+            f"tranche {tranche.tranche_id} became shares or money, which could be reduced until {until.isoformat()}",
+            tranche_id=tranche.tranche_id,
+            until=until.isoformat(),
+        )
 
 
 def _build(command: ReversePrincipal, state: Instrument, tranche: Tranche) -> InstrumentPrincipalReversed:
@@ -141,12 +169,13 @@ def pay_debt(command: PayDebt, state: Instrument) -> Sequence[InstrumentEvent]:
     ]
 
 
-def build_reversal(event: InstrumentPrincipalReversed) -> ReversePrincipal:
-    """Return the command of a clawback that was proposed, so that it can be decided again."""
+def build_reversal(event: InstrumentPrincipalReversed, on_day: date) -> ReversePrincipal:
+    """Return the command of a clawback that was proposed on a day, so that it can be decided again."""
     return ReversePrincipal(
         instrument_id=event.instrument_id,
         tranche_id=event.tranche_id,
         principal_usd=event.principal_usd,
         reason=event.reason,
         settlement=event.settlement,
+        on_day=on_day,
     )

@@ -49,6 +49,8 @@ class ReversePrincipal(msgspec.Struct, frozen=True, kw_only=True):
         settlement: What happens to shares; needed if the tranche became shares.
         shares_held: Shares of the conversion's class that the holder still has, the most that can be cancelled.
         split: The factor by which splits since the conversion multiplied its shares.
+        on_day: The day of the correction, which is in time for what became shares or money; None: of any day.
+        issuer_ended: Whether the issuer was sold and its proceeds are paid.
     """
 
     instrument_id: str
@@ -58,6 +60,8 @@ class ReversePrincipal(msgspec.Struct, frozen=True, kw_only=True):
     settlement: Literal["cancel_shares", "debt"] | None = None
     shares_held: int = 0
     split: Fraction = Fraction(1)
+    on_day: date | None = None
+    issuer_ended: bool = False
 
 
 class PayDebt(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,9 +22,10 @@ conversion_empty · missing_convention · discount_whole · cap_below_commitment
 grant_unexpected · draw_missing · draw_unexpected · time_naive · span_empty · tranche_exists · statement_accrued ·
 conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or _repaid · statement_missing ·
 statement_unexpected · payment_made · note_matured · commitment_exceeded · tranche_unknown · reversal_exists ·
-tranche_exceeded · missing_convention · reduction_exists · reduction_above_undrawn · payment_exists · debt_exceeded ·
-principal_accrued · nothing_to_convert · principal_stale · shares_missing · not_a_note · note_runs · nothing_to_repay ·
-terms_kind_differs · notice_exists · notice_unknown · not_most_favoured · election_made · window_over · window_short.
+tranche_exceeded · issuer_ended · reduction_late · missing_convention · reduction_exists · reduction_above_undrawn ·
+payment_exists · debt_exceeded · principal_accrued · nothing_to_convert · principal_stale · shares_missing · not_a_note
+· note_runs · nothing_to_repay · terms_kind_differs · notice_exists · notice_unknown · not_most_favoured · election_made
+· window_over · window_short.
 An import refuses instrument_differs · refusals of the command of each event · act_repeated.
 """
 

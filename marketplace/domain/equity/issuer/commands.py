@@ -15,6 +15,12 @@ from events.financing import Approval, ConvertingInstrument, RoundTerms
 from events.issuer import IssuerEvent
 from events.issuer_dilution import CountedInstrument, Exposure
 from events.types import Instant, PrincipalTerms
+from marketplace.domain.equity.issuer.holder_commands import (
+    AgreeHolderTerms,
+    AnswerProRata,
+    CountProposal,
+    HolderCommand,
+)
 from marketplace.domain.equity.issuer.programme_commands import (
     AddProgrammeGrant,
     NamePriceSource,
@@ -61,12 +67,15 @@ __all__ = [
     "AddStakeholder",
     "AdjustAuthorisedShares",
     "AdjustStockPlan",
+    "AgreeHolderTerms",
+    "AnswerProRata",
     "AttestMilestone",
     "BuyerStock",
     "CancelOption",
     "CancelWarrant",
     "CloseFinancing",
     "ConvertStock",
+    "CountProposal",
     "CreateStockClass",
     "DeclareLiquidity",
     "Delivery",
@@ -102,6 +111,7 @@ __all__ = [
     "TransferWarrant",
     "VestWarrants",
     "WaiveFirstRefusal",
+    "WithdrawLiquidity",
     "WithdrawOffer",
     "WithdrawPromise",
 ]
@@ -171,12 +181,13 @@ class RecordExposure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenFinancing(msgspec.Struct, frozen=True, kw_only=True):
-    """Begin a priced round. Terms that leave a convention open are refused, naming it."""
+    """Begin a priced round at an instant. Terms that leave a convention open are refused, naming it."""
 
     issuer_id: str
     financing_id: str
     name: str
     terms: RoundTerms | RoundDraft
+    at: Instant
 
 
 class PriceFinancing(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,10 +253,21 @@ class RecordValuation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):
-    """The buyer's stock that a sale is paid in, at an agreed price."""
+    """The buyer's stock that a sale is paid in, at an agreed price.
+
+    Attributes:
+        buyer: The buyer's name.
+        price_usd_per_share: The price of one of its shares.
+        buyer_issuer_id: The buyer, where it is here.
+        class_id: The class of its stock; stated with it.
+        buyer_split_ratio: The buyer's split factor now; stated with it.
+    """
 
     buyer: str
     price_usd_per_share: Decimal
+    buyer_issuer_id: str | None = None
+    class_id: str | None = None
+    buyer_split_ratio: str | None = None
 
 
 class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):
@@ -270,6 +292,24 @@ class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):
     stock: BuyerStock | None = None
 
 
+class WithdrawLiquidity(msgspec.Struct, frozen=True, kw_only=True):
+    """End a declared sale that is not paid.
+
+    Attributes:
+        issuer_id: The issuer.
+        liquidity_id: The liquidity event.
+        cause: ``overdue`` once the time to pay has passed; ``agreed`` before.
+        reason: Why.
+        at: Now.
+    """
+
+    issuer_id: str
+    liquidity_id: str
+    cause: Literal["agreed", "overdue"]
+    reason: str
+    at: Instant
+
+
 class PayDistribution(msgspec.Struct, frozen=True, kw_only=True):
     """Pay the proceeds out, which ends the issuer.
 
@@ -277,11 +317,13 @@ class PayDistribution(msgspec.Struct, frozen=True, kw_only=True):
         issuer_id: The issuer.
         liquidity_id: The liquidity event.
         instruments: The outstanding instruments as they are now. They must equal those in the declared waterfall.
+        at: Now, before the end of the time to pay.
     """
 
     issuer_id: str
     liquidity_id: str
     instruments: tuple[ConvertingInstrument, ...]
+    at: Instant
 
 
 class ImportIssuer(msgspec.Struct, frozen=True, kw_only=True):
@@ -307,6 +349,7 @@ IssuerCommand = (
     | AddStakeholder
     | StockCommand
     | RightsCommand
+    | HolderCommand
     | SignInstrument
     | LimitDilution
     | RecordExposure
@@ -316,6 +359,7 @@ IssuerCommand = (
     | AbandonFinancing
     | RecordValuation
     | DeclareLiquidity
+    | WithdrawLiquidity
     | PayDistribution
     | ImportIssuer
 )

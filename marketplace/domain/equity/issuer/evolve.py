@@ -21,9 +21,11 @@ from events.issuer import (
     IssuerFirstRefusalExercised,
     IssuerFirstRefusalWaived,
     IssuerFormed,
+    IssuerHolderTermsAgreed,
     IssuerImported,
     IssuerInstrumentSigned,
     IssuerLiquidityDeclared,
+    IssuerLiquidityWithdrawn,
     IssuerMilestoneAttested,
     IssuerOptionCancelled,
     IssuerOptionExercised,
@@ -34,6 +36,8 @@ from events.issuer import (
     IssuerPriceSourceNamed,
     IssuerProgrammeGrantAdded,
     IssuerProgrammeOpened,
+    IssuerProposalCounted,
+    IssuerProRataAnswered,
     IssuerPurchasesStated,
     IssuerStakeholderAdded,
     IssuerStockClassCreated,
@@ -65,6 +69,7 @@ from marketplace.domain.equity.issuer.rights import tranches
 from marketplace.domain.equity.issuer.rights.averages import add_observation, split_prices
 from marketplace.domain.equity.issuer.rights.tranches import Tranche
 from marketplace.domain.equity.issuer.state import (
+    COUNT_WITHIN,
     Act,
     Financing,
     Importing,
@@ -395,7 +400,24 @@ def _record_exposure(state: Issuer, event: IssuerExposureRecorded) -> Issuer:
 
 def _open_financing(state: Issuer, event: IssuerFinancingOpened) -> Issuer:
     financings = state.financings.set(event.financing_id, Financing(event, "open"))
-    return replace(state, financings=financings, liquidity_id=None)
+    return replace(state, financings=financings)
+
+
+def _count_proposal(state: Issuer, event: IssuerProposalCounted) -> Issuer:
+    since = event.proposed_at - COUNT_WITHIN
+    recent = {proposal_id: known for proposal_id, known in state.proposals.items() if known[1] > since}
+    counted = Map(recent).set(event.proposal_id, (event.proposer_id, event.proposed_at))
+    return replace(state, proposals=counted)
+
+
+def _agree_holder_terms(state: Issuer, event: IssuerHolderTermsAgreed) -> Issuer:
+    return replace(state, holder_terms=event.terms)
+
+
+def _answer_pro_rata(state: Issuer, event: IssuerProRataAnswered) -> Issuer:
+    financing = state.financings[event.financing_id]
+    answered = replace(financing, answers=financing.answers.set(event.holder_id, event.amount_usd))
+    return replace(state, financings=state.financings.set(event.financing_id, answered))
 
 
 def _price_financing(state: Issuer, event: IssuerFinancingPriced) -> Issuer:
@@ -409,7 +431,7 @@ def _close_financing(state: Issuer, event: IssuerFinancingClosed) -> Issuer:
     pricing = closed.pricing
     assert pricing is not None, "a round is priced before it is closed"
     price = Fraction(pricing.price_usd_per_share)
-    investors = frozenset(each.holder_id for each in closed.opened.terms.investments if is_id(each.holder_id, "pty"))
+    investors = frozenset(each.holder_id for each in closed.terms.investments if is_id(each.holder_id, "pty"))
     after = replace(
         settle_converted(state, pricing.instruments),
         financings=state.financings.set(event.financing_id, closed),
@@ -418,7 +440,7 @@ def _close_financing(state: Issuer, event: IssuerFinancingClosed) -> Issuer:
             PriceMark(price, event.financing_id, investors - {state.formed.party_id}),
         ),
     )
-    classes = list_conversion_classes(closed.opened.terms, pricing)
+    classes = list_conversion_classes(closed.terms, pricing)
     for conversion, class_id in zip(pricing.conversions, classes, strict=True):
         after = _count(after, class_id, conversion.shares)
     return after
@@ -443,6 +465,12 @@ def _record_valuation(state: Issuer, event: IssuerValuationRecorded) -> Issuer:
 def _declare_liquidity(state: Issuer, event: IssuerLiquidityDeclared) -> Issuer:
     sale = Sale(event, capitalization_of(state), "declared")
     return replace(state, sales=state.sales.set(event.liquidity_id, sale), liquidity_id=event.liquidity_id)
+
+
+def _withdraw_liquidity(state: Issuer, event: IssuerLiquidityWithdrawn) -> Issuer:
+    withdrawn = replace(state.sales[event.liquidity_id], status="withdrawn")
+    after = replace(state, sales=state.sales.set(event.liquidity_id, withdrawn))
+    return replace(after, liquidity_id=None) if state.liquidity_id == event.liquidity_id else after
 
 
 def _pay_distribution(state: Issuer, event: IssuerDistributionPaid) -> Issuer:
@@ -488,11 +516,15 @@ HANDLED: Final[dict[type[IssuerEvent], Callable[[Issuer, Any], Issuer]]] = {
     IssuerInstrumentSigned: _sign_instrument,
     IssuerDilutionLimited: set_limit,
     IssuerExposureRecorded: _record_exposure,
+    IssuerProposalCounted: _count_proposal,
+    IssuerHolderTermsAgreed: _agree_holder_terms,
     IssuerFinancingOpened: _open_financing,
+    IssuerProRataAnswered: _answer_pro_rata,
     IssuerFinancingPriced: _price_financing,
     IssuerFinancingClosed: _close_financing,
     IssuerFinancingAbandoned: _abandon_financing,
     IssuerValuationRecorded: _record_valuation,
     IssuerLiquidityDeclared: _declare_liquidity,
+    IssuerLiquidityWithdrawn: _withdraw_liquidity,
     IssuerDistributionPaid: _pay_distribution,
 }

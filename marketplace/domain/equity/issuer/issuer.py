@@ -76,12 +76,18 @@ Refusals in order, of each command:
 - instrument signed: instrument_exists · amounts · stock_class_unknown · stack_exceeds_company
 - dilution limited: share · amounts · missing_convention · dilution_exceeded
 - exposure recorded: stack_exceeds_company
-- financing opened: missing_convention · financing_exists · id_malformed · financing_open · class_id_malformed ·
-  amounts · investments_out_of_range · investment_repeated · price_places_out_of_range ·
-  rounding_needs_percent_ownership · seniority_out_of_range · participation_cap_unexpected ·
-  protection_basis_unexpected · duties_out_of_range · duty_repeated · stock_class_exists
-- priced: financing_unknown · financing_closed, financing_abandoned · time_naive · too_many_instruments ·
-  instrument_unsigned · classes of pay-to-play · stock_class_over_authorised · refusals of
+- proposal counted: proposals_too_many
+- holder terms: share_not_majority · stock_class_unknown · party_repeated · party_unknown ·
+  stakeholder_unknown
+- financing opened: missing_convention · financing_exists · time_naive · id_malformed · financing_open · sale_declared ·
+  class_id_malformed · amounts · investments_out_of_range · investment_repeated · price_places_out_of_range ·
+  conversion_price_places_unexpected · rounding_needs_percent_ownership · seniority_out_of_range ·
+  participation_cap_unexpected · protection_basis_unexpected · duties_out_of_range · duty_repeated ·
+  stock_class_exists
+- pro rata answered: financing_unknown · financing_closed, financing_abandoned · pro_rata_unknown ·
+  pro_rata_answered · time_naive · pro_rata_closed · amounts · amount_above_pro_rata
+- priced: financing_unknown · financing_closed, financing_abandoned · time_naive · pro_rata_open ·
+  too_many_instruments · instrument_unsigned · classes of pay-to-play · stock_class_over_authorised · refusals of
   `marketplace.equity.rounds` · price_rounds_to_zero · conversion_empty · allotment_empty ·
   too_many_protected_classes · prices · calculation_too_large
 - closed: financing_unknown · financing_abandoned · time_naive · financing_unpriced · financing_stale
@@ -89,7 +95,11 @@ Refusals in order, of each command:
 - liquidity: liquidity_exists · amounts · time_naive · too_many_instruments · instrument_unsigned ·
   seniority_out_of_range · price · financing_open · refusals of `marketplace.equity.waterfall` ·
   calculation_too_large
-- distribution: liquidity_unknown · liquidity_withdrawn · liquidity_replaced · liquidity_stale · delivery_unsettled
+- withdrawal of a sale: liquidity_unknown · liquidity_paid · time_naive · liquidity_not_due
+- liquidity in stock of a buyer that is here: issuer_unknown · buyer_is_sold · class_missing · stock_class_unknown;
+  at its payment buyer_split · refusals of the buyer's issue of stock
+- distribution: liquidity_unknown · liquidity_withdrawn · liquidity_replaced · time_naive · liquidity_overdue ·
+  liquidity_stale · delivery_unsettled
 
 Shares: shares_not_positive, shares_too_many. Prices and amounts: those of `marketplace.core.money`.
 """
@@ -106,12 +116,15 @@ from marketplace.domain.equity.issuer.commands import (
     AddStakeholder,
     AdjustAuthorisedShares,
     AdjustStockPlan,
+    AgreeHolderTerms,
+    AnswerProRata,
     AttestMilestone,
     BuyerStock,
     CancelOption,
     CancelWarrant,
     CloseFinancing,
     ConvertStock,
+    CountProposal,
     CreateStockClass,
     DeclareLiquidity,
     ExerciseFirstRefusal,
@@ -145,6 +158,7 @@ from marketplace.domain.equity.issuer.commands import (
     TransferWarrant,
     VestWarrants,
     WaiveFirstRefusal,
+    WithdrawLiquidity,
     WithdrawOffer,
     WithdrawPromise,
 )
@@ -157,6 +171,8 @@ from marketplace.domain.equity.issuer.financing.financing import (
     open_financing,
     price_financing,
 )
+from marketplace.domain.equity.issuer.financing.pro_rata import answer_pro_rata
+from marketplace.domain.equity.issuer.holder_terms import agree_terms, count_proposal
 from marketplace.domain.equity.issuer.instruments import sign_instrument
 from marketplace.domain.equity.issuer.rights.milestones import vest_warrants
 from marketplace.domain.equity.issuer.rights.options import (
@@ -182,7 +198,12 @@ from marketplace.domain.equity.issuer.rights.warrants import (
     issue_warrant,
     transfer_warrant,
 )
-from marketplace.domain.equity.issuer.sale.liquidity import declare_liquidity, list_repayments, pay_distribution
+from marketplace.domain.equity.issuer.sale.liquidity import (
+    declare_liquidity,
+    list_repayments,
+    pay_distribution,
+    withdraw_liquidity,
+)
 from marketplace.domain.equity.issuer.state import (
     Issuer,
     IssuerState,
@@ -308,12 +329,16 @@ _DECIDE: Final[dict[type[IssuerCommand], Callable[[Any, Issuer], Sequence[Issuer
     SignInstrument: sign_instrument,
     LimitDilution: limit_dilution,
     RecordExposure: record_exposure,
+    AgreeHolderTerms: agree_terms,
+    CountProposal: count_proposal,
     OpenFinancing: open_financing,
+    AnswerProRata: answer_pro_rata,
     PriceFinancing: price_financing,
     CloseFinancing: close_financing,
     AbandonFinancing: abandon_financing,
     RecordValuation: record_valuation,
     DeclareLiquidity: declare_liquidity,
+    WithdrawLiquidity: withdraw_liquidity,
     PayDistribution: pay_distribution,
 }
 

@@ -255,6 +255,23 @@ def refuse_overdrawn(aggregate: str, id: str, shares: int, left: int) -> Refusal
     )
 
 
+def require_no_sale(state: Issuer) -> None:
+    """Refuse to begin a financing while a sale is declared and not paid.
+
+    Raises:
+        Refusal: ``sale_declared``.
+    """
+    if state.liquidity_id is not None and not state.is_ended:
+        until = state.sales[state.liquidity_id].declared.pay_until.isoformat()
+        raise Refusal(
+            "sale_declared",
+            f"liquidity event {state.liquidity_id} is declared and may be paid until {until}; withdraw it, with the"
+            " agreement of those who agreed to it, or wait until then",
+            liquidity_id=state.liquidity_id,
+            pay_until=until,
+        )
+
+
 def require_no_financing(state: Issuer) -> None:
     """Refuse to begin a financing, or a sale, while a financing is open.
 

@@ -6,14 +6,15 @@ repeated after a split is still recognised. Maps are persistent, and sorted wher
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 
 from immutables import Map
+from msgspec import structs
 
-from events.financing import RoundPricing
+from events.financing import Investment, RoundPricing, RoundTerms
 from events.issuer import (
     IssuerDilutionLimited,
     IssuerFinancingOpened,
@@ -46,6 +47,7 @@ from events.issuer import (
     IssuerWarrantTransferred,
 )
 from events.issuer_dilution import Exposure
+from events.issuer_holders import HolderTerms
 from marketplace.domain.equity.issuer.rights.tranches import Tranche
 from marketplace.equity.liquidation import OptionGrant
 from marketplace.equity.model import Capitalization, Holding, PreferredClass
@@ -53,6 +55,7 @@ from marketplace.equity.model import Capitalization, Holding, PreferredClass
 SENIORITY_MAX: Final = 100
 RUN: Final = "#"
 """Between the id of a security and the number of its part, in a calculation."""
+COUNT_WITHIN: Final = timedelta(days=14)
 
 RowKind = Literal["stock", "option", "warrant", "promised", "pool"]
 Act = (
@@ -202,12 +205,25 @@ class Financing:
         status: Its status.
         pricing: Its price, once computed.
         basis: The company that was priced.
+        answers: What holders take by their pro rata rights, 0 for nothing.
     """
 
     opened: IssuerFinancingOpened
     status: Literal["open", "closed", "abandoned"]
     pricing: RoundPricing | None = None
     basis: Capitalization | None = None
+    answers: Map[str, Decimal] = field(default_factory=Map)
+
+    @property
+    def terms(self) -> RoundTerms:
+        """Return its terms, with the investments that holders make by their rights."""
+        terms = self.opened.terms
+        invested = {each.holder_id: each.amount_usd for each in terms.investments}
+        for holder_id, amount in sorted(self.answers.items()):
+            if amount:
+                invested[holder_id] = invested.get(holder_id, Decimal(0)) + amount
+        investments = tuple(Investment(holder_id=holder, amount_usd=amount) for holder, amount in invested.items())
+        return structs.replace(terms, investments=investments) if self.answers else terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +240,7 @@ class Sale:
 
     declared: IssuerLiquidityDeclared
     basis: Capitalization
-    status: Literal["declared", "paid"]
+    status: Literal["declared", "withdrawn", "paid"]
 
 
 class PriceMark(NamedTuple):
@@ -272,8 +288,10 @@ class Issuer:
         valuations: Oldest first.
         financings: By financing id.
         sales: By liquidity id; the latest declared is the one that counts.
-        liquidity_id: The latest declared; None if there is none, or a round was opened since, which withdraws it.
+        liquidity_id: The latest declared; None if there is none, or it was withdrawn.
         price_marks: Every price of a share that was stated, oldest first.
+        proposals: When each proposal of the last `COUNT_WITHIN` was made, and by whom, by its id.
+        holder_terms: What the company and its holders agreed on.
         limit: The dilution limit, if the issuer set one.
         exposures: What may still become equity, by instrument, and by order while there is a limit.
         split_ratio: The split factor of all splits.
@@ -304,6 +322,8 @@ class Issuer:
     sales: Map[str, Sale] = field(default_factory=Map)
     liquidity_id: str | None = None
     price_marks: tuple[PriceMark, ...] = ()
+    proposals: Map[str, tuple[str, datetime]] = field(default_factory=Map)
+    holder_terms: HolderTerms = field(default_factory=HolderTerms)
     limit: IssuerDilutionLimited | None = None
     exposures: Map[str, tuple[Exposure, ...]] = field(default_factory=Map)
     split_ratio: Fraction = Fraction(1)

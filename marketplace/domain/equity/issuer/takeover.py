@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any, Final
 
+from msgspec import structs
+
 from events.issuer import (
     IssuerAuthorisedSharesAdjusted,
     IssuerConversionPriceAdjusted,
@@ -26,9 +28,11 @@ from events.issuer import (
     IssuerFirstRefusalExercised,
     IssuerFirstRefusalWaived,
     IssuerFormed,
+    IssuerHolderTermsAgreed,
     IssuerImported,
     IssuerInstrumentSigned,
     IssuerLiquidityDeclared,
+    IssuerLiquidityWithdrawn,
     IssuerMilestoneAttested,
     IssuerOptionCancelled,
     IssuerOptionExercised,
@@ -39,6 +43,7 @@ from events.issuer import (
     IssuerPriceSourceNamed,
     IssuerProgrammeGrantAdded,
     IssuerProgrammeOpened,
+    IssuerProRataAnswered,
     IssuerPurchasesStated,
     IssuerStakeholderAdded,
     IssuerStockClassCreated,
@@ -70,6 +75,8 @@ from marketplace.domain.equity.issuer.commands import (
     AddStakeholder,
     AdjustAuthorisedShares,
     AdjustStockPlan,
+    AgreeHolderTerms,
+    AnswerProRata,
     CancelOption,
     CancelWarrant,
     ConvertStock,
@@ -98,6 +105,7 @@ from marketplace.domain.equity.issuer.commands import (
     TransferStock,
     TransferWarrant,
     WaiveFirstRefusal,
+    WithdrawLiquidity,
     WithdrawOffer,
     WithdrawPromise,
 )
@@ -141,11 +149,14 @@ _COMMANDS: Final[dict[type[IssuerEvent], type[Any]]] = {
     IssuerInstrumentSigned: SignInstrument,
     IssuerDilutionLimited: LimitDilution,
     IssuerExposureRecorded: RecordExposure,
+    IssuerHolderTermsAgreed: AgreeHolderTerms,
     IssuerFinancingOpened: OpenFinancing,
+    IssuerProRataAnswered: AnswerProRata,
     IssuerFinancingAbandoned: AbandonFinancing,
     IssuerStockOffered: OfferStock,
     IssuerFirstRefusalWaived: WaiveFirstRefusal,
     IssuerStockOfferWithdrawn: WithdrawOffer,
+    IssuerLiquidityWithdrawn: WithdrawLiquidity,
 }
 _LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
 _FAR_AHEAD: Final = datetime(9999, 12, 31, tzinfo=UTC)
@@ -158,6 +169,9 @@ _AT: Final[dict[type[Any], datetime]] = {
     OfferStock: _LONG_AGO,
     TransferWarrant: _LONG_AGO,
     StatePurchases: _FAR_AHEAD,
+    OpenFinancing: _LONG_AGO,
+    AnswerProRata: _LONG_AGO,
+    WithdrawLiquidity: _FAR_AHEAD,
 }
 """A package states the day of an event, not the instant. An import assumes an instant at which each is allowed."""
 
@@ -262,7 +276,11 @@ def _decide_again(act: IssuerEvent, current: IssuerState, decide: Decide) -> Seq
         created = _list_created_by_round(act, current)
         if created:
             return created
-    return decide(build_command(act), current)
+    recorded = decide(build_command(act), current)
+    if isinstance(act, IssuerFinancingOpened) and recorded:
+        offers = {"pro_rata": act.pro_rata, "pro_rata_until": act.pro_rata_until}
+        return [structs.replace(event, **offers) for event in recorded]
+    return recorded
 
 
 def _is_refused(act: IssuerStockTransferred, state: Issuer) -> bool:
@@ -286,7 +304,7 @@ def _list_created_by_round(act: IssuerStockClassCreated, state: Issuer) -> list[
         raise Refusal(
             "financing_unpriced", f"class {act.class_id} belongs to financing {financing_id}, which has no price"
         )
-    classes = list_new_classes(state.formed.issuer_id, financing.opened.terms, financing.pricing)
+    classes = list_new_classes(state.formed.issuer_id, financing.terms, financing.pricing)
     return [each for each in classes if each.class_id == act.class_id]
 
 

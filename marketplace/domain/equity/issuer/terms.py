@@ -27,6 +27,7 @@ from marketplace.domain.equity.issuer.rules import (
     require_protection,
     require_seniority,
 )
+from marketplace.equity.whole_shares import AFTER_PRICE
 
 INVESTMENTS_MAX: Final = 200
 DUTIES_MAX: Final = 50
@@ -58,6 +59,7 @@ class RoundDraft(msgspec.Struct, frozen=True, kw_only=True):
     share_rounding: ShareRounding | None = None
     price_places: int | None = None
     price_rounding: Literal["floor", "ceiling", "half_up", "half_even"] | None = None
+    conversion_price_places: int | None = None
     participation: Participation | None = None
     participation_cap_multiple: Decimal | None = None
     price_protection: PriceProtection | None = None
@@ -98,6 +100,7 @@ def require_terms(terms: RoundTerms) -> None:
             f"price_places is {terms.price_places}; state {PRICE_PLACES.start} to {PRICE_PLACES.stop - 1}",
             pointer="/terms/price_places",
         )
+    _require_conversion_places(terms)
     if terms.share_rounding == "floor_fixed_point" and terms.pricing_convention != "percent_ownership":
         raise Refusal(
             "rounding_needs_percent_ownership",
@@ -108,6 +111,28 @@ def require_terms(terms: RoundTerms) -> None:
     require_seniority(terms.seniority)
     require_protection(terms, "/terms")
     _require_duties(terms.pay_to_play)
+
+
+def _require_conversion_places(terms: RoundTerms) -> None:
+    places = terms.conversion_price_places
+    if terms.share_rounding not in AFTER_PRICE:
+        if places is not None:
+            raise Refusal(
+                "conversion_price_places_unexpected",
+                f"share_rounding {terms.share_rounding} does not divide by a rounded conversion price; leave"
+                " conversion_price_places out, or choose floor_after_price or nearest_after_price",
+                pointer="/terms/conversion_price_places",
+            )
+    elif places is None:
+        raise refuse_missing(
+            "conversion_price_places", "the number of decimal places of the price of a cap or a discount", "/terms"
+        )
+    elif places not in PRICE_PLACES:
+        raise Refusal(
+            "price_places_out_of_range",
+            f"conversion_price_places is {places}; state {PRICE_PLACES.start} to {PRICE_PLACES.stop - 1}",
+            pointer="/terms/conversion_price_places",
+        )
 
 
 def _require_investments(terms: RoundTerms) -> None:

@@ -2,6 +2,7 @@
 
 from marketplace.projections.equity.cap_tables.projection import PROJECTION
 from marketplace.projections.equity.cap_tables.queries import (
+    find_depth,
     find_financing,
     find_issuer,
     find_liquidity_event,
@@ -20,6 +21,7 @@ from marketplace.projections.equity.cap_tables.queries import (
 
 __all__ = [
     "PROJECTION",
+    "find_depth",
     "find_financing",
     "find_issuer",
     "find_liquidity_event",

@@ -279,7 +279,23 @@ def _financing_opened(changes: WriteBatch, fact: RecordedEvent, event: issuer_ev
         name=event.name,
         status="open",
         terms=event.terms,
+        pro_rata=event.pro_rata,
+        pro_rata_until=event.pro_rata_until,
         opened_at=fact.time,
+    )
+
+
+def _holder_terms_agreed(changes: WriteBatch, _: RecordedEvent, event: issuer_events.IssuerHolderTermsAgreed) -> None:
+    changes.update(tables.issuers, event.issuer_id, holder_terms=event.terms)
+
+
+def _pro_rata_answered(changes: WriteBatch, _: RecordedEvent, event: issuer_events.IssuerProRataAnswered) -> None:
+    changes.put(
+        tables.pro_rata_answers,
+        financing_id=event.financing_id,
+        holder_id=event.holder_id,
+        issuer_id=event.issuer_id,
+        amount_usd=event.amount_usd,
     )
 
 
@@ -321,7 +337,12 @@ def _liquidity_declared(changes: WriteBatch, fact: RecordedEvent, event: issuer_
         status="declared",
         waterfall=event.waterfall,
         declared_at=fact.time,
+        pay_until=event.pay_until,
     )
+
+
+def _liquidity_withdrawn(changes: WriteBatch, _: RecordedEvent, event: issuer_events.IssuerLiquidityWithdrawn) -> None:
+    changes.update(tables.liquidity_events, event.liquidity_id, status="withdrawn", reason=event.reason)
 
 
 def _distribution_paid(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerDistributionPaid) -> None:
@@ -399,12 +420,15 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
     issuer_events.IssuerWarrantExpired: _warrant_expired,
     issuer_events.IssuerWarrantCancelled: _warrant_expired,
     issuer_events.IssuerDilutionLimited: _dilution_limited,
+    issuer_events.IssuerHolderTermsAgreed: _holder_terms_agreed,
     issuer_events.IssuerFinancingOpened: _financing_opened,
+    issuer_events.IssuerProRataAnswered: _pro_rata_answered,
     issuer_events.IssuerFinancingPriced: _financing_priced,
     issuer_events.IssuerFinancingClosed: _financing_closed,
     issuer_events.IssuerFinancingAbandoned: _financing_abandoned,
     issuer_events.IssuerValuationRecorded: _valuation_recorded,
     issuer_events.IssuerLiquidityDeclared: _liquidity_declared,
+    issuer_events.IssuerLiquidityWithdrawn: _liquidity_withdrawn,
     issuer_events.IssuerDistributionPaid: _distribution_paid,
     issuer_events.IssuerInstrumentSigned: _noted,
     issuer_events.IssuerWarrantVested: write_tranche,
@@ -419,11 +443,12 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
     issuer_events.IssuerPriceSourceNamed: _noted,
     issuer_events.IssuerPriceObserved: _noted,
     issuer_events.IssuerExposureRecorded: _noted,
+    issuer_events.IssuerProposalCounted: _noted,
 }
 
 PROJECTION: Final = Projection(
     name="cap_tables",
-    version=2,
+    version=3,
     tables=tables.TABLES,
     reads=("issuer",),
     handlers={event_class: _stamp(handler) for event_class, handler in _HANDLERS.items()},

@@ -1,10 +1,12 @@
 """Queries of the cap tables: who owns what of an issuer, now and as of any sequence or instant."""
 
-from typing import Any
+from typing import Any, get_args
 
-from sqlalchemy import BigInteger, cast, func, select, tuple_
+from sqlalchemy import BigInteger, Text, cast, func, select, tuple_
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from events.issuer_holders import Depth, HolderTerms
 from marketplace.projections.engine.queries import At, find_one, load_all, page, parse_row, until
 from marketplace.projections.equity.cap_tables.tables import (
     financings,
@@ -13,12 +15,14 @@ from marketplace.projections.equity.cap_tables.tables import (
     issuers,
     liquidity_events,
     offers,
+    pro_rata_answers,
     share_entries,
     stakeholders,
     stock_classes,
     valuations,
     warrants,
 )
+from marketplace.projections.equity.instruments import holds_principal
 from marketplace.projections.views.equity import (
     CapTableRow,
     CapTableView,
@@ -41,6 +45,19 @@ def _issuers() -> Any:
 async def find_issuer(connection: AsyncConnection, issuer_id: str) -> IssuerView | None:
     """Return an issuer, or None."""
     return await find_one(connection, _issuers().where(issuers.c.issuer_id == issuer_id), IssuerView)
+
+
+async def find_depth(connection: AsyncConnection, issuer: IssuerView, holder_id: str) -> Depth | None:
+    """Return how deep a holder sees into an issuer, by what it holds now; None if it holds nothing of it."""
+    terms = issuer.holder_terms or HolderTerms()
+    held = select(holdings.c.kind, holdings.c.security).where(
+        holdings.c.issuer_id == issuer.issuer_id, holdings.c.holder_id == holder_id, holdings.c.shares != 0
+    )
+    rows = (await connection.execute(held)).all()
+    if not rows and not await holds_principal(connection, issuer.issuer_id, holder_id):
+        return None
+    depths = [terms.depth, *(terms.depths.get(row.security, terms.depth) for row in rows if row.kind == "stock")]
+    return max(depths, key=get_args(Depth).index)
 
 
 async def list_issuers(
@@ -148,18 +165,25 @@ async def list_offers(
     return await load_all(connection, page(query.order_by(offers.c.transfer_id), limit), OfferView)
 
 
+def _financings() -> Any:
+    answers = pro_rata_answers
+    amounts = func.jsonb_object_agg(answers.c.holder_id, cast(answers.c.amount_usd, Text))
+    none = func.jsonb_build_object()
+    taken = select(func.coalesce(amounts, none, type_=JSONB))
+    taken = taken.where(answers.c.financing_id == financings.c.financing_id)
+    return select(financings, taken.scalar_subquery().label("pro_rata_taken"))
+
+
 async def find_financing(connection: AsyncConnection, financing_id: str) -> FinancingView | None:
     """Return a financing, or None."""
-    return await find_one(
-        connection, select(financings).where(financings.c.financing_id == financing_id), FinancingView
-    )
+    return await find_one(connection, _financings().where(financings.c.financing_id == financing_id), FinancingView)
 
 
 async def list_financings(
     connection: AsyncConnection, issuer_id: str, *, after: str = "", limit: int = 100
 ) -> list[FinancingView]:
     """Return the financings of an issuer by id above `after`."""
-    query = select(financings).where(financings.c.issuer_id == issuer_id, financings.c.financing_id > after)
+    query = _financings().where(financings.c.issuer_id == issuer_id, financings.c.financing_id > after)
     return await load_all(connection, page(query.order_by(financings.c.financing_id), limit), FinancingView)
 
 

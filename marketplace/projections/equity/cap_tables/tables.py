@@ -19,6 +19,7 @@ issuers: Final = define(
     whole("plan_shares_reserved"),
     exact("dilution_max", null=True),
     exact("dilution_valuation_usd", null=True),
+    document("holder_terms", null=True),
     Index("ix_issuers_party", "party_id", "issuer_id"),
     origin=_ISSUER,
 )
@@ -104,6 +105,8 @@ financings: Final = define(
     text("name"),
     text("status"),
     document("terms"),
+    document("pro_rata"),
+    instant("pro_rata_until", null=True),
     document("pricing", null=True),
     whole("priced_sequence", null=True),
     document("approval", null=True),
@@ -111,6 +114,14 @@ financings: Final = define(
     instant("opened_at"),
     instant("closed_at", null=True),
     Index("ix_financings_issuer", "issuer_id", "financing_id"),
+    origin=_ISSUER,
+)
+pro_rata_answers: Final = define(
+    "pro_rata_answers",
+    text("financing_id", key=True),
+    text("holder_id", key=True),
+    text("issuer_id"),
+    exact("amount_usd"),
     origin=_ISSUER,
 )
 liquidity_events: Final = define(
@@ -121,7 +132,9 @@ liquidity_events: Final = define(
     text("status"),
     document("waterfall"),
     exact("paid_usd", null=True),
+    text("reason", null=True),
     instant("declared_at"),
+    instant("pay_until"),
     instant("paid_at", null=True),
     Index("ix_liquidity_events_issuer", "issuer_id", "liquidity_id"),
     origin=_ISSUER,
@@ -160,6 +173,7 @@ TABLES: Final = (
     holdings,
     share_entries,
     financings,
+    pro_rata_answers,
     liquidity_events,
     valuations,
     warrants,

@@ -3,15 +3,19 @@
 Instruments that convert at the round's own price get the new class. Those that convert at another price get a class of
 their own for each such price (``series-a-1``, ``series-a-2``, … in the order of the instruments). It has the same rank,
 and its preference is what was paid for it: a preference at the round's price would exceed the principal. Prices are
-compared exactly: two that differ and print alike, as of stock that was split often, belong to two classes.
+compared as they divide the principal: exactly, or rounded where the round rounds prices before shares. Two exact prices
+that differ and print alike, as of stock that was split often, belong to two classes.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from events.financing import RoundPricing, RoundTerms
+from msgspec import structs
+
+from events.financing import Conversion, ConvertingInstrument, RoundPricing, RoundTerms
 from events.issuer import (
     IssuerConversionPriceAdjusted,
     IssuerEvent,
@@ -38,47 +42,62 @@ from marketplace.domain.equity.issuer.financing.pricing import (
     price_conversion,
     price_instruments,
 )
+from marketplace.domain.equity.issuer.financing.pro_rata import list_offers, require_answered
 from marketplace.domain.equity.issuer.rules import (
-    is_repeated,
     refuse_missing,
     require_fits,
     require_no_financing,
+    require_no_sale,
     require_signed,
 )
 from marketplace.domain.equity.issuer.state import Financing, Issuer, capitalization_of
 from marketplace.domain.equity.issuer.stock.stock import is_class_of_round
 from marketplace.domain.equity.issuer.terms import DUTIES_MAX, INVESTMENTS_MAX, require_terms, settle_terms
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.equity.whole_shares import AFTER_PRICE
 
 BATCH_MAX: Final = 1_000
 PROTECTED_MAX: Final = 50
-INSTRUMENTS_MAX: Final = (BATCH_MAX - 2 * INVESTMENTS_MAX - DUTIES_MAX - PROTECTED_MAX - 3) // 4
+PRO_RATA_MAX: Final = 50
+INSTRUMENTS_MAX: Final = (BATCH_MAX - 2 * (INVESTMENTS_MAX + PRO_RATA_MAX) - DUTIES_MAX - PROTECTED_MAX - 3) // 4
 """The limit that keeps a closing within one atomic batch: per instrument a holder, a class, shares and a conversion."""
 
 
 def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the opening, unless it is recorded. It withdraws a sale that is declared and not paid."""
+    """Return the opening, unless it is recorded."""
     terms = settle_terms(command.terms)
-    event = IssuerFinancingOpened(
-        issuer_id=command.issuer_id, financing_id=command.financing_id, name=command.name, terms=terms
-    )
-    opened = {financing_id: known.opened for financing_id, known in state.financings.items()}
-    if is_repeated("financing", command.financing_id, opened, event):
-        return []
+    known = state.financings.get(command.financing_id)
+    if known is not None:
+        if (known.opened.name, known.opened.terms) == (command.name, terms):
+            return []
+        raise refuse_exists("financing", command.financing_id)
+    require_aware(command.at, "/at")
     if not is_id(command.financing_id):
         raise Refusal("id_malformed", f"{command.financing_id!r} is not an id", pointer="/financing_id")
     require_no_financing(state)
+    require_no_sale(state)
     require_terms(terms)
     for class_id in state.classes:
         if is_class_of_round(class_id, terms.class_id):
             raise refuse_exists("stock_class", class_id)
-    return [event]
+    offers = tuple(list_offers(state, terms, command.at))
+    return [
+        IssuerFinancingOpened(
+            issuer_id=command.issuer_id,
+            financing_id=command.financing_id,
+            name=command.name,
+            terms=terms,
+            pro_rata=offers,
+            pro_rata_until=command.at + timedelta(days=state.holder_terms.pro_rata_days) if offers else None,
+        )
+    ]
 
 
 def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEvent]:
     """Return the price of the round, unless it is recorded."""
     financing = _get_open(state, command.financing_id)
     require_aware(command.at, "/at")
+    require_answered(financing, command.at)
     if len(command.instruments) > INSTRUMENTS_MAX:
         raise Refusal(
             "too_many_instruments",
@@ -88,16 +107,16 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
         )
     require_signed(state, command.instruments)
     instruments = tuple(order_instruments(command.instruments))
-    if financing.opened.terms.closing_date is None and any(instrument.accruals for instrument in instruments):
+    if financing.terms.closing_date is None and any(instrument.accruals for instrument in instruments):
         raise refuse_missing("closing_date", "the day to which notes earn interest", "/terms")
-    pricing = price_instruments(state, financing.opened.terms, instruments, command.at)
+    pricing = _price(state, financing, instruments, command.at)
     if len(pricing.adjustments) > PROTECTED_MAX:
         raise Refusal(
             "too_many_protected_classes",
             f"{len(pricing.adjustments)} classes have price protection; one closing can adjust {PROTECTED_MAX}",
             protected_max=PROTECTED_MAX,
         )
-    for stock_class in list_new_classes(command.issuer_id, financing.opened.terms, pricing):
+    for stock_class in list_new_classes(command.issuer_id, financing.terms, pricing):
         assert stock_class.price_per_share_usd is not None, "what a round sells has a price"
         require_price_per_share(stock_class.price_per_share_usd, "/terms")
     if pricing == financing.pricing and financing.basis == capitalization_of(state):
@@ -105,6 +124,22 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
     event = IssuerFinancingPriced(issuer_id=command.issuer_id, financing_id=command.financing_id, pricing=pricing)
     require_fits(event)
     return [event]
+
+
+def _price(
+    state: Issuer, financing: Financing, instruments: tuple[ConvertingInstrument, ...], at: datetime
+) -> RoundPricing:
+    """Price a round. Whoever joins it by right with less than the price of a share stays out, and stops nobody."""
+    terms, stated = financing.terms, {each.holder_id for each in financing.opened.terms.investments}
+    while True:
+        try:
+            return price_instruments(state, terms, instruments, at)
+        except Refusal as refusal:
+            empty = refusal.facts.get("holder_id")
+            if refusal.code != "allotment_empty" or empty in stated:
+                raise
+            left = tuple(each for each in terms.investments if each.holder_id != empty)
+            terms = structs.replace(terms, investments=left)
 
 
 def close_financing(command: CloseFinancing, state: Issuer) -> Sequence[IssuerEvent]:
@@ -115,15 +150,15 @@ def close_financing(command: CloseFinancing, state: Issuer) -> Sequence[IssuerEv
     financing = _get_open(state, command.financing_id)
     require_aware(command.at, "/at")
     pricing = _get_current_pricing(command, state, financing)
-    classes = list_conversion_classes(financing.opened.terms, pricing)
+    classes = list_conversion_classes(financing.terms, pricing)
     return [
         *_convert_forfeits(command, pricing),
         *_adjust_prices(command, pricing),
-        *list_new_classes(command.issuer_id, financing.opened.terms, pricing),
+        *list_new_classes(command.issuer_id, financing.terms, pricing),
         *_adjust_plan(command, state, pricing),
         *_add_stakeholders(command, state, pricing),
-        *_issue_conversions(command, financing.opened.terms, pricing, classes),
-        *_issue_allotments(command, financing.opened.terms, pricing),
+        *_issue_conversions(command, financing.terms, pricing, classes),
+        *_issue_allotments(command, financing.terms, pricing),
         IssuerFinancingClosed(
             issuer_id=command.issuer_id, financing_id=command.financing_id, approval=command.approval
         ),
@@ -156,12 +191,21 @@ def _get_current_pricing(command: CloseFinancing, state: Issuer, financing: Fina
 
 def list_conversion_classes(terms: RoundTerms, pricing: RoundPricing) -> tuple[str, ...]:
     """Return the class of stock of each conversion, in order; see the module."""
-    by_price: dict[Fraction, str] = {parse_ratio(pricing.price_exact): terms.class_id}
+    rounded = terms.share_rounding in AFTER_PRICE
+    main = Fraction(pricing.price_usd_per_share) if rounded else parse_ratio(pricing.price_exact)
+    by_price: dict[Fraction, str] = {main: terms.class_id}
     classes = []
     for conversion in pricing.conversions:
-        price = parse_ratio(conversion.price_usd_per_share)
+        price = get_conversion_price(conversion)
         classes.append(by_price.setdefault(price, f"{terms.class_id}-{len(by_price)}"))
     return tuple(classes)
+
+
+def get_conversion_price(conversion: Conversion) -> Fraction:
+    """Return the price that divides what converts: rounded where the round rounds prices before shares."""
+    if conversion.price_rounded_usd is not None:
+        return Fraction(conversion.price_rounded_usd)
+    return parse_ratio(conversion.price_usd_per_share)
 
 
 def require_unclosed(state: Issuer, financing_id: str) -> None:
@@ -187,7 +231,7 @@ def list_conversions(state: Issuer, financing_id: str) -> tuple[ConvertInstrumen
     pricing = financing.pricing
     if pricing is None:
         raise Refusal("financing_unpriced", f"financing {financing_id} has no price yet; price it first")
-    classes = list_conversion_classes(financing.opened.terms, pricing)
+    classes = list_conversion_classes(financing.terms, pricing)
     positions = list_positions(pricing.instruments)
     return tuple(
         ConvertInstrument(
@@ -196,12 +240,12 @@ def list_conversions(state: Issuer, financing_id: str) -> tuple[ConvertInstrumen
             principal_usd=instrument.principal_usd,
             amount_exact=parse_ratio(conversion.amount_exact),
             branch=conversion.branch,
-            price=parse_ratio(conversion.price_usd_per_share),
+            price=get_conversion_price(conversion),
             class_id=class_id,
             shares_exact=parse_ratio(conversion.shares_exact),
             shares=conversion.shares,
             position=position,
-            interest_until=financing.opened.terms.closing_date if instrument.accruals else None,
+            interest_until=financing.terms.closing_date if instrument.accruals else None,
         )
         for conversion, instrument, class_id, position in zip(
             pricing.conversions, pricing.instruments, classes, positions, strict=True

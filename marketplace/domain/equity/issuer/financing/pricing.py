@@ -34,6 +34,7 @@ from marketplace.equity import model
 from marketplace.equity.certificates import ENGINE_VERSION
 from marketplace.equity.participation import pay_to_play
 from marketplace.equity.rounds import price_round
+from marketplace.equity.whole_shares import AFTER_PRICE
 
 SIGNED_DEFINITION: Final = "yc_standard"
 """What the cap of a SAFE or note is measured against since its signing. The definition of a round cannot lessen it."""
@@ -85,7 +86,7 @@ def price_instruments(
         price_usd_per_share=result.price_usd_rounded,
         price_exact=render_ratio(result.price_usd),
         conversions=tuple(
-            _render_conversion(result.conversion(name), instrument)
+            _render_conversion(result.conversion(name), instrument, terms)
             for name, instrument in zip(names, instruments, strict=True)
         ),
         allotments=_render_allotments(result, terms),
@@ -157,8 +158,11 @@ def round_price(price: Fraction, terms: RoundTerms) -> Decimal:
 def price_conversion(conversion: Conversion, terms: RoundTerms) -> Decimal:
     """Return the price of a class that a conversion gets for its own, so that its preference is what was paid.
 
-    It is the exact price where the terms' places hold it, and otherwise that price rounded down at the most places.
+    It is the rounded price where that divides the amount, the exact price where the terms' places hold it, and
+    otherwise that price rounded down at the most places.
     """
+    if conversion.price_rounded_usd is not None:
+        return conversion.price_rounded_usd
     exact = Fraction(conversion.price_usd_per_share)
     printed = round_price(exact, terms)
     return printed if Fraction(printed) == exact else round_places(exact, SHARE_PRICE_PLACES, "floor")
@@ -234,12 +238,13 @@ def _build_terms(terms: RoundTerms) -> model.RoundTerms:
         share_rounding=terms.share_rounding,
         price_places=terms.price_places,
         price_rounding=terms.price_rounding,
+        conversion_price_places=terms.conversion_price_places,
         pool_timing=terms.pool_timing,
         closing_date=terms.closing_date,
     )
 
 
-def _render_conversion(conversion: model.Conversion, instrument: ConvertingInstrument) -> Conversion:
+def _render_conversion(conversion: model.Conversion, instrument: ConvertingInstrument, terms: RoundTerms) -> Conversion:
     assert conversion.branch != "fixed_ownership", "no terms of the events fix an ownership"
     return Conversion(
         instrument_id=instrument.instrument_id,
@@ -250,6 +255,7 @@ def _render_conversion(conversion: model.Conversion, instrument: ConvertingInstr
         shares_exact=render_ratio(conversion.shares_exact),
         shares=conversion.shares,
         alternatives={each.branch: render_ratio(each.price_usd) for each in conversion.alternatives},
+        price_rounded_usd=conversion.price_usd_rounded if terms.share_rounding in AFTER_PRICE else None,
     )
 
 

@@ -1,15 +1,17 @@
 """The sale of an issuer; `marketplace.domain.equity.issuer.issuer` documents the order of refusals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from events.issuer import IssuerDistributionPaid, IssuerEvent, IssuerLiquidityDeclared
+from events.financing import StockConsideration
+from events.issuer import IssuerDistributionPaid, IssuerEvent, IssuerLiquidityDeclared, IssuerLiquidityWithdrawn
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
-from marketplace.core.money import ZERO, require_price_per_share, require_usd
+from marketplace.core.money import ZERO, render_ratio, require_price_per_share, require_usd
 from marketplace.domain.equity.instrument.commands import RepayInstrument
-from marketplace.domain.equity.issuer.commands import DeclareLiquidity, PayDistribution
+from marketplace.domain.equity.issuer.commands import BuyerStock, DeclareLiquidity, PayDistribution, WithdrawLiquidity
 from marketplace.domain.equity.issuer.financing.pricing import order_instruments
 from marketplace.domain.equity.issuer.rules import (
     require_fits,
@@ -19,10 +21,14 @@ from marketplace.domain.equity.issuer.rules import (
 )
 from marketplace.domain.equity.issuer.sale.payouts import share_proceeds
 from marketplace.domain.equity.issuer.state import Issuer, Sale, capitalization_of
-from marketplace.domain.refusals import refuse_exists, refuse_unknown
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 INSTRUMENTS_MAX: Final = 999
 """The limit that keeps the payment and the end of every instrument within one atomic batch of 1,000."""
+GAPS_SHOWN: Final = 10
+"""How many payees the text of a refusal names; its facts name all."""
+PAY_WITHIN: Final = timedelta(days=60)
+"""How long after its declaration a sale may be paid. Agreeing to it takes up to 14 days of this."""
 
 
 def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[IssuerEvent]:
@@ -61,6 +67,7 @@ def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[Issu
         liquidity_id=command.liquidity_id,
         kind="acquisition" if command.stock is None else "stock_acquisition",
         waterfall=waterfall,
+        pay_until=command.at + PAY_WITHIN,
     )
     require_fits(event)
     return [event]
@@ -71,19 +78,23 @@ def pay_distribution(command: PayDistribution, state: Issuer) -> Sequence[Issuer
     sale = _get_sale(state, command.liquidity_id)
     if sale.status == "paid":
         return []
-    if state.liquidity_id is None:
-        raise Refusal(
-            "liquidity_withdrawn",
-            f"a round was opened after liquidity event {command.liquidity_id} was declared, which withdraws the sale;"
-            " close or abandon the round, and declare the sale again",
-            liquidity_id=command.liquidity_id,
-        )
+    if sale.status == "withdrawn":
+        raise refuse_status("liquidity", command.liquidity_id, "withdrawn", "declared")
     if state.liquidity_id != command.liquidity_id:
         raise Refusal(
             "liquidity_replaced",
             f"liquidity event {state.liquidity_id} was declared after {command.liquidity_id}; pay the later one",
             liquidity_id=command.liquidity_id,
             later=state.liquidity_id,
+        )
+    require_aware(command.at, "/at")
+    if command.at >= sale.declared.pay_until:
+        raise Refusal(
+            "liquidity_overdue",
+            f"liquidity event {command.liquidity_id} could be paid until {sale.declared.pay_until.isoformat()}; declare"
+            " the sale again",
+            liquidity_id=command.liquidity_id,
+            pay_until=sale.declared.pay_until.isoformat(),
         )
     changed = []
     if order_instruments(command.instruments) != sale.declared.waterfall.instruments:
@@ -107,6 +118,37 @@ def pay_distribution(command: PayDistribution, state: Issuer) -> Sequence[Issuer
     ]
 
 
+def withdraw_liquidity(command: WithdrawLiquidity, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the end of a declared sale, unless it is recorded. A sale that another replaced ends without more."""
+    sale = _get_sale(state, command.liquidity_id)
+    if sale.status == "withdrawn":
+        return []
+    if sale.status == "paid":
+        raise refuse_status("liquidity", command.liquidity_id, "paid", "declared")
+    if command.cause == "overdue":
+        _require_overdue(command.liquidity_id, sale, command.at)
+    return [
+        IssuerLiquidityWithdrawn(
+            issuer_id=command.issuer_id,
+            liquidity_id=command.liquidity_id,
+            cause=command.cause,
+            reason=command.reason,
+        )
+    ]
+
+
+def _require_overdue(liquidity_id: str, sale: Sale, at: datetime) -> None:
+    require_aware(at, "/at")
+    until = sale.declared.pay_until
+    if at < until:
+        raise Refusal(
+            "liquidity_not_due",
+            f"liquidity event {liquidity_id} may be paid until {until.isoformat()}",
+            liquidity_id=liquidity_id,
+            pay_until=until.isoformat(),
+        )
+
+
 def require_delivery_settled(liquidity_id: str, grants: Sequence[str]) -> None:
     """Refuse to pay a sale while delivered compute that becomes equity is not settled.
 
@@ -124,6 +166,73 @@ def require_delivery_settled(liquidity_id: str, grants: Sequence[str]) -> None:
             f" declare the sale again in place of {liquidity_id}, so that what accrues has its part of the proceeds",
             liquidity_id=liquidity_id,
             grants=list(grants),
+        )
+
+
+def require_proceeds(liquidity_id: str, payouts: Mapping[str, Decimal], available: Decimal, *, told: bool) -> None:
+    """Refuse to pay a sale before all its proceeds are there.
+
+    Args:
+        liquidity_id: The sale.
+        payouts: Cash by holder.
+        available: What the company's account has.
+        told: Whether the sender may know the company's balance and what others get.
+
+    Raises:
+        Refusal: ``funds_insufficient``, with what every payee still lacks when they are paid by id.
+    """
+    needed = sum(payouts.values(), ZERO)
+    if needed <= available:
+        return
+    if not told:
+        raise Refusal(
+            "funds_insufficient",
+            f"the company has not deposited all proceeds of {liquidity_id} yet; send this again once it has",
+            liquidity_id=liquidity_id,
+        )
+    left, gaps = available, []
+    for holder_id, amount in sorted(payouts.items()):
+        if amount > left:
+            gaps.append(f"{holder_id}: {amount - left}")
+        left = max(left - amount, ZERO)
+    raise Refusal(
+        "funds_insufficient",
+        f"{liquidity_id} pays {needed} USD and {available} USD is available; deposit {needed - available} USD more for"
+        f" {', '.join(gaps[:GAPS_SHOWN])}",
+        liquidity_id=liquidity_id,
+        needed_usd=str(needed),
+        available_usd=str(available),
+        missing_usd=str(needed - available),
+        missing_by_payee_usd=gaps,
+    )
+
+
+def require_buyer(issuer_id: str, stock: BuyerStock) -> None:
+    """Refuse a buyer that is here and buys itself, or states no class of its stock.
+
+    Raises:
+        Refusal: ``buyer_is_sold`` or ``class_missing``.
+    """
+    if stock.buyer_issuer_id == issuer_id:
+        raise Refusal("buyer_is_sold", f"{issuer_id} cannot buy itself", pointer="/stock/buyer_issuer_id")
+    if stock.class_id is None:
+        raise Refusal(
+            "class_missing", f"state the class of {stock.buyer_issuer_id} that is issued", pointer="/stock/class_id"
+        )
+
+
+def require_unsplit(liquidity_id: str, stock: StockConsideration, buyer: Issuer) -> None:
+    """Refuse to deliver shares of a buyer that were split since the sale was declared.
+
+    Raises:
+        Refusal: ``buyer_split``.
+    """
+    if stock.buyer_split_ratio != render_ratio(buyer.split_ratio):
+        raise Refusal(
+            "buyer_split",
+            f"the buyer's stock was split since {liquidity_id} was declared, so that its price and shares are others;"
+            " declare the sale again",
+            liquidity_id=liquidity_id,
         )
 
 

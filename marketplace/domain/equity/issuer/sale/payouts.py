@@ -73,6 +73,9 @@ def _render_stock(result: Distribution, stock: BuyerStock) -> StockConsideration
         buyer=stock.buyer,
         price_usd_per_share=stock.price_usd_per_share,
         exchange_ratio=render_ratio(result.price_per_common_share_usd / Fraction(stock.price_usd_per_share)),
+        buyer_issuer_id=stock.buyer_issuer_id,
+        class_id=stock.class_id,
+        buyer_split_ratio=stock.buyer_split_ratio,
     )
 
 

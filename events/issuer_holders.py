@@ -1,0 +1,90 @@
+"""What a company and its holders agree on beforehand: sales, further rounds, and what holders may see."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from events.financing import Approval, ClassId
+from events.types import Event, Id, Share, Usd
+
+Depth = Literal["own", "summary", "full"]
+"""What a holder sees of the issuer: its own rows, these and totals by security, or everything."""
+
+
+class DragAlong(msgspec.Struct, frozen=True, kw_only=True):
+    """A share of the stockholders that binds all others, and options and warrants, to a sale.
+
+    Holders of principal that is not converted still agree by themselves.
+
+    Attributes:
+        share_needed: Share of all shares, as converted, whose holders must agree; above one half.
+        classes: Classes of stock that must agree by themselves too.
+    """
+
+    share_needed: Share
+    classes: Annotated[tuple[ClassId, ...], Meta(max_length=20)] = ()
+
+
+class HolderTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """Terms between a company and its holders. The defaults hold until they agree on others.
+
+    Attributes:
+        sale_share_needed: Share of the weight of each group that must agree to a sale; None: more than half.
+        directors: Parties that must agree to a sale by majority, besides the company.
+        drag_along: The share of the holders that binds the rest; None: every group agrees.
+        pro_rata: Holders that may take their part of every further round.
+        pro_rata_days: How long after its opening they may.
+        depth: What holders of stock, of instruments, options and warrants see.
+        depths: What the holders of a class of stock see where it is more.
+    """
+
+    sale_share_needed: Share | None = None
+    directors: Annotated[tuple[Id, ...], Meta(max_length=20)] = ()
+    drag_along: DragAlong | None = None
+    pro_rata: Annotated[tuple[Id, ...], Meta(max_length=50)] = ()
+    pro_rata_days: Annotated[int, Meta(ge=1, le=60)] = 10
+    depth: Depth = "summary"
+    depths: Annotated[dict[ClassId, Depth], Meta(max_length=50)] = {}
+
+
+class IssuerHolderTermsAgreed(Event, frozen=True, kw_only=True, tag="issuer.holder_terms_agreed.v1"):
+    """The company and its holders agreed on terms, which replace earlier ones.
+
+    Attributes:
+        issuer_id: The issuer.
+        terms: The terms.
+        approval: The document behind them.
+    """
+
+    issuer_id: Id
+    terms: HolderTerms
+    approval: Approval
+
+
+class ProRataOffer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a holder may take of a round by its right.
+
+    Attributes:
+        holder_id: Who.
+        amount_max_usd: The most that it may invest besides what the round states: its part of the company of the money.
+    """
+
+    holder_id: Id
+    amount_max_usd: Usd
+
+
+class IssuerProRataAnswered(Event, frozen=True, kw_only=True, tag="issuer.pro_rata_answered.v1"):
+    """A holder takes its part of a round, or declines it.
+
+    Attributes:
+        issuer_id: The issuer.
+        financing_id: The round.
+        holder_id: Who.
+        amount_usd: How much it invests; 0: nothing.
+    """
+
+    issuer_id: Id
+    financing_id: Id
+    holder_id: Id
+    amount_usd: Usd

@@ -1,0 +1,68 @@
+"""Money of holders that join a round by right: set aside with the answer, paid or released with the round."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from marketplace.application.steps.paying import pay
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.domain.billing.account import ACCOUNT, AdjustHold, CaptureHold, PlaceHold
+from marketplace.domain.equity.issuer.commands import AnswerProRata
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.execution.unit_of_work import UnitOfWork
+
+
+def _name_hold(financing_id: str, holder_id: str) -> str:
+    return derive_id("hld", financing_id, holder_id)
+
+
+async def take_pro_rata(
+    unit: UnitOfWork, issuer_id: str, financing_id: str, *, holder_id: str, amount_usd: Decimal, at: datetime
+) -> None:
+    """Record a holder's answer, and set its money aside."""
+    command = AnswerProRata(
+        issuer_id=issuer_id, financing_id=financing_id, holder_id=holder_id, amount_usd=amount_usd, at=at
+    )
+    await unit.decide(ISSUER, issuer_id, command)
+    if amount_usd and unit.list_events(ISSUER, issuer_id):
+        account_id = rename_id("acc", holder_id)
+        hold = PlaceHold(
+            account_id=account_id,
+            hold_id=_name_hold(financing_id, holder_id),
+            amount_usd=amount_usd,
+            purpose=financing_id,
+        )
+        await unit.decide(ACCOUNT, account_id, hold)
+
+
+async def pay_pro_rata(unit: UnitOfWork, issuer: Issuer, financing_id: str) -> None:
+    """Pay what holders set aside to the company as the round closes; release that of holders who get no share."""
+    financing = issuer.financings[financing_id]
+    assert financing.pricing is not None, "a round is closed at a price"
+    allotted = {each.holder_id for each in financing.pricing.allotments}
+    for holder_id, amount_usd in sorted(financing.answers.items()):
+        if amount_usd and holder_id not in allotted:
+            await _release(unit, financing_id, holder_id, "it buys no whole share")
+        elif amount_usd:
+            capture = CaptureHold(
+                account_id=rename_id("acc", holder_id),
+                hold_id=_name_hold(financing_id, holder_id),
+                amount_usd=amount_usd,
+                payee_account_id=rename_id("acc", issuer.formed.party_id),
+                cause=derive_id("pay", financing_id, holder_id),
+            )
+            await pay(unit, capture)
+
+
+async def release_pro_rata(unit: UnitOfWork, issuer: Issuer, financing_id: str) -> None:
+    """Release what holders set aside for a round that was abandoned."""
+    for holder_id, amount_usd in sorted(issuer.financings[financing_id].answers.items()):
+        if amount_usd:
+            await _release(unit, financing_id, holder_id, "the round was abandoned")
+
+
+async def _release(unit: UnitOfWork, financing_id: str, holder_id: str, reason: str) -> None:
+    account_id, hold_id = rename_id("acc", holder_id), _name_hold(financing_id, holder_id)
+    if hold_id in (await unit.get(ACCOUNT, account_id)).holds:
+        release = AdjustHold(account_id=account_id, hold_id=hold_id, amount_usd=Decimal(0), reason=reason)
+        await unit.decide(ACCOUNT, account_id, release)

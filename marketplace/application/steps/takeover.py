@@ -1,0 +1,79 @@
+"""A sale for stock of a buyer that is here: its shares are issued in the append that pays the sale."""
+
+from msgspec import structs
+
+from marketplace.core.ids import derive_id
+from marketplace.core.money import render_ratio
+from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock, IssueStock
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.rules import get_class
+from marketplace.domain.equity.issuer.sale.liquidity import require_buyer, require_unsplit
+from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.execution.unit_of_work import UnitOfWork
+
+
+async def load_buyer(unit: UnitOfWork, buyer_issuer_id: str) -> Issuer:
+    """Return a buyer that is here.
+
+    Raises:
+        Refusal: ``issuer_unknown``.
+    """
+    buyer = await unit.load(ISSUER, buyer_issuer_id)
+    if not isinstance(buyer, Issuer):
+        raise refuse_unknown("issuer", buyer_issuer_id)
+    return buyer
+
+
+async def name_buyer(unit: UnitOfWork, issuer_id: str, stock: BuyerStock | None) -> BuyerStock | None:
+    """Return the buyer's stock with its split factor now, where the buyer is here.
+
+    Raises:
+        Refusal: ``issuer_unknown`` · refusals of `require_buyer` · ``stock_class_unknown``.
+    """
+    if stock is None or stock.buyer_issuer_id is None:
+        return stock
+    require_buyer(issuer_id, stock)
+    buyer = await load_buyer(unit, stock.buyer_issuer_id)
+    get_class(buyer, stock.class_id or "")
+    return structs.replace(stock, buyer_split_ratio=render_ratio(buyer.split_ratio))
+
+
+async def deliver_stock(unit: UnitOfWork, issuer: Issuer, liquidity_id: str) -> None:
+    """Issue the buyer's shares to the holders of a sale, where the buyer is here.
+
+    Raises:
+        Refusal: ``buyer_split`` · refusals of the buyer's issuer.
+    """
+    waterfall = issuer.sales[liquidity_id].declared.waterfall
+    stock = waterfall.stock
+    if stock is None or stock.buyer_issuer_id is None or stock.class_id is None:
+        return
+    buyer_id = stock.buyer_issuer_id
+    require_unsplit(liquidity_id, stock, await load_buyer(unit, buyer_id))
+    shares: dict[str, int] = {}
+    for payout in waterfall.payouts:
+        shares[payout.holder_id] = shares.get(payout.holder_id, 0) + (payout.buyer_shares or 0)
+    for holder_id, count in sorted(shares.items()):
+        if not count:
+            continue
+        buyer = await unit.get(ISSUER, buyer_id, Issuer)
+        known = issuer.stakeholders.get(holder_id)
+        if holder_id not in buyer.stakeholders:
+            add = AddStakeholder(
+                issuer_id=buyer_id,
+                holder_id=holder_id,
+                name=holder_id if known is None else known.name,
+                kind="investor" if known is None else known.kind,
+            )
+            await unit.decide(ISSUER, buyer_id, add)
+        issue = IssueStock(
+            issuer_id=buyer_id,
+            security_id=derive_id("sec", liquidity_id, holder_id),
+            holder_id=holder_id,
+            class_id=stock.class_id,
+            shares=count,
+            price_usd_per_share=stock.price_usd_per_share,
+            cause=liquidity_id,
+        )
+        await unit.decide(ISSUER, buyer_id, issue)

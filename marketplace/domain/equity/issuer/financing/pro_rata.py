@@ -1,0 +1,102 @@
+"""Pro rata rights: a holder's part of every further round, offered when it opens, and taken or declined in its time.
+
+`marketplace.domain.equity.issuer.issuer` documents the order of refusals. A part is the holder's share of the fully
+diluted company of the money that the round states. It comes beside this money. A holder that invests in the round
+anyway is offered the rest of its part.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from fractions import Fraction
+
+from events.financing import RoundTerms
+from events.issuer import IssuerEvent, IssuerProRataAnswered
+from events.issuer_holders import ProRataOffer
+from marketplace.core.errors import Refusal
+from marketplace.core.intervals import require_aware
+from marketplace.core.money import floor_cents, require_usd
+from marketplace.domain.equity.issuer.holder_commands import AnswerProRata
+from marketplace.domain.equity.issuer.state import Financing, Issuer, measure_ownership
+from marketplace.domain.refusals import refuse_status, refuse_unknown
+
+
+def list_offers(state: Issuer, terms: RoundTerms, at: datetime) -> Iterable[ProRataOffer]:
+    """Yield what each holder with a right may take of a round, if that is anything."""
+    owned = measure_ownership(state, at)
+    money = sum((Fraction(each.amount_usd) for each in terms.investments), Fraction(0))
+    invested = {each.holder_id: Fraction(each.amount_usd) for each in terms.investments}
+    for holder_id in state.holder_terms.pro_rata:
+        part = owned.get(holder_id, Fraction(0)) * money - invested.get(holder_id, Fraction(0))
+        amount = floor_cents(max(part, Fraction(0)))
+        if amount:
+            yield ProRataOffer(holder_id=holder_id, amount_max_usd=amount)
+
+
+def answer_pro_rata(command: AnswerProRata, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return a holder's answer, unless it is recorded."""
+    financing = state.financings.get(command.financing_id)
+    if financing is None:
+        raise refuse_unknown("financing", command.financing_id)
+    known = financing.answers.get(command.holder_id)
+    if known is not None and known == command.amount_usd:
+        return []
+    if financing.status != "open":
+        raise refuse_status("financing", command.financing_id, financing.status, "open")
+    offer = next((each for each in financing.opened.pro_rata if each.holder_id == command.holder_id), None)
+    if offer is None:
+        raise refuse_unknown("pro_rata", command.holder_id)
+    if known is not None:
+        raise Refusal(
+            "pro_rata_answered",
+            f"{command.holder_id} has answered with {known} USD already",
+            holder_id=command.holder_id,
+            amount_usd=str(known),
+        )
+    require_aware(command.at, "/at")
+    _require_in_time(command.at, financing)
+    require_usd(command.amount_usd, "/amount_usd", zero=True)
+    if command.amount_usd > offer.amount_max_usd:
+        raise Refusal(
+            "amount_above_pro_rata",
+            f"{command.holder_id} may take {offer.amount_max_usd} USD of the round, not {command.amount_usd}",
+            pointer="/amount_usd",
+            amount_max_usd=str(offer.amount_max_usd),
+        )
+    return [
+        IssuerProRataAnswered(
+            issuer_id=command.issuer_id,
+            financing_id=command.financing_id,
+            holder_id=command.holder_id,
+            amount_usd=command.amount_usd,
+        )
+    ]
+
+
+def _require_in_time(at: datetime, financing: Financing) -> None:
+    until = financing.opened.pro_rata_until
+    if until is not None and at >= until:
+        raise Refusal(
+            "pro_rata_closed",
+            f"the round could be joined by right until {until.isoformat()}; silence declined",
+            financing_id=financing.opened.financing_id,
+            pro_rata_until=until.isoformat(),
+        )
+
+
+def require_answered(financing: Financing, at: datetime) -> None:
+    """Refuse to price a round while holders may still join it by right.
+
+    Raises:
+        Refusal: ``pro_rata_open``.
+    """
+    opened = financing.opened
+    silent = [each.holder_id for each in opened.pro_rata if each.holder_id not in financing.answers]
+    if silent and opened.pro_rata_until is not None and at < opened.pro_rata_until:
+        raise Refusal(
+            "pro_rata_open",
+            f"{', '.join(silent[:5])} may join {opened.name} by right until {opened.pro_rata_until.isoformat()}; price"
+            " it once they have answered, or then",
+            financing_id=opened.financing_id,
+            holders=silent,
+            pro_rata_until=opened.pro_rata_until.isoformat(),
+        )

@@ -1,0 +1,39 @@
+"""Commands on what a company and its holders agree on: terms, and answers to pro rata offers."""
+
+from decimal import Decimal
+
+import msgspec
+
+from events.financing import Approval
+from events.issuer_holders import HolderTerms
+from events.types import Instant
+
+
+class AgreeHolderTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """Record terms between the company and its holders, in place of earlier ones."""
+
+    issuer_id: str
+    terms: HolderTerms
+    approval: Approval
+
+
+class AnswerProRata(msgspec.Struct, frozen=True, kw_only=True):
+    """Take a part of a round by a pro rata right, or decline with an amount of 0."""
+
+    issuer_id: str
+    financing_id: str
+    holder_id: str
+    amount_usd: Decimal
+    at: Instant
+
+
+class CountProposal(msgspec.Struct, frozen=True, kw_only=True):
+    """Count a proposal of a party, in the append that makes it."""
+
+    issuer_id: str
+    proposal_id: str
+    proposer_id: str
+    at: Instant
+
+
+HolderCommand = AgreeHolderTerms | AnswerProRata | CountProposal

@@ -1,0 +1,78 @@
+"""Terms between a company and its holders: thresholds of a sale, drag-along, pro rata rights, and what holders see.
+
+`marketplace.domain.equity.issuer.issuer` documents the order of refusals.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final
+
+from events.issuer import IssuerEvent, IssuerHolderTermsAgreed, IssuerProposalCounted
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import is_id
+from marketplace.domain.equity.issuer.holder_commands import AgreeHolderTerms, CountProposal
+from marketplace.domain.equity.issuer.rules import get_class, require_stakeholder
+from marketplace.domain.equity.issuer.state import COUNT_WITHIN, Issuer
+from marketplace.domain.refusals import refuse_unknown
+
+PROPOSALS_MAX: Final = 100
+"""The most proposals of one party to one issuer within `COUNT_WITHIN`."""
+_HALF: Final = Decimal("0.5")
+
+
+def agree_terms(command: AgreeHolderTerms, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the terms, unless they are in force."""
+    terms = command.terms
+    if terms == state.holder_terms:
+        return []
+    if terms.sale_share_needed is not None:
+        _require_majority(terms.sale_share_needed, "/terms/sale_share_needed")
+    if terms.drag_along is not None:
+        _require_majority(terms.drag_along.share_needed, "/terms/drag_along/share_needed")
+    for class_id in (*(terms.drag_along.classes if terms.drag_along else ()), *terms.depths):
+        get_class(state, class_id)
+    for name in ("directors", "pro_rata"):
+        named: tuple[str, ...] = getattr(terms, name)
+        if len(set(named)) < len(named):
+            raise Refusal("party_repeated", f"{name} names a party twice", pointer=f"/terms/{name}")
+    outside = next((director_id for director_id in terms.directors if not is_id(director_id, "pty")), None)
+    if outside is not None:
+        raise refuse_unknown("party", outside)
+    for index, holder_id in enumerate(terms.pro_rata):
+        require_stakeholder(state, holder_id, f"/terms/pro_rata/{index}")
+    return [IssuerHolderTermsAgreed(issuer_id=command.issuer_id, terms=terms, approval=command.approval)]
+
+
+def count_proposal(command: CountProposal, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return that a proposal counts, unless it does already."""
+    if command.proposal_id in state.proposals:
+        return []
+    since = command.at - COUNT_WITHIN
+    own = [at for proposer_id, at in state.proposals.values() if proposer_id == command.proposer_id and at > since]
+    if len(own) >= PROPOSALS_MAX:
+        due = min(own) + COUNT_WITHIN
+        raise Refusal(
+            "proposals_too_many",
+            f"{command.proposer_id} made {len(own)} proposals to {command.issuer_id} in {COUNT_WITHIN.days} days; it"
+            f" may make the next one at {due.isoformat()}",
+            proposals_max=PROPOSALS_MAX,
+            due=due.isoformat(),
+        )
+    return [
+        IssuerProposalCounted(
+            issuer_id=command.issuer_id,
+            proposal_id=command.proposal_id,
+            proposer_id=command.proposer_id,
+            proposed_at=command.at,
+        )
+    ]
+
+
+def _require_majority(share: Decimal, pointer: str) -> None:
+    if not _HALF < share <= 1:
+        raise Refusal(
+            "share_not_majority",
+            f"{pointer} is {share}; state a share above 0.5, up to 1",
+            pointer=pointer,
+            share=str(share),
+        )

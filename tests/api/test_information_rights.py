@@ -1,0 +1,126 @@
+"""A holder sees an issuer as deep as the holder terms say; a former holder and a stranger see nothing."""
+
+from contextlib import AsyncExitStack
+from decimal import Decimal
+
+import pytest
+
+from events.financing import Approval, Investment
+from events.issuer_holders import HolderTerms
+from marketplace.api.http.bodies.equity import CloseFinancingBody, HolderTermsBody, OpenFinancingBody
+from marketplace.api.http.bodies.issuers import AddStakeholderBody, IssueStockBody, RepurchaseStockBody
+from marketplace.api.http.bodies.parties import IssueKeyBody, RegisterPartyBody
+from marketplace.client import MarketplaceClient, ProblemError
+from marketplace.core.ids import rename_id
+from marketplace.domain.equity.issuer.terms import RoundDraft
+from tests.api.test_note_walk import begin
+
+PAPER = Approval(document="minutes")
+
+
+async def refuse(asked):
+    with pytest.raises(ProblemError) as caught:
+        await asked
+    return caught.value.code
+
+
+async def agree(parties, proposed, *voters):
+    for voter in voters:
+        await voter.agree_to_proposal(proposed.id)
+
+
+async def join(parties, stack):
+    """Register another fund with its own key and money."""
+    party = await parties.admin.register_party(RegisterPartyBody(name="Other", roles=("fund",), jurisdiction="US"))
+    await parties.admin.clear_party(party.id, ("sanctions",))
+    await parties.admin.deposit(rename_id("acc", party.id), Decimal(6_000_000), "wire 2")
+    issued = await parties.admin.issue_key(IssueKeyBody(name="own", scopes=("*",), party_id=party.id))
+    client = MarketplaceClient("http://test", issued.token, parties.transport)
+    return party.id, await stack.enter_async_context(client)
+
+
+async def buy(parties, holder_id, shares, *voters):
+    """Let a holder buy common stock, with the votes of those who hold some."""
+    issuer = parties.issuer_id
+    body = AddStakeholderBody(name="F", kind="investor", holder_id=holder_id)
+    await parties.startup.add_stakeholder(issuer, body)
+    stock = IssueStockBody(holder_id=holder_id, class_id="common", shares=shares, price_usd_per_share=Decimal("0.01"))
+    await agree(parties, await parties.startup.issue_stock(issuer, stock), *voters)
+
+
+async def read_all(client, issuer):
+    """Return how many rows of the cap table, stock classes, rounds and sales a party reads."""
+    table = await client.get_cap_table(issuer)
+    rounds = [each async for each in client.list_financings(issuer)]
+    sales = [each async for each in client.list_liquidity_events(issuer)]
+    classes = await client.list_stock_classes(issuer)
+    return table, rounds, sales, classes
+
+
+async def set_terms(parties, terms, *voters):
+    proposed = await parties.startup.agree_holder_terms(parties.issuer_id, HolderTermsBody(terms=terms, approval=PAPER))
+    await agree(parties, proposed, *voters)
+
+
+async def finance(parties, investor_id, *voters):
+    draft = RoundDraft(
+        class_id="series-a",
+        pre_money_usd=Decimal(20_000_000),
+        investments=(Investment(holder_id=investor_id, amount_usd=Decimal(5_000_000)),),
+        pool_post_money=Decimal(0),
+        pool_timing="pre_money",
+        pricing_convention="percent_ownership",
+        capitalization_definition="yc_standard",
+        share_rounding="floor",
+        price_places=4,
+        price_rounding="half_even",
+        liquidation_multiple=Decimal(1),
+        seniority=1,
+        participation="none",
+    )
+    issuer = parties.issuer_id
+    financing = (await parties.startup.open_financing(issuer, OpenFinancingBody(name="A", terms=draft))).id
+    await parties.startup.price_financing(issuer, financing)
+    closing = await parties.startup.close_financing(issuer, financing, CloseFinancingBody(approval=PAPER))
+    await agree(parties, closing, *voters)
+
+
+async def test_a_holder_a_former_holder_and_a_stranger(database_url):
+    async with begin(database_url) as parties, AsyncExitStack() as stack:
+        issuer = parties.issuer_id
+        other_id, other = await join(parties, stack)
+        for client in (parties.fund, other):
+            assert await refuse(client.get_cap_table(issuer)) == "issuer_unknown"
+            assert await refuse(client.get_issuer(issuer)) == "issuer_unknown"
+        await buy(parties, parties.fund_id, 1_000, parties.fund)
+        await finance(parties, other_id, parties.fund, other)
+
+        table, rounds, sales, classes = await read_all(parties.fund, issuer)
+        own = [row for row in table.rows if row.holder_id == parties.fund_id]
+        sums = {(row.holder_id, row.security): row.shares for row in table.rows if row not in own}
+        assert [row.shares for row in own] == [1_000]
+        assert sums[issuer, "common"] == 8_000_000, "summary is the default: others stand in one row"
+        assert other_id not in str(table)
+        assert sum(row.shares for row in table.rows) == table.fully_diluted_shares
+        [one] = rounds
+        assert (one.pricing.allotments, one.pricing.certificate_json, other_id in str(one)) == ((), "", False)
+        assert [each.holder_id for each in one.terms.investments] == [issuer]
+        assert sales == []
+        assert {each.class_id for each in classes} == {"common", "series-a"}
+        mine = [each async for each in other.list_financings(issuer)]
+        assert [each.holder_id for each in mine[0].pricing.allotments] == [other_id]
+
+        await set_terms(parties, HolderTerms(depth="own", depths={"series-a": "full"}), parties.fund, other)
+        assert {row.holder_id for row in (await parties.fund.get_cap_table(issuer)).rows} == {parties.fund_id}
+        seen = await other.get_cap_table(issuer)
+        assert parties.fund_id in {row.holder_id for row in seen.rows}
+        assert (await anext(other.list_financings(issuer))).pricing.certificate_json
+        assert (await parties.fund.get_issuer(issuer)).holder_terms.depth == "own"
+        for private in (parties.fund.list_stakeholders(issuer), parties.fund.list_valuations(issuer)):
+            assert await refuse(anext(private)) == "issuer_unknown"
+
+        back = RepurchaseStockBody(
+            holder_id=parties.fund_id, class_id="common", shares=1_000, price_usd_per_share=Decimal("0.01")
+        )
+        await agree(parties, await parties.startup.repurchase_stock(issuer, back), parties.fund)
+        assert await refuse(parties.fund.get_cap_table(issuer)) == "issuer_unknown"

@@ -1,0 +1,362 @@
+"""What a company and its holders agree on: sales and drag-along, pro rata rights; and a buyer's stock."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from events.financing import Approval
+from events.issuer_holders import DragAlong, HolderTerms
+from marketplace.application.equity import consents, issuers
+from marketplace.application.equity.dilution import limit_dilution
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.domain.equity.issuer import holder_terms
+from marketplace.domain.equity.issuer.commands import (
+    AddStakeholder,
+    BuyerStock,
+    CreateStockClass,
+    IssueStock,
+    SplitStock,
+    TransferStock,
+)
+from tests.application.equity.test_equity import act, build_round, found, pay_in
+from tests.support.market.agreeing import act_agreed, agree_all
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
+
+NOBODY = f"pty_{'0' * 26}"
+PAPER = Approval(document="stockholders' agreement")
+
+
+@pytest.fixture
+def market(memory_log):
+    return Market(memory_log)
+
+
+async def hold(market, startup, holder_id, shares, class_id="common"):
+    """Let a party hold shares of a startup."""
+    await pay_in(market, holder_id)
+    await act(market, startup, AddStakeholder, holder_id=holder_id, name=holder_id[-6:], kind="investor")
+    await act_agreed(
+        market,
+        startup,
+        IssueStock,
+        security_id=derive_id("sec", holder_id, class_id),
+        holder_id=holder_id,
+        class_id=class_id,
+        shares=shares,
+        price_usd_per_share=Decimal("0.01"),
+    )
+
+
+@pytest.fixture
+async def held(market):
+    """Return a trade whose startup has common stock with a fund (1,000), a bank (600) and an angel (400)."""
+    trade = await market.trade()
+    await found(market, trade.startup)
+    bank, angel = await market.party("Bank", "fund"), await market.party("Angel", "fund")
+    for holder_id, shares in ((trade.fund, 1_000), (bank, 600), (angel, 400)):
+        await hold(market, trade.startup, holder_id, shares)
+    return trade, bank, angel
+
+
+async def agree_on(market, trade, **terms):
+    context = market.context(trade.startup)
+    await issuers.agree_holder_terms(market.handler, context, trade.issuer, terms=HolderTerms(**terms), approval=PAPER)
+    await agree_all(market, context)
+
+
+async def propose_sale(market, trade, **changes):
+    context = market.context(trade.startup)
+    await issuers.declare_liquidity(
+        market.handler, context, trade.issuer, **{"proceeds_usd": Decimal(1_000_000), "safe_seniority": 1, **changes}
+    )
+    return await consents.find_proposal(market.handler, context), derive_id("liq", context.command_id)
+
+
+async def vote(market, party_id, proposal_id):
+    await consents.agree(market.handler, market.context(party_id), proposal_id)
+    return (await market.state("proposal", proposal_id)).status
+
+
+async def list_asked(market, proposal_id):
+    made = (await market.state("proposal", proposal_id)).made
+    return {consent.electorate: (len(consent.voters), consent.share_needed) for consent in made.consents}
+
+
+async def test_the_holders_vote_on_their_terms_and_a_share_above_half_is_asked_for_a_sale(market, held):
+    trade, bank, angel = held
+    context = market.context(trade.startup)
+    terms = HolderTerms(sale_share_needed=Decimal("0.8"))
+    await issuers.agree_holder_terms(market.handler, context, trade.issuer, terms=terms, approval=PAPER)
+    proposal_id = await consents.find_proposal(market.handler, context)
+    assert await list_asked(market, proposal_id) == {"class/common": (3, None)}
+    assert await vote(market, trade.fund, proposal_id) == "open"
+    assert await vote(market, bank, proposal_id) == "effective"
+    sale, _ = await propose_sale(market, trade)
+    assert await list_asked(market, sale) == {"class/common": (3, Decimal("0.8"))}
+    assert await vote(market, trade.fund, sale) == "open"
+    await consents.refuse(market.handler, market.context(angel), sale, reason="0.2 can block nothing")
+    assert await vote(market, bank, sale) == "effective", "1,600 of 2,000 are 0.8"
+    await check_log(market.log)
+
+
+async def test_a_drag_along_binds_the_class_that_refuses(market, held):
+    trade, bank, angel = held
+    await act_agreed(
+        market,
+        trade.startup,
+        CreateStockClass,
+        class_id="seed",
+        kind="preferred",
+        shares_authorised=10_000,
+        price_per_share_usd=Decimal("0.01"),
+        liquidation_multiple=Decimal(1),
+        seniority=1,
+    )
+    await act_agreed(
+        market,
+        trade.startup,
+        IssueStock,
+        security_id=derive_id("sec", angel, "seed"),
+        holder_id=angel,
+        class_id="seed",
+        shares=100,
+        price_usd_per_share=Decimal("0.01"),
+    )
+    sale, _ = await propose_sale(market, trade)
+    assert set(await list_asked(market, sale)) == {"class/common", "class/seed"}
+    await consents.refuse(market.handler, market.context(angel), sale, reason="more")
+    assert (await market.state("proposal", sale)).status == "refused"
+    await agree_on(market, trade, drag_along=DragAlong(share_needed=Decimal("0.7")))
+    sale, _ = await propose_sale(market, trade)
+    assert await list_asked(market, sale) == {"holders": (3, Decimal("0.7"))}
+    await consents.refuse(market.handler, market.context(angel), sale, reason="more")
+    assert await vote(market, trade.fund, sale) == "open"
+    assert await vote(market, bank, sale) == "effective", "1,600 of 2,100 are more than 0.7"
+    await check_log(market.log)
+
+
+async def test_directors_agree_by_majority_besides_the_holders(market, held):
+    trade, bank, angel = held
+    director = await market.party("Director", "fund")
+    await agree_on(market, trade, directors=(director, bank, angel))
+    sale, _ = await propose_sale(market, trade)
+    assert await list_asked(market, sale) == {"board": (3, None), "class/common": (3, None)}
+    assert await vote(market, trade.fund, sale) == "open"
+    assert await vote(market, director, sale) == "open"
+    assert await vote(market, bank, sale) == "effective"
+
+
+async def open_round(market, trade, investor=None):
+    context = market.context(trade.startup)
+    terms = build_round(investor or trade.fund)
+    await issuers.open_financing(market.handler, context, trade.issuer, name="Series A", terms=terms)
+    return derive_id("fin", context.command_id)
+
+
+async def take(market, trade, financing, holder_id, amount_usd):
+    await issuers.answer_pro_rata(
+        market.handler, market.context(holder_id), trade.issuer, financing, amount_usd=Decimal(amount_usd)
+    )
+
+
+async def price(market, trade, financing):
+    await issuers.price_financing(market.handler, market.context(trade.startup), trade.issuer, financing)
+
+
+async def test_a_holder_joins_a_round_by_its_right_and_pays_as_it_closes(market, held):
+    trade, bank, angel = held
+    await agree_on(market, trade, pro_rata=(bank, angel), pro_rata_days=7)
+    lead = await market.party("Lead", "fund")
+    await pay_in(market, lead)
+    financing = await open_round(market, trade, lead)
+    opened = (await market.state("issuer", trade.issuer)).financings[financing].opened
+    offers = {offer.holder_id: offer.amount_max_usd for offer in opened.pro_rata}
+    assert set(offers) == {bank, angel}
+    assert opened.pro_rata_until == market.clock.now() + timedelta(days=7)
+    with pytest.raises(Refusal) as caught:
+        await price(market, trade, financing)
+    assert caught.value.code == "pro_rata_open"
+    with pytest.raises(Refusal) as caught:
+        await take(market, trade, financing, bank, offers[bank] + Decimal("0.01"))
+    assert caught.value.code == "amount_above_pro_rata"
+    with pytest.raises(Refusal) as caught:
+        await take(market, trade, financing, trade.fund, "1")
+    assert caught.value.code == "pro_rata_unknown"
+    before = await market.account(bank)
+    await take(market, trade, financing, bank, offers[bank])
+    assert (await market.account(bank)).available_usd == before.available_usd - offers[bank]
+    await take(market, trade, financing, angel, "0")
+    await price(market, trade, financing)
+    closing = market.context(trade.startup)
+    company = (await market.account(trade.startup)).available_usd
+    await issuers.close_financing(market.handler, closing, trade.issuer, financing, approval=PAPER)
+    proposal_id = await consents.find_proposal(market.handler, closing)
+    assert f"holder/{bank}" not in await list_asked(market, proposal_id), "it has signed by its answer"
+    await agree_all(market, closing)
+    issuer = await market.state("issuer", trade.issuer)
+    terms = issuer.financings[financing].terms
+    assert {each.holder_id: each.amount_usd for each in terms.investments}[bank] == offers[bank]
+    assert issuer.holdings[bank, "series-a"] > 0
+    raised = sum(each.amount_usd for each in terms.investments)
+    assert (await market.account(trade.startup)).available_usd == company + raised
+    await check_log(market.log)
+
+
+async def test_silence_declines_and_an_abandoned_round_releases_the_money(market, held):
+    trade, bank, angel = held
+    await agree_on(market, trade, pro_rata=(bank, angel))
+    financing = await open_round(market, trade)
+    before = await market.account(bank)
+    await take(market, trade, financing, bank, "1")
+    market.clock.at += timedelta(days=10)
+    with pytest.raises(Refusal) as caught:
+        await take(market, trade, financing, angel, "1")
+    assert caught.value.code == "pro_rata_closed"
+    await price(market, trade, financing)
+    pricing = (await market.state("issuer", trade.issuer)).financings[financing].pricing
+    assert [each.holder_id for each in pricing.allotments] == [trade.fund], "a dollar buys no share and stops nobody"
+    await issuers.abandon_financing(
+        market.handler, market.context(trade.startup), trade.issuer, financing, reason="no lead"
+    )
+    assert (await market.account(bank)).available_usd == before.available_usd
+    with pytest.raises(Refusal) as caught:
+        await take(market, trade, financing, angel, "1")
+    assert caught.value.code == "financing_abandoned"
+
+
+async def test_a_pro_rata_right_is_lost_only_with_its_holders_agreement(market, held):
+    trade, bank, _ = held
+    await agree_on(market, trade, pro_rata=(bank,))
+    context = market.context(trade.startup)
+    await issuers.agree_holder_terms(market.handler, context, trade.issuer, terms=HolderTerms(), approval=PAPER)
+    proposal_id = await consents.find_proposal(market.handler, context)
+    assert f"holder/{bank}" in await list_asked(market, proposal_id)
+
+
+async def build_buyer(market):
+    """Return a startup with stock of its own, and a fund that holds some of it."""
+    buyer, owner = await market.party("Buyer", "startup"), await market.party("Owner", "fund")
+    await market.issuer(buyer)
+    await found(market, buyer)
+    await hold(market, buyer, owner, 1_000)
+    return buyer, owner
+
+
+async def test_the_stock_of_a_buyer_that_is_here_lands_in_its_cap_table(market, held):
+    trade, bank, _ = held
+    buyer, owner = await build_buyer(market)
+    stock = BuyerStock(
+        buyer="Buyer", price_usd_per_share=Decimal("0.01"), buyer_issuer_id=rename_id("iss", buyer), class_id="common"
+    )
+    sale, liquidity = await propose_sale(market, trade, proceeds_usd=Decimal(10_000), stock=stock)
+    assert {"buyer", "buyer_class/common"} <= set(await list_asked(market, sale))
+    for party_id in (trade.fund, bank, buyer):
+        assert await vote(market, party_id, sale) == "open"
+    assert await vote(market, owner, sale) == "effective"
+    await pay_in(market, trade.startup)
+    await issuers.pay_distribution(market.handler, market.context(trade.startup), trade.issuer, liquidity)
+    payouts = (await market.state("issuer", trade.issuer)).sales[liquidity].declared.waterfall.payouts
+    due = sum(payout.buyer_shares for payout in payouts if payout.holder_id == bank)
+    assert (await market.state("issuer", rename_id("iss", buyer))).holdings[bank, "common"] == due > 0
+    await check_log(market.log)
+
+
+async def test_a_buyer_that_splits_before_it_pays_pays_by_a_new_declaration(market, held):
+    trade, bank, _ = held
+    buyer, owner = await build_buyer(market)
+    stock = BuyerStock(
+        buyer="Buyer", price_usd_per_share=Decimal("0.01"), buyer_issuer_id=rename_id("iss", buyer), class_id="common"
+    )
+    sale, liquidity = await propose_sale(market, trade, proceeds_usd=Decimal(10_000), stock=stock)
+    for party_id in (trade.fund, bank, buyer, owner):
+        await vote(market, party_id, sale)
+    await act(market, buyer, SplitStock, split_id=derive_id("spl", buyer), numerator=10, denominator=1)
+    await pay_in(market, trade.startup)
+    with pytest.raises(Refusal) as caught:
+        await issuers.pay_distribution(market.handler, market.context(trade.startup), trade.issuer, liquidity)
+    assert caught.value.code == "buyer_split"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"buyer_issuer_id": NOBODY.replace("pty", "iss"), "class_id": "common"}, "issuer_unknown"),
+        ({"buyer_issuer_id": None}, "class_missing"),
+    ],
+)
+async def test_a_buyer_that_is_here_is_named_with_its_class(market, held, changes, code):
+    trade, _, _ = held
+    buyer, _ = await build_buyer(market)
+    named = {"buyer_issuer_id": changes["buyer_issuer_id"] or rename_id("iss", buyer)}
+    stock = BuyerStock(buyer="B", price_usd_per_share=Decimal(1), **{**changes, **named})
+    with pytest.raises(Refusal) as caught:
+        await propose_sale(market, trade, stock=stock)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("terms", "code"),
+    [
+        ({"sale_share_needed": Decimal("0.5")}, "share_not_majority"),
+        ({"drag_along": DragAlong(share_needed=Decimal("1.1"))}, "share_not_majority"),
+        ({"drag_along": DragAlong(share_needed=Decimal("0.9"), classes=("gold",))}, "stock_class_unknown"),
+        ({"directors": (NOBODY, NOBODY)}, "party_repeated"),
+        ({"directors": (NOBODY.replace("pty", "stk"),)}, "party_unknown"),
+        ({"pro_rata": (NOBODY,)}, "stakeholder_unknown"),
+    ],
+)
+async def test_terms_that_cannot_be_are_refused(market, held, terms, code):
+    trade, _, _ = held
+    with pytest.raises(Refusal) as caught:
+        await agree_on(market, trade, **terms)
+    assert caught.value.code == code
+
+
+async def test_a_party_makes_a_limited_number_of_proposals_in_a_time(market, held, monkeypatch):
+    trade, _, _ = held
+    monkeypatch.setattr(holder_terms, "PROPOSALS_MAX", 5)
+    made = len((await market.state("issuer", trade.issuer)).proposals)
+    for _ in range(5 - made):
+        await propose_sale(market, trade)
+    with pytest.raises(Refusal) as caught:
+        await propose_sale(market, trade)
+    assert caught.value.code == "proposals_too_many"
+    gift = {
+        "transfer_id": derive_id("trf", trade.fund),
+        "holder_id": trade.fund,
+        "holder_id_after": trade.startup,
+        "class_id": "common",
+        "shares": 1,
+        "at": market.clock.now(),
+    }
+    await issuers.act(market.handler, market.context(trade.fund), TransferStock(issuer_id=trade.issuer, **gift))
+    market.clock.at += timedelta(days=14)
+    await propose_sale(market, trade)
+    await check_log(market.log)
+
+
+@pytest.mark.parametrize(("most", "asked"), [("0.3", True), (None, True), ("0.1", False)])
+async def test_the_holders_vote_on_more_dilution_than_the_limit_allows(market, held, most, asked):
+    trade, bank, _ = held
+    dilution_max = None if most is None else Decimal(most)
+    await limit_dilution(
+        market.handler,
+        market.context(trade.startup),
+        trade.issuer,
+        dilution_max=Decimal("0.2"),
+        valuation_usd=Decimal(10_000_000),
+    )
+    context = market.context(trade.startup)
+    valued = Decimal(10_000_000)
+    await limit_dilution(market.handler, context, trade.issuer, dilution_max=dilution_max, valuation_usd=valued)
+    before = (await market.state("issuer", trade.issuer)).limit
+    assert before.dilution_max == (Decimal("0.2") if asked else dilution_max)
+    if asked:
+        proposal_id = await consents.find_proposal(market.handler, context)
+        await vote(market, trade.fund, proposal_id)
+        assert await vote(market, bank, proposal_id) == "effective"
+        after = (await market.state("issuer", trade.issuer)).limit
+        assert (None if after is None else after.dilution_max) == dilution_max
