@@ -261,3 +261,22 @@ def test_a_sale_for_stock_states_the_exchange_ratio_and_pays_fractions_in_cash()
 def test_a_worthless_share_of_the_buyer_is_refused():
     command = msgspec.structs.replace(declare(1), stock=BuyerStock(buyer="x", price_usd_per_share=Decimal(0)))
     Given(ISSUER, *COMPANY).when(command).refused("amount_not_positive", "/stock/price_usd_per_share")
+
+
+def test_a_rounded_conversion_price_divides_the_principal_and_is_the_price_of_its_class():
+    instrument = converting(1, 1_000_000)
+    events = [*COMPANY, *signed(instrument)]
+    rounding = {"share_rounding": "floor_after_price", "price_places": 2, "conversion_price_places": 3}
+    events += ISSUER.decide(open_round(**rounding), ISSUER.fold(events))
+    events += ISSUER.decide(price(instrument), ISSUER.fold(events))
+    pricing = events[-1].pricing
+    assert verify(msgspec.json.decode(pricing.certificate_json)) == []
+    [conversion] = pricing.conversions
+    rounded = conversion.price_rounded_usd
+    assert (rounded.as_tuple().exponent, pricing.price_usd_per_share.as_tuple().exponent) == (-3, -2)
+    assert conversion.shares == Fraction(1_000_000) // Fraction(rounded)
+    closing = ISSUER.decide(close(instrument), ISSUER.fold(events))
+    [issued] = [e for e in closing if isinstance(e, IssuerStockIssued) and e.holder_id == instrument.holder_id]
+    [created] = [e for e in closing if isinstance(e, IssuerStockClassCreated) and e.class_id == issued.class_id]
+    assert created.price_per_share_usd == rounded == issued.price_usd_per_share
+    assert issued.shares * rounded <= 1_000_000, "no preference above the principal"
