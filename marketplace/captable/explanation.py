@@ -67,8 +67,9 @@ class ExplainedNumber(msgspec.Struct, frozen=True, kw_only=True):
     """A number of the whole issuer, or of a class, and its events.
 
     Attributes:
-        name: ``outstanding``, ``fully_diluted``, ``reserved``, ``granted``, ``promised``, ``available``, or of a class,
-            such as ``authorised/common``.
+        name: ``outstanding``, ``fully_diluted``, ``reserved``, ``granted``, ``promised``, ``available``; of a class,
+            such as ``authorised/common``; or of a warrant's tranche, ``vested/wrt_…/0`` and ``exercisable/wrt_…/0``:
+            its vested shares that are not used, and those that may be exercised.
         value: What it is.
         entries: Oldest first.
     """
@@ -245,7 +246,7 @@ def explain_cap_table(
         at=at,
         known=known,
         rows=tuple(explained),
-        numbers=() if holder_id or security else tuple(_list_numbers(numbers)),
+        numbers=() if holder_id else tuple(_list_numbers(numbers, security)),
         as_converted=() if security else tuple(_list_converted(converted, names, holder_id)),
         principal=tuple(_list_principal(principal, holder_id, security)),
     )
@@ -287,6 +288,10 @@ def _read_numbers(issuer: Issuer) -> dict[RowKey, Decimal]:
     for class_id, stock_class in issuer.classes.items():
         numbers["", class_id, "authorised"] = stock_class.shares_authorised
         numbers["", class_id, "outstanding"] = stock_class.shares_outstanding
+    for warrant_id, warrant in issuer.warrants.items():
+        for index, tranche in enumerate(warrant.tranches if warrant.issued.tranches else ()):
+            numbers["", f"{warrant_id}/{index}", "vested"] = tranche.outstanding - tranche.unvested
+            numbers["", f"{warrant_id}/{index}", "exercisable"] = tranche.exercisable
     return {key: Decimal(value) for key, value in numbers.items()}
 
 
@@ -314,8 +319,10 @@ def _read_principal(instruments: Iterable[Instrument | None]) -> dict[RowKey, De
     return numbers
 
 
-def _list_numbers(numbers: _Ledger) -> Iterable[ExplainedNumber]:
-    for key in sorted(numbers.entries, key=lambda key: (key[1], key[2])):
+def _list_numbers(numbers: _Ledger, security: str | None) -> Iterable[ExplainedNumber]:
+    """Yield all numbers, or those of a warrant's tranches."""
+    found = (key for key in numbers.entries if security is None or key[1].startswith(f"{security}/"))
+    for key in sorted(found, key=lambda key: (key[1], key[2])):
         name = f"{key[2]}/{key[1]}" if key[1] else key[2]
         yield ExplainedNumber(name=name, value=numbers.values[key], entries=tuple(numbers.entries[key]))
 

@@ -16,7 +16,7 @@ from marketplace.api.http.bodies.issuers import (
     TransferWarrantBody,
 )
 from marketplace.client.transport import Transport
-from marketplace.projections.views.equity import WarrantView
+from marketplace.projections.views.equity import PriceObservationView, PriceSourceView, ProgrammeView, WarrantView
 
 
 class Warrants(Transport):
@@ -56,6 +56,10 @@ class Warrants(Transport):
         """Let purchases between named parties count together."""
         return await self.command(f"/v1/issuers/{issuer_id}/programmes", body, **options)
 
+    def list_programmes(self, issuer_id: str) -> AsyncIterator[ProgrammeView]:
+        """Yield the programmes of an issuer: all for the company, its own for a customer or vendor."""
+        return self.rows(f"/v1/issuers/{issuer_id}/programmes", ProgrammeView)
+
     async def add_programme_grant(
         self, issuer_id: str, programme_id: str, grant_id: str, **options: Any
     ) -> ReceiptBody:
@@ -72,6 +76,14 @@ class Warrants(Transport):
     async def name_price_source(self, issuer_id: str, body: NamePriceSourceBody, **options: Any) -> ReceiptBody:
         """Name the independent party that records the price of a share."""
         return await self.command(f"/v1/issuers/{issuer_id}/price-sources", body, **options)
+
+    def list_price_sources(self, issuer_id: str) -> AsyncIterator[PriceSourceView]:
+        """Yield the price sources of an issuer."""
+        return self.rows(f"/v1/issuers/{issuer_id}/price-sources", PriceSourceView)
+
+    def list_price_observations(self, issuer_id: str, source_id: str) -> AsyncIterator[PriceObservationView]:
+        """Yield the recorded prices of a source, oldest first."""
+        return self.rows(f"/v1/issuers/{issuer_id}/price-sources/{source_id}/observations", PriceObservationView)
 
     async def observe_price(
         self, issuer_id: str, source_id: str, body: ObservePriceBody, **options: Any

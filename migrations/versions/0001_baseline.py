@@ -1048,6 +1048,47 @@ def _create_warrants() -> None:
     op.create_index("ix_warrants_holder", "warrants", ["holder_id", "warrant_id"])
 
 
+def _create_programmes() -> None:
+    op.create_table(
+        "programmes",
+        text("issuer_id"),
+        text("programme_id"),
+        text("name"),
+        jsonb("customer_ids"),
+        jsonb("vendor_ids"),
+        flag("counts_outside"),
+        jsonb("grant_ids"),
+        jsonb("purchases"),
+        bigint("last_sequence"),
+        key("programmes", "issuer_id", "programme_id"),
+    )
+
+
+def _create_price_sources() -> None:
+    op.create_table(
+        "price_sources",
+        text("issuer_id"),
+        text("source_id"),
+        text("name"),
+        text("recorder_id", null=True),
+        bigint("last_sequence"),
+        key("price_sources", "issuer_id", "source_id"),
+    )
+
+
+def _create_price_observations() -> None:
+    op.create_table(
+        "price_observations",
+        text("issuer_id"),
+        text("source_id"),
+        day("day"),
+        numeric("price_usd_per_share"),
+        bigint("volume"),
+        bigint("last_sequence"),
+        key("price_observations", "issuer_id", "source_id", "day"),
+    )
+
+
 def _create_proposals() -> None:
     op.create_table(
         "proposals",
@@ -1171,6 +1212,9 @@ _CREATE = (
     _create_liquidity_events,
     _create_valuations,
     _create_warrants,
+    _create_programmes,
+    _create_price_sources,
+    _create_price_observations,
     _create_proposals,
     _create_proposal_votes,
     _create_event_index,
@@ -1193,6 +1237,9 @@ _DROP = (
     "event_index",
     "proposal_votes",
     "proposals",
+    "price_observations",
+    "price_sources",
+    "programmes",
     "warrants",
     "valuations",
     "liquidity_events",

@@ -99,6 +99,13 @@ ROWS = (
         {"milestone": "works", "document": "report"},
         refused=({"milestone": "paid", "document": "report"}, 404, "milestone_unknown"),
     ),
+    Row("GET", at("/programmes"), check=lambda page: len(page["items"][0]["grant_ids"]) == 1),
+    Row("GET", at("/price-sources"), check=lambda page: page["items"][0]["name"] == "Exchange"),
+    Row(
+        "GET",
+        at("/price-sources/{price_source}/observations"),
+        check=lambda page: float(page["items"][0]["price_usd_per_share"]) == 0.4,
+    ),
     Row("GET", at("/warrants/{customer_warrant}"), check=is_vested),
     Row("GET", at("/warrants"), check=lambda page: len(page["items"]) > 1),
     Row(

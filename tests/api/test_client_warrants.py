@@ -65,6 +65,11 @@ async def test_a_warrant_vests_by_payments_a_price_and_an_attestation_and_an_aff
         await client.state_purchases(issuer, programme, paid)
         seen = ObservePriceBody(day=company.now.date(), price_usd_per_share=Decimal(3), volume=10)
         await client.observe_price(issuer, source, seen)
+        (opened,) = [each async for each in client.list_programmes(issuer)]
+        assert [each.paid_usd for each in opened.purchases] == [40]
+        (named,) = [each async for each in client.list_price_sources(issuer)]
+        (priced,) = [each async for each in client.list_price_observations(issuer, named.source_id)]
+        assert (named.name, priced.price_usd_per_share, priced.volume) == ("Exchange", 3, 10)
         shown = await client.get_warrant(issuer, warrant)
         assert [(each.shares_unvested, each.shares_exercisable) for each in shown.tranches] == [(600, 400), (0, 0)]
         await client.attest_milestone(issuer, warrant, AttestMilestoneBody(milestone="works", document="report"))

@@ -235,7 +235,7 @@ class VestingCases:
             expires_at=grant.end + timedelta(days=90),
             settlement="cash",
             tranches=(WarrantTranche(shares=1_000, conditions=((whole,),)),),
-            grant_id=grant.issued.grant_id,
+            grant_ids=(grant.issued.grant_id,),
         )
         await warrants.issue_warrant(market.handler, market.context(), terms)
         return market, trade, statements, warrant

@@ -9,14 +9,15 @@ from decimal import Decimal
 import pytest
 import pytest_asyncio
 
+from events.vesting import AttestedMilestone, WarrantTranche
 from marketplace.application.billing import accounts
-from marketplace.application.equity import consents, issuers
+from marketplace.application.equity import consents, issuers, warrants
 from marketplace.auditor.chain import GUARD, Chains, compute_hash
 from marketplace.auditor.report import Audit
 from marketplace.auditor.stream import EMPTY, Findings, Message, read_annotations, read_stream
 from marketplace.core.ids import rename_id
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.domain.equity.issuer.commands import AddStakeholder
+from marketplace.domain.equity.issuer.commands import AddStakeholder, IssueWarrant
 from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock, RepurchaseStock
 from marketplace.projections.engine.database import build_engine
 from marketplace.projections.engine.migrate import migrate
@@ -35,6 +36,7 @@ async def _play(log) -> Market:
     trade = await market.trade(days=10)
     await _issue_stock(market, trade)
     await _agree(market, trade)
+    await _exercise_warrant(market, trade)
     loser = await market.order(trade.startup, cash="0.5")
     await market.cancel(trade.startup, await market.order(trade.startup))
     async with market.worker():
@@ -63,6 +65,39 @@ async def _agree(market: Market, trade) -> None:
         await issuers.act(market.handler, context, deed)
         proposal_id = await consents.find_proposal(market.handler, context)
         await consents.agree(market.handler, market.context(trade.fund), proposal_id)
+
+
+async def _exercise_warrant(market: Market, trade) -> None:
+    """Issue a warrant to the fund, let a party that holds nothing attest its milestone, and let the fund use a part."""
+    engineer = await market.party("Engineer", "provider")
+    works = AttestedMilestone(name="works", description="it trains", attester_id=engineer)
+    context = market.context(trade.startup)
+    issue = IssueWarrant(
+        issuer_id=trade.issuer,
+        warrant_id=rename_id("wrt", trade.fund),
+        holder_id=trade.fund,
+        class_id="common",
+        shares=100,
+        exercise_price_usd=Decimal(1),
+        expires_at=market.clock.now() + timedelta(days=900),
+        settlement="cash",
+        tranches=(WarrantTranche(shares=100, conditions=((works,),)),),
+    )
+    await warrants.issue_warrant(market.handler, context, issue)
+    proposal_id = await consents.find_proposal(market.handler, context)
+    await consents.agree(market.handler, market.context(trade.fund), proposal_id)
+    named = {"milestone": "works", "document": "report"}
+    attester = market.context(engineer)
+    await warrants.attest_milestone(market.handler, attester, trade.issuer, issue.warrant_id, **named)
+    await warrants.exercise_warrant(
+        market.handler,
+        market.context(trade.fund),
+        trade.issuer,
+        exercise_id=rename_id("exr", trade.fund),
+        warrant_id=issue.warrant_id,
+        shares=60,
+        net=False,
+    )
 
 
 async def _issue_stock(market: Market, trade) -> None:
@@ -250,6 +285,7 @@ def _alone(event_type: str, **fields) -> Callable[[list[Message]], list[Message]
 
 
 OTHERS = {"electorate": "class/seed", "right": "sale", "voters": [{"party_id": "pty_x", "weight": 1}]}
+WAITS = [[{"kind": "date", "day": "2100-01-01"}]]
 FAULTS = {
     "a message is gone": (lambda messages: messages[:5] + messages[6:], "position"),
     "a body was changed": (
@@ -304,6 +340,19 @@ FAULTS = {
         "consent",
     ),
     "a proposal that was never made": (_drop("proposal.made.v1"), "consent"),
+    "a warrant is exercised that had not vested": (_drop("issuer.warrant_vested.v1"), "vesting"),
+    "more is exercised than had vested": (_change("issuer.warrant_vested.v1", shares=59), "vesting"),
+    "a tranche is exercised before its conditions hold": (
+        _change(
+            "issuer.warrant_issued.v1",
+            tranches=lambda body: [{**body["tranches"][0], "exercise_conditions": WAITS}],
+        ),
+        "vesting",
+    ),
+    "a milestone is attested by its beneficiary": (
+        _change("issuer.milestone_attested.v1", attester_id="pty_x"),
+        "vesting",
+    ),
     "shares below zero": (
         _change("issuer.stock_issued.v1", shares=-5),
         "shares",

@@ -1,9 +1,11 @@
 """Warrants of an issuer and what they are measured by; for the company, holders, stated third parties, the platform."""
 
+from datetime import date
 from typing import Final
 
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.api.equity.issuers import PATH, answer, create
@@ -25,8 +27,17 @@ from marketplace.api.http.queries import Read, Reader, answer_versioned
 from marketplace.application.equity import warrants as use_cases
 from marketplace.domain.equity.issuer import commands as acts
 from marketplace.domain.refusals import refuse_unknown
-from marketplace.projections.equity.cap_tables import find_issuer, find_warrant, list_warrants
-from marketplace.projections.views.equity import WarrantView
+from marketplace.projections.equity.cap_tables import (
+    find_issuer,
+    find_warrant,
+    list_price_observations,
+    list_price_sources,
+    list_programmes,
+    list_warrants,
+)
+from marketplace.projections.views.equity import PriceObservationView, PriceSourceView, ProgrammeView, WarrantView
+
+SOURCES_MAX: Final = 1_000
 
 
 @post("/warrants", summary="Issue a warrant")
@@ -164,6 +175,22 @@ async def open_programme(
     return await create(command, "programmes", programme_id, deed)
 
 
+@get("/programmes", summary="List programmes")
+async def read_programmes(
+    reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+) -> Page[ProgrammeView]:
+    """Return the programmes with what counts in them: all for the company, its own for a customer or vendor."""
+    after = parse_cursor(cursor, "")
+    async with reader.connect() as connection:
+        party_id = await _find_holder(connection, reader, issuer_id)
+        rows = await list_programmes(connection, issuer_id, after=after, limit=limit + 1)
+    page = build_page(rows, limit, lambda row: row.programme_id)
+    own = [row for row in page.items if party_id is None or party_id in {*row.customer_ids, *row.vendor_ids}]
+    if party_id is not None and not own:
+        raise refuse_unknown("issuer", issuer_id)
+    return replace(page, items=own)
+
+
 @post("/programmes/{programme_id:str}/grants", status_code=200, summary="Add a grant to a programme")
 async def add_grant(
     command: Commanded, issuer_id: FromPath[str], programme_id: FromPath[str], data: JSONBody[AddProgrammeGrantBody]
@@ -209,6 +236,49 @@ async def name_price_source(
     return await create(command, "price-sources", source_id, deed)
 
 
+@get("/price-sources", summary="List price sources")
+async def read_price_sources(
+    reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+) -> Page[PriceSourceView]:
+    """Return the price sources, for the company, for holders of warrants and for those who record them."""
+    after = parse_cursor(cursor, "")
+    async with reader.connect() as connection:
+        rows = await list_price_sources(connection, issuer_id, after=after, limit=limit + 1)
+        await _require_measured(connection, reader, issuer_id, {row.recorder_id for row in rows})
+    return build_page(rows, limit, lambda row: row.source_id)
+
+
+async def _require_measured(
+    connection: AsyncConnection, reader: Reader, issuer_id: str, recorders: set[str | None]
+) -> None:
+    """Refuse to show prices to others than the company, holders of its warrants and recorders.
+
+    Raises:
+        Refusal: ``issuer_unknown``.
+    """
+    party_id = await _find_holder(connection, reader, issuer_id)
+    if party_id is None or party_id in recorders:
+        return
+    if not await list_warrants(connection, issuer_id, holder_id=party_id, limit=1):
+        raise refuse_unknown("issuer", issuer_id)
+
+
+@get("/price-sources/{source_id:str}/observations", summary="List recorded prices")
+async def read_observations(
+    reader: Read, issuer_id: FromPath[str], source_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+) -> Page[PriceObservationView]:
+    """Return the prices that a source recorded, by day, for those who see the source."""
+    after = date.fromisoformat(parse_cursor(cursor, date.min.isoformat()))
+    async with reader.connect() as connection:
+        sources = {row.source_id: row for row in await list_price_sources(connection, issuer_id, limit=SOURCES_MAX)}
+        source = sources.get(source_id)
+        await _require_measured(connection, reader, issuer_id, {None if source is None else source.recorder_id})
+        if source is None:
+            raise refuse_unknown("price_source", source_id)
+        rows = await list_price_observations(connection, issuer_id, source_id, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.day.isoformat())
+
+
 @post("/price-sources/{source_id:str}/observations", status_code=200, summary="Record a price")
 async def observe_price(
     command: Commanded, issuer_id: FromPath[str], source_id: FromPath[str], data: JSONBody[ObservePriceBody]
@@ -236,6 +306,9 @@ ROUTER: Final = Router(
         transfer,
         attest,
         open_programme,
+        read_programmes,
+        read_price_sources,
+        read_observations,
         add_grant,
         state_purchases,
         name_price_source,

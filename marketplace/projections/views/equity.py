@@ -8,6 +8,7 @@ import msgspec
 from events.draw import DrawTerms
 from events.financing import Approval, Payout, RoundPricing, RoundTerms, Waterfall
 from events.issuer_holders import HolderTerms, ProRataOffer
+from events.issuer_programmes import IssuerPurchasesStated
 from events.issuer_rights import IssuerWarrantIssued
 from events.proposal import Consent, ProposedEvent
 from events.types import PrincipalTerms
@@ -384,4 +385,37 @@ class WarrantView(msgspec.Struct, frozen=True, kw_only=True):
     terms: IssuerWarrantIssued
     attested: tuple[str, ...]
     tranches: tuple[TrancheView, ...]
+    last_sequence: int
+
+
+class ProgrammeView(msgspec.Struct, frozen=True, kw_only=True):
+    """A programme: whose deliveries to whom count together, its grants, and stated purchases that count."""
+
+    issuer_id: str
+    programme_id: str
+    name: str
+    customer_ids: tuple[str, ...]
+    vendor_ids: tuple[str, ...]
+    counts_outside: bool
+    grant_ids: tuple[str, ...]
+    purchases: tuple[IssuerPurchasesStated, ...]
+    last_sequence: int
+
+
+class PriceSourceView(msgspec.Struct, frozen=True, kw_only=True):
+    """Who records the price of a share; without a recorder, the platform."""
+
+    issuer_id: str
+    source_id: str
+    name: str
+    recorder_id: str | None
+    last_sequence: int
+
+
+class PriceObservationView(msgspec.Struct, frozen=True, kw_only=True):
+    """The price of a share on a day and its volume, of shares as they were when it was recorded."""
+
+    day: date
+    price_usd_per_share: Decimal
+    volume: int
     last_sequence: int

@@ -1,5 +1,6 @@
 """Warrants of customers and vendors: what counts, who attests, which prices, and what may be exercised."""
 
+import dataclasses
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -40,7 +41,7 @@ from marketplace.domain.equity.issuer.commands import (
     VestWarrants,
 )
 from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.state import list_option_grants
+from marketplace.domain.equity.issuer.state import PriceMark, list_option_grants
 from tests.domain.issuer_samples import COMPANY, EXPIRY, NOON, OF_ISS, PROVIDER, WARRANT, make_id, warrant
 
 STARTUP = ISSUER.fold(COMPANY).formed.party_id
@@ -264,6 +265,23 @@ def test_a_price_counts_only_if_holder_and_company_did_not_make_it():
     assert read(settle(state))[0][0] == 0
     later = observe(16, TODAY + timedelta(days=2), volume=1_000, at=NOON + timedelta(days=2))
     assert read(settle(decide(state, later)))[0][0] == 100
+
+
+@pytest.mark.parametrize(
+    ("makers", "vested"),
+    [
+        (frozenset(), 0),
+        (frozenset({PROVIDER}), 0),
+        (frozenset({PROVIDER, AFFILIATE}), 0),
+        (frozenset({PROVIDER, ENGINEER}), 100),
+        (None, 100),
+    ],
+)
+def test_a_round_of_holder_and_affiliates_alone_or_a_valuation_of_the_company_reaches_no_target(makers, vested):
+    level = PriceMilestone(price_usd_per_share=Decimal(4))
+    state = issue(when(level), affiliate_ids=(AFFILIATE,))
+    priced = dataclasses.replace(state, price_marks=(PriceMark(Fraction(9), "a round", makers),))
+    assert read(settle(priced))[0][0] == vested
 
 
 @pytest.mark.parametrize(

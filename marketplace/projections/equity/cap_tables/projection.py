@@ -18,6 +18,13 @@ from marketplace.projections.engine.projection import Handler, Projection
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.equity.cap_tables import tables
+from marketplace.projections.equity.cap_tables.programmes import (
+    OnProgramme,
+    extend_programme,
+    write_observation,
+    write_programme,
+    write_source,
+)
 from marketplace.projections.equity.cap_tables.register import Register
 from marketplace.projections.equity.cap_tables.warrants import (
     OnTranche,
@@ -389,6 +396,8 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
     await changes.load(connection, tables.offers, transfers)
     warrants = {(fact.id, fact.event.warrant_id) for fact in batch if isinstance(fact.event, OnTranche | OnWarrant)}
     await changes.load(connection, tables.warrants, warrants)
+    extended = {(fact.id, fact.event.programme_id) for fact in batch if isinstance(fact.event, OnProgramme)}
+    await changes.load(connection, tables.programmes, extended)
     splits = {fact.id for fact in batch if isinstance(fact.event, issuer_events.IssuerStockSplit)}
     await changes.load_where(connection, tables.warrants, "issuer_id", splits)
 
@@ -437,18 +446,18 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
     issuer_events.IssuerWarrantVestingReversed: write_tranche,
     issuer_events.IssuerWarrantTransferred: _warrant_transferred,
     issuer_events.IssuerMilestoneAttested: write_warrant,
-    issuer_events.IssuerProgrammeOpened: _noted,
-    issuer_events.IssuerProgrammeGrantAdded: _noted,
-    issuer_events.IssuerPurchasesStated: _noted,
-    issuer_events.IssuerPriceSourceNamed: _noted,
-    issuer_events.IssuerPriceObserved: _noted,
+    issuer_events.IssuerProgrammeOpened: write_programme,
+    issuer_events.IssuerProgrammeGrantAdded: extend_programme,
+    issuer_events.IssuerPurchasesStated: extend_programme,
+    issuer_events.IssuerPriceSourceNamed: write_source,
+    issuer_events.IssuerPriceObserved: write_observation,
     issuer_events.IssuerExposureRecorded: _noted,
     issuer_events.IssuerProposalCounted: _noted,
 }
 
 PROJECTION: Final = Projection(
     name="cap_tables",
-    version=3,
+    version=4,
     tables=tables.TABLES,
     reads=("issuer",),
     handlers={event_class: _stamp(handler) for event_class, handler in _HANDLERS.items()},

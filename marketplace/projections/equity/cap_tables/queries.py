@@ -1,5 +1,6 @@
 """Queries of the cap tables: who owns what of an issuer, now and as of any sequence or instant."""
 
+from datetime import date
 from typing import Any, get_args
 
 from sqlalchemy import BigInteger, Text, cast, func, select, tuple_
@@ -15,6 +16,9 @@ from marketplace.projections.equity.cap_tables.tables import (
     issuers,
     liquidity_events,
     offers,
+    price_observations,
+    price_sources,
+    programmes,
     pro_rata_answers,
     share_entries,
     stakeholders,
@@ -30,6 +34,9 @@ from marketplace.projections.views.equity import (
     IssuerView,
     LiquidityView,
     OfferView,
+    PriceObservationView,
+    PriceSourceView,
+    ProgrammeView,
     StakeholderView,
     StockClassView,
     ValuationView,
@@ -224,3 +231,28 @@ async def find_warrant(connection: AsyncConnection, issuer_id: str, warrant_id: 
     """Return a warrant, or None."""
     query = select(warrants).where(warrants.c.issuer_id == issuer_id, warrants.c.warrant_id == warrant_id)
     return await find_one(connection, query, WarrantView)
+
+
+async def list_programmes(
+    connection: AsyncConnection, issuer_id: str, *, after: str = "", limit: int = 100
+) -> list[ProgrammeView]:
+    """Return the programmes of an issuer by id above `after`."""
+    query = select(programmes).where(programmes.c.issuer_id == issuer_id, programmes.c.programme_id > after)
+    return await load_all(connection, page(query.order_by(programmes.c.programme_id), limit), ProgrammeView)
+
+
+async def list_price_sources(
+    connection: AsyncConnection, issuer_id: str, *, after: str = "", limit: int = 100
+) -> list[PriceSourceView]:
+    """Return the price sources of an issuer by id above `after`."""
+    query = select(price_sources).where(price_sources.c.issuer_id == issuer_id, price_sources.c.source_id > after)
+    return await load_all(connection, page(query.order_by(price_sources.c.source_id), limit), PriceSourceView)
+
+
+async def list_price_observations(
+    connection: AsyncConnection, issuer_id: str, source_id: str, *, after: date = date.min, limit: int = 100
+) -> list[PriceObservationView]:
+    """Return the recorded prices of a source by day after `after`."""
+    table = price_observations
+    query = select(table).where(table.c.issuer_id == issuer_id, table.c.source_id == source_id, table.c.day > after)
+    return await load_all(connection, page(query.order_by(table.c.day), limit), PriceObservationView)

@@ -164,6 +164,35 @@ warrants: Final = define(
     Index("ix_warrants_holder", "holder_id", "warrant_id"),
     origin=_ISSUER,
 )
+programmes: Final = define(
+    "programmes",
+    text("issuer_id", key=True),
+    text("programme_id", key=True),
+    text("name"),
+    document("customer_ids"),
+    document("vendor_ids"),
+    Column("counts_outside", Boolean, nullable=False),
+    document("grant_ids"),
+    document("purchases"),
+    origin=_ISSUER,
+)
+price_sources: Final = define(
+    "price_sources",
+    text("issuer_id", key=True),
+    text("source_id", key=True),
+    text("name"),
+    text("recorder_id", null=True),
+    origin=_ISSUER,
+)
+price_observations: Final = define(
+    "price_observations",
+    text("issuer_id", key=True),
+    text("source_id", key=True),
+    Column("day", Date, primary_key=True),
+    exact("price_usd_per_share"),
+    whole("volume"),
+    origin=_ISSUER,
+)
 TABLES: Final = (
     issuers,
     imports,
@@ -177,4 +206,7 @@ TABLES: Final = (
     liquidity_events,
     valuations,
     warrants,
+    programmes,
+    price_sources,
+    price_observations,
 )
