@@ -30,6 +30,7 @@ from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.equity.cap_tables import (
     find_issuer,
     find_warrant,
+    is_stakeholder,
     list_price_observations,
     list_price_sources,
     list_programmes,
@@ -179,16 +180,27 @@ async def open_programme(
 async def read_programmes(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[ProgrammeView]:
-    """Return the programmes with what counts in them: all for the company, its own for a customer or vendor."""
+    """Return the programmes with what counts in them: all for stakeholders, its own for a customer or vendor."""
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
-        party_id = await _find_holder(connection, reader, issuer_id)
+        party_id = await _find_outsider(connection, reader, issuer_id)
         rows = await list_programmes(connection, issuer_id, after=after, limit=limit + 1)
     page = build_page(rows, limit, lambda row: row.programme_id)
     own = [row for row in page.items if party_id is None or party_id in {*row.customer_ids, *row.vendor_ids}]
     if party_id is not None and not own:
         raise refuse_unknown("issuer", issuer_id)
     return replace(page, items=own)
+
+
+async def _find_outsider(connection: AsyncConnection, reader: Reader, issuer_id: str) -> str | None:
+    """Return a reader that is no stakeholder; None for stakeholders, the company and the platform, which see all.
+
+    Raises:
+        Refusal: ``issuer_unknown``.
+    """
+    party_id = await _find_holder(connection, reader, issuer_id)
+    sees_all = party_id is None or await is_stakeholder(connection, issuer_id, party_id)
+    return None if sees_all else party_id
 
 
 @post("/programmes/{programme_id:str}/grants", status_code=200, summary="Add a grant to a programme")
@@ -240,7 +252,7 @@ async def name_price_source(
 async def read_price_sources(
     reader: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[PriceSourceView]:
-    """Return the price sources, for the company, for holders of warrants and for those who record them."""
+    """Return the price sources, for stakeholders, the company and those who record the prices."""
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
         rows = await list_price_sources(connection, issuer_id, after=after, limit=limit + 1)
@@ -251,15 +263,13 @@ async def read_price_sources(
 async def _require_measured(
     connection: AsyncConnection, reader: Reader, issuer_id: str, recorders: set[str | None]
 ) -> None:
-    """Refuse to show prices to others than the company, holders of its warrants and recorders.
+    """Refuse to show prices to others than stakeholders, the company and recorders.
 
     Raises:
         Refusal: ``issuer_unknown``.
     """
-    party_id = await _find_holder(connection, reader, issuer_id)
-    if party_id is None or party_id in recorders:
-        return
-    if not await list_warrants(connection, issuer_id, holder_id=party_id, limit=1):
+    party_id = await _find_outsider(connection, reader, issuer_id)
+    if party_id is not None and party_id not in recorders:
         raise refuse_unknown("issuer", issuer_id)
 
 

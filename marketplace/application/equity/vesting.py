@@ -52,6 +52,7 @@ async def _count_accepted(unit: UnitOfWork, grant: Grant) -> Delivery:
     committed = Fraction(issued.price_usd_per_gpu_hour) * gpus * hours
     return Delivery(
         gpu_seconds=gpu_seconds,
+        customer_id=grant.startup_id,
         gpus=gpus,
         kilowatts=0 if pool is None else issued.nodes * pool.opened.power_per_node_kw,
         purchased_usd=paid if grant.status in {"completed", "terminated"} else committed,

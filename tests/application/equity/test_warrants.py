@@ -9,7 +9,8 @@ from marketplace.application.equity import warrants
 from marketplace.core.ids import derive_id
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.commands import AddStakeholder, IssueWarrant
-from tests.application.equity.test_equity import act, found, pay_in
+from tests.application.equity.test_equity import act, deliver_all, found, pay_in
+from tests.application.equity.test_reductions import correct
 from tests.support.market.agreeing import agree_all
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -68,3 +69,40 @@ async def test_a_warrant_vests_by_accepted_delivery_and_ends_by_the_timer(memory
     issuer = (await check_log(market.log)).states["issuer"][trade.issuer]
     assert issuer.holdings[trade.fund, "common"] == 400
     assert issuer.warrants[warrant].shares_outstanding == 0
+
+
+async def test_a_credit_takes_back_what_is_not_exercised_where_the_warrant_says_so(memory_log):
+    market = Market(memory_log)
+    trade, grant = await deliver_all(market)
+    await act(market, trade.startup, AddStakeholder, holder_id=trade.provider, name="Provider", kind="provider")
+    await pay_in(market, trade.provider, 400)
+    delivered = DeliveryMilestone(gpu_seconds=10 * 86_400 * grant.issued.nodes * grant.issued.gpus_per_node)
+    issued = {}
+    for policy in ("keep", "claw_back"):
+        context = market.context(trade.startup)
+        issued[policy] = derive_id("wrt", context.command_id)
+        terms = IssueWarrant(
+            issuer_id=trade.issuer,
+            warrant_id=issued[policy],
+            holder_id=trade.provider,
+            class_id="common",
+            shares=400,
+            exercise_price_usd=Decimal(1),
+            expires_at=market.clock.now() + timedelta(days=900),
+            settlement="cash",
+            tranches=(WarrantTranche(shares=400, conditions=((delivered,),)),),
+            grant_ids=(grant.issued.grant_id,),
+            on_reduction=policy,
+        )
+        await warrants.issue_warrant(market.handler, context, terms)
+        await agree_all(market, context)
+        use = {"exercise_id": derive_id("exr", issued[policy]), "warrant_id": issued[policy], "net": False}
+        provider = market.context(trade.provider)
+        await warrants.exercise_warrant(market.handler, provider, trade.issuer, **use, shares=150)
+    await correct(market, trade, grant)
+    async with market.worker(), asyncio.timeout(PATIENCE_SECONDS):
+        while (await market.state("issuer", trade.issuer)).warrants[issued["claw_back"]].shares_exercisable:
+            await asyncio.sleep(0.02)
+    issuer = (await check_log(market.log)).states["issuer"][trade.issuer]
+    left = [issuer.warrants[issued[policy]].shares_exercisable for policy in ("keep", "claw_back")]
+    assert (left, issuer.holdings[trade.provider, "common"]) == ([250, 0], 300)

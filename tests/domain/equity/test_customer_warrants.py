@@ -1,6 +1,7 @@
 """Warrants of customers and vendors: what counts, who attests, which prices, and what may be exercised."""
 
 import dataclasses
+import json
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -29,6 +30,7 @@ from marketplace.domain.equity.issuer.commands import (
     AddProgrammeGrant,
     AddStakeholder,
     AttestMilestone,
+    DeclareLiquidity,
     Delivery,
     ExerciseWarrant,
     IssueStock,
@@ -42,6 +44,7 @@ from marketplace.domain.equity.issuer.commands import (
 )
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import PriceMark, list_option_grants
+from marketplace.equity.checker import verify
 from tests.domain.issuer_samples import COMPANY, EXPIRY, NOON, OF_ISS, PROVIDER, WARRANT, make_id, warrant
 
 STARTUP = ISSUER.fold(COMPANY).formed.party_id
@@ -440,6 +443,30 @@ def test_a_sale_takes_what_may_be_exercised_and_all_where_it_accelerates():
     assert count(1, ChangeOfControl(when="always")) == 150
 
 
+def test_the_waterfall_of_a_sale_has_each_price_of_a_warrant_and_passes_its_check():
+    state = issue(
+        when(DateMilestone(day=TODAY), shares=1_000_000),
+        when(DateMilestone(day=TODAY), shares=500_000, exercise_price_usd=Decimal("0.75")),
+        when(WORKS, shares=500_000),
+        change_of_control=ChangeOfControl(when="above", proceeds_usd=Decimal(20_000_000)),
+    )
+    sale = DeclareLiquidity(
+        **OF_ISS, liquidity_id=make_id("liq", 7), proceeds_usd=Decimal(20_000_000), instruments=(), at=NOON
+    )
+    paid_at = {}
+    for usd in (20_000_000, 20_000_001):
+        (event,) = ISSUER.decide(replace(sale, proceeds_usd=Decimal(usd)), settle(state))
+        waterfall = event.waterfall
+        assert verify(json.loads(waterfall.certificate_json)) == []
+        assert sum(payout.amount_usd for payout in waterfall.payouts) == usd
+        price = Fraction(waterfall.price_per_common_share_exact)
+        amounts = [payout.amount_usd for payout in waterfall.payouts if payout.security == WARRANT]
+        paid_at[usd] = (price, amounts)
+    for (price, amounts), first in zip(paid_at.values(), (1_000_000, 1_500_000), strict=True):
+        exact = [first * (price - Fraction("0.25")), 500_000 * (price - Fraction("0.75"))]
+        assert all(abs(Fraction(paid_usd) - due) < 1 for paid_usd, due in zip(amounts, exact, strict=True))
+
+
 def test_a_warrant_is_transferred_only_to_affiliates_that_it_names_and_they_benefit_then():
     named = {"transfer": "affiliates", "affiliate_ids": (AFFILIATE,)}
     state = settle(issue(when(DateMilestone(day=TODAY)), **named))
@@ -466,6 +493,8 @@ def test_a_grant_counts_in_a_programme_of_its_parties_once():
     state = decide(state, add())
     assert ISSUER.decide(add(), state) == []
     assert read(settle(state, {GRANT_ID: Delivery(gpu_seconds=10)}))[0][0] == 100
+    sold = {GRANT_ID: Delivery(gpu_seconds=10, customer_id=ENGINEER)}
+    assert read(settle(state, sold))[0][0] == 0, "its customer sold it to somebody else"
     refused(BASE, add(vendor=ENGINEER), "outside_programme")
     refused(BASE, add(customer=PROVIDER, vendor=STARTUP), "outside_programme")
     refused(BASE, add(programme=make_id("prg", 9)), "programme_unknown")

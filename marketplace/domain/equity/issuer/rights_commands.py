@@ -97,6 +97,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         gpu_seconds: Accepted GPU-seconds.
+        customer_id: Who buys under it now; empty if it does not matter.
         gpus: GPUs of the grant.
         kilowatts: Power of its nodes.
         purchased_usd: Dollars of capacity that was awarded; of a grant that ended early, those that were paid.
@@ -104,6 +105,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     gpu_seconds: int
+    customer_id: str = ""
     gpus: int = 1
     kilowatts: int = 0
     purchased_usd: Fraction = Fraction(0)

@@ -76,11 +76,21 @@ class Measured:
 
 
 def measure(state: Issuer, warrant: Warrant, delivered: Mapping[str, Delivery]) -> Measured:
-    """Return what a warrant counts, of the deliveries by grant."""
-    found = [delivered[grant_id] for grant_id in sorted(_list_grants(state, warrant)) if grant_id in delivered]
+    """Return what a warrant counts, of the deliveries by grant.
+
+    A grant counts in a programme only while one of its customers has it.
+    """
+    programme = None if warrant.issued.programme_id is None else state.programmes[warrant.issued.programme_id]
+    customers = {""} if programme is None else {"", *programme.opened.customer_ids}
+    found = [
+        delivered[grant_id]
+        for grant_id in sorted(_list_grants(state, warrant))
+        if grant_id in delivered
+        and (grant_id in warrant.issued.grant_ids or delivered[grant_id].customer_id in customers)
+    ]
     kilowatts = 0
-    if warrant.issued.programme_id is not None:
-        for stated in state.programmes[warrant.issued.programme_id].stated.values():
+    if programme is not None:
+        for stated in programme.stated.values():
             kilowatts += stated.kilowatts
             found.append(
                 Delivery(
