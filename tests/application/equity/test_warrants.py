@@ -102,7 +102,7 @@ async def test_a_credit_takes_back_what_is_not_exercised_where_the_warrant_says_
     await correct(market, trade, grant)
     async with market.worker(), asyncio.timeout(PATIENCE_SECONDS):
         while (await market.state("issuer", trade.issuer)).warrants[issued["claw_back"]].shares_exercisable:
-            await asyncio.sleep(0.02)
+            await market.tick()
     issuer = (await check_log(market.log)).states["issuer"][trade.issuer]
     left = [issuer.warrants[issued[policy]].shares_exercisable for policy in ("keep", "claw_back")]
     assert (left, issuer.holdings[trade.provider, "common"]) == ([250, 0], 300)
