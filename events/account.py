@@ -2,12 +2,52 @@
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
-from events.types import Event, Id, Instant, Text, Usd
+from events.types import Event, Id, Instant, Person, Text, Usd
 
 Reference = Annotated[str, Meta(min_length=1, max_length=200, description="The payment's own id, unique per account")]
 ProviderName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,39}(?!\n)$", description="Name of a payment provider")]
+
+
+class WithdrawalAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="withdrawal"):
+    """Money that would go out.
+
+    Attributes:
+        amount_usd: How much.
+        reference: The payment's own id.
+    """
+
+    amount_usd: Usd
+    reference: Reference
+
+
+class HoldAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="hold"):
+    """Money that would be set aside for another account.
+
+    Attributes:
+        amount_usd: How much.
+        payee_account_id: Who could be paid from it.
+        expires_at: When the rest would be available again.
+    """
+
+    amount_usd: Usd
+    payee_account_id: Id
+    expires_at: Instant
+
+
+class LimitAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="limit"):
+    """Another limit.
+
+    Attributes:
+        limit_usd: The limit; None for none.
+    """
+
+    limit_usd: Usd | None
+
+
+AccountAct = WithdrawalAct | HoldAct | LimitAct
 
 
 class AccountOpened(Event, frozen=True, kw_only=True, tag="account.opened.v1"):
@@ -86,7 +126,8 @@ class AccountHoldPlaced(Event, frozen=True, kw_only=True, tag="account.hold_plac
         party_id: Whose it is.
         hold_id: The hold.
         amount_usd: How much.
-        purpose: The id of the order, mandate or quote that it is for, or of the account that may be paid from it.
+        purpose: The id of the order, mandate, quote or approval that it is for, or of the account that may be paid
+            from it.
         expires_at: When the rest is available again; None if it ends with its purpose.
     """
 
@@ -190,6 +231,94 @@ class AccountCredited(Event, frozen=True, kw_only=True, tag="account.credited.v1
     cause: Id
 
 
+class AccountLimitSet(Event, frozen=True, kw_only=True, tag="account.limit_set.v1"):
+    """What one person alone may let go in 24 hours changed. More than that takes a second person.
+
+    Attributes:
+        account_id: The account.
+        party_id: Whose it is.
+        limit_usd: The limit; None for none.
+    """
+
+    account_id: Id
+    party_id: Id
+    limit_usd: Usd | None
+
+
+class AccountLimitUsed(Event, frozen=True, kw_only=True, tag="account.limit_used.v1"):
+    """One person alone let money go that counts toward the limit for 24 hours.
+
+    Attributes:
+        account_id: The account.
+        party_id: Whose it is.
+        amount_usd: How much.
+        at: When.
+    """
+
+    account_id: Id
+    party_id: Id
+    amount_usd: Usd
+    at: Instant
+
+
+class AccountApprovalRequested(Event, frozen=True, kw_only=True, tag="account.approval_requested.v1"):
+    """One person asked for an act that takes two. The money that it needs is held, and nothing else has happened.
+
+    Attributes:
+        account_id: The account.
+        party_id: Whose it is.
+        approval_id: The request.
+        act: What will be done once another person approves it.
+        person: Who asks.
+        hold_id: The hold on its money; None if it needs none.
+        approve_until: Silence until then ends it.
+    """
+
+    account_id: Id
+    party_id: Id
+    approval_id: Id
+    act: AccountAct
+    person: Person
+    hold_id: Id | None
+    approve_until: Instant
+
+
+class AccountApprovalGiven(Event, frozen=True, kw_only=True, tag="account.approval_given.v1"):
+    """A second person approved; the act is in the same atomic batch.
+
+    Attributes:
+        account_id: The account.
+        party_id: Whose it is.
+        approval_id: The request.
+        person: Who approved.
+    """
+
+    account_id: Id
+    party_id: Id
+    approval_id: Id
+    person: Person
+
+
+class AccountApprovalEnded(Event, frozen=True, kw_only=True, tag="account.approval_ended.v1"):
+    """The act will not be done; its money is available again.
+
+    Attributes:
+        account_id: The account.
+        party_id: Whose it is.
+        approval_id: The request.
+        outcome: ``refused`` by another person or the platform, ``withdrawn`` by the one who asked, or ``lapsed``.
+        reason: Why.
+        person: Who ended it; None for the platform and for a lapse.
+    """
+
+    account_id: Id
+    party_id: Id
+    approval_id: Id
+    outcome: Literal["refused", "withdrawn", "lapsed"]
+    reason: Text
+    person: Person | None = None
+
+
 AccountEvent = (
     AccountOpened
     | AccountClosed
@@ -201,4 +330,9 @@ AccountEvent = (
     | AccountHoldExpired
     | AccountDebited
     | AccountCredited
+    | AccountLimitSet
+    | AccountLimitUsed
+    | AccountApprovalRequested
+    | AccountApprovalGiven
+    | AccountApprovalEnded
 )

@@ -28,6 +28,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
         causationid: The command that recorded this event.
         actor: The party or worker that asked for it.
         actorkey: The API key that it used, without its secret; empty for workers and operators' tools.
+        actorperson: The person whom that key names, by the party's own identifier; empty if it names nobody.
         fingerprint: Hash of the causing command, so that a repeated id with another body is found out.
         previoushash: Hash of the aggregate's previous event, empty for its first.
         hash: SHA-256 (hex) over `previoushash`, the attributes and the body.
@@ -44,6 +45,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     causationid: str
     actor: str
     actorkey: str = ""
+    actorperson: str = ""
     fingerprint: str = ""
     previoushash: str = ""
     hash: str = ""

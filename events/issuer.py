@@ -52,7 +52,7 @@ from events.issuer_stock import (
     IssuerStockSplit,
     IssuerStockTransferred,
 )
-from events.types import Country, Event, Id, Instant, Name, PrincipalTerms, Text, Usd
+from events.types import Country, Event, Id, Instant, Name, PrincipalTerms, Ratio, Text, Usd
 
 __all__ = [
     "IssuerAuthorisedSharesAdjusted",
@@ -152,6 +152,7 @@ class IssuerInstrumentSigned(Event, frozen=True, kw_only=True, tag="issuer.instr
         holder_id: Who holds it.
         commitment_usd: The most principal that can ever accrue.
         terms: Its terms, version 1.
+        split_ratio: The split factor when a price per share in them was agreed; None: now.
     """
 
     issuer_id: Id
@@ -159,6 +160,7 @@ class IssuerInstrumentSigned(Event, frozen=True, kw_only=True, tag="issuer.instr
     holder_id: Id
     commitment_usd: Usd
     terms: PrincipalTerms
+    split_ratio: Ratio | None = None
 
 
 class IssuerFinancingOpened(Event, frozen=True, kw_only=True, tag="issuer.financing_opened.v1"):

@@ -1,11 +1,25 @@
 """Mandates: the terms on which a holder takes equity, for how much, and of which issuers."""
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from events.types import Event, Id, Instant, Name, Share, Text, Usd, UsdPerGpuHour
+from events.types import (
+    Event,
+    GpuVendor,
+    Id,
+    Instant,
+    Multiple,
+    Name,
+    PrincipalTerms,
+    Share,
+    Stage,
+    Text,
+    Usd,
+    UsdPerGpuHour,
+)
 
 InstrumentKind = Literal["safe", "convertible_note", "warrant", "stock"]
 
@@ -25,15 +39,25 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
         strike_usd_max: Greatest exercise price of a warrant; None for the price of the right to one share.
         warrant_days_min: Least days from signing to a warrant's last exercise.
         sectors: Sectors of issuers that it takes; none: any.
+        stages: Stages of issuers that it takes, as the platform recorded them; none: any.
+        gpu_vendors: Makers of the GPUs that it pays for; none: any.
         equity_credit: h, dollars paid to the provider per dollar of principal, from 0 to 1.
         issuer_ids: Issuers that it takes; none: any.
         provider_ids: Providers whose lots may name it; none: any.
         site_ids: Sites whose lots may name it; none: any.
         resale: Whether lots that resell a grant may name it.
         usd_per_gpu_hour_max: Greatest price that it accepts, cash and credited principal together; None for no bound.
-        budget_usd: Dollars it pays in all.
-        direct_usd_max: Dollars of these that startups may draw in cash besides compute; None for none.
-        issuer_usd_max: Dollars it pays for one issuer at most.
+        list_price_multiple_max: Greatest price as a multiple of the median price of a class in a price list; None for
+            no such bound.
+        pricelist_id: That price list.
+        budget_usd: Dollars it pays for compute in all.
+        direct_budget_usd: Dollars beside these that startups may draw in cash; None for none.
+        issuer_usd_max: Dollars it pays for one issuer at most, for compute and in cash together.
+        approval_above_usd: An order or investment that draws more than this waits for the holder's approval; None for
+            none.
+        order_days_max: Days for which an order that is not matched may hold budget.
+        dilution_max: Share by which the company's shares may grow from an order of priced stock to its match, besides
+            splits.
         sector_usd_max: Dollars it pays for all issuers of one sector at most; None for no bound of its own.
         expires_at: When it ends; None: when revoked.
     """
@@ -50,11 +74,18 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
     strike_usd_min: Usd | None = None
     strike_usd_max: Usd | None = None
     warrant_days_min: Annotated[int, Meta(ge=1, le=36_500)] = 365
-    direct_usd_max: Usd | None = None
+    direct_budget_usd: Usd | None = None
+    approval_above_usd: Usd | None = None
+    order_days_max: Annotated[int, Meta(ge=1, le=366)] = 14
+    dilution_max: Share = Decimal("0.05")
     sector_usd_max: Usd | None = None
     usd_per_gpu_hour_max: UsdPerGpuHour | None = None
+    list_price_multiple_max: Multiple | None = None
+    pricelist_id: Id | None = None
     resale: bool = False
     sectors: tuple[Name, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    gpu_vendors: tuple[GpuVendor, ...] = ()
     issuer_ids: tuple[Id, ...] = ()
     provider_ids: tuple[Id, ...] = ()
     site_ids: tuple[Id, ...] = ()
@@ -79,7 +110,7 @@ class MandateGranted(Event, frozen=True, kw_only=True, tag="mandate.granted.v1")
 
 
 class MandateAmended(Event, frozen=True, kw_only=True, tag="mandate.amended.v1"):
-    """The rules changed. Held or captured budget keeps the rules of its time.
+    """The rules changed. Open orders are asked again at their match; captured budget keeps the rules of its time.
 
     Attributes:
         mandate_id: The mandate.
@@ -90,16 +121,32 @@ class MandateAmended(Event, frozen=True, kw_only=True, tag="mandate.amended.v1")
     terms: MandateTerms
 
 
+class EndedHold(msgspec.Struct, frozen=True, kw_only=True):
+    """Budget that was held for an order, and is free.
+
+    Attributes:
+        hold_id: The hold.
+        order_id: The order.
+        amount_usd: Dollars freed.
+    """
+
+    hold_id: Id
+    order_id: Id
+    amount_usd: Usd
+
+
 class MandateRevoked(Event, frozen=True, kw_only=True, tag="mandate.revoked.v1"):
-    """The mandate takes nothing new; captured budget stays owed.
+    """The mandate takes nothing new, and budget that was held for orders is free. Captured budget stays owed.
 
     Attributes:
         mandate_id: The mandate.
         reason: Why.
+        ended: The holds that ended. `order.mandate_ended` tells each order.
     """
 
     mandate_id: Id
     reason: Text
+    ended: tuple[EndedHold, ...] = ()
 
 
 class MandateBudgetHeld(Event, frozen=True, kw_only=True, tag="mandate.budget_held.v1"):
@@ -113,6 +160,10 @@ class MandateBudgetHeld(Event, frozen=True, kw_only=True, tag="mandate.budget_he
         amount_usd: Dollars set aside.
         sector: Sector of the issuer; None if it states none.
         direct: Whether the startup draws it in cash besides compute.
+        needs_approval: Whether it waits for the holder's approval.
+        instrument: The terms offered, where it waits for approval.
+        implied_cap_usd: The company value at the price of priced stock, as agreed to.
+        until: When it ends by itself unless it is captured; None: never.
     """
 
     mandate_id: Id
@@ -122,6 +173,42 @@ class MandateBudgetHeld(Event, frozen=True, kw_only=True, tag="mandate.budget_he
     amount_usd: Usd
     sector: Name | None = None
     direct: bool = False
+    needs_approval: bool = False
+    instrument: PrincipalTerms | None = None
+    implied_cap_usd: Usd | None = None
+    until: Instant | None = None
+
+
+class MandateOrderApproved(Event, frozen=True, kw_only=True, tag="mandate.order_approved.v1"):
+    """The holder approved an order above the amount that needs it.
+
+    Attributes:
+        mandate_id: The mandate.
+        hold_id: The hold.
+        order_id: The order.
+    """
+
+    mandate_id: Id
+    hold_id: Id
+    order_id: Id
+
+
+class MandateOrderRefused(Event, frozen=True, kw_only=True, tag="mandate.order_refused.v1"):
+    """The holder does not pay for an order that it has not committed to. Its budget is free.
+
+    Attributes:
+        mandate_id: The mandate.
+        hold_id: The hold.
+        order_id: The order.
+        amount_usd: Dollars freed.
+        reason: Why.
+    """
+
+    mandate_id: Id
+    hold_id: Id
+    order_id: Id
+    amount_usd: Usd
+    reason: Text
 
 
 class MandateBudgetCaptured(Event, frozen=True, kw_only=True, tag="mandate.budget_captured.v1"):
@@ -157,5 +244,12 @@ class MandateBudgetReleased(Event, frozen=True, kw_only=True, tag="mandate.budge
 
 
 MandateEvent = (
-    MandateGranted | MandateAmended | MandateRevoked | MandateBudgetHeld | MandateBudgetCaptured | MandateBudgetReleased
+    MandateGranted
+    | MandateAmended
+    | MandateRevoked
+    | MandateBudgetHeld
+    | MandateOrderApproved
+    | MandateOrderRefused
+    | MandateBudgetCaptured
+    | MandateBudgetReleased
 )

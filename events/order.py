@@ -14,6 +14,7 @@ from events.types import (
     Name,
     Nodes,
     PrincipalTerms,
+    Ratio,
     Reason,
     Region,
     Share,
@@ -96,12 +97,16 @@ class BudgetHold(msgspec.Struct, frozen=True, kw_only=True):
         holder_id: Its holder.
         equity_credit: The mandate's credit at that time, decimal string.
         amount_usd: Dollars set aside.
+        needs_approval: Whether it waits for the holder's approval.
+        until: When it ends by itself unless the order is matched; None: never.
     """
 
     mandate_id: Id
     holder_id: Id
     equity_credit: Share
     amount_usd: Usd
+    needs_approval: bool = False
+    until: Instant | None = None
 
 
 class OrderPlaced(Event, frozen=True, kw_only=True, tag="order.placed.v1"):
@@ -117,6 +122,7 @@ class OrderPlaced(Event, frozen=True, kw_only=True, tag="order.placed.v1"):
         cash_hold_usd: Cash set aside: the most expensive acceptable offer in full.
         budget_holds: Budget set aside, per mandate.
         quote_id: The held quote that it takes, whose holds it takes over; it is matched in the same atomic batch.
+        split_ratio: The issuer's split factor when its terms were agreed; prices per share scale with later splits.
     """
 
     order_id: Id
@@ -128,6 +134,7 @@ class OrderPlaced(Event, frozen=True, kw_only=True, tag="order.placed.v1"):
     cash_hold_usd: Usd
     budget_holds: tuple[BudgetHold, ...] = ()
     quote_id: Id | None = None
+    split_ratio: Ratio | None = None
 
 
 class OrderAmended(Event, frozen=True, kw_only=True, tag="order.amended.v1"):
@@ -141,6 +148,7 @@ class OrderAmended(Event, frozen=True, kw_only=True, tag="order.amended.v1"):
         budget_holds: Budget set aside from now on.
         keeps_priority: Whether it only improves the order, which then keeps its place in the queue. Otherwise the order
             moves to the end, as if it were placed now.
+        split_ratio: The issuer's split factor now.
     """
 
     order_id: Id
@@ -149,6 +157,7 @@ class OrderAmended(Event, frozen=True, kw_only=True, tag="order.amended.v1"):
     cash_hold_usd: Usd
     budget_holds: tuple[BudgetHold, ...] = ()
     keeps_priority: bool = False
+    split_ratio: Ratio | None = None
 
 
 class OrderCancelled(Event, frozen=True, kw_only=True, tag="order.cancelled.v1"):
@@ -219,4 +228,40 @@ class OrderUnmatched(Event, frozen=True, kw_only=True, tag="order.unmatched.v1")
     open_again: bool = False
 
 
-OrderEvent = OrderPlaced | OrderAmended | OrderCancelled | OrderExpired | OrderLocked | OrderMatched | OrderUnmatched
+class OrderMandateApproved(Event, frozen=True, kw_only=True, tag="order.mandate_approved.v1"):
+    """The holder of a mandate approved the order, which takes part with it from now on.
+
+    Attributes:
+        order_id: The order.
+        mandate_id: The mandate.
+    """
+
+    order_id: Id
+    mandate_id: Id
+
+
+class OrderMandateEnded(Event, frozen=True, kw_only=True, tag="order.mandate_ended.v1"):
+    """A mandate pays for the order no more. Without another one, the order is cancelled in the same atomic batch.
+
+    Attributes:
+        order_id: The order.
+        mandate_id: The mandate.
+        reason: Why.
+    """
+
+    order_id: Id
+    mandate_id: Id
+    reason: Text
+
+
+OrderEvent = (
+    OrderPlaced
+    | OrderAmended
+    | OrderCancelled
+    | OrderExpired
+    | OrderLocked
+    | OrderMatched
+    | OrderUnmatched
+    | OrderMandateApproved
+    | OrderMandateEnded
+)

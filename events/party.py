@@ -1,6 +1,8 @@
 """Organisations that trade: startups, providers, funds and the platform."""
 
-from events.types import Country, Event, Id, Name, Role, Text
+from typing import Literal
+
+from events.types import Country, Event, Id, Name, Role, Stage, Text
 
 
 class PartyRegistered(Event, frozen=True, kw_only=True, tag="party.registered.v1"):
@@ -59,4 +61,69 @@ class PartyGroupServed(Event, frozen=True, kw_only=True, tag="party.group_served
     order_id: Id
 
 
-PartyEvent = PartyRegistered | PartyCleared | PartySuspended | PartyGroupServed
+class PartyRoleRequested(Event, frozen=True, kw_only=True, tag="party.role_requested.v1"):
+    """The party asked for another role. It has it once the platform agrees.
+
+    Attributes:
+        party_id: The party.
+        role: The role.
+        reason: Why.
+    """
+
+    party_id: Id
+    role: Role
+    reason: Text
+
+
+class PartyRoleAdded(Event, frozen=True, kw_only=True, tag="party.role_added.v1"):
+    """The platform gave the party another role, by its own decision or because the party asked for it.
+
+    Attributes:
+        party_id: The party.
+        role: The role.
+        reason: Why.
+    """
+
+    party_id: Id
+    role: Role
+    reason: Text
+
+
+class PartyRoleRequestEnded(Event, frozen=True, kw_only=True, tag="party.role_request_ended.v1"):
+    """The party does not get the role that it asked for.
+
+    Attributes:
+        party_id: The party.
+        role: The role.
+        outcome: ``refused`` by the platform, or ``withdrawn`` by the party.
+        reason: Why.
+    """
+
+    party_id: Id
+    role: Role
+    outcome: Literal["refused", "withdrawn"]
+    reason: Text
+
+
+class PartyStageRecorded(Event, frozen=True, kw_only=True, tag="party.stage_recorded.v1"):
+    """The platform recorded how far the company has come, for mandates that take only some stages.
+
+    Attributes:
+        party_id: The party.
+        stage: Its stage from now on.
+    """
+
+    party_id: Id
+    stage: Stage
+
+
+PartyEvent = (
+    PartyRegistered
+    | PartyCleared
+    | PartySuspended
+    | PartyGroupServed
+    | PartyRoleRequested
+    | PartyRoleAdded
+    | PartyRoleRequestEnded
+    | PartyStageRecorded
+)

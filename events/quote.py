@@ -2,7 +2,7 @@
 
 from events.auction import MatchTerms
 from events.order import BudgetHold, OrderTerms
-from events.types import Event, Id, Instant, Text, Usd
+from events.types import Event, Id, Instant, Ratio, Text, Usd
 
 
 class QuoteHeld(Event, frozen=True, kw_only=True, tag="quote.held.v1"):
@@ -19,6 +19,7 @@ class QuoteHeld(Event, frozen=True, kw_only=True, tag="quote.held.v1"):
         budget_holds: Budget set aside, per mandate.
         match: What is held, at which price, and the grant that taking it issues; the pool reserves it for that grant.
         expires_at: Until when.
+        split_ratio: The issuer's split factor when a price per share in its terms was agreed.
     """
 
     quote_id: Id
@@ -31,6 +32,7 @@ class QuoteHeld(Event, frozen=True, kw_only=True, tag="quote.held.v1"):
     budget_holds: tuple[BudgetHold, ...] = ()
     match: MatchTerms
     expires_at: Instant
+    split_ratio: Ratio | None = None
 
 
 class QuoteTaken(Event, frozen=True, kw_only=True, tag="quote.taken.v1"):

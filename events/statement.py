@@ -189,7 +189,9 @@ class StatementServiceCredited(Event, frozen=True, kw_only=True, tag="statement.
 
 
 class StatementDisputed(Event, frozen=True, kw_only=True, tag="statement.disputed.v1"):
-    """The startup claims that less was delivered, or the two meters differ too much.
+    """The startup, or the holder that pays, claims that less was delivered, or the two meters differ too much.
+
+    If both claim, the lower claim stands.
 
     Attributes:
         statement_id: The statement.
@@ -204,7 +206,7 @@ class StatementDisputed(Event, frozen=True, kw_only=True, tag="statement.dispute
     grant_id: Id
     gpu_seconds_claimed: GpuSeconds
     reason: Text
-    by: Literal["startup", "meters"] = "startup"
+    by: Literal["startup", "holder", "meters"] = "startup"
     hours_claimed: Hours | None = None
 
 

@@ -37,6 +37,15 @@ GpuClass = Annotated[str, Meta(pattern=r"^[A-Z0-9][A-Z0-9_]{1,39}(?!\n)$", descr
 Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}(?!\n)$", description="ISO 3166-1 alpha-2")]
 
 Role = Literal["startup", "provider", "fund", "platform"]
+Stage = Literal["pre_seed", "seed", "series_a", "series_b", "series_c", "growth", "public"]
+Person = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9._@-]{0,63}(?!\n)$",
+        description="The party's own identifier of a natural person who acts for it",
+    ),
+]
+GpuVendor = Literal["amd", "aws", "google", "intel", "nvidia", "other"]
 Interconnect = Literal["ethernet", "infiniband"]
 
 

@@ -18,7 +18,9 @@ Document = dict[str, Any]
 ASYNCAPI_VERSION: Final = "3.0.0"
 CONTRACT_VERSION: Final = "1.0.0"
 _HEADERS_SCHEMA: Final = "CloudEventsHeaders"
-_OPTIONAL_ATTRIBUTES: Final = frozenset({"actorkey", "fingerprint", "previoushash", "hash", "traceparent"})
+_OPTIONAL_ATTRIBUTES: Final = frozenset(
+    {"actorkey", "actorperson", "fingerprint", "previoushash", "hash", "traceparent"}
+)
 _DESCRIPTION: Final = (
     "Every event of the marketplace, as other systems receive it from NATS JetStream: one stream, one literal subject "
     "per aggregate, at least once, in the order of the stream sequence. `events/README.md` says how to subscribe, "

@@ -26,7 +26,7 @@ ORDER_STEPS: Final[Steps] = {
 STATEMENT_STEPS: Final[Steps] = {
     "issued": (frozenset({None}), "issued"),
     "credited": (frozenset({None}), "credited"),
-    "disputed": (frozenset({"issued"}), "disputed"),
+    "disputed": (frozenset({"issued", "disputed"}), "disputed"),
     "resolved": (frozenset({"disputed"}), "resolved"),
     "accepted": (frozenset({"issued", "resolved", "disputed"}), "accepted"),
     "service_credited": (frozenset({"accepted"}), "accepted"),

@@ -9,6 +9,19 @@ from typing import Any, Final
 from marketplace.auditor.stream import Findings, Message
 
 ZERO: Final = Decimal(0)
+_ANY_AMOUNT: Final = frozenset(
+    {
+        "closed",
+        "hold_placed",
+        "hold_expired",
+        "hold_released",
+        "limit_set",
+        "approval_requested",
+        "approval_given",
+        "approval_ended",
+    }
+)
+"""Events of an account that may state no amount, or 0."""
 
 
 @dataclass(slots=True)
@@ -49,13 +62,18 @@ class Money:
     Attributes:
         accounts: By id.
         budgets: Budget that is held or committed, by mandate and hold.
+        limits: The budgets of each mandate: for compute, and for cash besides.
+        direct: Holds for cash besides compute.
+        unapproved: Mandates and holds that wait for the holder's approval.
         outside: Deposits less withdrawals.
     """
 
     findings: Findings
     accounts: dict[str, Account] = field(default_factory=dict)
     budgets: dict[str, dict[str, Decimal]] = field(default_factory=dict)
-    limits: dict[str, Decimal] = field(default_factory=dict)
+    limits: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
+    direct: set[str] = field(default_factory=set)
+    unapproved: set[tuple[str, str]] = field(default_factory=set)
     outside: Decimal = ZERO
 
     def take(self, decision: Sequence[Message]) -> None:
@@ -92,7 +110,7 @@ class Money:
             account = self.accounts.setdefault(account_id, Account(body["party_id"]))
         require(account.party_id == body["party_id"], "account", sequence, f"{account_id} is of {account.party_id}")
         amount = Decimal(body.get("amount_usd", "0"))
-        least = amount >= 0 if name in {"closed", "hold_placed", "hold_expired", "hold_released"} else amount > 0
+        least = amount >= 0 if name in _ANY_AMOUNT else amount > 0
         require(least, "amount", sequence, f"{name} {amount} USD")
         if name.startswith("hold_"):
             self._take_hold(message, name, body, account, amount)
@@ -138,14 +156,33 @@ class Money:
         holds = self.budgets.setdefault(mandate_id, {})
         amount = Decimal(body.get("amount_usd", "0"))
         if name in {"granted", "amended"}:
-            self.limits[mandate_id] = Decimal(body["terms"]["budget_usd"])
+            terms = body["terms"]
+            self.limits[mandate_id] = Decimal(terms["budget_usd"]), Decimal(terms.get("direct_budget_usd") or "0")
         elif name == "budget_held":
-            holds[body["hold_id"]] = holds.get(body["hold_id"], ZERO) + amount
-            used, limit = sum(holds.values(), ZERO), self.limits.get(mandate_id, ZERO)
-            self.findings.require(used <= limit, "budget", sequence, f"{mandate_id} holds {used} of {limit} USD")
-        elif name == "budget_released":
+            self._take_budget(message, body, holds, amount)
+        elif name in {"budget_released", "order_refused"}:
             left = holds[body["hold_id"]] = holds.get(body["hold_id"], ZERO) - amount
             self.findings.require(left >= 0, "budget", sequence, f"{mandate_id} releases {-left} USD more than it held")
+        elif name == "revoked":
+            for hold in body.get("ended", ()):
+                holds[hold["hold_id"]] = holds.get(hold["hold_id"], ZERO) - Decimal(hold["amount_usd"])
+        elif name == "order_approved":
+            self.unapproved.discard((mandate_id, body["hold_id"]))
+        elif name == "budget_captured":
+            waits = (mandate_id, body["hold_id"]) in self.unapproved
+            text = f"{mandate_id} pays for hold {body['hold_id']}, which its holder has not approved"
+            self.findings.require(not waits, "budget", sequence, text)
+
+    def _take_budget(self, message: Message, body: dict[str, Any], holds: dict[str, Decimal], amount: Decimal) -> None:
+        mandate_id, hold_id, is_direct = body["mandate_id"], body["hold_id"], bool(body.get("direct"))
+        holds[hold_id] = holds.get(hold_id, ZERO) + amount
+        if is_direct:
+            self.direct.add(hold_id)
+        elif body.get("needs_approval"):
+            self.unapproved.add((mandate_id, hold_id))
+        used = sum((held for each, held in holds.items() if (each in self.direct) == is_direct), ZERO)
+        limit = self.limits.get(mandate_id, (ZERO, ZERO))[is_direct]
+        self.findings.require(used <= limit, "budget", message.sequence, f"{mandate_id} holds {used} of {limit} USD")
 
     def finish(self, last: int) -> None:
         """Check that the accounts sum to deposits less withdrawals."""

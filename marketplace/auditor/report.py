@@ -11,6 +11,7 @@ from marketplace.auditor.consents import Consents
 from marketplace.auditor.equity import Equity
 from marketplace.auditor.market import Market
 from marketplace.auditor.money import ZERO, Money
+from marketplace.auditor.persons import Persons
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import EMPTY, Findings, Message
 from marketplace.auditor.tables import Expected, compare_tables
@@ -36,6 +37,7 @@ class Audit:
     market: Market = field(init=False)
     equity: Equity = field(init=False)
     consents: Consents = field(init=False)
+    persons: Persons = field(init=False)
     _decision: list[Message] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -46,6 +48,7 @@ class Audit:
         self.market = Market(self.findings)
         self.equity = Equity(self.findings)
         self.consents = Consents(self.findings, self.equity)
+        self.persons = Persons(self.findings)
 
     async def read(self, messages: AsyncIterator[Message], annotations: Iterable[Message] = ()) -> int:
         """Take a whole log, and return its last sequence.
@@ -85,6 +88,7 @@ class Audit:
         if not decision:
             return
         self.money.take(decision)
+        self.persons.take(decision)
         self.consents.take(decision)
         self.equity.take(decision)
         self.market.take(decision)
@@ -133,6 +137,7 @@ class Audit:
                 expiry = None if hold.expires_at is None else parse_instant(hold.expires_at)
                 if hold.left and expiry is not None and market.now is not None and expiry + OVERDUE < market.now:
                     hanging.append(f"hold {hold_id} keeps {hold.left} USD, it expired at {hold.expires_at}")
+        hanging += self._list_asked()
         for order_id, (account_id, hold_id) in market.order_holds.items():
             left = self._find_left(account_id, hold_id)
             if left and market.orders[order_id] in ENDED:
@@ -141,6 +146,17 @@ class Audit:
             left = self._find_left(grant.account_id, grant.hold_id)
             if left and grant.status == "completed":
                 hanging.append(f"hold {grant.hold_id} keeps {left} USD for grant {grant_id}, which is completed")
+        return hanging
+
+    def _list_asked(self) -> list[str]:
+        """Return holds of requests for approval that are over."""
+        hanging = []
+        for account_id, limited in self.persons.accounts.items():
+            for approval_id in sorted(limited.ended & limited.requests.keys()):
+                hold_id = limited.requests[approval_id]["hold_id"] or ""
+                left = self._find_left(account_id, hold_id)
+                if left:
+                    hanging.append(f"hold {hold_id} keeps {left} USD for {approval_id}, which is over")
         return hanging
 
     def _find_left(self, account_id: str, hold_id: str) -> Decimal:

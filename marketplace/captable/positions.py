@@ -24,6 +24,7 @@ from marketplace.captable.tax_lots import TaxLot, TaxLots
 from marketplace.domain.equity.instrument.instrument import Instrument
 from marketplace.domain.equity.issuer.issuer import Issuer
 from marketplace.domain.equity.issuer.state import Option, Warrant
+from marketplace.domain.supply.gpu_vendors import find_vendor
 from marketplace.equity.portfolio import Position
 from marketplace.equity.rates import Flow
 
@@ -31,13 +32,6 @@ SECONDS_PER_HOUR: Final = 3_600
 NO_SECTOR: Final = "unknown"
 NO_VENDOR: Final = "none"
 Dated = tuple[date, Fraction]
-_VENDORS: Final = (
-    (("MI",), "amd"),
-    (("GAUDI",), "intel"),
-    (("TPU",), "google"),
-    (("TRN", "INF"), "aws"),
-    (("A1", "A2", "A3", "A4", "B1", "B2", "B3", "GB", "GH", "H1", "H2", "L4", "RTX", "T4", "V1"), "nvidia"),
-)
 
 
 CREDIT: Final = "credit "
@@ -103,12 +97,6 @@ class Held:
     gpu_hours: Fraction
     cost_gone_usd: Fraction
     flows: tuple[Flow, ...]
-
-
-def find_vendor(gpu_class: str) -> str:
-    """Return the vendor of a GPU class, from the start of its name; ``other`` if unknown."""
-    found = (vendor for names, vendor in _VENDORS if gpu_class.startswith(names))
-    return next(found, "other")
 
 
 def list_positions(

@@ -352,7 +352,7 @@ async def _print_all(pages: AsyncIterator[list[Recorded]], *, bodies: bool) -> N
 def _print(recorded: Recorded, *, body: bool) -> None:
     envelope = recorded.envelope
     line = f"{recorded.sequence:>8}  {envelope.time:%Y-%m-%dT%H:%M:%SZ}  {envelope.type}  {envelope.subject}"
-    by = f"{envelope.actor} {envelope.actorkey}".rstrip()
+    by = " ".join(filter(None, (envelope.actor, envelope.actorkey, envelope.actorperson)))
     CONSOLE.print(f"{line}  by {by}", soft_wrap=True)
     if body:
         text = msgspec.json.format(recorded.body, indent=2).decode()

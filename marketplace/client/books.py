@@ -5,13 +5,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from marketplace.api.http.bodies.accounts import CaptureHoldBody, PlaceHoldBody, TransferBody
+from marketplace.api.http.bodies.accounts import CaptureHoldBody, LimitBody, PlaceHoldBody, TransferBody
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.client.transport import Point, Transport
 from marketplace.projections.views.billing import (
     AccountStatementView,
     AccountView,
+    ApprovalView,
     BalanceView,
     EntryView,
     ExplanationView,
@@ -48,7 +49,7 @@ class Books(Transport):
         booked_at: datetime | None = None,
         **options: Any,
     ) -> ReceiptBody:
-        """Withdraw available money."""
+        """Withdraw available money. Above the account's limit, the receipt's id is that of a request for approval."""
         body = TransferBody(amount_usd=amount_usd, reference=reference, booked_at=booked_at)
         return await self.command(f"/v1/accounts/{account_id}/withdrawals", body, **options)
 
@@ -65,6 +66,51 @@ class Books(Transport):
         """Release the rest of a hold."""
         body = ReasonBody(reason=reason)
         return await self.command(f"/v1/accounts/{account_id}/holds/{hold_id}/release", body, **options)
+
+    async def set_limit(
+        self, account_id: str, limit_usd: Decimal | None, *, unit: str = "USD", **options: Any
+    ) -> ReceiptBody:
+        """Set what one person alone may let go in 24 hours. Another limit than the first is a request for approval.
+
+        Raises:
+            ProblemError: ``account_unknown`` · ``party_suspended`` · ``unit_unsupported`` · ``person_missing`` ·
+                ``amount_not_positive`` · ``amount_too_large`` · ``amount_too_precise``.
+        """
+        body = LimitBody(limit_usd=limit_usd, unit=unit)
+        return await self.command(f"/v1/accounts/{account_id}/limit", body, **options)
+
+    async def approve(self, account_id: str, approval_id: str, **options: Any) -> ReceiptBody:
+        """Approve, as a second person, what another person of the party asked for. It is done at once.
+
+        Raises:
+            ProblemError: ``account_unknown`` · ``party_suspended`` · ``approval_unknown`` · ``approval_…`` for one that
+                is over · ``person_missing`` · ``person_same`` · refusals of the act.
+        """
+        return await self.command(f"/v1/accounts/{account_id}/approvals/{approval_id}/approve", **options)
+
+    async def refuse_approval(self, account_id: str, approval_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """Refuse, as a second person, what another person of the party asked for.
+
+        Raises:
+            ProblemError: ``account_unknown`` · ``approval_unknown`` · ``approval_…`` · ``person_missing`` ·
+                ``person_same``.
+        """
+        path = f"/v1/accounts/{account_id}/approvals/{approval_id}/refuse"
+        return await self.command(path, ReasonBody(reason=reason), **options)
+
+    async def withdraw_approval(self, account_id: str, approval_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """Withdraw a request, as the person who made it.
+
+        Raises:
+            ProblemError: ``account_unknown`` · ``approval_unknown`` · ``approval_…`` · ``person_missing`` ·
+                ``requester_only``.
+        """
+        path = f"/v1/accounts/{account_id}/approvals/{approval_id}/withdraw"
+        return await self.command(path, ReasonBody(reason=reason), **options)
+
+    def list_approvals(self, account_id: str, *, status: str | None = None) -> AsyncIterator[ApprovalView]:
+        """Yield what waits, or waited, for a second person; ``open`` or how it ended."""
+        return self.rows(f"/v1/accounts/{account_id}/approvals", ApprovalView, status=status)
 
     async def close_account(self, account_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Close an account, which must have no holds: nothing new can begin on it."""

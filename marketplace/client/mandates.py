@@ -19,7 +19,7 @@ class Mandates(Transport):
         return await self.command("/v1/mandates", body, **options)
 
     async def amend_mandate(self, mandate_id: str, terms: MandateTerms, **options: Any) -> ReceiptBody:
-        """Change rules and budget for new orders; budget already held or captured keeps its earlier rules.
+        """Change rules and budgets for orders that are not matched yet; captured budget keeps its earlier rules.
 
         Raises:
             ProblemError: ``mandate_unknown`` · ``issuer_above_budget`` · ``cap_range_empty`` · ``mandate_revoked`` ·
@@ -29,12 +29,30 @@ class Mandates(Transport):
         return await self.command(f"/v1/mandates/{mandate_id}", body, method="PUT", **options)
 
     async def revoke_mandate(self, mandate_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Revoke a mandate: it takes nothing new, and captured budget stays owed.
+        """Revoke a mandate: it takes nothing new, what open orders hold of it ends, and captured budget stays owed.
 
         Raises:
             ProblemError: ``mandate_unknown``.
         """
         return await self.command(f"/v1/mandates/{mandate_id}/revoke", ReasonBody(reason=reason), **options)
+
+    async def approve_order(self, mandate_id: str, hold_id: str, **options: Any) -> ReceiptBody:
+        """Approve an order that draws more than the mandate's `approval_above_usd`.
+
+        Raises:
+            ProblemError: ``mandate_unknown`` · ``hold_unknown`` · ``party_suspended`` · ``mandate_revoked`` ·
+                ``approval_unneeded`` · ``order_…`` for one that is over.
+        """
+        return await self.command(f"/v1/mandates/{mandate_id}/holds/{hold_id}/approve", **options)
+
+    async def refuse_order(self, mandate_id: str, hold_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """Pay for an order no more that is not matched; its budget is free at once, and the order is told.
+
+        Raises:
+            ProblemError: ``mandate_unknown`` · ``hold_unknown`` · ``hold_committed``.
+        """
+        path = f"/v1/mandates/{mandate_id}/holds/{hold_id}/refuse"
+        return await self.command(path, ReasonBody(reason=reason), **options)
 
     async def get_mandate(self, mandate_id: str) -> MandateView:
         """Return a mandate with its rules, and its held and captured budget in US dollars.

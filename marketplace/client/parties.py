@@ -3,9 +3,17 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from events.types import Role
+from events.types import Role, Stage
 from marketplace.api.http.bodies.answers import ReceiptBody
-from marketplace.api.http.bodies.parties import ClearPartyBody, IssuedKey, IssueKeyBody, KeyView, RegisterPartyBody
+from marketplace.api.http.bodies.parties import (
+    ClearPartyBody,
+    IssuedKey,
+    IssueKeyBody,
+    KeyView,
+    RegisterPartyBody,
+    RoleBody,
+    StageBody,
+)
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.client.transport import Transport
 from marketplace.projections.views.access import PartyView
@@ -29,6 +37,32 @@ class Parties(Transport):
             ProblemError: ``platform_only`` · ``party_unknown``.
         """
         return await self.command(f"/v1/parties/{party_id}/suspend", ReasonBody(reason=reason), **options)
+
+    async def add_role(self, party_id: str, role: Role, reason: str, **options: Any) -> ReceiptBody:
+        """Give a party another role, as the platform; ask the platform for it, as the party.
+
+        Raises:
+            ProblemError: ``party_unknown`` · ``role_exists``.
+        """
+        body = RoleBody(role=role, reason=reason)
+        return await self.command(f"/v1/parties/{party_id}/roles", body, **options)
+
+    async def refuse_role(self, party_id: str, role: Role, reason: str, **options: Any) -> ReceiptBody:
+        """Refuse a requested role, as the platform; withdraw the request, as the party.
+
+        Raises:
+            ProblemError: ``party_unknown`` · ``role_not_requested``.
+        """
+        body = RoleBody(role=role, reason=reason)
+        return await self.command(f"/v1/parties/{party_id}/roles/refuse", body, **options)
+
+    async def record_stage(self, party_id: str, stage: Stage, **options: Any) -> ReceiptBody:
+        """Record the stage of a company, as the platform.
+
+        Raises:
+            ProblemError: ``platform_only`` · ``party_unknown``.
+        """
+        return await self.command(f"/v1/parties/{party_id}/stage", StageBody(stage=stage), **options)
 
     async def get_party(self, party_id: str) -> PartyView:
         """Return a party, with the checks that it passed or the reason of its suspension.

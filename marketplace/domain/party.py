@@ -3,11 +3,12 @@
 Subject: ``marketplace.party.<party_id>``.
 
 Invariants:
-    1. A party has at least one role and keeps its roles.
+    1. A party has at least one role and keeps its roles. It gets another one only by the platform.
     2. Only a cleared party begins anything new. Nothing leaves a suspended party.
     3. At most one order of each group of a startup's orders is matched.
 
-Refusals in order: party_unknown · party_exists · roles_missing · checks_missing · group_served.
+Refusals in order: party_unknown · party_exists · roles_missing · checks_missing · group_served · role_exists ·
+role_not_requested.
 
 Refusals of `require_trader`, in order: party_unknown · party_not_cleared · role_missing.
 
@@ -21,8 +22,18 @@ from typing import Literal
 import msgspec
 from immutables import Map
 
-from events.party import PartyCleared, PartyEvent, PartyGroupServed, PartyRegistered, PartySuspended
-from events.types import Role
+from events.party import (
+    PartyCleared,
+    PartyEvent,
+    PartyGroupServed,
+    PartyRegistered,
+    PartyRoleAdded,
+    PartyRoleRequested,
+    PartyRoleRequestEnded,
+    PartyStageRecorded,
+    PartySuspended,
+)
+from events.types import Role, Stage
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
@@ -60,7 +71,41 @@ class ServeGroup(msgspec.Struct, frozen=True, kw_only=True):
     order_id: str
 
 
-PartyCommand = RegisterParty | ClearParty | SuspendParty | ServeGroup
+class RequestRole(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask for another role, as the party."""
+
+    party_id: str
+    role: Role
+    reason: str
+
+
+class AddRole(msgspec.Struct, frozen=True, kw_only=True):
+    """Give the party another role, as the platform."""
+
+    party_id: str
+    role: Role
+    reason: str
+
+
+class EndRoleRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Refuse a requested role, or withdraw the request."""
+
+    party_id: str
+    role: Role
+    outcome: Literal["refused", "withdrawn"]
+    reason: str
+
+
+class RecordStage(msgspec.Struct, frozen=True, kw_only=True):
+    """Record the stage of a company."""
+
+    party_id: str
+    stage: Stage
+
+
+PartyCommand = (
+    RegisterParty | ClearParty | SuspendParty | ServeGroup | RequestRole | AddRole | EndRoleRequest | RecordStage
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +113,24 @@ class Party:
     """A registered party.
 
     Attributes:
+        roles: What it does here.
         served: The matched order of each group of its orders.
+        requested: Roles that it asked for and that the platform has not decided.
+        ended: How its last request for a role ended without the role.
+        stage: How far the company has come; None if the platform recorded none.
     """
 
     registered: PartyRegistered
     status: Literal["registered", "cleared", "suspended"]
+    roles: tuple[Role, ...]
     served: Map[str, str] = field(default_factory=Map)
+    requested: frozenset[Role] = frozenset()
+    ended: Map[Role, str] = field(default_factory=Map)
+    stage: Stage | None = None
 
     def has_role(self, role: Role) -> bool:
         """Tell whether the party has a role."""
-        return role in self.registered.roles
+        return role in self.roles
 
 
 PartyState = Party | None
@@ -101,7 +154,7 @@ def require_trader(party: PartyState, party_id: str, role: Role) -> Party:
     if not party.has_role(role):
         raise Refusal(
             "role_missing",
-            f"party {party_id} is {' and '.join(party.registered.roles)}; this needs a {role}",
+            f"party {party_id} is {' and '.join(party.roles)}; this needs a {role}",
             party_id=party_id,
             role=role,
         )
@@ -138,11 +191,18 @@ def decide(command: PartyCommand, state: PartyState) -> Sequence[PartyEvent]:
         return _register(command, state)
     if state is None:
         raise refuse_unknown("party", command.party_id)
-    if isinstance(command, ClearParty):
-        return _clear(command, state)
-    if isinstance(command, ServeGroup):
-        return _serve(command, state)
-    return _suspend(command, state)
+    match command:
+        case ClearParty():
+            return _clear(command, state)
+        case ServeGroup():
+            return _serve(command, state)
+        case SuspendParty():
+            return _suspend(command, state)
+        case RecordStage():
+            known = state.stage == command.stage
+            return [] if known else [PartyStageRecorded(party_id=command.party_id, stage=command.stage)]
+        case _:
+            return _decide_role(command, state)
 
 
 def _register(command: RegisterParty, state: PartyState) -> Sequence[PartyEvent]:
@@ -190,14 +250,44 @@ def _serve(command: ServeGroup, state: Party) -> Sequence[PartyEvent]:
     return [PartyGroupServed(party_id=command.party_id, group=command.group, order_id=command.order_id)]
 
 
+def _decide_role(command: RequestRole | AddRole | EndRoleRequest, state: Party) -> Sequence[PartyEvent]:
+    party_id, role = command.party_id, command.role
+    if isinstance(command, EndRoleRequest):
+        if role not in state.requested and state.ended.get(role) == command.outcome:
+            return []
+        if role not in state.requested:
+            raise Refusal(
+                "role_not_requested", f"party {party_id} has not asked to be a {role}", party_id=party_id, role=role
+            )
+        ended = PartyRoleRequestEnded(party_id=party_id, role=role, outcome=command.outcome, reason=command.reason)
+        return [ended]
+    if isinstance(command, AddRole):
+        return [] if state.has_role(role) else [PartyRoleAdded(party_id=party_id, role=role, reason=command.reason)]
+    if state.has_role(role):
+        raise Refusal("role_exists", f"party {party_id} is a {role} already", party_id=party_id, role=role)
+    known = role in state.requested
+    return [] if known else [PartyRoleRequested(party_id=party_id, role=role, reason=command.reason)]
+
+
 def evolve(state: PartyState, event: PartyEvent) -> PartyState:
     """Return the state after an event."""
     if isinstance(event, PartyRegistered):
-        return Party(event, "registered")
+        return Party(event, "registered", event.roles)
     assert state is not None, "a party is registered first"
-    if isinstance(event, PartyGroupServed):
-        return replace(state, served=state.served.set(event.group, event.order_id))
-    return replace(state, status="cleared" if isinstance(event, PartyCleared) else "suspended")
+    match event:
+        case PartyGroupServed():
+            return replace(state, served=state.served.set(event.group, event.order_id))
+        case PartyRoleRequested():
+            return replace(state, requested=state.requested | {event.role})
+        case PartyRoleAdded():
+            return replace(state, roles=(*state.roles, event.role), requested=state.requested - {event.role})
+        case PartyRoleRequestEnded():
+            ended = state.ended.set(event.role, event.outcome)
+            return replace(state, requested=state.requested - {event.role}, ended=ended)
+        case PartyStageRecorded():
+            return replace(state, stage=event.stage)
+        case _:
+            return replace(state, status="cleared" if isinstance(event, PartyCleared) else "suspended")
 
 
 PARTY: Decider[PartyCommand, PartyEvent, PartyState] = Decider("party", "pty", None, decide, evolve)

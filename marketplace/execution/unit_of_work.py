@@ -40,6 +40,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         fingerprint: Hash of the command's content. It detects an id that is reused with other content.
         actor: Party or worker, written into every event.
         actor_key: The API key that the request used, written into every event; empty for none.
+        actor_person: The person whom that key names, written into every event; empty for nobody.
         party_id: The tenant, which may touch only its own aggregates; None for the platform.
         at: Market time.
         correlation_id: The command that began the chain; its own id if it began one.
@@ -60,6 +61,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     if_match: int | None = None
     recorded: bool = True
     actor_key: str = ""
+    actor_person: str = ""
 
     @property
     def request_id(self) -> str:
@@ -317,6 +319,7 @@ class UnitOfWork:
             causationid=context.command_id,
             actor=context.actor,
             actorkey=context.actor_key,
+            actorperson=context.actor_person,
             fingerprint=context.fingerprint,
             traceparent=context.traceparent,
         )

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from marketplace.application.billing import adjustments, holds, service_statements, statements
+from marketplace.application.billing import adjustments, approvals, holds, service_statements, statements
 from marketplace.application.delivery import grants
 from marketplace.application.equity import consents, issuers, notes, warrants
 from marketplace.application.supply import inventory
@@ -47,8 +47,10 @@ SLOW: Final = frozenset({"run_auction", "indicate_auction"})
 """Tasks that may take minutes. The market's timers do not wait for them."""
 TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any, Any]]]] = {
     "expire_order": lambda handler, context, task: orders.expire_order(handler, context, task.id),
+    "end_mandate": lambda handler, context, task: orders.end_mandate(handler, context, task.id, task.owner_id),
     "expire_quote": lambda handler, context, task: quotes.expire_quote(handler, context, task.id),
     "expire_hold": lambda handler, context, task: holds.expire_hold(handler, context, task.owner_id, task.id),
+    "lapse_approval": lambda handler, context, task: approvals.lapse_approval(handler, context, task.owner_id, task.id),
     "activate_grant": lambda handler, context, task: grants.activate_grant(handler, context, task.id),
     "issue_statement": lambda handler, context, task: statements.issue_statement(
         handler, context, task.id, task.number

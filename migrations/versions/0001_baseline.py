@@ -30,6 +30,7 @@ def _create_api_keys() -> None:
         "api_keys",
         text("key_id"),
         text("party_id", null=True),
+        text("person", null=True),
         text("name"),
         jsonb("scopes"),
         binary("hmac"),
@@ -98,8 +99,10 @@ def _create_parties() -> None:
         text("party_id"),
         text("name"),
         jsonb("roles"),
+        jsonb("roles_requested"),
         text("jurisdiction"),
         text("sector", null=True),
+        text("stage", null=True),
         text("status"),
         text("reason", null=True),
         jsonb("checks"),
@@ -207,6 +210,9 @@ def _create_mandate_holds() -> None:
         text("grant_id", null=True),
         numeric("held_usd"),
         numeric("captured_usd"),
+        text("approval", null=True),
+        jsonb("instrument", null=True),
+        timestamp("until", null=True),
         bigint("last_sequence"),
         key("mandate_holds", "mandate_id", "hold_id"),
     )
@@ -720,6 +726,7 @@ def _create_accounts() -> None:
         text("unit"),
         timestamp("opened_at"),
         timestamp("closed_at", null=True),
+        numeric("limit_usd", null=True),
         bigint("last_sequence"),
         key("accounts", "account_id"),
     )
@@ -791,6 +798,26 @@ def _create_holds() -> None:
     )
     op.create_index("ix_holds_party", "holds", ["party_id", "hold_id"])
     op.create_index("ix_holds_purpose", "holds", ["purpose", "hold_id"])
+
+
+def _create_account_approvals() -> None:
+    op.create_table(
+        "account_approvals",
+        text("account_id"),
+        text("approval_id"),
+        text("party_id"),
+        jsonb("act"),
+        text("status"),
+        text("person"),
+        text("decided_by", null=True),
+        text("reason", null=True),
+        text("hold_id", null=True),
+        timestamp("requested_at"),
+        timestamp("approve_until"),
+        bigint("last_sequence"),
+        key("account_approvals", "account_id", "approval_id"),
+    )
+    op.create_index("ix_account_approvals_party", "account_approvals", ["party_id", "approval_id"])
 
 
 def _create_instruments() -> None:
@@ -1198,6 +1225,7 @@ _CREATE = (
     _create_balances,
     _create_posting_subjects,
     _create_holds,
+    _create_account_approvals,
     _create_instruments,
     _create_principal_movements,
     _create_issuers,
@@ -1254,6 +1282,7 @@ _DROP = (
     "issuers",
     "principal_movements",
     "instruments",
+    "account_approvals",
     "holds",
     "posting_subjects",
     "balances",

@@ -23,6 +23,7 @@ KINDS = {prefix: aggregate for aggregate, prefix in PREFIXES.items()} | {
     "fin": "financing",
     "liq": "liquidity",
     "hld": "hold",
+    "apv": "approval",
     "opt": "option",
     "wrt": "warrant",
     "trf": "offer",

@@ -59,6 +59,58 @@ HOLDS = (
         refused=({}, 422, "body_invalid"),
     ),
 )
+_WIRE = {"amount_usd": "150", "reference": "wire 1"}
+_TOO_MUCH = {"amount_usd": "1000000000", "reference": "wire 4"}
+APPROVALS = (
+    Row(
+        "POST",
+        "/v1/accounts/{till}/limit",
+        "chief",
+        {"limit_usd": "100"},
+        refused=({"limit_usd": "-1"}, 422, "amount_not_positive"),
+        ask=lambda client, ids: client.set_limit(ids["till"], Decimal(100)),
+    ),
+    Row(
+        "POST",
+        "/v1/accounts/{till}/withdrawals",
+        "clerk",
+        _WIRE,
+        202,
+        (_TOO_MUCH, 422, "funds_insufficient"),
+        save="withdrawn_approval",
+    ),
+    Row(
+        "POST",
+        "/v1/accounts/{till}/approvals/{withdrawn_approval}/withdraw",
+        "clerk",
+        {"reason": "it was typed wrong"},
+        refused=({"reason": ""}, 422, "body_invalid"),
+        ask=lambda client, ids: client.withdraw_approval(ids["till"], ids["withdrawn_approval"], "again"),
+    ),
+    Row("POST", "/v1/accounts/{till}/withdrawals", "clerk", _WIRE, 202, save="refused_approval"),
+    Row(
+        "POST",
+        "/v1/accounts/{till}/approvals/{refused_approval}/refuse",
+        "chief",
+        {"reason": "nobody knows the payee"},
+        refused=({"reason": ""}, 422, "body_invalid"),
+        ask=lambda client, ids: client.refuse_approval(ids["till"], ids["refused_approval"], "again"),
+    ),
+    Row("POST", "/v1/accounts/{till}/withdrawals", "clerk", _WIRE, 202, save="approval"),
+    Row(
+        "POST",
+        "/v1/accounts/{till}/approvals/{approval}/approve",
+        "chief",
+        ask=lambda client, ids: client.approve(ids["till"], ids["approval"]),
+    ),
+    Row(
+        "GET",
+        "/v1/accounts/{till}/approvals",
+        "clerk",
+        check=lambda page: sorted(row["status"] for row in page["items"]) == ["approved", "refused", "withdrawn"],
+        ask=lambda client, ids: anext(client.list_approvals(ids["till"], status="approved")),
+    ),
+)
 BOOKS = (
     Row(
         "GET",

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from marketplace.core.ids import rename_id
+from tests.api import rows_supply
 from tests.api.rows import ABSENT, PLATFORM_ONLY, SEEN, Row, World
 from tests.api.rows_service_lines import SERVICE_LINES
 from tests.api.rows_spreads import SPREADS
@@ -358,6 +359,43 @@ STATEMENTS = (
 )
 
 
+async def ask_holder(world: World) -> None:
+    """Place two orders that draw more than their mandate lets startups draw without its holder's approval."""
+    if "careful" in world.ids:
+        return
+    stage, ids = world.stage, world.ids
+    terms = {"budget_usd": "900", "issuer_usd_max": "900", "approval_above_usd": "100"}
+    careful = rows_supply.build_mandate(world, **terms, direct_budget_usd=None)
+    ids["careful"] = get_id(await stage.post(world.clients["fund"], "/v1/mandates", careful))
+    now = stage.services.handler.clock.now()
+    for name in ("asked_hold", "unwanted_hold"):
+        begin = {
+            "start_earliest": (now + timedelta(days=2)).isoformat(),
+            "start_latest": (now + timedelta(days=9)).isoformat(),
+        }
+        equity = {"equity": "1", "cash": "1", "mandate_ids": [ids["careful"]]}
+        order = build_terms(world.day, **equity, nodes=1, duration_hours=24, **begin)
+        body = {"startup_id": ids["startup"], "terms": order}
+        ids[name] = rename_id("hld", get_id(await stage.post(world.clients["startup"], "/v1/orders", body)))
+
+
+APPROVED = (
+    Row(
+        "POST",
+        "/v1/mandates/{careful}/holds/{asked_hold}/approve",
+        "fund",
+        before=ask_holder,
+        ask=lambda client, ids: client.approve_order(ids["careful"], ids["asked_hold"]),
+    ),
+    Row(
+        "POST",
+        "/v1/mandates/{careful}/holds/{unwanted_hold}/refuse",
+        "fund",
+        {"reason": "one is enough"},
+        refused=({"reason": ""}, 422, "body_invalid"),
+        ask=lambda client, ids: client.refuse_order(ids["careful"], ids["unwanted_hold"], "one is enough"),
+    ),
+)
 REST = (
     Row(
         "GET",

@@ -62,8 +62,10 @@ class Stage:
             get_id(await self.post(self.admin, f"/v1/accounts/{account_id}/deposits", transfer))
         return party_id
 
-    async def open_tenant(self, party_id: str, scopes: Sequence[str] = ALL) -> httpx.AsyncClient:
-        body = {"name": "tests", "scopes": scopes, "party_id": party_id}
+    async def open_tenant(
+        self, party_id: str, scopes: Sequence[str] = ALL, *, person: str | None = None
+    ) -> httpx.AsyncClient:
+        body = {"name": "tests", "scopes": scopes, "party_id": party_id, "person": person}
         answer = await self.post(self.admin, "/v1/api-keys", body)
         assert answer.status_code == 201, answer.text
         return await self.open_client(answer.json()["token"])

@@ -108,7 +108,7 @@ async def found(database_url: str) -> AsyncIterator[Company]:
             equity_credit=Decimal("0.8"),
             budget_usd=Decimal(40_000),
             issuer_usd_max=Decimal(40_000),
-            direct_usd_max=Decimal(40_000),
+            direct_budget_usd=Decimal(40_000),
         )
         mandate = await client.grant_mandate(GrantMandateBody(holder_id=fund, funding="cash", terms=rules))
         now = (await client.get_clock()).now

@@ -25,6 +25,7 @@ from tests.api.stage import Stage, get_id, open_stage
 STORY: tuple[Row, ...] = (
     *rows_supply.ROWS,
     *rows_accounts.HOLDS,
+    *rows_accounts.APPROVALS,
     *rows_issuers.FORMATION,
     *rows_quotes.LIST_PRICES,
     *rows_quotes.QUOTES,
@@ -47,6 +48,7 @@ STORY: tuple[Row, ...] = (
     *rows_captables.BOOKS,
     *rows_packages.PACKAGES,
     *rows_quotes.CLOSING,
+    *rows_trading.APPROVED,
     *rows_trading.REST,
     *rows_supply.KEYS,
 )
@@ -58,6 +60,7 @@ async def prepare(stage: Stage) -> World:
     fund = await stage.register("Fund", "fund", usd="2000000")
     other = await stage.register("Other", "startup", "provider", "fund", usd="1000")
     heir = await stage.register("Heir", "startup")
+    treasury = await stage.register("Treasury", "fund", usd="1000")
     clients = {
         "anonymous": await stage.open_client(None),
         "platform": stage.admin,
@@ -65,8 +68,11 @@ async def prepare(stage: Stage) -> World:
         "provider": await stage.open_tenant(provider),
         "fund": await stage.open_tenant(fund),
         "other": await stage.open_tenant(other),
+        "clerk": await stage.open_tenant(treasury, person="p1"),
+        "chief": await stage.open_tenant(treasury, person="p2"),
     }
     ids = {"startup": startup, "provider": provider, "fund": fund, "heir": heir, "account": rename_id("acc", startup)}
+    ids["till"] = rename_id("acc", treasury)
     ids["spare_account"] = rename_id("acc", heir)
     return World(stage, clients, ids)
 
@@ -78,7 +84,7 @@ async def add_spares(world: World, row: Row) -> None:
         body = rows_supply.build_site(world, status="planned", power_energised_kw=0, name="South")
         ids["planned"] = get_id(await stage.post(world.clients["provider"], "/v1/sites", body))
     if row.path == "/v1/mandates" and row.method == "GET":
-        body = rows_supply.build_mandate(world, budget_usd="1000", issuer_usd_max="1000", direct_usd_max="1000")
+        body = rows_supply.build_mandate(world, budget_usd="1000", issuer_usd_max="1000", direct_budget_usd="1000")
         ids["spare_mandate"] = get_id(await stage.post(world.clients["fund"], "/v1/mandates", body))
     if "{spare_lot}" in row.path and "spare_lot" not in ids:
         body = rows_supply.build_lot(world, mandate_ids=[])

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
@@ -73,6 +74,51 @@ async def test_silence_accepts_a_statement_seven_days_after_it_was_issued(market
         await market.until("grant", grant.issued.grant_id, "completed")
     ledger = await check_log(market.log)
     assert ledger.states["statement"][statement].charges.gpu_seconds == 2 * 8 * 10 * 86_400
+
+
+async def test_the_fund_that_pays_disputes_and_the_startups_higher_claim_does_not_stand_for_it(market):
+    trade = await market.trade(days=10)
+    async with market.worker():
+        grant = await market.award(trade)
+        await market.deliver(grant, 10)
+        statement = list_periods(grant)[0].statement_id
+        market.clock.at = grant.end + timedelta(days=2)
+        await market.until("statement", statement, "issued")
+        half = 2 * 8 * 5 * 86_400
+        dispute = partial(statements.dispute_statement, market.handler, reason="five days were down")
+        stranger = await market.party("Stranger", "fund")
+        for party, code in ((trade.provider, "wrong_side"), (stranger, "statement_unknown")):
+            with pytest.raises(Refusal) as caught:
+                await dispute(market.context(party), statement, gpu_seconds_claimed=half)
+            assert caught.value.code == code
+        await dispute(market.context(trade.startup), statement, gpu_seconds_claimed=2 * half - 1)
+        await dispute(market.context(trade.fund), statement, gpu_seconds_claimed=half)
+        provider = market.context(trade.provider)
+        with pytest.raises(Refusal) as caught:
+            await statements.resolve_statement(
+                market.handler, provider, statement, gpu_seconds=2 * half - 1, reason="as the startup says"
+            )
+        assert caught.value.code == "concession_above_claim"
+        provider = market.context(trade.provider)
+        await statements.resolve_statement(market.handler, provider, statement, gpu_seconds=half, reason="agreed")
+    ledger = await check_log(market.log)
+    state = ledger.states["statement"][statement]
+    assert (state.charges.gpu_seconds, state.disputed.by) == (half, "holder")
+
+
+async def test_a_provider_that_pays_itself_disputes_no_statement_of_its_own(market):
+    trade = await market.trade(days=10, funding="own_capacity")
+    async with market.worker():
+        grant = await market.award(trade)
+        await market.deliver(grant, 10)
+        statement = list_periods(grant)[0].statement_id
+        market.clock.at = grant.end + timedelta(days=2)
+        await market.until("statement", statement, "issued")
+        with pytest.raises(Refusal) as caught:
+            await statements.dispute_statement(
+                market.handler, market.context(trade.provider), statement, gpu_seconds_claimed=1, reason="for myself"
+            )
+    assert caught.value.code == "wrong_side"
 
 
 @pytest.mark.parametrize("by", ["provider", "platform"])

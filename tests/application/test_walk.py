@@ -277,7 +277,7 @@ class Walk:
                 **changed,
                 "budget_usd": Decimal(budget),
                 "issuer_usd_max": Decimal(budget),
-                "direct_usd_max": Decimal(budget),
+                "direct_budget_usd": Decimal(budget),
             }
         )
         await mandates.amend_mandate(market.handler, market.context(state.granted.holder_id), mandate, terms=terms)

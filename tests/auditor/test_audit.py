@@ -6,11 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 import pytest_asyncio
 
 from events.vesting import AttestedMilestone, WarrantTranche
-from marketplace.application.billing import accounts
+from marketplace.application.billing import accounts, approvals
 from marketplace.application.equity import consents, issuers, warrants
 from marketplace.auditor.chain import GUARD, Chains, compute_hash
 from marketplace.auditor.report import Audit
@@ -37,6 +38,7 @@ async def _play(log) -> Market:
     await _issue_stock(market, trade)
     await _agree(market, trade)
     await _exercise_warrant(market, trade)
+    await _withdraw(market, trade)
     loser = await market.order(trade.startup, cash="0.5")
     await market.cancel(trade.startup, await market.order(trade.startup))
     async with market.worker():
@@ -98,6 +100,21 @@ async def _exercise_warrant(market: Market, trade) -> None:
         shares=60,
         net=False,
     )
+
+
+async def _withdraw(market: Market, trade) -> None:
+    """Limit the startup's account, withdraw below the limit alone, and above it by two persons."""
+
+    def act_as(person):
+        return msgspec.structs.replace(market.context(trade.startup), actor_person=person)
+
+    account_id, asking = rename_id("acc", trade.startup), act_as("p1")
+    await approvals.set_limit(market.handler, act_as("p1"), account_id, limit_usd=Decimal(100))
+    wire = {"amount_usd": Decimal(500), "reference": "large"}
+    await accounts.withdraw(market.handler, asking, account_id, **wire)
+    approval_id = await approvals.find_approval(market.handler, asking, account_id)
+    await approvals.approve(market.handler, act_as("p2"), account_id, approval_id)
+    await accounts.withdraw(market.handler, act_as("p1"), account_id, amount_usd=Decimal(5), reference="small")
 
 
 async def _issue_stock(market: Market, trade) -> None:
@@ -352,6 +369,19 @@ FAULTS = {
     "a milestone is attested by its beneficiary": (
         _change("issuer.milestone_attested.v1", attester_id="pty_x"),
         "vesting",
+    ),
+    "a person approves what it asked for": (_change("account.approval_given.v1", person="p1"), "persons"),
+    "a withdrawal above the limit by one person": (_drop("account.approval_given.v1"), "persons"),
+    "more is withdrawn than two agreed to": (_change("account.withdrawn.v1", amount_usd="500.01"), "persons"),
+    "an approval comes too late": (
+        _change("account.approval_requested.v1", approve_until="2020-01-01T00:00:00Z"),
+        "persons",
+    ),
+    "what one person let go is not counted": (_drop("account.limit_used.v1"), "persons"),
+    "one person lets more go than the limit": (_change("account.limit_used.v1", amount_usd="100.01"), "persons"),
+    "budget is committed that its holder has not approved": (
+        _change("mandate.budget_held.v1", needs_approval=True),
+        "budget",
     ),
     "shares below zero": (
         _change("issuer.stock_issued.v1", shares=-5),

@@ -13,11 +13,11 @@ from marketplace.captable.positions import (
     HeldIssuer,
     Prices,
     Source,
-    find_vendor,
     list_positions,
 )
 from marketplace.core.errors import Refusal
 from marketplace.domain.equity.issuer.issuer import DeclareLiquidity, PayDistribution, SplitStock, list_repayments
+from marketplace.domain.supply.gpu_vendors import find_vendor
 from marketplace.equity.recovery import Assumptions
 from tests.captable.company import (
     DRAWDOWN,

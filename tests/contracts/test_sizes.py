@@ -46,6 +46,7 @@ DOMAIN = "its decider, by a number"
 PART = "`auction.py`: parts of 512 KiB, a row of the book of 1 MiB at most"
 SPANS = "the spans of one grant, whose nodes are resold 64 times at most"
 POOL = "the lots of one pool, that of a row of the book"
+ORDERS = "the open orders of one mandate, 120 bytes each: 8 MiB hold 60,000, six times what an auction clears"
 HASH = "a hash, or the name of a release"
 NUMBER = "an exact fraction of what has bounded places"
 EFFECTS = "`effects_too_large`: 7 MiB of what a proposal records, and of whom it asks"
@@ -65,27 +66,35 @@ BOUNDS = {
     ("lot.repriced.v1", "further_asks"): REQUEST,
     ("mandate.granted.v1", "terms.instrument_kinds"): REQUEST,
     ("mandate.granted.v1", "terms.sectors"): REQUEST,
+    ("mandate.granted.v1", "terms.stages"): REQUEST,
+    ("mandate.granted.v1", "terms.gpu_vendors"): REQUEST,
     ("mandate.granted.v1", "terms.issuer_ids"): REQUEST,
     ("mandate.granted.v1", "terms.provider_ids"): REQUEST,
     ("mandate.granted.v1", "terms.site_ids"): REQUEST,
     ("mandate.amended.v1", "terms.instrument_kinds"): REQUEST,
     ("mandate.amended.v1", "terms.sectors"): REQUEST,
+    ("mandate.amended.v1", "terms.stages"): REQUEST,
+    ("mandate.amended.v1", "terms.gpu_vendors"): REQUEST,
     ("mandate.amended.v1", "terms.issuer_ids"): REQUEST,
     ("mandate.amended.v1", "terms.provider_ids"): REQUEST,
     ("mandate.amended.v1", "terms.site_ids"): REQUEST,
+    ("mandate.revoked.v1", "ended"): ORDERS,
     ("order.placed.v1", "terms.offers"): REQUEST,
     ("order.placed.v1", "terms.regions"): REQUEST,
     ("order.placed.v1", "terms.mandate_ids"): REQUEST,
     ("order.placed.v1", "budget_holds"): REQUEST,
+    ("order.placed.v1", "split_ratio"): NUMBER,
     ("order.amended.v1", "terms.offers"): REQUEST,
     ("order.amended.v1", "terms.regions"): REQUEST,
     ("order.amended.v1", "terms.mandate_ids"): REQUEST,
     ("order.amended.v1", "budget_holds"): REQUEST,
+    ("order.amended.v1", "split_ratio"): NUMBER,
     ("order.unmatched.v1", "reasons"): PART,
     ("quote.held.v1", "terms.offers"): REQUEST,
     ("quote.held.v1", "terms.regions"): REQUEST,
     ("quote.held.v1", "terms.mandate_ids"): REQUEST,
     ("quote.held.v1", "budget_holds"): REQUEST,
+    ("quote.held.v1", "split_ratio"): NUMBER,
     ("quote.held.v1", "match.lots"): POOL,
     ("quote.held.v1", "match.price_usd_per_gpu_hour"): NUMBER,
     ("auction.indicated.v1", "book_hash"): HASH,
@@ -142,6 +151,7 @@ BOUNDS = {
     ("instrument.converted.v1", "class_id"): HASH,
     ("instrument.converted.v1", "shares_exact"): NUMBER,
     ("instrument.matured.v1", "amount_exact"): NUMBER,
+    ("issuer.instrument_signed.v1", "split_ratio"): NUMBER,
     ("issuer.stock_converted.v1", "shares_exact"): NUMBER,
     ("issuer.conversion_price_adjusted.v1", "conversion_price_usd_before"): NUMBER,
     ("issuer.conversion_price_adjusted.v1", "conversion_price_usd"): NUMBER,

@@ -2,9 +2,29 @@
 
 import pytest
 
-from events.party import PartyCleared, PartyGroupServed, PartyRegistered, PartySuspended
+from events.party import (
+    PartyCleared,
+    PartyGroupServed,
+    PartyRegistered,
+    PartyRoleAdded,
+    PartyRoleRequested,
+    PartyRoleRequestEnded,
+    PartyStageRecorded,
+    PartySuspended,
+)
 from marketplace.core.errors import Refusal
-from marketplace.domain.party import PARTY, ClearParty, ServeGroup, SuspendParty, require_trader, require_unsuspended
+from marketplace.domain.party import (
+    PARTY,
+    AddRole,
+    ClearParty,
+    EndRoleRequest,
+    RecordStage,
+    RequestRole,
+    ServeGroup,
+    SuspendParty,
+    require_trader,
+    require_unsuspended,
+)
 from tests.domain import build
 from tests.domain.build import STARTUP, Row, id_of
 from tests.support.spec import Given
@@ -19,12 +39,17 @@ SUSPEND = SuspendParty(party_id=STARTUP, reason="fraud report")
 
 SERVE = ServeGroup(party_id=STARTUP, group="either", order_id=id_of("ord", 1))
 SERVED = PartyGroupServed(party_id=STARTUP, group="either", order_id=id_of("ord", 1))
+ROLE = {"party_id": STARTUP, "role": "provider", "reason": "it bought GPUs"}
+REQUESTED, ADDED = PartyRoleRequested(**ROLE), PartyRoleAdded(**ROLE)
 REFUSALS = [
     Row("party_unknown", (), CLEAR),
     Row("party_exists", (REGISTERED,), build.register_party(name="Other")),
     Row("roles_missing", (), build.register_party(roles=()), "/roles"),
     Row("checks_missing", (REGISTERED,), ClearParty(party_id=STARTUP, checks=()), "/checks"),
     Row("group_served", (REGISTERED, SERVED), ServeGroup(party_id=STARTUP, group="either", order_id=id_of("ord", 2))),
+    Row("role_exists", (REGISTERED, REQUESTED, ADDED), RequestRole(**ROLE)),
+    Row("role_not_requested", (REGISTERED,), EndRoleRequest(**ROLE, outcome="refused")),
+    Row("role_not_requested", (REGISTERED, REQUESTED, ADDED), EndRoleRequest(**ROLE, outcome="withdrawn")),
 ]
 PRECEDENCE = [
     Row("party_unknown", (), ClearParty(party_id=STARTUP, checks=())),
@@ -99,3 +124,27 @@ def test_only_a_suspended_party_is_frozen():
     with pytest.raises(Refusal) as caught:
         require_unsuspended(PARTY.fold([REGISTERED, CLEARED, SUSPENDED]), STARTUP)
     assert caught.value.code == "party_suspended"
+
+
+def test_a_role_is_asked_for_once_and_added_by_the_platform():
+    Given(PARTY, REGISTERED).when(RequestRole(**ROLE)).then(REQUESTED)
+    Given(PARTY, REGISTERED, REQUESTED).when(RequestRole(**ROLE)).then_nothing()
+    Given(PARTY, REGISTERED, REQUESTED).when(AddRole(**ROLE)).then(ADDED)
+    Given(PARTY, REGISTERED).when(AddRole(**ROLE)).then(ADDED)
+    Given(PARTY, REGISTERED, ADDED).when(AddRole(**ROLE)).then_nothing()
+    assert not PARTY.fold([REGISTERED, REQUESTED]).has_role("provider")
+    both = PARTY.fold([REGISTERED, CLEARED, REQUESTED, ADDED])
+    assert (both.roles, both.requested) == (("startup", "provider"), frozenset())
+    assert require_trader(both, STARTUP, "provider") is both
+
+
+def test_a_request_for_a_role_may_end_and_be_repeated():
+    ended = PartyRoleRequestEnded(**ROLE, outcome="refused")
+    Given(PARTY, REGISTERED, REQUESTED).when(EndRoleRequest(**ROLE, outcome="refused")).then(ended)
+    Given(PARTY, REGISTERED, REQUESTED, ended).when(RequestRole(**ROLE)).then(REQUESTED)
+
+
+def test_a_stage_is_recorded():
+    seed = PartyStageRecorded(party_id=STARTUP, stage="seed")
+    Given(PARTY, REGISTERED).when(RecordStage(party_id=STARTUP, stage="seed")).then(seed)
+    Given(PARTY, REGISTERED, seed).when(RecordStage(party_id=STARTUP, stage="seed")).then_nothing()

@@ -352,6 +352,23 @@ def tell_a_hold_that_expires(story: Story) -> None:
     story.tell(account.AccountClosed(account_id=spare, party_id=STRANGER, reason="opened twice"))
 
 
+def tell_approvals(story: Story) -> None:
+    """Limit an account, and ask for two withdrawals above the limit: one is approved, one refused."""
+    mine = {"account_id": CASH, "party_id": STARTUP}
+    story.tell(account.AccountLimitSet(**mine, limit_usd=usd("5.00")))
+    story.tell(account.AccountLimitUsed(**mine, amount_usd=usd("1.00"), at=story.now))
+    for number in (1, 2):
+        approval_id, until = make_id("apv", number), story.now + 72 * HOUR
+        act = account.WithdrawalAct(amount_usd=usd("6.00"), reference=f"large {number}")
+        asked = {**mine, "approval_id": approval_id}
+        requested = account.AccountApprovalRequested(**asked, act=act, person="p1", hold_id=None, approve_until=until)
+        story.tell(requested)
+        if number == 1:
+            story.tell(account.AccountApprovalGiven(**asked, person="p2"))
+        else:
+            story.tell(account.AccountApprovalEnded(**asked, outcome="refused", reason="no", person="p2"))
+
+
 def credit_nothing(story: Story, number: int) -> None:
     """Adjust a settled period whose charge a dispute had brought below what is metered now."""
     nothing = statement.Charges(

@@ -59,12 +59,13 @@ def tell_everything() -> Story:
     company.sell(story, make_id("ins", 9))
     rights.tell_rights(story)
     market.tell_a_hold_that_expires(story)
+    market.tell_approvals(story)
     days.tell_quotes(story)
     days.tell_closing(story)
     days.tell_meters(story)
     story.tell(lot_events.LotWithdrawn(lot_id=LOT_B, reason="sold elsewhere"))
     story.tell(pool.PoolCapacityRecalled(pool_id=POOL_B, lot_id=LOT_B))
-    story.tell(mandate_events.MandateRevoked(mandate_id=MANDATE, reason="fund closed"))
+    _tell_asked(story)
     _tell_log(story)
     _tell_the_rest(story)
     return story
@@ -81,6 +82,33 @@ def _tell_the_rest(story: Story) -> None:
         told = next(told for told in tell_story() if told.tag == tag)
         names = {f"{aggregate}_id": known[aggregate]} if aggregate in known else {}
         story.tell(msgspec.structs.replace(parse_body(tag, told.body), **names))
+
+
+def _tell_asked(story: Story) -> None:
+    """Hold budget that waits for its holder, who approves one order, refuses another one, and revokes the mandate."""
+    holds = {name: make_id("hld", 900 + place) for place, name in enumerate(("approved", "refused"))}
+    order_ids = {"approved": make_id("ord", 5), "refused": make_id("ord", 6)}
+    for name, hold_id in holds.items():
+        story.tell(
+            mandate_events.MandateBudgetHeld(
+                mandate_id=MANDATE,
+                hold_id=hold_id,
+                order_id=order_ids[name],
+                issuer_id=ISSUER,
+                amount_usd=usd("10.00"),
+                needs_approval=True,
+                instrument=SAFE,
+            )
+        )
+    named = {name: {"mandate_id": MANDATE, "hold_id": holds[name], "order_id": order_ids[name]} for name in holds}
+    story.tell(mandate_events.MandateOrderApproved(**named["approved"]))
+    approved = order.OrderMandateApproved(order_id=order_ids["approved"], mandate_id=MANDATE)
+    ended = order.OrderMandateEnded(order_id=order_ids["refused"], mandate_id=MANDATE, reason="its holder refused")
+    for told in (approved, ended):
+        story.tell(told)
+    story.tell(mandate_events.MandateOrderRefused(**named["refused"], amount_usd=usd("10.00"), reason="not this one"))
+    ended = mandate_events.EndedHold(hold_id=holds["approved"], order_id=order_ids["approved"], amount_usd=usd("10.00"))
+    story.tell(mandate_events.MandateRevoked(mandate_id=MANDATE, reason="fund closed", ended=(ended,)))
 
 
 def _tell_log(story: Story) -> None:

@@ -1,4 +1,8 @@
-"""API keys: a tenant issues, suspends and revokes its own, never one with more rights than the key it uses."""
+"""API keys: a tenant issues, suspends and revokes its own, never one with more rights than the key it uses.
+
+A key names the person who acts with it, so that two persons can be told apart where an act needs two. A tenant's key
+issues keys for its own person only; the platform names the persons. Otherwise one person could act as two.
+"""
 
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -32,6 +36,7 @@ def _render(key: ApiKey) -> KeyView:
     return KeyView(
         key_id=key.key_id,
         party_id=key.party_id,
+        person=key.person,
         name=key.name,
         scopes=key.scopes,
         created_at=key.created_at,
@@ -62,6 +67,18 @@ def _require_weaker(principal: Principal, key: ApiKey) -> None:
         raise Refusal("key_stronger", text, scopes=lacking)
 
 
+def _require_person(principal: Principal, person: str | None) -> None:
+    """Refuse a tenant's key that names another person than its own.
+
+    Raises:
+        Refusal: ``person_foreign``.
+    """
+    if principal.party_id is not None and person not in {None, principal.person}:
+        own = "nobody" if principal.person is None else principal.person
+        text = f"this key acts for {own} and cannot issue one for {person}; ask the platform to issue it"
+        raise Refusal("person_foreign", text, pointer="/person")
+
+
 def _require_expiry(principal: Principal, key: ApiKey) -> None:
     """Refuse an expiry that has passed, is more than a year ahead, or is after that of the key that asks."""
     own, ends, now = principal.expires_at, key.expires_at, key.created_at
@@ -84,7 +101,7 @@ def _require_same(stored: ApiKey, key: ApiKey, expires_at: datetime | None) -> N
 
 
 def _render_issued(key: ApiKey) -> tuple[object, ...]:
-    return key.name, key.scopes, key.party_id, key.expires_at
+    return key.name, key.scopes, key.party_id, key.person, key.expires_at
 
 
 async def _store(command: Command, key: ApiKey, expires_at: datetime | None) -> ApiKey:
@@ -115,6 +132,7 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody], state: State) 
     if principal.party_id not in (None, party_id):
         raise refuse_unknown("party", str(party_id))
     _require_scopes(principal, data.scopes, state.scopes)
+    _require_person(principal, data.person)
     if party_id is not None and (await command.handler.cache.load(PARTY, party_id)).state is None:
         raise refuse_unknown("party", party_id)
     key_id, now = rename_id("key", command.context.command_id), datetime.now(UTC)
@@ -125,6 +143,7 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody], state: State) 
             name=data.name,
             scopes=data.scopes,
             hmac=b"",
+            person=data.person or principal.person if party_id == principal.party_id else data.person,
             created_at=now,
             expires_at=data.expires_at or min(now + LIFETIME_MAX, principal.expires_at or now + LIFETIME_MAX),
         )
@@ -135,6 +154,7 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody], state: State) 
         key_id=key_id,
         token=keys.derive_token(key_id),
         party_id=party_id,
+        person=stored.person,
         scopes=data.scopes,
         expires_at=stored.expires_at,
     )

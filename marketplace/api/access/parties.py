@@ -8,12 +8,19 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from events.types import Role
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
-from marketplace.api.http.bodies.parties import ClearPartyBody, RegisterPartyBody
+from marketplace.api.http.bodies.parties import ClearPartyBody, RegisterPartyBody, RoleBody, StageBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word, answer_versioned
-from marketplace.application.access.parties import clear_party, register_party, suspend_party
+from marketplace.application.access.parties import (
+    add_role,
+    clear_party,
+    end_role_request,
+    record_stage,
+    register_party,
+    suspend_party,
+)
 from marketplace.projections.access.parties import find_party, list_parties
 from marketplace.projections.views.access import PartyView
 
@@ -41,6 +48,26 @@ async def clear(command: Commanded, party_id: FromPath[str], data: JSONBody[Clea
 async def suspend(command: Commanded, party_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
     """Suspend a party. What it has begun continues."""
     return command.answer(await suspend_party(command.handler, command.context, party_id, reason=data.reason))
+
+
+@post("/{party_id:str}/roles", status_code=200, summary="Add a role to a party, or ask for it")
+async def add(command: Commanded, party_id: FromPath[str], data: JSONBody[RoleBody]) -> Response[ReceiptBody]:
+    """Give a party another role, as the platform. As the party, ask the platform for it."""
+    receipt = await add_role(command.handler, command.context, party_id, role=data.role, reason=data.reason)
+    return command.answer(receipt)
+
+
+@post("/{party_id:str}/roles/refuse", status_code=200, summary="Refuse or withdraw a requested role")
+async def refuse_role(command: Commanded, party_id: FromPath[str], data: JSONBody[RoleBody]) -> Response[ReceiptBody]:
+    """Refuse a role that a party asked for, as the platform. As the party, withdraw the request."""
+    receipt = await end_role_request(command.handler, command.context, party_id, role=data.role, reason=data.reason)
+    return command.answer(receipt)
+
+
+@post("/{party_id:str}/stage", status_code=200, summary="Record the stage of a company")
+async def stage(command: Commanded, party_id: FromPath[str], data: JSONBody[StageBody]) -> Response[ReceiptBody]:
+    """Record how far a company has come, as the platform. Mandates may take only some stages."""
+    return command.answer(await record_stage(command.handler, command.context, party_id, stage=data.stage))
 
 
 @get("/{party_id:str}", summary="Get a party")
@@ -72,5 +99,8 @@ async def list_all(
 
 
 ROUTER: Final = Router(
-    PATH, route_handlers=[register, clear, suspend, get_one, list_all], tags=["parties"], opt={"feature": "parties"}
+    PATH,
+    route_handlers=[register, clear, suspend, add, refuse_role, stage, get_one, list_all],
+    tags=["parties"],
+    opt={"feature": "parties"},
 )

@@ -11,6 +11,7 @@ from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, OptionalInstantText, Read, Word, parse_at, parse_instant
 from marketplace.application.billing.accounts import deposit, withdraw
+from marketplace.application.billing.approvals import find_approval
 from marketplace.projections.billing.accounts import (
     find_account,
     list_accounts,
@@ -44,7 +45,7 @@ async def record_deposit(
 async def record_withdrawal(
     command: Commanded, account_id: FromPath[str], data: JSONBody[TransferBody]
 ) -> Response[ReceiptBody]:
-    """Withdraw available money."""
+    """Withdraw available money. Above the account's limit it waits for a second person, and the answer is 202."""
     receipt = await withdraw(
         command.handler,
         command.context,
@@ -54,6 +55,9 @@ async def record_withdrawal(
         booked_at=data.booked_at,
         provider=command.services.payments,
     )
+    approval_id = await find_approval(command.handler, command.context, account_id)
+    if approval_id is not None:
+        return command.answer_proposed(receipt, approval_id, f"{PATH}/{account_id}/approvals")
     return command.answer(receipt)
 
 

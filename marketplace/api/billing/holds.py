@@ -12,6 +12,7 @@ from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word
 from marketplace.application.billing.accounts import close_account
+from marketplace.application.billing.approvals import find_approval
 from marketplace.application.billing.holds import capture_hold, place_hold, release_hold
 from marketplace.projections.billing.accounts import find_account
 from marketplace.projections.billing.holds import list_holds
@@ -24,7 +25,8 @@ PATH: Final = "/v1/accounts/{account_id:str}"
 async def place(command: Commanded, account_id: FromPath[str], data: JSONBody[PlaceHoldBody]) -> Response[ReceiptBody]:
     """Set money aside from which another account may be paid until an instant. The rest is then available again.
 
-    Only the payer may do this, so that its key is the consent.
+    Only the payer may do this, so that its key is the consent. Above the account's limit it waits for a second person,
+    and the answer is 202.
     """
     receipt = await place_hold(
         command.handler,
@@ -34,6 +36,9 @@ async def place(command: Commanded, account_id: FromPath[str], data: JSONBody[Pl
         amount_usd=data.amount_usd,
         expires_at=data.expires_at,
     )
+    approval_id = await find_approval(command.handler, command.context, account_id)
+    if approval_id is not None:
+        return command.answer_proposed(receipt, approval_id, f"/v1/accounts/{account_id}/approvals")
     return command.answer_created(receipt, f"/v1/accounts/{account_id}/holds", command.derive("hld"))
 
 

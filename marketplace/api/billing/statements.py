@@ -27,7 +27,7 @@ async def accept(command: Commanded, statement_id: FromPath[str]) -> Response[Re
 async def dispute(
     command: Commanded, statement_id: FromPath[str], data: JSONBody[DisputeStatementBody]
 ) -> Response[ReceiptBody]:
-    """Claim, as the startup, that less was delivered than stated."""
+    """Claim, as the startup or the holder that pays, that less was delivered than stated. The lower claim stands."""
     receipt = await dispute_statement(
         command.handler,
         command.context,

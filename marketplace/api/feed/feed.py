@@ -48,6 +48,7 @@ def render_item(recorded: Recorded) -> FeedItem:
         causationid=envelope.causationid,
         actor=envelope.actor,
         actorkey=envelope.actorkey,
+        actorperson=envelope.actorperson,
         hash=envelope.hash,
         previoushash=envelope.previoushash,
         fingerprint=envelope.fingerprint,

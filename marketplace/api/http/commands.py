@@ -68,10 +68,10 @@ class Command:
         headers["Location"] = f"{path}/{body.id}"
         return Receipted(body, HTTP_201_CREATED, headers)
 
-    def answer_proposed(self, receipt: Receipt, proposal_id: str) -> Response[ReceiptBody]:
-        """Return the answer of a command that others must agree to first: the proposal."""
+    def answer_proposed(self, receipt: Receipt, proposal_id: str, path: str = "/v1/proposals") -> Response[ReceiptBody]:
+        """Return the answer of a command that others must agree to first: what waits for them, at `path`."""
         body = ReceiptBody(id=proposal_id, sequence=receipt.sequence, version=receipt.version)
-        headers = render_headers(receipt) | {"Location": f"/v1/proposals/{proposal_id}"}
+        headers = render_headers(receipt) | {"Location": f"{path}/{proposal_id}"}
         return Receipted(body, HTTP_202_ACCEPTED, headers)
 
     def derive(self, prefix: str) -> str:
@@ -232,6 +232,7 @@ def build_context(
         fingerprint=fingerprint,
         actor=principal.tenant,
         actor_key=principal.key_id,
+        actor_person=principal.person or "",
         party_id=principal.party_id,
         at=handler.clock.now(),
         traceparent=traceparent if traceparent is not None and _TRACE.match(traceparent) else "",

@@ -3,8 +3,8 @@
 A key is ``mkp_<id>_<secret>``. The secret derives from the id under the server's own secret. A repeated request
 therefore returns the same key although the key is not stored, and a forged key is refused without a query.
 
-Each stored row has a seal: an HMAC-SHA256 under the server's secret over the secret half, the party, the scopes, the
-expiry and the state. A row that was changed by other means is refused as ``api_key_tampered``.
+Each stored row has a seal: an HMAC-SHA256 under the server's secret over the secret half, the party, the person, the
+scopes, the expiry and the state. A row that was changed by other means is refused as ``api_key_tampered``.
 
 Every `CONFIRM_SECONDS`, each process confirms with PostgreSQL the keys that it used within `ACTIVE_SECONDS` and those
 of open streams. Any other key is confirmed before use if its last confirmation is older than `CONFIRMED_SECONDS_MAX`. A
@@ -71,12 +71,14 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         party_id: The tenant; None for the platform itself.
         scopes: What it may do.
         expires_at: When the key stops working; None for the platform's first key, from the settings.
+        person: Who acts with it; None if nobody was named.
     """
 
     key_id: str
     party_id: str | None
     scopes: frozenset[str]
     expires_at: datetime | None = None
+    person: str | None = None
 
     @property
     def tenant(self) -> str:
@@ -200,13 +202,13 @@ class KeyRing:
         return f"mkp_{key_id.removeprefix('key_')}_{self._derive_secret(key_id)}"
 
     def seal(self, key: ApiKey) -> ApiKey:
-        """Return a key with the seal of its party, scopes, expiry and state."""
+        """Return a key with the seal of its party, person, scopes, expiry and state."""
         return msgspec.structs.replace(key, hmac=self._compute_seal(key))
 
     def _compute_seal(self, key: ApiKey) -> bytes:
         expiry = key.expires_at.astimezone(UTC).isoformat()
         secret, scopes = self._derive_secret(key.key_id), list(key.scopes)
-        return self._mac([_SEAL, key.key_id, secret, key.party_id, scopes, expiry, get_state(key)])
+        return self._mac([_SEAL, key.key_id, secret, key.party_id, key.person, scopes, expiry, get_state(key)])
 
     def is_sealed(self, key: ApiKey) -> bool:
         """Return whether a row is as this code wrote it; log it if not."""
@@ -379,7 +381,13 @@ def _split(key_ids: list[str]) -> Iterator[list[str]]:
 
 
 def _render_principal(key: ApiKey) -> Principal:
-    return Principal(key_id=key.key_id, party_id=key.party_id, scopes=frozenset(key.scopes), expires_at=key.expires_at)
+    return Principal(
+        key_id=key.key_id,
+        party_id=key.party_id,
+        scopes=frozenset(key.scopes),
+        expires_at=key.expires_at,
+        person=key.person,
+    )
 
 
 def _has_expired(key: ApiKey) -> bool:

@@ -11,7 +11,13 @@ from marketplace.api.http.bodies.trading import AmendMandateBody, GrantMandateBo
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word, answer_versioned
-from marketplace.application.trading.mandates import amend_mandate, grant_mandate, revoke_mandate
+from marketplace.application.trading.mandates import (
+    amend_mandate,
+    approve_order,
+    grant_mandate,
+    refuse_order,
+    revoke_mandate,
+)
 from marketplace.projections.trading.mandates import find_mandate, list_budget_holds, list_mandates
 from marketplace.projections.views.trading import BudgetHoldView, MandateView
 
@@ -20,7 +26,7 @@ PATH: Final = "/v1/mandates"
 
 @post("/", summary="Grant a mandate")
 async def grant(command: Commanded, data: JSONBody[GrantMandateBody]) -> Response[ReceiptBody]:
-    """Offer to take equity. A cash mandate sets its whole budget aside."""
+    """Offer to take equity. A cash mandate sets its whole budgets aside."""
     receipt = await grant_mandate(
         command.handler, command.context, holder_id=data.holder_id, funding=data.funding, terms=data.terms
     )
@@ -31,14 +37,39 @@ async def grant(command: Commanded, data: JSONBody[GrantMandateBody]) -> Respons
 async def amend(
     command: Commanded, mandate_id: FromPath[str], data: JSONBody[AmendMandateBody]
 ) -> Response[ReceiptBody]:
-    """Change the rules and the budget for future orders."""
+    """Change the rules and the budgets, for orders that are not matched yet."""
     return command.answer(await amend_mandate(command.handler, command.context, mandate_id, terms=data.terms))
 
 
 @post("/{mandate_id:str}/revoke", status_code=200, summary="Revoke a mandate")
 async def revoke(command: Commanded, mandate_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
-    """Revoke a mandate, so that it takes nothing new. Captured budget stays owed."""
+    """Revoke a mandate, so that it takes nothing new. What open orders hold of it ends; captured budget stays owed."""
     return command.answer(await revoke_mandate(command.handler, command.context, mandate_id, reason=data.reason))
+
+
+@post(
+    "/{mandate_id:str}/holds/{hold_id:str}/approve",
+    status_code=200,
+    summary="Approve an order above the mandate's amount",
+    opt={"scope": "mandates:approve"},
+)
+async def approve(command: Commanded, mandate_id: FromPath[str], hold_id: FromPath[str]) -> Response[ReceiptBody]:
+    """Approve an order that draws more than `approval_above_usd`. It takes part in the auctions from now on."""
+    return command.answer(await approve_order(command.handler, command.context, mandate_id, hold_id))
+
+
+@post(
+    "/{mandate_id:str}/holds/{hold_id:str}/refuse",
+    status_code=200,
+    summary="Refuse an order that is not matched",
+    opt={"scope": "mandates:approve"},
+)
+async def refuse(
+    command: Commanded, mandate_id: FromPath[str], hold_id: FromPath[str], data: JSONBody[ReasonBody]
+) -> Response[ReceiptBody]:
+    """Pay for an order no more, unless it is matched already. Its budget is free at once, and the order is told."""
+    receipt = await refuse_order(command.handler, command.context, mandate_id, hold_id, reason=data.reason)
+    return command.answer(receipt)
 
 
 @get("/{mandate_id:str}", summary="Get a mandate")
@@ -76,7 +107,7 @@ async def list_holds(
 
 ROUTER: Final = Router(
     PATH,
-    route_handlers=[grant, amend, revoke, get_one, list_all, list_holds],
+    route_handlers=[grant, amend, revoke, approve, refuse, get_one, list_all, list_holds],
     tags=["mandates"],
     opt={"feature": "mandates"},
 )

@@ -3,8 +3,10 @@
 from datetime import datetime
 from decimal import Decimal
 
+from events.account import WithdrawalAct
 from marketplace.application.billing.payment_provider import MANUAL, PaymentProvider, Transfer
-from marketplace.application.steps.access import require_owner, require_unfrozen
+from marketplace.application.steps.access import require_owner, require_platform, require_unfrozen
+from marketplace.application.steps.two_persons import ask_second, find_alone
 from marketplace.domain.billing.account import ACCOUNT, Account, CloseAccount, Deposit, Withdraw
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
@@ -76,7 +78,9 @@ async def withdraw(
     booked_at: datetime | None = None,
     provider: PaymentProvider = MANUAL,
 ) -> Receipt:
-    """Record a withdrawal that the provider accepts, once per reference.
+    """Record a withdrawal that the provider accepts, once per reference. Above the account's limit, request it.
+
+    A requested withdrawal waits for a second person: `marketplace.application.billing.approvals`.
 
     Raises:
         Refusal: ``party_suspended`` · refusals of the provider and of the account.
@@ -85,14 +89,20 @@ async def withdraw(
 
     async def work(unit: UnitOfWork) -> None:
         await require_unfrozen(unit)
+        account = await load_account(unit, account_id)
+        if context.party_id is not None and account.needs_second(amount_usd, context.at):
+            if booked_at is not None:
+                require_platform(context)
+            await ask_second(unit, account_id, WithdrawalAct(amount_usd=amount_usd, reference=reference))
+            return
         confirmed = await provider.confirm_withdrawal(context, transfer)
-        await load_account(unit, account_id)
         command = Withdraw(
             account_id=account_id,
             amount_usd=amount_usd,
             reference=reference,
             provider=confirmed.provider,
             booked_at=confirmed.booked_at,
+            alone_at=find_alone(context),
         )
         await unit.decide(ACCOUNT, account_id, command)
 

@@ -6,9 +6,11 @@ Holds of orders, grants and mandates follow their owner and cannot be moved here
 from datetime import datetime
 from decimal import Decimal
 
+from events.account import HoldAct
 from marketplace.application.billing.accounts import find_account, load_account
 from marketplace.application.steps.access import require_owner, require_unfrozen
 from marketplace.application.steps.paying import pay
+from marketplace.application.steps.two_persons import ask_second, find_alone
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, is_id
 from marketplace.domain.billing.account import ACCOUNT, Account, AdjustHold, CaptureHold, ExpireHold, Hold, PlaceHold
@@ -26,7 +28,7 @@ async def place_hold(
     amount_usd: Decimal,
     expires_at: datetime,
 ) -> Receipt:
-    """Set money aside from which another account may be paid until an instant.
+    """Set money aside from which another account may be paid until an instant. Above the limit, request it.
 
     Raises:
         Refusal: ``account_unknown`` for either account · ``payer_only`` · ``party_suspended`` · ``payee_is_payer`` ·
@@ -39,6 +41,10 @@ async def place_hold(
         require_payer(account, account_id, context.party_id)
         await require_unfrozen(unit)
         await find_account(unit, payee_account_id)
+        if account.needs_second(amount_usd, context.at):
+            act = HoldAct(amount_usd=amount_usd, payee_account_id=payee_account_id, expires_at=expires_at)
+            await ask_second(unit, account_id, act)
+            return
         command = PlaceHold(
             account_id=account_id,
             hold_id=hold_id,
@@ -46,6 +52,7 @@ async def place_hold(
             purpose=payee_account_id,
             expires_at=expires_at,
             at=context.at,
+            alone_at=find_alone(context),
         )
         await unit.decide(ACCOUNT, account_id, command)
 

@@ -12,12 +12,14 @@ from events.grant import EquityPart
 from marketplace.application.steps.access import load_grant, require_side, require_unfrozen
 from marketplace.application.steps.dilution import sign_instrument
 from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import render_ratio
 from marketplace.domain.billing.account import ACCOUNT, PlaceHold
 from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine
 from marketplace.domain.billing.service_line_bill import build_agreement, build_service_draw
 from marketplace.domain.billing.service_line_commands import ApproveServiceLine, DeclineServiceLine, ProposeServiceLine
 from marketplace.domain.delivery.grant import GRANT, AddServiceLine, Grant
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, IssueInstrument
+from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.party import PARTY
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, HoldBudget
@@ -145,6 +147,8 @@ async def _draw(unit: UnitOfWork, grant: Grant, line: ServiceLine, equity: Equit
         issuer_id=drawn.issued.issuer_id,
         instrument=drawn.terms,
         sector=party.registered.sector,
+        stage=party.stage,
+        approved=True,
         amount_usd=equity.budget_commitment_usd,
         at=unit.context.at,
     )
@@ -167,4 +171,6 @@ async def _draw(unit: UnitOfWork, grant: Grant, line: ServiceLine, equity: Equit
         mandate_id=equity.mandate_id,
         draw=build_service_draw(grant, line.proposed, unit.context.at),
     )
-    await sign_instrument(unit, issue)
+    issuer = await unit.get(ISSUER, drawn.issued.issuer_id, Issuer)
+    agreed = issuer.split_at_issue.get(drawn.issued.instrument_id, issuer.split_ratio)
+    await sign_instrument(unit, issue, split_ratio=render_ratio(agreed))

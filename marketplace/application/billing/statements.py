@@ -156,20 +156,44 @@ async def dispute_statement(
     hours_claimed: Decimal | None = None,
     reason: str,
 ) -> Receipt:
-    """Claim, as the startup, that less was delivered than stated. For a service line, the claim is in hours."""
+    """Claim, as the startup or the holder that pays in cash, that less was delivered than stated.
+
+    For a service line, the claim is in hours.
+
+    Raises:
+        Refusal: ``statement_unknown`` · ``wrong_side`` · refusals of the statement.
+    """
 
     async def work(unit: UnitOfWork) -> None:
-        await _load_statement(unit, statement_id, "startup")
+        statement = await _load_statement(unit, statement_id, "startup", "holder")
         command = DisputeStatement(
             statement_id=statement_id,
             gpu_seconds_claimed=gpu_seconds_claimed,
             hours_claimed=hours_claimed,
             reason=reason,
             at=context.at,
+            by=await _find_disputing(unit, statement),
         )
         await unit.decide(STATEMENT, statement_id, command)
 
     return await handler.run(context, STATEMENT, statement_id, work)
+
+
+async def _find_disputing(unit: UnitOfWork, statement: Statement) -> Literal["startup", "holder"]:
+    """Return the side that disputes. A provider that takes the equity for its own capacity pays nobody.
+
+    Raises:
+        Refusal: ``wrong_side``.
+    """
+    grant = await _get_grant(unit, statement.issued.grant_id)
+    party_id, equity = unit.context.party_id, grant.issued.equity
+    if party_id is None or party_id == statement.issued.startup_id:
+        return "startup"
+    if equity is None or equity.holder_account_id is None:
+        require_side(
+            unit.context, {"provider": party_id}, ("startup", "holder"), "statement", statement.issued.statement_id
+        )
+    return "holder"
 
 
 async def resolve_statement(
@@ -193,7 +217,7 @@ async def resolve_statement(
 
     Raises:
         Refusal: ``amount_missing`` if the amount is in the other unit · ``concession_above_claim`` if a provider
-            settles more than the startup claims.
+            settles more than is claimed.
     """
 
     async def work(unit: UnitOfWork) -> None:

@@ -47,8 +47,14 @@ def _find_terms(instrument: Instrument, terms: PrincipalTerms) -> PrincipalTerms
     return terms
 
 
-async def sign_instrument(unit: UnitOfWork, issue: IssueInstrument) -> None:
-    """Issue an instrument, and register it with its issuer."""
+async def sign_instrument(unit: UnitOfWork, issue: IssueInstrument, *, split_ratio: str | None = None) -> None:
+    """Issue an instrument, and register it with its issuer.
+
+    Args:
+        unit: The decision.
+        issue: The instrument.
+        split_ratio: The issuer's split factor when a price per share was agreed; None: now.
+    """
     await unit.decide(INSTRUMENT, issue.instrument_id, issue)
     note = SignInstrument(
         issuer_id=issue.issuer_id,
@@ -56,6 +62,7 @@ async def sign_instrument(unit: UnitOfWork, issue: IssueInstrument) -> None:
         holder_id=issue.holder_id,
         commitment_usd=issue.commitment_usd,
         terms=issue.terms,
+        split_ratio=split_ratio,
     )
     await unit.decide(ISSUER, issue.issuer_id, note)
     await track_instrument(unit, issue.instrument_id)

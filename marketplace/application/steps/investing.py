@@ -19,7 +19,7 @@ from marketplace.domain.equity.instrument.instrument import (
 )
 from marketplace.domain.equity.issuer.as_converted import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
-from marketplace.domain.party import PARTY, require_trader
+from marketplace.domain.party import PARTY, Party, require_trader
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, HoldBudget, Mandate
 from marketplace.domain.trading.resale import require_cash_for_investment
 from marketplace.execution.unit_of_work import UnitOfWork
@@ -63,7 +63,7 @@ async def take_investment(
     issuer = await unit.get(ISSUER, issue.issuer_id, Issuer)
     implied_cap_usd = find_implied_cap(issuer, issue.terms)
     await issue_owed(unit, instrument_id)
-    await _use_budget(unit, mandate, issue, party.registered.sector, implied_cap_usd)
+    await _use_budget(unit, mandate, issue, party, implied_cap_usd)
     capture = CaptureHold(
         account_id=rename_id("acc", mandate.granted.holder_id),
         hold_id=rename_id("hld", issue.mandate_id),
@@ -75,7 +75,7 @@ async def take_investment(
 
 
 async def _use_budget(
-    unit: UnitOfWork, mandate: Mandate, issue: IssueInstrument, sector: str | None, implied_cap_usd: Decimal | None
+    unit: UnitOfWork, mandate: Mandate, issue: IssueInstrument, party: Party, implied_cap_usd: Decimal | None
 ) -> None:
     mandate_id, hold_id = mandate.granted.mandate_id, rename_id("hld", issue.instrument_id)
     hold = HoldBudget(
@@ -84,7 +84,8 @@ async def _use_budget(
         order_id=issue.instrument_id,
         issuer_id=issue.issuer_id,
         instrument=issue.terms,
-        sector=sector,
+        sector=party.registered.sector,
+        stage=party.stage,
         amount_usd=issue.commitment_usd,
         at=unit.context.at,
         implied_cap_usd=implied_cap_usd,

@@ -18,6 +18,7 @@ from events.types import Reason
 from marketplace.application.steps.access import require_platform
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.dilution import free_order, sign_instrument
+from marketplace.application.steps.mandate_hold import list_prices
 from marketplace.application.trading.orders import load_order, release_order_holds
 from marketplace.application.trading.resale_award import take_from_source
 from marketplace.core.ids import derive_id, rename_id
@@ -44,7 +45,7 @@ from marketplace.domain.trading.auction import (
     require_collecting,
 )
 from marketplace.domain.trading.auction_turns import NO_RIVALS, Rivals, require_opening, require_turn
-from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, ReleaseBudget
+from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, Matched, ReleaseBudget
 from marketplace.domain.trading.order import ORDER, LockOrder, MatchOrder, Order, UnmatchOrder
 from marketplace.domain.trading.order_terms import get_offer
 from marketplace.domain.trading.parents import require_parent_matched
@@ -328,19 +329,31 @@ async def _keep_holds(unit: UnitOfWork, order: Order, grant: GrantIssued, totals
                 hold_id=order.hold_id,
                 grant_id=grant.grant_id,
                 amount_usd=keep,
-                implied_cap_usd=await _find_implied_cap(unit, order),
+                matched=await _ask_again(unit, order, grant, hold.mandate_id),
             )
             await unit.decide(MANDATE, hold.mandate_id, capture)
         release = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=order.hold_id, keep_usd=keep, reason=reason)
         await unit.decide(MANDATE, hold.mandate_id, release)
 
 
-async def _find_implied_cap(unit: UnitOfWork, order: Order) -> Decimal | None:
-    """Return the company value at the price of an order's priced stock, with all splits and issues until now."""
-    issuer = await unit.load(ISSUER, order.placed.issuer_id)
-    if order.terms.instrument is None or not isinstance(issuer, Issuer):
-        return None
-    return find_implied_cap(issuer, order.terms.instrument)
+async def _ask_again(unit: UnitOfWork, order: Order, grant: GrantIssued, mandate_id: str) -> Matched:
+    """Return what the mandate is asked to commit to now: the issuer, its shares and the price may be others."""
+    issuer, party = await unit.load(ISSUER, order.placed.issuer_id), await unit.get(PARTY, order.placed.startup_id)
+    assert order.terms.instrument is not None, "an order that offers equity states its instrument"
+    implied_cap_usd = None
+    if isinstance(issuer, Issuer):
+        implied_cap_usd = find_implied_cap(issuer, order.terms.instrument, order.split_ratio)
+    terms = (await unit.get(MANDATE, mandate_id)).terms
+    prices = await list_prices(unit, terms, [(grant.gpu_class, grant.value_usd_per_gpu_hour)])
+    return Matched(
+        issuer_id=order.placed.issuer_id,
+        instrument=order.terms.instrument,
+        sector=party.registered.sector,
+        stage=party.stage,
+        at=unit.context.at,
+        implied_cap_usd=implied_cap_usd,
+        prices=prices,
+    )
 
 
 async def _sign(unit: UnitOfWork, order: Order, grant: GrantIssued, equity: EquityPart) -> None:
@@ -356,7 +369,7 @@ async def _sign(unit: UnitOfWork, order: Order, grant: GrantIssued, equity: Equi
         mandate_id=equity.mandate_id,
         draw=build_draw(grant, order.placed.quote_id),
     )
-    await sign_instrument(unit, issue)
+    await sign_instrument(unit, issue, split_ratio=order.split_ratio)
 
 
 async def carry_out_rejection(

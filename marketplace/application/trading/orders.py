@@ -1,23 +1,31 @@
 """Orders: placing one sets aside the startup's cash and each accepted mandate's budget in one atomic append."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
 from events.order import BudgetHold, OrderPlaced, OrderTerms
+from events.types import PricedTerms
 from marketplace.application.steps.access import load_mandate, require_owner, require_tenant, require_unfrozen
 from marketplace.application.steps.dilution import count_order, free_order
+from marketplace.application.steps.mandate_hold import list_prices
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.core.money import ZERO
+from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.billing.account import ACCOUNT, AdjustHold, PlaceHold
 from marketplace.domain.equity.issuer.as_converted import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.party import PARTY, Party, require_buyer, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.trading.mandate import MANDATE, HoldBudget, ReleaseBudget
+from marketplace.domain.trading.mandate_ends import require_over
 from marketplace.domain.trading.order import (
     ORDER,
     AmendOrder,
     CancelOrder,
+    EndMandate,
     ExpireOrder,
+    OpenOrder,
     Order,
     PlaceOrder,
 )
@@ -26,6 +34,8 @@ from marketplace.domain.trading.parents import PARENTS_MAX, require_parents
 from marketplace.domain.trading.quotable import require_quotable
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
+
+EMPTY: Final[Mapping[str, datetime | None]] = {}
 
 
 async def place_order(handler: Handler, context: Context, *, startup_id: str, terms: OrderTerms) -> Receipt:
@@ -57,6 +67,7 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
             budget_holds=budget_holds,
             at=context.at,
             cost=cost,
+            split_ratio=await find_split_ratio(unit, startup_id, terms),
         )
         await unit.decide(ORDER, order_id, command)
 
@@ -95,6 +106,7 @@ async def draft_order(unit: UnitOfWork, startup_id: str, terms: OrderTerms, orde
         terms=terms,
         cash_hold_usd=cost.cash_usd,
         budget_holds=await _hold_budgets(unit, party, order_id, hold_id, terms, cost=cost),
+        split_ratio=await find_split_ratio(unit, startup_id, terms),
     )
     order = ORDER.evolve(None, placed)
     assert order is not None, "a placed order is one"
@@ -107,9 +119,25 @@ async def hold_cash(unit: UnitOfWork, account_id: str, order_id: str, hold_id: s
     await unit.decide(ACCOUNT, account_id, hold)
 
 
+async def find_split_ratio(unit: UnitOfWork, startup_id: str, terms: OrderTerms) -> str | None:
+    """Return the issuer's split factor now, if the terms state a price per share."""
+    issuer = await unit.load(ISSUER, rename_id("iss", startup_id))
+    if not isinstance(terms.instrument, PricedTerms) or not isinstance(issuer, Issuer):
+        return None
+    return render_ratio(issuer.split_ratio)
+
+
 async def _hold_budgets(
-    unit: UnitOfWork, party: Party, order_id: str, hold_id: str, terms: OrderTerms, *, cost: Cost
+    unit: UnitOfWork,
+    party: Party,
+    order_id: str,
+    hold_id: str,
+    terms: OrderTerms,
+    *,
+    cost: Cost,
+    until: Mapping[str, datetime | None] = EMPTY,
 ) -> tuple[BudgetHold, ...]:
+    """Hold what each mandate would pay at most. `until` is when holds of the same order ended so far."""
     if terms.instrument is None:
         return ()
     issuer_id = rename_id("iss", party.registered.party_id)
@@ -123,6 +151,7 @@ async def _hold_budgets(
         mandate = await load_mandate(unit, mandate_id)
         await require_unfrozen(unit, mandate.granted.holder_id)
         amount = compute_budget_hold(terms, mandate.terms.equity_credit)
+        offers = [(offer.gpu_class, compute_value(offer, mandate.terms.equity_credit)) for offer in terms.offers]
         command = HoldBudget(
             mandate_id=mandate_id,
             hold_id=hold_id,
@@ -130,21 +159,48 @@ async def _hold_budgets(
             issuer_id=issuer_id,
             instrument=terms.instrument,
             sector=party.registered.sector,
+            stage=party.stage,
             amount_usd=amount,
             at=unit.context.at,
             implied_cap_usd=implied_cap_usd,
-            usd_per_gpu_hour=max(compute_value(offer, mandate.terms.equity_credit) for offer in terms.offers),
+            prices=await list_prices(unit, mandate.terms, offers),
+            until_max=until.get(mandate_id),
         )
-        await unit.decide(MANDATE, mandate_id, command)
+        held = (await unit.decide(MANDATE, mandate_id, command)).holds[hold_id]
         holds.append(
             BudgetHold(
                 mandate_id=mandate_id,
                 holder_id=mandate.granted.holder_id,
                 equity_credit=mandate.terms.equity_credit,
                 amount_usd=amount,
+                needs_approval=held.waits,
+                until=held.until,
             )
         )
     return tuple(holds)
+
+
+async def end_mandate(handler: Handler, context: Context, order_id: str, mandate_id: str) -> Receipt:
+    """Tell an order that a mandate pays for it no more: it is revoked or over, or its holder refused, or time is up.
+
+    Raises:
+        Refusal: ``hold_not_due`` · ``order_locked``.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        order = await load_order(unit, order_id)
+        hold = next((hold for hold in order.budget_holds if hold.mandate_id == mandate_id), None)
+        if hold is None or not isinstance(order, OpenOrder):
+            return
+        mandate = await load_mandate(unit, mandate_id)
+        reason = require_over(mandate, order.hold_id, context.at)
+        release = ReleaseBudget(mandate_id=mandate_id, hold_id=order.hold_id, keep_usd=ZERO, reason=reason)
+        await unit.decide(MANDATE, mandate_id, release)
+        after = await unit.decide(ORDER, order_id, EndMandate(order_id=order_id, mandate_id=mandate_id, reason=reason))
+        if after.status == "cancelled":
+            await release_order_holds(unit, after, "the order was cancelled")
+
+    return await handler.run(context, ORDER, order_id, work)
 
 
 async def load_order(unit: UnitOfWork, order_id: str) -> Order:
@@ -194,7 +250,8 @@ async def amend_order(handler: Handler, context: Context, order_id: str, *, term
         party = require_buyer(await unit.load(PARTY, startup_id), startup_id, backstop=terms.backstop)
         cost = price_terms(terms, context.at)
         await release_order_holds(unit, order, "the order was amended")
-        budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms, cost=cost)
+        until = {hold.mandate_id: hold.until for hold in order.budget_holds}
+        budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms, cost=cost, until=until)
         await hold_cash(unit, order.placed.account_id, order_id, hold_id, cost.cash_usd)
         command = AmendOrder(
             order_id=order_id,
@@ -204,6 +261,7 @@ async def amend_order(handler: Handler, context: Context, order_id: str, *, term
             budget_holds=budget_holds,
             at=context.at,
             cost=cost,
+            split_ratio=await find_split_ratio(unit, startup_id, terms),
         )
         await unit.decide(ORDER, order_id, command)
 

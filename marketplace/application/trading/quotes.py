@@ -33,7 +33,7 @@ from marketplace.domain.trading.book.book import map_steps
 from marketplace.domain.trading.book.reason_text import tell_reason
 from marketplace.domain.trading.order import ORDER, Order, PlaceOrder
 from marketplace.domain.trading.placement import carry
-from marketplace.domain.trading.quotable import refuse_unplaced, require_unlinked
+from marketplace.domain.trading.quotable import refuse_unplaced, require_approved, require_unlinked
 from marketplace.domain.trading.quote import QUOTE, ExpireQuote, HoldQuote, Quote, ReleaseQuote, TakeQuote
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -59,6 +59,7 @@ async def hold_quote(
 
     async def work(unit: UnitOfWork) -> None:
         order = await draft_order(unit, startup_id, terms, order_id, hold_id)
+        require_approved(order)
         auction_ids = [known.opened.auction_id for known in await quoter.list_auctions()]
         for auction_id in auction_ids:
             require_not_deciding(await unit.get(AUCTION, auction_id), context.at)
@@ -74,6 +75,7 @@ async def hold_quote(
             terms=terms,
             cash_hold_usd=cash_hold_usd,
             budget_holds=order.budget_holds,
+            split_ratio=order.split_ratio,
             match=match,
             expires_at=context.at + timedelta(seconds=hold_seconds),
         )
@@ -203,6 +205,7 @@ async def take_quote(handler: Handler, context: Context, quote_id: str) -> Recei
             at=context.at,
             quote_id=quote_id,
             grant_id=held.match.grant_id,
+            split_ratio=held.split_ratio,
         )
         order = await unit.decide(ORDER, order_id, place)
         resale = await find_resale(unit, held.match)

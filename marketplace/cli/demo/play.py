@@ -89,9 +89,9 @@ class Play:
         terms = MandateTerms(
             instrument_kinds=("safe",),
             equity_credit=Decimal(1),
-            budget_usd=direct.amount_usd,
+            budget_usd=Decimal(0),
             issuer_usd_max=direct.amount_usd,
-            direct_usd_max=direct.amount_usd,
+            direct_budget_usd=direct.amount_usd,
         )
         granted = GrantMandateBody(holder_id=holder_id, funding="cash", terms=terms)
         mandate_id = (await self.client(direct.holder).grant_mandate(granted)).id

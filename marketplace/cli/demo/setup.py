@@ -116,7 +116,6 @@ async def _grant(play: Play, mandate: Mandate) -> None:
         sectors=mandate.sectors,
         uncapped=mandate.valuation_cap_usd_min is None and mandate.valuation_cap_usd_max is None,
         resale=True,
-        direct_usd_max=mandate.budget_usd if mandate.funding == "cash" else None,
     )
     body = GrantMandateBody(holder_id=play.ids[mandate.holder], funding=mandate.funding, terms=terms)
     play.ids[name_mandate(mandate.key)] = (await play.client(mandate.holder).grant_mandate(body)).id

@@ -7,12 +7,16 @@ Invariants:
     2. A payment's reference counts once. A cause moves money at most once per counterpart and direction.
     3. A capture or debit is in the same atomic batch as the credit of its payee.
     4. A hold with an expiry pays nothing after it; the rest of the hold is available again.
-    5. A closed account has no holds. It still receives and pays what is owed, and may be emptied, but begins nothing
-       new.
+    5. A closed account has no holds, except of withdrawals that wait for a second person. It still receives and pays
+       what is owed, and may be emptied, but begins nothing new.
+    6. Above a limit that is set, what one person asks for happens once another person approves it, and its money is
+       held until then.
 
-Refusals in order: account_unknown · account_exists · payee_is_payer · not_a_number · amount_not_positive ·
-amount_too_large · amount_too_precise · reference_exists · cause_exists · hold_exists · holds_left · hold_unknown ·
-account_closed · time_naive · expiry_passed · hold_not_due · hold_expired · funds_insufficient · capture_above_hold.
+Refusals in order: account_unknown · account_exists · approval_exists · approval_unknown · approval_<status> ·
+approval_not_due · person_missing · person_same · requester_only · unit_unsupported · payee_is_payer · not_a_number ·
+amount_not_positive · amount_too_large · amount_too_precise · reference_exists · cause_exists · hold_exists ·
+holds_left · hold_unknown · account_closed · time_naive · expiry_passed · hold_not_due · hold_expired ·
+funds_insufficient · capture_above_hold.
 """
 
 from collections.abc import Sequence
@@ -29,17 +33,24 @@ from events.account import (
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import require_usd
+from marketplace.domain.billing import account_approvals as approvals
 from marketplace.domain.billing.account_commands import (
     AccountCommand,
     AdjustHold,
+    ApprovalCommand,
+    Approve,
     CaptureHold,
     CloseAccount,
     Credit,
     Debit,
     Deposit,
+    EndApproval,
     ExpireHold,
+    LapseApproval,
     OpenAccount,
     PlaceHold,
+    RequestApproval,
+    SetLimit,
     Withdraw,
 )
 from marketplace.domain.billing.account_holds import (
@@ -65,15 +76,20 @@ __all__ = [
     "Account",
     "AccountState",
     "AdjustHold",
+    "Approve",
     "CaptureHold",
     "CloseAccount",
     "Credit",
     "Debit",
     "Deposit",
+    "EndApproval",
     "ExpireHold",
     "Hold",
+    "LapseApproval",
     "OpenAccount",
     "PlaceHold",
+    "RequestApproval",
+    "SetLimit",
     "Withdraw",
 ]
 
@@ -86,7 +102,9 @@ def decide(command: AccountCommand, state: AccountState) -> Sequence[AccountEven
         raise refuse_unknown("account", command.account_id)
     match command:
         case PlaceHold():
-            return place(command, state)
+            alone = approvals.count_alone(command.account_id, state, command.amount_usd, command.alone_at)
+            placed = place(command, state)
+            return [*alone, *placed] if placed else []
         case CaptureHold():
             return capture(command, state)
         case AdjustHold():
@@ -95,8 +113,24 @@ def decide(command: AccountCommand, state: AccountState) -> Sequence[AccountEven
             return expire(command, state)
         case CloseAccount():
             return _close(command, state)
-        case _:
+        case Deposit() | Withdraw() | Debit() | Credit():
             return _move(command, state)
+        case _:
+            return _decide_approval(command, state)
+
+
+def _decide_approval(command: ApprovalCommand, state: Account) -> Sequence[AccountEvent]:
+    match command:
+        case SetLimit():
+            return approvals.set_limit(command, state)
+        case RequestApproval():
+            return approvals.request(command, state)
+        case Approve():
+            return approvals.approve(command, state)
+        case EndApproval():
+            return approvals.end(command, state)
+        case LapseApproval():
+            return approvals.lapse(command, state)
 
 
 def _move(command: Deposit | Withdraw | Debit | Credit, state: Account) -> Sequence[AccountEvent]:
@@ -155,6 +189,7 @@ def _withdraw(command: Withdraw, state: Account) -> Sequence[AccountEvent]:
         return []
     require_funds(command.account_id, state, command.amount_usd)
     return [
+        *approvals.count_alone(command.account_id, state, command.amount_usd, command.alone_at),
         AccountWithdrawn(
             account_id=command.account_id,
             party_id=state.party_id,
@@ -162,7 +197,7 @@ def _withdraw(command: Withdraw, state: Account) -> Sequence[AccountEvent]:
             reference=command.reference,
             provider=command.provider,
             booked_at=command.booked_at,
-        )
+        ),
     ]
 
 

@@ -2,8 +2,14 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Final, Literal
 
 import msgspec
+
+from events.account import AccountAct
+
+UNIT: Final = "USD"
+"""The currency of every account."""
 
 
 class OpenAccount(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,13 +37,14 @@ class Deposit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Withdraw(msgspec.Struct, frozen=True, kw_only=True):
-    """Record money that goes out."""
+    """Record money that goes out. `alone_at` is when one person alone does it; None where two do, or the platform."""
 
     account_id: str
     amount_usd: Decimal
     reference: str
     provider: str = "manual"
     booked_at: datetime | None = None
+    alone_at: datetime | None = None
 
 
 class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +57,7 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
         purpose: The id of the order, mandate or quote that it is for, or of the account that may be paid from it.
         expires_at: When the rest of it is available again; None for a hold that ends with its purpose.
         at: Now; needed with `expires_at`.
+        alone_at: When one person alone sets it aside for another account; None otherwise.
     """
 
     account_id: str
@@ -58,6 +66,7 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
     purpose: str
     expires_at: datetime | None = None
     at: datetime | None = None
+    alone_at: datetime | None = None
 
 
 class CaptureHold(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +116,82 @@ class Credit(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
 
 
+class SetLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """Set what one person alone may let go in 24 hours; None for no limit.
+
+    Attributes:
+        account_id: The account.
+        limit_usd: The limit.
+        unit: The currency.
+        person: Who sets it, empty for a key that names nobody; None for the platform, or where two persons do.
+    """
+
+    account_id: str
+    limit_usd: Decimal | None
+    unit: str = UNIT
+    person: str | None = None
+
+
+class RequestApproval(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask for an act that takes two persons, and hold its money. `unit` is the currency of the act."""
+
+    account_id: str
+    approval_id: str
+    act: AccountAct
+    person: str
+    at: datetime
+    unit: str = UNIT
+
+
+class Approve(msgspec.Struct, frozen=True, kw_only=True):
+    """Approve an act as a second person, and do it.
+
+    Attributes:
+        account_id: The account.
+        approval_id: The request.
+        person: Who approves; empty for nobody.
+        at: When.
+        provider: Who vouches for a withdrawal.
+        booked_at: When a withdrawal was booked outside; None where that is not known.
+    """
+
+    account_id: str
+    approval_id: str
+    person: str
+    at: datetime
+    provider: str = "manual"
+    booked_at: datetime | None = None
+
+
+class EndApproval(msgspec.Struct, frozen=True, kw_only=True):
+    """End a request without its act. The platform ends it without naming a person."""
+
+    account_id: str
+    approval_id: str
+    outcome: Literal["refused", "withdrawn"]
+    reason: str
+    person: str | None
+
+
+class LapseApproval(msgspec.Struct, frozen=True, kw_only=True):
+    """End a request that nobody approved in time."""
+
+    account_id: str
+    approval_id: str
+    at: datetime
+
+
+ApprovalCommand = SetLimit | RequestApproval | Approve | EndApproval | LapseApproval
 AccountCommand = (
-    OpenAccount | CloseAccount | Deposit | Withdraw | PlaceHold | CaptureHold | AdjustHold | ExpireHold | Debit | Credit
+    OpenAccount
+    | CloseAccount
+    | Deposit
+    | Withdraw
+    | PlaceHold
+    | CaptureHold
+    | AdjustHold
+    | ExpireHold
+    | Debit
+    | Credit
+    | ApprovalCommand
 )

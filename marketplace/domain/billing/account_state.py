@@ -1,13 +1,17 @@
 """The state of an account: available money, holds, and the payments that count once."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final, Literal
 
 from immutables import Map
 
 from events.account import (
+    AccountApprovalEnded,
+    AccountApprovalGiven,
+    AccountApprovalRequested,
     AccountClosed,
     AccountCredited,
     AccountDebited,
@@ -17,6 +21,8 @@ from events.account import (
     AccountHoldExpired,
     AccountHoldPlaced,
     AccountHoldReleased,
+    AccountLimitSet,
+    AccountLimitUsed,
     AccountOpened,
     AccountWithdrawn,
 )
@@ -24,6 +30,11 @@ from marketplace.core.money import ZERO
 
 _HoldEvent = AccountHoldPlaced | AccountHoldCaptured | AccountHoldReleased | AccountHoldExpired
 _MoneyEvent = AccountDeposited | AccountWithdrawn | AccountDebited | AccountCredited
+_ApprovalEvent = (
+    AccountLimitSet | AccountLimitUsed | AccountApprovalRequested | AccountApprovalGiven | AccountApprovalEnded
+)
+COUNTED: Final = timedelta(hours=24)
+"""How long what one person alone let go counts toward the limit."""
 _HOLDING: Final = (AccountHoldPlaced, AccountHoldCaptured, AccountHoldReleased, AccountHoldExpired)
 
 
@@ -39,10 +50,20 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Approval:
+    """An act that takes two persons, and who ended it."""
+
+    requested: AccountApprovalRequested
+    status: Literal["open", "approved", "refused", "withdrawn", "lapsed"] = "open"
+    decided_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """An account. If `closed`, it may still receive what is owed and be emptied, but begins nothing new.
 
-    `references` and `causes` map each earlier payment to its amount, so that nothing counts twice.
+    `references` and `causes` map each earlier payment to its amount, so that nothing counts twice. `limit_usd` is what
+    one person alone may let go in 24 hours, and `used` what one let go in the last ones.
     """
 
     party_id: str
@@ -51,11 +72,21 @@ class Account:
     references: Map[str, Decimal] = field(default_factory=Map)
     causes: Map[str, Decimal] = field(default_factory=Map)
     closed: bool = False
+    limit_usd: Decimal | None = None
+    used: tuple[AccountLimitUsed, ...] = ()
+    approvals: Map[str, Approval] = field(default_factory=Map)
 
     @property
     def held_usd(self) -> Decimal:
         """Return the sum of the holds."""
         return sum((hold.left_usd for hold in self.holds.values()), ZERO)
+
+    def needs_second(self, amount_usd: Decimal, at: datetime) -> bool:
+        """Return whether letting an amount go takes a second person: with what counts, it is above the limit."""
+        if self.limit_usd is None:
+            return False
+        counted = (use.amount_usd for use in self.used if use.at > at - COUNTED)
+        return sum(counted, amount_usd) > self.limit_usd
 
 
 AccountState = Account | None
@@ -73,7 +104,38 @@ def evolve(state: AccountState, event: AccountEvent) -> AccountState:
     assert state is not None, "an account is opened first"
     if isinstance(event, AccountClosed):
         return replace(state, closed=True)
+    if isinstance(event, _ApprovalEvent):
+        return _evolve_approvals(state, event)
     return _evolve_holds(state, event) if isinstance(event, _HOLDING) else _evolve_money(state, event)
+
+
+def evolve_all(state: Account, events: Iterable[AccountEvent]) -> Account:
+    """Return the state after events."""
+    current: AccountState = state
+    for event in events:
+        current = evolve(current, event)
+    assert current is not None, "an account stays one"
+    return current
+
+
+def _evolve_approvals(state: Account, event: _ApprovalEvent) -> Account:
+    match event:
+        case AccountLimitSet():
+            return replace(state, limit_usd=event.limit_usd)
+        case AccountLimitUsed():
+            recent = (use for use in state.used if use.at > event.at - COUNTED)
+            return replace(state, used=(*recent, event))
+        case AccountApprovalRequested():
+            return replace(state, approvals=state.approvals.set(event.approval_id, Approval(event)))
+        case AccountApprovalGiven():
+            return _turn(state, event.approval_id, "approved", event.person)
+        case AccountApprovalEnded():
+            return _turn(state, event.approval_id, event.outcome, event.person)
+
+
+def _turn(state: Account, approval_id: str, status: Any, person: str | None) -> Account:
+    turned = replace(state.approvals[approval_id], status=status, decided_by=person)
+    return replace(state, approvals=state.approvals.set(approval_id, turned))
 
 
 def _evolve_money(state: Account, event: _MoneyEvent) -> Account:

@@ -10,6 +10,8 @@ Invariants:
     5. If the promised availability was not met, the service credit is decided at acceptance, from the service result
        that was stated at issue.
     6. If both sides' meters report and differ by more than `TOLERANCE`, it opens as disputed with both figures.
+    7. The startup may dispute it, and so may the holder that pays. In the acceptance period a dispute may still be
+       lowered, so that one of them cannot concede for the other.
 
 Refusals in order: statement_unknown · statement_exists · statement_<status> · acceptance_period_runs ·
 acceptance_period_over · claim_missing · not_a_number · amount_not_positive · amount_too_large · amount_too_precise ·
@@ -80,6 +82,7 @@ class DisputeStatement(msgspec.Struct, frozen=True, kw_only=True):
     statement_id: str
     reason: str
     at: datetime
+    by: Literal["startup", "holder"] = "startup"
     gpu_seconds_claimed: int | None = None
     hours_claimed: Decimal | None = None
 
@@ -243,10 +246,11 @@ def _dispute(command: DisputeStatement, state: Statement) -> Sequence[StatementE
         gpu_seconds_claimed=command.gpu_seconds_claimed or 0,
         reason=command.reason,
         hours_claimed=command.hours_claimed,
+        by=command.by,
     )
     if state.disputed == event and state.status == "disputed":
         return []
-    _require_status(state, "issued")
+    _require_status(state, *(("issued", "disputed") if _may_lower(command, state) else ("issued",)))
     assert isinstance(state.issued, StatementIssued), "a credit is settled as it is made"
     if command.at >= state.issued.accept_until:
         raise Refusal(
@@ -255,6 +259,11 @@ def _dispute(command: DisputeStatement, state: Statement) -> Sequence[StatementE
         )
     _require_claim(command, state)
     return [event]
+
+
+def _may_lower(command: DisputeStatement, state: Statement) -> bool:
+    """Return whether the present claim is another side's. The tenant's meter speaks for the startup."""
+    return state.disputed is not None and (state.disputed.by == "holder") != (command.by == "holder")
 
 
 def _require_claim(command: DisputeStatement, state: Statement) -> None:
@@ -274,6 +283,14 @@ def _require_claim(command: DisputeStatement, state: Statement) -> None:
         raise Refusal(
             "claim_above_statement",
             f"{stated} {name} are stated; a claim must be below that",
+            pointer=member,
+        )
+    disputed = state.disputed
+    known = None if disputed is None else disputed.hours_claimed if is_service else disputed.gpu_seconds_claimed
+    if known is not None and claimed >= known:
+        raise Refusal(
+            "claim_above_statement",
+            f"a claim of {known} {name} stands already; another one must be below that",
             pointer=member,
         )
 

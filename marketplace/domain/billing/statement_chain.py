@@ -116,7 +116,7 @@ def require_unit(statement: Statement, gpu_seconds: int | None, hours: Decimal |
 
 
 def require_concession(statement: Statement, amount: Decimal | int) -> None:
-    """Refuse that a provider settles more of a disputed statement than its startup claims.
+    """Refuse that a provider settles more of a disputed statement than is claimed.
 
     Raises:
         Refusal: ``concession_above_claim``.

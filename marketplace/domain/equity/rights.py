@@ -57,6 +57,7 @@ from events.issuer import (
     IssuerWarrantVestingReversed,
 )
 from events.issuer_holders import HolderTerms
+from events.mandate import MandateBudgetHeld
 from events.proposal import Consent, Voter
 from events.types import Event
 from marketplace.core.ids import is_id
@@ -262,6 +263,10 @@ def _withdraw_sale(event: IssuerLiquidityWithdrawn, _: Setting) -> Asked:
     return Asked() if event.cause == "overdue" else Asked(company=True, vote=True)
 
 
+def _invest(event: IssuerInstrumentSigned, _: Setting) -> Asked:
+    return Asked((event.holder_id,), company=True, vote=True)
+
+
 def _repay(event: InstrumentRepaid, _: Setting) -> Asked:
     return Asked((event.holder_id,), company=True) if event.early else Asked()
 
@@ -418,9 +423,9 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "investment",
         "cash is invested for an instrument, besides compute",
         "company",
-        "vote; the holder by its mandate",
+        "vote; the holder by its mandate, and with its own agreement above the amount that needs it",
         "the investor alone has the majority of every group",
-        _vote,
+        _invest,
     ),
     IssuerFinancingClosed: Right(
         "round",
@@ -532,9 +537,11 @@ def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
 
 
 def list_mandated(effects: Iterable[Event]) -> frozenset[str]:
-    """Return the holders whose mandate agreed to an investment before."""
-    issued = (event for event in effects if isinstance(event, InstrumentIssued))
-    return frozenset(event.holder_id for event in issued if event.mandate_id is not None)
+    """Return the holders whose mandate agreed to an investment before, up to the amount that needs their approval."""
+    events = list(effects)
+    asked = {event.mandate_id for event in events if isinstance(event, MandateBudgetHeld) and event.needs_approval}
+    issued = (event for event in events if isinstance(event, InstrumentIssued) and event.mandate_id is not None)
+    return frozenset(event.holder_id for event in issued if event.mandate_id not in asked)
 
 
 def _ask(

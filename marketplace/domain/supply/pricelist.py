@@ -10,6 +10,8 @@ amount_too_precise · price_repeated.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from statistics import median
 from typing import Final
 
 import msgspec
@@ -68,6 +70,12 @@ def decide(command: PublishPricelist, state: PricelistState) -> Sequence[Priceli
             )
         seen.add(key)
     return [event]
+
+
+def find_list_price(pricelist: Pricelist, gpu_class: str) -> Decimal | None:
+    """Return the median price of a class in a table; None if it has none."""
+    prices = [row.usd_per_gpu_hour for row in pricelist.published.prices if row.gpu_class == gpu_class]
+    return median(prices) if prices else None
 
 
 def evolve(state: PricelistState, event: PricelistEvent) -> PricelistState:

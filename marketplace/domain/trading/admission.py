@@ -43,6 +43,9 @@ GROUP_BUSY: Final = Reason(
     code="group_busy", text="another auction decides on an order of its group, of which one is matched", facts={}
 )
 GROUP_SERVED: Final = "another order of its group was matched"
+APPROVAL_MISSING: Final = Reason(
+    code="approval_missing", text="its equity part waits for the approval of the holders of its mandates", facts={}
+)
 BOUND_PLACES: Final = (3, 4)
 """The share of the places that is given when orders are bound. The rest is for orders that arrive until the lock."""
 
@@ -194,7 +197,7 @@ def admit_orders(opened: AuctionOpened, queue: Sequence[Waiting], places: int, b
                     parent_id=(
                         None if isinstance(waiting.parent, MatchedOrder) else waiting.order.terms.parent_order_id
                     ),
-                    barred=GROUP_BUSY if group is not None and group in busy else None,
+                    barred=_bar(waiting.order, group, busy),
                 )
                 for waiting, group, value_usd in asked
                 if waiting.order.terms.backstop == backstop
@@ -255,6 +258,13 @@ def _list_parents(candidate: Candidate, known: Mapping[str, Candidate]) -> list[
         found.append(parent)
         parent = known.get(parent.parent_id or "")
     return found
+
+
+def _bar(order: Order, group: str | None, busy: set[str | None]) -> Reason | None:
+    """Return why an order cannot take part at any value; None if it can."""
+    if order.is_waiting:
+        return APPROVAL_MISSING
+    return GROUP_BUSY if group is not None and group in busy else None
 
 
 def _defer(candidate: Candidate, rank: int, current: _Round, least: Decimal | None) -> Deferral:

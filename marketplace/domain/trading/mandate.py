@@ -4,22 +4,25 @@ Subject: ``marketplace.mandate.<mandate_id>``.
 
 Invariants:
     1. Held and committed budget never exceed the budget, and no hold takes an issuer above the issuer's maximum.
-    2. The same holds for a sector, and for what is drawn in cash besides compute, of which there is none by default.
+    2. The same holds for a sector, and for the budget of cash drawn besides compute, which is none by default.
     3. A capture never exceeds its hold. Released budget is free again at once.
-    4. An amendment applies to future holds. Held or committed budget keeps the rules of its time.
+    4. What is held is asked again at the match, by the rules of then. Committed budget keeps the rules of its time.
+    5. A revocation ends every hold that is not captured. A hold that needs the holder's approval is captured only with
+       it.
 
 Refusals in order: mandate_unknown · mandate_exists · hold_exists · hold_unknown · instrument_kinds_missing ·
-not_a_number · amount_not_positive · amount_too_large · amount_too_precise · issuer_above_budget · direct_above_budget ·
+not_a_number · amount_not_positive · amount_too_large · amount_too_precise · issuer_above_budget · pricelist_missing ·
 cap_range_empty · discount_range_empty · strike_range_empty · time_naive · mandate_revoked · mandate_expired ·
 instrument_kind_unwelcome · uncapped_unwelcome · cap_outside_range · discount_outside_range · strike_outside_range ·
-warrant_too_brief · issuer_unwelcome · sector_unwelcome · price_above_mandate · budget_below_committed ·
-direct_cash_unwelcome · budget_exhausted · issuer_maximum_reached · sector_maximum_reached · capture_above_hold ·
-release_above_hold.
+warrant_too_brief · issuer_unwelcome · sector_unwelcome · stage_unwelcome · vendor_unwelcome · list_price_missing ·
+price_above_mandate · diluted_since · approval_missing · approval_unneeded · hold_committed · budget_below_committed ·
+direct_cash_unwelcome · direct_budget_exhausted · budget_exhausted · issuer_maximum_reached ·
+sector_maximum_reached · capture_above_hold · release_above_hold.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
@@ -27,21 +30,24 @@ import msgspec
 from immutables import Map
 
 from events.mandate import (
+    EndedHold,
     MandateAmended,
     MandateBudgetCaptured,
     MandateBudgetHeld,
     MandateBudgetReleased,
     MandateEvent,
     MandateGranted,
+    MandateOrderApproved,
+    MandateOrderRefused,
     MandateRevoked,
     MandateTerms,
 )
-from events.types import PrincipalTerms
+from events.types import PrincipalTerms, Stage
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, require_usd
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
-from marketplace.domain.trading.mandate_rules import Asked, require_cap_range, require_terms, require_welcome
+from marketplace.domain.trading.mandate_rules import Asked, OfferedPrice, require_terms, require_welcome
 
 
 class GrantMandate(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,9 +83,12 @@ class HoldBudget(msgspec.Struct, frozen=True, kw_only=True):
         issuer_id: The issuer of the equity.
         instrument: Terms offered.
         implied_cap_usd: The company value at the price of priced stock; it must be within the cap range.
-        usd_per_gpu_hour: The greatest price that is offered, at the mandate's credit; None for none.
+        prices: The price that is offered for each class, at the mandate's credit.
         direct: Whether it is drawn in cash besides compute.
+        approved: Whether the holder approves it by this command.
+        until_max: When it ends at the latest; None for no such bound.
         sector: Sector of the issuer.
+        stage: Stage of the issuer; None if none is recorded.
         amount_usd: The amount.
         at: Now.
     """
@@ -93,8 +102,23 @@ class HoldBudget(msgspec.Struct, frozen=True, kw_only=True):
     amount_usd: Decimal
     at: datetime
     implied_cap_usd: Decimal | None = None
-    usd_per_gpu_hour: Decimal | None = None
+    prices: tuple[OfferedPrice, ...] = ()
+    stage: Stage | None = None
     direct: bool = False
+    approved: bool = False
+    until_max: datetime | None = None
+
+
+class Matched(msgspec.Struct, frozen=True, kw_only=True):
+    """What a mandate is asked to commit to, at the match; see `HoldBudget`."""
+
+    issuer_id: str
+    instrument: PrincipalTerms
+    sector: str | None
+    stage: Stage | None
+    at: datetime
+    implied_cap_usd: Decimal | None
+    prices: tuple[OfferedPrice, ...]
 
 
 class CaptureBudget(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,14 +129,14 @@ class CaptureBudget(msgspec.Struct, frozen=True, kw_only=True):
         hold_id: The hold.
         grant_id: The grant.
         amount_usd: What is committed.
-        implied_cap_usd: The company value at the price of priced stock now; it must still be within the cap range.
+        matched: What an order offers at its match; None for what is captured as it is held.
     """
 
     mandate_id: str
     hold_id: str
     grant_id: str
     amount_usd: Decimal
-    implied_cap_usd: Decimal | None = None
+    matched: Matched | None = None
 
 
 class ReleaseBudget(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,12 +148,44 @@ class ReleaseBudget(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-MandateCommand = GrantMandate | AmendMandate | RevokeMandate | HoldBudget | CaptureBudget | ReleaseBudget
+class ApproveOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Approve an order above the amount that needs it."""
+
+    mandate_id: str
+    hold_id: str
+
+
+class RefuseOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Pay for an order no more, unless it is matched already."""
+
+    mandate_id: str
+    hold_id: str
+    reason: str
+
+
+MandateCommand = (
+    GrantMandate
+    | AmendMandate
+    | RevokeMandate
+    | HoldBudget
+    | ApproveOrder
+    | RefuseOrder
+    | CaptureBudget
+    | ReleaseBudget
+)
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetHold:
-    """Budget of one order, held until it is captured for its grant."""
+    """Budget of one order, held until it is captured for its grant.
+
+    Attributes:
+        waits: Whether it needs the holder's approval and has none.
+        approved: Whether the holder approved it.
+        ended: Whether the holder ended it, by refusing the order or by revoking the mandate.
+        implied_cap_usd: The company value at the price of priced stock, as agreed to.
+        until: When it ends unless it is captured; None: never.
+    """
 
     order_id: str
     issuer_id: str
@@ -138,6 +194,11 @@ class BudgetHold:
     grant_id: str | None = None
     sector: str | None = None
     direct: bool = False
+    waits: bool = False
+    approved: bool = False
+    ended: bool = False
+    implied_cap_usd: Decimal | None = None
+    until: datetime | None = None
 
     @property
     def total_usd(self) -> Decimal:
@@ -147,7 +208,7 @@ class BudgetHold:
 
 @dataclass(frozen=True, slots=True)
 class Mandate:
-    """A granted mandate."""
+    """A granted mandate; `used_usd` is what is held and committed for compute, `used_directly_usd` in cash besides."""
 
     granted: MandateGranted
     terms: MandateTerms
@@ -157,6 +218,16 @@ class Mandate:
     used_by_issuer_usd: Map[str, Decimal] = field(default_factory=Map)
     used_by_sector_usd: Map[str | None, Decimal] = field(default_factory=Map)
     used_directly_usd: Decimal = ZERO
+
+    @property
+    def budget_usd(self) -> Decimal:
+        """Return both budgets."""
+        return self.terms.budget_usd + (self.terms.direct_budget_usd or ZERO)
+
+    @property
+    def owed_usd(self) -> Decimal:
+        """Return what is held and committed of both budgets."""
+        return self.used_usd + self.used_directly_usd
 
     @property
     def asked(self) -> Asked:
@@ -173,15 +244,21 @@ def decide(command: MandateCommand, state: MandateState) -> Sequence[MandateEven
         return _grant(command, state)
     if state is None:
         raise refuse_unknown("mandate", command.mandate_id)
-    if isinstance(command, AmendMandate):
-        return _amend(command, state)
-    if isinstance(command, RevokeMandate):
-        return [] if state.revoked else [MandateRevoked(mandate_id=command.mandate_id, reason=command.reason)]
-    if isinstance(command, HoldBudget):
-        return _hold(command, state)
-    if isinstance(command, CaptureBudget):
-        return _capture(command, state)
-    return _release(command, state)
+    match command:
+        case AmendMandate():
+            return _amend(command, state)
+        case RevokeMandate():
+            return _revoke(command, state)
+        case HoldBudget():
+            return _hold(command, state)
+        case ApproveOrder():
+            return _approve(command, state)
+        case RefuseOrder():
+            return _refuse(command, state)
+        case CaptureBudget():
+            return _capture(command, state)
+        case ReleaseBudget():
+            return _release(command, state)
 
 
 def _grant(command: GrantMandate, state: MandateState) -> Sequence[MandateEvent]:
@@ -202,14 +279,25 @@ def _amend(command: AmendMandate, state: Mandate) -> Sequence[MandateEvent]:
     require_terms(command.terms)
     if state.revoked:
         raise Refusal("mandate_revoked", f"mandate {command.mandate_id} is revoked; grant a new one")
-    if command.terms.budget_usd < state.used_usd:
-        raise Refusal(
-            "budget_below_committed",
-            f"{state.used_usd} of the budget are held or committed; the budget cannot be {command.terms.budget_usd}",
-            pointer="/terms/budget_usd",
-            used_usd=str(state.used_usd),
-        )
+    for name, used, budget in (
+        ("budget_usd", state.used_usd, command.terms.budget_usd),
+        ("direct_budget_usd", state.used_directly_usd, command.terms.direct_budget_usd or ZERO),
+    ):
+        if budget < used:
+            text = f"{used} of the budget are held or committed; the budget cannot be {budget}"
+            raise Refusal("budget_below_committed", text, pointer=f"/terms/{name}", used_usd=str(used))
     return [MandateAmended(mandate_id=command.mandate_id, terms=command.terms)]
+
+
+def _revoke(command: RevokeMandate, state: Mandate) -> Sequence[MandateEvent]:
+    if state.revoked:
+        return []
+    ended = tuple(
+        EndedHold(hold_id=hold_id, order_id=hold.order_id, amount_usd=hold.held_usd)
+        for hold_id, hold in sorted(state.holds.items())
+        if hold.grant_id is None and hold.held_usd
+    )
+    return [MandateRevoked(mandate_id=command.mandate_id, reason=command.reason, ended=ended)]
 
 
 def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
@@ -225,6 +313,8 @@ def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
     require_usd(command.amount_usd, "/amount_usd", zero=True)
     require_welcome(state.asked, command)
     _require_room(command, state)
+    above = state.terms.approval_above_usd
+    needs_approval = above is not None and command.amount_usd > above and not command.approved
     return [
         MandateBudgetHeld(
             mandate_id=command.mandate_id,
@@ -234,6 +324,46 @@ def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
             amount_usd=command.amount_usd,
             sector=command.sector,
             direct=command.direct,
+            needs_approval=needs_approval,
+            instrument=command.instrument if needs_approval else None,
+            implied_cap_usd=command.implied_cap_usd,
+            until=None if command.direct or command.approved else _find_until(command, state.terms),
+        )
+    ]
+
+
+def _find_until(command: HoldBudget, terms: MandateTerms) -> datetime:
+    """Return when a hold ends unless it is captured."""
+    bounds = (command.at + timedelta(days=terms.order_days_max), command.until_max, terms.expires_at)
+    return min(bound for bound in bounds if bound is not None)
+
+
+def _approve(command: ApproveOrder, state: Mandate) -> Sequence[MandateEvent]:
+    known = _get_hold(state, command.mandate_id, command.hold_id)
+    if state.revoked:
+        raise Refusal("mandate_revoked", f"mandate {command.mandate_id} is revoked; grant a new one")
+    if known.approved and not known.ended:
+        return []
+    if not known.waits or known.ended:
+        text = f"hold {command.hold_id} of order {known.order_id} does not wait for approval"
+        raise Refusal("approval_unneeded", text, hold_id=command.hold_id)
+    return [MandateOrderApproved(mandate_id=command.mandate_id, hold_id=command.hold_id, order_id=known.order_id)]
+
+
+def _refuse(command: RefuseOrder, state: Mandate) -> Sequence[MandateEvent]:
+    known = _get_hold(state, command.mandate_id, command.hold_id)
+    if known.grant_id is not None:
+        text = f"hold {command.hold_id} is committed to grant {known.grant_id}; what is agreed is paid"
+        raise Refusal("hold_committed", text, hold_id=command.hold_id)
+    if known.ended:
+        return []
+    return [
+        MandateOrderRefused(
+            mandate_id=command.mandate_id,
+            hold_id=command.hold_id,
+            order_id=known.order_id,
+            amount_usd=known.held_usd,
+            reason=command.reason,
         )
     ]
 
@@ -241,17 +371,19 @@ def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
 def _require_room(command: HoldBudget, state: Mandate) -> None:
     """Refuse to hold more than is left, of the whole budget or of a part of it."""
     terms, needed = state.terms, command.amount_usd
-    direct = (terms.direct_usd_max or ZERO) - state.used_directly_usd
+    direct = (terms.direct_budget_usd or ZERO) - state.used_directly_usd
     whole = terms.budget_usd - state.used_usd
     issuer = terms.issuer_usd_max - state.used_by_issuer_usd.get(command.issuer_id, ZERO)
     sector = None
     if terms.sector_usd_max is not None:
         sector = terms.sector_usd_max - state.used_by_sector_usd.get(command.sector, ZERO)
+    if command.direct and terms.direct_budget_usd is None:
+        text = f"mandate {command.mandate_id} has no budget for cash besides compute"
+        raise Refusal("direct_cash_unwelcome", text, **_measure(command, ZERO))
     if command.direct and needed > direct:
-        raise Refusal(
-            "direct_cash_unwelcome", _tell_room(command, direct, "left for direct cash"), **_measure(command, direct)
-        )
-    if needed > whole:
+        text = _tell_room(command, direct, "left for cash besides compute")
+        raise Refusal("direct_budget_exhausted", text, **_measure(command, direct))
+    if not command.direct and needed > whole:
         raise Refusal("budget_exhausted", _tell_room(command, whole, "of its budget left"), **_measure(command, whole))
     if needed > issuer:
         raise Refusal(
@@ -278,9 +410,9 @@ def _capture(command: CaptureBudget, state: Mandate) -> Sequence[MandateEvent]:
     known = _get_hold(state, command.mandate_id, command.hold_id)
     if known.grant_id == command.grant_id and known.committed_usd == command.amount_usd:
         return []
-    if command.implied_cap_usd is not None:
-        require_cap_range(command.mandate_id, state.terms, command.implied_cap_usd)
     require_usd(command.amount_usd, "/amount_usd", zero=True)
+    if command.matched is not None:
+        _require_still_welcome(command.mandate_id, command.matched, known, state)
     if command.amount_usd > known.held_usd or known.grant_id is not None:
         raise Refusal(
             "capture_above_hold",
@@ -295,6 +427,23 @@ def _capture(command: CaptureBudget, state: Mandate) -> Sequence[MandateEvent]:
             amount_usd=command.amount_usd,
         )
     ]
+
+
+def _require_still_welcome(mandate_id: str, matched: Matched, known: BudgetHold, state: Mandate) -> None:
+    """Refuse to commit to what the rules of now exclude, or what was agreed to on other grounds."""
+    require_welcome(state.asked, matched)
+    agreed, now = known.implied_cap_usd, matched.implied_cap_usd
+    if agreed is not None and now is not None and now > agreed * (1 + state.terms.dilution_max):
+        raise Refusal(
+            "diluted_since",
+            f"the company is worth {now} at the agreed price, after {agreed} when the order was placed: it issued more"
+            f" than the {state.terms.dilution_max} that mandate {mandate_id} allows; place the order again",
+            agreed_usd=str(agreed),
+            now_usd=str(now),
+        )
+    if known.waits or known.ended:
+        text = f"mandate {mandate_id} pays for order {known.order_id} only once its holder approves it"
+        raise Refusal("approval_missing", text, mandate_id=mandate_id)
 
 
 def _get_hold(state: Mandate, mandate_id: str, hold_id: str) -> BudgetHold:
@@ -331,11 +480,14 @@ def evolve(state: MandateState, event: MandateEvent) -> MandateState:
     if isinstance(event, MandateAmended):
         return replace(state, terms=event.terms)
     if isinstance(event, MandateRevoked):
-        return replace(state, revoked=True)
+        return _end_all(replace(state, revoked=True))
     if isinstance(event, MandateBudgetHeld):
-        hold = BudgetHold(event.order_id, event.issuer_id, event.amount_usd, sector=event.sector, direct=event.direct)
-        return _use(state, event.hold_id, hold, event.amount_usd)
+        return _use(state, event.hold_id, _begin_hold(event), event.amount_usd)
     before = state.holds[event.hold_id]
+    if isinstance(event, MandateOrderApproved):
+        return replace(state, holds=state.holds.set(event.hold_id, replace(before, waits=False, approved=True)))
+    if isinstance(event, MandateOrderRefused):
+        return _end_hold(state, event.hold_id, before)
     if isinstance(event, MandateBudgetCaptured):
         captured = replace(
             before,
@@ -353,12 +505,36 @@ def evolve(state: MandateState, event: MandateEvent) -> MandateState:
     return _use(state, event.hold_id, released, -event.amount_usd)
 
 
+def _begin_hold(event: MandateBudgetHeld) -> BudgetHold:
+    return BudgetHold(
+        event.order_id,
+        event.issuer_id,
+        event.amount_usd,
+        sector=event.sector,
+        direct=event.direct,
+        waits=event.needs_approval,
+        implied_cap_usd=event.implied_cap_usd,
+        until=event.until,
+    )
+
+
+def _end_hold(state: Mandate, hold_id: str, hold: BudgetHold) -> Mandate:
+    return _use(state, hold_id, replace(hold, held_usd=ZERO, ended=True), -hold.held_usd)
+
+
+def _end_all(state: Mandate) -> Mandate:
+    for hold_id, hold in state.holds.items():
+        if hold.grant_id is None:
+            state = _end_hold(state, hold_id, hold)
+    return state
+
+
 def _use(state: Mandate, hold_id: str, hold: BudgetHold, amount_usd: Decimal) -> Mandate:
     by_issuer, by_sector = state.used_by_issuer_usd, state.used_by_sector_usd
     return replace(
         state,
         holds=state.holds.set(hold_id, hold),
-        used_usd=state.used_usd + amount_usd,
+        used_usd=state.used_usd + (ZERO if hold.direct else amount_usd),
         used_by_issuer_usd=by_issuer.set(hold.issuer_id, by_issuer.get(hold.issuer_id, ZERO) + amount_usd),
         used_by_sector_usd=by_sector.set(hold.sector, by_sector.get(hold.sector, ZERO) + amount_usd),
         used_directly_usd=state.used_directly_usd + (amount_usd if hold.direct else ZERO),

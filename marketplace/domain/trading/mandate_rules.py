@@ -8,10 +8,11 @@ from decimal import Decimal
 from typing import Final, NamedTuple, Protocol
 
 from events.mandate import InstrumentKind, MandateTerms
-from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, StockTerms, WarrantTerms
+from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, Stage, StockTerms, WarrantTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, require_price, require_price_per_share, require_share, require_usd
+from marketplace.domain.supply.gpu_vendors import find_vendor
 
 CAP_USD_MAX: Final = Decimal(1_000_000_000)
 """The greatest cap that a mandate takes unless it states another."""
@@ -31,8 +32,22 @@ class Asked(NamedTuple):
     revoked: bool
 
 
+class OfferedPrice(NamedTuple):
+    """The price of a GPU-hour that a mandate is asked to pay.
+
+    Attributes:
+        gpu_class: The class of GPUs.
+        usd_per_gpu_hour: Cash and credited principal together.
+        list_usd_per_gpu_hour: The class's price in the mandate's price list; None if that has none.
+    """
+
+    gpu_class: str
+    usd_per_gpu_hour: Decimal
+    list_usd_per_gpu_hour: Decimal | None = None
+
+
 class Offer(Protocol):
-    """What a mandate is asked to take; see `HoldBudget`."""
+    """What a mandate is asked to take, when an order is placed and again at its match; see `HoldBudget`."""
 
     @property
     def issuer_id(self) -> str: ...  # noqa: D102
@@ -50,7 +65,10 @@ class Offer(Protocol):
     def implied_cap_usd(self) -> Decimal | None: ...  # noqa: D102
 
     @property
-    def usd_per_gpu_hour(self) -> Decimal | None: ...  # noqa: D102
+    def stage(self) -> Stage | None: ...  # noqa: D102
+
+    @property
+    def prices(self) -> tuple[OfferedPrice, ...]: ...  # noqa: D102
 
 
 def require_terms(terms: MandateTerms) -> None:
@@ -60,13 +78,13 @@ def require_terms(terms: MandateTerms) -> None:
             "instrument_kinds_missing", "name at least one kind of instrument", pointer="/terms/instrument_kinds"
         )
     _require_amounts(terms)
-    budget, issuer, direct = terms.budget_usd, terms.issuer_usd_max, terms.direct_usd_max
-    if issuer > budget:
-        text = f"one issuer may get {issuer}, more than the budget of {budget}"
+    issuer, budgets = terms.issuer_usd_max, terms.budget_usd + (terms.direct_budget_usd or ZERO)
+    if issuer > budgets:
+        text = f"one issuer may get {issuer}, more than the budgets of {budgets}"
         raise Refusal("issuer_above_budget", text, pointer="/terms/issuer_usd_max")
-    if direct is not None and direct > budget:
-        text = f"startups may draw {direct} in cash, more than the budget of {budget}"
-        raise Refusal("direct_above_budget", text, pointer="/terms/direct_usd_max")
+    if (terms.list_price_multiple_max is None) != (terms.pricelist_id is None):
+        text = "a multiple of a list price needs the price list, and the other way round; state both or none"
+        raise Refusal("pricelist_missing", text, pointer="/terms/pricelist_id")
     low, high = terms.valuation_cap_usd_min, terms.valuation_cap_usd_max or CAP_USD_MAX
     if low is not None and low > high:
         text = f"the cap range is empty: {low} is above {high}"
@@ -83,13 +101,19 @@ def require_terms(terms: MandateTerms) -> None:
 
 def _require_amounts(terms: MandateTerms) -> None:
     require_share(terms.equity_credit, "/terms/equity_credit")
-    require_usd(terms.budget_usd, "/terms/budget_usd")
+    require_usd(terms.budget_usd, "/terms/budget_usd", zero=terms.direct_budget_usd is not None)
     require_usd(terms.issuer_usd_max, "/terms/issuer_usd_max")
-    for name in ("direct_usd_max", "sector_usd_max", "valuation_cap_usd_min", "valuation_cap_usd_max"):
+    for name in (
+        "direct_budget_usd",
+        "sector_usd_max",
+        "approval_above_usd",
+        "valuation_cap_usd_min",
+        "valuation_cap_usd_max",
+    ):
         amount = getattr(terms, name)
         if amount is not None:
             require_usd(amount, f"/terms/{name}")
-    for name in ("discount_min", "discount_max"):
+    for name in ("discount_min", "discount_max", "dilution_max"):
         share = getattr(terms, name)
         if share is not None:
             require_share(share, f"/terms/{name}")
@@ -97,8 +121,10 @@ def _require_amounts(terms: MandateTerms) -> None:
         strike = getattr(terms, name)
         if strike is not None:
             require_price_per_share(strike, f"/terms/{name}", zero=True)
-    if terms.usd_per_gpu_hour_max is not None:
-        require_price(terms.usd_per_gpu_hour_max, "/terms/usd_per_gpu_hour_max")
+    for name in ("usd_per_gpu_hour_max", "list_price_multiple_max"):
+        price = getattr(terms, name)
+        if price is not None:
+            require_price(price, f"/terms/{name}")
 
 
 def require_welcome(mandate: Asked, offer: Offer) -> None:
@@ -127,6 +153,12 @@ def require_welcome(mandate: Asked, offer: Offer) -> None:
             raise Refusal("discount_outside_range", _tell(mandate_id, text), mandate_id=mandate_id)
     if isinstance(offer.instrument, WarrantTerms):
         _require_warrant(mandate_id, terms, offer.instrument, offer.at)
+    _require_issuer(mandate_id, terms, offer)
+    for price in offer.prices:
+        _require_price(mandate_id, terms, price)
+
+
+def _require_issuer(mandate_id: str, terms: MandateTerms, offer: Offer) -> None:
     if terms.issuer_ids and offer.issuer_id not in terms.issuer_ids:
         raise Refusal(
             "issuer_unwelcome",
@@ -136,11 +168,25 @@ def require_welcome(mandate: Asked, offer: Offer) -> None:
     if terms.sectors and offer.sector not in terms.sectors:
         text = f"issuers of {', '.join(terms.sectors)}, not {offer.sector or 'none stated'}"
         raise Refusal("sector_unwelcome", _tell(mandate_id, text), mandate_id=mandate_id)
-    price, most = offer.usd_per_gpu_hour, terms.usd_per_gpu_hour_max
-    if price is not None and most is not None and price > most:
-        raise Refusal(
-            "price_above_mandate", _tell(mandate_id, f"at most {most} per GPU-hour, not {price}"), mandate_id=mandate_id
-        )
+    if terms.stages and offer.stage not in terms.stages:
+        text = f"issuers of the stages {', '.join(terms.stages)}, not {offer.stage or 'none recorded'}"
+        raise Refusal("stage_unwelcome", _tell(mandate_id, text), mandate_id=mandate_id)
+
+
+def _require_price(mandate_id: str, terms: MandateTerms, price: OfferedPrice) -> None:
+    vendor = find_vendor(price.gpu_class)
+    if terms.gpu_vendors and vendor not in terms.gpu_vendors:
+        text = f"GPUs of {', '.join(terms.gpu_vendors)}, not {price.gpu_class} of {vendor}"
+        raise Refusal("vendor_unwelcome", _tell(mandate_id, text), mandate_id=mandate_id)
+    most, multiple, listed = terms.usd_per_gpu_hour_max, terms.list_price_multiple_max, price.list_usd_per_gpu_hour
+    if multiple is not None:
+        if listed is None:
+            text = f"only classes that price list {terms.pricelist_id} has, not {price.gpu_class}"
+            raise Refusal("list_price_missing", _tell(mandate_id, text), mandate_id=mandate_id)
+        most = multiple * listed if most is None else min(most, multiple * listed)
+    if most is not None and price.usd_per_gpu_hour > most:
+        text = f"at most {most} per GPU-hour of {price.gpu_class}, not {price.usd_per_gpu_hour}"
+        raise Refusal("price_above_mandate", _tell(mandate_id, text), mandate_id=mandate_id)
 
 
 def _require_cap(mandate_id: str, terms: MandateTerms, offer: Offer) -> None:

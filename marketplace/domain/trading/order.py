@@ -7,6 +7,8 @@ Invariants:
        orders at `no_cancel_at`, or else at its own lock.
     2. It is matched at most once; matched, cancelled and expired are final.
     3. An order that offers equity states its instrument and the mandates it accepts.
+    4. An order whose last mandate ended is cancelled. One that holds mandates' budgets and that nothing on sale could
+       serve ends with its auction, even if it stands.
 
 Refusals in order: order_unknown · order_exists · offers_missing · class_repeated · not_a_number ·
 amount_not_positive · amount_too_large · amount_too_precise · offer_empty · time_naive · window_reversed ·
@@ -23,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -34,6 +36,8 @@ from events.order import (
     OrderEvent,
     OrderExpired,
     OrderLocked,
+    OrderMandateApproved,
+    OrderMandateEnded,
     OrderMatched,
     OrderPlaced,
     OrderTerms,
@@ -45,6 +49,8 @@ from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 from marketplace.domain.trading.order_terms import Cost, find_end, require_terms
 from marketplace.domain.trading.priority import keeps_priority
+
+_HOPELESS: Final = frozenset({"no_eligible_pool", "never_feasible"})
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +71,7 @@ class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
     quote_id: str | None = None
     grant_id: str | None = None
     cost: Cost | None = None
+    split_ratio: str | None = None
 
 
 class AmendOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +84,7 @@ class AmendOrder(msgspec.Struct, frozen=True, kw_only=True):
     budget_holds: tuple[BudgetHold, ...]
     at: datetime
     cost: Cost | None = None
+    split_ratio: str | None = None
 
 
 class CancelOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +126,32 @@ class UnmatchOrder(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-OrderCommand = PlaceOrder | AmendOrder | CancelOrder | ExpireOrder | LockOrder | MatchOrder | UnmatchOrder
+class ApproveMandate(msgspec.Struct, frozen=True, kw_only=True):
+    """Record that the holder of a mandate approved the order."""
+
+    order_id: str
+    mandate_id: str
+
+
+class EndMandate(msgspec.Struct, frozen=True, kw_only=True):
+    """Record that a mandate pays for the order no more. Without another one, the order is cancelled."""
+
+    order_id: str
+    mandate_id: str
+    reason: str
+
+
+OrderCommand = (
+    PlaceOrder
+    | AmendOrder
+    | CancelOrder
+    | ExpireOrder
+    | LockOrder
+    | MatchOrder
+    | UnmatchOrder
+    | ApproveMandate
+    | EndMandate
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +164,12 @@ class Order:
     hold_id: str
     cash_hold_usd: Decimal
     budget_holds: tuple[BudgetHold, ...]
+    split_ratio: str | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether every mandate that would pay its equity part waits for its holder's approval."""
+        return bool(self.budget_holds) and all(hold.needs_approval for hold in self.budget_holds)
 
     @property
     def ends_at(self) -> datetime:
@@ -192,6 +231,12 @@ def decide(command: OrderCommand, state: OrderState) -> Sequence[OrderEvent]:
             return _match(command, state)
         case UnmatchOrder():
             return _unmatch(command, state)
+        case _:
+            return _decide_mandate(command, state)
+
+
+def _decide_mandate(command: ApproveMandate | EndMandate, state: Order) -> Sequence[OrderEvent]:
+    return _approve(command, state) if isinstance(command, ApproveMandate) else _end_mandate(command, state)
 
 
 def _place(command: PlaceOrder, state: OrderState) -> Sequence[OrderEvent]:
@@ -205,6 +250,7 @@ def _place(command: PlaceOrder, state: OrderState) -> Sequence[OrderEvent]:
         cash_hold_usd=command.cash_hold_usd,
         budget_holds=command.budget_holds,
         quote_id=command.quote_id,
+        split_ratio=command.split_ratio,
     )
     if state is not None:
         if state.placed == event:
@@ -259,6 +305,7 @@ def _amend(command: AmendOrder, state: Order) -> Sequence[OrderEvent]:
             cash_hold_usd=command.cash_hold_usd,
             budget_holds=command.budget_holds,
             keeps_priority=keeps_priority(state.terms, command.terms),
+            split_ratio=command.split_ratio,
         )
     ]
 
@@ -317,9 +364,33 @@ def _unmatch(command: UnmatchOrder, state: Order) -> Sequence[OrderEvent]:
             auction_id=command.auction_id,
             reasons=command.reasons,
             price_to_win_usd_per_gpu_hour=command.price_to_win_usd_per_gpu_hour,
-            open_again=state.terms.standing and command.at < state.ends_at,
+            open_again=state.terms.standing and command.at < state.ends_at and not _is_hopeless(command, state),
         )
     ]
+
+
+def _approve(command: ApproveMandate, state: Order) -> Sequence[OrderEvent]:
+    if isinstance(state, EndedOrder | MatchedOrder):
+        raise refuse_status("order", state.placed.order_id, state.status, "open or locked")
+    waits = any(hold.mandate_id == command.mandate_id and hold.needs_approval for hold in state.budget_holds)
+    return [OrderMandateApproved(order_id=command.order_id, mandate_id=command.mandate_id)] if waits else []
+
+
+def _end_mandate(command: EndMandate, state: Order) -> Sequence[OrderEvent]:
+    left = [hold for hold in state.budget_holds if hold.mandate_id != command.mandate_id]
+    if len(left) == len(state.budget_holds):
+        return []
+    _require_open(state)
+    ended = OrderMandateEnded(order_id=command.order_id, mandate_id=command.mandate_id, reason=command.reason)
+    if left:
+        return [ended]
+    reason = f"no mandate pays its equity part any more: {command.reason}"[:500]
+    return [ended, OrderCancelled(order_id=command.order_id, reason=reason)]
+
+
+def _is_hopeless(command: UnmatchOrder, state: Order) -> bool:
+    """Return whether nothing on sale could ever serve an order that keeps mandates' budgets from others."""
+    return bool(state.budget_holds) and any(reason.code in _HOPELESS for reason in command.reasons[:1])
 
 
 def evolve(state: OrderState, event: OrderEvent) -> OrderState:
@@ -343,11 +414,25 @@ def evolve(state: OrderState, event: OrderEvent) -> OrderState:
             return OpenOrder(**common, rejected_by=event.auction_id)
         case OrderUnmatched():
             return EndedOrder(**common, status="unmatched", rejected_by=event.auction_id)
+        case OrderMandateApproved() | OrderMandateEnded():
+            return replace(state, budget_holds=_turn_holds(state, event))
+
+
+def _turn_holds(state: Order, event: OrderMandateApproved | OrderMandateEnded) -> tuple[BudgetHold, ...]:
+    """Return an order's holds after a mandate approved it or ended."""
+    others = [hold for hold in state.budget_holds if hold.mandate_id != event.mandate_id]
+    if isinstance(event, OrderMandateEnded):
+        return tuple(others)
+    return tuple(
+        hold if hold in others else msgspec.structs.replace(hold, needs_approval=False) for hold in state.budget_holds
+    )
 
 
 def _copy(source: Order | OrderPlaced | OrderAmended) -> dict[str, Any]:
     """Return the terms of an order and what is held for it."""
-    return {name: getattr(source, name) for name in ("terms", "hold_id", "cash_hold_usd", "budget_holds")}
+    return {
+        name: getattr(source, name) for name in ("terms", "hold_id", "cash_hold_usd", "budget_holds", "split_ratio")
+    }
 
 
 ORDER: Decider[OrderCommand, OrderEvent, OrderState] = Decider("order", "ord", None, decide, evolve)

@@ -1,11 +1,13 @@
 """Which orders may be quoted, and which quotes may be held.
 
-Refusals: backstop_unquoted · quote_outside_horizon for any quote; quote_linked · quote_unavailable for a held one.
+Refusals: backstop_unquoted · quote_outside_horizon for any quote; quote_linked · approval_missing · quote_unavailable
+for a held one.
 """
 
 from events.order import OrderTerms
 from events.types import Reason
 from marketplace.core.errors import Refusal
+from marketplace.domain.trading.order import Order
 
 
 def require_quotable(terms: OrderTerms) -> None:
@@ -43,6 +45,18 @@ def require_unlinked(terms: OrderTerms) -> None:
             "an order with a group or an unmatched parent needs an auction; place it, or leave the link out",
             pointer="/terms/group" if terms.group is not None else "/terms/parent_order_id",
         )
+
+
+def require_approved(order: Order) -> None:
+    """Refuse to hold a quote whose equity part waits for a holder's approval; an order may wait for it.
+
+    Raises:
+        Refusal: ``approval_missing``.
+    """
+    for hold in order.budget_holds:
+        if hold.needs_approval:
+            text = f"mandate {hold.mandate_id} pays {hold.amount_usd} only once its holder approves it; place an order"
+            raise Refusal("approval_missing", text, mandate_id=hold.mandate_id)
 
 
 def refuse_unplaced(reason: Reason | None) -> Refusal:

@@ -33,6 +33,7 @@ class HoldQuote(msgspec.Struct, frozen=True, kw_only=True):
 
     held: QuoteHeld
     at: datetime
+    split_ratio: str | None = None
 
     @property
     def quote_id(self) -> str:

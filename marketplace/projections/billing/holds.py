@@ -88,6 +88,11 @@ PROJECTION: Final = Projection(
         account_events.AccountWithdrawn,
         account_events.AccountDebited,
         account_events.AccountCredited,
+        account_events.AccountLimitSet,
+        account_events.AccountLimitUsed,
+        account_events.AccountApprovalRequested,
+        account_events.AccountApprovalGiven,
+        account_events.AccountApprovalEnded,
     ),
     load=_load,
 )

@@ -21,6 +21,7 @@ api_keys: Final = Table(
     METADATA,
     text("key_id", key=True),
     text("party_id", null=True),
+    text("person", null=True),
     text("name"),
     document("scopes"),
     Column("hmac", LargeBinary, nullable=False),
@@ -65,6 +66,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
         hmac: Seal of the secret half and of what the key may do, under the server's secret.
         created_at: Since when.
         expires_at: When it stops to work.
+        person: Who acts with it, by the party's own identifier; None if nobody was named.
         suspended_at: Since when it is suspended; None while it is not.
         revoked_at: When it was revoked for good; None while it was not.
     """
@@ -76,6 +78,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     hmac: bytes
     created_at: datetime
     expires_at: datetime
+    person: str | None = None
     suspended_at: datetime | None = None
     revoked_at: datetime | None = None
 

@@ -39,6 +39,9 @@ budget_holds: Final = define(
     text("grant_id", null=True),
     exact("held_usd"),
     exact("captured_usd"),
+    text("approval", null=True),
+    document("instrument", null=True),
+    instant("until", null=True),
     Index("ix_mandate_holds_issuer", "mandate_id", "issuer_id"),
     origin=Origin("mandate", "mandate_id"),
 )
@@ -64,6 +67,8 @@ def _amended(changes: WriteBatch, _: RecordedEvent, event: mandate_events.Mandat
 
 def _revoked(changes: WriteBatch, _: RecordedEvent, event: mandate_events.MandateRevoked) -> None:
     changes.update(mandates, event.mandate_id, status="revoked", reason=event.reason)
+    for hold in event.ended:
+        _move(changes, event.mandate_id, hold.hold_id, held=-hold.amount_usd)
 
 
 def _held(changes: WriteBatch, _: RecordedEvent, event: mandate_events.MandateBudgetHeld) -> None:
@@ -75,8 +80,21 @@ def _held(changes: WriteBatch, _: RecordedEvent, event: mandate_events.MandateBu
         issuer_id=event.issuer_id,
         held_usd=Decimal(0),
         captured_usd=Decimal(0),
+        approval="needed" if event.needs_approval else None,
+        instrument=event.instrument,
+        until=event.until,
     )
     _move(changes, event.mandate_id, event.hold_id, held=event.amount_usd)
+
+
+def _approved(changes: WriteBatch, _: RecordedEvent, event: mandate_events.MandateOrderApproved) -> None:
+    changes.update(budget_holds, event.mandate_id, event.hold_id, approval="given")
+    changes.update(mandates, event.mandate_id)
+
+
+def _refused(changes: WriteBatch, _: RecordedEvent, event: mandate_events.MandateOrderRefused) -> None:
+    changes.update(budget_holds, event.mandate_id, event.hold_id, approval="refused")
+    _move(changes, event.mandate_id, event.hold_id, held=-event.amount_usd)
 
 
 def _captured(changes: WriteBatch, _: RecordedEvent, event: mandate_events.MandateBudgetCaptured) -> None:
@@ -102,12 +120,15 @@ def _move(changes: WriteBatch, mandate_id: str, hold_id: str, *, held: Decimal, 
 
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     moving = [fact.event for fact in batch if isinstance(fact.event, _MOVING)]
-    await changes.load(connection, mandates, {(event.mandate_id,) for event in moving})
-    await changes.load(connection, budget_holds, {(event.mandate_id, event.hold_id) for event in moving})
+    revoked = [fact.event for fact in batch if isinstance(fact.event, mandate_events.MandateRevoked)]
+    ended = {(event.mandate_id, hold.hold_id) for event in revoked for hold in event.ended}
+    await changes.load(connection, mandates, {(event.mandate_id,) for event in (*moving, *revoked)})
+    await changes.load(connection, budget_holds, {(event.mandate_id, event.hold_id) for event in moving} | ended)
 
 
 _MOVING: Final = (
     mandate_events.MandateBudgetHeld,
+    mandate_events.MandateOrderRefused,
     mandate_events.MandateBudgetCaptured,
     mandate_events.MandateBudgetReleased,
 )
@@ -121,6 +142,8 @@ PROJECTION: Final = Projection(
         mandate_events.MandateAmended: _amended,
         mandate_events.MandateRevoked: _revoked,
         mandate_events.MandateBudgetHeld: _held,
+        mandate_events.MandateOrderApproved: _approved,
+        mandate_events.MandateOrderRefused: _refused,
         mandate_events.MandateBudgetCaptured: _captured,
         mandate_events.MandateBudgetReleased: _released,
     },

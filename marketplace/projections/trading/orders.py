@@ -1,12 +1,15 @@
 """Orders: the book, now and as of any sequence or instant, with what auctions decided."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import Index, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import order as order_events
+from marketplace.core.errors import Corrupt
 from marketplace.domain.trading.order_terms import find_end
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import At, find_one, load_all, page, until
@@ -85,6 +88,19 @@ def _turn(changes: WriteBatch, fact: RecordedEvent, order_id: str, status: str, 
     changes.append(order_history, order_id, fact.sequence, status, None, fact.time)
 
 
+def _approved(changes: WriteBatch, _: RecordedEvent, event: order_events.OrderMandateApproved) -> None:
+    holds = [
+        {**hold, "needs_approval": False} if hold["mandate_id"] == event.mandate_id else hold
+        for hold in _read_holds(changes, event.order_id)
+    ]
+    changes.update(orders, event.order_id, budget_holds=holds)
+
+
+def _mandate_ended(changes: WriteBatch, _: RecordedEvent, event: order_events.OrderMandateEnded) -> None:
+    left = [hold for hold in _read_holds(changes, event.order_id) if hold["mandate_id"] != event.mandate_id]
+    changes.update(orders, event.order_id, budget_holds=left)
+
+
 def _cancelled(changes: WriteBatch, fact: RecordedEvent, event: order_events.OrderCancelled) -> None:
     _turn(changes, fact, event.order_id, "cancelled", cancel_reason=event.reason)
 
@@ -114,6 +130,20 @@ def _unmatched(changes: WriteBatch, fact: RecordedEvent, event: order_events.Ord
     )
 
 
+def _read_holds(changes: WriteBatch, order_id: str) -> list[dict[str, Any]]:
+    """Return the budget that an order holds, as plain values."""
+    row = changes.find(orders, order_id)
+    if row is None:
+        raise Corrupt(f"order {order_id} changes its mandates and was never placed")
+    holds: list[dict[str, Any]] = msgspec.to_builtins(row["budget_holds"])
+    return holds
+
+
+async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
+    told = (order_events.OrderMandateApproved, order_events.OrderMandateEnded)
+    await changes.load(connection, orders, {(fact.event.order_id,) for fact in batch if isinstance(fact.event, told)})
+
+
 PROJECTION: Final = Projection(
     name="orders",
     version=2,
@@ -127,7 +157,10 @@ PROJECTION: Final = Projection(
         order_events.OrderLocked: _locked,
         order_events.OrderMatched: _matched,
         order_events.OrderUnmatched: _unmatched,
+        order_events.OrderMandateApproved: _approved,
+        order_events.OrderMandateEnded: _mandate_ended,
     },
+    load=_load,
 )
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from events.account import AccountAct
 from events.grant import EquityPart
 from events.service import ServiceResult
 from events.statement import Adjustment, Charges, ServiceCredit
@@ -37,6 +38,38 @@ class HoldView(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None
     expired: bool
     placed_at: datetime
+    last_sequence: int
+
+
+class ApprovalView(msgspec.Struct, frozen=True, kw_only=True):
+    """An act that takes two persons.
+
+    Attributes:
+        account_id: The account.
+        approval_id: The request.
+        party_id: Whose account it is.
+        act: What is done once it is approved.
+        status: ``open``, ``approved``, ``refused``, ``withdrawn`` or ``lapsed``.
+        person: Who asked.
+        decided_by: Who approved, refused or withdrew it; None while it is open, for a lapse and for the platform.
+        reason: Why it ended without its act.
+        hold_id: The hold on its money while it waits.
+        requested_at: When it was asked for.
+        approve_until: Silence until then ends it.
+        last_sequence: The event that changed it last.
+    """
+
+    account_id: str
+    approval_id: str
+    party_id: str
+    act: AccountAct
+    status: str
+    person: str
+    decided_by: str | None
+    reason: str | None
+    hold_id: str | None
+    requested_at: datetime
+    approve_until: datetime
     last_sequence: int
 
 
@@ -116,13 +149,14 @@ class HoursReadingView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountView(msgspec.Struct, frozen=True, kw_only=True):
-    """One party's account with the market."""
+    """One party's account with the market; `limit_usd` is what one person alone may let go in 24 hours."""
 
     account_id: str
     party_id: str
     unit: str
     opened_at: datetime
     closed_at: datetime | None
+    limit_usd: Decimal | None
     last_sequence: int
 
 

@@ -8,7 +8,7 @@ import msgspec
 from events.auction import Certificate, MatchTerms, Price, PriceRange, SecondBest
 from events.mandate import MandateTerms
 from events.order import BudgetHold, OrderTerms
-from events.types import Reason
+from events.types import PrincipalTerms, Reason
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,7 +179,12 @@ class MandateView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BudgetHoldView(msgspec.Struct, frozen=True, kw_only=True):
-    """Budget of one mandate for one order, held and committed."""
+    """Budget of one mandate for one order, held and committed.
+
+    `approval` is None unless the order draws more than the mandate's `approval_above_usd`; then it is ``needed``,
+    ``given`` or ``refused``, and `instrument` is what is offered. `until` is when the hold ends unless the order is
+    matched.
+    """
 
     mandate_id: str
     hold_id: str
@@ -188,6 +193,9 @@ class BudgetHoldView(msgspec.Struct, frozen=True, kw_only=True):
     grant_id: str | None
     held_usd: Decimal
     captured_usd: Decimal
+    approval: str | None
+    instrument: PrincipalTerms | None
+    until: datetime | None
     last_sequence: int
 
 

@@ -10,7 +10,13 @@ from datetime import UTC, datetime, time, timedelta
 from functools import singledispatchmethod
 from typing import Any, Final, Literal, NamedTuple, overload
 
-from events.account import AccountHoldExpired, AccountHoldPlaced
+from events.account import (
+    AccountApprovalEnded,
+    AccountApprovalGiven,
+    AccountApprovalRequested,
+    AccountHoldExpired,
+    AccountHoldPlaced,
+)
 from events.auction import AuctionBookFrozen, AuctionLocked, AuctionOpened, AuctionSettled
 from events.grant import GrantActivated, GrantCompleted, GrantExtended, GrantIssued, GrantTerminated
 from events.instrument import InstrumentAmended, InstrumentIssued
@@ -24,11 +30,13 @@ from events.issuer import (
     IssuerWarrantExpired,
     IssuerWarrantIssued,
 )
+from events.mandate import MandateOrderRefused, MandateRevoked
 from events.order import (
     OrderAmended,
     OrderCancelled,
     OrderExpired,
     OrderLocked,
+    OrderMandateEnded,
     OrderMatched,
     OrderPlaced,
     OrderUnmatched,
@@ -74,7 +82,8 @@ class Task(NamedTuple):
         kind: Which command.
         id: The aggregate that it is for, or the hold or warrant in one.
         number: Which of several, for example of statement periods.
-        owner_id: The account of a hold, the issuer of a warrant or a sale, the grant of a service line.
+        owner_id: The account of a hold or approval, the issuer of a warrant or a sale, the grant of a service line, the
+            mandate that pays for an order.
     """
 
     kind: str
@@ -112,6 +121,8 @@ class Scheduler:
         self._lines: dict[str, dict[str, datetime]] = {}
         self._stated: dict[str, Task] = {}
         self._settled: dict[str, dict[Task, bool]] = {}
+        self._mandates: dict[str, dict[str, datetime | None]] = {}
+        self._revoked: set[str] = set()
 
     def put(self, task: Task, due: datetime) -> None:
         """Schedule a task, or move it."""
@@ -158,11 +169,44 @@ class Scheduler:
         if isinstance(event, OrderAmended) and not event.keeps_priority:
             self.open_orders.pop(event.order_id, None)
         self._stand(event.order_id, find_end(event.terms))
+        self._drop_mandates(event.order_id)
+        for hold in event.budget_holds:
+            self._mandates.setdefault(event.order_id, {})[hold.mandate_id] = hold.until
+        self._watch_mandates(event.order_id)
+
+    def _watch_mandates(self, order_id: str) -> None:
+        """Check each mandate of an open order when its hold ends, or now if it was revoked."""
+        for mandate_id, until in self._mandates.get(order_id, {}).items():
+            due = NOW if mandate_id in self._revoked else until
+            if due is not None:
+                self.put(Task("end_mandate", order_id, owner_id=mandate_id), due)
+
+    def _drop_mandates(self, order_id: str) -> None:
+        for mandate_id in self._mandates.pop(order_id, {}):
+            self.drop(Task("end_mandate", order_id, owner_id=mandate_id))
+
+    @notice.register
+    def _revoke_mandate(self, event: MandateRevoked) -> None:
+        self._revoked.add(event.mandate_id)
+        for order_id, mandates in self._mandates.items():
+            if event.mandate_id in mandates:
+                self.put(Task("end_mandate", order_id, owner_id=event.mandate_id), NOW)
+
+    @notice.register
+    def _refuse_order(self, event: MandateOrderRefused) -> None:
+        if event.mandate_id in self._mandates.get(event.order_id, {}):
+            self.put(Task("end_mandate", event.order_id, owner_id=event.mandate_id), NOW)
+
+    @notice.register
+    def _end_mandate(self, event: OrderMandateEnded) -> None:
+        self._mandates.get(event.order_id, {}).pop(event.mandate_id, None)
+        self.drop(Task("end_mandate", event.order_id, owner_id=event.mandate_id))
 
     @notice.register
     def _close(self, event: OrderCancelled | OrderExpired | OrderMatched) -> None:
         self.open_orders.pop(event.order_id, None)
         self.drop(Task("expire_order", event.order_id))
+        self._drop_mandates(event.order_id)
         self._unlock(event.order_id)
 
     @notice.register
@@ -170,7 +214,9 @@ class Scheduler:
         self._unlock(event.order_id)
         if event.open_again:
             self.put(Task("expire_order", event.order_id), self.open_orders[event.order_id])
+            self._watch_mandates(event.order_id)
         else:
+            self._drop_mandates(event.order_id)
             self.open_orders.pop(event.order_id, None)
             self.drop(Task("expire_order", event.order_id))
 
@@ -458,6 +504,14 @@ class Scheduler:
     @notice.register
     def _expire_hold(self, event: AccountHoldExpired) -> None:
         self.drop(Task("expire_hold", event.hold_id, owner_id=event.account_id))
+
+    @notice.register
+    def _request_approval(self, event: AccountApprovalRequested) -> None:
+        self.put(Task("lapse_approval", event.approval_id, owner_id=event.account_id), event.approve_until)
+
+    @notice.register
+    def _end_approval(self, event: AccountApprovalGiven | AccountApprovalEnded) -> None:
+        self.drop(Task("lapse_approval", event.approval_id, owner_id=event.account_id))
 
     @notice.register
     def _change_nodes(self, event: PoolNodeFailed | PoolNodeRestored) -> None:

@@ -50,6 +50,7 @@ TOO_EARLY: Final[Mapping[str, frozenset[str]]] = {
 
 NEEDLESS: Final[Mapping[str, frozenset[str]]] = {
     "expire_order": frozenset({"order_locked", "order_matched", "order_unmatched", "order_cancelled"}),
+    "end_mandate": _NEVER,
     "expire_quote": frozenset({"quote_taken", "quote_released"}),
     "expire_hold": _NEVER,
     "activate_grant": _GRANT_OVER,
@@ -64,6 +65,7 @@ NEEDLESS: Final[Mapping[str, frozenset[str]]] = {
     "lapse_proposal": frozenset({"proposal_effective", "proposal_refused", "proposal_withdrawn", "proposal_void"}),
     "lapse_sale": frozenset({"liquidity_paid"}),
     "end_grant": _GRANT_OVER,
+    "lapse_approval": frozenset({"approval_approved", "approval_refused", "approval_withdrawn"}),
     "mature_note": frozenset(
         {"not_a_note", "instrument_converted", "instrument_cancelled", "instrument_repaid", "instrument_lapsed"}
     ),

@@ -21,7 +21,7 @@ from marketplace.domain.equity.issuer.commands import (
 )
 from tests.application.equity.test_equity import act, build_round, found, invest, pay_in
 from tests.support.market.invariants import check_log
-from tests.support.market.market import SAFE, Market
+from tests.support.market.market import SAFE, Market, for_cash
 
 
 @pytest.fixture
@@ -335,7 +335,7 @@ async def test_a_shells_cash_buys_no_stock_of_the_company_without_those_whom_it_
     trade = await build(market)
     shell = await market.party("Shell", "fund", usd=1_000)
     context = market.context(trade.startup)
-    mandate = await market.mandate(shell, budget=1_000)
+    mandate = await market.mandate(shell, **for_cash(1_000))
     terms = {"startup_id": trade.startup, "mandate_id": mandate, "amount_usd": Decimal(100), "terms": SAFE}
     receipt = await instruments.invest(market.handler, context, **terms)
     proposal_id = await consents.find_proposal(market.handler, context)

@@ -18,7 +18,7 @@ from marketplace.domain.equity.issuer.commands import AddStakeholder, AdjustStoc
 from marketplace.domain.equity.issuer.state import total_shares
 from tests.support.market.agreeing import agree_all
 from tests.support.market.invariants import check_log
-from tests.support.market.market import SAFE, Market
+from tests.support.market.market import SAFE, Market, for_cash
 from tests.support.market.meddling import Meddling
 
 
@@ -87,13 +87,12 @@ async def test_a_direct_investment_moves_the_money_and_accrues_at_once(market):
     await check_log(market.log)
 
 
-async def test_a_direct_investment_cannot_use_what_orders_hold(market):
+async def test_a_direct_investment_cannot_use_the_budget_for_compute(market):
     trade = await market.trade()
-    held = (await market.state("mandate", trade.mandate)).used_usd
     with pytest.raises(Refusal) as caught:
-        await invest(market, trade, 1_000_000 - held + 1)
-    assert caught.value.code == "budget_exhausted"
-    await invest(market, trade, 1_000_000 - held)
+        await invest(market, trade, 100_001)
+    assert caught.value.code == "direct_budget_exhausted"
+    await invest(market, trade, 100_000)
     async with market.worker():
         await market.award(trade)
     await check_log(market.log)
@@ -101,8 +100,8 @@ async def test_a_direct_investment_cannot_use_what_orders_hold(market):
 
 async def test_a_new_startup_draws_no_cash_from_a_mandate_for_compute(market):
     trade = await market.trade()
-    await pay_in(market, trade.fund, 1)
-    trade.mandate = await market.mandate(trade.fund, budget=1, direct_usd_max=None)
+    await pay_in(market, trade.fund, 2)
+    trade.mandate = await market.mandate(trade.fund, budget=1, direct_budget_usd=None)
     with pytest.raises(Refusal) as caught:
         await invest(market, trade, 1)
     assert caught.value.code == "direct_cash_unwelcome"
@@ -110,7 +109,7 @@ async def test_a_new_startup_draws_no_cash_from_a_mandate_for_compute(market):
         market.handler,
         market.context(trade.fund),
         trade.mandate,
-        terms=replace((await market.state("mandate", trade.mandate)).terms, direct_usd_max=Decimal(1)),
+        terms=replace((await market.state("mandate", trade.mandate)).terms, direct_budget_usd=Decimal(1)),
     )
     for terms, code in (
         (replace(SAFE, valuation_cap_usd=None), "uncapped_unwelcome"),
@@ -244,7 +243,7 @@ async def test_principal_that_accrued_after_a_sale_was_declared_is_not_lost(mark
 async def test_the_holder_of_a_most_favoured_safe_is_notified_of_every_later_one_in_its_append_and_chooses(market):
     trade = await market.trade()
     await pay_in(market, trade.fund, 3_000)
-    trade.mandate = await market.mandate(trade.fund, budget=3_000, uncapped=True)
+    trade.mandate = await market.mandate(trade.fund, uncapped=True, **for_cash(3_000))
     signed = []
     for changes in (
         {"most_favoured_nation": True, "valuation_cap_usd": None, "discount": None},

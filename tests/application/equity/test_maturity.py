@@ -58,7 +58,7 @@ async def lent(memory_log):
         equity_credit=Decimal(1),
         budget_usd=Decimal(50_000),
         issuer_usd_max=Decimal(50_000),
-        direct_usd_max=Decimal(50_000),
+        direct_budget_usd=Decimal(50_000),
     )
     mandate = await mandates.grant_mandate(
         market.handler, market.context(fund), holder_id=fund, funding="cash", terms=terms

@@ -30,14 +30,14 @@ async def offer_equity(market, trade, kind, instrument, *, days=10, **rules):
         equity_credit=Decimal("0.8"),
         budget_usd=Decimal(50_000),
         issuer_usd_max=Decimal(50_000),
-        direct_usd_max=Decimal(50_000),
+        direct_budget_usd=Decimal(50_000),
         **rules,
     )
     await accounts.deposit(
         market.handler,
         market.context(),
         rename_id("acc", trade.fund),
-        amount_usd=Decimal(50_000),
+        amount_usd=Decimal(100_000),
         reference=f"for {kind} {market.count}",
     )
     mandate = await mandates.grant_mandate(

@@ -17,6 +17,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.commands import AdjustAuthorisedShares, SplitStock
 from marketplace.domain.equity.issuer.dilution import measure_dilution
+from marketplace.domain.equity.issuer.stock_commands import IssueStock
 from tests.application.equity.test_equity import act, build_round, found
 from tests.application.equity.test_note_orders import offer_equity
 from tests.support.market.invariants import check_log
@@ -199,19 +200,47 @@ async def test_stock_that_cannot_be_or_is_unwelcome_is_refused_when_it_is_offere
     assert caught.value.code == code
 
 
-async def test_stock_that_was_split_between_order_and_match_falls_out_of_the_mandates_range_with_its_reason(founded):
+async def test_stock_that_is_split_between_order_and_match_buys_as_many_shares_more(founded):
     """Split 100 : 1 at an unchanged price, the order bought a hundredth of what its holder had set budget aside for."""
     market, trade = founded
     trade.order = await offer_equity(market, trade, "stock", STOCK, valuation_cap_usd_max=Decimal(6_300_000))
     await authorise(market, trade, 2_000_000_000)
     await act(market, trade.startup, SplitStock, split_id=derive_id("spl", trade.issuer), numerator=100, denominator=1)
     async with market.worker():
+        grant = await market.award(trade)
+        await market.deliver(grant, 10)
+        market.clock.at = grant.end + timedelta(days=2)
+        issued = await market.until("statement", list_periods(grant)[0].statement_id, "issued")
+        market.clock.at = issued.issued.accept_until
+        await market.until("grant", grant.issued.grant_id, "completed")
+    instrument = await market.state("instrument", rename_id("ins", grant.issued.grant_id))
+    bought = Fraction(instrument.principal_usd) / (Fraction(PRICE) / 100) // 1
+    assert count(await market.state("issuer", trade.issuer), trade.fund) == bought > 0
+    await check_log(market.log)
+
+
+async def test_shares_issued_between_order_and_match_beyond_what_the_mandate_allows_end_the_order(founded):
+    """With 900 million shares more at the same price, the holder would get a hundredth of the company."""
+    market, trade = founded
+    trade.order = await offer_equity(market, trade, "stock", STOCK)
+    await authorise(market, trade, 2_000_000_000)
+    await act(
+        market,
+        trade.startup,
+        IssueStock,
+        security_id=derive_id("sec", trade.issuer),
+        holder_id=trade.startup,
+        class_id="common",
+        shares=900_000_000,
+        price_usd_per_share=Decimal("0.0001"),
+    )
+    async with market.worker():
         market.clock.at = max(market.clock.at, market.day(0.5))
         await market.until("auction", trade.auction, "settled")
     assert dict((await market.state("issuer", trade.issuer)).instruments) == {}
     events = [event async for page in market.log.read() for event in page]
     (body,) = (event.body for event in events if event.envelope.type.endswith("order.unmatched.v1"))
-    assert b"cap_outside_range" in body
+    assert b"diluted_since" in body
     assert b"became_impossible" in body
     await check_log(market.log)
 

@@ -1,14 +1,22 @@
 """A mandate is a policy: which lots may name it, at which price, and for which issuers."""
 
+import asyncio
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
 
+from events.pricelist import ListPrice
+from marketplace.application.access import parties
 from marketplace.application.billing import accounts
+from marketplace.application.equity import consents, instruments
+from marketplace.application.supply import inventory, pricelists
+from marketplace.application.trading import mandates
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from tests.application.trading.test_resale import resell
-from tests.support.market.market import Market
+from tests.support.market.invariants import check_log
+from tests.support.market.market import SAFE, Market
 
 
 @pytest.fixture
@@ -60,3 +68,192 @@ async def test_an_order_above_the_price_or_of_another_issuer_is_refused(market):
     await market.order(trade.startup, **order | {"cash": "0.99"}, mandate_ids=(cheap,))
     chosen = await market.mandate(trade.fund, budget=10_000, issuer_ids=("iss_01jdm5v5tze1xa6a4sbz1gk3c4",))
     await refused(market.order(trade.startup, **order, mandate_ids=(chosen,)), "issuer_unwelcome")
+
+
+async def _read_events(market, name):
+    events = [event async for page in market.log.read() for event in page]
+    return [event for event in events if event.envelope.type == f"marketplace.{name}.v1"]
+
+
+async def test_a_revocation_ends_the_holds_of_open_orders_at_once_and_tells_each(market):
+    trade = await market.trade()
+    spare = await market.party("Spare", "fund", usd=100_000)
+    other = await market.mandate(spare, budget=100_000)
+    both = await market.order(trade.startup, cash="1", equity="3", mandate_ids=(trade.mandate, other), days=2)
+    context = market.context(trade.fund)
+    await mandates.revoke_mandate(market.handler, context, trade.mandate, reason="the fund closes")
+    mandate, account = await market.state("mandate", trade.mandate), await market.account(trade.fund)
+    assert (mandate.owed_usd, account.available_usd) == (0, 1_000_000)
+    async with market.worker():
+        ended = await market.until("order", trade.order, "cancelled")
+        async with asyncio.timeout(20):
+            while len((await market.state("order", both)).budget_holds) != 1:
+                await market.tick()
+    assert ended.budget_holds == ()
+    left = await market.state("order", both)
+    assert (left.status, [hold.mandate_id for hold in left.budget_holds]) == ("open", [other])
+    told = [event.subject.rpartition(".")[2] for event in await _read_events(market, "order.mandate_ended")]
+    assert sorted(told) == sorted([trade.order, both])
+    assert (await market.account(trade.startup)).holds[ended.hold_id].left_usd == 0
+    await check_log(market.log)
+
+
+async def test_a_mandate_that_is_revoked_while_an_order_is_locked_pays_nothing(market):
+    trade = await market.trade()
+    async with market.worker():
+        market.clock.at = max(market.clock.at, market.day(0.5))
+        await market.until("auction", trade.auction, "locked", "cleared", "settled")
+        await mandates.revoke_mandate(market.handler, market.context(trade.fund), trade.mandate, reason="no more")
+        await market.until("auction", trade.auction, "settled")
+        order = await market.until("order", trade.order, "matched", "unmatched")
+    mandate = await market.state("mandate", trade.mandate)
+    committed = sum(hold.committed_usd for hold in mandate.holds.values())
+    assert mandate.owed_usd == committed
+    assert (order.status == "matched") == (committed > 0)
+    await check_log(market.log)
+
+
+async def test_an_order_that_no_pool_can_serve_keeps_no_budget_although_it_stands(market):
+    trade = await market.trade()
+    terms = {"cash": "1", "equity": "3", "mandate_ids": (trade.mandate,), "standing": True, "regions": ("zz-north",)}
+    order = await market.order(trade.startup, **terms)
+    async with market.worker():
+        await market.award(trade)
+        ended = await market.until("order", order, "unmatched")
+    assert ended.status == "unmatched"
+    assert (await market.state("mandate", trade.mandate)).holds[ended.hold_id].held_usd == 0
+    await check_log(market.log)
+
+
+async def test_budget_that_waits_for_a_far_auction_is_free_after_two_weeks(market):
+    trade = await market.trade()
+    order = await market.order(
+        trade.startup, cash="1", equity="3", mandate_ids=(trade.mandate,), earliest=900, latest=1_000
+    )
+    hold = (await market.state("order", order)).budget_holds[0]
+    assert hold.until == market.clock.now() + timedelta(days=14)
+    async with market.worker():
+        market.clock.at = hold.until
+        await market.until("order", order, "cancelled")
+    assert (await market.state("mandate", trade.mandate)).holds[rename_id("hld", order)].held_usd == 0
+
+
+async def _grant_careful(market, trade, **rules):
+    fund = await market.party("Careful", "fund", usd=1_000_000)
+    mandate = await market.mandate(fund, budget=800_000, approval_above_usd=Decimal(1_000), **rules)
+    await _list_anew(market, trade, mandate)
+    return fund, mandate
+
+
+async def _list_anew(market, trade, mandate):
+    """List the lot of a trade again, for one mandate."""
+    await inventory.withdraw_lot(market.handler, market.context(trade.provider), trade.lot, reason="listed anew")
+    trade.lot = await market.lot(trade.provider, trade.pool, mandate_ids=(mandate,))
+
+
+async def test_an_order_above_an_amount_takes_part_once_the_holder_approves_it(market):
+    trade = await market.trade()
+    await market.cancel(trade.startup, trade.order)
+    fund, mandate = await _grant_careful(market, trade)
+    terms = {"cash": "1", "equity": "3", "mandate_ids": (mandate,), "days": 20, "latest": 40, "standing": True}
+    order = await market.order(trade.startup, **terms)
+    hold_id = rename_id("hld", order)
+    assert (await market.state("order", order)).is_waiting
+    second = await market.auction(locks_at=1.5, horizon=2)
+    async with market.worker():
+        market.clock.at = market.day(0.5)
+        await market.until("auction", trade.auction, "settled")
+        assert (await market.state("order", order)).status == "open"
+        deferred = (await _read_events(market, "auction.orders_deferred"))[0]
+        assert b"approval_missing" in deferred.body
+        with pytest.raises(Refusal) as caught:
+            await mandates.approve_order(market.handler, market.context(trade.fund), mandate, hold_id)
+        assert caught.value.code == "mandate_unknown"
+        await mandates.approve_order(market.handler, market.context(fund), mandate, hold_id)
+        await mandates.approve_order(market.handler, market.context(fund), mandate, hold_id)
+        assert len(await _read_events(market, "mandate.order_approved")) == 1
+        market.clock.at = market.day(1.5)
+        await market.until("auction", second, "settled")
+    assert (await market.state("order", order)).status == "matched"
+    with pytest.raises(Refusal) as caught:
+        await mandates.refuse_order(market.handler, market.context(fund), mandate, hold_id, reason="too late")
+    assert caught.value.code == "hold_committed"
+    await check_log(market.log)
+
+
+async def test_an_order_that_its_holder_refuses_is_cancelled_and_frees_its_budget(market):
+    trade = await market.trade()
+    fund, mandate = await _grant_careful(market, trade)
+    order = await market.order(trade.startup, cash="1", equity="3", mandate_ids=(mandate,), days=20)
+    context = market.context(fund)
+    await mandates.refuse_order(market.handler, context, mandate, rename_id("hld", order), reason="not this one")
+    assert (await market.state("mandate", mandate)).owed_usd == 0
+    async with market.worker():
+        ended = await market.until("order", order, "cancelled")
+    assert ended.budget_holds == ()
+    await check_log(market.log)
+
+
+async def test_cash_above_an_amount_waits_for_the_holder_as_a_proposal(market):
+    trade = await market.trade()
+    fund, mandate = await _grant_careful(market, trade, direct_budget_usd=Decimal(50_000))
+    context = market.context(trade.startup)
+    terms = {"startup_id": trade.startup, "mandate_id": mandate, "terms": SAFE}
+    small = await instruments.invest(market.handler, context, amount_usd=Decimal(1_000), **terms)
+    assert (await market.state("instrument", small.id)).principal_usd == 1_000
+    context = market.context(trade.startup)
+    large = await instruments.invest(market.handler, context, amount_usd=Decimal(1_001), **terms)
+    assert await market.state("instrument", large.id) is None
+    proposal_id = await consents.find_proposal(market.handler, context)
+    made = (await market.state("proposal", proposal_id)).made
+    assert made.consents[0].electorate == f"holder/{fund}"
+    assert {voter.party_id for consent in made.consents for voter in consent.voters} == {fund}
+    await consents.agree(market.handler, market.context(fund), proposal_id)
+    assert (await market.state("instrument", large.id)).principal_usd == 1_001
+    assert (await market.state("mandate", mandate)).used_directly_usd == 2_001
+    await check_log(market.log)
+
+
+async def test_rules_of_issuer_vendor_and_list_price_are_asked_when_an_order_is_placed_and_at_its_match(market):
+    trade = await market.trade()
+    await market.cancel(trade.startup, trade.order)
+    row = ListPrice(
+        gpu_class="H100_SXM", provider="Cloud", usd_per_gpu_hour=Decimal(2), listed_on=date(2026, 1, 1), source="web"
+    )
+    listed = await pricelists.publish_pricelist(market.handler, market.context(), name="January", prices=(row,))
+    fund = await market.party("Choosy", "fund", usd=1_000_000)
+    bound = {"pricelist_id": listed.id, "list_price_multiple_max": Decimal("1.75")}
+
+    async def place(**rules):
+        mandate = await market.mandate(fund, budget=100_000, **rules)
+        return await market.order(trade.startup, cash="1", equity="3", mandate_ids=(mandate,), days=2)
+
+    for rules, code in (
+        ({"stages": ("series_a",)}, None),
+        ({"gpu_vendors": ("amd",)}, "vendor_unwelcome"),
+        ({"pricelist_id": rename_id("prl", trade.pool), "list_price_multiple_max": Decimal(2)}, "pricelist_unknown"),
+        ({**bound, "list_price_multiple_max": Decimal("1.69")}, "price_above_mandate"),
+        (bound, None),
+    ):
+        if "stages" in rules:
+            with pytest.raises(Refusal) as caught:
+                await place(**rules)
+            assert caught.value.code == "stage_unwelcome"
+            await parties.record_stage(market.handler, market.context(), trade.startup, stage="series_a")
+        if code is None:
+            order = await place(**rules)
+            await market.cancel(trade.startup, order)
+            continue
+        with pytest.raises(Refusal) as caught:
+            await place(**rules)
+        assert caught.value.code == code
+    mandate = await market.mandate(fund, budget=100_000, stages=("series_a",))
+    await _list_anew(market, trade, mandate)
+    trade.order = await market.order(trade.startup, cash="1", equity="3", mandate_ids=(mandate,), days=2)
+    await parties.record_stage(market.handler, market.context(), trade.startup, stage="growth")
+    async with market.worker():
+        market.clock.at = max(market.clock.at, market.day(0.5))
+        await market.until("order", trade.order, "unmatched")
+    (unmatched,) = await _read_events(market, "order.unmatched")
+    assert b"stage_unwelcome" in unmatched.body
+    await check_log(market.log)

@@ -13,6 +13,7 @@ from tests.contracts.story.delivery import tell_delivery
 from tests.contracts.story.demand import tell_demand
 from tests.contracts.story.equity import tell_equity
 from tests.contracts.story.holders import tell_holders
+from tests.contracts.story.persons import tell_persons
 from tests.contracts.story.proposals import tell_proposals
 from tests.contracts.story.quotes import tell_quotes
 from tests.contracts.story.repeats import tell_repeats
@@ -40,6 +41,7 @@ def tell_story() -> tuple[Told, ...]:
     _tell_log(teller)
     tell_repeats(teller)
     tell_warrants(teller)
+    tell_persons(teller)
     tell_proposals(teller)
     tell_holders(teller)
     return tuple(teller.seal())

@@ -38,9 +38,9 @@ def tell_demand(teller: Teller) -> None:
             EVALUATION,
             EVALUATION_HOLD,
             "2026-03-04T10:00",
-            replace(_terms(1, 24, "2026-03-17", "2026-03-17", cash="2.60"), group=EVALUATIONS),
+            replace(order_terms(1, 24, "2026-03-17", "2026-03-17", cash="2.60"), group=EVALUATIONS),
         ),
-        (SIMULATION, SIMULATION_HOLD, "2026-03-04T10:05", _terms(13, 96, "2026-03-11", "2026-03-11", cash="2.40")),
+        (SIMULATION, SIMULATION_HOLD, "2026-03-04T10:05", order_terms(13, 96, "2026-03-11", "2026-03-11", cash="2.40")),
     ):
         _place_for_cash(teller, when, order, hold, terms)
     _tell_the_undecided(teller)
@@ -48,7 +48,7 @@ def tell_demand(teller: Teller) -> None:
 
 def _tell_folding(teller: Teller) -> None:
     first, first_hold = (
-        _terms(4, 168, "2026-03-09", "2026-03-09", cash="1.40", equity="1.50"),
+        order_terms(4, 168, "2026-03-09", "2026-03-09", cash="1.40", equity="1.50"),
         name("hld", "protein folding"),
     )
     teller.tell(
@@ -67,7 +67,7 @@ def _tell_folding(teller: Teller) -> None:
         cash_held(LATTICE_CASH, LATTICE, first_hold, "7526.40", FOLDING),
         _budget_held(first_hold, "6451.20"),
     )
-    better = _terms(4, 168, "2026-03-09", "2026-03-11", cash="1.50", equity="1.50")
+    better = order_terms(4, 168, "2026-03-09", "2026-03-11", cash="1.50", equity="1.50")
     teller.tell(
         "2026-03-04T16:00",
         LATTICE,
@@ -95,7 +95,7 @@ def _tell_the_undecided(teller: Teller) -> None:
         "2026-03-04T11:00",
         rehearsal,
         name("hld", "rehearsal"),
-        _terms(2, 24, "2026-03-10", "2026-03-12", cash="2.50"),
+        order_terms(2, 24, "2026-03-10", "2026-03-12", cash="2.50"),
     )
     teller.tell(
         "2026-03-04T11:30",
@@ -108,7 +108,7 @@ def _tell_the_undecided(teller: Teller) -> None:
         "2026-03-04T12:00",
         nightly,
         name("hld", "nightly"),
-        _terms(1, 24, "2026-03-05", "2026-03-05", cash="2.00"),
+        order_terms(1, 24, "2026-03-05", "2026-03-05", cash="2.00"),
     )
     teller.tell(
         "2026-03-05T00:00",
@@ -137,7 +137,16 @@ def _place_for_cash(teller: Teller, when: str, order: str, hold: str, terms: Ord
     )
 
 
-def _terms(nodes: int, hours: int, earliest: str, latest: str, *, cash: str, equity: str = "0.00") -> OrderTerms:
+def order_terms(
+    nodes: int,
+    hours: int,
+    earliest: str,
+    latest: str,
+    *,
+    cash: str,
+    equity: str = "0.00",
+    mandates: tuple[str, ...] = (MANDATE,),
+) -> OrderTerms:
     with_equity = Decimal(equity) > 0
     offer = ClassOffer(
         gpu_class="H100_SXM", cash_usd_per_gpu_hour=Decimal(cash), equity_usd_per_gpu_hour=Decimal(equity)
@@ -150,7 +159,7 @@ def _terms(nodes: int, hours: int, earliest: str, latest: str, *, cash: str, equ
         offers=(offer,),
         regions=("eu-north",),
         interconnect="infiniband",
-        mandate_ids=(MANDATE,) if with_equity else (),
+        mandate_ids=mandates if with_equity else (),
         instrument=SAFE if with_equity else None,
     )
 

@@ -3,6 +3,9 @@
 import pytest
 
 from events.account import (
+    AccountApprovalEnded,
+    AccountApprovalGiven,
+    AccountApprovalRequested,
     AccountClosed,
     AccountCredited,
     AccountDebited,
@@ -11,10 +14,23 @@ from events.account import (
     AccountHoldExpired,
     AccountHoldPlaced,
     AccountHoldReleased,
+    AccountLimitSet,
+    AccountLimitUsed,
     AccountOpened,
     AccountWithdrawn,
+    HoldAct,
+    LimitAct,
+    WithdrawalAct,
 )
-from marketplace.domain.billing.account import ACCOUNT
+from marketplace.core.ids import derive_id
+from marketplace.domain.billing.account import (
+    ACCOUNT,
+    Approve,
+    EndApproval,
+    LapseApproval,
+    RequestApproval,
+    SetLimit,
+)
 from tests.domain import build
 from tests.domain.build import (
     FUND_ACCOUNT,
@@ -62,9 +78,57 @@ def released(amount):
     return AccountHoldReleased(**MINE, hold_id=HOLD, amount_usd=usd(amount), reason="cancelled")
 
 
+APPROVAL, ITS_HOLD, PAYEE_HOLD = id_of("apv"), id_of("hld"), derive_id("hld", id_of("apv"))
+WIRE = WithdrawalAct(amount_usd=usd(60), reference="wire 9")
+FOR_OTHER = HoldAct(amount_usd=usd(60), payee_account_id=PROVIDER_ACCOUNT, expires_at=hour(200))
+LIMITED = AccountLimitSet(**MINE, limit_usd=usd(50))
+request = build.builder(
+    RequestApproval(account_id=build.STARTUP_ACCOUNT, approval_id=APPROVAL, act=WIRE, person="p1", at=hour(1))
+)
+approve = build.builder(Approve(account_id=build.STARTUP_ACCOUNT, approval_id=APPROVAL, person="p2", at=hour(2)))
+end = build.builder(
+    EndApproval(account_id=build.STARTUP_ACCOUNT, approval_id=APPROVAL, outcome="refused", reason="no", person="p2")
+)
+lapse = build.builder(LapseApproval(account_id=build.STARTUP_ACCOUNT, approval_id=APPROVAL, at=hour(73)))
+
+
+def requested(act=WIRE, hold_id=ITS_HOLD):
+    named = {"approval_id": APPROVAL, "person": "p1", "approve_until": hour(73)}
+    return AccountApprovalRequested(**MINE, **named, act=act, hold_id=hold_id)
+
+
+def ended(outcome, reason="no", person="p2"):
+    return AccountApprovalEnded(**MINE, approval_id=APPROVAL, outcome=outcome, reason=reason, person=person)
+
+
+WAITING_HOLD = AccountHoldPlaced(**MINE, hold_id=ITS_HOLD, amount_usd=usd(60), purpose=APPROVAL)
+WAITING = (*FUNDED, LIMITED, requested(), WAITING_HOLD)
+GIVEN = AccountApprovalGiven(**MINE, approval_id=APPROVAL, person="p2")
+FREED = AccountHoldReleased(**MINE, hold_id=ITS_HOLD, amount_usd=usd(60), reason="a second person approved")
+PAID = AccountWithdrawn(**MINE, amount_usd=usd(60), reference="wire 9")
+
 REFUSALS = [
     Row("account_unknown", (), deposit()),
     Row("account_exists", (OPENED,), build.open_account(party_id=build.FUND)),
+    Row("approval_exists", WAITING, request(person="p3")),
+    Row("approval_unknown", FUNDED, approve()),
+    Row("approval_unknown", FUNDED, end()),
+    Row("approval_approved", (*WAITING, GIVEN, FREED, PAID), approve(person="p3")),
+    Row("approval_approved", (*WAITING, GIVEN, FREED, PAID), end()),
+    Row("approval_refused", (*WAITING, ended("refused")), approve()),
+    Row("approval_withdrawn", (*WAITING, ended("withdrawn")), approve()),
+    Row("approval_lapsed", (*WAITING, ended("lapsed")), approve()),
+    Row("approval_lapsed", WAITING, approve(at=hour(73))),
+    Row("approval_not_due", WAITING, lapse(at=hour(72))),
+    Row("person_missing", (*FUNDED, LIMITED), request(person="")),
+    Row("person_missing", FUNDED, SetLimit(account_id=build.STARTUP_ACCOUNT, limit_usd=usd(1), person="")),
+    Row("person_missing", WAITING, approve(person="")),
+    Row("person_missing", WAITING, end(person="")),
+    Row("person_same", WAITING, approve(person="p1")),
+    Row("person_same", WAITING, end(person="p1")),
+    Row("requester_only", WAITING, end(outcome="withdrawn")),
+    Row("unit_unsupported", FUNDED, SetLimit(account_id=build.STARTUP_ACCOUNT, limit_usd=usd(1), unit="EUR"), "/unit"),
+    Row("unit_unsupported", (*FUNDED, LIMITED), request(act=LimitAct(limit_usd=None), unit="EUR"), "/unit"),
     Row("payee_is_payer", FUNDED, place_hold(purpose=build.STARTUP_ACCOUNT), "/payee_account_id"),
     Row("not_a_number", (OPENED,), deposit(amount_usd=NAN), "/amount_usd"),
     Row("not_a_number", (OPENED,), credit(amount_usd=INFINITY), "/amount_usd"),
@@ -75,10 +139,15 @@ REFUSALS = [
     Row("amount_not_positive", (*FUNDED, HELD), capture_hold(amount_usd=usd(0)), "/amount_usd"),
     Row("amount_not_positive", (*FUNDED, HELD), adjust_hold(amount_usd=usd(-5)), "/amount_usd"),
     Row("amount_not_positive", FUNDED, debit(amount_usd=usd(-1)), "/amount_usd"),
+    Row("amount_not_positive", FUNDED, SetLimit(account_id=build.STARTUP_ACCOUNT, limit_usd=usd(-1)), "/limit_usd"),
+    Row("amount_not_positive", (*FUNDED, LIMITED), request(act=LimitAct(limit_usd=usd(-1))), "/limit_usd"),
+    Row("amount_too_large", FUNDED, SetLimit(account_id=build.STARTUP_ACCOUNT, limit_usd=usd(10**16)), "/limit_usd"),
     Row("amount_too_large", (OPENED,), deposit(amount_usd=usd("1000000000000000.01")), "/amount_usd"),
     Row("amount_too_precise", (OPENED,), deposit(amount_usd=usd("0.001")), "/amount_usd"),
     Row("reference_exists", FUNDED, deposit(amount_usd=usd(101)), "/reference"),
     Row("reference_exists", FUNDED, withdraw(amount_usd=usd(100), reference="wire 1"), "/reference"),
+    Row("reference_exists", WAITING, request(approval_id=id_of("apv", 2)), "/reference"),
+    Row("reference_exists", (*WAITING, PAID), approve(), "/reference"),
     Row("cause_exists", (*FUNDED, HELD, CAPTURED), capture_hold(amount_usd=usd(26))),
     Row("cause_exists", (*FUNDED, DEBITED), debit(amount_usd=usd(39))),
     Row("cause_exists", (*FUNDED, CREDITED), credit(amount_usd=usd(8))),
@@ -96,12 +165,14 @@ REFUSALS = [
     Row("time_naive", FUNDED, place_timed(expires_at=build.NAIVE), "/expires_at"),
     Row("time_naive", (*FUNDED, TIMED), expire_hold(at=build.NAIVE), "/at"),
     Row("expiry_passed", FUNDED, place_timed(at=hour(5)), "/expires_at"),
+    Row("expiry_passed", (*FUNDED, LIMITED), request(act=FOR_OTHER, at=hour(200)), "/expires_at"),
     Row("hold_not_due", (*FUNDED, TIMED), expire_hold(at=hour(4))),
     Row("hold_not_due", (*FUNDED, HELD), expire_hold()),
     Row("hold_expired", (*FUNDED, TIMED, EXPIRED), capture_hold()),
     Row("hold_expired", (*FUNDED, TIMED), capture_hold(at=hour(5))),
     Row("hold_expired", (*FUNDED, TIMED, EXPIRED), adjust_hold(amount_usd=usd(1))),
     Row("funds_insufficient", FUNDED, withdraw(amount_usd=usd("100.01"))),
+    Row("funds_insufficient", (*FUNDED, HELD, LIMITED), request()),
     Row("funds_insufficient", FUNDED, place_hold(amount_usd=usd("100.01"))),
     Row("funds_insufficient", (*FUNDED, HELD), debit(amount_usd=usd("40.01"))),
     Row("funds_insufficient", (*FUNDED, HELD), adjust_hold(amount_usd=usd("100.01"))),
@@ -226,3 +297,64 @@ def test_a_raised_hold_keeps_its_expiry():
     more = AccountHoldPlaced(**MINE, hold_id=HOLD, amount_usd=usd(10), purpose=PROVIDER_ACCOUNT, expires_at=hour(5))
     Given(ACCOUNT, *FUNDED, TIMED).when(adjust_hold(amount_usd=usd(70))).then(more)
     assert ACCOUNT.fold([*FUNDED, TIMED, more]).holds[HOLD].expires_at == hour(5)
+
+
+def test_the_first_limit_takes_one_person_and_no_limit_none():
+    Given(ACCOUNT, *FUNDED).when(SetLimit(account_id=build.STARTUP_ACCOUNT, limit_usd=usd(50))).then(LIMITED)
+    Given(ACCOUNT, *FUNDED, LIMITED).when(SetLimit(account_id=build.STARTUP_ACCOUNT, limit_usd=usd(50))).then_nothing()
+    assert not ACCOUNT.fold(FUNDED).needs_second(usd(100), hour(1))
+
+
+def test_what_one_person_lets_go_counts_for_a_day():
+    used = AccountLimitUsed(**MINE, amount_usd=usd(30), at=hour(1))
+    Given(ACCOUNT, *FUNDED, LIMITED).when(withdraw(alone_at=hour(1))).then(used, WITHDRAWN)
+    Given(ACCOUNT, *FUNDED).when(withdraw(alone_at=hour(1))).then(WITHDRAWN)
+    Given(ACCOUNT, *FUNDED, LIMITED, used, WITHDRAWN).when(withdraw(alone_at=hour(2))).then_nothing()
+    Given(ACCOUNT, *FUNDED, LIMITED).when(place_timed(alone_at=hour(1))).then(
+        AccountLimitUsed(**MINE, amount_usd=usd(60), at=hour(1)), TIMED
+    )
+    state = ACCOUNT.fold([*FUNDED, LIMITED, used, WITHDRAWN])
+    assert [state.needs_second(usd(amount), hour(24)) for amount in (20, "20.01")] == [False, True]
+    assert not state.needs_second(usd(50), hour(25))
+
+
+def test_a_withdrawal_that_waits_holds_its_money_until_another_person_approves_it():
+    Given(ACCOUNT, *FUNDED, LIMITED).when(request()).then(requested(), WAITING_HOLD)
+    Given(ACCOUNT, *WAITING).when(withdraw(amount_usd=usd("40.01"))).refused("funds_insufficient")
+    Given(ACCOUNT, *WAITING).when(approve()).then(GIVEN, FREED, PAID)
+    state = ACCOUNT.fold([*WAITING, GIVEN, FREED, PAID])
+    assert (state.available_usd, state.held_usd) == (40, 0)
+    again = request(act=WithdrawalAct(amount_usd=usd(30), reference="wire 2"))
+    Given(ACCOUNT, *FUNDED, LIMITED, WITHDRAWN).when(again).then_nothing()
+
+
+def test_a_request_ends_by_refusal_withdrawal_and_lapse_and_frees_its_money():
+    until = hour(73).isoformat()
+    no = AccountHoldReleased(**MINE, hold_id=ITS_HOLD, amount_usd=usd(60), reason="no")
+    Given(ACCOUNT, *WAITING).when(end()).then(ended("refused"), no)
+    Given(ACCOUNT, *WAITING).when(end(person=None)).then(ended("refused", person=None), no)
+    own = end(outcome="withdrawn", person="p1")
+    Given(ACCOUNT, *WAITING).when(own).then(ended("withdrawn", person="p1"), no)
+    reason = f"nobody else approved it until {until}"
+    late = AccountHoldReleased(**MINE, hold_id=ITS_HOLD, amount_usd=usd(60), reason=reason)
+    over = ended("lapsed", reason, None)
+    Given(ACCOUNT, *WAITING).when(lapse()).then(over, late)
+    Given(ACCOUNT, *WAITING, over, late).when(lapse()).then_nothing()
+
+
+def test_a_hold_for_another_and_a_limit_wait_too():
+    asked = requested(FOR_OTHER)
+    Given(ACCOUNT, *FUNDED, LIMITED).when(request(act=FOR_OTHER)).then(asked, WAITING_HOLD)
+    placed = AccountHoldPlaced(
+        **MINE, hold_id=PAYEE_HOLD, amount_usd=usd(60), purpose=PROVIDER_ACCOUNT, expires_at=hour(200)
+    )
+    Given(ACCOUNT, *FUNDED, LIMITED, asked, WAITING_HOLD).when(approve()).then(GIVEN, FREED, placed)
+    none = LimitAct(limit_usd=None)
+    Given(ACCOUNT, *FUNDED, LIMITED).when(request(act=none)).then(requested(none, None))
+    Given(ACCOUNT, *FUNDED, LIMITED, requested(none, None)).when(approve()).then(
+        GIVEN, AccountLimitSet(**MINE, limit_usd=None)
+    )
+
+
+def test_a_closed_account_is_emptied_by_two_persons():
+    Given(ACCOUNT, *FUNDED, LIMITED, CLOSED).when(request()).then(requested(), WAITING_HOLD)

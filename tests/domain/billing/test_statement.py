@@ -243,3 +243,13 @@ def test_two_meters_agree_within_one_percent_of_the_greater(tenant_gpu_seconds, 
     assert events[0] == issued
     assert (events[1].by, events[1].gpu_seconds_claimed) == ("meters", tenant_gpu_seconds)
     assert STATEMENT.fold(events).status == "disputed"
+
+
+def test_the_holder_that_pays_disputes_too_and_the_lower_claim_stands():
+    lower = dispute(by="holder", gpu_seconds_claimed=DISPUTED.gpu_seconds_claimed - 1)
+    event = msgspec.structs.replace(DISPUTED, by="holder", gpu_seconds_claimed=lower.gpu_seconds_claimed)
+    Given(STATEMENT, ISSUED).when(lower).then(msgspec.structs.replace(event, reason=lower.reason))
+    Given(STATEMENT, ISSUED, DISPUTED).when(lower).then(msgspec.structs.replace(event, reason=lower.reason))
+    higher = dispute(by="holder", gpu_seconds_claimed=DISPUTED.gpu_seconds_claimed)
+    Given(STATEMENT, ISSUED, DISPUTED).when(higher).refused("claim_above_statement")
+    Given(STATEMENT, ISSUED, event).when(dispute(by="holder", gpu_seconds_claimed=1)).refused("statement_disputed")

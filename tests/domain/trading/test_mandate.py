@@ -6,15 +6,28 @@ import pytest
 from msgspec.structs import replace
 
 from events.mandate import (
+    EndedHold,
     MandateAmended,
     MandateBudgetCaptured,
     MandateBudgetHeld,
     MandateBudgetReleased,
     MandateGranted,
+    MandateOrderApproved,
+    MandateOrderRefused,
     MandateRevoked,
 )
-from events.types import WarrantTerms
-from marketplace.domain.trading.mandate import MANDATE, AmendMandate, RevokeMandate
+from events.types import StockTerms, WarrantTerms
+from marketplace.core.errors import Refusal
+from marketplace.domain.trading.mandate import (
+    MANDATE,
+    AmendMandate,
+    ApproveOrder,
+    Matched,
+    RefuseOrder,
+    RevokeMandate,
+)
+from marketplace.domain.trading.mandate_ends import require_over
+from marketplace.domain.trading.mandate_rules import OfferedPrice
 from tests.domain import build
 from tests.domain.build import (
     GRANT,
@@ -52,6 +65,10 @@ def amend(**changes):
     return AmendMandate(mandate_id=build.MANDATE, terms=mandate_terms(**changes))
 
 
+def amended(**changes):
+    return MandateAmended(mandate_id=build.MANDATE, terms=mandate_terms(**changes))
+
+
 def held(hold_id=HOLD, issuer_id=ISSUER, amount=400, **more):
     return MandateBudgetHeld(
         mandate_id=build.MANDATE,
@@ -59,7 +76,7 @@ def held(hold_id=HOLD, issuer_id=ISSUER, amount=400, **more):
         order_id=ORDER,
         issuer_id=issuer_id,
         amount_usd=usd(amount),
-        **{"sector": "biotech", **more},
+        **{"sector": "biotech", "until": None if more.get("direct") else hour(14 * 24), **more},
     )
 
 
@@ -92,7 +109,34 @@ ENDED = granted(expires_at=build.NOW)
 ANY_CAP = granted(valuation_cap_usd_min=None, valuation_cap_usd_max=None)
 ANY_WARRANT = {"instrument_kinds": ("warrant",), "expires_at": None}
 WARRANTS = granted(**ANY_WARRANT)
-DIRECT = (granted(direct_usd_max=usd(500)), held(direct=True))
+DIRECT = (granted(direct_budget_usd=usd(500)), held(direct=True))
+LISTED = granted(list_price_multiple_max=usd("1.5"), pricelist_id=id_of("prl"))
+CAREFUL = granted(approval_above_usd=usd(399))
+WAITING = (CAREFUL, held(needs_approval=True, instrument=safe()))
+APPROVE = ApproveOrder(mandate_id=build.MANDATE, hold_id=HOLD)
+REFUSE = RefuseOrder(mandate_id=build.MANDATE, hold_id=HOLD, reason="not now")
+APPROVED = MandateOrderApproved(mandate_id=build.MANDATE, hold_id=HOLD, order_id=ORDER)
+REFUSED = MandateOrderRefused(
+    mandate_id=build.MANDATE, hold_id=HOLD, order_id=ORDER, amount_usd=usd(400), reason="not now"
+)
+
+
+def priced(price, gpu_class="H100_SXM", listed=None):
+    return (OfferedPrice(gpu_class, usd(price), None if listed is None else usd(listed)),)
+
+
+def matched(**changes):
+    asked = {"issuer_id": ISSUER, "instrument": safe(), "sector": "biotech", "stage": None, "at": build.NOW}
+    return capture_budget(matched=Matched(**{**asked, "implied_cap_usd": None, "prices": (), **changes}))
+
+
+STOCK = (granted(instrument_kinds=("stock",)), held(implied_cap_usd=usd(10_000_000)))
+
+
+def matched_stock(cap):
+    terms = StockTerms(class_id="common", price_usd_per_share=usd("0.19"))
+    return matched(instrument=terms, implied_cap_usd=usd(cap))
+
 
 REFUSALS = [
     Row("mandate_unknown", (), REVOKE),
@@ -114,7 +158,8 @@ REFUSALS = [
     Row("amount_too_large", (), grant(equity_credit=usd("1.01")), "/terms/equity_credit"),
     Row("amount_too_precise", (), grant(valuation_cap_usd_min=usd("1.001")), "/terms/valuation_cap_usd_min"),
     Row("issuer_above_budget", (), grant(issuer_usd_max=usd(1_001)), "/terms/issuer_usd_max"),
-    Row("direct_above_budget", (), grant(direct_usd_max=usd(1_001)), "/terms/direct_usd_max"),
+    Row("pricelist_missing", (), grant(list_price_multiple_max=usd(2)), "/terms/pricelist_id"),
+    Row("pricelist_missing", (), grant(pricelist_id=id_of("prl")), "/terms/pricelist_id"),
     Row("cap_range_empty", (), grant(valuation_cap_usd_max=usd(4_999_999)), "/terms/valuation_cap_usd_max"),
     Row("cap_range_empty", (), grant(valuation_cap_usd_min=usd(10**9 + 1), valuation_cap_usd_max=None)),
     Row("discount_range_empty", (), grant(discount_min=usd("0.3"), discount_max=usd("0.2")), "/terms/discount_max"),
@@ -122,6 +167,8 @@ REFUSALS = [
     Row("time_naive", (), grant(expires_at=NAIVE), "/terms/expires_at"),
     Row("mandate_revoked", (GRANTED, REVOKED), hold_budget()),
     Row("mandate_revoked", (GRANTED, REVOKED), amend(budget_usd=usd(2_000))),
+    Row("mandate_revoked", (GRANTED, HELD, REVOKED), matched()),
+    Row("mandate_revoked", (*WAITING, REVOKED), APPROVE),
     Row("mandate_expired", (GRANTED,), hold_budget(at=hour(1_000))),
     Row("instrument_kind_unwelcome", (ONLY_NOTES,), hold_budget()),
     Row("uncapped_unwelcome", (GRANTED,), hold_budget(instrument=safe(valuation_cap_usd=None))),
@@ -138,7 +185,19 @@ REFUSALS = [
     Row("issuer_unwelcome", (granted(issuer_ids=(ISSUER_2,)),), hold_budget()),
     Row("sector_unwelcome", (GRANTED,), hold_budget(sector="gaming")),
     Row("sector_unwelcome", (GRANTED,), hold_budget(sector=None)),
-    Row("price_above_mandate", (granted(usd_per_gpu_hour_max=usd(3)),), hold_budget(usd_per_gpu_hour=usd("3.01"))),
+    Row("stage_unwelcome", (granted(stages=("seed", "series_a")),), hold_budget(stage="growth")),
+    Row("stage_unwelcome", (granted(stages=("seed",)),), hold_budget()),
+    Row("vendor_unwelcome", (granted(gpu_vendors=("amd",)),), hold_budget(prices=priced(3))),
+    Row("list_price_missing", (LISTED,), hold_budget(prices=priced(3))),
+    Row("price_above_mandate", (granted(usd_per_gpu_hour_max=usd(3)),), hold_budget(prices=priced("3.01"))),
+    Row("price_above_mandate", (LISTED,), hold_budget(prices=priced("3.01", listed=2))),
+    Row("price_above_mandate", (GRANTED, HELD, amended(usd_per_gpu_hour_max=usd(3))), matched(prices=priced("3.01"))),
+    Row("diluted_since", STOCK, matched_stock("10500000.01")),
+    Row("approval_missing", WAITING, matched()),
+    Row("approval_missing", (*WAITING, REFUSED), matched()),
+    Row("approval_unneeded", (GRANTED, HELD), APPROVE),
+    Row("approval_unneeded", (*WAITING, REFUSED), APPROVE),
+    Row("hold_committed", (GRANTED, HELD, CAPTURED), REFUSE),
     Row(
         "budget_below_committed",
         (GRANTED, HELD),
@@ -146,7 +205,7 @@ REFUSALS = [
         "/terms/budget_usd",
     ),
     Row("direct_cash_unwelcome", (GRANTED,), hold_budget(direct=True, amount_usd=usd(1))),
-    Row("direct_cash_unwelcome", DIRECT, hold_budget(hold_id=HOLD_2, direct=True, amount_usd=usd("100.01"))),
+    Row("direct_budget_exhausted", DIRECT, hold_budget(hold_id=HOLD_2, direct=True, amount_usd=usd("100.01"))),
     Row("budget_exhausted", (GRANTED,), hold_budget(amount_usd=usd(1_001))),
     Row("budget_exhausted", (GRANTED, HELD), hold_budget(hold_id=HOLD_2, issuer_id=ISSUER_2, amount_usd=usd(601))),
     Row("issuer_maximum_reached", (GRANTED,), hold_budget(amount_usd=usd(601))),
@@ -213,9 +272,52 @@ def test_revokes():
     Given(MANDATE, GRANTED).when(REVOKE).then(REVOKED)
 
 
-def test_a_revoked_mandate_keeps_to_what_is_held():
-    Given(MANDATE, GRANTED, HELD, REVOKED).when(capture_budget()).then(CAPTURED)
-    Given(MANDATE, GRANTED, HELD, REVOKED).when(release_budget()).then(released(400))
+def test_a_revocation_ends_what_is_held_and_keeps_what_is_committed():
+    ended = (EndedHold(hold_id=HOLD, order_id=ORDER, amount_usd=usd(400)),)
+    Given(MANDATE, GRANTED, HELD).when(REVOKE).then(replace(REVOKED, ended=ended))
+    Given(MANDATE, GRANTED, HELD, REVOKED).when(capture_budget()).refused("capture_above_hold")
+    Given(MANDATE, GRANTED, HELD, REVOKED).when(release_budget()).then_nothing()
+    assert MANDATE.fold([GRANTED, HELD, REVOKED]).owed_usd == 0
+    assert MANDATE.fold([GRANTED, HELD, CAPTURED, released(100), REVOKED]).owed_usd == 300
+    Given(MANDATE, GRANTED, HELD, CAPTURED, released(100)).when(REVOKE).then(REVOKED)
+
+
+def test_an_order_above_an_amount_waits_for_approval():
+    waiting = held(needs_approval=True, instrument=safe())
+    Given(MANDATE, CAREFUL).when(hold_budget()).then(waiting)
+    Given(MANDATE, CAREFUL).when(hold_budget(amount_usd=usd(399))).then(held(amount=399))
+    Given(MANDATE, CAREFUL).when(hold_budget(approved=True)).then(held(until=None))
+    Given(MANDATE, *WAITING).when(APPROVE).then(APPROVED)
+    Given(MANDATE, *WAITING, APPROVED).when(matched()).then(CAPTURED)
+    Given(MANDATE, *WAITING).when(REFUSE).then(REFUSED)
+    Given(MANDATE, *WAITING, REFUSED).when(REFUSE).then_nothing()
+    Given(MANDATE, GRANTED, HELD).when(REFUSE).then(REFUSED)
+    assert MANDATE.fold([*WAITING, REFUSED]).owed_usd == 0
+
+
+def test_stages_vendors_and_multiples_of_a_list_price_are_welcome():
+    Given(MANDATE, granted(stages=("seed",))).when(hold_budget(stage="seed")).then(HELD)
+    Given(MANDATE, granted(gpu_vendors=("nvidia",))).when(hold_budget(prices=priced(3))).then(HELD)
+    Given(MANDATE, LISTED).when(hold_budget(prices=priced(3, listed=2))).then(HELD)
+
+
+def test_a_company_may_grow_a_little_between_order_and_match():
+    Given(MANDATE, *STOCK).when(matched_stock(10_500_000)).then(CAPTURED)
+
+
+def test_a_hold_is_over_by_its_time_its_mandate_or_its_holder():
+    for events, at, why in (
+        ((GRANTED, HELD), hour(14 * 24), "held its budget until"),
+        ((ENDED, held(until=build.NOW)), build.NOW, "ended at"),
+        ((GRANTED, HELD, REVOKED), build.NOW, "was revoked"),
+        ((GRANTED, HELD, REFUSED), build.NOW, "refused the order"),
+    ):
+        assert why in require_over(MANDATE.fold(events), HOLD, at)
+    with pytest.raises(Refusal) as caught:
+        require_over(MANDATE.fold([GRANTED, HELD]), HOLD, hour(14 * 24 - 1))
+    assert (caught.value.code, caught.value.facts["due"]) == ("hold_not_due", hour(14 * 24).isoformat())
+    again = hold_budget(until_max=hour(5))
+    Given(MANDATE, GRANTED).when(again).then(held(until=hour(5)))
 
 
 def test_holds_up_to_the_issuer_maximum_and_the_budget():
@@ -243,10 +345,11 @@ def test_direct_cash_has_a_budget_of_its_own_that_a_release_frees():
 
 
 def test_a_warrant_within_the_bounds_is_welcome():
-    Given(MANDATE, WARRANTS).when(hold_warrant()).then(HELD)
+    taken = held(implied_cap_usd=usd(20_000_000))
+    Given(MANDATE, WARRANTS).when(hold_warrant()).then(taken)
     dear = granted(**ANY_WARRANT, strike_usd_max=usd(90), warrant_days_min=1)
     brief = hold_warrant(exercise_price_usd=usd("89.98"), expires_at=build.NOW + timedelta(days=1))
-    Given(MANDATE, dear).when(brief).then(HELD)
+    Given(MANDATE, dear).when(brief).then(taken)
 
 
 def test_captures_part_of_a_hold_and_frees_the_rest():

@@ -4,10 +4,13 @@ import msgspec
 import pytest
 
 from events.order import (
+    BudgetHold,
     OrderAmended,
     OrderCancelled,
     OrderExpired,
     OrderLocked,
+    OrderMandateApproved,
+    OrderMandateEnded,
     OrderMatched,
     OrderPlaced,
     OrderUnmatched,
@@ -17,7 +20,9 @@ from marketplace.core.errors import Refusal
 from marketplace.domain.trading.order import (
     ORDER,
     AmendOrder,
+    ApproveMandate,
     CancelOrder,
+    EndMandate,
     ExpireOrder,
     LockOrder,
     MatchOrder,
@@ -345,3 +350,50 @@ def test_holds_suffice_for_the_dearest_offer_and_are_rounded_up():
     assert compute_budget_hold(terms, usd("0.5")) == usd("0.02")
     assert compute_budget_hold(terms, usd("0")) == 0
     assert compute_budget_hold(order_terms(offers=(class_offer(equity_usd_per_gpu_hour=usd(0)),)), usd(1)) == 0
+
+
+def paid_by(*mandate_ids, **more):
+    """Return a placed order with equity that mandates pay."""
+    holds = tuple(
+        BudgetHold(mandate_id=each, holder_id=build.FUND, equity_credit=usd("0.8"), amount_usd=usd(5), **more)
+        for each in mandate_ids
+    )
+    return msgspec.structs.replace(PLACED, budget_holds=holds)
+
+
+def test_a_mandate_ends_and_without_another_one_the_order_does():
+    first, second = build.MANDATE, id_of("mnd", 2)
+    end = EndMandate(order_id=build.ORDER, mandate_id=first, reason="revoked")
+    ended = OrderMandateEnded(order_id=build.ORDER, mandate_id=first, reason="revoked")
+    Given(ORDER, paid_by(first, second)).when(end).then(ended)
+    Given(ORDER, paid_by(first, second), ended).when(end).then_nothing()
+    cancelled = OrderCancelled(order_id=build.ORDER, reason="no mandate pays its equity part any more: revoked")
+    Given(ORDER, paid_by(first)).when(end).then(ended, cancelled)
+    locked = OrderLocked(order_id=build.ORDER, auction_id=AUCTION)
+    Given(ORDER, paid_by(first), locked).when(end).refused("order_locked")
+
+
+def test_an_approval_is_recorded_once():
+    approve = ApproveMandate(order_id=build.ORDER, mandate_id=build.MANDATE)
+    approved = OrderMandateApproved(order_id=build.ORDER, mandate_id=build.MANDATE)
+    waiting = paid_by(build.MANDATE, needs_approval=True)
+    assert ORDER.fold([waiting]).is_waiting
+    Given(ORDER, waiting).when(approve).then(approved)
+    Given(ORDER, waiting, approved).when(approve).then_nothing()
+    assert not ORDER.fold([waiting, approved]).is_waiting
+    Given(ORDER, waiting, OrderCancelled(order_id=build.ORDER, reason="no")).when(approve).refused("order_cancelled")
+
+
+def test_an_order_that_nothing_could_serve_keeps_no_budget_although_it_stands():
+    standing = msgspec.structs.replace(paid_by(build.MANDATE), terms=order_terms(standing=True))
+    locked = OrderLocked(order_id=build.ORDER, auction_id=AUCTION)
+    for code, again in (("no_eligible_pool", False), ("never_feasible", False), ("outbid", True)):
+        unmatch = UnmatchOrder(
+            order_id=build.ORDER,
+            auction_id=AUCTION,
+            reasons=(Reason(code=code, text="x", facts={}),),
+            price_to_win_usd_per_gpu_hour=None,
+            at=NOW,
+        )
+        (event,) = ORDER.decide(unmatch, ORDER.fold([standing, locked]))
+        assert event.open_again == again

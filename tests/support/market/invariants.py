@@ -73,7 +73,9 @@ class Ledger:
                 self.balances[id] = state.available_usd + state.held_usd
             elif aggregate == "mandate":
                 used = sum((hold.total_usd for hold in state.holds.values()), ZERO)
-                assert used == state.used_usd <= state.terms.budget_usd
+                assert used == state.owed_usd
+                assert state.used_usd <= state.terms.budget_usd
+                assert state.used_directly_usd <= (state.terms.direct_budget_usd or 0)
             elif aggregate == "pool":
                 check_capacity(state)
                 self.check_power(state)
@@ -180,7 +182,7 @@ class Ledger:
             if mandate.granted.funding == "cash":
                 account = self.states["account"][f"acc{mandate.granted.holder_id[3:]}"]
                 hold = account.holds[f"hld{mandate_id[3:]}"]
-                owed = mandate.used_usd if mandate.revoked else mandate.terms.budget_usd
+                owed = mandate.owed_usd if mandate.revoked else mandate.budget_usd
                 assert hold.left_usd <= max(owed - hold.captured_usd, ZERO)
 
     def check_prices(self):

@@ -145,8 +145,7 @@ class Market:
                 instrument_kinds=("safe",),
                 equity_credit=Decimal(credit),
                 budget_usd=Decimal(budget),
-                issuer_usd_max=Decimal(budget),
-                **{"direct_usd_max": Decimal(budget), "resale": True, **rules},
+                **{"issuer_usd_max": Decimal(budget), "resale": True, **rules},
             ),
         )
         return receipt.id
@@ -200,7 +199,10 @@ class Market:
         startup = await self.party("Startup", "startup", usd=100_000, sector="robotics")
         issuer = await self.issuer(startup)
         holder = provider if funding == "own_capacity" else fund
-        mandate = await self.mandate(holder, funding.replace("own_cash", "cash"), credit=credit)
+        funding = funding.replace("own_cash", "cash")
+        direct = Decimal(100_000) if funding == "cash" else None
+        budgets = {"direct_budget_usd": direct, "issuer_usd_max": Decimal(900_000)}
+        mandate = await self.mandate(holder, funding, budget=900_000, credit=credit, **budgets)
         _, pool = await self.pool(provider, status=status)
         lot = await self.lot(provider, pool, mandate_ids=(mandate,))
         mandate_ids = (mandate,) if Decimal(equity) else ()
@@ -277,6 +279,11 @@ class Market:
                 if state is not None and state.status in statuses:
                     return state
                 await asyncio.sleep(0.02)
+
+
+def for_cash(usd):
+    """Return the rules of a mandate that pays no compute and startups draw cash from."""
+    return {"budget": 0, "direct_budget_usd": Decimal(usd), "issuer_usd_max": Decimal(usd)}
 
 
 @asynccontextmanager

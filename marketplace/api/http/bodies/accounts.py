@@ -1,5 +1,9 @@
 """Bodies of accounts."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from events.account import Reference
 from events.types import Id, Instant, Usd
 from marketplace.api.http.bodies import Body
@@ -17,6 +21,18 @@ class TransferBody(Body, frozen=True, kw_only=True):
     amount_usd: Usd
     reference: Reference
     booked_at: Instant | None = None
+
+
+class LimitBody(Body, frozen=True, kw_only=True):
+    """What one person alone may let go.
+
+    Attributes:
+        limit_usd: The limit for withdrawals and holds for others in 24 hours; None for none.
+        unit: The currency, which must be the account's.
+    """
+
+    limit_usd: Usd | None
+    unit: Annotated[str, Meta(min_length=1, max_length=20)] = "USD"
 
 
 class PlaceHoldBody(Body, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     data: msgspec.Raw
     previoushash: str = ""
     actorkey: str = ""
+    actorperson: str = ""
     fingerprint: str = ""
     traceparent: str = ""
 

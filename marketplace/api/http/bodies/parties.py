@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from events.types import Country, Id, Instant, Name, Role
+from events.types import Country, Id, Instant, Name, Person, Role, Stage, Text
 from marketplace.api.http.bodies import Body
 
 
@@ -36,6 +36,28 @@ class ClearPartyBody(Body, frozen=True, kw_only=True):
     checks: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=50)]
 
 
+class RoleBody(Body, frozen=True, kw_only=True):
+    """A role, to add, to ask for or to refuse.
+
+    Attributes:
+        role: The role.
+        reason: Why.
+    """
+
+    role: Role
+    reason: Text
+
+
+class StageBody(Body, frozen=True, kw_only=True):
+    """How far a company has come.
+
+    Attributes:
+        stage: Its stage from now on.
+    """
+
+    stage: Stage
+
+
 class IssueKeyBody(Body, frozen=True, kw_only=True):
     """An API key.
 
@@ -44,12 +66,15 @@ class IssueKeyBody(Body, frozen=True, kw_only=True):
         scopes: What it may do, for example ``orders:write``.
         party_id: The party that it acts for; None for the party of the sender's own key.
         expires_at: When it stops working, at most a year ahead; None: in a year.
+        person: Who acts with it, as the party's own identifier; None: the person of the sender's own key. Only the
+            platform names another one.
     """
 
     name: Name
     scopes: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=50)]
     party_id: Id | None = None
     expires_at: Instant | None = None
+    person: Person | None = None
 
 
 class KeyView(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +82,7 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
 
     key_id: str
     party_id: str | None
+    person: str | None
     name: str
     scopes: tuple[str, ...]
     created_at: datetime
@@ -72,6 +98,7 @@ class IssuedKey(msgspec.Struct, frozen=True, kw_only=True):
         key_id: Its id.
         token: The bearer token to send. It is stored nowhere, so keep it.
         party_id: The party that it acts for; None for the platform.
+        person: Who acts with it; None if nobody was named.
         scopes: What it may do.
         expires_at: When it stops working.
     """
@@ -79,5 +106,6 @@ class IssuedKey(msgspec.Struct, frozen=True, kw_only=True):
     key_id: str
     token: str
     party_id: str | None
+    person: str | None
     scopes: tuple[str, ...]
     expires_at: datetime

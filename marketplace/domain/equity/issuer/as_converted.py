@@ -10,7 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from events.types import PricedTerms, PrincipalTerms, WarrantTerms
-from marketplace.core.money import floor_cents
+from marketplace.core.money import floor_cents, parse_ratio
 from marketplace.domain.equity.issuer.rules import get_class
 from marketplace.domain.equity.issuer.state import Issuer, Row, list_rows
 
@@ -35,10 +35,15 @@ def convert_shares(state: Issuer, shares: Mapping[str, int]) -> Fraction:
     return sum(counted, Fraction(0))
 
 
-def find_implied_cap(issuer: Issuer, terms: PrincipalTerms) -> Decimal | None:
+def find_implied_cap(issuer: Issuer, terms: PrincipalTerms, split_ratio: str | None = None) -> Decimal | None:
     """Return the as-converted value of the company at the agreed price; None for terms without a price.
 
     A share under a warrant costs its right plus its exercise price.
+
+    Args:
+        issuer: The company.
+        terms: The terms.
+        split_ratio: The split factor when the price was agreed; None: now. Splits since then lower the price.
 
     Raises:
         Refusal: ``stock_class_unknown``.
@@ -48,4 +53,5 @@ def find_implied_cap(issuer: Issuer, terms: PrincipalTerms) -> Decimal | None:
     ratio, price = get_class(issuer, terms.class_id).conversion_ratio, Fraction(terms.price_usd_per_share)
     if isinstance(terms, WarrantTerms):
         price += Fraction(terms.exercise_price_usd)
-    return floor_cents(price / ratio * measure_company(issuer))
+    since = Fraction(1) if split_ratio is None else issuer.split_ratio / parse_ratio(split_ratio)
+    return floor_cents(price / since / ratio * measure_company(issuer))

@@ -139,13 +139,17 @@ class AddStakeholder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignInstrument(msgspec.Struct, frozen=True, kw_only=True):
-    """Register an instrument that may become equity, in the batch that issues the instrument."""
+    """Register an instrument that may become equity, in the batch that issues the instrument.
+
+    `split_ratio` is the split factor when a price per share was agreed, if that was before.
+    """
 
     issuer_id: str
     instrument_id: str
     holder_id: str
     commitment_usd: Decimal
     terms: PrincipalTerms
+    split_ratio: str | None = None
 
 
 class LimitDilution(msgspec.Struct, frozen=True, kw_only=True):

@@ -271,9 +271,15 @@ def set_exposure(state: Issuer, subject_id: str, exposures: tuple[Exposure, ...]
     if not _is_counted(state, subject_id):
         return state
     if exposures:
-        return replace(state, exposures=state.exposures.set(subject_id, exposures))
+        splits = state.split_at_issue
+        if subject_id not in splits:
+            splits = splits.set(subject_id, state.split_ratio)
+        return replace(state, exposures=state.exposures.set(subject_id, exposures), split_at_issue=splits)
     left = state.exposures.delete(subject_id) if subject_id in state.exposures else state.exposures
-    return replace(state, exposures=left)
+    splits = state.split_at_issue
+    if subject_id in splits and subject_id not in state.instruments:
+        splits = splits.delete(subject_id)
+    return replace(state, exposures=left, split_at_issue=splits)
 
 
 def settle_converted(state: Issuer, instruments: Sequence[ConvertingInstrument]) -> Issuer:

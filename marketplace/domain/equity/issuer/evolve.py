@@ -63,6 +63,7 @@ from events.issuer import (
 from events.issuer_dilution import Exposure
 from events.types import NoteTerms
 from marketplace.core.ids import is_id
+from marketplace.core.money import parse_ratio
 from marketplace.domain.equity.issuer.dilution import set_exposure, set_limit, settle_converted
 from marketplace.domain.equity.issuer.financing.financing import list_conversion_classes
 from marketplace.domain.equity.issuer.rights import tranches
@@ -373,10 +374,11 @@ def _observe(state: Issuer, event: IssuerPriceObserved) -> Issuer:
 
 
 def _sign_instrument(state: Issuer, event: IssuerInstrumentSigned) -> Issuer:
+    agreed = state.split_ratio if event.split_ratio is None else parse_ratio(event.split_ratio)
     signed = replace(
         state,
         instruments=state.instruments.set(event.instrument_id, event),
-        split_at_issue=state.split_at_issue.set(event.instrument_id, state.split_ratio),
+        split_at_issue=state.split_at_issue.set(event.instrument_id, agreed),
         shares_at_signing=state.shares_at_signing.update(_count_at_signing(state, event)),
     )
     counted = Exposure(terms=event.terms, amount_usd=event.commitment_usd)

@@ -178,11 +178,13 @@ def _is_large_enough(lot: Lot, nodes: int, duration_hours: int) -> bool:
 def _list_takers(
     order: Order, offer: ClassOffer, supply: Supply, pool: Pool, *, resold: bool
 ) -> Iterable[tuple[str | None, Decimal, Decimal]]:
-    """Yield each taker of the equity, the order's value with it, and the equity per GPU-hour."""
+    """Yield each taker of the equity that has approved, the order's value with it, and the equity per GPU-hour."""
     if not offer.equity_usd_per_gpu_hour:
         yield None, offer.cash_usd_per_gpu_hour, Decimal(0)
         return
     for hold in order.budget_holds:
+        if hold.needs_approval:
+            continue
         mandate = supply.mandates[hold.mandate_id]
         others = resold or mandate.granted.holder_id != pool.opened.provider_id
         if mandate.granted.funding == "own_capacity" and others:

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from events.account import AccountClosed, AccountOpened
+from events.account import AccountClosed, AccountLimitSet, AccountOpened
 from events.types import Event
 from marketplace.projections.billing.accounts.meaning import find_cause, find_occurrence
 from marketplace.projections.billing.accounts.posting import Subject
@@ -51,6 +51,10 @@ def _close(changes: WriteBatch, fact: RecordedEvent, event: AccountClosed) -> No
     changes.update(accounts, event.account_id, closed_at=fact.time)
 
 
+def _limit(changes: WriteBatch, _: RecordedEvent, event: AccountLimitSet) -> None:
+    changes.update(accounts, event.account_id, limit_usd=event.limit_usd)
+
+
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     wanted = {(subject_id,) for fact in batch for subject_id in get_subject_ids(fact.event)}
     await changes.load(connection, subjects, wanted)
@@ -59,6 +63,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 _HANDLERS: Final[dict[type[Event], Handler]] = {
     AccountOpened: _open,
     AccountClosed: _close,
+    AccountLimitSet: _limit,
     **dict.fromkeys(RULES, _post),
 }
 PROJECTION: Final = Projection(
@@ -67,6 +72,6 @@ PROJECTION: Final = Projection(
     tables=(accounts, entries, balances, subjects),
     reads=("account", "grant", "usage", "service_line", "statement", "issuer", "instrument"),
     handlers=_HANDLERS,
-    ignores=POSTS_NOTHING - tags_of(AccountOpened, AccountClosed),
+    ignores=POSTS_NOTHING - tags_of(AccountOpened, AccountClosed, AccountLimitSet),
     load=_load,
 )

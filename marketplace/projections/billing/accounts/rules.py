@@ -351,6 +351,11 @@ RULES: Final[Mapping[type[Event], Rule]] = {
 POSTS_NOTHING: Final = tags_of(
     account.AccountOpened,
     account.AccountClosed,
+    account.AccountLimitSet,
+    account.AccountLimitUsed,
+    account.AccountApprovalRequested,
+    account.AccountApprovalGiven,
+    account.AccountApprovalEnded,
     grant.GrantActivated,
     grant.GrantDegraded,
     grant.GrantSuspended,

@@ -19,6 +19,7 @@ accounts: Final = define(
     text("unit"),
     instant("opened_at"),
     instant("closed_at", null=True),
+    exact("limit_usd", null=True),
     Index("ix_accounts_party", "party_id", "account_id"),
     origin=Origin("account", "account_id"),
 )

@@ -1,0 +1,98 @@
+"""Two persons: an account's limit, and what waits for the approval of a second person."""
+
+from typing import Final
+
+from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.http.bodies.accounts import LimitBody
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
+from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.queries import Read, Word
+from marketplace.application.billing import approvals
+from marketplace.projections.billing.accounts import find_account
+from marketplace.projections.billing.approvals import list_approvals
+from marketplace.projections.views.billing import ApprovalView
+
+PATH: Final = "/v1/accounts/{account_id:str}"
+
+
+@post("/limit", status_code=200, summary="Set an account's limit", opt={"scope": "accounts:limit"})
+async def limit(command: Commanded, account_id: FromPath[str], data: JSONBody[LimitBody]) -> Response[ReceiptBody]:
+    """Set what one person alone may let go in 24 hours. Another limit than the first waits for a second person."""
+    receipt = await approvals.set_limit(
+        command.handler, command.context, account_id, limit_usd=data.limit_usd, currency=data.unit
+    )
+    approval_id = await approvals.find_approval(command.handler, command.context, account_id)
+    if approval_id is not None:
+        return command.answer_proposed(receipt, approval_id, f"/v1/accounts/{account_id}/approvals")
+    return command.answer(receipt)
+
+
+@post(
+    "/approvals/{approval_id:str}/approve",
+    status_code=200,
+    summary="Approve as a second person",
+    opt={"scope": "accounts:approve"},
+)
+async def approve(command: Commanded, account_id: FromPath[str], approval_id: FromPath[str]) -> Response[ReceiptBody]:
+    """Approve what another person of the party asked for. It is done in the same instant."""
+    receipt = await approvals.approve(
+        command.handler, command.context, account_id, approval_id, provider=command.services.payments
+    )
+    return command.answer(receipt)
+
+
+@post(
+    "/approvals/{approval_id:str}/refuse",
+    status_code=200,
+    summary="Refuse as a second person",
+    opt={"scope": "accounts:approve"},
+)
+async def refuse(
+    command: Commanded, account_id: FromPath[str], approval_id: FromPath[str], data: JSONBody[ReasonBody]
+) -> Response[ReceiptBody]:
+    """Refuse what another person of the party asked for. Its money is available again."""
+    receipt = await approvals.refuse_approval(
+        command.handler, command.context, account_id, approval_id, reason=data.reason
+    )
+    return command.answer(receipt)
+
+
+@post(
+    "/approvals/{approval_id:str}/withdraw",
+    status_code=200,
+    summary="Withdraw a request for approval",
+    opt={"scope": "accounts:withdraw"},
+)
+async def withdraw(
+    command: Commanded, account_id: FromPath[str], approval_id: FromPath[str], data: JSONBody[ReasonBody]
+) -> Response[ReceiptBody]:
+    """Withdraw a request, as the person who made it. Its money is available again."""
+    receipt = await approvals.withdraw_approval(
+        command.handler, command.context, account_id, approval_id, reason=data.reason
+    )
+    return command.answer(receipt)
+
+
+@get("/approvals", summary="List what waits for a second person")
+async def list_all(
+    reader: Read, account_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None, status: Word = None
+) -> Page[ApprovalView]:
+    """Return the account's requests for approval, including past ones, by id."""
+    after = parse_cursor(cursor, "")
+    async with reader.connect() as connection:
+        account = await find_account(connection, account_id)
+        reader.require(account, "account", account_id, lambda row: (row.party_id,))
+        rows = await list_approvals(connection, account_id, status=status, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.approval_id)
+
+
+ROUTER: Final = Router(
+    PATH,
+    route_handlers=[limit, approve, refuse, withdraw, list_all],
+    tags=["accounts"],
+    opt={"feature": "accounts"},
+)

@@ -1,0 +1,137 @@
+"""Two persons: an account's limit, and the approval, refusal, withdrawal and lapse of what is above it."""
+
+from decimal import Decimal
+
+from events.account import LimitAct, WithdrawalAct
+from marketplace.application.billing.accounts import load_account
+from marketplace.application.billing.payment_provider import MANUAL, PaymentProvider, Transfer
+from marketplace.application.steps.access import require_unfrozen
+from marketplace.application.steps.two_persons import ask_second
+from marketplace.core.ids import derive_id
+from marketplace.domain.billing.account import ACCOUNT, Approve, EndApproval, LapseApproval, SetLimit
+from marketplace.domain.billing.account_commands import UNIT
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, UnitOfWork
+
+
+async def set_limit(
+    handler: Handler, context: Context, account_id: str, *, limit_usd: Decimal | None, currency: str = UNIT
+) -> Receipt:
+    """Set what one person alone may let go in 24 hours. Where a limit stands, another one takes two persons.
+
+    The platform sets it alone, for example where a party has lost its persons.
+
+    Args:
+        handler: Runs the command.
+        context: Who asks.
+        account_id: The account.
+        limit_usd: The limit; None for none.
+        currency: The currency, which must be the account's.
+
+    Raises:
+        Refusal: ``account_unknown`` · ``party_suspended`` · ``unit_unsupported`` · ``person_missing`` · refusals of the
+            account.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        account = await load_account(unit, account_id)
+        await require_unfrozen(unit)
+        if context.party_id is not None and account.limit_usd is not None and limit_usd != account.limit_usd:
+            await ask_second(unit, account_id, LimitAct(limit_usd=limit_usd), currency)
+            return
+        person = None if context.party_id is None else context.actor_person
+        command = SetLimit(account_id=account_id, limit_usd=limit_usd, unit=currency, person=person)
+        await unit.decide(ACCOUNT, account_id, command)
+
+    return await handler.run(context, ACCOUNT, account_id, work)
+
+
+async def find_approval(handler: Handler, context: Context, account_id: str) -> str | None:
+    """Return the request that a command made, or None if its act was done at once."""
+    approval_id = derive_id("apv", context.command_id)
+    account = (await handler.cache.load(ACCOUNT, account_id)).state
+    return approval_id if account is not None and approval_id in account.approvals else None
+
+
+async def approve(
+    handler: Handler, context: Context, account_id: str, approval_id: str, *, provider: PaymentProvider = MANUAL
+) -> Receipt:
+    """Approve an act as a second person of the party. It is done in the same append.
+
+    Raises:
+        Refusal: ``account_unknown`` · ``party_suspended`` · ``approval_unknown`` · ``approval_<status>`` ·
+            ``person_missing`` · ``person_same`` · refusals of the act and of the provider.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        account = await load_account(unit, account_id)
+        await require_unfrozen(unit)
+        known = account.approvals.get(approval_id)
+        command = Approve(account_id=account_id, approval_id=approval_id, person=context.actor_person, at=context.at)
+        act = None if known is None else known.requested.act
+        if isinstance(act, WithdrawalAct):
+            await unit.branch().decide(ACCOUNT, account_id, command)
+            transfer = Transfer(account_id=account_id, amount_usd=act.amount_usd, reference=act.reference)
+            confirmed = await provider.confirm_withdrawal(context, transfer)
+            command = Approve(
+                account_id=account_id,
+                approval_id=approval_id,
+                person=context.actor_person,
+                at=context.at,
+                provider=confirmed.provider,
+                booked_at=confirmed.booked_at,
+            )
+        await unit.decide(ACCOUNT, account_id, command)
+
+    return await handler.run(context, ACCOUNT, account_id, work)
+
+
+async def refuse_approval(
+    handler: Handler, context: Context, account_id: str, approval_id: str, *, reason: str
+) -> Receipt:
+    """Refuse an act as another person of the party, or as the platform. Its money is available again.
+
+    Raises:
+        Refusal: ``account_unknown`` · ``approval_unknown`` · ``approval_<status>`` · ``person_missing`` ·
+            ``person_same``.
+    """
+    command = EndApproval(
+        account_id=account_id,
+        approval_id=approval_id,
+        outcome="refused",
+        reason=reason,
+        person=None if context.party_id is None else context.actor_person,
+    )
+    return await _end(handler, context, command)
+
+
+async def withdraw_approval(
+    handler: Handler, context: Context, account_id: str, approval_id: str, *, reason: str
+) -> Receipt:
+    """Withdraw a request, as the person who made it. Its money is available again.
+
+    Raises:
+        Refusal: ``account_unknown`` · ``approval_unknown`` · ``approval_<status>`` · ``person_missing`` ·
+            ``requester_only``.
+    """
+    command = EndApproval(
+        account_id=account_id,
+        approval_id=approval_id,
+        outcome="withdrawn",
+        reason=reason,
+        person=context.actor_person,
+    )
+    return await _end(handler, context, command)
+
+
+async def lapse_approval(handler: Handler, context: Context, account_id: str, approval_id: str) -> Receipt:
+    """End a request that nobody approved in time, for the timer."""
+    return await _end(handler, context, LapseApproval(account_id=account_id, approval_id=approval_id, at=context.at))
+
+
+async def _end(handler: Handler, context: Context, command: EndApproval | LapseApproval) -> Receipt:
+    async def work(unit: UnitOfWork) -> None:
+        await load_account(unit, command.account_id)
+        await unit.decide(ACCOUNT, command.account_id, command)
+
+    return await handler.run(context, ACCOUNT, command.account_id, work)

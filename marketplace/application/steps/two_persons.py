@@ -1,0 +1,31 @@
+"""Acts of one person that another one must approve; see `marketplace.domain.billing.account_approvals`."""
+
+from datetime import datetime
+
+from events.account import AccountAct
+from marketplace.core.ids import derive_id
+from marketplace.domain.billing.account import ACCOUNT, RequestApproval
+from marketplace.domain.billing.account_commands import UNIT
+from marketplace.execution.unit_of_work import Context, UnitOfWork
+
+
+def find_alone(context: Context) -> datetime | None:
+    """Return when a party's person acts alone; None for the platform."""
+    return None if context.party_id is None else context.at
+
+
+async def ask_second(unit: UnitOfWork, account_id: str, act: AccountAct, currency: str = UNIT) -> None:
+    """Request an act that takes a second person. The request's id derives from the command's.
+
+    Raises:
+        Refusal: ``person_missing`` · refusals of the account.
+    """
+    command = RequestApproval(
+        account_id=account_id,
+        approval_id=derive_id("apv", unit.context.command_id),
+        act=act,
+        person=unit.context.actor_person,
+        at=unit.context.at,
+        unit=currency,
+    )
+    await unit.decide(ACCOUNT, account_id, command)

@@ -1,0 +1,117 @@
+"""Checks that what takes two persons was done by two: a request, an approval by another person, then the act."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from marketplace.auditor.spans import parse_instant
+from marketplace.auditor.stream import Findings, Message
+
+COUNTED: Final = timedelta(hours=24)
+"""How long what one person alone let go counts toward the limit."""
+
+
+@dataclass(slots=True)
+class Limited:
+    """One account's limit, what counts toward it, and its requests."""
+
+    limit: Decimal | None = None
+    used: list[tuple[datetime, Decimal]] = field(default_factory=list)
+    requests: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Persons:
+    """Folds limits and approvals, and checks every decision that lets money of an account go.
+
+    Attributes:
+        accounts: By id.
+    """
+
+    findings: Findings
+    accounts: dict[str, Limited] = field(default_factory=dict)
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Take one decision."""
+        given: dict[str, Mapping[str, Any]] = {}
+        counted: dict[str, Decimal] = {}
+        for message in decision:
+            if not message.event_type.startswith("account."):
+                continue
+            body, name = message.read(), message.event_type.split(".")[1]
+            account = self.accounts.setdefault(body["account_id"], Limited())
+            match name:
+                case "approval_requested":
+                    self._take_request(message, account, body)
+                case "approval_given":
+                    given[body["account_id"]] = self._take_given(message, account, body)
+                case "approval_ended":
+                    account.ended.add(body["approval_id"])
+                case "limit_used":
+                    counted[body["account_id"]] = self._take_used(message, account, body)
+                case "limit_set" | "withdrawn" | "hold_placed":
+                    self._check(message, account, body, given.get(body["account_id"]), counted)
+                case _:
+                    pass
+
+    def _take_request(self, message: Message, account: Limited, body: dict[str, Any]) -> None:
+        acting = message.headers.get("ce-actorperson", "")
+        text = f"{acting or 'nobody'} asks in the name of {body['person']}"
+        self.findings.require(acting == body["person"], "persons", message.sequence, text)
+        account.requests[body["approval_id"]] = body
+
+    def _take_given(self, message: Message, account: Limited, body: dict[str, Any]) -> Mapping[str, Any]:
+        require, sequence, approval_id = self.findings.require, message.sequence, body["approval_id"]
+        acting = message.headers.get("ce-actorperson", "")
+        require(acting == body["person"], "persons", sequence, f"{acting or 'nobody'} approves as {body['person']}")
+        require(approval_id not in account.ended, "persons", sequence, f"{approval_id} is over already")
+        account.ended.add(approval_id)
+        requested = account.requests.get(approval_id)
+        if requested is None:
+            self.findings.add("persons", sequence, f"{approval_id} was never asked for")
+            return {}
+        text = f"{body['person']} asked for {approval_id} and approves it"
+        require(requested["person"] != body["person"], "persons", sequence, text)
+        late = parse_instant(message.headers["ce-time"]) >= parse_instant(requested["approve_until"])
+        require(not late, "persons", sequence, f"{approval_id} could be approved until {requested['approve_until']}")
+        act: Mapping[str, Any] = requested["act"]
+        return act
+
+    def _take_used(self, message: Message, account: Limited, body: dict[str, Any]) -> Decimal:
+        at, amount = parse_instant(body["at"]), Decimal(body["amount_usd"])
+        account.used = [*(use for use in account.used if use[0] > at - COUNTED), (at, amount)]
+        total = sum((used for _, used in account.used), Decimal(0))
+        within = account.limit is None or total <= account.limit
+        text = f"one person alone let {total} USD go in 24 hours, the limit is {account.limit}"
+        self.findings.require(within, "persons", message.sequence, text)
+        return amount
+
+    def _check(
+        self,
+        message: Message,
+        account: Limited,
+        body: dict[str, Any],
+        given: Mapping[str, Any] | None,
+        counted: Mapping[str, Decimal],
+    ) -> None:
+        name, is_party = message.event_type.split(".")[1], message.headers.get("ce-actor", "").startswith("pty_")
+        before = account.limit
+        if name == "limit_set":
+            limit = body["limit_usd"]
+            account.limit = None if limit is None else Decimal(limit)
+        for_other = name != "hold_placed" or str(body["purpose"]).startswith("acc_")
+        if before is None or not is_party or not for_other:
+            return
+        kind = {"limit_set": "limit", "withdrawn": "withdrawal", "hold_placed": "hold"}[name]
+        if given is not None:
+            same = given.get("kind") == kind and given.get("amount_usd") == body.get("amount_usd")
+            self.findings.require(
+                same, "persons", message.sequence, f"two persons agreed to {given}, not to this {kind}"
+            )
+            return
+        alone = name != "limit_set" and counted.get(body["account_id"]) == Decimal(body["amount_usd"])
+        text = f"one person alone did a {kind} that the limit of {body['account_id']} does not count"
+        self.findings.require(alone, "persons", message.sequence, text)

@@ -1,0 +1,286 @@
+"""Two persons: what one alone may let go in 24 hours, and acts above that, which a second person approves.
+
+A key names a person, and two keys of one person are one person. The first limit is set by one person; once there is a
+limit, another one takes two. While an act waits, its money is held. `marketplace.domain.billing.account` documents the
+rules and the order of refusals.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final, Literal
+
+from events.account import (
+    AccountAct,
+    AccountApprovalEnded,
+    AccountApprovalGiven,
+    AccountApprovalRequested,
+    AccountEvent,
+    AccountHoldPlaced,
+    AccountHoldReleased,
+    AccountLimitSet,
+    AccountLimitUsed,
+    AccountWithdrawn,
+    HoldAct,
+    LimitAct,
+    WithdrawalAct,
+)
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import require_usd
+from marketplace.domain.billing.account_commands import (
+    UNIT,
+    Approve,
+    EndApproval,
+    LapseApproval,
+    PlaceHold,
+    RequestApproval,
+    SetLimit,
+)
+from marketplace.domain.billing.account_holds import is_repeat, place, require_funds
+from marketplace.domain.billing.account_state import Account, Approval, evolve_all
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+
+APPROVE_WITHIN: Final = timedelta(hours=72)
+"""Silence of the others for so long ends a request."""
+
+
+def count_alone(account_id: str, state: Account, amount_usd: Decimal, at: datetime | None) -> list[AccountEvent]:
+    """Return what counts an amount toward the limit; nothing without a limit, or where two persons act."""
+    if at is None or state.limit_usd is None:
+        return []
+    return [AccountLimitUsed(account_id=account_id, party_id=state.party_id, amount_usd=amount_usd, at=at)]
+
+
+def set_limit(command: SetLimit, state: Account) -> Sequence[AccountEvent]:
+    """Return the events that set a limit."""
+    if command.person is not None:
+        _require_person(command.person)
+    _require_unit(command.unit)
+    _require_limit(command.limit_usd)
+    if command.limit_usd == state.limit_usd:
+        return []
+    return [AccountLimitSet(account_id=command.account_id, party_id=state.party_id, limit_usd=command.limit_usd)]
+
+
+def _require_unit(unit: str) -> None:
+    if unit != UNIT:
+        text = f"accounts are in {UNIT}, and have no limit in {unit}; state {UNIT}"
+        raise Refusal("unit_unsupported", text, pointer="/unit")
+
+
+def _require_limit(limit_usd: Decimal | None) -> None:
+    if limit_usd is not None:
+        require_usd(limit_usd, "/limit_usd", zero=True)
+
+
+def request(command: RequestApproval, state: Account) -> Sequence[AccountEvent]:
+    """Return the events that ask for an act and hold its money."""
+    act, approval_id, until = command.act, command.approval_id, command.at + APPROVE_WITHIN
+    known = state.approvals.get(approval_id)
+    if known is not None:
+        if (known.requested.act, known.requested.person) == (act, command.person):
+            return []
+        raise refuse_exists("approval", approval_id)
+    _require_person(command.person)
+    _require_unit(command.unit)
+    amount = None if isinstance(act, LimitAct) else act.amount_usd
+    if amount is not None:
+        require_usd(amount, "/amount_usd")
+    match act:
+        case LimitAct():
+            _require_limit(act.limit_usd)
+        case WithdrawalAct():
+            if _is_withdrawn(act, state):
+                return []
+        case HoldAct():
+            _place(command.account_id, approval_id, act, state, command.at)
+    if amount is not None:
+        require_funds(command.account_id, state, amount)
+    hold_id = None if amount is None else rename_id("hld", approval_id)
+    requested = AccountApprovalRequested(
+        account_id=command.account_id,
+        party_id=state.party_id,
+        approval_id=approval_id,
+        act=act,
+        person=command.person,
+        hold_id=hold_id,
+        approve_until=until,
+    )
+    if hold_id is None or amount is None:
+        return [requested]
+    held = AccountHoldPlaced(
+        account_id=command.account_id,
+        party_id=state.party_id,
+        hold_id=hold_id,
+        amount_usd=amount,
+        purpose=approval_id,
+    )
+    return [requested, held]
+
+
+def _is_withdrawn(act: WithdrawalAct, state: Account) -> bool:
+    """Return whether a payment was made or requested before.
+
+    Raises:
+        Refusal: ``reference_exists``: with another amount.
+    """
+    if is_repeat(state.references, act.reference, -act.amount_usd, "reference"):
+        return True
+    for other in _list_open(state):
+        known = other.requested.act
+        if isinstance(known, WithdrawalAct) and known.reference == act.reference:
+            text = f"approval {other.requested.approval_id} waits for a second person for {act.reference}"
+            raise Refusal("reference_exists", f"{text}; use another reference", pointer="/reference")
+    return False
+
+
+def _list_open(state: Account) -> list[Approval]:
+    return [approval for approval in state.approvals.values() if approval.status == "open"]
+
+
+def _place(account_id: str, approval_id: str, act: HoldAct, state: Account, at: datetime) -> Sequence[AccountEvent]:
+    hold = PlaceHold(
+        account_id=account_id,
+        hold_id=derive_id("hld", approval_id),
+        amount_usd=act.amount_usd,
+        purpose=act.payee_account_id,
+        expires_at=act.expires_at,
+        at=at,
+    )
+    return place(hold, state)
+
+
+def _require_person(person: str | None) -> None:
+    if not person:
+        raise Refusal(
+            "person_missing",
+            "this takes two persons, and this key names none; ask the platform for keys that name your persons",
+        )
+
+
+def _is_done(state: Account, approval_id: str, status: str, person: str | None) -> bool:
+    """Return whether this person did the same before."""
+    known = state.approvals.get(approval_id)
+    return known is not None and (known.status, known.decided_by) == (status, person)
+
+
+def _get_open(state: Account, approval_id: str) -> AccountApprovalRequested:
+    known = state.approvals.get(approval_id)
+    if known is None:
+        raise refuse_unknown("approval", approval_id)
+    if known.status != "open":
+        raise refuse_status("approval", approval_id, known.status, "open")
+    return known.requested
+
+
+def approve(command: Approve, state: Account) -> Sequence[AccountEvent]:
+    """Return the events that approve an act and do it."""
+    if _is_done(state, command.approval_id, "approved", command.person):
+        return []
+    requested = _get_open(state, command.approval_id)
+    if command.at >= requested.approve_until:
+        raise refuse_status("approval", command.approval_id, "lapsed", "open")
+    _require_person(command.person)
+    if command.person == requested.person:
+        raise Refusal(
+            "person_same",
+            f"{command.person} asked for approval {command.approval_id}; another person must approve it",
+            person=command.person,
+        )
+    given = AccountApprovalGiven(
+        account_id=command.account_id,
+        party_id=state.party_id,
+        approval_id=command.approval_id,
+        person=command.person,
+    )
+    events: list[AccountEvent] = [given, *_release(command.account_id, requested, state, "a second person approved")]
+    return [*events, *_act(command, requested.act, evolve_all(state, events))]
+
+
+def _act(command: Approve, act: AccountAct, state: Account) -> Sequence[AccountEvent]:
+    match act:
+        case LimitAct():
+            return set_limit(SetLimit(account_id=command.account_id, limit_usd=act.limit_usd), state)
+        case HoldAct():
+            return _place(command.account_id, command.approval_id, act, state, command.at)
+        case WithdrawalAct():
+            if is_repeat(state.references, act.reference, -act.amount_usd, "reference"):
+                text = f"{act.reference} was paid meanwhile; withdraw the request"
+                raise Refusal("reference_exists", text, pointer="/reference")
+            return [
+                AccountWithdrawn(
+                    account_id=command.account_id,
+                    party_id=state.party_id,
+                    amount_usd=act.amount_usd,
+                    reference=act.reference,
+                    provider=command.provider,
+                    booked_at=command.booked_at,
+                )
+            ]
+
+
+def _release(account_id: str, requested: AccountApprovalRequested, state: Account, reason: str) -> list[AccountEvent]:
+    if requested.hold_id is None:
+        return []
+    return [
+        AccountHoldReleased(
+            account_id=account_id,
+            party_id=state.party_id,
+            hold_id=requested.hold_id,
+            amount_usd=state.holds[requested.hold_id].left_usd,
+            reason=reason,
+        )
+    ]
+
+
+def end(command: EndApproval, state: Account) -> Sequence[AccountEvent]:
+    """Return the events that end a request without its act."""
+    if _is_done(state, command.approval_id, command.outcome, command.person):
+        return []
+    requested = _get_open(state, command.approval_id)
+    if command.person is not None:
+        _require_person(command.person)
+        own = command.person == requested.person
+        if own != (command.outcome == "withdrawn"):
+            text = "refuse it" if command.outcome == "withdrawn" else "withdraw it"
+            raise Refusal(
+                "requester_only" if command.outcome == "withdrawn" else "person_same",
+                f"approval {command.approval_id} was asked for by {requested.person}; {text}",
+                person=command.person,
+            )
+    return _end(command.account_id, requested, state, command.outcome, reason=command.reason, person=command.person)
+
+
+def lapse(command: LapseApproval, state: Account) -> Sequence[AccountEvent]:
+    """Return the events that end a request that nobody approved in time."""
+    known = state.approvals.get(command.approval_id)
+    if known is not None and known.status == "lapsed":
+        return []
+    requested = _get_open(state, command.approval_id)
+    due = requested.approve_until.isoformat()
+    if command.at < requested.approve_until:
+        text = f"approval {command.approval_id} may be given until {due}"
+        raise Refusal("approval_not_due", text, due=due)
+    reason = f"nobody else approved it until {due}"
+    return _end(command.account_id, requested, state, "lapsed", reason=reason)
+
+
+def _end(
+    account_id: str,
+    requested: AccountApprovalRequested,
+    state: Account,
+    outcome: Literal["refused", "withdrawn", "lapsed"],
+    *,
+    reason: str,
+    person: str | None = None,
+) -> Sequence[AccountEvent]:
+    ended = AccountApprovalEnded(
+        account_id=account_id,
+        party_id=state.party_id,
+        approval_id=requested.approval_id,
+        outcome=outcome,
+        reason=reason,
+        person=person,
+    )
+    return [ended, *_release(account_id, requested, state, reason)]

@@ -1,0 +1,25 @@
+"""When a mandate pays for an order no more that is not matched."""
+
+from datetime import datetime
+
+from marketplace.core.errors import Refusal
+from marketplace.domain.trading.mandate import Mandate
+
+
+def require_over(state: Mandate, hold_id: str, at: datetime) -> str:
+    """Return why a hold that is not captured is over.
+
+    Raises:
+        Refusal: ``hold_not_due``.
+    """
+    hold, mandate_id, terms = state.holds[hold_id], state.granted.mandate_id, state.terms
+    if state.revoked:
+        return f"mandate {mandate_id} was revoked"
+    if hold.ended:
+        return f"the holder of mandate {mandate_id} refused the order"
+    if terms.expires_at is not None and terms.expires_at <= at:
+        return f"mandate {mandate_id} ended at {terms.expires_at.isoformat()}"
+    if hold.until is not None and hold.until <= at:
+        return f"mandate {mandate_id} held its budget until {hold.until.isoformat()}, and the order was not matched"
+    due = None if hold.until is None else hold.until.isoformat()
+    raise Refusal("hold_not_due", f"hold {hold_id} of mandate {mandate_id} is not over", hold_id=hold_id, due=due)

@@ -1,0 +1,82 @@
+"""Approvals: what waits, or waited, for a second person of a party."""
+
+from typing import Any, Final
+
+from sqlalchemy import Index, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events import account as account_events
+from events.registry import list_tags
+from events.types import Event
+from marketplace.projections.engine.projection import Handler, Projection, tags_of
+from marketplace.projections.engine.queries import load_all, page
+from marketplace.projections.engine.recorded_events import RecordedEvent
+from marketplace.projections.engine.schema import Origin, define, document, instant, text
+from marketplace.projections.engine.write_batch import WriteBatch
+from marketplace.projections.views.billing import ApprovalView
+
+approvals: Final = define(
+    "account_approvals",
+    text("account_id", key=True),
+    text("approval_id", key=True),
+    text("party_id"),
+    document("act"),
+    text("status"),
+    text("person"),
+    text("decided_by", null=True),
+    text("reason", null=True),
+    text("hold_id", null=True),
+    instant("requested_at"),
+    instant("approve_until"),
+    Index("ix_account_approvals_party", "party_id", "approval_id"),
+    origin=Origin("account", "account_id"),
+)
+
+
+def _requested(changes: WriteBatch, fact: RecordedEvent, event: account_events.AccountApprovalRequested) -> None:
+    changes.put(
+        approvals,
+        account_id=event.account_id,
+        approval_id=event.approval_id,
+        party_id=event.party_id,
+        act=event.act,
+        status="open",
+        person=event.person,
+        hold_id=event.hold_id,
+        requested_at=fact.time,
+        approve_until=event.approve_until,
+    )
+
+
+def _given(changes: WriteBatch, _: RecordedEvent, event: account_events.AccountApprovalGiven) -> None:
+    changes.update(approvals, event.account_id, event.approval_id, status="approved", decided_by=event.person)
+
+
+def _ended(changes: WriteBatch, _: RecordedEvent, event: account_events.AccountApprovalEnded) -> None:
+    decided = {"status": event.outcome, "decided_by": event.person, "reason": event.reason}
+    changes.update(approvals, event.account_id, event.approval_id, **decided)
+
+
+_HANDLERS: Final[dict[type[Event], Handler]] = {
+    account_events.AccountApprovalRequested: _requested,
+    account_events.AccountApprovalGiven: _given,
+    account_events.AccountApprovalEnded: _ended,
+}
+PROJECTION: Final = Projection(
+    name="approvals",
+    version=1,
+    tables=(approvals,),
+    reads=("account",),
+    handlers=_HANDLERS,
+    ignores=frozenset(list_tags("account")) - tags_of(*_HANDLERS),
+)
+
+
+async def list_approvals(
+    connection: AsyncConnection, account_id: str, *, status: str | None = None, after: str = "", limit: int = 100
+) -> list[ApprovalView]:
+    """Return the requests for approval of an account by id above `after`, optionally of one status."""
+    query: Any = select(approvals).where(approvals.c.account_id == account_id, approvals.c.approval_id > after)
+    if status is not None:
+        query = query.where(approvals.c.status == status)
+    return await load_all(connection, page(query.order_by(approvals.c.approval_id), limit), ApprovalView)

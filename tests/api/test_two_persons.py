@@ -1,0 +1,190 @@
+"""Two persons over HTTP: what one alone may not do, and what a second person of the same party approves."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+import httpx
+import pytest_asyncio
+
+from marketplace.auditor.report import Audit
+from marketplace.auditor.stream import read_stream
+from marketplace.core.ids import rename_id
+from tests.api.stage import Stage, get_id, open_stage
+from tests.support.patience import PATIENCE_SECONDS
+
+
+@dataclass
+class Treasury:
+    """A fund with a limit of 100 on 1,000 USD, and the keys of its persons."""
+
+    stage: Stage
+    party: str
+    clerk: httpx.AsyncClient
+    chief: httpx.AsyncClient
+
+    @property
+    def path(self) -> str:
+        return f"/v1/accounts/{rename_id('acc', self.party)}"
+
+    async def withdraw(self, client: httpx.AsyncClient, usd: str, reference: str) -> httpx.Response:
+        return await self.stage.post(client, f"{self.path}/withdrawals", {"amount_usd": usd, "reference": reference})
+
+    async def end(self, client: httpx.AsyncClient, verb: str, approval_id: str) -> httpx.Response:
+        body = None if verb == "approve" else {"reason": "checked"}
+        return await self.stage.post(client, f"{self.path}/approvals/{approval_id}/{verb}", body)
+
+    async def read(self) -> tuple[list[str], dict[str, str]]:
+        """Return the statuses of all approvals, and the balances."""
+        headers = {"Min-Seq": await self.stage.reach()}
+        approvals = (await self.chief.get(f"{self.path}/approvals", headers=headers)).json()["items"]
+        balances = (await self.chief.get("/v1/balances", headers=headers)).json()["items"]
+        amounts = {row["account"].partition("/")[2]: row["amount"] for row in balances}
+        return [row["status"] for row in approvals], amounts
+
+
+@pytest_asyncio.fixture
+async def treasury(jetstream_log, database_url):
+    async with open_stage(jetstream_log, database_url, worker=True, embedded=True) as stage:
+        party = await stage.register("Treasury", "fund", usd="1000")
+        clerk, chief = [await stage.open_tenant(party, person=person) for person in ("p1", "p2")]
+        known = Treasury(stage, party, clerk, chief)
+        get_id(await stage.post(clerk, f"{known.path}/limit", {"limit_usd": "100"}))
+        yield known
+
+
+async def _wait_for(treasury: Treasury, status: str) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            statuses, _ = await treasury.read()
+            if statuses == [status]:
+                return
+            await asyncio.sleep(0.05)
+
+
+def code(answer: httpx.Response) -> tuple[int, str | None]:
+    return answer.status_code, answer.json().get("code")
+
+
+async def test_a_withdrawal_above_the_limit_waits_for_another_person(treasury: Treasury, nats_server):
+    asked = await treasury.withdraw(treasury.clerk, "500", "to a mule")
+    assert asked.status_code == 202
+    approval_id = get_id(asked)
+    assert asked.headers["Location"] == f"{treasury.path}/approvals/{approval_id}"
+    assert await treasury.read() == (["open"], {"available": "500", "held": "500"})
+    assert code(await treasury.end(treasury.clerk, "approve", approval_id)) == (403, "person_same")
+    second_key = await treasury.stage.open_tenant(treasury.party, person="p1")
+    assert code(await treasury.end(second_key, "approve", approval_id)) == (403, "person_same")
+    nobody = await treasury.stage.open_tenant(treasury.party)
+    assert code(await treasury.end(nobody, "approve", approval_id)) == (403, "person_missing")
+    assert code(await treasury.end(treasury.chief, "withdraw", approval_id)) == (422, "requester_only")
+    assert (await treasury.end(treasury.chief, "approve", approval_id)).status_code == 200
+    third = await treasury.stage.open_tenant(treasury.party, person="p3")
+    assert (await treasury.end(treasury.chief, "approve", approval_id)).status_code == 200
+    for verb in ("approve", "refuse"):
+        assert code(await treasury.end(third, verb, approval_id)) == (409, "approval_approved")
+    assert code(await treasury.end(treasury.clerk, "withdraw", approval_id)) == (409, "approval_approved")
+    assert await treasury.read() == (["approved"], {"available": "500", "held": "0"})
+    feed = (await treasury.stage.admin.get("/v1/events", headers={"Min-Seq": await treasury.stage.reach()})).json()
+    acted = {item["event"]["type"]: item["event"].get("actorperson") for item in feed["items"]}
+    assert acted["marketplace.account.approval_requested.v1"] == "p1"
+    assert acted["marketplace.account.withdrawn.v1"] == "p2"
+    audit = Audit()
+    await audit.read(read_stream(nats_server.admin_url))
+    assert audit.findings.kept == []
+
+
+async def test_many_small_withdrawals_are_one_large_one(treasury: Treasury):
+    answers = [await treasury.withdraw(treasury.clerk, "40", f"wire {number}") for number in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 202]
+    assert code(await treasury.withdraw(treasury.clerk, "40", "wire 2")) == (409, "reference_exists")
+    payee = await treasury.stage.register("Payee", "provider")
+    hold = {"payee_account_id": rename_id("acc", payee), "amount_usd": "21", "expires_at": "2100-01-01T00:00:00Z"}
+    asked = await treasury.stage.post(treasury.chief, f"{treasury.path}/holds", hold)
+    assert asked.status_code == 202
+    assert (await treasury.end(treasury.clerk, "approve", get_id(asked))).status_code == 200
+    clock = {"seconds": int(timedelta(hours=25).total_seconds())}
+    assert (await treasury.stage.post(treasury.stage.admin, "/v1/test/clock", clock)).is_success
+    assert (await treasury.withdraw(treasury.clerk, "100", "tomorrow")).status_code == 200
+
+
+async def test_a_limit_is_raised_lowered_and_removed_by_two(treasury: Treasury):
+    async def limit(client: httpx.AsyncClient, usd: str | None, **more: str) -> httpx.Response:
+        return await treasury.stage.post(client, f"{treasury.path}/limit", {"limit_usd": usd, **more})
+
+    asked = [await limit(treasury.clerk, usd) for usd in ("1000000", "1", None)]
+    assert [answer.status_code for answer in asked] == [202, 202, 202]
+    assert (await treasury.withdraw(treasury.clerk, "100.01", "more")).status_code == 202
+    assert (await treasury.end(treasury.chief, "approve", get_id(asked[2]))).status_code == 200
+    assert (await treasury.withdraw(treasury.clerk, "200", "all alone")).status_code == 200
+    assert code(await limit(treasury.clerk, "-5")) == (422, "amount_not_positive")
+    assert code(await limit(treasury.clerk, "10000000000000000")) == (422, "amount_too_large")
+    assert code(await limit(treasury.clerk, "5", unit="EUR")) == (422, "unit_unsupported")
+    nobody = await treasury.stage.open_tenant(treasury.party)
+    assert code(await limit(nobody, "5")) == (403, "person_missing")
+
+
+async def test_a_request_lapses_and_frees_its_money(treasury: Treasury):
+    approval_id = get_id(await treasury.withdraw(treasury.clerk, "500", "late"))
+    clock = {"seconds": int(timedelta(hours=72).total_seconds())}
+    assert (await treasury.stage.post(treasury.stage.admin, "/v1/test/clock", clock)).is_success
+    assert code(await treasury.end(treasury.chief, "approve", approval_id)) == (409, "approval_lapsed")
+    await _wait_for(treasury, "lapsed")
+    assert (await treasury.read())[1] == {"available": "1000", "held": "0"}
+
+
+async def test_an_approval_races_a_refusal_and_one_of_them_counts(treasury: Treasury):
+    third = await treasury.stage.open_tenant(treasury.party, person="p3")
+    for number in range(8):
+        approval_id = get_id(await treasury.withdraw(treasury.clerk, "101", f"race {number}"))
+        both = await asyncio.gather(
+            treasury.end(treasury.chief, "approve", approval_id), treasury.end(third, "refuse", approval_id)
+        )
+        assert sorted(answer.status_code for answer in both) == [200, 409]
+        if both[1].is_success:
+            break
+    statuses, amounts = await treasury.read()
+    assert float(amounts["available"]) == 1_000 - 101 * statuses.count("approved")
+    assert amounts["held"] == "0"
+
+
+async def test_a_revoked_key_and_a_suspended_party_approve_nothing(treasury: Treasury):
+    stage = treasury.stage
+    approval_id = get_id(await treasury.withdraw(treasury.clerk, "500", "wire"))
+    body = {"name": "third", "scopes": ["*"], "party_id": treasury.party, "person": "p3"}
+    issued = (await stage.post(stage.admin, "/v1/api-keys", body)).json()
+    third = await stage.open_client(issued["token"])
+    assert (await stage.admin.delete(f"/v1/api-keys/{issued['key_id']}")).status_code == 204
+    assert code(await treasury.end(third, "approve", approval_id)) == (401, "credentials_invalid")
+    get_id(await stage.post(stage.admin, f"/v1/parties/{treasury.party}/suspend", {"reason": "fraud"}))
+    assert code(await treasury.end(treasury.chief, "approve", approval_id)) == (422, "party_suspended")
+    assert code(await treasury.withdraw(treasury.clerk, "500", "again")) == (422, "party_suspended")
+    assert (await treasury.end(treasury.chief, "refuse", approval_id)).status_code == 200
+
+
+async def test_a_key_issues_none_for_another_person(treasury: Treasury):
+    stage = treasury.stage
+    other = {"name": "twin", "scopes": ["accounts:approve"], "person": "p9"}
+    assert code(await stage.post(treasury.clerk, "/v1/api-keys", other)) == (403, "person_foreign")
+    nobody = await stage.open_tenant(treasury.party)
+    assert code(await stage.post(nobody, "/v1/api-keys", other)) == (403, "person_foreign")
+    own = await stage.post(treasury.clerk, "/v1/api-keys", {"name": "own", "scopes": ["accounts:approve"]})
+    assert own.json()["person"] == "p1"
+    clerk = await stage.open_client(own.json()["token"])
+    approval_id = get_id(await treasury.withdraw(treasury.clerk, "500", "wire"))
+    assert code(await treasury.end(clerk, "approve", approval_id)) == (403, "person_same")
+
+
+async def test_another_party_and_nobody_see_and_approve_nothing(treasury: Treasury):
+    stage = treasury.stage
+    approval_id = get_id(await treasury.withdraw(treasury.clerk, "500", "wire"))
+    foreign = await stage.open_tenant(await stage.register("Other", "fund"), person="p2")
+    for verb in ("approve", "refuse", "withdraw"):
+        assert code(await treasury.end(foreign, verb, approval_id)) == (404, "account_unknown")
+        assert code(await treasury.end(await stage.open_client(None), verb, approval_id)) == (
+            401,
+            "credentials_missing",
+        )
+    assert code(await foreign.get(f"{treasury.path}/approvals")) == (404, "account_unknown")
+    clerk = await stage.open_tenant(treasury.party, ["accounts:withdraw", "accounts:write"], person="p4")
+    assert code(await treasury.end(clerk, "approve", approval_id)) == (403, "scope_missing")
