@@ -107,7 +107,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="parties",
-    version=1,
+    version=2,
     tables=(parties,),
     reads=("party",),
     handlers={

@@ -146,7 +146,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="orders",
-    version=2,
+    version=3,
     tables=(orders, order_history),
     reads=("order",),
     handlers={

@@ -61,7 +61,7 @@ def _expired(changes: WriteBatch, _: RecordedEvent, event: quote_events.QuoteExp
 
 PROJECTION: Final = Projection(
     name="quotes",
-    version=2,
+    version=3,
     tables=(quotes,),
     reads=("quote",),
     handlers={

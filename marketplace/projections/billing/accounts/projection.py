@@ -68,7 +68,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 }
 PROJECTION: Final = Projection(
     name="accounts",
-    version=1,
+    version=2,
     tables=(accounts, entries, balances, subjects),
     reads=("account", "grant", "usage", "service_line", "statement", "issuer", "instrument"),
     handlers=_HANDLERS,
