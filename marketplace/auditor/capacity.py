@@ -1,4 +1,4 @@
-"""Checks nodes: at no instant, more nodes of a pool, a lot or a site are taken than exist."""
+"""Checks capacity: nodes taken of pools and lots at every instant, and the power that they draw at their sites."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,8 +19,7 @@ class Pool:
         offers: What each lot offers.
         taken: What each grant takes, by lot.
         failed: Nodes that do not work, by incident.
-        resales: The grant behind each lot of resale.
-        held: Nodes that held quotes set aside on grants that are resold: the buyer's grant, by the seller's.
+        held: Future grants, for which held quotes set aside nodes of a grant that is resold.
     """
 
     site_id: str
@@ -59,7 +58,7 @@ class Capacity:
     powers: dict[str, list[tuple[datetime, int]]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
-        """Take one decision, and check what it lets the nodes of a site draw."""
+        """Take one decision, and check the power that nodes then draw at each site."""
         spans: dict[str, list[tuple[datetime, datetime]]] = {}
         for message in decision:
             if message.event_type in {"pool.capacity_reserved.v1", "pool.capacity_resold.v1"}:

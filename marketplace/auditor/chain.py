@@ -105,7 +105,7 @@ class Chains:
             told == hash_before,
             "chain",
             sequence,
-            f"{message.subject} goes on from {told[:12] or 'nothing'}, its last event is {hash_before[:12] or 'none'}",
+            f"it follows {told[:12] or 'nothing'}, the last event of {message.subject} is {hash_before[:12] or 'none'}",
         )
         known = self.ids.setdefault(headers["ce-id"], sequence)
         require(known == sequence, "event_id", sequence, f"the id {headers['ce-id']} is that of event {known}")
@@ -135,7 +135,7 @@ class Chains:
         self.findings.require(follows, "guard", sequence, f"no guard, and event {before} is not of the same append")
 
     def _check_batch(self, message: Message) -> None:
-        """An atomic batch is stored whole: numbered from one, without a gap, up to its commit."""
+        """Check that an atomic batch is stored whole: numbered from one, without a gap, up to its commit."""
         batch, place = message.headers.get("Nats-Batch-Id"), message.headers.get("Nats-Batch-Sequence", "0")
         open_batch, self._batch = self._batch, None
         if open_batch is not None:

@@ -1,4 +1,4 @@
-"""Checks that nobody's shares move without those whose they are: agreements come before effects, and are enough."""
+"""Checks that nobody's shares or rights change without consent: enough parties agree before a proposal takes effect."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ LOSES: Final = {
     "issuer.purchases_stated.v1": ("customer_id", "vendor_id"),
     "issuer.price_source_named.v1": ("recorder_id",),
 }
-"""Events without a cause that change the position of those whom these members name."""
+"""Events without a cause, and the members that name the parties whose position changes."""
 
 CITED: Final = {
     "issuer.stock_repurchased.v1": ("instrument.principal_reversed.v1", "instrument_id"),
@@ -45,7 +45,7 @@ FOLLOWS: Final = (
     "issuer.exposure_recorded.",
     "instrument.mfn_noticed.",
 )
-"""Events that may be stored with a proposal's effects."""
+"""Events that may be stored beside a proposal's effects, and are not compared with them."""
 
 
 @dataclass(slots=True)
@@ -123,7 +123,7 @@ class Consents:
             known.ended = True
 
     def _check_carried_out(self, carried: Message, decision: Sequence[Message]) -> None:
-        """Check that enough had agreed in time, and that the effects are those that they agreed to."""
+        """Check that enough parties agreed in time, and that exactly the proposed effects are stored."""
         require, sequence = self.findings.require, carried.sequence
         proposal = self.proposals.get(carried.read()["proposal_id"])
         if proposal is None:
@@ -145,7 +145,7 @@ class Consents:
         require(proposed == stored, "consent", sequence, "other events were stored than were agreed to")
 
     def _check_alone(self, decision: Sequence[Message]) -> None:
-        """Check that what a party did alone concerns only itself, its company, and who is not a party."""
+        """Check that what a party did alone concerns only itself, its company and holders that are not parties."""
         for message in decision:
             actor = message.headers.get("ce-actor", "")
             if not actor.startswith("pty_"):

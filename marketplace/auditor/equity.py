@@ -1,4 +1,4 @@
-"""Checks principal and shares: principal stays within its commitment, and a cap table is the sum of its acts."""
+"""Checks principal and shares: principal within commitments, no negative holding, no class above its authorisation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class Instrument:
 
 @dataclass(slots=True)
 class Issuer:
-    """One capitalisation, from its acts alone.
+    """One issuer's capitalisation, from its events alone.
 
     Attributes:
         holdings: Shares by row.
@@ -112,7 +112,7 @@ class Equity:
     def _check_accrual(self, decision: Sequence[Message], accepted: dict[str, Decimal]) -> None:
         """Check that a statement's principal accrues with its acceptance, and not above its charges.
 
-        What a package imports accrued elsewhere, under statements that are not here.
+        Imported principal is exempt: it accrued elsewhere, under statements that are not in this log.
         """
         if any(message.event_type == "issuer.imported.v1" for message in decision):
             return

@@ -21,7 +21,7 @@ def parse_instant(text: str) -> datetime:
 
 
 def find_peak(loads: Iterable[Load], start: datetime, end: datetime) -> tuple[int, datetime]:
-    """Return the greatest sum over ``[start, end)``, and the first instant at which it stands."""
+    """Return the greatest sum over ``[start, end)``, and the first instant at which it is reached."""
     changes: dict[datetime, int] = {start: 0}
     for load in loads:
         begin, stop = max(load.start, start), min(load.end, end)

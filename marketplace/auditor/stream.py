@@ -15,7 +15,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 EMPTY: Final = "marketplace.log.empty"
-"""The subject on which an import stores what stands for a position without a message."""
+"""The subject on which an import stores a placeholder for a position without a message."""
 
 PAGE_MAX: Final = 500
 FETCH_SECONDS: Final = 5.0
@@ -119,7 +119,7 @@ async def read_stream(
 
 
 async def _is_end(jetstream: JetStreamContext, stream: str, sequence: int) -> bool:
-    """Tell whether the leader has no message after a sequence."""
+    """Return whether the leader has no message after a sequence."""
     try:
         await jetstream.get_msg(stream, seq=sequence + 1, subject="marketplace.>", next=True)
     except NotFoundError:

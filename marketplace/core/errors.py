@@ -49,7 +49,7 @@ class Conflict(MarketplaceError):  # noqa: N818
     Args:
         subject: The subject whose guard was refused.
         expected: The sequence that the writer believed to be the last.
-        actual: The true last sequence, where the server told it.
+        actual: The true last sequence, if the server states it.
     """
 
     def __init__(self, subject: str, expected: int | None = None, actual: int | None = None) -> None:
@@ -101,8 +101,8 @@ class UnreadableEvent(Corrupt):
         kind: What is wrong: ``headers``, ``subject``, ``hash``, ``link``, ``type`` or ``body``; ``empty`` where
             there is no message at all.
         reason: The same in words, with the values.
-        hash: Chain hash of what is stored, computed anew from its bytes, whatever the message says of itself; an
-            annotation names it.
+        hash: Chain hash of what is stored, computed from its bytes, whatever hash the message states; an annotation
+            names it.
     """
 
     def __init__(self, sequence: int, subject: str, kind: str, reason: str, hash: str) -> None:  # noqa: A002

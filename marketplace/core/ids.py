@@ -1,8 +1,8 @@
-"""Identifiers: a prefix that says what it names, and a UUID in Crockford's base 32 (TypeID 0.3).
+"""Identifiers: a prefix for the kind of thing, and a UUID in Crockford's base 32 (TypeID 0.3).
 
-What a command creates is named by the command, so that a repeated command creates nothing new. A command is named
-by who sent it and the idempotency key: where the key is a UUIDv7 its timestamp is kept, and ids sort by time;
-elsewhere the id is a UUIDv8 of the hash.
+The ids of what a command creates derive from the command's id, so that a repeated command creates nothing new. The id
+of a command derives from its sender and the idempotency key. If the key is a UUIDv7, the id keeps its timestamp, and
+ids sort by time; otherwise the id is a UUIDv8 of the hash.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ _SHIFTS: Final = range(120, -1, -10)
 
 
 def is_id(text: str, prefix: str | None = None) -> bool:
-    """Tell whether `text` is an id, and of that prefix where one is given."""
+    """Return whether `text` is an id, and has the prefix if one is given."""
     return bool(_ID.fullmatch(text)) and (prefix is None or text.startswith(f"{prefix}_"))
 
 
@@ -78,7 +78,7 @@ def _find_timestamp(key: str) -> int | None:
 
 
 def _read_timestamp(number: int) -> int | None:
-    """Return the milliseconds of a UUIDv7 of RFC 9562, None of any other."""
+    """Return the milliseconds of a UUIDv7 (RFC 9562); None for any other UUID."""
     return number >> 80 if (number >> 62) & 3 == _VARIANT >> 62 and (number >> 76) & 15 == _VERSION_7 else None
 
 

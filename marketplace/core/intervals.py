@@ -29,7 +29,7 @@ def require_aware(at: datetime, pointer: str) -> None:
 
 
 def require_span(start: datetime, end: datetime, pointer: str) -> None:
-    """Refuse a span without offsets, or that ends before or as it starts.
+    """Refuse a span whose times have no offset, or whose end is not after its start.
 
     Raises:
         Refusal: ``time_naive`` or ``span_empty``, in this order.

@@ -29,7 +29,7 @@ def require_usd(amount: Decimal, pointer: str, *, zero: bool = False) -> None:
     Args:
         amount: Dollars.
         pointer: JSON pointer of the member it came from.
-        zero: Whether nothing is an amount too.
+        zero: Whether 0 is allowed.
 
     Raises:
         Refusal: ``not_a_number``, ``amount_not_positive``, ``amount_too_large`` or ``amount_too_precise``.
@@ -84,7 +84,7 @@ def _require(value: Decimal, pointer: str, unit: str, maximum: Decimal, places: 
 
 
 def _fits(value: Decimal, places: int) -> bool:
-    """Tell whether a finite number has at most so many decimal places without its trailing zeros.
+    """Return whether a finite number has at most this many decimal places, trailing zeros aside.
 
     `Decimal.normalize` would round to the context's 28 digits first, and hide what lies beyond them.
     """
@@ -111,12 +111,12 @@ def round_cents(value: Fraction) -> Decimal:
 
 
 def ceil_cents(value: Fraction) -> Decimal:
-    """Return dollars rounded up to the cent, as a hold must be that has to suffice."""
+    """Return dollars rounded up to the cent, so that a hold suffices."""
     return _from_cents(-((-value * 100).__floor__()))
 
 
 def floor_cents(value: Fraction) -> Decimal:
-    """Return dollars rounded down to the cent, as a debt is that nobody may be made to pay more of."""
+    """Return dollars rounded down to the cent, so that nobody pays more than the exact amount."""
     return _from_cents((value * 100).__floor__())
 
 

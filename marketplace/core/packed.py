@@ -1,10 +1,10 @@
 """A persistent map from digests to short values that takes a few bytes for each row, for ids that are kept for ever.
 
 New rows go into a small map. When it is full, they become a run: arrays of rows in the order of their keys, with an
-index (`runs.py`). A run is merged with the one before it unless that is much larger, so that there are few runs (a
-log-structured merge tree: O'Neil and others, "The log-structured merge-tree (LSM-tree)", Acta Informatica 33, 1996).
-Keys are digests and thus evenly spread. A lookup reads a few rows of each run, so it takes nearly the same time with a
-thousand rows as with ten million.
+index (`runs.py`). A run is merged with the one before it unless that is at least twice as large, so that there are few
+runs (a log-structured merge tree: O'Neil and others, "The log-structured merge-tree (LSM-tree)", Acta Informatica 33,
+1996). Keys are digests and thus evenly spread. A lookup reads a few rows of each run, so it takes nearly the same time
+with a thousand rows as with ten million.
 
 Invariants:
     1. A key has one value: the last one put.
@@ -23,11 +23,11 @@ from marketplace.core.runs import KEY_BYTES, Needles, SortedRun, build_run
 
 RECENT_MAX: Final = 4_096
 RECENT_BYTES: Final = 200
-"""What a row takes in memory while it is in the small map, about."""
+"""The approximate bytes of a row in the small map."""
 MERGED_MAX: Final = 1 << 18
-"""Runs of more rows together are left as they are, so that no update takes longer than to merge so many."""
+"""Two runs with more rows together are not merged, which bounds the time of an update."""
 FEW: Final = 8
-"""So many keys at most are looked up one by one, which is quicker than arrays of them."""
+"""Up to this many keys are looked up one by one, which is faster than by arrays."""
 
 __all__ = ["KEY_BYTES", "Packed", "Parts", "digest"]
 

@@ -48,7 +48,7 @@ def allocate(total: int, weights: Sequence[Fraction | int]) -> list[int]:
         One part per weight, in the order of the weights.
 
     Raises:
-        ValueError: If the total or a weight is negative, or nothing has weight while units remain to be given.
+        ValueError: The total or a weight is negative, or every weight is zero and the total is not.
     """
     exact = [Fraction(weight) for weight in weights]
     whole = sum(exact, Fraction(0))

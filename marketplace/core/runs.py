@@ -16,9 +16,9 @@ KEY_BYTES: Final = 10
 _PREFIX_BYTES: Final = 8
 _TAIL_BYTES: Final = KEY_BYTES - _PREFIX_BYTES
 _SLOT_ROWS: Final = 4
-"""Rows to a slot of the index, at most, on average."""
+"""The most rows that a slot of the index has on average."""
 _SLOT_ROWS_MAX: Final = 32
-"""Where a slot has more, rows are found by halves."""
+"""A slot with more rows is searched by bisection."""
 
 Prefixes = NDArray[np.uint64]
 Rows = NDArray[np.uint8]
@@ -85,7 +85,7 @@ class SortedRun:
         return matrix.tobytes()
 
     def find(self, key: bytes) -> bytes | None:
-        """Return the value of a key, None where it has none."""
+        """Return the value of a key; None if it is absent."""
         prefix, tail = int.from_bytes(key[:_PREFIX_BYTES]), key[_PREFIX_BYTES:]
         slot = prefix >> int(self._shift)
         start, stop = int(self._starts[slot]), int(self._starts[slot + 1])

@@ -1,6 +1,6 @@
 """Records of the commands that an aggregate has processed. They detect a repeat at any later time.
 
-Older records are packed into about 30 bytes each.
+Older records are packed into 26 bytes each.
 """
 
 from dataclasses import dataclass

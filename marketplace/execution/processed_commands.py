@@ -1,6 +1,6 @@
 """Index of clients' commands that took effect, on any aggregate. An idempotency key names one command for ever.
 
-Each process knows the id of every command in the log, at about 30 bytes each. It loads them from the event index in
+Each process knows the id of every client's command in the log, at 26 bytes each. It loads them from the event index in
 PostgreSQL, reads later ones from the log, and its follower adds new ones. If PostgreSQL cannot be reached, the process
 reads the log from its beginning, which only takes longer (ADR 15).
 

@@ -1,13 +1,13 @@
-"""Snapshots: the state of a long-lived aggregate at one of its events, so that a restart need not fold a long life.
+"""Snapshots: the state of a long-lived aggregate after one of its events, so that a restart need not fold them all.
 
-A snapshot is used only where its version equals that of this release's codec, and the log has the event with its chain
-hash at its sequence: that hash covers every event before it on the subject. Every other aggregate is folded from the
-log, and so is one of which an event is annotated, since the annotation changes what its events say. So the archive may
-be away, empty, of an older log or of another release, and nothing but time is lost (ADR 5).
+A snapshot is used only if its version is that of this release's codec, and the log has an event with its chain hash at
+its sequence. That hash covers every earlier event of the subject. An aggregate without such a snapshot is folded from
+the log. So is one with an annotated event, because an annotation changes the effect of events. If the archive is
+unavailable, empty, or belongs to an older log or another release, only time is lost (ADR 5).
 
 Invariants:
-    1. An entry that is restored, with the tail of its subject, equals the fold of all events.
-    2. A change of what folding makes counts the codec's version up, so that no snapshot of the code before it is used
+    1. A restored state, with the later events of its subject, equals the fold of all events.
+    2. A change of what folding produces increases the codec's version, so that no snapshot of earlier code is used
        (`tests/architecture/test_versions.py` demands it).
 """
 
@@ -32,7 +32,7 @@ from marketplace.log.annotations import Annotations
 from marketplace.log.port import Head, Log
 
 EVENTS_MIN: Final = 16
-"""So many commands after the last snapshot the next one is due, and one more for each `STEP_BYTES` of it."""
+"""The next snapshot is due after this many commands, and one more for each `STEP_BYTES` of the state."""
 STEP_BYTES: Final = 1 << 18
 
 log = structlog.get_logger(__name__)
@@ -40,14 +40,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Codec:
-    """How the state of one kind of aggregate is folded and kept.
+    """How the state of one kind of aggregate is folded and stored.
 
     Attributes:
-        version: Counted up with every change of what a state or its bytes are.
+        version: Increased with every change of the state or of its bytes.
         decider: Folds the state.
         render: Returns the bytes of a state.
         parse: Returns the state of these bytes.
-        weigh: Returns about how many bytes a state takes in memory.
+        weigh: Estimates the bytes that a state takes in memory.
     """
 
     version: int
@@ -58,7 +58,7 @@ class Codec:
 
 
 CODECS: Final[Mapping[type, Codec]] = {Usage: Codec(1, USAGE, render_usage, parse_usage, weigh_usage)}
-"""What is kept, by the type of its state; every other aggregate has a short life, and is folded."""
+"""By type of state. Aggregates of other types have few events, and are always folded."""
 
 
 class _Content(msgspec.Struct, frozen=True, array_like=True):
@@ -67,7 +67,7 @@ class _Content(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Restored(NamedTuple):
-    """What an aggregate was after the event that its head says."""
+    """An aggregate as of the event that its head names."""
 
     state: Any
     head: Head
@@ -75,28 +75,28 @@ class Restored(NamedTuple):
 
 
 def weigh(state: object) -> int:
-    """Return the bytes of a state that may become large, about; 0 of any other."""
+    """Return the approximate bytes of a state that can become large; 0 for any other."""
     codec = CODECS.get(type(state))
     return 0 if codec is None else codec.weigh(state)
 
 
 class Snapshots:
-    """Restores aggregates from an archive, and keeps them there as they grow.
+    """Restores aggregates from an archive, and stores them there as they grow.
 
     Args:
-        log: What a snapshot is checked against.
-        archive: Where snapshots are; None for nowhere.
+        log: The log that a snapshot is checked against.
+        archive: Where snapshots are stored; None for nowhere.
     """
 
     def __init__(self, log: Log, archive: Archive | None) -> None:
         self._log = log
         self._archive = archive
-        self._annotations: Annotations | None = getattr(log, "annotations", None)  # what is in memory has none
+        self._annotations: Annotations | None = getattr(log, "annotations", None)  # a log in memory has none
         self._due: dict[str, Restored] = {}
         self._grown = asyncio.Event()
 
     async def restore(self, initial: Any, subject: str) -> Restored | None:
-        """Return what the archive has of an aggregate, None where it has nothing that can be believed."""
+        """Return an aggregate from its snapshot; None if the archive has no valid one."""
         codec = CODECS.get(type(initial))
         if codec is None or self._archive is None or (self._annotations and self._annotations.touches(subject)):
             return None
@@ -120,7 +120,7 @@ class Snapshots:
         return Restored(state, Head(subject, snapshot.sequence, snapshot.hash), known)
 
     def offer(self, state: object, head: Head, known: CommandRecords) -> None:
-        """Keep a stored state soon, where it has grown enough since it was kept last."""
+        """Queue a stored state for the archive if it has grown enough since its last snapshot."""
         codec = CODECS.get(type(state))
         if codec is None or self._archive is None or head.sequence is None:
             return
@@ -131,13 +131,13 @@ class Snapshots:
         self._grown.set()
 
     async def run(self) -> None:
-        """Keep what is due, until cancelled."""
+        """Store the snapshots that are due, until cancelled."""
         while True:
             await self._grown.wait()
             await self.flush()
 
     async def flush(self) -> None:
-        """Keep all that is due now."""
+        """Store all snapshots that are due now."""
         assert self._archive is not None or not self._due, "nothing is due where there is no archive"
         self._grown.clear()
         while self._due and self._archive is not None:
@@ -149,7 +149,7 @@ class Snapshots:
 def render_snapshot(restored: Restored) -> Snapshot:
     """Return the snapshot of an aggregate whose head is stored.
 
-    Traces of later events may be among its own; whoever restores it reads those events next, and finds them there.
+    It may contain records of later commands. Whoever restores it reads their events next, and puts the same records.
     """
     head, codec = restored.head, CODECS[type(restored.state)]
     assert head.sequence is not None, "only what is stored is kept"
@@ -167,7 +167,7 @@ def _render_content(codec: Codec, state: object, known: CommandRecords) -> bytes
 
 
 def _parse_content(codec: Codec, content: bytes) -> tuple[Any, CommandRecords]:
-    """Return the state and the traces that were kept.
+    """Return the stored state and command records.
 
     Raises:
         msgspec.DecodeError: These bytes were not made by `_render_content`.

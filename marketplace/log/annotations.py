@@ -134,7 +134,7 @@ class AnnotatedLog:
         return tuple(sequence for sequence in self._empty if not self.annotations.accepts_gap(sequence))
 
     async def _find_fault(self) -> str:
-        """Return why nothing may be written; empty if writing is allowed, also because every gap is accepted."""
+        """Return why nothing may be written; empty if every gap is accepted, or there is none."""
         if self._list_gaps():
             await self.load(LOG_SUBJECT)
         gaps = self._list_gaps()

@@ -4,7 +4,7 @@ One worker sends. Events are therefore stored in call order, and a later decisio
 pending. An append is settled once: stored, refused, or given up at its own deadline. Before each attempt, each append
 of the group is checked again: one that builds on a failed head is a conflict, also when that head was in another batch.
 
-An append that was sent without an answer is in doubt. Its outcome is found by looking for its events, by chain hash, in
+An append that was sent and not answered is in doubt. Its outcome is found by looking for its events, by chain hash, in
 the tails of its subjects. Until then it is never reported as not stored.
 """
 
@@ -200,7 +200,7 @@ class Appender:
         await self._give_up(left, math.inf, reason)
 
     async def _give_up(self, group: list[PendingAppend], now: float, reason: str) -> None:
-        """Settle appends whose time is over; those that may be stored, by the log."""
+        """Settle the appends whose deadline has passed. The log decides those that may be stored."""
         late = [append for append in group if not append.answer.done() and append.deadline <= now]
         if self._connection.is_connected:
             await self._look([append for append in late if append.in_doubt])
@@ -264,7 +264,7 @@ class Appender:
             parted: How many times conflicting appends were taken out of it.
 
         Raises:
-            NoAnswer: The outcome of the rest is in doubt.
+            NoAnswer: The outcome of the whole group is in doubt.
         """
         try:
             answer = await self._send(group)
@@ -290,7 +290,7 @@ class Appender:
             append.in_doubt = True
 
     async def _settle_refused(self, append: PendingAppend, answer: Answer) -> None:
-        """Settle an append that was not stored by this attempt: by the log if it may be stored, else by the answer."""
+        """Settle an append that this attempt did not store: by the log if an earlier one may have, or by the answer."""
         known = await self._look([append]) if append.in_doubt or answer.kind in _LOOKED_UP else True
         # Its id is taken by another append, so no attempt of this one was or can be stored.
         is_taken = answer.kind is Kind.REPEATED and bool(append.writes[0].messages[0].once)
@@ -310,8 +310,8 @@ class Appender:
         """Store a refused group again, so that a conflict fails only its own caller.
 
         Appends that the tails show to be stale are conflicts; the others are sent again together, with one sync of the
-        disk. If the tails show nothing (for example, a replica is behind), and as a last step, parts without common
-        subjects are sent concurrently, and within each part every append is tried alone, in order.
+        disk. If the tails show nothing (for example, a replica is behind), or after three rounds, parts without common
+        subjects are sent concurrently. A part that is refused again is sent append by append, in order.
         """
         await self._look([append for append in group if append.in_doubt])
         left = [append for append in group if not append.answer.done()]
@@ -331,7 +331,7 @@ class Appender:
             await self._store([append], parted + 1)
 
     async def _find_stale(self, group: list[PendingAppend]) -> list[PendingAppend]:
-        """Return the appends that an event of somebody else precedes, by the ends of their subjects."""
+        """Return the appends whose guards are no longer the last events of their subjects."""
         guards = [
             (write.after.subject, write.after.sequence, append)
             for append in group

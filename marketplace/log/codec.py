@@ -27,7 +27,8 @@ LINKS_MAX = 1 << 15
 """The least number of subjects whose last hashes a reader of the whole log remembers; the most is twice that."""
 
 EMPTY_MAX = 1_000
-"""The most positions of a log that may be empty. A log with more has lost a disk."""
+"""The most positions that may be empty: in a whole log at the start, in a row while it is read. A log with more has
+lost a disk."""
 
 EMPTY_SUBJECT = render_subject("log", "empty")
 """The subject of an empty position, as readers see it and as an import stores it."""
@@ -88,7 +89,7 @@ def _sort_names(names: tuple[str, ...]) -> tuple[list[str], list[str]]:
 
 
 def hash_message(subject: str, headers: Mapping[str, str], body: bytes) -> str:
-    """Return the chain hash of any stored message; its headers do not matter."""
+    """Return the chain hash of any stored message, whatever headers it has."""
     hashed, _ = _sort_names(tuple(headers))
     written = list(zip(hashed, map(headers.__getitem__, hashed), strict=True))
     return hashlib.sha256(b"%b\n%b" % (_encode([subject, written]), body)).hexdigest()
@@ -168,7 +169,8 @@ def check_recorded(event: Recorded) -> Recorded:
 
 
 Before = str | tuple[str, str] | None
-"""What the next event of a subject may follow: a hash; after a damaged event, its hash or the one before it; or any."""
+"""What the next event of a subject may follow: a hash; after a damaged event, its hash or the one before it; None:
+any."""
 
 
 def check_link(event: Recorded, before: Before) -> tuple[Recorded, Before]:

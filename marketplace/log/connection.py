@@ -375,7 +375,7 @@ def _fail(requests: list[_Request], reason: str) -> None:
 
 
 async def _wait_for_socket(servers: list[str]) -> None:
-    """Raise at once if no port answers, after two tries: nats-py needs two seconds to find out."""
+    """Try each address twice, and raise if none answers: nats-py needs two seconds to find out."""
     for server in [*servers, *servers]:
         address = urlsplit(server if "://" in server else f"nats://{server}")
         with contextlib.suppress(OSError, TimeoutError):

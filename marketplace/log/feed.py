@@ -91,7 +91,7 @@ class Feed:
         """Yield what has arrived, until the consumer is lost; an empty page at a heartbeat without events.
 
         Raises:
-            Corrupt: More positions are empty than `EMPTY_MAX`.
+            Corrupt: More positions in a row are empty than `EMPTY_MAX`.
         """
         while True:
             await self._ask_for_more()

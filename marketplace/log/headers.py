@@ -1,4 +1,4 @@
-"""A publish as headers and as bytes, built in one place: NATS ignores a guard with a name in another case."""
+"""A publish as headers and as bytes, built in one place: NATS ignores a guard header in another letter case."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -18,7 +18,7 @@ class PendingAppend:
         count: How many messages they hold.
         size: Bytes of all bodies.
         deadline: By `time.monotonic`.
-        in_doubt: It was sent without an answer: it may be stored, or be stored yet.
+        in_doubt: It was sent and not answered: it may be stored already, or later.
         answer: Sequence of the last event, or why it was not stored.
     """
 

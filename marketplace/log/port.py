@@ -28,7 +28,7 @@ class Head:
         subject: The literal NATS subject.
         sequence: Stream sequence of the event; 0 where the subject is empty; None while pending.
         hash: Chain hash of that event; empty where the subject is empty.
-        failed: The append that would have made this head was refused.
+        failed: The append that should have made this head failed.
     """
 
     __slots__ = ("_answered", "_failed", "_sequence", "hash", "subject")

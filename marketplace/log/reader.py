@@ -179,9 +179,10 @@ class Reader:
         return found
 
     async def _confirm_link(self, event: Recorded) -> Recorded:
-        """Return an event with a broken link as a reader that begins now finds it.
+        """Return an event with a broken link as a reader that begins now would find it.
 
-        The event before it that this reader has seen may be lost since, as an operator accepted.
+        The previous event, which this reader has seen, may have been lost since, and an operator may have accepted
+        that.
         """
         if event.damage is None or event.damage.kind != "link":
             return event

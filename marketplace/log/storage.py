@@ -2,9 +2,8 @@
 
 A nats-server with a full disk answers everything except appends: those get no answer, or an error that a batch is
 incomplete. After a failed write it stores nothing until it is restarted, even if there is room again. The servers are
-therefore asked once a second, and an append fails at once with the name of server and folder, rather than after all
-attempts without them. If the folder is on this machine, appends stop a little before the disk is full, so that no
-server's write fails.
+therefore asked once a second, so that an append fails at once and names the server and the folder. If the folder is on
+this machine, appends stop a little before the disk is full, so that no server's write fails.
 
 Only users of the system account may ask. Without one, only failing appends show the fault.
 """
@@ -32,7 +31,7 @@ FREE_BYTES_LEAST: Final = 16 * 1024 * 1024
 
 RETRY_AFTER_SECONDS: Final = 10
 FAILURE_SECONDS: Final = 30.0
-"""How long a failed append determines the state of the log if no other append was tried since."""
+"""How long a failed append counts as the state of the log if no append succeeds after it."""
 
 FAILURE_PUBLIC: Final = "appends to the log fail, for example because a disk is full; the API's log names the server"
 

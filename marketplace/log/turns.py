@@ -21,7 +21,7 @@ from typing import Final, Self
 import msgspec
 
 REFUSED_BEFORE_ASKING: Final = 4
-"""How often a guard refuses a command before it asks. This is the length of a turn, in group commits."""
+"""How often a guard refuses a command before it asks. The rival's turn lasts about that many group commits."""
 WAIT_SECONDS_MAX: Final = 0.5
 """The longest time that a command waits for others."""
 _ASKED_SECONDS: Final = 0.25
@@ -139,7 +139,7 @@ class Turns:
         return ""
 
     def find_end(self, subject: str) -> float:
-        """Return until when new commands on an aggregate let another process go first; 0 if they need not."""
+        """Return until when (monotonic) new commands on an aggregate wait for another process; 0 if they do not."""
         asked = self._asked.get(subject)
         if asked is None:
             return 0.0

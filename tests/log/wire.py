@@ -1,4 +1,4 @@
-"""What section 4 of the design says of the server itself, on whatever servers the `log` stands on."""
+"""What the log relies on the server to do, tested on the servers of the `log` fixture."""
 
 import asyncio
 import json
