@@ -22,7 +22,7 @@ _APPROVED: Final = (
     events.IssuerOptionGranted,
     events.IssuerWarrantIssued,
 )
-"""Acts that stand in the company's minutes."""
+"""Acts that must name the document that approved them."""
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +124,7 @@ def _check_notes(past: History, at: datetime) -> Iterator[Check]:
             if isinstance(run.terms, NoteTerms) and run.terms.matures_on < at.date():
                 text = (
                     f"note {instrument_id} fell due on {run.terms.matures_on} with {run.principal_usd} dollars of "
-                    "principal; it is repaid, extended or converted before anything is priced"
+                    "principal; repay, extend or convert it before a round is priced"
                 )
                 told = [
                     act.sequence

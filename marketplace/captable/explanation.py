@@ -49,7 +49,7 @@ class ExplainedRow(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         kind: ``stock``, ``option``, ``warrant``, ``promised`` or ``pool``.
         holder_id: The holder; None for the pool.
-        name: What the cap table shows of the holder.
+        name: The holder's name in the cap table.
         security: The class of stock, the option, the warrant or the promise; ``pool`` for the pool.
         shares: How many.
         entries: Oldest first.
@@ -121,7 +121,7 @@ class ExplainedConversion(msgspec.Struct, frozen=True, kw_only=True):
         of: ``company``: the fully diluted company; ``class``: outstanding shares of a class; ``holder``: shares of a
             holder, fully diluted.
         id: The class or the holder; None for the company.
-        name: What the cap table shows of the holder.
+        name: The holder's name in the cap table.
         shares: How many.
         entries: Oldest first.
     """

@@ -1,8 +1,8 @@
 """A holder's stock as tax lots: where every share came from, what it cost, and what was received for it.
 
-The shares that came first of their class leave first, however they were acquired; only a clawback takes from its own
-instrument. Stock that changes hands is paid for at the price of its offer. Without an offer the price is not known and
-counts as zero. Stock that converts keeps its cost and its origin.
+The oldest shares of a class leave first, however they were acquired. Only a clawback takes first from the shares of its
+own instrument. Stock that changes hands is paid for at the price of its offer. Without an offer the price is not known
+and counts as zero. Stock that converts keeps its cost and its origin.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -16,7 +16,7 @@ from marketplace.core.errors import Refusal
 ARCHIVE_BYTES_MAX: Final = 32_000_000
 FILES_MAX: Final = 200
 BYTES_MAX: Final = 64_000_000
-"""Of all files together, unpacked; a zip that promises less and holds more is cut off here."""
+"""The most bytes of all files together, unpacked, whatever sizes a zip states."""
 _CHUNK_BYTES: Final = 1_000_000
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 

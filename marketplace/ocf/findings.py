@@ -5,7 +5,7 @@ from typing import Final, Literal
 import msgspec
 
 FINDINGS_MAX: Final = 1_000
-"""More than anyone reads; what lies beyond is counted."""
+"""The most findings that are listed; further ones are only counted."""
 
 Level = Literal["problem", "loss"]
 

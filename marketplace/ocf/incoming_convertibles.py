@@ -27,7 +27,7 @@ def take_convertible(context: ImportContext, located: Located, item: tx.Converti
     """Import an outstanding convertible as an instrument that was paid in full on its day."""
     ended = _find_end(context, item.security_id)
     if ended is not None:
-        reason = f"it ended by {ended.__struct_config__.tag} {ended.id}; what came of it is kept, and it is not"
+        reason = f"it ended by {ended.__struct_config__.tag} {ended.id}; only what it became is kept"
         context.lose(located, "ended_convertible_not_kept", reason)
         return
     found = _find_terms(context, located, item)

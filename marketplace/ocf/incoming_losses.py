@@ -41,7 +41,7 @@ _NOT_KEPT: Final = {
     tx.VestingEvent: "vesting",
     tx.VestingAcceleration: "vesting",
     tx.IssuerAuthorized: "authorised shares of the company as a whole (those of its classes are kept)",
-    tx.ReturnToPool: "returns to the pool by themselves (the pool is what it comes to)",
+    tx.ReturnToPool: "returns to the pool (a cancellation returns the shares here)",
 }
 _ALWAYS_LOST: Final = (
     "vesting_terms_id",

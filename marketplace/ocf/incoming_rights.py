@@ -17,7 +17,7 @@ def _grant(context: ImportContext, located: Located, item: tx.CompensationIssuan
     if context.is_retracted(item.security_id) or context.is_implied(item.security_id):
         return
     if not item.compensation_type.startswith("OPTION"):
-        reason = f"the marketplace keeps options, and no {item.compensation_type}"
+        reason = f"the marketplace keeps options only, not {item.compensation_type}"
         context.refuse(located, "compensation_not_kept", reason)
         return
     if item.stock_plan_id is UNSET:

@@ -92,7 +92,9 @@ def read_sidecar(files: Files, findings: Findings) -> History | None:
         return None
     differing = sorted(name for name, content in made.items() if files.get(name) != content)
     for name in differing:
-        reason = f"the sidecar makes another {name} of the same history; take the sidecar out to import the rest alone"
+        reason = (
+            f"{name} differs from what the sidecar's history gives; remove the sidecar to import the other files alone"
+        )
         findings.add("problem", name, "", "sidecar_differs", reason)
     return None if differing else history
 
