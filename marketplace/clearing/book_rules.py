@@ -170,7 +170,7 @@ def _check_uses(bid: Bid, pointer: str, known: set[str]) -> None:
 def _check_bids_differ(order: Order, pointer: str) -> None:
     """Refuse two bids that a match could not tell apart although they take different limits.
 
-    A match names its lots, so that bids alike in price and mandate are told apart where they share no lot.
+    A match names its lots, so bids of equal value and mandate can be told apart if they share no lot.
     """
     seen: dict[tuple[str, str | None, Decimal], dict[str | None, tuple[Use, ...]]] = defaultdict(dict)
     for index, bid in enumerate(order.bids):

@@ -23,7 +23,7 @@ from marketplace.clearing.search.worker_pool import THREADS, WorkerPools, map_is
 
 ENGINE_VERSION = "clearing-15"
 PARTS = 16
-"""Losers are explained in so many parts, so that no worker is left with a long one at the end."""
+"""The number of parts in which losers are explained, so that no worker ends with a long one."""
 
 
 def clear(book: Book, *, seed: int, iterations: int | None = None, workers: WorkerPools = THREADS) -> Clearing:
@@ -86,7 +86,7 @@ def _render(answer: _Answer) -> Clearing:
 
 
 def _lose(solved: Solved, welfare: Decimal, most: Decimal) -> tuple[Decimal, Literal["optimum", "lp_bound"]]:
-    """Return the share of the best allocation without prices that is missing at most, and what proves it."""
+    """Return the most that is lost against the best allocation without price rules, as a share, and what proves it."""
     if solved.unpriced is None:
         best = usd_of(solved.bound)
         return ratio_up(best - welfare, best), "lp_bound"
@@ -138,7 +138,7 @@ def _match(answer: _Answer, order: int, shares: tuple[LotShare, ...]) -> Match:
 
 
 def _explain_all(answer: _Answer, orders: list[int]) -> dict[int, Decision]:
-    """Explain losers; those that ask for the same are told the same, unless prices are worked out exactly."""
+    """Explain losers. Equal orders share one explanation, unless prices are exact or the book has rules."""
     alone = answer.exactly or answer.allocation.grid.rules is not None
     first: dict[Order, int] = {}
     same: dict[int, int] = {}

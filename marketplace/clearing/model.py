@@ -90,8 +90,8 @@ class Order:
         sizes: Other sizes that would do as well, each at the same value per GPU-hour.
         group_id: At most one order of a group is accepted.
         parent_id: An order without which this one is not accepted.
-        conflict: Wishes of its own that nothing on offer meets together; it is told them where no bid could serve it.
-        remedies: What would do in place of members of the conflict.
+        conflict: Wishes that nothing on offer meets together; the reasons name them if no bid could serve the order.
+        remedies: Values that could replace members of the conflict.
     """
 
     order_id: str
@@ -244,11 +244,10 @@ class Certificate:
     """What lets an outsider recompute or check a clearing.
 
     `gap` is (bound - welfare) / bound, rounded up to six places, zero where the bound is zero. `price_loss_max` is what
-    uniform prices cost at most: the same share of the best allocation that prices need not suit. Where
-    `price_loss_kind` is "optimum" the engine proved that optimum; where it is "lp_bound" the bound stands for it, and
-    the share is the gap. Both are None in what was cleared before they were stated. `dual_bound_usd` is what no
-    allocation exceeds, whether prices suit it or not, by the engine's cuts and integer programs; at most the bound, and
-    None in what was cleared before it was stated.
+    uniform prices cost at most, as a share of the best allocation without price rules. Where `price_loss_kind` is
+    "optimum" the engine proved that optimum; where it is "lp_bound" the bound stands for it, and the share is the gap.
+    No allocation, with or without price rules, is worth more than `dual_bound_usd`, by the engine's cuts and integer
+    programs; it is at most the bound. All three are None in certificates of earlier engines.
     """
 
     book_hash: str

@@ -55,6 +55,6 @@ def say_rate(fact: str) -> str:
 
 
 def say_amount(amount: Decimal, rounding: str = ROUND_HALF_EVEN) -> str:
-    """Write an amount for a sentence, in cents and with thousands apart; less than a cent is said to be that."""
+    """Write an amount for a sentence, in cents and with commas; less than half a cent is `less than 0.01`."""
     cents = Context(prec=60, rounding=rounding).quantize(amount, CENT)
     return "less than 0.01" if amount > 0 and cents == 0 and rounding == ROUND_HALF_EVEN else f"{cents:,f}"

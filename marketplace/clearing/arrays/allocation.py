@@ -82,7 +82,7 @@ class Allocation:
         )
 
     def branch(self, grid: Grid) -> "Allocation":
-        """Return a copy that may be changed by itself, on a grid with the same pools and further orders at its end."""
+        """Return an independent copy, on a grid with the same pools and further orders at its end."""
         copied = copy(self)
         more = range(len(self.placed), len(grid.order_rows))
         copied.grid = grid

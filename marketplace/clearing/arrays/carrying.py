@@ -1,9 +1,9 @@
 """Which lots of a pool carry what runs on it, and what that costs: the cheapest way, exactly.
 
-Layers are the sets of lots that bids may use. Where any two are nested or disjoint, narrower layers first, each taking
-the cheapest lots that are left, is always feasible when anything is and cheapest; that is the fast path. Where they
-overlap otherwise, as when two mandates share one lot of three, that order can fail though another would do. Then the
-nodes that a set A of lots carries at most are, by the theorem of Hall and Ford-Fulkerson,
+Layers are the sets of lots that bids may use. If any two are nested or disjoint, the fast path serves narrower layers
+first, each from the cheapest lots that are left. It finds the cheapest assignment whenever there is one. If layers
+overlap otherwise, as when two mandates share one lot of three, that order can fail although another one works. By the
+theorem of Hall and Ford-Fulkerson, the most nodes that a set A of lots carries are then
 
     rank(A) = min over closed U of  (needs of layers not within U) + (offer of lots in both A and U),
 
@@ -20,7 +20,7 @@ from marketplace.clearing.arrays.grid import Flags, Floats, PoolArrays
 from marketplace.core.errors import Refusal
 
 UNIONS_MAX: Final = 1_024
-"""Closed sets of a pool's lots; more are refused rather than computed wrongly."""
+"""The most closed sets of a pool's lots; a book with more is refused."""
 
 
 @lru_cache(maxsize=1_024)

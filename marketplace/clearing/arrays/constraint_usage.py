@@ -7,7 +7,7 @@ from marketplace.clearing.arrays.rules import Flags, Floats, Rules
 
 
 class ConstraintUsage:
-    """What the placings of an allocation take of the rules' rows: of those over all periods, and of those of each."""
+    """What the placings of an allocation take of the rules' rows: of rows over all periods, and of rows per period."""
 
     def __init__(self, rules: Rules, begun: tuple[Floats, Floats] | None = None) -> None:
         self.rules = rules
@@ -16,11 +16,11 @@ class ConstraintUsage:
         self.total, self.span = begun
 
     def copy(self) -> "ConstraintUsage":
-        """Return the same state, apart."""
+        """Return an independent copy."""
         return ConstraintUsage(self.rules, (self.total.copy(), self.span.copy()))
 
     def shift(self, candidate: int, start: int, duration: int, sign: int) -> None:
-        """Take in or let go a placing."""
+        """Add a placing where `sign` is 1; remove it where it is -1."""
         for row, use in self.rules.total_uses[candidate]:
             self.total[row] += sign * use
         for row, use in self.rules.span_uses[candidate]:
@@ -63,7 +63,7 @@ class ConstraintUsage:
 
 
 def fits_alone(rules: Rules, candidate: int, starts: NDArray[np.int64], duration: int) -> Flags:
-    """Tell for each start whether a placing keeps every limit when it is the only one; links are not asked."""
+    """Tell for each start whether a placing keeps every limit when it is the only one; links are not checked."""
     good = np.ones(len(starts), dtype=np.bool_)
     if any(use > rules.total_room[row] and rules.totals[row][0] == "limit" for row, use in rules.total_uses[candidate]):
         good[:] = False

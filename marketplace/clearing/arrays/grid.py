@@ -73,7 +73,7 @@ class Grid:
 
 
 def compile_book(book: Book) -> Grid:
-    """Turn a checked book into arrays, dropping nothing."""
+    """Turn a checked book into arrays; only lots without nodes are left out."""
     index = {pool.pool_id: at for at, pool in enumerate(book.pools)}
     lots: list[list[Lot]] = [[] for _ in book.pools]
     for lot in book.lots:

@@ -18,7 +18,7 @@ from marketplace.clearing.money import say_amount, show, usd
 def find_rival(
     allocation: Allocation, candidate: int, start: int, worth: Callable[[Allocation, int], float]
 ) -> int | None:
-    """Return the accepted order whose leaving relieves the full rows most cheaply, None where none would.
+    """Return the accepted order whose removal frees room in the full rows at the least cost, None if none does.
 
     Args:
         allocation: The present state.

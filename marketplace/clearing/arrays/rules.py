@@ -1,9 +1,9 @@
 """Rules between orders beyond the capacity of lots: limits that they share, exclusive groups, and links to parents.
 
-All three are rows of one kind: what accepted placings take of a row must not exceed its room. A limit's placings take
-what their bid uses; of a group every placing takes one of one; of a link the child takes one of nothing, and the parent
-gives one. Amounts are millionths of their unit, whole numbers in float64, exact for every placing that fits alone;
-`taken.py` counts them.
+All three are rows of one kind: what accepted placings take of a row must not exceed its room. A placing takes of a
+limit what its bid uses. A group has room for one, and each placing takes one. A link has room for none: the child takes
+one, and the parent adds one. Amounts are millionths of their unit, whole numbers in float64, exact for every placing
+that fits alone; `constraint_usage.py` counts them.
 """
 
 from collections.abc import Iterable

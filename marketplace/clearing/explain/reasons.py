@@ -136,7 +136,7 @@ def _margin_alone(grid: Grid, order_row: OrderRow, at: int) -> float:
 
 
 def _never_feasible(grid: Grid, order: int, start_latest: int) -> Reason:
-    """Say what would have to give for the order to fit the empty pools: start, size or duration."""
+    """Say what would have to change for the order to fit the empty pools: start, size or duration."""
     order_row = grid.order_rows[order]
     least = min(grid.candidates[at].nodes for at in order_row.candidates)
     starts, sizes, lengths = [], [0], [0]
@@ -174,7 +174,7 @@ def _never_feasible(grid: Grid, order: int, start_latest: int) -> Reason:
 
 
 def _circumstances(allocation: Allocation, order: int) -> tuple[Reason, ...]:
-    """Tell whether room is left: none at all (`no_capacity`), or enough, but in pieces (`fragmented`)."""
+    """Tell how much room is left: too little (`no_capacity`), or enough, but in pieces (`fragmented`)."""
     grid = allocation.grid
     order_row = grid.order_rows[order]
     total, longest = 0.0, 0

@@ -1,9 +1,9 @@
 """What one order would have to give up, and nothing else, to be served: another start, fewer nodes, a shorter run.
 
 An order that fits no empty pool has a smallest conflicting set of its own constraints: with all of them it cannot be
-served, and without any one of them it could. An order that lost to others is tried in the room that these leave: each
-relaxation that is stated is worth more than it costs there, so that on the relaxed book the clearing found can be
-bettered, and a book that is solved exactly accepts the order.
+served, and without any one of them it could. An order that lost to others is tried in the room that they leave. Each
+stated relaxation is worth more than it costs there. On the relaxed book the clearing can therefore be improved, and a
+book that is solved exactly accepts the order.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ NAMES: Final = {
     "gpus_per_node": "GPUs per node",
     "gpu_class": "GPU class",
 }
-"""Wishes in words; the others are their own."""
+"""Names of wishes in sentences; other wishes keep their own."""
 
 DURATIONS_MAX: Final = 400
 STARTS_MAX: Final = 8
@@ -53,7 +53,7 @@ def find_conflict(grid: Grid, order: int, start_latest: int) -> tuple[str, ...]:
 
 
 def tell_conflict(reason: Reason, asked: Order) -> Reason:
-    """Return a reason with the conflict that its order names, and what would do in place of each member of it."""
+    """Return a reason with the conflict that its order names, and values that would resolve it."""
     if not asked.conflict:
         return reason
     named = [NAMES.get(order_row, order_row) for order_row in asked.conflict]
@@ -85,7 +85,7 @@ def _fits_empty(grid: Grid, order: int, start_latest: int, kept: list[str]) -> b
 
 
 def list_relaxations(allocation: Allocation, order: int) -> dict[str, str]:
-    """Return, by name, the single changes that would bring in an order that is out, each as it would have to be.
+    """Return, by name, the single changes that would bring in an order that is out.
 
     `nearest_start_that_wins` lies outside its window; `largest_nodes_that_win` and `longest_duration_that_wins` are
     less than it asked for, inside the window.
@@ -123,7 +123,7 @@ def _find_start(allocation: Allocation, order: int) -> int | None:
 
 
 def _find_nodes(allocation: Allocation, order: int) -> int:
-    """Return the largest smaller size that wins, 0 where none does; what a size can have, a smaller one can."""
+    """Return the largest size below those requested that wins, 0 if none does; if a size wins, smaller ones do."""
     grid = allocation.grid
     least = min(grid.candidates[candidate].nodes for candidate in grid.order_rows[order].candidates)
     low, high = 0, least
@@ -173,7 +173,7 @@ def _latest(grid: Grid, order: int, duration: int) -> int:
 
 
 class _Room:
-    """What a candidate of an order would meet in each period of its pool beside all that runs there."""
+    """Added cost, highest ask and shortage of a candidate in each period of its pool, beside all that runs there."""
 
     def __init__(self, extra: Floats, top: Floats, short: Floats, terms: tuple[float, int]) -> None:
         self.sums = np.zeros((3, len(extra) + 1))
@@ -216,7 +216,7 @@ def _lawful(allocation: Allocation, candidate: int, starts: NDArray[np.int64]) -
 
 
 def _with_grid(allocation: Allocation, grid: Grid) -> Allocation:
-    """Return the same state seen with other terms of an order that is out; it is only read."""
+    """Return the same state on a grid with other terms of an order that is out. The result is only read."""
     seen = copy(allocation)
     seen.grid = grid
     return seen

@@ -1,6 +1,6 @@
 """What an accepted order's second-best placement was: the other bid or start that was worth most to it at the prices.
 
-A placement could be had where the lots of its bid, as everyone else is carried, have the nodes in every period of the
+A placement is possible if the lots of its bid, with everyone else on their lots, have the nodes in every period of the
 run. Ties go to the earlier bid, then to the earlier start.
 """
 

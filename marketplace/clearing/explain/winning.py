@@ -155,7 +155,7 @@ def _read(found: Allocation, order: int, target: int) -> tuple[int, Fraction, in
 
 
 def _decide(solved: Solved, seed: int, order: int, least: tuple[int, int, Fraction]) -> int | None:
-    """Return the price at which the engine takes the order in and under which it does not, from where it may on.
+    """Return the least price at which the engine accepts the order, searched from where it may win.
 
     Args:
         solved: The optimum without the order.
@@ -211,7 +211,7 @@ def _list_placements(solved: Solved, order: int) -> list[_Placements]:
 def _bound_others(solved: Solved, order: int, placements: list[_Placements]) -> Fraction:
     """Return the bound on what a clearing without the order can be worth, in micro-dollars.
 
-    Where rules between orders are charged for in the bound, nothing is taken off it.
+    If the book has rules between orders, the bound with the order is returned.
     """
     grid = solved.allocation.grid
     order_row = grid.order_rows[order]

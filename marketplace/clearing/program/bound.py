@@ -28,7 +28,7 @@ Micros = NDArray[np.int64]
 SHADOW_MICRO_MAX = 10**15
 """The highest price that is ever published; shadow prices may be higher, so that the bound stays close."""
 SHADOW_SUM_MAX = 2**62
-"""Micro-dollars that the shadow prices of a lot come to at most over all periods, so that their sums stay whole."""
+"""The most micro-dollars that a lot's shadow prices sum to over all periods, so that int64 holds the sums."""
 SIMPLEX_COLUMNS_MAX = 70_000
 
 

@@ -22,19 +22,19 @@ from marketplace.clearing.program.program import CandidateTable, Program, RowTab
 VIOLATION_LEAST: Final = 0.01
 """By how much of an order the relaxation must break a cut for it to be added."""
 SIZES_MAX: Final = 12
-"""By how many sizes of orders cuts are rounded at most, the most frequent ones."""
+"""Cuts are rounded by at most this many sizes of orders, the most frequent ones."""
 ROUND: Final = 1e-9
 PART_LEAST: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """One cut: where, what it counts as there, and how it treats who runs there.
+    """One cut of a pool and period, from which the coefficient of every item there follows.
 
     Attributes:
         place: Pool times periods, plus the period.
         step: The last of the lots, by rising ask, that the cover overfills.
-        excess: By how many nodes it does.
+        excess: The nodes that the members need beyond those lots.
         whole: Nodes that coefficients are rounded by.
         members: Order, nodes and coefficient of each that is in the cover.
     """
@@ -46,7 +46,7 @@ class Cover:
     members: tuple[tuple[int, float, float], ...]
 
     def weigh(self, order: Integers, size: Floats) -> Floats:
-        """Return the coefficients of items that run in its pool and period, whether it was found among them or not.
+        """Return the coefficients of items that run in its pool and period, whether the cut was found with them or not.
 
         Args:
             order: Whose they are.
@@ -71,7 +71,7 @@ class Cuts:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Rows of which the relaxation takes something in part, with their items: of a row those first it takes most of."""
+    """Rows with an item that the relaxation takes in part, and their items; within a row, the most taken come first."""
 
     rows: Integers
     items: Integers
@@ -190,7 +190,7 @@ class Covers:
         return found
 
     def write(self, covers: list[Cover]) -> Cuts:
-        """Write covers as rows: what the members add when they are out is turned to what they take when in."""
+        """Write covers as rows: each member's coefficient for staying out becomes one for being in."""
         index: list[Integers] = []
         value: list[Floats] = []
         lengths, upper = [0], []

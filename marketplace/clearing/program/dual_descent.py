@@ -24,7 +24,7 @@ STEP_LASTING: Final = 20
 
 
 def descend(grid: Grid, candidates: CandidateTable, columns: Columns, lots: list[Micros]) -> list[Micros]:
-    """Return prices of lots, micro-dollars per GPU-hour, that prove less than those given, or those.
+    """Return prices of lots, micro-dollars per GPU-hour, that prove a lower bound than those given; else those given.
 
     Args:
         grid: The book.
@@ -114,7 +114,7 @@ class _Demand:
         return flow.cumsum(axis=1)[:, :-1], offered
 
     def bound(self, price: Floats) -> float:
-        """Return what the prices prove, in micro-dollars, as good as floating point tells."""
+        """Return the bound that the prices prove, in micro-dollars, in floating point."""
         gains = np.maximum(np.maximum.reduceat(self._surplus(price), self.begins), 0).sum()
         rents = (
             (np.maximum(row - asks, 0) * arrays.offered).sum() * hours

@@ -1,6 +1,6 @@
 """Column generation: the cut relaxation of some placements becomes one of all of them, and so a bound on every answer.
 
-A relaxation begins with the placements that lose little at the shadow prices. Its cuts hold for all others too,
+A relaxation begins with the placements of small reduced cost at the shadow prices. Its cuts hold for all others too,
 with the coefficients that rounding gives these, so that its duals tell what any placement would gain. Those that gain
 are added until hardly any does.
 

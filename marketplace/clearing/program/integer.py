@@ -1,7 +1,7 @@
 """Runs an integer program with a budget of work that is counted, never timed, so that a repetition stops alike.
 
-HiGHS counts nodes, but at the root of a hard program it may cut and dive for long before the first. It asks now and
-then whether to go on, at places that depend on the program only; the number of those questions is the budget here.
+HiGHS counts nodes, but at the root of a hard program it may cut and dive for long before the first. It asks by a
+callback whether to continue, at points that depend on the program only; the number of those calls is the budget here.
 """
 
 import math
@@ -24,7 +24,7 @@ WITHOUT = (
     "mip_heuristic_run_root_reduced_cost",
     "mip_allow_cut_separation_at_nodes",
 )
-"""What the solver does without: on the programs of a search each takes longer than what it finds is worth."""
+"""Parts of the solver that are off: on the programs of a search each costs more time than it gains."""
 ASKED = highspy.cb.HighsCallbackType.kCallbackMipInterrupt
 
 

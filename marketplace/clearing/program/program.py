@@ -159,7 +159,7 @@ def build_program(
         fixed: Nodes per row that are already taken by orders outside the program.
         whole: Whether placements are all or nothing.
         taken: What orders outside the program take of the rules between orders.
-        row_columns: The placements whose rows are written; None for those alone that are decided about.
+        row_columns: The placements whose rows are written; None for those of `columns`.
     """
     live = _live_rows(grid, table, candidates, columns if row_columns is None else row_columns)
     program = _build_capacity(grid, (candidates, table), columns, (live, fixed[live]), whole=whole)
@@ -238,7 +238,7 @@ def _live_rows(grid: Grid, table: RowTable, candidates: CandidateTable, columns:
 
 
 def new_solver(seed: int) -> Any:
-    """Return a silent solver that repeats itself: one thread, a fixed seed, no clock."""
+    """Return a silent solver whose runs are reproducible: one thread, a fixed seed, no clock."""
     solver = highspy._Highs()  # type: ignore[attr-defined]  # noqa: SLF001 - the wrapper's callbacks print a banner that no option silences
     for name, setting in (("output_flag", False), ("threads", 1), ("random_seed", seed % 2**31)):
         solver.setOptionValue(name, setting)
@@ -249,8 +249,8 @@ def run_solver(solver: Any) -> None:
     """Run a solver to its end.
 
     Raises:
-        MemoryError: It ran out of memory. It tells that by a status only, as it tells that its budget is used up; a
-            search that went on would come to a right result, and not to the one that a repetition gives.
+        MemoryError: It ran out of memory. The solver reports this only as a status, like a budget that is used up. The
+            result of a search that ignored it would be valid but not reproducible.
     """
     solver.run()
     if solver.getModelStatus() == highspy.HighsModelStatus.kMemoryLimit:

@@ -44,7 +44,7 @@ class Prospects:
         }
 
     def sharpen(self, kept: Integers, loss: Floats) -> None:
-        """Note what some placements lose at prices that know more; others lose what they did.
+        """Replace the losses of some placements by those at better prices; the others keep theirs.
 
         Args:
             kept: The placements.

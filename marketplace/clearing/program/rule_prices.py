@@ -1,7 +1,7 @@
 """Dual prices of the rules between orders, as part of the proof of the bound.
 
-Prices are micro-dollars per unit of a rule, whole numbers that are never negative; any such prices prove a bound, so
-that a limit whose price is left out is merely not made use of.
+Prices are micro-dollars per unit of a rule, whole numbers that are never negative; any such prices prove a bound, and a
+limit without a price only leaves the bound weaker.
 """
 
 from itertools import pairwise
@@ -65,7 +65,7 @@ class RulePrices:
 
 
 def read_prices(rules: Rules, rows: RuleRows | None, duals: Floats) -> RulePrices:
-    """Turn the duals of a program's rows into prices; rows that it does not have are worth nothing."""
+    """Turn the duals of a program's rows into prices; a rule without a row has the price 0."""
     count, periods = len(rules.totals), rules.span_room.shape[1]
     prices = np.zeros(count + rules.span_room.size, dtype=np.int64)
     if rows is not None and len(duals) >= rows.base + len(rows.names):

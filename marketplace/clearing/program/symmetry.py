@@ -14,7 +14,7 @@ SPARE = 2
 
 
 def list_symmetric(grid: Grid) -> list[int]:
-    """Return per order the first order of the book that is like it; itself where rules tell orders apart."""
+    """Return per order the first order of the book that is like it; itself if the book has rules between orders."""
     if grid.rules is not None:
         return list(range(len(grid.order_rows)))
     known: dict[tuple[object, ...], int] = {}

@@ -1,4 +1,4 @@
-"""The relaxation with cuts: solved, cut where orders share what they cannot, and solved again from where it was."""
+"""The relaxation with cuts: solved, cut where it shares nodes that orders cannot, solved again from its last basis."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from marketplace.clearing.program.program import (
 )
 
 PIVOTS_MAX: Final = 30_000
-"""Pivots of one step of a branch; one that takes more is left as it is. A round of cuts that takes more is the last."""
+"""The most pivots of one step of a branch; a longer one counts as unsolved. A longer round of cuts is the last."""
 ROUNDS_PER_PRUNING: Final = 4
 BASIC: Final = highspy.HighsBasisStatus.kBasic
 WHOLE: Final = highspy.HighsVarType.kInteger
@@ -33,7 +33,7 @@ class Cutting:
     Attributes:
         rounds: How many rounds of cuts there are at most before the first step.
         gain: A round of cuts that lowers the relaxation by less than this share is the last.
-        every: Cuts are looked for in each so manieth step of a dive; 0 for never.
+        every: A dive looks for cuts in every n-th step; 0 for never.
     """
 
     rounds: int
@@ -48,8 +48,8 @@ class Relaxation:
     """A linear program of placements, which may be cut, held and solved again.
 
     Attributes:
-        live: Which rows of the row table its first ones are.
-        orders: Of which orders the next ones are.
+        live: The rows of the row table that its first rows are.
+        orders: The orders of its next rows.
         cuts: The covers that it is cut by, in the order of their rows, which come last.
         worth: US dollars that none of its answers is worth more than, as of the last solution.
     """
@@ -100,7 +100,7 @@ class Relaxation:
         self.solver.setBasis(basis)
 
     def branch(self) -> "Relaxation":
-        """Return a copy, at the same solution, that may be changed by itself."""
+        """Return an independent copy at the same solution."""
         copied: Relaxation = object.__new__(Relaxation)
         copied.count, copied.rows, copied.covers, copied.worth = self.count, self.rows, self.covers, self.worth
         copied.live, copied.orders, copied.cuts = self.live, self.orders, list(self.cuts)
@@ -114,7 +114,7 @@ class Relaxation:
     def solve(self) -> bool:
         """Solve it, and tell whether there is a solution.
 
-        From where it was, the solver now and then ends without an answer; then it begins anew, once.
+        From its last basis, the solver sometimes ends without an answer; then it begins anew, once.
         """
         run_solver(self.solver)
         if self.solver.getModelStatus() == highspy.HighsModelStatus.kUnknown:

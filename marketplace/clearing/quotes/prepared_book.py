@@ -36,22 +36,22 @@ from marketplace.clearing.search.solving import Solved, solve
 from marketplace.clearing.search.warm_start import extend_grid, grow, resume
 
 EXACT_COLUMNS_MAX = 64
-"""Placements up to which a quote is worked out to the cent: within some 200 ms, where an auction takes its time."""
+"""The most placements for which a quote is computed to the cent, which then takes up to some 200 ms."""
 
 SHARED_MIN = Fraction(4, 5)
-"""The part of a book's orders and lots that it shares with the one whose prices it goes on with: as it changes more and
-more, the bound that they prove loosens."""
+"""The least part of orders and lots that a book shares with the one whose prices it takes over. The more a book
+changes, the weaker the bound that these prices prove."""
 
 PLACEMENTS_MAX = 48
-"""Placements that a quote works out; two for each pool and mandate, by the shadow prices and by what is free."""
+"""The most placements that a quote computes: two for each bid and size, the best by shadow prices and by free nodes."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedBook:
-    """A book and the allocation that quotes rest on; the book's pools, lots and orders are not changed by asking.
+    """A book and the allocation from which quotes are answered; a quote does not change them.
 
-    Of an approximation the bound is valid and wider, and the allocation is what is found at once. `origin` names the
-    orders and lots of the book on which its prices were worked out, where that was another.
+    If `approximated`, the bound is valid but weaker, and the allocation is found without a search. `origin` names the
+    orders and lots of the book for which the prices were computed, if that was an earlier one.
     """
 
     book: Book
@@ -87,7 +87,7 @@ class Estimate:
     Where `sure`, both bounds are the price to win: at it the order is accepted on this book and at a cent less it is
     rejected. Elsewhere under `lower_usd_per_gpu_hour` no optimal clearing has the order, and from
     `upper_usd_per_gpu_hour` on every one has it; None where that takes more than an offer may be.
-    Without a price, `reason` says why nothing would do.
+    Without a price, `reason` says why no price would win.
     """
 
     price_to_win_usd_per_gpu_hour: Decimal | None
@@ -142,7 +142,7 @@ def approximate(book: Book, *, seed: int, prior: PreparedBook | None = None, shi
 
 
 def _find_origin(prior: PreparedBook, book: Book) -> frozenset[str] | None:
-    """Return the names on whose prices a book can go on; None where too much has changed since."""
+    """Return the names of the book whose prices this one can take over; None if too much has changed."""
     names, mine = prior.origin or _name_all(prior.book), _name_all(book)
     return names if len(names & mine) >= SHARED_MIN * max(len(names), len(mine)) else None
 
@@ -176,7 +176,7 @@ def _map_prices(shadow: Shadow) -> dict[str, Micros]:
 
 
 def estimate(prepared: PreparedBook, order: Order) -> Estimate:
-    """Return what an order would have to be worth on a standing book; what it offers itself does not count.
+    """Return what an order would have to be worth on a prepared book; its own offer does not count.
 
     Raises:
         Refusal: As `check_book`, where the order breaks a rule.
@@ -223,7 +223,7 @@ def _render(order: Order, grid: Grid, insertion: Insertion) -> Placement:
 def _admit(prepared: PreparedBook, book: Book) -> Solved:
     """Return the solved book with its last order added, out and worth nothing.
 
-    The others were checked when the book was solved; what the last one brings anew is itself and its link to them.
+    The others were checked when the book was solved, so only the last one and its link to them are checked.
     """
     check_book(replace(book, orders=(replace(book.orders[-1], parent_id=None),)))
     check_links(book)

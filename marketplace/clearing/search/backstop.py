@@ -200,7 +200,7 @@ def _find_bid(order: Order, match: Match) -> Bid:
 
 
 def _extend(runs: list[LotShare], share: LotShare) -> None:
-    """Add a period to the shares of a lot, to the last one where it goes on as that was."""
+    """Add a period to the shares of a lot; extend the last share if the nodes are the same."""
     if runs and (runs[-1].to_period, runs[-1].nodes) == (share.from_period, share.nodes):
         share = LotShare(share.lot_id, share.nodes, runs.pop().from_period, share.to_period)
     runs.append(share)

@@ -1,10 +1,10 @@
-"""Dives from the linear relaxation to whole placements: takes what it wants most, solves it again, and so on.
+"""Dives from the linear relaxation to whole placements: place what it wants most, solve it again, and so on.
 
-The relaxation knows what every order costs every other one, which no greedy priority does. In each step the placements
-that it wants at least half of, those of the largest worth first, are taken as they are; what then no longer fits, or
-would pay over its value, is shut; and the relaxation is solved again from where it was. So large orders find their
-place while small ones still give way. Before the first step and in between, the relaxation is cut (`covers.py`), so
-that it wants less in halves. All budgets are counts.
+The relaxation knows what every order costs every other one, which no greedy priority does. Each step places what the
+relaxation wants by at least half, the weightiest first. It closes the placements that then no longer fit or would pay
+over their value, and solves the relaxation again from its last basis. So large orders find a place while small ones can
+still move. Cuts (`covers.py`), before the first step and between steps, make the solutions less fractional. All budgets
+are counts.
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from marketplace.clearing.program.prospects import Prospects, list_affordable
 from marketplace.clearing.program.tightening import NONE, Cutting, Relaxation
 
 SHARE_OF_ALL: Final = 0.001
-"""How much of all worth a step decides at least."""
+"""The least share of all worth that a step decides."""
 WANTED_LEAST: Final = 0.5
 WANTED_NONE: Final = 1e-6
 ROUNDS_FIRST: Final = 4
@@ -30,18 +30,19 @@ GENERATIONS: Final = 2
 STEPS_MAX: Final = 2_000
 STEPS_PER_PRUNING: Final = 10
 ENTRIES_PER_STEP: Final = 200_000
-"""Placements times periods for which cuts are looked for in each step; of twice as many in each second one."""
+"""Below twice this many placements times periods, every step looks for cuts; below three times, every second one
+does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """What a dive into a book is like.
+    """The limits of a dive.
 
     Attributes:
         loss: How much of its worth a placement may lose at the shadow prices and still be considered.
         kept: How many placements are considered at most, those that lose least.
-        cutting: How much is cut before and while they go on.
-        step: How much of the worth that is open a step decides.
+        cutting: How much is cut before and during dives.
+        step: The share of the open worth that a step decides.
         gathers: Whether all that is wanted of an order counts for its most wanted placement.
     """
 
@@ -59,17 +60,17 @@ DEPTH_OF_FEW: Final = Depth(np.inf, 33_000, Cutting(20, 1e-4, 4), 0.05)
 DEPTH: Final = Depth(0.05, 33_000, Cutting(20, 5e-5, 1), 0.05)
 DEPTH_OF_MANY: Final = Depth(0.02, 17_000, Cutting(20, 3e-4, 10), 0.08)
 DEPTH_OF_HUGE: Final = Depth(0.1, 33_000, NONE, 0.05, gathers=False)
-"""A relaxation of so many placements is not cut, which takes minutes each time, and so wants too much in parts."""
+"""A relaxation of so many placements is not cut, because that takes minutes each time; so it stays more fractional."""
 
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """Where dives begin, and the programs about every order of a small book: the relaxation with its cuts.
+    """The relaxation with its cuts, from which dives begin, and the program about every order of a small book.
 
     Attributes:
-        kept: The placements that it is of, by their number.
+        kept: The numbers of the placements that it has.
         every: After how many steps dives look for cuts, 0 for never.
-        depth: What dives are like.
+        depth: The limits of dives.
         ceiling: US dollars that no allocation is worth more than, prices or not; None where that was not proven.
     """
 
@@ -90,7 +91,7 @@ class Root:
 def tighten_relaxation(grid: Grid, prospects: Prospects, tables: tuple[CandidateTable, RowTable]) -> Root | None:
     """Return the relaxation of the placements that matter, cut; None where there are none or it is not solved.
 
-    What placements lose is known better by then, and noted in the prospects.
+    The losses of placements at its prices are noted in the prospects.
     """
     count = len(prospects.order)
     depth, ceiling = _choose_depth(count), None
@@ -181,7 +182,7 @@ class _Dive:
         return self.allocation
 
     def _solve(self, step: int) -> bool:
-        """Solve the relaxation as it is now, in some steps with the cuts that it breaks; tell whether it could be."""
+        """Solve the relaxation as it is now, in some steps with new cuts; tell whether there is a solution."""
         solved = self.relaxation.solve()
         if solved and step and self.every and step % self.every == 0:
             prune = step % STEPS_PER_PRUNING == 0
@@ -189,7 +190,7 @@ class _Dive:
         return solved
 
     def _may_come(self, orders: Integers) -> Flags:
-        """Tell of which orders the parent, where they have one, is in."""
+        """Tell which orders have no parent, or an accepted one."""
         if self.grid.rules is None:
             return np.ones(len(orders), dtype=np.bool_)
         parents = np.array(self.grid.rules.parents)[orders]
@@ -197,7 +198,7 @@ class _Dive:
         return come
 
     def _decide(self, ready: Integers, wanted: Floats, goal: float) -> None:
-        """Take the weightiest placements until their worth comes to a goal, and shut what is then out of question."""
+        """Take the weightiest placements until their worth reaches a goal, and close those that are then impossible."""
         wanted = self._gather(ready, wanted) if self.depth.gathers else wanted
         ranked = ready[np.argsort(-(wanted[ready] ** 2) * self.worth[ready], kind="stable")]
         chosen = ranked[wanted[ranked] >= WANTED_LEAST] if wanted[ready].max() >= WANTED_LEAST else ranked[:1]
@@ -221,7 +222,7 @@ class _Dive:
     def _gather(self, ready: Integers, wanted: Floats) -> Floats:
         """Count all that is wanted of an order for its most wanted placement.
 
-        A large order that is wanted in many places in part would else be decided last, when none has room for it.
+        A large order that is wanted in many places in part would otherwise be decided last, when none has room for it.
         """
         ranked = ready[np.lexsort((-wanted[ready], self.order[ready]))]
         first = np.concatenate([[True], np.diff(self.order[ranked]) != 0])

@@ -143,7 +143,7 @@ class _PriceRows:
             self.draws.setdefault(spot, []).append(len(program.columns.candidate) + at)
 
     def add(self, order: int, pool: int) -> None:
-        """Hold an order's mean price on a pool to its value."""
+        """Limit an order's mean price on a pool to its value."""
         columns = self.program.columns
         mine = (self.candidates.order[columns.candidate] == order) & (self.candidates.pool[columns.candidate] == pool)
         for at in np.flatnonzero(mine).tolist():

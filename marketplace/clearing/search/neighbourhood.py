@@ -94,7 +94,7 @@ class SolverContext:
 
 @dataclass(frozen=True, slots=True)
 class PendingSolve:
-    """A program, and what it is going to answer."""
+    """A neighbourhood, and the future of its answer."""
 
     task: Task
     answer: Future[Answer]
@@ -150,7 +150,7 @@ class Neighbourhoods:
                 self._apply(pending.task, pending.task.columns[taken])
 
     def dive(self) -> None:
-        """Dive from the relaxation, where there is one, and go on from there where that is worth more."""
+        """Dive from the relaxation, if there is one, and continue from the result if it is worth more."""
         if self.root is None:
             return
         found = dive(self.root)
@@ -234,8 +234,8 @@ class Neighbourhoods:
     def _grow(self, view: "_View", losses: Floats, used: Flags) -> Integers:
         """Choose a first pool by its losses and a stretch of time, and add related pools while the program is small.
 
-        A short stretch of many pools and the whole horizon of one mend different faults, so the length varies, and so
-        does how much placements may lose: the fewer of them, the wider the neighbourhood.
+        A short stretch of many pools and the whole horizon of one pool repair different faults, so the length varies.
+        So does the loss that a placement may have: with fewer placements the neighbourhood can be wider.
         """
         first = self.pick.choices(range(len(used)), np.where(used, 0.0, losses).tolist())[0]
         inside = np.zeros(len(used), dtype=np.bool_)
@@ -312,10 +312,10 @@ class Neighbourhoods:
         return keep
 
     def _apply(self, task: Task, chosen: Integers) -> None:
-        """Move to the program's answer, mend prices that it broke, and go back where that is worth less.
+        """Apply a program's answer, place orders that no price suits anew, and undo it all if that is worth less.
 
-        Another answer of the same batch may have mended its prices by placing orders on pools of this one, after its
-        program was written; where both do not fit, this one is given up.
+        Another answer of the same batch may have placed orders on these pools after this program was written. If both
+        do not fit, this one is dropped.
         """
         allocation = self.allocation
         before, placed = allocation.total, list(allocation.placed)

@@ -30,16 +30,16 @@ from marketplace.clearing.search.worker_pool import THREADS, WorkerPools
 
 RUINS_PER_ROUND = 30
 RUINS_PER_ROUND_OF_EQUALS = 80
-"""Nothing has dived in a book of many equal placements, so that there is more to mend."""
+"""A book of many equal placements gets no dive, so more is left to improve."""
 SETTLE_ROUNDS = 24
 PATIENCE_ROUNDS = 14
 PATIENCE_ROUNDS_SMALL = 1
 PATIENCE_ROUNDS_SHORT = 4
 SHORT_OF_BOUND = 0.03
-"""A small book goes on for longer where what it has is short of the bound by this share: prices may have cost much."""
+"""A search of a small book lasts longer if it is short of the bound by this share, since prices may have cost much."""
 SMALL_COLUMNS_MAX = 3_000
 BRIEF_COLUMNS_MAX = 2_000
-"""Of more placements a book may take more than two seconds, and goes on twice as long where it is short."""
+"""A small book with more placements may take more than two seconds; if it is short of the bound, twice as long."""
 ROUNDS_LEAST = 2
 SMALL_LIMITS = NeighbourhoodLimits(columns=250, pools=6, batch=4, work=LIGHT_WORK)
 ROUND_LIMITS_OF_BRIEF = (
@@ -139,7 +139,7 @@ def improve(
 ) -> Improved:
     """Improve an allocation in place for a number of rounds, or until rounds stop gaining.
 
-    Every step keeps the welfare or raises it, and none looks at the number of rounds: more of them never give less.
+    No step lowers the welfare, and none depends on the number of rounds, so more rounds never give less.
 
     Args:
         allocation: Where to begin.

@@ -20,10 +20,10 @@ from marketplace.clearing.search.solving import Solved
 
 
 def grow(before: Book, known: Solved, book: Book) -> Solved | None:
-    """Return what is known of a book to which orders were added at its end and nothing else happened.
+    """Return the solution of a book that has only further orders at its end, made from that of the earlier book.
 
-    None where more happened, where the orders or the book have rules between orders, or where the book was solved to
-    its optimum, as small ones are soon again.
+    None if anything else changed, if there are rules between orders, or if the book was solved to its optimum, since
+    small books are soon solved again.
 
     Raises:
         Refusal: As `check_book`, where an added order breaks a rule.
@@ -93,9 +93,9 @@ def extend_grid(grid: Grid, book: Book, *, worthless: bool = False) -> Grid | No
 
 
 def resume(grid: Grid, book: Book, before: Book, known: Allocation) -> Allocation | None:
-    """Return an allocation of a book, made of one of another book with the same periods.
+    """Return an allocation of a book, made from that of an earlier book with the same periods.
 
-    None where rules between orders are broken so.
+    None if it breaks a rule between orders.
     """
     places = {order.order_id: at for at, order in enumerate(before.orders)}
     allocation = Allocation(grid)
@@ -137,7 +137,7 @@ def _find_again(grid: Grid, at: int, order: Order, was: tuple[Allocation, Order,
 
 
 def _clear_away(allocation: Allocation) -> None:
-    """Take out who has no room any more, pool by pool, and whoever could not be charged a price that it covers."""
+    """Remove all orders of each overloaded pool, and then every order that no price suits."""
     for pool, members in enumerate(allocation.members):
         if allocation.is_overloaded(pool):
             for order in list(members):

@@ -1,7 +1,7 @@
 """The verifier's check of second-best placements, computed anew from the book and the published result.
 
-Part of the verifier: it shares no code with the solver. A placement could be had where the lots of its bid, as everyone
-else is carried, have the nodes in every period of the run.
+Part of the verifier: it shares no code with the solver. A placement is possible if the lots of its bid, with everyone
+else on their lots, have the nodes in every period of the run.
 """
 
 from collections import defaultdict

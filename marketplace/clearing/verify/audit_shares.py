@@ -30,7 +30,7 @@ def find_wrong_shares(certificate: Certificate) -> Iterator[tuple[str, str]]:
     if most is not None and not welfare <= most <= bound:
         yield "dual_bound", f"states {most}, which is not between {stated} and {certificate.lp_bound_usd}"
     elif most is not None and kind == "optimum" and loss is not None and loss != _miss(Fraction(most), welfare):
-        yield "dual_bound", f"states {most}, of which the welfare {stated} does not miss the share {loss}"
+        yield "dual_bound", f"states {most}, but welfare {stated} is not short of it by the share {loss}"
 
 
 def _miss(best: Fraction, welfare: Fraction) -> Decimal:

@@ -224,7 +224,7 @@ class _Audit:
                     yield Violation("under_ask", lot_id, f"is used in period {period} at {price} micro-dollars")
 
     def check_seconds(self) -> Iterator[Violation]:
-        """Every accepted order is told its best other placement and what that was short of."""
+        """Every accepted order states its best other placement, and by how much its surplus is less."""
         for order_id, text in SecondAudit(self.book, self.clearing).find_wrong():
             yield Violation("second_best", order_id, text)
 
@@ -305,7 +305,7 @@ class _Audit:
             )
 
     def check_bound(self) -> Iterator[Violation]:
-        """The shadow prices prove the bound, which is not under the welfare, and the shares are of these two."""
+        """The shadow prices prove the bound, which is not under the welfare, and the stated shares follow from both."""
         certificate = self.clearing.certificate
         bound, welfare = Fraction(certificate.lp_bound_usd), Fraction(certificate.welfare_usd)
         proven = self._dual_bound()
