@@ -21,7 +21,7 @@ GROUPS = {
     "clear": "Clear an instance of pools.csv, lots.csv and orders.csv.",
     "auction": "Check cleared auctions, and export them for auditors.",
     "equity": "Equity mathematics: verify certificates of rounds and distributions.",
-    "usage": "Bring in readings and evidence of other systems.",
+    "usage": "Import readings and evidence of other systems.",
     "ocf": "Export, check and import Open Cap Table Format 1.2.0 packages.",
     "what-if": "Play rounds and sales on a branch of an issuer's events; nothing is recorded.",
     "book": "A holder's book: positions, multiples, concentration, recovery.",

@@ -28,7 +28,7 @@ def audit(
     are recomputed from the events alone.
 
     Args:
-        hanging: Also report what should have ended: locked orders, holds, statements past their date.
+        hanging: Also report what should have ended: auctions, locked orders, holds, statements and grants.
         stream: Name of the stream.
         inbox_prefix: The inbox prefix of this NATS user; by default _INBOX_ and its name in capitals.
         nats_url: Servers and a user that may read, separated by commas.

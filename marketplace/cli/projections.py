@@ -135,7 +135,7 @@ async def open_both(nats_url: str | None, database_url: str | None) -> AsyncIter
     """Open the log and the projections' database, checked to have the tables of this release.
 
     Raises:
-        Refusal: ``setting_missing`` if no database is given; ``schema_outdated`` as `require_current`.
+        Refusal: ``setting_missing`` if no database is given; ``database_not_migrated``.
     """
     settings = load_settings(nats_url=nats_url, database_url=database_url)
     if settings.database_url is None:

@@ -21,7 +21,7 @@ from marketplace.projections.views.billing import (
 )
 
 Basis = Literal["recorded", "occurred"]
-"""Whether lines count when they were recorded, or when what they tell of occurred."""
+"""Whether lines count by when they were recorded, or by when their events occurred."""
 
 
 class Books(Transport):

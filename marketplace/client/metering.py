@@ -81,17 +81,17 @@ class Metering(Transport):
         return await self.get(f"/v1/grants/{grant_id}/usage/contradictions", list[Contradiction], start=start, end=end)
 
     async def spread_usage(self, body: SpreadUsageBody, **options: Any) -> SpreadReceipt:
-        """Tell what a tenant used of a class, and learn which grants carry it."""
+        """Report what a tenant used of a class; the answer names the grants that it is allocated to."""
         return await self.send("/v1/usage/spreads", SpreadReceipt, body, **options)
 
     async def correct_spread(self, body: CorrectSpreadBody, **options: Any) -> ReceiptBody:
-        """Replace a reading that was spread; the order in which grants were used is unwound."""
+        """Replace an allocated reading; the recorded order of grants decides which of them change."""
         return await self.command("/v1/usage/spreads/corrections", body, **options)
 
     async def void_spread(self, body: VoidSpreadBody, **options: Any) -> ReceiptBody:
-        """Take a reading that was spread back from every grant that carries a part of it."""
+        """Void an allocated reading, with its part in every grant."""
         return await self.command("/v1/usage/spreads/voids", body, **options)
 
     def list_spreads(self) -> AsyncIterator[SpreadView]:
-        """Yield readings that were spread, oldest first."""
+        """Yield allocated readings, oldest first."""
         return self.rows("/v1/usage/spreads", SpreadView)

@@ -1,4 +1,4 @@
-"""Methods of the client for what runs beneath the market: its health, its clock and its events."""
+"""Methods of the client for the operation of the market: health, clock and event feed."""
 
 from collections.abc import AsyncGenerator
 from typing import Any

@@ -10,7 +10,7 @@ from marketplace.projections.views.equity import ProposalView, RightsView
 
 
 class Proposals(Transport):
-    """What those do who are asked, and who ask."""
+    """Proposals and votes, for those who propose and those who are asked."""
 
     async def get_rights(self) -> RightsView:
         """Return the table of rights."""

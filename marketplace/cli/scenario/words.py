@@ -20,7 +20,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Organisation(Shape, frozen=True, kw_only=True):
-    """A provider: a seller of capacity.
+    """An organisation of the scenario: a provider, a fund or a startup.
 
     Attributes:
         key: Its key.

@@ -1,11 +1,10 @@
-"""Rebuild, beside the live ones, the projections whose rows a lower version made.
+"""Rebuild the projections whose rows a lower version made, beside the live tables.
 
-A migration adds a column but does not fill it, and a handler that changed leaves the rows that it made before as they
-are. A release that changes what rows say therefore counts the projection's version up, as
-`tests/architecture/test_versions.py` demands. The process that leads the projectors compares the versions once, when it
-starts, and rebuilds rows of a lower version, one projection after the other. Reads and the live projector go on
-meanwhile. It first drops the tables of rebuilds that were killed. Rows of a higher version belong to a newer release
-and are left alone.
+A migration adds a column but does not fill it, and a changed handler does not change existing rows. A release that
+changes the content of rows therefore increases the projection's version, as `tests/architecture/test_versions.py`
+demands. The process that leads the projectors compares the versions once, when it starts, and rebuilds rows of a lower
+version, one projection after the other. Reads and the live projector continue meanwhile. It first drops the tables of
+rebuilds that were killed. Rows of a higher version belong to a newer release and are left alone.
 """
 
 import asyncio
@@ -30,7 +29,7 @@ async def list_outdated(engine: AsyncEngine, projections: Sequence[Projection]) 
     """Return the projections whose rows a lower version made.
 
     Raises:
-        Unavailable: PostgreSQL is away.
+        Unavailable: PostgreSQL cannot be reached.
     """
     async with reachable(), engine.connect() as connection:
         positions = await load_positions(connection)
@@ -41,10 +40,10 @@ async def list_outdated(engine: AsyncEngine, projections: Sequence[Projection]) 
 async def renew(
     projections: Sequence[Projection], log: Log, engine: AsyncEngine, *, retry_seconds: float = RETRY_SECONDS
 ) -> list[str]:
-    """Rebuild what is outdated until nothing is, and return the names in the order in which they were swapped in.
+    """Rebuild outdated projections until there are none, and return their names in the order of the swaps.
 
-    PostgreSQL and the log may come and go meanwhile, an operator may rebuild the same projection, and an event that
-    cannot be read may wait for its annotation.
+    It tries again if PostgreSQL or the log is unavailable, an operator rebuilds the same projection, or an unreadable
+    event waits for its annotation.
     """
     renewed: list[str] = []
     cleaned = False

@@ -1,4 +1,4 @@
-"""The engine behind the projections, and how PostgreSQL's absence is told apart from everything else."""
+"""The engine behind the projections, and how an outage of PostgreSQL is told from other errors."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ _UNDEFINED_TABLE: Final = "42P01"
 
 
 class TableMissing(Unavailable):
-    """A table is not there: the database was not migrated, or somebody dropped it."""
+    """A table is missing: the database was not migrated, or somebody dropped it."""
 
 
 def build_engine(database_url: str, *, connections_max: int = 10, **settings: str) -> AsyncEngine:
@@ -58,12 +58,12 @@ async def connect_driver(engine: AsyncEngine) -> "asyncpg.Connection[Any]":
 
 @contextlib.asynccontextmanager
 async def reachable() -> AsyncIterator[None]:
-    """Turn the ways in which PostgreSQL can be away into `Unavailable`; let every other error through.
+    """Turn the errors of an unavailable PostgreSQL into `Unavailable`; let every other error through.
 
     Raises:
         Unavailable: The connection was refused, lost or not given in time; the server starts, stops, has a full disk,
-            or no tables yet. A connection that it leaves in the middle of an operation is an internal error of the
-            driver.
+            or no tables yet. The driver reports a connection that breaks during an operation as an internal error of
+            its own.
     """
     try:
         yield
@@ -89,7 +89,7 @@ def _is_away(error: BaseException | None) -> bool:
 
 def _require_tables(error: BaseException | None) -> None:
     if _get_state(error) == _UNDEFINED_TABLE:
-        remedy = f"{error}; where the database was not migrated, run `marketplace migrate`"
+        remedy = f"{error}; if the database was not migrated, run `marketplace migrate`"
         raise TableMissing("PostgreSQL", remedy) from error
 
 

@@ -26,7 +26,7 @@ async def migrate(engine: AsyncEngine, revision: str = "head") -> None:
     """Create or upgrade every table, in one transaction; a database that is up to date is left alone.
 
     Raises:
-        Unavailable: PostgreSQL is away.
+        Unavailable: PostgreSQL cannot be reached.
     """
     async with reachable(), engine.begin() as connection:
         await connection.run_sync(lambda sync: command.upgrade(build_config(sync), revision))
@@ -36,17 +36,17 @@ async def downgrade(engine: AsyncEngine, revision: str = "base") -> None:
     """Go back to an earlier revision; rows of tables that it does not know are lost, and can be rebuilt.
 
     Raises:
-        Unavailable: PostgreSQL is away.
+        Unavailable: PostgreSQL cannot be reached.
     """
     async with reachable(), engine.begin() as connection:
         await connection.run_sync(lambda sync: command.downgrade(build_config(sync), revision))
 
 
 async def is_current(engine: AsyncEngine) -> bool:
-    """Tell whether the database has the tables of this release.
+    """Return whether the database has the tables of this release.
 
     Raises:
-        Unavailable: PostgreSQL is away.
+        Unavailable: PostgreSQL cannot be reached.
     """
     heads = set(ScriptDirectory.from_config(build_config()).get_heads())
     async with reachable(), engine.connect() as connection:
@@ -54,11 +54,11 @@ async def is_current(engine: AsyncEngine) -> bool:
 
 
 async def require_current(engine: AsyncEngine) -> None:
-    """Return where the database has the tables of this release.
+    """Return if the database has the tables of this release.
 
     Raises:
         Refusal: ``database_not_migrated``.
-        Unavailable: PostgreSQL is away.
+        Unavailable: PostgreSQL cannot be reached.
     """
     if not await is_current(engine):
         raise Refusal(

@@ -1,6 +1,7 @@
-"""Rows that are not facts of the market: who may call the API, and states kept to begin from (ADR 5).
+"""Rows that no projection makes: API keys, and snapshots of states (ADR 5).
 
-No rebuild touches them. Keys are not in the log; a snapshot only says what is, and may be thrown away at any time.
+No rebuild touches them. Keys are not in the log. A snapshot only repeats what the log says, and may be deleted at any
+time.
 """
 
 from collections.abc import Sequence
@@ -56,16 +57,16 @@ snapshots: Final = Table(
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key to the API; the secret itself is kept nowhere.
+    """An API key. Its secret is stored nowhere.
 
     Attributes:
         key_id: The public half.
-        party_id: Whom it speaks for; None for the platform.
+        party_id: The party that it acts for; None for the platform.
         name: What its owner calls it.
         scopes: What it may do.
         hmac: Seal of the secret half and of what the key may do, under the server's secret.
         created_at: Since when.
-        expires_at: When it stops to work.
+        expires_at: When it stops working.
         person: Who acts with it, by the party's own identifier; None if nobody was named.
         suspended_at: Since when it is suspended; None while it is not.
         revoked_at: When it was revoked for good; None while it was not.
@@ -84,7 +85,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
-    """That a key was suspended or resumed, by whom and why.
+    """The suspension or resumption of a key.
 
     Attributes:
         command_id: The command that did it; a repeat of it changes nothing.
@@ -102,7 +103,7 @@ class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def add_api_key(connection: AsyncConnection, key: ApiKey) -> bool:
-    """Store a key durably, and return False where the id is taken already; nothing is changed then."""
+    """Store a key durably. Return False, and change nothing, if the id is taken."""
     await connection.execute(sql("SET LOCAL synchronous_commit = on"))
     values = msgspec.structs.asdict(key) | {"scopes": list(key.scopes)}
     statement = insert(api_keys).values(values).on_conflict_do_nothing().returning(api_keys.c.key_id)
@@ -110,7 +111,7 @@ async def add_api_key(connection: AsyncConnection, key: ApiKey) -> bool:
 
 
 async def lock_api_key(connection: AsyncConnection, key_id: str) -> ApiKey | None:
-    """Return a key that no other transaction changes until this one ends, which commits durably."""
+    """Return a key, locked until this transaction ends, which commits durably."""
     await connection.execute(sql("SET LOCAL synchronous_commit = on"))
     return await find_one(connection, select(api_keys).where(api_keys.c.key_id == key_id).with_for_update(), ApiKey)
 
@@ -122,7 +123,7 @@ async def update_api_key(connection: AsyncConnection, key: ApiKey) -> None:
 
 
 async def add_key_change(connection: AsyncConnection, change: KeyChange) -> KeyChange | None:
-    """Record a change; where its command was recorded before, change nothing and return what was recorded."""
+    """Record a change. If its command was recorded before, change nothing and return that record."""
     values = {**msgspec.structs.asdict(change), "at": func.now()}
     statement = insert(api_key_changes).values(values).on_conflict_do_nothing().returning(api_key_changes.c.command_id)
     if (await connection.execute(statement)).first() is not None:
@@ -132,12 +133,12 @@ async def add_key_change(connection: AsyncConnection, change: KeyChange) -> KeyC
 
 
 async def find_api_key(connection: AsyncConnection, key_id: str) -> ApiKey | None:
-    """Return a key in whatever state; None where there is none."""
+    """Return a key, whatever its state; None if there is none."""
     return await find_one(connection, select(api_keys).where(api_keys.c.key_id == key_id), ApiKey)
 
 
 async def load_api_keys(connection: AsyncConnection, key_ids: Sequence[str]) -> list[ApiKey]:
-    """Return those of these keys that there are, in whatever state."""
+    """Return the keys among these that exist, whatever their state."""
     return await load_all(
         connection, select(api_keys).where(api_keys.c.key_id == any_(literal(list(key_ids), ARRAY(Text)))), ApiKey
     )

@@ -48,9 +48,9 @@ class Position:
         version: The version of the projection that made its rows.
         position: Sequence of the last event in its rows.
         epoch: Counts the projectors that have owned it.
-        target: Where a rebuild is going.
+        target: The sequence that a rebuild goes up to.
         updated_at: When it moved last.
-        stopped_at: The event that it cannot pass; None while it goes on.
+        stopped_at: The event that it cannot pass; None while it continues.
         stopped_because: What is wrong there, and the remedy.
     """
 
@@ -85,14 +85,14 @@ class NewerRows(Conflict):
 
 
 def leave_newer(at: Position, projection: Projection) -> Position:
-    """Return a position, stopped at its next event where its rows are of a newer version of the projection."""
+    """Return a position, stopped at its next event if a newer version of the projection made its rows."""
     if at.version <= projection.version:
         return at
     return replace(at, stopped_at=at.position + 1, stopped_because=str(NewerRows(at, projection.version)))
 
 
 async def claim(connection: AsyncConnection, projections: Sequence[Projection]) -> dict[str, Position]:
-    """Take a new epoch of each projection; whoever had the one before is fenced off from now on.
+    """Take a new epoch of each projection; the previous owner is fenced off from now on.
 
     A projection without rows gets the version of this release. One with rows keeps the version that made them, and is
     stopped where that version is newer than this release.
@@ -116,7 +116,7 @@ async def claim(connection: AsyncConnection, projections: Sequence[Projection]) 
 
 
 async def advance(connection: AsyncConnection, owned: Sequence[Position], position: int) -> frozenset[str]:
-    """Move positions that are where their owner believes them to be, and return the names of those.
+    """Move the positions that are where their owner expects them, and return their names.
 
     The rows stay locked until the transaction ends, so that the caller's writes come after its fence.
     """
@@ -139,7 +139,7 @@ async def advance(connection: AsyncConnection, owned: Sequence[Position], positi
 
 
 async def stop(connection: AsyncConnection, owned: Sequence[Position]) -> None:
-    """Keep what positions say of where and why they stopped, or that they go on, for those who read them."""
+    """Store where and why projections stopped, or that they continue."""
     if not owned:
         return
     await connection.execute(
@@ -159,7 +159,7 @@ async def stop(connection: AsyncConnection, owned: Sequence[Position]) -> None:
 
 
 async def load_positions(connection: AsyncConnection) -> list[Position]:
-    """Return every position there is, rebuilds included, by name."""
+    """Return every position by name, rebuilds included."""
     table = projection_positions
     result = await connection.execute(select(table).order_by(table.c.name, table.c.live.desc()))
     return [Position(**row._mapping) for row in result]  # noqa: SLF001 - SQLAlchemy's public mapping
@@ -170,7 +170,7 @@ class Reached:
     """How far projections have come.
 
     Attributes:
-        position: What all have reached that did not stop; of all that stopped where none goes on.
+        position: The lowest position of those that did not stop; if all stopped, the lowest of all.
         stopped: Position of each that stopped, by name.
     """
 

@@ -24,12 +24,13 @@ class Projection:
 
     Attributes:
         name: What the command line calls it.
-        version: Counted up with every change of what its rows say, so that they are rebuilt.
+        version: Increased with every change of the content of its rows, so that they are rebuilt.
         tables: Its tables; no other projection writes them.
-        reads: The aggregates whose events it handles or ignores, type by type. Events of others pass it by.
+        reads: The aggregates whose events it handles or ignores, type by type. It skips the events of others.
         handlers: What each event type changes.
-        ignores: Event types of those aggregates that change nothing. A type of them that is in neither stops it.
-        load: Reads the rows that the handlers look at; None where they look at none.
+        ignores: Event types of those aggregates that change nothing. A type that it neither handles nor ignores stops
+            it.
+        load: Reads the rows that the handlers need; None if they need none.
     """
 
     name: str
@@ -50,9 +51,9 @@ class Projection:
         return frozenset(get_tag_of(event_class) for event_class in self.handlers)
 
     def needs(self, recorded: Recorded) -> bool:
-        """Tell whether a message that cannot be read may be one of those that change its rows.
+        """Return whether a message that cannot be read may change its rows.
 
-        At an empty position there may have been any.
+        Any event may have been at an empty position.
         """
         if recorded.is_empty:
             return True

@@ -10,10 +10,11 @@ Invariants:
        own row of `projection_positions`. A rebuild whose epoch is over stops by `Conflict` and has written nothing.
     2. An epoch is the id of the transaction that took it, so it names one rebuild for ever. Tables of two rebuilds
        are never the same, and tables are dropped only by a transaction that holds their rebuild's row.
-    3. Rows of a higher version than the release makes are replaced only where an operator says so.
+    3. Rows of a higher version than the release makes are replaced only if an operator demands it.
 
 An advisory lock refuses a second rebuild while a first one runs, to save its work. Correct rows do not depend on it:
-PostgreSQL may end the session that holds the lock while the rebuild goes on. Invariant 1 then stops the earlier one.
+PostgreSQL may end the session that holds the lock while the rebuild continues. If a second rebuild then begins,
+invariant 1 stops the first.
 """
 
 import asyncio
@@ -49,7 +50,7 @@ class Progress:
 
     Attributes:
         done: Events applied, or looked at.
-        total: Events there are.
+        total: All events.
         seconds: Since it began.
     """
 
@@ -153,7 +154,7 @@ async def rebuild(
 ) -> Rebuilt:
     """Build the tables anew from the whole log and swap them in.
 
-    The live projector may go on meanwhile, here or in another process.
+    The live projector may continue meanwhile, here or in another process.
 
     Args:
         projection: What to build.
@@ -166,8 +167,8 @@ async def rebuild(
         Conflict: Another rebuild of the projection runs, or took over; nothing was swapped in. As `NewerRows`, the
             live rows are of a higher version.
         Corrupt: The log holds an event that the projection needs and this release cannot read.
-        Unavailable: PostgreSQL or the log is away, or readers held the old tables for longer than 30 seconds; the
-            live tables are as they were.
+        Unavailable: PostgreSQL or the log cannot be reached, or readers held the old tables for longer than 30 seconds.
+            The live tables are as they were.
     """
     begun = time.monotonic()
     async with (
@@ -181,10 +182,10 @@ async def rebuild(
 
 
 async def discard_abandoned(engine: AsyncEngine, projections: Sequence[Projection]) -> list[str]:
-    """Drop what rebuilds left that ended before their swap, and return the names of their projections.
+    """Drop the tables of rebuilds that ended before their swap, and return the names of their projections.
 
     Raises:
-        Unavailable: PostgreSQL is away.
+        Unavailable: PostgreSQL cannot be reached.
     """
     discarded: list[str] = []
     for projection in projections:
@@ -239,7 +240,7 @@ async def _draft(engine: AsyncEngine, projection: Projection, *, replace_newer: 
 
 
 async def _take_epoch(connection: AsyncConnection, projection: Projection) -> int:
-    """Fence off whoever rebuilt before, wait for its last transaction, and drop its tables.
+    """Fence off the previous rebuild, wait for its last transaction, and drop its tables.
 
     The command line lists the row beside the live one.
     """

@@ -22,7 +22,7 @@ class RecordedEvent:
         aggregate: The noun of its subject, for example ``order``.
         id: The aggregate's id.
         tag: The event type, for example ``order.placed.v1``.
-        envelope: What is said beside the body.
+        envelope: The attributes beside the body.
         event: The body.
     """
 
@@ -59,7 +59,7 @@ def parse_facts(
     Args:
         page: Messages of the log; those that an annotation voids have no effect.
         after: Position that is passed already.
-        needs: Whether a message matters to the caller although it cannot be read; one that does not is passed over.
+        needs: Returns whether a message that cannot be read matters to the caller. Others are passed over.
 
     Raises:
         UnreadableEvent: As `parse_fact`.

@@ -34,17 +34,17 @@ from marketplace.projections.engine.seen import announce
 
 BATCH_EVENTS_MAX: Final = 1_000
 REVIVE_SECONDS: Final = 1.0
-"""How often a projector looks whether a projection that stopped may go on."""
+"""How often a projector checks whether a stopped projection may continue."""
 
 _MOVED_TRIES_MAX: Final = 5
 _DEFECTS: Final = (Corrupt, TableMissing, DBAPIError, AssertionError, LookupError, ArithmeticError)
-"""What a projection raises that cannot make rows of an event."""
+"""The errors of a projection that cannot make rows from an event."""
 _logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How long a projector waits for PostgreSQL between tries; it waits for as long as it takes."""
+    """The pauses between a projector's attempts to reach PostgreSQL. The number of attempts has no bound."""
 
     seconds_first: float = 0.1
     seconds_max: float = 5.0
@@ -88,7 +88,7 @@ class Projector:
 
     @property
     def position(self) -> int:
-        """Return the position that all of its projections have reached that did not stop."""
+        """Return the position that all projections that did not stop have reached."""
         every = self._owned.values()
         going = [owned.position for owned in every if owned.stopped_at is None]
         return min(going or [owned.position for owned in every], default=0)
@@ -99,7 +99,7 @@ class Projector:
         return {name: owned for name, owned in self._owned.items() if owned.stopped_at is not None}
 
     async def run(self) -> None:
-        """Follow the log for ever; PostgreSQL may come and go meanwhile.
+        """Follow the log for ever, also across outages of PostgreSQL.
 
         Raises:
             Conflict: A second projector took over.
@@ -121,7 +121,7 @@ class Projector:
 
         Raises:
             Conflict: A second projector took over.
-            Unavailable: PostgreSQL or the log is away.
+            Unavailable: PostgreSQL or the log cannot be reached.
         """
         if not self._owned:
             await self.claim()
@@ -133,7 +133,7 @@ class Projector:
         """Become the only projector of these projections; those that stopped are tried again.
 
         Raises:
-            Unavailable: PostgreSQL is away.
+            Unavailable: PostgreSQL cannot be reached.
         """
         async with reachable(), self._engine.begin() as connection:
             self._owned = await claim(connection, list(self._projections.values()))
@@ -144,7 +144,7 @@ class Projector:
 
         Raises:
             Conflict: A second projector took over; nothing of the batch was written.
-            Unavailable: PostgreSQL is away.
+            Unavailable: PostgreSQL cannot be reached.
         """
         async with self._writing:
             if page and page[0].sequence > self.position + 1:
@@ -216,7 +216,7 @@ class Projector:
 
         Raises:
             Conflict: A second projector took over.
-            Unavailable: PostgreSQL is away.
+            Unavailable: PostgreSQL cannot be reached.
         """
         last = batch.last.sequence
         for _ in range(_MOVED_TRIES_MAX):
@@ -277,7 +277,7 @@ class Projector:
                 _logger.error("projection_left_to_newer_release", name=at.name, reason=at.stopped_because)
 
     async def _stop(self, names: Collection[str], sequence: int, error: Exception) -> None:
-        """Leave projections where they are, before an event that they cannot pass."""
+        """Stop projections before an event that they cannot pass."""
         stopped = [replace(self._owned[name], stopped_at=sequence, stopped_because=str(error)) for name in names]
         if not stopped:
             _logger.error("event_unreadable", sequence=sequence, reason=str(error))
@@ -288,7 +288,7 @@ class Projector:
         _logger.error("projections_stopped", names=sorted(names), sequence=sequence, reason=str(error))
 
     async def _revive(self) -> None:
-        """Let projections that stopped go on once what stopped them is gone; run it as a task.
+        """Let stopped projections continue once the cause is gone; run it as a task.
 
         Raises:
             Conflict: A second projector took over.
@@ -300,11 +300,11 @@ class Projector:
                     await self.revive(name)
 
     async def revive(self, name: str) -> bool:
-        """Let a projection that stopped go on, if it can: its event was annotated, or it was rebuilt.
+        """Let a stopped projection continue if its event was annotated or it was rebuilt. Return whether it continues.
 
         Raises:
             Conflict: A second projector took over.
-            Unavailable: PostgreSQL or the log is away.
+            Unavailable: PostgreSQL or the log cannot be reached.
         """
         async with self._writing:
             await self._reload()
@@ -326,7 +326,7 @@ class Projector:
         return True
 
     async def _is_passable(self, sequence: int) -> bool:
-        """Tell whether the log has an annotation that lets readers pass an event."""
+        """Return whether an event can be read now, or an annotation lets readers pass it."""
         recorded = await self._log.find(sequence)
         if recorded is None:
             return False

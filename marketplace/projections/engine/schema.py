@@ -1,8 +1,7 @@
-"""The words that every projection's tables are written in.
+"""Builds the tables and columns of every projection.
 
-All tables share one `METADATA`, so that migrations, rebuilds and verification see the same definition. A table name
-carries the version of its projection (``orders``): a projection whose rows change their meaning gets new tables,
-and the release before keeps reading the old ones. Every row keeps `last_sequence`, the event that last touched it.
+All tables share one `METADATA`, so that migrations, rebuilds and verification see the same definition. Every row names
+the event that changed it last, in `last_sequence`, or, in a history, the event that made it, in `sequence`.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,7 +28,7 @@ class Origin:
     Attributes:
         aggregate: The aggregate whose events make the row.
         column: The column that holds its id.
-        sequences: A query of event sequences, from a row, where the row is made by several aggregates.
+        sequences: Returns a query of the sequences of a row's events, if several aggregates make the row.
     """
 
     aggregate: str = ""

@@ -1,4 +1,4 @@
-"""What this database has seen of the log: the witness that a log which went back, or another one, is told by.
+"""The last event that this database has seen. It shows when the log went back or was replaced.
 
 The projector moves it in the transaction that moves its positions. No rebuild touches it.
 """
@@ -33,7 +33,7 @@ async def load_marks(engine: AsyncEngine) -> Sequence[Mark]:
     """Return the last event that the projections have seen, and the last one that a snapshot was made at.
 
     Raises:
-        Unavailable: PostgreSQL is away.
+        Unavailable: PostgreSQL cannot be reached.
     """
     async with reachable(), engine.connect() as connection:
         seen = (await connection.execute(select(log_seen))).one_or_none()
@@ -58,7 +58,7 @@ async def reset(engine: AsyncEngine, projections: Sequence[Projection]) -> None:
     API keys stay: they are not in the log.
 
     Raises:
-        Unavailable: PostgreSQL is away.
+        Unavailable: PostgreSQL cannot be reached.
     """
     tables = [table.name for projection in projections for table in projection.tables]
     names = ", ".join([*tables, projection_positions.name, snapshots.name, log_seen.name])

@@ -1,6 +1,6 @@
-"""What workers try again and again in vain, so that every API process can tell of it: a worker answers no requests.
+"""Tasks that workers repeat without success. API processes report them, because a worker answers no requests.
 
-Each worker replaces its own rows in turn; rows that it has not touched for a while are of a worker that is gone.
+Each worker replaces its own rows; rows older than 60 seconds belong to a worker that has ended.
 """
 
 from collections.abc import Collection, Mapping
@@ -14,7 +14,7 @@ from marketplace.projections.engine.database import reachable
 from marketplace.projections.engine.schema import METADATA, instant, text
 
 REPORT_SECONDS: Final = 5.0
-"""How often a worker says what is stuck."""
+"""How often a worker reports what is stuck."""
 REASON_CHARACTERS_MAX: Final = 500
 READ_EVENT: Final = "read_event"
 """The task that a worker reports for each event that it cannot read; its subject is the sequence."""
@@ -34,15 +34,15 @@ stuck_tasks: Final = Table(
 
 
 async def report(engine: AsyncEngine, worker: str, rows: Collection[Mapping[str, str]]) -> None:
-    """Replace what a worker said before, and remove what workers said that are gone.
+    """Replace a worker's rows, and remove those of workers that have ended.
 
     Args:
         engine: The database.
         worker: Names the process.
-        rows: The kind of each task as `task`, whom it is about as `subject`, and its refusal's `code` and `reason`.
+        rows: The kind of each task as `task`, what it is about as `subject`, and its refusal's `code` and `reason`.
 
     Raises:
-        Unavailable: PostgreSQL is away.
+        Unavailable: PostgreSQL cannot be reached.
     """
     own = stuck_tasks.c.worker == worker
     async with reachable(), engine.begin() as connection:
@@ -58,7 +58,7 @@ async def count_stuck(engine: AsyncEngine) -> dict[tuple[str, str], int]:
     An event that cannot be read is one of the kind `READ_EVENT`.
 
     Raises:
-        Unavailable: PostgreSQL is away.
+        Unavailable: PostgreSQL cannot be reached.
     """
     task, code = stuck_tasks.c.task, stuck_tasks.c.code
     query = (
@@ -74,7 +74,7 @@ async def list_unreadable(engine: AsyncEngine) -> set[int]:
     """Return the sequences of the events that workers, who read the whole log, cannot read; at most 1,000.
 
     Raises:
-        Unavailable: PostgreSQL is away.
+        Unavailable: PostgreSQL cannot be reached.
     """
     is_recent = stuck_tasks.c.reported_at >= _GONE
     query = select(stuck_tasks.c.subject).where(stuck_tasks.c.task == READ_EVENT, is_recent)

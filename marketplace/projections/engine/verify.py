@@ -41,7 +41,7 @@ class EventName(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """A row that is not what the log says.
+    """A row that differs from what the log makes.
 
     Attributes:
         table: The table.
@@ -65,7 +65,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
         name: The projection.
         position: The sequence that both were compared at.
         rows: Rows that the log makes.
-        differences: The first 100 differences per table; none: they are equal.
+        differences: The first 100 differences per table; empty if they are equal.
         seconds: How long it took.
     """
 
@@ -83,7 +83,7 @@ async def verify(
 
     Raises:
         Corrupt: The log holds an event that this release cannot read, or a live table is gone.
-        Unavailable: PostgreSQL or the log is away.
+        Unavailable: PostgreSQL or the log cannot be reached.
     """
     return (await verify_all((projection,), log, engine, report=report))[0]
 
@@ -95,7 +95,7 @@ async def verify_all(
 
     Raises:
         Corrupt: The log holds an event that this release cannot read, or a live table is gone.
-        Unavailable: PostgreSQL or the log is away.
+        Unavailable: PostgreSQL or the log cannot be reached.
     """
     begun = time.monotonic()
     async with reachable(), _snapshot(projections, engine) as (connection, positions):

@@ -4,7 +4,7 @@ A projector announces each position by NOTIFY in the transaction that reaches it
 listener, so that a wait ends at the latest one poll after the rows are there.
 
 An announced position is a hint and no proof: commits are asynchronous, so a crash of PostgreSQL may take back rows
-that were announced. So the connection that reads is asked itself how far its rows are, before they are read. Rows of
+that were announced. Each connection is therefore asked how far its rows are before they are read. Rows of
 one connection never go back, since a crash ends it.
 """
 
@@ -33,7 +33,7 @@ _logger = structlog.get_logger(__name__)
 
 
 class PositionWatch:
-    """Follows the position that every live projection has reached.
+    """Follows the position that every live projection that did not stop has reached.
 
     Attributes:
         stopped: Positions of the projections that stopped before an event that they cannot pass, by name.
@@ -54,10 +54,10 @@ class PositionWatch:
         return self._position
 
     async def wait_for(self, position: int, timeout_seconds: float = 5.0) -> None:
-        """Return once every projection has reached `position`.
+        """Return once every projection that did not stop has reached `position`.
 
         Raises:
-            Unavailable: They did not within `timeout_seconds` (at most 30), or PostgreSQL is away.
+            Unavailable: They did not within `timeout_seconds` (at most 30), or PostgreSQL cannot be reached.
         """
         bound = min(timeout_seconds, WAIT_SECONDS_MAX)
         try:
@@ -71,9 +71,9 @@ class PositionWatch:
 
     @contextlib.asynccontextmanager
     async def connect(self, position: int, timeout_seconds: float = 5.0) -> AsyncIterator[AsyncConnection]:
-        """Yield a connection whose rows are those of every projection at `position` or later.
+        """Yield a connection on which every projection's rows are as of `position` or later.
 
-        A projection that stopped before it cannot keep that promise: a statement on its tables is refused.
+        A statement on the tables of a projection that stopped before `position` is refused.
 
         Raises:
             Unavailable: As `wait_for`; or a statement is about a projection that stopped before `position`.
@@ -101,7 +101,7 @@ class PositionWatch:
         """Read the position from the database and return it.
 
         Raises:
-            Unavailable: PostgreSQL is away.
+            Unavailable: PostgreSQL cannot be reached.
         """
         async with reachable(), self._engine.connect() as connection:
             reached = await load_reached(connection, self._projections)
@@ -135,7 +135,7 @@ class PositionWatch:
         self._advance(int(str(payload)))
 
     async def listen(self) -> None:
-        """Follow announcements for ever, and come back after PostgreSQL was away; run it as a task."""
+        """Follow announcements for ever, also across outages of PostgreSQL; run it as a task."""
         while True:
             with contextlib.suppress(Unavailable):
                 await self._listen_once()

@@ -1,4 +1,4 @@
-"""Rows that a batch of events makes, folded in memory and written set-wise.
+"""Rows that a batch of events makes, folded in memory and written in sets.
 
 Projections describe row changes event by event; `flush` writes each table with one statement per kind of change, by
 `unnest`. One statement for a thousand rows costs about as much as one statement for one row.

@@ -14,7 +14,7 @@ PREFIX: Final = "MARKETPLACE_"
 LOOPBACK: Final = "127.0.0.1"
 SECONDS_MAX: Final = 86_400
 CLEARING_SECONDS_MAX: Final = 1_800
-"""The largest book that one auction takes costs some 100 s of processor time (`docs/clearing.md`)."""
+"""The largest book that one auction takes costs some 450 s of processor time (`docs/clearing.md`)."""
 REPLICAS: Final = (1, 3, 5)
 Seconds = Annotated[int, Meta(ge=1, le=SECONDS_MAX)]
 Connections = Annotated[int, Meta(ge=1, le=100_000)]

@@ -174,7 +174,7 @@ class PreparedBooks:
                 raise Unavailable("quotes", f"the book was not solved within {WAIT_SECONDS_MAX:g} s; ask again")
 
     async def prepare(self, opened: AuctionOpened) -> None:
-        """Sketch the book of a horizon if it changed or is new, so that the next quote need not wait."""
+        """Approximate the book of a horizon if it changed or is new, so that the next quote need not wait."""
         newest = self._keep(opened).newest
         if newest is None or newest.sequence < self._market.changed:
             await asyncio.wait({self._begin(opened, approximated=True)})

@@ -104,7 +104,7 @@ class Quoter:
         return sorted(found, key=lambda auction: (auction.opened.locks_at, auction.opened.auction_id))
 
     async def prepare(self) -> None:
-        """Sketch the books that the next quotes need, now and when new ones appear. Runs until cancelled."""
+        """Approximate the books that the next quotes need, now and when new ones appear. Runs until cancelled."""
         while True:
             try:
                 await self._market.begin()
