@@ -132,9 +132,9 @@ async def walk_auction():
 @pytest.mark.parametrize(
     ("title", "follow", "rooms_max", "returns_max"),
     [
-        ("Placing an order", walk_order, 16, 11),
+        ("Placing an order", walk_order, 18, 12),
         ("Reporting usage", walk_usage, 6, 13),
-        ("Running an auction", walk_auction, 22, 34),
+        ("Running an auction", walk_auction, 20, 34),
     ],
 )
 async def test_a_path_is_straight_and_the_documents_name_its_modules(title, follow, rooms_max, returns_max):

@@ -37,7 +37,7 @@ RAISED_BY = {
 
 
 PARTS = {
-    "account": ("account_approvals", "account_holds"),
+    "account": ("account_approvals", "account_state"),
     "grant": ("grant_notice",),
     "mandate": ("mandate_rules",),
     "order": ("order_terms",),

@@ -64,7 +64,7 @@ INVARIANTS: Final = (
         2,
         "tests.domain.test_money_properties:test_what_came_in_less_what_went_out_is_available_or_held",
         Mutant(
-            "marketplace.domain.billing.account_holds", "if amount_usd > state.available_usd:", "if amount_usd < 0:"
+            "marketplace.domain.billing.account_state", "if amount_usd > state.available_usd:", "if amount_usd < 0:"
         ),
     ),
     Invariant(
@@ -125,7 +125,7 @@ INVARIANTS: Final = (
     Invariant(
         9,
         "tests.domain.test_refusals:test_every_code_that_is_raised_is_documented_and_every_documented_code_is_raised",
-        Mutant("marketplace.domain.billing.account_holds", '"funds_insufficient",', '"funds_missing",'),
+        Mutant("marketplace.domain.billing.account_state", '"funds_insufficient",', '"funds_missing",'),
         arguments=("account",),
     ),
     Invariant(
@@ -141,7 +141,7 @@ INVARIANTS: Final = (
         11,
         "tests.domain.test_money_properties:test_a_hold_pays_until_it_expires_and_is_then_available_again",
         Mutant(
-            "marketplace.domain.billing.account_holds",
+            "marketplace.domain.billing.account_state",
             "hold.expires_at is not None and hold.expires_at <= command.at",
             "hold.expires_at is not None and hold.expires_at < command.at",
         ),

@@ -37,8 +37,8 @@ from marketplace.domain.supply.pool import (
     RestoreNodes,
 )
 from marketplace.domain.supply.site import SITE
+from marketplace.domain.trading.admission import require_not_in_book
 from marketplace.domain.trading.auction import AUCTION
-from marketplace.domain.trading.auction_turns import require_not_in_book
 from marketplace.domain.trading.mandate_lots import require_lot_welcome
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork

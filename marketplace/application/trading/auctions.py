@@ -33,6 +33,7 @@ from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.party import PARTY, ServeGroup
 from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.pool import Pool, ResellCapacity, ReserveCapacity
+from marketplace.domain.trading.admission import NO_RIVALS, Rivals, require_opening, require_turn
 from marketplace.domain.trading.auction import (
     AUCTION,
     BindAuction,
@@ -44,7 +45,6 @@ from marketplace.domain.trading.auction import (
     SettleAuction,
     require_collecting,
 )
-from marketplace.domain.trading.auction_turns import NO_RIVALS, Rivals, require_opening, require_turn
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, Matched, ReleaseBudget
 from marketplace.domain.trading.order import ORDER, LockOrder, MatchOrder, Order, UnmatchOrder
 from marketplace.domain.trading.order_terms import get_offer
@@ -119,6 +119,8 @@ async def check_turn(unit: UnitOfWork, auction_id: str, rivals: Rivals) -> None:
     Raises:
         Refusal: ``auction_waits``.
     """
+    if rivals == NO_RIVALS:
+        return
     earlier = [await unit.get(AUCTION, rival_id) for rival_id in rivals.earlier]
     later = [await unit.get(AUCTION, rival_id) for rival_id in rivals.later]
     require_turn(await unit.get(AUCTION, auction_id), earlier, later)

@@ -27,8 +27,8 @@ from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.supply.pool import POOL, HoldCapacity, ResellCapacity, ReserveCapacity
+from marketplace.domain.trading.admission import require_not_deciding
 from marketplace.domain.trading.auction import AUCTION
-from marketplace.domain.trading.auction_turns import require_not_deciding
 from marketplace.domain.trading.book.book import map_steps
 from marketplace.domain.trading.book.reason_text import tell_reason
 from marketplace.domain.trading.order import ORDER, Order, PlaceOrder

@@ -53,21 +53,19 @@ from marketplace.domain.billing.account_commands import (
     SetLimit,
     Withdraw,
 )
-from marketplace.domain.billing.account_holds import (
-    adjust,
-    capture,
-    expire,
-    is_repeat,
-    place,
-    require_funds,
-    require_open,
-)
 from marketplace.domain.billing.account_state import (
     Account,
     AccountState,
     Hold,
+    adjust,
+    capture,
     evolve,
+    expire,
+    is_repeat,
     key_of,
+    place,
+    require_funds,
+    require_open,
 )
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
 

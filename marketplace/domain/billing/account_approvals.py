@@ -37,8 +37,7 @@ from marketplace.domain.billing.account_commands import (
     RequestApproval,
     SetLimit,
 )
-from marketplace.domain.billing.account_holds import is_repeat, place, require_funds
-from marketplace.domain.billing.account_state import Account, Approval, evolve_all
+from marketplace.domain.billing.account_state import Account, Approval, evolve_all, is_repeat, place, require_funds
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 APPROVE_WITHIN: Final = timedelta(hours=72)

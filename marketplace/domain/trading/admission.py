@@ -1,4 +1,7 @@
-"""Which orders an auction admits, and which of them if there are more than it can clear.
+"""When an auction may open and lock, what waits while it decides, and which orders it admits.
+
+Refusals: lock_past · horizon_before_lock when it opens; auction_waits when it locks; market_deciding for a hold, and
+lot_frozen for a withdrawal, while it decides.
 
 An order is ranked by its highest possible value: its best offer, at the best credit of the mandates that it names, over
 all its GPU-hours. That much money is held for it, so nobody gets a high rank for free. Equal orders are ranked by the
@@ -25,12 +28,15 @@ Invariants:
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Final, NamedTuple
 
 from events.auction import AuctionOpened, Deferral
 from events.types import Reason
+from marketplace.core.errors import Refusal
 from marketplace.core.horizon import build_horizon
+from marketplace.domain.trading.auction import Auction, ClearedAuction, CollectingAuction, LockedAuction
 from marketplace.domain.trading.order import EndedOrder, LockedOrder, MatchedOrder, OpenOrder, Order, OrderState
 from marketplace.domain.trading.order_terms import compute_value_max, find_window, name_group
 
@@ -48,6 +54,117 @@ APPROVAL_MISSING: Final = Reason(
 )
 BOUND_PLACES: Final = (3, 4)
 """The share of the places that is given when orders are bound. The rest is for orders that arrive until the lock."""
+
+
+class Rivals(NamedTuple):
+    """The other auctions that are not settled, relative to one auction.
+
+    Attributes:
+        earlier: Those that lock before it, or at the same instant and were opened before it.
+        later: All others.
+    """
+
+    earlier: tuple[str, ...]
+    later: tuple[str, ...]
+
+
+NO_RIVALS: Final = Rivals((), ())
+
+
+def require_opening(locks_at: datetime, horizon_start: datetime, at: datetime) -> None:
+    """Refuse to open an auction that would lock in the past, or award capacity of a time before its lock.
+
+    Raises:
+        Refusal: ``lock_past`` · ``horizon_before_lock``.
+    """
+    if locks_at < at:
+        raise Refusal(
+            "lock_past", f"the lock time {locks_at.isoformat()} has passed; choose a later one", pointer="/locks_at"
+        )
+    if horizon_start < locks_at:
+        raise Refusal(
+            "horizon_before_lock",
+            "capacity is awarded from the lock on; begin the horizon at the lock or later",
+            pointer="/horizon_start",
+        )
+
+
+def require_turn(auction: Auction, earlier: Iterable[Auction], later: Iterable[Auction]) -> None:
+    """Refuse to lock an auction while another one awards capacity that its book would contain.
+
+    Args:
+        auction: The auction that is to lock.
+        earlier: Unsettled auctions that lock before it.
+        later: All other unsettled auctions.
+
+    Raises:
+        Refusal: ``auction_waits``.
+    """
+    if not isinstance(auction, CollectingAuction):
+        return
+    for rivals, is_earlier in ((earlier, True), (later, False)):
+        for rival in rivals:
+            if holds_up(rival, auction, earlier=is_earlier):
+                rival_id = rival.opened.auction_id
+                raise Refusal(
+                    "auction_waits",
+                    f"auction {rival_id} is {rival.status} and awards capacity of the same time;"
+                    f" {auction.opened.auction_id} locks once that one has settled",
+                    auction_id=rival_id,
+                    status=rival.status,
+                )
+
+
+def holds_up(rival: Auction, auction: Auction, *, earlier: bool) -> bool:
+    """Return whether an auction must settle before another one may lock.
+
+    A frozen book contains what is unsold. If two auctions award capacity of the same time, the second one's book is
+    correct only once every match of the first one was carried out or has become impossible. An auction that failed for
+    good settles when its orders are released, so that no auction waits for ever.
+
+    Args:
+        rival: The auction that may have to settle first.
+        auction: The auction that is to lock.
+        earlier: Whether the rival locks first. A later one matters only once it is locked.
+    """
+    if rival.status == "settled" or (rival.status == "collecting" and not earlier):
+        return False
+    return rival.horizon_start < auction.horizon_end and auction.horizon_start < rival.horizon_end
+
+
+def require_not_deciding(auction: Auction, at: datetime) -> None:
+    """Refuse to hold capacity while an auction decides on it, because a hold could make its matches impossible.
+
+    This begins at the auction's lock time: new holds would otherwise keep it from freezing its book.
+
+    Raises:
+        Refusal: ``market_deciding``.
+    """
+    is_due = auction.status == "collecting" and auction.opened.locks_at <= at
+    if is_due or auction.status not in {"collecting", "settled"}:
+        raise Refusal(
+            "market_deciding",
+            f"auction {auction.opened.auction_id} is deciding who gets what is free; hold again once it has settled",
+            auction_id=auction.opened.auction_id,
+            allowed="settled",
+        )
+
+
+def require_not_in_book(auction: Auction, lot_id: str) -> None:
+    """Refuse to withdraw a resale lot that the frozen book of an undecided auction contains.
+
+    Raises:
+        Refusal: ``lot_frozen``.
+    """
+    if not isinstance(auction, LockedAuction | ClearedAuction):
+        return
+    if any(row.lot_id == lot_id for row in auction.locked.book.lots):
+        raise Refusal(
+            "lot_frozen",
+            f"auction {auction.opened.auction_id} has lot {lot_id} in its book; wait until it has settled",
+            lot_id=lot_id,
+            auction_id=auction.opened.auction_id,
+        )
 
 
 class Candidate(NamedTuple):
@@ -176,15 +293,15 @@ def admit_orders(opened: AuctionOpened, queue: Sequence[Waiting], places: int, b
     """
     auction_id, horizon = opened.auction_id, build_horizon(opened)
     busy: set[str | None] = set()
-    asked: list[tuple[Waiting, str | None, Decimal]] = []
+    asked: list[tuple[Waiting, str | None, Decimal, bool]] = []
     for each in queue:
         order, terms = each.order, each.order.terms
-        group = name_group(order.placed.startup_id, terms)
+        waits_for_approval, group = order.is_waiting, name_group(order.placed.startup_id, terms)
         if isinstance(order, LockedOrder) and order.auction_id != auction_id:
             busy.add(group)
         elif (isinstance(order, LockedOrder) or not each.is_served) and find_window(terms, horizon) is not None:
             value_usd = compute_value_max(terms, (hold.equity_credit for hold in order.budget_holds))
-            asked.append((each, group, value_usd))
+            asked.append((each, group, value_usd, waits_for_approval))
     firm, backstops = (
         admit(
             [
@@ -197,9 +314,15 @@ def admit_orders(opened: AuctionOpened, queue: Sequence[Waiting], places: int, b
                     parent_id=(
                         None if isinstance(waiting.parent, MatchedOrder) else waiting.order.terms.parent_order_id
                     ),
-                    barred=_bar(waiting.order, group, busy),
+                    barred=(
+                        APPROVAL_MISSING
+                        if waits_for_approval
+                        else GROUP_BUSY
+                        if group is not None and group in busy
+                        else None
+                    ),
                 )
-                for waiting, group, value_usd in asked
+                for waiting, group, value_usd, waits_for_approval in asked
                 if waiting.order.terms.backstop == backstop
             ],
             most,
@@ -212,7 +335,7 @@ def admit_orders(opened: AuctionOpened, queue: Sequence[Waiting], places: int, b
         (*firm.deferrals, *backstops.deferrals),
         {**firm.ranks, **backstops.ranks},
         {**firm.values, **backstops.values},
-        tuple(waiting.order for waiting, _, _ in asked if waiting.order.placed.order_id in admitted),
+        tuple(waiting.order for waiting, _, _, _ in asked if waiting.order.placed.order_id in admitted),
     )
 
 
@@ -258,13 +381,6 @@ def _list_parents(candidate: Candidate, known: Mapping[str, Candidate]) -> list[
         found.append(parent)
         parent = known.get(parent.parent_id or "")
     return found
-
-
-def _bar(order: Order, group: str | None, busy: set[str | None]) -> Reason | None:
-    """Return why an order cannot take part at any value; None if it can."""
-    if order.is_waiting:
-        return APPROVAL_MISSING
-    return GROUP_BUSY if group is not None and group in busy else None
 
 
 def _defer(candidate: Candidate, rank: int, current: _Round, least: Decimal | None) -> Deferral:

@@ -27,8 +27,7 @@ from marketplace.domain.metering.usage import USAGE
 from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.site import SITE
-from marketplace.domain.trading.admission import Waiting
-from marketplace.domain.trading.auction_turns import Rivals
+from marketplace.domain.trading.admission import Rivals, Waiting
 from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.domain.trading.mandate import MANDATE
 from marketplace.domain.trading.order import ORDER, LockedOrder, OpenOrder, Order
