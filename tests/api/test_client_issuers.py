@@ -106,7 +106,7 @@ async def found(database_url: str) -> AsyncIterator[Company]:
         rules = MandateTerms(
             instrument_kinds=("safe", "convertible_note", "stock"),
             equity_credit=Decimal("0.8"),
-            budget_usd=Decimal(40_000),
+            budget_usd=Decimal(0),
             issuer_usd_max=Decimal(40_000),
             direct_budget_usd=Decimal(40_000),
         )

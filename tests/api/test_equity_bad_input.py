@@ -87,12 +87,12 @@ async def test_terms_that_cannot_be_are_refused(company):
 
 
 async def test_a_stack_that_asks_for_the_whole_company_is_refused_at_signing_with_the_numbers(company):
-    dear = {**SAFE, "valuation_cap_usd": "500000"}
-    await company.make("/v1/instruments", company.invest(dear, "260000"))
-    problem = await company.refuse("stack_exceeds_company", "/v1/instruments", company.invest(dear, "260000"))
+    dear = {**SAFE, "valuation_cap_usd": "190000"}
+    await company.make("/v1/instruments", company.invest(dear, "99000"))
+    problem = await company.refuse("stack_exceeds_company", "/v1/instruments", company.invest(dear, "99000"))
     assert Fraction(problem["facts"]["slope"]) >= 1
-    assert Decimal(problem["facts"]["principal_usd"]) >= 520_000
-    assert problem["facts"]["valuation_caps_usd"] == ["500000"]
+    assert Decimal(problem["facts"]["principal_usd"]) >= 198_000
+    assert problem["facts"]["valuation_caps_usd"] == ["190000"]
 
 
 async def test_a_company_without_shares_is_neither_priced_nor_sold(company):
