@@ -336,7 +336,6 @@ class Scheduler:
     @notice.register
     def _complete_grant(self, event: GrantCompleted) -> None:
         self.drop(Task("finish_grant", event.grant_id))
-        self._vest(event.grant_id, event.grant_id)
         self._grants.pop(event.grant_id, None)
 
     @notice.register
