@@ -54,7 +54,7 @@ class Conflict(MarketplaceError):  # noqa: N818
 
     def __init__(self, subject: str, expected: int | None = None, actual: int | None = None) -> None:
         found = "" if actual is None else f": its last event is {actual}, not {expected}"
-        super().__init__(f"another writer appended to {subject} first{found}")
+        super().__init__(f"another writer changed {subject} first{found}")
         self.subject = subject
         self.expected = expected
         self.actual = actual

@@ -252,7 +252,7 @@ async def test_a_second_projector_fences_the_first(engine: AsyncEngine, memory_l
     first = await project(engine, memory_log)
     second = await project(engine, memory_log)
     before = await dump(engine)
-    with pytest.raises(Conflict, match="projection parties has moved on"):
+    with pytest.raises(Conflict, match="another writer changed projection parties first"):
         await first.apply(story.recorded[100:150])
     assert await dump(engine) == before
     await second.apply(story.recorded[100:150])
