@@ -67,9 +67,9 @@ async def begin(database_url):
                 rules = MandateTerms(
                     instrument_kinds=("convertible_note",),
                     equity_credit=Decimal(1),
-                    budget_usd=Decimal(500_000),
+                    budget_usd=Decimal(0),
                     issuer_usd_max=Decimal(500_000),
-                    direct_usd_max=Decimal(500_000),
+                    direct_budget_usd=Decimal(500_000),
                 )
                 mandate = await fund.grant_mandate(GrantMandateBody(holder_id=ids[1], funding="cash", terms=rules))
                 yield Parties(admin, startup, fund, *ids, issuer, mandate.id, transport)

@@ -130,7 +130,8 @@ async def test_a_match_that_became_impossible_is_answered_and_frees_what_was_hel
     matched = [order for order in states["order"].values() if order.status == "matched"]
     assert len(matched) == auction.settled.matched
     committed = sum(grant.issued.cash_commitment_usd for grant in states["grant"].values())
-    assert held == states["mandate"][trade.mandate].terms.budget_usd + committed
+    terms = states["mandate"][trade.mandate].terms
+    assert held == terms.budget_usd + terms.direct_budget_usd + committed
 
 
 async def test_an_engine_that_fails_is_tried_again(monkeypatch):
