@@ -172,6 +172,7 @@ async def test_a_note_converts_in_a_round_that_its_holder_agrees_to(database_url
         terms = RoundDraft(**draft, closing_date=closing)
         financing = (await parties.startup.open_financing(issuer, OpenFinancingBody(name="A", terms=terms))).id
         await parties.startup.price_financing(issuer, financing)
+        await parties.startup.get_financing(issuer, financing)  # waits until what it wrote can be read
         (mine,) = (await parties.fund.get_financing(issuer, financing)).pricing.conversions
         assert (mine.instrument_id, mine.branch) == (note, "cap")
         proposed = await parties.startup.close_financing(issuer, financing, CloseFinancingBody(approval=PAPER))
