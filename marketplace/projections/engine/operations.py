@@ -133,7 +133,7 @@ async def add_key_change(connection: AsyncConnection, change: KeyChange) -> KeyC
 
 
 async def find_api_key(connection: AsyncConnection, key_id: str) -> ApiKey | None:
-    """Return a key, whatever its state; None if there is none."""
+    """Return a key in any state, or None if there is no such key."""
     return await find_one(connection, select(api_keys).where(api_keys.c.key_id == key_id), ApiKey)
 
 
