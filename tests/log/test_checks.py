@@ -1,5 +1,6 @@
 """What is checked before anything is trusted: server, stream, sequences, durability."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -18,9 +19,10 @@ from marketplace.log.connection import Connection, call_api
 from marketplace.log.events import parse_event
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.port import Head
-from marketplace.log.stream import check_durability
+from marketplace.log.stream import NOT_YET, check_durability
 from tests.log.build import make_write, make_writes, new_subject
 from tests.log.proxy import open_proxy, through
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import delete_streams, open_log
 
 GOOD = {
@@ -50,7 +52,13 @@ async def admin(nats_server: NatsServers) -> AsyncIterator[Connection]:
 
 
 async def call(admin: Connection, action: str, body: dict[str, object]) -> None:
-    answer = await call_api(admin, f"$JS.API.STREAM.{action}.MARKETPLACE", body, seconds_max=5)
+    """Change the stream. A cluster that has just begun answers ``NOT_YET`` until its servers know each other."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            answer = await call_api(admin, f"$JS.API.STREAM.{action}.MARKETPLACE", body, seconds_max=5)
+            if answer.get("error", {}).get("err_code") not in NOT_YET:
+                break
+            await asyncio.sleep(0.1)
     assert "error" not in answer, answer
 
 
