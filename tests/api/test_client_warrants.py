@@ -14,6 +14,8 @@ from marketplace.api.http.bodies.issuers import (
     StatePurchasesBody,
     TransferWarrantBody,
 )
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.equity.cap_tables import list_programmes
 from tests.api.test_client_issuers import DAY, found
 from tests.api.test_client_parties import refuse
 
@@ -78,3 +80,19 @@ async def test_a_warrant_vests_by_payments_a_price_and_an_attestation_and_an_aff
         assert (listed.holder_id, listed.attested, listed.tranches[1].shares_exercisable) == (founder, ("works",), 100)
         await client.exercise_warrant(issuer, warrant, ExerciseWarrantBody(shares=500))
         assert await company.count(founder) == 1_000_000 + 500 + 600, "and the rest of the warrant"
+
+
+async def test_a_party_reads_its_own_programmes_and_pages_hold_no_others(database_url: str):
+    async with found(database_url) as company:
+        client, issuer = company.client, company.issuer
+        for vendor in (company.fund, company.angel):
+            sides = OpenProgrammeBody(name="Compute", customer_ids=(company.startup,), vendor_ids=(vendor,))
+            await client.open_programme(issuer, sides)
+        both = [each async for each in client.list_programmes(issuer)]
+        engine = build_engine(database_url)
+        async with engine.connect() as connection:
+            own = {each.vendor_ids: each for each in both}
+            for vendor in (company.fund, company.angel):
+                assert await list_programmes(connection, issuer, party_id=vendor, limit=1) == [own[(vendor,)]]
+            assert await list_programmes(connection, issuer, party_id=company.founder) == []
+        await engine.dispose()

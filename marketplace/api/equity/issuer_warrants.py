@@ -5,7 +5,6 @@ from typing import Final
 
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
-from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.api.equity.issuers import PATH, answer, create
@@ -184,12 +183,10 @@ async def read_programmes(
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
         party_id = await _find_outsider(connection, reader, issuer_id)
-        rows = await list_programmes(connection, issuer_id, after=after, limit=limit + 1)
-    page = build_page(rows, limit, lambda row: row.programme_id)
-    own = [row for row in page.items if party_id is None or party_id in {*row.customer_ids, *row.vendor_ids}]
-    if party_id is not None and not own:
+        rows = await list_programmes(connection, issuer_id, party_id=party_id, after=after, limit=limit + 1)
+    if party_id is not None and not rows:
         raise refuse_unknown("issuer", issuer_id)
-    return replace(page, items=own)
+    return build_page(rows, limit, lambda row: row.programme_id)
 
 
 async def _find_outsider(connection: AsyncConnection, reader: Reader, issuer_id: str) -> str | None:

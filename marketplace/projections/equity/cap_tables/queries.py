@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Any, get_args
 
-from sqlalchemy import BigInteger, Text, cast, func, select, tuple_
+from sqlalchemy import BigInteger, Text, cast, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -242,10 +242,15 @@ async def find_warrant(connection: AsyncConnection, issuer_id: str, warrant_id: 
 
 
 async def list_programmes(
-    connection: AsyncConnection, issuer_id: str, *, after: str = "", limit: int = 100
+    connection: AsyncConnection, issuer_id: str, *, party_id: str | None = None, after: str = "", limit: int = 100
 ) -> list[ProgrammeView]:
-    """Return the programmes of an issuer by id above `after`."""
+    """Return the programmes of an issuer by id above `after`; with `party_id`, those of which it is a party."""
     query = select(programmes).where(programmes.c.issuer_id == issuer_id, programmes.c.programme_id > after)
+    if party_id is not None:
+        sides = (
+            cast(column, JSONB).contains([party_id]) for column in (programmes.c.customer_ids, programmes.c.vendor_ids)
+        )
+        query = query.where(or_(*sides))
     return await load_all(connection, page(query.order_by(programmes.c.programme_id), limit), ProgrammeView)
 
 
