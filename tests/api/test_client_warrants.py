@@ -4,6 +4,7 @@ from datetime import date
 from decimal import Decimal
 
 from events.vesting import AttestedMilestone, PriceAverage, PriceMilestone, Proportion, WarrantTranche
+from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.issuers import (
     AttestMilestoneBody,
     ExerciseWarrantBody,
@@ -14,8 +15,10 @@ from marketplace.api.http.bodies.issuers import (
     StatePurchasesBody,
     TransferWarrantBody,
 )
+from marketplace.api.http.paging import render_cursor
 from marketplace.projections.engine.database import build_engine
 from marketplace.projections.equity.cap_tables import list_programmes
+from marketplace.projections.views.equity import PriceObservationView
 from tests.api.test_client_issuers import DAY, found
 from tests.api.test_client_parties import refuse
 
@@ -96,3 +99,20 @@ async def test_a_party_reads_its_own_programmes_and_pages_hold_no_others(databas
                 assert await list_programmes(connection, issuer, party_id=vendor, limit=1) == [own[(vendor,)]]
             assert await list_programmes(connection, issuer, party_id=company.founder) == []
         await engine.dispose()
+
+
+async def test_prices_are_read_in_pages_and_a_foreign_cursor_is_refused(database_url: str):
+    async with found(database_url) as company:
+        client, issuer = company.client, company.issuer
+        source = (await client.name_price_source(issuer, NamePriceSourceBody(name="Exchange"))).id
+        days = [company.now.date() - DAY * back for back in (2, 1, 0)]
+        for day in days:
+            await client.observe_price(
+                issuer, source, ObservePriceBody(day=day, price_usd_per_share=Decimal(3), volume=1)
+            )
+        path = f"/v1/issuers/{issuer}/price-sources/{source}/observations"
+        first = await client.get(path, Page[PriceObservationView], limit=2)
+        rest = await client.get(path, Page[PriceObservationView], limit=2, cursor=first.next_cursor)
+        assert [each.day for each in (*first.items, *rest.items)] == days
+        foreign = render_cursor("no day")
+        assert await refuse(client.get(path, Page[PriceObservationView], cursor=foreign)) == "cursor_invalid"

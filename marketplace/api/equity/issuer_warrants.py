@@ -275,7 +275,7 @@ async def read_observations(
     reader: Read, issuer_id: FromPath[str], source_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[PriceObservationView]:
     """Return the prices that a source recorded, by day, for those who see the source."""
-    after = date.fromisoformat(parse_cursor(cursor, date.min.isoformat()))
+    after = parse_cursor(cursor, date.min)
     async with reader.connect() as connection:
         sources = {row.source_id: row for row in await list_price_sources(connection, issuer_id, limit=SOURCES_MAX)}
         source = sources.get(source_id)
@@ -283,7 +283,7 @@ async def read_observations(
         if source is None:
             raise refuse_unknown("price_source", source_id)
         rows = await list_price_observations(connection, issuer_id, source_id, after=after, limit=limit + 1)
-    return build_page(rows, limit, lambda row: row.day.isoformat())
+    return build_page(rows, limit, lambda row: row.day)
 
 
 @post("/price-sources/{source_id:str}/observations", status_code=200, summary="Record a price")
