@@ -244,7 +244,7 @@ async def find_warrant(connection: AsyncConnection, issuer_id: str, warrant_id: 
 async def list_programmes(
     connection: AsyncConnection, issuer_id: str, *, party_id: str | None = None, after: str = "", limit: int = 100
 ) -> list[ProgrammeView]:
-    """Return the programmes of an issuer by id above `after`; with `party_id`, those of which it is a party."""
+    """Return the programmes of an issuer by id above `after`; with `party_id`, only those that name this party."""
     query = select(programmes).where(programmes.c.issuer_id == issuer_id, programmes.c.programme_id > after)
     if party_id is not None:
         sides = (
