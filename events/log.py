@@ -17,8 +17,8 @@ DamageKind = Literal["headers", "subject", "hash", "link", "type", "body", "orph
 
 ``headers``: they are not those of an event. ``subject``: it is stored on another aggregate's subject, or on none's.
 ``hash``: it differs from what was sealed. ``link``: it does not follow the previous event. ``type``: no release knows
-its type. ``body``: its body does not match its type. ``orphan``: it is sound, but depends on a message of its subject
-or of its command that is passed over or lost.
+its type. ``body``: its body does not match its type. ``orphan``: it is sound, but depends on a message that is passed
+over or lost: one of its subject, one of its command, or the first one of an aggregate that it names.
 """
 
 

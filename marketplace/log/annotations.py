@@ -10,7 +10,8 @@ A position without a message may be a lost event. While there is such a position
 
 Invariants:
     1. Only a damaged message can be annotated, or one that may depend on a message that is passed over or lost: an
-       earlier one of its subject, or one that the same command stored. Any other readable event cannot be removed.
+       earlier one of its subject, one that the same command stored, or the first one of an aggregate that it names. Any
+       other readable event cannot be removed.
     2. An annotation names a message by sequence and hash, and applies to no other.
     3. The event after a damaged message may link to the hash that this message states, or to the event before it. The
        event after an empty position links to the previous event of its subject; otherwise it is damaged itself.
@@ -216,13 +217,18 @@ async def examine(log: Log, sequence: int) -> tuple[Recorded, Damage]:
         raise Refusal("position_empty", text, sequence=sequence)
     history = [recorded for recorded in await log.load(at.subject) if recorded.sequence <= sequence]
     found = history[-1]
-    damage = find_damage(found) or _find_orphaning(history) or await _find_missing_part(log, found)
+    damage = (
+        find_damage(found)
+        or _find_orphaning(history)
+        or await _find_missing_part(log, found)
+        or await _find_missing_aggregate(log, found)
+    )
     if damage is None:
         raise Refusal(
             "event_readable",
             f"event {sequence} is readable, unchanged and follows the previous event; only a damaged message can be "
             "annotated, or one that may depend on a message that is passed over or lost: an earlier one of its "
-            "subject, or one that the same command stored",
+            "subject, one that the same command stored, or the first one of an aggregate that it names",
             sequence=sequence,
         )
     return found, damage
@@ -243,8 +249,7 @@ async def _find_missing_part(log: Log, found: Recorded) -> Damage | None:
     The events of a command are stored at once, side by side. An empty position names no command: it may belong to the
     one before it or after it, and counts only if an event is proven to be lost there.
     """
-    events = [parse_event(one) for one in await log.load(LOG_SUBJECT) if find_damage(one) is None]
-    lost = {event.sequence for event in events if isinstance(event, LogGapAccepted) and event.lost}
+    lost = {event.sequence for event in await _load_record(log) if isinstance(event, LogGapAccepted) and event.lost}
     for step in (-1, 1):
         at = found.sequence + step
         while abs(at - found.sequence) < _PARTS_MAX and (part := await log.find(at)) is not None:
@@ -257,6 +262,24 @@ async def _find_missing_part(log: Log, found: Recorded) -> Damage | None:
                 break
             at += step
     return None
+
+
+async def _find_missing_aggregate(log: Log, found: Recorded) -> Damage | None:
+    """Return the damage of an event if the first event of an aggregate that it names is passed over, or None."""
+    for event in await _load_record(log):
+        if not isinstance(event, LogAnnotated) or event.effect != "passed_over":
+            continue
+        id_ = event.subject.rpartition(".")[2]
+        if id_.encode() not in found.body:
+            continue
+        if [first.sequence for first in (await log.load(event.subject))[:1]] == [event.sequence]:
+            reason = f"it is sound, but it names {id_}, whose first event {event.sequence} is passed over"
+            return Damage("orphan", reason, found.envelope.hash)
+    return None
+
+
+async def _load_record(log: Log) -> list[Event]:
+    return [parse_event(one) for one in await log.load(LOG_SUBJECT) if find_damage(one) is None]
 
 
 def check_annotation(recorded: Recorded, damage: Damage, *, effect: Effect, hash: str, type_is_final: bool) -> None:  # noqa: A002
