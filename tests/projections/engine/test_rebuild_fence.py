@@ -74,7 +74,8 @@ async def begin_and_lose_the_lock(engine, memory_log, pages):
         ended = await connection.execute(
             text(
                 "SELECT pg_terminate_backend(l.pid, 20000) FROM pg_locks AS l "
-                "JOIN pg_database AS d ON d.oid = l.database WHERE l.locktype = 'advisory' AND d.datname = current_database()"
+                "JOIN pg_database AS d ON d.oid = l.database "
+                "WHERE l.locktype = 'advisory' AND d.datname = current_database()"
             )
         )
         assert ended.scalars().all() == [True]  # it waits for the end of the session, and of its lock
