@@ -295,7 +295,6 @@ def _build_instrument(
     gpu_class = None if source is None else source.gpu_class
     hours = Fraction(agreement.gpu_seconds, SECONDS_PER_HOUR)
     sold = sum(map(company.pay, (instrument_id, *rights)), company.sold.get(instrument_id, Fraction(0)))
-    undrawn = state.undrawn_usd if state.status in {"drawing", "suspended"} else Decimal(0)
     position = Position(
         instrument_id=instrument_id,
         issuer_id=company.issuer_id,
@@ -306,7 +305,7 @@ def _build_instrument(
         mark_usd=mark,
         mark_method="last_round" if (parcels or rights) and worth is not None else "cost",
         distributed_usd=_sum([each for each in agreement.received if each[1] > 0]) + _sum(tally.received) + sold,
-        undrawn_usd=undrawn,
+        undrawn_usd=state.open_usd,
         retail_usd=_value(hours, gpu_class, prices.retail_usd),
         own_cost_usd=_value(hours, gpu_class, prices.own_cost_usd),
         provider_id=None if source is None else source.provider_id,

@@ -247,7 +247,6 @@ def _list_classes(issuer: Issuer, at: datetime, outstanding: int) -> Iterator[Cl
 
 
 def _render_instrument(instrument: Instrument) -> InstrumentLine:
-    open_draw = instrument.status in {"drawing", "suspended"}
     return InstrumentLine(
         instrument_id=instrument.issued.instrument_id,
         holder_id=instrument.issued.holder_id,
@@ -256,7 +255,7 @@ def _render_instrument(instrument: Instrument) -> InstrumentLine:
         principal_usd=instrument.principal_usd,
         converted_usd=instrument.converted_usd,
         outstanding_usd=instrument.outstanding_usd,
-        undrawn_usd=instrument.undrawn_usd if open_draw else ZERO,
+        undrawn_usd=instrument.open_usd,
     )
 
 

@@ -20,7 +20,6 @@ from marketplace.application.billing.statements import accept_statement, issue_s
 from marketplace.application.equity import instruments, issuers, warrants
 from marketplace.application.equity.dilution import limit_dilution
 from marketplace.application.metering.usage import report_usage
-from marketplace.application.steps.dilution import list_exposures
 from marketplace.application.supply import sites
 from marketplace.application.trading import auctions
 from marketplace.application.trading.quotes import hold_quote
@@ -125,7 +124,7 @@ class DilutionCases:
         assert (issuer.limit is not None) is (first == "limit")
         if issuer.limit is not None:
             assert measure_dilution(issuer).part <= Decimal("0.01")
-        assert issuer.exposures[instrument_id] == list_exposures(instrument, market.clock.now().date())
+        assert issuer.exposures[instrument_id] == instrument.list_exposures(market.clock.now().date())
         await check_log(log)
 
     @pytest.mark.parametrize("first", ["worse", "back"])
@@ -138,7 +137,7 @@ class DilutionCases:
             await step(market)
         await self.amend(instrument_id, 10_000_000 if first == "back" else 1_000_000)(other)
         issuer, instrument = await market.state("issuer", trade.issuer), await market.state("instrument", instrument_id)
-        assert issuer.exposures[instrument_id] == list_exposures(instrument, market.clock.now().date())
+        assert issuer.exposures[instrument_id] == instrument.list_exposures(market.clock.now().date())
 
 
 class TestDilutionOnMemory(DilutionCases):

@@ -108,9 +108,9 @@ async def walk_usage():
     return walk
 
 
-async def walk_auction():
+async def walk_auction(cash="4", equity="0"):
     market = Market(MemoryLog())
-    trade = await market.trade(days=10, cash="4", equity="0")
+    trade = await market.trade(days=10, cash=cash, equity=equity)
     market.clock.at = market.day(0.5)
     state = MarketState(market.handler)
 
@@ -129,17 +129,23 @@ async def walk_auction():
     return walk
 
 
+async def walk_equity_auction():
+    return await walk_auction(cash="1", equity="3")
+
+
 @pytest.mark.parametrize(
-    ("title", "follow", "rooms_max", "returns_max"),
+    ("titles", "follow", "rooms_max", "returns_max"),
     [
-        ("Placing an order", walk_order, 18, 12),
-        ("Reporting usage", walk_usage, 6, 13),
-        ("Running an auction", walk_auction, 20, 34),
+        (["Placing an order"], walk_order, 13, 13),
+        (["Reporting usage"], walk_usage, 5, 11),
+        (["Running an auction"], walk_auction, 20, 34),
+        (["Running an auction", "Matching an order that offers equity"], walk_equity_auction, 34, 58),
     ],
+    ids=["order", "usage", "auction", "auction with equity"],
 )
-async def test_a_path_is_straight_and_the_documents_name_its_modules(title, follow, rooms_max, returns_max):
+async def test_a_path_is_straight_and_the_documents_name_its_modules(titles, follow, rooms_max, returns_max):
     walk = await follow()
     assert len(walk.rooms) <= rooms_max, walk.modules
     assert walk.returns <= returns_max, walk.modules
-    told = ARCHITECTURE.split(f"**{title}.**")[1].split("\n**")[0].split("\n## ")[0]
+    told = "".join(ARCHITECTURE.split(f"**{title}.**")[1].split("\n**")[0].split("\n## ")[0] for title in titles)
     assert {name for name in walk.rooms if f"`{name}`" not in told} == set()

@@ -8,7 +8,6 @@ from events.financing import Investment, PayToPlay, PayToPlayDuty
 from events.issuer_dilution import CountedInstrument
 from events.issuer_holders import HolderTerms
 from events.types import MaturityConversion, NoteTerms, SafeTerms, WarrantTerms
-from marketplace.application.steps.dilution import list_exposures
 from marketplace.core.errors import Refusal
 from marketplace.core.rounding import round_places
 from marketplace.domain.equity.instrument import instrument as deeds
@@ -26,7 +25,7 @@ def limit_dilution(life):
     counted = tuple(
         CountedInstrument(instrument_id=key, exposures=exposures)
         for key in sorted(life.instruments)
-        if (exposures := list_exposures(life.instruments[key], life.time.date()))
+        if (exposures := life.instruments[key].list_exposures(life.time.date()))
     )
     limit = life.pick([None, None, Decimal("0.5"), Decimal("0.9")])
     worth = Decimal(5_000_000)
@@ -62,7 +61,7 @@ def find_terms(life):
 def track(life, key, *, owed=True):
     if life.issuer.limit is not None:
         life.together()
-        exposures = list_exposures(life.instruments[key], life.time.date())
+        exposures = life.instruments[key].list_exposures(life.time.date())
         life.act(commands.RecordExposure, subject_id=key, exposures=exposures, owed=owed)
 
 

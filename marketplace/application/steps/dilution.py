@@ -5,46 +5,15 @@ counts from its placing to its match or end. Every change is an event of the iss
 at once therefore conflict there, and so do a new limit and a change of what counts toward it.
 """
 
-from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 
 from events.issuer_dilution import CountedInstrument, Exposure
 from events.types import NoteTerms, PrincipalTerms, SafeTerms
-from marketplace.core.money import ZERO
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument, IssueInstrument, NoticeMfn
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, IssueInstrument, NoticeMfn
 from marketplace.domain.equity.instrument.mfn import WINDOW, has_open_clause
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, LimitDilution, RecordExposure, SignInstrument
 from marketplace.execution.unit_of_work import UnitOfWork
-
-
-def list_exposures(instrument: Instrument, today: date) -> tuple[Exposure, ...]:
-    """Return what may still become equity under an instrument: outstanding principal and what may still accrue."""
-    amounts: dict[PrincipalTerms, tuple[Decimal, date]] = {}
-    for terms, amount_usd, since in _list_parts(instrument, today):
-        known_usd, known_since = amounts.get(terms, (ZERO, since))
-        amounts[terms] = (known_usd + amount_usd, min(since, known_since))
-    return tuple(
-        Exposure(terms=terms, amount_usd=amount_usd, interest_from=since if isinstance(terms, NoteTerms) else None)
-        for terms, (amount_usd, since) in amounts.items()
-        if amount_usd
-    )
-
-
-def _list_parts(instrument: Instrument, today: date) -> Iterator[tuple[PrincipalTerms, Decimal, date]]:
-    for run in instrument.list_runs():
-        since = min(tranche.interest_from for tranche in run.tranches)
-        yield _find_terms(instrument, run.terms), run.principal_usd, since
-    if instrument.status in {"drawing", "suspended"}:
-        yield _find_terms(instrument, instrument.terms), instrument.undrawn_usd, today
-
-
-def _find_terms(instrument: Instrument, terms: PrincipalTerms) -> PrincipalTerms:
-    """Return the terms on which principal converts: the elected ones if the instrument is most favoured."""
-    election = instrument.election
-    if isinstance(terms, SafeTerms) and terms.most_favoured_nation and election and election.later_instrument_id:
-        return election.terms
-    return terms
 
 
 async def sign_instrument(unit: UnitOfWork, issue: IssueInstrument, *, split_ratio: str | None = None) -> None:
@@ -99,7 +68,7 @@ async def track_instrument(unit: UnitOfWork, instrument_id: str, *, owed: bool =
         owed: Whether its holder has a right to the change, so that the limit cannot refuse it.
     """
     instrument = await unit.get(INSTRUMENT, instrument_id)
-    exposures = list_exposures(instrument, unit.context.at.date())
+    exposures = instrument.list_exposures(unit.context.at.date())
     await _record(unit, instrument.issued.issuer_id, instrument_id, exposures, owed=owed)
 
 
@@ -111,7 +80,7 @@ async def set_limit(
     counted = []
     for instrument_id in sorted(issuer.instruments):
         await unit.reload(INSTRUMENT, instrument_id)
-        exposures = list_exposures(await unit.get(INSTRUMENT, instrument_id), at.date())
+        exposures = (await unit.get(INSTRUMENT, instrument_id)).list_exposures(at.date())
         if exposures:
             counted.append(CountedInstrument(instrument_id=instrument_id, exposures=exposures))
     command = LimitDilution(
@@ -148,7 +117,7 @@ async def _record(
     command = RecordExposure(issuer_id=issuer_id, subject_id=subject_id, exposures=exposures, owed=owed)
     for load in (unit.load, unit.reload):
         issuer = await load(ISSUER, issuer_id)
-        if isinstance(issuer, Issuer) and not issuer.is_ended:
+        if isinstance(issuer, Issuer):
             await unit.decide(ISSUER, issuer_id, command)
         if unit.list_events(ISSUER, issuer_id):
             return

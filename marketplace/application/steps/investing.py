@@ -17,7 +17,7 @@ from marketplace.domain.equity.instrument.instrument import (
     AccruePrincipal,
     IssueInstrument,
 )
-from marketplace.domain.equity.issuer.as_converted import find_implied_cap
+from marketplace.domain.equity.issuer.dilution import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.party import PARTY, Party, require_trader
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, HoldBudget, Mandate

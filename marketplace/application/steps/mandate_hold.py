@@ -1,15 +1,11 @@
-"""The hold on the holder's account for a cash mandate, and the prices that a mandate is asked to pay."""
+"""The hold on the holder's account for a cash mandate."""
 
-from collections.abc import Iterable
 from decimal import Decimal
 
-from events.mandate import MandateTerms
 from marketplace.application.steps.access import load_mandate
 from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, AdjustHold
-from marketplace.domain.supply.pricelist import PRICELIST, find_list_price
-from marketplace.domain.trading.mandate_rules import OfferedPrice
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -24,15 +20,4 @@ async def adjust_mandate_hold(unit: UnitOfWork, mandate_id: str, reason: str) ->
     left: Decimal = max(owed - account.holds[hold_id].captured_usd, ZERO)
     await unit.decide(
         ACCOUNT, account_id, AdjustHold(account_id=account_id, hold_id=hold_id, amount_usd=left, reason=reason)
-    )
-
-
-async def list_prices(
-    unit: UnitOfWork, terms: MandateTerms, offers: Iterable[tuple[str, Decimal]]
-) -> tuple[OfferedPrice, ...]:
-    """Return prices by class of GPUs, each with the class's price in the mandate's price list."""
-    pricelist = None if terms.pricelist_id is None else await unit.load(PRICELIST, terms.pricelist_id)
-    return tuple(
-        OfferedPrice(gpu_class, price, None if pricelist is None else find_list_price(pricelist, gpu_class))
-        for gpu_class, price in offers
     )

@@ -124,7 +124,7 @@ async def _release_equity(
     await unit.decide(MANDATE, equity.mandate_id, release)
     await adjust_mandate_hold(unit, equity.mandate_id, reason)
     instrument = await unit.get(INSTRUMENT, equity.instrument_id)
-    if instrument.status in {"drawing", "suspended"} and instrument.undrawn_usd:
+    if instrument.open_usd:
         lapse = LapseInstrument(instrument_id=equity.instrument_id, reason=reason)
         await unit.decide(INSTRUMENT, equity.instrument_id, lapse)
         await track_instrument(unit, equity.instrument_id)

@@ -18,8 +18,7 @@ from events.types import Reason
 from marketplace.application.steps.access import require_platform
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.dilution import free_order, sign_instrument
-from marketplace.application.steps.mandate_hold import list_prices
-from marketplace.application.trading.orders import load_order, release_order_holds
+from marketplace.application.trading.orders import list_prices, load_order, release_order_holds
 from marketplace.application.trading.resale_award import take_from_source
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
@@ -28,7 +27,7 @@ from marketplace.domain.billing.draw import build_draw
 from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
 from marketplace.domain.delivery.grant import GRANT, IssueGrant, choose_service
 from marketplace.domain.equity.instrument.instrument import IssueInstrument
-from marketplace.domain.equity.issuer.as_converted import find_implied_cap
+from marketplace.domain.equity.issuer.dilution import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.party import PARTY, ServeGroup
 from marketplace.domain.supply.lot import LOT

@@ -1,24 +1,26 @@
 """Orders: placing one sets aside the startup's cash and each accepted mandate's budget in one atomic append."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
+from events.mandate import MandateTerms
 from events.order import BudgetHold, OrderPlaced, OrderTerms
 from events.types import PricedTerms
 from marketplace.application.steps.access import load_mandate, require_owner, require_tenant, require_unfrozen
 from marketplace.application.steps.dilution import count_order, free_order
-from marketplace.application.steps.mandate_hold import list_prices
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.billing.account import ACCOUNT, AdjustHold, PlaceHold
-from marketplace.domain.equity.issuer.as_converted import find_implied_cap
+from marketplace.domain.equity.issuer.dilution import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.party import PARTY, Party, require_buyer, require_trader
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.supply.pricelist import PRICELIST, find_list_price
 from marketplace.domain.trading.mandate import MANDATE, HoldBudget, ReleaseBudget
 from marketplace.domain.trading.mandate_ends import require_over
+from marketplace.domain.trading.mandate_rules import OfferedPrice
 from marketplace.domain.trading.order import (
     ORDER,
     AmendOrder,
@@ -178,6 +180,17 @@ async def _hold_budgets(
             )
         )
     return tuple(holds)
+
+
+async def list_prices(
+    unit: UnitOfWork, terms: MandateTerms, offers: Iterable[tuple[str, Decimal]]
+) -> tuple[OfferedPrice, ...]:
+    """Return prices by class of GPUs, each with the class's price in the mandate's price list."""
+    pricelist = None if terms.pricelist_id is None else await unit.load(PRICELIST, terms.pricelist_id)
+    return tuple(
+        OfferedPrice(gpu_class, price, None if pricelist is None else find_list_price(pricelist, gpu_class))
+        for gpu_class, price in offers
+    )
 
 
 async def end_mandate(handler: Handler, context: Context, order_id: str, mandate_id: str) -> Receipt:

@@ -83,8 +83,8 @@ async def _free_equity(unit: UnitOfWork, issued: GrantIssued, before: Totals, af
     await unit.decide(MANDATE, equity.mandate_id, release)
     await adjust_mandate_hold(unit, equity.mandate_id, reason)
     instrument = await unit.get(INSTRUMENT, equity.instrument_id)
-    less_usd = min(before.principal_usd - after.principal_usd, instrument.undrawn_usd)
-    if less_usd and instrument.status in {"drawing", "suspended"}:
+    less_usd = min(before.principal_usd - after.principal_usd, instrument.open_usd)
+    if less_usd:
         reduce = ReduceCommitment(instrument_id=equity.instrument_id, amount_usd=less_usd, cause=cause)
         await unit.decide(INSTRUMENT, equity.instrument_id, reduce)
         await track_instrument(unit, equity.instrument_id)

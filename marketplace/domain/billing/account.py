@@ -59,6 +59,7 @@ from marketplace.domain.billing.account_state import (
     Hold,
     adjust,
     capture,
+    count_alone,
     evolve,
     expire,
     is_repeat,
@@ -100,9 +101,7 @@ def decide(command: AccountCommand, state: AccountState) -> Sequence[AccountEven
         raise refuse_unknown("account", command.account_id)
     match command:
         case PlaceHold():
-            alone = approvals.count_alone(command.account_id, state, command.amount_usd, command.alone_at)
-            placed = place(command, state)
-            return [*alone, *placed] if placed else []
+            return place(command, state)
         case CaptureHold():
             return capture(command, state)
         case AdjustHold():
@@ -187,7 +186,7 @@ def _withdraw(command: Withdraw, state: Account) -> Sequence[AccountEvent]:
         return []
     require_funds(command.account_id, state, command.amount_usd)
     return [
-        *approvals.count_alone(command.account_id, state, command.amount_usd, command.alone_at),
+        *count_alone(command.account_id, state, command.amount_usd, command.alone_at),
         AccountWithdrawn(
             account_id=command.account_id,
             party_id=state.party_id,

@@ -19,7 +19,6 @@ from events.account import (
     AccountHoldPlaced,
     AccountHoldReleased,
     AccountLimitSet,
-    AccountLimitUsed,
     AccountWithdrawn,
     HoldAct,
     LimitAct,
@@ -42,13 +41,6 @@ from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unk
 
 APPROVE_WITHIN: Final = timedelta(hours=72)
 """Silence of the others for so long ends a request."""
-
-
-def count_alone(account_id: str, state: Account, amount_usd: Decimal, at: datetime | None) -> list[AccountEvent]:
-    """Return what counts an amount toward the limit; nothing without a limit, or where two persons act."""
-    if at is None or state.limit_usd is None:
-        return []
-    return [AccountLimitUsed(account_id=account_id, party_id=state.party_id, amount_usd=amount_usd, at=at)]
 
 
 def set_limit(command: SetLimit, state: Account) -> Sequence[AccountEvent]:

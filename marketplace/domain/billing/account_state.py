@@ -145,8 +145,15 @@ def require_open(account_id: str, state: Account) -> None:
         raise refuse_status("account", account_id, "closed", "open")
 
 
+def count_alone(account_id: str, state: Account, amount_usd: Decimal, at: datetime | None) -> list[AccountEvent]:
+    """Return what counts an amount toward the limit; nothing without a limit, or where two persons act."""
+    if at is None or state.limit_usd is None:
+        return []
+    return [AccountLimitUsed(account_id=account_id, party_id=state.party_id, amount_usd=amount_usd, at=at)]
+
+
 def place(command: PlaceHold, state: Account) -> Sequence[AccountEvent]:
-    """Return the events that place a hold."""
+    """Return the events that place a hold, and count it toward the limit where one person places it."""
     if command.purpose == command.account_id:
         raise Refusal("payee_is_payer", "an account cannot hold money for itself", pointer="/payee_account_id")
     require_usd(command.amount_usd, "/amount_usd", zero=True)
@@ -160,6 +167,7 @@ def place(command: PlaceHold, state: Account) -> Sequence[AccountEvent]:
     _require_time_left(command)
     require_funds(command.account_id, state, command.amount_usd)
     return [
+        *count_alone(command.account_id, state, command.amount_usd, command.alone_at),
         AccountHoldPlaced(
             account_id=command.account_id,
             party_id=state.party_id,
@@ -167,7 +175,7 @@ def place(command: PlaceHold, state: Account) -> Sequence[AccountEvent]:
             amount_usd=command.amount_usd,
             purpose=command.purpose,
             expires_at=command.expires_at,
-        )
+        ),
     ]
 
 

@@ -174,8 +174,7 @@ def _require_issuer(mandate_id: str, terms: MandateTerms, offer: Offer) -> None:
 
 
 def _require_price(mandate_id: str, terms: MandateTerms, price: OfferedPrice) -> None:
-    vendor = find_vendor(price.gpu_class)
-    if terms.gpu_vendors and vendor not in terms.gpu_vendors:
+    if terms.gpu_vendors and (vendor := find_vendor(price.gpu_class)) not in terms.gpu_vendors:
         text = f"GPUs of {', '.join(terms.gpu_vendors)}, not {price.gpu_class} of {vendor}"
         raise Refusal("vendor_unwelcome", _tell(mandate_id, text), mandate_id=mandate_id)
     most, multiple, listed = terms.usd_per_gpu_hour_max, terms.list_price_multiple_max, price.list_usd_per_gpu_hour

@@ -203,7 +203,7 @@ def _steer_draw(
             after, allowed = "lapsed", "drawing or suspended"
     if state.status == after:
         return []
-    if state.status not in {"drawing", "suspended"}:
+    if not state.is_open:
         raise refuse_status("instrument", command.instrument_id, state.status, allowed)
     match command:
         case SuspendInstrument(reason=reason):

@@ -29,9 +29,7 @@ def has_open_clause(state: Instrument) -> bool:
     """Return whether the holder of a SAFE may still elect later terms for principal that it has or may get."""
     terms = state.terms
     favoured = isinstance(terms, SafeTerms) and terms.most_favoured_nation and state.election is None
-    return favoured and (
-        state.outstanding_usd > ZERO or (state.status in {"drawing", "suspended"} and state.undrawn_usd > ZERO)
-    )
+    return favoured and (state.outstanding_usd > ZERO or state.open_usd > ZERO)
 
 
 def require_later_safe(state: Instrument, later: Instrument) -> SafeTerms:

@@ -115,7 +115,7 @@ def reduce(command: ReduceCommitment, state: Instrument) -> Sequence[InstrumentE
             return []
         raise refuse_exists("reduction", command.instrument_id)
     require_usd(command.amount_usd, "/amount_usd")
-    if state.status not in {"drawing", "suspended"}:
+    if not state.is_open:
         raise refuse_status("instrument", command.instrument_id, state.status, "drawing or suspended")
     if command.amount_usd > state.undrawn_usd:
         raise Refusal(

@@ -28,6 +28,7 @@ from events.instrument import (
     InstrumentSuspended,
     TakenShares,
 )
+from events.issuer_dilution import Exposure
 from events.service import ServiceResult
 from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms
 from marketplace.core.money import ZERO
@@ -171,6 +172,16 @@ class Instrument:
         return self.commitment_usd - self.principal_usd
 
     @property
+    def is_open(self) -> bool:
+        """Whether the rest of the commitment may still accrue, now or once it is resumed."""
+        return self.status in {"drawing", "suspended"}
+
+    @property
+    def open_usd(self) -> Decimal:
+        """The undrawn commitment; 0 once the draw has ended."""
+        return self.undrawn_usd if self.is_open else ZERO
+
+    @property
     def terms(self) -> PrincipalTerms:
         """The terms of the next tranche."""
         return self.versions[-1].terms
@@ -207,6 +218,28 @@ class Instrument:
             for run in self.list_runs()
             if not isinstance(run.terms, PricedTerms)
         )
+
+    def list_exposures(self, today: date) -> tuple[Exposure, ...]:
+        """Return what may still become equity: outstanding principal, and what may still accrue, by terms."""
+        parts = [
+            (self._find_conversion(run.terms), run.principal_usd, min(each.interest_from for each in run.tranches))
+            for run in self.list_runs()
+        ]
+        parts.append((self._find_conversion(self.terms), self.open_usd, today))
+        amounts: dict[PrincipalTerms, tuple[Decimal, date]] = {}
+        for terms, amount_usd, since in parts:
+            known_usd, known_since = amounts.get(terms, (ZERO, since))
+            amounts[terms] = (known_usd + amount_usd, min(since, known_since))
+        return tuple(
+            Exposure(terms=terms, amount_usd=amount_usd, interest_from=since if isinstance(terms, NoteTerms) else None)
+            for terms, (amount_usd, since) in amounts.items()
+            if amount_usd
+        )
+
+    def _find_conversion(self, terms: PrincipalTerms) -> PrincipalTerms:
+        """Return the terms on which principal converts: the elected ones if a most-favoured SAFE elected some."""
+        elected = self._find_election(terms)
+        return elected if isinstance(elected, SafeTerms) else terms
 
     def _find_election(self, terms: PrincipalTerms) -> SafeTerms | Literal["declined"] | None:
         if not isinstance(terms, SafeTerms) or not terms.most_favoured_nation or self.election is None:

@@ -30,15 +30,15 @@ from msgspec import structs
 from events.financing import ConvertingInstrument
 from events.issuer import IssuerDilutionLimited, IssuerEvent, IssuerExposureRecorded
 from events.issuer_dilution import Exposure
-from events.types import NoteTerms, PricedTerms, SafeTerms
+from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, WarrantTerms
 from marketplace.core.errors import Refusal
-from marketplace.core.money import ZERO, render_ratio, require_share, require_usd
+from marketplace.core.money import ZERO, floor_cents, parse_ratio, render_ratio, require_share, require_usd
 from marketplace.core.rounding import round_half_even
 from marketplace.domain.equity.instrument.state import compute_balance
 from marketplace.domain.equity.issuer.as_converted import convert_row, convert_shares, measure_company
 from marketplace.domain.equity.issuer.commands import IssuerCommand, LimitDilution, RecordExposure, SplitStock
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
-from marketplace.domain.equity.issuer.rules import refuse_missing
+from marketplace.domain.equity.issuer.rules import get_class, refuse_missing
 from marketplace.domain.equity.issuer.state import Issuer, list_rows
 from marketplace.domain.equity.issuer.stock_commands import IssueStock
 
@@ -88,16 +88,19 @@ def limit_dilution(command: LimitDilution, state: Issuer) -> Sequence[IssuerEven
 def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEvent]:
     """Return the exposure of a subject, unless it is already counted. Orders count only under a limit.
 
+    After a sale is paid out, nothing more is counted or refused.
+
     Raises:
         Refusal: ``stack_exceeds_company``.
     """
-    if not command.owed:
-        require_room(state, command.subject_id, command.exposures)
-    if not _is_counted(state, command.subject_id) or state.exposures.get(command.subject_id, ()) == command.exposures:
+    subject_id, exposures = command.subject_id, command.exposures
+    refusal = None if command.owed else _refuse_stack(state, subject_id, exposures)
+    changes = _is_counted(state, subject_id) and state.exposures.get(subject_id, ()) != exposures
+    if (refusal is None and not changes) or state.is_ended:
         return []
-    return [
-        IssuerExposureRecorded(issuer_id=command.issuer_id, subject_id=command.subject_id, exposures=command.exposures)
-    ]
+    if refusal is not None:
+        raise refusal
+    return [IssuerExposureRecorded(issuer_id=command.issuer_id, subject_id=subject_id, exposures=exposures)]
 
 
 def require_room(state: Issuer, subject_id: str, exposures: Iterable[Exposure]) -> None:
@@ -111,15 +114,22 @@ def require_room(state: Issuer, subject_id: str, exposures: Iterable[Exposure]) 
     Raises:
         Refusal: ``stack_exceeds_company``.
     """
+    refusal = _refuse_stack(state, subject_id, exposures)
+    if refusal is not None:
+        raise refusal
+
+
+def _refuse_stack(state: Issuer, subject_id: str, exposures: Iterable[Exposure]) -> Refusal | None:
+    """Return the refusal of `require_room`, or None."""
     own = [*exposures]
     known = [exposure for each, exposure in _list_exposures(state) if each != subject_id]
     before = sum((_claim(exposure) for _, exposure in _list_exposures(state)), Fraction(0))
     after = sum((_claim(exposure) for exposure in (*known, *own)), Fraction(0))
     if after < 1 or after <= before:
-        return
+        return None
     caps = [str(_find_cap(exposure)) for exposure in own if _claim(exposure)]
     principal = sum_exposures(exposure for exposure in (*known, *own) if _claim(exposure))
-    raise Refusal(
+    return Refusal(
         "stack_exceeds_company",
         f"post-money SAFEs of {state.formed.issuer_id} would be {principal} USD of principal, {subject_id} at a cap of"
         f" {', '.join(caps)} USD, and together ask for the whole company or more, so that no round could close; raise"
@@ -234,10 +244,8 @@ def _value(state: Issuer, subject_id: str, exposure: Exposure) -> tuple[Fraction
     terms, amount = exposure.terms, Fraction(exposure.amount_usd)
     if isinstance(terms, PricedTerms):
         split = state.split_ratio / state.split_at_issue.get(subject_id, state.split_ratio)
-        stock_class = state.classes.get(terms.class_id)
-        ratio = Fraction(1) if stock_class is None else stock_class.conversion_ratio
-        company = measure_company(state)
-        return (amount / Fraction(terms.price_usd_per_share) * split * ratio / company if company else company), False
+        value = _value_company(state, terms.class_id, Fraction(terms.price_usd_per_share) / split)
+        return (amount / value if value else value), False
     if isinstance(terms, NoteTerms) and exposure.interest_from is not None:
         until = max(terms.matures_on, exposure.interest_from)
         amount = compute_balance(subject_id, exposure.amount_usd, exposure.interest_from, terms, until)
@@ -254,6 +262,36 @@ def _value(state: Issuer, subject_id: str, exposure: Exposure) -> tuple[Fraction
         )
     value, before_it = min(values)
     return amount / value, not before_it
+
+
+def _value_company(state: Issuer, class_id: str, price_usd: Fraction) -> Fraction:
+    """Return the value of the company as converted, at a price of one share of a class, exact."""
+    stock_class = state.classes.get(class_id)
+    ratio = Fraction(1) if stock_class is None else stock_class.conversion_ratio
+    return price_usd / ratio * measure_company(state)
+
+
+def find_implied_cap(state: Issuer, terms: PrincipalTerms, split_ratio: str | None = None) -> Decimal | None:
+    """Return the as-converted value of the company at the agreed price; None for terms without a price.
+
+    A share under a warrant costs its right plus its exercise price.
+
+    Args:
+        state: The company.
+        terms: The terms.
+        split_ratio: The split factor when the price was agreed; None: now. Splits since then lower the price.
+
+    Raises:
+        Refusal: ``stock_class_unknown``.
+    """
+    if not isinstance(terms, PricedTerms):
+        return None
+    get_class(state, terms.class_id)
+    price = Fraction(terms.price_usd_per_share)
+    if isinstance(terms, WarrantTerms):
+        price += Fraction(terms.exercise_price_usd)
+    since = Fraction(1) if split_ratio is None else state.split_ratio / parse_ratio(split_ratio)
+    return floor_cents(_value_company(state, terms.class_id, price / since))
 
 
 def set_limit(state: Issuer, event: IssuerDilutionLimited) -> Issuer:
