@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+from events.financing import Waterfall
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.client.transport import Transport
@@ -19,6 +20,10 @@ class Proposals(Transport):
     async def get_proposal(self, proposal_id: str) -> ProposalView:
         """Return a proposal with its effects, consents and votes."""
         return await self.get(f"/v1/proposals/{proposal_id}", ProposalView)
+
+    async def get_proposed_waterfall(self, proposal_id: str) -> Waterfall:
+        """Return what a proposed sale pays, the others' amounts as deep as the party sees the company."""
+        return await self.get(f"/v1/proposals/{proposal_id}/waterfall", Waterfall)
 
     def list_proposals(self, *, issuer_id: str | None = None, status: str | None = None) -> AsyncIterator[ProposalView]:
         """Yield the proposals that concern the party."""

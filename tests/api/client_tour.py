@@ -209,6 +209,9 @@ async def _see_proposals(client: MarketplaceClient, world: World) -> None:
     found = {proposal.proposal_id: proposal.status async for proposal in client.list_proposals()}
     assert (found[closing], found[spare], found[world.ids["transfer"]]) == ("effective", "withdrawn", "refused")
     with pytest.raises(ProblemError) as caught:
+        await client.get_proposed_waterfall(closing)
+    assert caught.value.code == "not_a_sale"
+    with pytest.raises(ProblemError) as caught:
         await client.agree_to_proposal(spare)
     assert caught.value.code == "proposal_withdrawn"
     with pytest.raises(ProblemError) as caught:

@@ -457,6 +457,12 @@ FINANCINGS = (
         ),
         save="stock_sale_proposal",
     ),
+    Row(
+        "GET",
+        "/v1/proposals/{stock_sale_proposal}/waterfall",
+        "fund",
+        check=lambda paid: paid["payouts"] and paid["stock"]["buyer"],
+    ),
     agree("stock_sale_proposal"),
     Row("GET", at("/liquidity-events/{stock_sale}"), check=is_paid_in_stock, before=find_sale("stock_sale")),
     Row(

@@ -7,7 +7,12 @@ import pytest
 
 from events.financing import Approval, Investment
 from events.issuer_holders import HolderTerms
-from marketplace.api.http.bodies.equity import CloseFinancingBody, HolderTermsBody, OpenFinancingBody
+from marketplace.api.http.bodies.equity import (
+    CloseFinancingBody,
+    DeclareLiquidityBody,
+    HolderTermsBody,
+    OpenFinancingBody,
+)
 from marketplace.api.http.bodies.issuers import AddStakeholderBody, IssueStockBody, RepurchaseStockBody
 from marketplace.api.http.bodies.parties import IssueKeyBody, RegisterPartyBody
 from marketplace.client import MarketplaceClient, ProblemError
@@ -124,3 +129,33 @@ async def test_a_holder_a_former_holder_and_a_stranger(database_url):
         )
         await agree(parties, await parties.startup.repurchase_stock(issuer, back), parties.fund)
         assert await refuse(parties.fund.get_cap_table(issuer)) == "issuer_unknown"
+
+
+async def test_voters_read_the_waterfall_of_a_sale_before_they_vote(database_url):
+    async with begin(database_url) as parties, AsyncExitStack() as stack:
+        issuer = parties.issuer_id
+        other_id, other = await join(parties, stack)
+        _, stranger = await join(parties, stack)
+        await buy(parties, parties.fund_id, 1_000, parties.fund)
+        await buy(parties, other_id, 3_000, parties.fund, other)
+        sale = DeclareLiquidityBody(proceeds_usd=Decimal(8_004), safe_seniority=1)
+        proposed = (await parties.startup.declare_liquidity(issuer, sale)).id
+        await parties.startup.get_proposal(proposed)  # waits until what it wrote can be read
+
+        waterfall = await parties.fund.get_proposed_waterfall(proposed)
+        paid = {payout.holder_id: payout.amount_usd for payout in waterfall.payouts}
+        assert paid == {parties.fund_id: Decimal("1.00"), issuer: Decimal("8003.00")}
+        assert (waterfall.proceeds_usd, waterfall.certificate_json) == (8_004, "")
+        seen = await parties.fund.get_proposal(proposed)
+        assert other_id not in str(seen.effects), "what others get is not in the effects either"
+        assert seen.sale.yours_usd == 1
+        (listed,) = [row async for row in parties.fund.list_proposals(status="open")]
+        assert listed == seen
+        whole = await parties.startup.get_proposed_waterfall(proposed)
+        assert {other_id, parties.fund_id} < {payout.holder_id for payout in whole.payouts}
+        assert whole.certificate_json
+        for read in (stranger.get_proposed_waterfall(proposed), stranger.get_proposal(proposed)):
+            assert await refuse(read) == "proposal_unknown"
+        terms = HolderTermsBody(terms=HolderTerms(depth="own"), approval=PAPER)
+        other_act = await parties.startup.agree_holder_terms(issuer, terms)
+        assert await refuse(parties.startup.get_proposed_waterfall(other_act.id)) == "not_a_sale"

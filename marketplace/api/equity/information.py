@@ -10,17 +10,34 @@ Where rows of others are summed, they stand under the issuer's id.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import structs
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.financing import Investment, Payout, RoundPricing, Waterfall
-from events.issuer_holders import Depth
+from events.issuer import IssuerLiquidityDeclared
+from events.issuer_holders import Depth, HolderTerms
+from events.proposal import ProposedEvent
+from events.registry import parse_body, render_body
 from marketplace.api.http.queries import Reader
+from marketplace.core.ids import is_id
 from marketplace.core.money import ZERO, parse_ratio, render_ratio
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.projections.engine.projection import get_tag_of
 from marketplace.projections.equity.cap_tables import find_depth, find_issuer
-from marketplace.projections.views.equity import CapTableRow, CapTableView, FinancingView, IssuerView, LiquidityView
+from marketplace.projections.views.equity import (
+    CapTableRow,
+    CapTableView,
+    FinancingView,
+    IssuerView,
+    LiquidityView,
+    ProposalView,
+    SaleSummary,
+)
+
+_DECLARED: Final = get_tag_of(IssuerLiquidityDeclared)
+_KINDS: Final = {"ins": "instruments", "opt": "options", "wrt": "warrants"}
 
 
 class Sight(NamedTuple):
@@ -49,6 +66,23 @@ async def load_sight(connection: AsyncConnection, reader: Reader, issuer_id: str
         if depth is not None:
             return Sight(view, reader.party_id, depth)
     return Sight(reader.require(view, "issuer", issuer_id, lambda row: (row.party_id,)), reader.party_id)
+
+
+async def load_voter_sight(connection: AsyncConnection, reader: Reader, issuer_id: str) -> Sight:
+    """Return an issuer for a reader who may see a proposal of it.
+
+    A director sees as much as the company. A voter that holds nothing, such as a buyer, sees terms and totals.
+
+    Raises:
+        Refusal: ``issuer_unknown``.
+    """
+    view, party_id = await find_issuer(connection, issuer_id), reader.party_id
+    if view is None:
+        raise refuse_unknown("issuer", issuer_id)
+    directors = (view.holder_terms or HolderTerms()).directors
+    if party_id is None or party_id in {view.party_id, *directors}:
+        return Sight(view, party_id)
+    return Sight(view, party_id, await find_depth(connection, view, party_id) or "own")
 
 
 def limit_cap_table(table: CapTableView, sight: Sight) -> CapTableView:
@@ -132,12 +166,50 @@ def limit_waterfall(waterfall: Waterfall, sight: Sight) -> Waterfall:
     )
 
 
+def find_waterfall(view: ProposalView) -> Waterfall | None:
+    """Return the waterfall that a proposal would pay; None if it is not one of a sale."""
+    events = (_parse(effect) for effect in view.effects if effect.type == _DECLARED)
+    return next((event.waterfall for event in events), None)
+
+
+def limit_proposal(view: ProposalView, sight: Sight) -> ProposalView:
+    """Return what the reader may see of a proposal of a sale, with what it pays the reader and each security."""
+    waterfall = find_waterfall(view)
+    if waterfall is None:
+        return view
+    yours = tuple(payout for payout in waterfall.payouts if payout.holder_id == sight.party_id)
+    everybody = sight.issuer.issuer_id
+    sale = SaleSummary(
+        proceeds_usd=waterfall.proceeds_usd,
+        yours=yours,
+        yours_usd=sum((payout.amount_usd for payout in yours), ZERO),
+        by_security={payout.security: payout.amount_usd for payout in _sum_payouts(waterfall.payouts, everybody)},
+    )
+    return structs.replace(view, effects=tuple(_limit_effect(each, sight) for each in view.effects), sale=sale)
+
+
+def _limit_effect(effect: ProposedEvent, sight: Sight) -> ProposedEvent:
+    if effect.type != _DECLARED or sight.depth == "full":
+        return effect
+    event = _parse(effect)
+    limited = structs.replace(event, waterfall=limit_waterfall(event.waterfall, sight))
+    return structs.replace(effect, body_json=render_body(limited).decode())
+
+
+def _parse(effect: ProposedEvent) -> IssuerLiquidityDeclared:
+    event = parse_body(effect.type, effect.body_json.encode())
+    assert isinstance(event, IssuerLiquidityDeclared), "only sales are limited"
+    return event
+
+
 def _sum_payouts(payouts: Iterable[Payout], issuer_id: str) -> list[Payout]:
-    """Return one payout per class of stock and kind of other security."""
+    """Return one payout per class of stock and kind of other security, because its id would name its holder."""
     found: dict[str, Payout] = {}
     for each in payouts:
-        known = found.get(each.security)
-        found[each.security] = structs.replace(each, holder_id=issuer_id) if known is None else _add(known, each)
+        kind = next((kind for prefix, kind in _KINDS.items() if is_id(each.security, prefix)), each.security)
+        known = found.get(kind)
+        first = structs.replace(each, holder_id=issuer_id, security=kind)
+        found[kind] = first if known is None else _add(known, each)
     return list(found.values())
 
 

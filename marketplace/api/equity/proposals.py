@@ -1,47 +1,48 @@
 """Proposals: acts that wait for the agreement of others; visible to their proposer, company and voters."""
 
-from decimal import Decimal
+from collections.abc import Sequence
 from typing import Final
 
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
-from msgspec import structs
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from events.issuer import IssuerLiquidityDeclared
-from events.registry import parse_body
+from events.financing import Waterfall
+from marketplace.api.equity.information import find_waterfall, limit_proposal, limit_waterfall, load_voter_sight
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
-from marketplace.api.http.queries import Read, Word, answer_versioned
+from marketplace.api.http.queries import Read, Reader, Word, answer_versioned
 from marketplace.application.equity import consents
+from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
-from marketplace.core.money import ZERO
 from marketplace.domain.equity.rights import list_rights
 from marketplace.projections.equity.proposals import Concerned, find_proposal, list_proposals
-from marketplace.projections.views.equity import ProposalView, RightsView, RightView, SaleSummary
+from marketplace.projections.views.equity import ProposalView, RightsView, RightView
 
 PATH: Final = "/v1/proposals"
 
 
-def add_sale(view: ProposalView, party_id: str | None) -> ProposalView:
-    """Return a proposal with what its sale pays the reader and all holders, if it is one of a sale."""
-    events = (parse_body(effect.type, effect.body_json.encode()) for effect in view.effects)
-    declared = next((event for event in events if isinstance(event, IssuerLiquidityDeclared)), None)
-    if declared is None:
-        return view
-    waterfall = declared.waterfall
-    sums: dict[str, Decimal] = {}
-    for payout in waterfall.payouts:
-        sums[payout.security] = sums.get(payout.security, ZERO) + payout.amount_usd
-    yours = tuple(payout for payout in waterfall.payouts if payout.holder_id == party_id)
-    sale = SaleSummary(
-        proceeds_usd=waterfall.proceeds_usd,
-        yours=yours,
-        yours_usd=sum((payout.amount_usd for payout in yours), ZERO),
-        by_security=sums,
+async def _load(connection: AsyncConnection, reader: Reader, proposal_id: str) -> ProposalView:
+    """Return a proposal that the reader makes, votes on, or that concerns its own company.
+
+    Raises:
+        Refusal: ``proposal_unknown``.
+    """
+    return reader.require(
+        await find_proposal(connection, proposal_id),
+        "proposal",
+        proposal_id,
+        lambda row: (row.proposer_id, rename_id("pty", row.issuer_id), *(vote.party_id for vote in row.votes)),
     )
-    return structs.replace(view, sale=sale)
+
+
+async def _limit(connection: AsyncConnection, reader: Reader, views: Sequence[ProposalView]) -> list[ProposalView]:
+    """Return proposals as the reader may see them: of a sale, what others get to the depth that it sees."""
+    sales = {view.issuer_id for view in views if find_waterfall(view) is not None}
+    sights = {issuer_id: await load_voter_sight(connection, reader, issuer_id) for issuer_id in sorted(sales)}
+    return [limit_proposal(view, sights[view.issuer_id]) if view.issuer_id in sales else view for view in views]
 
 
 @post("/{proposal_id:str}/agree", status_code=200, summary="Agree to a proposal")
@@ -76,14 +77,23 @@ async def withdraw(command: Commanded, proposal_id: FromPath[str], data: JSONBod
 async def get_one(reader: Read, proposal_id: FromPath[str]) -> Response[ProposalView]:
     """Return a proposal: what it will record, whose agreement it needs, and how they voted."""
     async with reader.connect() as connection:
-        view = await find_proposal(connection, proposal_id)
-    view = reader.require(
-        view,
-        "proposal",
-        proposal_id,
-        lambda row: (row.proposer_id, rename_id("pty", row.issuer_id), *(vote.party_id for vote in row.votes)),
-    )
-    return answer_versioned(add_sale(view, reader.party_id), view.last_sequence)
+        (view,) = await _limit(connection, reader, [await _load(connection, reader, proposal_id)])
+    return answer_versioned(view, view.last_sequence)
+
+
+@get("/{proposal_id:str}/waterfall", summary="Get the waterfall of a proposed sale")
+async def get_waterfall(reader: Read, proposal_id: FromPath[str]) -> Waterfall:
+    """Return what a proposed sale pays the reader, and what it pays others as deep as the reader sees the company."""
+    async with reader.connect() as connection:
+        view = await _load(connection, reader, proposal_id)
+        waterfall = find_waterfall(view)
+        if waterfall is None:
+            raise Refusal(
+                "not_a_sale",
+                f"proposal {proposal_id} has no waterfall, because it sells nothing; its effects say what it records",
+                proposal_id=proposal_id,
+            )
+        return limit_waterfall(waterfall, await load_voter_sight(connection, reader, view.issuer_id))
 
 
 @get("/", summary="List proposals")
@@ -101,13 +111,13 @@ async def list_all(
             after=after,
             limit=limit + 1,
         )
-    shown = [add_sale(row, own) for row in rows]
+        shown = await _limit(connection, reader, rows)
     return build_page(shown, limit, lambda row: row.proposal_id)
 
 
 ROUTER: Final = Router(
     PATH,
-    route_handlers=[agree, refuse, withdraw_consent, withdraw, get_one, list_all],
+    route_handlers=[agree, refuse, withdraw_consent, withdraw, get_one, get_waterfall, list_all],
     tags=["proposals"],
     opt={"feature": "proposals"},
 )

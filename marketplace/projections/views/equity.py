@@ -273,7 +273,7 @@ class SaleSummary(msgspec.Struct, frozen=True, kw_only=True):
         proceeds_usd: The proceeds.
         yours: What the reader gets, by security.
         yours_usd: The sum of that, in cash or in the buyer's stock at its price.
-        by_security: The sums of all holders, by class of stock, instrument, option or warrant.
+        by_security: The sums of all holders, by class of stock, and of all instruments, options and warrants.
     """
 
     proceeds_usd: Decimal
@@ -286,8 +286,8 @@ class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
     """A proposal.
 
     `status` is ``open``, ``effective``, ``refused``, ``withdrawn``, ``lapsed`` or ``void``; `reason` says why.
-    `effects` are the events that it records if all that is asked agree; `sale` sums the waterfall of a sale up for the
-    reader.
+    `effects` are the events that it records if all that is asked agree. Of a sale, payouts to others are shown as
+    deep as the reader sees the company, and `sale` sums up what it pays.
     """
 
     proposal_id: str
