@@ -21,6 +21,9 @@ from events.types import (
     UsdPerGpuHour,
 )
 
+Side = Literal["startup", "provider", "platform"]
+"""Who ends a grant."""
+
 
 class EquityPart(msgspec.Struct, frozen=True, kw_only=True):
     """Who takes the equity part of a grant, and for what.
@@ -316,7 +319,7 @@ class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1
 
     grant_id: Id
     at: Instant
-    by: Literal["startup", "provider", "platform"]
+    by: Side
     noticed_at: Instant
     reason: Text
     for_cause: bool = False

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from events.draw import DrawTerms
 from events.service import ServiceResult
-from events.types import Event, Id, Instant, PrincipalTerms, Ratio, SafeTerms, Shares, Text, Usd
+from events.types import Event, Id, Instant, PrincipalTerms, Ratio, Reduction, SafeTerms, Shares, Text, Usd
 
 TermsVersion = Annotated[int, Meta(ge=1, description="Version of the terms, counted from 1")]
 
@@ -112,7 +112,7 @@ class InstrumentPrincipalReversed(Event, frozen=True, kw_only=True, tag="instrum
     principal_usd: Usd
     reason: Text
     became: Literal["outstanding", "shares", "money"] = "outstanding"
-    settlement: Literal["cancel_shares", "debt"] | None = None
+    settlement: Reduction | None = None
     taken: TakenShares | None = None
     debt_exact: Ratio = "0/1"
     debt_usd: Usd = Decimal(0)

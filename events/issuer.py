@@ -52,7 +52,7 @@ from events.issuer_stock import (
     IssuerStockSplit,
     IssuerStockTransferred,
 )
-from events.types import Country, Event, Id, Instant, Name, PrincipalTerms, Ratio, Text, Usd
+from events.types import Country, Event, Id, Instant, Name, PrincipalTerms, Ratio, StakeholderKind, Text, Usd
 
 __all__ = [
     "IssuerAuthorisedSharesAdjusted",
@@ -140,7 +140,7 @@ class IssuerStakeholderAdded(Event, frozen=True, kw_only=True, tag="issuer.stake
     issuer_id: Id
     holder_id: Id
     name: Name
-    kind: Literal["founder", "employee", "investor", "provider", "other"]
+    kind: StakeholderKind
 
 
 class IssuerInstrumentSigned(Event, frozen=True, kw_only=True, tag="issuer.instrument_signed.v1"):

@@ -1,12 +1,24 @@
 """Issuers' options and warrants: promised, granted, vested, exercised, cancelled, expired."""
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 
 from events.financing import Approval, ClassId
-from events.types import Event, Id, Instant, Ratio, Shares, Text, Usd
+from events.types import (
+    Cancellation,
+    Event,
+    Id,
+    Instant,
+    Ratio,
+    Settlement,
+    Shares,
+    Text,
+    Usd,
+    WarrantReduction,
+    WarrantTransfer,
+)
 from events.vesting import ChangeOfControl, MilestoneName, PriceAverage, VestingSchedule, WarrantTranche
 
 
@@ -103,7 +115,7 @@ class IssuerOptionCancelled(Event, frozen=True, kw_only=True, tag="issuer.option
     option_id: Id
     holder_id: Id
     shares: Annotated[int, Meta(ge=1)]
-    kind: Literal["forfeited", "cancelled", "expired"]
+    kind: Cancellation
     reason: Text
 
 
@@ -140,12 +152,12 @@ class IssuerWarrantIssued(Event, frozen=True, kw_only=True, tag="issuer.warrant_
     shares: Annotated[int, Meta(ge=1)]
     exercise_price_usd: Usd
     expires_at: Instant
-    settlement: Literal["cash", "net", "either"]
+    settlement: Settlement
     tranches: Annotated[tuple[WarrantTranche, ...], Meta(max_length=100)] = ()
     grant_ids: Annotated[tuple[Id, ...], Meta(max_length=64)] = ()
     programme_id: Id | None = None
-    on_reduction: Literal["keep", "claw_back"] = "keep"
-    transfer: Literal["none", "affiliates"] = "none"
+    on_reduction: WarrantReduction = "keep"
+    transfer: WarrantTransfer = "none"
     affiliate_ids: Annotated[tuple[Id, ...], Meta(max_length=20)] = ()
     change_of_control: ChangeOfControl | None = None
     fair_value: PriceAverage | None = None

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from events.financing import Approval, ClassId, Participation, PriceProtection, ProtectionBasis
-from events.types import Event, Id, Instant, Multiple, Ratio, Shares, Text, Usd
+from events.types import Event, FractionRule, Id, Instant, Multiple, Ratio, Shares, StockKind, Text, Usd
 
 
 class IssuerStockClassCreated(Event, frozen=True, kw_only=True, tag="issuer.stock_class_created.v1"):
@@ -29,7 +29,7 @@ class IssuerStockClassCreated(Event, frozen=True, kw_only=True, tag="issuer.stoc
 
     issuer_id: Id
     class_id: ClassId
-    kind: Literal["common", "preferred"]
+    kind: StockKind
     shares_authorised: Shares
     price_per_share_usd: Usd | None = None
     liquidation_multiple: Multiple | None = None
@@ -233,7 +233,7 @@ class IssuerStockSplit(Event, frozen=True, kw_only=True, tag="issuer.stock_split
     split_id: Id
     numerator: Annotated[int, Meta(ge=1, le=1_000_000)]
     denominator: Annotated[int, Meta(ge=1, le=1_000_000)]
-    fractions: Literal["cash_in_lieu", "give_up", "round_up"] | None = None
+    fractions: FractionRule | None = None
     pool_shares_available: Shares | None = None
 
 

@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from events.types import (
     Event,
+    Funding,
     GpuVendor,
     Id,
     Instant,
@@ -105,7 +106,7 @@ class MandateGranted(Event, frozen=True, kw_only=True, tag="mandate.granted.v1")
 
     mandate_id: Id
     holder_id: Id
-    funding: Literal["cash", "own_capacity"]
+    funding: Funding
     terms: MandateTerms
 
 

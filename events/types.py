@@ -94,6 +94,22 @@ share is paid back.
 
 Reduction = Literal["cancel_shares", "debt"]
 """What a correction of delivery takes once principal became shares: these shares, or their price in dollars."""
+StockKind = Literal["common", "preferred"]
+"""What a class of stock is."""
+StakeholderKind = Literal["founder", "employee", "investor", "provider", "other"]
+"""What a stakeholder is to the company."""
+Funding = Literal["cash", "own_capacity"]
+"""What a mandate pays with: dollars, or capacity that its holder delivers itself."""
+Cancellation = Literal["forfeited", "cancelled", "expired"]
+"""How shares of an option ended: the holder left before they vested, by agreement, or their time is over."""
+Settlement = Literal["cash", "net", "either"]
+"""How a warrant may be paid for: in cash, by giving rights up (net), or either."""
+WarrantReduction = Literal["keep", "claw_back"]
+"""What happens to vested and unexercised shares when what was counted is reduced: they stay, or are unvested again."""
+WarrantTransfer = Literal["none", "affiliates"]
+"""To whom a warrant may be transferred."""
+FractionRule = Literal["cash_in_lieu", "give_up", "round_up"]
+"""What happens to shares that a split makes a fraction: they are bought back, given up, or rounded up."""
 
 
 class SafeTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="safe"):
@@ -193,7 +209,7 @@ class WarrantTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
     price_usd_per_share: Usd
     exercise_price_usd: Usd
     expires_at: Instant
-    settlement: Literal["cash", "net", "either"] = "either"
+    settlement: Settlement = "either"
     service_consequence: ServiceConsequence | None = None
     reduction: Reduction = "cancel_shares"
 

@@ -13,6 +13,7 @@ from events.types import NoteTerms, StockTerms
 from marketplace.captable.history import History
 from marketplace.domain.equity.issuer.as_converted import convert_row
 from marketplace.domain.equity.issuer.issuer import Issuer, list_rows, total_shares
+from marketplace.domain.equity.issuer.state import count_warrant_shares
 
 _APPROVED: Final = (
     events.IssuerStockPlanAdjusted,
@@ -68,11 +69,7 @@ def _check_classes(issuer: Issuer, at: datetime) -> Iterator[Check]:
         if outstanding > authorised:
             text = f"class {class_id} has {outstanding} shares outstanding and {authorised} authorised"
             yield Check(code="class_over_issued", subject=class_id, text=text)
-        rights = sum(
-            warrant.shares_outstanding
-            for warrant in issuer.warrants.values()
-            if warrant.issued.class_id == class_id and warrant.issued.expires_at >= at
-        )
+        rights = count_warrant_shares(issuer, class_id, at)
         if outstanding <= authorised < outstanding + rights:
             text = f"class {class_id} has {authorised - outstanding} shares to issue, and warrants buy {rights}"
             yield Check(code="class_cannot_cover", subject=class_id, text=text)

@@ -18,6 +18,7 @@ from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument
 from marketplace.domain.equity.issuer.as_converted import convert_row
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, list_rows, total_shares
+from marketplace.domain.equity.issuer.state import ROW_KINDS
 
 RowKey = tuple[str, str, str]
 _PRINCIPAL: Final = ("outstanding", "converted", "debt")
@@ -239,8 +240,7 @@ def explain_cap_table(
         for key in rows.entries
         if holder_id in (None, key[1]) and security in (None, key[2])
     ]
-    order = ("stock", "option", "warrant", "promised", "pool")
-    explained.sort(key=lambda row: (order.index(row.kind), row.holder_id or "", row.security))
+    explained.sort(key=lambda row: (ROW_KINDS.index(row.kind), row.holder_id or "", row.security))
     return Explanation(
         issuer_id=history.issuer_id,
         at=at,

@@ -15,6 +15,7 @@ from marketplace.domain.equity.instrument.instrument import Instrument
 from marketplace.domain.equity.issuer.as_converted import convert_row, measure_company
 from marketplace.domain.equity.issuer.dilution import measure_dilution, sum_exposures
 from marketplace.domain.equity.issuer.issuer import Issuer, Row, list_rows
+from marketplace.domain.equity.issuer.state import count_warrant_shares
 
 
 class HolderLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,11 +227,7 @@ def _list_holders(issuer: Issuer, rows: tuple[Row, ...], instruments: dict[str, 
 
 def _list_classes(issuer: Issuer, at: datetime, outstanding: int) -> Iterator[ClassLine]:
     for class_id, stock_class in sorted(issuer.classes.items()):
-        rights = sum(
-            warrant.shares_outstanding
-            for warrant in issuer.warrants.values()
-            if warrant.issued.class_id == class_id and at <= warrant.issued.expires_at
-        )
+        rights = count_warrant_shares(issuer, class_id, at)
         issue_price, conversion_price = stock_class.price_usd, stock_class.conversion_price_usd
         yield ClassLine(
             class_id=class_id,

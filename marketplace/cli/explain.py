@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Annotated, Final
 
-import msgspec
 from cyclopts import App, Parameter, validators
 from rich.table import Table
 
@@ -12,6 +11,7 @@ from marketplace.cli.holding import holding
 from marketplace.cli.output import CONSOLE
 from marketplace.cli.projections import DatabaseUrl, NatsUrl, open_both
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import find_instant
 from marketplace.projections.billing.accounts import explain_balance
 from marketplace.projections.billing.accounts.explain import EXPLAINED_MAX
 from marketplace.projections.engine.database import reachable
@@ -82,11 +82,8 @@ def _parse_point(text: str | None) -> int | datetime | None:
 
 
 def _parse_instant(text: str) -> datetime:
-    try:
-        instant = msgspec.convert(text, datetime)
-    except msgspec.ValidationError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
+    instant = find_instant(text)
+    if instant is None:
         raise Refusal(
             "request_invalid", f"{text!r} is not an RFC 3339 instant with an offset, such as 2026-01-31T00:00:00Z"
         )

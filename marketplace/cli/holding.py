@@ -5,7 +5,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
-import msgspec
 from cyclopts import Parameter
 
 from marketplace.app import open_log
@@ -16,6 +15,7 @@ from marketplace.cli.cap_table import render_shares, show_cap_table
 from marketplace.cli.console import configure_logging, run
 from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import find_instant
 from marketplace.execution.clock import load_market_time
 from marketplace.execution.history import load_history
 from marketplace.runtime.process.config import load_settings
@@ -69,11 +69,8 @@ def parse_instant(text: str) -> datetime:
     Raises:
         Refusal: ``instant_invalid`` if it is not RFC 3339 or has no offset.
     """
-    try:
-        instant = msgspec.convert(text, datetime)
-    except msgspec.ValidationError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
+    instant = find_instant(text)
+    if instant is None:
         raise Refusal("instant_invalid", f"{text!r} is not an instant with an offset, such as 2026-01-31T00:00:00Z")
     return instant
 

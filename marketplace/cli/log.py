@@ -32,7 +32,7 @@ from marketplace.projections.engine.database import build_engine, reachable
 from marketplace.projections.engine.seen import load_marks, reset
 from marketplace.projections.feed import list_events
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.runtime.process.config import Settings, load_settings
+from marketplace.runtime.process.config import Settings, load_settings, require_database_url
 
 app = App(name="log")
 app.command(audit)
@@ -231,9 +231,7 @@ def accept_loss(*, reason: str, nats_url: NatsUrl = None, database_url: Database
 
     async def main() -> None:
         settings = load_settings(nats_url=nats_url, database_url=database_url)
-        if settings.database_url is None:
-            raise Refusal("setting_missing", "set MARKETPLACE_DATABASE_URL, or give --database-url postgresql://…")
-        engine = build_engine(settings.database_url)
+        engine = build_engine(require_database_url(settings))
         try:
             async with open_log(settings) as log:
                 lost = await find_lost(log, await load_marks(engine))

@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from marketplace.app import open_log
 from marketplace.cli.console import build_progress, configure_logging, run
 from marketplace.cli.output import CONSOLE, mark
-from marketplace.core.errors import Refusal
 from marketplace.log.port import Log
 from marketplace.projections.engine.database import build_engine, reachable
 from marketplace.projections.engine.migrate import require_current
@@ -21,7 +20,7 @@ from marketplace.projections.engine.rebuild import Progress as Step
 from marketplace.projections.engine.rebuild import rebuild as rebuild_projection
 from marketplace.projections.engine.verify import Difference, Verified, verify_all
 from marketplace.projections.registry import PROJECTIONS, get_projection
-from marketplace.runtime.process.config import load_settings
+from marketplace.runtime.process.config import load_settings, require_database_url
 
 app = App(name="projections")
 EVERYTHING: Final = "all"
@@ -138,9 +137,7 @@ async def open_both(nats_url: str | None, database_url: str | None) -> AsyncIter
         Refusal: ``setting_missing`` if no database is given; ``database_not_migrated``.
     """
     settings = load_settings(nats_url=nats_url, database_url=database_url)
-    if settings.database_url is None:
-        raise Refusal("setting_missing", "set MARKETPLACE_DATABASE_URL, or give --database-url postgresql://…")
-    engine = build_engine(settings.database_url)
+    engine = build_engine(require_database_url(settings))
     try:
         await require_current(engine)
         async with open_log(settings) as log:

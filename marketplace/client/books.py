@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 from marketplace.api.http.bodies.accounts import CaptureHoldBody, LimitBody, PlaceHoldBody, TransferBody
 from marketplace.api.http.bodies.answers import ReceiptBody
@@ -14,14 +14,12 @@ from marketplace.projections.views.billing import (
     AccountView,
     ApprovalView,
     BalanceView,
+    Basis,
     EntryView,
     ExplanationView,
     HoldView,
     TrialBalanceView,
 )
-
-Basis = Literal["recorded", "occurred"]
-"""Whether lines count by when they were recorded, or by when their events occurred."""
 
 
 class Books(Transport):

@@ -5,6 +5,8 @@ from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple
 
+import msgspec
+
 from marketplace.core.errors import Refusal
 
 
@@ -87,3 +89,22 @@ def build_steps(loads: Iterable[Load], start: datetime, end: datetime) -> list[L
         else:
             runs.append(Load(begin, stop, amount))
     return runs
+
+
+def find_instant(text: str) -> datetime | None:
+    """Return an instant in RFC 3339; None for any other text, and without an offset."""
+    try:
+        instant = msgspec.convert(text, datetime)
+    except msgspec.ValidationError:
+        return None
+    return None if instant.tzinfo is None else instant
+
+
+def require_forward(start: datetime, end: datetime) -> None:
+    """Refuse to read a span that is empty or ends before it starts.
+
+    Raises:
+        Refusal: ``request_invalid``.
+    """
+    if end <= start:
+        raise Refusal("request_invalid", "the span ends before it starts; swap start and end", pointer="/end")

@@ -11,7 +11,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.rounding import RoundingMode
 from marketplace.equity.capitalization import DEFINITIONS
 from marketplace.equity.exact import not_negative, positive, proper_fraction
-from marketplace.equity.model import PoolTiming, PricingConvention, RoundTerms, ShareRounding
+from marketplace.equity.model import AFTER_PRICE, PoolTiming, PricingConvention, RoundTerms, ShareRounding
 
 PRICE_PLACES_MAX = 12
 INVESTMENTS_MAX = 10_000
@@ -58,7 +58,7 @@ def _check_conversion_places(terms: RoundTerms) -> None:
     places = terms.conversion_price_places
     if places is None:
         return
-    if terms.share_rounding not in ("floor_after_price", "nearest_after_price"):
+    if terms.share_rounding not in AFTER_PRICE:
         raise Refusal(
             "conversion_price_places_unexpected",
             f"share_rounding {terms.share_rounding} does not divide by a printed conversion price; leave"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal
+from typing import Final, Literal
 
 from marketplace.core.rounding import RoundingMode
 from marketplace.equity.exact import Exact
@@ -34,6 +34,8 @@ ShareRounding = Literal[
     "nearest_after_price",
     "floor_fixed_point",
 ]
+AFTER_PRICE: Final = ("floor_after_price", "nearest_after_price")
+"""Policies that round prices before they divide money."""
 Interest = Literal[
     "simple",
     "compound_annual",

@@ -8,18 +8,16 @@ point, as spreadsheet models do it, makes every printed row follow from the othe
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from marketplace.core.errors import Refusal
 from marketplace.core.rounding import RoundingMode, round_places, round_whole
 from marketplace.equity.convertibles import Claim
 from marketplace.equity.exact import ONE, ZERO
-from marketplace.equity.model import Branch, RoundTerms, ShareRounding
+from marketplace.equity.model import AFTER_PRICE, Branch, RoundTerms, ShareRounding
 from marketplace.equity.solver import Problem, Protection, Solution
 
 FIXED_POINT_STEPS_MAX = 10_000
-AFTER_PRICE: Final = ("floor_after_price", "nearest_after_price")
-"""Policies that round prices before they divide money."""
 _MODES: Mapping[ShareRounding, RoundingMode] = {
     "floor": "floor",
     "nearest": "half_up",

@@ -55,6 +55,12 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     not_taken: tuple[ReadingNotTaken, ...] = ()
 
 
+def refuse_reused(**facts: str) -> Refusal:
+    """Return the refusal of a key that named another request before: ``idempotency_key_reused``."""
+    text = "this idempotency key was used for another request; use a new key"
+    return Refusal("idempotency_key_reused", text, **facts)
+
+
 class Handler:
     """Runs commands against one log.
 
@@ -264,11 +270,7 @@ class Handler:
 
     def _require_same(self, context: Context, trace: CommandRecord) -> None:
         if not trace.is_of(context.fingerprint):
-            raise Refusal(
-                "idempotency_key_reused",
-                "this idempotency key was used for another request; use a new key",
-                command_id=context.command_id,
-            )
+            raise refuse_reused(command_id=context.command_id)
 
     async def _require_version(self, context: Context, head: Head) -> None:
         if context.if_match is None:

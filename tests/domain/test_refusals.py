@@ -29,6 +29,7 @@ RAISED_BY = {
     | {"time_naive", "conversion_empty", "missing_convention", "discount_whole", "cap_below_commitment"}
     | {"note_too_short", "warrant_too_short", "consequence_missing"},
     "require_span": {"time_naive", "span_empty"},
+    "require_report": {"readings_missing", "readings_too_many"},
     "require_consequence": {"consequence_missing"},
     "find_interval_fault": {"time_naive", "span_empty", "seconds_not_whole"},
     "find_late_fault": {"from_the_future", "interval_too_long"},

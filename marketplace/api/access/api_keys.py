@@ -26,6 +26,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.party import PARTY
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.execution.handler import refuse_reused
 from marketplace.projections.engine.operations import ApiKey, KeyChange
 
 PATH: Final = "/v1/api-keys"
@@ -97,7 +98,7 @@ def _require_same(stored: ApiKey, key: ApiKey, expires_at: datetime | None) -> N
     """Refuse a request that differs from the one that issued the stored key."""
     ends = stored.expires_at if expires_at is None else expires_at
     if _render_issued(stored) != _render_issued(msgspec.structs.replace(key, expires_at=ends)):
-        raise Refusal("idempotency_key_reused", "this idempotency key was used for another request; use a new key")
+        raise refuse_reused()
 
 
 def _render_issued(key: ApiKey) -> tuple[object, ...]:

@@ -1,6 +1,6 @@
 """Explanations and statements of account: every number traced to its events, in forms for people and spreadsheets."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from litestar import Response, Router, get
 from litestar.params import FromPath, QueryParameter
@@ -23,11 +23,12 @@ from marketplace.projections.billing.accounts import (
     render_html,
 )
 from marketplace.projections.billing.accounts.explain import EXPLAINED_MAX
+from marketplace.projections.views import billing as views
 from marketplace.projections.views.billing import AccountStatementView, ExplanationView
 
 PATH: Final = "/v1/accounts"
 Basis = Annotated[
-    Literal["recorded", "occurred"],
+    views.Basis,
     QueryParameter(description="Whether lines count by when they were recorded or when they occurred"),
 ]
 ExplainedLimit = Annotated[int, QueryParameter(ge=1, le=EXPLAINED_MAX, description="Entries of a page")]

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import msgspec
 from litestar import Response, Router, post
 from litestar.params import FromPath, JSONBody
 
@@ -46,12 +47,7 @@ async def grant_option(
     deed = acts.GrantOption(
         issuer_id=issuer_id,
         option_id=option_id,
-        holder_id=data.holder_id,
-        shares=data.shares,
-        exercise_price_usd=data.exercise_price_usd,
-        vesting=data.vesting,
-        promise_id=data.promise_id,
-        approval=data.approval,
+        **msgspec.structs.asdict(data),
     )
     return await create(command, "options", option_id, deed)
 
@@ -81,10 +77,8 @@ async def cancel_option(
         issuer_id=issuer_id,
         cancellation_id=command.derive("can"),
         option_id=option_id,
-        shares=data.shares,
-        kind=data.kind,
-        reason=data.reason,
         at=command.context.at,
+        **msgspec.structs.asdict(data),
     )
     return await carry_out(command, deed)
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import msgspec
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
@@ -36,11 +37,7 @@ async def issue_stock(
     deed = acts.IssueStock(
         issuer_id=issuer_id,
         security_id=security_id,
-        holder_id=data.holder_id,
-        class_id=data.class_id,
-        shares=data.shares,
-        price_usd_per_share=data.price_usd_per_share,
-        approval=data.approval,
+        **msgspec.structs.asdict(data),
     )
     return await create(command, "stock", security_id, deed)
 
@@ -54,13 +51,8 @@ async def offer_stock(
     deed = acts.OfferStock(
         issuer_id=issuer_id,
         transfer_id=transfer_id,
-        holder_id=data.holder_id,
-        holder_id_after=data.holder_id_after,
-        class_id=data.class_id,
-        shares=data.shares,
-        price_usd_per_share=data.price_usd_per_share,
-        decide_until=data.decide_until,
         at=command.context.at,
+        **msgspec.structs.asdict(data),
     )
     return await create(command, "stock/offers", transfer_id, deed)
 
@@ -117,13 +109,8 @@ async def transfer_stock(
     """Transfer shares to another stakeholder; under a right of first refusal, only as offered."""
     deed = acts.TransferStock(
         issuer_id=issuer_id,
-        transfer_id=data.transfer_id or command.derive("trf"),
-        holder_id=data.holder_id,
-        holder_id_after=data.holder_id_after,
-        class_id=data.class_id,
-        shares=data.shares,
         at=command.context.at,
-        approval=data.approval,
+        **msgspec.structs.asdict(data) | {"transfer_id": data.transfer_id or command.derive("trf")},
     )
     return await carry_out(command, deed)
 
@@ -136,11 +123,7 @@ async def repurchase_stock(
     deed = acts.RepurchaseStock(
         issuer_id=issuer_id,
         repurchase_id=command.derive("rep"),
-        holder_id=data.holder_id,
-        class_id=data.class_id,
-        shares=data.shares,
-        price_usd_per_share=data.price_usd_per_share,
-        approval=data.approval,
+        **msgspec.structs.asdict(data),
     )
     return await carry_out(command, deed)
 
@@ -153,11 +136,7 @@ async def split_stock(
     deed = acts.SplitStock(
         issuer_id=issuer_id,
         split_id=command.derive("spl"),
-        numerator=data.numerator,
-        denominator=data.denominator,
-        fractions=data.fractions,
-        cash_usd_per_share=data.cash_usd_per_share,
-        approval=data.approval,
+        **msgspec.structs.asdict(data),
     )
     return await carry_out(command, deed)
 
@@ -170,10 +149,7 @@ async def convert_stock(
     deed = acts.ConvertStock(
         issuer_id=issuer_id,
         conversion_id=command.derive("cnv"),
-        holder_id=data.holder_id,
-        class_id=data.class_id,
-        shares=data.shares,
-        class_id_after=data.class_id_after,
+        **msgspec.structs.asdict(data),
     )
     return await carry_out(command, deed)
 

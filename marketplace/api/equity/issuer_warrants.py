@@ -3,6 +3,7 @@
 from datetime import date
 from typing import Final
 
+import msgspec
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -49,21 +50,7 @@ async def issue(
     deed = acts.IssueWarrant(
         issuer_id=issuer_id,
         warrant_id=warrant_id,
-        holder_id=data.holder_id,
-        class_id=data.class_id,
-        shares=data.shares,
-        exercise_price_usd=data.exercise_price_usd,
-        expires_at=data.expires_at,
-        settlement=data.settlement,
-        tranches=data.tranches,
-        grant_ids=data.grant_ids,
-        programme_id=data.programme_id,
-        on_reduction=data.on_reduction,
-        transfer=data.transfer,
-        affiliate_ids=data.affiliate_ids,
-        change_of_control=data.change_of_control,
-        fair_value=data.fair_value,
-        approval=data.approval,
+        **msgspec.structs.asdict(data),
     )
     receipt = await use_cases.issue_warrant(command.handler, command.context, deed)
     return await answer(command, receipt, f"{PATH}/{issuer_id}/warrants", warrant_id)
@@ -167,10 +154,7 @@ async def open_programme(
     deed = acts.OpenProgramme(
         issuer_id=issuer_id,
         programme_id=programme_id,
-        name=data.name,
-        customer_ids=data.customer_ids,
-        vendor_ids=data.vendor_ids,
-        counts_outside=data.counts_outside,
+        **msgspec.structs.asdict(data),
     )
     return await create(command, "programmes", programme_id, deed)
 
@@ -220,17 +204,8 @@ async def state_purchases(
         issuer_id=issuer_id,
         purchases_id=command.derive("pur"),
         programme_id=programme_id,
-        customer_id=data.customer_id,
-        vendor_id=data.vendor_id,
-        starts_on=data.starts_on,
-        ends_on=data.ends_on,
-        gpu_seconds=data.gpu_seconds,
-        kilowatts=data.kilowatts,
-        purchased_usd=data.purchased_usd,
-        paid_usd=data.paid_usd,
-        document=data.document,
-        replaces=data.replaces,
         at=command.context.at,
+        **msgspec.structs.asdict(data),
     )
     return await answer(command, await use_cases.state_purchases(command.handler, command.context, deed))
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from marketplace.core.errors import Refusal
+from marketplace.execution.handler import refuse_reused
 from marketplace.projections.engine.database import reachable
 from marketplace.projections.engine.operations import (
     ApiKey,
@@ -55,9 +55,7 @@ class SqlKeys:
             recorded = None if record is None else await add_key_change(connection, record)
             if recorded is not None:
                 if recorded != record:
-                    raise Refusal(
-                        "idempotency_key_reused", "this idempotency key was used for another request; use a new key"
-                    )
+                    raise refuse_reused()
                 return key
             changed = change(key)
             await update_api_key(connection, changed)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, TypeVar
 
-import msgspec
 from litestar import Request, Response
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, QueryParameter, SkipValidation
@@ -16,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from marketplace.api.http.keys import Principal
 from marketplace.api.http.services import Services, get_services
 from marketplace.core.errors import Refusal, Unavailable
+from marketplace.core.intervals import find_instant
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.engine.database import reachable
 
@@ -146,11 +146,8 @@ def parse_instant(text: str, pointer: str) -> datetime:
     Raises:
         Refusal: ``request_invalid`` if it is not RFC 3339 or has no offset.
     """
-    try:
-        instant = msgspec.convert(text.replace(" ", "+"), datetime)
-    except msgspec.ValidationError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
+    instant = find_instant(text.replace(" ", "+"))
+    if instant is None:
         raise Refusal(
             "request_invalid",
             f"{text!r} is not an RFC 3339 instant with an offset, such as 2026-01-31T00:00:00Z",

@@ -12,7 +12,7 @@ from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.market import MandateOffer, MarketPrice
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, InstantText, OptionalInstantText, Read, Word, parse_at, parse_instant
-from marketplace.core.errors import Refusal
+from marketplace.core.intervals import require_forward
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.access.parties import find_party
 from marketplace.projections.delivery.reliability import list_standings, load_standing
@@ -113,8 +113,7 @@ async def read_capacity(
     """Return offered, reserved, failed and free nodes over ``[start, end)`` as steps, as of now or `at`."""
     point = parse_at(at)
     first, last = parse_instant(start, "/start"), parse_instant(end, "/end")
-    if last <= first:
-        raise Refusal("request_invalid", "the span ends before it starts; swap start and end", pointer="/end")
+    require_forward(first, last)
     async with reader.connect() as connection:
         if await find_pool(connection, pool_id) is None:
             raise refuse_unknown("pool", pool_id)

@@ -1,8 +1,8 @@
 """Grants: hand-over, interruptions, and early and regular ends."""
 
 from datetime import datetime
-from typing import Literal
 
+from events.grant import Side
 from marketplace.application.steps.access import load_grant, require_unfrozen
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.resale_ends import check_unheld, withdraw_resales
@@ -31,8 +31,6 @@ from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.supply.pool import ReleaseCapacity
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
-
-Side = Literal["startup", "provider", "platform"]
 
 
 async def _change(handler: Handler, context: Context, grant_id: str, side: str, command: GrantCommand) -> Receipt:

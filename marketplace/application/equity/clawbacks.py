@@ -5,10 +5,10 @@ The instrument says how many shares are returned, and the issuer cancels them, i
 
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal
 
 from events.financing import Approval
 from events.instrument import InstrumentPrincipalReversed, TakenShares
+from events.types import Reduction
 from marketplace.application.steps.access import require_platform, require_side
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.paying import pay
@@ -21,8 +21,6 @@ from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
-Settlement = Literal["cancel_shares", "debt"]
-
 
 async def reverse_principal(
     handler: Handler,
@@ -32,7 +30,7 @@ async def reverse_principal(
     tranche_id: str,
     principal_usd: Decimal,
     reason: str,
-    settlement: Settlement | None = None,
+    settlement: Reduction | None = None,
     approval: Approval | None = None,
 ) -> Receipt:
     """Reverse a tranche, in part or in full, before or after it became shares."""

@@ -7,12 +7,12 @@ then stores the events or proposes the act.
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
 
 from events.financing import Approval, ConvertingInstrument
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.pro_rata import pay_pro_rata
+from marketplace.application.steps.stock_agreements import name_party
 from marketplace.application.steps.takeover import name_buyer
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id, rename_id
@@ -129,8 +129,7 @@ async def _name_holders(
             continue
         party = await unit.load(PARTY, holder_id)
         if party is not None:
-            kind: Literal["provider", "investor"] = "provider" if party.has_role("provider") else "investor"
-            named.append(NewStakeholder(holder_id=holder_id, name=party.registered.name, kind=kind))
+            named.append(name_party(party))
     return tuple(named)
 
 

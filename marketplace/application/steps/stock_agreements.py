@@ -1,9 +1,10 @@
 """Priced stock and warrants bought with compute or cash, issued in the append in which their principal accrues."""
 
 from fractions import Fraction
-from typing import Literal
 
-from events.types import StockTerms, WarrantTerms
+import msgspec
+
+from events.types import StakeholderKind, StockTerms, WarrantTerms
 from marketplace.application.steps.access import require_owner
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.core.errors import Refusal
@@ -17,12 +18,16 @@ from marketplace.domain.equity.issuer.issuer import (
     Issuer,
     IssueStock,
     IssueWarrant,
+    NewStakeholder,
 )
 from marketplace.domain.equity.issuer.rules import get_class, require_authorised
-from marketplace.domain.party import PARTY
+from marketplace.domain.party import PARTY, Party
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
+
+PRICE_PLACES = 12
+RUNS_MAX = 100
 
 
 async def issue_shares(handler: Handler, context: Context, instrument_id: str) -> Receipt:
@@ -133,19 +138,17 @@ async def _issue_warrant(
     await unit.decide(ISSUER, issued.issuer_id, issue)
 
 
-PRICE_PLACES = 12
-
-
-RUNS_MAX = 100
-
-
 async def name_holder(unit: UnitOfWork, issuer_id: str, holder_id: str) -> None:
     """Register a holder with the issuer when it gets its first shares."""
     issuer = await unit.get(ISSUER, issuer_id, Issuer)
     if holder_id in issuer.stakeholders:
         return
     party = await unit.load(PARTY, holder_id)
-    provider = party is not None and party.has_role("provider")
-    kind: Literal["provider", "investor"] = "provider" if provider else "investor"
-    name = holder_id if party is None else party.registered.name
-    await unit.decide(ISSUER, issuer_id, AddStakeholder(issuer_id=issuer_id, holder_id=holder_id, name=name, kind=kind))
+    named = NewStakeholder(holder_id=holder_id, name=holder_id, kind="investor") if party is None else name_party(party)
+    await unit.decide(ISSUER, issuer_id, AddStakeholder(issuer_id=issuer_id, **msgspec.structs.asdict(named)))
+
+
+def name_party(party: Party) -> NewStakeholder:
+    """Return a party as a stakeholder: by its name, as a provider or else as an investor."""
+    kind: StakeholderKind = "provider" if party.has_role("provider") else "investor"
+    return NewStakeholder(holder_id=party.registered.party_id, name=party.registered.name, kind=kind)

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from events.mandate import MandateTerms
+from events.types import Funding
 from marketplace.application.steps.access import load_mandate, require_owner, require_tenant, require_unfrozen
 from marketplace.application.steps.mandate_hold import adjust_mandate_hold
 from marketplace.core.ids import derive_id, rename_id
@@ -30,7 +31,7 @@ async def grant_mandate(
     context: Context,
     *,
     holder_id: str,
-    funding: Literal["cash", "own_capacity"],
+    funding: Funding,
     terms: MandateTerms,
 ) -> Receipt:
     """Offer to take equity. A cash mandate sets its whole budgets aside.

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final
 
 from events.mandate import MandateTerms
-from events.types import Role
+from events.types import Role, StakeholderKind
 from marketplace.api.http.bodies.issuers import AddStakeholderBody, CreateStockClassBody, FormIssuerBody, IssueStockBody
 from marketplace.api.http.bodies.parties import IssueKeyBody, RegisterPartyBody
 from marketplace.api.http.bodies.supply import ListLotBody, OpenPoolBody, RegisterSiteBody, ScheduleConversionBody
@@ -54,7 +54,7 @@ async def _register(
     play.enter(organisation.key, key.token)
 
 
-def _find_kind(stakeholder: str) -> Literal["founder", "employee", "investor", "provider", "other"]:
+def _find_kind(stakeholder: str) -> StakeholderKind:
     words = stakeholder.lower()
     return "founder" if "founder" in words else "employee" if "employee" in words else "investor"
 

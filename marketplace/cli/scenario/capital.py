@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Literal
 
-from events.types import Name, SafeTerms, Share, Shares, Usd
+from events.types import Funding, Name, SafeTerms, Share, Shares, StockKind, Usd
 from marketplace.cli.scenario.words import Key, Organisation, Shape
 
 
@@ -63,7 +63,7 @@ class Mandate(Shape, frozen=True, kw_only=True):
 
     key: Key
     holder: Key
-    funding: Literal["cash", "own_capacity"]
+    funding: Funding
     instrument_kinds: tuple[Literal["safe"], ...]
     equity_credit: Share
     budget_usd: Usd
@@ -97,7 +97,7 @@ class StockClass(Shape, frozen=True, kw_only=True):
 
     key: Key
     name: Name
-    kind: Literal["common", "preferred"]
+    kind: StockKind
     shares_authorised: Shares
     original_issue_price_usd: Usd | None
     liquidation_multiple: Decimal | None

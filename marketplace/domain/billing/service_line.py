@@ -58,11 +58,12 @@ from marketplace.domain.billing.service_line_commands import (
     Spans,
     VoidHours,
 )
-from marketplace.domain.metering.usage import READINGS_MAX
+from marketplace.domain.metering.usage import require_report
 from marketplace.domain.metering.usage_commands import Answer
 from marketplace.domain.metering.usage_record import find_interval_fault, find_late_fault
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
+HoursEvent = ServiceLineReported | ServiceLineCorrected | ServiceLineVoided
 KEPT_MAX: Final = 10_000
 """The most readings of one service line, including voided ones."""
 Status = Literal["proposed", "agreed", "declined", "closed"]
@@ -283,14 +284,7 @@ def _agree(command: AgreeServiceLine, state: ServiceLine) -> Sequence[ServiceLin
 
 
 def _report(command: ReportHours, state: ServiceLine) -> Sequence[ServiceLineEvent]:
-    if not command.readings:
-        raise Refusal("readings_missing", "report at least one reading", pointer="/readings")
-    if len(command.readings) > READINGS_MAX:
-        raise Refusal(
-            "readings_too_many",
-            f"a report has at most {READINGS_MAX} readings; send the rest in further reports",
-            pointer="/readings",
-        )
+    require_report(len(command.readings))
     accepted = tuple(reading for _, reading in answer_hours(command, state) if reading is not None)
     return [ServiceLineReported(**_name(state), source=command.source, readings=accepted)] if accepted else []
 
@@ -359,9 +353,7 @@ def evolve(state: ServiceLineState, event: ServiceLineEvent) -> ServiceLineState
             return _evolve_hours(state, event)
 
 
-def _evolve_hours(
-    state: ServiceLine, event: ServiceLineReported | ServiceLineCorrected | ServiceLineVoided
-) -> ServiceLine:
+def _evolve_hours(state: ServiceLine, event: HoursEvent) -> ServiceLine:
     match event:
         case ServiceLineReported():
             for reading in event.readings:

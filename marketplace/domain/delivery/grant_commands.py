@@ -1,11 +1,10 @@
 """Commands to grants; `marketplace.domain.delivery.grant` decides them."""
 
 from datetime import datetime
-from typing import Literal
 
 import msgspec
 
-from events.grant import GrantIssued, GrantResold
+from events.grant import GrantIssued, GrantResold, Side
 from events.types import LotShare
 
 
@@ -131,7 +130,7 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
 
     grant_id: str
     at: datetime
-    by: Literal["startup", "provider", "platform"]
+    by: Side
     noticed_at: datetime
     reason: str
     for_cause: bool = False

@@ -146,15 +146,24 @@ def decide(command: UsageCommand | SpreadCommand, state: UsageState) -> Sequence
             return respread(command, state)
 
 
-def _report(command: ReportUsage, state: UsageState) -> Sequence[UsageEvent]:
-    if not command.measurements:
+def require_report(readings: int) -> None:
+    """Refuse a report without readings, or with more than one event may have.
+
+    Raises:
+        Refusal: ``readings_missing`` or ``readings_too_many``.
+    """
+    if not readings:
         raise Refusal("readings_missing", "report at least one reading", pointer="/readings")
-    if len(command.measurements) > READINGS_MAX:
+    if readings > READINGS_MAX:
         raise Refusal(
             "readings_too_many",
             f"a report has at most {READINGS_MAX} readings; send the rest in further reports",
             pointer="/readings",
         )
+
+
+def _report(command: ReportUsage, state: UsageState) -> Sequence[UsageEvent]:
+    require_report(len(command.measurements))
     accepted = tuple(reading for _, reading in answer(command, state) if reading is not None)
     if not accepted:
         return []

@@ -130,10 +130,13 @@ class EvidenceUsage(msgspec.Struct, frozen=True, kw_only=True):
 UsageCommand = ReportUsage | EvidenceUsage | IdentifyReadings | CorrectUsage | VoidUsage | CloseUsage | LimitUsage
 
 
+Outcome = Literal["accepted", "duplicate", "conflict", "rejected"]
+
+
 class Answer(NamedTuple):
     """The answer to one reading."""
 
     reading_id: str
-    outcome: Literal["accepted", "duplicate", "conflict", "rejected"]
+    outcome: Outcome
     code: str | None = None
     message: str | None = None

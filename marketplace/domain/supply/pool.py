@@ -348,9 +348,7 @@ def _reserve(command: ReserveCapacity, state: Pool) -> Sequence[PoolEvent]:
             return []
         _require_staying(state)
         if command.start < held.end:
-            raise Refusal(
-                "reservation_exists", f"grant {command.grant_id} already reserves other capacity of this pool"
-            )
+            raise _refuse_other(command.grant_id)
     _require_staying(state)
     _require_even(command)
     for lot_id in dict.fromkeys(share.lot_id for share in command.lots):
@@ -385,12 +383,7 @@ def _require_lot(command: ReserveCapacity, state: Pool, lot_id: str) -> None:
     offer = state.offers.get(lot_id)
     wanted = [Load(share.start, share.end, share.nodes) for share in command.lots if share.lot_id == lot_id]
     if offer is None or any(load.start < offer.start or load.end > offer.end for load in wanted):
-        raise Refusal(
-            "lot_not_offered",
-            f"lot {lot_id} is not for sale over the whole span",
-            lot_id=lot_id,
-            pool_id=command.pool_id,
-        )
+        raise _refuse_unoffered(command.pool_id, lot_id)
     peak, where = find_peak([*state.sold(lot_id), *wanted], command.start, command.end)
     if peak > offer.amount:
         raise Refusal(
@@ -422,9 +415,7 @@ def _release(command: ReleaseCapacity, state: Pool) -> Sequence[PoolEvent]:
         require_aware(command.at, "/at")
         mine = {"pool_id": command.pool_id, "grant_id": command.grant_id}
         return [PoolCapacityReleased(**mine, at=command.at, grant_id_before=state.resales[lot_id].grant_id)]
-    held = state.reservations.get(command.grant_id)
-    if held is None:
-        raise Refusal("reservation_unknown", f"grant {command.grant_id} has no reservation in this pool")
+    held = _get_reservation(state, command.grant_id)
     require_aware(command.at, "/at")
     if max(command.at, held.start) >= held.end:
         return []
@@ -479,9 +470,7 @@ def _require_staying(state: Pool) -> None:
 
 def _offer_resale(command: OfferCapacity, grant_id: str, state: Pool) -> Sequence[PoolEvent]:
     """Return the events that put reserved nodes of a grant on sale."""
-    held = state.reservations.get(grant_id)
-    if held is None:
-        raise Refusal("reservation_unknown", f"grant {grant_id} has no reservation in this pool")
+    held = _get_reservation(state, grant_id)
     require_span(command.start, command.end, "/end")
     offer = Load(command.start, command.end, command.nodes)
     known = state.resales.get(command.lot_id)
@@ -553,6 +542,18 @@ def _refuse_other(grant_id: str) -> Refusal:
     return Refusal("reservation_exists", f"grant {grant_id} already reserves other capacity of this pool")
 
 
+def _refuse_unoffered(pool_id: str, lot_id: str) -> Refusal:
+    text = f"lot {lot_id} is not for sale over the whole span"
+    return Refusal("lot_not_offered", text, lot_id=lot_id, pool_id=pool_id)
+
+
+def _get_reservation(state: Pool, grant_id: str) -> Reservation:
+    held = state.reservations.get(grant_id)
+    if held is None:
+        raise Refusal("reservation_unknown", f"grant {grant_id} has no reservation in this pool")
+    return held
+
+
 def _resell(command: ResellCapacity, state: Pool) -> Sequence[PoolEvent]:
     """Return the events that move offered nodes to the buyer's grant, first those set aside for it."""
     require_span(command.start, command.end, "/end")
@@ -593,12 +594,7 @@ def _require_offered(command: HoldCapacity | ResellCapacity, wanted: Load, state
     resale = state.resales.get(command.lot_id)
     outside = resale is not None and (wanted.start < resale.offer.start or wanted.end > resale.offer.end)
     if resale is None or resale.recalled or outside:
-        raise Refusal(
-            "lot_not_offered",
-            f"lot {command.lot_id} is not for sale over the whole span",
-            lot_id=command.lot_id,
-            pool_id=command.pool_id,
-        )
+        raise _refuse_unoffered(command.pool_id, command.lot_id)
     peak, where = find_peak([*resale.sold, *resale.held.values(), wanted], wanted.start, wanted.end)
     if peak > resale.offer.amount:
         raise Refusal(

@@ -37,7 +37,15 @@ from events.types import Reason
 from marketplace.core.errors import Refusal
 from marketplace.core.horizon import build_horizon
 from marketplace.domain.trading.auction import Auction, ClearedAuction, CollectingAuction, LockedAuction
-from marketplace.domain.trading.order import EndedOrder, LockedOrder, MatchedOrder, OpenOrder, Order, OrderState
+from marketplace.domain.trading.order import (
+    EndedOrder,
+    LockedOrder,
+    MatchedOrder,
+    OpenOrder,
+    Order,
+    OrderState,
+    WaitingOrder,
+)
 from marketplace.domain.trading.order_terms import compute_value_max, find_window, name_group
 
 PLACES_MAX: Final = 10_000
@@ -199,7 +207,7 @@ class Waiting(NamedTuple):
         is_served: Whether another order of its group was matched.
     """
 
-    order: OpenOrder | LockedOrder
+    order: WaitingOrder
     parent: OrderState
     waits: int
     is_served: bool

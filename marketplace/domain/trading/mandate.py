@@ -24,7 +24,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Literal
 
 import msgspec
 from immutables import Map
@@ -42,7 +41,7 @@ from events.mandate import (
     MandateRevoked,
     MandateTerms,
 )
-from events.types import PrincipalTerms, Stage
+from events.types import Funding, PrincipalTerms, Stage
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, require_usd
@@ -55,7 +54,7 @@ class GrantMandate(msgspec.Struct, frozen=True, kw_only=True):
 
     mandate_id: str
     holder_id: str
-    funding: Literal["cash", "own_capacity"]
+    funding: Funding
     terms: MandateTerms
 
 

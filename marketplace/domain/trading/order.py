@@ -193,6 +193,10 @@ class LockedOrder(Order):
     auction_id: str
 
 
+WaitingOrder = OpenOrder | LockedOrder
+"""An order that an auction may still match."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchedOrder(Order):
     """An order that won, in an auction or by a held quote."""

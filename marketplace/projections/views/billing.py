@@ -208,6 +208,7 @@ class TrialBalanceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Basis = Literal["recorded", "occurred"]
+"""Whether lines count by when they were recorded, or by when their events occurred."""
 
 
 class StandView(msgspec.Struct, frozen=True, kw_only=True):

@@ -118,3 +118,14 @@ def render_environment(settings: Settings) -> dict[str, str]:
     return {
         PREFIX + name.upper(): str(int(value) if isinstance(value, bool) else value) for name, value in stated.items()
     }
+
+
+def require_database_url(settings: Settings) -> str:
+    """Return the URL of the projections' database, for a command that reads or writes it.
+
+    Raises:
+        Refusal: ``setting_missing``.
+    """
+    if settings.database_url is None:
+        raise Refusal("setting_missing", f"set {PREFIX}DATABASE_URL, or give --database-url postgresql://…")
+    return settings.database_url

@@ -30,7 +30,7 @@ from marketplace.domain.supply.site import SITE
 from marketplace.domain.trading.book.book import KnownRows, build_book
 from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.domain.trading.mandate import MANDATE
-from marketplace.domain.trading.order import ORDER, LockedOrder, MatchedOrder, OpenOrder, Order
+from marketplace.domain.trading.order import ORDER, MatchedOrder, Order, WaitingOrder
 from marketplace.domain.trading.order_terms import compute_value_max
 from marketplace.execution.handler import Handler
 from marketplace.execution.state_cache import AnyDecider
@@ -201,7 +201,7 @@ class PreparedBooks:
     async def _solve(self, opened: AuctionOpened, kept: _Kept, *, approximated: bool) -> SolvedBook:
         sequence = self._market.position
         orders = await self.load(ORDER, list(self._market.orders))
-        candidates: list[Order] = [order for order in orders.values() if isinstance(order, OpenOrder | LockedOrder)]
+        candidates: list[Order] = [order for order in orders.values() if isinstance(order, WaitingOrder)]
         if len(candidates) > ORDERS_MAX:
             chosen = {order.placed.order_id for order in nlargest(ORDERS_MAX, candidates, key=_compute_value)}
             candidates = [order for order in candidates if order.placed.order_id in chosen]

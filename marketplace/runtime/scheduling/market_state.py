@@ -30,7 +30,7 @@ from marketplace.domain.supply.site import SITE
 from marketplace.domain.trading.admission import Rivals, Waiting
 from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.domain.trading.mandate import MANDATE
-from marketplace.domain.trading.order import ORDER, LockedOrder, OpenOrder, Order
+from marketplace.domain.trading.order import ORDER, Order, WaitingOrder
 from marketplace.execution.handler import Handler
 from marketplace.execution.state_cache import AnyDecider
 from marketplace.log.annotations import Annotations
@@ -202,7 +202,7 @@ class MarketState:
         queue: list[Waiting] = []
         for order_id in self.list_orders():
             order = await self._load(ORDER, order_id)
-            if not isinstance(order, OpenOrder | LockedOrder):
+            if not isinstance(order, WaitingOrder):
                 continue
             if all(self.is_sound("mandate", hold.mandate_id) for hold in order.budget_holds):
                 parent_id = order.terms.parent_order_id

@@ -49,13 +49,13 @@ from events.service_line import (
     ServiceLineAgreed,
     ServiceLineCorrected,
     ServiceLineReported,
-    ServiceLineVoided,
 )
 from events.site import SiteConversionSlipped
 from events.statement import StatementAccepted, StatementCredited, StatementDisputed, StatementIssued
 from events.types import Event, NoteTerms
 from events.usage import Reading, UsageClosed, UsageCorrected, UsageReported, UsageVoided
 from marketplace.core.ids import rename_id
+from marketplace.domain.billing.service_line import HoursEvent
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.grant import evolve as evolve_grant
 from marketplace.domain.delivery.periods import Period, list_periods
@@ -406,7 +406,7 @@ class Scheduler:
                 self.put(adjust, NOW)
 
     @notice.register
-    def _work(self, event: ServiceLineReported | ServiceLineCorrected | ServiceLineVoided) -> None:
+    def _work(self, event: HoursEvent) -> None:
         """Check again the stated periods for which hours arrived, changed or were voided."""
         self._review_closed(event.grant_id)
         settled = self._settled.get(event.grant_id, {})
@@ -531,9 +531,7 @@ class Scheduler:
 @overload
 def _list_readings(event: UsageReported | UsageCorrected | UsageVoided) -> tuple[Reading, ...]: ...
 @overload
-def _list_readings(
-    event: ServiceLineReported | ServiceLineCorrected | ServiceLineVoided,
-) -> tuple[HoursReading, ...]: ...
+def _list_readings(event: HoursEvent) -> tuple[HoursReading, ...]: ...
 def _list_readings(event: Any) -> tuple[Any, ...]:
     """Return the readings that an event adds, removes or replaces, with their replacements."""
     match event:

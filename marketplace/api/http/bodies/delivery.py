@@ -1,6 +1,6 @@
 """Bodies of grants, usage and statements."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -8,6 +8,7 @@ from msgspec import Meta
 from events.types import GpuSeconds, Hours, Id, Instant, Nodes, Text
 from events.usage import DeviceName, Evidence, Gpus, Priority, ReadingId, Sample, SourceName
 from marketplace.api.http.bodies import Body
+from marketplace.domain.metering.usage_commands import Outcome
 
 
 class DegradeGrantBody(Body, frozen=True, kw_only=True):
@@ -196,7 +197,7 @@ class ReadingAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """
 
     reading_id: str
-    outcome: Literal["accepted", "duplicate", "conflict", "rejected"]
+    outcome: Outcome
     pointer: str | None = None
     code: str | None = None
     message: str | None = None

@@ -1,12 +1,12 @@
 """Bodies of instruments, financings and sales."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 
 from events.financing import Approval, ClassId
 from events.issuer_holders import HolderTerms
-from events.types import Id, Instant, Name, PrincipalTerms, Text, Usd
+from events.types import Id, Instant, Name, PrincipalTerms, Reduction, Text, Usd
 from marketplace.api.http.bodies import Body
 from marketplace.domain.equity.issuer.terms import RoundDraft
 
@@ -56,7 +56,7 @@ class ReversePrincipalBody(Body, frozen=True, kw_only=True):
     tranche_id: Id
     principal_usd: Usd
     reason: Text
-    settlement: Literal["cancel_shares", "debt"] | None = None
+    settlement: Reduction | None = None
     approval: Approval | None = None
 
 

@@ -6,7 +6,23 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from events.financing import Approval, ClassId, Participation, PriceProtection, ProtectionBasis
-from events.types import Country, GpuSeconds, Id, Instant, Name, Share, Text, Usd
+from events.types import (
+    Cancellation,
+    Country,
+    FractionRule,
+    GpuSeconds,
+    Id,
+    Instant,
+    Name,
+    Settlement,
+    Share,
+    StakeholderKind,
+    StockKind,
+    Text,
+    Usd,
+    WarrantReduction,
+    WarrantTransfer,
+)
 from events.vesting import ChangeOfControl, MilestoneName, PriceAverage, VestingSchedule, WarrantTranche
 from marketplace.api.http.bodies import Body
 
@@ -34,7 +50,7 @@ class AddStakeholderBody(Body, frozen=True, kw_only=True):
     """
 
     name: Name
-    kind: Literal["founder", "employee", "investor", "provider", "other"]
+    kind: StakeholderKind
     holder_id: Id | None = None
 
 
@@ -42,7 +58,7 @@ class CreateStockClassBody(Body, frozen=True, kw_only=True):
     """A class of stock; see the event `issuer.stock_class_created`."""
 
     class_id: ClassId
-    kind: Literal["common", "preferred"]
+    kind: StockKind
     shares_authorised: ShareCount
     price_per_share_usd: Usd | None = None
     liquidation_multiple: Usd | None = None
@@ -190,7 +206,7 @@ class SplitStockBody(Body, frozen=True, kw_only=True):
 
     numerator: Multiplier
     denominator: Multiplier
-    fractions: Literal["cash_in_lieu", "give_up", "round_up"] | None = None
+    fractions: FractionRule | None = None
     cash_usd_per_share: Usd | None = None
     approval: Approval | None = None
 
@@ -206,7 +222,7 @@ class CancelOptionBody(Body, frozen=True, kw_only=True):
     """Shares of an option to cancel; see the event `issuer.option_cancelled`."""
 
     shares: ShareCount
-    kind: Literal["forfeited", "cancelled", "expired"]
+    kind: Cancellation
     reason: Text
 
 
@@ -241,12 +257,12 @@ class IssueWarrantBody(Body, frozen=True, kw_only=True):
     shares: ShareCount
     exercise_price_usd: Usd
     expires_at: Instant
-    settlement: Literal["cash", "net", "either"]
+    settlement: Settlement
     tranches: Annotated[tuple[WarrantTranche, ...], Meta(max_length=100)] = ()
     grant_ids: Annotated[tuple[Id, ...], Meta(max_length=64)] = ()
     programme_id: Id | None = None
-    on_reduction: Literal["keep", "claw_back"] = "keep"
-    transfer: Literal["none", "affiliates"] = "none"
+    on_reduction: WarrantReduction = "keep"
+    transfer: WarrantTransfer = "none"
     affiliate_ids: Annotated[tuple[Id, ...], Meta(max_length=20)] = ()
     change_of_control: ChangeOfControl | None = None
     fair_value: PriceAverage | None = None

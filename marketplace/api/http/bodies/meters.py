@@ -8,6 +8,7 @@ from msgspec import Meta
 from events.types import Hours, Instant, Nodes
 from events.usage import DeviceName, Evidence, Gpus, ReadingId, SourceName
 from marketplace.api.http.bodies import Body
+from marketplace.domain.metering.usage_commands import Outcome
 
 READING_TYPE: Final = "marketplace.meter.reading.v1"
 HOURS_TYPE: Final = "marketplace.meter.hours.v1"
@@ -109,7 +110,7 @@ class ReadingOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         message: Why, in a sentence.
     """
 
-    outcome: Literal["accepted", "duplicate", "conflict", "rejected"]
+    outcome: Outcome
     source: str | None = None
     reading_id: str | None = None
     pointer: str | None = None

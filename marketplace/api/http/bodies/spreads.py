@@ -1,6 +1,6 @@
 """Bodies of usage that is allocated to grants."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -8,6 +8,7 @@ from msgspec import Meta
 from events.types import GpuClass, Id, Instant, Text
 from events.usage import Gpus, SourceName, SpreadPart
 from marketplace.api.http.bodies import Body
+from marketplace.domain.metering.usage_commands import Outcome
 
 SpreadReadingId = Annotated[
     str, Meta(min_length=1, max_length=190, description="Unique in its source; its parts are named by it and a number")
@@ -102,7 +103,7 @@ class SpreadAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """
 
     reading_id: str
-    outcome: Literal["accepted", "duplicate", "conflict", "rejected"]
+    outcome: Outcome
     parts: tuple[SpreadPart, ...] = ()
     pointer: str | None = None
     code: str | None = None

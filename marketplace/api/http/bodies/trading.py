@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from events.mandate import MandateTerms
 from events.order import OrderTerms
-from events.types import Id, Instant
+from events.types import Funding, Id, Instant
 from marketplace.api.http.bodies import Body
 
 
@@ -20,7 +20,7 @@ class GrantMandateBody(Body, frozen=True, kw_only=True):
     """
 
     holder_id: Id
-    funding: Literal["cash", "own_capacity"]
+    funding: Funding
     terms: MandateTerms
 
 

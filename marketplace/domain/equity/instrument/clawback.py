@@ -15,9 +15,10 @@ both sides agreed on a debt instead, nothing is cancelled and all dollars are ow
 from collections.abc import Sequence
 from datetime import date, timedelta
 from fractions import Fraction
-from typing import Final, Literal
+from typing import Final
 
 from events.instrument import InstrumentDebtPaid, InstrumentEvent, InstrumentPrincipalReversed, TakenShares
+from events.types import Reduction
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, floor_cents, render_ratio, require_usd
 from marketplace.core.rounding import round_whole
@@ -78,7 +79,7 @@ def _require_reducible(command: ReversePrincipal, tranche: Tranche) -> None:
 
 def _build(command: ReversePrincipal, state: Instrument, tranche: Tranche) -> InstrumentPrincipalReversed:
     taken, debt = None, Fraction(0)
-    settlement: Literal["cancel_shares", "debt"] | None = None
+    settlement: Reduction | None = None
     if tranche.converted_usd:
         settlement = _require_settlement(command, tranche)
         taken, debt = _take_shares(command, state, tranche)
@@ -101,7 +102,7 @@ def _build(command: ReversePrincipal, state: Instrument, tranche: Tranche) -> In
     )
 
 
-def _require_settlement(command: ReversePrincipal, tranche: Tranche) -> Literal["cancel_shares", "debt"]:
+def _require_settlement(command: ReversePrincipal, tranche: Tranche) -> Reduction:
     if command.settlement is None:
         raise Refusal(
             "missing_convention",

@@ -10,7 +10,7 @@ import msgspec
 from events.draw import DrawTerms
 from events.instrument import InstrumentEvent
 from events.service import ServiceResult
-from events.types import Instant, PrincipalTerms, SafeTerms
+from events.types import Instant, PrincipalTerms, Reduction, SafeTerms
 
 
 class IssueInstrument(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class ReversePrincipal(msgspec.Struct, frozen=True, kw_only=True):
     tranche_id: str
     principal_usd: Decimal
     reason: str
-    settlement: Literal["cancel_shares", "debt"] | None = None
+    settlement: Reduction | None = None
     shares_held: int = 0
     split: Fraction = Fraction(1)
     on_day: date | None = None

@@ -10,6 +10,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, ceil_cents, render_ratio
 from marketplace.domain.equity.instrument.commands import MatureNote, RepayNote
+from marketplace.domain.equity.instrument.principal import require_outstanding
 from marketplace.domain.equity.instrument.state import Instrument, Run, compute_balance, list_accruals
 from marketplace.domain.refusals import refuse_exists
 
@@ -22,12 +23,7 @@ def repay_note(command: RepayNote, state: Instrument) -> Sequence[InstrumentEven
         raise refuse_exists("repayment", command.instrument_id)
     if not all(isinstance(run.terms, NoteTerms) for run in state.list_runs()) or not isinstance(state.terms, NoteTerms):
         raise _refuse_kind(command.instrument_id)
-    if state.outstanding_usd == ZERO:
-        raise Refusal(
-            "nothing_to_repay",
-            f"instrument {command.instrument_id} has no outstanding principal",
-            instrument_id=command.instrument_id,
-        )
+    require_outstanding(state)
     runs = state.list_runs()
     owed = sum((sum_run(command.instrument_id, run, command.on_day) for run in runs), Fraction(0))
     return [

@@ -188,6 +188,18 @@ def _require_run(command: ConvertInstrument, state: Instrument, made: int) -> No
         )
 
 
+def require_outstanding(state: Instrument) -> None:
+    """Refuse to repay an instrument without outstanding principal.
+
+    Raises:
+        Refusal: ``nothing_to_repay``.
+    """
+    if state.outstanding_usd == ZERO:
+        instrument_id = state.issued.instrument_id
+        text = f"instrument {instrument_id} has no outstanding principal"
+        raise Refusal("nothing_to_repay", text, instrument_id=instrument_id)
+
+
 def repay(command: RepayInstrument, state: Instrument) -> Sequence[InstrumentEvent]:
     """Return the repayment of all outstanding principal."""
     require_usd(command.amount_usd, "/amount_usd", zero=True)
@@ -195,12 +207,7 @@ def repay(command: RepayInstrument, state: Instrument) -> Sequence[InstrumentEve
         if state.repaid.amount_usd == command.amount_usd:
             return []
         raise refuse_exists("repayment", command.cause)
-    if state.outstanding_usd == ZERO:
-        raise Refusal(
-            "nothing_to_repay",
-            f"instrument {command.instrument_id} has no outstanding principal",
-            instrument_id=command.instrument_id,
-        )
+    require_outstanding(state)
     return [
         InstrumentRepaid(
             instrument_id=command.instrument_id,

@@ -14,7 +14,7 @@ import msgspec
 from events.financing import Approval, ConvertingInstrument, RoundTerms
 from events.issuer import IssuerEvent
 from events.issuer_dilution import CountedInstrument, Exposure
-from events.types import Instant, PrincipalTerms
+from events.types import Instant, PrincipalTerms, StakeholderKind
 from marketplace.domain.equity.issuer.holder_commands import (
     AgreeHolderTerms,
     AnswerProRata,
@@ -105,7 +105,6 @@ __all__ = [
     "RoundDraft",
     "SignInstrument",
     "SplitStock",
-    "StakeholderKind",
     "StatePurchases",
     "TransferStock",
     "TransferWarrant",
@@ -115,8 +114,6 @@ __all__ = [
     "WithdrawOffer",
     "WithdrawPromise",
 ]
-
-StakeholderKind = Literal["founder", "employee", "investor", "provider", "other"]
 
 
 class FormIssuer(msgspec.Struct, frozen=True, kw_only=True):

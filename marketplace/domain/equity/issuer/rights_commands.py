@@ -6,12 +6,11 @@ Those on what warrants are measured by are in `programme_commands`.
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal
 
 import msgspec
 
 from events.financing import Approval
-from events.types import Instant
+from events.types import Cancellation, Instant, Settlement, WarrantReduction, WarrantTransfer
 from events.vesting import ChangeOfControl, PriceAverage, VestingSchedule, WarrantTranche
 from marketplace.domain.equity.issuer.programme_commands import ProgrammeCommand
 
@@ -64,7 +63,7 @@ class CancelOption(msgspec.Struct, frozen=True, kw_only=True):
     cancellation_id: str
     option_id: str
     shares: int
-    kind: Literal["forfeited", "cancelled", "expired"]
+    kind: Cancellation
     reason: str
     at: Instant
 
@@ -79,12 +78,12 @@ class IssueWarrant(msgspec.Struct, frozen=True, kw_only=True):
     shares: int
     exercise_price_usd: Decimal
     expires_at: Instant
-    settlement: Literal["cash", "net", "either"]
+    settlement: Settlement
     tranches: tuple[WarrantTranche, ...] = ()
     grant_ids: tuple[str, ...] = ()
     programme_id: str | None = None
-    on_reduction: Literal["keep", "claw_back"] = "keep"
-    transfer: Literal["none", "affiliates"] = "none"
+    on_reduction: WarrantReduction = "keep"
+    transfer: WarrantTransfer = "none"
     affiliate_ids: tuple[str, ...] = ()
     change_of_control: ChangeOfControl | None = None
     fair_value: PriceAverage | None = None

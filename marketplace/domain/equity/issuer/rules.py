@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Final, Protocol
 
@@ -83,6 +84,18 @@ def require_shares(shares: int, pointer: str, *, zero: bool = False) -> None:
             shares=shares,
             shares_max=SHARES_MAX,
         )
+
+
+def require_formed(state: Issuer, day: date, pointer: str) -> None:
+    """Refuse a day before the company was formed.
+
+    Raises:
+        Refusal: ``date_before_formation``.
+    """
+    formed_on = state.formed.formed_on
+    if day < formed_on:
+        text = f"{day} is before the formation on {formed_on}"
+        raise Refusal("date_before_formation", text, pointer=pointer, formed_on=formed_on.isoformat())
 
 
 def require_stakeholder(state: Issuer, holder_id: str, pointer: str = "/holder_id") -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 from immutables import Map
 from msgspec import structs
@@ -58,6 +58,8 @@ RUN: Final = "#"
 COUNT_WITHIN: Final = timedelta(days=14)
 
 RowKind = Literal["stock", "option", "warrant", "promised", "pool"]
+ROW_KINDS: Final[tuple[str, ...]] = get_args(RowKind)
+"""The kinds of rows in the order of a cap table."""
 Act = (
     IssuerStockTransferred
     | IssuerStockRepurchased
@@ -137,6 +139,10 @@ class Warrant:
     attested: Map[str, IssuerMilestoneAttested] = field(default_factory=Map)
     expired: bool = False
     split: Fraction = Fraction(1)
+
+    def is_past(self, at: datetime) -> bool:
+        """Return whether its last instant of exercise has passed."""
+        return at > self.issued.expires_at
 
     @property
     def shares(self) -> int:
@@ -391,8 +397,14 @@ def list_live_warrants(state: Issuer, at: datetime | None = None) -> list[tuple[
     return [
         (warrant_id, warrant)
         for warrant_id, warrant in sorted(state.warrants.items())
-        if warrant.shares_outstanding and (at is None or at <= warrant.issued.expires_at)
+        if warrant.shares_outstanding and (at is None or not warrant.is_past(at))
     ]
+
+
+def count_warrant_shares(state: Issuer, class_id: str, at: datetime) -> int:
+    """Return the shares of a class that warrants may still buy."""
+    live = (warrant for _, warrant in list_live_warrants(state, at))
+    return sum(warrant.shares_outstanding for warrant in live if warrant.issued.class_id == class_id)
 
 
 def list_rows(state: Issuer, at: datetime | None = None) -> tuple[Row, ...]:

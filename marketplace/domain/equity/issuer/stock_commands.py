@@ -1,12 +1,11 @@
 """Commands to issuers on their stock; `marketplace.domain.equity.issuer.issuer` decides them."""
 
 from decimal import Decimal
-from typing import Literal
 
 import msgspec
 
 from events.financing import Approval, Participation, PriceProtection, ProtectionBasis
-from events.types import Instant
+from events.types import FractionRule, Instant, StockKind
 
 
 class CreateStockClass(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,7 +13,7 @@ class CreateStockClass(msgspec.Struct, frozen=True, kw_only=True):
 
     issuer_id: str
     class_id: str
-    kind: Literal["common", "preferred"]
+    kind: StockKind
     shares_authorised: int
     price_per_share_usd: Decimal | None = None
     liquidation_multiple: Decimal | None = None
@@ -141,7 +140,7 @@ class SplitStock(msgspec.Struct, frozen=True, kw_only=True):
     split_id: str
     numerator: int
     denominator: int
-    fractions: Literal["cash_in_lieu", "give_up", "round_up"] | None = None
+    fractions: FractionRule | None = None
     cash_usd_per_share: Decimal | None = None
     approval: Approval | None = None
 

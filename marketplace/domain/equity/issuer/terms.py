@@ -27,11 +27,12 @@ from marketplace.domain.equity.issuer.rules import (
     require_protection,
     require_seniority,
 )
-from marketplace.equity.whole_shares import AFTER_PRICE
+from marketplace.equity.conventions import PRICE_PLACES_MAX
+from marketplace.equity.model import AFTER_PRICE
 
 INVESTMENTS_MAX: Final = 200
 DUTIES_MAX: Final = 50
-PRICE_PLACES: Final = range(2, 13)
+PRICE_PLACES: Final = range(2, PRICE_PLACES_MAX + 1)
 _CLASS_ID_SIZE_MAX: Final = 36
 _CONVENTIONS: Final = {
     "pool_timing": "whether a top-up of the pool is inside the pre-money or comes after the money",

@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import require_forward
 from marketplace.projections.billing.accounts.explain import run_balances
 from marketplace.projections.billing.accounts.queries import list_lines
 from marketplace.projections.views.billing import AccountStatementView, AccountView, Basis, LineView, StandView
@@ -22,8 +23,7 @@ async def load_account_statement(
     Raises:
         Refusal: ``request_invalid`` if the span is empty; ``statement_too_long`` above 10,000 lines.
     """
-    if end <= start:
-        raise Refusal("request_invalid", "the span ends before it starts; swap start and end", pointer="/end")
+    require_forward(start, end)
     before, rows = await list_lines(
         connection, account.account_id, basis=basis, start=start, end=end, limit=LINES_MAX + 1
     )

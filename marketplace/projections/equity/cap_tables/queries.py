@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.issuer_holders import Depth, HolderTerms
+from marketplace.domain.equity.issuer.state import ROW_KINDS
 from marketplace.projections.engine.queries import At, find_one, load_all, page, parse_row, until
 from marketplace.projections.equity.cap_tables.tables import (
     financings,
@@ -106,10 +107,9 @@ async def load_cap_table(
     named = (stakeholders.c.issuer_id == issuer_id) & (stakeholders.c.holder_id == sums.c.holder_id)
     query = select(sums, stakeholders.c.name).select_from(sums.outerjoin(stakeholders, named))
     everything = await load_all(connection, query, CapTableRow)
-    order = ("stock", "option", "warrant", "promised", "pool")
     rows = sorted(
         (row for row in everything if row.shares),
-        key=lambda row: (order.index(row.kind), -row.shares, row.holder_id, row.security),
+        key=lambda row: (ROW_KINDS.index(row.kind), -row.shares, row.holder_id, row.security),
     )
     return CapTableView(
         issuer_id=issuer_id,

@@ -54,7 +54,7 @@ from marketplace.domain.equity.issuer.state import Financing, Issuer, capitaliza
 from marketplace.domain.equity.issuer.stock.stock import is_class_of_round
 from marketplace.domain.equity.issuer.terms import DUTIES_MAX, INVESTMENTS_MAX, require_terms, settle_terms
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
-from marketplace.equity.whole_shares import AFTER_PRICE
+from marketplace.equity.model import AFTER_PRICE
 
 BATCH_MAX: Final = 1_000
 PROTECTED_MAX: Final = 50
@@ -165,14 +165,16 @@ def close_financing(command: CloseFinancing, state: Issuer) -> Sequence[IssuerEv
     ]
 
 
+def _get_pricing(financing: Financing) -> RoundPricing:
+    if financing.pricing is None:
+        financing_id = financing.opened.financing_id
+        text = f"financing {financing_id} has no price yet; price it first"
+        raise Refusal("financing_unpriced", text, financing_id=financing_id)
+    return financing.pricing
+
+
 def _get_current_pricing(command: CloseFinancing, state: Issuer, financing: Financing) -> RoundPricing:
-    pricing = financing.pricing
-    if pricing is None:
-        raise Refusal(
-            "financing_unpriced",
-            f"financing {command.financing_id} has no price yet; price it first",
-            financing_id=command.financing_id,
-        )
+    pricing = _get_pricing(financing)
     changed = []
     if order_instruments(command.instruments) != order_instruments(pricing.instruments):
         changed.append("instruments")
@@ -228,9 +230,7 @@ def list_conversions(state: Issuer, financing_id: str) -> tuple[ConvertInstrumen
     financing = state.financings.get(financing_id)
     if financing is None:
         raise refuse_unknown("financing", financing_id)
-    pricing = financing.pricing
-    if pricing is None:
-        raise Refusal("financing_unpriced", f"financing {financing_id} has no price yet; price it first")
+    pricing = _get_pricing(financing)
     classes = list_conversion_classes(financing.terms, pricing)
     positions = list_positions(pricing.instruments)
     return tuple(

@@ -32,9 +32,9 @@ from marketplace.domain.equity.issuer.rules import get_class, require_authorised
 from marketplace.domain.equity.issuer.state import RUN, Issuer, capitalization_of
 from marketplace.equity import model
 from marketplace.equity.certificates import ENGINE_VERSION
+from marketplace.equity.model import AFTER_PRICE
 from marketplace.equity.participation import pay_to_play
 from marketplace.equity.rounds import price_round
-from marketplace.equity.whole_shares import AFTER_PRICE
 
 SIGNED_DEFINITION: Final = "yc_standard"
 """What the cap of a SAFE or note is measured against since its signing. The definition of a round cannot lessen it."""

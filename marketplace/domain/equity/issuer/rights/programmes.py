@@ -296,7 +296,7 @@ def attest_milestone(command: AttestMilestone, state: Issuer) -> Sequence[Issuer
         )
     require_aware(command.at, "/at")
     ends = [warrant.issued.expires_at, *([] if milestone.until is None else [milestone.until])]
-    if warrant.expired or command.at > warrant.issued.expires_at or command.at >= min(ends):
+    if warrant.expired or warrant.is_past(command.at) or command.at >= min(ends):
         raise Refusal(
             "milestone_lapsed",
             f"milestone {command.milestone} could be attested before {min(ends).isoformat()}",

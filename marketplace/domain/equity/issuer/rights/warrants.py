@@ -31,6 +31,7 @@ from marketplace.domain.equity.issuer.rules import (
     is_repeated,
     refuse_overdrawn,
     require_authorised,
+    require_formed,
     require_shares,
     require_stakeholder,
 )
@@ -69,13 +70,7 @@ def issue_warrant(command: IssueWarrant, state: Issuer) -> Sequence[IssuerEvent]
     require_shares(command.shares, "/shares")
     require_price_per_share(command.exercise_price_usd, "/exercise_price_usd", zero=True)
     require_aware(command.expires_at, "/expires_at")
-    if command.expires_at.date() < state.formed.formed_on:
-        raise Refusal(
-            "date_before_formation",
-            f"{command.expires_at.isoformat()} is before the formation on {state.formed.formed_on}",
-            pointer="/expires_at",
-            formed_on=state.formed.formed_on.isoformat(),
-        )
+    require_formed(state, command.expires_at.date(), "/expires_at")
     require_terms(command, state)
     return [event]
 
@@ -162,7 +157,7 @@ def _is_known(command: ExerciseWarrant, state: Issuer) -> bool:
 
 
 def _require_live(command: ExerciseWarrant | TransferWarrant, warrant: Warrant) -> None:
-    if warrant.expired or command.at > warrant.issued.expires_at:
+    if warrant.expired or warrant.is_past(command.at):
         raise Refusal(
             "warrant_expired",
             f"warrant {command.warrant_id} expired at {warrant.issued.expires_at.isoformat()}",

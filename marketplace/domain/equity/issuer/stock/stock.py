@@ -27,6 +27,7 @@ from marketplace.domain.equity.issuer.rules import (
     is_repeated,
     require_authorised,
     require_class_id,
+    require_formed,
     require_protection,
     require_seniority,
     require_shares,
@@ -153,11 +154,5 @@ def record_valuation(command: RecordValuation, state: Issuer) -> Sequence[Issuer
     if event in state.valuations:
         return []
     require_price_per_share(command.price_usd_per_share, "/price_usd_per_share", zero=True)
-    if command.effective_on < state.formed.formed_on:
-        raise Refusal(
-            "date_before_formation",
-            f"{command.effective_on} is before the formation on {state.formed.formed_on}",
-            pointer="/effective_on",
-            formed_on=state.formed.formed_on.isoformat(),
-        )
+    require_formed(state, command.effective_on, "/effective_on")
     return [event]
