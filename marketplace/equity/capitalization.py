@@ -1,7 +1,7 @@
-"""What a valuation is measured against: the definitions of capitalization, and the counts that they give.
+"""The definitions of capitalization: which shares a cap or a pre-money valuation is divided by.
 
-A cap of ten million means nothing until somebody says ten million for which shares. The definitions are a closed list,
-named in the contract and in every certificate.
+A cap of ten million has no meaning until it is said which shares it values. The definitions are a closed list, which is
+part of the contract and named in every certificate.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ from marketplace.equity.model import (
 
 Part = Literal["granted", "promised", "available", "increase", "converting", "adjustments"]
 Counted = frozenset[Part]
-"""Which parts of a company a denominator counts, beside the outstanding stock, as converted, which it always counts."""
+"""The parts of a company that a denominator counts beside outstanding stock as converted, which all of them count."""
 
 EXISTING: Counted = frozenset({"granted", "promised", "available"})
 POST_MONEY_SAFE: Counted = EXISTING | {"converting"}
@@ -37,7 +37,7 @@ EXISTING_DEFINITIONS: tuple[CapitalizationDefinition, ...] = (
     "outstanding_and_granted",
     "outstanding",
 )
-"""Those that count no part of a round, so that they have a value at every instant."""
+"""The definitions that count no part of a round, so that they have a value at every instant."""
 DEFINITIONS = ("yc_standard", *_DEFINITIONS)
 
 
@@ -75,7 +75,7 @@ def existing_shares(capitalization: Capitalization, counted: Counted) -> Fractio
 
 
 def protection_basis_shares(capitalization: Capitalization, basis: ProtectionBasis) -> Fraction:
-    """Count what stands before a dilutive issue, for a weighted average.
+    """Count the shares before a dilutive issue, for a weighted average.
 
     Args:
         capitalization: The company immediately before the issue.
@@ -91,7 +91,7 @@ def protection_basis_shares(capitalization: Capitalization, basis: ProtectionBas
 
 
 def check_capitalization(capitalization: Capitalization) -> None:
-    """Refuse a company that cannot be: no shares, a negative count, or a series with an impossible price.
+    """Refuse an impossible company: no shares, a negative count, or a series with an impossible price.
 
     Raises:
         Refusal: ``negative``, ``not_positive``, ``unknown_class``, ``no_shares`` in this order.
@@ -116,7 +116,7 @@ class PreRoundShares(NamedTuple):
 
 
 def company_capitalization(capitalization: Capitalization, safes: Iterable[Safe]) -> PreRoundShares:
-    """Convert SAFEs at their caps or fixed shares alone, as a company without a round shows them.
+    """Convert SAFEs at their caps or fixed shares, as a company shows them while there is no round.
 
     Uses ``yc_standard`` unless a SAFE names its own definition. No pool increase and no round price exist here.
 
@@ -138,7 +138,7 @@ def company_capitalization(capitalization: Capitalization, safes: Iterable[Safe]
 
 
 def refuse_full_stack(slope: Fraction, asks: str) -> None:
-    """Refuse when claims that grow with the company reach the whole of it, so that no share count satisfies them.
+    """Refuse claims that together ask for the whole company or more, so that no share count satisfies them.
 
     Raises:
         Refusal: ``stack_exceeds_company`` with the slope as a fact.
@@ -153,7 +153,7 @@ def refuse_full_stack(slope: Fraction, asks: str) -> None:
 
 
 def claimed_part(terms: SafeTerms, principal: Fraction, instrument_id: str) -> Fraction | None:
-    """Work out what share of its capitalization a SAFE claims by cap or fixed ownership, or None if by price alone."""
+    """Return the share of its capitalization that a SAFE claims by cap or fixed ownership; None if only by price."""
     if terms.ownership is not None:
         return proper_fraction(terms.ownership, f"ownership of {instrument_id}")
     if terms.valuation_cap_usd is not None:

@@ -1,7 +1,7 @@
-"""What a result leaves behind for somebody who does not trust the solver: inputs, policy and results as JSON values.
+"""Certificates: inputs, policy and results of a calculation as JSON values, for readers who do not trust the solver.
 
-Fractions are text (``n/d``) so that nothing is lost; the layout is versioned, and `checker` reads it without importing
-any of the solver.
+Fractions are text (``n/d``), so that nothing is lost. The layout has a version, and `checker` reads it without
+importing any part of the solver.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ ENGINE_VERSION = "equity-1"
 def round_certificate(
     capitalization: Capitalization, terms: RoundTerms, problem: Problem, solution: Solution, rows: Rows
 ) -> dict[str, object]:
-    """Write down a priced round: version 1 of the layout, kind ``priced_round``."""
+    """Return the certificate of a priced round: version 1 of the layout, kind ``priced_round``."""
     return {
         "kind": "priced_round",
         "version": 1,

@@ -1,7 +1,7 @@
-"""An independent check of certificates: nothing here comes from the solver, and nothing is solved again.
+"""An independent check of certificates. It shares no code with the solver and solves nothing again.
 
-A round is checked by putting its results into the equations that define it; a distribution by paying it out again in
-another way and by letting every class try its other choices. A certificate that is changed in any figure fails.
+The results of a round are put into the equations that define it. A distribution is paid out again by another method,
+and every class tries its other choices. A certificate fails if any figure in it is changed.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,7 +1,7 @@
-"""No silent conventions: what the terms of a round must say before anything is computed.
+"""The conventions that the terms of a round must state before anything is computed.
 
 Three law firms' answers to the same round differ by a fifth of the price, and each is right under its own convention.
-So a convention that is missing is refused by name, and one that is misspelt is refused with the list.
+Therefore nothing is assumed: a missing convention is refused by name, and an unknown one with the list of known ones.
 """
 
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""One shape for everything that converts: SAFEs and notes become claims with an amount, a cap, a discount and a count.
+"""One shape for everything that converts: SAFEs and notes become claims with an amount, a cap and a discount.
 
 Tranches with the same terms act as one claim, so that splitting an instrument cannot change what it converts into.
 """
@@ -23,7 +23,7 @@ class Claim:
         cap_part: Amount over cap: the part of its capitalization that the cap gives, or None.
         fixed_part: Fixed share of its capitalization, or None.
         price_factor: One less the discount.
-        counted: What the cap is measured against, or None if uncapped.
+        counted: The parts of the company that the cap is divided by, or None if uncapped.
     """
 
     instrument_id: str
@@ -38,7 +38,7 @@ class Claim:
 
     @property
     def branches(self) -> tuple[Branch, ...]:
-        """The ways that this instrument may convert, the round price last: it is the right that nobody lacks."""
+        """The ways in which this instrument may convert, last the round price, which every instrument may take."""
         if self.fixed_part is not None:
             return ("fixed_ownership", "round_price")
         found: list[Branch] = []
@@ -67,7 +67,7 @@ def claims_of(safes: Iterable[Safe], notes: Iterable[Note], terms: RoundTerms) -
 
 
 def elected_terms(safe: Safe) -> SafeTerms:
-    """Settle the terms that a SAFE converts on, after its MFN election.
+    """Return the terms on which a SAFE converts, after its MFN election.
 
     Raises:
         Refusal: ``mfn_election_missing`` if the SAFE has an MFN clause and nobody recorded whether it was used.

@@ -1,7 +1,7 @@
 """A sale's proceeds, paid out again by another method; shares no code with the waterfall.
 
-The residual is paid out by raising the common price from zero: each participating claimant receives in proportion to
-its shares, until nothing is left. Then each class is tested with each of its other choices, the others unchanged.
+The price of a common share is raised from zero, and each participating claimant receives in proportion to its shares,
+until nothing is left of the residual. Then each class is tested with each of its other choices, all others unchanged.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,7 @@
-"""Equity for delivered compute only: how accepted delivery draws a commitment down, and what a missed level does.
+"""Equity for delivered compute only: accepted delivery draws a commitment down, and a missed service level changes it.
 
-The principal of a drawdown instrument is never what was promised. It is accepted GPU-hours times the price that was
-fixed at signing, up to the commitment; what is never delivered lapses without equity.
+The principal of a drawdown instrument is accepted GPU-hours times the price that was fixed at signing, up to the
+commitment. What is never delivered lapses and gives no equity.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ class Accrual:
 
 @dataclass(frozen=True, slots=True)
 class Drawdown:
-    """What a commitment has come to; principal and undrawn part never sum to more than the commitment."""
+    """The state of a commitment. Principal and the undrawn part never sum to more than the commitment."""
 
     accruals: tuple[Accrual, ...]
     gpu_hours: Fraction

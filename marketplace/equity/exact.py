@@ -1,6 +1,6 @@
-"""Exact numbers at the edge: what comes in becomes a fraction without loss, and what goes out is text that reads back.
+"""Exact numbers at the edge: input becomes a fraction without loss, and output is text that can be read back.
 
-A float is refused wherever it appears, because it has already lost the number that the contract says.
+Floats are refused, because a float has already lost the number that the contract states.
 """
 
 from decimal import Decimal

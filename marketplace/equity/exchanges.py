@@ -1,4 +1,4 @@
-"""Share counts that change while nobody is bought out: splits, consolidations, and a sale paid in stock."""
+"""Splits, consolidations and a sale that is paid in stock: share counts change, ownership does not."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ class StockPayout:
 
 
 def split_shares(capitalization: Capitalization, ratio: Exact, fractions: RoundingMode) -> Capitalization:
-    """Multiply every share count and divide every price: 10 splits each share in ten, 1/5 puts five together.
+    """Multiply every share count and divide every price: 10 splits each share into ten, 1/5 joins five into one.
 
     Ownership and preferences do not move, except by the fractions of a share that the rounding takes or gives.
 
@@ -65,7 +65,7 @@ def exchange_ratio(price_per_share_usd: Exact, buyer_price_usd: Exact) -> Fracti
 
 
 def paid_in_stock(payouts: Sequence[Payout], buyer_price_usd: Exact) -> tuple[StockPayout, ...]:
-    """Turn a sale's payouts into the buyer's stock at an agreed price, with cash for fractions to the cent below."""
+    """Turn a sale's payouts into the buyer's stock at an agreed price; cash pays fractions, floored to the cent."""
     price = positive(buyer_price_usd, "buyer_price_usd")
     rows: list[StockPayout] = []
     for payout in payouts:

@@ -1,7 +1,7 @@
-"""A sale of the company reduced to claims: who stands where in the queue, and what each may choose.
+"""A sale of the company reduced to claims: the rank of each, and its choices.
 
-A claim is a class of preferred stock, or all SAFEs and notes of the same terms: holders whose payoffs move together
-choose together, so splitting an instrument changes nothing.
+A claim is a class of preferred stock, or all SAFEs and notes of the same terms. Holders with the same terms choose
+together, so splitting an instrument changes nothing.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ DEBT_SENIORITY = 0
 
 @dataclass(frozen=True, slots=True)
 class OptionGrant:
-    """Options or warrants in one hand at one strike; exercised in a sale when the common price is above the strike."""
+    """Options or warrants of one holder at one strike; exercised in a sale if the common price is above the strike."""
 
     grant_id: str
     holder_id: str
@@ -47,13 +47,13 @@ class ExitClaim:
 
     Attributes:
         seniority: 0 for debt, then preferred from 1; smaller is paid first.
-        hold_usd: What it is owed while it holds.
+        hold_usd: What it is owed if it does not convert.
         shares: Common shares of a preferred class if it converts.
         cap_part: Part of the liquidation capitalization that a cap gives on conversion, or None.
-        counts_conversions: Whether the cap is measured with all that converts (post-money).
+        counts_conversions: Whether the cap values the company with all conversions (post-money).
         discounted_usd: Value in common at a discount to the price of the sale, or None.
         participates: Whether it shares with common after its preference.
-        participation_limit_usd: Limit of the total while it holds, or None.
+        participation_limit_usd: Limit of the total if it does not convert, or None.
     """
 
     claim_id: str
@@ -81,7 +81,7 @@ class ExitClaim:
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """Everything that decides how proceeds are split, as plain exact numbers."""
+    """Everything on which the split of the proceeds depends, as exact numbers."""
 
     proceeds_usd: Fraction
     claims: tuple[ExitClaim, ...]

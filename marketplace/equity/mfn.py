@@ -1,7 +1,7 @@
-"""What a most-favoured-nation election is worth: the same round, priced once for each way of electing.
+"""The worth of a most-favoured-nation election: the same round is priced once for each way of electing.
 
-The clause takes a later instrument whole, cap and discount together, once (Y Combinator MFN form, section 3). Which one
-is better depends on the round, so the engine compares and the holder elects.
+The holder may adopt a later instrument's terms once, cap and discount together (Y Combinator MFN form, section 3).
+Which terms are better depends on the round, so the engine compares them and the holder elects.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,8 @@
-"""The values of the equity mathematics: instruments, capitalizations, the terms of a round, and what comes out.
+"""The values of the equity mathematics: instruments, capitalizations, the terms of a round, and results.
 
-All are immutable and plain. Money is USD as an exact number; ratios are exact; shares of the ledger are whole, while a
-what-if may carry fractions of a share. A convention that a contract leaves open has no default here: `None` means that
-nobody decided, and the engine refuses by name.
+All are immutable. Money is USD as an exact number; ratios are exact. Shares of the ledger are whole; a what-if may have
+fractions of a share. A convention that a contract leaves open has no default here: `None` means that nobody stated it,
+and the engine refuses it by name.
 """
 
 from dataclasses import dataclass
@@ -52,14 +52,14 @@ ProtectionBasis = Literal["outstanding", "outstanding_and_options", "fully_dilut
 
 @dataclass(frozen=True, slots=True)
 class SafeTerms:
-    """What a SAFE converts at.
+    """The terms on which a SAFE converts.
 
     Attributes:
-        conversion_timing: Whether the cap is measured after (``post_money``) or before the converting securities.
+        conversion_timing: Whether the cap values the company after (``post_money``) or before conversions.
         valuation_cap_usd: Cap, or None if uncapped.
         discount: Share off the round price, 0.20 for 20%, or None.
-        most_favoured_nation: Whether the holder may take a later instrument's terms; then `Safe.mfn_election` must say
-            what was decided.
+        most_favoured_nation: Whether the holder may adopt a later instrument's terms; `Safe.mfn_election` then states
+            the election.
         ownership: Fixed share of the company capitalization, as in an accelerator's standard deal, or None.
         capitalization_definition: What the cap is measured against, where this instrument departs from the round's.
     """
@@ -85,7 +85,7 @@ class Safe:
 
 @dataclass(frozen=True, slots=True)
 class NoteTerms:
-    """What a convertible note earns and converts at; rates are per year, 0.08 for 8%.
+    """The interest and conversion terms of a convertible note. Rates are per year, 0.08 for 8%.
 
     Attributes:
         interest: Simple, or compounding at an interval; required.
@@ -211,7 +211,7 @@ class Investment:
 
 @dataclass(frozen=True, slots=True)
 class RoundTerms:
-    """The terms of a priced round. None in a convention is a refusal that names it.
+    """The terms of a priced round. A convention that is None is refused by name.
 
     Attributes:
         pool_post_money: Share of the fully diluted post-money that must be available; None leaves the pool alone.
@@ -225,7 +225,7 @@ class RoundTerms:
         pool_timing: Whether a top-up is inside the pre-money or dilutes the new money too; required with a pool change.
         pool_increase_shares: A stated increase in place of a target.
         pool_counts_granted: The target then counts granted options beside the available ones.
-        new_money_share_rounding: Where new shares are rounded otherwise than conversions.
+        new_money_share_rounding: How new shares are rounded, if not as conversions are.
         closing_date: Day to which notes accrue; required when there are notes.
     """
 
@@ -281,7 +281,7 @@ class NewShares:
 
 @dataclass(frozen=True, slots=True)
 class PriceAdjustment:
-    """What price protection did to one series: conversion price and as-converted shares, before and after."""
+    """The effect of price protection on one series: conversion price and as-converted shares, before and after."""
 
     class_id: str
     triggered: bool
@@ -296,7 +296,7 @@ class RoundResult:
     """A priced round: exact and rounded side by side, with a certificate for the checker.
 
     Attributes:
-        slope: Part of each further share of the company that its own holders and buyers already claim; below 1.
+        slope: The part of every further share that pool, new money and conversions claim; below 1.
         company_capitalization_exact: Everything before the round with all conversions, without increase and new money.
         certificate: Inputs, policy and results as JSON values, for `marketplace.equity.checker`.
     """

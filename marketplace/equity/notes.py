@@ -1,7 +1,6 @@
-"""What a convertible note has grown to: day counts, simple and compound interest, and the balance on a day.
+"""The balance of a convertible note on a day: day counts, simple and compound interest.
 
-Interest is exact. Where a compounding period is cut short, its part earns simple interest, so that no root is ever
-taken.
+Interest is exact. A part of a compounding period earns simple interest, so that no root is ever taken.
 """
 
 from datetime import date
@@ -93,7 +92,7 @@ def balance(note: Note, on_day: date) -> Fraction:
 
     Raises:
         Refusal: ``not_positive`` for a principal of zero or less; ``negative`` for a rate below zero; ``note_matured``
-            after its maturity, because whether it goes on earning is a new agreement; then as `year_fraction` and
+            after its maturity, because further interest needs a new agreement; then as `year_fraction` and
             `interest_on`.
     """
     terms = note.terms

@@ -12,16 +12,16 @@ def pro_rata_usd(ownership: Exact, round_usd: Exact) -> Fraction:
 
 
 def pro_rata_beside(ownership: Exact, new_investors_post_money: Exact) -> Fraction:
-    """Work out the part of the company that pro rata holders take when new investors' part is fixed beside it.
+    """Work out the part of the company that pro rata holders take beside a fixed part of new investors.
 
-    The holders' part counts in the round that it is a part of: ``x = ownership * (new + x)``.
+    The holders' part counts as part of the round: ``x = ownership * (new + x)``.
     """
     owned = proper_fraction(ownership, "ownership")
     return owned * proper_fraction(new_investors_post_money, "new_investors_post_money") / (ONE - owned)
 
 
 def check_for_target_usd(ownership: Exact, target: Exact, pre_money_usd: Exact, round_usd: Exact) -> Fraction:
-    """Work out the cheque that brings a holder from its ownership before a round to a target after it, or zero."""
+    """Work out the investment with which a holder owns a target part after a round; zero if it needs none."""
     pre_money = positive(pre_money_usd, "pre_money_usd")
     post_money = pre_money + positive(round_usd, "round_usd")
     wanted = proper_fraction(target, "target") * post_money - proper_fraction(ownership, "ownership") * pre_money
@@ -29,13 +29,13 @@ def check_for_target_usd(ownership: Exact, target: Exact, pre_money_usd: Exact, 
 
 
 def diluted(ownership: Exact, new_investors_post_money: Exact, pool_post_money: Exact) -> Fraction:
-    """Work out what is left of an ownership after new investors and a new pool take their parts of the post-money."""
+    """Work out an ownership after new investors and a new pool have taken their parts of the post-money."""
     left = ONE - not_negative(new_investors_post_money, "new_investors_post_money")
     return not_negative(ownership, "ownership") * (left - not_negative(pool_post_money, "pool_post_money"))
 
 
 def effective_pre_money_usd(pre_money_usd: Exact, round_usd: Exact, pool_post_money: Exact) -> Fraction:
-    """Work out the pre-money without the new pool that is inside it: what the present holders' shares are priced at."""
+    """Work out the pre-money less the new pool inside it: the value of the present holders' shares."""
     pre_money = positive(pre_money_usd, "pre_money_usd")
     post_money = pre_money + not_negative(round_usd, "round_usd")
     return pre_money - proper_fraction(pool_post_money, "pool_post_money") * post_money
@@ -43,7 +43,7 @@ def effective_pre_money_usd(pre_money_usd: Exact, round_usd: Exact, pool_post_mo
 
 @dataclass(frozen=True, slots=True)
 class PayToPlay:
-    """What became of a holder's preferred stock; shares are exact."""
+    """The outcome of pay-to-play for a holder's preferred stock; shares are exact."""
 
     applicable_portion: Fraction
     preferred_remaining: Fraction

@@ -1,6 +1,6 @@
-"""A holder's book: positions at cost and mark, what came back, how concentrated it is, what must succeed to be repaid.
+"""A holder's portfolio: positions at cost and mark, distributions, concentration, and what must succeed to be repaid.
 
-Multiples are exact fractions; a multiple of nothing paid in is None, never infinity.
+Multiples are exact fractions. If nothing was paid in, a multiple is None.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class Position:
         distributed_usd: Received so far.
         mark_usd: Value of what is still held, by `mark_method`.
         undrawn_usd: Commitment not yet drawn.
-        provider_id: Whose delivery the position depends on, if anybody's.
+        provider_id: The provider on whose delivery the position depends, or None.
     """
 
     instrument_id: str
@@ -45,7 +45,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Multiples:
-    """What came back for what was paid in: distributed, residual, and total; MOIC equals the total on cost."""
+    """Distributed, residual and total value per dollar paid in. MOIC equals the total."""
 
     dpi: Fraction | None
     rvpi: Fraction | None
@@ -104,7 +104,7 @@ def book(positions: Sequence[Position]) -> Book:
 
 
 def concentration(positions: Sequence[Position], dimension: Dimension) -> tuple[Concentration, ...]:
-    """Measure how much of the book hangs on each name, largest first; positions without a name there are left out."""
+    """Return each name's part of the portfolio, largest first. Positions without such a name are left out."""
     exposures: dict[str, Fraction] = {}
     for position in positions:
         name = _name(position, dimension)
@@ -117,12 +117,12 @@ def concentration(positions: Sequence[Position], dimension: Dimension) -> tuple[
 
 
 def exposure_to_provider_usd(positions: Sequence[Position], provider_id: str) -> Fraction:
-    """Sum what would no longer be delivered, and so never accrue, if one provider failed: its undrawn commitments."""
+    """Sum the undrawn commitments that would never be delivered if one provider failed."""
     return _sum([position.undrawn_usd for position in positions if position.provider_id == provider_id])
 
 
 def success_part_needed(multiple: Exact, cost_per_granted_usd: Exact = 1) -> Fraction:
-    """Work out what part of the granted compute must succeed for the programme to be paid back, the rest being lost.
+    """Work out the part of the granted compute that must succeed to pay the programme back, if the rest is lost.
 
     Args:
         multiple: What a success returns per dollar granted.

@@ -1,7 +1,7 @@
-"""Price protection of preferred stock outside a full round: one issue, and what it does to each protected series.
+"""Price protection of preferred stock outside a round: the effect of one issue on each protected series.
 
-The count before the issue is taken once, before anything that the issue triggers, so the adjustments do not depend on
-each other or on their order (NVCA model certificate of incorporation, October 2025, 4.4.4).
+Shares are counted once, before everything that the issue triggers. The adjustments therefore do not depend on each
+other or on their order (NVCA model certificate of incorporation, October 2025, 4.4.4).
 """
 
 from dataclasses import replace
@@ -47,7 +47,7 @@ def price_after_nvca(conversion_price_usd: Fraction) -> Decimal:
 def protect(
     capitalization: Capitalization, issue_shares: Exact, consideration_usd: Exact, *, exempted: bool
 ) -> tuple[PriceAdjustment, ...]:
-    """Work out what an issue does to every protected series.
+    """Work out the adjustment of every protected series after an issue.
 
     Args:
         capitalization: The company immediately before the issue.
@@ -73,7 +73,7 @@ def protect(
 
 
 def after_adjustment(capitalization: Capitalization, adjustments: tuple[PriceAdjustment, ...]) -> Capitalization:
-    """Put adjusted conversion prices into a capitalization; preferences do not move."""
+    """Return the capitalization with adjusted conversion prices; preferences do not change."""
     prices = {each.class_id: each.conversion_price_after_usd for each in adjustments}
     preferred = (
         replace(series, conversion_price_usd=prices.get(series.class_id, series.conversion_price_usd))

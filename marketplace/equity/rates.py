@@ -1,8 +1,8 @@
-"""The internal rate of return of dated cash flows, with an honest answer to how many there are.
+"""The internal rates of return of dated cash flows: all of them, since there may be several or none.
 
-A rate is a root of a sum of powers, and such a sum may have several roots or none. All roots are isolated: between two
-roots of a sum lies a root of its derivative, which after division by its lowest power has one term fewer, so the
-question is asked again until Descartes' rule of signs answers it. Nobody picks a root here.
+A rate is a root of a sum of powers. To isolate all roots, the sum is divided by its lowest power and differentiated.
+The derivative has one term fewer, and one of its roots lies between any two roots of the sum. This repeats until
+Descartes' rule of signs leaves at most one root. No root is preferred to another.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class RateResult:
-    """Every annual rate at which the flows are worth nothing, ascending, to 28 digits after the point."""
+    """Every annual rate at which the present value of the flows is zero, ascending, to 28 decimal places."""
 
     status: RootStatus
     rates: tuple[Decimal, ...]

@@ -1,6 +1,6 @@
-"""Whether a record says what its certificate proves: the numbers of an event beside those of the certificate in it.
+"""Compare the numbers of an event with those of the certificate in it.
 
-A certificate that holds is worth nothing if the event around it tells other numbers. Shares no code with the solver.
+A valid certificate proves nothing about an event that states other numbers. Shares no code with the solver.
 """
 
 import json
@@ -43,7 +43,7 @@ def check_record(record: Record, certificate: Record) -> list[str]:
     """Compare a pricing or a waterfall with its certificate.
 
     Returns:
-        Each number that the two say otherwise, in words; empty if none.
+        Each number in which the two differ, in words; empty if there is none.
     """
     try:
         if certificate["kind"] == "priced_round":

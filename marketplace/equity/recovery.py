@@ -1,7 +1,7 @@
-"""The question of the whole programme: will the compute that was granted be paid back?
+"""Whether a programme of granted compute is paid back.
 
-A table answers it for certain multiples; a seeded simulation answers it for a portfolio of finite size, in which luck
-has a part. The assumptions are inputs and are printed with the answer.
+A table gives the part that must succeed for each multiple. A seeded simulation gives the chance for a portfolio of
+finite size. The assumptions are inputs and are returned with the answer.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ DRAW_SCALE = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """What a simulation takes for granted.
+    """The assumptions of a simulation.
 
     Attributes:
         success_part: Chance of one company's success, in [0, 1], independent of the others.
@@ -41,7 +41,7 @@ class Assumptions:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """How often the programme was paid back, and what it returned per dollar of cost at the tenths of the trials."""
+    """The part of trials that were paid back; mean and deciles of the return per dollar of cost."""
 
     assumptions: Assumptions
     paid_back_part: Fraction

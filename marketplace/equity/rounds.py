@@ -1,4 +1,4 @@
-"""A priced round: what a share costs, what every SAFE and note converts into, and what the pool must grow by.
+"""A priced round: the price of a share, the conversion of every SAFE and note, and the increase of the pool.
 
 Exact throughout (`solver`), then rounded once by the stated policy (`whole_shares`). A result carries a certificate
 that an independent checker verifies (`checker`).

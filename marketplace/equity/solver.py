@@ -140,7 +140,7 @@ def claim_options(problem: Problem, claim: Claim, solution: Solution) -> list[tu
 
 
 def denominator_at(problem: Problem, counted: Counted, solution: Solution) -> Fraction:
-    """Evaluate what a cap is measured against, at a solution."""
+    """Evaluate, at a solution, the shares that a cap is divided by."""
     shares = problem.denominators[counted]
     if "increase" in counted:
         shares += solution.increase

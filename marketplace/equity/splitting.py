@@ -1,4 +1,4 @@
-"""How proceeds fall when every election is known: tiers first, then one price per common share.
+"""Split proceeds once every election is known: tiers by seniority first, then one price per common share.
 
 The price of a common share is the one at which all claims on the residual sum to the residual. That sum is a piecewise
 linear function of the price (options start at their strike, capped participation stops at its limit), so the price
@@ -66,9 +66,9 @@ def split(sale: Sale, choices: Sequence[Choice]) -> Split:
 def conversion_shares(sale: Sale, choices: Sequence[Choice]) -> list[Fraction]:
     """Count the common shares that each claim has under given elections.
 
-    A post-money SAFE is measured against the liquidity capitalization of Y Combinator's form v1.2: common, options, and
-    converting securities that take no preference instead. Other caps are measured against all stock as converted and
-    options.
+    The cap of a post-money SAFE is divided by the liquidity capitalization of Y Combinator's form v1.2: common stock,
+    options, and converting securities that do not take their preference. Other caps are divided by all stock as
+    converted and options.
     """
     base = sale.common_shares + sale.option_shares
     every = base + sum((claim.shares for claim in sale.claims), ZERO)
@@ -106,7 +106,7 @@ def _pay_tiers(sale: Sale, choices: Sequence[Choice]) -> list[Fraction]:
 
 
 def _pay_discounted(sale: Sale, choices: Sequence[Choice], residual: Fraction) -> tuple[list[Fraction], Fraction]:
-    """Pay those who take common at a discount to the sale's own price: their stock is worth a known amount."""
+    """Pay those who take common stock at a discount to the sale's price. Their stock is worth a fixed amount."""
     owed = [
         (claim.discounted_usd or ZERO) if choice == "convert_at_discount" else ZERO
         for claim, choice in zip(sale.claims, choices, strict=True)

@@ -1,4 +1,4 @@
-"""How a whole number of shares is spread over tranches, by the allocation types of the Open Cap Table Format 1.2.0."""
+"""Spread a whole number of shares over tranches, by the allocation types of the Open Cap Table Format 1.2.0."""
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction

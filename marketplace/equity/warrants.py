@@ -6,7 +6,7 @@ from marketplace.equity.exact import ZERO, Exact, not_negative, positive
 
 
 def cash_exercise_usd(shares: Exact, strike_usd: Exact) -> Fraction:
-    """Work out what exercising costs in cash."""
+    """Work out the price of an exercise in cash."""
     return not_negative(shares, "shares") * not_negative(strike_usd, "strike_usd")
 
 

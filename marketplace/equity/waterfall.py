@@ -1,8 +1,9 @@
-"""Who is paid what when the company is sold: the elections as a game, and the payouts that follow.
+"""The payouts of a sale of the company, and the elections behind them.
 
-Converting is worth more the fewer others convert, so the elections are solved together: start with everybody holding,
-let the one who gains most by changing change, until nobody gains. The result is a Nash equilibrium in pure elections,
-and its certificate holds what each class would have had by choosing otherwise. On a tie a class holds.
+The fewer others convert, the more converting is worth, so the elections are solved together. At first nobody converts.
+Then the class that gains most by another choice takes it, until no class gains. The result is a Nash equilibrium in
+pure elections. Its certificate states what each class would have got by its other choices. On a tie a class does not
+convert.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,7 +41,7 @@ class Payout:
 
 @dataclass(frozen=True, slots=True)
 class Election:
-    """What a class, or all instruments of the same terms, chose, and what each choice was worth by itself."""
+    """The choice of a class, or of all instruments with the same terms, and the worth of each choice by itself."""
 
     claim_id: str
     item_ids: tuple[str, ...]
@@ -95,7 +96,7 @@ def distribute(
     on_day: date | None = None,
     safe_seniority: int | None = None,
 ) -> Distribution:
-    """Split the proceeds of a sale among everybody with a right to them.
+    """Split the proceeds of a sale among everybody who has a right to them.
 
     Debt is paid first, then preferred by seniority with SAFEs beside it, then common with those who converted. An
     unissued pool is paid nothing.
@@ -170,7 +171,7 @@ def _search(sale: Sale) -> tuple[Choice, ...]:
 
 
 def _best_change(sale: Sale, choices: tuple[Choice, ...]) -> tuple[int, Choice | None]:
-    """Find who gains most, in proportion, by changing alone."""
+    """Find the claim that gains most, in proportion, by changing its choice alone."""
     now = split(sale, choices).claims
     best: tuple[Fraction, int, Choice | None] = (ZERO, 0, None)
     for index, claim in enumerate(sale.claims):

@@ -50,7 +50,7 @@ class _Policy(NamedTuple):
 
 
 def _require_price(printed: Decimal, exact: Fraction, places: str) -> Fraction:
-    """Refuse a price that vanishes when printed, because it cannot divide money."""
+    """Refuse a price that is printed as zero, because it cannot divide money."""
     if printed == 0:
         raise Refusal(
             "price_rounds_to_zero",
@@ -141,7 +141,7 @@ def _after_price(problem: Problem, solution: Solution, terms: RoundTerms, policy
 
 
 def _is_part(claim: Claim, branch: Branch, terms: RoundTerms) -> bool:
-    """Return whether a claim gets its part of the capitalization, and not its amount over a printed price."""
+    """Return whether a claim gets its part of the capitalization instead of its amount over a printed price."""
     if branch not in ("cap", "fixed_ownership") or claim.counted is None or "converting" not in claim.counted:
         return False
     return branch == "fixed_ownership" or terms.conversion_price_places is None
@@ -150,7 +150,7 @@ def _is_part(claim: Claim, branch: Branch, terms: RoundTerms) -> bool:
 def _inside_parts(
     problem: Problem, solution: Solution, whole: Mapping[int, int], inside: list[int], policy: _Policy
 ) -> dict[int, int]:
-    """Give each cap that counts all conversions its part of a capitalization that uses the rows already whole."""
+    """Return the shares of caps that count all conversions: parts of a capitalization whose other rows are whole."""
     parts = {index: _part(problem.claims[index]) for index in inside}
     left = 1 - sum(parts.values(), ZERO)
     rows: dict[int, int] = {}

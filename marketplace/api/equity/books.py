@@ -1,4 +1,4 @@
-"""Portfolios of holders: a fund's or provider's positions in every issuer, and whether they will be paid back."""
+"""Portfolios of holders: positions in every issuer, and what must succeed for them to be paid back."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Cap tables from the log: two times, every number explained, and scenarios of rounds and sales."""
+"""Cap tables from the log: as of one time and as known at another, every number explained, and scenarios."""
 
 import asyncio
 import csv

@@ -91,7 +91,7 @@ async def close(
 async def abandon(
     command: Commanded, issuer_id: FromPath[str], financing_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
-    """Abandon a round. Nothing else changes."""
+    """Abandon a round. The money that holders set aside to join it is released."""
     receipt = await abandon_financing(command.handler, command.context, issuer_id, financing_id, reason=data.reason)
     return await answer(command, receipt)
 
@@ -129,7 +129,7 @@ async def pay(command: Commanded, issuer_id: FromPath[str], liquidity_id: FromPa
 async def withdraw(
     command: Commanded, issuer_id: FromPath[str], liquidity_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
-    """End a declared sale that is not paid. Those who agreed to it agree to this."""
+    """End a declared sale that is not paid. The company and its security holders agree to it."""
     receipt = await withdraw_liquidity(command.handler, command.context, issuer_id, liquidity_id, reason=data.reason)
     return await answer(command, receipt)
 

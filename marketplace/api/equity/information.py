@@ -3,10 +3,10 @@
 | depth | cap table | financings and sales |
 |---|---|---|
 | ``own`` | its own rows, and the totals | terms, prices and totals; of the rows its own |
-| ``summary`` | these, and the rows of all others by security | these, and the rows of all others together |
+| ``summary`` | these, and the sums of all others by security | these, and the sums of all others |
 | ``full`` | everything | everything, with the certificate |
 
-Where rows of others are summed, they stand under the issuer's id.
+A sum of others' rows stands under the issuer's id.
 """
 
 from collections.abc import Iterable
@@ -55,7 +55,7 @@ class Sight(NamedTuple):
 
 
 async def load_sight(connection: AsyncConnection, reader: Reader, issuer_id: str) -> Sight:
-    """Return an issuer that the reader may see, as its company, as the platform, or because it holds of it.
+    """Return an issuer that the reader may see: as its company, as the platform, or as a holder of its securities.
 
     Raises:
         Refusal: ``issuer_unknown``.
@@ -203,7 +203,7 @@ def _parse(effect: ProposedEvent) -> IssuerLiquidityDeclared:
 
 
 def _sum_payouts(payouts: Iterable[Payout], issuer_id: str) -> list[Payout]:
-    """Return one payout per class of stock and kind of other security, because its id would name its holder."""
+    """Return one payout per class of stock and per kind of other security, whose ids would tell who holds it."""
     found: dict[str, Payout] = {}
     for each in payouts:
         kind = next((kind for prefix, kind in _KINDS.items() if is_id(each.security, prefix)), each.security)

@@ -1,4 +1,7 @@
-"""Warrants of an issuer and what they are measured by; for the company, holders, stated third parties, the platform."""
+"""Warrants of an issuer and what they are measured by.
+
+For the company, holders, the parties that attest or record prices, and the platform.
+"""
 
 from datetime import date
 from typing import Final

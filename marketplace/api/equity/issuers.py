@@ -37,8 +37,8 @@ async def answer(
     Args:
         command: The command.
         receipt: Its receipt.
-        path: The path of the kind of resource that it created, if it created one.
-        created_id: The id of that.
+        path: The path of what it created, without the id; None if it created nothing.
+        created_id: The id of what it created inside the issuer.
     """
     proposal_id = await find_proposal(command.handler, command.context)
     if proposal_id is not None:

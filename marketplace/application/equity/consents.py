@@ -78,7 +78,7 @@ from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 DECIDE_WITHIN: Final = timedelta(days=14)
-"""How long a proposal may wait. Then it lapses; a voter who stays silent does not count as agreeing."""
+"""A proposal that waits for so long lapses. A voter who stays silent does not agree."""
 
 Act = Callable[[UnitOfWork], Awaitable[None]]
 Allows = Callable[[Issuer], frozenset[str]]
@@ -144,7 +144,7 @@ async def do_or_propose(unit: UnitOfWork, issuer_id: str, act: Act, *, allows: A
 
 
 async def _count(unit: UnitOfWork, issuer_id: str, party_id: str) -> None:
-    """Count the proposal that this command made. A party makes a limited number in a time."""
+    """Count the proposal that this command made. The issuer refuses too many of one party."""
     proposal_id = derive_id("prp", unit.context.command_id)
     command = CountProposal(issuer_id=issuer_id, proposal_id=proposal_id, proposer_id=party_id, at=unit.context.at)
     await unit.decide(ISSUER, issuer_id, command)
@@ -161,7 +161,7 @@ async def _follow(unit: UnitOfWork, issuer_id: str) -> None:
 async def propose_reduction(
     unit: UnitOfWork, issuer_id: str, statement_id: str, reversals: Sequence[ReversePrincipal]
 ) -> None:
-    """Propose to its holder that principal which became shares or money is reversed because of a credit.
+    """Propose to the holder to reverse principal that became shares or money, because of a credit.
 
     The holder keeps what it has unless it agrees within `DECIDE_WITHIN`, or the platform decides the reversal. The
     proposal's id derives from the credit's, with the prefix ``prp_``.
@@ -314,7 +314,7 @@ async def _find_change(unit: UnitOfWork, proposal: Proposal) -> str | None:
 
 
 def _order(effects: Sequence[ProposedEvent]) -> list[ProposedEvent]:
-    """Return effects by aggregate; those of one stay in their order. Which was loaded first does not matter."""
+    """Return effects sorted by aggregate, those of one aggregate in their order."""
     return sorted(effects, key=lambda effect: effect.aggregate_id)
 
 
@@ -420,7 +420,7 @@ _MAIN: Final = (
     InstrumentRepaid,
     InstrumentAmended,
 )
-"""Events that others accompany. The act is decided again from them; from the first event otherwise."""
+"""Events that are recorded with others. An act is decided again from such an event, or else from its first one."""
 
 
 def _build_command(main: Any, events: Sequence[Event], at: datetime) -> IssuerCommand:

@@ -208,7 +208,7 @@ async def declare_liquidity(
 async def withdraw_liquidity(
     handler: Handler, context: Context, issuer_id: str, liquidity_id: str, *, reason: str
 ) -> Receipt:
-    """Withdraw a declared sale, or propose it to those who agreed to it."""
+    """Withdraw a declared sale, or propose the withdrawal to the company and its security holders."""
     command = WithdrawLiquidity(
         issuer_id=issuer_id, liquidity_id=liquidity_id, cause="agreed", reason=reason, at=context.at
     )

@@ -36,7 +36,7 @@ from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 EFFECTS_BYTES_MAX: Final = 7 * 2**20
-"""The most that the effects and consents of a proposal take, so that it fits a message of 8 MB."""
+"""The largest size of a proposal's effects and consents together; with more it would not fit a message of 8 MB."""
 
 
 class MakeProposal(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,11 +86,11 @@ class CarryOutProposal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndProposal(msgspec.Struct, frozen=True, kw_only=True):
-    """End a proposal that will not take effect: its proposer withdraws it, or what it rests on has changed.
+    """End a proposal that will not take effect.
 
     Attributes:
         proposal_id: The proposal.
-        outcome: Which of the two.
+        outcome: ``withdrawn`` by its proposer or the platform; ``void``: what it rests on has changed.
         reason: Why.
         party_id: Who withdraws it; None for the platform.
     """
@@ -210,7 +210,7 @@ def _make(command: MakeProposal, state: ProposalState) -> Sequence[ProposalEvent
 
 
 def _decide_ended(command: ProposalCommand, state: Proposal) -> Sequence[ProposalEvent]:
-    """Return no events where the command asks for what already is, and refuse it otherwise."""
+    """Return no events if the proposal already ended as the command asks; refuse the command otherwise."""
     ended_so = isinstance(command, EndProposal) and command.outcome == state.status
     lapsed = isinstance(command, LapseProposal) and state.status == "lapsed"
     done = isinstance(command, CarryOutProposal) and state.status == "effective"

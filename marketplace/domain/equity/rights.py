@@ -504,11 +504,11 @@ CONSEQUENCES: Final = (
     IssuerExposureRecorded,
     IssuerProposalCounted,
 )
-"""Events of an issuer that follow from others by themselves."""
+"""Events of an issuer that follow from recorded facts and need no agreement of their own."""
 
 
 def list_rights() -> tuple[Right, ...]:
-    """Return the table, a row per act; a last row for every other act of a company."""
+    """Return the table with a row per act. The last row stands for every act that has no row of its own."""
     return (
         *RIGHTS.values(),
         Right("company_act", "anything else on the issuer", "company", "the company", _NONE, lambda *_: Asked()),
@@ -516,7 +516,7 @@ def list_rights() -> tuple[Right, ...]:
 
 
 def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
-    """Return the agreements that the proposer's own is not enough for, in a fixed order; empty: it may be done."""
+    """Return the agreements that are needed beside the proposer's own, in a fixed order; empty if none is."""
     found: dict[str, Consent] = {}
     for event in setting.effects:
         right = RIGHTS.get(type(event))
@@ -537,7 +537,7 @@ def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
 
 
 def list_mandated(effects: Iterable[Event]) -> frozenset[str]:
-    """Return the holders whose mandate agreed to an investment before, up to the amount that needs their approval."""
+    """Return the holders whose mandate has agreed to an investment, because the amount needs no further approval."""
     events = list(effects)
     asked = {event.mandate_id for event in events if isinstance(event, MandateBudgetHeld) and event.needs_approval}
     issued = (event for event in events if isinstance(event, InstrumentIssued) and event.mandate_id is not None)

@@ -193,7 +193,7 @@ def _noted(
     _: RecordedEvent,
     event: instrument_events.InstrumentMfnNoticed | instrument_events.InstrumentMfnElected,
 ) -> None:
-    """Update only the version. Elected terms apply at conversion."""
+    """Update only the version. An election changes no column, because its terms apply at conversion."""
     changes.update(instruments, event.instrument_id)
 
 

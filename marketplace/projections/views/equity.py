@@ -271,8 +271,8 @@ class SaleSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         proceeds_usd: The proceeds.
-        yours: What the reader gets, by security.
-        yours_usd: The sum of that, in cash or in the buyer's stock at its price.
+        yours: The reader's payouts, by security.
+        yours_usd: The sum of these, in cash or in the buyer's stock at its price.
         by_security: The sums of all holders, by class of stock, and of all instruments, options and warrants.
     """
 
@@ -286,8 +286,8 @@ class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
     """A proposal.
 
     `status` is ``open``, ``effective``, ``refused``, ``withdrawn``, ``lapsed`` or ``void``; `reason` says why.
-    `effects` are the events that it records if all that is asked agree. Of a sale, payouts to others are shown as
-    deep as the reader sees the company, and `sale` sums up what it pays.
+    `effects` are the events that it records once all who are asked agree. If it is a sale, payouts to
+    others are shown as deep as the reader sees the company, and `sale` sums up what it pays.
     """
 
     proposal_id: str
@@ -327,7 +327,7 @@ class RightsView(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         rights: Its rows.
-        decide_within_days: Silence of a voter for so long is a refusal.
+        decide_within_days: A proposal that waits for so many days lapses.
     """
 
     rights: tuple[RightView, ...]

@@ -27,7 +27,7 @@ from marketplace.domain.equity.instrument.state import ClawedBack, Instrument, T
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
 
 REDUCE_WITHIN: Final = timedelta(days=180)
-"""How long after a tranche accrued what it became may be reduced."""
+"""After its accrual, a tranche's shares or money may be reduced for this long."""
 
 
 def reverse(command: ReversePrincipal, state: Instrument) -> Sequence[InstrumentEvent]:
@@ -55,7 +55,7 @@ def reverse(command: ReversePrincipal, state: Instrument) -> Sequence[Instrument
 
 
 def is_late(tranche: Tranche, on_day: date) -> bool:
-    """Return whether what a tranche became may no longer be reduced. Outstanding principal always may."""
+    """Return whether it is too late to reduce what a tranche became. Outstanding principal may always be reduced."""
     became = tranche.converted_usd or tranche.repaid_usd
     return bool(became) and on_day > tranche.interest_from + REDUCE_WITHIN
 
@@ -171,7 +171,7 @@ def pay_debt(command: PayDebt, state: Instrument) -> Sequence[InstrumentEvent]:
 
 
 def build_reversal(event: InstrumentPrincipalReversed, on_day: date) -> ReversePrincipal:
-    """Return the command of a clawback that was proposed on a day, so that it can be decided again."""
+    """Return the command behind a proposed clawback, so that it can be decided again as of the day of the proposal."""
     return ReversePrincipal(
         instrument_id=event.instrument_id,
         tranche_id=event.tranche_id,

@@ -49,7 +49,7 @@ class ReversePrincipal(msgspec.Struct, frozen=True, kw_only=True):
         settlement: What happens to shares; needed if the tranche became shares.
         shares_held: Shares of the conversion's class that the holder still has, the most that can be cancelled.
         split: The factor by which splits since the conversion multiplied its shares.
-        on_day: The day of the correction, which is in time for what became shares or money; None: of any day.
+        on_day: The day of the correction, which must be in time if the tranche became shares or money; None: no check.
         issuer_ended: Whether the issuer was sold and its proceeds are paid.
     """
 
@@ -152,8 +152,8 @@ class RepayInstrument(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         instrument_id: The instrument.
         cause: The liquidity event.
-        amount_usd: The amount paid. It may be below the principal, even 0, if the proceeds did not suffice.
-        early: Whether it was a note's repayment before its maturity; only of an import.
+        amount_usd: The amount paid, below the principal or 0 if the proceeds did not suffice.
+        early: Whether a note was repaid before its maturity; only an import states it.
     """
 
     instrument_id: str

@@ -49,7 +49,7 @@ def require_later_safe(state: Instrument, later: Instrument) -> SafeTerms:
 
 
 def notice_mfn(command: NoticeMfn, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the notice, unless it is recorded. It replaces an earlier one of the same SAFE with no longer a window."""
+    """Return the notice, unless it is recorded. It replaces an earlier one of the same SAFE with no longer window."""
     event = InstrumentMfnNoticed(
         instrument_id=command.instrument_id,
         later_instrument_id=command.later_instrument_id,

@@ -59,7 +59,7 @@ class Tranche:
         reversals: Reversed principal, by reason.
         converted_usd: Principal that became shares and was not reversed since.
         repaid_usd: Principal that became money and was not reversed since.
-        conversion: The index of the instrument's conversion that it took part in, always in full.
+        conversion: Index of the conversion in which all of it became shares; None if it did not convert.
         dollars_per_principal: Dollars that one dollar of its principal converted with, including a note's interest.
     """
 
@@ -95,12 +95,12 @@ class Run(NamedTuple):
 
 
 class ClawedBack(NamedTuple):
-    """What clawbacks have cancelled of one conversion, in its own shares, before any split.
+    """What clawbacks have taken back of one conversion. Shares are counted as at the conversion, before later splits.
 
     Attributes:
         principal_usd: Principal.
         amount: Dollars that it had converted with, exact.
-        shares: Whole shares that were due, counted as at the conversion; a fraction after a split.
+        shares: Shares that were due: whole ones, or a fraction if a split came between.
     """
 
     principal_usd: Decimal = ZERO
@@ -205,7 +205,7 @@ class Instrument:
         )
 
     def list_converting(self) -> tuple[ConvertingInstrument, ...]:
-        """Return what a financing prices: one value per run. None if nothing is outstanding or it is already priced."""
+        """Return what a financing prices: one value per run. Priced stock and warrants are left out."""
         return tuple(
             ConvertingInstrument(
                 instrument_id=self.issued.instrument_id,

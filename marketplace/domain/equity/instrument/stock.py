@@ -54,7 +54,7 @@ def find_purchase(state: Instrument, split: Fraction) -> Purchase | None:
 
 
 def buys_none(state: Instrument, purchase: Purchase) -> bool:
-    """Return whether an instrument that has bought no share yet would buy none; then its principal stays owed."""
+    """Return whether an instrument has bought no share so far and still could not buy one. Its principal stays owed."""
     return purchase.shares == 0 and not any(conversion.shares for conversion in state.conversions)
 
 
@@ -83,7 +83,7 @@ def require_purchase(state: Instrument, purchase: Purchase | None) -> None:
 
 
 def list_converting(instruments: Iterable[Instrument]) -> tuple[ConvertingInstrument, ...]:
-    """Return what converts or is paid out of an issuer's outstanding instruments.
+    """Return an issuer's outstanding principal that converts in a round or is paid out in a sale.
 
     Raises:
         Refusal: ``shares_owed`` if priced stock was paid for and not issued yet.

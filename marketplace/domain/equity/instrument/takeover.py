@@ -69,7 +69,7 @@ COMMANDS: Final[dict[type[InstrumentEvent], type[Any]]] = {
     InstrumentRepaid: RepayInstrument,
 }
 _LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
-"""An import does not check whether a window was still open."""
+"""The instant at which an import decides notices and elections, so that no window is over."""
 Decide = Callable[[InstrumentCommand, InstrumentState], Sequence[InstrumentEvent]]
 
 

@@ -1,4 +1,4 @@
-"""Checks of the terms on which principal becomes equity: prices, caps, discounts, notes and what a broken promise does.
+"""Checks of the terms on which principal becomes equity.
 
 Refusals: amounts, time_naive, conversion_empty, missing_convention for a note, discount_whole, cap_below_commitment;
 for a drawdown, note_too_short, warrant_too_short, consequence_missing.

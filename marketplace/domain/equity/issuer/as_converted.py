@@ -1,7 +1,7 @@
 """The company as converted into common stock: the measure of limits and cap tables.
 
-Elsewhere shares are counted as issued. A series whose conversion price was lowered converts into more common stock than
-that.
+Elsewhere shares are counted as issued. A series whose conversion price was lowered converts into more common shares
+than it has itself.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 """Commands to issuers; `marketplace.domain.equity.issuer.issuer` decides them.
 
 Everything that a command creates or does carries an id, so that a repeated command does nothing new. Commands on stock
-are in `stock_commands`, on options and warrants in `rights_commands`; both are exported
-here too.
+(`stock_commands`), on options and warrants (`rights_commands`), on what warrants are measured by (`programme_commands`)
+and on terms with holders (`holder_commands`) are exported here too.
 """
 
 from datetime import date
@@ -138,7 +138,7 @@ class AddStakeholder(msgspec.Struct, frozen=True, kw_only=True):
 class SignInstrument(msgspec.Struct, frozen=True, kw_only=True):
     """Register an instrument that may become equity, in the batch that issues the instrument.
 
-    `split_ratio` is the split factor when a price per share was agreed, if that was before.
+    `split_ratio` is the issuer's split factor when a price per share was agreed; None: now.
     """
 
     issuer_id: str

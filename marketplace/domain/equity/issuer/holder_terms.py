@@ -44,7 +44,7 @@ def agree_terms(command: AgreeHolderTerms, state: Issuer) -> Sequence[IssuerEven
 
 
 def count_proposal(command: CountProposal, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return that a proposal counts, unless it does already."""
+    """Return the count of a proposal, unless it is recorded."""
     if command.proposal_id in state.proposals:
         return []
     since = command.at - COUNT_WITHIN

@@ -12,10 +12,11 @@ Invariants:
 
 Every command names what it creates or does. A repeat of the same name and content changes nothing.
 
-Modules: `commands` (with `stock_commands`, `rights_commands`, `programme_commands`) · `terms` · `state` (also the
-company for the equity mathematics) · `evolve` · `rules` · `stock/` (stock, splits, offers, transfers, conversions) ·
-`rights/` (options with vesting, warrants with milestones, programmes and price sources) · `instruments` · `dilution` ·
-`financing/` (with pricing) · `sale/` (liquidity with payouts) · `takeover` (imports).
+Modules: `commands` (with `stock_commands`, `rights_commands`, `programme_commands`, `holder_commands`) · `terms` ·
+`state` (also the company for the equity mathematics) · `evolve` · `rules` · `stock/` (stock, splits, offers, transfers,
+conversions) · `rights/` (options with vesting, warrants with milestones, programmes, price sources) · `instruments` ·
+`note_conversion` · `as_converted` · `dilution` · `holder_terms` · `financing/` (with pricing and pro rata rights) ·
+`sale/` (liquidity with payouts) · `payments` · `takeover` (imports).
 
 Refusals in order, of each command:
 

@@ -1,4 +1,4 @@
-"""The money that moves with stock: what an act on an issuer makes one party here pay to another.
+"""The money that moves with stock: what parties here pay each other for an act on an issuer.
 
 A holder that is not here (``stk_…``) pays and is paid outside. An act whose price is 0 moves no money. Amounts are
 rounded up to the cent, so that nobody receives less than the stated price.

@@ -16,7 +16,7 @@ from marketplace.domain.refusals import refuse_exists, refuse_unknown
 
 SHARES_MAX: Final = 10**15
 CALCULATION_BYTES_MAX: Final = 7 * 1024 * 1024
-"""The largest calculation of a round or a sale, with its certificate, so that its event fits a message of the log."""
+"""The largest calculation of a round or a sale with its certificate; a larger one would not fit the log's messages."""
 _CLASS_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
@@ -34,7 +34,7 @@ class Preference(Protocol):
 
 
 def require_fits(event: IssuerFinancingPriced | IssuerLiquidityDeclared) -> None:
-    """Return if the calculation of a round or a sale is small enough to be stored.
+    """Refuse the calculation of a round or a sale if it is too large to be stored.
 
     Raises:
         Refusal: ``calculation_too_large``.
@@ -279,7 +279,7 @@ def require_no_sale(state: Issuer) -> None:
         raise Refusal(
             "sale_declared",
             f"liquidity event {state.liquidity_id} is declared and may be paid until {until}; withdraw it, with the"
-            " agreement of those who agreed to it, or wait until then",
+            " votes of the security holders, or wait until then",
             liquidity_id=state.liquidity_id,
             pay_until=until,
         )

@@ -302,8 +302,8 @@ class Issuer:
         exposures: What may still become equity, by instrument, and by order while there is a limit.
         split_ratio: The split factor of all splits.
         split_at_issue: The split factor when a security was issued, by its id.
-        shares_at_signing: What each definition counted of the company when a note was signed, before any split, by the
-            note and the definition. Later repurchases do not lessen what its cap is divided by.
+        shares_at_signing: The company's shares when a note was signed, by the note and the definition that counts them,
+            in shares before any split. A cap is divided by no fewer shares, also after repurchases.
         instrument_shares: Shares by class that instruments became and that warrants bought, less clawbacks.
     """
 
@@ -479,8 +479,8 @@ def capitalization_of(state: Issuer, at: datetime | None = None) -> Capitalizati
 def list_option_grants(state: Issuer, at: datetime, proceeds_usd: Decimal) -> tuple[OptionGrant, ...]:
     """Return options and warrants with their exercise prices, as a sale for these proceeds needs them.
 
-    Of a warrant count the shares that may be exercised. If its terms let the sale accelerate it, all count; a tranche
-    whose price is not fixed then has the warrant's own.
+    A warrant counts with the shares that may be exercised. If its terms let the sale accelerate it, it counts in full,
+    and a tranche whose price is not fixed has the warrant's own price.
     """
     return (
         *(
@@ -497,7 +497,7 @@ def list_option_grants(state: Issuer, at: datetime, proceeds_usd: Decimal) -> tu
 
 
 def _list_tranche_grants(warrant_id: str, warrant: Warrant, proceeds_usd: Decimal) -> Iterator[OptionGrant]:
-    """Yield the shares at each exercise price. A name after the first one's has a number, as instruments' parts do."""
+    """Yield the shares at each exercise price. The first has the warrant's id, every other one the id and a number."""
     shares: dict[Fraction, int] = {}
     for tranche in warrant.tranches:
         counted = tranche.outstanding if is_accelerated(warrant, proceeds_usd) else tranche.exercisable

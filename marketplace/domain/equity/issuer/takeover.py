@@ -219,7 +219,7 @@ def require_own_holders(acts: Iterable[Event], company_id: str) -> None:
 
 
 def list_refused(command: ImportIssuer, decide: Decide) -> list[tuple[int, Refusal]]:
-    """Return every event that would be refused, by index, as if the refused ones before it did not exist."""
+    """Return every event that would be refused, by index. Events that are refused do not count for later ones."""
     refused: list[tuple[int, Refusal]] = []
     current = evolve(None, _build_event(command))
     for index, act in enumerate(command.acts):
@@ -309,7 +309,7 @@ def _list_created_by_round(act: IssuerStockClassCreated, state: Issuer) -> list[
 
 
 def build_command(act: IssuerEvent, at: datetime | None = None) -> IssuerCommand:
-    """Return the command that records an event, as of an instant; None: one at which the rules allow it."""
+    """Return the command that records an event, as of an instant; None: as of one at which the rules allow it."""
     command_type = _COMMANDS[type(act)]
     fields = {name: getattr(act, name) for name in command_type.__struct_fields__ if hasattr(act, name)}
     if command_type in _AT:

@@ -1,4 +1,4 @@
-"""Folds what warrants are measured by: programmes with their grants and stated purchases, and recorded prices."""
+"""Folds programmes with their grants and stated purchases, and recorded prices: what warrants are measured by."""
 
 from typing import Any
 

@@ -376,7 +376,7 @@ def _noted(_changes: WriteBatch, _fact: RecordedEvent, _event: Event) -> None:
 
 
 def _stamp(handler: Handler) -> Handler:
-    """Return a handler that also makes its event the version of the issuer."""
+    """Return a handler that also sets the issuer's version to its event."""
 
     def handle(changes: WriteBatch, fact: RecordedEvent, event: Event) -> None:
         handler(changes, fact, event)

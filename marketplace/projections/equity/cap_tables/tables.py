@@ -1,4 +1,4 @@
-"""Tables of the cap tables: share entries are the history, holdings their sums."""
+"""Tables of issuers and their cap tables. Share entries are the history; holdings are their sums."""
 
 from typing import Final
 

@@ -129,7 +129,7 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
 def _price(
     state: Issuer, financing: Financing, instruments: tuple[ConvertingInstrument, ...], at: datetime
 ) -> RoundPricing:
-    """Price a round. Whoever joins it by right with less than the price of a share stays out, and stops nobody."""
+    """Price a round. A holder who joins by right with less than the price of one share is left out."""
     terms, stated = financing.terms, {each.holder_id for each in financing.opened.terms.investments}
     while True:
         try:

@@ -37,11 +37,11 @@ from marketplace.equity.participation import pay_to_play
 from marketplace.equity.rounds import price_round
 
 SIGNED_DEFINITION: Final = "yc_standard"
-"""What the cap of a SAFE or note is measured against since its signing. The definition of a round cannot lessen it."""
+"""How the cap of a SAFE or note counts the company, whatever definition a round states."""
 
 
 def list_positions(instruments: Sequence[ConvertingInstrument]) -> list[int]:
-    """Return the position of each value's run in its instrument, from 0. Tranches of other terms form another run."""
+    """Return the position of each run in its instrument, from 0. Tranches with other terms form another run."""
     seen: Counter[str] = Counter()
     positions = []
     for instrument in instruments:
@@ -158,8 +158,8 @@ def round_price(price: Fraction, terms: RoundTerms) -> Decimal:
 def price_conversion(conversion: Conversion, terms: RoundTerms) -> Decimal:
     """Return the price of a class that a conversion gets for its own, so that its preference is what was paid.
 
-    It is the rounded price where that divides the amount, the exact price where the terms' places hold it, and
-    otherwise that price rounded down at the most places.
+    It is the rounded price if the round divides by rounded prices, and the exact price if the terms' places hold it.
+    Otherwise the exact price is rounded down to the most places that a price per share has.
     """
     if conversion.price_rounded_usd is not None:
         return conversion.price_rounded_usd

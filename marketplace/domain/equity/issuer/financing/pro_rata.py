@@ -1,8 +1,8 @@
 """Pro rata rights: a holder's part of every further round, offered when it opens, and taken or declined in its time.
 
-`marketplace.domain.equity.issuer.issuer` documents the order of refusals. A part is the holder's share of the fully
-diluted company of the money that the round states. It comes beside this money. A holder that invests in the round
-anyway is offered the rest of its part.
+`marketplace.domain.equity.issuer.issuer` documents the order of refusals. A holder's part is its share of the fully
+diluted company, times the money that the round states. It is raised on top of that money. If the holder is an investor
+of the round already, only the rest of its part is offered.
 """
 
 from collections.abc import Iterable, Sequence
@@ -77,7 +77,7 @@ def _require_in_time(at: datetime, financing: Financing) -> None:
     if until is not None and at >= until:
         raise Refusal(
             "pro_rata_closed",
-            f"the round could be joined by right until {until.isoformat()}; silence declined",
+            f"the round could be joined by right until {until.isoformat()}; who had not answered has declined",
             financing_id=financing.opened.financing_id,
             pro_rata_until=until.isoformat(),
         )

@@ -33,7 +33,8 @@ def find_average(state: Issuer, terms: PriceAverage, last: date | None = None) -
     Args:
         state: The issuer.
         terms: Which mean.
-        last: Its last day, which counts once the source has recorded it or a later day; None: the last recorded day.
+        last: Its last day. There is no mean before the source has recorded that day or a later one. None: the last
+            recorded day.
     """
     source = state.price_sources[terms.source_id]
     if source.latest is None or (last is not None and source.latest.day < last):

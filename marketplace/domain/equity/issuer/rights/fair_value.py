@@ -1,8 +1,8 @@
 """The fair value of a share, from a stated source.
 
-The latest price counts that the holder and the company did not make alone: the price of a closed round in which another
-party here invested, or a valuation that the platform recorded. If there is none, the company's own latest valuation
-counts, but those who are diluted vote on what rests on it. A warrant may state a mean of recorded prices instead.
+What counts is the latest price that the holder and the company did not make alone: the price of a closed round in which
+another party here invested, or a valuation that the platform recorded. If there is none, the latest price of any origin
+counts, and those whom it dilutes vote on the act. A warrant may state a mean of recorded prices instead.
 """
 
 from decimal import Decimal
@@ -23,7 +23,7 @@ class FairValue(NamedTuple):
     Attributes:
         price_usd: Dollars, to 12 places.
         source: Where it comes from.
-        is_independent: Whether holder and company did not make it alone.
+        is_independent: Whether somebody beside holder and company made it.
     """
 
     price_usd: Decimal

@@ -1,8 +1,9 @@
 """Warrants over time: what vests, what may be exercised, and which prices are fixed.
 
 Everything here follows from recorded facts by the terms of each warrant, so nobody decides it. All conditions of a
-tranche have to hold at the same instant. What has vested stays vested; if the warrant is clawed back on reductions,
-unexercised shares are unvested while delivery or payments no longer suffice. A price that fell since reverses nothing.
+tranche must hold at the same instant. What has vested stays vested, with one exception: a warrant may state that it is
+clawed back on reductions. Then unexercised shares are unvested while delivery or payments no longer suffice. A price
+that fell reverses nothing.
 
 `marketplace.domain.equity.issuer.issuer` documents the order of refusals.
 """
@@ -166,7 +167,7 @@ class _Look:
         return list_terms(self.warrant.issued)[self.index]
 
     def holds(self, conditions: Conditions, *, presumes_prices: bool = False) -> bool:
-        """Return whether every condition holds; prices are presumed to have been reached if asked."""
+        """Return whether every condition holds; `presumes_prices` counts milestones of a price as reached."""
         return all(
             any((presumes_prices and isinstance(each, PriceMilestone)) or self._is_reached(each) for each in condition)
             for condition in conditions
@@ -194,7 +195,7 @@ class _Look:
                 assert_never(milestone)
 
     def find_price(self, milestone: PriceMilestone | None = None) -> Fraction | None:
-        """Return the price that a milestone is measured by; None: that of the tranche's first milestone of a mean."""
+        """Return the price that a milestone is measured by; None: that of the tranche's first milestone with a mean."""
         if milestone is None:
             milestones = (each for condition in self.terms.conditions for each in condition)
             milestone = next((each for each in milestones if isinstance(each, PriceMilestone) and each.average), None)
@@ -203,7 +204,7 @@ class _Look:
         return find_average(self.state, milestone.average)
 
     def count_unvested(self) -> int:
-        """Return how many shares of the tranche have not vested while its conditions hold."""
+        """Return how many shares of the tranche its proportion leaves unvested while its conditions hold."""
         proportion = self.terms.proportion
         if proportion is None:
             return 0
@@ -272,7 +273,7 @@ def _fix_price(look: _Look, names: Mapping[str, Any]) -> Iterator[IssuerEvent]:
 
 
 def list_days(tranches: Iterable[WarrantTranche]) -> set[date]:
-    """Return the days on which a part of tranches may vest or be released by date alone."""
+    """Return the days on which the date alone may let tranches vest or be released."""
     return {
         milestone.day
         for tranche in tranches

@@ -35,7 +35,7 @@ from marketplace.domain.equity.issuer.state import Issuer, PriceSource, Programm
 from marketplace.domain.refusals import refuse_unknown
 
 FAR_OFF: Final = 4
-"""A party's observation is refused if it is so many times the one before, or less than this part of it."""
+"""A party's observation may be at most the previous one times this, and must be at least that one divided by this."""
 OBSERVED_WITHIN: Final = timedelta(days=30)
 GRANTS_MAX: Final = 256
 
@@ -199,8 +199,8 @@ def _require_independent(state: Issuer, recorder_id: str | None) -> None:
     if recorder_id in interested:
         raise Refusal(
             "recorder_interested",
-            f"{recorder_id} is the company, holds its securities or is an affiliate of who does; prices are recorded by"
-            " another party, or by the platform",
+            f"{recorder_id} is the company, holds its securities, or is an affiliate of a holder; prices are recorded"
+            " by another party, or by the platform",
             pointer="/recorder_id",
             recorder_id=recorder_id,
         )

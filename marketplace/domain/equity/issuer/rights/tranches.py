@@ -3,8 +3,8 @@
 Invariants:
     1. 0 ≤ unvested ≤ outstanding of every tranche.
     2. The shares of all tranches sum to the warrant's shares, their outstanding shares to its outstanding shares.
-    3. A split multiplies running totals and rounds them down, so that no tranche gains what another loses but the rest
-       of one share, and what had not vested never becomes vested.
+    3. A split multiplies running totals and rounds them down. A tranche therefore differs from its exact part by less
+       than one share, and no share vests by a split.
 """
 
 from collections.abc import Iterable, Sequence
@@ -50,7 +50,7 @@ class Tranche:
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing that is still to come changes it, reductions aside."""
+        """Whether it has vested, is released and has a price, so that only a reduction changes it."""
         return self.is_vested and self.is_released and self.price_usd is not None
 
 
@@ -91,7 +91,7 @@ def reverse(tranche: Tranche, event: IssuerWarrantVestingReversed) -> Tranche:
 
 
 def expire(tranches: Iterable[Tranche]) -> tuple[Tranche, ...]:
-    """Return tranches that buy nothing any more."""
+    """Return tranches after their end: they buy nothing any more."""
     return tuple(replace(tranche, outstanding=0, unvested=0) for tranche in tranches)
 
 

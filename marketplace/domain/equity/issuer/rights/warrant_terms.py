@@ -226,7 +226,7 @@ def list_attesters(issued: IssuerWarrantIssued) -> frozenset[str]:
 
 
 def _require_no_cycle(tranches: Sequence[WarrantTranche]) -> None:
-    """Refuse tranches of which one waits for itself, over others or not."""
+    """Refuse tranches of which one waits for itself, directly or through others."""
     waits = [set(_list_awaited(tranche)) for tranche in tranches]
     for start in range(len(tranches)):
         reached: set[int] = set()

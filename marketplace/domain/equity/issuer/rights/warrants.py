@@ -76,7 +76,7 @@ def issue_warrant(command: IssueWarrant, state: Issuer) -> Sequence[IssuerEvent]
 
 
 def exercise_warrant(command: ExerciseWarrant, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return what vests by now and the exercise of a warrant, in part or in full; nothing if it is recorded."""
+    """Return what vests by now, and the exercise of a warrant in part or in full, unless it is recorded."""
     warrant = state.warrants.get(command.warrant_id)
     if warrant is None:
         raise refuse_unknown("warrant", command.warrant_id)

@@ -26,9 +26,9 @@ from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unk
 INSTRUMENTS_MAX: Final = 999
 """The limit that keeps the payment and the end of every instrument within one atomic batch of 1,000."""
 GAPS_SHOWN: Final = 10
-"""How many payees the text of a refusal names; its facts name all."""
+"""The most payees that the text of a refusal names; its facts name all."""
 PAY_WITHIN: Final = timedelta(days=60)
-"""How long after its declaration a sale may be paid. Agreeing to it takes up to 14 days of this."""
+"""A sale may be paid for this long after its declaration; the agreement to it may take 14 days of that."""
 
 
 def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[IssuerEvent]:
@@ -119,7 +119,7 @@ def pay_distribution(command: PayDistribution, state: Issuer) -> Sequence[Issuer
 
 
 def withdraw_liquidity(command: WithdrawLiquidity, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the end of a declared sale, unless it is recorded. A sale that another replaced ends without more."""
+    """Return the end of a declared sale, unless it is recorded. A later sale that replaced it stays declared."""
     sale = _get_sale(state, command.liquidity_id)
     if sale.status == "withdrawn":
         return []
@@ -176,7 +176,7 @@ def require_proceeds(liquidity_id: str, payouts: Mapping[str, Decimal], availabl
         liquidity_id: The sale.
         payouts: Cash by holder.
         available: What the company's account has.
-        told: Whether the sender may know the company's balance and what others get.
+        told: Whether the refusal may state the company's balance and what others get.
 
     Raises:
         Refusal: ``funds_insufficient``, with what every payee still lacks when they are paid by id.

@@ -5,12 +5,12 @@ that would become a fraction are handled just before, in the same atomic batch, 
 
 - *cash in lieu*: the issuer buys them back, at the price of a share before the split
 - *given up*: they are cancelled without payment
-- *rounded up*: the holder gets as many shares for nothing as make the next whole one
+- *rounded up*: the holder gets the shares that are missing to the next whole one, for nothing
 
 The fractional part of an option returns to the pool, and that of the authorised shares is removed. Shares under a
-warrant or a promise, and the pool, are rounded down; the split's event states the rest of the pool. A right therefore
-never buys more than before, and less than one share less; its price is divided like every other. Do a split such as
-three for two that would leave fractions in two steps: three for one, then one for two.
+warrant or a promise, and the pool, are rounded down; the split's event states what is left of the pool. A right
+therefore loses less than one share and gains none; its price is divided like every other. If a split such as three for
+two leaves fractions, do it in two steps: three for one, then one for two.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
