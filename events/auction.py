@@ -129,9 +129,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         reasons: Why it lost, the decisive reason first.
         price_to_win_usd_per_gpu_hour: The lowest value at which one of its bids would win, if any could.
         price_to_win_range: How certain that is, and the prices between which the threshold lies.
-        regret_usd: What a rejected order with a value above the price lost by that, at the prices; 0 otherwise.
+        regret_usd: What a rejected order with a value above the price would have gained at the prices; 0 otherwise.
         total_usd: What a matched order pays in all, p times its GPU-hours, exact.
-        second_best: The next best placement of a matched order; None if there was no other room for it.
+        second_best: The next best placement of a matched order; None if no other place had room for it.
     """
 
     order_id: Id
@@ -158,7 +158,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
         prices_hash: SHA-256 of the prices.
         decisions_hash: SHA-256 of the decisions.
         price_loss_max: The most welfare that uniform prices cost, as a share of the best allocation without them.
-        price_loss_kind: What proves it: that optimum, or the bound instead, in which case the share is the gap.
+        price_loss_kind: What it is measured against: that optimum, or the bound, and then the share is the gap.
         dual_bound_usd: Upper bound on the welfare of any allocation, with or without uniform prices, proven by the
             engine's cuts and integer programs; at most the LP bound, which anyone can check.
     """
@@ -220,11 +220,11 @@ class AuctionIndicated(Event, frozen=True, kw_only=True, tag="auction.indicated.
 
 
 class AuctionBound(Event, frozen=True, kw_only=True, tag="auction.bound.v1"):
-    """The orders that are there are bound: they can be neither cancelled nor amended until they are decided.
+    """The waiting orders are bound: they can be neither cancelled nor amended until they are decided.
 
     Attributes:
         auction_id: The auction.
-        orders: How many. Later orders are bound by the lock.
+        orders: How many are bound. Later orders are bound by the lock.
     """
 
     auction_id: Id
@@ -259,11 +259,11 @@ class AuctionBookFrozen(Event, frozen=True, kw_only=True, tag="auction.book_froz
 
 
 class Deferral(msgspec.Struct, frozen=True, kw_only=True):
-    """An order that the auction could have taken by its window, and did not admit; it stays open for the next.
+    """An order whose window fits the auction, and that it did not admit. It stays open for the next one.
 
     Attributes:
         order_id: The order.
-        rank: Its place among all that wanted to take part, from 1.
+        rank: Its place among all orders whose window fits, from 1.
         value_usd: Its highest possible value: its best offer over all its GPU-hours.
         reason: Why it was not admitted, and what would have admitted it.
     """
@@ -333,7 +333,7 @@ class AuctionResultPublished(Event, frozen=True, kw_only=True, tag="auction.resu
 
 
 class AuctionCleared(Event, frozen=True, kw_only=True, tag="auction.cleared.v1"):
-    """The result is published: prices and one decision per order, in the parts before; the matches follow as grants.
+    """The result is published. Its parts have the prices and one decision per order; the matches follow as grants.
 
     Attributes:
         auction_id: The auction.
@@ -371,7 +371,7 @@ class AuctionSettled(Event, frozen=True, kw_only=True, tag="auction.settled.v1")
         auction_id: The auction.
         matched: Orders that got a grant.
         unmatched: Orders that got none.
-        impossible: Matches that had become impossible and were released.
+        impossible: Matches that could no longer be carried out; what was set aside for them is free.
     """
 
     auction_id: Id

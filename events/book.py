@@ -98,10 +98,10 @@ class BookBid(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BookRemedy(msgspec.Struct, frozen=True, kw_only=True):
-    """Values that an order which no offer meets could use instead of one of its wishes.
+    """Replacements for one wish of an order that no offer meets.
 
     Attributes:
-        wish: Which wish, one of the order's conflict.
+        wish: The wish, a member of the order's conflict.
         values: With any of them, and everything else unchanged, the order could be served if it were alone.
     """
 
@@ -122,7 +122,7 @@ class BookOrder(msgspec.Struct, frozen=True, kw_only=True):
         sizes: Other sizes that would do.
         group_id: At most one order of a group is matched.
         parent_id: An order without which it is not matched.
-        conflict: Wishes that no offer meets together, although offers meet them without any one: ``gpu_class``,
+        conflict: Wishes that no offer meets together. Without any one of them an offer does: ``gpu_class``,
             ``region``, ``interconnect``, ``gpus_per_node``, ``provider_standing``, ``power_usage_effectiveness``,
             ``renewable_share``, ``lot_terms`` (what lots ask of orders), ``nodes``, ``duration``, ``start_window``;
             none where it could be served alone.

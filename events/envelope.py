@@ -15,7 +15,7 @@ CONTENT_TYPE = "application/json"
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """What is said about an event beside its body.
+    """The attributes of an event, beside its body.
 
     Attributes:
         id: Unique for the source, forever; derived from the command and the event's place in its answer.
@@ -29,9 +29,9 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
         actor: The party or worker that asked for it.
         actorkey: The API key that it used, without its secret; empty for workers and operators' tools.
         actorperson: The person whom that key names, by the party's own identifier; empty if it names nobody.
-        fingerprint: Hash of the causing command, so that a repeated id with another body is found out.
+        fingerprint: Hash of the causing command, which reveals a repeated id with another body.
         previoushash: Hash of the aggregate's previous event, empty for its first.
-        hash: SHA-256 (hex) over `previoushash`, the attributes and the body.
+        hash: SHA-256 (hex) over the subject, all other headers, `previoushash` among them, and the body.
         traceparent: W3C trace context, empty when there was none.
     """
 
@@ -95,7 +95,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def salvage_headers(headers: Mapping[str, str]) -> Envelope:
     """Return what can be read of the headers of a message that `parse_headers` refuses.
 
-    A missing attribute is empty, a time that is missing or no instant is the epoch.
+    A missing attribute is empty. A missing or unreadable time is the epoch.
     """
     attributes = dict.fromkeys(_ATTRIBUTES, "") | {
         name: headers[f"ce-{name}"] for name in _ATTRIBUTES if f"ce-{name}" in headers

@@ -1,4 +1,4 @@
-"""What an issuer's financings, liquidity events and imports record: values of the `issuer` events.
+"""Values of the `issuer` events on financings, liquidity events and imports.
 
 A priced financing keeps its inputs, its conventions, the branch of each instrument, exact and rounded results and
 a certificate, so that anyone can check it again without the code that computed it.
@@ -58,7 +58,7 @@ class PayToPlay(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         duties: Who has to invest how much.
-        class_id_after: The class of common stock that unpaid-for preferred becomes.
+        class_id_after: The class of common stock that preferred stock becomes if its holder does not pay.
         common_per_preferred: Shares of it for one preferred share, as converted; below 1 punishes.
     """
 
@@ -77,8 +77,8 @@ class RoundTerms(msgspec.Struct, frozen=True, kw_only=True):
         pool_post_money: Share of the fully diluted company that is unissued pool after the round; 0 leaves it alone.
         pool_timing: Whether a top-up of the pool is inside the pre-money valuation or dilutes the new money too.
         pricing_convention: How the price counts converting instruments.
-        capitalization_definition: What the company counts for the round. The caps of SAFEs and notes do not depend on
-            it: they count what the standard form of their signing counts.
+        capitalization_definition: Which shares of the company the round counts. The caps of SAFEs and notes do not
+            depend on it; they count what their standard form counts.
         share_rounding: How fractions of a share are treated, and whether before or after the price is rounded.
         price_places: Decimal places of the price per share.
         price_rounding: How the price is rounded to them.
@@ -87,7 +87,7 @@ class RoundTerms(msgspec.Struct, frozen=True, kw_only=True):
         liquidation_multiple: Preference per dollar invested.
         seniority: Rank of the preference; a higher rank is paid first.
         participation: What the new class takes beside its preference in a sale.
-        participation_cap_multiple: The cap of that per dollar invested; stated where it is capped.
+        participation_cap_multiple: The cap per dollar invested, preference included; stated if it is capped.
         price_protection: What a cheaper later issue does to the new class; None: nothing.
         protection_basis: What a weighted average counts; stated with one.
         closing_date: Day to which notes earn interest; stated where notes convert.
@@ -273,7 +273,7 @@ class Payout(msgspec.Struct, frozen=True, kw_only=True):
         security: The class of stock, or the id of the instrument, option or warrant.
         amount_exact: Dollars before rounding, exact.
         amount_usd: Dollars.
-        as_converted: Whether a preference or an instrument gave way to common stock.
+        as_converted: Whether it is paid as common stock, instead of a preference or a repayment.
         buyer_shares_exact: Shares of the buyer in a sale for stock, before rounding, exact; None in a sale for cash.
         buyer_shares: Whole shares of the buyer, rounded down; None in a sale for cash.
         cash_usd: Dollars that are paid: all in a sale for cash, the fraction of a share in a sale for stock.

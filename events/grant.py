@@ -50,7 +50,7 @@ class EquityPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResalePart(msgspec.Struct, frozen=True, kw_only=True):
-    """From whom a grant's capacity was bought, where it was not from its provider.
+    """The seller of a grant's capacity, if it was bought from another startup.
 
     The provider delivers to the buyer and is owed the seller's price per GPU-hour. If the buyer pays more, the seller
     receives the difference; if less, the seller adds it.
@@ -101,7 +101,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
         hold_id: The hold that pays for it.
         cash_commitment_usd: Cash when everything is delivered.
         equity: The equity part; None for cash alone.
-        resale: From whom it was bought; None: from the provider.
+        resale: The startup that sold it; None if the provider did.
         service: The promise for every statement period, the best one if there are several lots; None: nothing.
     """
 

@@ -25,7 +25,7 @@ class InstrumentIssued(Event, frozen=True, kw_only=True, tag="instrument.issued.
         commitment_usd: The most principal that can ever accrue.
         funding: ``drawdown``: principal accrues by accepted statements; ``paid_at_once``: by one cash payment.
         grant_id: The grant that draws it down; None for a direct investment.
-        mandate_id: The mandate it was signed under; None for a direct investment.
+        mandate_id: The mandate under which it was signed; None for an import.
         draw: Window, unit and prices of a drawdown, as they were signed; None for one that is paid at once.
     """
 
@@ -70,13 +70,13 @@ class TakenShares(msgspec.Struct, frozen=True, kw_only=True):
     """Shares that clawed-back principal had bought, counted after every split since.
 
     Attributes:
-        cause: The financing in which it bought them.
+        cause: The cause of the conversion in which it bought them, such as the financing.
         class_id: Their class.
         amount_exact: Dollars that they were bought with, exact: the principal, and interest of a note.
         price_usd_per_share: The conversion's price, exact.
         shares_exact: How many it bought, exact: the dollars over the price.
         shares_due: Whole shares to return; a fraction waits for the next clawback of the same conversion.
-        shares: Those that were cancelled; for the others, their price is owed.
+        shares: Those that were cancelled; the holder owes the price of the others.
     """
 
     cause: Id
@@ -241,13 +241,13 @@ class InstrumentMfnElected(Event, frozen=True, kw_only=True, tag="instrument.mfn
 
 
 class InstrumentConverted(Event, frozen=True, kw_only=True, tag="instrument.converted.v1"):
-    """The principal became shares, in a financing or when a note matured.
+    """Principal became shares: in a financing, at a note's maturity, or at the price of priced stock or a warrant.
 
     Attributes:
         instrument_id: The instrument.
         issuer_id: Whose shares.
         holder_id: Who holds them.
-        cause: The financing, or the issue of the shares when a note matured.
+        cause: The financing, or the security that was issued for it.
         principal_usd: What converted.
         amount_exact: Dollars that converted, exact: the principal, and interest of a note.
         branch: Which pricing rule applied, for example cap or discount.
@@ -293,8 +293,8 @@ class InstrumentMatured(Event, frozen=True, kw_only=True, tag="instrument.mature
 
     Attributes:
         instrument_id: The instrument.
-        issuer_id: Who owes it.
-        holder_id: To whom.
+        issuer_id: Who owes the amount.
+        holder_id: To whom it is owed.
         matures_on: Its last day of interest.
         principal_usd: Principal that fell due.
         amount_exact: Principal and interest that are owed, exact.
@@ -311,14 +311,14 @@ class InstrumentMatured(Event, frozen=True, kw_only=True, tag="instrument.mature
 
 
 class InstrumentRepaid(Event, frozen=True, kw_only=True, tag="instrument.repaid.v1"):
-    """The principal was repaid in cash, at an acquisition or at a note's maturity.
+    """The principal was repaid in cash: in a sale of the issuer, or as a note was paid back.
 
     Attributes:
         instrument_id: The instrument.
         issuer_id: Who paid.
         holder_id: Who was paid.
         cause: The liquidity event, or the payment of a note.
-        principal_usd: Principal that ended.
+        principal_usd: The principal that was repaid.
         amount_usd: What was paid, interest included.
         early: Whether a note was paid before its maturity, which its holder has to agree to.
     """

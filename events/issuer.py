@@ -1,7 +1,8 @@
 """Issuers: a startup's capitalisation, every act that changed it, its financings and its sale.
 
 Stock is in `issuer_stock`, options and warrants in `issuer_rights`, what warrants are measured by in
-`issuer_programmes`; all are named here too.
+`issuer_programmes`, the dilution limit in `issuer_dilution`, terms with holders in `issuer_holders`, and imports in
+`issuer_import`. All are named here too.
 """
 
 from datetime import date
@@ -212,7 +213,7 @@ class IssuerFinancingClosed(Event, frozen=True, kw_only=True, tag="issuer.financ
 
 
 class IssuerFinancingAbandoned(Event, frozen=True, kw_only=True, tag="issuer.financing_abandoned.v1"):
-    """The round will not close; nothing changed.
+    """The round will not close. The capitalisation is unchanged.
 
     Attributes:
         issuer_id: The issuer.
@@ -244,7 +245,7 @@ class IssuerValuationRecorded(Event, frozen=True, kw_only=True, tag="issuer.valu
 
 
 class IssuerLiquidityDeclared(Event, frozen=True, kw_only=True, tag="issuer.liquidity_declared.v1"):
-    """The issuer is acquired; the waterfall says who gets what.
+    """The issuer is acquired. The waterfall states what each holder gets.
 
     Attributes:
         issuer_id: The issuer.
@@ -262,12 +263,12 @@ class IssuerLiquidityDeclared(Event, frozen=True, kw_only=True, tag="issuer.liqu
 
 
 class IssuerLiquidityWithdrawn(Event, frozen=True, kw_only=True, tag="issuer.liquidity_withdrawn.v1"):
-    """A declared sale ends unpaid. The issuer goes on.
+    """A declared sale ends unpaid. The issuer continues.
 
     Attributes:
         issuer_id: The issuer.
         liquidity_id: The liquidity event.
-        cause: ``agreed`` by those who had agreed to the sale; ``overdue``: not paid in time.
+        cause: ``agreed`` by the company and its security holders; ``overdue``: not paid in time.
         reason: Why.
     """
 

@@ -57,7 +57,7 @@ class IssuerExposureRecorded(Event, frozen=True, kw_only=True, tag="issuer.expos
     Attributes:
         issuer_id: The issuer.
         subject_id: The order or the instrument.
-        exposures: What may become equity from now on; none: nothing.
+        exposures: What may become equity from now on; empty for nothing.
     """
 
     issuer_id: Id

@@ -1,4 +1,4 @@
-"""What a company and its holders agree on beforehand: sales, further rounds, and what holders may see."""
+"""Terms between a company and its holders: on sales, on further rounds, and on what holders may see."""
 
 from typing import Annotated, Literal
 
@@ -67,7 +67,8 @@ class ProRataOffer(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         holder_id: Who.
-        amount_max_usd: The most that it may invest besides what the round states: its part of the company of the money.
+        amount_max_usd: The most that it may invest by right: its share of the company times the money of the round,
+            less what it invests in the round already.
     """
 
     holder_id: Id

@@ -1,4 +1,4 @@
-"""What warrants of customers and vendors are measured by: programmes of purchases, and price sources."""
+"""Programmes of purchases and price sources: what warrants of customers and vendors are measured by."""
 
 from datetime import date
 from typing import Annotated

@@ -198,7 +198,7 @@ class IssuerWarrantVested(Event, frozen=True, kw_only=True, tag="issuer.warrant_
 
 
 class IssuerWarrantReleased(Event, frozen=True, kw_only=True, tag="issuer.warrant_released.v1"):
-    """The conditions of exercise of a vested tranche hold; what has vested and vests of it may be exercised.
+    """The conditions of exercise of a tranche hold. Its vested shares may be exercised, also those that vest later.
 
     Attributes:
         issuer_id: The issuer.

@@ -21,7 +21,7 @@ class IssuerStockClassCreated(Event, frozen=True, kw_only=True, tag="issuer.stoc
         seniority: Rank of the preference; a higher rank is paid first.
         participation: What preferred stock takes beside its preference: nothing, its part of the rest, or that up to a
             cap.
-        participation_cap_multiple: That cap per dollar of original issue price, preference included.
+        participation_cap_multiple: The cap per dollar of original issue price, preference included.
         price_protection: What a cheaper issue does to the conversion price; None: nothing.
         protection_basis: What a weighted average counts before the issue; stated with one.
         first_refusal: Whether shares may be transferred only after they were offered and the right was waived.
@@ -158,7 +158,7 @@ class IssuerStockOfferWithdrawn(Event, frozen=True, kw_only=True, tag="issuer.st
 
     Attributes:
         issuer_id: The issuer.
-        transfer_id: The transfer that will not be.
+        transfer_id: The transfer that will not happen.
         reason: Why.
     """
 
@@ -224,7 +224,7 @@ class IssuerStockSplit(Event, frozen=True, kw_only=True, tag="issuer.stock_split
         issuer_id: The issuer.
         split_id: The split.
         numerator: New shares.
-        denominator: For so many old ones.
+        denominator: The old shares that they replace.
         fractions: What happened to shares that would have become a fraction; None where there could be none.
         pool_shares_available: The pool that is neither granted nor promised after it; None if all numbers were whole.
     """

@@ -39,7 +39,7 @@ class ClassOffer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """What an order asks and offers. It is matched in full on one pool, within its start window, or not at all.
+    """What an order asks and offers. It is matched on one pool in full, within its start window, or not at all.
 
     Attributes:
         nodes: Nodes at every instant; the maximum if it states a range.
@@ -60,9 +60,9 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
         principal_usd_max: The most principal that the startup's orders of one auction may owe together; of several
             that state it, the least counts.
         mandate_ids: Holders that it accepts for the equity part, by mandate; needed where equity is offered.
-        instrument: Terms of the equity part: a SAFE, a note or priced stock; needed where equity is offered.
-        standing: Goes into the next auction when it was not matched.
-        backstop: Buys only what the other orders of its auction leave, at exactly its offer, which is all cash.
+        instrument: Terms of the equity part: a SAFE, a note, priced stock or a warrant; needed where equity is offered.
+        standing: Whether it takes part in the next auction if it was not matched.
+        backstop: Whether it buys only what the other orders of its auction leave, at exactly its offer, in cash.
         expires_at: When it ends by itself; None: at `start_latest`.
     """
 

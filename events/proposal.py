@@ -69,10 +69,10 @@ class ProposalMade(Event, frozen=True, kw_only=True, tag="proposal.made.v1"):
         proposal_id: The proposal.
         issuer_id: The issuer whose equity or promises it changes.
         proposer_id: Who proposes it. Where it is a voter too, it has agreed.
-        split_ratio: The issuer's split factor when it was proposed. After another split the proposal is void, since its
-            numbers of shares would be other ones.
+        split_ratio: The issuer's split factor when it was proposed. After another split the proposal is void, because
+            it counts shares from before.
         proposed_at: When. What depends on the day, such as interest, is computed for this one.
-        effects: What will be recorded, in order, if all that is asked agree.
+        effects: The events that will be recorded, in order, once all who are asked have agreed.
         consents: The agreements that it needs.
         decide_until: When it lapses. A voter who stays silent until then does not count as agreeing.
     """
@@ -128,7 +128,7 @@ class ProposalRefused(Event, frozen=True, kw_only=True, tag="proposal.refused.v1
 
 
 class ProposalCarriedOut(Event, frozen=True, kw_only=True, tag="proposal.carried_out.v1"):
-    """Everything that the proposal needed was agreed; its effects are in the same atomic batch.
+    """All needed agreements were given. The effects are in the same atomic batch.
 
     Attributes:
         proposal_id: The proposal.

@@ -23,7 +23,7 @@ class CreditStep(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a published schedule of service credits.
 
     Attributes:
-        availability_below: It holds for a period whose availability is less.
+        availability_below: The line applies to a period whose availability is less.
         credit: Share of the period's charges that is given back.
     """
 
@@ -87,7 +87,7 @@ STANDARD_SERVICE: Final = ServiceTerms(
     detection=DetectionTerms(xid_errors=XID_ERRORS),
     notice_hours_min=72,
 )
-"""What a pool promises that states no terms of its own; its event says so."""
+"""The promise of a pool that states no terms of its own. Its event states it."""
 
 
 class ServiceResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -176,7 +176,7 @@ class StatementServiceCredited(Event, frozen=True, kw_only=True, tag="statement.
         grant_id: The grant.
         startup_id: Who is credited.
         provider_id: Who credits.
-        service: What the period came to.
+        service: The service result of the period.
         credit: What is given back.
     """
 

@@ -4,7 +4,7 @@ STREAM = "MARKETPLACE"
 ROOT = "marketplace"
 ALL = f"{ROOT}.>"
 TURNS = "turns"
-"""Where processes of the application ask one another for their turn; ends with the name of the stream."""
+"""The subject on which processes of the application ask one another for a turn, followed by the stream's name."""
 LOG_ID = "log_00000000000000000000000000"
 """The log itself, as the aggregate of the events about it."""
 

@@ -50,7 +50,7 @@ Interconnect = Literal["ethernet", "infiniband"]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """Something that happened to one aggregate; stored for ever under its tag, never edited."""
+    """Something that happened to one aggregate. It is stored for ever under its tag and never edited."""
 
 
 class LotShare(msgspec.Struct, frozen=True, kw_only=True):

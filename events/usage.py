@@ -15,7 +15,7 @@ Meter = Literal["provider", "tenant"]
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What the machines say beside the bill; it is never billed.
+    """What the machines report beside the readings. It is never billed.
 
     Attributes:
         gpu_utilisation: Mean share of time that GPUs were busy.
@@ -113,7 +113,7 @@ class UsageVoided(Event, frozen=True, kw_only=True, tag="usage.voided.v1"):
 
 
 class UsageIdentified(Event, frozen=True, kw_only=True, tag="usage.identified.v1"):
-    """A source used ids for readings of a grant. None of them ever counts again, for any grant.
+    """A source used these ids for readings of a grant. A later reading with one of them counts for no grant.
 
     Attributes:
         usage_id: The record of the source, not of the grant.

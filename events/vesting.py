@@ -25,7 +25,7 @@ class VestingSchedule(msgspec.Struct, frozen=True, kw_only=True):
         starts_on: Day from which it is counted; the first tranche vests one interval later.
         tranches: How many.
         months_between: Distance of two tranches in months.
-        cliff_tranches: So many first tranches vest together on the day of the last of them; 0 or 1: no cliff.
+        cliff_tranches: How many of the first tranches vest together, on the day of the last of them; 0 or 1: no cliff.
         allocation: Where the remainder of the division goes, as the Open Cap Table Format names it.
     """
 
@@ -58,7 +58,7 @@ class DeliveryMilestone(msgspec.Struct, frozen=True, kw_only=True, tag_field="ki
     """So much compute was delivered and accepted under the grants that the warrant counts.
 
     Attributes:
-        gpu_seconds: From so many on.
+        gpu_seconds: How many are needed.
     """
 
     gpu_seconds: GpuSeconds
@@ -71,7 +71,7 @@ class PowerMilestone(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"
     proportion.
 
     Attributes:
-        kilowatts: From so many on; a megawatt is 1,000.
+        kilowatts: How many are needed; a megawatt is 1,000.
         hours: Accepted hours of each node from which on a grant counts in full.
     """
 
@@ -84,7 +84,7 @@ class AmountMilestone(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
 
     Attributes:
         basis: Which dollars.
-        amount_usd: From so many on.
+        amount_usd: How many are needed.
     """
 
     basis: Basis
@@ -138,8 +138,8 @@ class TrancheMilestone(msgspec.Struct, frozen=True, kw_only=True, tag_field="kin
     """Another tranche has vested in full.
 
     Attributes:
-        tranche: Which, from 0.
-        warrant_id: Of which warrant, which was issued before; None: of this one.
+        tranche: Its number, from 0.
+        warrant_id: The warrant that it belongs to, issued before; None: this one.
     """
 
     tranche: Annotated[int, Meta(ge=0, le=99)]
@@ -158,7 +158,7 @@ Milestone = (
 Conditions = Annotated[
     tuple[Annotated[tuple[Milestone, ...], Meta(min_length=1, max_length=8)], ...], Meta(max_length=8)
 ]
-"""Every one has to hold; one holds as soon as any of its milestones is reached."""
+"""All conditions must hold. One holds once any of its milestones is reached."""
 
 
 class Proportion(msgspec.Struct, frozen=True, kw_only=True):
