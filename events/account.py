@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from events.mandate import MandateTerms
 from events.types import Event, Id, Instant, Person, Text, Usd
 
 Reference = Annotated[str, Meta(min_length=1, max_length=200, description="The payment's own id, unique per account")]
@@ -17,10 +18,12 @@ class WithdrawalAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
     Attributes:
         amount_usd: How much.
         reference: The payment's own id.
+        booked_at: When it was booked outside, as the platform knows; None where that is not known.
     """
 
     amount_usd: Usd
     reference: Reference
+    booked_at: Instant | None = None
 
 
 class HoldAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="hold"):
@@ -47,7 +50,21 @@ class LimitAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     limit_usd: Usd | None
 
 
-AccountAct = WithdrawalAct | HoldAct | LimitAct
+class MandateAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="mandate"):
+    """A mandate that would be granted or amended, which pays from the account.
+
+    Attributes:
+        mandate_id: The mandate.
+        amount_usd: How much more would be held for it.
+        terms: Its rules from then on.
+    """
+
+    mandate_id: Id
+    amount_usd: Usd
+    terms: MandateTerms
+
+
+AccountAct = WithdrawalAct | HoldAct | LimitAct | MandateAct
 
 
 class AccountOpened(Event, frozen=True, kw_only=True, tag="account.opened.v1"):

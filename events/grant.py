@@ -37,6 +37,7 @@ class EquityPart(msgspec.Struct, frozen=True, kw_only=True):
         equity_credit: h, dollars paid per dollar of principal.
         principal_commitment_usd: Principal when everything is delivered.
         budget_commitment_usd: Dollars that the holder pays when everything is delivered.
+        holder_accepts: Whether statements settle early only if the holder accepts too, since it pays a part.
     """
 
     mandate_id: Id
@@ -47,6 +48,7 @@ class EquityPart(msgspec.Struct, frozen=True, kw_only=True):
     equity_credit: Share
     principal_commitment_usd: Usd
     budget_commitment_usd: Usd
+    holder_accepts: bool = False
 
 
 class ResalePart(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,6 +47,8 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
         provider_ids: Providers whose lots may name it; none: any.
         site_ids: Sites whose lots may name it; none: any.
         resale: Whether lots that resell a grant may name it.
+        startup_accepts_alone: Whether a startup's acceptance settles a statement that it pays for. If not, its holder
+            accepts too, or lets the acceptance period pass.
         usd_per_gpu_hour_max: Greatest price that it accepts, cash and credited principal together; None for no bound.
         list_price_multiple_max: Greatest price as a multiple of the median price of a class in a price list; None for
             no such bound.
@@ -54,8 +56,8 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
         budget_usd: Dollars it pays for compute in all.
         direct_budget_usd: Dollars beside these that startups may draw in cash; None for none.
         issuer_usd_max: Dollars it pays for one issuer at most, for compute and in cash together.
-        approval_above_usd: An order or investment that draws more than this waits for the holder's approval; None for
-            none.
+        approval_above_usd: An order or investment waits for the holder's approval if, with all that its issuer draws
+            without one, it is more than this; None for none.
         order_days_max: Days for which an order that is not matched may hold budget.
         dilution_max: Share by which the company's shares may grow from an order of priced stock to its match, besides
             splits.
@@ -84,6 +86,7 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
     list_price_multiple_max: Multiple | None = None
     pricelist_id: Id | None = None
     resale: bool = False
+    startup_accepts_alone: bool = False
     sectors: tuple[Name, ...] = ()
     stages: tuple[Stage, ...] = ()
     gpu_vendors: tuple[GpuVendor, ...] = ()

@@ -102,6 +102,7 @@ class StatementIssued(Event, frozen=True, kw_only=True, tag="statement.issued.v1
         service: The service result of the period; None if nothing was promised.
         service_line_id: The service line whose hours it charges for; None for compute.
         hours_before: Hours of that service line that were stated before it.
+        holder_accepts: Whether the holder that pays a part must accept too, unless the acceptance period passes.
     """
 
     statement_id: Id
@@ -118,6 +119,7 @@ class StatementIssued(Event, frozen=True, kw_only=True, tag="statement.issued.v1
     service: ServiceResult | None = None
     service_line_id: Id | None = None
     hours_before: Hours = Decimal(0)
+    holder_accepts: bool = False
 
 
 class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credited.v1"):
@@ -148,8 +150,22 @@ class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credite
     service_line_id: Id | None = None
 
 
+class StatementAgreed(Event, frozen=True, kw_only=True, tag="statement.agreed.v1"):
+    """One of those who pay agreed to the stated charges or less, while another one is still to be heard.
+
+    Attributes:
+        statement_id: The statement.
+        grant_id: The grant.
+        by: Who agreed.
+    """
+
+    statement_id: Id
+    grant_id: Id
+    by: Literal["startup", "holder"]
+
+
 class StatementAccepted(Event, frozen=True, kw_only=True, tag="statement.accepted.v1"):
-    """The startup accepted, or did not dispute in time. The charges are final.
+    """Those who pay accepted, or did not dispute in time. The charges are final.
 
     Attributes:
         statement_id: The statement.
@@ -235,6 +251,7 @@ class StatementResolved(Event, frozen=True, kw_only=True, tag="statement.resolve
 StatementEvent = (
     StatementIssued
     | StatementCredited
+    | StatementAgreed
     | StatementAccepted
     | StatementServiceCredited
     | StatementDisputed

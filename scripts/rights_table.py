@@ -9,7 +9,7 @@ from scripts.query_table import replace_between
 README: Final = Path(__file__).parent.parent / "marketplace" / "domain" / "README.md"
 BEGIN: Final = "<!-- rights: begin, written by scripts/render_contracts.py -->"
 END: Final = "<!-- rights: end -->"
-HEAD: Final = ("| act | who proposes | who must agree | unless |", "|---|---|---|---|")
+HEAD: Final = ("| act | who proposes | who must agree | unless | time and silence |", "|---|---|---|---|---|")
 
 
 def replace_table(readme: str) -> str:
@@ -18,5 +18,5 @@ def replace_table(readme: str) -> str:
     Raises:
         ValueError: A marker is missing.
     """
-    rows = [f"| {right.act} | {right.proposes} | {right.agrees} | {right.unless} |" for right in list_rights()]
+    rows = [f"| {' | '.join(right[1:])} |" for right in list_rights()]
     return replace_between(readme, BEGIN, END, [*HEAD, *rows])

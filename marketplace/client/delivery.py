@@ -81,7 +81,8 @@ class Delivery(Transport):
 
         Raises:
             ProblemError: ``grant_unknown`` · ``pool_unknown`` · ``pool_unlike`` if its nodes are of another kind ·
-                ``grant_over`` · ``substitute_full`` · ``pool_unchanged``.
+                ``pool_unwelcome`` · ``site_unwelcome`` if the order or the mandate excludes it · ``grant_over`` ·
+                ``substitute_full`` · ``pool_unchanged``.
         """
         body = SubstituteGrantBody(pool_id=pool_id, reason=reason)
         return await self.command(f"/v1/grants/{grant_id}/substitute", body, **options)
@@ -122,7 +123,7 @@ class Delivery(Transport):
         return self.rows("/v1/statements", StatementView, status=status, **query)
 
     async def accept_statement(self, statement_id: str, **options: Any) -> ReceiptBody:
-        """Accept a statement, which settles it."""
+        """Accept a statement. It settles once all who pay accepted, at the latest after the acceptance period."""
         return await self.command(f"/v1/statements/{statement_id}/accept", **options)
 
     async def dispute_statement(self, statement_id: str, body: DisputeStatementBody, **options: Any) -> ReceiptBody:

@@ -702,6 +702,7 @@ def _create_statements() -> None:
         numeric("hours_claimed", null=True),
         text("reason", null=True),
         text("disputed_by", null=True),
+        text("agreed_by", null=True),
         bigint("tenant_gpu_seconds", null=True),
         jsonb("adjustment", null=True),
         jsonb("service", null=True),

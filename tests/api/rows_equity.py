@@ -320,7 +320,15 @@ PROPOSALS = (
         check=lambda one: {vote["vote"] for vote in one["votes"]} == {"asked"},
     ),
     Row("GET", "/v1/proposals", "fund", other=SEEN, check=lambda page: len(page["items"]) == 2),
-    Row("GET", "/v1/rights", "fund", other=SEEN, check=lambda table: len(table["rights"]) > 10),
+    Row(
+        "GET",
+        "/v1/rights",
+        "fund",
+        other=SEEN,
+        check=lambda table: (
+            {"issue", "withdrawal", "mandate", "statement", "role"} <= {right["name"] for right in table["rights"]}
+        ),
+    ),
     agree("closing"),
     Row("GET", "/v1/proposals/{closing}", "startup", check=lambda one: one["status"] == "effective"),
     Row(

@@ -19,6 +19,7 @@ MANDATE = {
     "issuer_usd_max": "500000",
     "direct_budget_usd": "100000",
     "resale": True,
+    "startup_accepts_alone": True,
 }
 
 

@@ -53,6 +53,7 @@ from marketplace.client import MarketplaceClient
 from marketplace.domain.equity.issuer.terms import RoundDraft
 from marketplace.log.memory import MemoryLog
 from tests.api.stage import open_stage
+from tests.api.supplying import acting_for
 from tests.api.test_client_parties import refuse, speak
 
 DAY = timedelta(days=1)
@@ -110,7 +111,8 @@ async def found(database_url: str) -> AsyncIterator[Company]:
             issuer_usd_max=Decimal(40_000),
             direct_budget_usd=Decimal(40_000),
         )
-        mandate = await client.grant_mandate(GrantMandateBody(holder_id=fund, funding="cash", terms=rules))
+        async with acting_for(client, fund) as own:
+            mandate = await own.grant_mandate(GrantMandateBody(holder_id=fund, funding="cash", terms=rules))
         now = (await client.get_clock()).now
         yield Company(client, startup, fund, issuer, founder, angel, mandate.id, now)
 

@@ -19,7 +19,7 @@ from marketplace.client import MarketplaceClient
 from marketplace.log.memory import MemoryLog
 from tests.api.rows import ABSENT
 from tests.api.stage import open_stage
-from tests.api.supplying import open_pool
+from tests.api.supplying import acting_for, open_pool
 from tests.api.test_client_parties import refuse, speak
 
 DAY = timedelta(days=1)
@@ -106,26 +106,33 @@ async def test_a_lot_is_paused_resumed_and_moved(database_url: str):
 
 
 async def test_a_mandate_is_amended_and_revoked(database_url: str):
-    async with open_stage(MemoryLog(), database_url) as stage, speak(stage) as client:
+    async with open_stage(MemoryLog(), database_url) as stage, speak(stage) as platform:
         fund = await stage.register("Fund", "fund", usd="2000")
-        mandate_id = (await client.grant_mandate(GrantMandateBody(holder_id=fund, funding="cash", terms=TERMS))).id
-        more = msgspec.structs.replace(TERMS, budget_usd=Decimal(1_500))
-        amended = await client.amend_mandate(mandate_id, more)
-        mandate = await client.get_mandate(mandate_id)
-        assert (mandate.holder_id, mandate.terms, mandate.last_sequence) == (fund, more, amended.version)
-        most = msgspec.structs.replace(TERMS, budget_usd=Decimal(2_500))
-        assert await refuse(client.amend_mandate(mandate_id, most)) == "funds_insufficient"
-        assert await refuse(client.amend_mandate(mandate_id, more, if_match=1)) == "version_stale"
-        (offer,) = [each async for each in client.list_open_mandates()]
-        assert (offer.mandate_id, offer.equity_credit, offer.instrument_kinds) == (
-            mandate_id,
-            Decimal("0.8"),
-            ("safe",),
-        )
-        assert [each async for each in client.list_budget_holds(mandate_id)] == []
-        await client.revoke_mandate(mandate_id, "spent elsewhere")
-        (gone,) = [each async for each in client.list_mandates(holder_id=fund, status="revoked")]
-        assert (gone.mandate_id, gone.reason) == (mandate_id, "spent elsewhere")
-        assert [each async for each in client.list_open_mandates()] == []
-        assert await refuse(client.amend_mandate(mandate_id, TERMS)) == "mandate_revoked"
-        assert await refuse(client.get_mandate(f"mnd_{ABSENT}")) == "mandate_unknown"
+        granted = GrantMandateBody(holder_id=fund, funding="cash", terms=TERMS)
+        assert await refuse(platform.grant_mandate(granted)) == "payer_only"
+        async with acting_for(platform, fund) as client:
+            await _amend_and_revoke(client, granted)
+
+
+async def _amend_and_revoke(client: MarketplaceClient, granted: GrantMandateBody) -> None:
+    fund, mandate_id = granted.holder_id, (await client.grant_mandate(granted)).id
+    more = msgspec.structs.replace(TERMS, budget_usd=Decimal(1_500))
+    amended = await client.amend_mandate(mandate_id, more)
+    mandate = await client.get_mandate(mandate_id)
+    assert (mandate.holder_id, mandate.terms, mandate.last_sequence) == (fund, more, amended.version)
+    most = msgspec.structs.replace(TERMS, budget_usd=Decimal(2_500))
+    assert await refuse(client.amend_mandate(mandate_id, most)) == "funds_insufficient"
+    assert await refuse(client.amend_mandate(mandate_id, more, if_match=1)) == "version_stale"
+    (offer,) = [each async for each in client.list_open_mandates()]
+    assert (offer.mandate_id, offer.equity_credit, offer.instrument_kinds) == (
+        mandate_id,
+        Decimal("0.8"),
+        ("safe",),
+    )
+    assert [each async for each in client.list_budget_holds(mandate_id)] == []
+    await client.revoke_mandate(mandate_id, "spent elsewhere")
+    (gone,) = [each async for each in client.list_mandates(holder_id=fund, status="revoked")]
+    assert (gone.mandate_id, gone.reason) == (mandate_id, "spent elsewhere")
+    assert [each async for each in client.list_open_mandates()] == []
+    assert await refuse(client.amend_mandate(mandate_id, TERMS)) == "mandate_revoked"
+    assert await refuse(client.get_mandate(f"mnd_{ABSENT}")) == "mandate_unknown"

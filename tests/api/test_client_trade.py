@@ -25,7 +25,7 @@ from marketplace.api.http.bodies.trading import GrantMandateBody, HoldQuoteBody,
 from marketplace.log.memory import MemoryLog
 from tests.api.rows import ABSENT
 from tests.api.stage import open_stage
-from tests.api.supplying import open_pool
+from tests.api.supplying import acting_for, open_pool
 from tests.api.test_client_parties import refuse, speak
 from tests.api.test_resale import Market
 
@@ -51,8 +51,10 @@ class Trade(Market):
             budget_usd=Decimal(9_000),
             issuer_usd_max=Decimal(9_000),
             resale=True,
+            startup_accepts_alone=True,
         )
-        granted = await client.grant_mandate(GrantMandateBody(holder_id=fund, funding="cash", terms=rules))
+        async with acting_for(client, fund) as own:
+            granted = await own.grant_mandate(GrantMandateBody(holder_id=fund, funding="cash", terms=rules))
         self.mandate = granted.id
         self.pool = await self.list_nodes(self.provider, self.begin)
 

@@ -188,3 +188,49 @@ async def test_another_party_and_nobody_see_and_approve_nothing(treasury: Treasu
     assert code(await foreign.get(f"{treasury.path}/approvals")) == (404, "account_unknown")
     clerk = await stage.open_tenant(treasury.party, ["accounts:withdraw", "accounts:write"], person="p4")
     assert code(await treasury.end(clerk, "approve", approval_id)) == (403, "scope_missing")
+
+
+def build_mandate(treasury: Treasury, **rules) -> dict:
+    """Return a mandate that lets startups draw cash."""
+    terms = {"equity_credit": "1", "budget_usd": "0", "direct_budget_usd": "60", "issuer_usd_max": "60", **rules}
+    terms["instrument_kinds"] = ["safe"]
+    return {"holder_id": treasury.party, "funding": "cash", "terms": terms}
+
+
+async def test_a_mandate_above_the_limit_is_granted_and_changed_by_two(treasury: Treasury):
+    stage, mule = treasury.stage, f"iss_{treasury.party[4:]}"
+    clerk = await stage.open_tenant(treasury.party, ["mandates:write"], person="p1")
+    small = await stage.post(clerk, "/v1/mandates", build_mandate(treasury))
+    assert small.status_code == 201
+    large = build_mandate(treasury, direct_budget_usd="500", issuer_usd_max="500")
+    asked = await stage.post(clerk, "/v1/mandates", large)
+    assert asked.status_code == 202
+    assert (await treasury.read())[1] == {"available": "440", "held": "560"}
+    assert code(await treasury.end(treasury.clerk, "approve", get_id(asked))) == (403, "person_same")
+    assert (await treasury.end(treasury.chief, "approve", get_id(asked))).status_code == 200
+    assert (await treasury.read())[1] == {"available": "440", "held": "560"}
+    listed = (await treasury.chief.get("/v1/mandates", headers={"Min-Seq": await stage.reach()})).json()["items"]
+    mandate = next(row["mandate_id"] for row in listed if row["mandate_id"] != get_id(small))
+    terms = {**large["terms"], "issuer_ids": [mule], "uncapped": True}
+    answer = await clerk.put(f"/v1/mandates/{mandate}", json={"terms": terms}, headers={"Idempotency-Key": "mule"})
+    assert answer.status_code == 202
+    terms = build_mandate(treasury, direct_budget_usd="41", issuer_usd_max="41")["terms"]
+    answer = await clerk.put(f"/v1/mandates/{mandate}", json={"terms": terms}, headers={"Idempotency-Key": "less"})
+    assert answer.status_code == 202, "with the first one it is more than one person may let go in a day"
+    assert (await treasury.withdraw(treasury.clerk, "41", "the rest")).status_code == 202
+
+
+async def test_the_platform_neither_spends_a_partys_money_nor_speaks_for_it(treasury: Treasury):
+    stage = treasury.stage
+    body = {"name": "clerk", "scopes": ["accounts:withdraw", "accounts:approve", "mandates:write"], "person": "p9"}
+    platform = await stage.open_client((await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"])
+    asked = await treasury.withdraw(treasury.clerk, "500", "to a mule")
+    assert code(await treasury.end(platform, "approve", get_id(asked))) == (403, "payer_only")
+    assert code(await stage.post(platform, "/v1/mandates", build_mandate(treasury))) == (403, "payer_only")
+    assert (await treasury.end(treasury.clerk, "withdraw", get_id(asked))).status_code == 200
+    sent = await treasury.withdraw(platform, "300", "seen at the bank")
+    assert sent.status_code == 202
+    for client in (platform, stage.admin):
+        assert code(await treasury.end(client, "approve", get_id(sent))) == (403, "payer_only")
+    assert (await treasury.end(treasury.clerk, "approve", get_id(sent))).status_code == 200
+    assert (await treasury.read())[1] == {"available": "700", "held": "0"}

@@ -19,7 +19,7 @@ from marketplace.client import MarketplaceClient
 from marketplace.core.ids import rename_id
 from marketplace.log.memory import MemoryLog
 from tests.api.stage import ADMIN_KEY, open_stage
-from tests.api.supplying import open_pool
+from tests.api.supplying import acting_for, open_pool
 from tests.support.patience import PATIENCE_SECONDS
 
 DAY = timedelta(days=1)
@@ -77,8 +77,10 @@ class Year:
             equity_credit=Decimal("0.8"),
             budget_usd=Decimal(800_000),
             issuer_usd_max=Decimal(800_000),
+            startup_accepts_alone=True,
         )
-        mandate_id = (await client.grant_mandate(GrantMandateBody(holder_id=fund, funding="cash", terms=mandate))).id
+        async with acting_for(client, fund) as own:
+            mandate_id = (await own.grant_mandate(GrantMandateBody(holder_id=fund, funding="cash", terms=mandate))).id
         await self.supply(mandate_id)
         await client.form_issuer(
             FormIssuerBody(party_id=startup, legal_name="Startup, Inc.", jurisdiction="US", formed_on=date(2025, 1, 1))

@@ -266,6 +266,7 @@ def _tell_second_grant(story: Story) -> None:
     market.report_usage(story, 2)
     statement_id = {"statement_id": make_id("stm", 2), "grant_id": grant_id}
     market.settle(story, 2)
+    story.tell(statement.StatementAgreed(**statement_id, by="holder"))
     story.tell(statement.StatementDisputed(**statement_id, gpu_seconds_claimed=3600, reason="idle"))
     resolved = {"charges_before": market.CHARGES, "charges": market.CHARGES, "reason": "logs agree"}
     story.tell(statement.StatementResolved(**statement_id, **resolved))

@@ -19,7 +19,10 @@ PATH: Final = "/v1/statements"
 
 @post("/{statement_id:str}/accept", status_code=200, summary="Accept a statement")
 async def accept(command: Commanded, statement_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Accept a statement, as its startup. It is paid and its principal accrues at once."""
+    """Accept a statement, as its startup or as the holder that pays a part.
+
+    It is paid and its principal accrues once all of them accepted, at the latest after the acceptance period.
+    """
     return command.answer(await accept_statement(command.handler, command.context, statement_id))
 
 

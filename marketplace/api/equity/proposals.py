@@ -127,10 +127,7 @@ ROUTER: Final = Router(
 async def get_rights(reader: Read) -> RightsView:
     """Return who must agree before an act changes what someone owns, owes or was promised; for everybody."""
     del reader
-    rows = tuple(
-        RightView(name=right.name, act=right.act, proposes=right.proposes, agrees=right.agrees, unless=right.unless)
-        for right in list_rights()
-    )
+    rows = tuple(RightView(**right._asdict()) for right in list_rights())
     return RightsView(rights=rows, decide_within_days=consents.DECIDE_WITHIN.days)
 
 

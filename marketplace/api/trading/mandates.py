@@ -8,9 +8,10 @@ from litestar.params import FromPath, JSONBody
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AmendMandateBody, GrantMandateBody
-from marketplace.api.http.commands import Commanded
+from marketplace.api.http.commands import Command, Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word, answer_versioned
+from marketplace.application.billing.approvals import find_approval
 from marketplace.application.trading.mandates import (
     amend_mandate,
     approve_order,
@@ -18,6 +19,8 @@ from marketplace.application.trading.mandates import (
     refuse_order,
     revoke_mandate,
 )
+from marketplace.core.ids import rename_id
+from marketplace.execution.handler import Receipt
 from marketplace.projections.trading.mandates import find_mandate, list_budget_holds, list_mandates
 from marketplace.projections.views.trading import BudgetHoldView, MandateView
 
@@ -26,19 +29,37 @@ PATH: Final = "/v1/mandates"
 
 @post("/", summary="Grant a mandate")
 async def grant(command: Commanded, data: JSONBody[GrantMandateBody]) -> Response[ReceiptBody]:
-    """Offer to take equity. A cash mandate sets its whole budgets aside."""
+    """Offer to take equity. A cash mandate sets its whole budgets aside.
+
+    Above the account's limit it waits for a second person, and the answer is 202.
+    """
     receipt = await grant_mandate(
         command.handler, command.context, holder_id=data.holder_id, funding=data.funding, terms=data.terms
     )
-    return command.answer_created(receipt, PATH)
+    return await _answer_asked(command, receipt) or command.answer_created(receipt, PATH)
+
+
+async def _answer_asked(command: Command, receipt: Receipt) -> Response[ReceiptBody] | None:
+    """Return the answer of a command that waits for a second person; None if it was done at once."""
+    if command.principal.party_id is None:
+        return None
+    account_id = rename_id("acc", command.principal.party_id)
+    approval_id = await find_approval(command.handler, command.context, account_id)
+    if approval_id is None:
+        return None
+    return command.answer_proposed(receipt, approval_id, f"/v1/accounts/{account_id}/approvals")
 
 
 @put("/{mandate_id:str}", summary="Amend a mandate")
 async def amend(
     command: Commanded, mandate_id: FromPath[str], data: JSONBody[AmendMandateBody]
 ) -> Response[ReceiptBody]:
-    """Change the rules and the budgets, for orders that are not matched yet."""
-    return command.answer(await amend_mandate(command.handler, command.context, mandate_id, terms=data.terms))
+    """Change the rules and the budgets, for orders that are not matched yet.
+
+    Above the account's limit it waits for a second person, and the answer is 202.
+    """
+    receipt = await amend_mandate(command.handler, command.context, mandate_id, terms=data.terms)
+    return await _answer_asked(command, receipt) or command.answer(receipt)
 
 
 @post("/{mandate_id:str}/revoke", status_code=200, summary="Revoke a mandate")
@@ -54,7 +75,7 @@ async def revoke(command: Commanded, mandate_id: FromPath[str], data: JSONBody[R
     opt={"scope": "mandates:approve"},
 )
 async def approve(command: Commanded, mandate_id: FromPath[str], hold_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Approve an order that draws more than `approval_above_usd`. It takes part in the auctions from now on."""
+    """Approve an order that waits, by `approval_above_usd`. It takes part in the auctions from now on."""
     return command.answer(await approve_order(command.handler, command.context, mandate_id, hold_id))
 
 

@@ -56,6 +56,7 @@ def _render_offer(mandate: MandateView) -> MandateOffer:
         valuation_cap_usd_max=terms.valuation_cap_usd_max,
         uncapped=terms.uncapped,
         sectors=terms.sectors,
+        startup_accepts_alone=terms.startup_accepts_alone,
         expires_at=terms.expires_at,
     )
 

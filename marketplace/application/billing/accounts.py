@@ -8,6 +8,7 @@ from marketplace.application.billing.payment_provider import MANUAL, PaymentProv
 from marketplace.application.steps.access import require_owner, require_platform, require_unfrozen
 from marketplace.application.steps.two_persons import ask_second, find_alone
 from marketplace.domain.billing.account import ACCOUNT, Account, CloseAccount, Deposit, Withdraw
+from marketplace.domain.billing.transfer import require_booked
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -80,7 +81,8 @@ async def withdraw(
 ) -> Receipt:
     """Record a withdrawal that the provider accepts, once per reference. Above the account's limit, request it.
 
-    A requested withdrawal waits for a second person: `marketplace.application.billing.approvals`.
+    A requested withdrawal waits for a second person of the party: `marketplace.application.billing.approvals`. What the
+    platform requests waits for one of the party too.
 
     Raises:
         Refusal: ``party_suspended`` · refusals of the provider and of the account.
@@ -90,10 +92,12 @@ async def withdraw(
     async def work(unit: UnitOfWork) -> None:
         await require_unfrozen(unit)
         account = await load_account(unit, account_id)
-        if context.party_id is not None and account.needs_second(amount_usd, context.at):
+        if account.needs_second(amount_usd, context.at):
             if booked_at is not None:
                 require_platform(context)
-            await ask_second(unit, account_id, WithdrawalAct(amount_usd=amount_usd, reference=reference))
+                require_booked(booked_at, context.at)
+            act = WithdrawalAct(amount_usd=amount_usd, reference=reference, booked_at=booked_at)
+            await ask_second(unit, account_id, act)
             return
         confirmed = await provider.confirm_withdrawal(context, transfer)
         command = Withdraw(

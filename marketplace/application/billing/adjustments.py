@@ -119,6 +119,7 @@ async def _charge(unit: UnitOfWork, case: Case, stated: int, service: ServiceRes
         accept_until=unit.context.at + ACCEPTANCE,
         gpu_seconds_before=stated,
         service=service,
+        holder_accepts=case.grant.holder_accepts,
     )
     await unit.decide(STATEMENT, case.statement_id, IssueStatement(issued=statement))
 

@@ -2,14 +2,16 @@
 
 from decimal import Decimal
 
-from events.account import LimitAct, WithdrawalAct
+from events.account import LimitAct, MandateAct, WithdrawalAct
 from marketplace.application.billing.accounts import load_account
 from marketplace.application.billing.payment_provider import MANUAL, PaymentProvider, Transfer
 from marketplace.application.steps.access import require_unfrozen
-from marketplace.application.steps.two_persons import ask_second
+from marketplace.application.steps.mandate_hold import set_mandate
+from marketplace.application.steps.two_persons import ask_second, name_person
 from marketplace.core.ids import derive_id
 from marketplace.domain.billing.account import ACCOUNT, Approve, EndApproval, LapseApproval, SetLimit
 from marketplace.domain.billing.account_commands import UNIT
+from marketplace.domain.billing.transfer import require_payer
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -59,12 +61,13 @@ async def approve(
     """Approve an act as a second person of the party. It is done in the same append.
 
     Raises:
-        Refusal: ``account_unknown`` · ``party_suspended`` · ``approval_unknown`` · ``approval_<status>`` ·
-            ``person_missing`` · ``person_same`` · refusals of the act and of the provider.
+        Refusal: ``account_unknown`` · ``payer_only`` for the platform · ``party_suspended`` · ``approval_unknown`` ·
+            ``approval_<status>`` · ``person_missing`` · ``person_same`` · refusals of the act and of the provider.
     """
 
     async def work(unit: UnitOfWork) -> None:
         account = await load_account(unit, account_id)
+        require_payer(account.party_id, context.party_id)
         await require_unfrozen(unit)
         known = account.approvals.get(approval_id)
         command = Approve(account_id=account_id, approval_id=approval_id, person=context.actor_person, at=context.at)
@@ -79,9 +82,11 @@ async def approve(
                 person=context.actor_person,
                 at=context.at,
                 provider=confirmed.provider,
-                booked_at=confirmed.booked_at,
+                booked_at=act.booked_at or confirmed.booked_at,
             )
         await unit.decide(ACCOUNT, account_id, command)
+        if isinstance(act, MandateAct) and known is not None and known.status == "open":
+            await set_mandate(unit, act.mandate_id, account.party_id, act.terms, alone_at=None)
 
     return await handler.run(context, ACCOUNT, account_id, work)
 
@@ -119,7 +124,7 @@ async def withdraw_approval(
         approval_id=approval_id,
         outcome="withdrawn",
         reason=reason,
-        person=context.actor_person,
+        person=name_person(context),
     )
     return await _end(handler, context, command)
 

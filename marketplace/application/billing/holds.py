@@ -38,7 +38,7 @@ async def place_hold(
 
     async def work(unit: UnitOfWork) -> None:
         account = await load_account(unit, account_id)
-        require_payer(account, account_id, context.party_id)
+        require_payer(account.party_id, context.party_id)
         await require_unfrozen(unit)
         await find_account(unit, payee_account_id)
         if account.needs_second(amount_usd, context.at):
@@ -84,14 +84,17 @@ async def capture_hold(
 ) -> Receipt:
     """Pay the payee from a hold, in part or in full. Payer, payee and platform may do this before it expires.
 
+    While the payer is suspended, only the platform may: a hold for an accomplice is no way out.
+
     Raises:
         Refusal: Refusals of `_load_hold` · ``party_suspended`` · refusals of the account.
     """
     cause = derive_id("cap", context.command_id)
 
     async def work(unit: UnitOfWork) -> None:
-        _, hold, _ = await _load_hold(unit, account_id, hold_id)
-        await require_unfrozen(unit)
+        account, hold, _ = await _load_hold(unit, account_id, hold_id)
+        for party_id in (context.party_id, account.party_id):
+            await require_unfrozen(unit, party_id)
         capture = CaptureHold(
             account_id=account_id,
             hold_id=hold_id,

@@ -139,6 +139,7 @@ async def _draw(unit: UnitOfWork, grant: Grant, line: ServiceLine, equity: Equit
     issued, hold_id = grant.issued, rename_id("hld", line.proposed.service_line_id)
     party = await unit.get(PARTY, issued.startup_id)
     assert issued.equity is not None, "a service line has an equity part only if its grant has one"
+    await require_unfrozen(unit, equity.holder_id)
     drawn = await unit.get(INSTRUMENT, issued.equity.instrument_id)
     hold = HoldBudget(
         mandate_id=equity.mandate_id,

@@ -102,6 +102,7 @@ async def issue_service_statement(handler: Handler, context: Context, line_id: s
             accept_until=context.at + ACCEPTANCE,
             service_line_id=line_id,
             hours_before=before,
+            holder_accepts=course.bill.holder_accepts,
         )
         await take_turn(unit, line_id, course.periods.values(), period.statement_id)
         await unit.decide(STATEMENT, period.statement_id, IssueStatement(issued=statement))
@@ -147,6 +148,7 @@ async def _adjust(unit: UnitOfWork, line_id: str, period: Period, statement_id: 
         charges=course.compute(stated, after - before),
         accept_until=unit.context.at + ACCEPTANCE,
         hours_before=stated,
+        holder_accepts=course.bill.holder_accepts,
     )
     await unit.decide(STATEMENT, statement_id, IssueStatement(issued=statement))
 

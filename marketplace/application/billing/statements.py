@@ -19,6 +19,7 @@ from marketplace.domain.billing.statement import (
     DisputeStatement,
     IssueStatement,
     ResolveStatement,
+    Side,
     Statement,
 )
 from marketplace.domain.billing.statement_chain import (
@@ -75,6 +76,7 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
             gpu_seconds_before=before,
             metering=await _compare(unit, grant_id, period, reported),
             service=service,
+            holder_accepts=current.holder_accepts,
         )
         await take_turn(unit, grant_id, periods, period.statement_id)
         await unit.decide(STATEMENT, period.statement_id, IssueStatement(issued=statement))
@@ -108,21 +110,26 @@ async def _load_statement(unit: UnitOfWork, statement_id: str, *sides: str) -> S
 async def accept_statement(
     handler: Handler, context: Context, statement_id: str, *, by: Literal["acceptance", "silence"] = "acceptance"
 ) -> Receipt:
-    """Accept a statement, as its startup or by silence after the acceptance period, and settle it.
+    """Accept a statement, as one who pays or by silence after the acceptance period. Settle it if all have accepted.
 
     Raises:
-        Refusal: ``statement_accepted`` if its startup accepts again with another command · refusals of the statement
+        Refusal: ``statement_accepted`` if one of them accepts again with another command · refusals of the statement
             and of what it settles.
     """
 
     async def work(unit: UnitOfWork) -> None:
-        before = await _load_statement(unit, statement_id, "startup")
+        before = await _load_statement(unit, statement_id, "startup", "holder")
         if by == "acceptance":
             require_unaccepted(before)
-        ended = await _is_ended(unit, before)
-        command = AcceptStatement(statement_id=statement_id, by=by, at=context.at, issuer_ended=ended)
-        await unit.decide(STATEMENT, statement_id, command)
-        if before.status != "accepted":
+        command = AcceptStatement(
+            statement_id=statement_id,
+            by=by,
+            at=context.at,
+            issuer_ended=await _is_ended(unit, before),
+            side=None if context.party_id is None else await _find_side(unit, before),
+        )
+        after = await unit.decide(STATEMENT, statement_id, command)
+        if (before.status, after.status) == ("issued", "accepted"):
             await _settle(unit, before, statement_id)
 
     return await handler.run(context, STATEMENT, statement_id, work)
@@ -172,15 +179,15 @@ async def dispute_statement(
             hours_claimed=hours_claimed,
             reason=reason,
             at=context.at,
-            by=await _find_disputing(unit, statement),
+            by=await _find_side(unit, statement),
         )
         await unit.decide(STATEMENT, statement_id, command)
 
     return await handler.run(context, STATEMENT, statement_id, work)
 
 
-async def _find_disputing(unit: UnitOfWork, statement: Statement) -> Literal["startup", "holder"]:
-    """Return the side that disputes. A provider that takes the equity for its own capacity pays nobody.
+async def _find_side(unit: UnitOfWork, statement: Statement) -> Side:
+    """Return the side that accepts or disputes. A provider that takes the equity for its own capacity pays nobody.
 
     Raises:
         Refusal: ``wrong_side``.
@@ -217,7 +224,7 @@ async def resolve_statement(
 
     Raises:
         Refusal: ``amount_missing`` if the amount is in the other unit · ``concession_above_claim`` if a provider
-            settles more than is claimed.
+            settles more than is claimed · ``acceptance_period_runs`` if it concedes before all who pay were heard.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -225,7 +232,11 @@ async def resolve_statement(
         resolve = await _build_resolution(unit, before, gpu_seconds, hours, reason)
         await unit.decide(STATEMENT, statement_id, resolve)
         accept = AcceptStatement(
-            statement_id=statement_id, by="resolution", at=context.at, issuer_ended=await _is_ended(unit, before)
+            statement_id=statement_id,
+            by="resolution",
+            at=context.at,
+            issuer_ended=await _is_ended(unit, before),
+            conceded=context.party_id is not None,
         )
         await unit.decide(STATEMENT, statement_id, accept)
         await _settle(unit, before, statement_id)

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from events.grant import Side
-from marketplace.application.steps.access import load_grant, require_unfrozen
+from marketplace.application.steps.access import load_grant, load_mandate, require_unfrozen
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.resale_ends import check_unheld, withdraw_resales
 from marketplace.application.steps.service_closing import close_service_lines
@@ -29,6 +29,7 @@ from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.metering.usage import USAGE, CloseUsage, count_gpu_seconds, name_usage
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.supply.pool import ReleaseCapacity
+from marketplace.domain.trading.resale import require_transferable
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -67,14 +68,20 @@ async def resume_grant(handler: Handler, context: Context, grant_id: str, *, at:
 async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, startup_id: str) -> Receipt:
     """Let another cleared startup use the capacity. Payment and equity stay with the first.
 
+    A mandate that pays a part and allows no resale allows no transfer: its holder paid for this startup's work.
+
     Raises:
-        Refusal: ``grant_unknown`` · refusals of the party · ``resale_held`` · refusals of the grant.
+        Refusal: ``grant_unknown`` · refusals of the party · ``transfer_unwelcome`` · ``resale_held`` · refusals of the
+            grant.
     """
 
     async def work(unit: UnitOfWork) -> None:
         grant = await load_grant(unit, grant_id, "startup")
         await require_unfrozen(unit)
         require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
+        equity = grant.issued.equity
+        if equity is not None:
+            require_transferable(await load_mandate(unit, equity.mandate_id), grant_id)
         await check_unheld(unit, grant.pool_id, grant_id)
         await withdraw_resales(unit, grant.pool_id, grant_id, "another startup uses the grant")
         await unit.decide(GRANT, grant_id, TransferGrant(grant_id=grant_id, startup_id=startup_id))

@@ -1,6 +1,6 @@
 """Substitution: move a grant to another pool of its provider, at no higher price, in one atomic append."""
 
-from marketplace.application.steps.access import load_grant
+from marketplace.application.steps.access import load_grant, load_mandate
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.resale_ends import withdraw_resales
 from marketplace.domain.delivery.grant import GRANT, Grant, SubstituteGrant
@@ -8,6 +8,9 @@ from marketplace.domain.delivery.substitution import build_shares, clip_resold, 
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.supply.pool import POOL, Pool, ReleaseCapacity, ReserveCapacity
+from marketplace.domain.supply.site import SITE
+from marketplace.domain.trading.mandate_lots import require_pool_welcome
+from marketplace.domain.trading.order import ORDER
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -18,8 +21,8 @@ async def substitute_grant(handler: Handler, context: Context, grant_id: str, *,
     Only lots that ask no more than the grant's price are used, cheapest first.
 
     Raises:
-        Refusal: ``grant_unknown`` · ``pool_unknown`` · ``pool_unlike`` · ``grant_over`` · ``substitute_full`` ·
-            refusals of the grant and the pool.
+        Refusal: ``grant_unknown`` · ``pool_unknown`` · ``pool_unlike`` · ``grant_over`` ·
+            ``pool_unwelcome`` · ``site_unwelcome`` · ``substitute_full`` · refusals of the grant and the pool.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -28,6 +31,7 @@ async def substitute_grant(handler: Handler, context: Context, grant_id: str, *,
         if pool is None or pool.opened.provider_id != grant.issued.provider_id:
             raise refuse_unknown("pool", pool_id)
         start = require_movable(grant, pool, context.at)
+        await _check_welcome(unit, grant, pool)
         resold = clip_resold(grant, start)
         lots = build_shares(grant, pool, await load_lots(unit, grant, pool), start, grant.end)
         await withdraw_resales(unit, grant.pool_id, grant_id, "the grant moves to another pool")
@@ -46,6 +50,14 @@ async def substitute_grant(handler: Handler, context: Context, grant_id: str, *,
         await change_capacity(unit, release, reserve)
 
     return await handler.run(context, GRANT, grant_id, work)
+
+
+async def _check_welcome(unit: UnitOfWork, grant: Grant, pool: Pool) -> None:
+    """Refuse a pool that the grant's order or mandate excludes."""
+    equity = grant.issued.equity
+    mandate = None if equity is None else (await load_mandate(unit, equity.mandate_id)).asked
+    terms = (await unit.get(ORDER, grant.issued.order_id)).terms
+    require_pool_welcome(terms, mandate, pool, await unit.get(SITE, pool.opened.site_id))
 
 
 async def load_lots(unit: UnitOfWork, grant: Grant, pool: Pool) -> list[Lot]:

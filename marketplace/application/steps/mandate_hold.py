@@ -1,16 +1,58 @@
 """The hold on the holder's account for a cash mandate."""
 
+from datetime import datetime
 from decimal import Decimal
 
+from events.mandate import MandateTerms
 from marketplace.application.steps.access import load_mandate
 from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO
-from marketplace.domain.billing.account import ACCOUNT, AdjustHold
+from marketplace.domain.billing.account import ACCOUNT, AdjustHold, PlaceHold
+from marketplace.domain.party import PARTY, require_trader
+from marketplace.domain.trading.mandate import MANDATE, AmendMandate, GrantMandate
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
-async def adjust_mandate_hold(unit: UnitOfWork, mandate_id: str, reason: str) -> None:
-    """Set the hold on the holder's account to what the cash mandate may still owe."""
+async def set_mandate(
+    unit: UnitOfWork, mandate_id: str, holder_id: str, terms: MandateTerms, *, alone_at: datetime | None
+) -> None:
+    """Grant a cash mandate and set its whole budgets aside, or amend it.
+
+    Args:
+        unit: The decision.
+        mandate_id: The mandate.
+        holder_id: Its holder.
+        terms: Its rules.
+        alone_at: When one person of the holder alone does it; None where two do.
+
+    Raises:
+        Refusal: Refusals of the party, the mandate and the account.
+    """
+    if await unit.load(MANDATE, mandate_id) is not None:
+        await unit.decide(MANDATE, mandate_id, AmendMandate(mandate_id=mandate_id, terms=terms))
+        await adjust_mandate_hold(unit, mandate_id, "the mandate changed", alone_at=alone_at)
+        return
+    require_trader(await unit.load(PARTY, holder_id), holder_id, "fund")
+    command = GrantMandate(mandate_id=mandate_id, holder_id=holder_id, funding="cash", terms=terms)
+    mandate = await unit.decide(MANDATE, mandate_id, command)
+    account_id = rename_id("acc", holder_id)
+    hold = PlaceHold(
+        account_id=account_id,
+        hold_id=rename_id("hld", mandate_id),
+        amount_usd=mandate.budget_usd,
+        purpose=mandate_id,
+        alone_at=alone_at,
+    )
+    await unit.decide(ACCOUNT, account_id, hold)
+
+
+async def adjust_mandate_hold(
+    unit: UnitOfWork, mandate_id: str, reason: str, *, alone_at: datetime | None = None
+) -> None:
+    """Set the hold on the holder's account to what the cash mandate may still owe.
+
+    `alone_at` is when one person of the holder alone amends it; None otherwise.
+    """
     mandate = await load_mandate(unit, mandate_id)
     if mandate.granted.funding != "cash":
         return
@@ -18,6 +60,5 @@ async def adjust_mandate_hold(unit: UnitOfWork, mandate_id: str, reason: str) ->
     account = await unit.get(ACCOUNT, account_id)
     owed = mandate.owed_usd if mandate.revoked else mandate.budget_usd
     left: Decimal = max(owed - account.holds[hold_id].captured_usd, ZERO)
-    await unit.decide(
-        ACCOUNT, account_id, AdjustHold(account_id=account_id, hold_id=hold_id, amount_usd=left, reason=reason)
-    )
+    adjust = AdjustHold(account_id=account_id, hold_id=hold_id, amount_usd=left, reason=reason, alone_at=alone_at)
+    await unit.decide(ACCOUNT, account_id, adjust)

@@ -14,6 +14,11 @@ def find_alone(context: Context) -> datetime | None:
     return None if context.party_id is None else context.at
 
 
+def name_person(context: Context) -> str:
+    """Return the person who acts; the platform acts as one, whoever of it does."""
+    return "platform" if context.party_id is None else context.actor_person
+
+
 async def ask_second(unit: UnitOfWork, account_id: str, act: AccountAct, currency: str = UNIT) -> None:
     """Request an act that takes a second person. The request's id derives from the command's.
 
@@ -24,7 +29,7 @@ async def ask_second(unit: UnitOfWork, account_id: str, act: AccountAct, currenc
         account_id=account_id,
         approval_id=derive_id("apv", unit.context.command_id),
         act=act,
-        person=unit.context.actor_person,
+        person=name_person(unit.context),
         at=unit.context.at,
         unit=currency,
     )

@@ -29,7 +29,7 @@ from marketplace.domain.delivery.grant import GRANT, IssueGrant, choose_service
 from marketplace.domain.equity.instrument.instrument import IssueInstrument
 from marketplace.domain.equity.issuer.dilution import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
-from marketplace.domain.party import PARTY, ServeGroup
+from marketplace.domain.party import PARTY, ServeGroup, require_unsuspended
 from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.pool import Pool, ResellCapacity, ReserveCapacity
 from marketplace.domain.trading.admission import NO_RIVALS, Rivals, require_opening, require_turn
@@ -103,10 +103,16 @@ async def record_step(
 
 
 async def lock_order(handler: Handler, context: Context, order_id: str, auction_id: str) -> Receipt:
-    """Lock an open order into the auction's book. If it was cancelled first, the cancellation stands."""
+    """Lock an open order into the auction's book. If it was cancelled first, the cancellation stands.
+
+    Raises:
+        Refusal: ``party_suspended`` · refusals of the auction and the order.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         require_collecting(await unit.get(AUCTION, auction_id))
+        order = await load_order(unit, order_id)
+        await _require_unsuspended(unit, order.placed.startup_id)
         await unit.decide(ORDER, order_id, LockOrder(order_id=order_id, auction_id=auction_id))
 
     return await handler.run(context, ORDER, order_id, work)
@@ -232,8 +238,14 @@ def take_nodes(match: MatchTerms, resale: ResalePart | None) -> ReserveCapacity 
 async def award(
     unit: UnitOfWork, order: Order, match: MatchTerms, pool: Pool, resale: ResalePart | None, *, auction_id: str | None
 ) -> None:
-    """Issue the grant of a match whose nodes are reserved, keep its maximum cost, and sign its equity part."""
+    """Issue the grant of a match whose nodes are reserved, keep its maximum cost, and sign its equity part.
+
+    Raises:
+        Refusal: ``party_suspended`` if one of those who deliver and pay was suspended since the order was placed.
+    """
     grant, totals = await _build_grant(unit, order, match, pool, resale, auction_id=auction_id)
+    holder_ids = () if grant.equity is None else (grant.equity.holder_id,)
+    await _require_unsuspended(unit, grant.startup_id, grant.provider_id, *holder_ids)
     if grant.resale is not None:
         await take_from_source(unit, grant, grant.resale)
     unit.assume_new(GRANT, match.grant_id)
@@ -243,6 +255,11 @@ async def award(
         await free_order(unit, order.placed.issuer_id, order.placed.order_id)
     if grant.equity is not None:
         await _sign(unit, order, grant, grant.equity)
+
+
+async def _require_unsuspended(unit: UnitOfWork, *party_ids: str) -> None:
+    for party_id in party_ids:
+        require_unsuspended(await unit.load(PARTY, party_id), party_id)
 
 
 async def _build_grant(
@@ -301,16 +318,17 @@ async def _build_equity(
 ) -> EquityPart:
     mandate = await unit.get(MANDATE, mandate_id)
     hold = next(hold for hold in order.budget_holds if hold.mandate_id == mandate_id)
-    holder_id = mandate.granted.holder_id
+    holder_id, pays = mandate.granted.holder_id, mandate.granted.funding == "cash"
     return EquityPart(
         mandate_id=mandate_id,
         holder_id=holder_id,
-        holder_account_id=rename_id("acc", holder_id) if mandate.granted.funding == "cash" else None,
+        holder_account_id=rename_id("acc", holder_id) if pays else None,
         instrument_id=rename_id("ins", match.grant_id),
         equity_usd_per_gpu_hour=offer.equity_usd_per_gpu_hour,
         equity_credit=hold.equity_credit,
         principal_commitment_usd=ZERO,
         budget_commitment_usd=ZERO,
+        holder_accepts=pays and not mandate.terms.startup_accepts_alone,
     )
 
 

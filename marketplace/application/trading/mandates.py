@@ -2,13 +2,16 @@
 
 from typing import Literal
 
+from events.account import MandateAct
 from events.mandate import MandateTerms
 from events.types import Funding
 from marketplace.application.steps.access import load_mandate, require_owner, require_tenant, require_unfrozen
-from marketplace.application.steps.mandate_hold import adjust_mandate_hold
+from marketplace.application.steps.mandate_hold import adjust_mandate_hold, set_mandate
+from marketplace.application.steps.two_persons import ask_second
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
-from marketplace.domain.billing.account import ACCOUNT, PlaceHold
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.transfer import require_payer
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.supply.pricelist import PRICELIST
@@ -17,7 +20,6 @@ from marketplace.domain.trading.mandate import (
     AmendMandate,
     ApproveOrder,
     GrantMandate,
-    MandateCommand,
     RefuseOrder,
     RevokeMandate,
 )
@@ -34,66 +36,86 @@ async def grant_mandate(
     funding: Funding,
     terms: MandateTerms,
 ) -> Receipt:
-    """Offer to take equity. A cash mandate sets its whole budgets aside.
+    """Offer to take equity. A cash mandate sets its whole budgets aside; above the account's limit, request it.
+
+    A requested mandate waits for a second person: `marketplace.application.billing.approvals`.
 
     Raises:
-        Refusal: ``pricelist_unknown`` · refusals of the party (a fund pays cash, a provider its own capacity), mandate
-            and account.
+        Refusal: ``pricelist_unknown`` · ``payer_only`` for cash · refusals of the party (a fund pays cash, a provider
+            its own capacity), mandate and account.
     """
     require_tenant(context, holder_id)
     mandate_id = derive_id("mnd", context.command_id)
 
     async def work(unit: UnitOfWork) -> None:
-        role: Literal["provider", "fund"] = "provider" if funding == "own_capacity" else "fund"
-        require_trader(await unit.load(PARTY, holder_id), holder_id, role)
         await _require_pricelist(unit, terms)
+        if funding == "cash":
+            await _set_cash(unit, mandate_id, holder_id, terms)
+            return
+        require_trader(await unit.load(PARTY, holder_id), holder_id, "provider")
         command = GrantMandate(mandate_id=mandate_id, holder_id=holder_id, funding=funding, terms=terms)
         await unit.decide(MANDATE, mandate_id, command)
-        if funding == "cash":
-            account_id = rename_id("acc", holder_id)
-            hold = PlaceHold(
-                account_id=account_id,
-                hold_id=rename_id("hld", mandate_id),
-                amount_usd=terms.budget_usd + (terms.direct_budget_usd or ZERO),
-                purpose=mandate_id,
-            )
-            await unit.decide(ACCOUNT, account_id, hold)
 
     return await handler.run(context, MANDATE, mandate_id, work, new=True)
 
 
-async def _change(handler: Handler, context: Context, mandate_id: str, command: MandateCommand) -> Receipt:
+async def _set_cash(unit: UnitOfWork, mandate_id: str, holder_id: str, terms: MandateTerms) -> None:
+    """Grant or amend a cash mandate, or request that if its budgets are above what one person may let go."""
+    account_id, at = rename_id("acc", holder_id), unit.context.at
+    account, before = await unit.get(ACCOUNT, account_id), await unit.load(MANDATE, mandate_id)
+    require_payer(holder_id, unit.context.party_id)
+    budgets = terms.budget_usd + (terms.direct_budget_usd or ZERO)
+    is_same = before is not None and before.terms == terms
+    if is_same or not account.needs_second(budgets, at):
+        await set_mandate(unit, mandate_id, holder_id, terms, alone_at=at)
+        return
+    await set_mandate(unit.branch(), mandate_id, holder_id, terms, alone_at=None)
+    more = max(budgets - (ZERO if before is None else before.budget_usd), ZERO)
+    await ask_second(unit, account_id, MandateAct(mandate_id=mandate_id, amount_usd=more, terms=terms))
+
+
+async def amend_mandate(handler: Handler, context: Context, mandate_id: str, *, terms: MandateTerms) -> Receipt:
+    """Change the rules and the budgets, for orders that are not matched yet. Above the account's limit, request it.
+
+    Raises:
+        Refusal: As `grant_mandate` · ``mandate_unknown``.
+    """
+
     async def work(unit: UnitOfWork) -> None:
-        mandate = await load_mandate(unit, mandate_id)
-        require_owner(context, (mandate.granted.holder_id,), "mandate", mandate_id)
-        if isinstance(command, AmendMandate):
-            await _require_pricelist(unit, command.terms)
-        await unit.decide(MANDATE, mandate_id, command)
-        await adjust_mandate_hold(unit, mandate_id, "the mandate changed")
+        granted = (await load_mandate(unit, mandate_id)).granted
+        require_owner(context, (granted.holder_id,), "mandate", mandate_id)
+        await _require_pricelist(unit, terms)
+        if granted.funding == "cash":
+            await _set_cash(unit, mandate_id, granted.holder_id, terms)
+        else:
+            await unit.decide(MANDATE, mandate_id, AmendMandate(mandate_id=mandate_id, terms=terms))
 
     return await handler.run(context, MANDATE, mandate_id, work)
 
 
-async def amend_mandate(handler: Handler, context: Context, mandate_id: str, *, terms: MandateTerms) -> Receipt:
-    """Change the rules and the budgets, for orders that are not matched yet."""
-    return await _change(handler, context, mandate_id, AmendMandate(mandate_id=mandate_id, terms=terms))
-
-
 async def revoke_mandate(handler: Handler, context: Context, mandate_id: str, *, reason: str) -> Receipt:
     """Revoke a mandate, so that it takes nothing new. Budget that is not committed is free at once."""
-    return await _change(handler, context, mandate_id, RevokeMandate(mandate_id=mandate_id, reason=reason))
+
+    async def work(unit: UnitOfWork) -> None:
+        mandate = await load_mandate(unit, mandate_id)
+        require_owner(context, (mandate.granted.holder_id,), "mandate", mandate_id)
+        await unit.decide(MANDATE, mandate_id, RevokeMandate(mandate_id=mandate_id, reason=reason))
+        await adjust_mandate_hold(unit, mandate_id, "the mandate changed")
+
+    return await handler.run(context, MANDATE, mandate_id, work)
 
 
 async def approve_order(handler: Handler, context: Context, mandate_id: str, hold_id: str) -> Receipt:
     """Approve an order above the amount that needs it, as the holder. It takes part in the auctions from now on.
 
     Raises:
-        Refusal: ``mandate_unknown`` · ``party_suspended`` · refusals of the mandate and of the order.
+        Refusal: ``mandate_unknown`` · ``payer_only`` · ``party_suspended`` · refusals of the mandate and of the order.
     """
 
     async def work(unit: UnitOfWork) -> None:
-        mandate = await load_mandate(unit, mandate_id)
-        require_owner(context, (mandate.granted.holder_id,), "mandate", mandate_id)
+        holder_id = (await load_mandate(unit, mandate_id)).granted.holder_id
+        require_owner(context, (holder_id,), "mandate", mandate_id)
+        require_payer(holder_id, context.party_id)
         await require_unfrozen(unit)
         after = await unit.decide(MANDATE, mandate_id, ApproveOrder(mandate_id=mandate_id, hold_id=hold_id))
         order_id = after.holds[hold_id].order_id

@@ -116,6 +116,7 @@ async def _grant(play: Play, mandate: Mandate) -> None:
         sectors=mandate.sectors,
         uncapped=mandate.valuation_cap_usd_min is None and mandate.valuation_cap_usd_max is None,
         resale=True,
+        startup_accepts_alone=True,
     )
     body = GrantMandateBody(holder_id=play.ids[mandate.holder], funding=mandate.funding, terms=terms)
     play.ids[name_mandate(mandate.key)] = (await play.client(mandate.holder).grant_mandate(body)).id

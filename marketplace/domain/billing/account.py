@@ -27,12 +27,13 @@ from events.account import (
     AccountDebited,
     AccountDeposited,
     AccountEvent,
+    AccountHoldPlaced,
     AccountOpened,
     AccountWithdrawn,
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from marketplace.core.money import require_usd
+from marketplace.core.money import ZERO, require_usd
 from marketplace.domain.billing import account_approvals as approvals
 from marketplace.domain.billing.account_commands import (
     AccountCommand,
@@ -105,7 +106,10 @@ def decide(command: AccountCommand, state: AccountState) -> Sequence[AccountEven
         case CaptureHold():
             return capture(command, state)
         case AdjustHold():
-            return adjust(command, state)
+            adjusted = adjust(command, state)
+            more = sum((event.amount_usd for event in adjusted if isinstance(event, AccountHoldPlaced)), ZERO)
+            alone = approvals.count_alone(command.account_id, state, more, command.alone_at) if more else []
+            return [*alone, *adjusted]
         case ExpireHold():
             return expire(command, state)
         case CloseAccount():

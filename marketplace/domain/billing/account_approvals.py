@@ -22,6 +22,7 @@ from events.account import (
     AccountWithdrawn,
     HoldAct,
     LimitAct,
+    MandateAct,
     WithdrawalAct,
 )
 from marketplace.core.errors import Refusal
@@ -77,7 +78,7 @@ def request(command: RequestApproval, state: Account) -> Sequence[AccountEvent]:
     _require_unit(command.unit)
     amount = None if isinstance(act, LimitAct) else act.amount_usd
     if amount is not None:
-        require_usd(amount, "/amount_usd")
+        require_usd(amount, "/amount_usd", zero=isinstance(act, MandateAct))
     match act:
         case LimitAct():
             _require_limit(act.limit_usd)
@@ -88,7 +89,7 @@ def request(command: RequestApproval, state: Account) -> Sequence[AccountEvent]:
             _place(command.account_id, approval_id, act, state, command.at)
     if amount is not None:
         require_funds(command.account_id, state, amount)
-    hold_id = None if amount is None else rename_id("hld", approval_id)
+    hold_id = rename_id("hld", approval_id) if amount else None
     requested = AccountApprovalRequested(
         account_id=command.account_id,
         party_id=state.party_id,
@@ -195,6 +196,8 @@ def _act(command: Approve, act: AccountAct, state: Account) -> Sequence[AccountE
             return set_limit(SetLimit(account_id=command.account_id, limit_usd=act.limit_usd), state)
         case HoldAct():
             return _place(command.account_id, command.approval_id, act, state, command.at)
+        case MandateAct():
+            return []  # the mandate decides it, in the same append
         case WithdrawalAct():
             if is_repeat(state.references, act.reference, -act.amount_usd, "reference"):
                 text = f"{act.reference} was paid meanwhile; withdraw the request"

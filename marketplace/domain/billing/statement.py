@@ -10,8 +10,8 @@ Invariants:
     5. If the promised availability was not met, the service credit is decided at acceptance, from the service result
        that was stated at issue.
     6. If both sides' meters report and differ by more than `TOLERANCE`, it opens as disputed with both figures.
-    7. The startup may dispute it, and so may the holder that pays. In the acceptance period a dispute may still be
-       lowered, so that one of them cannot concede for the other.
+    7. The startup may dispute it, and so may the holder that pays. In the acceptance period it settles only if each of
+       them accepts or claims, so that none decides for the other; a mandate may leave acceptance to the startup.
 
 Refusals in order: statement_unknown · statement_exists · statement_<status> · acceptance_period_runs ·
 acceptance_period_over · claim_missing · not_a_number · amount_not_positive · amount_too_large · amount_too_precise ·
@@ -33,6 +33,7 @@ from events.statement import (
     Metering,
     ServiceCredit,
     StatementAccepted,
+    StatementAgreed,
     StatementCredited,
     StatementDisputed,
     StatementEvent,
@@ -47,6 +48,8 @@ from marketplace.domain.billing.settlement import compute_service_credit, drop_e
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 TOLERANCE: Final = Fraction(1, 100)
+Side = Literal["startup", "holder"]
+"""Those who pay."""
 
 
 class IssueStatement(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,12 +71,16 @@ class AcceptStatement(msgspec.Struct, frozen=True, kw_only=True):
         by: Who accepts, or that nobody disputed in time.
         at: When.
         issuer_ended: Whether the startup was sold and its proceeds are paid, so that only the cash part is settled.
+        side: Which of those who pay accepts; None if the platform does, or time.
+        conceded: Whether the provider ends the dispute, and not the platform.
     """
 
     statement_id: str
     by: Literal["acceptance", "silence", "resolution"]
     at: datetime
     issuer_ended: bool = False
+    side: Side | None = None
+    conceded: bool = False
 
 
 class DisputeStatement(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +89,7 @@ class DisputeStatement(msgspec.Struct, frozen=True, kw_only=True):
     statement_id: str
     reason: str
     at: datetime
-    by: Literal["startup", "holder"] = "startup"
+    by: Side = "startup"
     gpu_seconds_claimed: int | None = None
     hours_claimed: Decimal | None = None
 
@@ -105,7 +112,8 @@ class Statement:
     """An issued statement or a credit. After a dispute, `charges` are the resolved ones.
 
     `gpu_seconds_metered` is what the provider's meter counted in the period when it was last stated; for a service
-    line, `hours_metered` is. `service_credit` is the part of the charges that was paid back at settlement.
+    line, `hours_metered` is. `service_credit` is the part of the charges that was paid back at settlement. `agreed` are
+    those who accepted while another one is still to be heard.
     """
 
     issued: StatementIssued | StatementCredited
@@ -115,6 +123,20 @@ class Statement:
     disputed: StatementDisputed | None = None
     service_credit: ServiceCredit | None = None
     hours_metered: Decimal = ZERO
+    agreed: frozenset[Side] = frozenset()
+
+    @property
+    def claims(self) -> Side | None:
+        """Return whose claim stands. The tenant's meter speaks for the startup."""
+        if self.disputed is None:
+            return None
+        return "holder" if self.disputed.by == "holder" else "startup"
+
+    def list_unheard(self, *, issuer_ended: bool) -> list[str]:
+        """Return those who pay and neither accepted nor claim."""
+        needs_holder = isinstance(self.issued, StatementIssued) and self.issued.holder_accepts
+        sides = {"startup", "holder"} if needs_holder and self.charges.holder_usd and not issuer_ended else {"startup"}
+        return sorted(sides - self.agreed - {self.claims})
 
     @property
     def sign(self) -> int:
@@ -191,13 +213,17 @@ def _require_status(state: Statement, *allowed: str) -> None:
 def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEvent]:
     if state.status == "accepted":
         return []
-    _require_status(state, "resolved" if command.by == "resolution" else "issued")
     issued = state.issued
     assert isinstance(issued, StatementIssued), "a credit is settled as it is made"
-    if command.by == "silence" and command.at < issued.accept_until:
+    if command.side is not None and (waiting := _agree(command.side, command, state)) is not None:
+        return waiting
+    _require_status(state, "resolved" if command.by == "resolution" else "issued")
+    unheard = state.list_unheard(issuer_ended=command.issuer_ended) if command.conceded else []
+    if command.at < issued.accept_until and (command.by == "silence" or unheard):
         raise Refusal(
             "acceptance_period_runs",
-            f"statement {command.statement_id} may be disputed until {issued.accept_until.isoformat()}",
+            f"statement {command.statement_id} may be disputed until {issued.accept_until.isoformat()}"
+            + (f", and {' and '.join(unheard)} neither accepted it nor claims" if unheard else ""),
             due=issued.accept_until.isoformat(),
         )
     before: list[StatementEvent] = []
@@ -218,6 +244,17 @@ def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEve
         service_line_id=state.issued.service_line_id,
     )
     return [*before, accepted, *_credit_service(state, issued)]
+
+
+def _agree(side: Side, command: AcceptStatement, state: Statement) -> list[StatementEvent] | None:
+    """Return the agreement of one of those who pay; None if it is the last one that is needed."""
+    _require_status(state, "issued", *(() if state.claims == side else ("disputed",)))
+    agreed = replace(state, agreed=state.agreed | {side})
+    if state.status == "issued" and not agreed.list_unheard(issuer_ended=command.issuer_ended):
+        return None
+    if side in state.agreed:
+        return []
+    return [StatementAgreed(statement_id=command.statement_id, grant_id=state.issued.grant_id, by=side)]
 
 
 def _credit_service(state: Statement, issued: StatementIssued) -> list[StatementEvent]:
@@ -262,8 +299,8 @@ def _dispute(command: DisputeStatement, state: Statement) -> Sequence[StatementE
 
 
 def _may_lower(command: DisputeStatement, state: Statement) -> bool:
-    """Return whether the present claim is another side's. The tenant's meter speaks for the startup."""
-    return state.disputed is not None and (state.disputed.by == "holder") != (command.by == "holder")
+    """Return whether the present claim is another side's."""
+    return state.claims not in {None, command.by}
 
 
 def _require_claim(command: DisputeStatement, state: Statement) -> None:
@@ -327,12 +364,14 @@ def evolve(state: StatementState, event: StatementEvent) -> StatementState:
         return _begin(event)
     assert state is not None, "a statement is issued first"
     match event:
+        case StatementAgreed():
+            return replace(state, agreed=state.agreed | {event.by})
         case StatementAccepted():
             return replace(state, status="accepted")
         case StatementServiceCredited():
             return replace(state, service_credit=event.credit)
         case StatementDisputed():
-            return replace(state, status="disputed", disputed=event)
+            return replace(state, status="disputed", disputed=event, agreed=state.agreed - {event.by})
         case StatementResolved():
             metered = state.gpu_seconds_metered if event.gpu_seconds_metered is None else event.gpu_seconds_metered
             hours = state.hours_metered if event.hours_metered is None else event.hours_metered

@@ -4,7 +4,6 @@ from datetime import datetime
 
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
-from marketplace.domain.billing.account_state import Account
 
 
 def require_booked(booked_at: datetime, at: datetime) -> None:
@@ -22,11 +21,11 @@ def require_booked(booked_at: datetime, at: datetime) -> None:
         )
 
 
-def require_payer(state: Account, account_id: str, party_id: str | None) -> None:
-    """Refuse a hold for another account that anyone but the payer places, the platform included.
+def require_payer(owner_id: str, party_id: str | None) -> None:
+    """Refuse to let anyone but the payer set its money aside for others or approve that, the platform included.
 
     Raises:
         Refusal: ``payer_only``.
     """
-    if party_id != state.party_id:
-        raise Refusal("payer_only", f"only the owner of account {account_id}, {state.party_id}, may hold its money")
+    if party_id != owner_id:
+        raise Refusal("payer_only", f"only {owner_id}, whose money it is, may set it aside or approve that")

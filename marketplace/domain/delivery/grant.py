@@ -141,6 +141,12 @@ class Grant:
         """Return the GPU-seconds of the span as first granted, less the resold ones."""
         return self.gpu_seconds_granted - sum(part.gpu_seconds for part in self.resold)
 
+    @property
+    def holder_accepts(self) -> bool:
+        """Return whether statements settle early only if the holder that pays a part accepts too."""
+        equity = self.issued.equity
+        return equity is not None and equity.holder_accepts and equity.holder_id != self.issued.provider_id
+
     def list_resold(self) -> list[Load]:
         """Return the nodes that were resold."""
         return [Load(part.start, part.end, part.nodes) for part in self.resold]

@@ -64,6 +64,7 @@ from marketplace.core.ids import is_id
 from marketplace.domain.equity.issuer.rights.fair_value import find_fair_value, find_value_for_warrant
 from marketplace.domain.equity.issuer.state import Issuer, list_live_warrants
 from marketplace.domain.equity.proposal import has_majority
+from marketplace.domain.equity.rights_beside_equity import BESIDE_EQUITY, StatedRight
 
 
 class Setting(NamedTuple):
@@ -276,6 +277,7 @@ def _amend(event: InstrumentAmended, setting: Setting) -> Asked:
 
 
 _NONE: Final = "never"
+_LAPSES: Final = "14 days, then the proposal lapses"
 RIGHTS: Final[dict[type[Event], Right]] = {
     IssuerStockIssued: Right(
         "issue",
@@ -507,12 +509,11 @@ CONSEQUENCES: Final = (
 """Events of an issuer that follow from recorded facts and need no agreement of their own."""
 
 
-def list_rights() -> tuple[Right, ...]:
-    """Return the table with a row per act. The last row stands for every act that has no row of its own."""
-    return (
-        *RIGHTS.values(),
-        Right("company_act", "anything else on the issuer", "company", "the company", _NONE, lambda *_: Asked()),
-    )
+def list_rights() -> tuple[StatedRight, ...]:
+    """Return the whole table: acts on an issuer, every other act of a company, and what is beside equity."""
+    acts = (StatedRight(*right[:-1], silence=_LAPSES) for right in RIGHTS.values())
+    other = StatedRight("company_act", "anything else on the issuer", "company", "the company", _NONE, _LAPSES)
+    return (*acts, other, *BESIDE_EQUITY)
 
 
 def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:

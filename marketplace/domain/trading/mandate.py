@@ -313,7 +313,8 @@ def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
     require_welcome(state.asked, command)
     _require_room(command, state)
     above = state.terms.approval_above_usd
-    needs_approval = above is not None and command.amount_usd > above and not command.approved
+    unapproved = _sum_unapproved(command.issuer_id, state)
+    needs_approval = above is not None and unapproved + command.amount_usd > above and not command.approved
     return [
         MandateBudgetHeld(
             mandate_id=command.mandate_id,
@@ -329,6 +330,12 @@ def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
             until=None if command.direct or command.approved else _find_until(command, state.terms),
         )
     ]
+
+
+def _sum_unapproved(issuer_id: str, state: Mandate) -> Decimal:
+    """Return what an issuer draws without the holder's approval, so that many small orders count as one."""
+    holds = (hold for hold in state.holds.values() if hold.issuer_id == issuer_id)
+    return sum((hold.total_usd for hold in holds if not hold.waits and not hold.approved), ZERO)
 
 
 def _find_until(command: HoldBudget, terms: MandateTerms) -> datetime:
@@ -512,6 +519,7 @@ def _begin_hold(event: MandateBudgetHeld) -> BudgetHold:
         sector=event.sector,
         direct=event.direct,
         waits=event.needs_approval,
+        approved=event.until is None and not event.direct,
         implied_cap_usd=event.implied_cap_usd,
         until=event.until,
     )

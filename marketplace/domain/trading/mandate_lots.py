@@ -1,7 +1,11 @@
-"""Which lots may name a mandate: of its providers and sites, and resold only where it says so."""
+"""Which lots may name a mandate: of its providers and sites, resold only where it says so. Where its grants move."""
 
+from events.order import OrderTerms
 from marketplace.core.errors import Refusal
+from marketplace.domain.supply.pool import Pool
+from marketplace.domain.supply.site import Site
 from marketplace.domain.trading.mandate_rules import Asked
+from marketplace.domain.trading.order_terms import list_unmet
 
 
 def require_lot_welcome(mandate: Asked, *, provider_id: str, site_id: str, resold: bool) -> None:
@@ -21,3 +25,17 @@ def require_lot_welcome(mandate: Asked, *, provider_id: str, site_id: str, resol
     if resold and not terms.resale:
         text = f"mandate {mandate.mandate_id} pays for no resold capacity; do not name it"
         raise Refusal("resale_unwelcome", text, pointer="/mandate_ids")
+
+
+def require_pool_welcome(terms: OrderTerms, mandate: Asked | None, pool: Pool, site: Site) -> None:
+    """Refuse to move a grant to a pool that its order would not have accepted, or its mandate not have paid for.
+
+    Raises:
+        Refusal: ``pool_unwelcome`` · ``provider_unwelcome`` · ``site_unwelcome``.
+    """
+    opened, unmet = pool.opened, sorted(list_unmet(terms, pool, site))
+    if unmet:
+        text = f"pool {opened.pool_id} does not meet the order's {' and '.join(unmet)}; choose another pool"
+        raise Refusal("pool_unwelcome", text, pointer="/pool_id", unmet=unmet)
+    if mandate is not None:
+        require_lot_welcome(mandate, provider_id=opened.provider_id, site_id=opened.site_id, resold=False)

@@ -1,7 +1,7 @@
 """Resale: rules on reselling a grant that rest on its meters, on held quotes and on mandates.
 
 Refusals: capacity_delivered for what was used; resale_held for what quotes hold; mandate_not_cash, since a resale is
-paid in dollars, as an investment is.
+paid in dollars, as an investment is; transfer_unwelcome where a mandate allows no resale.
 """
 
 from collections.abc import Iterable, Sequence
@@ -96,3 +96,15 @@ def require_cash_for_investment(mandate: Mandate) -> None:
         raise Refusal(
             "mandate_not_cash", f"mandate {mandate_id} pays with capacity, not with cash", mandate_id=mandate_id
         )
+
+
+def require_transferable(mandate: Mandate, grant_id: str) -> None:
+    """Refuse to hand capacity that a mandate pays for to another startup, unless the mandate allows its resale.
+
+    Raises:
+        Refusal: ``transfer_unwelcome``.
+    """
+    if not mandate.terms.resale:
+        mandate_id = mandate.granted.mandate_id
+        text = f"mandate {mandate_id} pays for grant {grant_id} and allows no resale; ask its holder to allow it"
+        raise Refusal("transfer_unwelcome", text, mandate_id=mandate_id)

@@ -113,7 +113,7 @@ def _closed(changes: WriteBatch, _: RecordedEvent, event: line_events.ServiceLin
 
 PROJECTION: Final = Projection(
     name="service_lines",
-    version=1,
+    version=2,
     tables=(service_lines, hours_readings),
     reads=("service_line",),
     handlers={

@@ -31,6 +31,7 @@ statements: Final = define(
     exact("hours_claimed", null=True),
     text("reason", null=True),
     text("disputed_by", null=True),
+    text("agreed_by", null=True),
     whole("tenant_gpu_seconds", null=True),
     document("adjustment", null=True),
     document("service", null=True),
@@ -88,6 +89,10 @@ def _credited(changes: WriteBatch, fact: RecordedEvent, event: statement_events.
     )
 
 
+def _agreed(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementAgreed) -> None:
+    changes.update(statements, event.statement_id, agreed_by=event.by)
+
+
 def _accepted(changes: WriteBatch, fact: RecordedEvent, event: statement_events.StatementAccepted) -> None:
     settled = {"status": "accepted", "charges": event.charges, "accepted_by": event.by, "accepted_at": fact.time}
     changes.update(statements, event.statement_id, **settled)
@@ -101,7 +106,9 @@ def _disputed(changes: WriteBatch, _: RecordedEvent, event: statement_events.Sta
     disputed = {"status": "disputed", "reason": event.reason, "disputed_by": event.by}
     gpu_seconds = event.gpu_seconds_claimed if event.hours_claimed is None else None
     claims = {"gpu_seconds_claimed": gpu_seconds, "hours_claimed": event.hours_claimed}
-    changes.update(statements, event.statement_id, **disputed, **claims)
+    row = changes.find(statements, event.statement_id)
+    own = {"agreed_by": None} if row is not None and row["agreed_by"] == event.by else {}
+    changes.update(statements, event.statement_id, **disputed, **claims, **own)
 
 
 def _resolved(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementResolved) -> None:
@@ -110,12 +117,13 @@ def _resolved(changes: WriteBatch, _: RecordedEvent, event: statement_events.Sta
 
 PROJECTION: Final = Projection(
     name="statements",
-    version=1,
+    version=2,
     tables=(statements,),
     reads=("statement",),
     handlers={
         statement_events.StatementIssued: _issued,
         statement_events.StatementCredited: _credited,
+        statement_events.StatementAgreed: _agreed,
         statement_events.StatementAccepted: _accepted,
         statement_events.StatementServiceCredited: _service_credited,
         statement_events.StatementDisputed: _disputed,

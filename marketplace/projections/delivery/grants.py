@@ -181,7 +181,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="grants",
-    version=1,
+    version=2,
     tables=(grants, grant_history),
     reads=("grant",),
     handlers={

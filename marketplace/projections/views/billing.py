@@ -77,7 +77,8 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     """A statement; `status` is ``issued``, ``disputed``, ``resolved``, ``accepted`` or ``credited``.
 
     `charges_issued` are the original charges, `charges` the present ones; those of a credit are paid back.
-    `tenant_gpu_seconds` is the startup's own metering, if it reported. `adjustment` is the change of a settled period.
+    `tenant_gpu_seconds` is the startup's own metering, if it reported. `agreed_by` accepted while the other one who
+    pays is still to be heard. `adjustment` is the change of a settled period.
     `service` is the service result of the period. `service_credit` is the part of the charges that was paid back; for a
     credit, the part that was already paid back before. A statement of a service line names it, and is in hours.
     """
@@ -98,6 +99,7 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     hours_claimed: Decimal | None
     reason: str | None
     disputed_by: str | None
+    agreed_by: str | None
     tenant_gpu_seconds: int | None
     adjustment: Adjustment | None
     service: ServiceResult | None

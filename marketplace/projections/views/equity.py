@@ -313,6 +313,7 @@ class RightView(msgspec.Struct, frozen=True, kw_only=True):
         proposes: Who may propose it.
         agrees: Who must agree before it takes effect.
         unless: When nobody needs to agree.
+        silence: How long it may wait, and what silence means.
     """
 
     name: str
@@ -320,6 +321,7 @@ class RightView(msgspec.Struct, frozen=True, kw_only=True):
     proposes: str
     agrees: str
     unless: str
+    silence: str
 
 
 class RightsView(msgspec.Struct, frozen=True, kw_only=True):

@@ -181,7 +181,7 @@ class MandateView(msgspec.Struct, frozen=True, kw_only=True):
 class BudgetHoldView(msgspec.Struct, frozen=True, kw_only=True):
     """Budget of one mandate for one order, held and committed.
 
-    `approval` is None unless the order draws more than the mandate's `approval_above_usd`; then it is ``needed``,
+    `approval` is None unless its issuer draws more than the mandate's `approval_above_usd`; then it is ``needed``,
     ``given`` or ``refused``, and `instrument` is what is offered. `until` is when the hold ends unless the order is
     matched.
     """

@@ -12,6 +12,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import RepurchaseStock, TransferStock
 from tests.application.equity.test_consents import build, propose, repurchase, vote
+from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market
 
 
@@ -57,12 +58,27 @@ async def test_a_party_suspended_for_fraud_can_neither_withdraw_nor_hold_for_a_m
     await refused(withdraw())
     await refused(hold())
     await refused(capture(thief))
-    await capture(mule)
+    await refused(capture(mule))
+    await capture(None)
     await accounts.deposit(market.handler, market.context(), account_id, amount_usd=Decimal(7), reference="late wire")
     assert (await market.account(thief)).available_usd == 307
     await withdraw(None)
     await parties.clear_party(market.handler, market.context(), thief, checks=("court order",))
     await withdraw()
+
+
+@pytest.mark.parametrize("side", ["startup", "provider", "fund"])
+async def test_nothing_is_matched_for_a_party_that_is_suspended_since_the_order_was_placed(memory_log, side):
+    market = Market(memory_log)
+    trade = await market.trade()
+    await suspend(market, getattr(trade, side))
+    async with market.worker():
+        market.clock.at = market.day(0.5)
+        await market.until("auction", trade.auction, "settled")
+    order = await market.state("order", trade.order)
+    assert order.status == ("open" if side == "startup" else "unmatched")
+    assert all(not hold.committed_usd for hold in (await market.state("mandate", trade.mandate)).holds.values())
+    await check_log(memory_log)
 
 
 async def test_nobody_draws_on_the_mandate_of_a_suspended_fund(memory_log):

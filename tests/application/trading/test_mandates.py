@@ -5,10 +5,13 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
+from msgspec import structs
 
 from events.pricelist import ListPrice
 from marketplace.application.access import parties
 from marketplace.application.billing import accounts
+from marketplace.application.delivery import grants
+from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.equity import consents, instruments
 from marketplace.application.supply import inventory, pricelists
 from marketplace.application.trading import mandates
@@ -57,6 +60,52 @@ async def test_resold_capacity_is_paid_only_by_a_mandate_that_says_so(market):
         grant = await market.award(trade)
     await refused(resell(market, trade, grant, mandate_ids=(plain,)), "resale_unwelcome")
     await resell(market, trade, grant, mandate_ids=(trade.mandate,))
+
+
+async def test_capacity_that_a_mandate_pays_for_stays_with_its_startup_and_where_the_mandate_and_the_order_allow(
+    market,
+):
+    trade = await market.trade(resale=False, startup_accepts_alone=True)
+    friend = await market.party("Friend", "startup")
+    site, home = await market.pool(trade.provider)
+    _, far = await market.pool(trade.provider)
+    await market.lot(trade.provider, home)
+    await market.lot(trade.provider, far)
+    mandate = await market.state("mandate", trade.mandate)
+    rules = structs.replace(mandate.terms, site_ids=(site,))
+    await mandates.amend_mandate(market.handler, market.context(trade.fund), trade.mandate, terms=rules)
+    async with market.worker():
+        grant_id = (await market.award(trade)).issued.grant_id
+
+    def move(pool_id, party_id=trade.provider):
+        context = market.context(party_id)
+        return substitute_grant(market.handler, context, grant_id, pool_id=pool_id, reason="cheaper")
+
+    await refused(
+        grants.transfer_grant(market.handler, market.context(trade.startup), grant_id, startup_id=friend),
+        "transfer_unwelcome",
+    )
+    await refused(move(far), "site_unwelcome")
+    await refused(move(far, None), "site_unwelcome")
+    await move(home)
+    assert (await market.state("grant", grant_id)).pool_id == home
+    await check_log(market.log)
+
+
+async def test_a_grant_moves_only_to_a_pool_that_its_order_accepts(market):
+    trade = await market.trade(equity="0", cash="3")
+    await market.cancel(trade.startup, trade.order)
+    wishes = {"regions": ("us-east",), "interconnect": "infiniband", "renewable_share_min": Decimal("0.5")}
+    trade.order = await market.order(trade.startup, cash="3", nodes=2, days=40, latest=1, **wishes)
+    abroad = (await market.pool(trade.provider, region="cn-north", interconnect="ethernet", renewable_share="0.1"))[1]
+    await market.lot(trade.provider, abroad)
+    async with market.worker():
+        grant = await market.award(trade)
+    context = market.context(trade.provider)
+    moved = substitute_grant(market.handler, context, grant.issued.grant_id, pool_id=abroad, reason="cheaper")
+    with pytest.raises(Refusal, match="interconnect and region and renewable_share") as caught:
+        await moved
+    assert caught.value.code == "pool_unwelcome"
 
 
 async def test_an_order_above_the_price_or_of_another_issuer_is_refused(market):

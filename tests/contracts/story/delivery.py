@@ -28,6 +28,7 @@ from events.pool import PoolCapacityReleased, PoolCapacityReserved, PoolNodeFail
 from events.statement import (
     Charges,
     StatementAccepted,
+    StatementAgreed,
     StatementDisputed,
     StatementIssued,
     StatementResolved,
@@ -205,6 +206,8 @@ def _tell_the_rest(teller: Teller) -> None:
     _report(teller, "2026-03-16T00:02", reading("2026-03-11/15", "2026-03-11T00:00", "2026-03-16T00:00", 4))
     third, charges = name("stm", "11 to 15 March"), price(3_840)
     _issue(teller, "2026-03-16T01:00", third, "2026-03-11T00:00", "2026-03-16T00:00", charges=charges)
+    agreed = StatementAgreed(statement_id=third, grant_id=FOLDING_GRANT, by="startup")
+    teller.tell("2026-03-17T09:00", LATTICE, agreed)
     teller.tell(
         "2026-03-23T01:00",
         "timer",

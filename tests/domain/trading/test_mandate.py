@@ -295,6 +295,20 @@ def test_an_order_above_an_amount_waits_for_approval():
     assert MANDATE.fold([*WAITING, REFUSED]).owed_usd == 0
 
 
+def test_many_small_orders_of_one_issuer_wait_as_one_large_order_does():
+    small, second = usd(200), {"hold_id": id_of("hld", 2), "amount_usd": usd(200)}
+    first = Given(MANDATE, CAREFUL, held(amount=200))
+    first.when(hold_budget(**second)).then(
+        held(amount=200, hold_id=second["hold_id"], needs_approval=True, instrument=safe())
+    )
+    first.when(hold_budget(**second, issuer_id=id_of("iss", 2))).then(
+        held(amount=200, hold_id=second["hold_id"], issuer_id=id_of("iss", 2))
+    )
+    first.when(hold_budget(**second | {"amount_usd": usd(199)})).then(held(amount=199, hold_id=second["hold_id"]))
+    approved = held(amount=200, until=None)
+    Given(MANDATE, CAREFUL, approved).when(hold_budget(**second)).then(held(amount=small, hold_id=second["hold_id"]))
+
+
 def test_stages_vendors_and_multiples_of_a_list_price_are_welcome():
     Given(MANDATE, granted(stages=("seed",))).when(hold_budget(stage="seed")).then(HELD)
     Given(MANDATE, granted(gpu_vendors=("nvidia",))).when(hold_budget(prices=priced(3))).then(HELD)

@@ -92,26 +92,35 @@ class Market:
             )
         return receipt.id
 
-    async def pool(self, provider_id, nodes=4, gpu_class="H100_SXM", status="operating"):
+    async def pool(
+        self,
+        provider_id,
+        nodes=4,
+        gpu_class="H100_SXM",
+        status="operating",
+        region="us-east",
+        interconnect="infiniband",
+        renewable_share="0.5",
+    ):
         site = await sites.register_site(
             self.handler,
             self.context(provider_id),
             provider_id=provider_id,
             name="North",
-            region="us-east",
+            region=region,
             jurisdiction="US",
             status=status,
             power_contracted_kw=10_000,
             power_energised_kw=10_000,
             power_usage_effectiveness=Decimal("1.2"),
-            renewable_share=Decimal("0.5"),
+            renewable_share=Decimal(renewable_share),
         )
         pool = await inventory.open_pool(
             self.handler,
             self.context(provider_id),
             site_id=site.id,
             gpu_class=gpu_class,
-            interconnect="infiniband",
+            interconnect=interconnect,
             gpus_per_node=8,
             nodes=nodes,
             power_per_node_kw=11,
@@ -145,7 +154,7 @@ class Market:
                 instrument_kinds=("safe",),
                 equity_credit=Decimal(credit),
                 budget_usd=Decimal(budget),
-                **{"issuer_usd_max": Decimal(budget), "resale": True, **rules},
+                **{"issuer_usd_max": Decimal(budget), "resale": True, "startup_accepts_alone": True, **rules},
             ),
         )
         return receipt.id
@@ -192,7 +201,9 @@ class Market:
     async def cancel(self, startup_id, order_id):
         return await orders.cancel_order(self.handler, self.context(startup_id), order_id, reason="changed plans")
 
-    async def trade(self, *, cash="1", equity="3", funding="cash", credit="0.8", nodes=2, days=40, status="operating"):
+    async def trade(
+        self, *, cash="1", equity="3", funding="cash", credit="0.8", nodes=2, days=40, status="operating", **rules
+    ):
         """Bring one startup, one provider and one mandate together; the auction has still to run."""
         fund = await self.party("Fund", "fund", "provider", usd=1_000_000)
         provider = fund if funding == "own_cash" else await self.party("Provider", "provider")
@@ -201,7 +212,7 @@ class Market:
         holder = provider if funding == "own_capacity" else fund
         funding = funding.replace("own_cash", "cash")
         direct = Decimal(100_000) if funding == "cash" else None
-        budgets = {"direct_budget_usd": direct, "issuer_usd_max": Decimal(900_000)}
+        budgets = {"direct_budget_usd": direct, "issuer_usd_max": Decimal(900_000), **rules}
         mandate = await self.mandate(holder, funding, budget=900_000, credit=credit, **budgets)
         _, pool = await self.pool(provider, status=status)
         lot = await self.lot(provider, pool, mandate_ids=(mandate,))

@@ -38,6 +38,7 @@ class MandateOffer(msgspec.Struct, frozen=True, kw_only=True):
         valuation_cap_usd_max: Highest accepted cap; None for one billion dollars.
         uncapped: Whether terms without a cap are accepted.
         sectors: Accepted sectors; empty for any.
+        startup_accepts_alone: Whether a startup's acceptance settles a statement without the holder's.
         expires_at: When it ends; None: when revoked.
     """
 
@@ -49,6 +50,7 @@ class MandateOffer(msgspec.Struct, frozen=True, kw_only=True):
     valuation_cap_usd_max: Decimal | None
     uncapped: bool
     sectors: tuple[str, ...]
+    startup_accepts_alone: bool
     expires_at: datetime | None
 
 

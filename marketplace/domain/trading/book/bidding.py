@@ -24,7 +24,14 @@ from marketplace.domain.supply.lot import Lot
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.trading.book.market_snapshot import POWER, Offered, Supply
 from marketplace.domain.trading.order import Order
-from marketplace.domain.trading.order_terms import PRINCIPAL_USD_MAX, Window, compute_value, list_sizes, name_group
+from marketplace.domain.trading.order_terms import (
+    PRINCIPAL_USD_MAX,
+    Window,
+    compute_value,
+    list_sizes,
+    list_unmet,
+    name_group,
+)
 
 PRINCIPAL: Final = "principal"
 """The first part of the id of the limit on a startup's principal, in US dollars; the startup's id follows."""
@@ -100,23 +107,10 @@ def build_row(order: Order, window: Window, offered: Offered, names: AbstractSet
 
 def _list_unmet(terms: OrderTerms, pool: Pool, supply: Supply) -> Iterator[str]:
     """Yield the wishes of an order for its pool, provider and site that a pool does not meet."""
-    opened = pool.opened
-    if opened.gpus_per_node != terms.gpus_per_node:
-        yield "gpus_per_node"
-    if terms.regions and opened.region not in terms.regions:
-        yield "region"
-    if terms.interconnect not in {"any", opened.interconnect}:
-        yield "interconnect"
-    if all(offer.gpu_class != opened.gpu_class for offer in terms.offers):
-        yield "gpu_class"
-    standing_min, share_min = terms.provider_standing_min, terms.renewable_share_min
-    pue_max = terms.power_usage_effectiveness_max
+    yield from list_unmet(terms, pool, supply.sites[pool.opened.site_id])
+    standing_min = terms.provider_standing_min
     if standing_min is not None and _get_reliability(pool, supply) < standing_min:
         yield "provider_standing"
-    if pue_max is not None and supply.sites[opened.site_id].registered.power_usage_effectiveness > pue_max:
-        yield "power_usage_effectiveness"
-    if share_min is not None and supply.sites[opened.site_id].registered.renewable_share < share_min:
-        yield "renewable_share"
 
 
 def _get_reliability(pool: Pool, supply: Supply) -> Fraction:

@@ -374,6 +374,7 @@ POSTS_NOTHING: Final = tags_of(
     usage.UsageRespread,
     statement.StatementIssued,
     statement.StatementServiceCredited,
+    statement.StatementAgreed,
     statement.StatementDisputed,
     statement.StatementResolved,
     instrument.InstrumentSuspended,

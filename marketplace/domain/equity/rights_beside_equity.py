@@ -1,0 +1,143 @@
+"""The rows of the table of rights for money, mandates, delivery, roles and keys.
+
+The deciders and use cases of these acts ask for the agreements themselves. An act on an issuer finds its row by the
+events that it records: `marketplace.domain.equity.rights`.
+"""
+
+from typing import Final, NamedTuple
+
+
+class StatedRight(NamedTuple):
+    """One row of the table of rights.
+
+    Attributes:
+        name: Its name.
+        act: What is done.
+        proposes: Who may propose it.
+        agrees: Who must agree.
+        unless: When nobody needs to agree.
+        silence: How long it may wait, and what silence means.
+    """
+
+    name: str
+    act: str
+    proposes: str
+    agrees: str
+    unless: str
+    silence: str
+
+
+_ENDS: Final = "72 hours, then the request ends"
+_NOTHING: Final = "nothing waits"
+_ABOVE: Final = "it is within the account's limit, with what one person let go in 24 hours; or there is none"
+BESIDE_EQUITY: Final = (
+    StatedRight(
+        "withdrawal",
+        "money is withdrawn",
+        "a person of the party, the platform",
+        "another person of the party",
+        _ABOVE,
+        _ENDS,
+    ),
+    StatedRight(
+        "hold",
+        "money is held for another account",
+        "a person of the payer, never the platform",
+        "another person of the payer",
+        _ABOVE,
+        _ENDS,
+    ),
+    StatedRight(
+        "capture",
+        "held money is paid to the account that the hold names",
+        "payer, payee, platform; only the platform while the payer is suspended",
+        "nobody else: the hold is the payer's agreement",
+        "never",
+        _NOTHING,
+    ),
+    StatedRight(
+        "hold_release",
+        "held money goes back to the payer",
+        "payee, platform",
+        "nobody else",
+        "never",
+        "it goes back when the hold expires",
+    ),
+    StatedRight(
+        "limit",
+        "an account's limit changes",
+        "a person of the party, the platform",
+        "another person of the party",
+        "it is the first one, or the platform sets it",
+        _ENDS,
+    ),
+    StatedRight("deposit", "money from outside is recorded", "the platform", "nobody else", "never", _NOTHING),
+    StatedRight(
+        "mandate",
+        "a cash mandate is granted or amended",
+        "a person of the holder, never the platform",
+        "another person of the holder",
+        _ABOVE,
+        _ENDS,
+    ),
+    StatedRight(
+        "mandate_order",
+        "an order or a cash investment draws on a mandate",
+        "startup",
+        "the holder",
+        "the issuer draws no more than `approval_above_usd` in all without the holder's approval",
+        "`order_days_max` days, then the order is not paid; a proposal for cash, 14 days",
+    ),
+    StatedRight(
+        "statement",
+        "a statement settles: it is paid and its principal accrues",
+        "provider, by its meter",
+        "the startup; the holder where its money pays a part",
+        "the mandate says `startup_accepts_alone`",
+        "7 days, then it counts as accepted",
+    ),
+    StatedRight(
+        "concession",
+        "a disputed statement settles at what is claimed",
+        "provider",
+        "the startup and the holder that pays: each accepts or claims",
+        "the platform decides it",
+        "7 days from the statement, then the standing claim may be conceded",
+    ),
+    StatedRight(
+        "service_line",
+        "work is added to a grant",
+        "provider",
+        "the holder of the grant's equity, then the startup",
+        "never",
+        "it is not agreed on",
+    ),
+    StatedRight(
+        "grant_transfer",
+        "another startup uses a grant",
+        "startup",
+        "nobody else; refused where a mandate pays and allows no resale",
+        "never",
+        _NOTHING,
+    ),
+    StatedRight(
+        "substitution",
+        "a grant moves to another pool",
+        "provider, platform",
+        "nobody else; refused where the pool does not meet the order and the mandate",
+        "never",
+        _NOTHING,
+    ),
+    StatedRight(
+        "role", "a party gets another role", "the party, the platform", "the platform", "never", "the request waits"
+    ),
+    StatedRight(
+        "key",
+        "a key is issued or revoked",
+        "the party, the platform",
+        "nobody else; the key that asks has every scope of it and names the same person or is the platform's",
+        "never",
+        "it ends at its expiry, within a year",
+    ),
+)
+"""What parties own, owe or may claim besides equity."""
