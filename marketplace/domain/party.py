@@ -15,7 +15,7 @@ Refusals of `require_trader`, in order: party_unknown · party_not_cleared · ro
 Refusals of `require_unsuspended`, in order: party_suspended.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -173,6 +173,16 @@ def require_unsuspended(party: PartyState, party_id: str) -> None:
             f"party {party_id} is suspended: money may arrive, and nothing leaves until the platform clears it again",
             party_id=party_id,
         )
+
+
+def require_all_unsuspended(parties: Mapping[str, PartyState]) -> None:
+    """Refuse to begin anything with a suspended party.
+
+    Raises:
+        Refusal: ``party_suspended``.
+    """
+    for party_id, party in parties.items():
+        require_unsuspended(party, party_id)
 
 
 def require_buyer(party: PartyState, party_id: str, *, backstop: bool) -> Party:

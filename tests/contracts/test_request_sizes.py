@@ -46,7 +46,7 @@ def build_requests(stage, startup, fund):
     """Return path, body, the list that grows, and what it grows by, for each type of event."""
     terms = build_terms(lambda days: f"2099-01-{days:02}T00:00:00Z")
     sectors, regions = ["b" * 200], ["us-" + "c" * 37]
-    mandate = {"holder_id": fund, "funding": "cash", "terms": MANDATE | {"sectors": sectors}}
+    mandate = {"holder_id": fund, "funding": "own_capacity", "terms": MANDATE | {"sectors": sectors}}
     order = {"startup_id": startup, "terms": terms | {"regions": regions}}
     return {
         "mandate.granted.v1": ("/v1/mandates", mandate, sectors, "\U0001f5a5" * 200),
@@ -59,7 +59,7 @@ async def test_the_largest_request_of_a_tenant_is_stored_with_room_left(type_):
     log = MemoryLog()
     async with open_stage(log) as stage:
         startup = await stage.register("Startup", "startup", usd="900000000")
-        fund = await stage.register("Fund", "fund", usd="900000000")
+        fund = await stage.register("Fund", "fund", "provider", usd="900000000")
         path, body, members, item = build_requests(stage, startup, fund)[type_]
         content = fill(body, members, item, REQUEST_BYTES_MAX)
         assert REQUEST_BYTES_MAX - 2_000 < len(content) <= REQUEST_BYTES_MAX
@@ -76,7 +76,7 @@ async def test_the_largest_amendment_of_a_tenant_is_stored_with_room_left(create
     log = MemoryLog()
     async with open_stage(log) as stage:
         startup = await stage.register("Startup", "startup", usd="900000000")
-        fund = await stage.register("Fund", "fund", usd="900000000")
+        fund = await stage.register("Fund", "fund", "provider", usd="900000000")
         path, body, members, item = build_requests(stage, startup, fund)[created]
         made = await post(stage, path, json.dumps(body).encode())
         content = fill({"terms": body["terms"]}, members, item, REQUEST_BYTES_MAX)

@@ -64,6 +64,18 @@ BOUNDS = {
     ("lot.listed.v1", "mandate_ids"): REQUEST,
     ("lot.listed.v1", "further_asks"): REQUEST,
     ("lot.repriced.v1", "further_asks"): REQUEST,
+    **{
+        ("account.approval_requested.v1", f"act.terms.{name}"): REQUEST
+        for name in (
+            "instrument_kinds",
+            "sectors[]",
+            "stages",
+            "gpu_vendors",
+            "issuer_ids",
+            "provider_ids",
+            "site_ids",
+        )
+    },
     ("mandate.granted.v1", "terms.instrument_kinds"): REQUEST,
     ("mandate.granted.v1", "terms.sectors"): REQUEST,
     ("mandate.granted.v1", "terms.stages"): REQUEST,

@@ -29,7 +29,7 @@ from marketplace.domain.delivery.grant import GRANT, IssueGrant, choose_service
 from marketplace.domain.equity.instrument.instrument import IssueInstrument
 from marketplace.domain.equity.issuer.dilution import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
-from marketplace.domain.party import PARTY, ServeGroup, require_unsuspended
+from marketplace.domain.party import PARTY, ServeGroup, require_all_unsuspended
 from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.pool import Pool, ResellCapacity, ReserveCapacity
 from marketplace.domain.trading.admission import NO_RIVALS, Rivals, require_opening, require_turn
@@ -111,8 +111,7 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
 
     async def work(unit: UnitOfWork) -> None:
         require_collecting(await unit.get(AUCTION, auction_id))
-        order = await load_order(unit, order_id)
-        await _require_unsuspended(unit, order.placed.startup_id)
+        await _require_unsuspended(unit, (await unit.get(ORDER, order_id)).placed.startup_id)
         await unit.decide(ORDER, order_id, LockOrder(order_id=order_id, auction_id=auction_id))
 
     return await handler.run(context, ORDER, order_id, work)
@@ -243,9 +242,9 @@ async def award(
     Raises:
         Refusal: ``party_suspended`` if one of those who deliver and pay was suspended since the order was placed.
     """
+    holder_ids = [hold.holder_id for hold in order.budget_holds if hold.mandate_id == match.mandate_id]
+    await _require_unsuspended(unit, order.placed.startup_id, pool.opened.provider_id, *holder_ids)
     grant, totals = await _build_grant(unit, order, match, pool, resale, auction_id=auction_id)
-    holder_ids = () if grant.equity is None else (grant.equity.holder_id,)
-    await _require_unsuspended(unit, grant.startup_id, grant.provider_id, *holder_ids)
     if grant.resale is not None:
         await take_from_source(unit, grant, grant.resale)
     unit.assume_new(GRANT, match.grant_id)
@@ -258,8 +257,7 @@ async def award(
 
 
 async def _require_unsuspended(unit: UnitOfWork, *party_ids: str) -> None:
-    for party_id in party_ids:
-        require_unsuspended(await unit.load(PARTY, party_id), party_id)
+    require_all_unsuspended({party_id: await unit.load(PARTY, party_id) for party_id in party_ids})
 
 
 async def _build_grant(

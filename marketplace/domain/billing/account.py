@@ -27,13 +27,12 @@ from events.account import (
     AccountDebited,
     AccountDeposited,
     AccountEvent,
-    AccountHoldPlaced,
     AccountOpened,
     AccountWithdrawn,
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from marketplace.core.money import ZERO, require_usd
+from marketplace.core.money import require_usd
 from marketplace.domain.billing import account_approvals as approvals
 from marketplace.domain.billing.account_commands import (
     AccountCommand,
@@ -106,10 +105,7 @@ def decide(command: AccountCommand, state: AccountState) -> Sequence[AccountEven
         case CaptureHold():
             return capture(command, state)
         case AdjustHold():
-            adjusted = adjust(command, state)
-            more = sum((event.amount_usd for event in adjusted if isinstance(event, AccountHoldPlaced)), ZERO)
-            alone = approvals.count_alone(command.account_id, state, more, command.alone_at) if more else []
-            return [*alone, *adjusted]
+            return adjust(command, state)
         case ExpireHold():
             return expire(command, state)
         case CloseAccount():

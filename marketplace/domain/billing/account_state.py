@@ -250,6 +250,7 @@ def adjust(command: AdjustHold, state: Account) -> Sequence[AccountEvent]:
         raise _refuse_expired(command.hold_id, hold)
     require_funds(command.account_id, state, change)
     return [
+        *count_alone(command.account_id, state, change, command.alone_at),
         AccountHoldPlaced(
             account_id=command.account_id,
             party_id=state.party_id,
@@ -257,7 +258,7 @@ def adjust(command: AdjustHold, state: Account) -> Sequence[AccountEvent]:
             amount_usd=change,
             purpose=hold.purpose,
             expires_at=hold.expires_at,
-        )
+        ),
     ]
 
 

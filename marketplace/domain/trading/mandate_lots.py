@@ -4,8 +4,8 @@ from events.order import OrderTerms
 from marketplace.core.errors import Refusal
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.supply.site import Site
+from marketplace.domain.trading.book.bidding import list_unmet
 from marketplace.domain.trading.mandate_rules import Asked
-from marketplace.domain.trading.order_terms import list_unmet
 
 
 def require_lot_welcome(mandate: Asked, *, provider_id: str, site_id: str, resold: bool) -> None:

@@ -8,7 +8,7 @@ warrant_too_short · consequence_missing · expiry_past. Beside them, value_too_
 class_not_offered.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -20,8 +20,6 @@ from marketplace.core.horizon import Horizon
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import PRICE_PLACES, ZERO, ceil_cents, require_price, require_share, require_usd
 from marketplace.domain.equity.instrument.terms import require_drawdown
-from marketplace.domain.supply.pool import Pool
-from marketplace.domain.supply.site import Site
 
 MANDATES_MAX, OFFERS_MAX = 4, 16
 SIZES_MAX = 32
@@ -272,21 +270,3 @@ def _require_value(terms: OrderTerms, equity_credit: Decimal) -> None:
                 pointer=f"/terms/offers/{index}",
                 value=str(value),
             )
-
-
-def list_unmet(terms: OrderTerms, pool: Pool, site: Site) -> Iterator[str]:
-    """Yield the wishes of an order that a pool and its site do not meet."""
-    opened, registered = pool.opened, site.registered
-    if opened.gpus_per_node != terms.gpus_per_node:
-        yield "gpus_per_node"
-    if terms.regions and opened.region not in terms.regions:
-        yield "region"
-    if terms.interconnect not in {"any", opened.interconnect}:
-        yield "interconnect"
-    if all(offer.gpu_class != opened.gpu_class for offer in terms.offers):
-        yield "gpu_class"
-    share_min, pue_max = terms.renewable_share_min, terms.power_usage_effectiveness_max
-    if pue_max is not None and registered.power_usage_effectiveness > pue_max:
-        yield "power_usage_effectiveness"
-    if share_min is not None and registered.renewable_share < share_min:
-        yield "renewable_share"

@@ -22,6 +22,7 @@ from events.book import BookBid, BookOrder, BookRemedy, BookUse
 from events.order import ClassOffer, OrderTerms
 from marketplace.domain.supply.lot import Lot
 from marketplace.domain.supply.pool import Pool
+from marketplace.domain.supply.site import Site
 from marketplace.domain.trading.book.market_snapshot import POWER, Offered, Supply
 from marketplace.domain.trading.order import Order
 from marketplace.domain.trading.order_terms import (
@@ -29,7 +30,6 @@ from marketplace.domain.trading.order_terms import (
     Window,
     compute_value,
     list_sizes,
-    list_unmet,
     name_group,
 )
 
@@ -111,6 +111,24 @@ def _list_unmet(terms: OrderTerms, pool: Pool, supply: Supply) -> Iterator[str]:
     standing_min = terms.provider_standing_min
     if standing_min is not None and _get_reliability(pool, supply) < standing_min:
         yield "provider_standing"
+
+
+def list_unmet(terms: OrderTerms, pool: Pool, site: Site) -> Iterator[str]:
+    """Yield the wishes of an order that a pool and its site do not meet."""
+    opened, registered = pool.opened, site.registered
+    if opened.gpus_per_node != terms.gpus_per_node:
+        yield "gpus_per_node"
+    if terms.regions and opened.region not in terms.regions:
+        yield "region"
+    if terms.interconnect not in {"any", opened.interconnect}:
+        yield "interconnect"
+    if all(offer.gpu_class != opened.gpu_class for offer in terms.offers):
+        yield "gpu_class"
+    share_min, pue_max = terms.renewable_share_min, terms.power_usage_effectiveness_max
+    if pue_max is not None and registered.power_usage_effectiveness > pue_max:
+        yield "power_usage_effectiveness"
+    if share_min is not None and registered.renewable_share < share_min:
+        yield "renewable_share"
 
 
 def _get_reliability(pool: Pool, supply: Supply) -> Fraction:
