@@ -270,12 +270,14 @@ class AccountLimitUsed(Event, frozen=True, kw_only=True, tag="account.limit_used
         party_id: Whose it is.
         amount_usd: How much.
         at: When.
+        cause: The command of an act on an issuer that pays it; None for a withdrawal, a hold or a mandate.
     """
 
     account_id: Id
     party_id: Id
     amount_usd: Usd
     at: Instant
+    cause: Id | None = None
 
 
 class AccountApprovalRequested(Event, frozen=True, kw_only=True, tag="account.approval_requested.v1"):

@@ -299,6 +299,7 @@ class StockConsideration(msgspec.Struct, frozen=True, kw_only=True):
         buyer_issuer_id: The buyer, where it is here. Its shares are issued in the append that pays the sale.
         class_id: The class of the buyer's stock; stated with it.
         buyer_split_ratio: The buyer's split factor at the declaration; stated with it.
+        assumes_grants: Whether the buyer, which is here, goes on with the capacity that is paid for in equity, in cash.
     """
 
     buyer: Text
@@ -307,6 +308,7 @@ class StockConsideration(msgspec.Struct, frozen=True, kw_only=True):
     buyer_issuer_id: Id | None = None
     class_id: ClassId | None = None
     buyer_split_ratio: Ratio | None = None
+    assumes_grants: bool = False
 
 
 class Waterfall(msgspec.Struct, frozen=True, kw_only=True):

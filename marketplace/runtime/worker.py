@@ -73,9 +73,7 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
     "lapse_proposal": lambda handler, context, task: consents.lapse(handler, context, task.id),
     "mature_note": lambda handler, context, task: notes.mature_note(handler, context, task.id),
     "lapse_sale": lambda handler, context, task: issuers.lapse_liquidity(handler, context, task.owner_id, task.id),
-    "end_grant": lambda handler, context, task: grants.terminate_grant(
-        handler, context, task.id, at=context.at, reason="the startup was sold"
-    ),
+    "end_grant": lambda handler, context, task: grants.end_sold_grant(handler, context, task.id),
     "finish_grant": lambda handler, context, task: grants.finish_grant(handler, context, task.id),
 }
 """The tasks that run one command, by kind."""

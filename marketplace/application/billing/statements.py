@@ -7,7 +7,7 @@ from events.statement import Metering, StatementIssued
 from marketplace.application.billing.roll_forward import settle_service
 from marketplace.application.billing.service_statements import build_resolution, find_bill
 from marketplace.application.equity.vesting import vest
-from marketplace.application.steps.access import list_sides, load_grant, require_side
+from marketplace.application.steps.access import list_sides, load_grant, require_side, require_unfrozen
 from marketplace.application.steps.statement_chain import check_stated, sum_metered, take_turn
 from marketplace.application.steps.statement_payment import pay_statement
 from marketplace.core.errors import Refusal
@@ -113,12 +113,13 @@ async def accept_statement(
     """Accept a statement, as one who pays or by silence after the acceptance period. Settle it if all have accepted.
 
     Raises:
-        Refusal: ``statement_accepted`` if one of them accepts again with another command · refusals of the statement
-            and of what it settles.
+        Refusal: ``party_suspended`` · ``statement_accepted`` if one of them accepts again with another command ·
+            refusals of the statement and of what it settles.
     """
 
     async def work(unit: UnitOfWork) -> None:
         before = await _load_statement(unit, statement_id, "startup", "holder")
+        await require_unfrozen(unit)
         if by == "acceptance":
             require_unaccepted(before)
         command = AcceptStatement(

@@ -2,7 +2,9 @@
 
 from datetime import datetime
 
-from events.grant import Side
+from msgspec import structs
+
+from events.grant import GrantIssued, Side
 from marketplace.application.steps.access import load_grant, load_mandate, require_unfrozen
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.resale_ends import check_unheld, withdraw_resales
@@ -10,8 +12,12 @@ from marketplace.application.steps.service_closing import close_service_lines
 from marketplace.application.steps.statement_chain import find_chain
 from marketplace.application.steps.statement_payment import release_undelivered
 from marketplace.application.steps.usage_bounds import find_counted_end, limit_grant
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO
+from marketplace.domain.billing.account import ACCOUNT, PlaceHold
+from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.statement_chain import require_grant_settled
 from marketplace.domain.delivery.grant import (
     GRANT,
@@ -20,15 +26,19 @@ from marketplace.domain.delivery.grant import (
     DegradeGrant,
     Grant,
     GrantCommand,
+    IssueGrant,
     ResumeGrant,
     SuspendGrant,
     TerminateGrant,
     TransferGrant,
+    build_successor,
 )
 from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
+from marketplace.domain.equity.issuer.sale.liquidity import find_assuming
 from marketplace.domain.metering.usage import USAGE, CloseUsage, count_gpu_seconds, name_usage
 from marketplace.domain.party import PARTY, require_trader
-from marketplace.domain.supply.pool import ReleaseCapacity
+from marketplace.domain.supply.pool import ReleaseCapacity, ReserveCapacity
 from marketplace.domain.trading.resale import require_transferable
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -116,30 +126,100 @@ async def terminate_grant(
 
     async def work(unit: UnitOfWork) -> None:
         grant = await load_grant(unit, grant_id, "startup", "provider")
-        party = await unit.load(PARTY, grant.startup_id)
-        side = _find_side(context, grant)
-        if side == "startup" and not for_cause:
-            await check_unheld(unit, grant.pool_id, grant_id)
-        command = TerminateGrant(
-            grant_id=grant_id,
-            at=await find_counted_end(unit, grant, max(at, context.at)),
-            by=side or by,
-            noticed_at=context.at,
-            reason=reason,
-            for_cause=for_cause,
-            startup_suspended=party is not None and party.status == "suspended",
-            is_ordered=context.party_id is None,
-        )
-        await withdraw_resales(unit, grant.pool_id, grant_id, "the grant was terminated")
-        after = await unit.decide(GRANT, grant_id, command)
-        await limit_grant(unit, after)
-        release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end)
-        await change_capacity(unit, release)
-        if not list_periods(after):
-            await close_service_lines(unit, after, "the grant was terminated")
-            await release_undelivered(unit, after, ZERO, "the grant was terminated")
+        await _terminate(unit, grant, at, reason, by=by, for_cause=for_cause)
 
     return await handler.run(context, GRANT, grant_id, work)
+
+
+async def _terminate(
+    unit: UnitOfWork, grant: Grant, at: datetime, reason: str, *, by: Side, for_cause: bool = False
+) -> Grant:
+    """Decide the end of a grant and what it frees, and return the grant."""
+    context, grant_id = unit.context, grant.issued.grant_id
+    party = await unit.load(PARTY, grant.startup_id)
+    side = _find_side(context, grant)
+    if side == "startup" and not for_cause:
+        await check_unheld(unit, grant.pool_id, grant_id)
+    command = TerminateGrant(
+        grant_id=grant_id,
+        at=await find_counted_end(unit, grant, max(at, context.at)),
+        by=side or by,
+        noticed_at=context.at,
+        reason=reason,
+        for_cause=for_cause,
+        startup_suspended=party is not None and party.status == "suspended",
+        is_ordered=context.party_id is None,
+    )
+    await withdraw_resales(unit, grant.pool_id, grant_id, "the grant was terminated")
+    after = await unit.decide(GRANT, grant_id, command)
+    await limit_grant(unit, after)
+    await change_capacity(unit, ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end))
+    if not list_periods(after):
+        await close_service_lines(unit, after, "the grant was terminated")
+        await release_undelivered(unit, after, ZERO, "the grant was terminated")
+    return after
+
+
+async def end_sold_grant(handler: Handler, context: Context, grant_id: str) -> Receipt:
+    """End a grant that a sold startup paid for in equity. A buyer that assumed it goes on with a grant of its own.
+
+    The buyer pays the whole price in cash, from a hold of its own. If it cannot, the capacity is free.
+
+    Raises:
+        Refusal: ``grant_unknown`` · refusals of the grant.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        grant = await load_grant(unit, grant_id, "provider")
+        reason = "the startup was sold"
+        try:
+            await _hand_over(unit.branch(), grant, reason)
+        except Refusal as refusal:
+            reason = f"{reason}, and its buyer cannot go on: {refusal.message}"[:500]
+            await _terminate(unit, grant, context.at, reason, by="platform")
+        else:
+            await _hand_over(unit, grant, reason)
+
+    return await handler.run(context, GRANT, grant_id, work)
+
+
+async def _hand_over(unit: UnitOfWork, grant: Grant, reason: str) -> None:
+    """End a sold startup's grant, and issue the one of the buyer that assumed it, if one did.
+
+    Raises:
+        Refusal: Refusals of the grant · of the buyer, the pool, the site and the account.
+    """
+    grant_id, startup_id = grant.issued.grant_id, grant.issued.startup_id
+    after = await _terminate(unit, grant, unit.context.at, reason, by="platform")
+    buyer_id = find_assuming(await unit.get(ISSUER, rename_id("iss", startup_id), Issuer))
+    if buyer_id is not None:
+        new_id = derive_id("grt", grant_id, "assumed")
+        successor = build_successor(grant, new_id, rename_id("pty", buyer_id), after.end)
+        if successor is not None:
+            await _assume(unit, successor)
+
+
+async def _assume(unit: UnitOfWork, successor: GrantIssued) -> None:
+    """Issue the grant of a buyer, with its nodes and its cash set aside."""
+    buyer_id, grant_id = successor.startup_id, successor.grant_id
+    require_trader(await unit.load(PARTY, buyer_id), buyer_id, "startup")
+    seconds = int((successor.end - successor.start).total_seconds())
+    totals = compute_totals(build_tariff(successor), successor.nodes * successor.gpus_per_node * seconds)
+    reserve = ReserveCapacity(
+        pool_id=successor.pool_id,
+        grant_id=grant_id,
+        nodes=successor.nodes,
+        start=successor.start,
+        end=successor.end,
+        lots=successor.lots,
+    )
+    await change_capacity(unit, reserve)
+    issued = structs.replace(successor, cash_commitment_usd=totals.cash_usd)
+    await unit.decide(GRANT, grant_id, IssueGrant(issued=issued))
+    hold = PlaceHold(
+        account_id=issued.startup_account_id, hold_id=issued.hold_id, amount_usd=totals.cash_usd, purpose=grant_id
+    )
+    await unit.decide(ACCOUNT, issued.startup_account_id, hold)
 
 
 def _find_side(context: Context, grant: Grant) -> Side | None:

@@ -40,6 +40,7 @@ from marketplace.application.steps.company_acts import (
 from marketplace.application.steps.dilution import notify_favoured, set_limit
 from marketplace.application.steps.investing import take_investment
 from marketplace.application.steps.takeover import load_buyer
+from marketplace.application.steps.two_persons import count_own
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import render_ratio
@@ -107,7 +108,8 @@ async def carry_out(
         allows: Who may ask besides the company and those who hold its securities.
 
     Raises:
-        Refusal: ``issuer_unknown`` · ``party_suspended`` · refusals of the act and of the proposal.
+        Refusal: ``issuer_unknown`` · ``party_suspended`` · refusals of the act and of the proposal · ``limit_exceeded``
+            if it lets more of the sender's money go than one person may.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -132,15 +134,15 @@ async def do_or_propose(unit: UnitOfWork, issuer_id: str, act: Act, *, allows: A
     await require_unfrozen(unit)
     await act(unit)
     await pay_for_stock(unit, issuer_id)
-    if party_id is not None:
-        consents = await _list_consents(unit, issuer, party_id)
-        if consents:
-            effects = unit.list_effects()
-            unit.discard()
-            await _propose(unit, issuer, party_id, consents, effects, named_by=unit.context.command_id)
-            await _count(unit, issuer_id, party_id)
-            return
-    await _follow(unit, issuer_id)
+    effects = unit.list_effects()
+    consents = () if party_id is None else await _list_consents(unit, issuer, party_id)
+    if party_id is not None and consents:
+        unit.discard()
+        await _propose(unit, issuer, party_id, consents, effects, named_by=unit.context.command_id)
+        await _count(unit, issuer_id, party_id)
+    else:
+        await _follow(unit, issuer_id)
+    await count_own(unit, [event for _, event in effects])
 
 
 async def _count(unit: UnitOfWork, issuer_id: str, party_id: str) -> None:
@@ -259,8 +261,9 @@ async def agree(handler: Handler, context: Context, proposal_id: str) -> Receipt
     """Agree to a proposal. With the last agreement that it needs, it takes effect or turns out to be void.
 
     Raises:
-        Refusal: ``proposal_unknown`` · ``party_suspended`` · refusals of the proposal · ``funds_insufficient`` if the
-            last agreement is sent while a party cannot pay its part; the proposal stays open.
+        Refusal: ``proposal_unknown`` · ``party_suspended`` · refusals of the proposal · ``limit_exceeded`` if it lets
+            more of the sender's money go than one person may · ``funds_insufficient`` if the last agreement is sent
+            while a party cannot pay its part; the proposal stays open.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -270,6 +273,8 @@ async def agree(handler: Handler, context: Context, proposal_id: str) -> Receipt
         proposal = await unit.decide(PROPOSAL, proposal_id, command)
         if not proposal.list_missing():
             await _take_effect(unit, proposal)
+        if unit.list_events(PROPOSAL, proposal_id) and not unit.rejected:
+            await count_own(unit, parse_effects(proposal.made))
 
     return await handler.run(context, PROPOSAL, proposal_id, work)
 
@@ -395,6 +400,7 @@ async def _sell_again(unit: UnitOfWork, issuer_id: str, main: IssuerLiquidityDec
             price_usd_per_share=stock.price_usd_per_share,
             buyer_issuer_id=stock.buyer_issuer_id,
             class_id=stock.class_id,
+            assumes_grants=stock.assumes_grants,
         )
     await sell_company(
         unit,

@@ -7,7 +7,7 @@ from marketplace.core.money import render_ratio
 from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock, IssueStock
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rules import get_class
-from marketplace.domain.equity.issuer.sale.liquidity import require_buyer, require_unsplit
+from marketplace.domain.equity.issuer.sale.liquidity import require_assuming, require_buyer, require_unsplit
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.unit_of_work import UnitOfWork
@@ -31,7 +31,10 @@ async def name_buyer(unit: UnitOfWork, issuer_id: str, stock: BuyerStock | None)
     Raises:
         Refusal: ``issuer_unknown`` · refusals of `require_buyer` · ``stock_class_unknown``.
     """
-    if stock is None or stock.buyer_issuer_id is None:
+    if stock is None:
+        return stock
+    require_assuming(stock)
+    if stock.buyer_issuer_id is None:
         return stock
     require_buyer(issuer_id, stock)
     buyer = await load_buyer(unit, stock.buyer_issuer_id)

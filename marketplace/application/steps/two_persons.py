@@ -1,10 +1,13 @@
 """Acts of one person that another one must approve; see `marketplace.domain.billing.account_approvals`."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
-from events.account import AccountAct
-from marketplace.core.ids import derive_id
-from marketplace.domain.billing.account import ACCOUNT, RequestApproval
+from events.account import AccountAct, AccountDebited, AccountHoldPlaced
+from events.types import Event
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import ZERO
+from marketplace.domain.billing.account import ACCOUNT, RequestApproval, UseLimit
 from marketplace.domain.billing.account_commands import UNIT
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -34,3 +37,24 @@ async def ask_second(unit: UnitOfWork, account_id: str, act: AccountAct, currenc
         unit=currency,
     )
     await unit.decide(ACCOUNT, account_id, command)
+
+
+async def count_own(unit: UnitOfWork, events: Iterable[Event]) -> None:
+    """Count what the sender alone lets go by an act on an issuer, and refuse what takes two persons.
+
+    Args:
+        unit: The decision.
+        events: What the act records, or would record.
+
+    Raises:
+        Refusal: ``limit_exceeded``.
+    """
+    party_id = unit.context.party_id
+    own = (
+        each for each in events if isinstance(each, AccountDebited | AccountHoldPlaced) and each.party_id == party_id
+    )
+    amount = sum((each.amount_usd for each in own), ZERO)
+    if party_id is not None and amount:
+        account_id = rename_id("acc", party_id)
+        use = UseLimit(account_id=account_id, amount_usd=amount, cause=unit.context.command_id, at=unit.context.at)
+        await unit.decide(ACCOUNT, account_id, use)

@@ -13,10 +13,10 @@ Invariants:
        held until then.
 
 Refusals in order: account_unknown · account_exists · approval_exists · approval_unknown · approval_<status> ·
-approval_not_due · person_missing · person_same · requester_only · unit_unsupported · payee_is_payer · not_a_number ·
-amount_not_positive · amount_too_large · amount_too_precise · reference_exists · cause_exists · hold_exists ·
-holds_left · hold_unknown · account_closed · time_naive · expiry_passed · hold_not_due · hold_expired ·
-funds_insufficient · capture_above_hold.
+approval_not_due · person_missing · person_same · requester_only · unit_unsupported · limit_exceeded ·
+payee_is_payer · not_a_number · amount_not_positive · amount_too_large · amount_too_precise · reference_exists ·
+cause_exists · hold_exists · holds_left · hold_unknown · account_closed · time_naive · expiry_passed · hold_not_due ·
+hold_expired · funds_insufficient · capture_above_hold.
 """
 
 from collections.abc import Sequence
@@ -51,6 +51,7 @@ from marketplace.domain.billing.account_commands import (
     PlaceHold,
     RequestApproval,
     SetLimit,
+    UseLimit,
     Withdraw,
 )
 from marketplace.domain.billing.account_state import (
@@ -89,6 +90,7 @@ __all__ = [
     "PlaceHold",
     "RequestApproval",
     "SetLimit",
+    "UseLimit",
     "Withdraw",
 ]
 
@@ -120,6 +122,8 @@ def _decide_approval(command: ApprovalCommand, state: Account) -> Sequence[Accou
     match command:
         case SetLimit():
             return approvals.set_limit(command, state)
+        case UseLimit():
+            return approvals.use_limit(command, state)
         case RequestApproval():
             return approvals.request(command, state)
         case Approve():

@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, Literal
 
+from msgspec import structs
+
 from events.account import (
     AccountAct,
     AccountApprovalEnded,
@@ -36,8 +38,17 @@ from marketplace.domain.billing.account_commands import (
     PlaceHold,
     RequestApproval,
     SetLimit,
+    UseLimit,
 )
-from marketplace.domain.billing.account_state import Account, Approval, evolve_all, is_repeat, place, require_funds
+from marketplace.domain.billing.account_state import (
+    Account,
+    Approval,
+    count_alone,
+    evolve_all,
+    is_repeat,
+    place,
+    require_funds,
+)
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 APPROVE_WITHIN: Final = timedelta(hours=72)
@@ -64,6 +75,22 @@ def _require_unit(unit: str) -> None:
 def _require_limit(limit_usd: Decimal | None) -> None:
     if limit_usd is not None:
         require_usd(limit_usd, "/limit_usd", zero=True)
+
+
+def use_limit(command: UseLimit, state: Account) -> Sequence[AccountEvent]:
+    """Return the events that count an amount toward the limit, once for its cause."""
+    if any(use.cause == command.cause for use in state.used):
+        return []
+    if state.needs_second(command.amount_usd, command.at):
+        raise Refusal(
+            "limit_exceeded",
+            f"this lets {command.amount_usd} go, and one person of {state.party_id} may let {state.limit_usd} go in 24"
+            " hours; let two persons raise the limit of the account first",
+            amount_usd=str(command.amount_usd),
+            limit_usd=str(state.limit_usd),
+        )
+    counted = count_alone(command.account_id, state, command.amount_usd, command.at)
+    return [structs.replace(used, cause=command.cause) for used in counted]
 
 
 def request(command: RequestApproval, state: Account) -> Sequence[AccountEvent]:

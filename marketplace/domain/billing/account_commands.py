@@ -133,6 +133,15 @@ class SetLimit(msgspec.Struct, frozen=True, kw_only=True):
     person: str | None = None
 
 
+class UseLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """Count what one person alone lets go by an act on an issuer, whose payments other commands record."""
+
+    account_id: str
+    amount_usd: Decimal
+    cause: str
+    at: datetime
+
+
 class RequestApproval(msgspec.Struct, frozen=True, kw_only=True):
     """Ask for an act that takes two persons, and hold its money. `unit` is the currency of the act."""
 
@@ -182,7 +191,7 @@ class LapseApproval(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-ApprovalCommand = SetLimit | RequestApproval | Approve | EndApproval | LapseApproval
+ApprovalCommand = SetLimit | UseLimit | RequestApproval | Approve | EndApproval | LapseApproval
 AccountCommand = (
     OpenAccount
     | CloseAccount

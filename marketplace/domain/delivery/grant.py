@@ -18,6 +18,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
 
+from msgspec import structs
+
 from events.grant import (
     GrantActivated,
     GrantCompleted,
@@ -38,6 +40,7 @@ from events.service import ServiceTerms
 from events.types import LotShare
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
 from marketplace.core.intervals import Load, find_peak, require_aware, require_span
 from marketplace.domain.delivery.grant_commands import (
     ActivateGrant,
@@ -77,6 +80,7 @@ __all__ = [
     "SuspendGrant",
     "TerminateGrant",
     "TransferGrant",
+    "build_successor",
     "decide",
     "evolve",
     "require_resale",
@@ -157,6 +161,39 @@ class Grant:
 
 
 GrantState = Grant | None
+
+
+def build_successor(grant: Grant, grant_id: str, startup_id: str, start: datetime) -> GrantIssued | None:
+    """Return the grant by which another startup goes on with one, in cash; None if nothing is left to go on with.
+
+    Capacity that was bought in a resale, or resold in part, is not gone on with: others have a part in it.
+
+    Args:
+        grant: The grant, before its end was brought forward.
+        grant_id: The id of the new one.
+        startup_id: Who goes on.
+        start: From when.
+    """
+    issued = grant.issued
+    if start >= grant.end or grant.resold or issued.resale is not None:
+        return None
+    lots = (
+        structs.replace(share, start=max(share.start, start), end=min(share.end, grant.end)) for share in grant.lots
+    )
+    return structs.replace(
+        issued,
+        grant_id=grant_id,
+        auction_id=None,
+        startup_id=startup_id,
+        pool_id=grant.pool_id,
+        start=start,
+        end=grant.end,
+        lots=tuple(share for share in lots if share.start < share.end),
+        cash_usd_per_gpu_hour=issued.value_usd_per_gpu_hour,
+        startup_account_id=rename_id("acc", startup_id),
+        hold_id=rename_id("hld", grant_id),
+        equity=None,
+    )
 
 
 def choose_service(promises: Sequence[ServiceTerms | None]) -> ServiceTerms | None:

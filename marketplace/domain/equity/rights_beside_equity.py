@@ -129,6 +129,14 @@ BESIDE_EQUITY: Final = (
         _NOTHING,
     ),
     StatedRight(
+        "assumption",
+        "a buyer of the company goes on with its grants, in cash",
+        "company, with the sale",
+        "the buyer and its vote, as for the sale",
+        "never",
+        "they end with the sale",
+    ),
+    StatedRight(
         "role", "a party gets another role", "the party, the platform", "the platform", "never", "the request waits"
     ),
     StatedRight(

@@ -4,9 +4,11 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from msgspec import structs
 
 from events.financing import Approval
 from events.issuer_holders import DragAlong, HolderTerms
+from marketplace.application.billing import accounts
 from marketplace.application.equity import consents, issuers
 from marketplace.application.equity.dilution import limit_dilution
 from marketplace.core.errors import Refusal
@@ -261,6 +263,44 @@ async def test_the_stock_of_a_buyer_that_is_here_lands_in_its_cap_table(market, 
     payouts = (await market.state("issuer", trade.issuer)).sales[liquidity].declared.waterfall.payouts
     due = sum(payout.buyer_shares for payout in payouts if payout.holder_id == bank)
     assert (await market.state("issuer", rename_id("iss", buyer))).holdings[bank, "common"] == due > 0
+    await check_log(market.log)
+
+
+@pytest.mark.parametrize("usd", [100_000, 1_000])
+async def test_a_buyer_that_assumes_grants_goes_on_with_them_in_cash(market, usd):
+    trade = await market.trade()
+    await found(market, trade.startup)
+    async with market.worker():
+        grant = await market.award(trade)
+    buyer, _ = await build_buyer(market)
+    await accounts.deposit(
+        market.handler, market.context(), rename_id("acc", buyer), amount_usd=Decimal(usd), reference="for compute"
+    )
+    issuer_id = rename_id("iss", buyer)
+    stock = BuyerStock(buyer="Buyer", price_usd_per_share=Decimal("0.01"), assumes_grants=True)
+    with pytest.raises(Refusal, match="name its issuer"):
+        await propose_sale(market, trade, proceeds_usd=Decimal(10_000), stock=stock)
+    stock = structs.replace(stock, buyer_issuer_id=issuer_id, class_id="common")
+    sale, liquidity = await propose_sale(market, trade, proceeds_usd=Decimal(10_000), stock=stock)
+    for party_id in sorted((await market.state("proposal", sale)).voters - {trade.startup}):
+        await vote(market, party_id, sale)
+    await pay_in(market, trade.startup)
+    before = await market.account(trade.startup)
+    await issuers.pay_distribution(market.handler, market.context(trade.startup), trade.issuer, liquidity)
+    async with market.worker():
+        ended = await market.until("grant", grant.issued.grant_id, "terminated")
+    successor = await market.state("grant", derive_id("grt", grant.issued.grant_id, "assumed"))
+    assert ended.end == grant.issued.start, "it had not begun"
+    account = await market.account(buyer)
+    if usd < 100_000:
+        assert (successor, account.held_usd, ended.issued.equity is None) == (None, 0, False)
+        return
+    issued = successor.issued
+    assert (issued.startup_id, issued.equity, issued.end) == (buyer, None, grant.end)
+    assert issued.price_usd_per_gpu_hour == grant.issued.price_usd_per_gpu_hour
+    assert account.held_usd == issued.cash_commitment_usd > grant.issued.cash_commitment_usd
+    assert (await market.account(trade.startup)).held_usd < before.held_usd
+    await market.deliver(successor, 10)
     await check_log(market.log)
 
 

@@ -4,10 +4,12 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from msgspec import structs
 
+from marketplace.application.billing.approvals import set_limit
 from marketplace.application.equity import warrants
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import derive_id
+from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import (
     AddStakeholder,
     ExerciseFirstRefusal,
@@ -171,3 +173,23 @@ async def test_offered_stock_is_paid_for_by_who_takes_it(market):
     assert (await vote(market, other, proposal_id)).status == "effective"
     assert (await measure(market, trade))[1] == fund + 70
     assert (await market.account(other)).available_usd == 30
+
+
+async def test_one_person_buys_no_stock_above_the_limit_of_its_account(market):
+    trade = await build(market)
+    account_id = rename_id("acc", trade.fund)
+    person = structs.replace(market.context(trade.fund), actor_person="p1")
+    await set_limit(market.handler, person, account_id, limit_usd=Decimal(100))
+    asked = []
+    for number, price in ((1, "1"), (2, "0.06"), (3, "0.06")):
+        stock = {"security_id": derive_id("sec", trade.fund, str(number)), "price_usd_per_share": Decimal(price)}
+        buying = {"holder_id": trade.fund, "class_id": "common", "shares": 1_000, **stock}
+        asked.append(await propose(market, trade.startup, trade.issuer, IssueStock, **buying))
+    await vote(market, trade.fund, asked[1])
+    before = await market.account(trade.fund)
+    for proposal_id in (asked[0], asked[2]):
+        with pytest.raises(Refusal) as caught:
+            await vote(market, trade.fund, proposal_id)
+        assert caught.value.code == "limit_exceeded"
+        assert (await market.state("proposal", proposal_id)).agreed == frozenset()
+    assert await market.account(trade.fund) == before

@@ -1,6 +1,7 @@
 """Accounts: available and held money."""
 
 import pytest
+from msgspec import structs
 
 from events.account import (
     AccountApprovalEnded,
@@ -30,6 +31,7 @@ from marketplace.domain.billing.account import (
     LapseApproval,
     RequestApproval,
     SetLimit,
+    UseLimit,
 )
 from tests.domain import build
 from tests.domain.build import (
@@ -82,6 +84,7 @@ APPROVAL, ITS_HOLD, PAYEE_HOLD = id_of("apv"), id_of("hld"), derive_id("hld", id
 WIRE = WithdrawalAct(amount_usd=usd(60), reference="wire 9")
 FOR_OTHER = HoldAct(amount_usd=usd(60), payee_account_id=PROVIDER_ACCOUNT, expires_at=hour(200))
 LIMITED = AccountLimitSet(**MINE, limit_usd=usd(50))
+USE = UseLimit(account_id=build.STARTUP_ACCOUNT, amount_usd=usd("50.01"), cause=id_of("cmd"), at=hour(1))
 request = build.builder(
     RequestApproval(account_id=build.STARTUP_ACCOUNT, approval_id=APPROVAL, act=WIRE, person="p1", at=hour(1))
 )
@@ -129,6 +132,7 @@ REFUSALS = [
     Row("requester_only", WAITING, end(outcome="withdrawn")),
     Row("unit_unsupported", FUNDED, SetLimit(account_id=build.STARTUP_ACCOUNT, limit_usd=usd(1), unit="EUR"), "/unit"),
     Row("unit_unsupported", (*FUNDED, LIMITED), request(act=LimitAct(limit_usd=None), unit="EUR"), "/unit"),
+    Row("limit_exceeded", (*FUNDED, LIMITED), USE),
     Row("payee_is_payer", FUNDED, place_hold(purpose=build.STARTUP_ACCOUNT), "/payee_account_id"),
     Row("not_a_number", (OPENED,), deposit(amount_usd=NAN), "/amount_usd"),
     Row("not_a_number", (OPENED,), credit(amount_usd=INFINITY), "/amount_usd"),
@@ -312,6 +316,13 @@ def test_what_one_person_lets_go_counts_for_a_day():
     Given(ACCOUNT, *FUNDED, LIMITED, used, WITHDRAWN).when(withdraw(alone_at=hour(2))).then_nothing()
     Given(ACCOUNT, *FUNDED, LIMITED).when(place_timed(alone_at=hour(1))).then(
         AccountLimitUsed(**MINE, amount_usd=usd(60), at=hour(1)), TIMED
+    )
+    mine = UseLimit(account_id=build.STARTUP_ACCOUNT, amount_usd=usd(30), cause=id_of("cmd"), at=hour(1))
+    Given(ACCOUNT, *FUNDED, LIMITED).when(mine).then(structs.replace(used, cause=mine.cause))
+    Given(ACCOUNT, *FUNDED).when(USE).then_nothing()
+    Given(ACCOUNT, *FUNDED, LIMITED, HELD).when(adjust_hold(amount_usd=usd(90), alone_at=hour(1))).then(
+        AccountLimitUsed(**MINE, amount_usd=usd(30), at=hour(1)),
+        structs.replace(HELD, amount_usd=usd(30)),
     )
     state = ACCOUNT.fold([*FUNDED, LIMITED, used, WITHDRAWN])
     assert [state.needs_second(usd(amount), hour(24)) for amount in (20, "20.01")] == [False, True]

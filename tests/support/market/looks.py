@@ -50,6 +50,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "statement": "again",
     },
     "dilution:limit_dilution": {"instrument": "met"},
+    "grants:end_sold_grant": {"account": "met", "issuer": "final", "lot": "final", "pool": "met", "usage": "met"},
     "grants:finish_grant": {
         "account": "met",
         "grant": "met",

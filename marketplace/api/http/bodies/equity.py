@@ -122,12 +122,14 @@ class BuyerStockBody(Body, frozen=True, kw_only=True):
         price_usd_per_share: Agreed value of one share of it.
         buyer_issuer_id: The buyer, where it is here: it agrees, and its shares are issued as the sale is paid.
         class_id: The class of the buyer's stock; stated with it.
+        assumes_grants: Whether the buyer goes on, in cash, with the grants that are paid for in equity.
     """
 
     buyer: Text
     price_usd_per_share: Usd
     buyer_issuer_id: Id | None = None
     class_id: ClassId | None = None
+    assumes_grants: bool = False
 
 
 class HolderTermsBody(Body, frozen=True, kw_only=True):

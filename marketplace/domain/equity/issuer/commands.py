@@ -262,6 +262,7 @@ class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):
         buyer_issuer_id: The buyer, where it is here.
         class_id: The class of its stock; stated with it.
         buyer_split_ratio: The buyer's split factor now; stated with it.
+        assumes_grants: Whether it goes on, in cash, with the grants that are paid for in equity.
     """
 
     buyer: str
@@ -269,6 +270,7 @@ class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):
     buyer_issuer_id: str | None = None
     class_id: str | None = None
     buyer_split_ratio: str | None = None
+    assumes_grants: bool = False
 
 
 class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):

@@ -457,7 +457,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 
 PROJECTION: Final = Projection(
     name="cap_tables",
-    version=4,
+    version=5,
     tables=tables.TABLES,
     reads=("issuer",),
     handlers={event_class: _stamp(handler) for event_class, handler in _HANDLERS.items()},

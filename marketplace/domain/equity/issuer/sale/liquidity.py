@@ -221,6 +221,25 @@ def require_buyer(issuer_id: str, stock: BuyerStock) -> None:
         )
 
 
+def require_assuming(stock: BuyerStock) -> None:
+    """Refuse that a buyer which is not here takes over grants.
+
+    Raises:
+        Refusal: ``buyer_missing``.
+    """
+    if stock.assumes_grants and stock.buyer_issuer_id is None:
+        text = "only a buyer that is here can take over grants; name its issuer, or leave assumes_grants out"
+        raise Refusal("buyer_missing", text, pointer="/stock/buyer_issuer_id")
+
+
+def find_assuming(state: Issuer) -> str | None:
+    """Return the issuer that took over the grants of a sold company; None if nobody did."""
+    if state.liquidity_id is None or not state.is_ended:
+        return None
+    stock = state.sales[state.liquidity_id].declared.waterfall.stock
+    return stock.buyer_issuer_id if stock is not None and stock.assumes_grants else None
+
+
 def require_unsplit(liquidity_id: str, stock: StockConsideration, buyer: Issuer) -> None:
     """Refuse to deliver shares of a buyer that were split since the sale was declared.
 
