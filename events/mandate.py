@@ -49,7 +49,8 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
         resale: Whether lots that resell a grant may name it.
         startup_accepts_alone: Whether a startup's acceptance settles a statement that it pays for. If not, its holder
             accepts too, or lets the acceptance period pass.
-        usd_per_gpu_hour_max: Greatest price that it accepts, cash and credited principal together; None for no bound.
+        usd_per_gpu_hour_max: Greatest price that it accepts, cash and credited principal together; None for 100 USD,
+            or for what the price list says.
         list_price_multiple_max: Greatest price as a multiple of the median price of a class in a price list; None for
             no such bound.
         pricelist_id: That price list.

@@ -22,6 +22,7 @@ BOTH_SIDES = {
     ("/v1/parties/{startup}/roles/refuse", "startup"): "it withdraws its own request",
     ("/v1/proposals/{transfer}/agree", "startup"): "it is asked too, as the company",
     ("/v1/proposals/{transfer}/refuse", "startup"): "it is asked too, as the company",
+    ("/v1/statements/{last_statement}/accept", "fund"): "its money pays a part; the startup is heard too",
     ("/v1/statements/{statement}/dispute", "fund"): "its money pays a part",
 }
 """Commands that a party sends though the story lets another send them, and the right by which it may."""

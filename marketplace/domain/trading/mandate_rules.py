@@ -16,6 +16,8 @@ from marketplace.domain.supply.gpu_vendors import find_vendor
 
 CAP_USD_MAX: Final = Decimal(1_000_000_000)
 """The greatest cap that a mandate takes unless it states another."""
+PRICE_USD_MAX: Final = Decimal(100)
+"""The greatest price of a GPU-hour that a mandate takes unless it states another, absolute or by a price list."""
 _KINDS: Final[dict[type[PrincipalTerms], InstrumentKind]] = {
     SafeTerms: "safe",
     NoteTerms: "convertible_note",
@@ -183,7 +185,8 @@ def _require_price(mandate_id: str, terms: MandateTerms, price: OfferedPrice) ->
             text = f"only classes that price list {terms.pricelist_id} has, not {price.gpu_class}"
             raise Refusal("list_price_missing", _tell(mandate_id, text), mandate_id=mandate_id)
         most = multiple * listed if most is None else min(most, multiple * listed)
-    if most is not None and price.usd_per_gpu_hour > most:
+    most = PRICE_USD_MAX if most is None else most
+    if price.usd_per_gpu_hour > most:
         text = f"at most {most} per GPU-hour of {price.gpu_class}, not {price.usd_per_gpu_hour}"
         raise Refusal("price_above_mandate", _tell(mandate_id, text), mandate_id=mandate_id)
 

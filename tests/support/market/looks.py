@@ -34,6 +34,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "auctions:lock_auction": {"auction": "final"},
     "auctions:lock_order": {"auction": "again"},
     "consents:agree": {
+        "account": "other",
         "grant": "again",
         "instrument": "again",
         "issuer": "again",
