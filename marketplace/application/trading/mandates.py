@@ -1,6 +1,5 @@
 """Mandates: the budget of a cash mandate is held on the holder's account until it is drawn or released."""
 
-
 from events.account import MandateAct
 from events.mandate import MandateTerms
 from events.types import Funding

@@ -113,7 +113,7 @@ class Statement:
 
     `gpu_seconds_metered` is what the provider's meter counted in the period when it was last stated; for a service
     line, `hours_metered` is. `service_credit` is the part of the charges that was paid back at settlement. `agreed` are
-    those who accepted while another one is still to be heard.
+    those who accepted, or claimed before the standing claim, while another one is still to be heard.
     """
 
     issued: StatementIssued | StatementCredited
@@ -371,7 +371,8 @@ def evolve(state: StatementState, event: StatementEvent) -> StatementState:
         case StatementServiceCredited():
             return replace(state, service_credit=event.credit)
         case StatementDisputed():
-            return replace(state, status="disputed", disputed=event, agreed=state.agreed - {event.by})
+            heard = state.agreed if state.claims is None else state.agreed | {state.claims}
+            return replace(state, status="disputed", disputed=event, agreed=heard - {event.by})
         case StatementResolved():
             metered = state.gpu_seconds_metered if event.gpu_seconds_metered is None else event.gpu_seconds_metered
             hours = state.hours_metered if event.hours_metered is None else event.hours_metered

@@ -107,8 +107,14 @@ def _disputed(changes: WriteBatch, _: RecordedEvent, event: statement_events.Sta
     gpu_seconds = event.gpu_seconds_claimed if event.hours_claimed is None else None
     claims = {"gpu_seconds_claimed": gpu_seconds, "hours_claimed": event.hours_claimed}
     row = changes.find(statements, event.statement_id)
-    own = {"agreed_by": None} if row is not None and row["agreed_by"] == event.by else {}
-    changes.update(statements, event.statement_id, **disputed, **claims, **own)
+    heard = set() if row is None else {row["agreed_by"], _find_side(row["disputed_by"])}
+    agreed_by = next(iter(heard - {None, _find_side(event.by)}), None)
+    changes.update(statements, event.statement_id, **disputed, **claims, agreed_by=agreed_by)
+
+
+def _find_side(disputed_by: str | None) -> str | None:
+    """Return whose claim it is. The tenant's meter speaks for the startup."""
+    return "startup" if disputed_by == "meters" else disputed_by
 
 
 def _resolved(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementResolved) -> None:
