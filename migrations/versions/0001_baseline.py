@@ -1170,7 +1170,32 @@ def _create_event_parties() -> None:
         "event_parties",
         text("party_id"),
         bigint("sequence"),
+        text("depth"),
         key("event_parties", "party_id", "sequence"),
+    )
+
+
+def _create_event_holders() -> None:
+    op.create_table(
+        "event_holders",
+        text("issuer_id"),
+        jsonb("terms", null=True),
+        jsonb("held"),
+        bigint("last_sequence"),
+        key("event_holders", "issuer_id"),
+    )
+
+
+def _create_event_instruments() -> None:
+    op.create_table(
+        "event_instruments",
+        text("instrument_id"),
+        text("issuer_id"),
+        text("holder_id"),
+        text("status"),
+        numeric("principal_usd"),
+        bigint("last_sequence"),
+        key("event_instruments", "instrument_id"),
     )
 
 
@@ -1249,6 +1274,8 @@ _CREATE = (
     _create_event_index,
     _create_event_parties,
     _create_event_owners,
+    _create_event_holders,
+    _create_event_instruments,
 )
 
 
@@ -1261,6 +1288,8 @@ def upgrade() -> None:
 _DROP = (
     "stuck_tasks",
     "log_seen",
+    "event_instruments",
+    "event_holders",
     "event_owners",
     "event_parties",
     "event_index",

@@ -1,8 +1,10 @@
 """A holder sees an issuer as deep as the holder terms say; a former holder and a stranger see nothing."""
 
+import json
 from contextlib import AsyncExitStack
 from decimal import Decimal
 
+import httpx
 import pytest
 
 from events.financing import Approval, Investment
@@ -13,12 +15,20 @@ from marketplace.api.http.bodies.equity import (
     HolderTermsBody,
     OpenFinancingBody,
 )
-from marketplace.api.http.bodies.issuers import AddStakeholderBody, IssueStockBody, RepurchaseStockBody
+from marketplace.api.http.bodies.issuers import (
+    AddStakeholderBody,
+    IssueStockBody,
+    LimitDilutionBody,
+    RepurchaseStockBody,
+)
 from marketplace.api.http.bodies.parties import IssueKeyBody, RegisterPartyBody
 from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.core.ids import rename_id
 from marketplace.domain.equity.issuer.terms import RoundDraft
+from tests.api.doors import serve
+from tests.api.test_feed import read_stream
 from tests.api.test_note_walk import begin
+from tests.support.patience import PATIENCE_SECONDS
 
 PAPER = Approval(document="minutes")
 
@@ -159,3 +169,60 @@ async def test_voters_read_the_waterfall_of_a_sale_before_they_vote(database_url
         terms = HolderTermsBody(terms=HolderTerms(depth="own"), approval=PAPER)
         other_act = await parties.startup.agree_holder_terms(issuer, terms)
         assert await refuse(parties.startup.get_proposed_waterfall(other_act.id)) == "not_a_sale"
+
+
+async def follow(client, issuer):
+    """Return the last event of each type about an issuer or a proposal of it on a party's feed, with its body."""
+    items = [(item, json.loads(bytes(item.event.data))) for item in (await client.read_events()).items]
+    return {item.event.type[12:]: (item, body) for item, body in items if body.get("issuer_id") == issuer}
+
+
+async def test_a_holders_feed_shows_what_it_may_read_while_it_holds(database_url):
+    async with begin(database_url) as parties, AsyncExitStack() as stack:
+        issuer = parties.issuer_id
+        other_id, other = await join(parties, stack)
+        stranger_id, stranger = await join(parties, stack)
+        await buy(parties, parties.fund_id, 1_000, parties.fund)
+        await finance(parties, other_id, parties.fund, other)
+        await other.get_issuer(issuer)  # waits until what it agreed to can be read
+
+        seen = await follow(parties.fund, issuer)
+        for tag in ("issuer.financing_opened.v1", "issuer.financing_priced.v1", "issuer.financing_closed.v1"):
+            assert (tag, seen[tag][0].depth, other_id in str(seen[tag][1])) == (tag, "summary", False)
+        assert seen["issuer.financing_priced.v1"][1]["pricing"]["certificate_json"] == ""
+        assert seen["issuer.stock_issued.v1"][1]["holder_id"] == parties.fund_id, "others' shares are not shown singly"
+        assert "issuer.financing_opened.v1" not in await follow(other, issuer), "it held nothing then"
+
+        await set_terms(parties, HolderTerms(depth="own", depths={"series-a": "full"}), parties.fund, other)
+        sale = await parties.startup.declare_liquidity(issuer, DeclareLiquidityBody(proceeds_usd=Decimal(9_000)))
+        await parties.startup.get_proposal(sale.id)
+        made = {client: (await follow(client, issuer))["proposal.made.v1"] for client in (parties.fund, other)}
+        assert (made[parties.fund][0].depth, made[other][0].depth) == ("own", "full")
+        assert other_id not in str(made[parties.fund][1]["effects"])
+        assert parties.fund_id in str(made[other][1]["effects"])
+
+        back = RepurchaseStockBody(
+            holder_id=parties.fund_id, class_id="common", shares=1_000, price_usd_per_share=Decimal("0.01")
+        )
+        await agree(parties, await parties.startup.repurchase_stock(issuer, back), parties.fund)
+        limit = LimitDilutionBody(dilution_max=Decimal("0.2"), valuation_usd=Decimal(9_000_000))
+        await parties.startup.limit_dilution(issuer, limit)
+        await parties.startup.get_issuer(issuer)
+        after = await follow(parties.fund, issuer)
+        assert after["issuer.stock_repurchased.v1"][1]["holder_id"] == parties.fund_id, "the end itself is its own"
+        assert "issuer.dilution_limited.v1" not in after
+        there = await follow(other, issuer)
+        assert there["issuer.stock_repurchased.v1"][1]["holder_id"] == parties.fund_id, "it sees everything"
+        assert "issuer.dilution_limited.v1" in there
+        assert await follow(stranger, issuer) == {}
+
+        async with serve(parties.application) as address:
+            for party_id, known in ((parties.fund_id, parties.fund), (stranger_id, stranger)):
+                key = await parties.admin.issue_key(IssueKeyBody(name="sse", scopes=("*",), party_id=party_id))
+                pages = (await known.read_events()).items
+                headers = {"Authorization": f"Bearer {key.token}"}
+                async with httpx.AsyncClient(base_url=address, headers=headers, timeout=PATIENCE_SECONDS) as client:
+                    streamed = [data for _, _, data in await read_stream(client, len(pages))]
+                assert [(one["sequence"], one["depth"], one["event"]["data"]) for one in streamed] == [
+                    (item.sequence, item.depth, json.loads(bytes(item.event.data))) for item in pages
+                ]

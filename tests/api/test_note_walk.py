@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import httpx
 import pytest
+from litestar import Litestar
 
 from events.financing import Approval, Investment
 from events.mandate import MandateTerms
@@ -42,6 +43,7 @@ class Parties:
     issuer_id: str
     mandate_id: str
     transport: httpx.AsyncBaseTransport
+    application: Litestar
 
 
 @asynccontextmanager
@@ -72,7 +74,7 @@ async def begin(database_url):
                     direct_budget_usd=Decimal(500_000),
                 )
                 mandate = await fund.grant_mandate(GrantMandateBody(holder_id=ids[1], funding="cash", terms=rules))
-                yield Parties(admin, startup, fund, *ids, issuer, mandate.id, transport)
+                yield Parties(admin, startup, fund, *ids, issuer, mandate.id, transport, stage.application)
 
 
 async def form_company(startup, startup_id):

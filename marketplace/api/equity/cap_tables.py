@@ -6,7 +6,7 @@ from litestar import Response, Router, get
 from litestar.params import FromPath
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from marketplace.api.equity.information import limit_cap_table, load_sight
+from marketplace.api.equity.information import limit_cap_table, load_seen, load_sight
 from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.cap_tables import HoldingView
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
@@ -55,7 +55,7 @@ async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> P
 async def get_one(reader: Read, issuer_id: FromPath[str]) -> Response[IssuerView]:
     """Return an issuer."""
     async with reader.connect() as connection:
-        view = (await load_sight(connection, reader, issuer_id)).issuer
+        view = (await load_seen(connection, reader, issuer_id)).view
     return answer_versioned(view, view.last_sequence)
 
 

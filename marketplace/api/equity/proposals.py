@@ -8,7 +8,7 @@ from litestar.params import FromPath, JSONBody
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.financing import Waterfall
-from marketplace.api.equity.information import find_waterfall, limit_proposal, limit_waterfall, load_voter_sight
+from marketplace.api.equity.information import limit_proposal, load_voter_sight
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
@@ -17,6 +17,7 @@ from marketplace.api.http.queries import Read, Reader, Word, answer_versioned
 from marketplace.application.equity import consents
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
+from marketplace.domain.equity.information import find_waterfall, limit_waterfall
 from marketplace.domain.equity.rights import list_rights
 from marketplace.projections.equity.proposals import Concerned, find_proposal, list_proposals
 from marketplace.projections.views.equity import ProposalView, RightsView, RightView
@@ -40,7 +41,7 @@ async def _load(connection: AsyncConnection, reader: Reader, proposal_id: str) -
 
 async def _limit(connection: AsyncConnection, reader: Reader, views: Sequence[ProposalView]) -> list[ProposalView]:
     """Return proposals as the reader may see them: of a sale, what others get to the depth that it sees."""
-    sales = {view.issuer_id for view in views if find_waterfall(view) is not None}
+    sales = {view.issuer_id for view in views if find_waterfall(view.effects) is not None}
     sights = {issuer_id: await load_voter_sight(connection, reader, issuer_id) for issuer_id in sorted(sales)}
     return [limit_proposal(view, sights[view.issuer_id]) if view.issuer_id in sales else view for view in views]
 
@@ -86,7 +87,7 @@ async def get_waterfall(reader: Read, proposal_id: FromPath[str]) -> Waterfall:
     """Return what a proposed sale pays the reader, and what it pays others as deep as the reader sees the company."""
     async with reader.connect() as connection:
         view = await _load(connection, reader, proposal_id)
-        waterfall = find_waterfall(view)
+        waterfall = find_waterfall(view.effects)
         if waterfall is None:
             raise Refusal(
                 "not_a_sale",

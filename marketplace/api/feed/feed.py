@@ -12,16 +12,18 @@ from typing import Final
 import msgspec
 
 from events.envelope import CONTENT_TYPE, SPEC_VERSION, Envelope
-from events.registry import parse_type
+from events.issuer_holders import Depth
+from events.registry import parse_type, render_body
 from marketplace.api.http.bodies.feed import CloudEvent, FeedItem, FeedPage
 from marketplace.api.http.problems import describe_unavailable, describe_unreadable
 from marketplace.api.http.queries import Reader
 from marketplace.api.http.streams import OpenStream
 from marketplace.core.errors import Corrupt, Refusal, Unavailable, UnreadableEvent
+from marketplace.domain.equity.information import limit_event
 from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
 from marketplace.projections.engine.positions import load_reached
-from marketplace.projections.feed import PROJECTION, list_events
+from marketplace.projections.feed import PROJECTION, EventView, list_events
 
 BODIES_AT_ONCE_MAX: Final = 32
 STREAM_PAGE: Final = 200
@@ -32,9 +34,12 @@ OPERATOR_SECONDS: Final = 5.0
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
-def render_item(recorded: Recorded) -> FeedItem:
-    """Return a stored event in the feed's form. The body is the stored bytes."""
+def render_item(recorded: Recorded, depth: Depth = "full", party_id: str | None = None) -> FeedItem:
+    """Return a stored event in the feed's form. The body is the stored bytes, unless a depth limits what is seen."""
     envelope: Envelope = recorded.envelope
+    body = recorded.body
+    if depth != "full":
+        body = render_body(limit_event(parse_event(recorded), party_id, depth))
     event = CloudEvent(
         specversion=SPEC_VERSION,
         id=envelope.id,
@@ -53,9 +58,9 @@ def render_item(recorded: Recorded) -> FeedItem:
         previoushash=envelope.previoushash,
         fingerprint=envelope.fingerprint,
         traceparent=envelope.traceparent,
-        data=msgspec.Raw(recorded.body),
+        data=msgspec.Raw(body),
     )
-    return FeedItem(sequence=recorded.sequence, event=event)
+    return FeedItem(sequence=recorded.sequence, event=event, depth=depth)
 
 
 async def load_page(reader: Reader, after: int, limit: int, aggregate_id: str | None = None) -> FeedPage:
@@ -79,7 +84,7 @@ async def _load(reader: Reader, after: int, limit: int, aggregate_id: str | None
         found = await list_events(
             connection, party_id=reader.party_id, aggregate_id=aggregate_id, after=after, limit=limit
         )
-    page = await _load_bodies(reader, [view.sequence for view in found], after)
+    page = await _load_bodies(reader, found, after)
     if len(found) == limit or (found and page.next_after < found[-1].sequence):
         return page, None
     stopped = next((position + 1 for position in reached.stopped.values()), None)
@@ -102,24 +107,24 @@ async def _load_all(reader: Reader, after: int, limit: int) -> FeedPage:
     return FeedPage(items=items, next_after=after)
 
 
-async def _load_bodies(reader: Reader, sequences: Sequence[int], after: int) -> FeedPage:
-    """Return the events at these sequences. A damaged one ends the page, as in the platform's feed.
+async def _load_bodies(reader: Reader, views: Sequence[EventView], after: int) -> FeedPage:
+    """Return the events at these positions. A damaged one ends the page, as in the platform's feed.
 
     The index may know an event that was damaged or lost later.
     """
     items: list[FeedItem] = []
-    for begin in range(0, len(sequences), BODIES_AT_ONCE_MAX):
-        some = sequences[begin : begin + BODIES_AT_ONCE_MAX]
-        for sequence, recorded in zip(
-            some, await asyncio.gather(*(reader.services.handler.log.find(one) for one in some)), strict=True
-        ):
+    for begin in range(0, len(views), BODIES_AT_ONCE_MAX):
+        some = views[begin : begin + BODIES_AT_ONCE_MAX]
+        bodies = await asyncio.gather(*(reader.services.handler.log.find(view.sequence) for view in some))
+        for view, recorded in zip(some, bodies, strict=True):
+            sequence = view.sequence
             if recorded is None:
                 raise Corrupt(f"event {sequence} is in the feed but not in the log; rebuild the projection feed")
             if recorded.damage is not None and not recorded.annotated:
                 if not items:
                     parse_event(recorded)
                 return FeedPage(items=items, next_after=after)
-            items += [] if recorded.void else [render_item(recorded)]
+            items += [] if recorded.void else [render_item(recorded, view.depth, reader.party_id)]
             after = sequence
     return FeedPage(items=items, next_after=after)
 

@@ -12,6 +12,14 @@ from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
+from marketplace.projections.feed.holders import (
+    event_holders,
+    event_instruments,
+    fold,
+    get_issuer,
+    list_depths,
+    load,
+)
 from marketplace.projections.feed.visibility import get_audience, get_founders, get_relatives
 
 event_index: Final = define_history(
@@ -32,6 +40,7 @@ event_parties: Final = define_history(
     "event_parties",
     text("party_id", key=True),
     whole("sequence", key=True),
+    text("depth"),
     origin=Origin(),
 )
 owners: Final = define("event_owners", text("id", key=True), document("parties"), origin=Origin())
@@ -46,8 +55,10 @@ def _index(changes: WriteBatch, fact: RecordedEvent, _: Event) -> None:
         row = changes.find(owners, relative)
         if row is not None:
             behind.update(row["parties"])
-    for party_id in sorted(get_audience(fact, behind)):
-        changes.append(event_parties, party_id, fact.sequence)
+    audience = get_audience(fact, behind, list_depths(changes, get_issuer(fact) or ""))
+    for party_id, depth in sorted(audience.items()):
+        changes.append(event_parties, party_id, fact.sequence, depth)
+    fold(changes, fact)
     founders = get_founders(fact, behind)
     if founders:
         changes.put(owners, id=fact.id, parties=sorted(founders))
@@ -55,12 +66,13 @@ def _index(changes: WriteBatch, fact: RecordedEvent, _: Event) -> None:
 
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     await changes.load(connection, owners, {(relative,) for fact in batch for relative in get_relatives(fact)})
+    await load(changes, batch, connection)
 
 
 PROJECTION: Final = Projection(
     name="feed",
-    version=1,
-    tables=(event_index, event_parties, owners),
+    version=2,
+    tables=(event_index, event_parties, owners, event_holders, event_instruments),
     reads=AGGREGATES,
     handlers=dict.fromkeys(EVENT_TYPES.values(), _index),
     load=_load,

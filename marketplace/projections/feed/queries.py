@@ -8,13 +8,14 @@ import msgspec
 from sqlalchemy import func, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from events.issuer_holders import Depth
 from marketplace.projections.engine.queries import PAGE_ROWS_MAX, load_all, page
 from marketplace.projections.feed.projection import event_index, event_parties
-from marketplace.projections.feed.visibility import EVERYONE
+from marketplace.projections.feed.visibility import EVERYONE, FULL
 
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
-    """The position of one event; its body is in the log."""
+    """The position of one event; its body is in the log. `depth` says how much of the body the party sees."""
 
     sequence: int
     aggregate: str
@@ -23,6 +24,7 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     command_id: str
     fingerprint: str
     occurred_at: datetime
+    depth: Depth = FULL
 
 
 async def list_events(
@@ -48,35 +50,36 @@ async def list_events(
     if party_id is not None and aggregate_id is not None:
         mine = event_parties.c.party_id.in_((party_id, EVERYONE))
         query = query.join(event_parties, event_parties.c.sequence == event_index.c.sequence).where(mine)
+        query = query.add_columns(event_parties.c.depth)
     elif party_id is not None:
         seen = _seen_by(party_id, after, min(limit, PAGE_ROWS_MAX))
-        query = query.join(seen, seen.c.sequence == event_index.c.sequence)
+        query = query.join(seen, seen.c.sequence == event_index.c.sequence).add_columns(seen.c.depth)
     return await load_all(connection, page(query, limit), EventView)
 
 
 def _seen_by(party_id: str, after: int, limit: int) -> Any:
     """Return the next sequences of a party and of public events. Each half is one scan of an index."""
     halves = [
-        select(event_parties.c.sequence)
+        select(event_parties.c.sequence, event_parties.c.depth)
         .where(event_parties.c.party_id == name, event_parties.c.sequence > after)
         .order_by(event_parties.c.sequence)
         .limit(limit)
         .subquery()
         for name in (party_id, EVERYONE)
     ]
-    return union_all(*(select(half.c.sequence) for half in halves)).subquery()
+    return union_all(*(select(half.c.sequence, half.c.depth) for half in halves)).subquery()
 
 
 async def is_visible(connection: AsyncConnection, sequence: int, party_id: str) -> bool:
-    """Return whether one event concerns a party."""
-    mine = event_parties.c.party_id.in_((party_id, EVERYONE))
+    """Return whether one event concerns a party that sees all of it."""
+    mine = (event_parties.c.depth == FULL) & event_parties.c.party_id.in_((party_id, EVERYONE))
     query = select(func.count()).select_from(event_parties).where(event_parties.c.sequence == sequence, mine)
     return bool((await connection.execute(query)).scalar_one())
 
 
 async def list_visible(connection: AsyncConnection, sequences: Collection[int], party_id: str) -> set[int]:
-    """Return which of the events concern a party."""
-    mine = event_parties.c.party_id.in_((party_id, EVERYONE))
+    """Return which of the events concern a party that sees all of them."""
+    mine = (event_parties.c.depth == FULL) & event_parties.c.party_id.in_((party_id, EVERYONE))
     query = select(event_parties.c.sequence).where(event_parties.c.sequence.in_(sequences), mine)
     return {row[0] for row in await connection.execute(query)}
 

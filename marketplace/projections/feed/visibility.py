@@ -6,14 +6,16 @@
 - ``PARTIES``: the parties that the body names at its top level, those behind the aggregate since its first event, and
   those behind its grant or issuer. The actor alone is not enough: a command of one party moves others' money.
 
-A party sees a body completely or not at all. An event that names others' terms (a priced round) is therefore only for
-the issuer, and the sealed terms of an order only for its startup. A party that an event adds to an aggregate counts
-from then on, not before: the answer depends only on the log's order, never on batches.
+A party sees a body completely or not at all, with one exception: who holds equity of an issuer gets its terms, rounds,
+sales and proposals of a sale as deep as its information rights go then (`marketplace.domain.equity.information`). The
+sealed terms of an order are only for its startup. A party that an event adds to an aggregate or to an issuer's holders
+counts from then on, not before: the answer depends only on the log's order, never on batches.
 
 Invariant: every event type is in exactly one of the three sets.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from events import (
@@ -26,12 +28,15 @@ from events import (
     proposal,
     site,
 )
+from events.issuer_holders import Depth
 from events.registry import AGGREGATES, EVENT_TYPES, list_tags
 from events.types import Event
+from marketplace.domain.equity.information import LIMITED, WHOLE, find_waterfall
 from marketplace.projections.engine.projection import all_of, tags_of
 from marketplace.projections.engine.recorded_events import RecordedEvent
 
 EVERYONE: Final = "*"
+FULL: Final[Depth] = "full"
 PUBLIC: Final = tags_of(
     site.SiteRegistered,
     site.SiteEnergised,
@@ -111,18 +116,28 @@ def get_relatives(fact: RecordedEvent) -> tuple[str, ...]:
     return (fact.id,) if parent_id is None else (fact.id, parent_id)
 
 
-def get_audience(fact: RecordedEvent, behind: set[str]) -> set[str]:
-    """Return the parties that an event concerns; `EVERYONE` stands for all.
+def get_audience(fact: RecordedEvent, behind: set[str], depths: Mapping[str, Depth]) -> dict[str, Depth]:
+    """Return the parties that an event concerns, and how deep they see it; `EVERYONE` stands for all.
 
     Args:
         fact: The event.
         behind: The parties behind its relatives before it.
+        depths: How deep each holder of its issuer's equity sees into the issuer before it.
     """
     if fact.tag in PUBLIC:
-        return {EVERYONE}
+        return {EVERYONE: FULL}
     if fact.tag in PLATFORM:
-        return set()
-    return get_named(fact.event) | behind
+        return {}
+    named = dict.fromkeys(get_named(fact.event) | behind, FULL)
+    if isinstance(fact.event, proposal.ProposalMade) and find_waterfall(fact.event.effects) is not None:
+        board = {voter.party_id for one in fact.event.consents if one.electorate == "board" for voter in one.voters}
+        whole = behind | board
+        return {party_id: FULL if party_id in whole else depths.get(party_id, "own") for party_id in named}
+    if isinstance(fact.event, LIMITED):
+        return {**depths, **named}
+    if isinstance(fact.event, WHOLE):
+        return {**{party_id: depth for party_id, depth in depths.items() if depth == FULL}, **named}
+    return named
 
 
 def get_founders(fact: RecordedEvent, behind: set[str]) -> set[str]:

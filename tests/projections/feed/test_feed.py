@@ -5,6 +5,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from marketplace.log.memory import MemoryLog
 from marketplace.projections import feed
 from marketplace.projections.engine.recorded_events import parse_facts
+from marketplace.projections.engine.write_batch import WriteBatch
+from marketplace.projections.equity.cap_tables import find_depth, find_issuer
+from marketplace.projections.feed import holders
 from marketplace.projections.feed.visibility import PUBLIC
 from tests.projections import market, resales
 from tests.projections.conftest import fill, project
@@ -68,12 +71,20 @@ async def test_a_seller_sees_what_is_held_of_its_grant_and_let_go_again(engine: 
 
 
 async def test_sealed_orders_and_others_terms_are_not_shown(engine: AsyncEngine, memory_log: MemoryLog):
-    await _project(engine, memory_log)
+    facts = parse_facts((await _project(engine, memory_log)).recorded)
+    facts = [fact for fact in facts if fact.aggregate == "issuer"]
+    names = {
+        fact.sequence: {getattr(fact.event, "holder_id", ""), getattr(fact.event, "holder_id_after", "")}
+        for fact in facts
+    }
     for party_id in (PROVIDER, FUND):
-        tags = {event.tag for event in await _seen(engine, party_id)}
+        seen = await _seen(engine, party_id)
+        tags = {event.tag for event in seen}
         assert not {tag for tag in tags if tag.startswith("order.")}
-        assert not tags & {"auction.cleared.v1", "auction.locked.v1", "issuer.financing_priced.v1"}
-        assert not tags & {"issuer.option_granted.v1", "issuer.liquidity_declared.v1"}
+        assert not tags & {"auction.cleared.v1", "auction.locked.v1", "issuer.liquidity_declared.v1"}
+        shown = [event for event in seen if event.tag in {"issuer.financing_priced.v1", "issuer.option_granted.v1"}]
+        joined = next(sequence for sequence, named in names.items() if party_id in named)
+        assert all(event.sequence > joined for event in shown), "of common stock, whose holders see everything"
     provider = {event.tag for event in await _seen(engine, PROVIDER)}
     assert not {tag for tag in provider if tag.startswith(("instrument.", "mandate."))}
     assert provider >= {"grant.issued.v1", "pool.capacity_reserved.v1", "usage.reported.v1", "statement.issued.v1"}
@@ -140,3 +151,17 @@ async def test_a_command_is_found_by_its_id_with_all_that_it_did(engine: AsyncEn
         assert await feed.list_command_events(connection, make_id("cmd", 999)) == []
         assert await feed.find_sequence_at(connection, story.now) == last
         assert await feed.find_sequence_at(connection, story.recorded[0].envelope.time) == 1
+
+
+async def test_holders_see_as_deep_on_the_feed_as_over_http(engine: AsyncEngine, memory_log: MemoryLog):
+    story = await _project(engine, memory_log)
+    facts = parse_facts(story.recorded)
+    parties = {fact.id for fact in facts if fact.aggregate == "party"}
+    async with engine.connect() as connection:
+        changes = WriteBatch()
+        await holders.load(changes, facts, connection)
+        for issuer_id in sorted({fact.id for fact in facts if fact.aggregate == "issuer"}):
+            view = await find_issuer(connection, issuer_id)
+            read = {party_id: await find_depth(connection, view, party_id) for party_id in sorted(parties)}
+            assert holders.list_depths(changes, issuer_id) == {id: depth for id, depth in read.items() if depth}  # noqa: A001
+    assert FUND in parties

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from events.issuer_holders import Depth
+
 
 class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An event as CloudEvents 1.0 in JSON; see `events.envelope` for the attributes."""
@@ -32,10 +34,13 @@ class FeedItem(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         sequence: Position in the log; resume after it.
         event: The event.
+        depth: How much of its data the reader sees. Below ``full``, others' amounts are summed or left out, and the
+            hash is the one of the stored body.
     """
 
     sequence: int
     event: CloudEvent
+    depth: Depth = "full"
 
 
 class FeedPage(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,13 +1,14 @@
 """Queries of the cap tables: who owns what of an issuer, now and as of any sequence or instant."""
 
 from datetime import date
-from typing import Any, get_args
+from typing import Any
 
 from sqlalchemy import BigInteger, Text, cast, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from events.issuer_holders import Depth, HolderTerms
+from events.issuer_holders import Depth
+from marketplace.domain.equity.information import choose_depth
 from marketplace.domain.equity.issuer.state import ROW_KINDS
 from marketplace.projections.engine.queries import At, find_one, load_all, page, parse_row, until
 from marketplace.projections.equity.cap_tables.tables import (
@@ -57,15 +58,13 @@ async def find_issuer(connection: AsyncConnection, issuer_id: str) -> IssuerView
 
 async def find_depth(connection: AsyncConnection, issuer: IssuerView, holder_id: str) -> Depth | None:
     """Return how deep a holder sees into an issuer, by what it holds now; None if it holds nothing of it."""
-    terms = issuer.holder_terms or HolderTerms()
     held = select(holdings.c.kind, holdings.c.security).where(
         holdings.c.issuer_id == issuer.issuer_id, holdings.c.holder_id == holder_id, holdings.c.shares != 0
     )
     rows = (await connection.execute(held)).all()
     if not rows and not await holds_principal(connection, issuer.issuer_id, holder_id):
         return None
-    depths = [terms.depth, *(terms.depths.get(row.security, terms.depth) for row in rows if row.kind == "stock")]
-    return max(depths, key=get_args(Depth).index)
+    return choose_depth(issuer.holder_terms, (row.security for row in rows if row.kind == "stock"))
 
 
 async def list_issuers(

@@ -1,0 +1,231 @@
+"""Information rights: what a holder sees of an issuer, by the depth that the holder terms grant to what it holds.
+
+| depth | cap table | financings and sales |
+|---|---|---|
+| ``own`` | its own rows, and the totals | terms, prices and totals; of the rows its own |
+| ``summary`` | these, and the sums of all others by security | these, and the sums of all others |
+| ``full`` | everything | everything, with the certificate |
+
+A sum of others' rows stands under the issuer's id. The feed follows the same rule while the holding
+lasts: a holder gets the events of `LIMITED`, limited to its depth, and with the depth ``full`` those of `WHOLE` too.
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple, get_args
+
+from msgspec import structs
+
+from events.financing import Investment, Payout, RoundPricing, RoundTerms, Waterfall
+from events.issuer import (
+    IssuerAuthorisedSharesAdjusted,
+    IssuerConversionPriceAdjusted,
+    IssuerDilutionLimited,
+    IssuerDistributionPaid,
+    IssuerFinancingAbandoned,
+    IssuerFinancingClosed,
+    IssuerFinancingOpened,
+    IssuerFinancingPriced,
+    IssuerHolderTermsAgreed,
+    IssuerLiquidityDeclared,
+    IssuerLiquidityWithdrawn,
+    IssuerOptionCancelled,
+    IssuerOptionExercised,
+    IssuerOptionGranted,
+    IssuerOptionPromised,
+    IssuerOptionPromiseWithdrawn,
+    IssuerProRataAnswered,
+    IssuerStockClassCreated,
+    IssuerStockConverted,
+    IssuerStockIssued,
+    IssuerStockPlanAdjusted,
+    IssuerStockRepurchased,
+    IssuerStockSplit,
+    IssuerStockTransferred,
+    IssuerWarrantCancelled,
+    IssuerWarrantExercised,
+    IssuerWarrantExpired,
+    IssuerWarrantIssued,
+    IssuerWarrantTransferred,
+)
+from events.issuer_holders import Depth, HolderTerms, ProRataOffer
+from events.proposal import ProposalMade, ProposedEvent
+from events.registry import parse_body, render_body
+from events.types import Event
+from marketplace.core.ids import is_id
+from marketplace.core.money import ZERO, parse_ratio, render_ratio
+
+LIMITED: Final = (
+    IssuerStockClassCreated,
+    IssuerAuthorisedSharesAdjusted,
+    IssuerStockPlanAdjusted,
+    IssuerStockSplit,
+    IssuerConversionPriceAdjusted,
+    IssuerDilutionLimited,
+    IssuerHolderTermsAgreed,
+    IssuerFinancingOpened,
+    IssuerFinancingPriced,
+    IssuerFinancingClosed,
+    IssuerFinancingAbandoned,
+    IssuerLiquidityDeclared,
+    IssuerLiquidityWithdrawn,
+    IssuerDistributionPaid,
+)
+"""Events of an issuer that every holder gets, limited to its depth."""
+WHOLE: Final = (
+    IssuerStockIssued,
+    IssuerStockTransferred,
+    IssuerStockRepurchased,
+    IssuerStockConverted,
+    IssuerOptionPromised,
+    IssuerOptionPromiseWithdrawn,
+    IssuerOptionGranted,
+    IssuerOptionExercised,
+    IssuerOptionCancelled,
+    IssuerWarrantIssued,
+    IssuerWarrantExercised,
+    IssuerWarrantExpired,
+    IssuerWarrantCancelled,
+    IssuerWarrantTransferred,
+    IssuerProRataAnswered,
+)
+"""Events of others' securities, which only holders get that see everything."""
+_DECLARED: Final = IssuerLiquidityDeclared.__struct_config__.tag
+_KINDS: Final = {"ins": "instruments", "opt": "options", "wrt": "warrants"}
+
+
+class Sight(NamedTuple):
+    """How deep a party sees into an issuer.
+
+    Attributes:
+        issuer_id: The issuer.
+        party_id: The party; None for the platform.
+        depth: ``full`` for the company and the platform.
+    """
+
+    issuer_id: str
+    party_id: str | None
+    depth: Depth = "full"
+
+
+def choose_depth(terms: HolderTerms | None, class_ids: Iterable[str]) -> Depth:
+    """Return how deep a holder sees: the deepest of what all holders see and of what its classes of stock grant.
+
+    Args:
+        terms: The holder terms; None: they were never agreed.
+        class_ids: The classes of which the holder has stock. Without any it holds something else.
+    """
+    agreed = terms or HolderTerms()
+    depths = [agreed.depth, *(agreed.depths.get(class_id, agreed.depth) for class_id in class_ids)]
+    return max(depths, key=get_args(Depth).index)
+
+
+def find_waterfall(effects: Iterable[ProposedEvent]) -> Waterfall | None:
+    """Return the waterfall that a proposal with these effects would pay; None if it is not one of a sale."""
+    for effect in effects:
+        if effect.type == _DECLARED:
+            return _parse(effect).waterfall
+    return None
+
+
+def _parse(effect: ProposedEvent) -> IssuerLiquidityDeclared:
+    event = parse_body(effect.type, effect.body_json.encode())
+    assert isinstance(event, IssuerLiquidityDeclared), "only sales are limited"
+    return event
+
+
+def limit_effect(effect: ProposedEvent, sight: Sight) -> ProposedEvent:
+    """Return what a party may see of an effect of a proposal: of a sale, the limited waterfall."""
+    if effect.type != _DECLARED or sight.depth == "full":
+        return effect
+    return structs.replace(
+        effect, body_json=render_body(limit_event(_parse(effect), sight.party_id, sight.depth)).decode()
+    )
+
+
+def limit_event(event: Event, party_id: str | None, depth: Depth) -> Event:
+    """Return what a party may see of an event of `LIMITED`, or of a proposal."""
+    match event:
+        case IssuerFinancingOpened():
+            sight = Sight(event.issuer_id, party_id, depth)
+            return structs.replace(event, terms=limit_terms(event.terms, sight), pro_rata=_keep(event.pro_rata, sight))
+        case IssuerFinancingPriced():
+            pricing = limit_pricing(event.pricing, Sight(event.issuer_id, party_id, depth))
+            return structs.replace(event, pricing=pricing)
+        case IssuerLiquidityDeclared():
+            waterfall = limit_waterfall(event.waterfall, Sight(event.issuer_id, party_id, depth))
+            return structs.replace(event, waterfall=waterfall)
+        case ProposalMade():
+            sight = Sight(event.issuer_id, party_id, depth)
+            return structs.replace(event, effects=tuple(limit_effect(each, sight) for each in event.effects))
+        case _:
+            return event
+
+
+def _keep(offers: Iterable[ProRataOffer], sight: Sight) -> tuple[ProRataOffer, ...]:
+    return tuple(each for each in offers if sight.depth == "full" or each.holder_id == sight.party_id)
+
+
+def limit_terms(terms: RoundTerms, sight: Sight) -> RoundTerms:
+    """Return what a party may see of the terms of a round: all others' investments as one."""
+    if sight.depth == "full":
+        return terms
+    own = [each for each in terms.investments if each.holder_id == sight.party_id]
+    rest = sum((each.amount_usd for each in terms.investments if each.holder_id != sight.party_id), ZERO)
+    if rest:
+        own.append(Investment(holder_id=sight.issuer_id, amount_usd=rest))
+    return structs.replace(terms, investments=tuple(own), pay_to_play=None)
+
+
+def limit_pricing(pricing: RoundPricing, sight: Sight) -> RoundPricing:
+    """Return what a party may see of a round's results: prices and totals, and its own rows."""
+    if sight.depth == "full":
+        return pricing
+    return structs.replace(
+        pricing,
+        instruments=tuple(each for each in pricing.instruments if each.holder_id == sight.party_id),
+        conversions=tuple(each for each in pricing.conversions if each.holder_id == sight.party_id),
+        allotments=tuple(each for each in pricing.allotments if each.holder_id == sight.party_id),
+        forfeits=tuple(each for each in pricing.forfeits if each.holder_id == sight.party_id),
+        certificate_json="",
+    )
+
+
+def limit_waterfall(waterfall: Waterfall, sight: Sight) -> Waterfall:
+    """Return what a party may see of a waterfall: its own payouts, and those of others as its depth says."""
+    if sight.depth == "full":
+        return waterfall
+    own = [each for each in waterfall.payouts if each.holder_id == sight.party_id]
+    others = [each for each in waterfall.payouts if each.holder_id != sight.party_id]
+    summed = [] if sight.depth == "own" else sum_payouts(others, sight.issuer_id)
+    return structs.replace(
+        waterfall,
+        instruments=tuple(each for each in waterfall.instruments if each.holder_id == sight.party_id),
+        payouts=(*own, *summed),
+        certificate_json="",
+    )
+
+
+def sum_payouts(payouts: Iterable[Payout], issuer_id: str) -> list[Payout]:
+    """Return one payout per class of stock and per kind of other security, whose ids would tell who holds it."""
+    found: dict[str, Payout] = {}
+    for each in payouts:
+        kind = next((kind for prefix, kind in _KINDS.items() if is_id(each.security, prefix)), each.security)
+        known = found.get(kind)
+        first = structs.replace(each, holder_id=issuer_id, security=kind)
+        found[kind] = first if known is None else _add(known, each)
+    return list(found.values())
+
+
+def _add(one: Payout, other: Payout) -> Payout:
+    return structs.replace(
+        one,
+        amount_exact=render_ratio(parse_ratio(one.amount_exact) + parse_ratio(other.amount_exact)),
+        amount_usd=one.amount_usd + other.amount_usd,
+        cash_usd=one.cash_usd + other.cash_usd,
+        buyer_shares_exact=None
+        if one.buyer_shares_exact is None or other.buyer_shares_exact is None
+        else render_ratio(parse_ratio(one.buyer_shares_exact) + parse_ratio(other.buyer_shares_exact)),
+        buyer_shares=None
+        if one.buyer_shares is None or other.buyer_shares is None
+        else one.buyer_shares + other.buyer_shares,
+    )
