@@ -13,7 +13,7 @@ from msgspec import Meta
 from events import issuer_import
 from events.financing import Approval, RoundPricing, RoundTerms, Waterfall
 from events.issuer_dilution import IssuerDilutionLimited, IssuerExposureRecorded
-from events.issuer_holders import IssuerHolderTermsAgreed, IssuerProRataAnswered, ProRataOffer
+from events.issuer_holders import IssuerHolderTermsAgreed, IssuerProRataAnswered, ProRataOffer, StatedAgreement
 from events.issuer_programmes import (
     IssuerPriceObserved,
     IssuerPriceSourceNamed,
@@ -253,6 +253,7 @@ class IssuerLiquidityDeclared(Event, frozen=True, kw_only=True, tag="issuer.liqu
         kind: Whether it is paid in cash or in the buyer's stock.
         waterfall: Inputs, payouts, certificate.
         pay_until: Until when the proceeds may be paid. The sale ends if they are not.
+        agreed: Stockholders that are not parties here and agreed, as the company states; they count in a drag-along.
     """
 
     issuer_id: Id
@@ -260,6 +261,7 @@ class IssuerLiquidityDeclared(Event, frozen=True, kw_only=True, tag="issuer.liqu
     kind: Literal["acquisition", "stock_acquisition"]
     waterfall: Waterfall
     pay_until: Instant
+    agreed: Annotated[tuple[StatedAgreement, ...], Meta(max_length=500)] = ()
 
 
 class IssuerLiquidityWithdrawn(Event, frozen=True, kw_only=True, tag="issuer.liquidity_withdrawn.v1"):

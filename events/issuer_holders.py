@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from events.financing import Approval, ClassId
-from events.types import Event, Id, Share, Usd
+from events.types import Event, Id, Share, Text, Usd
 
 Depth = Literal["own", "summary", "full"]
 """What a holder sees of the issuer: its own rows, these and totals by security, or everything."""
@@ -15,7 +15,8 @@ Depth = Literal["own", "summary", "full"]
 class DragAlong(msgspec.Struct, frozen=True, kw_only=True):
     """A share of the stockholders that binds all others, and options and warrants, to a sale.
 
-    Holders of principal that is not converted still agree by themselves.
+    Stockholders that are not parties here count with what the company states of them; more than half of the shares of
+    those who are here must agree too. Holders of principal that is not converted still agree by themselves.
 
     Attributes:
         share_needed: Share of all shares, as converted, whose holders must agree; above one half.
@@ -24,6 +25,18 @@ class DragAlong(msgspec.Struct, frozen=True, kw_only=True):
 
     share_needed: Share
     classes: Annotated[tuple[ClassId, ...], Meta(max_length=20)] = ()
+
+
+class StatedAgreement(msgspec.Struct, frozen=True, kw_only=True):
+    """The company states that a stockholder that is not a party here agreed to a sale.
+
+    Attributes:
+        holder_id: The stakeholder.
+        document: Where its agreement is kept.
+    """
+
+    holder_id: Id
+    document: Text
 
 
 class HolderTerms(msgspec.Struct, frozen=True, kw_only=True):

@@ -49,17 +49,20 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         electorate: Who is asked: ``holder/`` and a party, whose own position changes; ``company``; ``class/`` and a
             class of stock; ``instruments``, by what may still become equity under them; ``options``;
-            ``warrants``; of a sale ``board``, all ``holders`` whose share binds the rest, and of a buyer that pays in
-            its stock the same groups behind ``buyer_``.
+            ``warrants``; of a sale ``board``, all ``holders`` whose share binds the rest, those of them that are
+            parties here (``holders_here``), and of a buyer that pays in its stock the same groups behind ``buyer_``.
         right: The row of the table of rights that asks for it.
         voters: The parties, each once, by id.
         share_needed: The least share of the weight that agrees; None: more than half.
+        weight_absent: Weight of holders that are not parties here and have not agreed, as far as the company states.
+            The company votes with the weight of those that have.
     """
 
     electorate: Electorate
     right: Annotated[str, Meta(pattern=r"^[a-z_]{1,40}(?!\n)$")]
     voters: tuple[Voter, ...]
     share_needed: Share | None = None
+    weight_absent: Annotated[int, Meta(ge=0)] = 0
 
 
 class ProposalMade(Event, frozen=True, kw_only=True, tag="proposal.made.v1"):

@@ -64,7 +64,7 @@ class Proposal:
         weights = {voter["party_id"]: int(voter["weight"]) for voter in consent["voters"]}
         agreed = sum(weight for party_id, weight in weights.items() if party_id in self.agreed)
         needed = consent.get("share_needed")
-        whole = sum(weights.values())
+        whole = sum(weights.values()) + int(consent.get("weight_absent", 0))
         return 2 * agreed > whole if needed is None else agreed >= whole * Fraction(needed)
 
 

@@ -107,6 +107,7 @@ async def declare(
         issuer_id,
         proceeds_usd=data.proceeds_usd,
         safe_seniority=data.safe_seniority,
+        agreed=data.agreed,
         stock=None
         if data.stock is None
         else BuyerStock(

@@ -410,6 +410,7 @@ async def _sell_again(unit: UnitOfWork, issuer_id: str, main: IssuerLiquidityDec
         safe_seniority=waterfall.safe_seniority,
         stock=buyer,
         at=at,
+        agreed=main.agreed,
     )
 
 

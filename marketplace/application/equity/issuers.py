@@ -10,7 +10,7 @@ from decimal import Decimal
 from msgspec import structs
 
 from events.financing import Approval, RoundTerms
-from events.issuer_holders import HolderTerms
+from events.issuer_holders import HolderTerms, StatedAgreement
 from marketplace.application.equity.consents import carry_out, load_concerned
 from marketplace.application.equity.vesting import vest
 from marketplace.application.steps.access import load_issuer, require_tenant, require_unfrozen
@@ -188,8 +188,12 @@ async def declare_liquidity(
     proceeds_usd: Decimal,
     safe_seniority: int | None = None,
     stock: BuyerStock | None = None,
+    agreed: tuple[StatedAgreement, ...] = (),
 ) -> Receipt:
-    """Record that the issuer is acquired, and compute the waterfall. Its id derives from the command's (``liq_``)."""
+    """Record that the issuer is acquired, and compute the waterfall. Its id derives from the command's (``liq_``).
+
+    `agreed` are the stockholders without a key that agreed, as the company states.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         await sell_company(
@@ -200,6 +204,7 @@ async def declare_liquidity(
             safe_seniority=safe_seniority,
             stock=stock,
             at=context.at,
+            agreed=agreed,
         )
 
     return await carry_out(handler, context, issuer_id, work)

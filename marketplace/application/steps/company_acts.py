@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from events.financing import Approval, ConvertingInstrument
+from events.issuer_holders import StatedAgreement
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.pro_rata import pay_pro_rata
@@ -142,6 +143,7 @@ async def sell_company(
     safe_seniority: int | None,
     stock: BuyerStock | None,
     at: datetime,
+    agreed: tuple[StatedAgreement, ...] = (),
 ) -> None:
     """Declare the sale of the issuer and compute its waterfall as of an instant."""
     issuer = await unit.get(ISSUER, issuer_id, Issuer)
@@ -153,5 +155,6 @@ async def sell_company(
         at=at,
         safe_seniority=safe_seniority,
         stock=await name_buyer(unit, issuer_id, stock),
+        agreed=agreed,
     )
     await unit.decide(ISSUER, issuer_id, command, long=True)

@@ -150,9 +150,12 @@ ProposalState = Proposal | None
 
 
 def has_majority(consent: Consent, parties: frozenset[str]) -> bool:
-    """Return whether these parties have more than half of the weight of an electorate, or the share that it states."""
+    """Return whether these parties have more than half of the weight of an electorate, or the share that it states.
+
+    The weight of those who are absent counts against it.
+    """
     weight = sum(voter.weight for voter in consent.voters if voter.party_id in parties)
-    whole = sum(voter.weight for voter in consent.voters)
+    whole = sum(voter.weight for voter in consent.voters) + consent.weight_absent
     return 2 * weight > whole if consent.share_needed is None else weight >= whole * Fraction(consent.share_needed)
 
 

@@ -1,17 +1,19 @@
 """The table of rights: who must agree before an act on an issuer changes what someone owns, owes or was promised.
 
 Rights are read from the events that an act would record, so that no route can avoid them. A party that is here agrees
-with its own key. A holder that is not here (``stk_…``) cannot; the company answers for it and names the document. The
-platform's operator decides without agreement; its events name the platform as their actor.
+with its own key. A holder that is not here (``stk_…``) cannot; the company answers for it and names the document. Its
+shares count in a drag-along as the company states, and never outvote those who are here. The platform's operator
+decides without agreement; its events name the platform as their actor.
 
 A *vote* asks every group of security holders that are parties here: the holders of each class of stock, of instruments
 by what may still become equity under them, of options, and of warrants. Each group agrees by more than half of its
 weight. Those of a group who refuse are bound by its majority.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
 from events.instrument import InstrumentAmended, InstrumentIssued, InstrumentPrincipalReversed, InstrumentRepaid
@@ -485,7 +487,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "the company is sold",
         "company",
         "vote by the thresholds of the holder terms, directors; a buyer that issues its stock, and its vote",
-        "the share of a drag-along agrees, which binds the other groups",
+        "the share of a drag-along agrees, which binds the other groups; the company states who agreed without a key",
         _sell,
     ),
     IssuerLiquidityWithdrawn: Right(
@@ -523,16 +525,16 @@ def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
         right = RIGHTS.get(type(event))
         if right is None:
             if isinstance(event, IssuerEvent) and not isinstance(event, CONSEQUENCES):
-                _ask(found, "company", "company_act", {setting.company_id: 1})
+                _ask(found, "company_act", _Group("company", {setting.company_id: 1}))
             continue
         asked = right.who(event, setting)
         for holder_id in asked.holders:
             if _is_party(holder_id, setting):
-                _ask(found, f"holder/{holder_id}", right.name, {holder_id: 1})
+                _ask(found, right.name, _Group(f"holder/{holder_id}", {holder_id: 1}))
         if asked.company:
-            _ask(found, "company", right.name, {setting.company_id: 1})
+            _ask(found, right.name, _Group("company", {setting.company_id: 1}))
         for group in _list_electorates(asked, setting):
-            _ask(found, group.electorate, right.name, group.weights, group.share_needed)
+            _ask(found, right.name, group)
     given = frozenset({proposer_id}) | list_mandated(setting.effects)
     return tuple(consent for consent in found.values() if not has_majority(consent, given))
 
@@ -545,22 +547,22 @@ def list_mandated(effects: Iterable[Event]) -> frozenset[str]:
     return frozenset(event.holder_id for event in issued if event.mandate_id not in asked)
 
 
-def _ask(
-    found: dict[str, Consent],
-    electorate: str,
-    right: str,
-    weights: Mapping[str, int],
-    share_needed: Decimal | None = None,
-) -> None:
-    voters = tuple(Voter(party_id=party_id, weight=weight) for party_id, weight in sorted(weights.items()))
-    consent = Consent(electorate=electorate, right=right, voters=voters, share_needed=share_needed)
-    found.setdefault(electorate, consent)
-
-
 class _Group(NamedTuple):
     electorate: str
     weights: Mapping[str, int]
     share_needed: Decimal | None = None
+    weight_absent: int = 0
+
+
+def _ask(found: dict[str, Consent], right: str, group: _Group) -> None:
+    consent = Consent(
+        electorate=group.electorate,
+        right=right,
+        voters=tuple(Voter(party_id=party_id, weight=weight) for party_id, weight in sorted(group.weights.items())),
+        share_needed=group.share_needed,
+        weight_absent=group.weight_absent,
+    )
+    found.setdefault(group.electorate, consent)
 
 
 def _list_electorates(asked: Asked, setting: Setting) -> Iterable[_Group]:
@@ -587,24 +589,52 @@ def _list_sale(setting: Setting) -> Iterable[_Group]:
 
 
 def _list_sellers(setting: Setting, terms: HolderTerms) -> Iterable[_Group]:
-    drag, own = terms.drag_along, frozenset[str]()
-    together = {} if drag is None else _weigh_together(setting)
-    if drag is not None and together:
-        yield _Group("holders", together, drag.share_needed)
+    drag = terms.drag_along
+    together = None if drag is None else _weigh_together(setting, drag.share_needed)
+    if drag is not None and together is not None:
+        here = {party_id: weight for party_id, weight in together.weights.items() if party_id != setting.company_id}
+        yield together
+        if len(here) < len(together.weights) or together.weight_absent:
+            yield _Group("holders_here", here)
         own = frozenset({"instruments", *(f"class/{class_id}" for class_id in drag.classes)})
     for electorate, weights in _list_groups(setting):
-        if not together or electorate in own:
+        if together is None or electorate in own:
             yield _Group(electorate, weights, terms.sale_share_needed)
 
 
-def _weigh_together(setting: Setting) -> dict[str, int]:
-    """Return the shares of each party, as converted into common stock, without fractions."""
+def _weigh_together(setting: Setting, share_needed: Decimal) -> _Group | None:
+    """Return all holders by their shares, as converted into common stock, without fractions.
+
+    The company votes for those without a key whose agreement it states. None if no party holds stock, or if the share
+    cannot be reached even if all agree who can: then every group agrees by itself.
+    """
+    stated = {
+        each.holder_id
+        for event in setting.effects
+        if isinstance(event, IssuerLiquidityDeclared)
+        for each in event.agreed
+    }
     weights: dict[str, int] = {}
     for (holder_id, class_id), shares in sorted(setting.issuer.holdings.items()):
+        voter = _find_voter(holder_id, stated, setting)
         converted = int(shares * setting.issuer.classes[class_id].conversion_ratio)
-        if converted and _is_party(holder_id, setting):
-            weights[holder_id] = weights.get(holder_id, 0) + converted
-    return weights
+        if converted and voter is not None:
+            weights[voter] = weights.get(voter, 0) + converted
+    absent = weights.pop(_ABSENT, 0)
+    group = _Group("holders", weights, share_needed, absent)
+    everybody = sum(weights.values())
+    reachable = everybody >= (everybody + absent) * Fraction(share_needed)
+    return group if reachable and weights.keys() - {setting.company_id} else None
+
+
+_ABSENT: Final = ""
+
+
+def _find_voter(holder_id: str, stated: Collection[str], setting: Setting) -> str | None:
+    """Return who votes with a holder's shares: itself, or the company, `_ABSENT`: nobody; None: they do not count."""
+    if is_id(holder_id, "pty"):
+        return None if holder_id == setting.company_id else holder_id
+    return setting.company_id if holder_id in stated else _ABSENT
 
 
 def _list_groups(setting: Setting) -> Iterable[tuple[str, dict[str, int]]]:

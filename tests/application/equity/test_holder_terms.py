@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from events.financing import Approval
-from events.issuer_holders import DragAlong, HolderTerms
+from events.issuer_holders import DragAlong, HolderTerms, StatedAgreement
 from marketplace.application.billing import accounts
 from marketplace.application.equity import consents, issuers
 from marketplace.application.equity.dilution import limit_dilution
@@ -138,6 +138,50 @@ async def test_a_drag_along_binds_the_class_that_refuses(market, held):
     assert await vote(market, trade.fund, sale) == "open"
     assert await vote(market, bank, sale) == "effective", "1,600 of 2,100 are more than 0.7"
     await check_log(market.log)
+
+
+async def test_founders_without_a_key_count_in_a_drag_along_as_the_company_states(market, held):
+    trade, bank, angel = held
+    founders = [derive_id("stk", trade.startup, name) for name in ("Ada", "Bo")]
+    for founder, shares in zip(founders, (5_000, 3_000), strict=True):
+        await act(market, trade.startup, AddStakeholder, holder_id=founder, name="Founder", kind="founder")
+        issue = {"class_id": "common", "shares": shares, "price_usd_per_share": Decimal("0.01")}
+        security_id = derive_id("sec", founder)
+        await act_agreed(market, trade.startup, IssueStock, security_id=security_id, holder_id=founder, **issue)
+    await agree_on(market, trade, drag_along=DragAlong(share_needed=Decimal("0.7")))
+    sale, _ = await propose_sale(market, trade)
+    assert await list_asked(market, sale) == {"class/common": (3, None)}, "2,000 of 10,000 shares drag nobody"
+    stated = tuple(StatedAgreement(holder_id=founder, document="signed.pdf") for founder in founders[:1])
+    sale, liquidity = await propose_sale(market, trade, agreed=stated)
+    made = (await market.state("proposal", sale)).made
+    assert founders[0] in str(made.effects), "the others read who agreed, by the company's statement"
+    holders = next(consent for consent in made.consents if consent.electorate == "holders")
+    assert {voter.party_id: voter.weight for voter in holders.voters} == {
+        trade.startup: 5_000,
+        trade.fund: 1_000,
+        bank: 600,
+        angel: 400,
+    }
+    assert holders.weight_absent == 3_000
+    await consents.refuse(market.handler, market.context(angel), sale, reason="more")
+    assert (await market.state("proposal", sale)).status == "refused", "6,600 of 10,000 are less than 0.7"
+    stated = tuple(StatedAgreement(holder_id=founder, document="signed.pdf") for founder in founders)
+    sale, liquidity = await propose_sale(market, trade, agreed=stated)
+    assert await list_asked(market, sale) == {"holders_here": (3, None)}, "the company's word alone drags nobody"
+    await consents.refuse(market.handler, market.context(angel), sale, reason="more")
+    assert await vote(market, bank, sale) == "open"
+    assert await vote(market, trade.fund, sale) == "effective"
+    assert (await market.state("issuer", trade.issuer)).sales[liquidity].declared.agreed == stated
+    await check_log(market.log)
+
+
+@pytest.mark.parametrize(("holder", "code"), [("fund", "holder_votes_itself"), ("stranger", "stakeholder_unknown")])
+async def test_the_company_states_no_agreement_of_a_party_or_a_stranger(market, held, holder, code):
+    trade, *_ = held
+    holder_id = trade.fund if holder == "fund" else derive_id("stk", trade.fund, holder)
+    with pytest.raises(Refusal) as caught:
+        await propose_sale(market, trade, agreed=(StatedAgreement(holder_id=holder_id, document="signed.pdf"),))
+    assert caught.value.code == code
 
 
 async def test_directors_agree_by_majority_besides_the_holders(market, held):

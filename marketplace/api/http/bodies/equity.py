@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from events.financing import Approval, ClassId
-from events.issuer_holders import HolderTerms
+from events.issuer_holders import HolderTerms, StatedAgreement
 from events.types import Id, Instant, Name, PrincipalTerms, Reduction, Text, Usd
 from marketplace.api.http.bodies import Body
 from marketplace.domain.equity.issuer.terms import RoundDraft
@@ -161,8 +161,10 @@ class DeclareLiquidityBody(Body, frozen=True, kw_only=True):
         proceeds_usd: The proceeds to share among the holders.
         safe_seniority: Rank of SAFEs among preferred stock; needed if its classes have several ranks.
         stock: The buyer's stock that it is paid in; None: cash.
+        agreed: Stockholders that are not parties here and agreed, each with the document; they count in a drag-along.
     """
 
     proceeds_usd: Usd
     safe_seniority: Seniority | None = None
     stock: BuyerStockBody | None = None
+    agreed: Annotated[tuple[StatedAgreement, ...], Meta(max_length=500)] = ()

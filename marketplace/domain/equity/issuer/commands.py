@@ -14,6 +14,7 @@ import msgspec
 from events.financing import Approval, ConvertingInstrument, RoundTerms
 from events.issuer import IssuerEvent
 from events.issuer_dilution import CountedInstrument, Exposure
+from events.issuer_holders import StatedAgreement
 from events.types import Instant, PrincipalTerms, StakeholderKind
 from marketplace.domain.equity.issuer.holder_commands import (
     AgreeHolderTerms,
@@ -284,6 +285,7 @@ class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):
         at: When. Warrants that have expired by then are paid nothing, and notes earn interest until then.
         safe_seniority: Rank of SAFEs among preferred stock, as in its classes; needed if these have several ranks.
         stock: The buyer's stock, if paid in stock; None for cash.
+        agreed: Stockholders without a key that agreed, as the company states.
     """
 
     issuer_id: str
@@ -293,6 +295,7 @@ class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):
     at: Instant
     safe_seniority: int | None = None
     stock: BuyerStock | None = None
+    agreed: tuple[StatedAgreement, ...] = ()
 
 
 class WithdrawLiquidity(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,9 @@ from typing import Final
 
 from events.financing import StockConsideration
 from events.issuer import IssuerDistributionPaid, IssuerEvent, IssuerLiquidityDeclared, IssuerLiquidityWithdrawn
+from events.issuer_holders import StatedAgreement
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import is_id
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, render_ratio, require_price_per_share, require_usd
 from marketplace.domain.equity.instrument.commands import RepayInstrument
@@ -53,6 +55,7 @@ def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[Issu
         require_seniority(command.safe_seniority)
     if command.stock is not None:
         require_price_per_share(command.stock.price_usd_per_share, "/stock/price_usd_per_share")
+    _require_absent(state, command.agreed)
     require_no_financing(state)
     waterfall = share_proceeds(
         state,
@@ -68,9 +71,24 @@ def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[Issu
         kind="acquisition" if command.stock is None else "stock_acquisition",
         waterfall=waterfall,
         pay_until=command.at + PAY_WITHIN,
+        agreed=command.agreed,
     )
     require_fits(event)
     return [event]
+
+
+def _require_absent(state: Issuer, agreed: Sequence[StatedAgreement]) -> None:
+    """Refuse to state the agreement of somebody who votes with its own key, or whom the issuer does not know."""
+    for number, each in enumerate(agreed):
+        if each.holder_id not in state.stakeholders:
+            raise refuse_unknown("stakeholder", each.holder_id)
+        if is_id(each.holder_id, "pty"):
+            raise Refusal(
+                "holder_votes_itself",
+                f"{each.holder_id} is a party here and votes with its own key; state only who is not",
+                pointer=f"/agreed/{number}/holder_id",
+                holder_id=each.holder_id,
+            )
 
 
 def pay_distribution(command: PayDistribution, state: Issuer) -> Sequence[IssuerEvent]:
