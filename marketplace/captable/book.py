@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from marketplace.captable.marks import MarkSource
 from marketplace.captable.positions import Held
 from marketplace.core.errors import Refusal
 from marketplace.core.money import round_cents
@@ -47,6 +48,7 @@ class PositionLine(msgspec.Struct, frozen=True, kw_only=True):
         principal_usd: Principal that is not converted.
         mark_usd: Value of what is held.
         mark_method: How it was valued.
+        mark_source: The round that the mark follows, and whose money was in it; None if it follows none.
         undrawn_usd: Principal that may still accrue.
         distributed_usd: Received.
         realised_usd: What was received, less the cost of what is no longer held.
@@ -69,6 +71,7 @@ class PositionLine(msgspec.Struct, frozen=True, kw_only=True):
     principal_usd: Decimal
     mark_usd: Decimal
     mark_method: MarkMethod
+    mark_source: MarkSource | None
     undrawn_usd: Decimal
     distributed_usd: Decimal
     realised_usd: Decimal
@@ -195,6 +198,7 @@ def _render_position(held: Held) -> PositionLine:
         principal_usd=held.principal_usd,
         mark_usd=round_cents(mark),
         mark_method=of.mark_method,
+        mark_source=held.mark_source,
         undrawn_usd=round_cents(Fraction(of.undrawn_usd)),
         distributed_usd=round_cents(back),
         realised_usd=round_cents(back - gone),

@@ -5,14 +5,17 @@ A position is an instrument, stock bought without one, an option or a warrant.
 Cost is what the holder paid at the signed price: for a tranche of compute, the holder's part of the accepted statement;
 for cash, the principal. A later clawback does not reduce the cost, and money paid back for it adds to the cost.
 
-Marks: stock is worth the price of the latest closed round (``last_round``) for each common share that it converts into,
-or its cost if no round was closed. An option, or what has vested of a warrant, is worth that price less its exercise
-price. Principal that is not converted is worth its cost. A position that ended in a sale is worth nothing.
+Receipts are money that moved: stock that went to somebody who is not a party here brought none that the ledger knows.
+
+Marks: stock is worth the price of the latest closed round with new money (``last_round``, see `marks`) for each common
+share that it converts into, or its cost if there was none. An option, or what has vested of a warrant, is worth that
+price less its exercise price. Principal that is not converted is worth its cost. A position that ended in a sale is
+worth nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final, Literal, NamedTuple
@@ -20,6 +23,7 @@ from typing import Final, Literal, NamedTuple
 from events import instrument as instruments
 from events import issuer as issuers
 from marketplace.captable.history import Act, History
+from marketplace.captable.marks import MarkSource, find_mark
 from marketplace.captable.tax_lots import TaxLot, TaxLots
 from marketplace.domain.equity.instrument.instrument import Instrument
 from marketplace.domain.equity.issuer.issuer import Issuer
@@ -87,6 +91,7 @@ class Held:
         gpu_hours: GPU-hours delivered and accepted.
         cost_gone_usd: Cost of the part that is no longer held.
         flows: Cash flows: negative if paid in, positive if received; without the mark.
+        mark_source: The round that the mark follows; None if it follows none.
     """
 
     position: Position
@@ -97,6 +102,7 @@ class Held:
     gpu_hours: Fraction
     cost_gone_usd: Fraction
     flows: tuple[Flow, ...]
+    mark_source: MarkSource | None
 
 
 def list_positions(
@@ -153,6 +159,7 @@ class _Company:
         self.issuer = issuer
         self.holder_id = holder_id
         self.sector = held.sector or NO_SECTOR
+        self.mark = find_mark(held.history, issuer)
         self.ended_on = _find_end(held.history) if issuer.is_ended else None
         self.agreements = {
             key: _Agreement(state)
@@ -185,14 +192,6 @@ class _Company:
     def issuer_id(self) -> str:
         return self.history.issuer_id
 
-    def split_after(self, time: datetime) -> Fraction:
-        """Return the factor by which splits after an instant multiplied shares."""
-        ratio = Fraction(1)
-        for act in self.history.acts:
-            if isinstance(act.event, issuers.IssuerStockSplit) and act.time > time:
-                ratio *= Fraction(act.event.numerator, act.event.denominator)
-        return ratio
-
     def find_class_price(self, class_id: str) -> Fraction | None:
         """Return the value of a share of a class: the latest price for each common share that it converts into."""
         price = self.find_price()
@@ -220,13 +219,8 @@ class _Company:
         return sum((self.find_gain(self.issuer.warrants[key])[1] for key in rights), Fraction(0))
 
     def find_price(self) -> Fraction | None:
-        """Return the price of the latest closed round, adjusted for later splits; None if no round was closed."""
-        for act in reversed(self.history.acts):
-            if isinstance(act.event, issuers.IssuerFinancingClosed):
-                pricing = self.issuer.financings[act.event.financing_id].pricing
-                assert pricing is not None, "a round is closed at a price"
-                return Fraction(pricing.price_usd_per_share) / self.split_after(act.time)
-        return None
+        """Return the price of a common share that marks follow; None if no round is a mark."""
+        return None if self.mark is None else self.mark.price_usd
 
     def pay(self, security: str) -> Fraction:
         """Return what the sale paid the holder for an instrument, a right or a class."""
@@ -404,6 +398,7 @@ def _finish(
         gpu_hours=content.gpu_hours,
         cost_gone_usd=gone_usd,
         flows=tuple(Flow(day, amount) for day, amount in flows if amount),
+        mark_source=company.mark.source if company.mark and position.mark_method == "last_round" else None,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from events import instrument as instruments
 from events import issuer as issuers
 from marketplace.captable.history import Act, History
+from marketplace.core.ids import is_id
 
 NOTHING = Fraction(0)
 
@@ -143,7 +144,8 @@ class TaxLots:
     def _transfer(self, day: date, event: issuers.IssuerStockTransferred) -> None:
         price = Fraction(self._prices.get(event.transfer_id, Decimal(0)))
         if event.holder_id == self._holder_id:
-            self._sell(day, event.class_id, event.shares, price)
+            moved = price if is_id(event.holder_id_after, "pty") else NOTHING
+            self._sell(day, event.class_id, event.shares, moved)
         if event.holder_id_after == self._holder_id:
             self._buy(day, event.class_id, event.shares, event.shares * price)
 

@@ -6,7 +6,9 @@ from fractions import Fraction
 
 import msgspec
 import pytest
+from msgspec import structs
 
+from events.financing import Investment
 from marketplace.captable.book import ask_recovery, build_book
 from marketplace.captable.positions import (
     Delivery,
@@ -16,6 +18,13 @@ from marketplace.captable.positions import (
     list_positions,
 )
 from marketplace.core.errors import Refusal
+from marketplace.domain.equity.issuer.commands import (
+    AddStakeholder,
+    CloseFinancing,
+    NewStakeholder,
+    OpenFinancing,
+    PriceFinancing,
+)
 from marketplace.domain.equity.issuer.issuer import DeclareLiquidity, PayDistribution, SplitStock, list_repayments
 from marketplace.domain.supply.gpu_vendors import find_vendor
 from marketplace.equity.recovery import Assumptions
@@ -24,7 +33,9 @@ from tests.captable.company import (
     FORMED_ON,
     FUND,
     LATER,
+    MINUTES,
     PROVIDER,
+    ROUND,
     SAFE,
     SERIES_A,
     Life,
@@ -179,3 +190,57 @@ def test_recovery_is_a_table_and_a_simulation_that_repeats():
 def test_a_book_goes_over_the_wire_exactly():
     book = build(live(), FUND)
     assert msgspec.json.decode(msgspec.json.encode(book), type=type(book)) == book
+
+
+def raise_round(life, number, pre_money_usd, **amounts):
+    """Close another round of these amounts by holder."""
+    terms = structs.replace(
+        ROUND,
+        class_id=f"series-{number}",
+        pre_money_usd=Decimal(pre_money_usd),
+        investments=tuple(Investment(holder_id=key, amount_usd=Decimal(amount)) for key, amount in amounts.items()),
+        pool_post_money=Decimal(0),
+    )
+    financing = {"financing_id": make_id("fin", number), "at": life.time}
+    life.act(OpenFinancing, **financing, name=f"Round {number}", terms=terms)
+    life.act(PriceFinancing, **financing, instruments=life.list_converting())
+    names = tuple(NewStakeholder(holder_id=key, name="Investor", kind="investor") for key in amounts)
+    new = tuple(each for each in names if each.holder_id not in life.issuer.stakeholders)
+    life.act(CloseFinancing, **financing, instruments=life.list_converting(), approval=MINUTES, stakeholders=new)
+
+
+NEWCOMER = make_id("pty", 70)
+
+
+@pytest.mark.parametrize(
+    ("pre_money", "amounts", "follows"),
+    [
+        (10**12, {FUND: 1_000_000}, False),
+        (10**12, {make_id("pty", 1): 1_000_000}, False),
+        (10**12, {FUND: 900_000, NEWCOMER: 100_000}, False),
+        (10**12, {FUND: 500_000, NEWCOMER: 500_000}, True),
+        (10**6, {FUND: 100_000}, True),
+    ],
+    ids=["insiders", "the company itself", "a tenth is new", "half is new", "insiders lower it"],
+)
+def test_a_mark_follows_a_round_of_insiders_only_downwards_and_says_its_source(pre_money, amounts, follows):
+    life = live()
+    before = get_line(build(life, PROVIDER), DRAWDOWN)
+    source = before.mark_source
+    assert (source.financing_id, source.stated_usd, source.new_usd, source.insider_usd) == (SERIES_A, 10_000_000, 0, 0)
+    if make_id("pty", 1) in amounts:
+        life.act(AddStakeholder, holder_id=make_id("pty", 1), name="Itself", kind="other")
+    raise_round(life, 2, pre_money, **amounts)
+    after = get_line(build(life, PROVIDER), DRAWDOWN)
+    assert (after.mark_usd != before.mark_usd) == follows
+    assert after.mark_source.financing_id == (make_id("fin", 2) if follows else SERIES_A)
+    assert follows is False or after.mark_source.insider_usd == amounts[FUND]
+
+
+def test_a_round_of_insiders_alone_marks_nothing():
+    life = Life()
+    found(life)
+    raise_round(life, 2, 10**12, **{FUND: 1_000_000})
+    stock = [line for line in build(life, FUND).positions if line.kind == "stock"]
+    assert {(line.mark_method, line.mark_source) for line in stock} == {("cost", None)}
+    assert sum(line.mark_usd for line in stock) == sum(line.cost_usd for line in stock) < 1_000_000

@@ -10,6 +10,7 @@ from marketplace.captable.book import build_book
 from marketplace.captable.positions import Delivery, HeldIssuer, Prices, Source, list_positions
 from marketplace.domain.equity.instrument.instrument import RepayNote, ReversePrincipal
 from marketplace.domain.equity.issuer.commands import (
+    AddStakeholder,
     CancelWarrant,
     ConvertStock,
     CreateStockClass,
@@ -22,7 +23,7 @@ from marketplace.domain.equity.issuer.commands import (
     TransferStock,
     WaiveFirstRefusal,
 )
-from tests.captable.company import FOUNDER, FUND, WARRANT, Life, found, make_id
+from tests.captable.company import FUND, WARRANT, Life, found, make_id
 
 SAFE, NOTE, DRAWN = (make_id("ins", number) for number in (21, 22, 23))
 BOUGHT, RIGHTS = make_id("ins", 25), make_id("wrt", 95)
@@ -151,8 +152,10 @@ def test_what_hangs_on_whom_is_mark_and_commitment(life):
 
 def test_stock_that_is_sold_converted_or_bought_by_a_warrant_takes_its_cost_along(life):
     """10,000 of 80,000 shares go at 2 dollars, 70,000 become common; 8,000 shares are bought by a warrant at 0.50."""
-    sale = {"transfer_id": make_id("trf", 90), "holder_id": FUND, "holder_id_after": FOUNDER, "class_id": "seed"}
+    buyer = make_id("pty", 90)
+    sale = {"transfer_id": make_id("trf", 90), "holder_id": FUND, "holder_id_after": buyer, "class_id": "seed"}
     day = life.on(2026, 1, 5)
+    day.act(AddStakeholder, holder_id=buyer, name="A party here, whose money moves", kind="investor")
     offer = {"price_usd_per_share": Decimal(2), "decide_until": day.time + timedelta(days=30)}
     day.act(OfferStock, **sale, shares=10_000, **offer, at=day.time)
     day.act(WaiveFirstRefusal, transfer_id=sale["transfer_id"])
