@@ -80,7 +80,7 @@ def _ended(changes: WriteBatch, _: RecordedEvent, event: proposal.ProposalEnded)
 
 PROJECTION: Final = Projection(
     name="proposals",
-    version=2,
+    version=3,
     tables=(proposals, proposal_votes),
     reads=("proposal",),
     handlers={
