@@ -161,13 +161,18 @@ def require_trader(party: PartyState, party_id: str, role: Role) -> Party:
     return party
 
 
+def is_suspended(party: PartyState) -> bool:
+    """Return whether a party is suspended. One that is not registered is not."""
+    return party is not None and party.status == "suspended"
+
+
 def require_unsuspended(party: PartyState, party_id: str) -> None:
     """Refuse to let anything leave a suspended party. What it agreed to before is still paid.
 
     Raises:
         Refusal: ``party_suspended``.
     """
-    if party is not None and party.status == "suspended":
+    if is_suspended(party):
         raise Refusal(
             "party_suspended",
             f"party {party_id} is suspended: money may arrive, and nothing leaves until the platform clears it again",

@@ -10,6 +10,7 @@ from typing import Any, Final
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from marketplace.api.http.drain import has_body
 from marketplace.api.http.keys import SEALED, Principal
 from marketplace.api.http.metrics import Metrics
 from marketplace.api.http.rate_limit import AtOnce, Headers, RateLimit
@@ -135,8 +136,7 @@ def _require_form(scope: Any, headers: dict[bytes, bytes]) -> None:
         raise Refusal("encoding_unsupported", f"bodies are read as {known} here; send it with such a Content-Encoding")
     media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     media_types: tuple[bytes, ...] = options.get("media_types", (_JSON,))
-    has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
-    if has_body and media_type not in media_types:
+    if has_body(headers) and media_type not in media_types:
         known = " or ".join(known.decode() for known in media_types)
         raise Refusal(
             "media_type_unsupported", f"this route does not accept this media type; send Content-Type: {known}"

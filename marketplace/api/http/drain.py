@@ -46,7 +46,7 @@ class DrainRequestBody:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request with a body only once the body is read; any other request at once."""
         headers = {name: value.lower() for name, value in scope["headers"]}
-        if scope["type"] != ScopeType.HTTP or not _has_body(headers):
+        if scope["type"] != ScopeType.HTTP or not has_body(headers):
             await self._app(scope, receive, send)
             return
         waits = headers.get(b"expect") == b"100-continue"
@@ -109,5 +109,6 @@ class _Body:
             left -= len(message["body"]) if message["type"] == "http.request" else 0
 
 
-def _has_body(headers: Mapping[bytes, bytes]) -> bool:
+def has_body(headers: Mapping[bytes, bytes]) -> bool:
+    """Return whether a request's headers announce a body."""
     return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"

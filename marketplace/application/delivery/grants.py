@@ -37,7 +37,7 @@ from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.equity.issuer.sale.liquidity import find_assuming
 from marketplace.domain.metering.usage import USAGE, CloseUsage, count_gpu_seconds, name_usage
-from marketplace.domain.party import PARTY, require_trader
+from marketplace.domain.party import PARTY, is_suspended, require_trader
 from marketplace.domain.supply.pool import ReleaseCapacity, ReserveCapacity
 from marketplace.domain.trading.resale import require_transferable
 from marketplace.execution.handler import Handler, Receipt
@@ -147,7 +147,7 @@ async def _terminate(
         noticed_at=context.at,
         reason=reason,
         for_cause=for_cause,
-        startup_suspended=party is not None and party.status == "suspended",
+        startup_suspended=is_suspended(party),
         is_ordered=context.party_id is None,
     )
     await withdraw_resales(unit, grant.pool_id, grant_id, "the grant was terminated")

@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from marketplace.clearing.arrays.grid import Flags, Floats, PoolArrays
+from marketplace.clearing.arrays.grid import Flags, Floats, Grid, OrderRow, PoolArrays
 from marketplace.core.errors import Refusal
 
 UNIONS_MAX: Final = 1_024
@@ -79,6 +79,13 @@ def stack_alone(arrays: PoolArrays, layer: int, nodes: int, begin: int, end: int
     loads[layer] = nodes
     cost, _, short, _ = stack(arrays, loads, begin, end)
     return cost, short.astype(np.float64)
+
+
+def stack_candidate(grid: Grid, order_row: OrderRow, at: int) -> tuple[Floats, Floats]:
+    """Return `stack_alone` of an order's candidate over all periods in which the order may run."""
+    candidate, end = grid.candidates[at], order_row.last + order_row.duration
+    arrays = grid.pool_arrays[candidate.pool]
+    return stack_alone(arrays, candidate.layer, candidate.nodes, order_row.first, end)
 
 
 def _use_in_turn(arrays: PoolArrays, loads: Floats, offered: Floats) -> tuple[Floats, Flags]:

@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 
 from marketplace.clearing.arrays.allocation import Allocation
-from marketplace.clearing.arrays.carrying import stack, stack_alone
+from marketplace.clearing.arrays.carrying import stack, stack_candidate
 from marketplace.clearing.arrays.grid import Grid, OrderRow, window_sums
 from marketplace.clearing.arrays.ruled import list_rule_reasons
 from marketplace.clearing.explain.relaxing import find_conflict, list_relaxations, tell_conflict
@@ -31,9 +31,7 @@ def regret_micros(allocation: Allocation, prices: list[Micros], order: int) -> t
     for at in order_row.candidates if order_row.last >= order_row.first else ():
         candidate = grid.candidates[at]
         span = slice(order_row.first, order_row.last + order_row.duration)
-        _, short = stack_alone(
-            grid.pool_arrays[candidate.pool], candidate.layer, candidate.nodes, span.start, span.stop
-        )
+        _, short = stack_candidate(grid, order_row, at)
         sums = np.concatenate([[0], np.cumsum(prices[candidate.pool][span])])
         total = sums[order_row.duration :] - sums[: -order_row.duration]
         total = np.where(window_sums(short, order_row.duration) > 0, np.iinfo(np.int64).max, total)
@@ -106,13 +104,7 @@ def cheapest_alone(grid: Grid, order_row: OrderRow) -> tuple[Fraction, int, int]
     best: tuple[Fraction, int, int] | None = None
     for at in order_row.candidates if order_row.last >= order_row.first else ():
         candidate = grid.candidates[at]
-        cost, short = stack_alone(
-            grid.pool_arrays[candidate.pool],
-            candidate.layer,
-            candidate.nodes,
-            order_row.first,
-            order_row.last + order_row.duration,
-        )
+        cost, short = stack_candidate(grid, order_row, at)
         total = np.where(window_sums(short, order_row.duration) > 0, np.inf, window_sums(cost, order_row.duration))
         low = int(total.argmin())
         if np.isfinite(total[low]):
@@ -124,13 +116,7 @@ def cheapest_alone(grid: Grid, order_row: OrderRow) -> tuple[Fraction, int, int]
 
 def _margin_alone(grid: Grid, order_row: OrderRow, at: int) -> float:
     candidate = grid.candidates[at]
-    cost, short = stack_alone(
-        grid.pool_arrays[candidate.pool],
-        candidate.layer,
-        candidate.nodes,
-        order_row.first,
-        order_row.last + order_row.duration,
-    )
+    cost, short = stack_candidate(grid, order_row, at)
     total = np.where(window_sums(short, order_row.duration) > 0, np.inf, window_sums(cost, order_row.duration))
     return candidate.value * candidate.nodes * order_row.duration - float(total.min())
 

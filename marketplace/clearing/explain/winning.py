@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketplace.clearing.arrays.allocation import Allocation
-from marketplace.clearing.arrays.carrying import stack_alone
+from marketplace.clearing.arrays.carrying import stack_candidate
 from marketplace.clearing.arrays.grid import Grid, window_sums
 from marketplace.clearing.money import CENT_MICRO, MICRO, ceil_cent
 from marketplace.clearing.program.program import list_columns
@@ -193,13 +193,7 @@ def _list_placements(solved: Solved, order: int) -> list[_Placements]:
     found = []
     for at in order_row.candidates:
         candidate = grid.candidates[at]
-        cost, short = stack_alone(
-            grid.pool_arrays[candidate.pool],
-            candidate.layer,
-            candidate.nodes,
-            order_row.first,
-            order_row.last + order_row.duration,
-        )
+        cost, short = stack_candidate(grid, order_row, at)
         fits = window_sums(short, order_row.duration) == 0
         if fits.any():
             shade = shadow.shade(candidate.pool, candidate.layer, order_row.first, order_row.last, order_row.duration)

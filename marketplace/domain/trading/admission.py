@@ -148,8 +148,7 @@ def require_not_deciding(auction: Auction, at: datetime) -> None:
     Raises:
         Refusal: ``market_deciding``.
     """
-    is_due = auction.status == "collecting" and auction.opened.locks_at <= at
-    if is_due or auction.status not in {"collecting", "settled"}:
+    if auction.status != "settled" and not auction.takes_orders(at):
         raise Refusal(
             "market_deciding",
             f"auction {auction.opened.auction_id} is deciding who gets what is free; hold again once it has settled",

@@ -209,6 +209,10 @@ class Auction(ABC):
         """Return the instant after the last that it can award."""
         return self.opened.horizon_start + self.opened.periods * timedelta(hours=self.opened.period_hours)
 
+    def takes_orders(self, at: datetime) -> bool:
+        """Return whether it collects orders, and its lock time has not come."""
+        return self.status == "collecting" and at < self.opened.locks_at
+
 
 @dataclass(frozen=True, slots=True)
 class CollectingAuction(Auction):

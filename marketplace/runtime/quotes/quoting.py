@@ -117,19 +117,14 @@ class Quoter:
     async def _list_next(self) -> list[AuctionOpened]:
         """Return the horizons of most quotes: the collecting auctions, and the days ahead."""
         now = self._handler.clock.now()
-        found = [
-            auction.opened
-            for auction in await self.list_auctions()
-            if auction.status == "collecting" and auction.opened.locks_at > now
-        ]
+        found = [auction.opened for auction in await self.list_auctions() if auction.takes_orders(now)]
         return [*found[: PREPARED_MAX - 1], _build_grid(now, *GRIDS[0])]
 
     async def _choose(self, terms: OrderTerms) -> AuctionOpened:
         """Return the next auction that would take an order, or the horizon of a book made for the question."""
         now = self._handler.clock.now()
         for auction in await self.list_auctions():
-            collecting = auction.status == "collecting" and auction.opened.locks_at > now
-            if collecting and find_window(terms, build_horizon(auction.opened)) is not None:
+            if auction.takes_orders(now) and find_window(terms, build_horizon(auction.opened)) is not None:
                 return auction.opened
         for period_hours, periods in GRIDS:
             opened = _build_grid(now, period_hours, periods)

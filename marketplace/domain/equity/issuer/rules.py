@@ -11,8 +11,8 @@ from events.issuer import IssuerFinancingPriced, IssuerLiquidityDeclared
 from events.registry import render_body
 from marketplace.core.errors import Refusal
 from marketplace.core.money import require_usd
-from marketplace.domain.equity.issuer.state import SENIORITY_MAX, Issuer, StockClass
-from marketplace.domain.refusals import refuse_exists, refuse_unknown
+from marketplace.domain.equity.issuer.state import SENIORITY_MAX, Financing, Issuer, StockClass
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 SHARES_MAX: Final = 10**15
 CALCULATION_BYTES_MAX: Final = 7 * 1024 * 1024
@@ -266,6 +266,28 @@ def refuse_overdrawn(aggregate: str, id: str, shares: int, left: int) -> Refusal
         shares=shares,
         shares_left=left,
     )
+
+
+def get_financing(state: Issuer, financing_id: str) -> Financing:
+    """Return a round of the issuer.
+
+    Raises:
+        Refusal: ``financing_unknown``.
+    """
+    financing = state.financings.get(financing_id)
+    if financing is None:
+        raise refuse_unknown("financing", financing_id)
+    return financing
+
+
+def require_open(financing: Financing) -> None:
+    """Refuse to change a round that is closed or abandoned.
+
+    Raises:
+        Refusal: ``financing_closed`` or ``financing_abandoned``.
+    """
+    if financing.status != "open":
+        raise refuse_status("financing", financing.opened.financing_id, financing.status, "open")
 
 
 def require_no_sale(state: Issuer) -> None:

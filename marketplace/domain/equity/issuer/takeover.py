@@ -112,7 +112,7 @@ from marketplace.domain.equity.issuer.commands import (
 from marketplace.domain.equity.issuer.evolve import evolve
 from marketplace.domain.equity.issuer.financing.financing import list_new_classes
 from marketplace.domain.equity.issuer.rights.warrant_terms import find_attested
-from marketplace.domain.equity.issuer.rules import get_class, require_held, require_signed
+from marketplace.domain.equity.issuer.rules import get_class, get_financing, require_held, require_open, require_signed
 from marketplace.domain.equity.issuer.state import Issuer, IssuerState
 from marketplace.domain.equity.issuer.stock.stock import is_class_of_round
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_same
@@ -321,23 +321,15 @@ def build_command(act: IssuerEvent, at: datetime | None = None) -> IssuerCommand
 
 
 def _check_priced(act: IssuerFinancingPriced, state: Issuer) -> None:
-    _require_open(state, act.financing_id)
+    require_open(get_financing(state, act.financing_id))
     require_signed(state, act.pricing.instruments)
     _require_certified("the round", act.pricing.certificate_json)
 
 
 def _check_closed(act: IssuerFinancingClosed, state: Issuer) -> None:
-    _require_open(state, act.financing_id)
+    require_open(get_financing(state, act.financing_id))
     if state.financings[act.financing_id].pricing is None:
         raise Refusal("financing_unpriced", f"financing {act.financing_id} was closed without a price")
-
-
-def _require_open(state: Issuer, financing_id: str) -> None:
-    financing = state.financings.get(financing_id)
-    if financing is None:
-        raise refuse_unknown("financing", financing_id)
-    if financing.status != "open":
-        raise refuse_status("financing", financing_id, financing.status, "open")
 
 
 def _check_declared(act: IssuerLiquidityDeclared, state: Issuer) -> None:

@@ -44,16 +44,18 @@ from marketplace.domain.equity.issuer.financing.pricing import (
 )
 from marketplace.domain.equity.issuer.financing.pro_rata import list_offers, require_answered
 from marketplace.domain.equity.issuer.rules import (
+    get_financing,
     refuse_missing,
     require_fits,
     require_no_financing,
     require_no_sale,
+    require_open,
     require_signed,
 )
 from marketplace.domain.equity.issuer.state import Financing, Issuer, capitalization_of
 from marketplace.domain.equity.issuer.stock.stock import is_class_of_round
 from marketplace.domain.equity.issuer.terms import DUTIES_MAX, INVESTMENTS_MAX, require_terms, settle_terms
-from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.domain.refusals import refuse_exists, refuse_status
 from marketplace.equity.model import AFTER_PRICE
 
 BATCH_MAX: Final = 1_000
@@ -227,9 +229,7 @@ def list_conversions(state: Issuer, financing_id: str) -> tuple[ConvertInstrumen
     Raises:
         Refusal: ``financing_unknown`` or ``financing_unpriced``.
     """
-    financing = state.financings.get(financing_id)
-    if financing is None:
-        raise refuse_unknown("financing", financing_id)
+    financing = get_financing(state, financing_id)
     pricing = _get_pricing(financing)
     classes = list_conversion_classes(financing.terms, pricing)
     positions = list_positions(pricing.instruments)
@@ -389,9 +389,6 @@ def abandon_financing(command: AbandonFinancing, state: Issuer) -> Sequence[Issu
 
 
 def _get_open(state: Issuer, financing_id: str) -> Financing:
-    financing = state.financings.get(financing_id)
-    if financing is None:
-        raise refuse_unknown("financing", financing_id)
-    if financing.status != "open":
-        raise refuse_status("financing", financing_id, financing.status, "open")
+    financing = get_financing(state, financing_id)
+    require_open(financing)
     return financing

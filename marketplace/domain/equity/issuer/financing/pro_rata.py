@@ -16,8 +16,9 @@ from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import floor_cents, require_usd
 from marketplace.domain.equity.issuer.holder_commands import AnswerProRata
+from marketplace.domain.equity.issuer.rules import get_financing, require_open
 from marketplace.domain.equity.issuer.state import Financing, Issuer, measure_ownership
-from marketplace.domain.refusals import refuse_status, refuse_unknown
+from marketplace.domain.refusals import refuse_unknown
 
 
 def list_offers(state: Issuer, terms: RoundTerms, at: datetime) -> Iterable[ProRataOffer]:
@@ -34,14 +35,11 @@ def list_offers(state: Issuer, terms: RoundTerms, at: datetime) -> Iterable[ProR
 
 def answer_pro_rata(command: AnswerProRata, state: Issuer) -> Sequence[IssuerEvent]:
     """Return a holder's answer, unless it is recorded."""
-    financing = state.financings.get(command.financing_id)
-    if financing is None:
-        raise refuse_unknown("financing", command.financing_id)
+    financing = get_financing(state, command.financing_id)
     known = financing.answers.get(command.holder_id)
     if known is not None and known == command.amount_usd:
         return []
-    if financing.status != "open":
-        raise refuse_status("financing", command.financing_id, financing.status, "open")
+    require_open(financing)
     offer = next((each for each in financing.opened.pro_rata if each.holder_id == command.holder_id), None)
     if offer is None:
         raise refuse_unknown("pro_rata", command.holder_id)
