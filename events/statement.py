@@ -132,7 +132,8 @@ class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credite
         provider_id: Who pays back.
         period_start: First instant of the period.
         period_end: Instant after its last.
-        charges: What is paid back, and the principal that is reversed as far as it is outstanding.
+        charges: What is paid back, and the principal that is reversed as far as it is outstanding. For what became
+            shares or money, the holder is paid back once it agrees to the reversal.
         adjustment: What changed.
         service_credit: The part that was already paid back as service credit, and is not paid back again.
         service_line_id: The service line whose hours are paid back; None for compute.

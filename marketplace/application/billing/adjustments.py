@@ -7,6 +7,7 @@ covers everything that changed meanwhile.
 
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -19,7 +20,8 @@ from marketplace.application.steps.access import load_grant
 from marketplace.application.steps.statement_chain import load_chain, sum_metered, take_turn
 from marketplace.application.steps.statement_payment import pay_back
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.core.money import ZERO
+from marketplace.core.money import ZERO, round_cents
+from marketplace.domain.billing.account import Debit
 from marketplace.domain.billing.settlement import (
     apply_consequence,
     build_tariff,
@@ -138,10 +140,38 @@ async def credit(unit: UnitOfWork, case: Case, chain: list[Statement], charges: 
     statement = StatementCredited(**case.name(), charges=charges, service_credit=given)
     await unit.decide(STATEMENT, case.statement_id, IssueStatement(issued=statement))
     net = subtract_credit(charges, given)
-    await pay_back(unit, case.grant, case.statement_id, net)
-    await _reverse(unit, case, net.principal_usd, chain)
+    proposed = await _reverse(unit, case, net.principal_usd, chain)
+    refund = _find_refund(case, net, proposed)
+    paid = net if refund is None else msgspec.structs.replace(net, holder_usd=net.holder_usd - refund.amount_usd)
+    await pay_back(unit, case.grant, case.statement_id, paid)
+    if proposed:
+        issuer_id = rename_id("iss", case.grant.issued.startup_id)
+        await propose_reduction(unit, issuer_id, case.statement_id, proposed, refund)
     if closed:
-        await _release_budget(unit, case.grant, net)
+        await _release_budget(unit, case.grant, paid)
+
+
+def _find_refund(case: Case, net: Charges, proposed: list[ReversePrincipal]) -> Debit | None:
+    """Return what the provider pays back to the holder once that agrees to lose what its principal became; or None.
+
+    A holder that does not agree keeps what it has, and has paid for it. In a resale the seller has a part in the money,
+    and nothing waits.
+    """
+    issued = case.grant.issued
+    payee_id = None if issued.equity is None or issued.resale is not None else issued.equity.holder_account_id
+    if payee_id in {None, issued.provider_account_id} or not net.principal_usd:
+        return None
+    waiting = sum((each.principal_usd for each in proposed), ZERO)
+    amount = round_cents(Fraction(net.holder_usd) * Fraction(waiting) / Fraction(net.principal_usd))
+    if not amount:
+        return None
+    return Debit(
+        account_id=issued.provider_account_id,
+        amount_usd=amount,
+        payee_account_id=payee_id,
+        cause=derive_id("prp", case.statement_id),
+        owed=True,
+    )
 
 
 def _find_given(chain: list[Statement], less: Charges) -> ServiceCredit | None:
@@ -165,15 +195,17 @@ def _sum_given(chain: list[Statement], name: str) -> Any:
     return sum((sign * getattr(credit, name) for sign, credit in given), ZERO)
 
 
-async def _reverse(unit: UnitOfWork, case: Case, principal_usd: Decimal, chain: list[Statement]) -> None:
-    """Reverse principal of the period, youngest tranche first.
+async def _reverse(
+    unit: UnitOfWork, case: Case, principal_usd: Decimal, chain: list[Statement]
+) -> list[ReversePrincipal]:
+    """Reverse principal of the period, youngest tranche first, and return the reversals that its holder is asked for.
 
-    If it became shares or money, its holder is asked (`propose_reduction`), unless it is too late (`is_late`). The
-    instrument says whether shares go or are owed. After a sale is paid, nothing is reversed.
+    These are of principal that became shares or money, unless it is too late (`is_late`). The instrument says whether
+    shares go or are owed. After a sale is paid, nothing is reversed.
     """
     equity = case.grant.issued.equity
     if equity is None:
-        return
+        return []
     left = principal_usd
     proposed: list[ReversePrincipal] = []
     issuer = await unit.get(ISSUER, rename_id("iss", case.grant.issued.startup_id), Issuer)
@@ -196,8 +228,7 @@ async def _reverse(unit: UnitOfWork, case: Case, principal_usd: Decimal, chain: 
             proposed.append(reverse)
         else:
             await claw_back(unit, reverse)
-    if proposed:
-        await propose_reduction(unit, issuer.formed.issuer_id, case.statement_id, proposed)
+    return proposed
 
 
 async def _release_budget(unit: UnitOfWork, grant: Grant, charges: Charges) -> None:

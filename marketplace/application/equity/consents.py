@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from msgspec import structs
 
+from events.account import AccountDebited
 from events.instrument import (
     InstrumentAmended,
     InstrumentIssued,
@@ -39,11 +40,13 @@ from marketplace.application.steps.company_acts import (
 )
 from marketplace.application.steps.dilution import notify_favoured, set_limit
 from marketplace.application.steps.investing import take_investment
+from marketplace.application.steps.paying import pay
 from marketplace.application.steps.takeover import load_buyer
 from marketplace.application.steps.two_persons import count_own
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import render_ratio
+from marketplace.domain.billing.account import Debit
 from marketplace.domain.equity.instrument.clawback import build_reversal
 from marketplace.domain.equity.instrument.instrument import (
     INSTRUMENT,
@@ -161,7 +164,7 @@ async def _follow(unit: UnitOfWork, issuer_id: str) -> None:
 
 
 async def propose_reduction(
-    unit: UnitOfWork, issuer_id: str, statement_id: str, reversals: Sequence[ReversePrincipal]
+    unit: UnitOfWork, issuer_id: str, statement_id: str, reversals: Sequence[ReversePrincipal], refund: Debit | None
 ) -> None:
     """Propose to the holder to reverse principal that became shares or money, because of a credit.
 
@@ -173,14 +176,17 @@ async def propose_reduction(
         issuer_id: The issuer.
         statement_id: The credit.
         reversals: What is reversed, all of one instrument.
+        refund: What is paid back to the holder for it; None for nothing.
 
     Raises:
-        Refusal: Refusals of the instrument and of the issuer.
+        Refusal: Refusals of the instrument, of the issuer and of the account.
     """
     branch, company_id = unit.branch(), rename_id("pty", issuer_id)
     issuer = await branch.get(ISSUER, issuer_id, Issuer)
     for reversal in reversals:
         await claw_back(branch, reversal)
+    if refund is not None:
+        await pay(branch, refund)
     consents = await _list_consents(branch, issuer, company_id)
     await _propose(unit, issuer, company_id, consents, branch.list_effects(), named_by=statement_id)
 
@@ -361,6 +367,15 @@ async def _decide_instrument_again(unit: UnitOfWork, main: Event, events: Sequen
             for event in events:
                 if isinstance(event, InstrumentPrincipalReversed):
                     await claw_back(unit, build_reversal(event, at.date()))
+                elif isinstance(event, AccountDebited):
+                    refund = Debit(
+                        account_id=event.account_id,
+                        amount_usd=event.amount_usd,
+                        payee_account_id=event.payee_account_id,
+                        cause=event.cause,
+                        owed=True,
+                    )
+                    await pay(unit, refund)
         case _:
             return False
     return True

@@ -1,5 +1,6 @@
 """Statements: each period's priced usage, and whether it was accepted."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Index, or_, select
@@ -121,6 +122,11 @@ def _resolved(changes: WriteBatch, _: RecordedEvent, event: statement_events.Sta
     changes.update(statements, event.statement_id, status="resolved", charges=event.charges, reason=event.reason)
 
 
+async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
+    disputed = (fact.event for fact in batch if isinstance(fact.event, statement_events.StatementDisputed))
+    await changes.load(connection, statements, {(event.statement_id,) for event in disputed})
+
+
 PROJECTION: Final = Projection(
     name="statements",
     version=2,
@@ -135,6 +141,7 @@ PROJECTION: Final = Projection(
         statement_events.StatementDisputed: _disputed,
         statement_events.StatementResolved: _resolved,
     },
+    load=_load,
 )
 
 

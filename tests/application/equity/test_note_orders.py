@@ -31,6 +31,7 @@ async def offer_equity(market, trade, kind, instrument, *, days=10, **rules):
         budget_usd=Decimal(50_000),
         issuer_usd_max=Decimal(50_000),
         direct_budget_usd=Decimal(50_000),
+        startup_accepts_alone=True,
         **rules,
     )
     await accounts.deposit(

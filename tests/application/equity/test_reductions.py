@@ -79,9 +79,9 @@ async def delivered(memory_log):
 async def test_shares_go_only_when_their_holder_agrees(delivered):
     market, trade, grant = delivered
     await close_series_a(market, trade)
-    before = await look(market, trade, grant)
+    before, fund = await look(market, trade, grant), await market.account(trade.fund)
     proposal_id = await correct(market, trade, grant)
-    assert await look(market, trade, grant) == before
+    assert (await look(market, trade, grant), await market.account(trade.fund)) == (before, fund)
     made = (await market.state("proposal", proposal_id)).made
     assert [consent.electorate for consent in made.consents] == [f"holder/{trade.fund}"]
     assert made.proposer_id == trade.startup
@@ -89,17 +89,21 @@ async def test_shares_go_only_when_their_holder_agrees(delivered):
     assert (await market.state("proposal", proposal_id)).status == "effective"
     shares, principal, debt = await look(market, trade, grant)
     assert (shares < before[0], principal < before[1], debt) == (True, True, 0)
+    credit = await market.state("statement", name_adjustment(list_periods(grant)[0].statement_id, 0))
+    assert (await market.account(trade.fund)).available_usd - fund.available_usd == credit.net.holder_usd > 0
     await check_log(market.log)
 
 
 async def test_a_holder_that_is_silent_keeps_its_shares(delivered):
     market, trade, grant = delivered
     await close_series_a(market, trade)
-    before = await look(market, trade, grant)
+    before, fund = await look(market, trade, grant), await market.account(trade.fund)
     proposal_id = await correct(market, trade, grant)
     market.clock.at += consents.DECIDE_WITHIN + timedelta(seconds=1)
     await consents.lapse(market.handler, market.context(), proposal_id)
-    assert await look(market, trade, grant) == before
+    assert (await look(market, trade, grant), await market.account(trade.fund)) == (before, fund), (
+        "and has paid for them"
+    )
 
 
 async def test_a_sale_ends_reductions(delivered):
