@@ -21,7 +21,7 @@ from marketplace.clearing.search.marginal import count_hours
 from marketplace.clearing.search.solving import Solved, solve
 from marketplace.clearing.search.worker_pool import THREADS, WorkerPools, map_isolated
 
-ENGINE_VERSION = "clearing-15"
+ENGINE_VERSION = "clearing-16"
 PARTS = 16
 """The number of parts in which losers are explained, so that no worker ends with a long one."""
 
@@ -40,7 +40,7 @@ def clear(book: Book, *, seed: int, iterations: int | None = None, workers: Work
     """
     check_book(book)
     solved = solve(compile_book(book), seed, iterations, workers)
-    prices = set_prices(solved.allocation, solved.shadow)
+    prices = set_prices(solved.allocation)
     return _render(_Answer(book, solved, prices, seed, can_be_exact(solved), workers))
 
 

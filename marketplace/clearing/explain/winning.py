@@ -86,7 +86,7 @@ def price_to_win(solved: Solved, seed: int, order: int, *, exactly: bool = True)
 def _find_with_others(solved: Solved, order: int) -> list[Insertion]:
     """Return the insertion of an order together with others that are out, such as a child with its parent."""
     grid = solved.allocation.grid
-    if len(list_columns(grid, keep=order).candidate) > COLUMNS_MAX:
+    if len(list_columns(grid, (order,)).candidate) > COLUMNS_MAX:
         return []
     dearest = max((ask for arrays in grid.pool_arrays for ask in arrays.asks_micro), default=0)
     found, proven, _ = solve_exactly(with_value(grid, order, dearest), EXACT_EFFORT, required=order)
@@ -117,7 +117,7 @@ def find_exact_price(solved: Solved, seed: int, order: int, insertion: Insertion
         insertion: An insertion of the order.
     """
     grid = solved.allocation.grid
-    if not solved.proven or len(list_columns(grid, keep=order).candidate) > COLUMNS_MAX:
+    if not solved.proven or len(list_columns(grid, (order,)).candidate) > COLUMNS_MAX:
         return None
     target = solved.allocation.exact_micros()
     first = _first_cent(grid, order)

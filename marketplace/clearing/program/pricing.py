@@ -1,8 +1,8 @@
 """Uniform prices per pool and period, and which lots carry whom; everything here is whole micro-dollars, exact.
 
-No price of a period may be below the highest ask that is used in it. Prices start at the larger of that ask and the
-shadow price; then, order by order, what lies above the ask is scaled down over the order's run until the mean does not
-exceed its value. Scaling only ever lowers prices, so one pass serves all.
+No price of a period may be below the highest ask that is used in it. `price_program.py` chooses among the prices that
+are left. They are rounded down; then, order by order, what still lies above the asks is scaled down over the order's
+run until the mean does not exceed its value. Scaling only ever lowers prices, so one pass serves all.
 """
 
 from collections import defaultdict
@@ -16,27 +16,28 @@ from marketplace.clearing.arrays.grid import PoolArrays
 from marketplace.clearing.arrays.node_assignment import assign
 from marketplace.clearing.model import LotShare, PriceRun
 from marketplace.clearing.money import usd
-from marketplace.clearing.program.bound import SHADOW_MICRO_MAX, Shadow, runs_of
+from marketplace.clearing.program.bound import runs_of
+from marketplace.clearing.program.price_program import choose_prices
 
 Micros = NDArray[np.int64]
+ROUNDING = 0.1
+"""What the solver's arithmetic may have lost of a whole micro-dollar."""
 
 
-def set_prices(allocation: Allocation, shadow: Shadow) -> list[Micros]:
+def set_prices(allocation: Allocation) -> list[Micros]:
     """Return each pool's price per period in micro-dollars; orders that no price can serve are taken out first."""
     grid = allocation.grid
-    prices = []
-    for pool, arrays in enumerate(grid.pool_arrays):
-        floor = _lowest(allocation, pool)
-        while losing := _above_value(allocation, pool, floor):
+    for pool in range(len(grid.pool_arrays)):
+        while losing := _above_value(allocation, pool, _lowest(allocation, pool)):
             for order in allocation.with_children(losing):
                 allocation.remove(order)
-            floor = _lowest(allocation, pool)
-        wide = len(arrays.layers) - 1
-        idle = np.where(allocation.load[pool] > 0, floor, _cheapest_offer(arrays))
-        scarce = np.minimum(shadow.rows[pool][wide], SHADOW_MICRO_MAX)
-        price = np.maximum(idle, np.where(allocation.offered[pool] > 0, scarce, 0))
+    floors = [_lowest(allocation, pool) for pool in range(len(grid.pool_arrays))]
+    idles = [_cheapest_offer(arrays) for arrays in grid.pool_arrays]
+    prices = []
+    for pool, chosen in enumerate(choose_prices(allocation, floors, idles)):
+        price = np.floor(chosen + ROUNDING).astype(np.int64)
         for order in sorted(allocation.members[pool]):
-            _scale_down(allocation, order, price, floor)
+            _scale_down(allocation, order, price, floors[pool])
         prices.append(price)
     return prices
 

@@ -4,6 +4,7 @@ Per pool, layer and period one row says that placements are carried by lots; per
 The same program, with some orders fixed, is what the neighbourhood search solves as an integer program.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,12 +51,12 @@ class CandidateTable:
         )
 
 
-def list_columns(grid: Grid, keep: int | None = None) -> Columns:
+def list_columns(grid: Grid, keep: Container[int] = ()) -> Columns:
     """List the placements of every order that could ever be accepted, in order of candidate and start.
 
     Args:
         grid: The book.
-        keep: An order of which every placement that fits is listed, whatever it is worth.
+        keep: Orders of which every placement that fits is listed, whatever it is worth.
     """
     costs: dict[tuple[int, int, int], tuple[Floats, Floats]] = {}
     candidates, starts = [], []
@@ -72,7 +73,7 @@ def list_columns(grid: Grid, keep: int | None = None) -> Columns:
         span = slice(order_row.first, order_row.last + order_row.duration)
         total = window_sums(cost[span], order_row.duration)
         good = window_sums(short_by[span], order_row.duration) == 0
-        if candidate.order != keep:
+        if candidate.order not in keep:
             worth = candidate.value * candidate.nodes * order_row.duration
             good &= (total <= worth) if is_parent(grid.rules, candidate.order) else (total < worth)
         found = np.flatnonzero(good) + order_row.first

@@ -185,7 +185,7 @@ def estimate(prepared: PreparedBook, order: Order) -> Estimate:
     solved = _admit(prepared, book)
     grid, at = solved.allocation.grid, len(prepared.book.orders)
     insertions = find_insertions(solved.allocation, solved.shadow, at, PLACEMENTS_MAX)
-    if solved.proven and len(list_columns(grid, keep=at).candidate) > EXACT_COLUMNS_MAX:
+    if solved.proven and len(list_columns(grid, (at,)).candidate) > EXACT_COLUMNS_MAX:
         solved = replace(solved, proven=False)
     price = price_to_win(solved, prepared.seed, at)
     if price is None:

@@ -195,7 +195,7 @@ def solve_exactly(grid: Grid, effort: Effort, *, required: int | None = None) ->
         effort: When the solver may stop.
         required: An order that must run.
     """
-    columns = list_columns(grid, keep=required)
+    columns = list_columns(grid, () if required is None else (required,))
     if not len(columns.candidate):
         return Found(Allocation(grid), proven=True, unpriced_micro=0) if required is None else Found(None, proven=True)
     exact = Exact(grid, columns, effort)

@@ -104,7 +104,7 @@ def price_book(book: Book, seed: int) -> tuple[Price, ...]:
     """Return the uniform prices of a book, without the engine's full search."""
     plain = parse_book(book)
     solved = prepare(plain, seed=seed).solved
-    prices = set_prices(solved.allocation, solved.shadow)
+    prices = set_prices(solved.allocation)
     runs = render_price_runs(solved.allocation, [pool.pool_id for pool in plain.pools], prices)
     return tuple(_render_price(run) for run in runs)
 
