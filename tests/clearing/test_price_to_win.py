@@ -6,7 +6,8 @@ import pytest
 
 from marketplace.clearing.book import PRICE_USD_MAX
 from marketplace.clearing.engine import clear
-from marketplace.clearing.model import Bid, Book, Lot, Pool
+from marketplace.clearing.model import Bid, Book, Lot, Order, Pool
+from marketplace.clearing.verify.verifier import find_violations
 from tests.clearing.books import book, market_book, order
 from tests.clearing.tight_books import find_decision, raise_order, tight_book
 
@@ -115,3 +116,18 @@ def test_the_proven_range_holds_the_exact_threshold(seed, monkeypatch):
         assert proven.lower_usd_per_gpu_hour <= price
         if proven.upper_usd_per_gpu_hour is not None:
             assert price <= proven.upper_usd_per_gpu_hour
+
+
+def test_a_book_of_many_bids_and_losers_is_not_solved_again_for_every_loser():
+    """Such a book kept the engine for ten minutes after an hour of faults, and no auction behind it was locked."""
+    pools = [f"p{at}" for at in range(52)]
+    lots = tuple(Lot(f"l{pool}", pool, 1, 0, 1, Decimal(2)) for pool in pools)
+    orders = tuple(
+        Order(f"o{at}", 1, 1, 0, 0, tuple(Bid(pool, Decimal(at % 7 + 1) / 4) for pool in pools)) for at in range(268)
+    )
+    crowded = Book(24, 6, tuple(Pool(pool, 8) for pool in pools), lots, orders)
+    clearing = clear(crowded, seed=1)
+    assert find_violations(crowded, clearing) == ()
+    found = [each.price_to_win_range for each in clearing.decisions if each.price_to_win_range is not None]
+    assert len(found) == 268
+    assert {each.guarantee for each in found} == {"indicative"}

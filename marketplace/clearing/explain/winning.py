@@ -33,6 +33,8 @@ COLUMNS_MAX = 300
 STEPS_MAX = 50
 EXACT_WORK_MAX = 1_000
 """The most placements times losing orders for which each price to win of a book is computed to the cent."""
+CANDIDATES_WORK_MAX = 30_000
+"""The most candidates times losing orders for that: each program about one order is written from all candidates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,10 @@ class PriceToWin:
 def can_be_exact(solved: Solved) -> bool:
     """Tell whether the book is small enough to compute each loser's price to win to the cent."""
     allocation = solved.allocation
-    return solved.proven and len(list_columns(allocation.grid).candidate) * int(allocation.out.sum()) <= EXACT_WORK_MAX
+    losers = int(allocation.out.sum())
+    if not solved.proven or len(allocation.grid.candidates) * losers > CANDIDATES_WORK_MAX:
+        return False
+    return len(list_columns(allocation.grid).candidate) * losers <= EXACT_WORK_MAX
 
 
 def price_to_win(solved: Solved, seed: int, order: int, *, exactly: bool = True) -> PriceToWin | None:
@@ -67,7 +72,7 @@ def price_to_win(solved: Solved, seed: int, order: int, *, exactly: bool = True)
     """
     grid = solved.allocation.grid
     insertions = find_insertions(solved.allocation, solved.shadow, order)
-    if not insertions and grid.rules is not None and solved.proven:
+    if not insertions and exactly and grid.rules is not None and solved.proven:
         insertions = _find_with_others(solved, order)
     if not insertions:
         return None

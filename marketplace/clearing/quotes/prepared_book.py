@@ -38,6 +38,9 @@ from marketplace.clearing.search.warm_start import extend_grid, grow, resume
 EXACT_COLUMNS_MAX = 64
 """The most placements for which a quote is computed to the cent, which then takes up to some 200 ms."""
 
+EXACT_CANDIDATES_MAX = 2_000
+"""The most candidates of a book whose quotes are computed to the cent: each program is written from all of them."""
+
 SHARED_MIN = Fraction(4, 5)
 """The least part of orders and lots that a book shares with the one whose prices it takes over. The more a book
 changes, the weaker the bound that these prices prove."""
@@ -185,7 +188,9 @@ def estimate(prepared: PreparedBook, order: Order) -> Estimate:
     solved = _admit(prepared, book)
     grid, at = solved.allocation.grid, len(prepared.book.orders)
     insertions = find_insertions(solved.allocation, solved.shadow, at, PLACEMENTS_MAX)
-    if solved.proven and len(list_columns(grid, (at,)).candidate) > EXACT_COLUMNS_MAX:
+    if solved.proven and (
+        len(grid.candidates) > EXACT_CANDIDATES_MAX or len(list_columns(grid, (at,)).candidate) > EXACT_COLUMNS_MAX
+    ):
         solved = replace(solved, proven=False)
     price = price_to_win(solved, prepared.seed, at)
     if price is None:
