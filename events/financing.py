@@ -20,6 +20,9 @@ CapitalizationDefinition = Literal[
     "outstanding",
 ]
 ShareRounding = Literal["floor", "nearest", "ceiling", "floor_after_price", "nearest_after_price", "floor_fixed_point"]
+PoolTiming = Literal["pre_money", "post_money"]
+PricingConvention = Literal["percent_ownership", "dollars_invested", "pre_money_method"]
+PriceRounding = Literal["floor", "ceiling", "half_up", "half_even"]
 Participation = Literal["none", "full", "capped"]
 ConversionBranch = Literal["cap", "discount", "round_price"]
 PriceProtection = Literal["weighted_average", "full_ratchet"]
@@ -98,12 +101,12 @@ class RoundTerms(msgspec.Struct, frozen=True, kw_only=True):
     pre_money_usd: Usd
     investments: Annotated[tuple[Investment, ...], Meta(min_length=1, max_length=200)]
     pool_post_money: Share
-    pool_timing: Literal["pre_money", "post_money"]
-    pricing_convention: Literal["percent_ownership", "dollars_invested", "pre_money_method"]
+    pool_timing: PoolTiming
+    pricing_convention: PricingConvention
     capitalization_definition: CapitalizationDefinition
     share_rounding: ShareRounding
     price_places: Annotated[int, Meta(ge=2, le=12)]
-    price_rounding: Literal["floor", "ceiling", "half_up", "half_even"]
+    price_rounding: PriceRounding
     liquidation_multiple: Multiple
     seniority: Annotated[int, Meta(ge=0, le=100)]
     participation: Participation

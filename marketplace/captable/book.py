@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
@@ -23,7 +23,7 @@ from marketplace.equity.portfolio import (
 from marketplace.equity.rates import Flow, RateResult, xirr
 from marketplace.equity.recovery import Assumptions, recovery_table, simulate
 
-DIMENSIONS: Final[tuple[Dimension, ...]] = ("issuer", "sector", "gpu_vendor", "instrument", "provider")
+DIMENSIONS: Final[tuple[Dimension, ...]] = get_args(Dimension)
 _PLACES: Final = 6
 TABLE_MAX: Final = 50
 

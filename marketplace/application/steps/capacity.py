@@ -7,17 +7,12 @@ that take nodes from two pools of one site both write the site, and the one stor
 from marketplace.core.errors import Refusal
 from marketplace.domain.supply.pool import (
     POOL,
-    HoldCapacity,
+    CapacityCommand,
     Pool,
-    ReleaseCapacity,
-    ResellCapacity,
-    ReserveCapacity,
     list_draws,
 )
 from marketplace.domain.supply.site import SITE, Drawn, DrawPower
 from marketplace.execution.unit_of_work import UnitOfWork
-
-CapacityCommand = ReserveCapacity | ResellCapacity | HoldCapacity | ReleaseCapacity
 
 
 async def change_capacity(unit: UnitOfWork, *commands: CapacityCommand) -> Pool:

@@ -51,6 +51,7 @@ from marketplace.core.intervals import Load, build_steps, find_peak, overlaps, r
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
 from marketplace.domain.supply.pool_commands import (
     AnnounceClosing,
+    CapacityCommand,
     FailNodes,
     HoldCapacity,
     OfferCapacity,
@@ -68,6 +69,7 @@ __all__ = [
     "FOREVER",
     "POOL",
     "AnnounceClosing",
+    "CapacityCommand",
     "FailNodes",
     "HoldCapacity",
     "OfferCapacity",
@@ -253,7 +255,7 @@ def decide(command: PoolCommand, state: PoolState) -> Sequence[PoolEvent]:
         resale = state.resales.get(command.lot_id)
         known = command.lot_id in state.offers or (resale is not None and not resale.recalled)
         return [PoolCapacityRecalled(pool_id=command.pool_id, lot_id=command.lot_id)] * known
-    if isinstance(command, ReserveCapacity | ResellCapacity | HoldCapacity | ReleaseCapacity):
+    if isinstance(command, CapacityCommand):
         return _take(command, state)
     if isinstance(command, FailNodes):
         return _fail(command, state)
@@ -262,9 +264,7 @@ def decide(command: PoolCommand, state: PoolState) -> Sequence[PoolEvent]:
     return _restore(command, state)
 
 
-def _take(
-    command: ReserveCapacity | ResellCapacity | HoldCapacity | ReleaseCapacity, state: Pool
-) -> Sequence[PoolEvent]:
+def _take(command: CapacityCommand, state: Pool) -> Sequence[PoolEvent]:
     match command:
         case ReserveCapacity():
             return _reserve(command, state)

@@ -107,15 +107,6 @@ class AnnounceClosing(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-PoolCommand = (
-    OpenPool
-    | OfferCapacity
-    | RecallCapacity
-    | ResellCapacity
-    | HoldCapacity
-    | ReserveCapacity
-    | ReleaseCapacity
-    | FailNodes
-    | RestoreNodes
-    | AnnounceClosing
-)
+CapacityCommand = ReserveCapacity | ResellCapacity | HoldCapacity | ReleaseCapacity
+"""Commands that take nodes of a pool, or give them back."""
+PoolCommand = OpenPool | OfferCapacity | RecallCapacity | CapacityCommand | FailNodes | RestoreNodes | AnnounceClosing

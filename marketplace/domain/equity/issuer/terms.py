@@ -5,7 +5,7 @@
 
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
@@ -14,7 +14,10 @@ from events.financing import (
     Investment,
     Participation,
     PayToPlay,
+    PoolTiming,
     PriceProtection,
+    PriceRounding,
+    PricingConvention,
     ProtectionBasis,
     RoundTerms,
     ShareRounding,
@@ -54,12 +57,12 @@ class RoundDraft(msgspec.Struct, frozen=True, kw_only=True):
     pool_post_money: Decimal
     liquidation_multiple: Decimal
     seniority: int
-    pool_timing: Literal["pre_money", "post_money"] | None = None
-    pricing_convention: Literal["percent_ownership", "dollars_invested", "pre_money_method"] | None = None
+    pool_timing: PoolTiming | None = None
+    pricing_convention: PricingConvention | None = None
     capitalization_definition: CapitalizationDefinition | None = None
     share_rounding: ShareRounding | None = None
     price_places: int | None = None
-    price_rounding: Literal["floor", "ceiling", "half_up", "half_even"] | None = None
+    price_rounding: PriceRounding | None = None
     conversion_price_places: int | None = None
     participation: Participation | None = None
     participation_cap_multiple: Decimal | None = None
