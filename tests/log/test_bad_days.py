@@ -248,7 +248,7 @@ async def test_a_queue_that_is_full_refuses_more(jetstream_log: JetStreamLog, na
 async def test_closing_finishes_what_is_queued_and_takes_no_more(
     jetstream_log: JetStreamLog, nats_server: NatsServers
 ) -> None:
-    log = await JetStreamLog.open(nats_server.url)
+    log = await JetStreamLog.open(nats_server.url, limits=Limits(append_seconds_max=PATIENCE_SECONDS))
     appends = asyncio.gather(*(log.append([write]) for write in make_writes(2_500)))
     await asyncio.sleep(0)
     await log.close()
