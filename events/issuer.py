@@ -15,6 +15,7 @@ from events.financing import Approval, RoundPricing, RoundTerms, Waterfall
 from events.issuer_dilution import IssuerDilutionLimited, IssuerExposureRecorded
 from events.issuer_holders import IssuerHolderTermsAgreed, IssuerProRataAnswered, ProRataOffer, StatedAgreement
 from events.issuer_programmes import (
+    IssuerPriceCorrected,
     IssuerPriceObserved,
     IssuerPriceSourceNamed,
     IssuerProgrammeGrantAdded,
@@ -80,6 +81,7 @@ __all__ = [
     "IssuerOptionGranted",
     "IssuerOptionPromiseWithdrawn",
     "IssuerOptionPromised",
+    "IssuerPriceCorrected",
     "IssuerPriceObserved",
     "IssuerPriceSourceNamed",
     "IssuerProRataAnswered",
@@ -347,6 +349,7 @@ IssuerEvent = (
     | IssuerPurchasesStated
     | IssuerPriceSourceNamed
     | IssuerPriceObserved
+    | IssuerPriceCorrected
     | IssuerInstrumentSigned
     | IssuerDilutionLimited
     | IssuerExposureRecorded

@@ -63,6 +63,8 @@ class IssuerPurchasesStated(Event, frozen=True, kw_only=True, tag="issuer.purcha
         paid_usd: Dollars of it that were paid.
         document: The paper that both signed.
         replaces: The statement of the same parties and span that it corrects.
+        excludes_market: The sides state that nothing of it was delivered through this market, whose grants count by
+            themselves.
     """
 
     issuer_id: Id
@@ -77,6 +79,7 @@ class IssuerPurchasesStated(Event, frozen=True, kw_only=True, tag="issuer.purcha
     purchased_usd: Usd
     paid_usd: Usd
     document: Text
+    excludes_market: bool
     replaces: Id | None = None
 
 
@@ -112,3 +115,28 @@ class IssuerPriceObserved(Event, frozen=True, kw_only=True, tag="issuer.price_ob
     day: date
     price_usd_per_share: Usd
     volume: Shares
+
+
+class IssuerPriceCorrected(Event, frozen=True, kw_only=True, tag="issuer.price_corrected.v1"):
+    """The recorder of a source corrected a day's price. What vested or was priced before stays.
+
+    Attributes:
+        issuer_id: The issuer.
+        source_id: The source.
+        day: The day.
+        price_usd_per_share: Its mean price, of shares as they are now.
+        volume: Shares traded on it; 0 takes the price out of every mean.
+        reason: Why.
+        recorder_id: Who corrects it; None: the platform.
+        used_by: Warrants that counted with the source up to this day or a later one. Their holders and the company
+            agreed.
+    """
+
+    issuer_id: Id
+    source_id: Id
+    day: date
+    price_usd_per_share: Usd
+    volume: Shares
+    reason: Text
+    recorder_id: Id | None
+    used_by: Annotated[tuple[Id, ...], Meta(max_length=1_000)] = ()

@@ -7,6 +7,7 @@ from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.issuers import (
     AddProgrammeGrantBody,
     AttestMilestoneBody,
+    CorrectPriceBody,
     ExerciseWarrantBody,
     IssueWarrantBody,
     NamePriceSourceBody,
@@ -84,6 +85,12 @@ class Warrants(Transport):
     def list_price_observations(self, issuer_id: str, source_id: str) -> AsyncIterator[PriceObservationView]:
         """Yield the recorded prices of a source, oldest first."""
         return self.rows(f"/v1/issuers/{issuer_id}/price-sources/{source_id}/observations", PriceObservationView)
+
+    async def correct_price(
+        self, issuer_id: str, source_id: str, body: CorrectPriceBody, **options: Any
+    ) -> ReceiptBody:
+        """Correct the recorded price of a day, as the source's recorder."""
+        return await self.command(f"/v1/issuers/{issuer_id}/price-sources/{source_id}/corrections", body, **options)
 
     async def observe_price(
         self, issuer_id: str, source_id: str, body: ObservePriceBody, **options: Any

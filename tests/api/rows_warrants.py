@@ -4,6 +4,7 @@ from tests.api.rows import Row, World
 from tests.api.rows_issuers import at
 
 OBSERVED = {"price_usd_per_share": "0.40", "volume": 1_000}
+CORRECTED = {"price_usd_per_share": "0.40", "volume": 600, "reason": "a trade was missing"}
 
 
 def build_programme(world: World) -> dict:
@@ -20,6 +21,7 @@ def build_purchases(world: World, **more) -> dict:
         "purchased_usd": "100",
         "paid_usd": "100",
         "document": "statement of February",
+        "excludes_market": True,
         **more,
     }
 
@@ -82,6 +84,13 @@ ROWS = (
         "platform",
         lambda world: {"day": world.stage.services.handler.clock.now().date().isoformat(), **OBSERVED},
         refused=({"day": "2125-01-01", **OBSERVED}, 422, "observation_in_future"),
+    ),
+    Row(
+        "POST",
+        at("/price-sources/{price_source}/corrections"),
+        "platform",
+        lambda world: {"day": world.stage.services.handler.clock.now().date().isoformat(), **CORRECTED},
+        refused=({"day": "2125-01-01", **CORRECTED}, 404, "observation_unknown"),
     ),
     Row(
         "POST",

@@ -3,10 +3,13 @@
 from datetime import date
 from decimal import Decimal
 
+from msgspec import structs
+
 from events.vesting import AttestedMilestone, PriceAverage, PriceMilestone, Proportion, WarrantTranche
 from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.issuers import (
     AttestMilestoneBody,
+    CorrectPriceBody,
     ExerciseWarrantBody,
     IssueWarrantBody,
     NamePriceSourceBody,
@@ -66,10 +69,12 @@ async def test_a_warrant_vests_by_payments_a_price_and_an_attestation_and_an_aff
             purchased_usd=Decimal(40),
             paid_usd=Decimal(40),
             document="statement",
+            excludes_market=True,
         )
         await client.state_purchases(issuer, programme, paid)
         seen = ObservePriceBody(day=company.now.date(), price_usd_per_share=Decimal(3), volume=10)
         await client.observe_price(issuer, source, seen)
+        await client.correct_price(issuer, source, CorrectPriceBody(**structs.asdict(seen), reason="typo"))
         (opened,) = [each async for each in client.list_programmes(issuer)]
         assert [each.paid_usd for each in opened.purchases] == [40]
         (named,) = [each async for each in client.list_price_sources(issuer)]

@@ -80,6 +80,7 @@ def pay(life, programme, sides, usd, **names):
         purchased_usd=Decimal(usd),
         paid_usd=Decimal(usd),
         document="statement",
+        excludes_market=True,
         at=life.time,
         **sides,
         **names,

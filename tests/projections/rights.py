@@ -156,12 +156,16 @@ def _tell_vesting(story: Story) -> None:
             ends_on=DAY,
             kilowatts=0,
             document="statement",
+            excludes_market=True,
             **_PAID,
         ),
         issuer.IssuerWarrantVested(**first, shares=400, is_whole=False, **vested),
         issuer.IssuerWarrantVested(**second, shares=300, is_whole=True, **vested),
         issuer.IssuerWarrantVestingReversed(**first, shares=100, **_PAID),
         issuer.IssuerPriceObserved(**of_source, day=DAY, price_usd_per_share=usd("3"), volume=100),
+        issuer.IssuerPriceCorrected(
+            **of_source, day=DAY, price_usd_per_share=usd("3"), volume=120, reason="a trade", recorder_id=STRANGER
+        ),
         issuer.IssuerWarrantPriced(**second, on_day=DAY, average_usd="3/1", exercise_price_usd=usd("2.70")),
         issuer.IssuerMilestoneAttested(
             **_OF_WARRANT,

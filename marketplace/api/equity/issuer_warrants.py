@@ -16,6 +16,7 @@ from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.issuers import (
     AddProgrammeGrantBody,
     AttestMilestoneBody,
+    CorrectPriceBody,
     ExerciseWarrantBody,
     IssueWarrantBody,
     NamePriceSourceBody,
@@ -281,6 +282,20 @@ async def observe_price(
     return await answer(command, receipt)
 
 
+@post("/price-sources/{source_id:str}/corrections", status_code=200, summary="Correct a recorded price")
+async def correct_price(
+    command: Commanded, issuer_id: FromPath[str], source_id: FromPath[str], data: JSONBody[CorrectPriceBody]
+) -> Response[ReceiptBody]:
+    """Correct the price of a day, as the source's recorder. If a warrant counted with it, its holder agrees first."""
+    deed = acts.CorrectPrice(
+        issuer_id=issuer_id,
+        source_id=source_id,
+        recorder_id=command.context.party_id,
+        **msgspec.structs.asdict(data),
+    )
+    return await answer(command, await use_cases.correct_price(command.handler, command.context, deed))
+
+
 ROUTER: Final = Router(
     f"{PATH}/{{issuer_id:str}}",
     route_handlers=[
@@ -298,6 +313,7 @@ ROUTER: Final = Router(
         state_purchases,
         name_price_source,
         observe_price,
+        correct_price,
     ],
     tags=["issuers"],
     opt={"feature": "issuers"},

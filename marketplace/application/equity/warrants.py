@@ -10,6 +10,7 @@ from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.equity.issuer.commands import (
     AddProgrammeGrant,
     AttestMilestone,
+    CorrectPrice,
     ObservePrice,
     StatePurchases,
     TransferWarrant,
@@ -114,6 +115,15 @@ async def observe_price(
         await unit.decide(ISSUER, issuer_id, command)
 
     return await carry_out(handler, context, issuer_id, work, allows=_list_recorders)
+
+
+async def correct_price(handler: Handler, context: Context, command: CorrectPrice) -> Receipt:
+    """Correct the price of a day, as the source's recorder; propose it if a warrant has counted with it."""
+
+    async def work(unit: UnitOfWork) -> None:
+        await unit.decide(ISSUER, command.issuer_id, command)
+
+    return await carry_out(handler, context, command.issuer_id, work, allows=_list_recorders)
 
 
 def _list_recorders(issuer: Issuer) -> frozenset[str]:

@@ -34,6 +34,7 @@ from events.issuer import (
     IssuerOptionGranted,
     IssuerOptionPromised,
     IssuerOptionPromiseWithdrawn,
+    IssuerPriceCorrected,
     IssuerPriceObserved,
     IssuerPriceSourceNamed,
     IssuerProgrammeGrantAdded,
@@ -215,6 +216,11 @@ def _state_purchases(event: IssuerPurchasesStated, setting: Setting) -> Asked:
 
 def _name_source(event: IssuerPriceSourceNamed, _: Setting) -> Asked:
     return Asked(() if event.recorder_id is None else (event.recorder_id,), company=True, vote=True)
+
+
+def _correct_price(event: IssuerPriceCorrected, setting: Setting) -> Asked:
+    holders = [setting.issuer.warrants[warrant_id].holder_id for warrant_id in event.used_by]
+    return Asked(tuple(dict.fromkeys(holders)), company=bool(holders))
 
 
 def _nobody(_: Event, __: Setting) -> Asked:
@@ -422,6 +428,14 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "nobody else; never the company, or who holds its securities",
         _NONE,
         _nobody,
+    ),
+    IssuerPriceCorrected: Right(
+        "price_correction",
+        "the recorded price of a day is corrected",
+        "the recorder that the source names",
+        "the company and each holder of a warrant that counted it",
+        "no warrant has vested, was priced or exercised by the source since",
+        _correct_price,
     ),
     IssuerInstrumentSigned: Right(
         "investment",

@@ -25,6 +25,7 @@ from events.issuer import (
     IssuerLiquidityDeclared,
     IssuerLiquidityWithdrawn,
     IssuerMilestoneAttested,
+    IssuerPriceCorrected,
     IssuerPriceObserved,
     IssuerProgrammeGrantAdded,
     IssuerWarrantExpired,
@@ -445,7 +446,7 @@ class Scheduler:
         self._vest(cause, grant_id)
 
     @notice.register
-    def _learn(self, event: IssuerPriceObserved | IssuerMilestoneAttested) -> None:
+    def _learn(self, event: IssuerPriceObserved | IssuerPriceCorrected | IssuerMilestoneAttested) -> None:
         """Check again warrants that count grants: who recorded this may not have seen a delivery stored just before."""
         if any(event.issuer_id in issuers for issuers in self._counted.values()):
             self.put(Task("vest_warrants", event.issuer_id), NOW)

@@ -30,6 +30,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.commands import (
     AddStakeholder,
+    CorrectPrice,
     CreateStockClass,
     IssueStock,
     IssueWarrant,
@@ -83,7 +84,7 @@ class Deal:
         await warrants.issue_warrant(self.market.handler, context, command)
         await agree_all(self.market, context)
 
-    async def pay(self, usd, kilowatts=0):
+    async def pay(self, usd, kilowatts=0, *, excludes_market=True):
         """State payments outside this market: the vendor proposes, the customer agrees."""
         self.statements += 1
         day = date(2026, 1, 1) - timedelta(days=self.statements)
@@ -101,6 +102,7 @@ class Deal:
             purchased_usd=Decimal(usd),
             paid_usd=Decimal(usd),
             document="statement signed by both",
+            excludes_market=excludes_market,
             at=context.at,
         )
         await warrants.state_purchases(self.market.handler, context, command)
@@ -462,6 +464,7 @@ async def test_neither_side_states_purchases_alone(deal):
             purchased_usd=Decimal(10),
             paid_usd=Decimal(10),
             document="mine",
+            excludes_market=True,
             at=context.at,
         )
         await warrants.state_purchases(deal.market.handler, context, command)
@@ -487,6 +490,50 @@ async def test_a_valuation_of_the_company_or_a_price_of_a_party_fires_no_price_m
         deal.market.handler, deal.market.context(), issuers.RecordValuation(issuer_id=deal.issuer, **value)
     )
     assert await deal.count_vested() == 100
+
+
+async def test_a_price_is_corrected_by_its_recorder_until_a_warrant_counted_it_and_then_by_agreement(deal):
+    average = PriceAverage(source_id=deal.source, days=30)
+    level = PriceMilestone(price_usd_per_share=Decimal(5), average=average)
+    await deal.issue(100, "1", WarrantTranche(shares=100, conditions=((level,),)))
+    await deal.observe(3)
+
+    async def correct(price, sender=deal.exchange):
+        context = deal.market.context(sender)
+        command = CorrectPrice(
+            issuer_id=deal.issuer,
+            source_id=deal.source,
+            day=deal.market.clock.now().date(),
+            price_usd_per_share=Decimal(price),
+            volume=1_000,
+            reason="a digit was lost",
+            recorder_id=sender,
+        )
+        await warrants.correct_price(deal.market.handler, context, command)
+        return context
+
+    for sender in (deal.customer, deal.vendor, deal.engineer):
+        with pytest.raises(Refusal) as caught:
+            await correct(6, sender)
+        assert caught.value.code in {"not_recorder", "issuer_unknown"}
+    assert await consents.find_proposal(deal.market.handler, await correct(4)) is None
+    assert await deal.count_vested() == 0
+    await correct(6)
+    assert await deal.count_vested() == 100, "the corrected price reaches the level"
+    context = await correct(2)
+    made = (await deal.market.state("proposal", await consents.find_proposal(deal.market.handler, context))).made
+    assert {consent.electorate for consent in made.consents} == {f"holder/{deal.customer}", "company"}
+    await agree_all(deal.market, context)
+    source = (await deal.market.state("issuer", deal.issuer)).price_sources[deal.source]
+    assert [price for price, _ in source.prices.values()] == [2]
+    assert await deal.count_vested() == 100, "what has vested stays"
+    await check_log(deal.market.log)
+
+
+async def test_a_statement_says_that_it_excludes_this_market(deal):
+    with pytest.raises(Refusal) as caught:
+        await deal.pay(10, excludes_market=False)
+    assert caught.value.code == "market_included"
 
 
 async def test_a_day_vests_by_the_timer_and_what_waits_for_another_tranche_with_it(deal):

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from events.issuer import (
     IssuerMilestoneAttested,
+    IssuerPriceCorrected,
     IssuerPriceObserved,
     IssuerPriceSourceNamed,
     IssuerProgrammeGrantAdded,
@@ -133,6 +134,7 @@ def _state(purchases_id: str, usd: str, replaces: str | None = None) -> IssuerPu
         purchased_usd=Decimal(usd),
         paid_usd=Decimal(usd),
         document="statement of accounts, December 2030",
+        excludes_market=True,
         replaces=replaces,
     )
 
@@ -210,5 +212,19 @@ def _tell_use(teller: Teller) -> None:
             holder_id=NORTHFJORD,
             holder_id_after=_AFFILIATE,
             shares=2_900,
+        ),
+    )
+    teller.tell(
+        "2031-01-29T10:00",
+        LATTICE,
+        IssuerPriceCorrected(
+            **_OF,
+            source_id=_SOURCE,
+            day=date(2031, 1, 23),
+            price_usd_per_share=Decimal("2.00"),
+            volume=5_100,
+            reason="a block trade was missing",
+            recorder_id=LATTICE,
+            used_by=(_WARRANT,),
         ),
     )

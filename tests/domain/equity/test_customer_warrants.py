@@ -101,6 +101,7 @@ def paid(usd, number=1, **changes):
         purchased_usd=Decimal(usd),
         paid_usd=Decimal(usd),
         document="signed statement",
+        excludes_market=True,
         at=NOON,
     )
     return replace(statement, **changes)

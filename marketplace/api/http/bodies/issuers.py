@@ -340,6 +340,7 @@ class StatePurchasesBody(Body, frozen=True, kw_only=True):
     purchased_usd: Usd
     paid_usd: Usd
     document: Text
+    excludes_market: bool
     replaces: Id | None = None
 
 
@@ -356,6 +357,15 @@ class ObservePriceBody(Body, frozen=True, kw_only=True):
     day: date
     price_usd_per_share: Usd
     volume: ShareCount
+
+
+class CorrectPriceBody(Body, frozen=True, kw_only=True):
+    """Another price of a day that is recorded; see the event `issuer.price_corrected`."""
+
+    day: date
+    price_usd_per_share: Usd
+    volume: ShareCount
+    reason: Text
 
 
 class RecordValuationBody(Body, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ from marketplace.domain.equity.issuer.holder_commands import (
 )
 from marketplace.domain.equity.issuer.programme_commands import (
     AddProgrammeGrant,
+    CorrectPrice,
     NamePriceSource,
     ObservePrice,
     OpenProgramme,
@@ -76,6 +77,7 @@ __all__ = [
     "CancelWarrant",
     "CloseFinancing",
     "ConvertStock",
+    "CorrectPrice",
     "CountProposal",
     "CreateStockClass",
     "DeclareLiquidity",

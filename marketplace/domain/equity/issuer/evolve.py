@@ -32,6 +32,7 @@ from events.issuer import (
     IssuerOptionGranted,
     IssuerOptionPromised,
     IssuerOptionPromiseWithdrawn,
+    IssuerPriceCorrected,
     IssuerPriceObserved,
     IssuerPriceSourceNamed,
     IssuerProgrammeGrantAdded,
@@ -67,7 +68,12 @@ from marketplace.core.money import parse_ratio
 from marketplace.domain.equity.issuer.dilution import set_exposure, set_limit, settle_converted
 from marketplace.domain.equity.issuer.financing.financing import list_conversion_classes
 from marketplace.domain.equity.issuer.rights import tranches
-from marketplace.domain.equity.issuer.rights.averages import add_observation, split_prices
+from marketplace.domain.equity.issuer.rights.averages import (
+    add_observation,
+    correct_observation,
+    split_prices,
+    use_prices,
+)
 from marketplace.domain.equity.issuer.rights.tranches import Tranche
 from marketplace.domain.equity.issuer.state import (
     COUNT_WITHIN,
@@ -295,7 +301,8 @@ def _put_tranche(state: Issuer, warrant_id: str, index: int, tranche: Tranche) -
 
 def _vest_warrant(state: Issuer, event: IssuerWarrantVested) -> Issuer:
     before = state.warrants[event.warrant_id].tranches[event.tranche]
-    return _put_tranche(state, event.warrant_id, event.tranche, tranches.vest(before, event))
+    after = _put_tranche(state, event.warrant_id, event.tranche, tranches.vest(before, event))
+    return after if event.price_usd_per_share is None else use_prices(after, event.warrant_id)
 
 
 def _reverse_vesting(state: Issuer, event: IssuerWarrantVestingReversed) -> Issuer:
@@ -311,7 +318,7 @@ def _release_warrant(state: Issuer, event: IssuerWarrantReleased) -> Issuer:
 def _price_warrant(state: Issuer, event: IssuerWarrantPriced) -> Issuer:
     before = state.warrants[event.warrant_id].tranches[event.tranche]
     priced = replace(before, price_usd=Fraction(event.exercise_price_usd))
-    return _put_tranche(state, event.warrant_id, event.tranche, priced)
+    return use_prices(_put_tranche(state, event.warrant_id, event.tranche, priced), event.warrant_id)
 
 
 def _attest(state: Issuer, event: IssuerMilestoneAttested) -> Issuer:
@@ -332,6 +339,8 @@ def _exercise_warrant(state: Issuer, event: IssuerWarrantExercised) -> Issuer:
         _keep(state, event.exercise_id, event),
         warrants=state.warrants.set(event.warrant_id, replace(warrant, tranches=left)),
     )
+    if event.fair_value_usd is not None and warrant.issued.fair_value is not None:
+        after = use_prices(after, event.warrant_id)
     return _move(_count(after, event.class_id, event.shares), event.holder_id, event.class_id, event.shares)
 
 
@@ -371,6 +380,11 @@ def _name_source(state: Issuer, event: IssuerPriceSourceNamed) -> Issuer:
 def _observe(state: Issuer, event: IssuerPriceObserved) -> Issuer:
     observed = add_observation(state.price_sources[event.source_id], event)
     return replace(state, price_sources=state.price_sources.set(event.source_id, observed))
+
+
+def _correct(state: Issuer, event: IssuerPriceCorrected) -> Issuer:
+    corrected = correct_observation(state.price_sources[event.source_id], event)
+    return replace(state, price_sources=state.price_sources.set(event.source_id, corrected))
 
 
 def _sign_instrument(state: Issuer, event: IssuerInstrumentSigned) -> Issuer:
@@ -512,6 +526,7 @@ HANDLED: Final[dict[type[IssuerEvent], Callable[[Issuer, Any], Issuer]]] = {
     IssuerPurchasesStated: _state_purchases,
     IssuerPriceSourceNamed: _name_source,
     IssuerPriceObserved: _observe,
+    IssuerPriceCorrected: _correct,
     IssuerWarrantExercised: _exercise_warrant,
     IssuerWarrantExpired: _expire_warrant,
     IssuerWarrantCancelled: _cancel_warrant,

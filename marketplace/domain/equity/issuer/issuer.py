@@ -66,11 +66,12 @@ Refusals in order, of each command:
   milestone_attested · time_naive · milestone_lapsed
 - programme: programme_exists · company_missing · sides_overlap
 - programme's grant: programme_unknown · outside_programme · grants_too_many
-- purchases: programme_unknown · purchases_exists · outside_excluded · outside_programme · amounts · time_naive ·
-  span_impossible · purchases_differ · purchases_overlap
+- purchases: programme_unknown · purchases_exists · outside_excluded · outside_programme · market_included · amounts ·
+  time_naive · span_impossible · purchases_differ · purchases_overlap
 - price source: price_source_exists · recorder_interested
 - price observed: price_source_unknown · not_recorder · recorder_interested · price · shares · time_naive ·
   observation_in_future · observation_too_old · observation_exists, observation_out_of_order · observation_far_off
+- price corrected: price_source_unknown · not_recorder · observation_unknown · recorder_interested · price · shares
 - warrant expired: warrant_unknown · time_naive · warrant_runs
 - warrant cancelled: warrant_unknown · cancellation_exists · shares · warrant_overdrawn
 - valuation: price · date_before_formation
@@ -125,6 +126,7 @@ from marketplace.domain.equity.issuer.commands import (
     CancelWarrant,
     CloseFinancing,
     ConvertStock,
+    CorrectPrice,
     CountProposal,
     CreateStockClass,
     DeclareLiquidity,
@@ -187,6 +189,7 @@ from marketplace.domain.equity.issuer.rights.options import (
 from marketplace.domain.equity.issuer.rights.programmes import (
     add_programme_grant,
     attest_milestone,
+    correct_price,
     name_price_source,
     observe_price,
     open_programme,
@@ -247,6 +250,7 @@ __all__ = [
     "CancelWarrant",
     "CloseFinancing",
     "ConvertStock",
+    "CorrectPrice",
     "CreateStockClass",
     "DeclareLiquidity",
     "ExerciseFirstRefusal",
@@ -327,6 +331,7 @@ _DECIDE: Final[dict[type[IssuerCommand], Callable[[Any, Issuer], Sequence[Issuer
     StatePurchases: state_purchases,
     NamePriceSource: name_price_source,
     ObservePrice: observe_price,
+    CorrectPrice: correct_price,
     SignInstrument: sign_instrument,
     LimitDilution: limit_dilution,
     RecordExposure: record_exposure,

@@ -44,6 +44,7 @@ class StatePurchases(msgspec.Struct, frozen=True, kw_only=True):
     purchased_usd: Decimal
     paid_usd: Decimal
     document: str
+    excludes_market: bool
     at: Instant
     replaces: str | None = None
 
@@ -79,4 +80,26 @@ class ObservePrice(msgspec.Struct, frozen=True, kw_only=True):
     at: Instant
 
 
-ProgrammeCommand = OpenProgramme | AddProgrammeGrant | StatePurchases | NamePriceSource | ObservePrice
+class CorrectPrice(msgspec.Struct, frozen=True, kw_only=True):
+    """Correct the price of a day that a source has recorded; see the event.
+
+    Attributes:
+        issuer_id: The issuer.
+        source_id: The source.
+        day: The day.
+        price_usd_per_share: The mean price of the day, of shares as they are now.
+        volume: Shares traded on it.
+        reason: Why.
+        recorder_id: Who corrects it; None: the platform.
+    """
+
+    issuer_id: str
+    source_id: str
+    day: date
+    price_usd_per_share: Decimal
+    volume: int
+    reason: str
+    recorder_id: str | None
+
+
+ProgrammeCommand = OpenProgramme | AddProgrammeGrant | StatePurchases | NamePriceSource | ObservePrice | CorrectPrice

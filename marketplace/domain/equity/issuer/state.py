@@ -195,11 +195,13 @@ class PriceSource:
         named: Who records them.
         latest: The latest observation as it was recorded; None: none.
         prices: Price and volume by day, of the last 400 days that it has recorded.
+        used: By warrant that vested, was priced or exercised by its means, the last day that it had recorded then.
     """
 
     named: IssuerPriceSourceNamed
     latest: IssuerPriceObserved | None = None
     prices: Map[date, tuple[Fraction, Fraction]] = field(default_factory=Map)
+    used: Map[str, date] = field(default_factory=Map)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,12 @@ def write_source(changes: WriteBatch, _: RecordedEvent, event: issuer_events.Iss
     )
 
 
-def write_observation(changes: WriteBatch, _: RecordedEvent, event: issuer_events.IssuerPriceObserved) -> None:
-    """Write the price of a day, as it was recorded; later splits do not change it."""
+def write_observation(
+    changes: WriteBatch,
+    _: RecordedEvent,
+    event: issuer_events.IssuerPriceObserved | issuer_events.IssuerPriceCorrected,
+) -> None:
+    """Write the price of a day, as it was recorded or corrected last; later splits do not change it."""
     changes.put(
         tables.price_observations,
         issuer_id=event.issuer_id,

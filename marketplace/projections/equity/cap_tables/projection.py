@@ -451,13 +451,14 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
     issuer_events.IssuerPurchasesStated: extend_programme,
     issuer_events.IssuerPriceSourceNamed: write_source,
     issuer_events.IssuerPriceObserved: write_observation,
+    issuer_events.IssuerPriceCorrected: write_observation,
     issuer_events.IssuerExposureRecorded: _noted,
     issuer_events.IssuerProposalCounted: _noted,
 }
 
 PROJECTION: Final = Projection(
     name="cap_tables",
-    version=5,
+    version=6,
     tables=tables.TABLES,
     reads=("issuer",),
     handlers={event_class: _stamp(handler) for event_class, handler in _HANDLERS.items()},

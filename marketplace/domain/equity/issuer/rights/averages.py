@@ -7,18 +7,47 @@ from typing import Final
 
 from immutables import Map
 
-from events.issuer import IssuerPriceObserved
-from events.vesting import PriceAverage
+from events.issuer import IssuerPriceCorrected, IssuerPriceObserved, IssuerWarrantIssued
+from events.vesting import PriceAverage, PriceMilestone
 from marketplace.domain.equity.issuer.state import Issuer, PriceSource
 
-_DAYS_KEPT: Final = timedelta(days=400)
+DAYS_KEPT: Final = timedelta(days=400)
 
 
 def add_observation(source: PriceSource, event: IssuerPriceObserved) -> PriceSource:
     """Return a source after an observation."""
-    prices = {day: known for day, known in source.prices.items() if event.day - day < _DAYS_KEPT}
+    prices = {day: known for day, known in source.prices.items() if event.day - day < DAYS_KEPT}
     prices[event.day] = (Fraction(event.price_usd_per_share), Fraction(event.volume))
     return replace(source, latest=event, prices=Map(prices))
+
+
+def correct_observation(source: PriceSource, event: IssuerPriceCorrected) -> PriceSource:
+    """Return a source after the correction of a day that it keeps."""
+    price = (Fraction(event.price_usd_per_share), Fraction(event.volume))
+    return replace(source, prices=source.prices.set(event.day, price))
+
+
+def list_sources(warrant: IssuerWarrantIssued) -> frozenset[str]:
+    """Return the price sources whose means a warrant counts with."""
+    conditions = (
+        milestone
+        for tranche in warrant.tranches
+        for condition in (*tranche.conditions, *tranche.exercise_conditions)
+        for milestone in condition
+    )
+    averages = [warrant.fair_value, *(each.average for each in conditions if isinstance(each, PriceMilestone))]
+    averages += [tranche.later_price.average for tranche in warrant.tranches if tranche.later_price is not None]
+    return frozenset(average.source_id for average in averages if average is not None)
+
+
+def use_prices(state: Issuer, warrant_id: str) -> Issuer:
+    """Return an issuer whose sources know that a warrant vested, was priced or exercised by a mean of them."""
+    sources = state.price_sources
+    for source_id in list_sources(state.warrants[warrant_id].issued):
+        source = sources[source_id]
+        if source.latest is not None:
+            sources = sources.set(source_id, replace(source, used=source.used.set(warrant_id, source.latest.day)))
+    return replace(state, price_sources=sources)
 
 
 def split_prices(source: PriceSource, ratio: Fraction) -> PriceSource:

@@ -11,6 +11,7 @@ from typing import Final
 from events.issuer import (
     IssuerEvent,
     IssuerMilestoneAttested,
+    IssuerPriceCorrected,
     IssuerPriceObserved,
     IssuerPriceSourceNamed,
     IssuerProgrammeGrantAdded,
@@ -24,11 +25,13 @@ from marketplace.core.rounding import round_half_even
 from marketplace.domain.equity.issuer.commands import (
     AddProgrammeGrant,
     AttestMilestone,
+    CorrectPrice,
     NamePriceSource,
     ObservePrice,
     OpenProgramme,
     StatePurchases,
 )
+from marketplace.domain.equity.issuer.rights.averages import DAYS_KEPT
 from marketplace.domain.equity.issuer.rights.warrant_terms import find_attested
 from marketplace.domain.equity.issuer.rules import is_repeated, require_shares
 from marketplace.domain.equity.issuer.state import Issuer, PriceSource, Programme, Warrant, list_holders
@@ -127,6 +130,7 @@ def state_purchases(command: StatePurchases, state: Issuer) -> Sequence[IssuerEv
         purchased_usd=command.purchased_usd,
         paid_usd=command.paid_usd,
         document=command.document,
+        excludes_market=command.excludes_market,
         replaces=command.replaces,
     )
     if is_repeated("purchases", command.purchases_id, programme.stated, event):
@@ -138,6 +142,13 @@ def state_purchases(command: StatePurchases, state: Issuer) -> Sequence[IssuerEv
             programme_id=command.programme_id,
         )
     _require_inside(programme, command.customer_id, command.vendor_id, "the statement")
+    if not command.excludes_market:
+        raise Refusal(
+            "market_included",
+            "grants of this market count by themselves; state purchases without them, and say so with"
+            " excludes_market: true",
+            pointer="/excludes_market",
+        )
     require_usd(command.purchased_usd, "/purchased_usd", zero=True)
     require_usd(command.paid_usd, "/paid_usd", zero=True)
     require_aware(command.at, "/at")
@@ -218,13 +229,7 @@ def observe_price(command: ObservePrice, state: Issuer) -> Sequence[IssuerEvent]
         price_usd_per_share=command.price_usd_per_share,
         volume=command.volume,
     )
-    if command.recorder_id != source.named.recorder_id and command.recorder_id is not None:
-        raise Refusal(
-            "not_recorder",
-            f"the prices of {command.source_id} are recorded by {source.named.recorder_id or 'the platform'}, not by"
-            f" {command.recorder_id}",
-            source_id=command.source_id,
-        )
+    _require_recorder(command, source)
     if source.latest == event:
         return []
     _require_independent(state, command.recorder_id)
@@ -234,6 +239,48 @@ def observe_price(command: ObservePrice, state: Issuer) -> Sequence[IssuerEvent]
     _require_next_day(command, source)
     _require_near(command, source)
     return [event]
+
+
+def _require_recorder(command: ObservePrice | CorrectPrice, source: PriceSource) -> None:
+    if command.recorder_id not in {None, source.named.recorder_id}:
+        raise Refusal(
+            "not_recorder",
+            f"the prices of {command.source_id} are recorded by {source.named.recorder_id or 'the platform'}, not by"
+            f" {command.recorder_id}",
+            source_id=command.source_id,
+        )
+
+
+def correct_price(command: CorrectPrice, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the correction of a day's price, unless that price is recorded. It names the warrants that counted it."""
+    source = state.price_sources.get(command.source_id)
+    if source is None:
+        raise refuse_unknown("price_source", command.source_id)
+    _require_recorder(command, source)
+    known = source.prices.get(command.day)
+    if known is None:
+        raise Refusal(
+            "observation_unknown",
+            f"{command.source_id} has recorded no price of {command.day} in its last {DAYS_KEPT.days} days; record it",
+            pointer="/day",
+        )
+    if known == (Fraction(command.price_usd_per_share), Fraction(command.volume)):
+        return []
+    _require_independent(state, command.recorder_id)
+    require_price_per_share(command.price_usd_per_share, "/price_usd_per_share")
+    require_shares(command.volume, "/volume")
+    return [
+        IssuerPriceCorrected(
+            issuer_id=command.issuer_id,
+            source_id=command.source_id,
+            day=command.day,
+            price_usd_per_share=command.price_usd_per_share,
+            volume=command.volume,
+            reason=command.reason,
+            recorder_id=command.recorder_id,
+            used_by=tuple(sorted(warrant_id for warrant_id, until in source.used.items() if command.day <= until)),
+        )
+    ]
 
 
 def _require_next_day(command: ObservePrice, source: PriceSource) -> None:
