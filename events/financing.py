@@ -303,6 +303,7 @@ class StockConsideration(msgspec.Struct, frozen=True, kw_only=True):
         class_id: The class of the buyer's stock; stated with it.
         buyer_split_ratio: The buyer's split factor at the declaration; stated with it.
         assumes_grants: Whether the buyer, which is here, goes on with the capacity that is paid for in equity, in cash.
+        buyer_shares: The buyer's fully diluted shares at the declaration; stated with it.
     """
 
     buyer: Text
@@ -312,6 +313,7 @@ class StockConsideration(msgspec.Struct, frozen=True, kw_only=True):
     class_id: ClassId | None = None
     buyer_split_ratio: Ratio | None = None
     assumes_grants: bool = False
+    buyer_shares: Shares | None = None
 
 
 class Waterfall(msgspec.Struct, frozen=True, kw_only=True):

@@ -320,7 +320,7 @@ class InstrumentRepaid(Event, frozen=True, kw_only=True, tag="instrument.repaid.
         cause: The liquidity event, or the payment of a note.
         principal_usd: The principal that was repaid.
         amount_usd: What was paid, interest included.
-        early: Whether a note was paid before its maturity, which its holder has to agree to.
+        early: Whether a note was paid before its maturity, or though it converts then. Its holder has to agree to that.
     """
 
     instrument_id: Id

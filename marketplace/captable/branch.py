@@ -93,7 +93,9 @@ class Branch:
 
     def list_converting(self) -> tuple[ConvertingInstrument, ...]:
         """Return everything outstanding that converts or is paid out."""
-        return tuple(each for key in sorted(self.instruments) for each in self.instruments[key].list_converting())
+        return tuple(
+            each for key in sorted(self.instruments) for each in self.instruments[key].list_converting(self.at)
+        )
 
     def _decline_pro_rata(self, issuer: Issuer, financing_id: str) -> Issuer:
         """Return the issuer once every holder has declined to join the round by right."""

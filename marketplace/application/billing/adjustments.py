@@ -33,7 +33,7 @@ from marketplace.domain.billing.statement import STATEMENT, IssueStatement, Stat
 from marketplace.domain.billing.statement_chain import name_adjustment, require_difference, require_settled
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.periods import ACCEPTANCE, Period, list_periods
-from marketplace.domain.equity.instrument.clawback import is_late
+from marketplace.domain.equity.instrument.clawback import is_late, needs_holder
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ReversePrincipal
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.metering.usage import USAGE, count_gpu_seconds, name_usage
@@ -200,8 +200,8 @@ async def _reverse(
 ) -> list[ReversePrincipal]:
     """Reverse principal of the period, youngest tranche first, and return the reversals that its holder is asked for.
 
-    These are of principal that became shares or money, unless it is too late (`is_late`). The instrument says whether
-    shares go or are owed. After a sale is paid, nothing is reversed.
+    These are of principal that became shares or money, or accrued long ago (`needs_holder`), unless it is too late
+    (`is_late`). The instrument says whether shares go or are owed. After a sale is paid, nothing is reversed.
     """
     equity = case.grant.issued.equity
     if equity is None:
@@ -224,7 +224,7 @@ async def _reverse(
             on_day=unit.context.at.date(),
         )
         left -= amount
-        if tranche.converted_usd or tranche.repaid_usd:
+        if needs_holder(tranche, unit.context.at.date()):
             proposed.append(reverse)
         else:
             await claw_back(unit, reverse)

@@ -174,4 +174,4 @@ async def _draw(unit: UnitOfWork, grant: Grant, line: ServiceLine, equity: Equit
     )
     issuer = await unit.get(ISSUER, drawn.issued.issuer_id, Issuer)
     agreed = issuer.split_at_issue.get(drawn.issued.instrument_id, issuer.split_ratio)
-    await sign_instrument(unit, issue, split_ratio=render_ratio(agreed))
+    await sign_instrument(unit, issue, split_ratio=render_ratio(agreed), by_limit=True)

@@ -76,7 +76,7 @@ from marketplace.domain.equity.proposal import (
     WithdrawConsent,
     has_majority,
 )
-from marketplace.domain.equity.rights import CONSEQUENCES, Setting, list_consents, list_mandated
+from marketplace.domain.equity.rights import CONSEQUENCES, Setting, list_consents, list_mandated, require_proposer
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -111,8 +111,8 @@ async def carry_out(
         allows: Who may ask besides the company and those who hold its securities.
 
     Raises:
-        Refusal: ``issuer_unknown`` · ``party_suspended`` · refusals of the act and of the proposal · ``limit_exceeded``
-            if it lets more of the sender's money go than one person may.
+        Refusal: ``issuer_unknown`` · ``party_suspended`` · refusals of the act · ``company_proposes`` · refusals of the
+            proposal · ``limit_exceeded`` if it lets more of the sender's money go than one person may.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -218,7 +218,9 @@ async def load_concerned(unit: UnitOfWork, issuer_id: str, allows: Allows | None
 async def _list_consents(unit: UnitOfWork, issuer: Issuer, proposer_id: str) -> tuple[Consent, ...]:
     effects = [event for _, event in unit.list_effects()]
     buyer = await _find_buyer(unit, effects)
-    return list_consents(Setting(issuer, issuer.formed.party_id, effects, unit.context.at, buyer), proposer_id)
+    setting = Setting(issuer, issuer.formed.party_id, effects, unit.context.at, buyer)
+    require_proposer(setting, proposer_id)
+    return list_consents(setting, proposer_id)
 
 
 async def _find_buyer(unit: UnitOfWork, effects: Sequence[Event]) -> Issuer | None:

@@ -35,7 +35,9 @@ async def load_converting(unit: UnitOfWork, issuer: Issuer) -> tuple[ConvertingI
     Raises:
         Refusal: ``shares_owed``.
     """
-    return list_converting([await unit.get(INSTRUMENT, instrument_id) for instrument_id in sorted(issuer.instruments)])
+    return list_converting(
+        [await unit.get(INSTRUMENT, instrument_id) for instrument_id in sorted(issuer.instruments)], unit.context.at
+    )
 
 
 async def close_round(unit: UnitOfWork, issuer_id: str, financing_id: str, *, approval: Approval, at: datetime) -> None:

@@ -13,16 +13,20 @@ from events.types import NoteTerms, PrincipalTerms, SafeTerms
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, IssueInstrument, NoticeMfn
 from marketplace.domain.equity.instrument.mfn import WINDOW, has_open_clause
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, LimitDilution, RecordExposure, SignInstrument
+from marketplace.domain.trading.mandate import MANDATE
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
-async def sign_instrument(unit: UnitOfWork, issue: IssueInstrument, *, split_ratio: str | None = None) -> None:
+async def sign_instrument(
+    unit: UnitOfWork, issue: IssueInstrument, *, split_ratio: str | None = None, by_limit: bool = False
+) -> None:
     """Issue an instrument, and register it with its issuer.
 
     Args:
         unit: The decision.
         issue: The instrument.
         split_ratio: The issuer's split factor when a price per share was agreed; None: now.
+        by_limit: Whether the issuer's other holders agree to it by a dilution limit, and not by a vote.
     """
     await unit.decide(INSTRUMENT, issue.instrument_id, issue)
     note = SignInstrument(
@@ -32,6 +36,7 @@ async def sign_instrument(unit: UnitOfWork, issue: IssueInstrument, *, split_rat
         commitment_usd=issue.commitment_usd,
         terms=issue.terms,
         split_ratio=split_ratio,
+        by_limit=by_limit,
     )
     await unit.decide(ISSUER, issue.issuer_id, note)
     await track_instrument(unit, issue.instrument_id)
@@ -93,16 +98,25 @@ async def set_limit(
 
 
 async def count_order(
-    unit: UnitOfWork, issuer_id: str, order_id: str, terms: PrincipalTerms, principal_usd: Decimal
+    unit: UnitOfWork,
+    issuer_id: str,
+    order_id: str,
+    terms: PrincipalTerms,
+    principal_usd: Decimal,
+    *,
+    mandate_ids: tuple[str, ...],
 ) -> None:
     """Count an order's largest possible principal toward its issuer's dilution limit.
 
     Raises:
-        Refusal: ``stack_exceeds_company`` · ``dilution_exceeded`` or ``missing_convention`` of the issuer's limit.
+        Refusal: ``stack_exceeds_company`` · ``dilution_unagreed`` · ``price_below_preference`` · ``dilution_exceeded``
+            or ``missing_convention`` of the issuer's limit.
     """
     since = unit.context.at.date() if isinstance(terms, NoteTerms) else None
     exposure = Exposure(terms=terms, amount_usd=principal_usd, interest_from=since)
-    await _record(unit, issuer_id, order_id, (exposure,) if principal_usd else ())
+    mandates = [await unit.load(MANDATE, mandate_id) for mandate_id in mandate_ids]
+    offered_to = tuple(mandate.granted.holder_id for mandate in mandates if mandate is not None)
+    await _record(unit, issuer_id, order_id, (exposure,) if principal_usd else (), offered_to=offered_to)
 
 
 async def free_order(unit: UnitOfWork, issuer_id: str, order_id: str) -> None:
@@ -111,10 +125,18 @@ async def free_order(unit: UnitOfWork, issuer_id: str, order_id: str) -> None:
 
 
 async def _record(
-    unit: UnitOfWork, issuer_id: str, subject_id: str, exposures: tuple[Exposure, ...], *, owed: bool = False
+    unit: UnitOfWork,
+    issuer_id: str,
+    subject_id: str,
+    exposures: tuple[Exposure, ...],
+    *,
+    owed: bool = False,
+    offered_to: tuple[str, ...] = (),
 ) -> None:
     """Record the exposures on the issuer. If nothing changes, nothing is guarded, so the log is read to confirm it."""
-    command = RecordExposure(issuer_id=issuer_id, subject_id=subject_id, exposures=exposures, owed=owed)
+    command = RecordExposure(
+        issuer_id=issuer_id, subject_id=subject_id, exposures=exposures, owed=owed, offered_to=offered_to
+    )
     for load in (unit.load, unit.reload):
         issuer = await load(ISSUER, issuer_id)
         if isinstance(issuer, Issuer):

@@ -1,7 +1,11 @@
-"""Money of holders that join a round by right: set aside with the answer, paid or released with the round."""
+"""Money of holders that join a round by right: set aside with the answer, paid or released with the round.
 
-from datetime import datetime
+The company decides when the round closes. `CLOSE_WITHIN` ends what it may hold; the round then cannot close.
+"""
+
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from marketplace.application.steps.paying import pay
 from marketplace.core.ids import derive_id, rename_id
@@ -10,6 +14,9 @@ from marketplace.domain.equity.issuer.commands import AnswerProRata
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.execution.unit_of_work import UnitOfWork
+
+CLOSE_WITHIN: Final = timedelta(days=60)
+"""How long after the time for joining the money stays set aside. A round that closes later is opened again."""
 
 
 def _name_hold(financing_id: str, holder_id: str) -> str:
@@ -24,13 +31,16 @@ async def take_pro_rata(
         issuer_id=issuer_id, financing_id=financing_id, holder_id=holder_id, amount_usd=amount_usd, at=at
     )
     await unit.decide(ISSUER, issuer_id, command)
-    if amount_usd and unit.list_events(ISSUER, issuer_id):
+    until = (await unit.get(ISSUER, issuer_id, Issuer)).financings[financing_id].opened.pro_rata_until
+    if amount_usd and until is not None and unit.list_events(ISSUER, issuer_id):
         account_id = rename_id("acc", holder_id)
         hold = PlaceHold(
             account_id=account_id,
             hold_id=_name_hold(financing_id, holder_id),
             amount_usd=amount_usd,
             purpose=financing_id,
+            expires_at=until + CLOSE_WITHIN,
+            at=at,
         )
         await unit.decide(ACCOUNT, account_id, hold)
 
@@ -50,6 +60,7 @@ async def pay_pro_rata(unit: UnitOfWork, issuer: Issuer, financing_id: str) -> N
                 amount_usd=amount_usd,
                 payee_account_id=rename_id("acc", issuer.formed.party_id),
                 cause=derive_id("pay", financing_id, holder_id),
+                at=unit.context.at,
             )
             await pay(unit, capture)
 
@@ -63,6 +74,7 @@ async def release_pro_rata(unit: UnitOfWork, issuer: Issuer, financing_id: str) 
 
 async def _release(unit: UnitOfWork, financing_id: str, holder_id: str, reason: str) -> None:
     account_id, hold_id = rename_id("acc", holder_id), _name_hold(financing_id, holder_id)
-    if hold_id in (await unit.get(ACCOUNT, account_id)).holds:
+    hold = (await unit.get(ACCOUNT, account_id)).holds.get(hold_id)
+    if hold is not None and not hold.expired:
         release = AdjustHold(account_id=account_id, hold_id=hold_id, amount_usd=Decimal(0), reason=reason)
         await unit.decide(ACCOUNT, account_id, release)

@@ -7,8 +7,8 @@ from marketplace.core.money import render_ratio
 from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock, IssueStock
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rules import get_class
-from marketplace.domain.equity.issuer.sale.liquidity import require_assuming, require_buyer, require_unsplit
-from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.equity.issuer.sale.liquidity import require_assuming, require_buyer, require_undiluted
+from marketplace.domain.equity.issuer.state import Issuer, total_shares
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -26,7 +26,7 @@ async def load_buyer(unit: UnitOfWork, buyer_issuer_id: str) -> Issuer:
 
 
 async def name_buyer(unit: UnitOfWork, issuer_id: str, stock: BuyerStock | None) -> BuyerStock | None:
-    """Return the buyer's stock with its split factor now, where the buyer is here.
+    """Return the buyer's stock with its split factor and shares now, where the buyer is here.
 
     Raises:
         Refusal: ``issuer_unknown`` · refusals of `require_buyer` · ``stock_class_unknown``.
@@ -39,21 +39,22 @@ async def name_buyer(unit: UnitOfWork, issuer_id: str, stock: BuyerStock | None)
     require_buyer(issuer_id, stock)
     buyer = await load_buyer(unit, stock.buyer_issuer_id)
     get_class(buyer, stock.class_id or "")
-    return structs.replace(stock, buyer_split_ratio=render_ratio(buyer.split_ratio))
+    shares = total_shares(buyer).fully_diluted
+    return structs.replace(stock, buyer_split_ratio=render_ratio(buyer.split_ratio), buyer_shares=shares)
 
 
 async def deliver_stock(unit: UnitOfWork, issuer: Issuer, liquidity_id: str) -> None:
     """Issue the buyer's shares to the holders of a sale, where the buyer is here.
 
     Raises:
-        Refusal: ``buyer_split`` · refusals of the buyer's issuer.
+        Refusal: ``buyer_split`` · ``buyer_diluted`` · refusals of the buyer's issuer.
     """
     waterfall = issuer.sales[liquidity_id].declared.waterfall
     stock = waterfall.stock
     if stock is None or stock.buyer_issuer_id is None or stock.class_id is None:
         return
     buyer_id = stock.buyer_issuer_id
-    require_unsplit(liquidity_id, stock, await load_buyer(unit, buyer_id))
+    require_undiluted(liquidity_id, stock, await load_buyer(unit, buyer_id))
     shares: dict[str, int] = {}
     for payout in waterfall.payouts:
         shares[payout.holder_id] = shares.get(payout.holder_id, 0) + (payout.buyer_shares or 0)

@@ -386,7 +386,7 @@ async def _sign(unit: UnitOfWork, order: Order, grant: GrantIssued, equity: Equi
         mandate_id=equity.mandate_id,
         draw=build_draw(grant, order.placed.quote_id),
     )
-    await sign_instrument(unit, issue, split_ratio=order.split_ratio)
+    await sign_instrument(unit, issue, split_ratio=order.split_ratio, by_limit=True)
 
 
 async def carry_out_rejection(

@@ -147,7 +147,7 @@ async def _hold_budgets(
     if not isinstance(issuer, Issuer):
         raise refuse_unknown("issuer", issuer_id)
     implied_cap_usd = find_implied_cap(issuer, terms.instrument)
-    await count_order(unit, issuer_id, order_id, terms.instrument, cost.principal_usd)
+    await count_order(unit, issuer_id, order_id, terms.instrument, cost.principal_usd, mandate_ids=terms.mandate_ids)
     holds = []
     for mandate_id in terms.mandate_ids:
         mandate = await load_mandate(unit, mandate_id)

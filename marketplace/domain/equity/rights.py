@@ -63,7 +63,9 @@ from events.issuer_holders import HolderTerms
 from events.mandate import MandateBudgetHeld
 from events.proposal import Consent, Voter
 from events.types import Event
+from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
+from marketplace.core.money import ZERO
 from marketplace.domain.equity.issuer.rights.fair_value import find_fair_value, find_value_for_warrant
 from marketplace.domain.equity.issuer.state import Issuer, list_live_warrants
 from marketplace.domain.equity.proposal import has_majority
@@ -96,12 +98,14 @@ class Asked(NamedTuple):
         company: Whether the company must agree.
         vote: Whether all groups of security holders vote.
         sale: Whether they vote by the thresholds of a sale, with the directors and a buyer that issues its stock.
+        terms: Whether they vote by the shares that the terms in force state for a sale.
     """
 
     holders: tuple[str, ...] = ()
     company: bool = False
     vote: bool = False
     sale: bool = False
+    terms: bool = False
 
 
 class Right(NamedTuple):
@@ -169,8 +173,15 @@ def _convert(event: IssuerStockConverted, _: Setting) -> Asked:
 
 
 def _close(event: IssuerFinancingClosed, setting: Setting) -> Asked:
-    terms = setting.issuer.financings[event.financing_id].opened.terms
-    return Asked(tuple(each.holder_id for each in terms.investments), company=True, vote=True)
+    """Ask the investors; if they buy next to nothing, also those whose instruments convert in it."""
+    financing = setting.issuer.financings[event.financing_id]
+    asked = [each.holder_id for each in financing.opened.terms.investments]
+    pricing = financing.pricing
+    assert pricing is not None, "a round is closed at a price"
+    bought = sum(allotment.shares for allotment in pricing.allotments)
+    if bought < pricing.post_money_shares * _BOUGHT_MIN:
+        asked += [each.holder_id for each in pricing.conversions]
+    return Asked(tuple(asked), company=True, vote=True)
 
 
 def _create_class(event: IssuerStockClassCreated, setting: Setting) -> Asked:
@@ -211,7 +222,7 @@ def _state_purchases(event: IssuerPurchasesStated, setting: Setting) -> Asked:
         for _, warrant in list_live_warrants(setting.issuer, setting.at)
         if warrant.issued.programme_id == event.programme_id
     ]
-    return Asked((event.customer_id, event.vendor_id, *holders), company=True)
+    return Asked((event.customer_id, event.vendor_id, *holders), company=True, vote=bool(holders))
 
 
 def _name_source(event: IssuerPriceSourceNamed, _: Setting) -> Asked:
@@ -228,11 +239,15 @@ def _nobody(_: Event, __: Setting) -> Asked:
 
 
 def _reduce(event: InstrumentPrincipalReversed, _: Setting) -> Asked:
-    return Asked() if event.became == "outstanding" else Asked((event.holder_id,))
+    return Asked((event.holder_id,))
 
 
 def _holder(event: Any, _: Setting) -> Asked:
     return Asked((event.holder_id,), company=True)
+
+
+def _option(event: IssuerOptionGranted | IssuerOptionPromised, setting: Setting) -> Asked:
+    return Asked((event.holder_id,), company=True, vote=_is_party(event.holder_id, setting))
 
 
 def _offer(event: IssuerStockOffered, _: Setting) -> Asked:
@@ -251,21 +266,29 @@ def _vote(_: Event, __: Setting) -> Asked:
     return Asked(company=True, vote=True)
 
 
-def _sell(_: Event, __: Setting) -> Asked:
-    return Asked(company=True, sale=True)
+def _sell(event: IssuerLiquidityDeclared, _: Setting) -> Asked:
+    """Ask those who lose principal too: no vote of others takes it from them."""
+    left: dict[str, Decimal] = {}
+    for instrument in event.waterfall.instruments:
+        left[instrument.instrument_id] = left.get(instrument.instrument_id, ZERO) + instrument.principal_usd
+    for payout in event.waterfall.payouts:
+        if payout.security in left:
+            left[payout.security] -= payout.cash_usd
+    losers = {each.holder_id for each in event.waterfall.instruments if left[each.instrument_id] > ZERO}
+    return Asked(tuple(sorted(losers)), company=True, sale=True)
 
 
 def _limit(event: IssuerDilutionLimited, setting: Setting) -> Asked:
     before = setting.issuer.limit
     if before is None or before.dilution_max is None:
-        return Asked(company=True)
+        return Asked(company=True, vote=True)
     lifted = event.dilution_max is None or event.dilution_max > before.dilution_max
     return Asked(company=True, vote=lifted or event.valuation_usd != before.valuation_usd)
 
 
 def _agree_terms(event: IssuerHolderTermsAgreed, setting: Setting) -> Asked:
     lost = set(setting.issuer.holder_terms.pro_rata) - set(event.terms.pro_rata)
-    return Asked(tuple(sorted(lost)), company=True, vote=True)
+    return Asked(tuple(sorted(lost)), company=True, terms=True)
 
 
 def _withdraw_sale(event: IssuerLiquidityWithdrawn, _: Setting) -> Asked:
@@ -281,11 +304,13 @@ def _repay(event: InstrumentRepaid, _: Setting) -> Asked:
 
 
 def _amend(event: InstrumentAmended, setting: Setting) -> Asked:
-    return Asked((setting.issuer.instruments[event.instrument_id].holder_id,), company=True)
+    return Asked((setting.issuer.instruments[event.instrument_id].holder_id,), company=True, vote=True)
 
 
 _NONE: Final = "never"
 _LAPSES: Final = "14 days, then the proposal lapses"
+_BOUGHT_MIN: Final = Fraction(1, 20)
+"""The part of the company that new money buys, so that a vote converts the instruments of all."""
 RIGHTS: Final[dict[type[Event], Right]] = {
     IssuerStockIssued: Right(
         "issue",
@@ -361,8 +386,12 @@ RIGHTS: Final[dict[type[Event], Right]] = {
     IssuerOptionPromiseWithdrawn: Right(
         "promise_withdrawal", "a promise of an option is withdrawn", "company", "the holder", _NONE, _withdraw_promise
     ),
-    IssuerOptionPromised: Right("promise", "an option is promised", "company", "the holder", _NONE, _holder),
-    IssuerOptionGranted: Right("option", "an option is granted", "company", "the holder", _NONE, _holder),
+    IssuerOptionPromised: Right(
+        "promise", "an option is promised", "company", "the holder; vote if the holder votes", _NONE, _option
+    ),
+    IssuerOptionGranted: Right(
+        "option", "an option is granted", "company", "the holder; vote if the holder votes", _NONE, _option
+    ),
     IssuerOptionExercised: Right(
         "option_exercise", "an option is exercised", "company, holder", "the holder, the company", _NONE, _holder
     ),
@@ -409,7 +438,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "purchases",
         "purchases outside this market are stated for a programme",
         "company, customer, vendor",
-        "the company, who buys, who delivers, each holder of a warrant that counts them",
+        "the company, who buys, who delivers, each holder of a warrant that counts them; vote if a warrant does",
         _NONE,
         _state_purchases,
     ),
@@ -449,7 +478,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "round",
         "a round closes: its stock is issued, instruments convert",
         "company",
-        "each investor; vote",
+        "each investor; vote; if the new money buys less than a twentieth, each holder of what converts",
         _NONE,
         _close,
     ),
@@ -458,14 +487,14 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "the limit on dilution by instruments changes",
         "company",
         "vote",
-        "it becomes lower, or there was none",
+        "it becomes lower",
         _limit,
     ),
     IssuerHolderTermsAgreed: Right(
         "holder_terms",
         "company and holders agree on terms: thresholds of a sale, drag-along, pro rata rights, what holders see",
         "company",
-        "vote; a holder that loses a pro rata right",
+        "vote, by the shares that the terms in force state for a sale; a holder that loses a pro rata right",
         _NONE,
         _agree_terms,
     ),
@@ -479,10 +508,10 @@ RIGHTS: Final[dict[type[Event], Right]] = {
     ),
     InstrumentPrincipalReversed: Right(
         "reduction",
-        "a correction of usage reverses principal that became shares or money",
+        "a correction of usage reverses principal",
         "company",
         "the holder",
-        "the principal is outstanding; after the sale is paid, nothing is reversed",
+        "the principal is outstanding and accrued in the last 30 days; after the sale is paid, nothing is reversed",
         _reduce,
     ),
     InstrumentRepaid: Right(
@@ -490,17 +519,18 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "a note is repaid",
         "company",
         "the holder",
-        "it has matured, or a sale pays it",
+        "it has matured and does not convert then, or a sale pays it",
         _repay,
     ),
     InstrumentAmended: Right(
-        "amendment", "an instrument gets other terms", "company, holder", "the holder, the company", _NONE, _amend
+        "amendment", "an instrument gets other terms", "company, holder", "the holder, the company; vote", _NONE, _amend
     ),
     IssuerLiquidityDeclared: Right(
         "sale",
         "the company is sold",
         "company",
-        "vote by the thresholds of the holder terms, directors; a buyer that issues its stock, and its vote",
+        "vote by the thresholds of the holder terms, directors; a buyer that issues its stock, and its vote; each"
+        " holder whose principal is not paid in full, in cash",
         "the share of a drag-along agrees, which binds the other groups; the company states who agreed without a key",
         _sell,
     ),
@@ -530,6 +560,22 @@ def list_rights() -> tuple[StatedRight, ...]:
     acts = (StatedRight(*right[:-1], silence=_LAPSES) for right in RIGHTS.values())
     other = StatedRight("company_act", "anything else on the issuer", "company", "the company", _NONE, _LAPSES)
     return (*acts, other, *BESIDE_EQUITY)
+
+
+def require_proposer(setting: Setting, proposer_id: str) -> None:
+    """Refuse that a holder proposes what only the company may, such as a sale, whose proposal shows all payouts.
+
+    Raises:
+        Refusal: ``company_proposes``.
+    """
+    for event in setting.effects:
+        right = RIGHTS.get(type(event))
+        if right is not None and right.proposes == "company" and proposer_id != setting.company_id:
+            raise Refusal(
+                "company_proposes",
+                f"only {setting.company_id} proposes that {right.act}; ask the company to",
+                party_id=proposer_id,
+            )
 
 
 def list_consents(setting: Setting, proposer_id: str) -> tuple[Consent, ...]:
@@ -585,6 +631,18 @@ def _list_electorates(asked: Asked, setting: Setting) -> Iterable[_Group]:
             yield _Group(electorate, weights)
     if asked.sale:
         yield from _list_sale(setting)
+    if asked.terms:
+        yield from _list_amenders(setting, setting.issuer.holder_terms)
+
+
+def _list_amenders(setting: Setting, terms: HolderTerms) -> Iterable[_Group]:
+    """Yield who agrees to other holder terms: the shares that a sale needs, so that less does not change them."""
+    for electorate, weights in _list_groups(setting):
+        yield _Group(electorate, weights, terms.sale_share_needed)
+    drag = terms.drag_along
+    together = None if drag is None else _weigh_together(setting, ZERO)
+    if drag is not None and together is not None:
+        yield _Group("holders_here", together.weights, drag.share_needed)
 
 
 def _list_sale(setting: Setting) -> Iterable[_Group]:

@@ -194,7 +194,8 @@ async def test_the_company_is_not_sold_against_a_safe_holder(market):
     sale = await consents.find_proposal(market.handler, context)
     made = (await market.state("proposal", sale)).made
     assert [(consent.electorate, consent.voters) for consent in made.consents] == [
-        ("instruments", (Voter(party_id=trade.fund, weight=5_000_000),))
+        (f"holder/{trade.fund}", (Voter(party_id=trade.fund, weight=1),)),
+        ("instruments", (Voter(party_id=trade.fund, weight=5_000_000),)),
     ]
     await consents.refuse(market.handler, market.context(trade.fund), sale, reason="too little")
     assert (await market.state("issuer", trade.issuer)).liquidity_id is None

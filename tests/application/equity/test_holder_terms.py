@@ -426,13 +426,11 @@ async def test_a_party_makes_a_limited_number_of_proposals_in_a_time(market, hel
 async def test_the_holders_vote_on_more_dilution_than_the_limit_allows(market, held, most, asked):
     trade, bank, _ = held
     dilution_max = None if most is None else Decimal(most)
+    first = market.context(trade.startup)
     await limit_dilution(
-        market.handler,
-        market.context(trade.startup),
-        trade.issuer,
-        dilution_max=Decimal("0.2"),
-        valuation_usd=Decimal(10_000_000),
+        market.handler, first, trade.issuer, dilution_max=Decimal("0.2"), valuation_usd=Decimal(10_000_000)
     )
+    await agree_all(market, first)
     context = market.context(trade.startup)
     valued = Decimal(10_000_000)
     await limit_dilution(market.handler, context, trade.issuer, dilution_max=dilution_max, valuation_usd=valued)

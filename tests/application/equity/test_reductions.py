@@ -166,12 +166,18 @@ async def test_what_became_shares_is_not_reduced_after_half_a_year(delivered):
     await check_log(market.log)
 
 
-async def test_outstanding_principal_is_reduced_at_any_time(delivered):
+@pytest.mark.parametrize(("days", "asks"), [(0, False), (31, True), (REDUCE_WITHIN.days + 1, True)])
+async def test_outstanding_principal_that_is_settled_for_long_is_reduced_as_its_holder_agrees(delivered, days, asks):
+    """A provider took a fund's principal back at what it had cost, before a round in which it was worth much more."""
     market, trade, grant = delivered
     before = await look(market, trade, grant)
-    market.clock.at += REDUCE_WITHIN + timedelta(days=1)
-    await correct(market, trade, grant)
+    market.clock.at += timedelta(days=days)
+    proposal_id = await correct(market, trade, grant)
+    assert (await look(market, trade, grant) == before) == asks
+    if asks:
+        await consents.agree(market.handler, market.context(trade.fund), proposal_id)
     assert (await look(market, trade, grant))[1] < before[1]
+    await check_log(market.log)
 
 
 async def test_an_instrument_that_says_so_leaves_the_shares_and_lets_their_price_be_owed(memory_log):

@@ -364,6 +364,14 @@ def test_a_price_is_fixed_by_the_mean_up_to_the_day_on_which_another_tranche_ves
     assert settle(decide(state, rising)).warrants[WARRANT].tranches[1].price_usd == Fraction("19.35")
 
 
+def test_a_split_does_not_round_a_later_price_away():
+    """Split a million for one by the company, the price of the last tranche was 0 at four places."""
+    state = issue(when(DateMilestone(day=TODAY)), WarrantTranche(shares=100, later_price=LATER))
+    state = decide(state, SplitStock(**OF_ISS, split_id=make_id("spl", 1), numerator=1_000_000, denominator=1))
+    state = decide(state, observe("0.000020", TODAY - timedelta(days=1)), observe("0.000022", volume=3_000))
+    assert settle(state).warrants[WARRANT].tranches[1].price_usd == Fraction("0.00001935")
+
+
 def test_a_split_scales_shares_prices_targets_and_means():
     level = PriceMilestone(price_usd_per_share=Decimal(10), average=MEAN)
     state = issue(

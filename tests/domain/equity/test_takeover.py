@@ -2,18 +2,23 @@
 
 import json
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 
 import msgspec
 import pytest
 
+from events.financing import Investment
 from events.instrument import InstrumentEvent, InstrumentPrincipalAccrued
 from events.issuer import (
     IssuerDistributionPaid,
     IssuerFinancingClosed,
+    IssuerFinancingOpened,
     IssuerFinancingPriced,
     IssuerLiquidityDeclared,
+    IssuerValuationRecorded,
 )
+from marketplace.core.errors import Refusal
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ImportInstrument
 from marketplace.domain.equity.instrument.takeover import COMMANDS
 from marketplace.domain.equity.issuer.issuer import (
@@ -23,7 +28,8 @@ from marketplace.domain.equity.issuer.issuer import (
     PayDistribution,
     list_repayments,
 )
-from tests.captable.company import DRAWDOWN, ISS, SERIES_A, live, make_id
+from marketplace.domain.equity.issuer.takeover import require_own_holders
+from tests.captable.company import DRAWDOWN, ISS, ROUND, SERIES_A, live, make_id
 from tests.support.spec import Given
 
 SALE = make_id("liq", 1)
@@ -69,6 +75,25 @@ def test_an_instrument_is_taken_over_as_it_was(sold):
 
 def test_every_act_of_an_instrument_can_be_taken_over():
     assert set(COMMANDS) == set(InstrumentEvent.__args__)
+
+
+def test_a_company_imports_nothing_in_the_name_of_parties_or_of_the_platform():
+    """An imported round of a fund, or a valuation of the platform, made a price that counts as nobody's own."""
+    company, fund = make_id("pty", 1), make_id("pty", 2)
+    valuation = {"issuer_id": ISS, "price_usd_per_share": Decimal("0.01"), "method": "409A"}
+    own = IssuerValuationRecorded(**valuation, effective_on=date(2025, 1, 1), recorded_by="company")
+    require_own_holders([own], company)
+    terms = msgspec.structs.replace(
+        ROUND, investments=(Investment(holder_id=fund, amount_usd=Decimal(1)),), pay_to_play=None
+    )
+    opened = IssuerFinancingOpened(issuer_id=ISS, financing_id=make_id("fin", 1), name="A", terms=terms)
+    for act, code in (
+        (opened, "parties_unconfirmed"),
+        (msgspec.structs.replace(own, recorded_by="platform"), "platform_unconfirmed"),
+    ):
+        with pytest.raises(Refusal) as caught:
+            require_own_holders([act], company)
+        assert caught.value.code == code
 
 
 def change(acts, kind, **members):

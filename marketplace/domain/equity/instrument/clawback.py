@@ -28,6 +28,8 @@ from marketplace.domain.refusals import refuse_exists, refuse_unknown
 
 REDUCE_WITHIN: Final = timedelta(days=180)
 """After its accrual, a tranche's shares or money may be reduced for this long."""
+SETTLED_AFTER: Final = timedelta(days=30)
+"""How long after a tranche accrued a credit reduces it while it is outstanding, without its holder."""
 
 
 def reverse(command: ReversePrincipal, state: Instrument) -> Sequence[InstrumentEvent]:
@@ -58,6 +60,12 @@ def is_late(tranche: Tranche, on_day: date) -> bool:
     """Return whether it is too late to reduce what a tranche became. Outstanding principal may always be reduced."""
     became = tranche.converted_usd or tranche.repaid_usd
     return bool(became) and on_day > tranche.interest_from + REDUCE_WITHIN
+
+
+def needs_holder(tranche: Tranche, on_day: date) -> bool:
+    """Return whether only its holder lets a tranche be reduced: it became something else, or is settled for long."""
+    became = tranche.converted_usd or tranche.repaid_usd
+    return bool(became) or on_day > tranche.interest_from + SETTLED_AFTER
 
 
 def _require_reducible(command: ReversePrincipal, tranche: Tranche) -> None:

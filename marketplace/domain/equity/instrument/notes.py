@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
 
 from events.instrument import InstrumentEvent, InstrumentMatured, InstrumentRepaid
-from events.types import NoteTerms
+from events.types import NoteTerms, PrincipalTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, ceil_cents, render_ratio
@@ -34,9 +34,13 @@ def repay_note(command: RepayNote, state: Instrument) -> Sequence[InstrumentEven
             cause=command.cause,
             principal_usd=state.outstanding_usd,
             amount_usd=ceil_cents(owed),
-            early=any(isinstance(run.terms, NoteTerms) and command.on_day < run.terms.matures_on for run in runs),
+            early=any(_is_early(run.terms, command.on_day) for run in runs),
         )
     ]
+
+
+def _is_early(terms: PrincipalTerms, on_day: date) -> bool:
+    return isinstance(terms, NoteTerms) and (on_day < terms.matures_on or terms.at_maturity is not None)
 
 
 def mature_note(command: MatureNote, state: Instrument) -> Sequence[InstrumentEvent]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from itertools import groupby
@@ -204,15 +204,20 @@ class Instrument:
             for terms, tranches in ((terms, tuple(group)) for terms, group in groupby(outstanding, key=self.get_terms))
         )
 
-    def list_converting(self) -> tuple[ConvertingInstrument, ...]:
-        """Return what a financing prices: one value per run. Priced stock and warrants are left out."""
+    def list_converting(self, at: datetime | None = None) -> tuple[ConvertingInstrument, ...]:
+        """Return what a financing prices: one value per run. Priced stock and warrants are left out.
+
+        Args:
+            at: When. A holder that was silent in every window of a most-favoured clause has declined; None: no window
+                has ended.
+        """
         return tuple(
             ConvertingInstrument(
                 instrument_id=self.issued.instrument_id,
                 holder_id=self.issued.holder_id,
                 principal_usd=run.principal_usd,
                 terms=run.terms,
-                mfn_election=self._find_election(run.terms),
+                mfn_election=self._find_election(run.terms, at),
                 accruals=list_accruals(run.tranches) if isinstance(run.terms, NoteTerms) else (),
             )
             for run in self.list_runs()
@@ -238,12 +243,15 @@ class Instrument:
 
     def _find_conversion(self, terms: PrincipalTerms) -> PrincipalTerms:
         """Return the terms on which principal converts: the elected ones if a most-favoured SAFE elected some."""
-        elected = self._find_election(terms)
+        elected = self._find_election(terms, None)
         return elected if isinstance(elected, SafeTerms) else terms
 
-    def _find_election(self, terms: PrincipalTerms) -> SafeTerms | Literal["declined"] | None:
-        if not isinstance(terms, SafeTerms) or not terms.most_favoured_nation or self.election is None:
+    def _find_election(self, terms: PrincipalTerms, at: datetime | None) -> SafeTerms | Literal["declined"] | None:
+        if not isinstance(terms, SafeTerms) or not terms.most_favoured_nation:
             return None
+        if self.election is None:
+            is_open = any(at is None or at <= notice.elect_until for notice in self.notices.values())
+            return None if is_open else "declined"
         return "declined" if self.election.later_instrument_id is None else self.election.terms
 
 

@@ -6,6 +6,7 @@ dollars are carried, a split in between changes nothing. Clawbacks reduce both d
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -82,7 +83,7 @@ def require_purchase(state: Instrument, purchase: Purchase | None) -> None:
         )
 
 
-def list_converting(instruments: Iterable[Instrument]) -> tuple[ConvertingInstrument, ...]:
+def list_converting(instruments: Iterable[Instrument], at: datetime) -> tuple[ConvertingInstrument, ...]:
     """Return an issuer's outstanding principal that converts in a round or is paid out in a sale.
 
     Raises:
@@ -100,7 +101,7 @@ def list_converting(instruments: Iterable[Instrument]) -> tuple[ConvertingInstru
                 instrument_id=instrument_id,
                 outstanding_usd=str(instrument.outstanding_usd),
             )
-        converting.extend(instrument.list_converting())
+        converting.extend(instrument.list_converting(at))
     return tuple(converting)
 
 

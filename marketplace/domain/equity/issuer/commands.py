@@ -141,7 +141,8 @@ class AddStakeholder(msgspec.Struct, frozen=True, kw_only=True):
 class SignInstrument(msgspec.Struct, frozen=True, kw_only=True):
     """Register an instrument that may become equity, in the batch that issues the instrument.
 
-    `split_ratio` is the issuer's split factor when a price per share was agreed; None: now.
+    `split_ratio` is the issuer's split factor when a price per share was agreed; None: now. `by_limit` says that the
+    other holders agree by a dilution limit, and not by a vote.
     """
 
     issuer_id: str
@@ -150,6 +151,7 @@ class SignInstrument(msgspec.Struct, frozen=True, kw_only=True):
     commitment_usd: Decimal
     terms: PrincipalTerms
     split_ratio: str | None = None
+    by_limit: bool = False
 
 
 class LimitDilution(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,12 +178,14 @@ class RecordExposure(msgspec.Struct, frozen=True, kw_only=True):
         subject_id: The order or the instrument.
         exposures: What may become equity.
         owed: Whether a holder has a right to it, so that the limit cannot refuse it.
+        offered_to: Who may take what an order offers.
     """
 
     issuer_id: str
     subject_id: str
     exposures: tuple[Exposure, ...]
     owed: bool = False
+    offered_to: tuple[str, ...] = ()
 
 
 class OpenFinancing(msgspec.Struct, frozen=True, kw_only=True):
@@ -266,6 +270,7 @@ class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):
         class_id: The class of its stock; stated with it.
         buyer_split_ratio: The buyer's split factor now; stated with it.
         assumes_grants: Whether it goes on, in cash, with the grants that are paid for in equity.
+        buyer_shares: The buyer's fully diluted shares now; stated with it.
     """
 
     buyer: str
@@ -274,6 +279,7 @@ class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):
     class_id: str | None = None
     buyer_split_ratio: str | None = None
     assumes_grants: bool = False
+    buyer_shares: int | None = None
 
 
 class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ from events.issuer import IssuerDilutionLimited, IssuerEvent, IssuerExposureReco
 from events.issuer_dilution import Exposure
 from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, WarrantTerms
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import is_id
 from marketplace.core.money import ZERO, floor_cents, parse_ratio, render_ratio, require_share, require_usd
 from marketplace.core.rounding import round_half_even
 from marketplace.domain.equity.instrument.state import compute_balance
@@ -39,7 +40,7 @@ from marketplace.domain.equity.issuer.as_converted import convert_row, convert_s
 from marketplace.domain.equity.issuer.commands import IssuerCommand, LimitDilution, RecordExposure, SplitStock
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
 from marketplace.domain.equity.issuer.rules import get_class, refuse_missing
-from marketplace.domain.equity.issuer.state import Issuer, list_rows
+from marketplace.domain.equity.issuer.state import Issuer, list_holders, list_rows
 from marketplace.domain.equity.issuer.stock_commands import IssueStock
 
 _ORDER = "ord_"
@@ -91,16 +92,56 @@ def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEv
     After a sale is paid out, nothing more is counted or refused.
 
     Raises:
-        Refusal: ``stack_exceeds_company``.
+        Refusal: ``stack_exceeds_company`` · ``dilution_unagreed`` · ``price_below_preference``.
     """
     subject_id, exposures = command.subject_id, command.exposures
     refusal = None if command.owed else _refuse_stack(state, subject_id, exposures)
     changes = _is_counted(state, subject_id) and state.exposures.get(subject_id, ()) != exposures
+    if subject_id.startswith(_ORDER):
+        require_agreed(state, exposures, command.offered_to)
     if (refusal is None and not changes) or state.is_ended:
         return []
     if refusal is not None:
         raise refusal
     return [IssuerExposureRecorded(issuer_id=command.issuer_id, subject_id=subject_id, exposures=exposures)]
+
+
+def require_agreed(state: Issuer, exposures: Iterable[Exposure], takers: Iterable[str]) -> None:
+    """Refuse stock or a warrant for compute that dilutes holders who agreed to no limit, or buys a preference cheaply.
+
+    Args:
+        state: The issuer.
+        exposures: What may become equity.
+        takers: Who may take it.
+
+    Raises:
+        Refusal: ``dilution_unagreed`` · ``price_below_preference``.
+    """
+    priced = [exposure.terms for exposure in exposures if isinstance(exposure.terms, PricedTerms)]
+    if not priced or state.is_ended:
+        return
+    holders = {each for each in list_holders(state) if is_id(each, "pty")} - {state.formed.party_id}
+    others = sorted({each for taker in takers for each in holders - {taker}})
+    if others and state.limit is None:
+        raise Refusal(
+            "dilution_unagreed",
+            f"{', '.join(others[:5])} hold securities of {state.formed.issuer_id}, and stock or a warrant for compute"
+            " dilutes them; agree with them on a dilution limit first, within which it may be offered",
+            holders=others,
+        )
+    for terms in priced if others else ():
+        stock_class = state.classes.get(terms.class_id)
+        price = Fraction(terms.price_usd_per_share)
+        if isinstance(terms, WarrantTerms):
+            price += Fraction(terms.exercise_price_usd)
+        preferred = None if stock_class is None else stock_class.price_usd
+        if preferred is not None and price < preferred:
+            raise Refusal(
+                "price_below_preference",
+                f"a share of {terms.class_id} has a preference for {round_half_even(preferred, SHOWN_PLACES)} USD, and"
+                f" {round_half_even(price, SHOWN_PLACES)} USD are offered for it; offer that much, or common stock",
+                class_id=terms.class_id,
+            )
 
 
 def require_room(state: Issuer, subject_id: str, exposures: Iterable[Exposure]) -> None:

@@ -157,7 +157,7 @@ def _issue_stock(state: Issuer, event: IssuerStockIssued) -> Issuer:
 
 
 def _offer_stock(state: Issuer, event: IssuerStockOffered) -> Issuer:
-    return replace(state, offers=state.offers.set(event.transfer_id, Offer(event, "offered")))
+    return replace(state, offers=state.offers.set(event.transfer_id, Offer(event, "offered", state.split_ratio)))
 
 
 def _answer_offer(

@@ -7,7 +7,7 @@ from events.issuer_dilution import Exposure
 from events.types import PricedTerms
 from marketplace.core.money import require_usd
 from marketplace.domain.equity.issuer.commands import SignInstrument
-from marketplace.domain.equity.issuer.dilution import require_room
+from marketplace.domain.equity.issuer.dilution import require_agreed, require_room
 from marketplace.domain.equity.issuer.rules import get_class, is_repeated
 from marketplace.domain.equity.issuer.state import Issuer
 
@@ -27,5 +27,8 @@ def sign_instrument(command: SignInstrument, state: Issuer) -> Sequence[IssuerEv
     require_usd(command.commitment_usd, "/commitment_usd")
     if isinstance(command.terms, PricedTerms):
         get_class(state, command.terms.class_id)
-    require_room(state, command.instrument_id, (Exposure(terms=command.terms, amount_usd=command.commitment_usd),))
+    exposures = (Exposure(terms=command.terms, amount_usd=command.commitment_usd),)
+    require_room(state, command.instrument_id, exposures)
+    if command.by_limit:
+        require_agreed(state, exposures, (command.holder_id,))
     return [event]

@@ -32,12 +32,12 @@ Refusals in order, of each command:
 - stock: security_exists · stakeholder_unknown · stock_class_unknown · shares · price · stock_class_over_authorised
 - offered: transfer_exists · stakeholder_unknown · transfer_to_self · stock_class_unknown · shares · shares_not_held ·
   price · time_naive · offer_over
-- right waived: offer_unknown · offer_<status>
-- right exercised: offer_unknown · offer_<status> · offer_over · stakeholder_unknown · transfer_to_self ·
+- right waived: offer_unknown · offer_<status> · offer_split
+- right exercised: offer_unknown · offer_<status> · offer_split · offer_over · stakeholder_unknown · transfer_to_self ·
   shares_not_held
 - offer withdrawn: offer_unknown · offer_<status>
 - transfer: transfer_exists · stakeholder_unknown · transfer_to_self · stock_class_unknown · shares · shares_not_held ·
-  offer_<status> · transfer_differs · first_refusal_unanswered
+  offer_<status> · offer_split · transfer_differs · first_refusal_unanswered
 - repurchase: repurchase_exists · stakeholder_unknown · stock_class_unknown · shares · price · shares_not_held
 - split: split_exists · split_out_of_range · split_changes_nothing · missing_convention · price ·
   stock_class_over_authorised · split_too_wide · split_leaves_fractions · shares_too_many
@@ -75,22 +75,23 @@ Refusals in order, of each command:
 - warrant expired: warrant_unknown · time_naive · warrant_runs
 - warrant cancelled: warrant_unknown · cancellation_exists · shares · warrant_overdrawn
 - valuation: price · date_before_formation
-- instrument signed: instrument_exists · amounts · stock_class_unknown · stack_exceeds_company
+- instrument signed: instrument_exists · amounts · stock_class_unknown · stack_exceeds_company · dilution_unagreed ·
+  price_below_preference
 - dilution limited: share · amounts · missing_convention · dilution_exceeded
-- exposure recorded: stack_exceeds_company
+- exposure recorded: stack_exceeds_company · dilution_unagreed · price_below_preference
 - proposal counted: proposals_too_many
 - holder terms: share_not_majority · stock_class_unknown · party_repeated · party_unknown ·
   stakeholder_unknown
 - financing opened: missing_convention · financing_exists · time_naive · id_malformed · financing_open · sale_declared ·
-  class_id_malformed · amounts · investments_out_of_range · investment_repeated · price_places_out_of_range ·
-  conversion_price_places_unexpected · rounding_needs_percent_ownership · seniority_out_of_range ·
-  participation_cap_unexpected · protection_basis_unexpected · duties_out_of_range · duty_repeated ·
-  stock_class_exists
+  investor_is_company · class_id_malformed · amounts · investments_out_of_range · investment_repeated ·
+  price_places_out_of_range · conversion_price_places_unexpected · rounding_needs_percent_ownership ·
+  seniority_out_of_range · participation_cap_unexpected · protection_basis_unexpected · duties_out_of_range ·
+  duty_repeated · stock_class_exists
 - pro rata answered: financing_unknown · financing_closed, financing_abandoned · pro_rata_unknown ·
   pro_rata_answered · time_naive · pro_rata_closed · amounts · amount_above_pro_rata
 - priced: financing_unknown · financing_closed, financing_abandoned · time_naive · pro_rata_open ·
   too_many_instruments · instrument_unsigned · classes of pay-to-play · stock_class_over_authorised · refusals of
-  `marketplace.equity.rounds` · price_rounds_to_zero · conversion_empty · allotment_empty ·
+  `marketplace.equity.rounds` · price_rounds_to_zero · conversion_empty · conversion_coarse · allotment_empty ·
   too_many_protected_classes · prices · calculation_too_large
 - closed: financing_unknown · financing_abandoned · time_naive · financing_unpriced · financing_stale
 - abandoned: financing_unknown · financing_closed
@@ -99,7 +100,7 @@ Refusals in order, of each command:
   calculation_too_large
 - withdrawal of a sale: liquidity_unknown · liquidity_paid · time_naive · liquidity_not_due
 - liquidity in stock of a buyer that is here: buyer_missing · issuer_unknown · buyer_is_sold · class_missing ·
-  stock_class_unknown; at its payment buyer_split · refusals of the buyer's issue of stock
+  stock_class_unknown; at its payment buyer_split · buyer_diluted · refusals of the buyer's issue of stock
 - distribution: liquidity_unknown · liquidity_withdrawn · liquidity_replaced · time_naive · liquidity_overdue ·
   liquidity_stale · delivery_unsettled
 

@@ -3,7 +3,7 @@
 The shares are those of the day of conversion, and at least those of its signing: stock that was bought back since then
 does not make the note's shares dearer. Splits are counted.
 
-Refusals in order: stock_class_unknown · conversion_empty · stock_class_over_authorised.
+Refusals in order: stock_class_unknown · conversion_empty · conversion_coarse · stock_class_over_authorised.
 """
 
 from datetime import date, datetime
@@ -16,7 +16,7 @@ from marketplace.core.rounding import round_whole
 from marketplace.domain.equity.instrument.notes import sum_run
 from marketplace.domain.equity.instrument.state import Run
 from marketplace.domain.equity.issuer.issuer import Issuer, capitalization_of
-from marketplace.domain.equity.issuer.rules import get_class, require_authorised
+from marketplace.domain.equity.issuer.rules import get_class, require_authorised, require_fine
 from marketplace.equity.capitalization import counted_by, existing_shares
 
 
@@ -34,7 +34,8 @@ def price_matured(issuer: Issuer, instrument_id: str, run: Run, at: datetime) ->
     """Return the price, dollars and shares of a matured run that converts at its cap.
 
     Raises:
-        Refusal: ``stock_class_unknown`` · ``conversion_empty`` · ``stock_class_over_authorised``.
+        Refusal: ``stock_class_unknown`` · ``conversion_empty`` · ``conversion_coarse`` ·
+            ``stock_class_over_authorised``.
     """
     terms = run.terms
     assert isinstance(terms, NoteTerms), "the runs of a note are notes"
@@ -54,5 +55,6 @@ def price_matured(issuer: Issuer, instrument_id: str, run: Run, at: datetime) ->
             f"{instrument_id} buys no whole share at its cap over {company} shares; it stays due",
             instrument_id=instrument_id,
         )
+    require_fine(instrument_id, amount / price, shares)
     require_authorised(stock_class, shares)
     return MaturedRun(become.class_id, terms.matures_on, price, amount, shares)

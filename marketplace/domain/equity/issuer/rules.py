@@ -4,17 +4,21 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final, Protocol
 
 from events.financing import ConvertingInstrument, Participation, PriceProtection, ProtectionBasis
 from events.issuer import IssuerFinancingPriced, IssuerLiquidityDeclared
 from events.registry import render_body
 from marketplace.core.errors import Refusal
-from marketplace.core.money import require_usd
+from marketplace.core.money import render_ratio, require_usd
+from marketplace.core.rounding import round_half_even
 from marketplace.domain.equity.issuer.state import SENIORITY_MAX, Financing, Issuer, StockClass
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 SHARES_MAX: Final = 10**15
+ROUNDING_MAX: Final = Fraction(1, 100)
+"""The most of an instrument that rounding its shares may take."""
 CALCULATION_BYTES_MAX: Final = 7 * 1024 * 1024
 """The largest calculation of a round or a sale with its certificate; a larger one would not fit the log's messages."""
 _CLASS_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -96,6 +100,23 @@ def require_formed(state: Issuer, day: date, pointer: str) -> None:
     if day < formed_on:
         text = f"{day} is before the formation on {formed_on}"
         raise Refusal("date_before_formation", text, pointer=pointer, formed_on=formed_on.isoformat())
+
+
+def require_fine(instrument_id: str, exact: Fraction, shares: int) -> None:
+    """Refuse that rounding to whole shares takes more than a hundredth of what an instrument converts into.
+
+    Raises:
+        Refusal: ``conversion_coarse``.
+    """
+    if exact - shares > exact * ROUNDING_MAX:
+        raise Refusal(
+            "conversion_coarse",
+            f"{instrument_id} would become {shares} of {round_half_even(exact, 4)} shares, and the rest of its"
+            " principal would be lost; split the stock, or state more places of the price",
+            instrument_id=instrument_id,
+            shares=shares,
+            shares_exact=render_ratio(exact),
+        )
 
 
 def require_stakeholder(state: Issuer, holder_id: str, pointer: str = "/holder_id") -> None:

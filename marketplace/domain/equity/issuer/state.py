@@ -236,10 +236,11 @@ class Financing:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Shares offered to the holders of the right of first refusal."""
+    """Shares offered to the holders of the right of first refusal, and the split factor of their number and price."""
 
     offered: IssuerStockOffered
     status: Literal["offered", "waived", "exercised", "withdrawn", "transferred"]
+    split_ratio: Fraction
 
 
 @dataclass(frozen=True, slots=True)

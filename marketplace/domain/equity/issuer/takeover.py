@@ -7,6 +7,7 @@ computed them. Their certificates are checked instead.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -67,9 +68,9 @@ from events.issuer import (
     IssuerWarrantVested,
     IssuerWarrantVestingReversed,
 )
+from events.registry import render_body
 from events.types import Event
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import is_id
 from marketplace.domain.equity.issuer.commands import (
     AbandonFinancing,
     AddProgrammeGrant,
@@ -161,6 +162,7 @@ _COMMANDS: Final[dict[type[IssuerEvent], type[Any]]] = {
     IssuerStockOfferWithdrawn: WithdrawOffer,
     IssuerLiquidityWithdrawn: WithdrawLiquidity,
 }
+_PARTY: Final = re.compile(rb"pty_[0-7][0-9a-hjkmnp-tv-z]{25}")
 _LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
 _FAR_AHEAD: Final = datetime(9999, 12, 31, tzinfo=UTC)
 _AT: Final[dict[type[Any], datetime]] = {
@@ -203,13 +205,13 @@ def import_issuer(command: ImportIssuer, state: IssuerState, decide: Decide) -> 
 
 
 def require_own_holders(acts: Iterable[Event], company_id: str) -> None:
-    """Refuse that a company imports what a package says of other parties that are here.
+    """Refuse that a company imports what a package says of other parties that are here, or in the platform's name.
 
     Raises:
-        Refusal: ``parties_unconfirmed``.
+        Refusal: ``parties_unconfirmed`` · ``platform_unconfirmed``.
     """
-    named = {getattr(act, name, None) for act in acts for name in ("holder_id", "holder_id_after")}
-    parties = sorted(each for each in named if each is not None and is_id(each, "pty") and each != company_id)
+    told = [*acts]
+    parties = sorted({each.decode() for act in told for each in _PARTY.findall(render_body(act))} - {company_id})
     if parties:
         raise Refusal(
             "parties_unconfirmed",
@@ -219,6 +221,18 @@ def require_own_holders(acts: Iterable[Event], company_id: str) -> None:
             pointer="/package_base64",
             parties=parties,
         )
+    if any(_is_of_platform(act) for act in told):
+        raise Refusal(
+            "platform_unconfirmed",
+            "the package states a valuation, a price or a milestone that the platform recorded, and it has not; leave"
+            " it out, or let the platform import it",
+            pointer="/package_base64",
+        )
+
+
+def _is_of_platform(act: Event) -> bool:
+    recorded = isinstance(act, IssuerValuationRecorded) and act.recorded_by == "platform"
+    return recorded or isinstance(act, IssuerPriceObserved | IssuerMilestoneAttested)
 
 
 def list_refused(command: ImportIssuer, decide: Decide) -> list[tuple[int, Refusal]]:

@@ -28,7 +28,7 @@ from events.types import NoteTerms, SafeTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import SHARE_PRICE_PLACES, ZERO, render_ratio
 from marketplace.core.rounding import round_places, round_whole
-from marketplace.domain.equity.issuer.rules import get_class, require_authorised
+from marketplace.domain.equity.issuer.rules import get_class, require_authorised, require_fine
 from marketplace.domain.equity.issuer.state import RUN, Issuer, capitalization_of
 from marketplace.equity import model
 from marketplace.equity.certificates import ENGINE_VERSION
@@ -309,10 +309,13 @@ def _require_sane(pricing: RoundPricing, terms: RoundTerms) -> None:
 
 
 def _require_shares(pricing: RoundPricing) -> None:
-    """Refuse a round in which all principal of an instrument would become less than one share."""
+    """Refuse a round in which the principal of an instrument becomes less than a share, or loses much to rounding."""
     shares: Counter[str] = Counter()
+    exact: dict[str, Fraction] = {}
     for conversion in pricing.conversions:
         shares[conversion.instrument_id] += conversion.shares
+        before = exact.get(conversion.instrument_id, Fraction(0))
+        exact[conversion.instrument_id] = before + Fraction(conversion.shares_exact)
     for conversion in pricing.conversions:
         if shares[conversion.instrument_id] == 0:
             raise Refusal(
@@ -323,3 +326,4 @@ def _require_shares(pricing: RoundPricing) -> None:
                 shares_exact=conversion.shares_exact,
                 price_exact=conversion.price_usd_per_share,
             )
+        require_fine(conversion.instrument_id, exact[conversion.instrument_id], shares[conversion.instrument_id])

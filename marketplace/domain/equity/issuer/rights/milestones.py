@@ -36,7 +36,7 @@ from events.vesting import (
     WarrantTranche,
 )
 from marketplace.core.intervals import require_aware
-from marketplace.core.money import render_ratio
+from marketplace.core.money import SHARE_PRICE_PLACES, render_ratio
 from marketplace.core.rounding import round_half_even
 from marketplace.domain.equity.issuer.commands import Delivery, VestWarrants
 from marketplace.domain.equity.issuer.evolve import evolve
@@ -268,7 +268,9 @@ def _fix_price(look: _Look, names: Mapping[str, Any]) -> Iterator[IssuerEvent]:
     day = look.warrant.tranches[terms.tranche].vested_on
     average = None if day is None else find_average(look.state, terms.average, day)
     if day is not None and average is not None:
-        price = round_half_even(average * Fraction(terms.multiple), terms.places)
+        smaller = len(str(ceil(look.warrant.split) - 1)) if look.warrant.split > 1 else 0
+        places = min(terms.places + smaller, SHARE_PRICE_PLACES)
+        price = round_half_even(average * Fraction(terms.multiple), places)
         yield IssuerWarrantPriced(**names, on_day=day, average_usd=render_ratio(average), exercise_price_usd=price)
 
 

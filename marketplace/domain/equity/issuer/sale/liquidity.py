@@ -22,7 +22,7 @@ from marketplace.domain.equity.issuer.rules import (
     require_signed,
 )
 from marketplace.domain.equity.issuer.sale.payouts import share_proceeds
-from marketplace.domain.equity.issuer.state import Issuer, Sale, capitalization_of
+from marketplace.domain.equity.issuer.state import Issuer, Sale, capitalization_of, total_shares
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 INSTRUMENTS_MAX: Final = 999
@@ -258,11 +258,11 @@ def find_assuming(state: Issuer) -> str | None:
     return stock.buyer_issuer_id if stock is not None and stock.assumes_grants else None
 
 
-def require_unsplit(liquidity_id: str, stock: StockConsideration, buyer: Issuer) -> None:
-    """Refuse to deliver shares of a buyer that were split since the sale was declared.
+def require_undiluted(liquidity_id: str, stock: StockConsideration, buyer: Issuer) -> None:
+    """Refuse to deliver shares of a buyer that has split its stock, or has more of it, since the sale was declared.
 
     Raises:
-        Refusal: ``buyer_split``.
+        Refusal: ``buyer_split`` · ``buyer_diluted``.
     """
     if stock.buyer_split_ratio != render_ratio(buyer.split_ratio):
         raise Refusal(
@@ -270,6 +270,16 @@ def require_unsplit(liquidity_id: str, stock: StockConsideration, buyer: Issuer)
             f"the buyer's stock was split since {liquidity_id} was declared, so that its price and shares are others;"
             " declare the sale again",
             liquidity_id=liquidity_id,
+        )
+    shares = total_shares(buyer).fully_diluted
+    if stock.buyer_shares is None or shares > stock.buyer_shares:
+        raise Refusal(
+            "buyer_diluted",
+            f"the buyer has {shares} fully diluted shares now and had {stock.buyer_shares} when {liquidity_id} was"
+            " declared, so that what its holders agreed to is less of it; declare the sale again",
+            liquidity_id=liquidity_id,
+            shares=shares,
+            shares_before=stock.buyer_shares,
         )
 
 

@@ -77,6 +77,7 @@ def _render_stock(result: Distribution, stock: BuyerStock) -> StockConsideration
         class_id=stock.class_id,
         buyer_split_ratio=stock.buyer_split_ratio,
         assumes_grants=stock.assumes_grants,
+        buyer_shares=stock.buyer_shares,
     )
 
 

@@ -21,7 +21,7 @@ from marketplace.core.money import require_price_per_share
 from marketplace.domain.equity.issuer.commands import ExerciseFirstRefusal, OfferStock, WaiveFirstRefusal, WithdrawOffer
 from marketplace.domain.equity.issuer.rules import is_repeated, require_held, require_stakeholder
 from marketplace.domain.equity.issuer.state import Issuer, Offer
-from marketplace.domain.equity.issuer.stock.transfers import require_move
+from marketplace.domain.equity.issuer.stock.transfers import require_move, require_unsplit
 from marketplace.domain.refusals import refuse_status, refuse_unknown
 
 
@@ -66,6 +66,7 @@ def waive_first_refusal(command: WaiveFirstRefusal, state: Issuer) -> Sequence[I
         return []
     if offer.status != "offered":
         raise refuse_status("offer", command.transfer_id, offer.status, "offered")
+    require_unsplit(offer, state)
     return [
         IssuerFirstRefusalWaived(
             issuer_id=command.issuer_id, transfer_id=command.transfer_id, approval=command.approval
@@ -86,6 +87,7 @@ def exercise_first_refusal(command: ExerciseFirstRefusal, state: Issuer) -> Sequ
         return []
     if offer.status != "offered":
         raise refuse_status("offer", command.transfer_id, offer.status, "offered")
+    require_unsplit(offer, state)
     if command.at > offer.offered.decide_until:
         raise Refusal(
             "offer_over",

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final
 
 from events.issuer import (
@@ -60,7 +59,7 @@ def transfer_stock(command: TransferStock, state: Issuer) -> Sequence[IssuerEven
     require_move(command, state)
     offer = state.offers.get(command.transfer_id)
     if offer is not None:
-        _require_waived(command, offer, command.at)
+        _require_waived(command, offer, state)
     elif get_class(state, command.class_id).created.first_refusal:
         raise Refusal(
             "first_refusal_unanswered",
@@ -72,9 +71,26 @@ def transfer_stock(command: TransferStock, state: Issuer) -> Sequence[IssuerEven
     return [event]
 
 
-def _require_waived(command: TransferStock, offer: Offer, at: datetime) -> None:
+def require_unsplit(offer: Offer, state: Issuer) -> None:
+    """Refuse an offer whose number and price are of shares before a split.
+
+    Raises:
+        Refusal: ``offer_split``.
+    """
+    if offer.split_ratio != state.split_ratio:
+        transfer_id = offer.offered.transfer_id
+        raise Refusal(
+            "offer_split",
+            f"the stock was split since {transfer_id} was offered, so that its shares and its price are other ones;"
+            " withdraw it and offer the shares again",
+            transfer_id=transfer_id,
+        )
+
+
+def _require_waived(command: TransferStock, offer: Offer, state: Issuer) -> None:
     if offer.status in {"exercised", "withdrawn"}:
         raise refuse_status("offer", command.transfer_id, offer.status, "waived")
+    require_unsplit(offer, state)
     for name in _MATCHED:
         if getattr(command, name) != getattr(offer.offered, name):
             raise Refusal(
@@ -82,7 +98,7 @@ def _require_waived(command: TransferStock, offer: Offer, at: datetime) -> None:
                 f"{name} is {getattr(command, name)}, but {getattr(offer.offered, name)} was offered; make a new offer",
                 pointer=f"/{name}",
             )
-    if offer.status == "offered" and at <= offer.offered.decide_until:
+    if offer.status == "offered" and command.at <= offer.offered.decide_until:
         raise Refusal(
             "first_refusal_unanswered",
             f"the right of first refusal may be exercised until {offer.offered.decide_until.isoformat()} and is not"
