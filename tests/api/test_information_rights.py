@@ -206,7 +206,7 @@ async def test_a_holders_feed_shows_what_it_may_read_while_it_holds(database_url
         )
         await agree(parties, await parties.startup.repurchase_stock(issuer, back), parties.fund)
         limit = LimitDilutionBody(dilution_max=Decimal("0.2"), valuation_usd=Decimal(9_000_000))
-        await parties.startup.limit_dilution(issuer, limit)
+        await agree(parties, await parties.startup.limit_dilution(issuer, limit), other)
         await parties.startup.get_issuer(issuer)
         after = await follow(parties.fund, issuer)
         assert after["issuer.stock_repurchased.v1"][1]["holder_id"] == parties.fund_id, "the end itself is its own"
