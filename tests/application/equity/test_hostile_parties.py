@@ -222,12 +222,6 @@ async def test_money_that_waits_for_a_round_is_free_again_in_time(market, held):
     await refuse("hold_expired", closing)
 
 
-async def test_a_company_pays_nobody_by_investing_in_itself(market, held):
-    """Its founders got preferred stock for five millions that never left the company's account."""
-    trade, _, _ = held
-    await refuse("investor_is_company", open_round(market, trade, trade.startup))
-
-
 async def test_an_offer_of_stock_is_not_taken_after_a_consolidation(market, held):
     """Sixty shares offered at a dollar were all that ten for one left, and went for a tenth of the price."""
     trade, bank, angel = held

@@ -83,10 +83,10 @@ Refusals in order, of each command:
 - holder terms: share_not_majority · stock_class_unknown · party_repeated · party_unknown ·
   stakeholder_unknown
 - financing opened: missing_convention · financing_exists · time_naive · id_malformed · financing_open · sale_declared ·
-  investor_is_company · class_id_malformed · amounts · investments_out_of_range · investment_repeated ·
-  price_places_out_of_range · conversion_price_places_unexpected · rounding_needs_percent_ownership ·
-  seniority_out_of_range · participation_cap_unexpected · protection_basis_unexpected · duties_out_of_range ·
-  duty_repeated · stock_class_exists
+  class_id_malformed · amounts · investments_out_of_range · investment_repeated · price_places_out_of_range ·
+  conversion_price_places_unexpected · rounding_needs_percent_ownership · seniority_out_of_range ·
+  participation_cap_unexpected · protection_basis_unexpected · duties_out_of_range · duty_repeated ·
+  stock_class_exists
 - pro rata answered: financing_unknown · financing_closed, financing_abandoned · pro_rata_unknown ·
   pro_rata_answered · time_naive · pro_rata_closed · amounts · amount_above_pro_rata
 - priced: financing_unknown · financing_closed, financing_abandoned · time_naive · pro_rata_open ·

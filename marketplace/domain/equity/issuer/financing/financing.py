@@ -78,12 +78,6 @@ def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEven
         raise Refusal("id_malformed", f"{command.financing_id!r} is not an id", pointer="/financing_id")
     require_no_financing(state)
     require_no_sale(state)
-    if any(each.holder_id == state.formed.party_id for each in terms.investments):
-        raise Refusal(
-            "investor_is_company",
-            f"{state.formed.party_id} is the company, and would pay itself for its stock; name its investors",
-            pointer="/terms/investments",
-        )
     require_terms(terms)
     for class_id in state.classes:
         if is_class_of_round(class_id, terms.class_id):
