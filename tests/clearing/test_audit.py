@@ -68,6 +68,12 @@ def split_a_price(document):
     document["prices"].append(document["prices"][0] | {"price_usd_per_gpu_hour": "0.01"})
 
 
+def raise_an_idle_price(document):
+    document["prices"].append({"pool_id": "p", "from_period": 9, "to_period": 10, "price_usd_per_gpu_hour": "1.2"})
+    for run in document["prices"][:-1]:
+        run["to_period"] = min(run["to_period"], 9)
+
+
 def let_a_loser_win(document):
     loser, winner = find(document, matched=False), find(document, matched=True)
     loser["match"] = deepcopy(winner["match"])
@@ -139,6 +145,8 @@ def invent_a_second_best(document):
 FORGERIES = [
     (lower_an_offer, {"bid"}),
     (raise_a_price, {"price_mean", "above_value"}),
+    (raise_a_price, {"above_bids"}),
+    (raise_an_idle_price, {"idle_price"}),
     (split_a_price, {"price_runs"}),
     (let_a_loser_win, {"bid", "size", "window", "lots", "oversold"}),
     (let_a_winner_lose, {"welfare", "regret", "price_to_win"}),

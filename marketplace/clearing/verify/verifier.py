@@ -5,8 +5,9 @@ the book, the result and this module. Violations, in the order in which they are
 
 `book_hash`, `decisions` (one per order, in order), `bid` (the match is one of the order's bids), `size`, `window`,
 `lots` (the shares do not add up, or a lot is not the bid's), those of `rule_audit`, `oversold`, `dear_lot` (a cheaper
-lot was left idle), `price_runs`, `price_mean`, `total`, `above_value`, `under_ask`, `second_best`, `regret`, `reasons`,
-`price_to_win`, `welfare`, `bound`, `gap`, `price_loss`, those of `backstop_audit`, `prices_hash`, `decisions_hash`.
+lot was left idle), `price_runs`, `price_mean`, `total`, `above_value`, `under_ask`, `above_bids`, `idle_price`,
+`second_best`, `regret`, `reasons`, `price_to_win`, `welfare`, `bound`, `gap`, `price_loss`, those of `backstop_audit`,
+`prices_hash`, `decisions_hash`.
 """
 
 from collections import defaultdict
@@ -55,6 +56,7 @@ def find_violations(book: Book, clearing: Clearing) -> tuple[Violation, ...]:
         audit.check_uniform,
         audit.check_prices,
         audit.check_asks,
+        audit.check_choice,
         audit.check_seconds,
         audit.check_losers,
         audit.check_welfare,
@@ -222,6 +224,33 @@ class _Audit:
                 price = self.prices.get((lot.pool_id, period), 0)
                 if price < micro(lot.ask_usd_per_gpu_hour):
                     yield Violation("under_ask", lot_id, f"is used in period {period} at {price} micro-dollars")
+
+    def check_choice(self) -> Iterator[Violation]:
+        """A price in use is above neither every bid nor every used ask; where nothing runs, it is the cheapest ask."""
+        bids = self._highest_bids()
+        busy = {(lot.pool_id, cell[1]) for cell, lot in self.entries.items() if self.used.get(cell)}
+        asks: dict[Cell, list[int]] = defaultdict(list)
+        for (lot_id, period), lot in self.entries.items():
+            if lot.nodes and (self.used.get((lot_id, period)) or (lot.pool_id, period) not in busy):
+                asks[lot.pool_id, period].append(micro(lot.ask_usd_per_gpu_hour))
+        for (pool_id, period), price in self.prices.items():
+            cell, show_price = (pool_id, period), f"{price} micro-dollars in period {period}"
+            if cell in busy and price > max(bids.get(cell, 0), *asks[cell]):
+                yield Violation("above_bids", pool_id, f"costs {show_price}, above every bid and every used ask")
+            if cell not in busy and asks[cell] and price != min(asks[cell]):
+                yield Violation("idle_price", pool_id, f"costs {show_price}, the cheapest ask is {min(asks[cell])}")
+
+    def _highest_bids(self) -> dict[Cell, int]:
+        """Return the highest bid that could use each pool and period, in micro-dollars."""
+        found: dict[Cell, int] = {}
+        for order in self.book.orders:
+            last = min(order.start_latest, self.book.periods - order.duration_periods)
+            if last >= order.start_earliest:
+                for bid in order.bids:
+                    value = micro(bid.value_usd_per_gpu_hour)
+                    for period in range(order.start_earliest, last + order.duration_periods):
+                        found[bid.pool_id, period] = max(found.get((bid.pool_id, period), 0), value)
+        return found
 
     def check_seconds(self) -> Iterator[Violation]:
         """Every accepted order states its best other placement, and by how much its surplus is less."""
