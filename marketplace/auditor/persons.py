@@ -59,6 +59,7 @@ class Persons:
 
     def _take_request(self, message: Message, account: Limited, body: dict[str, Any]) -> None:
         acting = message.headers.get("ce-actorperson", "")
+        acting = acting if message.headers.get("ce-actor", "").startswith("pty_") else "platform"
         text = f"{acting or 'nobody'} asks in the name of {body['person']}"
         self.findings.require(acting == body["person"], "persons", message.sequence, text)
         account.requests[body["approval_id"]] = body
@@ -102,10 +103,12 @@ class Persons:
         if name == "limit_set":
             limit = body["limit_usd"]
             account.limit = None if limit is None else Decimal(limit)
-        for_other = name != "hold_placed" or str(body["purpose"]).startswith("acc_")
+        purpose = str(body.get("purpose", ""))
+        for_other = name != "hold_placed" or purpose.startswith(("acc_", "mnd_"))
         if before is None or not is_party or not for_other:
             return
-        kind = {"limit_set": "limit", "withdrawn": "withdrawal", "hold_placed": "hold"}[name]
+        kinds = {"limit_set": "limit", "withdrawn": "withdrawal", "hold_placed": "hold"}
+        kind = "mandate" if purpose.startswith("mnd_") else kinds[name]
         if given is not None:
             same = given.get("kind") == kind and given.get("amount_usd") == body.get("amount_usd")
             self.findings.require(

@@ -86,6 +86,7 @@ async def test_a_clerk_of_accounts_neither_invents_a_deposit_nor_moves_a_funds_m
         for path, body in sent.items():
             assert_problem(await stage.post(clerk, f"{account}/{path}", body), 403, "scope_missing")
         assert_problem(await stage.post(clerk, capture, {"amount_usd": "1"}), 403, "scope_missing")
+        assert_problem(await stage.post(clerk, f"{account}/close", {"reason": "for good"}), 403, "scope_missing")
     assert_problem(await stage.post(stage.admin, f"{account}/holds", hold), 403, "payer_only")
     owner = await stage.open_tenant(fund, ["accounts:hold", "accounts:deposit"])
     assert (await stage.post(owner, f"{account}/holds", hold)).status_code == 201

@@ -73,7 +73,7 @@ async def list_all(
     return build_page(rows, limit, lambda row: row.hold_id)
 
 
-@post("/close", status_code=200, summary="Close an account")
+@post("/close", status_code=200, summary="Close an account", opt={"scope": "accounts:close"})
 async def close(command: Commanded, account_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
     """Close an account without holds to anything new. It still receives what it is owed, and may be emptied."""
     return command.answer(await close_account(command.handler, command.context, account_id, reason=data.reason))

@@ -9,6 +9,7 @@ from marketplace.application.steps.access import require_owner, require_platform
 from marketplace.application.steps.two_persons import ask_second, find_alone
 from marketplace.domain.billing.account import ACCOUNT, Account, CloseAccount, Deposit, Withdraw
 from marketplace.domain.billing.transfer import require_booked
+from marketplace.domain.party import PARTY
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -82,7 +83,8 @@ async def withdraw(
     """Record a withdrawal that the provider accepts, once per reference. Above the account's limit, request it.
 
     A requested withdrawal waits for a second person of the party: `marketplace.application.billing.approvals`. What the
-    platform requests waits for one of the party too.
+    platform requests waits for one of the party too, unless it is suspended: then the platform moves what a court
+    orders.
 
     Raises:
         Refusal: ``party_suspended`` · refusals of the provider and of the account.
@@ -92,7 +94,9 @@ async def withdraw(
     async def work(unit: UnitOfWork) -> None:
         await require_unfrozen(unit)
         account = await load_account(unit, account_id)
-        if account.needs_second(amount_usd, context.at):
+        party = await unit.load(PARTY, account.party_id)
+        is_ordered = context.party_id is None and party is not None and party.status == "suspended"
+        if not is_ordered and account.needs_second(amount_usd, context.at):
             if booked_at is not None:
                 require_platform(context)
                 require_booked(booked_at, context.at)

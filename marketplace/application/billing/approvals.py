@@ -21,7 +21,8 @@ async def set_limit(
 ) -> Receipt:
     """Set what one person alone may let go in 24 hours. Where a limit stands, another one takes two persons.
 
-    The platform sets it alone, for example where a party has lost its persons.
+    What the platform asks for waits for a person of the party. Where a party has lost its persons, the platform issues
+    keys that name others.
 
     Args:
         handler: Runs the command.
@@ -38,7 +39,7 @@ async def set_limit(
     async def work(unit: UnitOfWork) -> None:
         account = await load_account(unit, account_id)
         await require_unfrozen(unit)
-        if context.party_id is not None and account.limit_usd is not None and limit_usd != account.limit_usd:
+        if account.limit_usd is not None and limit_usd != account.limit_usd:
             await ask_second(unit, account_id, LimitAct(limit_usd=limit_usd), currency)
             return
         person = None if context.party_id is None else context.actor_person

@@ -36,7 +36,7 @@ BESIDE_EQUITY: Final = (
         "money is withdrawn",
         "a person of the party, the platform",
         "another person of the party",
-        _ABOVE,
+        f"{_ABOVE}; or the party is suspended, and the platform moves what a court orders",
         _ENDS,
     ),
     StatedRight(
@@ -68,7 +68,7 @@ BESIDE_EQUITY: Final = (
         "an account's limit changes",
         "a person of the party, the platform",
         "another person of the party",
-        "it is the first one, or the platform sets it",
+        "it is the first one",
         _ENDS,
     ),
     StatedRight("deposit", "money from outside is recorded", "the platform", "nobody else", "never", _NOTHING),
