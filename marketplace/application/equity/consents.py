@@ -280,11 +280,25 @@ async def agree(handler: Handler, context: Context, proposal_id: str) -> Receipt
         command = AgreeToProposal(proposal_id=proposal_id, party_id=_name_sender(unit), at=context.at)
         proposal = await unit.decide(PROPOSAL, proposal_id, command)
         if not proposal.list_missing():
+            await _require_standing(unit, proposal)
             await _take_effect(unit, proposal)
         if unit.list_events(PROPOSAL, proposal_id) and not unit.rejected:
             await count_own(unit, parse_effects(proposal.made))
 
     return await handler.run(context, PROPOSAL, proposal_id, work)
+
+
+async def _require_standing(unit: UnitOfWork, proposal: Proposal) -> None:
+    """Refuse an effect that rests on the agreement of a party that was suspended since it gave it.
+
+    Raises:
+        Refusal: ``party_suspended``. The proposal stays open.
+    """
+    proposer_id = proposal.made.proposer_id
+    for party_id in sorted(proposal.agreed | {proposer_id}):
+        rest = proposal.agreed - {party_id}
+        if party_id == proposer_id or not all(has_majority(consent, rest) for consent in proposal.made.consents):
+            await require_unfrozen(unit, party_id)
 
 
 async def _take_effect(unit: UnitOfWork, proposal: Proposal) -> None:

@@ -10,8 +10,9 @@ from marketplace.application.billing import accounts, holds
 from marketplace.application.equity import consents, instruments
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.equity.issuer.commands import RepurchaseStock, TransferStock
+from marketplace.domain.equity.issuer.commands import AddStakeholder, RepurchaseStock, TransferStock
 from tests.application.equity.test_consents import build, propose, repurchase, vote
+from tests.application.equity.test_equity import act
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market
 
@@ -108,3 +109,23 @@ async def test_a_suspended_holder_neither_transfers_its_stock_nor_agrees_to_lose
     await refused(propose(market, trade.fund, trade.issuer, TransferStock, **transfer))
     await refused(vote(market, trade.fund, bought_back))
     await consents.refuse(market.handler, market.context(trade.fund), bought_back, reason="too cheap")
+
+
+async def test_stock_does_not_leave_a_holder_that_is_suspended_since_it_agreed(memory_log):
+    market = Market(memory_log)
+    trade, mule = await build(market), await market.party("Mule", "fund")
+    await act(market, trade.startup, AddStakeholder, holder_id=mule, name="Mule", kind="investor")
+    transfer = {
+        "transfer_id": derive_id("trf", mule),
+        "holder_id": trade.fund,
+        "holder_id_after": mule,
+        "class_id": "common",
+        "shares": 10,
+        "at": market.clock.now(),
+    }
+    proposal_id = await propose(market, trade.startup, trade.issuer, TransferStock, **transfer)
+    await vote(market, trade.fund, proposal_id)
+    await suspend(market, trade.fund)
+    await refused(vote(market, mule, proposal_id))
+    await parties.clear_party(market.handler, market.context(), trade.fund, checks=("court order",))
+    assert (await vote(market, mule, proposal_id)).status == "effective"
