@@ -71,6 +71,7 @@ class Market:
     Attributes:
         orders: Status by order.
         due: When each open statement is accepted without an answer.
+        heard: Who of those who pay accepted or disputed, for each statement whose holder is heard too.
         now: Time of the last event.
     """
 
@@ -84,6 +85,7 @@ class Market:
     statements: dict[str, str] = field(default_factory=dict)
     periods: dict[tuple[str, str, str], int] = field(default_factory=dict)
     due: dict[str, datetime] = field(default_factory=dict)
+    heard: dict[str, set[str]] = field(default_factory=dict)
     now: datetime | None = None
 
     def take(self, decision: Sequence[Message]) -> None:
@@ -203,8 +205,26 @@ class Market:
                 period = (body["grant_id"], body.get("service_line_id") or "", body["period_start"])
                 first = self.periods.setdefault(period, sequence)
                 self.findings.require(first == sequence, "statement", sequence, f"{period} is stated by event {first}")
+        self._hear(message, name, body)
         if "charges" in body:
             self._check_charges(message, body["charges"])
+
+    def _hear(self, message: Message, name: str, body: dict[str, Any]) -> None:
+        """Check that a statement settles early only once both who pay were heard, where its holder has to be."""
+        statement_id, by = body["statement_id"], body.get("by", "")
+        if name == "issued" and body.get("holder_accepts") and Decimal(body["charges"]["holder_usd"]):
+            self.heard[statement_id] = set()
+        heard = self.heard.get(statement_id)
+        if heard is None:
+            return
+        if name in {"agreed", "disputed"}:
+            heard.add("holder" if by == "holder" else "startup")
+        is_early = parse_instant(message.headers["ce-time"]) < self.due[statement_id]
+        is_party = message.headers.get("ce-actor", "").startswith("pty_")
+        if name == "accepted" and is_early and is_party and Decimal(body["charges"]["holder_usd"]):
+            needed = 1 if by == "acceptance" else 2
+            text = f"{statement_id} settles by {by}, and only {sorted(heard)} were heard before"
+            self.findings.require(len(heard) >= needed, "statement", message.sequence, text)
 
     def _check_charges(self, message: Message, charges: dict[str, str]) -> None:
         """Check that provider and reseller receive what startup, holder and reseller pay."""

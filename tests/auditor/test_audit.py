@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import msgspec
@@ -208,6 +208,17 @@ def _change(event_type: str, **fields) -> Callable[[list[Message]], list[Message
     return plant
 
 
+def _accept_unheard(messages):
+    """Let a statement wait for its holder, and its startup settle it alone an hour before silence would."""
+    waits = _change("statement.issued.v1", holder_accepts=True)(messages)
+    issued = waits[_find(waits, "statement.issued.v1")].read()
+    early = (datetime.fromisoformat(issued["accept_until"]) - timedelta(hours=1)).isoformat()
+    accepted = _find(waits, "statement.accepted.v1")
+    headers = {**waits[accepted].headers, "ce-actor": issued["startup_id"], "ce-time": early}
+    body = json.dumps(waits[accepted].read() | {"by": "acceptance"}).encode()
+    return _relink([*waits[:accepted], replace(waits[accepted], headers=headers, body=body), *waits[accepted + 1 :]])
+
+
 def _double(event_type: str) -> Callable[[list[Message]], list[Message]]:
     """Return a fault that stores the first event of a type a second time, under an id of its own, at the log's end."""
 
@@ -334,6 +345,7 @@ FAULTS = {
     "a grant is issued twice": (_double("grant.issued.v1"), "grant"),
     "a grant pays above its offer": (_change("grant.issued.v1", price_usd_per_gpu_hour="99/1"), "price"),
     "a statement is accepted twice": (_double("statement.accepted.v1"), "statement"),
+    "a statement settles before its holder is heard": (_accept_unheard, "statement"),
     "charges do not add up": (
         _change("statement.issued.v1", charges=lambda body: {**body["charges"], "provider_usd": "1.00"}),
         "charges",
