@@ -11,6 +11,7 @@ from events.financing import Approval
 from marketplace.ocf import transactions as tx
 from marketplace.ocf.lots import Lot
 from marketplace.ocf.numbers import render_money, render_number
+from marketplace.ocf.outgoing_vesting import build_schedule, build_tranches
 from marketplace.ocf.values import ConversionRight, ElectiveAtWill, FixedMechanism
 from marketplace.ocf.writing import PLAN_ID, Right, Writing, render_comments
 
@@ -19,6 +20,8 @@ def _grant_option(out: Writing, event: issuers.IssuerOptionGranted) -> None:
     out.require_stakeholder(event.holder_id)
     out.prices[event.option_id] = Fraction(event.exercise_price_usd)
     out.rights[event.option_id] = Right(event.option_id, event.shares)
+    if event.vesting is not None:
+        out.vesting[event.option_id] = build_schedule(event.option_id, event.vesting)
     _write_option(out, event.option_id, event.holder_id, event.approval)
 
 
@@ -36,6 +39,7 @@ def _write_option(out: Writing, option_id: str, holder_id: str, approval: Approv
             stock_plan_id=PLAN_ID,
             quantity=render_number(right.shares),
             exercise_price=render_money(out.prices[option_id]),
+            vesting_terms_id=out.vesting[option_id].id if option_id in out.vesting else UNSET,
             expiration_date=None,
             termination_exercise_windows=(),
         )
@@ -91,17 +95,19 @@ def _issue_warrant(out: Writing, event: issuers.IssuerWarrantIssued) -> None:
     out.prices[event.warrant_id] = Fraction(event.exercise_price_usd)
     out.rights[event.warrant_id] = Right(event.warrant_id, event.shares)
     out.warrants[event.warrant_id] = event
+    if event.tranches:
+        out.vesting[event.warrant_id] = build_tranches(event, out.day)
     out.holders[event.warrant_id] = event.holder_id
     _write_warrant(out, event)
 
 
 def _render_terms(event: issuers.IssuerWarrantIssued, price: Fraction) -> Any:
-    """Return the comments of a warrant. OCF has no milestones of this kind, so they say how many tranches there are."""
+    """Return the comments of a warrant. OCF has no milestones, so they say where the conditions of its tranches are."""
     comments = render_comments(event.approval, price)
     if not event.tranches:
         return comments
     shares = ", ".join(f"{tranche.shares:,}" for tranche in event.tranches)
-    text = f"Vests in {len(event.tranches)} tranches of {shares} shares as issued; the sidecar has their conditions."
+    text = f"Vests in {len(event.tranches)} tranches of {shares} shares as issued; the vesting terms describe them."
     return (text,) if comments is UNSET else (*comments, text)
 
 
@@ -145,6 +151,7 @@ def _write_warrant(out: Writing, event: issuers.IssuerWarrantIssued) -> None:
             quantity_source="INSTRUMENT_FIXED",
             exercise_price=render_money(price),
             warrant_expiration_date=event.expires_at.date(),
+            vesting_terms_id=out.vesting[event.warrant_id].id if event.tranches else UNSET,
         )
     )
 

@@ -65,6 +65,7 @@ def render_files(history: History) -> dict[str, bytes]:
         "stakeholders_files": [out.stakeholders[holder_id] for holder_id in sorted(out.stakeholders)],
         "stock_classes_files": out.classes.values(),
         "stock_plans_files": [] if out.plan is None else [out.plan],
+        "vesting_terms_files": out.vesting.values(),
         "valuations_files": out.valuations,
         "transactions_files": out.transactions,
         "financings_files": financings,

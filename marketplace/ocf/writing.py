@@ -55,6 +55,7 @@ class Writing:
         warrants: Warrants as issued, by id.
         holders: Present holders of warrants, by id.
         paid: Dollars of principal that bought the rest of a warrant, by id.
+        vesting: Vesting terms of options and warrants, by their ids.
         issued: Stock that the company issued, and its transactions.
         resulting: How many securities resulted from others so far.
         day: Day of the present act.
@@ -76,6 +77,7 @@ class Writing:
     warrants: dict[str, issuers.IssuerWarrantIssued] = field(default_factory=dict)
     holders: dict[str, str] = field(default_factory=dict)
     paid: dict[str, Fraction] = field(default_factory=dict)
+    vesting: dict[str, ocf.VestingTerms] = field(default_factory=dict)
     issued: list[tuple[issuers.IssuerStockIssued, str]] = field(default_factory=list)
     resulting: int = 0
     day: date = date.min

@@ -44,7 +44,8 @@ def play_customer_warrant(life):
         approval=life.paper(),
     )
     seen = {"source_id": source, "volume": 100, "recorder_id": RECORDER, "at": life.time}
-    life.act(commands.ObservePrice, day=life.time.date(), price_usd_per_share=Decimal(4), **seen)
+    observed = life.time.date()
+    life.act(commands.ObservePrice, day=observed, price_usd_per_share=Decimal(4), **seen)
     first = life.number("pur")
     pay(life, programme, sides, 60, purchases_id=first)
     vest(life)
@@ -53,6 +54,8 @@ def play_customer_warrant(life):
     attested = {"attestation_id": life.number("att"), "warrant_id": warrant, "milestone": "works"}
     life.act(commands.AttestMilestone, document="report", attester_id=ENGINEER, at=life.time, **attested)
     vest(life)
+    again = {"source_id": source, "day": observed, "volume": 120, "reason": "a trade", "recorder_id": RECORDER}
+    life.act(commands.CorrectPrice, price_usd_per_share=Decimal(4), **again)
     moved = {"transfer_id": life.number("trf"), "warrant_id": warrant, "holder_id": holder}
     life.act(commands.TransferWarrant, holder_id_after=affiliate, at=life.time, **moved)
 
