@@ -98,8 +98,9 @@ class DilutionCases:
 
     def limit(self, trade, most):
         def command(process):
-            context = process.context(trade.startup)
-            return limit_dilution(process.handler, context, trade.issuer, dilution_max=most, valuation_usd=None)
+            return limit_dilution(
+                process.handler, process.context(), trade.issuer, dilution_max=most, valuation_usd=None
+            )
 
         return command
 
