@@ -25,8 +25,8 @@ _HEAD: Final = f"""# Events and tables
 Which projections and tables each event type changes. `{COMMAND}` writes this page: it projects the
 story of `tests/projections/tales.py`, which has every event type, and notes what each handler writes.
 
-Every event also changes the tables of the projection `{FEED}`: {{feed}}. An aggregate's own page is
-[events/README.md](../events/README.md).
+Every event also changes some or all tables of the projection `{FEED}`: {{feed}}.
+[events/README.md](../events/README.md) describes all event types.
 """
 
 Written = Mapping[str, Mapping[str, frozenset[str]]]
