@@ -59,7 +59,7 @@ KEY_CONNECTIONS_MAX: Final = 3
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 _lasting: Final[list[object]] = []
-"""What a process works on until it leaves: nobody who stops it waits until a gigabyte is freed, object by object."""
+"""What a process uses until it ends. The references keep its gigabyte from being freed object by object at the stop."""
 
 
 @contextlib.asynccontextmanager
@@ -190,7 +190,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
 
 async def _prepare_quotes(services: Services) -> None:
-    """Let the first quotes not wait for a book to be solved; without a database nobody knows what is open."""
+    """Approximate the books that the first quotes need. Without a database, quotes are not prepared."""
     if services.engine is not None:
         await services.quoter.prepare()
 
@@ -206,7 +206,7 @@ def _complain(task: asyncio.Task[None]) -> None:
 
 
 def build_api_settings(settings: Settings) -> ApiSettings:
-    """Return the bounds of the application, as many connections as this process may have open files for."""
+    """Return the limits of the API. It takes no more connections than this process may have open files for."""
     return ApiSettings(
         embedded=settings.embedded,
         connections_max=bound_connections(settings.connections_max),
@@ -224,7 +224,7 @@ def build_server(application: Litestar, host: str, port: int) -> ApiServer:
 
 
 async def _require_schema(settings: Settings) -> None:
-    """Refuse a database without the tables of this release; one that is away is looked at by whoever needs it.
+    """Refuse a database without the tables of this release. One that cannot be reached is not checked.
 
     Raises:
         Refusal: ``database_not_migrated``.
@@ -354,7 +354,7 @@ async def _project(settings: Settings, stream: Log) -> None:
 
 
 async def _lead(stream: Log, engine: AsyncEngine) -> None:
-    """Follow the log, and build anew beside that what another release made."""
+    """Follow the log, and meanwhile rebuild the rows that an earlier version of a projection made."""
     following = asyncio.create_task(Projector(stream, engine, PROJECTIONS).run())
     renewing = asyncio.create_task(renew(PROJECTIONS, stream, engine))
     async with _running(following, renewing):

@@ -57,7 +57,7 @@ class Proposal:
     ended: bool = False
 
     def list_missing(self) -> list[str]:
-        """Return the electorates of which no more than half agrees."""
+        """Return electorates without agreement: more than half, or at least the share that the consent states."""
         return [consent["electorate"] for consent in self.made["consents"] if not self._is_given(consent)]
 
     def _is_given(self, consent: Mapping[str, Any]) -> bool:

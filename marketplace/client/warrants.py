@@ -71,7 +71,7 @@ class Warrants(Transport):
     async def state_purchases(
         self, issuer_id: str, programme_id: str, body: StatePurchasesBody, **options: Any
     ) -> ReceiptBody:
-        """State purchases outside this market; they count once both sides agree."""
+        """State purchases outside this market; they count once all agree whom the right `purchases` names."""
         return await self.command(f"/v1/issuers/{issuer_id}/programmes/{programme_id}/purchases", body, **options)
 
     async def name_price_source(self, issuer_id: str, body: NamePriceSourceBody, **options: Any) -> ReceiptBody:

@@ -76,7 +76,10 @@ class Unavailable(MarketplaceError):  # noqa: N818
 
 
 class Corrupt(MarketplaceError):  # noqa: N818
-    """Stored data that this release cannot read or that contradicts itself; the worker stops."""
+    """Stored data that this release cannot read or that contradicts itself.
+
+    It ends a worker, except `UnreadableEvent`, after which the worker tries the task again later.
+    """
 
 
 class LogChanged(Corrupt):

@@ -1,8 +1,11 @@
 """The named roundings: where an exact fraction becomes a whole share, a cent or a printed price.
 
-All rounding happens here, and everything before a call into this module is exact. Most policies round once, the shares;
-`…_after_price` and `floor_fixed_point` round the price first. Keeping the roundings in one place lets a
-reader see every point at which a fraction of a share or of a cent is given up, and to whom.
+The equity mathematics rounds shares, prices and payouts only here, and is exact before a call into this module. Most
+policies round once, the shares; `…_after_price` and `floor_fixed_point` round the price first. Keeping the roundings in
+one place lets a reader see every point at which a fraction of a share or of a cent is given up, and to whom.
+
+Elsewhere are the roundings of dollars to the cent (`core/money.py`), of rates of return (`equity/rates.py`), of what is
+paid on the market (`projections/trading/market/`) and of numbers of OCF (`ocf/numbers.py`).
 """
 
 from collections.abc import Callable, Mapping, Sequence

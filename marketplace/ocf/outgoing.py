@@ -32,7 +32,7 @@ def render_objects(history: History) -> tuple[Writing, tuple[ocf.Financing, ...]
     """Return all objects of a package of this history, and its financings.
 
     Args:
-        history: With the ids that the package shall have.
+        history: The history of the issuer; its ids become those of the package.
     """
     out = Writing()
     stock = [act.event for act in history.acts if isinstance(act.event, issuers.IssuerStockIssued)]

@@ -57,7 +57,10 @@ async def take_investment(command: Commanded, data: JSONBody[InvestBody]) -> Res
 async def amend(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[AmendInstrumentBody]
 ) -> Response[ReceiptBody]:
-    """Propose new terms, as the holder or the startup; they hold once the other agrees. The platform records them."""
+    """Propose new terms, as the holder or the startup. They hold once the other side and a vote agree.
+
+    The platform records terms without a proposal.
+    """
     receipt = await amend_instrument(
         command.handler,
         command.context,

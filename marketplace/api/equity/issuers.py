@@ -110,7 +110,7 @@ async def adjust_authorised(
 async def value(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[RecordValuationBody]
 ) -> Response[ReceiptBody]:
-    """Record someone's valuation of a common share. Warrants with a price milestone may vest."""
+    """Record a valuation of a common share. One of the platform may let warrants vest by price; the company's never."""
     deed = acts.RecordValuation(issuer_id=issuer_id, **msgspec.structs.asdict(data))
     return command.answer(await record_valuation(command.handler, command.context, deed))
 

@@ -80,14 +80,14 @@ async def withdraw(
     booked_at: datetime | None = None,
     provider: PaymentProvider = MANUAL,
 ) -> Receipt:
-    """Record a withdrawal that the provider accepts, once per reference. Above the account's limit, request it.
+    """Record a withdrawal that the payment provider accepts, once per reference. Above the limit, request it.
 
-    A requested withdrawal waits for a second person of the party: `marketplace.application.billing.approvals`. What the
-    platform requests waits for one of the party too, unless it is suspended: then the platform moves what a court
-    orders.
+    A requested withdrawal waits for a second person of the party: `marketplace.application.billing.approvals`. A
+    request of the platform waits for a person of the party too. If the party is suspended, it does not wait: then the
+    platform moves what a court orders.
 
     Raises:
-        Refusal: ``party_suspended`` · refusals of the provider and of the account.
+        Refusal: ``party_suspended`` · refusals of the payment provider and of the account.
     """
     transfer = Transfer(account_id=account_id, amount_usd=amount_usd, reference=reference, booked_at=booked_at)
 

@@ -113,7 +113,7 @@ async def accept_statement(
     """Accept a statement, as one who pays or by silence after the acceptance period. Settle it if all have accepted.
 
     Raises:
-        Refusal: ``party_suspended`` · ``statement_accepted`` if one of them accepts again with another command ·
+        Refusal: ``party_suspended`` · ``statement_accepted`` if it is accepted already, by another command ·
             refusals of the statement and of what it settles.
     """
 

@@ -161,9 +161,9 @@ async def _terminate(
 
 
 async def end_sold_grant(handler: Handler, context: Context, grant_id: str) -> Receipt:
-    """End a grant that a sold startup paid for in equity. A buyer that assumed it goes on with a grant of its own.
+    """End a grant that a sold startup paid for in equity. A buyer that assumed the grants gets one for the rest.
 
-    The buyer pays the whole price in cash, from a hold of its own. If it cannot, the capacity is free.
+    The buyer pays the whole price in cash, from a hold of its own. If it cannot, the capacity is released for sale.
 
     Raises:
         Refusal: ``grant_unknown`` · refusals of the grant.
@@ -184,7 +184,7 @@ async def end_sold_grant(handler: Handler, context: Context, grant_id: str) -> R
 
 
 async def _hand_over(unit: UnitOfWork, grant: Grant, reason: str) -> None:
-    """End a sold startup's grant, and issue the one of the buyer that assumed it, if one did.
+    """End a sold startup's grant. If a buyer assumed the startup's grants, issue one to the buyer for the rest.
 
     Raises:
         Refusal: Refusals of the grant · of the buyer, the pool, the site and the account.

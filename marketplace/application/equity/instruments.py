@@ -98,7 +98,9 @@ async def resume_instrument(handler: Handler, context: Context, instrument_id: s
 async def amend_instrument(
     handler: Handler, context: Context, instrument_id: str, *, terms: PrincipalTerms, applies_to_earlier: bool
 ) -> Receipt:
-    """Propose new terms, as the holder or the startup; the other side agrees. The platform records what both agreed on.
+    """Propose new terms, as the holder or the startup; the other side and a vote agree.
+
+    The platform records what was agreed on.
 
     Raises:
         Refusal: ``instrument_unknown`` · refusals of the instrument and of the issuer's limit.

@@ -194,10 +194,13 @@ async def list_prices(
 
 
 async def end_mandate(handler: Handler, context: Context, order_id: str, mandate_id: str) -> Receipt:
-    """Tell an order that a mandate pays for it no more: it is revoked or over, or its holder refused, or time is up.
+    """Release what a mandate holds for an open order, once it is revoked or over, its holder refused, or time is up.
+
+    An order without another mandate is cancelled. Nothing happens if the order is not open, or if the mandate holds
+    nothing for it.
 
     Raises:
-        Refusal: ``hold_not_due`` · ``order_locked``.
+        Refusal: ``order_unknown`` · ``hold_not_due``.
     """
 
     async def work(unit: UnitOfWork) -> None:

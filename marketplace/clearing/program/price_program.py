@@ -4,7 +4,7 @@ An allocation mostly leaves room for many uniform prices. All of them are lawful
 of nobody more than its value. Among them these aims decide, each only among the prices that are best for those before:
 
 1. The least forgone gain where nodes are idle: what idle nodes would earn above their asks at the prices, plus what
-   rejected orders would gain at the prices where idle nodes could carry them whole.
+   rejected orders would gain at the prices, counting only placements that idle nodes could carry whole.
 2. The least forgone gain of all rejected orders that rules between orders do not keep out.
 3. The least change of price between neighbouring periods with the same lots on offer.
 4. The least that is paid in all.
@@ -34,7 +34,7 @@ Micros = NDArray[np.int64]
 ROUNDS_MAX: Final = 200
 """Rounds of added placements for each aim; if they do not suffice, later aims begin from what was found."""
 TOLERANCE: Final = 1e-10
-"""By what share of the largest amount a row may be broken, or a later aim may worsen an earlier one."""
+"""The most by which the solver may violate a row, or a later aim may worsen an earlier one, relative to the amounts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ class RuleAudit:
         return int(self.limit_price.get((limit_id, period), _NOTHING) * MILLION)
 
     def rent(self) -> Fraction:
-        """Return what the rules would earn at their prices, in US dollars; links have no room."""
+        """Return what limits (price times room) and groups (price) earn, in US dollars. Links earn nothing."""
         limits = sum((price * self.rooms[cell] for cell, price in self.limit_price.items()), Fraction(0))
         return limits + sum(self.group_price.values(), Fraction(0))
 

@@ -164,14 +164,14 @@ GrantState = Grant | None
 
 
 def build_successor(grant: Grant, grant_id: str, startup_id: str, start: datetime) -> GrantIssued | None:
-    """Return the grant by which another startup goes on with one, in cash; None if nothing is left to go on with.
+    """Return a grant of the rest of another one to another startup, in cash; None if nothing is left to take over.
 
-    Capacity that was bought in a resale, or resold in part, is not gone on with: others have a part in it.
+    Capacity that was bought in a resale, or resold in part, is not taken over: others have a part in it.
 
     Args:
         grant: The grant, before its end was brought forward.
         grant_id: The id of the new one.
-        startup_id: Who goes on.
+        startup_id: Who takes over.
         start: From when.
     """
     issued = grant.issued

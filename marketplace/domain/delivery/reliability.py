@@ -208,7 +208,7 @@ def _judge(event: StatementResolved | StatementAccepted | StatementCredited, rec
 
 
 def _state(event: StatementIssued, course: Course, record: Record) -> tuple[Course, Record]:
-    """Count a period that is over; if something was promised, by its statement's service result."""
+    """Count a period that is over. If something was promised, the statement's service result is counted."""
     if event.adjustment is not None:
         return course, record
     course, record = _turn(course, record, event.period_end, working=course.working)

@@ -98,7 +98,7 @@ class Asked(NamedTuple):
         company: Whether the company must agree.
         vote: Whether all groups of security holders vote.
         sale: Whether they vote by the thresholds of a sale, with the directors and a buyer that issues its stock.
-        terms: Whether they vote by the shares that the terms in force state for a sale.
+        terms: Whether they vote on other holder terms, by the majorities that the terms in force require for a sale.
     """
 
     holders: tuple[str, ...] = ()
@@ -116,7 +116,7 @@ class Right(NamedTuple):
         act: What is done.
         proposes: Who may propose it.
         agrees: Who must agree.
-        unless: When nobody needs to agree.
+        unless: When some or all of them need not agree.
         who: Reads from an event who must agree.
     """
 
@@ -487,14 +487,14 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "the limit on dilution by instruments changes",
         "company",
         "vote",
-        "it becomes lower",
+        "an existing limit becomes no higher and keeps its valuation",
         _limit,
     ),
     IssuerHolderTermsAgreed: Right(
         "holder_terms",
         "company and holders agree on terms: thresholds of a sale, drag-along, pro rata rights, what holders see",
         "company",
-        "vote, by the shares that the terms in force state for a sale; a holder that loses a pro rata right",
+        "vote, by the majorities that the terms in force require for a sale; a holder that loses a pro rata right",
         _NONE,
         _agree_terms,
     ),
@@ -531,7 +531,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "company",
         "vote by the thresholds of the holder terms, directors; a buyer that issues its stock, and its vote; each"
         " holder whose principal is not paid in full, in cash",
-        "the share of a drag-along agrees, which binds the other groups; the company states who agreed without a key",
+        "holders with the share of a drag-along agree, which binds options, warrants and classes that it does not name;"
+        " the company states who agreed without a key",
         _sell,
     ),
     IssuerLiquidityWithdrawn: Right(
@@ -636,7 +637,7 @@ def _list_electorates(asked: Asked, setting: Setting) -> Iterable[_Group]:
 
 
 def _list_amenders(setting: Setting, terms: HolderTerms) -> Iterable[_Group]:
-    """Yield who agrees to other holder terms: the shares that a sale needs, so that less does not change them."""
+    """Yield who agrees to other holder terms, by the majorities of a sale, so that no smaller one changes them."""
     for electorate, weights in _list_groups(setting):
         yield _Group(electorate, weights, terms.sale_share_needed)
     drag = terms.drag_along
@@ -703,7 +704,11 @@ _ABSENT: Final = ""
 
 
 def _find_voter(holder_id: str, stated: Collection[str], setting: Setting) -> str | None:
-    """Return who votes with a holder's shares: itself, or the company, `_ABSENT`: nobody; None: they do not count."""
+    """Return who votes with a holder's shares; None if the shares are the company's own, which do not count.
+
+    A party votes itself. The company votes for a holder without a key whose agreement it states. Nobody votes for the
+    others without a key; `_ABSENT` stands for that.
+    """
     if is_id(holder_id, "pty"):
         return None if holder_id == setting.company_id else holder_id
     return setting.company_id if holder_id in stated else _ABSENT

@@ -15,7 +15,7 @@ class StatedRight(NamedTuple):
         act: What is done.
         proposes: Who may propose it.
         agrees: Who must agree.
-        unless: When nobody needs to agree.
+        unless: When some or all of them need not agree.
         silence: How long it may wait, and what silence means.
     """
 

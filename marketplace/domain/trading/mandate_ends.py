@@ -1,4 +1,4 @@
-"""When a mandate pays for an order no more that is not matched."""
+"""When the budget that a mandate holds for an unmatched order is released."""
 
 from datetime import datetime
 

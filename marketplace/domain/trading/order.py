@@ -8,7 +8,7 @@ Invariants:
     2. It is matched at most once; matched, cancelled and expired are final.
     3. An order that offers equity states its instrument and the mandates it accepts.
     4. An order whose last mandate ended is cancelled. One that holds mandates' budgets and that nothing on sale could
-       serve ends with its auction, even if it stands.
+       serve ends with its auction, even if it is a standing order.
 
 Refusals in order: order_unknown · order_exists · offers_missing · class_repeated · not_a_number ·
 amount_not_positive · amount_too_large · amount_too_precise · offer_empty · time_naive · window_reversed ·

@@ -1,8 +1,8 @@
 """How far each projection has come, moved in the same transaction as its rows.
 
-`UPDATE … WHERE position = :old AND epoch = :epoch AND version = :version` is the fence: a projector that starts takes a
-new epoch, and the one before finds that its own is over. Only a rebuild moves a position, or changes the version of its
-rows, without taking an epoch.
+`UPDATE … WHERE position = :old AND epoch = :epoch AND version = :version` is the fence. A projector that starts takes a
+new epoch of each live row. The updates of the projector before it then match no row. A rebuild that swaps its tables in
+moves the live position and its version, and leaves the epoch; the live projector finds that the position moved.
 
 A projection has one live row here, whatever release runs. Its `version` says which version of the projection made the
 rows. A release rebuilds rows of a lower version (`automatic_rebuild.py`) and leaves rows of a higher version alone.
@@ -47,7 +47,8 @@ class Position:
         live: False for a rebuild that runs beside it.
         version: The version of the projection that made its rows.
         position: Sequence of the last event in its rows.
-        epoch: Counts the projectors that have owned it.
+        epoch: Of the live row, how many projectors have owned it; of a rebuild's row, the id of the transaction that
+            began the rebuild.
         target: The sequence that a rebuild goes up to.
         updated_at: When it moved last.
         stopped_at: The event that it cannot pass; None while it continues.

@@ -6,8 +6,9 @@ transaction swaps them: it locks the live position's row, so that the live proje
 drops the old tables; and moves the new ones in. Reads wait until it ends, and never see a part of it.
 
 Invariants:
-    1. Every transaction of a rebuild, the swap included, begins with ``UPDATE … WHERE epoch = :mine`` on the rebuild's
-       own row of `projection_positions`. A rebuild whose epoch is over stops by `Conflict` and has written nothing.
+    1. The first transaction of a rebuild takes its epoch, in the rebuild's own row of `projection_positions`. Every
+       later one, the swap included, begins with ``UPDATE … WHERE epoch = :mine`` on that row. A transaction whose epoch
+       is over raises `Conflict` and writes nothing.
     2. An epoch is the id of the transaction that took it, so it names one rebuild for ever. Tables of two rebuilds
        are never the same, and tables are dropped only by a transaction that holds their rebuild's row.
     3. Rows of a higher version than the release makes are replaced only if an operator demands it.
@@ -164,8 +165,8 @@ async def rebuild(
         replace_newer: Replace also rows of a higher version than this release makes.
 
     Raises:
-        Conflict: Another rebuild of the projection runs, or took over; nothing was swapped in. As `NewerRows`, the
-            live rows are of a higher version.
+        Conflict: Another rebuild of the projection runs, or took over; nothing was swapped in.
+        NewerRows: The live rows are of a higher version, and `replace_newer` is false.
         Corrupt: The log holds an event that the projection needs and this release cannot read.
         Unavailable: PostgreSQL or the log cannot be reached, or readers held the old tables for longer than 30 seconds.
             The live tables are as they were.
@@ -240,10 +241,7 @@ async def _draft(engine: AsyncEngine, projection: Projection, *, replace_newer: 
 
 
 async def _take_epoch(connection: AsyncConnection, projection: Projection) -> int:
-    """Fence off the previous rebuild, wait for its last transaction, and drop its tables.
-
-    The command line lists the row beside the live one.
-    """
+    """Fence off the previous rebuild, wait for its last transaction, drop its tables, and return the new epoch."""
     taken = await connection.execute(
         sql(
             "INSERT INTO public.projection_positions "

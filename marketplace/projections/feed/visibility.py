@@ -86,9 +86,9 @@ _PARENTS: Final = {
 FOUNDING: Final = frozenset(
     tag for aggregate in AGGREGATES if aggregate not in {"usage", "statement"} for tag in list_tags(aggregate)[:1]
 ) | tags_of(grant.GrantTransferred)
-"""What adds the parties that it names to those behind its aggregate: its first event, and a transfer.
+"""Events whose named parties come to be behind their aggregate: its first event, and a transfer of a grant.
 
-Behind usage and statements are those of their grant.
+Usage and statements have no parties of their own; those of their grant are behind them.
 """
 
 

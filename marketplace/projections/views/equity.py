@@ -312,7 +312,7 @@ class RightView(msgspec.Struct, frozen=True, kw_only=True):
         act: What is done.
         proposes: Who may propose it.
         agrees: Who must agree before it takes effect.
-        unless: When nobody needs to agree.
+        unless: When some or all of them need not agree.
         silence: How long it may wait, and what silence means.
     """
 

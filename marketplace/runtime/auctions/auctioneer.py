@@ -64,8 +64,8 @@ from marketplace.runtime.scheduling.market_state import MarketState
 
 AT_ONCE: Final = 256
 AT_ONCE_PER_POOL: Final = 4
-"""The most matches at once on one pool. Each depends on the one before; one that must read the pool is decided again
-whenever another overtakes it."""
+"""The most matches at once on one pool. Each builds on the one before. A match that must read the pool from the log is
+decided again whenever another match on the pool is stored first."""
 REASON_CHARACTERS_MAX: Final = 500
 IMPOSSIBLE_SHARE_MAX: Final = Decimal("0.05")
 """Share of the winning orders. Failed nodes and held quotes explain fewer impossible matches than this."""
@@ -287,7 +287,10 @@ class Auctioneer:
         await auctions.record_step(self._handler, context, command)
 
     async def _defer_strays(self, auction_id: str, decided: set[str]) -> None:
-        """Defer orders that another worker locked beside the book. Later ones are deferred as they are read."""
+        """Defer orders that another worker locked for this auction and that are not in its book.
+
+        The scheduler defers those whose lock it reads later.
+        """
         locked = self._market.scheduler.locked
         strays = [each for each, known_id in locked.items() if known_id == auction_id and each not in decided]
         await self._each(strays, self.defer)

@@ -30,7 +30,7 @@ class InvestBody(Body, frozen=True, kw_only=True):
 
 
 class AmendInstrumentBody(Body, frozen=True, kw_only=True):
-    """New terms that both sides agreed on.
+    """New terms, as a proposal of one side; from the platform, as both sides agreed on them.
 
     Attributes:
         terms: The terms from now on.

@@ -4,8 +4,9 @@ The append that signs or amends a SAFE notifies the holders of the most-favoured
 A window is at least `WINDOW` long. While the last one is open, the holder chooses among all SAFEs of which it was
 notified.
 
-An election adopts all of the later terms, once (Y Combinator's MFN form, section 3). If the holder neither elected nor
-declined, a financing does not price the SAFE, because nobody may guess the holder's choice.
+An election adopts all of the later terms, once (Y Combinator's MFN form, section 3). While a window is
+open and the holder has neither elected nor declined, no round is priced, because nobody may guess the holder's choice.
+Silence until the last window ends declines.
 """
 
 from collections.abc import Sequence
