@@ -30,7 +30,13 @@ def main() -> int:
         Path("/proc/self/oom_score_adj").write_text(str(OUT_OF_MEMORY_SCORE), encoding="ascii")
     answering = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    task = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=ToClear | ToPrice)
+    try:
+        task = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=ToClear | ToPrice)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        # The worker was killed while it sent the task. Nobody waits for an answer.
+        return 1
     encoded = msgspec.msgpack.encode(answer(task))
     try:
         with os.fdopen(answering, "wb") as output:

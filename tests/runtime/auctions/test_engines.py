@@ -4,6 +4,7 @@ import asyncio
 import os
 import shlex
 import sys
+from asyncio.subprocess import PIPE
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -208,3 +209,10 @@ async def test_a_solver_that_runs_out_of_memory_ends_the_run_and_not_only_its_pr
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", STARVED, stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
     assert output.decode().strip() == "MemoryError"
+
+
+async def test_an_engine_whose_worker_was_killed_while_it_sent_the_task_ends_without_a_word():
+    for task in (msgspec.msgpack.encode({"type": "price", "book": {}})[:12], b""):
+        process = await asyncio.create_subprocess_exec(*COMMAND, str(os.getpid()), stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        assert await process.communicate(task) == (b"", b"")
+        assert process.returncode == 1
