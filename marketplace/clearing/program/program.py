@@ -56,7 +56,7 @@ def list_columns(grid: Grid, keep: Container[int] = ()) -> Columns:
 
     Args:
         grid: The book.
-        keep: Orders of which every placement that fits is listed, whatever it is worth.
+        keep: Orders whose placements are all listed if they fit, also those that are worth less than their asks.
     """
     costs: dict[tuple[int, int, int], tuple[Floats, Floats]] = {}
     candidates, starts = [], []

@@ -109,7 +109,7 @@ def _end_promise(held: Held, promise_id: str | None, event: Event) -> Iterable[M
 
 
 def _list_moves(event: Event) -> Iterable[Move]:
-    """Yield what an event adds to and takes from holders, but for promises that end."""
+    """Yield what an event adds to holders and takes from them; a promise that ends is left out."""
     match event:
         case issuer.IssuerStockIssued():
             yield event.holder_id, f"stock/{event.class_id}", event.shares
