@@ -26,11 +26,11 @@ from marketplace.core.discovery import find_constants
 
 _ROOMS: Final = ("access", "supply", "trading", "delivery", "metering", "billing", "equity", "feed")
 ROUTERS: Final = [router for room in _ROOMS for router in find_constants(f"marketplace.api.{room}", Router)]
-"""What needs an API key: every router of these folders, and the test clock. A router's `opt` names its feature."""
+"""The routers of these folders. Like the test clock, they need an API key. A router's `opt` names its feature."""
 
 
 def create_application(services: Services) -> Litestar:
-    """Return the application with these services. The caller starts and stops them."""
+    """Return the application that uses these services. The caller starts and stops them."""
     metrics, limits = Metrics(services), Limits(services)
     routers = [_document(router) for router in (*ROUTERS, clock.ROUTER)]
 
@@ -66,14 +66,14 @@ def create_application(services: Services) -> Litestar:
 
 
 def _list_own_scopes(routers: Sequence[Router]) -> set[str]:
-    """Return the scopes that single routes need in place of their feature's."""
+    """Return the scopes of single routes that need a scope of their own in place of their feature's."""
     routes = (route for router in routers for route in router.routes)
     handlers = (handler for route in routes for handler in getattr(route, "route_handlers", ()))
     return {handler.opt["scope"] for handler in handlers if "scope" in handler.opt}
 
 
 def _document(router: Router) -> Router:
-    """Set the problems that a router's routes return."""
+    """Add the problem documents that routes return to the OpenAPI document."""
     for route in router.routes:
         for handler in getattr(route, "route_handlers", ()):
             handler.responses = DOCUMENTED

@@ -45,7 +45,7 @@ async def record_deposit(
 async def record_withdrawal(
     command: Commanded, account_id: FromPath[str], data: JSONBody[TransferBody]
 ) -> Response[ReceiptBody]:
-    """Withdraw available money. Above the account's limit it waits for a second person, and the answer is 202."""
+    """Withdraw available money. Above the account's limit, this waits for a second person, and the answer is 202."""
     receipt = await withdraw(
         command.handler,
         command.context,
@@ -89,7 +89,7 @@ async def read_balances(
     party_id: Word = None,
     unit: Word = None,
 ) -> Page[BalanceView]:
-    """Return balances by ledger account, from the books at `at`, of what had occurred by `occurred_until`."""
+    """Return balances by ledger account, as recorded at `at`, of events that occurred by `occurred_until`."""
     after, party_id, point = parse_cursor(cursor, ""), reader.narrow(party_id), parse_at(at)
     until = None if occurred_until is None else parse_instant(occurred_until, "/occurred_until")
     async with reader.connect() as connection:

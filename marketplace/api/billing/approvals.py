@@ -1,4 +1,4 @@
-"""Two persons: an account's limit, and what waits for the approval of a second person."""
+"""Two persons: an account's limit, and the requests that wait for the approval of a second person."""
 
 from typing import Final
 
@@ -21,7 +21,7 @@ PATH: Final = "/v1/accounts/{account_id:str}"
 
 @post("/limit", status_code=200, summary="Set an account's limit", opt={"scope": "accounts:limit"})
 async def limit(command: Commanded, account_id: FromPath[str], data: JSONBody[LimitBody]) -> Response[ReceiptBody]:
-    """Set what one person alone may let go in 24 hours. Another limit than the first waits for a second person."""
+    """Set how much one person alone may let go in 24 hours. A change of an existing limit waits for a second person."""
     receipt = await approvals.set_limit(
         command.handler, command.context, account_id, limit_usd=data.limit_usd, currency=data.unit
     )
@@ -38,7 +38,7 @@ async def limit(command: Commanded, account_id: FromPath[str], data: JSONBody[Li
     opt={"scope": "accounts:approve"},
 )
 async def approve(command: Commanded, account_id: FromPath[str], approval_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Approve what another person of the party asked for. It is done in the same instant."""
+    """Approve what another person of the party, or the platform, asked for. The act is done in the same instant."""
     receipt = await approvals.approve(
         command.handler, command.context, account_id, approval_id, provider=command.services.payments
     )
@@ -54,7 +54,7 @@ async def approve(command: Commanded, account_id: FromPath[str], approval_id: Fr
 async def refuse(
     command: Commanded, account_id: FromPath[str], approval_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
-    """Refuse what another person of the party asked for. Its money is available again."""
+    """Refuse a request, as another person of the party or as the platform. Its money is available again."""
     receipt = await approvals.refuse_approval(
         command.handler, command.context, account_id, approval_id, reason=data.reason
     )

@@ -21,7 +21,7 @@ PATH: Final = "/v1/statements"
 async def accept(command: Commanded, statement_id: FromPath[str]) -> Response[ReceiptBody]:
     """Accept a statement, as its startup or as the holder that pays a part.
 
-    It is paid and its principal accrues once all of them accepted, at the latest after the acceptance period.
+    It is paid, and its principal accrues, once all payers have accepted it or the acceptance period is over.
     """
     return command.answer(await accept_statement(command.handler, command.context, statement_id))
 
@@ -30,7 +30,10 @@ async def accept(command: Commanded, statement_id: FromPath[str]) -> Response[Re
 async def dispute(
     command: Commanded, statement_id: FromPath[str], data: JSONBody[DisputeStatementBody]
 ) -> Response[ReceiptBody]:
-    """Claim, as the startup or the holder that pays, that less was delivered than stated. The lower claim stands."""
+    """Claim, as the startup or the holder that pays, that less was delivered than stated.
+
+    If the other side has claimed already, the new claim must be lower, and replaces it.
+    """
     receipt = await dispute_statement(
         command.handler,
         command.context,

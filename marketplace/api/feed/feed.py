@@ -210,7 +210,7 @@ async def _follow(reader: Reader, position: int) -> AsyncGenerator[bytes, None]:
 
 
 async def _load_next(reader: Reader, position: int) -> tuple[FeedPage, int | None]:
-    """See `_load`. If the reader depends on the projections, they have caught up with the process first."""
+    """Return what `_load` returns. For a tenant, first wait a while for the projections to reach the process."""
     watch = reader.services.watch
     if reader.party_id is not None and watch is not None:
         with contextlib.suppress(Unavailable):

@@ -48,9 +48,9 @@ class Limits:
 class AuthMiddleware:
     """ASGI middleware. A route's `opt` names its feature; a route without one is open to all.
 
-    It may also name a `scope` of its own, whether it is `sealed` (it shows the platform other parties' offers), the
-    `media_types` and `encodings` that a route accepts (by default uncompressed JSON), and whether
-    it `streams`.
+    The `opt` may also state a `scope` in place of the feature's, whether the route is `sealed` (it shows the platform
+    other parties' offers), the `media_types` and `encodings` that it accepts (by default uncompressed JSON), and
+    whether it `streams`.
     """
 
     def __init__(self, app: ASGIApp, services: Services, limits: Limits, metrics: Metrics) -> None:

@@ -34,7 +34,7 @@ REPLAYED: Final = {"Idempotent-Replayed": "true"}
 REUSED: Final = frozenset({"idempotency_key_reused", "command_in_flight"})
 """Refusals of a request's key. They apply to the whole request, even if only a part of it was refused."""
 UNLOGGED_SECONDS_MAX: Final = 2.0
-"""How long a command whose effect is outside the log tries to read the log, and then to be recorded in it."""
+"""How long a command whose effect is outside the log waits for the log: to check its key, and to be recorded."""
 _log = structlog.get_logger(__name__)
 _TRACE: Final = re.compile(r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 
@@ -69,7 +69,7 @@ class Command:
         return Receipted(body, HTTP_201_CREATED, headers)
 
     def answer_proposed(self, receipt: Receipt, proposal_id: str, path: str = "/v1/proposals") -> Response[ReceiptBody]:
-        """Return the answer of a command that others must agree to first: what waits for them, at `path`."""
+        """Return the answer of a command that others must agree to first, with the proposal or request at `path`."""
         body = ReceiptBody(id=proposal_id, sequence=receipt.sequence, version=receipt.version)
         headers = render_headers(receipt) | {"Location": f"{path}/{proposal_id}"}
         return Receipted(body, HTTP_202_ACCEPTED, headers)
@@ -171,9 +171,9 @@ async def provide_unlogged_command(
     if_match: IfMatch = None,
     traceparent: TraceParent = None,
 ) -> Command:
-    """Return a command whose effect is outside the log and does not wait for it.
+    """Return a command whose effect is outside the log. It does not wait for the log.
 
-    Whether its key already named another command can be checked only while the log can be read.
+    A reused idempotency key is refused only while the log can be read.
 
     Raises:
         Refusal: As `provide_command`.
@@ -188,7 +188,7 @@ async def provide_unlogged_command(
 
 @asynccontextmanager
 async def without_log(event: str, context: Context) -> AsyncIterator[None]:
-    """Try what needs the log for `UNLOGGED_SECONDS_MAX`, and continue without it if it is unavailable or changed."""
+    """Run a block that needs the log for at most `UNLOGGED_SECONDS_MAX`. If the log fails, only log a warning."""
     try:
         async with asyncio.timeout(UNLOGGED_SECONDS_MAX):
             yield

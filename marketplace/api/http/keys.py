@@ -4,7 +4,8 @@ A key is ``mkp_<id>_<secret>``. The secret derives from the id under the server'
 therefore returns the same key although the key is not stored, and a forged key is refused without a query.
 
 Each stored row has a seal: an HMAC-SHA256 under the server's secret over the secret half, the party, the person, the
-scopes, the expiry and the state. A row that was changed by other means is refused as ``api_key_tampered``.
+scopes, the expiry and the state. A key whose row was changed by other means is invalid; the process logs it as
+``api_key_tampered``.
 
 Every `CONFIRM_SECONDS`, each process confirms with PostgreSQL the keys that it used within `ACTIVE_SECONDS` and those
 of open streams. Any other key is confirmed before use if its last confirmation is older than `CONFIRMED_SECONDS_MAX`. A
@@ -103,7 +104,7 @@ class KeyStore(Protocol):
         ...
 
     async def load(self, key_ids: Sequence[str]) -> list[ApiKey]:
-        """Return the existing ones of these keys, in any state."""
+        """Return those of the keys that exist, in any state."""
         ...
 
     async def add(self, key: ApiKey) -> bool:
@@ -222,7 +223,7 @@ class KeyRing:
         """Return who sends a request with this `Authorization` header.
 
         Raises:
-            Refusal: ``credentials_missing`` or ``credentials_invalid``. It never says what was wrong.
+            Refusal: ``credentials_missing`` or ``credentials_invalid``. It never says why a key is invalid.
             Unavailable: The key cannot be confirmed, because the store cannot be reached.
         """
         if authorization is None:
@@ -355,7 +356,7 @@ class KeyRing:
         self.end(key_id)
 
     async def suspend(self, record: KeyChange) -> ApiKey | None:
-        """Suspend or resume a key, once for each command. Return it, or None.
+        """Suspend or resume a key, once for each command. Return the key, or None if it does not exist.
 
         Raises:
             Refusal: ``key_revoked``, ``key_tampered`` or ``idempotency_key_reused``.
@@ -402,5 +403,5 @@ def get_state(key: ApiKey) -> Literal["active", "suspended", "revoked"]:
 
 
 def refuse_credentials() -> Refusal:
-    """Return the refusal of a key that is unknown or has another secret."""
+    """Return the refusal of a key that is malformed, unknown, not active, expired or tampered with."""
     return Refusal("credentials_invalid", "this API key is not valid; check it or ask for a new one")

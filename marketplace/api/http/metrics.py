@@ -58,7 +58,7 @@ class Metrics:
 
         self._matches = Counter(
             "marketplace_auction_matches",
-            "Orders that won an auction, by what became of them",
+            "Orders that won an auction, by outcome: granted, or impossible meanwhile",
             ("outcome",),
             registry=self._registry,
         )

@@ -16,7 +16,7 @@ from marketplace.projections.engine.stuck_tasks import READ_EVENT, count_stuck, 
 
 
 def sum_by_code(stuck: Mapping[tuple[str, str], int]) -> dict[str, int]:
-    """Return how many tasks are stuck by the refusal's code alone, without unreadable events."""
+    """Return the number of stuck tasks by the code of their refusal. Unreadable events are not counted."""
     codes: Counter[str] = Counter()
     for (kind, code), count in stuck.items():
         if kind != READ_EVENT:

@@ -77,7 +77,7 @@ _UNAVAILABLE_CODES: Final = {
 }
 _FOR_TENANTS: Final = {
     STORAGE: "the log's storage is full, so that no command can be stored until the operator has made room",
-    GAP: "a position of the log is empty, so that no command can be stored until the operator has looked into it",
+    GAP: "a position of the log is empty, so that no command can be stored until the operator has accepted it",
 }
 
 
@@ -220,7 +220,7 @@ def describe_unreadable(error: UnreadableEvent, *, is_operator: bool) -> str:
         return str(error)
     return (
         f"event {error.sequence} of the log cannot be read and your request depends on it; everything else continues, "
-        "and this does once the operator has annotated the event"
+        "and your request is served once the operator has annotated the event"
     )
 
 
@@ -233,7 +233,7 @@ def answer_changed(_: Request[Any, Any, Any] | None, error: LogChanged) -> Respo
 def answer_corrupt(request: Request[Any, Any, Any], error: Corrupt) -> Response[Problem]:
     """Answer that stored data cannot be read. The process's log tells the operator what and where."""
     _logger.error("log_corrupt", path=request.url.path, reason=str(error))
-    detail = "stored data cannot be read; the operator has been told"
+    detail = "stored data cannot be read; the operator finds the cause in the server's log"
     return render_problem(HTTPStatus.INTERNAL_SERVER_ERROR, "log_corrupt", detail)
 
 
@@ -265,7 +265,7 @@ def _tell_refused(request: Request[Any, Any, Any], error: HTTPException) -> str:
 
 
 def answer_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    """Answer an error of ours. The log gets the traceback, but no variable, body or header.
+    """Answer an unexpected error. The process's log gets the traceback, but no variable, body or header.
 
     If structlog's renderer were given the exception itself, it would show the variables of every frame.
     """

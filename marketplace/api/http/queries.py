@@ -45,7 +45,7 @@ class Reader:
 
     @property
     def party_id(self) -> str | None:
-        """The tenant, whose own rows alone are shown; None for the platform, which sees all."""
+        """The tenant, which sees only its own rows; None for the platform, which sees all."""
         return self.principal.party_id
 
     @contextlib.asynccontextmanager
@@ -69,7 +69,7 @@ class Reader:
         """Return the party to list: the tenant itself, or for the platform the requested one.
 
         Raises:
-            Refusal: ``party_unknown``: a tenant asked for another's.
+            Refusal: ``party_unknown`` if a tenant asks for another party.
         """
         if self.party_id is None:
             return party_id
@@ -113,7 +113,7 @@ MinSeq = Annotated[
 
 
 async def provide_reader(request: Request[Principal, Any, Any], min_seq: MinSeq = None) -> Reader:
-    """Return the read in a request.
+    """Return the reader of a request.
 
     Raises:
         Refusal: ``header_invalid``.

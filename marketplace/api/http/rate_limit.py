@@ -1,6 +1,6 @@
 """The rate limit of one caller, by the `limits` package: a sliding window of two counters per caller, in memory.
 
-`limits` can also log every request, but that log grows with the limit; two counters do not.
+`limits` could also keep the time of every request. That takes memory in proportion to the limit; two counters do not.
 """
 
 import contextlib

@@ -80,7 +80,7 @@ class Services:
         watch: Knows how far the projections are; None without a database.
         payments: Confirms money in and out.
         streams: The open event streams; close them before the server is stopped.
-        log_watch: Ends with `LogChanged` once the log is another one; None if nothing compares.
+        log_watch: A task that ends with `LogChanged` once the log was replaced or went back; None if nothing checks it.
         connections: The open connections.
         quoter: Answers quotes.
     """
@@ -98,7 +98,7 @@ class Services:
     quoter: Quoter = field(init=False)
 
     def __post_init__(self) -> None:
-        """Start quotes from the projections, and end streams with their keys."""
+        """Create the tables of streams and connections and the quoter. Let the key ring end the streams of a key."""
         bounds = self.settings
         self.streams = Streams(bounds.streams_max, bounds.streams_per_key_max, bounds.streams_per_party_max)
         self.connections = Connections(bounds.connections_max, bounds.connections_per_address_max)
@@ -118,7 +118,7 @@ class Services:
             return await load_scores(connection)
 
     def get_engine(self) -> "AsyncEngine":
-        """Return the database.
+        """Return the engine of the projections' database.
 
         Raises:
             Unavailable: There is none.

@@ -1,7 +1,7 @@
-"""Open event streams: their number, and how they end, with their key or with the process.
+"""Open event streams: their number, and how they end when their key or the process ends.
 
-A server waits for its open connections before it stops, and a stream never ends by itself. Whoever stops the server
-must therefore close the streams first.
+A server waits for its open connections before it stops, and a stream never ends by itself. The streams must therefore
+be closed before the server is stopped.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Allocation ("spreads"): a provider's meters report a tenant's usage of a class, which its grants carry in order."""
+"""Allocation ("spreads"): a provider's meters report a tenant's usage of a class, which is divided among its grants."""
 
 from datetime import datetime
 from typing import Final
@@ -97,7 +97,7 @@ def _answer(reading_id: str, index: int, receipt: Receipt, spread: Spread | None
 
 @post("/corrections", status_code=200, summary="Correct a tenant's reading")
 async def correct(command: Commanded, data: JSONBody[CorrectSpreadBody]) -> Response[ReceiptBody]:
-    """Replace a reading, as its source. Its allocation changes in reverse of the recorded order."""
+    """Replace a reading, as its source. Lower usage reduces the last grants of its allocation first."""
     use = await _find_use(command, data, data.reading.start, data.reading.end)
     receipt = await respread_usage(
         command.handler,

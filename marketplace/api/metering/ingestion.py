@@ -4,7 +4,7 @@ A reading that cannot be read or counted gets its own answer and does not affect
 grant become one event. The groups of a request are decided at once and share the log's atomic batches. Under an
 idempotency key the first group is stored before the others, so that it reserves the key for the request.
 
-Refusals of the whole in order: body_too_large · body_malformed · body_invalid · readings_missing · readings_too_many.
+Refusals of a body, in order: body_too_large · body_malformed · body_invalid · readings_missing · readings_too_many.
 """
 
 import asyncio

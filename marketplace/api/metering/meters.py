@@ -20,10 +20,10 @@ READ_HEADERS: Final = ("content-type", "content-encoding", "idempotency-key", "t
 
 @dataclass
 class MeterOperation(Operation):
-    """Describes the body, which no handler argument does, because it is decoded reading by reading."""
+    """Describes the body in the OpenAPI document. No argument does, because the body is decoded reading by reading."""
 
     def __post_init__(self) -> None:
-        """Describe it."""
+        """Set the description of the body."""
         event = Schema(type=OpenAPIType.OBJECT, description=_EVENT)
         batch = Schema(type=OpenAPIType.ARRAY, items=event, min_items=1, max_items=1_000)
         self.request_body = RequestBody(

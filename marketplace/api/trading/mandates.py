@@ -29,9 +29,9 @@ PATH: Final = "/v1/mandates"
 
 @post("/", summary="Grant a mandate")
 async def grant(command: Commanded, data: JSONBody[GrantMandateBody]) -> Response[ReceiptBody]:
-    """Offer to take equity. A cash mandate sets its whole budgets aside.
+    """Offer to take equity. A cash mandate sets all of its budgets aside.
 
-    Above the account's limit it waits for a second person, and the answer is 202.
+    Above the account's limit, a cash mandate waits for a second person, and the answer is 202.
     """
     receipt = await grant_mandate(
         command.handler, command.context, holder_id=data.holder_id, funding=data.funding, terms=data.terms
@@ -56,7 +56,7 @@ async def amend(
 ) -> Response[ReceiptBody]:
     """Change the rules and the budgets, for orders that are not matched yet.
 
-    Above the account's limit it waits for a second person, and the answer is 202.
+    Above the account's limit, the change of a cash mandate waits for a second person, and the answer is 202.
     """
     receipt = await amend_mandate(command.handler, command.context, mandate_id, terms=data.terms)
     return await _answer_asked(command, receipt) or command.answer(receipt)
@@ -64,7 +64,7 @@ async def amend(
 
 @post("/{mandate_id:str}/revoke", status_code=200, summary="Revoke a mandate")
 async def revoke(command: Commanded, mandate_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
-    """Revoke a mandate, so that it takes nothing new. What open orders hold of it ends; captured budget stays owed."""
+    """Revoke a mandate, so that it takes nothing new. Its holds for open orders end; captured budget stays owed."""
     return command.answer(await revoke_mandate(command.handler, command.context, mandate_id, reason=data.reason))
 
 
@@ -75,7 +75,7 @@ async def revoke(command: Commanded, mandate_id: FromPath[str], data: JSONBody[R
     opt={"scope": "mandates:approve"},
 )
 async def approve(command: Commanded, mandate_id: FromPath[str], hold_id: FromPath[str]) -> Response[ReceiptBody]:
-    """Approve an order that waits, by `approval_above_usd`. It takes part in the auctions from now on."""
+    """Approve an order above the mandate's `approval_above_usd`. It takes part in the auctions from now on."""
     return command.answer(await approve_order(command.handler, command.context, mandate_id, hold_id))
 
 
@@ -88,7 +88,7 @@ async def approve(command: Commanded, mandate_id: FromPath[str], hold_id: FromPa
 async def refuse(
     command: Commanded, mandate_id: FromPath[str], hold_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
-    """Pay for an order no more, unless it is matched already. Its budget is free at once, and the order is told."""
+    """Refuse to pay for an order that is not matched. Its budget is free at once; the order soon loses the mandate."""
     receipt = await refuse_order(command.handler, command.context, mandate_id, hold_id, reason=data.reason)
     return command.answer(receipt)
 

@@ -32,7 +32,7 @@ PoolText = Annotated[str, QueryParameter(max_length=40)]
 
 
 async def _set_beside(connection: AsyncConnection, rows: list[PriceView]) -> list[MarketPrice]:
-    """Return prices with the public prices of their classes on their days."""
+    """Return prices, each with the median public price of its class on its day."""
     if not rows:
         return []
     end = max(row.cleared_at for row in rows).date() + timedelta(days=1)

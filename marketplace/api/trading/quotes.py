@@ -1,7 +1,7 @@
 """Quotes: the value that an order needs now, and where it would run.
 
-A question sets nothing aside and is not stored. A held quote sets aside capacity, cash and budget until it is taken,
-released or expires.
+Asking for a quote sets nothing aside and stores nothing. A held quote sets aside capacity, cash and budget until it is
+taken, released or expires.
 """
 
 from typing import Final

@@ -80,11 +80,11 @@ async def withdraw(
     booked_at: datetime | None = None,
     provider: PaymentProvider = MANUAL,
 ) -> Receipt:
-    """Record a withdrawal that the payment provider accepts, once per reference. Above the limit, request it.
+    """Record a withdrawal that the payment provider accepts, once per reference.
 
-    A requested withdrawal waits for a second person of the party: `marketplace.application.billing.approvals`. A
-    request of the platform waits for a person of the party too. If the party is suspended, it does not wait: then the
-    platform moves what a court orders.
+    Above the account's limit, the withdrawal is only requested, and waits for a second person of the party; see
+    `marketplace.application.billing.approvals`. A request of the platform waits for a person of the party too, unless
+    the party is suspended: the platform then moves what a court orders.
 
     Raises:
         Refusal: ``party_suspended`` · refusals of the payment provider and of the account.

@@ -152,10 +152,10 @@ async def credit(unit: UnitOfWork, case: Case, chain: list[Statement], charges: 
 
 
 def _find_refund(case: Case, net: Charges, proposed: list[ReversePrincipal]) -> Debit | None:
-    """Return what the provider pays back to the holder once that agrees to lose what its principal became; or None.
+    """Return the refund that the provider pays once the holder agrees to lose what its principal became, or None.
 
-    A holder that does not agree keeps what it has, and has paid for it. In a resale the seller has a part in the money,
-    and nothing waits.
+    A holder that does not agree keeps what its principal became, and gets no refund for it. In a resale, the seller has
+    a part in the money, and no refund waits.
     """
     issued = case.grant.issued
     payee_id = None if issued.equity is None or issued.resale is not None else issued.equity.holder_account_id
@@ -198,10 +198,11 @@ def _sum_given(chain: list[Statement], name: str) -> Any:
 async def _reverse(
     unit: UnitOfWork, case: Case, principal_usd: Decimal, chain: list[Statement]
 ) -> list[ReversePrincipal]:
-    """Reverse principal of the period, youngest tranche first, and return the reversals that its holder is asked for.
+    """Reverse principal of the period, youngest tranche first. Return the reversals that need the holder's agreement.
 
-    These are of principal that became shares or money, or accrued long ago (`needs_holder`), unless it is too late
-    (`is_late`). The instrument says whether shares go or are owed. After a sale is paid, nothing is reversed.
+    A reversal needs it if the principal became shares or money, or accrued long ago (`needs_holder`). If it is too late
+    (`is_late`), or a sale of the company is paid, nothing is reversed. The instrument's terms say whether a reversal
+    cancels shares or makes the holder owe their price.
     """
     equity = case.grant.issued.equity
     if equity is None:

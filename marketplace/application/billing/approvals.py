@@ -1,4 +1,4 @@
-"""Two persons: an account's limit, and the approval, refusal, withdrawal and lapse of what is above it."""
+"""Two persons: an account's limit, and the approval, refusal, withdrawal and lapse of requests above it."""
 
 from decimal import Decimal
 
@@ -19,10 +19,10 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 async def set_limit(
     handler: Handler, context: Context, account_id: str, *, limit_usd: Decimal | None, currency: str = UNIT
 ) -> Receipt:
-    """Set what one person alone may let go in 24 hours. Where a limit stands, another one takes two persons.
+    """Set how much money one person alone may let go in 24 hours. A change of an existing limit needs two persons.
 
-    What the platform asks for waits for a person of the party. Where a party has lost its persons, the platform issues
-    keys that name others.
+    A change that the platform requests waits for a person of the party. If a party has lost its persons, the platform
+    issues keys that name others.
 
     Args:
         handler: Runs the command.

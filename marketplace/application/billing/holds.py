@@ -28,7 +28,9 @@ async def place_hold(
     amount_usd: Decimal,
     expires_at: datetime,
 ) -> Receipt:
-    """Set money aside from which another account may be paid until an instant. Above the limit, request it.
+    """Set money aside from which another account may be paid until an instant.
+
+    Above the account's limit, the hold is only requested, and waits for a second person.
 
     Raises:
         Refusal: ``account_unknown`` for either account · ``payer_only`` · ``party_suspended`` · ``payee_is_payer`` ·
@@ -84,7 +86,7 @@ async def capture_hold(
 ) -> Receipt:
     """Pay the payee from a hold, in part or in full. Payer, payee and platform may do this before it expires.
 
-    While the payer is suspended, only the platform may: a hold for an accomplice is no way out.
+    While the payer is suspended, only the platform may, so that the payer cannot move money to an accomplice.
 
     Raises:
         Refusal: Refusals of `_load_hold` · ``party_suspended`` · refusals of the account.

@@ -1,6 +1,6 @@
 """Statements of service lines: issued per period with their grant's statements, in hours, and adjusted like them.
 
-They are accepted, disputed, resolved and settled by the same rules as any other statement (`settle.py`).
+They are accepted, disputed, resolved and settled by the same rules as any other statement (`statements.py`).
 """
 
 from dataclasses import dataclass

@@ -110,7 +110,7 @@ async def _load_statement(unit: UnitOfWork, statement_id: str, *sides: str) -> S
 async def accept_statement(
     handler: Handler, context: Context, statement_id: str, *, by: Literal["acceptance", "silence"] = "acceptance"
 ) -> Receipt:
-    """Accept a statement, as one who pays or by silence after the acceptance period. Settle it if all have accepted.
+    """Accept a statement as a payer, or by silence after the acceptance period. Settle it once all payers accepted.
 
     Raises:
         Refusal: ``party_suspended`` · ``statement_accepted`` if it is accepted already, by another command ·
@@ -188,7 +188,7 @@ async def dispute_statement(
 
 
 async def _find_side(unit: UnitOfWork, statement: Statement) -> Side:
-    """Return the side that accepts or disputes. A provider that takes the equity for its own capacity pays nobody.
+    """Return the side that accepts or disputes. A provider that takes the equity for its own capacity is no payer.
 
     Raises:
         Refusal: ``wrong_side``.
@@ -225,7 +225,7 @@ async def resolve_statement(
 
     Raises:
         Refusal: ``amount_missing`` if the amount is in the other unit · ``concession_above_claim`` if a provider
-            settles more than is claimed · ``acceptance_period_runs`` if it concedes before all who pay were heard.
+            settles more than is claimed · ``acceptance_period_runs`` if it concedes before all payers have answered.
     """
 
     async def work(unit: UnitOfWork) -> None:

@@ -111,8 +111,8 @@ async def terminate_grant(
 ) -> Receipt:
     """End a grant early, now or later, and free its nodes. What was delivered is still stated and settled.
 
-    If meters or time sheets of other processes already counted beyond that instant, the grant ends when they do. If
-    nothing was delivered, everything that was set aside is freed at once.
+    If meters or time sheets already counted beyond that instant, the grant ends at the last instant that they counted.
+    If nothing was delivered, everything that was set aside is freed at once.
 
     The event records which side ended the grant and when notice was given: a tenant's command states its own side, any
     other states `by`. A tenant must keep the notice period of the grant's terms unless it has cause: the startup has
@@ -161,7 +161,7 @@ async def _terminate(
 
 
 async def end_sold_grant(handler: Handler, context: Context, grant_id: str) -> Receipt:
-    """End a grant that a sold startup paid for in equity. A buyer that assumed the grants gets one for the rest.
+    """End a grant that a sold startup paid for in equity. A buyer that assumed the grants gets a new one for the rest.
 
     The buyer pays the whole price in cash, from a hold of its own. If it cannot, the capacity is released for sale.
 
@@ -175,7 +175,7 @@ async def end_sold_grant(handler: Handler, context: Context, grant_id: str) -> R
         try:
             await _hand_over(unit.branch(), grant, reason)
         except Refusal as refusal:
-            reason = f"{reason}, and its buyer cannot go on: {refusal.message}"[:500]
+            reason = f"{reason}, and its buyer cannot take the grant over: {refusal.message}"[:500]
             await _terminate(unit, grant, context.at, reason, by="platform")
         else:
             await _hand_over(unit, grant, reason)

@@ -1,4 +1,4 @@
-"""Whose it is: a tenant may touch its own resources, the platform all. Loads what the tenant may see.
+"""Permissions: a tenant may use its own resources, the platform all. Loads the resources that a tenant may use.
 
 Another tenant's resource is refused in the same words as one that does not exist: ``<kind>_unknown``.
 """
@@ -75,7 +75,7 @@ def require_platform(context: Context) -> None:
 
 
 async def require_unfrozen(unit: UnitOfWork, party_id: str | None = None) -> None:
-    """Refuse to let anything leave the sender, or another party, while it is suspended. The platform is never refused.
+    """Refuse the command while its sender, or the given party, is suspended. The platform is never refused.
 
     Raises:
         Refusal: ``party_suspended``.

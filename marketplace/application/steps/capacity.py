@@ -40,8 +40,8 @@ async def change_capacity(unit: UnitOfWork, *commands: CapacityCommand) -> Pool:
         for grant_id, drawn, draws_now in list_draws(before, after, unit.list_events(POOL, pool_id)[known:]):
             draws.setdefault(site_id, {})[pool_id, grant_id] = Drawn(pool_id, grant_id, draws_now)
             if (await unit.get(SITE, site_id)).drawn.get((pool_id, grant_id), ()) != drawn:
-                # One of the two is stale. The guard of the pool's own write detects a stale pool. A site that happens
-                # to hold the new draw already is not written, so nothing would detect that it is stale.
+                # The pool or the site is stale. The guard of the pool's own write detects a stale pool. A site that
+                # happens to hold the new draw already is not written, so nothing would detect that it is stale.
                 await unit.reload(SITE, site_id)
     for site_id, changes in draws.items():
         await unit.decide(SITE, site_id, DrawPower(site_id=site_id, changes=tuple(changes.values())))

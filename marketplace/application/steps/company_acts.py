@@ -41,7 +41,7 @@ async def load_converting(unit: UnitOfWork, issuer: Issuer) -> tuple[ConvertingI
 
 
 async def close_round(unit: UnitOfWork, issuer_id: str, financing_id: str, *, approval: Approval, at: datetime) -> None:
-    """Issue the shares of a priced round, convert its instruments, and take the money of investors that are parties.
+    """Issue the shares of a priced round, convert the issuer's instruments, and take the money of party investors.
 
     Raises:
         Refusal: ``financing_closed`` if another command closed it · refusals of the issuer, its instruments and the
@@ -68,7 +68,7 @@ async def close_round(unit: UnitOfWork, issuer_id: str, financing_id: str, *, ap
 
 
 async def pay_for_stock(unit: UnitOfWork, issuer_id: str) -> None:
-    """Move the money between parties here for the stock that this decision moves.
+    """Pay, between accounts of parties, for the stock and the exercised rights of this decision.
 
     Raises:
         Refusal: ``funds_insufficient`` · ``account_unknown``.

@@ -25,7 +25,7 @@ async def sign_instrument(
     Args:
         unit: The decision.
         issue: The instrument.
-        split_ratio: The issuer's split factor when a price per share was agreed; None: now.
+        split_ratio: The issuer's split factor when a price per share was agreed; None: the present one.
         by_limit: Whether the issuer's other holders agree to it by a dilution limit, and not by a vote.
     """
     await unit.decide(INSTRUMENT, issue.instrument_id, issue)
@@ -44,7 +44,7 @@ async def sign_instrument(
 
 
 async def notify_favoured(unit: UnitOfWork, instrument_id: str) -> None:
-    """Notify the holders of all most-favoured SAFEs of an issuer of a SAFE that was signed or amended just now."""
+    """Record on each most-favoured SAFE of the issuer that another SAFE was just signed or amended."""
     later = await unit.get(INSTRUMENT, instrument_id)
     issuer = await unit.load(ISSUER, later.issued.issuer_id)
     if not isinstance(later.terms, SafeTerms) or not isinstance(issuer, Issuer):
@@ -80,7 +80,7 @@ async def track_instrument(unit: UnitOfWork, instrument_id: str, *, owed: bool =
 async def set_limit(
     unit: UnitOfWork, issuer_id: str, *, dilution_max: Decimal | None, valuation_usd: Decimal | None, at: datetime
 ) -> None:
-    """Set or lift an issuer's limit, with what its instruments may still become."""
+    """Set an issuer's dilution limit and count its instruments toward it, or lift the limit."""
     issuer = await unit.get(ISSUER, issuer_id, Issuer)
     counted = []
     for instrument_id in sorted(issuer.instruments):

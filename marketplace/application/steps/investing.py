@@ -1,4 +1,4 @@
-"""A cash investment under a mandate, besides compute: the money moves and the whole principal accrues at once."""
+"""A cash investment under a mandate, without compute: the money moves and the whole principal accrues at once."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -38,7 +38,7 @@ async def take_investment(
         unit: The decision.
         issue: The instrument; its commitment is the amount.
         tranche_id: The one tranche of its principal.
-        at: The day on which the principal accrues.
+        at: When the principal accrues; only its date is recorded.
 
     Raises:
         Refusal: Refusals of the party · ``mandate_unknown`` · ``party_suspended`` for the holder ·

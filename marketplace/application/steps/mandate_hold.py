@@ -16,14 +16,14 @@ from marketplace.execution.unit_of_work import UnitOfWork
 async def set_mandate(
     unit: UnitOfWork, mandate_id: str, holder_id: str, terms: MandateTerms, *, alone_at: datetime | None
 ) -> None:
-    """Grant a cash mandate and set its whole budgets aside, or amend it.
+    """Grant a cash mandate and set all of its budgets aside, or amend it and its hold.
 
     Args:
         unit: The decision.
         mandate_id: The mandate.
         holder_id: Its holder.
         terms: Its rules.
-        alone_at: When one person of the holder alone does it; None where two do.
+        alone_at: The time, if one person of the holder acts alone; None if two persons act.
 
     Raises:
         Refusal: Refusals of the party, the mandate and the account.
@@ -51,7 +51,7 @@ async def adjust_mandate_hold(
 ) -> None:
     """Set the hold on the holder's account to what the cash mandate may still owe.
 
-    `alone_at` is when one person of the holder alone amends it; None otherwise.
+    `alone_at` is the time, if one person of the holder amends the mandate alone; None otherwise.
     """
     mandate = await load_mandate(unit, mandate_id)
     if mandate.granted.funding != "cash":

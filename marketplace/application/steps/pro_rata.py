@@ -1,6 +1,7 @@
-"""Money of holders that join a round by right: set aside with the answer, paid or released with the round.
+"""Money of holders that use their pro-rata right in a round: set aside with the answer, paid or released at its end.
 
-The company decides when the round closes. `CLOSE_WITHIN` ends what it may hold; the round then cannot close.
+The company decides when the round closes. The holds expire `CLOSE_WITHIN` after the time for joining; a round that is
+still open then cannot close.
 """
 
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.execution.unit_of_work import UnitOfWork
 
 CLOSE_WITHIN: Final = timedelta(days=60)
-"""How long after the time for joining the money stays set aside. A round that closes later is opened again."""
+"""How long the money stays set aside after the time for joining. A company that needs longer opens a new round."""
 
 
 def _name_hold(financing_id: str, holder_id: str) -> str:
@@ -46,7 +47,7 @@ async def take_pro_rata(
 
 
 async def pay_pro_rata(unit: UnitOfWork, issuer: Issuer, financing_id: str) -> None:
-    """Pay what holders set aside to the company as the round closes; release that of holders who get no share."""
+    """Pay the company what holders set aside, as the round closes. Release the money of holders that get no share."""
     financing = issuer.financings[financing_id]
     assert financing.pricing is not None, "a round is closed at a price"
     allotted = {each.holder_id for each in financing.pricing.allotments}

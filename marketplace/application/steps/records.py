@@ -1,4 +1,4 @@
-"""Records of a command that no other event shows: rejected readings of a report, or that it took effect at all."""
+"""Records of commands that no other event shows: rejected readings of a report, and effects outside the log."""
 
 from collections.abc import Sequence
 
@@ -21,9 +21,9 @@ def restore_answers(reading_ids: Sequence[str], receipt: Receipt) -> list[Answer
 async def record_rejections(
     handler: Handler, context: Context, reading_ids: Sequence[str], refusal: Refusal
 ) -> tuple[Receipt, list[Answer]]:
-    """Answer every reading of a report with the refusal of the whole report, and record that.
+    """Answer every reading of a report with the refusal of the whole report, and record the answers.
 
-    A report without a key cannot be repeated, so it leaves no record.
+    A report without an idempotency key cannot be repeated, so it leaves no record.
     """
     answers = [Answer(reading_id, "rejected", refusal.code, refusal.message) for reading_id in reading_ids]
     command_id, not_taken = context.command_id, list_not_taken(answers)

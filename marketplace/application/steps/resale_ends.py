@@ -19,7 +19,7 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def withdraw_resales(unit: UnitOfWork, pool_id: str, grant_id: str, reason: str) -> None:
-    """Withdraw the unsold resale offers of a grant that ends, moves or changes hands."""
+    """Withdraw the unsold resale offers of a grant that ends, moves or changes hands, and release quotes on them."""
     pool = await unit.get(POOL, pool_id)
     for holder_id in pool.list_holders(grant_id):
         quote_id = rename_id("quo", holder_id)

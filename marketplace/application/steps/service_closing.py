@@ -1,4 +1,4 @@
-"""Close service lines with their grant, once every period of theirs is settled as metered."""
+"""Close service lines with their grant, once all of their periods are settled as metered."""
 
 from marketplace.application.steps.statement_chain import find_chain
 from marketplace.application.steps.statement_payment import release_undelivered

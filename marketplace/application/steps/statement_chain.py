@@ -84,11 +84,11 @@ async def _is_unsettled(unit: UnitOfWork, grant_id: str) -> bool:
 async def take_turn(unit: UnitOfWork, owner_id: str, periods: Iterable[Period], statement_id: str) -> None:
     """Reserve the next turn for a statement of a grant or service line, for any period (ADR 17).
 
-    Its price depends on what the other statements charge. Each statement writes the record of its turn. If two are
-    decided at once, the one stored second is decided again.
+    A statement's price depends on what the other statements charge. Each statement writes the record of its turn. If
+    two are decided at once, the one stored second is decided again.
 
     Raises:
-        Refusal: ``statement_out_of_order`` if another statement has the turn, so that what was read is outdated.
+        Refusal: ``statement_out_of_order`` if another statement took the turn, so that the statements read are stale.
     """
     turn = sum([len(await find_chain(unit, period)) for period in periods])
     turn_id = derive_id("cmd", owner_id, f"statement/{turn}")

@@ -21,7 +21,7 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def pay_statement(unit: UnitOfWork, grant: Grant, statement_id: str, statement: Statement) -> None:
-    """Pay the provider from the startup's and the mandate's holds, pay back its service credit, accrue principal.
+    """Pay the provider from the startup's and the mandate's holds, pay its service credit back, and accrue principal.
 
     In a resale, the seller receives what exceeds its debt to the provider, or adds what is missing.
     """

@@ -51,10 +51,11 @@ async def issue_shares(handler: Handler, context: Context, instrument_id: str) -
 
 
 async def issue_owed(unit: UnitOfWork, instrument_id: str, *, strict: bool = False) -> None:
-    """Convert outstanding principal of priced stock into shares, and of warrants into rights. Others do not change.
+    """Convert the outstanding principal of priced stock into shares, and of warrants into rights to buy shares.
 
-    If it buys no whole share, or the class has too few authorised shares left, the principal stays owed and can be
-    converted later: an accepted delivery is not undone. With `strict`, the command is refused instead.
+    Other instruments do not change. If the principal buys no whole share, or the class has too few authorised shares
+    left, it stays owed and can be converted later: an accepted delivery is not undone. With `strict`, too few
+    authorised shares refuse the command.
     """
     for _ in range(RUNS_MAX):
         purchase = await _find(unit, instrument_id)

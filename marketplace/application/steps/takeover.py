@@ -1,4 +1,4 @@
-"""A sale for stock of a buyer that is here: its shares are issued in the append that pays the sale."""
+"""A sale for stock of a buyer with an issuer on this market: its shares are issued in the append that pays the sale."""
 
 from msgspec import structs
 
@@ -14,7 +14,7 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def load_buyer(unit: UnitOfWork, buyer_issuer_id: str) -> Issuer:
-    """Return a buyer that is here.
+    """Return the issuer of a buyer.
 
     Raises:
         Refusal: ``issuer_unknown``.
@@ -26,7 +26,7 @@ async def load_buyer(unit: UnitOfWork, buyer_issuer_id: str) -> Issuer:
 
 
 async def name_buyer(unit: UnitOfWork, issuer_id: str, stock: BuyerStock | None) -> BuyerStock | None:
-    """Return the buyer's stock with its split factor and shares now, where the buyer is here.
+    """Return the buyer's stock, with its present split factor and shares if the buyer's issuer is on this market.
 
     Raises:
         Refusal: ``issuer_unknown`` · refusals of `require_buyer` · ``stock_class_unknown``.
@@ -44,7 +44,7 @@ async def name_buyer(unit: UnitOfWork, issuer_id: str, stock: BuyerStock | None)
 
 
 async def deliver_stock(unit: UnitOfWork, issuer: Issuer, liquidity_id: str) -> None:
-    """Issue the buyer's shares to the holders of a sale, where the buyer is here.
+    """Issue the buyer's shares to the holders of a sale, if the buyer's issuer is on this market.
 
     Raises:
         Refusal: ``buyer_split`` · ``buyer_diluted`` · refusals of the buyer's issuer.

@@ -13,17 +13,17 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 def find_alone(context: Context) -> datetime | None:
-    """Return when a party's person acts alone; None for the platform."""
+    """Return the time of an act that a party's person does alone; None for the platform."""
     return None if context.party_id is None else context.at
 
 
 def name_person(context: Context) -> str:
-    """Return the person who acts; the platform acts as one, whoever of it does."""
+    """Return the person who acts. All persons of the platform count as one."""
     return "platform" if context.party_id is None else context.actor_person
 
 
 async def ask_second(unit: UnitOfWork, account_id: str, act: AccountAct, currency: str = UNIT) -> None:
-    """Request an act that takes a second person. The request's id derives from the command's.
+    """Request an act that needs a second person. The request's id derives from the command's.
 
     Raises:
         Refusal: ``person_missing`` · refusals of the account.
@@ -40,7 +40,7 @@ async def ask_second(unit: UnitOfWork, account_id: str, act: AccountAct, currenc
 
 
 async def count_own(unit: UnitOfWork, events: Iterable[Event]) -> None:
-    """Count what the sender alone lets go by an act on an issuer, and refuse what takes two persons.
+    """Count the money that the sender alone spends by an act on an issuer, and refuse an act that needs two persons.
 
     Args:
         unit: The decision.

@@ -103,7 +103,7 @@ async def fail_nodes(
     at: datetime,
     grant_id: str | None = None,
 ) -> Receipt:
-    """Report that nodes stopped working; those of one grant if evidence of its GPUs shows it."""
+    """Report that nodes stopped working. `grant_id` names their grant, if evidence of its GPUs shows the failure."""
 
     async def work(unit: UnitOfWork) -> None:
         await _load_pool(unit, pool_id)

@@ -1,7 +1,7 @@
 """Auctions: opening, freezing the book, publishing the result, and carrying out one decision per order.
 
 A match is one atomic decision over order, pool, grant, instrument, issuer, account and mandates. If a match has become
-impossible meanwhile, everything that was set aside for the order is released, and the reason is recorded.
+impossible meanwhile, the order is rejected with the reason, like an order that lost.
 """
 
 from datetime import datetime
@@ -165,7 +165,7 @@ async def carry_out_match(
     """Turn a match into a grant, in one append with everything that it takes and frees.
 
     Raises:
-        Refusal: ``order_unknown`` · ``parent_unmatched`` · refusals of whatever changed since the book was frozen.
+        Refusal: ``order_unknown`` · ``parent_unmatched`` · refusals of the aggregates that changed since the freezing.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -240,7 +240,7 @@ async def award(
     """Issue the grant of a match whose nodes are reserved, keep its maximum cost, and sign its equity part.
 
     Raises:
-        Refusal: ``party_suspended`` if one of those who deliver and pay was suspended since the order was placed.
+        Refusal: ``party_suspended`` if the startup, the provider or the mandate's holder is suspended.
     """
     holder_ids = [hold.holder_id for hold in order.budget_holds if hold.mandate_id == match.mandate_id]
     await _require_unsuspended(unit, order.placed.startup_id, pool.opened.provider_id, *holder_ids)
@@ -354,7 +354,7 @@ async def _keep_holds(unit: UnitOfWork, order: Order, grant: GrantIssued, totals
 
 
 async def _ask_again(unit: UnitOfWork, order: Order, grant: GrantIssued, mandate_id: str) -> Matched:
-    """Return what the mandate is asked to commit to now: the issuer, its shares and the price may be others."""
+    """Return what the mandate commits to now. The issuer, its shares and the price may have changed since the order."""
     issuer, party = await unit.load(ISSUER, order.placed.issuer_id), await unit.get(PARTY, order.placed.startup_id)
     assert order.terms.instrument is not None, "an order that offers equity states its instrument"
     implied_cap_usd = None
@@ -398,7 +398,7 @@ async def carry_out_rejection(
     reasons: tuple[Reason, ...],
     price_to_win_usd_per_gpu_hour: Decimal | None,
 ) -> Receipt:
-    """Record on an order why it lost. A standing order keeps its holds for the next auction."""
+    """Record on an order why it lost. An order that stays open for the next auction keeps its holds."""
 
     async def work(unit: UnitOfWork) -> None:
         before = await load_order(unit, order_id)

@@ -34,9 +34,10 @@ async def grant_mandate(
     funding: Funding,
     terms: MandateTerms,
 ) -> Receipt:
-    """Offer to take equity. A cash mandate sets its whole budgets aside; above the account's limit, request it.
+    """Offer to take equity. A cash mandate sets all of its budgets aside.
 
-    A requested mandate waits for a second person: `marketplace.application.billing.approvals`.
+    Above the account's limit, a cash mandate is only requested, and waits for a second person; see
+    `marketplace.application.billing.approvals`.
 
     Raises:
         Refusal: ``pricelist_unknown`` · ``payer_only`` for cash · refusals of the party (a fund pays cash, a provider
@@ -58,7 +59,7 @@ async def grant_mandate(
 
 
 async def _set_cash(unit: UnitOfWork, mandate_id: str, holder_id: str, terms: MandateTerms) -> None:
-    """Grant or amend a cash mandate, or request that if its budgets are above what one person may let go."""
+    """Grant or amend a cash mandate. If its budgets exceed what one person alone may spend, request it instead."""
     account_id, at = rename_id("acc", holder_id), unit.context.at
     account, before = await unit.get(ACCOUNT, account_id), await unit.load(MANDATE, mandate_id)
     require_payer(holder_id, unit.context.party_id)
@@ -73,7 +74,9 @@ async def _set_cash(unit: UnitOfWork, mandate_id: str, holder_id: str, terms: Ma
 
 
 async def amend_mandate(handler: Handler, context: Context, mandate_id: str, *, terms: MandateTerms) -> Receipt:
-    """Change the rules and the budgets, for orders that are not matched yet. Above the account's limit, request it.
+    """Change the rules and the budgets, for orders that are not matched yet.
+
+    Above the account's limit, the change of a cash mandate is only requested.
 
     Raises:
         Refusal: As `grant_mandate` · ``mandate_unknown``.
@@ -104,7 +107,7 @@ async def revoke_mandate(handler: Handler, context: Context, mandate_id: str, *,
 
 
 async def approve_order(handler: Handler, context: Context, mandate_id: str, hold_id: str) -> Receipt:
-    """Approve an order above the amount that needs it, as the holder. It takes part in the auctions from now on.
+    """Approve, as the holder, an order that needs approval. It takes part in the auctions from now on.
 
     Raises:
         Refusal: ``mandate_unknown`` · ``payer_only`` · ``party_suspended`` · refusals of the mandate and of the order.
@@ -123,7 +126,9 @@ async def approve_order(handler: Handler, context: Context, mandate_id: str, hol
 
 
 async def refuse_order(handler: Handler, context: Context, mandate_id: str, hold_id: str, *, reason: str) -> Receipt:
-    """Pay for an order no more that is not matched, as the holder. Its budget is free at once; a timer tells the order.
+    """Refuse, as the holder, to pay for an order that is not matched. Its budget is free at once.
+
+    A timer then ends the mandate's part in the order.
 
     Raises:
         Refusal: ``mandate_unknown`` · refusals of the mandate.

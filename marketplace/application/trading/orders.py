@@ -90,7 +90,7 @@ async def preview_order(handler: Handler, context: Context, *, startup_id: str, 
 
 
 async def draft_order(unit: UnitOfWork, startup_id: str, terms: OrderTerms, order_id: str, hold_id: str) -> Order:
-    """Return an order that is not placed, with the budgets that it holds set aside in the unit.
+    """Return an order that is not placed. Its budgets are set aside in the unit only.
 
     Raises:
         Refusal: As `place_order`, except for the cash; ``backstop_unquoted``.
@@ -139,7 +139,7 @@ async def _hold_budgets(
     cost: Cost,
     until: Mapping[str, datetime | None] = EMPTY,
 ) -> tuple[BudgetHold, ...]:
-    """Hold what each mandate would pay at most. `until` is when holds of the same order ended so far."""
+    """Hold what each mandate would pay at most. `until` limits how long, by mandate: when the order's old hold ends."""
     if terms.instrument is None:
         return ()
     issuer_id = rename_id("iss", party.registered.party_id)
@@ -194,7 +194,7 @@ async def list_prices(
 
 
 async def end_mandate(handler: Handler, context: Context, order_id: str, mandate_id: str) -> Receipt:
-    """Release what a mandate holds for an open order, once it is revoked or over, its holder refused, or time is up.
+    """Release what a mandate holds for an open order, once the mandate, its consent to the order, or the hold is over.
 
     An order without another mandate is cancelled. Nothing happens if the order is not open, or if the mandate holds
     nothing for it.

@@ -1,4 +1,4 @@
-"""The port through which holding a quote asks for quotes."""
+"""The port from which a use case gets quotes on the current book."""
 
 from dataclasses import dataclass
 from typing import Protocol

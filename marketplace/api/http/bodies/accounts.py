@@ -15,7 +15,7 @@ class TransferBody(Body, frozen=True, kw_only=True):
     Attributes:
         amount_usd: How much.
         reference: The payment's own id; it counts once per account.
-        booked_at: When it was booked outside, where that is known.
+        booked_at: When it was booked outside, if that is known.
     """
 
     amount_usd: Usd
@@ -24,10 +24,11 @@ class TransferBody(Body, frozen=True, kw_only=True):
 
 
 class LimitBody(Body, frozen=True, kw_only=True):
-    """What one person alone may let go.
+    """How much money one person alone may let go.
 
     Attributes:
-        limit_usd: The limit for withdrawals and holds for others in 24 hours; None for none.
+        limit_usd: The limit in 24 hours for withdrawals, holds for others, budgets of cash mandates, and payments for
+            stock and rights together; None for none.
         unit: The currency, which must be the account's.
     """
 

@@ -46,11 +46,11 @@ class ScenarioBody(Body, frozen=True, kw_only=True):
 
 
 class PlotRoundsBody(Body, frozen=True, kw_only=True):
-    """A round to play at several prices, in a scenario of the issuer.
+    """A round to compute at several prices, in a scenario of the issuer.
 
     Attributes:
-        terms: The round. Each price replaces its pre-money.
-        range: The pre-moneys.
+        terms: The round. Each price replaces its pre-money valuation.
+        range: The pre-money valuations.
         format: ``json``, or ``csv`` with a line per price and holder.
     """
 
@@ -60,13 +60,13 @@ class PlotRoundsBody(Body, frozen=True, kw_only=True):
 
 
 class PlotExitsBody(Body, frozen=True, kw_only=True):
-    """A sale to play at several prices, in a scenario of the issuer.
+    """A sale to compute at several proceeds, in a scenario of the issuer.
 
     Attributes:
         range: The proceeds.
         rounds: Rounds to close in the scenario first.
         safe_seniority: Rank of SAFEs among preferred stock; needed if its classes have several ranks.
-        format: ``json``, or ``csv`` with a line per price and holder.
+        format: ``json``, or ``csv`` with a line per proceeds and holder.
     """
 
     range: Range

@@ -90,9 +90,9 @@ class ReadingBody(Body, frozen=True, kw_only=True):
         start: First instant.
         end: Instant after the last.
         nodes: Nodes allocated at every instant of it.
-        gpus: GPUs allocated, where they are not all of the nodes'.
-        devices: Which GPUs, where the meter can name them.
-        evidence: What the machines say beside it.
+        gpus: GPUs allocated, if not all of the nodes'.
+        devices: The GPUs, if the meter can name them.
+        evidence: What the machines report for the interval.
     """
 
     reading_id: ReadingId

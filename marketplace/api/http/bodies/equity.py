@@ -30,7 +30,7 @@ class InvestBody(Body, frozen=True, kw_only=True):
 
 
 class AmendInstrumentBody(Body, frozen=True, kw_only=True):
-    """New terms, as a proposal of one side; from the platform, as both sides agreed on them.
+    """New terms. From one side they are a proposal; from the platform, terms that both sides have agreed on.
 
     Attributes:
         terms: The terms from now on.
@@ -61,7 +61,7 @@ class ReversePrincipalBody(Body, frozen=True, kw_only=True):
 
 
 class PayDebtBody(Body, frozen=True, kw_only=True):
-    """What the holder pays of its debt.
+    """A payment of a holder's debt.
 
     Attributes:
         amount_usd: How much.
@@ -119,10 +119,10 @@ class BuyerStockBody(Body, frozen=True, kw_only=True):
 
     Attributes:
         buyer: Name of the buyer.
-        price_usd_per_share: Agreed value of one share of it.
-        buyer_issuer_id: The buyer, where it is here: it agrees, and its shares are issued as the sale is paid.
-        class_id: The class of the buyer's stock; stated with it.
-        assumes_grants: Whether the buyer goes on, in cash, with the grants that are paid for in equity.
+        price_usd_per_share: Agreed value of one share of the stock.
+        buyer_issuer_id: The buyer's issuer, if it is on this market: it agrees, and issues shares as the sale is paid.
+        class_id: The class of the buyer's stock; needed with `buyer_issuer_id`.
+        assumes_grants: Whether the buyer continues, in cash, the grants that are paid for in equity.
     """
 
     buyer: Text

@@ -34,8 +34,8 @@ class FeedItem(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         sequence: Position in the log; resume after it.
         event: The event.
-        depth: How much of its data the reader sees. Below ``full``, others' amounts are summed or left out, and the
-            hash is the one of the stored body.
+        depth: How much of its data the reader sees. Below ``full``, others' amounts are summed or left out. The hash is
+            always that of the stored body.
     """
 
     sequence: int
@@ -48,7 +48,7 @@ class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         items: The events.
-        next_after: Request what comes after it next. It advances even if nothing concerned the reader.
+        next_after: Send it as `after` in the next request. It advances even if no event concerned the reader.
     """
 
     items: list[FeedItem]

@@ -46,7 +46,7 @@ class AddStakeholderBody(Body, frozen=True, kw_only=True):
     Attributes:
         name: What the cap table shows.
         kind: What it is.
-        holder_id: The party's own id where it is a party; None: a new id.
+        holder_id: The party's id, if it is a party; None: a new id.
     """
 
     name: Name
@@ -275,9 +275,9 @@ class ExerciseWarrantBody(Body, frozen=True, kw_only=True):
     Attributes:
         shares: Rights to use.
         settlement: Whether the price is paid in cash from the holder's account, or by giving rights up (net). A net
-            exercise counts with the mean that the warrant states, or the latest price of a share that holder and
-            company did not make alone.
-        tranche: Only this tranche; needed where tranches of several prices may be exercised.
+            exercise values a share at the average price that the warrant defines, or else at the latest price that
+            holder and company did not make alone.
+        tranche: Only this tranche; needed if tranches of several prices may be exercised.
     """
 
     shares: ShareCount

@@ -144,7 +144,7 @@ class ResellGrantBody(Body, frozen=True, kw_only=True):
         ask_usd_per_gpu_hour: The lowest price; at least what the holder of the grant's equity pays an hour.
         nodes_min: The smallest order to serve.
         duration_hours_min: The shortest order to serve.
-        mandate_ids: Mandates paid in cash that may take the equity part of a buyer's offer; none: cash only.
+        mandate_ids: Cash mandates that may take the equity part of a buyer's offer; none: cash only.
     """
 
     nodes: Nodes
