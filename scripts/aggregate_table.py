@@ -12,7 +12,7 @@ README: Final = Path(__file__).parent.parent / "marketplace" / "domain" / "READM
 BEGIN: Final = "<!-- aggregates: begin, written by scripts/render_contracts.py -->"
 END: Final = "<!-- aggregates: end -->"
 ROOMS: Final = ("supply", "trading", "delivery", "metering", "billing", "equity", "")
-"""In the order of the flow; those of every room come last."""
+"""In the order of the flow; aggregates outside these rooms come last."""
 
 
 def replace_table(readme: str) -> str:
@@ -28,7 +28,7 @@ def replace_table(readme: str) -> str:
 
 
 def _find_room(decider: Decider[Any, Any, Any]) -> str:
-    """Return the folder of the domain that a decider is in, empty where it is in none."""
+    """Return the folder of the domain that a decider is in; empty if it is in none."""
     folder = decider.decide.__module__.split(".")[2]
     return folder if folder in ROOMS else ""
 

@@ -2,8 +2,8 @@
 
     uv run python scripts/compose_check.py [--no-build]
 
-Needs Docker or Podman with a Compose command, and the base images or a registry. On a machine without them it says so
-and what was left out, and ends well; with ``--require`` that is a failure. Each step tells what was seen.
+It needs Docker or Podman with a Compose command, and the base images or a registry. On a machine without them it prints
+what is missing and exits with 0, or with 1 if ``--require`` is given. Each step prints what it saw.
 """
 
 import argparse
@@ -38,7 +38,7 @@ HEALTH_SECONDS = 1.0
 
 
 class LeftOutError(Exception):
-    """What this machine lacks."""
+    """This machine lacks something that the check needs."""
 
 
 class Containers:
@@ -55,19 +55,19 @@ class Containers:
         self._compose = [*compose, "--project-name", PROJECT, "--env-file", str(environment)]
 
     def compose(self, *arguments: str) -> None:
-        """Run one Compose command; it fails loudly."""
+        """Print and run one Compose command; exit with its output if it fails."""
         print(f"$ compose {' '.join(arguments)}", flush=True)
         run([*self._compose, *arguments])
 
     def list_all(self, kind: str) -> list[str]:
-        """Return what there is of the project: containers, volumes or networks."""
+        """Return the ids of the project's containers, volumes or networks."""
         label = f"label=com.docker.compose.project={PROJECT}"
         command = {"container": ["ps", "--all"], "volume": ["volume", "ls"], "network": ["network", "ls"]}[kind]
         return run([self.engine, *command, "--quiet", "--filter", label]).split()
 
     @contextlib.contextmanager
     def checking_health(self) -> Iterator[None]:
-        """Run the health checks while the block does, where Podman has no systemd whose timers run them."""
+        """Run the health checks until the block ends, if Podman has no systemd timers that run them."""
         stop = threading.Event()
 
         def check() -> None:
@@ -111,14 +111,14 @@ class Market:
         return answer.is_success and answer.json()["reads"]
 
     def register(self, port: int) -> dict[str, object]:
-        """Send a command, again while a server is away, with the same key."""
+        """Register a party; repeat the command with the same key while a server is away."""
         self._count += 1
         headers = {**self._headers, "Idempotency-Key": f"compose-check-{self._count}"}
         body = {"name": f"Party {self._count}", "roles": ["startup"], "jurisdiction": "US"}
         return self._ask("POST", port, "/v1/parties", json=body, headers=headers)
 
     def read(self, port: int, party: dict[str, object]) -> None:
-        """Read what a command did."""
+        """Read a registered party, at the sequence of its command or later."""
         headers = {**self._headers, "Min-Seq": str(party["sequence"])}
         found = self._ask("GET", port, f"/v1/parties/{party['id']}", headers=headers)
         if found["party_id"] != party["id"]:
@@ -145,7 +145,7 @@ class Market:
 
 
 def run(command: list[str]) -> str:
-    """Return what a command prints; end with what it says where it fails."""
+    """Return the output of a command; exit with its output if it fails."""
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(
@@ -155,14 +155,18 @@ def run(command: list[str]) -> str:
 
 
 def succeeds(command: list[str]) -> bool:
-    """Tell whether a command is there and ends well."""
+    """Return whether a command exists and exits with 0."""
     if shutil.which(command[0]) is None:
         return False
     return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
 def find_tools() -> tuple[str, list[str]]:
-    """Return the engine and the Compose command of this machine."""
+    """Return the engine and the Compose command of this machine.
+
+    Raises:
+        LeftOutError: A tool or a base image is missing, or a port is in use.
+    """
     engines = ("podman",) if "podman" in os.environ.get("DOCKER_HOST", "") else ("docker", "podman")
     engine = next((name for name in engines if succeeds([name, "info"])), None)
     if engine is None:
@@ -197,7 +201,7 @@ def write_environment(path: Path) -> str:
 
 
 def check(containers: Containers, market: Market) -> None:
-    """Bring everything up, end each server once while the market goes on, and take everything down."""
+    """Bring everything up, and kill and restart each server once; the market must continue meanwhile."""
     began = time.monotonic()
     containers.compose("up", "--detach", "--no-build")
     market.wait_until_ready()
@@ -218,7 +222,7 @@ def check(containers: Containers, market: Market) -> None:
 
 
 def take_down(containers: Containers) -> None:
-    """Take everything down, and fail where something is left."""
+    """Take everything down, and exit with an error if something is left."""
     containers.compose("down", "--volumes", "--remove-orphans", "--timeout", "20")
     left = {kind: found for kind in ("container", "volume", "network") if (found := containers.list_all(kind))}
     if left:
@@ -227,7 +231,7 @@ def take_down(containers: Containers) -> None:
 
 
 def main() -> None:
-    """Run the check, or say what this machine lacks for it."""
+    """Run the check, or print what this machine lacks for it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--no-build", action="store_true", help=f"take the image {IMAGE} that is there")
     parser.add_argument("--require", action="store_true", help="fail where this machine cannot run containers")

@@ -1,4 +1,4 @@
-"""Where the files of the contract are, and what they hold: `events` itself opens no file."""
+"""Paths and contents of the contract's files, because `events` itself opens no file."""
 
 import json
 from pathlib import Path

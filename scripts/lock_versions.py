@@ -1,9 +1,9 @@
-"""Lock which source each version of a projection and of a snapshot stands for, in `tests/support/versions.json`.
+"""Record the source behind each version of a projection or snapshot, as a hash in `tests/support/versions.json`.
 
-    uv run python scripts/lock_versions.py                     after a version was counted up
+    uv run python scripts/lock_versions.py                     after a version was increased
     uv run python scripts/lock_versions.py --unchanged orders  the source changed, the rows that it makes did not
 
-Says so and writes nothing where source changed and neither is so.
+If source changed, its version did not, and `--unchanged` does not name it, the script prints that and writes nothing.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from tests.support.code_versions import LOCK, compute_versions, find_faults, loa
 
 
 def main() -> int:
-    """Write the lock; 1 where source changed under a version that is locked."""
+    """Write the lock and return 0; return 1 if source changed under a locked version."""
     now = compute_versions()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = sorted(name.split(" ")[1] for name in now)

@@ -1,10 +1,10 @@
-"""Check the contract with programs of others: Node's official NATS client and the AsyncAPI project's own parser.
+"""Check the contract with other projects' programs: the official NATS client for Node and the AsyncAPI parser.
 
     uv run --group node python scripts/node_checks.py
 
 Node comes from the wheel of the dependency group `node`, or is the machine's own from version 20 on. npm installs into
-a temporary folder, so that no lock file with registry addresses is left behind. A NATS server from the wheel holds the
-story that the golden samples are taken from; the subscriber in Node must print what the one in Python prints.
+a temporary folder, so that no lock file with registry addresses is left behind. A NATS server from the wheel stores the
+story that gives the golden samples; the subscriber in Node must print the same lines as the one in Python.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ RUN_SECONDS_MAX = 60
 
 
 class Failed(Exception):  # noqa: N818 - named for what it tells
-    """A check did not hold, or could not be made."""
+    """A check failed, or could not run."""
 
 
 def find_node() -> tuple[Path, list[str]]:
@@ -59,10 +59,10 @@ def install(folder: Path, npm: list[str]) -> None:
 
 
 def check_asyncapi(node: Path, folder: Path) -> None:
-    """Let the AsyncAPI parser read the document, and broken ones to see that it would object.
+    """Parse our AsyncAPI document, and broken ones to see that the parser finds errors at all.
 
     Raises:
-        Failed: It finds an error in ours, or none in a broken one.
+        Failed: The parser finds an error or another number of messages in ours, or no error in a broken one.
     """
     ours = ROOT / "events" / "asyncapi.json"
     paths = [ours, *write_broken_documents(folder, json.loads(ours.read_text(encoding="utf-8")))]
@@ -80,7 +80,7 @@ def check_asyncapi(node: Path, folder: Path) -> None:
 
 
 def write_broken_documents(folder: Path, document: dict[str, Any]) -> list[Path]:
-    """Write documents with an action that there is not, a message of another channel, and a schema that is lost."""
+    """Write three broken documents: an unknown action, a message of another channel, and a missing schema."""
     action, message, schema = (json.loads(json.dumps(document)) for _ in range(3))
     action["operations"]["receive_order_events"]["action"] = "overhear"
     message["operations"]["receive_order_events"]["messages"] = [{"$ref": "#/channels/lot/messages/lot_listed_v1"}]
@@ -92,10 +92,10 @@ def write_broken_documents(folder: Path, document: dict[str, Any]) -> list[Path]
 
 
 async def check_subscriber(node: Path, folder: Path) -> None:
-    """Let both subscribers read the story, all of it and one aggregate, and resume.
+    """Run both subscribers on the story, whole and filtered by aggregate, and then Node's a second time.
 
     Raises:
-        Failed: They print different lines, or Node's prints an event again after it was handled.
+        Failed: They print different lines, or the second run prints an event that the first one handled.
     """
     async with open_market(folder / "nats", tell_story()) as servers:
         for filters in ([], ["--aggregate=grant"], ["--aggregate=order", "--aggregate=auction"]):
@@ -132,7 +132,7 @@ async def run_node(command: list[str], folder: Path) -> list[str]:
 
 
 def main() -> int:
-    """Run every check; 1 when one does not hold."""
+    """Run every check; return 1 if one fails."""
     with tempfile.TemporaryDirectory(prefix="marketplace-node-") as temporary:
         folder = Path(temporary)
         try:

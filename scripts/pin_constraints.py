@@ -22,7 +22,7 @@ EXPORT = [
 
 
 def main() -> None:
-    """Rewrite the pins, or leave the file as it was when resolving fails."""
+    """Rewrite the pins; restore the file if resolving fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--upgrade", action="store_true", help="resolve anew, without the present pins")
     upgrade: bool = parser.parse_args().upgrade

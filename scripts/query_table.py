@@ -18,7 +18,7 @@ _ASSUMED: Final = frozenset({"connection", "limit", "after"})
 
 
 def find_module(name: str) -> ModuleType:
-    """Return the module of a projection, the package where it has one of its own."""
+    """Return the module of a projection; its package, if it has one of its own."""
     if name == "operations":
         return operations
     found = [
@@ -31,7 +31,7 @@ def find_module(name: str) -> ModuleType:
 
 
 def render_row(name: str) -> str:
-    """Return one line: the queries of a projection in the order of the source, with what narrows each."""
+    """Return one row: the queries of a projection in the order of the source, with the arguments that narrow each."""
     module = find_module(name)
     queries = [
         value

@@ -1,10 +1,10 @@
 """Write the generated files: JSON Schemas, lock, golden samples of new tags, AsyncAPI, and the tables of READMEs.
 
     uv run python scripts/render_contracts.py                after a new event type, query or docstring
-    uv run python scripts/render_contracts.py --resample     and rewrite the samples that the story tells otherwise now
-    uv run python scripts/render_contracts.py --relock TAG   and lock a tag anew that no release has carried yet
+    uv run python scripts/render_contracts.py --resample     and rewrite samples that the story now gives otherwise
+    uv run python scripts/render_contracts.py --relock TAG   and lock a tag anew that no release contains yet
 
-A golden sample of a released tag stays as it is: without `--resample` none that exists is rewritten.
+Existing samples are rewritten with `--resample` only, because the sample of a released tag must not change.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from tests.contracts.story.book import build_samples
 
 
 def main() -> int:
-    """Write the files and say which changed; 1 when a locked schema is not what it was."""
+    """Write the files and print which changed; return 1 if a locked schema changed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--relock", nargs="+", default=[], metavar="TAG", choices=tuple(EVENT_TYPES))
     parser.add_argument("--resample", action="store_true")

@@ -2,7 +2,7 @@
 
 uv run python scripts/render_event_tables.py    after a change of what a handler writes, or a new event type
 
-Starts a PostgreSQL server of its own for the time that it takes.
+It runs on a temporary PostgreSQL server.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The table of rights in `marketplace/domain/README.md`, generated from the table that the market obeys."""
+"""The table of rights in `marketplace/domain/README.md`, generated from the table that the market applies."""
 
 from pathlib import Path
 from typing import Final

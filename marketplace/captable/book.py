@@ -32,12 +32,12 @@ class PositionLine(msgspec.Struct, frozen=True, kw_only=True):
     """One position; amounts are in dollars, to the cent.
 
     Attributes:
-        instrument_id: The instrument; issuer and class for stock bought without one.
+        instrument_id: The instrument, option or warrant; issuer and class for stock bought without an instrument.
         issuer_id: Whose equity.
         issuer_name: Legal name of the company.
         sector: Of the issuer.
         gpu_vendor: Of the compute; ``none`` for cash.
-        kind: ``safe`` and the like, or ``stock``.
+        kind: The instrument's kind, such as ``safe``, or ``stock``, ``option`` or ``warrant``.
         status: ``open``; ``ended`` after a sale of the company, or once nothing of it is left.
         provider_id: Whose delivery it depends on; None for cash.
         gpu_hours: Delivered and accepted, rounded.

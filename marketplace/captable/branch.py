@@ -48,7 +48,8 @@ class Branch:
     def close_round(self, terms: RoundTerms) -> tuple["Branch", RoundPricing]:
         """Return the branch after a priced round on these terms, and the price of a share.
 
-        A round that is open in the history is abandoned on the branch.
+        On the branch, a round that is open is abandoned, a declared sale is withdrawn, and holders decline to join the
+        new round by their pro rata rights.
 
         Raises:
             Refusal: Those of the issuer's own financings.

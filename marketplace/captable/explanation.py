@@ -116,7 +116,7 @@ class ExactChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExplainedConversion(msgspec.Struct, frozen=True, kw_only=True):
-    """As-converted common shares, exact, with entries; an entry may also be a lower conversion price.
+    """As-converted common shares, exact, with entries; a lower conversion price makes an entry too.
 
     Attributes:
         of: ``company``: the fully diluted company; ``class``: outstanding shares of a class; ``holder``: shares of a
@@ -164,7 +164,7 @@ class _Ledger:
         self.entries: dict[RowKey, list[NumberChange]] = {}
 
     def record(self, act: Act, now: Mapping[RowKey, Decimal]) -> None:
-        """Take the numbers after an act; what is gone is 0."""
+        """Record the numbers after an act; a number that is missing from `now` is 0."""
         for key in sorted(self.values.keys() | now.keys()):
             before, after = self.values.get(key, ZERO), now.get(key, ZERO)
             if before != after:
@@ -181,14 +181,14 @@ class _Ledger:
 
 
 class _ExactLedger:
-    """The same for exact fractions."""
+    """Exact fractions by key, each with the entries of the acts that changed it."""
 
     def __init__(self) -> None:
         self.values: dict[RowKey, Fraction] = {}
         self.entries: dict[RowKey, list[ExactChange]] = {}
 
     def record(self, act: Act, now: Mapping[RowKey, Fraction]) -> None:
-        """Take the numbers after an act; what is gone is 0."""
+        """Record the numbers after an act; a number that is missing from `now` is 0."""
         for key in sorted(self.values.keys() | now.keys()):
             before, after = self.values.get(key, Fraction(0)), now.get(key, Fraction(0))
             if before != after:
@@ -218,8 +218,9 @@ def explain_cap_table(
         history: The whole history.
         at: Acts that happened later are left out.
         known: Acts at a later sequence are left out.
-        holder_id: Only this holder's rows and principal.
-        security: Only rows of this class, option or warrant, and principal of this instrument.
+        holder_id: Only this holder's rows, as-converted shares and principal, without numbers.
+        security: Only rows of this class, option or warrant, numbers of this warrant's tranches, and principal of this
+            instrument, without as-converted shares.
 
     Raises:
         Refusal: ``issuer_unknown``: it was not formed by then.

@@ -1,4 +1,4 @@
-"""Marks: which closed round says what a share is worth, and whose money says so.
+"""Marks: the closed round whose price values a share, and the investors whose money set that price.
 
 A round is a mark only if enough of its money is new: from investors that held nothing of the issuer when it opened.
 Money of parties here moved on the ledger when the round closed; money of others is what the company states. A round of
@@ -19,7 +19,7 @@ from marketplace.core.money import ZERO
 from marketplace.domain.equity.issuer.state import Issuer, list_holders
 
 NEW_MONEY_MIN: Final = Fraction(1, 4)
-"""The least share of a round's money that is new, so that its price is a mark."""
+"""The share of a round's money that must be new for its price to be a mark."""
 
 
 class MarkSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,8 +30,8 @@ class MarkSource(msgspec.Struct, frozen=True, kw_only=True):
         closed_on: Its day.
         new_usd: Money of parties here that held nothing before; it moved on the ledger.
         stated_usd: Money of investors that are not parties here and held nothing before, as the company states.
-        insider_usd: Money of those who held something before, and of the company itself. If it is all, the round
-            lowered an earlier mark.
+        insider_usd: Money of those who held something before, and of the company itself. If it is more than three
+            quarters of the money, the round lowered an earlier mark.
     """
 
     financing_id: str
@@ -48,14 +48,17 @@ class MarkSource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """The price of a common share that its holders' stock is valued at, after all splits, and its source."""
+    """The price of a common share at which stock is valued, after all splits, and its source."""
 
     price_usd: Fraction
     source: MarkSource
 
 
 def find_mark(history: History, issuer: Issuer) -> Mark | None:
-    """Return the mark of the latest round with enough new money, or of a later and cheaper round of insiders."""
+    """Return the mark of the latest round with enough new money, or of the newest round since, if that is cheaper.
+
+    None if no round had enough new money.
+    """
     insiders: Mark | None = None
     for act in reversed(history.acts):
         if not isinstance(act.event, issuers.IssuerFinancingClosed):

@@ -5,7 +5,8 @@ A position is an instrument, stock bought without one, an option or a warrant.
 Cost is what the holder paid at the signed price: for a tranche of compute, the holder's part of the accepted statement;
 for cash, the principal. A later clawback does not reduce the cost, and money paid back for it adds to the cost.
 
-Receipts are money that moved: stock that went to somebody who is not a party here brought none that the ledger knows.
+Receipts are money that moved on the ledger. Stock that went to a holder who is not a party here brings no receipt,
+because the ledger does not record that payment.
 
 Marks: stock is worth the price of the latest closed round with new money (``last_round``, see `marks`) for each common
 share that it converts into, or its cost if there was none. An option, or what has vested of a warrant, is worth that
@@ -39,11 +40,11 @@ Dated = tuple[date, Fraction]
 
 
 CREDIT: Final = "credit "
-"""How the reason of a reversal begins that follows from a statement's credit, before the statement's id."""
+"""The start of a reversal's reason if a statement's credit caused it; the statement's id follows."""
 
 
 class Delivery(NamedTuple):
-    """An accepted statement: what the holder paid, for how many GPU-seconds; of a credit, what it was paid back.
+    """An accepted statement, with the holder's payment and the GPU-seconds; or a credit, with the holder's refund.
 
     Attributes:
         holder_usd: The holder's part.
@@ -182,7 +183,7 @@ class _Company:
         return sold
 
     def value(self, parcels: Sequence[TaxLot]) -> Fraction | None:
-        """Return the value of stock at the latest price; None if no round was closed."""
+        """Return the value of stock at the latest price; None if no round is a mark."""
         prices = [self.find_class_price(parcel.class_id) for parcel in parcels]
         if self.find_price() is None:
             return None
@@ -198,7 +199,7 @@ class _Company:
         return None if price is None else price * self.issuer.classes[class_id].conversion_ratio
 
     def find_gain(self, right: Option | Warrant) -> tuple[Fraction | None, Fraction]:
-        """Return the latest price of a right's share, None if no round was closed, and the right's value at it."""
+        """Return the latest price of a right's share, and the right's value at it; None and 0 if no round is a mark."""
         class_id = right.issued.class_id if isinstance(right, Warrant) else None
         price = self.find_price() if class_id is None else self.find_class_price(class_id)
         if price is None:
@@ -213,7 +214,7 @@ class _Company:
         return price, sum(gains, Fraction(0))
 
     def value_rights(self, rights: Mapping[str, TaxLot]) -> Fraction:
-        """Return the value of bought rights at the latest price, or their cost if no round was closed."""
+        """Return the value of bought rights at the latest price, or their cost if no round is a mark."""
         if self.find_price() is None:
             return sum((right.cost_usd for right in rights.values()), Fraction(0))
         return sum((self.find_gain(self.issuer.warrants[key])[1] for key in rights), Fraction(0))
@@ -257,7 +258,7 @@ def _follow(agreement: _Agreement, act: Act, deliveries: Mapping[str, Delivery],
 def _reverse(
     agreement: _Agreement, event: instruments.InstrumentPrincipalReversed, day: date, deliveries: Mapping[str, Delivery]
 ) -> None:
-    """Take back the cost of principal that a credit paid back; without a credit no money moved: the cost is gone."""
+    """Record the refund of reversed principal. Without a credit no money moved, and the cost counts as gone."""
     credit = deliveries.get(event.reason.removeprefix(CREDIT))
     refund = Fraction(0)
     if credit is not None and credit.principal_usd:
@@ -316,7 +317,7 @@ def _value(hours: Fraction, gpu_class: str | None, prices: Mapping[str, Decimal]
 
 
 def _list_stock(company: _Company) -> Iterator[Held]:
-    """Yield stock bought without an instrument, by class as bought, also if no longer held."""
+    """Yield stock bought without an instrument, by the class that was bought, even if it is no longer held."""
     for origin, tally in sorted(company.parcels.tallies.items()):
         if origin in company.agreements:
             continue

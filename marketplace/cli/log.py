@@ -185,9 +185,9 @@ def annotate(
         sequence: Position of the message, from the error.
         hash: Its hash, from the error.
         reason: Why, for auditors of the log.
-        keep: Let it count, if nothing but its link to the previous event is broken. Otherwise every reader passes over
-            it.
-        no_release_knows_it: Confirm that the type of a sound event is not one of a newer release.
+        keep: Let it count. Only a message with no fault but its link to the previous event can be kept. Without this
+            flag, every reader passes over the message.
+        no_release_knows_it: Confirm, for an event whose type is its only fault, that no newer release knows the type.
         nats_url: Servers and the application's user, separated by commas.
         database_url: postgresql://… of the projections, to check that the log is the one that they have seen.
     """
@@ -217,7 +217,7 @@ def annotate(
 
 @app.command
 def accept_loss(*, reason: str, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> int:
-    """Accept that the end of a log that went back or was replaced is lost, and rebuild the projections.
+    """Accept that the last events of a log are lost, because it went back or was replaced, and rebuild the projections.
 
     Stop every API and worker first. The rows of every projection and every snapshot are removed; workers rebuild them
     from the log.

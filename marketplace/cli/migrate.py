@@ -1,4 +1,4 @@
-"""`marketplace migrate`: create or upgrade the tables of this release, from anywhere."""
+"""`marketplace migrate`: create or upgrade the tables of this release, by the migrations in the package."""
 
 import os
 from typing import Annotated

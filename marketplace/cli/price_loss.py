@@ -16,7 +16,7 @@ class Stated(Protocol):
 
     @property
     def price_loss_max(self) -> Decimal | None:
-        """The most welfare missing compared with the best without uniform prices; None if not stated."""
+        """The most that uniform prices cost, as a share of the best welfare without them; None if not stated."""
         ...
 
     @property

@@ -1,8 +1,8 @@
 """Keep the processes of `marketplace up` running: restart what ends, on the same ports and data.
 
-If a server ends again and again, or the log went back or is another one, the market ends with the reason. A worker or
-an API is restarted without limit, because the other one goes on without it. A nats-server whose disk was full stores
-nothing until it is restarted, which happens once there is room.
+The market ends with the reason if a server fails repeatedly, or if the log went back or was replaced. A worker or an
+API is restarted without limit, because the other processes continue without it. A nats-server whose disk was full
+stores nothing until it is restarted, which happens once there is room.
 """
 
 import asyncio
@@ -92,7 +92,7 @@ class Role:
         self.start()
 
     async def stop(self) -> None:
-        """Stop it in order."""
+        """Ask it to end, and kill it if it still runs after `STOP_SECONDS_MAX`."""
         await self.child.stop(signal.SIGTERM, STOP_SECONDS_MAX)
 
 
@@ -189,7 +189,7 @@ class Supervisor:
             restarts = 1 if time.monotonic() - started > STEADY_SECONDS else restarts + 1
             ended = f"{service.name} {_describe_end(service.child)}"
             if service.child.exit_code == LOG_CHANGED:
-                raise _GaveUpError(f"{ended}; its last words:\n{service.child.read_output()}")
+                raise _GaveUpError(f"{ended}; its last output:\n{service.child.read_output()}")
             if service.restarts_max is not None and restarts > service.restarts_max:
                 raise _GaveUpError(
                     f"{ended} and was restarted {service.restarts_max} times in a row without success; its last "
@@ -244,7 +244,7 @@ class Supervisor:
             await system.close()
 
     async def _tend(self, member: NatsMember, storage: ServerStorage, told: set[str]) -> None:
-        """Report once that a server does not store, and restart it if it needs that and has room.
+        """Report once that a server does not store. Restart it if that helps and its disk has room.
 
         Args:
             member: The server.

@@ -46,13 +46,13 @@ def round_(
     form: Format = "csv",
     nats_url: NatsUrl = None,
 ) -> int:
-    """Print price, shares and dilution of every holder at each pre-money.
+    """Print the price, and shares and dilution of every holder, at each pre-money valuation.
 
     Args:
         issuer_id: For example `iss_01k…`.
         terms: JSON file of a round's terms, as in the event `issuer.financing_opened`.
-        low: Lowest pre-money in dollars.
-        high: Highest pre-money in dollars.
+        low: Lowest pre-money valuation in dollars.
+        high: Highest pre-money valuation in dollars.
         points: How many, at most 200.
         at: Begin the scenario at this RFC 3339 instant; market time by default.
         form: CSV with a line per price and holder, or JSON.

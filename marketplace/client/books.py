@@ -68,7 +68,7 @@ class Books(Transport):
     async def set_limit(
         self, account_id: str, limit_usd: Decimal | None, *, unit: str = "USD", **options: Any
     ) -> ReceiptBody:
-        """Set what one person alone may let go in 24 hours. Another limit than the first is a request for approval.
+        """Set what one person alone may let go in 24 hours. A change of the limit needs a second person's approval.
 
         Raises:
             ProblemError: ``account_unknown`` · ``party_suspended`` · ``unit_unsupported`` · ``person_missing`` ·
@@ -107,7 +107,7 @@ class Books(Transport):
         return await self.command(path, ReasonBody(reason=reason), **options)
 
     def list_approvals(self, account_id: str, *, status: str | None = None) -> AsyncIterator[ApprovalView]:
-        """Yield what waits, or waited, for a second person; ``open`` or how it ended."""
+        """Yield requests for a second person's approval; `status` is ``open`` or how a request ended."""
         return self.rows(f"/v1/accounts/{account_id}/approvals", ApprovalView, status=status)
 
     async def close_account(self, account_id: str, reason: str, **options: Any) -> ReceiptBody:

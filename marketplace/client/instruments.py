@@ -40,7 +40,7 @@ class Instruments(Transport):
         return self.rows(f"/v1/instruments/{instrument_id}/movements", MovementView)
 
     async def amend_instrument(self, instrument_id: str, body: AmendInstrumentBody, **options: Any) -> ReceiptBody:
-        """Propose new terms, to the other side and a vote; the platform records what was agreed on."""
+        """Propose new terms to the other side and to a vote; the platform records agreed terms without a proposal."""
         return await self.command(f"/v1/instruments/{instrument_id}", body, method="PUT", **options)
 
     async def suspend_instrument(self, instrument_id: str, reason: str, **options: Any) -> ReceiptBody:

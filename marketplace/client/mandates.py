@@ -29,7 +29,7 @@ class Mandates(Transport):
         return await self.command(f"/v1/mandates/{mandate_id}", body, method="PUT", **options)
 
     async def revoke_mandate(self, mandate_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Revoke a mandate: it takes nothing new, what open orders hold of it ends, and captured budget stays owed.
+        """Revoke a mandate: it takes nothing new, its holds for open orders end, and captured budget stays owed.
 
         Raises:
             ProblemError: ``mandate_unknown``.
@@ -46,7 +46,7 @@ class Mandates(Transport):
         return await self.command(f"/v1/mandates/{mandate_id}/holds/{hold_id}/approve", **options)
 
     async def refuse_order(self, mandate_id: str, hold_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Pay for an order no more that is not matched; its budget is free at once, and the order is told.
+        """Refuse to pay for an order that is not matched. Its budget is free at once, and the order loses the mandate.
 
         Raises:
             ProblemError: ``mandate_unknown`` · ``hold_unknown`` · ``hold_committed``.
@@ -67,7 +67,7 @@ class Mandates(Transport):
         return self.rows("/v1/mandates", MandateView, holder_id=holder_id, status=status)
 
     def list_budget_holds(self, mandate_id: str) -> AsyncIterator[BudgetHoldView]:
-        """Yield what is or was set aside of a mandate's budget, by hold id, one for each order.
+        """Yield the present and past holds on a mandate's budget by hold id, one for each order.
 
         Raises:
             ProblemError: ``mandate_unknown``, also if it is another holder's.

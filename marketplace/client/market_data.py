@@ -39,7 +39,7 @@ class MarketData(Transport):
         return await self.get("/v1/market/index", list[IndexPoint], gpu_class=gpu_class, start=start, end=end)
 
     async def read_curves(self, gpu_class: str, *, auction_id: str | None = None) -> list[CurveStep]:
-        """Return supply and demand curves of a class in an auction's frozen book, by default the last auction's."""
+        """Return supply and demand curves of a class in an auction's frozen book, by default the last one with it."""
         return await self.get("/v1/market/curves", list[CurveStep], gpu_class=gpu_class, auction_id=auction_id)
 
     async def publish_pricelist(self, name: str, prices: tuple[ListPrice, ...], **options: Any) -> ReceiptBody:

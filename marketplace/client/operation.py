@@ -21,7 +21,7 @@ class Operation(Transport):
         return await self.probe("/health/live", Liveness)
 
     async def get_readiness(self) -> Readiness:
-        """Return whether commands and reads are served now. It is asked once, and also returns when they are not.
+        """Return whether commands and reads are served now, by one request that is not repeated.
 
         Raises:
             httpx.TransportError: The API could not be reached.

@@ -22,7 +22,7 @@ class Proposals(Transport):
         return await self.get(f"/v1/proposals/{proposal_id}", ProposalView)
 
     async def get_proposed_waterfall(self, proposal_id: str) -> Waterfall:
-        """Return what a proposed sale pays, the others' amounts as deep as the party sees the company."""
+        """Return what a proposed sale pays, others' amounts only as far as the party may see the company."""
         return await self.get(f"/v1/proposals/{proposal_id}/waterfall", Waterfall)
 
     def list_proposals(self, *, issuer_id: str | None = None, status: str | None = None) -> AsyncIterator[ProposalView]:

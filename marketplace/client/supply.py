@@ -58,7 +58,7 @@ class Supply(Transport):
         return await self.command(f"/v1/sites/{site_id}/slip-conversion", body, **options)
 
     async def get_site(self, site_id: str) -> SiteView:
-        """Return a site as it is now, whoever operates it; power is in kW."""
+        """Return any provider's site as it is now; power is in kW."""
         return await self.get(f"/v1/sites/{site_id}", SiteView)
 
     def list_sites(self, *, provider_id: str | None = None) -> AsyncIterator[SiteView]:
@@ -83,7 +83,7 @@ class Supply(Transport):
         return await self.command(f"/v1/pools/{pool_id}/close", body, **options)
 
     async def get_pool(self, pool_id: str) -> PoolView:
-        """Return a pool, whoever operates it; its free nodes over time come from `read_capacity`."""
+        """Return any provider's pool; its free nodes over time come from `read_capacity`."""
         return await self.get(f"/v1/pools/{pool_id}", PoolView)
 
     def list_pools(
@@ -133,7 +133,7 @@ class Supply(Transport):
         return await self.command(f"/v1/lots/{lot_id}/withdraw", ReasonBody(reason=reason), **options)
 
     async def get_lot(self, lot_id: str) -> LotView:
-        """Return a lot as it is now, whoever sells it; asks are in US dollars per GPU-hour."""
+        """Return any seller's lot as it is now; asks are in US dollars per GPU-hour."""
         return await self.get(f"/v1/lots/{lot_id}", LotView)
 
     def list_lots(

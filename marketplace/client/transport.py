@@ -121,10 +121,10 @@ class Transport:
         return (await self._read(path, query)).content
 
     async def probe(self, path: str, answer: type[T]) -> T:
-        """Return the answer of a health path, healthy or not. It is asked once.
+        """Return the answer of a health path, healthy or not, by one request that is not repeated.
 
         Raises:
-            ProblemError: The answer is no health answer.
+            ProblemError: The answer is not one of a health path.
             httpx.TransportError: The API could not be reached.
         """
         response = await self._http.get(path)

@@ -1,4 +1,4 @@
-"""Methods of the client for warrants, and for what they are measured by."""
+"""Methods of the client for warrants, and for the programmes and price sources that their milestones refer to."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -71,7 +71,7 @@ class Warrants(Transport):
     async def state_purchases(
         self, issuer_id: str, programme_id: str, body: StatePurchasesBody, **options: Any
     ) -> ReceiptBody:
-        """State purchases outside this market; they count once all agree whom the right `purchases` names."""
+        """State purchases outside this market; they count once everyone whom the right `purchases` names has agreed."""
         return await self.command(f"/v1/issuers/{issuer_id}/programmes/{programme_id}/purchases", body, **options)
 
     async def name_price_source(self, issuer_id: str, body: NamePriceSourceBody, **options: Any) -> ReceiptBody:

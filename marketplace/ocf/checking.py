@@ -1,4 +1,4 @@
-"""References and life cycle of a package: the fourth level, which no schema can state.
+"""Checks the references and the life cycle of a package: the fourth level of checks, which no schema can state.
 
 - Every id that an object names exists and has the right kind; no id is used twice.
 - A security is issued once, between the issuer's formation and the day of the package. Its issuance comes before its

@@ -1,4 +1,4 @@
-"""The container: a package as files by name, as a zip with fixed order and times, and the bounds of both.
+"""Reads and writes packages as folders and as zips, within bounds. A zip has a fixed order and fixed times.
 
 The bytes of the files depend on the issuer's history alone. The bytes of the zip also depend on the release of zlib.
 """

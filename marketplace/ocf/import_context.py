@@ -67,7 +67,7 @@ class ImportContext:
         self.acts.append(ImportedAct(event, at_midnight(day), located.file, located.label))
 
     def name(self, prefix: str, theirs: str) -> str:
-        """Return our id for the package's id `theirs`; an id of our own format is kept."""
+        """Return a new id of ours for the package's id `theirs`, and keep the pair in `origins`."""
         ours = derive_id(prefix, self._cause, theirs)
         self.origins[ours] = theirs
         return ours
@@ -149,7 +149,9 @@ class ImportContext:
         self.add(located, item.date, event)
 
     def list_uncreated(self, item: tx.Transaction | None = None) -> list[Located]:
-        """Return the classes that a transaction needs and that do not exist yet; OCF has no date of their creation.
+        """Return the classes that a transaction needs and that do not exist yet, and count them as created.
+
+        OCF has no date of their creation.
 
         Args:
             item: The transaction; None for every remaining class.
@@ -234,7 +236,10 @@ def at_midnight(day: date) -> datetime:
 
 
 def _list_implied(transactions: list[tx.Transaction]) -> set[str]:
-    """Return the securities that result from transfers, exercises and reissues, and those that are balances."""
+    """Return the results of transfers, exercises, reissues and conversions of stock, and balances.
+
+    The balance of a cancelled warrant is not among them; it is imported as a warrant of its own.
+    """
     implied: set[str] = set()
     for item in transactions:
         if isinstance(item, tx.Transfer | tx.Exercise | tx.StockReissuance | tx.StockConversion):

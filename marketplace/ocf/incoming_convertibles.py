@@ -72,7 +72,7 @@ def _find_terms(
     if item.convertible_type not in {"SAFE", "NOTE"} or len(found) != 1:
         reason = (
             f"a {item.convertible_type} with {len(found)} mechanisms of its kind; the marketplace keeps SAFEs and "
-            "notes of one"
+            "notes with exactly one"
         )
         context.refuse(located, "convertible_not_kept", reason)
         return None

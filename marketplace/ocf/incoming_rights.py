@@ -147,7 +147,7 @@ def _issue_warrant(context: ImportContext, located: Located, item: tx.WarrantIss
 
 
 def _is_cancelled(context: ImportContext, located: Located, item: tx.WarrantIssuance) -> bool:
-    """Tell whether a warrant was cancelled; its earlier exercises stay, and its balance is imported by itself."""
+    """Tell whether a warrant was cancelled. Its earlier exercises are kept; its balance is a warrant of its own."""
     for each in context.transactions:
         if isinstance(each, tx.WarrantCancellation) and each.security_id == item.security_id:
             reason = f"{each.quantity} shares were cancelled on {each.date}; the warrant is kept without them"
@@ -167,7 +167,7 @@ def _sum_exercised(context: ImportContext, located: Located, item: tx.WarrantIss
             )
             shares += bought / context.find_ratio(item, each, class_id)
     if shares.denominator != 1:
-        reason = f"{shares} of its shares were exercised, as they were before splits, and the rest was cancelled"
+        reason = f"{shares} shares as issued were exercised, not a whole number, and the rest was cancelled"
         context.refuse(located, "shares_not_whole", reason)
     return int(shares)
 

@@ -87,7 +87,7 @@ class LifeCycle:
             reason = f"{item.date} is before {security.day}, when security {item.security_id} was issued"
             self._complain(located, "date_before_issuance", reason)
         if security.ended_by is not None and not isinstance(item, tx.ReturnToPool):
-            reason = f"security {item.security_id} was over by {security.ended_by} already"
+            reason = f"security {item.security_id} was already ended by {security.ended_by}"
             self._complain(located, "security_over", reason)
             return False
         return True

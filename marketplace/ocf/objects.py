@@ -129,7 +129,7 @@ class VestingTerms(Item, frozen=True, kw_only=True, tag="VESTING_TERMS"):
 
 
 class Valuation(Item, frozen=True, kw_only=True, tag="VALUATION"):
-    """What a share is worth."""
+    """A valuation of one share."""
 
     price_per_share: Monetary
     effective_date: date
@@ -149,7 +149,7 @@ class Financing(Item, frozen=True, kw_only=True, tag="FINANCING"):
 
 
 class Document(Item, frozen=True, kw_only=True, tag="DOCUMENT"):
-    """A paper."""
+    """A document: a file of the package, or an address."""
 
     md5: Md5
     path: str | UnsetType = UNSET
@@ -158,7 +158,7 @@ class Document(Item, frozen=True, kw_only=True, tag="DOCUMENT"):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What the package is, and its files."""
+    """The manifest: format version, issuer, date and files of the package."""
 
     ocf_version: Literal["1.2.0"]
     file_type: Literal["OCF_MANIFEST_FILE"]

@@ -237,7 +237,7 @@ _DAY_COUNTS: Final = {"actual_365": "ACTUAL_365", "thirty_360": "30_360"}
 
 
 def _render_mechanism(terms: PrincipalTerms, interest_from: date) -> AnyMechanism:
-    assert not isinstance(terms, PricedTerms), "what buys at an agreed price is no convertible"
+    assert not isinstance(terms, PricedTerms), "a purchase at an agreed price is no convertible"
     if isinstance(terms, SafeTerms):
         return _render_safe(terms)
     if terms.day_count not in _DAY_COUNTS:

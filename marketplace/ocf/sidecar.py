@@ -24,7 +24,7 @@ from marketplace.core.errors import Refusal
 NAME: Final = "Marketplace.sidecar"
 FORMAT: Final = "marketplace.ocf-sidecar.v1"
 NOBODY: Final = "pty_00000000000000000000000000"
-"""The package does not say whose startup it was; whoever imports it takes its place."""
+"""Stands for the startup's party, which a package does not name; an import puts the importing party in its place."""
 _NAMING: Final = (IssuerFormed, IssuerProgrammeOpened, IssuerProgrammeGrantAdded, IssuerPurchasesStated)
 """Events that name the startup itself, and not as a holder."""
 
@@ -52,7 +52,7 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def render_sidecar(history: History) -> bytes:
-    """Return the sidecar of a history, without where it was imported from and which party it belongs to."""
+    """Return the sidecar of a history. It names neither the startup's party nor an earlier import."""
     company_id = next((act.event.party_id for act in history.acts if isinstance(act.event, IssuerFormed)), NOBODY)
     entries = tuple(
         SidecarAct(aggregate=act.aggregate, time=act.time, event=_render_event(act.event, company_id))

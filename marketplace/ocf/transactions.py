@@ -140,7 +140,7 @@ class ConvertibleCancellation(Cancellation, frozen=True, kw_only=True, tag="TX_C
 
 
 class Retraction(OfSecurity, frozen=True, kw_only=True):
-    """A security was never meant to be issued."""
+    """An issuance was retracted: the security should never have been issued."""
 
     reason_text: str
 
@@ -243,7 +243,7 @@ class StockReissuance(OfSecurity, frozen=True, kw_only=True, tag="TX_STOCK_REISS
 
 
 class StockClassSplit(Transaction, frozen=True, kw_only=True, tag="TX_STOCK_CLASS_SPLIT"):
-    """Every share of a class became several."""
+    """The shares of a class were multiplied by a ratio; below 1, they were consolidated."""
 
     stock_class_id: str
     split_ratio: Ratio

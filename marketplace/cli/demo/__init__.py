@@ -38,7 +38,7 @@ def demo(*, keep: Path | None = None) -> int:
         with temporary_folder("marketplace-demo-") as folder:
             return run(_demo(folder))
     except ProblemError as problem:
-        ERRORS.print(mark("red", "the market said no:"), str(problem))
+        ERRORS.print(mark("red", "the market refused a request:"), str(problem))
         return 1
 
 

@@ -1,4 +1,4 @@
-"""A priced round in which a SAFE converts, and a sale whose holders are paid by the waterfall; both are agreed to."""
+"""A priced round in which a SAFE converts, and a sale that pays holders by the waterfall. All who are asked agree."""
 
 from typing import Final
 
@@ -47,7 +47,7 @@ async def take_round(play: Play) -> None:
 
 
 async def let_agree(play: Play, company: MarketplaceClient, proposal_id: str) -> None:
-    """Let everybody whom a proposal of a company asks agree to it, each with its own key."""
+    """Let every party that a company's proposal asks agree to it, each with its own key."""
     proposal = await company.get_proposal(proposal_id)
     for vote in proposal.votes:
         if vote.vote == "asked" and proposal.status == "open":

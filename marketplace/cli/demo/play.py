@@ -193,7 +193,7 @@ class Play:
         await self.each(issued, self._accept_one)
 
     async def _accept_one(self, statement: StatementView) -> None:
-        """Accept a statement, unless silence or the previous round accepted it while it was still listed as issued."""
+        """Accept a statement, unless it was accepted after the list was read: by silence, or by the previous round."""
         try:
             await self.client(self.names[statement.startup_id]).accept_statement(statement.statement_id)
         except ProblemError as problem:

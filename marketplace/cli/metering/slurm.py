@@ -15,7 +15,7 @@ from marketplace.domain.metering.usage_record import INTERVAL_MAX
 
 
 class Account(NamedTuple):
-    """The content of an accounting file: readings as CloudEvents, and how many jobs are not readings, by reason."""
+    """The content of an accounting file: readings as CloudEvents, and how many jobs gave none, by reason."""
 
     events: list[dict[str, Any]]
     skipped: dict[str, int]

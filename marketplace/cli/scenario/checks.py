@@ -1,7 +1,8 @@
 """Consistency checks across the files of a scenario, so that a typing error of ours is found before playing.
 
-Order of refusals: keys are unique · what is cited exists · supply is possible · capital covers demand · demand is
-possible. Every refusal has the code ``scenario_invalid`` and names the object.
+The checks run in this order: sites and their power, pools, lots, mandates, startups, the investment, the round and the
+sale, orders, and whether cash and budgets cover the orders. Each also checks that keys are unique and that what it
+names exists. Every refusal has the code ``scenario_invalid`` and names the object.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Approvals: what waits, or waited, for a second person of a party."""
+"""Approvals: acts that wait, or waited, for the approval of a second person of a party."""
 
 from typing import Any, Final
 

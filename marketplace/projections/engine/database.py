@@ -1,4 +1,4 @@
-"""The engine behind the projections, and how an outage of PostgreSQL is told from other errors."""
+"""The engine behind the projections, and the errors that mean an outage of PostgreSQL."""
 
 import contextlib
 from collections.abc import AsyncIterator

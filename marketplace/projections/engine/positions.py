@@ -78,8 +78,8 @@ class NewerRows(Conflict):
         super().__init__(f"projection {at.name}")
         text = (
             f"the rows of projection {at.name} are of version {at.version}, which a newer release made; this release "
-            f"makes version {version} and leaves them alone. Stop the processes of this release, so that one of the "
-            "newer release projects. To go back to this release for good, stop the newer one and run "
+            f"makes version {version} and leaves them alone. Stop the processes of this release, so that a process of "
+            "the newer release projects. To go back to this release for good, stop the newer one and run "
             f"`marketplace projections rebuild {at.name} --replace-newer`"
         )
         self.args = (text,)
@@ -180,7 +180,7 @@ class Reached:
 
 
 async def load_reached(connection: AsyncConnection, projections: Sequence[Projection]) -> Reached:
-    """Return how far projections have come; position 0 where one has not begun."""
+    """Return how far projections have come; the position is 0 until every one of them has begun."""
     table = projection_positions
     wanted = [p.name for p in projections]
     result = await connection.execute(

@@ -53,7 +53,7 @@ class Projection:
     def needs(self, recorded: Recorded) -> bool:
         """Return whether a message that cannot be read may change its rows.
 
-        Any event may have been at an empty position.
+        An empty position counts as such a message: any event may have been lost there.
         """
         if recorded.is_empty:
             return True

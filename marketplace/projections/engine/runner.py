@@ -3,7 +3,7 @@
 Invariants:
     1. Rows and position of a projection move in one transaction, and the fence comes first in it.
     2. An event at or below a projection's position is not applied again, however often it is delivered.
-    3. No event is left out, even when a crash of PostgreSQL undid commits that were answered.
+    3. No event is left out, even if a crash of PostgreSQL undoes commits that it had confirmed.
     4. A projector whose epoch is over stops by `Conflict` before it has written anything.
     5. A projection that cannot pass an event stops alone, before it, and its row says why; the others go on. It
        resumes by itself once the event is annotated or the projection was rebuilt.
@@ -196,7 +196,7 @@ class Projector:
                 await self._write_alone(batch, name)
 
     async def _write_alone(self, batch: _Batch, name: str) -> None:
-        """Apply a batch to one projection; where that fails, event by event, up to the one that it cannot pass."""
+        """Apply a batch to one projection. If that fails, apply single events, up to the one that it cannot pass."""
         try:
             await self._write_batch(batch, [name])
         except _DEFECTS:
@@ -241,9 +241,9 @@ class Projector:
         raise Conflict("projection_positions", last, self.position)
 
     async def _recover(self, until: int) -> None:
-        """Apply what lies between the position and the page at hand.
+        """Apply the events after the position, up to the sequence `until`.
 
-        A commit is asynchronous, so a crash of PostgreSQL may set rows and positions back to an earlier moment.
+        Commits are asynchronous, so a crash of PostgreSQL may set rows and positions back to an earlier moment.
         """
         _logger.warning("projections were set back", position=self.position, until=until)
         async for page in self._log.read(self.position):

@@ -79,9 +79,10 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 async def verify(
     projection: Projection, log: Log, engine: AsyncEngine, *, report: Report = ignore_progress
 ) -> Verified:
-    """Compare the live tables of one projection with what the log makes of them at the live position.
+    """Compare the live tables of one projection with the rows that the log gives at the live position.
 
     Raises:
+        NewerRows: A newer release made the live rows.
         Corrupt: The log holds an event that this release cannot read, or a live table is gone.
         Unavailable: PostgreSQL or the log cannot be reached.
     """
@@ -91,9 +92,10 @@ async def verify(
 async def verify_all(
     projections: Sequence[Projection], log: Log, engine: AsyncEngine, *, report: Report = ignore_progress
 ) -> list[Verified]:
-    """Compare several projections in one walk along the log.
+    """Compare several projections with the log, which is read once.
 
     Raises:
+        NewerRows: A newer release made the live rows of one of them.
         Corrupt: The log holds an event that this release cannot read, or a live table is gone.
         Unavailable: PostgreSQL or the log cannot be reached.
     """

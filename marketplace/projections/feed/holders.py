@@ -1,4 +1,4 @@
-"""Who holds what of which issuer when an event occurs, so that the feed knows how deep each party sees then."""
+"""Each party's holdings in each issuer at every event; they decide how much of the event the party sees."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -18,9 +18,12 @@ from marketplace.projections.engine.schema import Origin, define, document, exac
 from marketplace.projections.engine.write_batch import WriteBatch
 
 Held = dict[str, dict[str, int]]
-"""Shares by holder and security, such as ``stock/common`` or ``option/opt_…``; 1 of an instrument that is open."""
+"""Shares by holder and security, such as ``stock/common`` or ``option/opt_…``.
+
+An instrument counts as 1 while it may accrue or its principal is outstanding.
+"""
 Move = tuple[str, str, int]
-"""Holder, security, and shares that it gets more or less of it."""
+"""Holder, security, and the change of the holder's shares in it."""
 
 event_holders: Final = define(
     "event_holders",
@@ -59,7 +62,7 @@ def get_issuer(fact: RecordedEvent) -> str | None:
 
 
 def list_depths(changes: WriteBatch, issuer_id: str) -> dict[str, Depth]:
-    """Return how deep each party sees into an issuer that holds of it now."""
+    """Return how deep each party that now holds equity of an issuer sees into it."""
     row = changes.find(event_holders, issuer_id)
     if row is None:
         return {}
@@ -71,7 +74,7 @@ def list_depths(changes: WriteBatch, issuer_id: str) -> dict[str, Depth]:
 
 
 def fold(changes: WriteBatch, fact: RecordedEvent) -> None:
-    """Update who holds what by an event."""
+    """Apply an event to the holdings."""
     if fact.aggregate == "instrument":
         _fold_instrument(changes, fact)
     elif fact.aggregate == "issuer":
@@ -99,7 +102,7 @@ def _split(securities: Mapping[str, int], ratio: Fraction) -> dict[str, int]:
 
 
 def _end_promise(held: Held, promise_id: str | None, event: Event) -> Iterable[Move]:
-    """Yield the end of a promise that is withdrawn, or kept by an option."""
+    """Yield the end of a promise that is withdrawn, or fulfilled by an option."""
     if promise_id is None or isinstance(event, issuer.IssuerOptionPromised):
         return
     name = f"promised/{promise_id}"
@@ -149,7 +152,7 @@ def _list_warrant_moves(event: Event) -> Iterable[Move]:
 
 
 def _move(held: Held, moves: Iterable[Move]) -> Held:
-    """Return what parties hold after moves. Those who hold nothing, and those without a key, have no row."""
+    """Return what parties hold after moves, without parties that hold nothing and holders that are no party here."""
     after = {holder_id: dict(securities) for holder_id, securities in held.items()}
     for holder_id, name, shares in moves:
         if is_id(holder_id, "pty"):

@@ -71,14 +71,14 @@ def _seen_by(party_id: str, after: int, limit: int) -> Any:
 
 
 async def is_visible(connection: AsyncConnection, sequence: int, party_id: str) -> bool:
-    """Return whether one event concerns a party that sees all of it."""
+    """Return whether an event concerns a party, and the party sees the whole of it."""
     mine = (event_parties.c.depth == FULL) & event_parties.c.party_id.in_((party_id, EVERYONE))
     query = select(func.count()).select_from(event_parties).where(event_parties.c.sequence == sequence, mine)
     return bool((await connection.execute(query)).scalar_one())
 
 
 async def list_visible(connection: AsyncConnection, sequences: Collection[int], party_id: str) -> set[int]:
-    """Return which of the events concern a party that sees all of them."""
+    """Return those of the events that concern a party and that it sees as a whole."""
     mine = (event_parties.c.depth == FULL) & event_parties.c.party_id.in_((party_id, EVERYONE))
     query = select(event_parties.c.sequence).where(event_parties.c.sequence.in_(sequences), mine)
     return {row[0] for row in await connection.execute(query)}

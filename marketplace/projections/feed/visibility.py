@@ -1,15 +1,16 @@
 """Whom each event concerns: the one table that decides what a tenant's feed shows.
 
 - ``PUBLIC``: everyone; the market's inventory and the times of its auctions.
-- ``PLATFORM``: only the operator; a sealed book, every decision of an auction in one body, and the records of
-  commands that changed nothing.
+- ``PLATFORM``: only the operator; sealed books, results with the decisions on all orders, records of commands that
+  changed nothing, and an operator's statements about the log.
 - ``PARTIES``: the parties that the body names at its top level, those behind the aggregate since its first event, and
   those behind its grant or issuer. The actor alone is not enough: a command of one party moves others' money.
 
-A party sees a body completely or not at all, with one exception: who holds equity of an issuer gets its terms, rounds,
-sales and proposals of a sale as deep as its information rights go then (`marketplace.domain.equity.information`). The
-sealed terms of an order are only for its startup. A party that an event adds to an aggregate or to an issuer's holders
-counts from then on, not before: the answer depends only on the log's order, never on batches.
+A party sees a body completely or not at all, with one exception: a holder of an issuer's equity sees the issuer's
+terms, rounds and sales, and proposals of a sale, as far as its information rights go at that moment
+(`marketplace.domain.equity.information`). Only its startup sees the sealed terms of an order. A party that an event
+adds to an aggregate or to an issuer's holders counts from then on, not before: the answer depends only on the log's
+order, never on batches.
 
 Invariant: every event type is in exactly one of the three sets.
 """
@@ -86,9 +87,9 @@ _PARENTS: Final = {
 FOUNDING: Final = frozenset(
     tag for aggregate in AGGREGATES if aggregate not in {"usage", "statement"} for tag in list_tags(aggregate)[:1]
 ) | tags_of(grant.GrantTransferred)
-"""Events whose named parties come to be behind their aggregate: its first event, and a transfer of a grant.
+"""Events that put the parties that they name behind their aggregate: its first event, and a transfer of a grant.
 
-Usage and statements have no parties of their own; those of their grant are behind them.
+Usage and statements have no parties of their own; the parties of their grant are behind them.
 """
 
 

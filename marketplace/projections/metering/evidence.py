@@ -97,7 +97,7 @@ async def _load_elsewhere(
 
 
 class _ReadingElsewhere(ReadingView, frozen=True, kw_only=True):
-    """A reading of another grant, and that grant's party."""
+    """A reading of another grant, and that grant's startup and provider."""
 
     startup_id: str
     provider_id: str

@@ -1,1 +1,1 @@
-"""What queries answer, by room. The typed client reads them too, so no table stands here."""
+"""Answers of queries, by room. The typed client uses them too, so no module here imports a table."""

@@ -42,7 +42,7 @@ class HoldView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApprovalView(msgspec.Struct, frozen=True, kw_only=True):
-    """An act that takes two persons.
+    """An act that one person requested and that a second person must approve.
 
     Attributes:
         account_id: The account.
@@ -51,11 +51,11 @@ class ApprovalView(msgspec.Struct, frozen=True, kw_only=True):
         act: What is done once it is approved.
         status: ``open``, ``approved``, ``refused``, ``withdrawn`` or ``lapsed``.
         person: Who asked.
-        decided_by: Who approved, refused or withdrew it; None while it is open, for a lapse and for the platform.
+        decided_by: Who approved, refused or withdrew it; None while it is open, after a lapse, and for the platform.
         reason: Why it ended without its act.
         hold_id: The hold on its money while it waits.
         requested_at: When it was asked for.
-        approve_until: Silence until then ends it.
+        approve_until: It lapses if nobody decides by then.
         last_sequence: The event that changed it last.
     """
 
@@ -77,8 +77,8 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     """A statement; `status` is ``issued``, ``disputed``, ``resolved``, ``accepted`` or ``credited``.
 
     `charges_issued` are the original charges, `charges` the present ones; those of a credit are paid back.
-    `tenant_gpu_seconds` is the startup's own metering, if it reported. `agreed_by` accepted while the other one who
-    pays is still to be heard. `adjustment` is the change of a settled period.
+    `tenant_gpu_seconds` is the startup's own metering, if it reported. `agreed_by` is the payer that accepted while the
+    other payer has not decided yet. `adjustment` is the change of a settled period.
     `service` is the service result of the period. `service_credit` is the part of the charges that was paid back; for a
     credit, the part that was already paid back before. A statement of a service line names it, and is in hours.
     """

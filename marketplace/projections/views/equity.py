@@ -286,8 +286,8 @@ class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
     """A proposal.
 
     `status` is ``open``, ``effective``, ``refused``, ``withdrawn``, ``lapsed`` or ``void``; `reason` says why.
-    `effects` are the events that it records once all who are asked agree. If it is a sale, payouts to
-    others are shown as deep as the reader sees the company, and `sale` sums up what it pays.
+    `effects` are the events that it records once all who are asked agree. If it is a sale, others' payouts are shown as
+    far as the reader may see the company, and `sale` sums up what it pays.
     """
 
     proposal_id: str
@@ -391,7 +391,7 @@ class WarrantView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProgrammeView(msgspec.Struct, frozen=True, kw_only=True):
-    """A programme: whose deliveries to whom count together, its grants, and stated purchases that count."""
+    """A programme: customers and vendors, their grants that count together, and purchases outside the market."""
 
     issuer_id: str
     programme_id: str

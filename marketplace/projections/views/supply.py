@@ -30,7 +30,7 @@ class SiteView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PoolView(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool of equal nodes. Once it is known when it closes, it takes nothing new.
+    """A pool of equal nodes. With a `closes_at`, it takes nothing new.
 
     `service` is its promise for grants, unless a lot has another.
     """

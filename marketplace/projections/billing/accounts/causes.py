@@ -1,4 +1,7 @@
-"""The causes of an entry: its event, the statement, order or grant that the event names, and a statement's readings."""
+"""The causes of an entry: its event, the aggregate that the event names, and a statement's readings.
+
+The aggregate is a statement, an order, a grant or a service line.
+"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -76,7 +79,7 @@ class Causes:
         return [recorded for recorded in stored if recorded.sequence in visible]
 
     async def _load_readings(self, issued: _Issued | None) -> tuple[ReadingView, ...]:
-        """Return the readings of a statement's period. Whoever sees the statement sees them."""
+        """Return the readings of a statement's period. Every party that sees the statement may see them."""
         if issued is None or issued.service_line_id is not None:
             return ()
         if issued.statement_id not in self._readings:

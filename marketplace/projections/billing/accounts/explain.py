@@ -1,8 +1,8 @@
-"""Trace a balance to its entries, their events, what those refer to, and readings.
+"""Trace a balance to its entries, their events, the causes that these name, and readings.
 
-Every entry is shown with the balance after it and its event. If the event names a statement, an order or a grant, their
-events are shown too, and for a statement the readings of its period. A dollar can thus be traced to the intervals that
-a meter reported.
+Every entry is shown with its event and the balance after it. If the event names a statement, an order, a grant or a
+service line, the events of that are shown too, and for a statement the readings of its period. A dollar can thus be
+traced to the intervals that a meter reported.
 """
 
 from collections.abc import Iterable, Mapping

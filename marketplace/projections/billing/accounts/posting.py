@@ -25,16 +25,16 @@ class Posting:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Facts of a grant, an instrument or an issuer that its later events do not repeat.
+    """Facts of a grant, a service line, an instrument or an issuer that its later events do not repeat.
 
     Attributes:
-        id: The grant, instrument or issuer.
+        id: The grant, service line, instrument or issuer.
         unit: Unit of its postings; empty for an issuer.
-        party_id: The startup of a grant, the holder of an instrument, the startup behind an issuer.
+        party_id: The startup of a grant or service line, the holder of an instrument, the startup behind an issuer.
         source: Account to which the rest returns.
         source_party_id: That account's party.
         open: Committed or undrawn amount.
-        delivered: Delivered and not accepted.
+        delivered: Amount that is delivered and not accepted.
         closed: Whether the rest has been returned.
     """
 

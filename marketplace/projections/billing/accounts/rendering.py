@@ -100,7 +100,7 @@ def _render_row(line: LineView) -> str:
 
 
 def _name_part(account: str) -> str:
-    """Return the part of the account that a ledger account is, such as ``held``."""
+    """Return the name of a ledger account within its account, such as ``held``."""
     return account.partition("/")[2]
 
 

@@ -7,7 +7,8 @@ Five kinds of unit, double entry in each, one unit per account:
 - ``GPU-second:<class>``: a grant moves capacity of ``<pool>/capacity`` into ``<grant>/<startup>/committed``, meters
   move it to ``delivered``, accepted statements to ``accepted``; what is left at the end goes back to the pool.
 - ``principal-USD:<instrument>``: signing moves the commitment from ``<instrument>/promised`` (the startup's) to
-  ``undrawn`` (the holder's), delivery to ``accrued``, the end to ``converted`` or ``repaid``, or back to ``promised``.
+  ``undrawn`` (the holder's), delivery moves it to ``accrued``, conversion to ``converted``, repayment to ``repaid``;
+  what is never drawn goes back to ``promised``.
 - ``service-hour:<service line>``: an agreement moves its hours from ``<service line>/offered`` (the provider's) to
   ``committed`` (the startup's), time sheets to ``delivered``, accepted statements to ``accepted``; the rest goes back.
 - ``debt-USD:<instrument>``: the holder's debt (``<instrument>/owed``, negative) to the startup (``<instrument>/due``)
@@ -390,7 +391,7 @@ def post(event: Event, subjects: Subjects) -> tuple[Posting, ...]:
     """Return the entries of one event, and update `subjects` for later events.
 
     Raises:
-        Corrupt: The event posts to a grant or an instrument that the log never issued.
+        Corrupt: The event posts to a grant, a service line or an instrument that no earlier event began.
         AssertionError: The entries do not sum to zero in each unit.
     """
     rule = RULES.get(type(event))

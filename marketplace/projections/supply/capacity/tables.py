@@ -1,4 +1,4 @@
-"""Offers, reservations, releases and asks. All are histories, so that any point in the past can be selected."""
+"""Offers, reservations, releases, outages and terms of lots: histories, so that any point in the past can be read."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ offers: Final = define_history(
     instant("occurred_at"),
     origin=Origin("pool", "pool_id"),
 )
-"""What a lot offers from then on; no nodes if it was recalled."""
+"""What a lot offers from this event on; `nodes` is NULL if it was recalled."""
 
 reservations: Final = define_history(
     "reservations",
@@ -37,7 +37,10 @@ reservations: Final = define_history(
     Index("ix_reservations_resale_lot", "resale_lot_id"),
     origin=Origin("pool", "pool_id"),
 )
-"""Nodes of a lot reserved for a grant; `held`: of a resale lot for a quote, while they are the seller's."""
+"""Nodes of a lot that are reserved for a grant.
+
+`held` marks nodes of a resale lot that are set aside for a quote; meanwhile they stay reserved for the seller.
+"""
 
 releases: Final = define_history(
     "releases",
@@ -74,6 +77,6 @@ lot_terms: Final = define_history(
     instant("occurred_at"),
     origin=Origin("lot", "lot_id"),
 )
-"""An event's statement about a lot. NULL means no statement, so that the last statement of each column applies."""
+"""What one event states about a lot. NULL means that it states nothing; the last statement of each column applies."""
 
 TABLES: Final = (offers, reservations, releases, outages, lot_terms)

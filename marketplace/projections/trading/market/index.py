@@ -2,8 +2,8 @@
 
 The index of a day is the volume-weighted mean price of fills in a run of days that ends on it. The run is the shortest
 with at least `FILLS_MIN` fills of at least `STARTUPS_MIN` startups, up to `DAYS_MAX` days. If even `DAYS_MAX` days have
-too few, there is no index: list prices, asks and bids never replace a fill. A fill is an award, in full, on the day of
-the award.
+too few, there is no index: list prices, asks and bids never replace a fill. A fill is a whole award, and counts on the
+day of the award.
 """
 
 from bisect import bisect_right

@@ -54,7 +54,7 @@ def _published(changes: WriteBatch, _: RecordedEvent, event: PricelistPublished)
 
 
 def _frozen(changes: WriteBatch, fact: RecordedEvent, event: AuctionBookFrozen) -> None:
-    """Add a part of a book to its curves. A part lists the pools that it names."""
+    """Add a part of a book to the book's curves. Each part lists the pools that its lots and orders refer to."""
     for (gpu_class, side, price), (gpu_hours, count) in sum_part(event).items():
         before = changes.find(curves, event.auction_id, gpu_class, side, price) or {"gpu_hours": 0, "count": 0}
         changes.put(

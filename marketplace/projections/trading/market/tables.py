@@ -1,4 +1,4 @@
-"""Tables of market data. They never name who offered what."""
+"""Tables of market data. Fills keep their startups for the index, and no query returns them; curves name no party."""
 
 from typing import Final
 
