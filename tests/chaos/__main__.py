@@ -92,7 +92,7 @@ async def run(options: argparse.Namespace, folder: Path) -> int:
             wrong += [f"{entry.path} with key {entry.key} never ended: {entry.errors[-3:]}" for entry in unknown]
             if not wrong:
                 await end_market(market)
-                wrong = await wait_for_end(stack, witness) + journal.wrong + witness.compare(journal.entries)
+                wrong = await wait_for_end(stack, witness, market) + journal.wrong + witness.compare(journal.entries)
             if wrong:
                 await witness.keep(folder / "log.jsonl")
     finally:
