@@ -47,6 +47,7 @@ async def reprice(command: Commanded, lot_id: FromPath[str], data: JSONBody[Repr
         lot_id,
         ask_usd_per_gpu_hour=data.ask_usd_per_gpu_hour,
         further_asks=data.further_asks,
+        auction_ids=await _list_auctions(command),
     )
     return command.answer(receipt)
 
@@ -57,7 +58,13 @@ async def reschedule(
 ) -> Response[ReceiptBody]:
     """Move the span. Grants that the lot no longer carries end."""
     receipt = await reschedule_lot(
-        command.handler, command.context, lot_id, start=data.start, end=data.end, reason=data.reason
+        command.handler,
+        command.context,
+        lot_id,
+        start=data.start,
+        end=data.end,
+        reason=data.reason,
+        auction_ids=await _list_auctions(command),
     )
     return command.answer(receipt)
 
@@ -65,30 +72,32 @@ async def reschedule(
 @post("/{lot_id:str}/pause", status_code=200, summary="Pause a lot")
 async def pause(command: Commanded, lot_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
     """Take no new orders until the lot is resumed."""
-    return command.answer(await pause_lot(command.handler, command.context, lot_id, reason=data.reason))
+    auction_ids = await _list_auctions(command)
+    receipt = await pause_lot(command.handler, command.context, lot_id, reason=data.reason, auction_ids=auction_ids)
+    return command.answer(receipt)
 
 
 @post("/{lot_id:str}/resume", status_code=200, summary="Resume a lot")
 async def resume(command: Commanded, lot_id: FromPath[str]) -> Response[ReceiptBody]:
     """Take new orders again."""
-    return command.answer(await resume_lot(command.handler, command.context, lot_id))
+    auction_ids = await _list_auctions(command)
+    return command.answer(await resume_lot(command.handler, command.context, lot_id, auction_ids=auction_ids))
 
 
 @post("/{lot_id:str}/withdraw", status_code=200, summary="Withdraw a lot")
 async def withdraw(command: Commanded, lot_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
     """Take a lot off the market for good. Grants on it stay.
 
-    A resale lot cannot be withdrawn while an auction that has it in its book decides.
+    A lot cannot be withdrawn from an auction's no-cancel phase until the auction has settled.
     """
-    auctions = await command.services.quoter.list_auctions()
-    receipt = await withdraw_lot(
-        command.handler,
-        command.context,
-        lot_id,
-        reason=data.reason,
-        auction_ids=[auction.opened.auction_id for auction in auctions],
-    )
+    auction_ids = await _list_auctions(command)
+    receipt = await withdraw_lot(command.handler, command.context, lot_id, reason=data.reason, auction_ids=auction_ids)
     return command.answer(receipt)
+
+
+async def _list_auctions(command: Commanded) -> list[str]:
+    """Return the auctions that are not settled, which may have frozen a lot."""
+    return [auction.opened.auction_id for auction in await command.services.quoter.list_auctions()]
 
 
 @get("/{lot_id:str}", summary="Get a lot")

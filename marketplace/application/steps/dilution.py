@@ -18,7 +18,12 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def sign_instrument(
-    unit: UnitOfWork, issue: IssueInstrument, *, split_ratio: str | None = None, by_limit: bool = False
+    unit: UnitOfWork,
+    issue: IssueInstrument,
+    *,
+    split_ratio: str | None = None,
+    by_limit: bool = False,
+    is_bound: bool = False,
 ) -> None:
     """Issue an instrument, and register it with its issuer.
 
@@ -27,6 +32,8 @@ async def sign_instrument(
         issue: The instrument.
         split_ratio: The issuer's split factor when a price per share was agreed; None: the present one.
         by_limit: Whether the issuer's other holders agree to it by a dilution limit, and not by a vote.
+        is_bound: Whether an order signs it that was within the limit when its auction bound it, or when its quote was
+            held. A limit that was set since does not undo it.
     """
     await unit.decide(INSTRUMENT, issue.instrument_id, issue)
     note = SignInstrument(
@@ -37,9 +44,10 @@ async def sign_instrument(
         terms=issue.terms,
         split_ratio=split_ratio,
         by_limit=by_limit,
+        is_bound=is_bound,
     )
     await unit.decide(ISSUER, issue.issuer_id, note)
-    await track_instrument(unit, issue.instrument_id)
+    await track_instrument(unit, issue.instrument_id, owed=is_bound)
     await notify_favoured(unit, issue.instrument_id)
 
 

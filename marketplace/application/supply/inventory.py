@@ -1,6 +1,6 @@
 """Pools and lots: listing a lot puts its nodes on sale in the pool in the same append."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -37,7 +37,7 @@ from marketplace.domain.supply.pool import (
     RestoreNodes,
 )
 from marketplace.domain.supply.site import SITE
-from marketplace.domain.trading.admission import require_not_in_book
+from marketplace.domain.trading.admission import require_unfrozen_lot
 from marketplace.domain.trading.auction import AUCTION
 from marketplace.domain.trading.mandate_lots import require_lot_welcome
 from marketplace.execution.handler import Handler, Receipt
@@ -200,9 +200,22 @@ async def _load_lot(unit: UnitOfWork, lot_id: str) -> Lot:
     return lot
 
 
-async def _change(handler: Handler, context: Context, lot_id: str, command: LotCommand) -> Receipt:
+async def _check_unfrozen(unit: UnitOfWork, lot: Lot, auction_ids: Iterable[str], *, moves: bool = False) -> None:
+    """Refuse to change a lot that an auction has frozen; see `require_unfrozen_lot`.
+
+    Raises:
+        Refusal: ``lot_frozen``.
+    """
+    auctions = [await unit.get(AUCTION, auction_id) for auction_id in auction_ids]  # all, as a refusal confirms them
+    for auction in auctions:
+        require_unfrozen_lot(auction, lot, unit.context.at, moves=moves)
+
+
+async def _change(
+    handler: Handler, context: Context, lot_id: str, command: LotCommand, auction_ids: Iterable[str]
+) -> Receipt:
     async def work(unit: UnitOfWork) -> None:
-        await _load_lot(unit, lot_id)
+        await _check_unfrozen(unit, await _load_lot(unit, lot_id), auction_ids)
         await unit.decide(LOT, lot_id, command)
 
     return await handler.run(context, LOT, lot_id, work)
@@ -215,24 +228,33 @@ async def reprice_lot(
     *,
     ask_usd_per_gpu_hour: Decimal,
     further_asks: tuple[AskStep, ...] = (),
+    auction_ids: Sequence[str] = (),
 ) -> Receipt:
-    """Change the asks for auctions that are not locked yet. Without further asks, all nodes ask the same."""
+    """Change the asks for auctions that are not locked yet. Without further asks, all nodes ask the same.
+
+    `auction_ids` are the auctions that are not settled, here and in the next commands.
+
+    Raises:
+        Refusal: ``lot_unknown`` · ``lot_frozen`` · refusals of the lot.
+    """
     command = RepriceLot(lot_id=lot_id, ask_usd_per_gpu_hour=ask_usd_per_gpu_hour, further_asks=further_asks)
-    return await _change(handler, context, lot_id, command)
+    return await _change(handler, context, lot_id, command, auction_ids)
 
 
-async def pause_lot(handler: Handler, context: Context, lot_id: str, *, reason: str) -> Receipt:
+async def pause_lot(
+    handler: Handler, context: Context, lot_id: str, *, reason: str, auction_ids: Sequence[str] = ()
+) -> Receipt:
     """Stop taking new orders until the lot is resumed."""
-    return await _change(handler, context, lot_id, PauseLot(lot_id=lot_id, reason=reason))
+    return await _change(handler, context, lot_id, PauseLot(lot_id=lot_id, reason=reason), auction_ids)
 
 
-async def resume_lot(handler: Handler, context: Context, lot_id: str) -> Receipt:
+async def resume_lot(handler: Handler, context: Context, lot_id: str, *, auction_ids: Sequence[str] = ()) -> Receipt:
     """Take new orders again."""
-    return await _change(handler, context, lot_id, ResumeLot(lot_id=lot_id))
+    return await _change(handler, context, lot_id, ResumeLot(lot_id=lot_id), auction_ids)
 
 
 async def withdraw_lot(
-    handler: Handler, context: Context, lot_id: str, *, reason: str, auction_ids: Iterable[str] = ()
+    handler: Handler, context: Context, lot_id: str, *, reason: str, auction_ids: Sequence[str] = ()
 ) -> Receipt:
     """Take a lot off the market for good. Grants on it stay.
 
@@ -241,8 +263,7 @@ async def withdraw_lot(
         context: Who asks.
         lot_id: The lot.
         reason: Why.
-        auction_ids: Auctions that are not settled. A resale lot cannot be withdrawn while one of them has it in its
-            frozen book.
+        auction_ids: Auctions that are not settled, and may have frozen the lot.
 
     Raises:
         Refusal: ``lot_unknown`` · ``lot_frozen``.
@@ -250,11 +271,9 @@ async def withdraw_lot(
 
     async def work(unit: UnitOfWork) -> None:
         lot = await _load_lot(unit, lot_id)
-        if lot.listed.grant_id is not None and lot.status != "withdrawn":
-            unsettled = tuple(auction_ids)
-            for auction_id in unsettled:
-                require_not_in_book(await unit.get(AUCTION, auction_id), lot_id)
-            await change_supply(unit, unsettled, lot_id)
+        if lot.status != "withdrawn":
+            await _check_unfrozen(unit, lot, auction_ids, moves=True)
+            await change_supply(unit, auction_ids, lot_id)
         await unit.decide(LOT, lot_id, WithdrawLot(lot_id=lot_id, reason=reason))
         pool_id = lot.listed.pool_id
         await unit.decide(POOL, pool_id, RecallCapacity(pool_id=pool_id, lot_id=lot_id))
@@ -263,12 +282,25 @@ async def withdraw_lot(
 
 
 async def reschedule_lot(
-    handler: Handler, context: Context, lot_id: str, *, start: datetime, end: datetime, reason: str
+    handler: Handler,
+    context: Context,
+    lot_id: str,
+    *,
+    start: datetime,
+    end: datetime,
+    reason: str,
+    auction_ids: Sequence[str] = (),
 ) -> Receipt:
-    """Move the span of a lot, also in its pool. A reactor ends grants that the lot no longer carries."""
+    """Move the span of a lot, also in its pool. A reactor ends grants that the lot no longer carries.
+
+    Raises:
+        Refusal: ``lot_unknown`` · ``lot_frozen`` · refusals of the lot and the pool.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         lot = await _load_lot(unit, lot_id)
+        await _check_unfrozen(unit, lot, auction_ids, moves=True)
+        await change_supply(unit, auction_ids, derive_id("lot", context.command_id))
         await unit.decide(LOT, lot_id, RescheduleLot(lot_id=lot_id, start=start, end=end, reason=reason))
         pool_id, nodes = lot.listed.pool_id, lot.listed.nodes
         await unit.decide(

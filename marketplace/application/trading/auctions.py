@@ -14,10 +14,10 @@ from events.auction import Deferral, MatchTerms
 from events.book import Book
 from events.grant import EquityPart, GrantIssued, ResalePart
 from events.order import ClassOffer
-from events.types import Reason
+from events.types import PricedTerms, Reason
 from marketplace.application.steps.access import require_platform
 from marketplace.application.steps.capacity import change_capacity
-from marketplace.application.steps.dilution import free_order, sign_instrument
+from marketplace.application.steps.dilution import count_order, free_order, sign_instrument
 from marketplace.application.trading.orders import list_prices, load_order, release_order_holds
 from marketplace.application.trading.resale_award import take_from_source
 from marketplace.core.ids import derive_id, rename_id
@@ -46,7 +46,7 @@ from marketplace.domain.trading.auction import (
 )
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, Matched, ReleaseBudget
 from marketplace.domain.trading.order import ORDER, LockOrder, MatchOrder, Order, UnmatchOrder
-from marketplace.domain.trading.order_terms import get_offer
+from marketplace.domain.trading.order_terms import compute_principal_max, get_offer
 from marketplace.domain.trading.parents import require_parent_matched
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -105,16 +105,32 @@ async def record_step(
 async def lock_order(handler: Handler, context: Context, order_id: str, auction_id: str) -> Receipt:
     """Lock an open order into the auction's book. If it was cancelled first, the cancellation stands.
 
+    Its issuer's dilution limit is asked now for the last time. A limit that is set later does not undo its match.
+
     Raises:
-        Refusal: ``party_suspended`` · refusals of the auction and the order.
+        Refusal: ``party_suspended`` · refusals of the auction, the issuer's limit and the order.
     """
 
     async def work(unit: UnitOfWork) -> None:
         require_collecting(await unit.get(AUCTION, auction_id))
-        await _require_unsuspended(unit, (await unit.get(ORDER, order_id)).placed.startup_id)
+        order = await unit.get(ORDER, order_id)
+        await _count(unit, order)
+        await _require_unsuspended(unit, order.placed.startup_id)
         await unit.decide(ORDER, order_id, LockOrder(order_id=order_id, auction_id=auction_id))
 
     return await handler.run(context, ORDER, order_id, work)
+
+
+async def _count(unit: UnitOfWork, order: Order) -> None:
+    """Count an order that offers equity toward its issuer's limit, if that was set or lifted since it was placed."""
+    issuer_id, order_id, instrument = order.placed.issuer_id, order.placed.order_id, order.terms.instrument
+    issuer = None if instrument is None else await unit.load(ISSUER, issuer_id)
+    if instrument is None or not isinstance(issuer, Issuer) or order_id in issuer.exposures:
+        return
+    if issuer.limit is None and not isinstance(instrument, PricedTerms):
+        return
+    principal_usd, mandate_ids = compute_principal_max(order.terms), order.terms.mandate_ids
+    await count_order(unit, issuer_id, order_id, instrument, principal_usd, mandate_ids=mandate_ids)
 
 
 async def check_turn(unit: UnitOfWork, auction_id: str, rivals: Rivals) -> None:
@@ -386,7 +402,7 @@ async def _sign(unit: UnitOfWork, order: Order, grant: GrantIssued, equity: Equi
         mandate_id=equity.mandate_id,
         draw=build_draw(grant, order.placed.quote_id),
     )
-    await sign_instrument(unit, issue, split_ratio=order.split_ratio, by_limit=True)
+    await sign_instrument(unit, issue, split_ratio=order.split_ratio, is_bound=True)
 
 
 async def carry_out_rejection(

@@ -61,8 +61,8 @@ async def hold_quote(
         order = await draft_order(unit, startup_id, terms, order_id, hold_id)
         require_approved(order)
         auction_ids = [known.opened.auction_id for known in await quoter.list_auctions()]
-        for auction_id in auction_ids:
-            require_not_deciding(await unit.get(AUCTION, auction_id), context.at)
+        for auction in [await unit.get(AUCTION, auction_id) for auction_id in auction_ids]:
+            require_not_deciding(auction, context.at)
         match = await _choose_newest(unit, handler.log, quoter, order, rename_id("grt", quote_id))
         cash_hold_usd = order.cash_hold_usd
         await hold_cash(unit, order.placed.account_id, order_id, hold_id, cash_hold_usd)

@@ -1,7 +1,7 @@
 """When an auction may open and lock, what waits while it decides, and which orders it admits.
 
 Refusals: lock_past · horizon_before_lock when it opens; auction_waits when it locks; market_deciding for a hold, and
-lot_frozen for a withdrawal, while it decides.
+lot_frozen for a change of a lot, from its no-cancel phase on.
 
 An order is ranked by its highest possible value: its best offer, at the best credit of the mandates that it names, over
 all its GPU-hours. That much money is held for it, so nobody gets a high rank for free. Equal orders are ranked by the
@@ -36,7 +36,8 @@ from events.auction import AuctionOpened, Deferral
 from events.types import Reason
 from marketplace.core.errors import Refusal
 from marketplace.core.horizon import build_horizon
-from marketplace.domain.trading.auction import Auction, ClearedAuction, CollectingAuction, LockedAuction
+from marketplace.domain.supply.lot import Lot
+from marketplace.domain.trading.auction import Auction, CollectingAuction, FrozenAuction
 from marketplace.domain.trading.order import (
     EndedOrder,
     LockedOrder,
@@ -143,35 +144,60 @@ def holds_up(rival: Auction, auction: Auction, *, earlier: bool) -> bool:
 def require_not_deciding(auction: Auction, at: datetime) -> None:
     """Refuse to hold capacity while an auction decides on it, because a hold could make its matches impossible.
 
-    This begins at the auction's lock time: new holds would otherwise keep it from freezing its book.
+    This begins with the auction's no-cancel phase, when its orders are bound to what is on sale, or at its lock time:
+    new holds would otherwise keep it from freezing its book.
 
     Raises:
         Refusal: ``market_deciding``.
     """
-    if auction.status != "settled" and not auction.takes_orders(at):
+    opened = auction.opened
+    begins = opened.no_cancel_at or opened.locks_at
+    if auction.status != "settled" and (at >= begins or not auction.takes_orders(at)):
         raise Refusal(
             "market_deciding",
-            f"auction {auction.opened.auction_id} is deciding who gets what is free; hold again once it has settled",
-            auction_id=auction.opened.auction_id,
+            f"auction {opened.auction_id} is deciding who gets what is free, since {begins.isoformat()}; it locks at"
+            f" {opened.locks_at.isoformat()}; hold again once it has settled",
+            auction_id=opened.auction_id,
+            frozen_until=opened.locks_at.isoformat(),
             allowed="settled",
         )
 
 
-def require_not_in_book(auction: Auction, lot_id: str) -> None:
-    """Refuse to withdraw a resale lot that the frozen book of an undecided auction contains.
+def require_unfrozen_lot(auction: Auction, lot: Lot, at: datetime, *, moves: bool) -> None:
+    """Refuse to change a lot that an auction has promised to the orders that it binds.
+
+    Asks and lots are frozen together with the orders: from `no_cancel_at`, or from the lock time of an auction without
+    a no-cancel phase. New asks, pauses and resumptions work again once the book is frozen, for later auctions. A lot
+    in the frozen book stays where it is until its matches are carried out.
+
+    Args:
+        auction: An auction that is not settled.
+        lot: The lot.
+        at: Now.
+        moves: Whether the lot is withdrawn or its span moves.
 
     Raises:
-        Refusal: ``lot_frozen``.
+        Refusal: ``lot_frozen``, with the auction and the instant until which it freezes the lot.
     """
-    if not isinstance(auction, LockedAuction | ClearedAuction):
+    opened = auction.opened
+    if at < (opened.no_cancel_at or opened.locks_at) or auction.status == "settled":
         return
-    if any(row.lot_id == lot_id for row in auction.locked.book.lots):
-        raise Refusal(
-            "lot_frozen",
-            f"auction {auction.opened.auction_id} has lot {lot_id} in its book; wait until it has settled",
-            lot_id=lot_id,
-            auction_id=auction.opened.auction_id,
-        )
+    if isinstance(auction, FrozenAuction):
+        rows = auction.locked.book.lots
+        if not moves or not any(lot.listed.lot_id in {row.lot_id, row.step_of} for row in rows):
+            return
+    elif lot.start >= auction.horizon_end or auction.horizon_start >= lot.end:
+        return
+    until = "its matches are carried out" if moves else "its book is frozen"
+    raise Refusal(
+        "lot_frozen",
+        f"auction {opened.auction_id} has bound its orders and keeps lot {lot.listed.lot_id} as it is; it locks at"
+        f" {opened.locks_at.isoformat()}, and this works again once {until}",
+        lot_id=lot.listed.lot_id,
+        auction_id=opened.auction_id,
+        frozen_until=opened.locks_at.isoformat(),
+        allowed="settled" if moves else "locked",
+    )
 
 
 class Candidate(NamedTuple):

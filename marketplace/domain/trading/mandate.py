@@ -9,6 +9,9 @@ Invariants:
     4. What is held is asked again at the match, by the rules of then. Committed budget keeps the rules of its time.
     5. A revocation ends every hold that is not captured. A hold that needs the holder's approval is captured only with
        it.
+    6. A refusal states no figure of the budget. What other issuers leave of it is rounded down to twentieths of the
+       budget before an issuer's own holds are counted, so that an issuer that asks again and again learns no more than
+       the twentieth. The holder, who approves by its command, is asked exactly.
 
 Refusals in order: mandate_unknown · mandate_exists · hold_exists · hold_unknown · instrument_kinds_missing ·
 not_a_number · amount_not_positive · amount_too_large · amount_too_precise · issuer_above_budget · pricelist_missing ·
@@ -24,6 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 import msgspec
 from immutables import Map
@@ -47,6 +51,9 @@ from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, require_usd
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
 from marketplace.domain.trading.mandate_rules import Asked, OfferedPrice, require_terms, require_welcome
+
+FREE_STEPS: Final = 20
+"""Steps of a budget in which issuers learn what others left of it."""
 
 
 class GrantMandate(msgspec.Struct, frozen=True, kw_only=True):
@@ -375,41 +382,46 @@ def _refuse(command: RefuseOrder, state: Mandate) -> Sequence[MandateEvent]:
 
 
 def _require_room(command: HoldBudget, state: Mandate) -> None:
-    """Refuse to hold more than is left, of the whole budget or of a part of it."""
-    terms, needed = state.terms, command.amount_usd
-    direct = (terms.direct_budget_usd or ZERO) - state.used_directly_usd
-    whole = terms.budget_usd - state.used_usd
+    """Refuse to hold more than is left, of the whole budget or of a part of it; see invariant 6."""
+    terms, needed, mandate_id = state.terms, command.amount_usd, command.mandate_id
+    own = sum((hold.total_usd for hold in state.holds.values() if _shares(command, hold)), ZERO)
+    whole = _round_free(terms.budget_usd, state.used_usd - own, exact=command.approved) - own
+    direct_budget = terms.direct_budget_usd or ZERO
+    direct = _round_free(direct_budget, state.used_directly_usd - own, exact=command.approved) - own
     issuer = terms.issuer_usd_max - state.used_by_issuer_usd.get(command.issuer_id, ZERO)
     sector = None
     if terms.sector_usd_max is not None:
-        sector = terms.sector_usd_max - state.used_by_sector_usd.get(command.sector, ZERO)
+        of_issuer = state.used_by_issuer_usd.get(command.issuer_id, ZERO)
+        others = state.used_by_sector_usd.get(command.sector, ZERO) - of_issuer
+        sector = _round_free(terms.sector_usd_max, max(others, ZERO), exact=command.approved) - of_issuer
     if command.direct and terms.direct_budget_usd is None:
-        text = f"mandate {command.mandate_id} has no budget for cash besides compute"
-        raise Refusal("direct_cash_unwelcome", text, **_measure(command, ZERO))
-    if command.direct and needed > direct:
-        text = _tell_room(command, direct, "left for cash besides compute")
-        raise Refusal("direct_budget_exhausted", text, **_measure(command, direct))
-    if not command.direct and needed > whole:
-        raise Refusal("budget_exhausted", _tell_room(command, whole, "of its budget left"), **_measure(command, whole))
-    if needed > issuer:
-        raise Refusal(
-            "issuer_maximum_reached", _tell_room(command, issuer, "left for this issuer"), **_measure(command, issuer)
-        )
-    if sector is not None and needed > sector:
-        raise Refusal(
-            "sector_maximum_reached",
-            _tell_room(command, sector, f"left for {command.sector}"),
-            **_measure(command, sector),
-        )
+        text = f"mandate {mandate_id} has no budget for cash besides compute"
+        raise Refusal("direct_cash_unwelcome", text, **_measure(command))
+    for code, left, what in (
+        ("direct_budget_exhausted", direct if command.direct else None, "of its budget for cash besides compute"),
+        ("budget_exhausted", None if command.direct else whole, "of its budget"),
+        ("issuer_maximum_reached", issuer, "for this issuer"),
+        ("sector_maximum_reached", sector, f"for {command.sector}"),
+    ):
+        if left is not None and needed > left:
+            text = f"mandate {mandate_id} has less {what} left than the {needed} that is needed; ask for less, or later"
+            raise Refusal(code, text, **_measure(command))
 
 
-def _measure(command: HoldBudget, left: Decimal) -> dict[str, str]:
-    free, needed = str(max(left, ZERO)), str(command.amount_usd)
-    return {"mandate_id": command.mandate_id, "free_usd": free, "needed_usd": needed}
+def _shares(command: HoldBudget, hold: BudgetHold) -> bool:
+    """Return whether a hold is the same issuer's, and of the same budget."""
+    return hold.issuer_id == command.issuer_id and hold.direct == command.direct
 
 
-def _tell_room(command: HoldBudget, left: Decimal, what: str) -> str:
-    return f"mandate {command.mandate_id} has {max(left, ZERO)} {what}; {command.amount_usd} is needed"
+def _round_free(budget_usd: Decimal, others_usd: Decimal, *, exact: bool) -> Decimal:
+    """Return what other issuers leave of a budget, in whole steps; exact where the holder asks."""
+    step = budget_usd / FREE_STEPS
+    left = budget_usd - others_usd
+    return left if exact or not step else left // step * step
+
+
+def _measure(command: HoldBudget) -> dict[str, str]:
+    return {"mandate_id": command.mandate_id, "needed_usd": str(command.amount_usd)}
 
 
 def _capture(command: CaptureBudget, state: Mandate) -> Sequence[MandateEvent]:

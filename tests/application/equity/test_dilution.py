@@ -10,6 +10,7 @@ import pytest
 from marketplace.application.equity import instruments
 from marketplace.application.equity.dilution import limit_dilution
 from marketplace.application.trading import orders
+from marketplace.application.trading.auctions import lock_order
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.delivery.periods import list_periods
@@ -102,15 +103,21 @@ async def test_an_investment_is_counted_and_an_amendment_is_kept_to_the_limit(co
     await check_log(market.log)
 
 
-async def test_an_order_that_was_placed_before_the_limit_is_released_when_it_cannot_be_signed(company):
+@pytest.mark.parametrize("is_bound", [False, True])
+async def test_a_limit_cancels_an_order_that_was_placed_before_it_unless_an_auction_has_bound_it(company, is_bound):
     market, trade = company
     trade.order = await place(market, trade)
-    await set_limit(market, trade, PRINCIPAL // 2)
+    if is_bound:
+        await lock_order(market.handler, market.context(), trade.order, trade.auction)
+    await set_limit(market, trade, PRINCIPAL // 200)
     async with market.worker():
         market.clock.at = (await market.state("auction", trade.auction)).opened.locks_at
         await market.until("auction", trade.auction, "settled")
     order = await market.state("order", trade.order)
-    assert order.status == "unmatched"
+    if is_bound:
+        assert order.status == "matched"
+        return
+    assert order.status == "cancelled"
     assert await read_exposures(market, trade) == {}
     await check_log(market.log)
 

@@ -322,7 +322,7 @@ async def test_a_lot_in_a_frozen_book_is_not_withdrawn(market):
         trade = await market.trade(days=10, nodes=4)
         grant = await market.award(trade)
         lot = await resell(market, trade, grant)
-    book, opened = await _freeze(market)
+    book, opened = await freeze_book(market)
     seller = market.context(trade.startup)
     with pytest.raises(Refusal) as caught:
         await inventory.withdraw_lot(market.handler, seller, lot, reason="needed", auction_ids=[opened])
@@ -335,7 +335,7 @@ async def test_a_lot_in_a_frozen_book_is_not_withdrawn(market):
     assert (await market.state("lot", lot)).status == "withdrawn"
 
 
-async def _freeze(market):
+async def freeze_book(market):
     """Open a second auction and freeze its book as an auctioneer does that stops right after."""
     opened = await market.auction(locks_at=2, horizon=2)
     market.clock.at = market.day(2)

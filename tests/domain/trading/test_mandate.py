@@ -265,8 +265,35 @@ def test_a_lowered_issuer_maximum_keeps_what_is_held_and_lets_nothing_more_in():
     Given(MANDATE, GRANTED, HELD).when(amend(issuer_usd_max=usd(100))).then(amended)
     more = hold_budget(hold_id=HOLD_2, amount_usd=usd("0.01"))
     refusal = Given(MANDATE, GRANTED, HELD, amended).when(more).refused("issuer_maximum_reached")
-    assert refusal.facts["free_usd"] == "0"
+    assert refusal.facts == {"mandate_id": build.MANDATE, "needed_usd": "0.01"}
     Given(MANDATE, GRANTED, HELD, amended).when(capture_budget()).then(CAPTURED)
+
+
+@pytest.mark.parametrize("limit", ["budget_usd", "direct_budget_usd", "sector_usd_max"])
+def test_what_other_issuers_left_shows_in_twentieths_whatever_is_asked(limit):
+    """A rival holds 123.45 of a thousand. The search that used to read it to the cent finds 850."""
+    is_direct = limit == "direct_budget_usd"
+    wide = dict.fromkeys(("budget_usd", "direct_budget_usd", "issuer_usd_max"), usd(10_000)) | {limit: usd(1_000)}
+    rival = [granted(**wide), held(issuer_id=ISSUER_2, amount=usd("123.45"), direct=is_direct)]
+    own = held(HOLD_2, amount=usd("7.01"), direct=is_direct)
+
+    def search(*events):
+        state, low, high = MANDATE.fold([*rival, *events]), 0, 100_000
+        while high - low > 1:
+            middle = (low + high) // 2
+            more = hold_budget(hold_id=id_of("hld", 3), amount_usd=usd(middle) / 100, direct=is_direct)
+            try:
+                MANDATE.decide(more, state)
+            except Refusal as refusal:
+                high, told = middle, refusal
+            else:
+                low = middle
+        assert set(told.facts) == {"mandate_id", "needed_usd"}
+        return usd(low) / 100
+
+    assert (search(), search(own)) == (850, usd("842.99"))
+    approved = hold_budget(hold_id=id_of("hld", 3), amount_usd=usd("876.55"), direct=is_direct, approved=True)
+    assert MANDATE.decide(approved, MANDATE.fold(rival))
 
 
 def test_revokes():

@@ -32,7 +32,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     },
     "auctions:carry_out_rejection": {"account": "met", "issuer": "met", "mandate": "final"},
     "auctions:lock_auction": {"auction": "final"},
-    "auctions:lock_order": {"auction": "again"},
+    "auctions:lock_order": {"auction": "again", "issuer": "met", "mandate": "fixed"},
     "consents:agree": {
         "account": "other",
         "grant": "again",
@@ -134,6 +134,8 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "substitution:substitute_grant": {"issuer": "met", "lot": "met", "mandate": "other", "order": "final"},
     "inventory:list_lot": {"mandate": "fixed", "site": "again"},
     "inventory:open_pool": {"site": "fixed"},
+    "inventory:_change": {"auction": "other"},
+    "inventory:reschedule_lot": {"auction": "final"},
     "inventory:withdraw_lot": {"auction": "final", "pool": "met"},
     "usage:report_usage": {"grant": "met", "usage": "final"},
     "usage:correct_usage": {"grant": "met"},

@@ -259,7 +259,7 @@ class Market:
     async def account(self, party_id):
         return await self.state("account", rename_id("acc", party_id))
 
-    async def auction(self, locks_at=0.5, horizon=1, periods=90):
+    async def auction(self, locks_at=0.5, horizon=1, periods=90, no_cancel_at=None):
         receipt = await auctions.open_auction(
             self.handler,
             self.context(),
@@ -268,6 +268,7 @@ class Market:
             period_hours=24,
             periods=periods,
             seed=1,
+            no_cancel_at=None if no_cancel_at is None else self.day(no_cancel_at),
         )
         return receipt.id
 

@@ -142,7 +142,8 @@ class SignInstrument(msgspec.Struct, frozen=True, kw_only=True):
     """Register an instrument that may become equity, in the batch that issues the instrument.
 
     `split_ratio` is the issuer's split factor when a price per share was agreed; None: now. `by_limit` says that the
-    other holders agree by a dilution limit, and not by a vote.
+    other holders agree by a dilution limit, and not by a vote. `is_bound` says that an order signs it which the limit
+    admitted before, so that a later limit does not refuse it.
     """
 
     issuer_id: str
@@ -152,6 +153,7 @@ class SignInstrument(msgspec.Struct, frozen=True, kw_only=True):
     terms: PrincipalTerms
     split_ratio: str | None = None
     by_limit: bool = False
+    is_bound: bool = False
 
 
 class LimitDilution(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,7 +37,13 @@ from marketplace.core.money import ZERO, floor_cents, parse_ratio, render_ratio,
 from marketplace.core.rounding import round_half_even
 from marketplace.domain.equity.instrument.state import compute_balance
 from marketplace.domain.equity.issuer.as_converted import convert_row, convert_shares, measure_company
-from marketplace.domain.equity.issuer.commands import IssuerCommand, LimitDilution, RecordExposure, SplitStock
+from marketplace.domain.equity.issuer.commands import (
+    IssuerCommand,
+    LimitDilution,
+    RecordExposure,
+    SignInstrument,
+    SplitStock,
+)
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
 from marketplace.domain.equity.issuer.rules import get_class, refuse_missing
 from marketplace.domain.equity.issuer.state import Issuer, list_holders, list_rows
@@ -209,7 +215,9 @@ def require_limit(command: IssuerCommand, before: Issuer, after: Issuer) -> None
     """
     if after.limit is None or isinstance(command, LimitDilution | SplitStock):
         return
-    if isinstance(command, RecordExposure) and command.owed:
+    if (isinstance(command, RecordExposure) and command.owed) or (
+        isinstance(command, SignInstrument) and command.is_bound
+    ):
         return
     if isinstance(command, IssueStock | IssueWarrant) and command.cause in before.instruments:
         return
