@@ -119,7 +119,7 @@ def _render_placement(quoted: Quoted, placement: Placement, gpu_hours: int) -> Q
         price_to_win_usd_per_gpu_hour=placement.price_usd_per_gpu_hour,
         value_usd_per_gpu_hour=bid.value_usd_per_gpu_hour,
         total_usd=placement.price_usd_per_gpu_hour * gpu_hours,
-        displaced_orders=placement.displaced,
+        contested=placement.displaced > 0,
         resold=not quoted.resold.isdisjoint(bid.lot_ids or ()),
     )
 

@@ -28,6 +28,7 @@ from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.site import SITE
 from marketplace.domain.trading.book.book import KnownRows, build_book
+from marketplace.domain.trading.book.concealing import conceal_offers
 from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.domain.trading.mandate import MANDATE
 from marketplace.domain.trading.order import ORDER, MatchedOrder, Order, WaitingOrder
@@ -72,7 +73,7 @@ class SolvedBook:
         seconds: How long it took to solve or to approximate.
         supply: What is for sale in it.
         orders: The orders that it was built from, by id.
-        book: The book.
+        book: The book, with offers at price steps.
         prepared: The engine's solution.
     """
 
@@ -270,7 +271,7 @@ def _solve_book(
     prior: SolvedBook | None,
 ) -> SolvedBook:
     began = time.monotonic()
-    book = build_book(opened, supply, *demand, _find_rows(opened, supply, prior))
+    book = conceal_offers(build_book(opened, supply, *demand, _find_rows(opened, supply, prior)))
     prepared = prepare(parse_book(book), seed=SEED)
     orders = {order.placed.order_id: order for order in demand[0]}
     return SolvedBook(opened, sequence, began, time.monotonic() - began, supply, orders, book, prepared)
@@ -286,7 +287,7 @@ def _approximate_book(
     began = time.monotonic()
     rows = _find_rows(opened, supply, prior)
     orders = _put_last(demand[0], {} if prior is None else prior.orders)
-    book = build_book(opened, supply, orders.values(), demand[1], rows)
+    book = conceal_offers(build_book(opened, supply, orders.values(), demand[1], rows))
     plain, known, shift = parse_book(book), None, 0
     if prior is not None:
         known, shift = prior.prepared, build_horizon(prior.opened).floor(opened.horizon_start)

@@ -5,10 +5,14 @@ import threading
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from marketplace.application.trading.orders import preview_order
+from marketplace.application.trading.quotes import hold_quote
 from marketplace.clearing.quotes.prepared_book import prepare
 from marketplace.core.errors import Refusal
+from marketplace.domain.trading.book.concealing import STEPS, round_up_price
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.quotes import prepared_books
 from tests.support.market.desk import open_desk
@@ -37,7 +41,7 @@ async def test_a_quote_follows_the_book():
     terms = {"nodes": 4, "days": 20, "latest": 1, "cash": "1"}
     async with open_desk(market) as desk:
         first = await desk.ask(startup, **terms)
-        assert (price_of(first), first.estimate.sure, first.fresh) == (Decimal("3.01"), True, True)
+        assert (price_of(first), first.estimate.sure, first.fresh) == (Decimal("3.16"), True, True)
         assert first.estimate.placements[0].displaced == 1
         await market.cancel(rival, order)
         assert price_of(await desk.ask(startup, **terms)) == Decimal("2.01")
@@ -69,7 +73,7 @@ async def test_a_book_that_is_slow_to_solve_is_not_waited_for(monkeypatch):
                 while not begun.is_set():
                     await desk.ask_from(0, startup, **terms)
                 last = await desk.ask_from(0, startup, **terms)
-            assert (last.sequence, price_of(last), last.fresh) == (first.sequence, Decimal("3.01"), False)
+            assert (last.sequence, price_of(last), last.fresh) == (first.sequence, Decimal("3.16"), False)
         finally:
             released.set()
         assert price_of(await desk.ask(startup, **terms)) == Decimal("2.01")
@@ -93,7 +97,7 @@ async def test_a_quote_does_not_wait_for_a_book_that_is_slow_to_solve_the_first_
             second = await desk.ask(startup, **terms)
         finally:
             released.set()
-        assert (price_of(first), price_of(second)) == (Decimal("3.01"), Decimal("2.01"))
+        assert (price_of(first), price_of(second)) == (Decimal("3.16"), Decimal("2.01"))
         assert second.sequence > first.sequence
 
 
@@ -135,7 +139,7 @@ async def test_who_asks_first_is_answered_from_a_book_that_was_prepared(monkeypa
         finally:
             preparing.cancel()
             await asyncio.gather(preparing, return_exceptions=True)
-        assert (quoted.auction_id, price_of(quoted)) == (auction, Decimal("3.01"))
+        assert (quoted.auction_id, price_of(quoted)) == (auction, Decimal("3.16"))
 
 
 async def _pool_of(market, lot):
@@ -158,7 +162,7 @@ async def test_an_order_that_offers_the_sure_price_wins_the_auction():
     assert (await market.state("order", mine)).status == "matched"
 
 
-async def test_a_loser_is_told_what_the_quote_said():
+async def test_a_loser_is_told_what_the_quote_said_less_the_rounding_of_its_rivals():
     market, _, _, _, startup, _ = await build()
     auction = await market.auction()
     terms = {"nodes": 4, "days": 20, "latest": 1, "cash": "1"}
@@ -169,7 +173,38 @@ async def test_a_loser_is_told_what_the_quote_said():
         market.clock.at = market.day(0.5)
         decided = await market.until("auction", auction, "settled")
     told = {decision.order_id: decision for decision in decided.cleared.decisions}[mine]
-    assert told.price_to_win_usd_per_gpu_hour == price_of(quoted)
+    cent = Decimal("0.01")
+    assert round_up_price(told.price_to_win_usd_per_gpu_hour - cent) + cent == price_of(quoted)
+
+
+async def test_no_quote_depends_on_more_of_a_sealed_offer_than_its_price_step():
+    """A sealed 7.37 and a sealed 7.99 answer every question alike, also those for more nodes than the rival's."""
+    answers = {}
+    for sealed in ("7.37", "7.99"):
+        market, provider, _, rival, startup, order = await build()
+        await market.cancel(rival, order)
+        await market.order(rival, nodes=3, days=20, latest=1, cash=sealed)
+        _, other = await market.pool(provider, nodes=4)
+        await market.lot(provider, other, ask="9")
+        async with open_desk(market) as desk:
+            asked = [
+                await desk.ask(startup, nodes=nodes, days=days, latest=latest, cash=cash)
+                for nodes in (1, 2, 3, 4)
+                for days, latest in ((20, 1), (30, 1), (20, 15))
+                for cash in ("7.38", "8.01")
+            ]
+            held = await hold_quote(
+                market.handler,
+                market.context(startup),
+                desk.quoter,
+                startup_id=startup,
+                terms=market.terms(nodes=4, days=20, latest=1, cash="9"),
+                hold_seconds=600,
+            )
+        price = (await market.state("quote", held.id)).held.match.price_usd_per_gpu_hour
+        answers[sealed] = ([each.estimate for each in asked], price)
+        assert answers[sealed][0][4].price_to_win_usd_per_gpu_hour is not None
+    assert answers["7.37"] == answers["7.99"]
 
 
 async def test_a_quote_leaves_no_trace():
@@ -221,3 +256,13 @@ async def test_nobody_asks_in_anothers_name():
     with pytest.raises(Refusal) as refused:
         await preview_order(market.handler, market.context(rival), startup_id=startup, terms=market.terms())
     assert refused.value.code == "party_unknown"
+
+
+@given(st.decimals(min_value=0, max_value=10**9, places=6))
+def test_a_price_is_rounded_up_to_the_next_of_twenty_steps_in_each_decade(price):
+    step = round_up_price(price)
+    assert step >= price
+    assert round_up_price(step) == step
+    if price >= Decimal("0.001"):
+        assert step <= price * Decimal("1.13")
+        assert step.scaleb(-step.adjusted()) in STEPS

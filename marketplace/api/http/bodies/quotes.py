@@ -23,7 +23,7 @@ class QuotePlacement(msgspec.Struct, frozen=True, kw_only=True):
         price_to_win_usd_per_gpu_hour: The value that the order needs there, w = cash + h · equity.
         value_usd_per_gpu_hour: The value of its offer there.
         total_usd: The price over the whole run.
-        displaced_orders: Orders of the book that would find no other place; 0: the capacity is free.
+        contested: Whether an order of the book would have to give way; if not, the capacity is free.
         resold: Whether a startup resells these nodes of its grant.
     """
 
@@ -37,19 +37,19 @@ class QuotePlacement(msgspec.Struct, frozen=True, kw_only=True):
     price_to_win_usd_per_gpu_hour: Decimal
     value_usd_per_gpu_hour: Decimal
     total_usd: Decimal
-    displaced_orders: int
+    contested: bool
     resold: bool
 
 
 class QuoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The price to win against the current book.
+    """The price to win against the current book, in which every sealed offer is rounded up to a price step.
 
     Attributes:
         book_sequence: Position in the log that the book reflects.
-        book_hash: Hash of the book, as an auction's certificate would state it.
+        book_hash: Hash of the rounded book.
         auction_id: The auction that would take the order next; None if no collecting auction would.
-        price_to_win_usd_per_gpu_hour: The price that an auction would state to this order if it lost; None if nothing
-            would win.
+        price_to_win_usd_per_gpu_hour: The price that an auction of this book would state to this order if it lost;
+            None if nothing would win.
         guarantee: ``sure``: on this book the order wins at the price and loses at a cent less. ``indicative``: an
             estimate inside the interval.
         lower_usd_per_gpu_hour: Below it, no optimal clearing of the book contains the order.
