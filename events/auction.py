@@ -42,6 +42,29 @@ class ShadowPrice(msgspec.Struct, frozen=True, kw_only=True):
     price_usd_per_gpu_hour: UsdPerGpuHour
 
 
+class IdleSupply(msgspec.Struct, frozen=True, kw_only=True):
+    """Idle nodes of a lot that asks less than the price in a run of periods, and why the price is not lower.
+
+    Attributes:
+        lot_id: The lot.
+        nodes: How many of its nodes are idle.
+        from_period: First period.
+        to_period: Period after the last.
+        ask_usd_per_gpu_hour: What the lot asks.
+        price_usd_per_gpu_hour: The published price.
+        cause: ``used_lot``: a lot in use asks exactly the price. ``rejected_orders``: at the lowest ask of the idle
+            nodes, rejected orders would forgo more than the idle nodes do at the price.
+    """
+
+    lot_id: Id
+    nodes: Nodes
+    from_period: Period
+    to_period: Period
+    ask_usd_per_gpu_hour: UsdPerGpuHour
+    price_usd_per_gpu_hour: UsdPerGpuHour
+    cause: Literal["used_lot", "rejected_orders"]
+
+
 class RulePrice(msgspec.Struct, frozen=True, kw_only=True):
     """A dual price of a rule between orders, part of the proof of the bound.
 
@@ -161,6 +184,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
         price_loss_kind: What it is measured against: that optimum, or the bound, and then the share is the gap.
         dual_bound_usd: Upper bound on the welfare of any allocation, with or without uniform prices, proven by the
             engine's cuts and integer programs; at most the LP bound, which anyone can check.
+        idle_supply_usd: What idle nodes would earn above their asks at the published prices; the result lists them.
     """
 
     book_hash: str
@@ -175,6 +199,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     price_loss_max: Share | None = None
     price_loss_kind: Literal["optimum", "lp_bound"] | None = None
     dual_bound_usd: Usd | None = None
+    idle_supply_usd: Usd = Decimal(0)
 
 
 class AuctionOpened(Event, frozen=True, kw_only=True, tag="auction.opened.v1"):
@@ -322,6 +347,7 @@ class AuctionResultPublished(Event, frozen=True, kw_only=True, tag="auction.resu
         prices: Uniform prices, in runs of equal periods.
         shadow_prices: The proof of the certificate's bound.
         rule_prices: The part of that proof that limits, groups and links give.
+        idle_supply: Idle nodes that ask less than the price, with the cause.
     """
 
     auction_id: Id
@@ -330,6 +356,7 @@ class AuctionResultPublished(Event, frozen=True, kw_only=True, tag="auction.resu
     prices: tuple[Price, ...] = ()
     shadow_prices: tuple[ShadowPrice, ...] = ()
     rule_prices: tuple[RulePrice, ...] = ()
+    idle_supply: tuple[IdleSupply, ...] = ()
 
 
 class AuctionCleared(Event, frozen=True, kw_only=True, tag="auction.cleared.v1"):

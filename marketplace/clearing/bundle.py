@@ -69,6 +69,8 @@ def _list_spans(clearing: Clearing) -> Iterator[tuple[int, int, str]]:
         yield price.from_period, price.to_period, f"a price of {price.pool_id}"
     for shadow in clearing.shadow_prices:
         yield shadow.from_period, shadow.to_period, f"a shadow price of {shadow.lot_id}"
+    for idle in clearing.idle_supply:
+        yield idle.from_period, idle.to_period, f"idle supply of {idle.lot_id}"
     for rule in clearing.rule_prices:
         yield rule.from_period or 0, rule.to_period or 0, f"a price of rule {rule.rule_id}"
     for decision in (*clearing.decisions, *clearing.backstops):

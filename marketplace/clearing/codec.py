@@ -298,6 +298,18 @@ def render_clearing(clearing: Clearing) -> dict[str, Any]:
             if clearing.rule_prices
             else {}
         ),
+        "idle_supply": [
+            {
+                "lot_id": idle.lot_id,
+                "nodes": idle.nodes,
+                "from_period": idle.from_period,
+                "to_period": idle.to_period,
+                "ask_usd_per_gpu_hour": render_decimal(idle.ask_usd_per_gpu_hour),
+                "price_usd_per_gpu_hour": render_decimal(idle.price_usd_per_gpu_hour),
+                "cause": idle.cause,
+            }
+            for idle in clearing.idle_supply
+        ],
         "certificate": {
             "book_hash": certificate.book_hash,
             "engine_version": certificate.engine_version,
@@ -308,6 +320,7 @@ def render_clearing(clearing: Clearing) -> dict[str, Any]:
             "gap": render_decimal(certificate.gap),
             "prices_hash": certificate.prices_hash,
             "decisions_hash": certificate.decisions_hash,
+            "idle_supply_usd": render_decimal(certificate.idle_supply_usd),
             **_render_price_loss(certificate),
         },
     }

@@ -9,6 +9,7 @@ from marketplace.clearing.arrays.allocation import Allocation
 from marketplace.clearing.arrays.grid import Grid, compile_book
 from marketplace.clearing.book import check_book
 from marketplace.clearing.codec import hash_book, hash_json, render_decisions, render_prices
+from marketplace.clearing.explain.idle_supply import list_idle_supply, sum_idle_supply
 from marketplace.clearing.explain.reasons import list_reasons, regret_micros
 from marketplace.clearing.explain.second_best import SecondBests
 from marketplace.clearing.explain.winning import PriceToWin, can_be_exact, price_to_win
@@ -21,7 +22,7 @@ from marketplace.clearing.search.marginal import count_hours
 from marketplace.clearing.search.solving import Solved, solve
 from marketplace.clearing.search.worker_pool import THREADS, WorkerPools, map_isolated
 
-ENGINE_VERSION = "clearing-16"
+ENGINE_VERSION = "clearing-17"
 PARTS = 16
 """The number of parts in which losers are explained, so that no worker ends with a long one."""
 
@@ -65,6 +66,7 @@ def _render(answer: _Answer) -> Clearing:
     runs = render_price_runs(allocation, [pool.pool_id for pool in book.pools], answer.prices)
     decisions = _decide(answer)
     backstops = serve_backstops(book, decisions)
+    idle = list_idle_supply(allocation, answer.prices, (*decisions, *backstops))
     welfare = usd(welfare_micros(book, allocation.grid, decisions))
     bound_usd, most = usd_of(answer.solved.bound), max(usd_of(answer.solved.dual_bound), welfare)
     certificate = Certificate(
@@ -79,10 +81,11 @@ def _render(answer: _Answer) -> Clearing:
         hash_json(render_decisions((*decisions, *backstops))),
         *_lose(answer.solved, welfare, most),
         most,
+        sum_idle_supply(book, idle),
     )
     shadow = answer.solved.shadow
     rules = () if shadow.rules is None else shadow.rules.render()
-    return Clearing(runs, decisions, certificate, render_shadow(shadow), rules, backstops)
+    return Clearing(runs, decisions, certificate, render_shadow(shadow), rules, backstops, idle)
 
 
 def _lose(solved: Solved, welfare: Decimal, most: Decimal) -> tuple[Decimal, Literal["optimum", "lp_bound"]]:

@@ -215,6 +215,23 @@ class PriceRun:
 
 
 @dataclass(frozen=True, slots=True)
+class IdleSupply:
+    """Idle nodes of a lot that asks less than the price in each period of a span, and why the price is not lower.
+
+    With the cause `used_lot`, a lot in use asks exactly the price. With `rejected_orders`, rejected orders would forgo
+    more if the price of the period were the lowest ask of its idle nodes.
+    """
+
+    lot_id: str
+    nodes: int
+    from_period: int
+    to_period: int
+    ask_usd_per_gpu_hour: Decimal
+    price_usd_per_gpu_hour: Decimal
+    cause: Literal["used_lot", "rejected_orders"]
+
+
+@dataclass(frozen=True, slots=True)
 class ShadowPrice:
     """A dual price of a lot in each period of a span; together they prove the upper bound on welfare."""
 
@@ -248,6 +265,7 @@ class Certificate:
     "optimum" the engine proved that optimum; where it is "lp_bound" the bound stands for it, and the share is the gap.
     No allocation, with or without price rules, is worth more than `dual_bound_usd`, by the engine's cuts and integer
     programs; it is at most the bound. All three are None in certificates of earlier engines.
+    `idle_supply_usd` is what the nodes of `Clearing.idle_supply` would earn above their asks at the published prices.
     """
 
     book_hash: str
@@ -262,6 +280,7 @@ class Certificate:
     price_loss_max: Decimal | None = None
     price_loss_kind: Literal["optimum", "lp_bound"] | None = None
     dual_bound_usd: Decimal | None = None
+    idle_supply_usd: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,3 +296,4 @@ class Clearing:
     shadow_prices: tuple[ShadowPrice, ...] = ()
     rule_prices: tuple[RulePrice, ...] = ()
     backstops: tuple[Decision, ...] = ()
+    idle_supply: tuple[IdleSupply, ...] = ()

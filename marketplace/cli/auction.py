@@ -136,6 +136,7 @@ def _tell(book: Book, clearing: Clearing, violations: tuple[Violation, ...], aga
         ("proven bound", f"{certificate.lp_bound_usd:,f} USD"),
         ("gap", f"{100 * certificate.gap:f} %"),
         ("cost of uniform prices", render_price_loss(certificate)),
+        ("idle supply in the money", f"{certificate.idle_supply_usd:,.2f} USD"),
         ("engine, seed, rounds", f"{certificate.engine_version}, {certificate.seed}, {certificate.iterations}"),
         ("engine run again", again),
         ("verifier", _judge(len(violations))),

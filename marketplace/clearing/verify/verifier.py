@@ -5,9 +5,9 @@ the book, the result and this module. Violations, in the order in which they are
 
 `book_hash`, `decisions` (one per order, in order), `bid` (the match is one of the order's bids), `size`, `window`,
 `lots` (the shares do not add up, or a lot is not the bid's), those of `rule_audit`, `oversold`, `dear_lot` (a cheaper
-lot was left idle), `price_runs`, `price_mean`, `total`, `above_value`, `under_ask`, `above_bids`, `idle_price`,
-`second_best`, `regret`, `reasons`, `price_to_win`, `welfare`, `bound`, `gap`, `price_loss`, those of `backstop_audit`,
-`prices_hash`, `decisions_hash`.
+lot was left idle), `price_runs`, `price_mean`, `total`, `above_value`, `under_ask`, `above_bids`, `idle_price`, those
+of `idle_audit`, `second_best`, `regret`, `reasons`, `price_to_win`, `welfare`, `bound`, `gap`, `price_loss`, those of
+`backstop_audit`, `prices_hash`, `decisions_hash`.
 """
 
 from collections import defaultdict
@@ -21,6 +21,7 @@ from marketplace.clearing.verify.audit_second import SecondAudit
 from marketplace.clearing.verify.audit_shares import find_wrong_shares
 from marketplace.clearing.verify.audit_values import MILLION, Violation, is_sane, micro, show
 from marketplace.clearing.verify.backstop_audit import BackstopAudit
+from marketplace.clearing.verify.idle_audit import IdleAudit
 from marketplace.clearing.verify.rule_audit import RuleAudit, list_sizes
 from marketplace.core.errors import Refusal
 
@@ -57,6 +58,7 @@ def find_violations(book: Book, clearing: Clearing) -> tuple[Violation, ...]:
         audit.check_prices,
         audit.check_asks,
         audit.check_choice,
+        audit.check_idle,
         audit.check_seconds,
         audit.check_losers,
         audit.check_welfare,
@@ -251,6 +253,11 @@ class _Audit:
                     for period in range(order.start_earliest, last + order.duration_periods):
                         found[bid.pool_id, period] = max(found.get((bid.pool_id, period), 0), value)
         return found
+
+    def check_idle(self) -> Iterator[Violation]:
+        """Idle nodes that ask less than the price are stated with the cause."""
+        for code, subject, text in IdleAudit(self.book, self.clearing, self.prices).find():
+            yield Violation(code, subject, text)
 
     def check_seconds(self) -> Iterator[Violation]:
         """Every accepted order states its best other placement, and by how much its surplus is less."""

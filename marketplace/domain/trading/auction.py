@@ -44,6 +44,7 @@ from events.auction import (
     Certificate,
     Decision,
     Deferral,
+    IdleSupply,
     Price,
     RulePrice,
     ShadowPrice,
@@ -83,6 +84,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         certificate: How to check it.
         shadow_prices: The proof of the certificate's bound.
         rule_prices: The part of that proof for limits, groups and links.
+        idle_supply: Idle nodes that ask less than the price, with the cause.
     """
 
     auction_id: str
@@ -91,6 +93,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     certificate: Certificate
     shadow_prices: tuple[ShadowPrice, ...] = ()
     rule_prices: tuple[RulePrice, ...] = ()
+    idle_supply: tuple[IdleSupply, ...] = ()
 
 
 class OpenAuction(msgspec.Struct, frozen=True, kw_only=True):
@@ -632,7 +635,7 @@ def join_book(parts: Sequence[AuctionBookFrozen], locked: AuctionLocked) -> Froz
 
 def split_result(result: Result, bytes_max: int = PART_BYTES_MAX) -> list[AuctionResultPublished | AuctionCleared]:
     """Return the events that publish a result; `auction.cleared` is last."""
-    members = ("decisions", "prices", "shadow_prices", "rule_prices")
+    members = ("decisions", "prices", "shadow_prices", "rule_prices", "idle_supply")
     rows = (_Row(member, row) for member in members for row in getattr(result, member))
     parts = list(_pack(rows, bytes_max)) or [{}]
     matched = sum(decision.match is not None for decision in result.decisions)
@@ -661,6 +664,7 @@ def join_result(parts: Sequence[AuctionResultPublished], cleared: AuctionCleared
         certificate=cleared.certificate,
         shadow_prices=gather(lambda part: part.shadow_prices),
         rule_prices=gather(lambda part: part.rule_prices),
+        idle_supply=gather(lambda part: part.idle_supply),
     )
 
 

@@ -208,7 +208,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="auctions",
-    version=1,
+    version=2,
     tables=(auctions, prices, decisions),
     reads=("auction",),
     handlers={

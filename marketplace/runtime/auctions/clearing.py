@@ -13,6 +13,7 @@ from events.auction import (
     AuctionOpened,
     Certificate,
     Decision,
+    IdleSupply,
     MatchTerms,
     Price,
     PriceRange,
@@ -141,6 +142,7 @@ def render_result(opened: AuctionOpened, clearing: model.Clearing) -> ClearAucti
             price_loss_max=certificate.price_loss_max,
             price_loss_kind=certificate.price_loss_kind,
             dual_bound_usd=certificate.dual_bound_usd,
+            idle_supply_usd=certificate.idle_supply_usd,
         ),
         shadow_prices=tuple(
             ShadowPrice(
@@ -160,6 +162,10 @@ def render_result(opened: AuctionOpened, clearing: model.Clearing) -> ClearAucti
                 to_period=price.to_period,
             )
             for price in clearing.rule_prices
+        ),
+        idle_supply=tuple(
+            IdleSupply(**{name: getattr(idle, name) for name in IdleSupply.__struct_fields__})
+            for idle in clearing.idle_supply
         ),
     )
 
@@ -243,6 +249,7 @@ def parse_result(opened: AuctionOpened, cleared: Result, *, backstops: int) -> m
             for price in cleared.rule_prices
         ),
         decisions[firm:],
+        tuple(model.IdleSupply(**msgspec.structs.asdict(idle)) for idle in cleared.idle_supply),
     )
 
 

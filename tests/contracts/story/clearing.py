@@ -1,9 +1,9 @@
 """Third chapter: one auction; two orders win, one is outbid, and the matches become grants.
 
 The prices can be followed by hand. Sixteen nodes are for sale. Folding (4 nodes, worth 2.70) and simulation (13
-nodes, worth 2.40) do not fit together, and folding adds more welfare: 0.50 · 5,376 = 2,688.00 against
-0.20 · 9,984 = 1,996.80 dollars. While folding runs the price is 2.40, which simulation does not outbid; after that
-the ask, 2.20.
+nodes, worth 2.465) do not fit together, and folding adds more welfare: 0.50 · 5,376 = 2,688.00 against
+0.265 · 9,984 = 2,645.76 dollars. On the four days that simulation wants the price is 2.55, which it does not outbid; at
+the ask of one of them it would gain. On all other days the price is the ask, 2.20, so folding pays 2.40 in the mean.
 """
 
 from decimal import Decimal
@@ -18,6 +18,7 @@ from events.auction import (
     Certificate,
     Decision,
     Deferral,
+    IdleSupply,
     MatchTerms,
     Price,
     PriceRange,
@@ -73,11 +74,11 @@ COMPUTE_SAFE = name("ins", "SAFE for compute")
 FOLDING_LOTS = (LotShare(lot_id=LOT, nodes=4, start=at("2026-03-09T00:00"), end=at("2026-03-16T00:00")),)
 _EVALUATION_LOTS = (LotShare(lot_id=LOT, nodes=1, start=at("2026-03-17T00:00"), end=at("2026-03-18T00:00")),)
 _SEED = 20_260_306
-_BOOK_HASH = "cf6040e11049bb53c228e23205840dde438a6bcbb9e8b8d70a26c425632e09ea"
+_BOOK_HASH = "e76449977327a76a7de89c87e9256bbde2cc9a3838cf29a475d985f29ed67900"
 _OUTBID = Reason(
     code="outbid",
-    text="13 nodes are worth 1996.80 dollars over the ask; the orders that win are worth 2688.00 there",
-    facts={"surplus_usd": "1996.80", "surplus_of_winners_usd": "2688.00", "conflicting_orders": FOLDING},
+    text="13 nodes are worth 2645.76 dollars over the ask; the orders that win are worth 2688.00 there",
+    facts={"surplus_usd": "2645.76", "surplus_of_winners_usd": "2688.00", "conflicting_orders": FOLDING},
 )
 _BOOK = Book(
     period_hours=24,
@@ -110,15 +111,27 @@ _BOOK = Book(
             duration_periods=4,
             start_earliest=2,
             start_latest=2,
-            bids=(BookBid(pool_id=POOL, value_usd_per_gpu_hour=Decimal("2.40")),),
+            bids=(BookBid(pool_id=POOL, value_usd_per_gpu_hour=Decimal("2.465")),),
         ),
     ),
 )
 _PRICES = (
-    Price(pool_id=POOL, from_period=0, to_period=7, price_usd_per_gpu_hour=Decimal("2.40")),
-    Price(pool_id=POOL, from_period=7, to_period=14, price_usd_per_gpu_hour=Decimal("2.20")),
+    Price(pool_id=POOL, from_period=0, to_period=2, price_usd_per_gpu_hour=Decimal("2.20")),
+    Price(pool_id=POOL, from_period=2, to_period=6, price_usd_per_gpu_hour=Decimal("2.55")),
+    Price(pool_id=POOL, from_period=6, to_period=14, price_usd_per_gpu_hour=Decimal("2.20")),
 )
-_SHADOW_PRICES = (ShadowPrice(lot_id=LOT, from_period=2, to_period=6, price_usd_per_gpu_hour=Decimal("2.40")),)
+_IDLE_SUPPLY = (
+    IdleSupply(
+        lot_id=LOT,
+        nodes=12,
+        from_period=2,
+        to_period=6,
+        ask_usd_per_gpu_hour=Decimal("2.20"),
+        price_usd_per_gpu_hour=Decimal("2.55"),
+        cause="rejected_orders",
+    ),
+)
+_SHADOW_PRICES = (ShadowPrice(lot_id=LOT, from_period=2, to_period=6, price_usd_per_gpu_hour=Decimal("2.465")),)
 _DECISIONS = (
     Decision(
         order_id=FOLDING,
@@ -140,7 +153,7 @@ _DECISIONS = (
             mandate_id=MANDATE,
             nodes=4,
             start=at("2026-03-11T00:00"),
-            surplus_difference_usd=Decimal("-307.20"),
+            surplus_difference_usd=Decimal("0.00"),
         ),
     ),
     Decision(
@@ -228,7 +241,7 @@ def tell_clearing(teller: Teller) -> None:
             account_id=QUILLWORK_CASH,
             party_id=QUILLWORK,
             hold_id=SIMULATION_HOLD,
-            amount_usd=Decimal("23961.60"),
+            amount_usd=Decimal("24610.56"),
             reason="not matched",
         ),
     )
@@ -243,8 +256,8 @@ _DEFERRALS = (
         reason=Reason(
             code="auction_full",
             text="more orders stand than the 3 that one auction clears; this one is worth 1.92 USD at most, rank 4;"
-            " above 23961.60 USD it would have been admitted",
-            facts={"rank": "4", "value_usd": "1.92", "places": "3", "value_needed_usd": "23961.60"},
+            " above 24610.56 USD it would have been admitted",
+            facts={"rank": "4", "value_usd": "1.92", "places": "3", "value_needed_usd": "24610.56"},
         ),
     ),
 )
@@ -254,11 +267,12 @@ _CERTIFICATE = Certificate(
     seed=_SEED,
     iterations=400,
     welfare_usd=Decimal("2764.80"),
-    lp_bound_usd=Decimal("4608.00"),
-    gap=Decimal("0.4"),
-    prices_hash="41a1f514560a53f6db18aa45dd6fb21881722949ff09a8e304e5ff98efdc4a84",
-    decisions_hash="0be9bcc0c7b4cf9784721542b9568fd50b973005ae98451ab5072df91b1994ba",
-    price_loss_max=Decimal("0.4"),
+    lp_bound_usd=Decimal("5207.04"),
+    gap=Decimal("0.469027"),
+    prices_hash="eb44e36e6781ff718f7710e95b12a4f54aed63cf144255f9b5379daf2d175565",
+    decisions_hash="7175ded576b40c85e950d059213a3548e32cf6f694aa9c9e65b2c219555f9b1f",
+    price_loss_max=Decimal("0.469027"),
+    idle_supply_usd=Decimal("3225.60"),
     price_loss_kind="lp_bound",
     dual_bound_usd=Decimal("3686.40"),
 )
@@ -310,6 +324,7 @@ def _tell_auction(teller: Teller) -> None:
                 decisions=_DECISIONS,
                 certificate=_CERTIFICATE,
                 shadow_prices=_SHADOW_PRICES,
+                idle_supply=_IDLE_SUPPLY,
             )
         ),
     )

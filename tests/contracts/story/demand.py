@@ -40,7 +40,12 @@ def tell_demand(teller: Teller) -> None:
             "2026-03-04T10:00",
             replace(order_terms(1, 24, "2026-03-17", "2026-03-17", cash="2.60"), group=EVALUATIONS),
         ),
-        (SIMULATION, SIMULATION_HOLD, "2026-03-04T10:05", order_terms(13, 96, "2026-03-11", "2026-03-11", cash="2.40")),
+        (
+            SIMULATION,
+            SIMULATION_HOLD,
+            "2026-03-04T10:05",
+            order_terms(13, 96, "2026-03-11", "2026-03-11", cash="2.465"),
+        ),
     ):
         _place_for_cash(teller, when, order, hold, terms)
     _tell_the_undecided(teller)

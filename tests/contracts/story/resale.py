@@ -16,6 +16,7 @@ from events.auction import (
     AuctionSupplyChanged,
     Certificate,
     Decision,
+    IdleSupply,
     MatchTerms,
     Price,
     ShadowPrice,
@@ -295,6 +296,7 @@ def _tell_clearing(teller: Teller) -> None:
         prices_hash="b047e0c621bc9303889f55015b2d1ff3589a05f13faf2a0bb0d446a3525a6e61",
         decisions_hash="9db2e8f8b1a46497d3af20a5c91e61e9cc23f7b6dd6a16fb0e3746c34c061ef6",
         price_loss_max=Decimal(0),
+        idle_supply_usd=Decimal("432.00"),
         price_loss_kind="optimum",
         dual_bound_usd=Decimal("9.60"),
     )
@@ -308,6 +310,17 @@ def _tell_clearing(teller: Teller) -> None:
         certificate=certificate,
         shadow_prices=(
             ShadowPrice(lot_id=_RESALE_LOT, from_period=12, to_period=24, price_usd_per_gpu_hour=Decimal("2.50")),
+        ),
+        idle_supply=(
+            IdleSupply(
+                lot_id=LOT,
+                nodes=15,
+                from_period=12,
+                to_period=24,
+                ask_usd_per_gpu_hour=Decimal("2.20"),
+                price_usd_per_gpu_hour=Decimal("2.50"),
+                cause="used_lot",
+            ),
         ),
     )
     teller.tell("2026-03-08T18:01", "auctioneer", *split_result(cleared))
