@@ -174,6 +174,8 @@ class Health:
         append_failure: Why appends fail now, for example which disk is full; empty if they do not.
         append_failure_public: The same without servers and folders, for callers without a key.
         empty: The positions up to the last sequence without a message, in order.
+        silence_seconds: How long ago the leader that answers last heard of a majority of the servers. One that was
+            parted from the others goes on answering for some 20 s.
     """
 
     first_sequence: int
@@ -184,6 +186,7 @@ class Health:
     append_failure: str = ""
     append_failure_public: str = ""
     empty: tuple[int, ...] = ()
+    silence_seconds: float = 0.0
 
 
 class Log(Protocol):

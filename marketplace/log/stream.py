@@ -55,11 +55,18 @@ class _Replica(msgspec.Struct):
     name: str
     current: bool = False
     offline: bool = False
+    active: int = 0
 
 
 class _Cluster(msgspec.Struct):
     leader: str = ""
     replicas: list[_Replica] | None = None
+
+    def measure_silence(self) -> float:
+        """Return how many seconds ago the leader last heard of a majority, itself included."""
+        silences = sorted(replica.active for replica in self.replicas or [])
+        needed = (len(silences) + 1) // 2
+        return silences[needed - 1] / 10**9 if needed else 0.0
 
 
 class StreamInfo(msgspec.Struct):
@@ -175,9 +182,9 @@ class Stream:
         state = info.state
         first = state.first_seq if state.messages else 0
         fault = _describe_differences(self.name, info, 1)
-        return Health(
-            first, state.last_seq, state.messages, 1 + len(replicas), warnings, fault, fault, state.list_empty()
-        )
+        silence = 0.0 if info.cluster is None else info.cluster.measure_silence()
+        empty = state.list_empty()
+        return Health(first, state.last_seq, state.messages, 1 + len(replicas), warnings, fault, fault, empty, silence)
 
 
 def read_error(answer: dict[str, object]) -> tuple[int, str] | None:

@@ -15,6 +15,7 @@ Invariants:
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -28,9 +29,11 @@ from marketplace.log.port import Health, Log, Recorded, Write
 CHECK_SECONDS: Final = 1.0
 """How often a process compares its marks with the log while it runs."""
 
-_MISSING_TRIES_MAX: Final = 15
-"""How often a missing event is requested again: a new leader may not have applied it yet."""
+_MISSING_TRIES: Final = 15
+"""How often in a row an event must be missing: a new leader may not have applied it yet."""
 _PAUSE_SECONDS: Final = 0.2
+_LEADERLESS_SECONDS_MAX: Final = 60.0
+"""How long to wait for a leader that hears a majority; one that does not resigns after some 20 s."""
 _logger = structlog.get_logger(__name__)
 
 
@@ -200,10 +203,7 @@ class WatchedLog:
     async def _compare(self, mark: Mark) -> None:
         if not mark.sequence:
             return
-        found = await self._log.find(mark.sequence)
-        for _ in range(_MISSING_TRIES_MAX if found is None else 0):
-            await asyncio.sleep(_PAUSE_SECONDS)
-            found = found or await self._log.find(mark.sequence)
+        found = await self._log.find(mark.sequence) or await self._find_again(mark.sequence)
         if found is not None and (_is_unclear(found) or get_hash(found) == mark.hash):
             return
         first = await self._log.find(1)
@@ -211,6 +211,28 @@ class WatchedLog:
         self._changed = describe_change(mark, found, first, last)
         _logger.error("log_changed", code=self._changed.code, reason=str(self._changed))
         raise self._changed
+
+    async def _find_again(self, sequence: int) -> Recorded | None:
+        """Return the event at a position, or None if a leader that leads for certain goes on having none there.
+
+        A leader that was parted from the others still answers, without what they store meanwhile. So an answer counts
+        only if its leader has heard of a majority since this began.
+
+        Raises:
+            Unavailable: No leader answers that hears a majority.
+        """
+        began, missing = time.monotonic(), 0
+        while missing < _MISSING_TRIES:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            found = await self._log.find(sequence)
+            if found is not None:
+                return found
+            elapsed = time.monotonic() - began
+            silence = (await self._log.health()).silence_seconds
+            missing = missing + 1 if silence < elapsed else 0
+            if elapsed > _LEADERLESS_SECONDS_MAX and not missing:
+                raise Unavailable("NATS", f"the leader of the stream has heard of no majority for {silence:.0f} s")
+        return None
 
 
 async def find_lost(log: Log, marks: Sequence[Mark]) -> Mark:

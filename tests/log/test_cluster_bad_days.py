@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -9,12 +11,14 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from marketplace.core.errors import Unavailable
+from marketplace.core.errors import LogChanged, Unavailable
 from marketplace.embedded import NatsServers, embedded_nats
+from marketplace.log.annotations import AnnotatedLog
 from marketplace.log.codec import verify_chain
 from marketplace.log.connection import Connection, call_api
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.port import Head, Limits
+from marketplace.log.watched import Mark, WatchedLog
 from tests.log.build import Writers, make_write, make_writes, new_subject
 from tests.log.cases import read_all
 from tests.support.patience import PATIENCE_SECONDS
@@ -180,3 +184,46 @@ async def test_a_log_that_needs_more_servers_than_have_found_each_other_waits_fo
         with pytest.raises(Unavailable, match="WIDE cannot be created now: no suitable peers"):
             await JetStreamLog.open(servers.url, stream="WIDE", replicas=5, admin_url=servers.admin_url, limits=limits)
         assert time.monotonic() - began >= limits.append_seconds_max
+
+
+async def check_patiently(log: WatchedLog) -> None:
+    """Compare the log once a leader answers."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            with contextlib.suppress(Unavailable):
+                return await log.check()
+
+
+async def test_a_leader_that_lost_its_majority_is_no_evidence_that_the_log_went_back(
+    nats_cluster: NatsServers, admin: Connection, jetstream_cluster_log: JetStreamLog
+) -> None:
+    """It goes on answering for some 20 s, and does not have what the others store meanwhile."""
+    await jetstream_cluster_log.append(make_writes(3))
+    leader = await find_leader(admin)
+    names = [member.name for member in nats_cluster.members]
+    others = [member.child.pid for member in nats_cluster.members if member.name != leader and member.child is not None]
+    later = make_write(Head(new_subject()))
+    marks = [Mark("PostgreSQL", 4, "")]
+
+    async def load_marks() -> list[Mark]:
+        return marks
+
+    bare = await JetStreamLog.open(nats_cluster.url.split(",")[names.index(leader)], replicas=3)
+    log = WatchedLog(await AnnotatedLog.open(bare), load_marks=load_marks)
+    try:
+        for pid in others:
+            os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(2)
+        assert (await bare.health()).silence_seconds > 1
+        with contextlib.suppress(Unavailable, TimeoutError):
+            await asyncio.wait_for(log.check(), 6)
+    finally:
+        for pid in others:
+            os.kill(pid, signal.SIGCONT)
+    await jetstream_cluster_log.append([later])
+    marks[:] = [Mark("PostgreSQL", 4, later.head.hash)]
+    await check_patiently(log)
+    marks[:] = [Mark("PostgreSQL", 5, later.head.hash)]
+    with pytest.raises(LogChanged, match="it ends at event 4"):
+        await check_patiently(log)
+    await bare.close()
