@@ -9,6 +9,7 @@ from msgspec import Meta
 from events.types import (
     Event,
     GpuClass,
+    GpuSeconds,
     Id,
     Instant,
     Name,
@@ -210,6 +211,22 @@ class OrderMatched(Event, frozen=True, kw_only=True, tag="order.matched.v1"):
     grant_id: Id
 
 
+class LostMatch(msgspec.Struct, frozen=True, kw_only=True):
+    """A match that won and whose capacity its provider no longer had when it was carried out.
+
+    Attributes:
+        provider_id: The provider, in whose standing it counts.
+        pool_id: The pool.
+        gpu_seconds: GPU-seconds that it would have delivered.
+        cause: Code of the refusal, such as ``nodes_failed``.
+    """
+
+    provider_id: Id
+    pool_id: Id
+    gpu_seconds: GpuSeconds
+    cause: Text
+
+
 class OrderUnmatched(Event, frozen=True, kw_only=True, tag="order.unmatched.v1"):
     """The order lost this auction.
 
@@ -219,6 +236,7 @@ class OrderUnmatched(Event, frozen=True, kw_only=True, tag="order.unmatched.v1")
         reasons: Why, the decisive reason first.
         price_to_win_usd_per_gpu_hour: The lowest value that would have won against the same book, if any would.
         open_again: Whether it stands for the next auction.
+        lost: The match that it won, if its provider withdrew the capacity after the lock.
     """
 
     order_id: Id
@@ -226,6 +244,7 @@ class OrderUnmatched(Event, frozen=True, kw_only=True, tag="order.unmatched.v1")
     reasons: tuple[Reason, ...]
     price_to_win_usd_per_gpu_hour: UsdPerGpuHour | None = None
     open_again: bool = False
+    lost: LostMatch | None = None
 
 
 class OrderMandateApproved(Event, frozen=True, kw_only=True, tag="order.mandate_approved.v1"):

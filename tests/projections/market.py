@@ -176,6 +176,7 @@ def place_order(story: Story, number: int, startup_id: str = STARTUP) -> int:
 
 def lose_order(story: Story, number: int, *, again: bool) -> None:
     reason = Reason(code="outbid", text="Others offered more.", facts={"price_to_win": "3.10"})
+    lost = order.LostMatch(provider_id=PROVIDER, pool_id=POOL, gpu_seconds=3_600, cause="nodes_failed")
     story.tell(
         order.OrderUnmatched(
             order_id=make_id("ord", number),
@@ -183,6 +184,7 @@ def lose_order(story: Story, number: int, *, again: bool) -> None:
             reasons=(reason,),
             price_to_win_usd_per_gpu_hour=usd("3.10"),
             open_again=again,
+            lost=None if again else lost,
         )
     )
 

@@ -13,7 +13,7 @@ import msgspec
 from events.auction import Deferral, MatchTerms
 from events.book import Book
 from events.grant import EquityPart, GrantIssued, ResalePart
-from events.order import ClassOffer
+from events.order import ClassOffer, LostMatch
 from events.types import PricedTerms, Reason
 from marketplace.application.steps.access import require_platform
 from marketplace.application.steps.capacity import change_capacity
@@ -413,8 +413,12 @@ async def carry_out_rejection(
     *,
     reasons: tuple[Reason, ...],
     price_to_win_usd_per_gpu_hour: Decimal | None,
+    lost: LostMatch | None = None,
 ) -> Receipt:
-    """Record on an order why it lost. An order that stays open for the next auction keeps its holds."""
+    """Record on an order why it lost. An order that stays open for the next auction keeps its holds.
+
+    `lost` is the match that it won, if its provider withdrew the capacity after the lock.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         before = await load_order(unit, order_id)
@@ -424,6 +428,7 @@ async def carry_out_rejection(
             reasons=reasons,
             price_to_win_usd_per_gpu_hour=price_to_win_usd_per_gpu_hour,
             at=context.at,
+            lost=lost,
         )
         after = await unit.decide(ORDER, order_id, command)
         if after.status == "unmatched" and before.status == "locked":

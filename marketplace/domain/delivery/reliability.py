@@ -4,9 +4,11 @@ The score is the product of three exact shares. Each is 1 without a history:
 
 - uptime: of the GPU-seconds due under grants, the share that worked. Nodes that were down while a grant was degraded or
   suspended are lost. A run counts when it ends or when a statement closes its period. If availability was promised, the
-  service result of the statement replaces the runs counted so far in its period.
+  service result of the statement replaces the runs counted so far in its period. A match that won, and whose
+  capacity the provider withdrew after the lock in whatever way, was due in full and is lost in full.
 - completion: of the grants that ran to their end or were ended early by the provider's fault, the share that ran to
-  their end. The provider is at fault if it ended a grant without cause, or if the startup did because nodes failed.
+  their end. The provider is at fault if it ended a grant without cause, or if the startup did because nodes failed. A
+  match whose capacity was withdrawn counts as a grant that it ended.
 - undisputed: of the GPU-seconds that were accepted or given up in disputes, the share that was accepted.
 
 Invariants:
@@ -32,6 +34,7 @@ from events.grant import (
     GrantSuspended,
     GrantTerminated,
 )
+from events.order import LostMatch, OrderUnmatched
 from events.statement import StatementAccepted, StatementCredited, StatementIssued, StatementResolved
 from events.types import Event
 from marketplace.domain.delivery.periods import PERIOD
@@ -51,7 +54,11 @@ _Timed = (
 )
 StandingEvent = _Timed | GrantResold
 COUNTED: Final = StandingEvent.__args__
-"""The event types that affect reliability."""
+"""The event types of grants that affect reliability."""
+WITHDRAWN: Final = frozenset(
+    {"lot_not_offered", "lot_sold", "nodes_failed", "pool_closing", "pool_full", "site_power_exceeded"}
+)
+"""Refusals of a match that say that its provider no longer has the capacity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +95,10 @@ class Record:
     """What a provider has delivered so far.
 
     Attributes:
-        gpu_seconds_due: GPU-seconds of runs that are over.
+        gpu_seconds_due: GPU-seconds of runs that are over, and of matches that were lost.
         gpu_seconds_lost: Those during which the nodes did not work.
         grants_completed: Grants that ran to their end.
-        grants_broken: Grants that ended early by the provider's fault.
+        grants_broken: Grants that ended early by the provider's fault, and matches whose capacity it withdrew.
         gpu_seconds_accepted: GPU-seconds of accepted statements.
         gpu_seconds_conceded: GPU-seconds given up in disputes.
     """
@@ -141,6 +148,10 @@ def _share(good: int, bad: int) -> Fraction:
 
 def evolve(state: ReliabilityState, event: Event) -> ReliabilityState:
     """Return the reliability of providers after an event of the log. Most events change nothing."""
+    if isinstance(event, OrderUnmatched) and event.lost is not None:
+        provider_id = event.lost.provider_id
+        record = count_lost(event.lost, state.records.get(provider_id, Record()))
+        return replace(state, records=state.records.set(provider_id, record))
     if not isinstance(event, COUNTED):
         return state
     if isinstance(event, GrantIssued):
@@ -157,6 +168,16 @@ def begin(event: GrantIssued) -> Course:
     stated_until = None if event.service is None else event.start
     return Course(
         event.provider_id, event.gpus_per_node, event.nodes, event.nodes, event.start, stated_until=stated_until
+    )
+
+
+def count_lost(lost: LostMatch, record: Record) -> Record:
+    """Return the record of a provider that withdrew the capacity of a match."""
+    return replace(
+        record,
+        gpu_seconds_due=record.gpu_seconds_due + lost.gpu_seconds,
+        gpu_seconds_lost=record.gpu_seconds_lost + lost.gpu_seconds,
+        grants_broken=record.grants_broken + 1,
     )
 
 

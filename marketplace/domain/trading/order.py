@@ -31,6 +31,7 @@ import msgspec
 
 from events.order import (
     BudgetHold,
+    LostMatch,
     OrderAmended,
     OrderCancelled,
     OrderEvent,
@@ -124,6 +125,7 @@ class UnmatchOrder(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...]
     price_to_win_usd_per_gpu_hour: Decimal | None
     at: datetime
+    lost: LostMatch | None = None
 
 
 class ApproveMandate(msgspec.Struct, frozen=True, kw_only=True):
@@ -369,6 +371,7 @@ def _unmatch(command: UnmatchOrder, state: Order) -> Sequence[OrderEvent]:
             reasons=command.reasons,
             price_to_win_usd_per_gpu_hour=command.price_to_win_usd_per_gpu_hour,
             open_again=state.terms.standing and command.at < state.ends_at and not _is_hopeless(command, state),
+            lost=command.lost,
         )
     ]
 

@@ -8,6 +8,7 @@ from sqlalchemy import Boolean, Column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.grant import GrantIssued
+from events.order import OrderUnmatched
 from events.types import Event
 from marketplace.core.errors import Corrupt
 from marketplace.core.money import render_ratio
@@ -19,6 +20,7 @@ from marketplace.domain.delivery.reliability import (
     advance,
     begin,
     compute_reliability,
+    count_lost,
 )
 from marketplace.projections.engine.projection import Handler, Projection, all_of, tags_of
 from marketplace.projections.engine.queries import page
@@ -80,21 +82,37 @@ def _count(changes: WriteBatch, fact: RecordedEvent, event: StandingEvent) -> No
     changes.put(standings, provider_id=course.provider_id, **values)
 
 
+def _lose(changes: WriteBatch, _: RecordedEvent, event: OrderUnmatched) -> None:
+    if event.lost is None:
+        return
+    before = changes.find(standings, event.lost.provider_id)
+    record = count_lost(event.lost, Record() if before is None else Record(**_pick(before, _RECORD)))
+    values = {name: getattr(record, name) for name in _RECORD}
+    changes.put(standings, provider_id=event.lost.provider_id, **values)
+
+
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
-    await changes.load(connection, courses, {(fact.event.grant_id,) for fact in batch})  # type: ignore[attr-defined]
-    providers = {row["provider_id"] for row in changes.rows(courses)}
-    providers |= {fact.event.provider_id for fact in batch if isinstance(fact.event, GrantIssued)}
+    events: list[Any] = [fact.event for fact in batch]
+    lost = [event.lost for event in events if isinstance(event, OrderUnmatched) and event.lost is not None]
+    grant_ids = {event.grant_id for event in events if not isinstance(event, OrderUnmatched)}
+    await changes.load(connection, courses, {(grant_id,) for grant_id in grant_ids})
+    providers = {row["provider_id"] for row in changes.rows(courses)} | {match.provider_id for match in lost}
+    providers |= {event.provider_id for event in events if isinstance(event, GrantIssued)}
     await changes.load(connection, standings, {(provider_id,) for provider_id in providers})
 
 
-_HANDLERS: Final[dict[type[Event], Handler]] = {**dict.fromkeys(COUNTED, _count), GrantIssued: _issued}
+_HANDLERS: Final[dict[type[Event], Handler]] = {
+    **dict.fromkeys(COUNTED, _count),
+    GrantIssued: _issued,
+    OrderUnmatched: _lose,
+}
 PROJECTION: Final = Projection(
     name="standings",
-    version=1,
+    version=2,
     tables=(standings, courses),
-    reads=("grant", "statement"),
+    reads=("grant", "order", "statement"),
     handlers=_HANDLERS,
-    ignores=all_of("grant", "statement") - tags_of(*COUNTED),
+    ignores=all_of("grant", "order", "statement") - tags_of(*COUNTED, OrderUnmatched),
     load=_load,
 )
 

@@ -86,7 +86,7 @@ class StandingView(msgspec.Struct, frozen=True, kw_only=True):
         gpu_seconds_due: GPU-seconds of runs that are over.
         gpu_seconds_lost: Those during which the nodes did not work.
         grants_completed: Grants that ran to their end.
-        grants_broken: Grants that ended early by its fault.
+        grants_broken: Grants that ended early by its fault, and matches whose capacity it withdrew after the lock.
         gpu_seconds_accepted: GPU-seconds of accepted statements.
         gpu_seconds_conceded: GPU-seconds given up in disputes.
         last_sequence: The event that changed it last; 0 without a history.

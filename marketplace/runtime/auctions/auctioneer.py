@@ -17,12 +17,16 @@ from typing import Any, Final
 
 import structlog
 
-from events.auction import Decision
+from events.auction import Decision, MatchTerms
 from events.book import Book
+from events.order import LostMatch
 from events.types import Reason
 from marketplace.application.trading import auctions, orders
 from marketplace.clearing.book import BACKSTOPS_MAX
 from marketplace.core.errors import Conflict, Refusal, Unavailable
+from marketplace.domain.delivery.reliability import WITHDRAWN
+from marketplace.domain.supply.lot import LOT, Lot
+from marketplace.domain.supply.pool import POOL, Pool
 from marketplace.domain.trading.admission import (
     GROUP_SERVED,
     PLACES_MAX,
@@ -319,7 +323,7 @@ class Auctioneer:
 
     async def _carry_out(self, cleared: Result, decision: Decision) -> str:
         auction_id, order_id = cleared.auction_id, decision.order_id
-        reasons = decision.reasons
+        reasons, lost = decision.reasons, None
         outcome = "unmatched"
         if decision.match is not None:
             context = build_context(self._handler, "auctioneer", auction_id, f"match/{order_id}")
@@ -335,11 +339,11 @@ class Auctioneer:
                         | {name: str(fact) for name, fact in refusal.facts.items() if name == "parent_order_id"},
                     ),
                 )
-                outcome = "impossible"
+                outcome, lost = "impossible", await self._find_lost(decision.match, refusal.code)
             else:
                 return "matched"
         try:
-            await self._reject(auction_id, order_id, reasons, decision.price_to_win_usd_per_gpu_hour)
+            await self._reject(auction_id, order_id, reasons, decision.price_to_win_usd_per_gpu_hour, lost)
         except Refusal:
             order = await self._find_order(order_id)
             if decision.match and isinstance(order, MatchedOrder) and order.grant_id == decision.match.grant_id:
@@ -347,8 +351,27 @@ class Auctioneer:
             raise
         return outcome
 
+    async def _find_lost(self, match: MatchTerms, code: str) -> LostMatch | None:
+        """Return a match that is impossible because its provider no longer has the capacity; None for other causes."""
+        lot: Lot = (await self._handler.cache.load(LOT, match.lots[0].lot_id)).state
+        if code not in WITHDRAWN or lot.listed.grant_id is not None:
+            return None
+        pool: Pool = (await self._handler.cache.load(POOL, match.pool_id)).state
+        seconds = int((match.end - match.start).total_seconds())
+        return LostMatch(
+            provider_id=pool.opened.provider_id,
+            pool_id=match.pool_id,
+            gpu_seconds=match.nodes * pool.opened.gpus_per_node * seconds,
+            cause=code,
+        )
+
     async def _reject(
-        self, auction_id: str, order_id: str, reasons: tuple[Reason, ...], price_to_win_usd: Decimal | None
+        self,
+        auction_id: str,
+        order_id: str,
+        reasons: tuple[Reason, ...],
+        price_to_win_usd: Decimal | None,
+        lost: LostMatch | None = None,
     ) -> None:
         context = build_context(self._handler, "auctioneer", auction_id, f"unmatch/{order_id}")
         await auctions.carry_out_rejection(
@@ -358,6 +381,7 @@ class Auctioneer:
             order_id,
             reasons=reasons,
             price_to_win_usd_per_gpu_hour=price_to_win_usd,
+            lost=lost,
         )
 
     async def _each(self, items: Iterable[Any], work: Callable[[Any], Coroutine[Any, Any, Any]]) -> list[Any]:

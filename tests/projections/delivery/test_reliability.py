@@ -27,7 +27,7 @@ async def test_the_rows_are_what_the_fold_in_memory_gives(engine: AsyncEngine, m
     assert view.score == render_ratio(compute_reliability(record).score)
     assert (view.grants_completed, view.grants_broken) == (record.grants_completed, record.grants_broken)
     assert view.gpu_seconds_due >= view.gpu_seconds_lost
-    assert view.grants_broken == 1
+    assert view.grants_broken == 2
 
 
 async def test_a_provider_without_a_history_stands_at_one(engine: AsyncEngine):

@@ -5,8 +5,10 @@ import asyncio
 import pytest
 
 from events.book import Book
+from events.registry import parse_body
 from marketplace.application.supply import inventory
 from marketplace.application.trading import auctions
+from marketplace.domain.delivery.reliability import ReliabilityState, evolve
 from marketplace.execution.scheduled_context import build_context
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime import worker
@@ -96,6 +98,16 @@ async def test_two_workers_end_as_one_does():
     assert await read_end(market.log) == await run_whole()
 
 
+async def fold_reliability(log):
+    """Yield what each provider has delivered, and lost."""
+    state = ReliabilityState()
+    async for page in log.read():
+        for recorded in page:
+            state = evolve(state, parse_body(recorded.envelope.type.removeprefix("marketplace."), recorded.body))
+    for record in state.records.values():
+        yield record
+
+
 async def test_a_match_that_became_impossible_is_answered_and_frees_what_was_held():
     market, trade = await build(MemoryLog())
     meddling = Meddling(market.log)
@@ -126,6 +138,9 @@ async def test_a_match_that_became_impossible_is_answered_and_frees_what_was_hel
     assert sum("became_impossible" in reason and "nodes_failed" in reason for reason in impossible) == (
         auction.settled.impossible
     )
+    (lost,) = [record async for record in fold_reliability(market.log)]
+    assert (lost.grants_broken, lost.gpu_seconds_lost) == (auction.settled.impossible, lost.gpu_seconds_due)
+    assert lost.gpu_seconds_lost > 0
     held = sum(account.held_usd for account in states["account"].values())
     matched = [order for order in states["order"].values() if order.status == "matched"]
     assert len(matched) == auction.settled.matched
