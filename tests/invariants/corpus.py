@@ -72,8 +72,8 @@ INVARIANTS: Final = (
         "tests.domain.test_money_properties:test_a_mandate_never_overspends_its_budget_nor_an_issuer_its_maximum",
         Mutant(
             "marketplace.domain.trading.mandate",
-            "needed > left:",
-            "needed > left + 1:",
+            "needed > whole:",
+            "needed > whole + 1:",
         ),
     ),
     Invariant(

@@ -383,7 +383,7 @@ def _refuse(command: RefuseOrder, state: Mandate) -> Sequence[MandateEvent]:
 
 def _require_room(command: HoldBudget, state: Mandate) -> None:
     """Refuse to hold more than is left, of the whole budget or of a part of it; see invariant 6."""
-    terms, needed, mandate_id = state.terms, command.amount_usd, command.mandate_id
+    terms, needed = state.terms, command.amount_usd
     own = sum((hold.total_usd for hold in state.holds.values() if _shares(command, hold)), ZERO)
     whole = _round_free(terms.budget_usd, state.used_usd - own, exact=command.approved) - own
     direct_budget = terms.direct_budget_usd or ZERO
@@ -395,17 +395,22 @@ def _require_room(command: HoldBudget, state: Mandate) -> None:
         others = state.used_by_sector_usd.get(command.sector, ZERO) - of_issuer
         sector = _round_free(terms.sector_usd_max, max(others, ZERO), exact=command.approved) - of_issuer
     if command.direct and terms.direct_budget_usd is None:
-        text = f"mandate {mandate_id} has no budget for cash besides compute"
+        text = f"mandate {command.mandate_id} has no budget for cash besides compute"
         raise Refusal("direct_cash_unwelcome", text, **_measure(command))
-    for code, left, what in (
-        ("direct_budget_exhausted", direct if command.direct else None, "of its budget for cash besides compute"),
-        ("budget_exhausted", None if command.direct else whole, "of its budget"),
-        ("issuer_maximum_reached", issuer, "for this issuer"),
-        ("sector_maximum_reached", sector, f"for {command.sector}"),
-    ):
-        if left is not None and needed > left:
-            text = f"mandate {mandate_id} has less {what} left than the {needed} that is needed; ask for less, or later"
-            raise Refusal(code, text, **_measure(command))
+    if command.direct and needed > direct:
+        text = _tell_room(command, "of its budget for cash besides compute")
+        raise Refusal("direct_budget_exhausted", text, **_measure(command))
+    if not command.direct and needed > whole:
+        raise Refusal("budget_exhausted", _tell_room(command, "of its budget"), **_measure(command))
+    if needed > issuer:
+        raise Refusal("issuer_maximum_reached", _tell_room(command, "for this issuer"), **_measure(command))
+    if sector is not None and needed > sector:
+        raise Refusal("sector_maximum_reached", _tell_room(command, f"for {command.sector}"), **_measure(command))
+
+
+def _tell_room(command: HoldBudget, what: str) -> str:
+    needed = command.amount_usd
+    return f"mandate {command.mandate_id} has less {what} left than the {needed} that is needed; ask for less, or later"
 
 
 def _shares(command: HoldBudget, hold: BudgetHold) -> bool:
