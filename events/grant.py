@@ -23,6 +23,12 @@ from events.types import (
 
 Side = Literal["startup", "provider", "platform"]
 """Who ends a grant."""
+Mark = Literal["related", "own_capacity", "assumed"]
+"""Why a grant is no trade that prices count.
+
+``related``: who buys is related to who sells or delivers; ``own_capacity``: who takes the equity is, or is related to,
+who sells or delivers; ``assumed``: the buyer of a company goes on with its grant at the price agreed before.
+"""
 
 
 class EquityPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +111,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
         equity: The equity part; None for cash alone.
         resale: The startup that sold it; None if the provider did.
         service: The promise for every statement period, the best one if there are several lots; None: nothing.
+        mark: Why it is no trade that prices count; None: it is one.
     """
 
     grant_id: Id
@@ -129,6 +136,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
     equity: EquityPart | None = None
     resale: ResalePart | None = None
     service: ServiceTerms | None = None
+    mark: Mark | None = None
 
 
 class GrantActivated(Event, frozen=True, kw_only=True, tag="grant.activated.v1"):
@@ -283,6 +291,25 @@ class GrantResold(Event, frozen=True, kw_only=True, tag="grant.resold.v1"):
     budget_commitment_usd: Usd
 
 
+class GrantMarked(Event, frozen=True, kw_only=True, tag="grant.marked.v1"):
+    """A relation among its parties became known after the award. From now on the grant counts in no index or standing.
+
+    What indices published before stays published; each gets a later revision. Of the provider's standing, what worked
+    and was accepted is taken off again; what was lost, broken or given up stays.
+
+    Attributes:
+        grant_id: The grant.
+        mark: What it is.
+        relation_id: The relation that became known.
+        reason: Why it is marked.
+    """
+
+    grant_id: Id
+    mark: Mark
+    relation_id: Id
+    reason: Text
+
+
 class GrantServiceLineAdded(Event, frozen=True, kw_only=True, tag="grant.service_line_added.v1"):
     """A service line was agreed on. It is metered, stated and paid separately, and ends with the grant.
 
@@ -338,6 +365,7 @@ GrantEvent = (
     | GrantTransferred
     | GrantPrioritised
     | GrantResold
+    | GrantMarked
     | GrantServiceLineAdded
     | GrantCompleted
     | GrantTerminated

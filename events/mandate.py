@@ -47,6 +47,7 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
         provider_ids: Providers whose lots may name it; none: any.
         site_ids: Sites whose lots may name it; none: any.
         resale: Whether lots that resell a grant may name it.
+        related_parties: Whether it pays where the startup is related to who sells or delivers.
         startup_accepts_alone: Whether a startup's acceptance settles a statement that it pays for. If not, its holder
             accepts too, or lets the acceptance period pass.
         usd_per_gpu_hour_max: Greatest price that it accepts, cash and credited principal together; None for 100 USD,
@@ -87,6 +88,7 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
     list_price_multiple_max: Multiple | None = None
     pricelist_id: Id | None = None
     resale: bool = False
+    related_parties: bool = False
     startup_accepts_alone: bool = False
     sectors: tuple[Name, ...] = ()
     stages: tuple[Stage, ...] = ()

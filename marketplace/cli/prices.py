@@ -74,11 +74,12 @@ def show(gpu_class: str | None = None, /, *, nats_url: NatsUrl = None, database_
 
     async def main() -> None:
         async with open_both(nats_url, database_url) as (log, engine), reachable(), engine.connect() as connection:
-            today = (await load_market_time(log)).date()
+            now = await load_market_time(log)
+            today = now.date()
             listed = await list_list_prices(connection, gpu_class=gpu_class, limit=ROWS_MAX)
             known = {row.gpu_class for row in listed} | set(await list_classes(connection))
             points = {
-                name: (await load_index(connection, name, start=today, end=today + timedelta(days=1)))[0]
+                name: (await load_index(connection, name, start=today, end=today + timedelta(days=1), now=now))[0]
                 for name in ([gpu_class] if gpu_class is not None else sorted(known))
             }
         CONSOLE.print(_render_index(points))
@@ -88,13 +89,16 @@ def show(gpu_class: str | None = None, /, *, nats_url: NatsUrl = None, database_
 
 
 def _render_index(points: Mapping[str, IndexPoint]) -> Table:
-    table = Table("class", "index", "days", "fills", "GPU-hours", "list, least", "list, median", "index / median")
+    table = Table(
+        "class", "index", "print", "days", "fills", "GPU-hours", "list, least", "list, median", "index / median"
+    )
     for name, point in points.items():
         index, middle = point.index_usd_per_gpu_hour, point.list_usd_per_gpu_hour_median
         share = f"{index / middle:.0%}" if index is not None and middle else ""
         table.add_row(
             name,
             _show(index),
+            "" if point.print_day is None else str(point.print_day),
             str(point.days),
             f"{point.fills:,}",
             f"{point.gpu_hours:,}",

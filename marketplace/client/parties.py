@@ -11,12 +11,13 @@ from marketplace.api.http.bodies.parties import (
     IssueKeyBody,
     KeyView,
     RegisterPartyBody,
+    RelationBody,
     RoleBody,
     StageBody,
 )
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.client.transport import Transport
-from marketplace.projections.views.access import PartyView
+from marketplace.projections.views.access import PartyView, RelationView
 
 
 class Parties(Transport):
@@ -63,6 +64,28 @@ class Parties(Transport):
             ProblemError: ``platform_only`` · ``party_unknown``.
         """
         return await self.command(f"/v1/parties/{party_id}/stage", StageBody(stage=stage), **options)
+
+    async def declare_relation(self, party_id: str, body: RelationBody, **options: Any) -> ReceiptBody:
+        """State an owner or affiliate, as the party; record what was found, as the platform. Its id is the answer's.
+
+        Raises:
+            ProblemError: ``party_unknown`` · ``relation_ambiguous`` · ``relation_to_itself`` · ``since_future`` ·
+                ``relations_too_many``.
+        """
+        return await self.command(f"/v1/parties/{party_id}/relations", body, **options)
+
+    async def end_relation(self, party_id: str, relation_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """End a relation, as the platform; take back what the party alone stated, as the party.
+
+        Raises:
+            ProblemError: ``relation_unknown`` · ``relation_firm`` · ``relation_unstated``.
+        """
+        path = f"/v1/parties/{party_id}/relations/{relation_id}/end"
+        return await self.command(path, ReasonBody(reason=reason), **options)
+
+    def list_relations(self, party_id: str) -> AsyncIterator[RelationView]:
+        """Yield the relations of a party by id, ended ones too."""
+        return self.rows(f"/v1/parties/{party_id}/relations", RelationView)
 
     async def get_party(self, party_id: str) -> PartyView:
         """Return a party, with the checks that it passed or the reason of its suspension.

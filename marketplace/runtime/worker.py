@@ -268,10 +268,34 @@ class Worker:
                 await leave(self._handler, self.market, task.id)
             case "serve_pool" | "observe_grant":
                 await self._incidents.run(task)
-            case "move_lots" | "review_usage":
-                await (self._move_lots if task.kind == "move_lots" else self._review_usage)(task.id)
+            case _:
+                await self._react(task)
+
+    async def _react(self, task: Task) -> None:
+        match task.kind:
+            case "mark_grant":
+                await self._mark_grant(task.id)
+            case "move_lots":
+                await self._move_lots(task.id)
+            case "review_usage":
+                await self._review_usage(task.id)
             case _:
                 raise AssertionError(f"no worker does {task.kind}")
+
+    async def _mark_grant(self, grant_id: str) -> None:
+        """Mark a grant whose parties were found to be related, unless that is recorded."""
+        due = self.market.late_marks.due.get(grant_id)
+        if due is not None:
+            mark, relation_id = due
+            context = build_context(self._handler, "reactor", grant_id, f"mark/{relation_id}/{mark}")
+            await grants.mark_grant(
+                self._handler,
+                context,
+                grant_id,
+                mark=mark,
+                relation_id=relation_id,
+                reason="a relation among its parties became known after the award",
+            )
 
     async def _review_usage(self, grant_id: str) -> None:
         """Compare every period of a fully settled grant, because its readings were lowered afterwards."""

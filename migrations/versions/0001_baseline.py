@@ -451,6 +451,7 @@ def _create_grants() -> None:
         jsonb("resold"),
         jsonb("service_lines"),
         jsonb("service", null=True),
+        text("mark", null=True),
         text("status"),
         bigint("nodes_available"),
         bigint("priority"),
@@ -481,6 +482,27 @@ def _create_grant_history() -> None:
     )
 
 
+def _create_relations() -> None:
+    op.create_table(
+        "relations",
+        text("relation_id"),
+        text("party_id"),
+        text("related_id", null=True),
+        text("owner", null=True),
+        text("kind"),
+        jsonb("stated_by"),
+        flag("is_found"),
+        timestamp("since", null=True),
+        text("reason"),
+        timestamp("recorded_at"),
+        timestamp("ended_at", null=True),
+        bigint("last_sequence"),
+        key("relations", "relation_id"),
+    )
+    op.create_index("ix_relations_party", "relations", ["party_id"])
+    op.create_index("ix_relations_related", "relations", ["related_id"])
+
+
 def _create_fills() -> None:
     op.create_table(
         "fills",
@@ -488,6 +510,8 @@ def _create_fills() -> None:
         text("gpu_class"),
         text("pool_id"),
         text("startup_id"),
+        text("mark", null=True),
+        timestamp("marked_at", null=True),
         day("day"),
         bigint("gpu_hours"),
         numeric("paid_usd"),
@@ -560,6 +584,10 @@ def _create_standing_courses() -> None:
         timestamp("stated_until", null=True),
         bigint("due_since"),
         bigint("lost_since"),
+        flag("left_out"),
+        bigint("worked"),
+        bigint("completed"),
+        bigint("accepted"),
         bigint("last_sequence"),
         key("standing_courses", "grant_id"),
     )
@@ -1235,6 +1263,7 @@ _CREATE = (
     _create_lot_terms,
     _create_grants,
     _create_grant_history,
+    _create_relations,
     _create_fills,
     _create_list_prices,
     _create_curves,
@@ -1329,6 +1358,7 @@ _DROP = (
     "curves",
     "list_prices",
     "fills",
+    "relations",
     "grant_history",
     "grants",
     "lot_terms",

@@ -20,6 +20,7 @@ SEEN = (200, None)
 ABSENT = "01jdm5v5tze1xa6a4sbz1gk3c4"
 KINDS = {prefix: aggregate for aggregate, prefix in PREFIXES.items()} | {
     "key": "key",
+    "rel": "relation",
     "fin": "financing",
     "liq": "liquidity",
     "hld": "hold",

@@ -1,5 +1,6 @@
 """Rows of parties, keys, accounts, sites, pools, lots and mandates."""
 
+from marketplace.api.http.bodies.parties import RelationBody
 from tests.api.rows import PLATFORM_ONLY, SEEN, Row, World
 
 SITE = {
@@ -95,6 +96,33 @@ PARTIES = (
         refused=({"stage": "unicorn"}, 422, "body_invalid"),
         ask=lambda client, ids: client.record_stage(ids["startup"], "seed"),
         other=PLATFORM_ONLY,
+    ),
+    Row(
+        "POST",
+        "/v1/parties/{startup}/relations",
+        "startup",
+        {"kind": "owner", "owner": "lei:5967007lieexzx4lpk21", "reason": "it holds 40%"},
+        refused=({"kind": "owner", "reason": "nobody is named"}, 422, "relation_ambiguous"),
+        save="relation",
+        ask=lambda client, ids: client.declare_relation(
+            ids["startup"], RelationBody(kind="affiliate", owner="lei:5967007lieexzx4lpk21", reason="the same")
+        ),
+    ),
+    Row(
+        "GET",
+        "/v1/parties/{startup}/relations",
+        check=lambda page: (
+            [(one["stated_by"], one["is_found"]) for one in page["items"]] == [([page["items"][0]["party_id"]], False)]
+        ),
+        ask=lambda client, ids: anext(client.list_relations(ids["startup"])),
+    ),
+    Row(
+        "POST",
+        "/v1/parties/{startup}/relations/{relation}/end",
+        "startup",
+        {"reason": "the shares were sold"},
+        refused=({"reason": ""}, 422, "body_invalid"),
+        ask=lambda client, ids: client.end_relation(ids["startup"], ids["relation"], "the shares were sold"),
     ),
     Row("GET", "/v1/parties/{startup}", check=lambda one: one["status"] == "cleared"),
     Row(

@@ -138,8 +138,8 @@ async def walk_equity_auction():
     [
         (["Placing an order"], walk_order, 13, 13),
         (["Reporting usage"], walk_usage, 5, 11),
-        (["Running an auction"], walk_auction, 21, 37),
-        (["Running an auction", "Matching an order that offers equity"], walk_equity_auction, 35, 61),
+        (["Running an auction"], walk_auction, 22, 40),
+        (["Running an auction", "Matching an order that offers equity"], walk_equity_auction, 36, 64),
     ],
     ids=["order", "usage", "auction", "auction with equity"],
 )

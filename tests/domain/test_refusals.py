@@ -114,6 +114,8 @@ def test_rows_provoke_every_documented_code_in_the_order_of_precedence(aggregate
     documented = parse_documented(aggregate)
     if aggregate == "party":
         documented = documented[: documented.index("party_unknown", 1)]
+    if aggregate == "register":
+        documented.remove("parties_related")  # of a check that use cases ask
     rows = find_module("tests.domain", f"test_{aggregate}").REFUSALS
     provoked = [
         row.code if row.code in documented else next(code for code in documented if matches(code, row.code))

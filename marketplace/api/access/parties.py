@@ -8,7 +8,13 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from events.types import Role
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
-from marketplace.api.http.bodies.parties import ClearPartyBody, RegisterPartyBody, RoleBody, StageBody
+from marketplace.api.http.bodies.parties import (
+    ClearPartyBody,
+    RegisterPartyBody,
+    RelationBody,
+    RoleBody,
+    StageBody,
+)
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
@@ -21,8 +27,9 @@ from marketplace.application.access.parties import (
     register_party,
     suspend_party,
 )
-from marketplace.projections.access.parties import find_party, list_parties
-from marketplace.projections.views.access import PartyView
+from marketplace.application.access.relations import declare_relation, end_relation
+from marketplace.projections.access.parties import find_party, list_parties, list_relations
+from marketplace.projections.views.access import PartyView, RelationView
 
 PATH: Final = "/v1/parties"
 
@@ -70,6 +77,37 @@ async def stage(command: Commanded, party_id: FromPath[str], data: JSONBody[Stag
     return command.answer(await record_stage(command.handler, command.context, party_id, stage=data.stage))
 
 
+@post("/{party_id:str}/relations", status_code=200, summary="Declare an owner or affiliate")
+async def relate(command: Commanded, party_id: FromPath[str], data: JSONBody[RelationBody]) -> Response[ReceiptBody]:
+    """State who owns a party or is its affiliate, as the party; record what was found, as the platform.
+
+    Related parties are not matched in auctions, and no mandate pays for their trades unless it says so.
+    """
+    receipt = await declare_relation(command.handler, command.context, party_id, **msgspec.structs.asdict(data))
+    return command.answer(receipt)
+
+
+@post("/{party_id:str}/relations/{relation_id:str}/end", status_code=200, summary="End a relation")
+async def unrelate(
+    command: Commanded, party_id: FromPath[str], relation_id: FromPath[str], data: JSONBody[ReasonBody]
+) -> Response[ReceiptBody]:
+    """End a relation, as the platform. A party takes back what it alone stated. Trades before stay marked."""
+    receipt = await end_relation(command.handler, command.context, party_id, relation_id, reason=data.reason)
+    return command.answer(receipt)
+
+
+@get("/{party_id:str}/relations", summary="List a party's relations")
+async def get_relations(
+    reader: Read, party_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+) -> Page[RelationView]:
+    """Return the relations of a party by id, ended ones too; a tenant sees its own."""
+    async with reader.connect() as connection:
+        view = await find_party(connection, party_id)
+        reader.require(view, "party", party_id, lambda row: (row.party_id,))
+        rows = await list_relations(connection, party_id, after=parse_cursor(cursor, ""), limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.relation_id)
+
+
 @get("/{party_id:str}", summary="Get a party")
 async def get_one(reader: Read, party_id: FromPath[str]) -> Response[PartyView]:
     """Return a party; a tenant sees itself."""
@@ -100,7 +138,19 @@ async def list_all(
 
 ROUTER: Final = Router(
     PATH,
-    route_handlers=[register, clear, suspend, add, refuse_role, stage, get_one, list_all],
+    route_handlers=[
+        register,
+        clear,
+        suspend,
+        add,
+        refuse_role,
+        stage,
+        relate,
+        unrelate,
+        get_relations,
+        get_one,
+        list_all,
+    ],
     tags=["parties"],
     opt={"feature": "parties"},
 )

@@ -27,10 +27,14 @@ INDEX_DAYS_MAX: Final = 366
 async def read_index(
     reader: Read, gpu_class: GpuClassText, start: OptionalInstantText = None, end: OptionalInstantText = None
 ) -> list[IndexPoint]:
-    """Return the prices paid on each day, from fills alone, with public list prices; by default the last 30 days."""
+    """Return the index of each day, from fills of unrelated parties alone, beside public list prices.
+
+    By default, the last 30 days. A day with too few fills carries the latest print, and later values are revisions.
+    """
     first, last = _parse_days(reader, start, end)
     async with reader.connect() as connection:
-        return await load_index(connection, gpu_class, start=first, end=last)
+        now = reader.services.handler.clock.now()
+        return await load_index(connection, gpu_class, start=first, end=last, now=now)
 
 
 def _parse_days(reader: Read, start: str | None, end: str | None) -> tuple[date, date]:

@@ -7,7 +7,13 @@ from events.statement import Metering, StatementIssued
 from marketplace.application.billing.roll_forward import settle_service
 from marketplace.application.billing.service_statements import build_resolution, find_bill
 from marketplace.application.equity.vesting import vest
-from marketplace.application.steps.access import list_sides, load_grant, require_side, require_unfrozen
+from marketplace.application.steps.access import (
+    list_sides,
+    load_grant,
+    load_mandate,
+    require_side,
+    require_unfrozen,
+)
 from marketplace.application.steps.statement_chain import check_stated, sum_metered, take_turn
 from marketplace.application.steps.statement_payment import pay_statement
 from marketplace.core.errors import Refusal
@@ -40,7 +46,8 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 async def issue_statement(handler: Handler, context: Context, grant_id: str, index: int) -> Receipt:
     """Price the usage of a period that is over. Late readings of earlier periods become adjustments of those.
 
-    If the startup's meter reported too and differs too much from the provider's, the statement opens as disputed.
+    If the startup's meter reported too and differs too much from the provider's, the statement opens as disputed. Among
+    related parties the provider's meter alone is not enough: without the startup's, the statement opens as disputed.
 
     Raises:
         Refusal: ``grant_unknown`` · ``period_unknown`` · ``period_runs`` · ``statement_out_of_order``.
@@ -74,7 +81,7 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
             charges=apply_consequence(charges, service),
             accept_until=context.at + ACCEPTANCE,
             gpu_seconds_before=before,
-            metering=await _compare(unit, grant_id, period, reported),
+            metering=await _compare(unit, current, period, reported),
             service=service,
             holder_accepts=current.holder_accepts,
         )
@@ -90,11 +97,13 @@ async def _find_grant(handler: Handler, context: Context, grant_id: str) -> Gran
     return grant
 
 
-async def _compare(unit: UnitOfWork, grant_id: str, period: Period, reported: int) -> Metering | None:
-    """Return both meters' totals for a period; None if the startup's meter reported nothing."""
-    usage = await unit.load(USAGE, name_usage(grant_id, "tenant"))
+async def _compare(unit: UnitOfWork, grant: Grant, period: Period, reported: int) -> Metering | None:
+    """Return both meters' totals for a period; None if one is enough and the startup's reported nothing."""
+    usage = await unit.load(USAGE, name_usage(grant.issued.grant_id, "tenant"))
     counted = count_gpu_seconds(usage, period.start, period.end)
-    return Metering(provider_gpu_seconds=reported, tenant_gpu_seconds=counted) if counted else None
+    if not counted and grant.mark != "related":
+        return None
+    return Metering(provider_gpu_seconds=reported, tenant_gpu_seconds=counted)
 
 
 async def _load_statement(unit: UnitOfWork, statement_id: str, *sides: str) -> Statement:
@@ -126,7 +135,7 @@ async def accept_statement(
             statement_id=statement_id,
             by=by,
             at=context.at,
-            issuer_ended=await _is_ended(unit, before),
+            issuer_ended=await _is_without_holder(unit, before),
             side=None if context.party_id is None else await _find_side(unit, before),
         )
         after = await unit.decide(STATEMENT, statement_id, command)
@@ -136,10 +145,20 @@ async def accept_statement(
     return await handler.run(context, STATEMENT, statement_id, work)
 
 
-async def _is_ended(unit: UnitOfWork, statement: Statement) -> bool:
-    """Return whether the startup was sold and its proceeds are paid out."""
+async def _is_without_holder(unit: UnitOfWork, statement: Statement) -> bool:
+    """Return whether only the cash part settles: nothing accrues and no holder pays.
+
+    So it is once the startup was sold and its proceeds are paid out, and among related parties, unless the mandate pays
+    for their trades.
+    """
     issuer = await unit.load(ISSUER, rename_id("iss", statement.issued.startup_id))
-    return isinstance(issuer, Issuer) and issuer.is_ended
+    if isinstance(issuer, Issuer) and issuer.is_ended:
+        return True
+    grant = await _get_grant(unit, statement.issued.grant_id)
+    equity = grant.issued.equity
+    if grant.mark != "related" or equity is None:
+        return False
+    return not (await load_mandate(unit, equity.mandate_id)).terms.related_parties
 
 
 async def _settle(unit: UnitOfWork, before: Statement, statement_id: str) -> None:
@@ -236,7 +255,7 @@ async def resolve_statement(
             statement_id=statement_id,
             by="resolution",
             at=context.at,
-            issuer_ended=await _is_ended(unit, before),
+            issuer_ended=await _is_without_holder(unit, before),
             conceded=context.party_id is not None,
         )
         await unit.decide(STATEMENT, statement_id, accept)

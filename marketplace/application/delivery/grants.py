@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec import structs
 
-from events.grant import GrantIssued, Side
+from events.grant import GrantIssued, Mark, Side
 from marketplace.application.steps.access import load_grant, load_mandate, require_unfrozen
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.resale_ends import check_unheld, withdraw_resales
@@ -27,6 +27,7 @@ from marketplace.domain.delivery.grant import (
     Grant,
     GrantCommand,
     IssueGrant,
+    MarkGrant,
     ResumeGrant,
     SuspendGrant,
     TerminateGrant,
@@ -38,6 +39,7 @@ from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.equity.issuer.sale.liquidity import find_assuming
 from marketplace.domain.metering.usage import USAGE, CloseUsage, count_gpu_seconds, name_usage
 from marketplace.domain.party import PARTY, is_suspended, require_trader
+from marketplace.domain.register import REGISTER, REGISTER_ID, mark_award, require_unrelated
 from marketplace.domain.supply.pool import ReleaseCapacity, ReserveCapacity
 from marketplace.domain.trading.resale import require_transferable
 from marketplace.execution.handler import Handler, Receipt
@@ -78,17 +80,19 @@ async def resume_grant(handler: Handler, context: Context, grant_id: str, *, at:
 async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, startup_id: str) -> Receipt:
     """Let another cleared startup use the capacity. Payment and equity stay with the first.
 
-    A mandate that pays a part and allows no resale allows no transfer: its holder paid for this startup's work.
+    A mandate that pays a part and allows no resale allows no transfer: its holder paid for this startup's work. Nor is
+    capacity handed to a party that is related to its provider.
 
     Raises:
-        Refusal: ``grant_unknown`` · refusals of the party · ``transfer_unwelcome`` · ``resale_held`` · refusals of the
-            grant.
+        Refusal: ``grant_unknown`` · refusals of the party · ``parties_related`` · ``transfer_unwelcome`` ·
+            ``resale_held`` · refusals of the grant.
     """
 
     async def work(unit: UnitOfWork) -> None:
         grant = await load_grant(unit, grant_id, "startup")
         await require_unfrozen(unit)
         require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
+        require_unrelated(await unit.load(REGISTER, REGISTER_ID), startup_id, grant.issued.provider_id)
         equity = grant.issued.equity
         if equity is not None:
             require_transferable(await load_mandate(unit, equity.mandate_id), grant_id)
@@ -214,7 +218,8 @@ async def _assume(unit: UnitOfWork, successor: GrantIssued) -> None:
         lots=successor.lots,
     )
     await change_capacity(unit, reserve)
-    issued = structs.replace(successor, cash_commitment_usd=totals.cash_usd)
+    priced = structs.replace(successor, cash_commitment_usd=totals.cash_usd)
+    issued = mark_award(await unit.load(REGISTER, REGISTER_ID), priced, unit.context.at)
     await unit.decide(GRANT, grant_id, IssueGrant(issued=issued))
     hold = PlaceHold(
         account_id=issued.startup_account_id, hold_id=issued.hold_id, amount_usd=totals.cash_usd, purpose=grant_id
@@ -227,6 +232,18 @@ def _find_side(context: Context, grant: Grant) -> Side | None:
     if context.party_id is None:
         return None
     return "provider" if context.party_id == grant.issued.provider_id else "startup"
+
+
+async def mark_grant(
+    handler: Handler, context: Context, grant_id: str, *, mark: Mark, relation_id: str, reason: str
+) -> Receipt:
+    """Mark a grant whose parties were found to be related after its award."""
+
+    async def work(unit: UnitOfWork) -> None:
+        command = MarkGrant(grant_id=grant_id, mark=mark, relation_id=relation_id, reason=reason)
+        await unit.decide(GRANT, grant_id, command)
+
+    return await handler.run(context, GRANT, grant_id, work)
 
 
 async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Receipt:

@@ -29,11 +29,14 @@ async def vest(unit: UnitOfWork, issuer_id: str) -> None:
 
 
 async def count_delivered(unit: UnitOfWork, issuer: Issuer) -> dict[str, Delivery]:
-    """Return what was accepted, less credits, under each grant that the issuer's warrants count."""
+    """Return what was accepted, less credits, under each grant that the issuer's warrants count.
+
+    A grant among related parties counts in no milestone.
+    """
     found = {}
     for grant_id in list_counted_grants(issuer):
         grant = await unit.load(GRANT, grant_id)
-        if grant is not None:
+        if grant is not None and grant.mark != "related":
             found[grant_id] = await _count_accepted(unit, grant)
     return found
 

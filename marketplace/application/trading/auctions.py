@@ -30,6 +30,7 @@ from marketplace.domain.equity.instrument.instrument import IssueInstrument
 from marketplace.domain.equity.issuer.dilution import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.party import PARTY, ServeGroup, require_all_unsuspended
+from marketplace.domain.register import REGISTER, REGISTER_ID, mark_award
 from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.pool import Pool, ResellCapacity, ReserveCapacity
 from marketplace.domain.trading.admission import NO_RIVALS, Rivals, require_opening, require_turn
@@ -256,7 +257,8 @@ async def award(
     """Issue the grant of a match whose nodes are reserved, keep its maximum cost, and sign its equity part.
 
     Raises:
-        Refusal: ``party_suspended`` if the startup, the provider or the mandate's holder is suspended.
+        Refusal: ``party_suspended`` if the startup, the provider or the mandate's holder is suspended ·
+            ``parties_related`` in an auction.
     """
     holder_ids = [hold.holder_id for hold in order.budget_holds if hold.mandate_id == match.mandate_id]
     await _require_unsuspended(unit, order.placed.startup_id, pool.opened.provider_id, *holder_ids)
@@ -324,7 +326,7 @@ async def _build_grant(
     built = msgspec.structs.replace(
         grant, cash_commitment_usd=totals.cash_usd, equity=equity, service=service, resale=resale
     )
-    return built, totals
+    return mark_award(await unit.load(REGISTER, REGISTER_ID), built, unit.context.at), totals
 
 
 async def _build_equity(
@@ -386,6 +388,7 @@ async def _ask_again(unit: UnitOfWork, order: Order, grant: GrantIssued, mandate
         at=unit.context.at,
         implied_cap_usd=implied_cap_usd,
         prices=prices,
+        related=grant.mark == "related",
     )
 
 

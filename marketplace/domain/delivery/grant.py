@@ -27,6 +27,7 @@ from events.grant import (
     GrantEvent,
     GrantExtended,
     GrantIssued,
+    GrantMarked,
     GrantPrioritised,
     GrantResold,
     GrantResumed,
@@ -35,6 +36,7 @@ from events.grant import (
     GrantSuspended,
     GrantTerminated,
     GrantTransferred,
+    Mark,
 )
 from events.service import ServiceTerms
 from events.types import LotShare
@@ -50,6 +52,7 @@ from marketplace.domain.delivery.grant_commands import (
     ExtendGrant,
     GrantCommand,
     IssueGrant,
+    MarkGrant,
     PrioritiseGrant,
     ResellGrant,
     ResumeGrant,
@@ -73,6 +76,7 @@ __all__ = [
     "GrantCommand",
     "GrantState",
     "IssueGrant",
+    "MarkGrant",
     "PrioritiseGrant",
     "ResellGrant",
     "ResumeGrant",
@@ -123,6 +127,7 @@ class Grant:
     extensions: tuple[tuple[datetime, datetime], ...] = ()
     priority: int = PRIORITY
     service_lines: tuple[str, ...] = ()
+    mark: Mark | None = None
 
     @property
     def status(self) -> Status:
@@ -193,6 +198,7 @@ def build_successor(grant: Grant, grant_id: str, startup_id: str, start: datetim
         startup_account_id=rename_id("acc", startup_id),
         hold_id=rename_id("hld", grant_id),
         equity=None,
+        mark="assumed",
     )
 
 
@@ -208,7 +214,7 @@ def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
         return _issue(command, state)
     if state is None:
         raise refuse_unknown("grant", command.grant_id)
-    if not isinstance(command, TransferGrant | PrioritiseGrant):
+    if not isinstance(command, TransferGrant | PrioritiseGrant | MarkGrant):
         require_aware(command.at, "/at")
     match command:
         case ActivateGrant():
@@ -217,7 +223,7 @@ def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
             return _substitute(command, state)
         case ExtendGrant():
             return _extend(command, state)
-        case TransferGrant() | PrioritiseGrant():
+        case TransferGrant() | PrioritiseGrant() | MarkGrant():
             return _arrange(command, state)
         case ResellGrant() | AddServiceLine():
             return _part(command, state)
@@ -350,13 +356,25 @@ def _extend(command: ExtendGrant, state: Grant) -> Sequence[GrantEvent]:
     ]
 
 
-def _arrange(command: TransferGrant | PrioritiseGrant, state: Grant) -> Sequence[GrantEvent]:
+def _arrange(command: TransferGrant | PrioritiseGrant | MarkGrant, state: Grant) -> Sequence[GrantEvent]:
     if isinstance(command, TransferGrant):
         return _transfer(command, state)
+    if isinstance(command, MarkGrant):
+        return _mark(command, state)
     if state.priority == command.priority:
         return []
     _require_status(state, "issued", *RUNNING)
     return [GrantPrioritised(grant_id=command.grant_id, priority=command.priority)]
+
+
+def _mark(command: MarkGrant, state: Grant) -> Sequence[GrantEvent]:
+    if state.mark in {command.mark, "related"}:
+        return []
+    return [
+        GrantMarked(
+            grant_id=command.grant_id, mark=command.mark, relation_id=command.relation_id, reason=command.reason
+        )
+    ]
 
 
 def _transfer(command: TransferGrant, state: Grant) -> Sequence[GrantEvent]:
@@ -466,7 +484,8 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
 def evolve(state: GrantState, event: GrantEvent) -> GrantState:
     """Return the state after an event."""
     if isinstance(event, GrantIssued):
-        return Grant(event, "issued", event.startup_id, event.pool_id, event.lots, event.end, event.nodes)
+        nodes, mark = event.nodes, event.mark
+        return Grant(event, "issued", event.startup_id, event.pool_id, event.lots, event.end, nodes, mark=mark)
     assert state is not None, "a grant is issued first"
     match event:
         case GrantActivated():
@@ -483,13 +502,21 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
 
 def _hand_over(
     state: Grant,
-    event: GrantSubstituted | GrantExtended | GrantTransferred | GrantPrioritised | GrantResold | GrantServiceLineAdded,
+    event: GrantSubstituted
+    | GrantExtended
+    | GrantTransferred
+    | GrantPrioritised
+    | GrantResold
+    | GrantMarked
+    | GrantServiceLineAdded,
 ) -> Grant:
     match event:
         case GrantServiceLineAdded():
             return replace(state, service_lines=(*state.service_lines, event.service_line_id))
         case GrantPrioritised():
             return replace(state, priority=event.priority)
+        case GrantMarked():
+            return replace(state, mark=event.mark)
         case GrantExtended():
             extensions = (*state.extensions, (event.start, event.end))
             return replace(state, end=event.end, lots=(*state.lots, *event.lots), extensions=extensions)

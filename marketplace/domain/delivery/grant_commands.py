@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from events.grant import GrantIssued, GrantResold, Side
+from events.grant import GrantIssued, GrantResold, Mark, Side
 from events.types import LotShare
 
 
@@ -97,6 +97,15 @@ class PrioritiseGrant(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
 
 
+class MarkGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Record that a relation among the grant's parties became known after the award."""
+
+    grant_id: str
+    mark: Mark
+    relation_id: str
+    reason: str
+
+
 class AddServiceLine(msgspec.Struct, frozen=True, kw_only=True):
     """Attach an agreed service line to the grant."""
 
@@ -149,6 +158,7 @@ GrantCommand = (
     | TransferGrant
     | PrioritiseGrant
     | ResellGrant
+    | MarkGrant
     | AddServiceLine
     | CompleteGrant
     | TerminateGrant

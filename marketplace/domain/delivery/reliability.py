@@ -15,6 +15,8 @@ Invariants:
     1. Every share is between 0 and 1, and so is the score.
     2. Reliability depends only on the order and content of events, so a replay gives the same.
     3. A grant that a startup or the platform ends does not count against the provider.
+    4. A trade of related parties, or of own capacity, adds nothing good. If it is marked only later, what worked, was
+       completed and accepted is taken off again, and what was lost, broken or given up stays: no mark raises a share.
 """
 
 from dataclasses import dataclass, field, replace
@@ -29,6 +31,7 @@ from events.grant import (
     GrantCompleted,
     GrantDegraded,
     GrantIssued,
+    GrantMarked,
     GrantResold,
     GrantResumed,
     GrantSuspended,
@@ -52,7 +55,9 @@ _Timed = (
     | StatementAccepted
     | StatementCredited
 )
-StandingEvent = _Timed | GrantResold
+StandingEvent = _Timed | GrantResold | GrantMarked
+LEFT_OUT: Final = frozenset({"related", "own_capacity"})
+"""Marks of grants that count in no standing."""
 COUNTED: Final = StandingEvent.__args__
 """The event types of grants that affect reliability."""
 WITHDRAWN: Final = frozenset(
@@ -76,6 +81,10 @@ class Course:
         stated_until: End of the last stated period, its start at first; None if nothing is promised.
         due_since: GPU-seconds in the record of runs after that.
         lost_since: The lost part of them.
+        left_out: Whether it counts no more, since it is a trade of related parties or of own capacity.
+        worked: What it added to the record: GPU-seconds that worked.
+        completed: What it added to the grants completed.
+        accepted: What it added to the GPU-seconds accepted.
     """
 
     provider_id: str
@@ -88,6 +97,10 @@ class Course:
     stated_until: datetime | None = None
     due_since: int = 0
     lost_since: int = 0
+    left_out: bool = False
+    worked: int = 0
+    completed: int = 0
+    accepted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +180,13 @@ def begin(event: GrantIssued) -> Course:
     """Return the course of a newly issued grant."""
     stated_until = None if event.service is None else event.start
     return Course(
-        event.provider_id, event.gpus_per_node, event.nodes, event.nodes, event.start, stated_until=stated_until
+        event.provider_id,
+        event.gpus_per_node,
+        event.nodes,
+        event.nodes,
+        event.start,
+        stated_until=stated_until,
+        left_out=event.mark in LEFT_OUT,
     )
 
 
@@ -183,10 +202,39 @@ def count_lost(lost: LostMatch, record: Record) -> Record:
 
 def advance(event: StandingEvent, course: Course, record: Record) -> tuple[Course, Record]:
     """Return a grant's course and its provider's record after an event of the grant or one of its statements."""
+    if course.left_out:
+        return course, record
+    if isinstance(event, GrantMarked):
+        return _leave_out(event, course, record)
     if isinstance(event, GrantResold):
         part = (int(event.start.timestamp()), int(event.end.timestamp()), event.nodes)
         return replace(course, resold=(*course.resold, part)), record
-    return _advance(event, course, record)
+    after, counted = _advance(event, course, record)
+    return _attribute(after, record, counted), counted
+
+
+def _attribute(course: Course, before: Record, after: Record) -> Course:
+    """Return a grant with the good part of what it added to its provider's record."""
+    worked = (after.gpu_seconds_due - after.gpu_seconds_lost) - (before.gpu_seconds_due - before.gpu_seconds_lost)
+    return replace(
+        course,
+        worked=course.worked + worked,
+        completed=course.completed + after.grants_completed - before.grants_completed,
+        accepted=course.accepted + after.gpu_seconds_accepted - before.gpu_seconds_accepted,
+    )
+
+
+def _leave_out(event: GrantMarked, course: Course, record: Record) -> tuple[Course, Record]:
+    """Take a marked grant's good part off the record. What was lost, broken or given up stays, so no mark helps."""
+    if event.mark not in LEFT_OUT:
+        return course, record
+    left = replace(
+        record,
+        gpu_seconds_due=record.gpu_seconds_due - course.worked,
+        grants_completed=record.grants_completed - course.completed,
+        gpu_seconds_accepted=record.gpu_seconds_accepted - course.accepted,
+    )
+    return replace(course, left_out=True), left
 
 
 def _advance(event: _Timed, course: Course, record: Record) -> tuple[Course, Record]:

@@ -18,7 +18,8 @@ not_a_number · amount_not_positive · amount_too_large · amount_too_precise ·
 cap_range_empty · discount_range_empty · strike_range_empty · time_naive · mandate_revoked · mandate_expired ·
 instrument_kind_unwelcome · uncapped_unwelcome · cap_outside_range · discount_outside_range · strike_outside_range ·
 warrant_too_brief · issuer_unwelcome · sector_unwelcome · stage_unwelcome · vendor_unwelcome · list_price_missing ·
-price_above_mandate · diluted_since · approval_missing · approval_unneeded · hold_committed · budget_below_committed ·
+price_above_mandate · related_unwelcome ·
+diluted_since · approval_missing · approval_unneeded · hold_committed · budget_below_committed ·
 direct_cash_unwelcome · direct_budget_exhausted · budget_exhausted · issuer_maximum_reached ·
 sector_maximum_reached · capture_above_hold · release_above_hold.
 """
@@ -50,7 +51,13 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, require_usd
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
-from marketplace.domain.trading.mandate_rules import Asked, OfferedPrice, require_terms, require_welcome
+from marketplace.domain.trading.mandate_rules import (
+    Asked,
+    OfferedPrice,
+    require_related_welcome,
+    require_terms,
+    require_welcome,
+)
 
 FREE_STEPS: Final = 20
 """Steps of a budget in which issuers learn what others left of it."""
@@ -125,6 +132,7 @@ class Matched(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     implied_cap_usd: Decimal | None
     prices: tuple[OfferedPrice, ...]
+    related: bool = False
 
 
 class CaptureBudget(msgspec.Struct, frozen=True, kw_only=True):
@@ -455,6 +463,8 @@ def _capture(command: CaptureBudget, state: Mandate) -> Sequence[MandateEvent]:
 def _require_still_welcome(mandate_id: str, matched: Matched, known: BudgetHold, state: Mandate) -> None:
     """Refuse to commit to what the rules of now exclude, or what was agreed to on other grounds."""
     require_welcome(state.asked, matched)
+    if matched.related:
+        require_related_welcome(state.asked)
     agreed, now = known.implied_cap_usd, matched.implied_cap_usd
     if agreed is not None and now is not None and now > agreed * (1 + state.terms.dilution_max):
         raise Refusal(

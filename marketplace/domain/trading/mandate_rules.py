@@ -160,6 +160,17 @@ def require_welcome(mandate: Asked, offer: Offer) -> None:
         _require_price(mandate_id, terms, price)
 
 
+def require_related_welcome(mandate: Asked) -> None:
+    """Refuse to pay for a trade whose buyer is related to who sells or delivers, unless the mandate says so.
+
+    Raises:
+        Refusal: ``related_unwelcome``.
+    """
+    if not mandate.terms.related_parties:
+        text = _tell(mandate.mandate_id, "no trades among related parties; pay in cash, or ask its holder")
+        raise Refusal("related_unwelcome", text, mandate_id=mandate.mandate_id)
+
+
 def _require_issuer(mandate_id: str, terms: MandateTerms, offer: Offer) -> None:
     if terms.issuer_ids and offer.issuer_id not in terms.issuer_ids:
         raise Refusal(

@@ -1,9 +1,9 @@
-"""Parties: who takes part, in which roles, and whether they may trade."""
+"""Parties: who takes part, in which roles, whether they may trade, and to whom they are related."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import Boolean, Column, Index, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.party import (
@@ -16,6 +16,7 @@ from events.party import (
     PartyStageRecorded,
     PartySuspended,
 )
+from events.register import RegisterRelationEnded, RegisterRelationFound, RegisterRelationStated
 from events.types import Role
 from marketplace.core.errors import Corrupt
 from marketplace.projections.engine.projection import Projection
@@ -23,7 +24,7 @@ from marketplace.projections.engine.queries import find_one, load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, instant, text
 from marketplace.projections.engine.write_batch import WriteBatch
-from marketplace.projections.views.access import PartyView
+from marketplace.projections.views.access import PartyView, RelationView
 
 parties: Final = define(
     "parties",
@@ -39,6 +40,23 @@ parties: Final = define(
     document("checks"),
     instant("registered_at"),
     origin=Origin("party", "party_id"),
+)
+relations: Final = define(
+    "relations",
+    text("relation_id", key=True),
+    text("party_id"),
+    text("related_id", null=True),
+    text("owner", null=True),
+    text("kind"),
+    document("stated_by"),
+    Column("is_found", Boolean, nullable=False),
+    instant("since", null=True),
+    text("reason"),
+    instant("recorded_at"),
+    instant("ended_at", null=True),
+    Index("ix_relations_party", "party_id"),
+    Index("ix_relations_related", "related_id"),
+    origin=Origin("register"),
 )
 
 
@@ -97,19 +115,46 @@ def _read(changes: WriteBatch, party_id: str) -> Mapping[str, Any]:
     return row
 
 
+def _related(changes: WriteBatch, fact: RecordedEvent, event: RegisterRelationStated | RegisterRelationFound) -> None:
+    row = changes.find(relations, event.relation_id)
+    if row is None:
+        row = {"party_id": event.party_id, "related_id": event.related_id, "stated_by": [], "is_found": False}
+        row |= {"owner": event.owner, "since": event.since, "recorded_at": fact.time}
+    is_found = isinstance(event, RegisterRelationFound)
+    stated_by = row["stated_by"] if is_found else [*row["stated_by"], event.party_id]
+    changes.put(
+        relations,
+        relation_id=event.relation_id,
+        **{name: row[name] for name in ("party_id", "related_id", "owner", "recorded_at")},
+        kind=event.kind,
+        stated_by=stated_by,
+        is_found=row["is_found"] or is_found,
+        since=event.since if is_found or None in {row["since"], event.since} else min(row["since"], event.since),
+        reason=event.reason,
+        ended_at=None,
+    )
+
+
+def _unrelated(changes: WriteBatch, _: RecordedEvent, event: RegisterRelationEnded) -> None:
+    changes.update(relations, event.relation_id, ended_at=event.at, reason=event.reason)
+
+
 _ROLES: Final = (PartyRoleRequested, PartyRoleAdded, PartyRoleRequestEnded)
+_RELATIONS: Final = (RegisterRelationStated, RegisterRelationFound)
 
 
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     wanted = {(fact.event.party_id,) for fact in batch if isinstance(fact.event, _ROLES)}
     await changes.load(connection, parties, wanted)
+    related = {(fact.event.relation_id,) for fact in batch if isinstance(fact.event, _RELATIONS)}
+    await changes.load(connection, relations, related)
 
 
 PROJECTION: Final = Projection(
     name="parties",
-    version=2,
-    tables=(parties,),
-    reads=("party",),
+    version=3,
+    tables=(parties, relations),
+    reads=("party", "register"),
     handlers={
         PartyRegistered: _registered,
         PartyCleared: _cleared,
@@ -119,6 +164,9 @@ PROJECTION: Final = Projection(
         PartyRoleAdded: _added,
         PartyRoleRequestEnded: _ended,
         PartyStageRecorded: _staged,
+        RegisterRelationStated: _related,
+        RegisterRelationFound: _related,
+        RegisterRelationEnded: _unrelated,
     },
     load=_load,
 )
@@ -144,3 +192,12 @@ async def list_parties(
     if status is not None:
         query = query.where(parties.c.status == status)
     return await load_all(connection, page(query, limit), PartyView)
+
+
+async def list_relations(
+    connection: AsyncConnection, party_id: str, *, after: str = "", limit: int = 100
+) -> list[RelationView]:
+    """Return the relations of a party by id above `after`, ended ones too."""
+    mine = or_(relations.c.party_id == party_id, relations.c.related_id == party_id)
+    query: Any = select(relations).where(mine, relations.c.relation_id > after).order_by(relations.c.relation_id)
+    return await load_all(connection, page(query, limit), RelationView)

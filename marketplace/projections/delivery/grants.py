@@ -47,6 +47,7 @@ grants: Final = define(
     document("resold"),
     document("service_lines"),
     document("service", null=True),
+    text("mark", null=True),
     text("status"),
     whole("nodes_available"),
     whole("priority"),
@@ -149,6 +150,10 @@ def _prioritised(changes: WriteBatch, fact: RecordedEvent, event: grant_events.G
     _turn(changes, fact, priority=event.priority)
 
 
+def _marked(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantMarked) -> None:
+    _turn(changes, fact, mark=event.mark)
+
+
 def _line_added(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantServiceLineAdded) -> None:
     row = changes.find(grants, fact.id) or {"service_lines": []}
     _turn(changes, fact, service_lines=[*row["service_lines"], event.service_line_id])
@@ -181,7 +186,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="grants",
-    version=2,
+    version=3,
     tables=(grants, grant_history),
     reads=("grant",),
     handlers={
@@ -195,6 +200,7 @@ PROJECTION: Final = Projection(
         grant_events.GrantTransferred: _transferred,
         grant_events.GrantPrioritised: _prioritised,
         grant_events.GrantResold: _resold,
+        grant_events.GrantMarked: _marked,
         grant_events.GrantServiceLineAdded: _line_added,
         grant_events.GrantCompleted: _completed,
         grant_events.GrantTerminated: _terminated,

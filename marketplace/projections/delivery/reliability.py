@@ -52,6 +52,10 @@ courses: Final = define(
     instant("stated_until", null=True),
     whole("due_since"),
     whole("lost_since"),
+    Column("left_out", Boolean, nullable=False),
+    whole("worked"),
+    whole("completed"),
+    whole("accepted"),
     origin=Origin("grant", "grant_id"),
 )
 
@@ -108,7 +112,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 }
 PROJECTION: Final = Projection(
     name="standings",
-    version=2,
+    version=3,
     tables=(standings, courses),
     reads=("grant", "order", "statement"),
     handlers=_HANDLERS,

@@ -75,6 +75,7 @@ _NAMES: Final = (
     "vendor_id",
     "recorder_id",
     "attester_id",
+    "related_id",
 )
 _PARENTS: Final = {
     "usage": "grant_id",
@@ -85,11 +86,15 @@ _PARENTS: Final = {
     "proposal": "issuer_id",
 }
 FOUNDING: Final = frozenset(
-    tag for aggregate in AGGREGATES if aggregate not in {"usage", "statement"} for tag in list_tags(aggregate)[:1]
+    tag
+    for aggregate in AGGREGATES
+    if aggregate not in {"usage", "statement", "register"}
+    for tag in list_tags(aggregate)[:1]
 ) | tags_of(grant.GrantTransferred)
 """Events that put the parties that they name behind their aggregate: its first event, and a transfer of a grant.
 
-Usage and statements have no parties of their own; the parties of their grant are behind them.
+Usage and statements have no parties of their own; the parties of their grant are behind them. Nobody is behind the
+register: each relation is for the parties that it names.
 """
 
 

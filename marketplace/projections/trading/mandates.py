@@ -134,7 +134,7 @@ _MOVING: Final = (
 )
 PROJECTION: Final = Projection(
     name="mandates",
-    version=3,
+    version=4,
     tables=(mandates, budget_holds),
     reads=("mandate",),
     handlers={

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from events.register import RelationKind
 from events.types import Role, Stage
 
 
@@ -25,4 +26,36 @@ class PartyView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     checks: tuple[str, ...]
     registered_at: datetime
+    last_sequence: int
+
+
+class RelationView(msgspec.Struct, frozen=True, kw_only=True):
+    """A relation of a party to an owner or affiliate.
+
+    Attributes:
+        relation_id: The relation.
+        party_id: The party that stated it first, or for which it was found.
+        related_id: The other party; None for an owner outside this market.
+        owner: The owner outside this market; None for a party.
+        kind: ``owner`` or ``affiliate``.
+        stated_by: The parties that state it.
+        is_found: Whether the platform found it. If so, or if both state it, it is firm and counts for everybody.
+        since: Since when it holds; None: for as long as both exist.
+        reason: What was said of it last.
+        recorded_at: When it was recorded first.
+        ended_at: Until when it held; None: it holds.
+        last_sequence: The event that touched it last.
+    """
+
+    relation_id: str
+    party_id: str
+    related_id: str | None
+    owner: str | None
+    kind: RelationKind
+    stated_by: tuple[str, ...]
+    is_found: bool
+    since: datetime | None
+    reason: str
+    recorded_at: datetime
+    ended_at: datetime | None
     last_sequence: int

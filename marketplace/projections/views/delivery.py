@@ -23,7 +23,8 @@ class ResoldPart(msgspec.Struct, frozen=True, kw_only=True):
 class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     """A grant; `status` is ``issued``, ``active``, ``degraded``, ``suspended``, ``completed`` or ``terminated``.
 
-    The price is an exact fraction, for example ``"7/3"``.
+    The price is an exact fraction, for example ``"7/3"``. `mark` says why it is no trade that prices count:
+    ``related``, ``own_capacity`` or ``assumed``; None: it is one.
     """
 
     grant_id: str
@@ -51,6 +52,7 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     resold: tuple[ResoldPart, ...]
     service_lines: tuple[str, ...]
     service: ServiceTerms | None
+    mark: str | None
     status: str
     nodes_available: int
     priority: int

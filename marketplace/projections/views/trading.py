@@ -235,15 +235,36 @@ class CurveStep(msgspec.Struct, frozen=True, kw_only=True):
     locked_at: datetime
 
 
+class IndexRevision(msgspec.Struct, frozen=True, kw_only=True):
+    """A later value of the index of a day, since fills that counted were found to be among related parties.
+
+    Attributes:
+        revision: Its number; the first value of a day has the number 0.
+        revised_at: When the last of these fills was marked.
+        index_usd_per_gpu_hour: The value from then on; None if there is none any more.
+    """
+
+    revision: int
+    revised_at: datetime
+    index_usd_per_gpu_hour: Decimal | None
+
+
 class IndexPoint(msgspec.Struct, frozen=True, kw_only=True):
     """The index of one class on one day, beside clouds' list prices.
 
     Attributes:
-        day: The day.
-        index_usd_per_gpu_hour: Volume-weighted mean of fills; None if there are too few.
-        days: How many days back the fills were taken from; 0 without an index.
-        fills: How many fills; without an index, those of all days considered.
+        day: The day, in UTC.
+        index_usd_per_gpu_hour: The value, as revised last; None if there is none.
+        status: ``printed`` from fills of the day and of days before; ``carried`` from the latest day that printed,
+            since this day had too few fills or none; ``none`` without such a day.
+        print_day: The day that printed the value.
+        days: How many days the fills of the print are from; 0 without an index.
+        fills: How many fills.
         gpu_hours: Their volume.
+        is_closed: Whether the day is over. Before that the value changes without a revision.
+        revision: How often the value was revised since the end of the day.
+        first_usd_per_gpu_hour: The value at the end of the day, before any revision.
+        revisions: Every revision, oldest first.
         list_usd_per_gpu_hour_min: Lowest public price in force that day; None if none is known.
         list_usd_per_gpu_hour_median: Median of the public prices in force that day.
         list_prices: How many public prices are in force.
@@ -251,9 +272,15 @@ class IndexPoint(msgspec.Struct, frozen=True, kw_only=True):
 
     day: date
     index_usd_per_gpu_hour: Decimal | None
+    status: str
+    print_day: date | None
     days: int
     fills: int
     gpu_hours: int
+    is_closed: bool
+    revision: int
+    first_usd_per_gpu_hour: Decimal | None
+    revisions: tuple[IndexRevision, ...]
     list_usd_per_gpu_hour_min: Decimal | None
     list_usd_per_gpu_hour_median: Decimal | None
     list_prices: int

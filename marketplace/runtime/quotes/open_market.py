@@ -17,7 +17,7 @@ from marketplace.log.annotations import LOG_SUBJECT
 from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
 
-RELEVANT: Final = frozenset({"order", "lot", "pool", "site", "auction"})
+RELEVANT: Final = frozenset({"order", "lot", "pool", "site", "auction", "register"})
 LoadOpen = Callable[[], Awaitable[tuple[Iterable[str], Iterable[str], Iterable[str]]]]
 """Returns the ids of open orders, lots and unsettled auctions, at or after the follower's position."""
 

@@ -24,6 +24,7 @@ from events.book import Book
 from marketplace.clearing.quotes.prepared_book import PreparedBook, approximate, prepare
 from marketplace.core.errors import Unavailable, UnreadableEvent
 from marketplace.core.horizon import build_horizon
+from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.site import SITE
@@ -237,7 +238,8 @@ class PreparedBooks:
         pools = {pool_id: pool for pool_id, pool in pools.items() if pool.opened.site_id in sites}
         lots = {lot_id: lot for lot_id, lot in lots.items() if lot.listed.pool_id in pools}
         reliability = await self._load_reliability()
-        return Supply(pools=pools, lots=lots, mandates=mandates, reliability=reliability, sites=sites)
+        register = (await self._handler.cache.load(REGISTER, REGISTER_ID)).state
+        return Supply(pools, lots, mandates, reliability=reliability, sites=sites, register=register)
 
     async def load(self, decider: AnyDecider, ids: Iterable[str]) -> dict[str, Any]:
         """Return states by id, in order, without aggregates that have unreadable events. Few are read at once."""

@@ -80,7 +80,7 @@ class Quoter:
         solved = await self._books.get(opened, min_sequence)
         horizon = build_horizon(opened)
         mandates = await self._books.load(MANDATE, [hold.mandate_id for hold in order.budget_holds])
-        supply = replace(solved.supply, mandates=mandates)
+        supply = replace(solved.supply, mandates=mandates, is_quoted=True)
         row = build_order(order, supply, solved.book, horizon)
         assert row is not None, "the horizon was chosen so that the order fits in"
         answer = await asyncio.to_thread(estimate, solved.prepared, parse_order(row))

@@ -24,6 +24,7 @@ from marketplace.core.errors import Unavailable, UnreadableEvent
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.delivery.reliability import ReliabilityState, compute_reliability, evolve
 from marketplace.domain.metering.usage import USAGE
+from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.site import SITE
@@ -37,6 +38,7 @@ from marketplace.log.annotations import Annotations
 from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
 from marketplace.runtime.scheduling.health_monitor import HealthMonitor
+from marketplace.runtime.scheduling.late_marks import LateMarks
 from marketplace.runtime.scheduling.scheduler import NOW, Scheduler, Task
 
 READ_SECONDS_MAX: Final = 30.0
@@ -51,6 +53,7 @@ class MarketState:
     Attributes:
         scheduler: What is due.
         observer: What evidence says of the running grants.
+        late_marks: Grants whose parties were found to be related after the award.
         position: Sequence of the last event applied.
         unreadable: Events that cannot be read, by sequence. No task that depends on their aggregates runs.
         outdated: Set when an event that was applied is annotated. The market must then be read again from its
@@ -68,6 +71,7 @@ class MarketState:
         self.outdated = asyncio.Event()
         self.scheduler = Scheduler()
         self.observer = HealthMonitor(self.scheduler)
+        self.late_marks = LateMarks()
         self.position = 0
         self._lots: dict[str, str] = {}
         self._pools: dict[str, str] = {}
@@ -98,7 +102,7 @@ class MarketState:
             if not recorded.envelope.previoushash:
                 self._begun.add(recorded.subject)
             if recorded.subject in self._begun:
-                self._notice(event)
+                self._notice(event, recorded.envelope.time)
 
         self._waiting = [each for each in self._waiting if not self._wake(*each)]
 
@@ -129,8 +133,10 @@ class MarketState:
         self._unsound.add(error.subject)
         self._handler.cache.forget(error.subject)
 
-    def _notice(self, event: Event) -> None:
+    def _notice(self, event: Event, at: datetime) -> None:
         self.scheduler.notice(event)
+        for grant_id in self.late_marks.notice(event, at):
+            self.scheduler.put(Task("mark_grant", grant_id), NOW)
         self.observer.notice(event)
         self._notice_order(event)
         self._reliability = evolve(self._reliability, event)
@@ -226,6 +232,7 @@ class MarketState:
             mandates={mandate_id: await self._load(MANDATE, mandate_id) for mandate_id in mandates},
             reliability=self.list_reliability(),
             sites={site_id: await self._load(SITE, site_id) for site_id in sites},
+            register=await self._load(REGISTER, REGISTER_ID),
         )
 
     async def _load(self, decider: AnyDecider, id: str) -> Any:  # noqa: A002

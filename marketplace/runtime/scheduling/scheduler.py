@@ -18,7 +18,7 @@ from events.account import (
     AccountHoldPlaced,
 )
 from events.auction import AuctionBookFrozen, AuctionLocked, AuctionOpened, AuctionSettled
-from events.grant import GrantActivated, GrantCompleted, GrantExtended, GrantIssued, GrantTerminated
+from events.grant import GrantActivated, GrantCompleted, GrantExtended, GrantIssued, GrantMarked, GrantTerminated
 from events.instrument import InstrumentAmended, InstrumentIssued
 from events.issuer import (
     IssuerDistributionPaid,
@@ -458,6 +458,11 @@ class Scheduler:
         """
         for issuer_id in sorted(self._counted.get(grant_id, ())):
             self.put(Task("vest_delivery", cause, owner_id=issuer_id), NOW)
+
+    @notice.register
+    def _mark(self, event: GrantMarked) -> None:
+        """Check again the warrants that counted a grant, which counts in no milestone any more."""
+        self._vest(event.grant_id, event.grant_id)
 
     @notice.register
     def _expire_warrant(self, event: IssuerWarrantExpired) -> None:

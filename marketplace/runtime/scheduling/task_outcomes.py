@@ -88,6 +88,7 @@ NEEDLESS: Final[Mapping[str, frozenset[str]]] = {
     "close_pool": _NEVER,
     "serve_pool": _GRANT_ELSEWHERE,
     "observe_grant": _NEVER,
+    "mark_grant": _NEVER,
     "review_usage": _NEVER,
     "move_lots": _GRANT_ELSEWHERE,
 }

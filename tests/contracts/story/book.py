@@ -16,6 +16,7 @@ from tests.contracts.story.holders import tell_holders
 from tests.contracts.story.persons import tell_persons
 from tests.contracts.story.proposals import tell_proposals
 from tests.contracts.story.quotes import tell_quotes
+from tests.contracts.story.relations import tell_relations
 from tests.contracts.story.repeats import tell_repeats
 from tests.contracts.story.resale import tell_resale
 from tests.contracts.story.rights import tell_rights
@@ -44,6 +45,7 @@ def tell_story() -> tuple[Told, ...]:
     tell_persons(teller)
     tell_proposals(teller)
     tell_holders(teller)
+    tell_relations(teller)
     return tuple(teller.seal())
 
 

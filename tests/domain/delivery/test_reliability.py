@@ -11,6 +11,7 @@ from events.grant import (
     GrantCompleted,
     GrantDegraded,
     GrantIssued,
+    GrantMarked,
     GrantResumed,
     GrantSuspended,
     GrantTerminated,
@@ -152,6 +153,10 @@ def test_no_run_is_counted_beyond_the_period_that_is_stated_next():
     assert state.records[PROVIDER].gpu_seconds_due == 4 * 8 * 30 * 86_400
 
 
+def marked(mark: str) -> GrantMarked:
+    return GrantMarked(grant_id=GRANT, mark=mark, relation_id=id_of("rel", 1), reason="found")
+
+
 MOMENTS = st.integers(0, 12).map(hour)
 TURNS = st.one_of(
     st.builds(degraded, st.integers(0, 3), MOMENTS),
@@ -160,6 +165,7 @@ TURNS = st.one_of(
     st.builds(state_until, MOMENTS),
     st.builds(lambda at, lost: state_until(at, came_to(1_000, lost)), MOMENTS, st.integers(0, 1_000)),
     st.builds(accepted, st.integers(0, 10**9)),
+    st.builds(marked, st.sampled_from(["related", "own_capacity", "assumed"])),
 )
 
 
@@ -168,3 +174,14 @@ def test_every_share_is_between_nothing_and_one_in_any_order(turns: list[Event],
     standing = stand(issued, ACTIVE, *turns)
     shares = (standing.uptime, standing.completion, standing.undisputed, standing.score)
     assert all(0 <= share <= 1 for share in shares)
+
+
+def test_what_is_marked_counts_in_no_standing_and_nothing_bad_is_wiped_out_by_a_mark():
+    lost = (ISSUED, ACTIVE, degraded(3, hour(3)), GrantResumed(grant_id=GRANT, at=hour(5)))
+    life = (*lost, *DONE, accepted(100))
+    assert stand(*life).uptime == Fraction(19, 20)
+    for mark in ("related", "own_capacity"):
+        assert stand(*life, marked(mark)) == Reliability(Fraction(0), Fraction(1), Fraction(1))
+        assert stand(*lost, marked(mark), *DONE, accepted(100)).uptime == 0
+        assert stand(msgspec.structs.replace(ISSUED, mark=mark), *life[1:]) == PERFECT
+    assert stand(*life, marked("assumed")) == stand(*life)

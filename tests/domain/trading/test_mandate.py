@@ -193,6 +193,7 @@ REFUSALS = [
     Row("price_above_mandate", (LISTED,), hold_budget(prices=priced("3.01", listed=2))),
     Row("price_above_mandate", (GRANTED,), hold_budget(prices=priced("100.01"))),
     Row("price_above_mandate", (GRANTED, HELD, amended(usd_per_gpu_hour_max=usd(3))), matched(prices=priced("3.01"))),
+    Row("related_unwelcome", (GRANTED, HELD), matched(related=True)),
     Row("diluted_since", STOCK, matched_stock("10500000.01")),
     Row("approval_missing", WAITING, matched()),
     Row("approval_missing", (*WAITING, REFUSED), matched()),

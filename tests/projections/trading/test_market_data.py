@@ -1,14 +1,18 @@
 """The index from fills alone, its rule for thin days, curves of frozen books, and list prices beside them."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from events.auction import AuctionOpened
 from events.book import Book, BookBid, BookLot, BookOrder, BookPool
-from events.grant import GrantIssued
+from events.grant import GrantIssued, GrantMarked
 from events.pricelist import ListPrice, PricelistPublished
 from events.types import LotShare
 from marketplace.domain.trading.auction import FrozenBook, split_book
@@ -23,48 +27,116 @@ from tests.projections.story import BEGIN, HOUR, Story, make_id, usd
 
 MONDAY = date(2026, 3, 2)
 TODAY = BEGIN.date()
+NOW = BEGIN + timedelta(days=1)
 
 
-def traded(day, startup="a", fills=1, gpu_hours=100, paid="200"):
+CLOSE = datetime(2026, 3, 3, tzinfo=UTC)
+"""The end of Monday."""
+
+
+def traded(day, startup="a", price="2", gpu_hours=200, fills=1, marked_at=None):
     when = MONDAY + timedelta(days=day)
-    return Traded(day=when, startup_id=startup, fills=fills, gpu_hours=gpu_hours, paid_usd=Decimal(paid))
+    return Traded(
+        day=when,
+        startup_id=startup,
+        price_usd_per_gpu_hour=f"{Fraction(price).numerator}/{Fraction(price).denominator}",
+        fills=fills,
+        gpu_hours=gpu_hours,
+        marked_at=marked_at,
+    )
 
 
-def index_of(*rows, day=0, listed=()):
+def index_of(*rows, day=0, listed=(), now=None):
     when = MONDAY + timedelta(days=day)
-    (point,) = compute_index(rows, listed, when, when + timedelta(days=1))
+    (point,) = compute_index(rows, listed, when, when + timedelta(days=1), now or CLOSE + timedelta(days=400))
     return point
 
 
-def test_the_index_is_weighted_by_volume():
-    point = index_of(traded(0, "a", 2, 300, "600"), traded(0, "b", 1, 100, "400"))
-    assert (point.index_usd_per_gpu_hour, point.days, point.fills, point.gpu_hours) == (Decimal("2.5"), 1, 3, 400)
+HONEST = (traded(0, "a", "2.00"), traded(0, "b", "2.01"), traded(0, "c", "2.02"))
+
+
+def test_the_index_is_the_mean_of_the_middle_third_by_volume():
+    point = index_of(
+        traded(0, "a", "2", 300), traded(0, "b", "3", 300), traded(0, "c", "4", 150), traded(0, "d", "5", 150)
+    )
+    assert (point.index_usd_per_gpu_hour, point.status, point.print_day) == (3, "printed", MONDAY)
+    assert (point.days, point.fills, point.gpu_hours, point.revision) == (1, 4, 900, 0)
+
+
+@pytest.mark.parametrize(("price", "gpu_hours"), [("894.65", 1), ("5000.01", 10**6), ("0.001", 10**6)])
+def test_one_buyer_moves_it_only_within_what_others_paid_at_any_price_and_volume(price, gpu_hours):
+    point = index_of(*HONEST, traded(0, "washer", price, gpu_hours))
+    assert Decimal("2.00") <= point.index_usd_per_gpu_hour <= Decimal("2.02")
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)), min_size=3, max_size=8),
+    st.tuples(st.integers(1, 10**9), st.integers(1, 10**12)),
+)
+def test_no_buyer_moves_the_index_beyond_what_others_paid(fills, wash):
+    rows = [traded(0, f"buyer {number}", price, 192 + hours) for number, (price, hours) in enumerate(fills)]
+    index = index_of(*rows, traded(0, "washer", *wash)).index_usd_per_gpu_hour
+    assert min(price for price, _ in fills) <= index <= max(price for price, _ in fills)
 
 
 def test_a_thin_day_takes_in_the_days_before_it_until_there_is_enough():
-    rows = (traded(0), traded(-3, "b"), traded(-5, "c", paid="800"), traded(-6, "d", paid="9999"))
+    rows = (traded(0), traded(-3, "b"), traded(-5, "c", "8"), traded(-6, "d", "9999"))
     point = index_of(*rows)
-    assert (point.days, point.fills, point.index_usd_per_gpu_hour) == (6, 3, Decimal(4))
+    assert (point.days, point.fills, point.index_usd_per_gpu_hour, point.status) == (6, 3, Decimal(2), "printed")
 
 
 @pytest.mark.parametrize(
-    ("rows", "fills"),
+    "rows",
     [
-        ((), 0),
-        ((traded(0, "a", 99),), 99),
-        ((traded(0, "a"), traded(0, "b")), 2),
-        ((traded(0, "a", 2), traded(-30, "b")), 2),
-        ((traded(0, "a", 2), traded(1, "b")), 2),
+        (),
+        (traded(0, "a", fills=99),),
+        (traded(0, "a"), traded(0, "b")),
+        (traded(0, "a"), traded(0, "b"), traded(-30, "c")),
+        (traded(0, "a"), traded(0, "b"), traded(1, "c")),
+        tuple(traded(0, name, gpu_hours=63) for name in "abc"),
     ],
-    ids=["none", "one startup", "two fills", "too old", "of tomorrow"],
+    ids=["none", "one buyer", "two buyers", "too old", "of tomorrow", "too little"],
 )
-def test_there_is_no_index_where_fills_are_too_few_and_it_says_how_many_there_were(rows, fills):
+def test_there_is_no_index_where_fills_are_too_few_and_it_says_so(rows):
     point = index_of(*rows)
-    assert (point.index_usd_per_gpu_hour, point.days, point.fills) == (None, 0, fills)
+    assert (point.index_usd_per_gpu_hour, point.status, point.print_day, point.days) == (None, "none", None, 0)
 
 
 def test_the_thirtieth_day_back_still_counts():
-    assert index_of(traded(0, "a", 2), traded(-29, "b")).days == 30
+    assert index_of(traded(0, "a"), traded(0, "b"), traded(-29, "c")).days == 30
+
+
+def test_a_day_without_fills_or_with_too_few_carries_the_latest_print_and_names_its_day():
+    alone = traded(40, "d", "9")
+    for day in (1, 39, 40, 366):
+        point = index_of(*HONEST, alone, day=day)
+        assert (point.status, point.print_day, point.index_usd_per_gpu_hour) == ("carried", MONDAY, Decimal("2.01"))
+    assert index_of(*HONEST, alone, day=367).status == "none"
+
+
+def test_a_fill_that_is_marked_later_is_left_out_by_a_named_revision_and_the_first_value_stays():
+    wash = [traded(0, name, "9", marked_at=CLOSE + timedelta(days=2, hours=hour)) for hour, name in enumerate("xyz")]
+    before = index_of(*HONEST, *wash, now=CLOSE + timedelta(days=1))
+    assert (before.index_usd_per_gpu_hour, before.revision) == (Decimal("5.51"), 0)
+    after = index_of(*HONEST, *wash)
+    (revision,) = after.revisions
+    assert (after.index_usd_per_gpu_hour, after.first_usd_per_gpu_hour) == (Decimal("2.01"), Decimal("5.51"))
+    assert (after.revision, revision.revised_at) == (1, CLOSE + timedelta(days=2, hours=2))
+    carried = index_of(*HONEST, *wash, day=1)
+    assert (carried.status, carried.revision, carried.index_usd_per_gpu_hour) == ("carried", 1, Decimal("2.01"))
+    gone = index_of(*(structs.replace(row, marked_at=CLOSE + timedelta(days=9)) for row in HONEST))
+    assert (gone.status, gone.index_usd_per_gpu_hour, gone.revision) == ("none", None, 1)
+
+
+def test_a_fill_that_is_marked_on_its_day_never_counted():
+    wash = traded(0, "x", "9", marked_at=CLOSE - timedelta(hours=1))
+    assert (index_of(*HONEST, wash).revision, index_of(*HONEST, wash).fills) == (0, 3)
+
+
+def test_a_day_that_is_not_over_may_still_change():
+    now = CLOSE - timedelta(hours=1)
+    assert not index_of(*HONEST, now=now).is_closed
+    assert index_of(*HONEST, now=CLOSE).is_closed
 
 
 def listed(price, day, provider="RunPod", product=""):
@@ -156,6 +228,10 @@ def tell() -> Story:
     story.tell(*parts)
     rival = make_id("pty", 9)
     story.tell(build_grant(1, STARTUP), build_grant(2, STARTUP, "7/3"), build_grant(3, rival, "2/1", nodes=2))
+    story.tell(build_grant(4, make_id("pty", 10), "3/1", nodes=2), build_grant(5, make_id("pty", 11), "900/1", nodes=9))
+    relation = {"relation_id": make_id("rel", 1), "reason": "found"}
+    story.tell(GrantMarked(grant_id=make_id("grt", 5), mark="related", **relation))
+    story.tell(structs.replace(build_grant(6, make_id("pty", 12), "800/1", nodes=9), mark="own_capacity"))
     return story
 
 
@@ -165,16 +241,15 @@ async def test_awards_tables_and_books_become_market_data(engine: AsyncEngine, m
     await fill(memory_log, story.recorded)
     await Projector(memory_log, engine, [market_data.PROJECTION]).catch_up()
     async with engine.connect() as connection:
-        (point,) = await load_index(connection, "H100_SXM", start=TODAY, end=TODAY + timedelta(days=1))
+        (point,) = await load_index(connection, "H100_SXM", start=TODAY, end=TODAY + timedelta(days=1), now=NOW)
         rows = await list_list_prices(connection)
         assert await list_list_prices(connection, after=("H100_SXM", "AWS", "", "", TODAY.isoformat())) == []
         assert await list_list_prices(connection, gpu_class="B200") == []
         curves = await load_curves(connection, "H100_SXM")
         assert await load_curves(connection, "H100_SXM", auction_id=make_id("auc", 1)) == curves
         assert await load_curves(connection, "B200") == []
-    paid = Decimal(192) * (Decimal("2.5") + Decimal(4)) + Decimal(448)
-    assert point.index_usd_per_gpu_hour == round(paid / 768, 6)
-    assert (point.fills, point.gpu_hours, point.list_usd_per_gpu_hour_min) == (3, 768, 5)
+    assert point.index_usd_per_gpu_hour == Decimal("2.416667")
+    assert (point.fills, point.gpu_hours, point.list_usd_per_gpu_hour_min) == (4, 1152, 5)
     assert [(row.provider, row.usd_per_gpu_hour, row.pricelist_id) for row in rows] == [("AWS", 5, make_id("prl", 2))]
     hours, order = 2 * 8 * 240, 8 * 120
     assert [(step.side, step.price_usd_per_gpu_hour, step.cumulative_gpu_hours, step.count) for step in curves] == [

@@ -12,7 +12,7 @@
 from typing import Final
 
 WHY: Final = frozenset({"fixed", "final", "other", "met", "again"})
-EVERYWHERE: Final = {"party": "other", "command": "final"}
+EVERYWHERE: Final = {"party": "other", "command": "final", "register": "again"}
 """Reasons that hold for every command that looks at such an aggregate."""
 
 LOOKS: Final[dict[str, dict[str, str]]] = {
@@ -108,6 +108,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "account": "met",
         "grant": "again",
         "issuer": "again",
+        "mandate": "other",
         "pool": "fixed",
         "service_line": "fixed",
         "statement": "again",
@@ -126,6 +127,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "account": "met",
         "grant": "again",
         "issuer": "again",
+        "mandate": "other",
         "pool": "fixed",
         "service_line": "fixed",
         "statement": "again",

@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from events.register import Owner, RelationKind
 from events.types import Country, Id, Instant, Name, Person, Role, Stage, Text
 from marketplace.api.http.bodies import Body
 
@@ -56,6 +57,25 @@ class StageBody(Body, frozen=True, kw_only=True):
     """
 
     stage: Stage
+
+
+class RelationBody(Body, frozen=True, kw_only=True):
+    """An owner or an affiliate of a party; state either `related_id` or `owner`.
+
+    Attributes:
+        kind: ``owner``: it holds a quarter or more of the party's shares or votes, or directs it otherwise;
+            ``affiliate``: another company that one of them directs, or that directs both.
+        related_id: The other one, if it is a party here.
+        owner: An owner outside this market, by an identifier such as ``lei:…``; equal ones are one owner.
+        since: Since when, at most now; None: for as long as both exist.
+        reason: How, for example by which holding; for the platform, what it was found by.
+    """
+
+    kind: RelationKind
+    related_id: Id | None = None
+    owner: Owner | None = None
+    since: Instant | None = None
+    reason: Text
 
 
 class IssueKeyBody(Body, frozen=True, kw_only=True):

@@ -49,8 +49,8 @@ WISHES: Final = (
     "region",
     "gpu_class",
 )
-"""In the order in which they are removed. ``lot_terms`` stands for what lots require of orders: nodes, duration and who
-takes the equity."""
+"""In the order in which they are removed. ``lot_terms`` stands for what lots require of orders: nodes, duration, who
+takes the equity, and that who buys is not related to who sells."""
 
 VALUES_MAX: Final = 8
 """The most values that a remedy names."""
@@ -66,12 +66,14 @@ class _Request(NamedTuple):
         window: Its duration, and its earliest and latest start, in periods.
         sizes: The nodes that it accepts, smallest first.
         pools: The pools that meet its wishes for pool, provider and site.
+        related: The startup, and every party to which it is related.
     """
 
     order: Order
     window: Window
     sizes: list[int]
     pools: list[str]
+    related: AbstractSet[str]
 
 
 def build_row(order: Order, window: Window, offered: Offered, names: AbstractSet[str]) -> BookOrder:
@@ -87,7 +89,7 @@ def build_row(order: Order, window: Window, offered: Offered, names: AbstractSet
     sizes, group_id = list_sizes(terms), name_group(order.placed.startup_id, terms)
     supply = offered.supply
     pools = [name for name in offered.listed if next(_list_unmet(terms, supply.pools[name], supply), None) is None]
-    request = _Request(order, window, sizes, pools)
+    request = _Request(order, window, sizes, pools, supply.register.list_related(order.placed.startup_id))
     conflict, remedies = _find_conflict(request, offered)
     length, earliest, latest = window
     return BookOrder(
@@ -141,10 +143,10 @@ def _build_bids(request: _Request, offered: Offered, pool_id: str, listed: list[
     pool, order, sizes = offered.supply.pools[pool_id], request.order, request.sizes
     period_hours = offered.horizon.period // HOUR
     offer = next(offer for offer in order.terms.offers if offer.gpu_class == pool.opened.gpu_class)
-    for lots, mine in _group_sizes(order, listed, sizes):
+    for lots, mine in _group_sizes(request, offered.supply, pool, listed):
         resold = lots[0].listed.grant_id is not None
         chosen = None if len(mine) == len(sizes) else tuple(sorted(mine))
-        for mandate_id, value, equity_usd in _list_takers(order, offer, offered.supply, pool, resold=resold):
+        for mandate_id, value, equity_usd in _list_takers(request, offer, offered.supply, pool, lots[0]):
             willing = [lot for lot in lots if mandate_id is None or mandate_id in lot.listed.mandate_ids]
             lot_ids = tuple(sorted(step_id for lot in willing for step_id in offered.steps[lot.listed.lot_id]))
             if lot_ids and value:
@@ -160,14 +162,16 @@ def _build_bids(request: _Request, offered: Offered, pool_id: str, listed: list[
                 )
 
 
-def _group_sizes(order: Order, listed: list[Lot], sizes: list[int]) -> Iterable[tuple[list[Lot], list[int]]]:
-    """Yield the sets of lots of one seller each that serve some sizes, without the buyer's own resales."""
+def _group_sizes(
+    request: _Request, supply: Supply, pool: Pool, listed: list[Lot]
+) -> Iterable[tuple[list[Lot], list[int]]]:
+    """Yield the sets of lots of one seller each that may serve an order, with the sizes that each set serves."""
     for seller in _group_sellers(listed):
-        if _sells(order, seller[0]):
+        if _is_barred(request, supply, pool, seller[0]):
             continue
         groups: dict[tuple[str, ...], tuple[list[Lot], list[int]]] = {}
-        for size in sizes:
-            lots = [lot for lot in seller if _is_large_enough(lot, size, order.terms.duration_hours)]
+        for size in request.sizes:
+            lots = [lot for lot in seller if _is_large_enough(lot, size, request.order.terms.duration_hours)]
             if lots:
                 groups.setdefault(tuple(lot.listed.lot_id for lot in lots), (lots, []))[1].append(size)
         yield from groups.values()
@@ -179,8 +183,16 @@ def _group_sellers(lots: list[Lot]) -> list[list[Lot]]:
     return [group for group in (fresh, *([lot] for lot in lots if lot.listed.grant_id is not None)) if group]
 
 
-def _sells(order: Order, lot: Lot) -> bool:
-    return lot.listed.grant_id is not None and lot.listed.provider_id == order.placed.startup_id
+def _is_barred(request: _Request, supply: Supply, pool: Pool, lot: Lot) -> bool:
+    """Return whether an order never buys from a lot: from itself, or in an auction from a related party."""
+    if lot.listed.grant_id is not None and lot.listed.provider_id == request.order.placed.startup_id:
+        return True
+    return not supply.is_quoted and _is_related(request, pool, lot)
+
+
+def _is_related(request: _Request, pool: Pool, lot: Lot) -> bool:
+    """Return whether who buys is related to who sells a lot, or to who delivers it."""
+    return lot.listed.provider_id in request.related or pool.opened.provider_id in request.related
 
 
 def _is_large_enough(lot: Lot, nodes: int, duration_hours: int) -> bool:
@@ -188,17 +200,18 @@ def _is_large_enough(lot: Lot, nodes: int, duration_hours: int) -> bool:
 
 
 def _list_takers(
-    order: Order, offer: ClassOffer, supply: Supply, pool: Pool, *, resold: bool
+    request: _Request, offer: ClassOffer, supply: Supply, pool: Pool, lot: Lot
 ) -> Iterable[tuple[str | None, Decimal, Decimal]]:
-    """Yield each taker of the equity that has approved, the order's value with it, and the equity per GPU-hour."""
+    """Yield each taker of the equity that may pay for a lot, the order's value with it, and the equity per GPU-hour."""
     if not offer.equity_usd_per_gpu_hour:
         yield None, offer.cash_usd_per_gpu_hour, Decimal(0)
         return
-    for hold in order.budget_holds:
-        if hold.needs_approval:
-            continue
+    is_related = _is_related(request, pool, lot)
+    for hold in request.order.budget_holds:
         mandate = supply.mandates[hold.mandate_id]
-        others = resold or mandate.granted.holder_id != pool.opened.provider_id
+        if hold.needs_approval or (is_related and not mandate.terms.related_parties):
+            continue
+        others = lot.listed.grant_id is not None or mandate.granted.holder_id != pool.opened.provider_id
         if mandate.granted.funding == "own_capacity" and others:
             continue
         yield hold.mandate_id, compute_value(offer, hold.equity_credit), offer.equity_usd_per_gpu_hour
@@ -273,20 +286,23 @@ def _list_serving(
         for duration in durations:
             if duration > offered.horizon.periods:
                 continue
-            serving = [lot for lot in lots if not strict or _is_willing(order, pool, lot, nodes, duration * hours)]
+            size = nodes, duration * hours
+            serving = [lot for lot in lots if not strict or _is_willing(request, offered.supply, pool, lot, size)]
             for group in _group_sellers(serving):
                 yield nodes, duration, group
 
 
-def _is_willing(order: Order, pool: Pool, lot: Lot, nodes: int, duration_hours: int) -> bool:
-    """Return whether a lot serves an order at a size and duration, and its equity finds a taker there."""
-    if not _is_large_enough(lot, nodes, duration_hours) or _sells(order, lot):
+def _is_willing(request: _Request, supply: Supply, pool: Pool, lot: Lot, size: tuple[int, int]) -> bool:
+    """Return whether a lot serves an order at so many nodes and hours, and its equity finds a taker there."""
+    if not _is_large_enough(lot, *size) or _is_barred(request, supply, pool, lot):
         return False
     if not any(
-        offer.equity_usd_per_gpu_hour for offer in order.terms.offers if offer.gpu_class == pool.opened.gpu_class
+        offer.equity_usd_per_gpu_hour
+        for offer in request.order.terms.offers
+        if offer.gpu_class == pool.opened.gpu_class
     ):
         return True
-    return any(hold.mandate_id in lot.listed.mandate_ids for hold in order.budget_holds)
+    return any(hold.mandate_id in lot.listed.mandate_ids for hold in request.order.budget_holds)
 
 
 def _count_runs(offered: Offered, lots: Iterable[Lot], nodes: int) -> list[int]:

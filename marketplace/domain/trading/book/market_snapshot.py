@@ -21,6 +21,7 @@ from events.lot import AskStep
 from marketplace.core.horizon import Horizon
 from marketplace.core.ids import derive_id
 from marketplace.core.intervals import Load, build_steps
+from marketplace.domain.register import Register
 from marketplace.domain.supply.lot import Lot
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.supply.site import Site, list_power
@@ -38,6 +39,8 @@ class Supply:
         pools: Every pool with lots, and every other pool of their sites.
         reliability: The score of each provider that has a history, from 0 to 1; the others have 1.
         sites: The sites of the pools.
+        register: Who is related to whom.
+        is_quoted: Whether an order asks for a quote. In auctions no order bids on capacity of a related party.
     """
 
     pools: Mapping[str, Pool]
@@ -45,6 +48,8 @@ class Supply:
     mandates: Mapping[str, Mandate]
     reliability: Mapping[str, Fraction] = field(default_factory=dict)
     sites: Mapping[str, Site] = field(default_factory=dict)
+    register: Register = field(default_factory=Register)
+    is_quoted: bool = False
 
     def sells_as(self, other: "Supply") -> bool:
         """Return whether both sell the same on the same terms, judged by identity of the states in memory.
@@ -54,7 +59,8 @@ class Supply:
         shared = self.mandates.keys() & other.mandates.keys()
         granted = all(self.mandates[name].granted is other.mandates[name].granted for name in shared)
         groups = ((self.pools, other.pools), (self.lots, other.lots), (self.sites, other.sites))
-        return granted and all(_are_same(*group) for group in groups) and self.reliability == other.reliability
+        known = self.reliability == other.reliability and self.register is other.register
+        return granted and known and all(_are_same(*group) for group in groups)
 
 
 def _are_same(one: Mapping[str, object], two: Mapping[str, object]) -> bool:

@@ -361,6 +361,7 @@ POSTS_NOTHING: Final = tags_of(
     grant.GrantDegraded,
     grant.GrantSuspended,
     grant.GrantResumed,
+    grant.GrantMarked,
     grant.GrantPrioritised,
     grant.GrantServiceLineAdded,
     service_line.ServiceLineProposed,

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from fractions import Fraction
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.auction import AuctionBookFrozen
-from events.grant import GrantIssued
+from events.grant import GrantIssued, GrantMarked
 from events.pricelist import PricelistPublished
+from marketplace.core.errors import Corrupt
 from marketplace.core.money import parse_ratio
 from marketplace.projections.engine.projection import Projection, all_of, tags_of
 from marketplace.projections.engine.recorded_events import RecordedEvent
@@ -30,12 +30,23 @@ def _filled(changes: WriteBatch, fact: RecordedEvent, event: GrantIssued) -> Non
         gpu_class=event.gpu_class,
         pool_id=event.pool_id,
         startup_id=event.startup_id,
+        mark=event.mark,
+        marked_at=None if event.mark is None else fact.time,
         day=fact.time.date(),
         gpu_hours=hours,
         paid_usd=paid,
         price_usd_per_gpu_hour=event.price_usd_per_gpu_hour,
         filled_at=fact.time,
     )
+
+
+def _marked(changes: WriteBatch, fact: RecordedEvent, event: GrantMarked) -> None:
+    """Leave a fill out of the index from now on. One that was marked before stays as it was."""
+    row = changes.find(fills, event.grant_id)
+    if row is None:
+        raise Corrupt(f"event {fact.sequence} marks grant {event.grant_id}, which the log never issued")
+    marked_at = row["marked_at"] or fact.time
+    changes.put(fills, **{**row, "mark": event.mark, "marked_at": marked_at})
 
 
 def _published(changes: WriteBatch, _: RecordedEvent, event: PricelistPublished) -> None:
@@ -70,9 +81,11 @@ def _frozen(changes: WriteBatch, fact: RecordedEvent, event: AuctionBookFrozen) 
 
 
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
-    """Read the curves of earlier parts of the same books."""
+    """Read the curves of earlier parts of the same books, and the fills that are marked."""
     parts = [fact.event for fact in batch if isinstance(fact.event, AuctionBookFrozen)]
     await changes.load_where(connection, curves, "auction_id", (event.auction_id for event in parts if event.part))
+    marked = {(fact.event.grant_id,) for fact in batch if isinstance(fact.event, GrantMarked)}
+    await changes.load(connection, fills, marked)
 
 
 def sum_part(book: AuctionBookFrozen) -> Steps:
@@ -99,17 +112,12 @@ def sum_part(book: AuctionBookFrozen) -> Steps:
     return steps
 
 
-def mean_price(paid_usd: Decimal, gpu_hours: int) -> Decimal:
-    """Return dollars per GPU-hour, rounded half to even to six places."""
-    return Decimal(round(Fraction(paid_usd) / gpu_hours * MICRO)) / MICRO
-
-
 PROJECTION: Final = Projection(
     name="market",
-    version=1,
+    version=2,
     tables=(fills, list_prices, curves),
     reads=("grant", "pricelist", "auction"),
-    handlers={GrantIssued: _filled, PricelistPublished: _published, AuctionBookFrozen: _frozen},
-    ignores=all_of("grant", "auction") - tags_of(GrantIssued, AuctionBookFrozen),
+    handlers={GrantIssued: _filled, GrantMarked: _marked, PricelistPublished: _published, AuctionBookFrozen: _frozen},
+    ignores=all_of("grant", "auction") - tags_of(GrantIssued, GrantMarked, AuctionBookFrozen),
     load=_load,
 )

@@ -1,37 +1,34 @@
 """Reads of market data."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Date, case, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.projections.engine.queries import PAGE_ROWS_MAX, load_all, page
-from marketplace.projections.trading.market.index import DAYS_MAX, Listed, Traded, compute_index
+from marketplace.projections.trading.market.index import CARRY_DAYS_MAX, DAYS_MAX, Listed, Traded, compute_index
 from marketplace.projections.trading.market.tables import curves, fills, list_prices
 from marketplace.projections.views.trading import CurveStep, IndexPoint, ListPriceView
 
-TRADED_ROWS_MAX: Final = 100_000
+TRADED_ROWS_MAX: Final = 1_000_000
 
 
-async def load_index(connection: AsyncConnection, gpu_class: str, *, start: date, end: date) -> list[IndexPoint]:
-    """Return the index of a class for each day of ``[start, end)``."""
-    begin = start - timedelta(days=DAYS_MAX)
+async def load_index(
+    connection: AsyncConnection, gpu_class: str, *, start: date, end: date, now: datetime
+) -> list[IndexPoint]:
+    """Return the index of a class for each day of ``[start, end)``, as it is known now."""
+    begin = start - timedelta(days=DAYS_MAX + CARRY_DAYS_MAX)
+    same = (fills.c.day, fills.c.startup_id, fills.c.price_usd_per_gpu_hour, fills.c.marked_at)
     traded: Any = (
-        select(
-            fills.c.day,
-            fills.c.startup_id,
-            func.count().label("fills"),
-            func.sum(fills.c.gpu_hours).cast(BigInteger).label("gpu_hours"),
-            func.sum(fills.c.paid_usd).label("paid_usd"),
-        )
-        .where(fills.c.gpu_class == gpu_class, fills.c.day >= begin, fills.c.day < end)
-        .group_by(fills.c.day, fills.c.startup_id)
-        .order_by(fills.c.day, fills.c.startup_id)
+        select(*same, func.count().label("fills"), func.sum(fills.c.gpu_hours).cast(BigInteger).label("gpu_hours"))
+        .where(fills.c.gpu_class == gpu_class, fills.c.day >= begin, fills.c.day < end, fills.c.gpu_hours > 0)
+        .group_by(*same)
+        .order_by(*same)
         .limit(TRADED_ROWS_MAX)
     )
     rows = await load_all(connection, traded, Traded)
-    return compute_index(rows, await load_listed(connection, gpu_class, end), start, end)
+    return compute_index(rows, await load_listed(connection, gpu_class, end), start, end, now)
 
 
 async def load_listed(connection: AsyncConnection, gpu_class: str, end: date) -> list[Listed]:

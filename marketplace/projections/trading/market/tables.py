@@ -12,6 +12,8 @@ fills: Final = define(
     text("gpu_class"),
     text("pool_id"),
     text("startup_id"),
+    text("mark", null=True),
+    instant("marked_at", null=True),
     Column("day", Date, nullable=False),
     whole("gpu_hours"),
     exact("paid_usd"),

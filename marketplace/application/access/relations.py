@@ -1,0 +1,87 @@
+"""Relations: parties state their owners and affiliates, and the platform records what it finds."""
+
+from datetime import datetime
+
+from msgspec import structs
+
+from events.register import RelationKind
+from marketplace.application.steps.access import require_tenant
+from marketplace.core.ids import derive_id, is_id
+from marketplace.domain.party import PARTY
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.register import (
+    REGISTER,
+    REGISTER_ID,
+    EndRelation,
+    FindRelation,
+    Register,
+    StateRelation,
+)
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, UnitOfWork
+
+
+async def declare_relation(
+    handler: Handler,
+    context: Context,
+    party_id: str,
+    *,
+    kind: RelationKind,
+    reason: str,
+    related_id: str | None = None,
+    owner: str | None = None,
+    since: datetime | None = None,
+) -> Receipt:
+    """State an owner or affiliate, as the party; record one that was found, as the platform.
+
+    The receipt's id is the relation's.
+
+    Raises:
+        Refusal: ``party_unknown`` · refusals of the register.
+    """
+    require_tenant(context, party_id)
+    relation_id = derive_id("rel", context.command_id)
+    command = (StateRelation if context.party_id is not None else FindRelation)(
+        register_id=REGISTER_ID,
+        relation_id=relation_id,
+        party_id=party_id,
+        related_id=related_id,
+        owner=owner,
+        kind=kind,
+        since=since,
+        reason=reason,
+        at=context.at,
+    )
+
+    async def work(unit: UnitOfWork) -> None:
+        for each in (party_id, related_id):
+            if each is not None and (not is_id(each, "pty") or await unit.load(PARTY, each) is None):
+                raise refuse_unknown("party", each)
+        await unit.decide(REGISTER, REGISTER_ID, command)
+
+    receipt = await handler.run(context, REGISTER, REGISTER_ID, work)
+    register: Register = (await handler.cache.load(REGISTER, REGISTER_ID)).state
+    return structs.replace(receipt, id=register.find_id(party_id, related_id or owner or "") or relation_id)
+
+
+async def end_relation(handler: Handler, context: Context, party_id: str, relation_id: str, *, reason: str) -> Receipt:
+    """End a relation, as the platform; take back what the party alone stated, as the party.
+
+    Raises:
+        Refusal: ``party_unknown`` · ``relation_unknown`` · ``relation_firm`` · ``relation_unstated``.
+    """
+    require_tenant(context, party_id)
+
+    async def work(unit: UnitOfWork) -> None:
+        command = EndRelation(
+            register_id=REGISTER_ID,
+            relation_id=relation_id,
+            party_id=party_id,
+            by_platform=context.party_id is None,
+            reason=reason,
+            at=context.at,
+        )
+        await unit.decide(REGISTER, REGISTER_ID, command)
+
+    receipt = await handler.run(context, REGISTER, REGISTER_ID, work)
+    return structs.replace(receipt, id=relation_id)

@@ -1,0 +1,342 @@
+"""The register: relations among parties, as they state them and the platform finds them.
+
+Subject: ``marketplace.register.<register_id>``; there is one register.
+
+Two parties are *related* if they are the same party, or a chain of firm relations connects them. Relations hold from
+either end. Chains run through owners and affiliates, inside and outside this market, without a limit. A relation is
+firm if the platform found it or both parties state it.
+
+What one party states alone counts for that party and those tied firmly to it: they are related to whom it names, to
+whoever is tied firmly to that one, and to whoever names the same. It connects nobody else, so that nobody can make two
+strangers related.
+
+Trades: an auction never matches an order with capacity of a related party, and a bid on it does not stand in the book,
+so that it neither wins nor sets a price. By a held quote related parties may trade, at no lower price than the asks;
+the grant is marked. No mandate pays for such a trade unless its terms say so. A marked grant counts in no index,
+standing or milestone. Where a holder takes equity for its own capacity, or for a related party's, the grant is marked
+too, and counts in no index or standing.
+
+Invariants:
+    1. Being related is symmetric, and within firm relations transitive.
+    2. A statement of one party alone never relates two others.
+
+Refusals in order: relation_ambiguous · relation_to_itself · since_future · relations_too_many · relation_unknown ·
+relation_firm · relation_unstated.
+
+Refusals of `require_unrelated`, in order: parties_related.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from immutables import Map
+
+from events.grant import GrantIssued, Mark
+from events.register import (
+    RegisterEvent,
+    RegisterRelationEnded,
+    RegisterRelationFound,
+    RegisterRelationStated,
+    RelationKind,
+)
+from marketplace.core.decider import Decider
+from marketplace.core.errors import Refusal
+from marketplace.domain.refusals import refuse_unknown
+
+REGISTER_ID: Final = "reg_00000000000000000000000000"
+RELATIONS_MAX: Final = 64
+"""The most relations in force that one party may state."""
+
+
+class StateRelation(msgspec.Struct, frozen=True, kw_only=True):
+    """State a relation, as one of its parties. A new one gets the given id."""
+
+    register_id: str
+    relation_id: str
+    party_id: str
+    related_id: str | None
+    owner: str | None
+    kind: RelationKind
+    since: datetime | None
+    reason: str
+    at: datetime
+
+
+class FindRelation(StateRelation, frozen=True, kw_only=True):
+    """Record that a relation was found, as the platform."""
+
+
+class EndRelation(msgspec.Struct, frozen=True, kw_only=True):
+    """End a relation. A party takes back only what it stated alone.
+
+    Attributes:
+        register_id: The register.
+        relation_id: The relation.
+        party_id: A party of it.
+        by_platform: Whether the platform ends it, and not that party.
+        reason: Why.
+        at: Now.
+    """
+
+    register_id: str
+    relation_id: str
+    party_id: str
+    by_platform: bool
+    reason: str
+    at: datetime
+
+
+RegisterCommand = StateRelation | FindRelation | EndRelation
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A relation from its first statement on.
+
+    Attributes:
+        party_id: The party that stated it first, or for which it was found.
+        related_id: The other party, or the owner outside.
+        stated_by: The parties that state it.
+        found: Whether the platform found it.
+        since: Since when it holds; None: always.
+        ended_at: Until when it held; None: it holds.
+    """
+
+    party_id: str
+    related_id: str
+    stated_by: frozenset[str] = frozenset()
+    found: bool = False
+    since: datetime | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def is_firm(self) -> bool:
+        """Return whether it counts for everybody."""
+        return self.found or len(self.stated_by) > 1
+
+    def holds(self, at: datetime | None) -> bool:
+        """Return whether it held at an instant; None for now."""
+        if at is None:
+            return self.ended_at is None
+        return (self.since is None or self.since <= at) and (self.ended_at is None or at < self.ended_at)
+
+    def find_other(self, end: str) -> str:
+        """Return the other end."""
+        return self.related_id if end == self.party_id else self.party_id
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Every relation by its id, and the ids of those of each party or owner."""
+
+    relations: Map[str, Relation] = field(default_factory=Map)
+    ends: Map[str, frozenset[str]] = field(default_factory=Map)
+
+    def are_related(self, one: str, two: str, at: datetime | None = None) -> bool:
+        """Return whether two parties were related at an instant; None for now. A party is related to itself."""
+        return two in self.list_related(one, at)
+
+    def list_related(self, party_id: str, at: datetime | None = None) -> frozenset[str]:
+        """Return the party, and every party and owner to which it was related at an instant; None for now."""
+        if party_id not in self.ends:
+            return frozenset({party_id})
+        group = self.list_group(party_id, at)
+        named = {other for end in group for other in self._list_stated(end, at, by_end=True)}
+        reached = group.union(*(self.list_group(other, at) for other in named - group))
+        naming = {other for end in reached for other in self._list_stated(end, at, by_end=False)}
+        return reached.union(*(self.list_group(other, at) for other in naming - reached))
+
+    def list_group(self, party_id: str, at: datetime | None = None) -> frozenset[str]:
+        """Return the party, and all parties and owners that firm relations connect with it."""
+        found, waiting = {party_id}, [party_id]
+        while waiting:
+            end = waiting.pop()
+            others = {known.find_other(end) for known in self._list_held(end, at) if known.is_firm}
+            waiting.extend(others - found)
+            found |= others
+        return frozenset(found)
+
+    def _list_stated(self, end: str, at: datetime | None, *, by_end: bool) -> Iterator[str]:
+        """Yield the other ends of relations that one party states: this end, or the other one."""
+        for known in self._list_held(end, at):
+            other = known.find_other(end)
+            if (end if by_end else other) in known.stated_by:
+                yield other
+
+    def _list_held(self, end: str, at: datetime | None) -> Iterator[Relation]:
+        for relation_id in self.ends.get(end, ()):
+            if (known := self.relations[relation_id]).holds(at):
+                yield known
+
+    def find_id(self, party_id: str, other: str) -> str | None:
+        """Return the id of the relation in force of two ends, or None."""
+        for relation_id in self.ends.get(party_id, ()):
+            known = self.relations[relation_id]
+            if known.ended_at is None and known.find_other(party_id) == other:
+                return relation_id
+        return None
+
+    def count_stated(self, party_id: str) -> int:
+        """Return how many relations in force a party states."""
+        return sum(party_id in known.stated_by for known in self._list_held(party_id, None))
+
+
+def decide(command: RegisterCommand, state: Register) -> Sequence[RegisterEvent]:
+    """Return the events of a command; the module lists the order of refusals."""
+    if isinstance(command, EndRelation):
+        return _end(command, state)
+    related_id = _require_other(command)
+    relation_id = state.find_id(command.party_id, related_id) or command.relation_id
+    known = state.relations.get(relation_id)
+    is_found = isinstance(command, FindRelation)
+    if known is not None and (known.found if is_found else command.party_id in known.stated_by):
+        return []
+    if not is_found and state.count_stated(command.party_id) >= RELATIONS_MAX:
+        text = (
+            f"{command.party_id} states {RELATIONS_MAX} relations, the most; state the owner that they have in common"
+        )
+        raise Refusal("relations_too_many", text, party_id=command.party_id)
+    told: dict[str, Any] = {
+        "register_id": command.register_id,
+        "relation_id": relation_id,
+        "party_id": command.party_id,
+        "related_id": command.related_id,
+        "owner": command.owner,
+        "kind": command.kind,
+        "since": command.since,
+        "reason": command.reason,
+    }
+    if is_found:
+        return [RegisterRelationFound(**told)]
+    return [RegisterRelationStated(**told, firm=known is not None)]
+
+
+def _require_other(command: StateRelation) -> str:
+    """Return the other end of a relation."""
+    other = command.related_id or command.owner
+    if other is None or None not in {command.related_id, command.owner}:
+        raise Refusal(
+            "relation_ambiguous",
+            "state either the related party or the owner outside this market, not both",
+            pointer="/related_id",
+        )
+    if other == command.party_id:
+        raise Refusal(
+            "relation_to_itself", f"{other} is related to itself already; name another", pointer="/related_id"
+        )
+    if command.since is not None and command.since > command.at:
+        text = f"a relation that begins at {command.since.isoformat()} does not hold yet; state it then"
+        raise Refusal("since_future", text, pointer="/since")
+    return other
+
+
+def _end(command: EndRelation, state: Register) -> Sequence[RegisterEvent]:
+    known = state.relations.get(command.relation_id)
+    by = command.party_id
+    if known is None or by not in {known.party_id, known.related_id}:
+        raise refuse_unknown("relation", command.relation_id)
+    if known.ended_at is not None:
+        return []
+    if not command.by_platform and known.is_firm:
+        text = f"relation {command.relation_id} is firm: the platform found it or both state it; ask the platform"
+        raise Refusal("relation_firm", text, relation_id=command.relation_id)
+    if not command.by_platform and by not in known.stated_by:
+        text = f"only {known.party_id} states relation {command.relation_id}, and takes it back; ask it or the platform"
+        raise Refusal("relation_unstated", text, relation_id=command.relation_id)
+    return [
+        RegisterRelationEnded(
+            register_id=command.register_id,
+            relation_id=command.relation_id,
+            party_id=known.party_id,
+            related_id=known.related_id if known.related_id.startswith("pty_") else None,
+            at=command.at,
+            reason=command.reason,
+        )
+    ]
+
+
+def evolve(state: Register, event: RegisterEvent) -> Register:
+    """Return the state after an event."""
+    if isinstance(event, RegisterRelationEnded):
+        ended = replace(state.relations[event.relation_id], ended_at=event.at)
+        return replace(state, relations=state.relations.set(event.relation_id, ended))
+    other = event.related_id or event.owner
+    assert other is not None, "a relation has two ends"
+    known = state.relations.get(event.relation_id) or Relation(event.party_id, other)
+    if isinstance(event, RegisterRelationFound):
+        known = replace(known, found=True, since=event.since)
+    else:
+        known = replace(known, stated_by=known.stated_by | {event.party_id}, since=_find_earlier(known, event))
+    ends = state.ends
+    for end in (event.party_id, other):
+        ends = ends.set(end, ends.get(end, frozenset()) | {event.relation_id})
+    return Register(state.relations.set(event.relation_id, known), ends)
+
+
+def _find_earlier(known: Relation, event: RegisterRelationStated) -> datetime | None:
+    """Return since when a stated relation holds: of two statements, the earlier instant."""
+    if not known.stated_by:
+        return event.since
+    return None if known.since is None or event.since is None else min(known.since, event.since)
+
+
+class Sides(NamedTuple):
+    """Who buys under a grant, who sells and delivers, and who takes the equity, if anybody does."""
+
+    buyer_id: str
+    seller_ids: tuple[str, ...]
+    holder_id: str | None
+
+
+def list_sides(issued: GrantIssued) -> Sides:
+    """Return the sides of a grant."""
+    sellers = (issued.provider_id,) if issued.resale is None else (issued.provider_id, issued.resale.seller_id)
+    return Sides(issued.startup_id, sellers, None if issued.equity is None else issued.equity.holder_id)
+
+
+def find_mark(register: Register, sides: Sides, at: datetime) -> Mark | None:
+    """Return how the sides of a grant were related at an instant; None if they were not."""
+    if not register.list_related(sides.buyer_id, at).isdisjoint(sides.seller_ids):
+        return "related"
+    holder_id = sides.holder_id
+    if holder_id is not None and not register.list_related(holder_id, at).isdisjoint(sides.seller_ids):
+        return "own_capacity"
+    return None
+
+
+def mark_award(register: Register, issued: GrantIssued, at: datetime) -> GrantIssued:
+    """Return a grant with its mark. An auction awards nothing to a related party.
+
+    Raises:
+        Refusal: ``parties_related``.
+    """
+    sides = list_sides(issued)
+    mark = find_mark(register, sides, at)
+    if mark == "related" and issued.auction_id is not None:
+        raise _refuse_related(sides.buyer_id, sides.seller_ids)
+    return msgspec.structs.replace(issued, mark=mark or issued.mark)
+
+
+def require_unrelated(register: Register, buyer_id: str, seller_id: str) -> None:
+    """Refuse to hand capacity to a party that is related to the one who delivers it.
+
+    Raises:
+        Refusal: ``parties_related``.
+    """
+    if register.are_related(buyer_id, seller_id):
+        raise _refuse_related(buyer_id, (seller_id,))
+
+
+def _refuse_related(buyer_id: str, seller_ids: Sequence[str]) -> Refusal:
+    return Refusal(
+        "parties_related",
+        f"{buyer_id} is related to {' or '.join(seller_ids)}, by a declared owner or affiliate, or because it is the"
+        " same party; related parties trade by held quotes only, which set no price",
+        party_id=buyer_id,
+    )
+
+
+REGISTER: Decider[RegisterCommand, RegisterEvent, Register] = Decider("register", "reg", Register(), decide, evolve)

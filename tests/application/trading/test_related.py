@@ -1,0 +1,240 @@
+"""Related parties: an auction never matches them, and what they trade sets no price and is paid by no mandate."""
+
+import asyncio
+from datetime import timedelta
+from fractions import Fraction
+
+import pytest
+
+from marketplace.application.access.relations import declare_relation, end_relation
+from marketplace.application.billing import statements
+from marketplace.application.delivery import grants
+from marketplace.application.trading.quotes import hold_quote, take_quote
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
+from marketplace.core.money import parse_ratio
+from marketplace.domain.delivery.periods import list_periods
+from tests.application.trading.test_resale import buy, resell
+from tests.support.market.desk import open_desk
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
+from tests.support.patience import PATIENCE_SECONDS
+
+OWNER = "lei:5493001kjtiigc8y1r12"
+
+
+@pytest.fixture
+def market(memory_log):
+    return Market(memory_log)
+
+
+async def relate(market, party_id, *, by=None, **other):
+    """State a relation as a party, or find it as the platform."""
+    told = {"kind": "owner" if "owner" in other else "affiliate", "reason": "the same founder", **other}
+    return (await declare_relation(market.handler, market.context(by), party_id, **told)).id
+
+
+async def state_both(market, one, two):
+    for party_id in (one, two):
+        await relate(market, party_id, by=party_id, owner=OWNER)
+
+
+async def state_each_other(market, one, two):
+    await relate(market, one, by=one, related_id=two)
+    await relate(market, two, by=two, related_id=one)
+
+
+async def state_alone(market, one, two):
+    await relate(market, two, by=two, related_id=one)
+
+
+async def find_chain(market, one, two):
+    middle = await market.party("Holding", "fund")
+    await relate(market, one, owner=OWNER)
+    await relate(market, middle, owner=OWNER)
+    await relate(market, two, related_id=middle)
+
+
+@pytest.mark.parametrize("connect", [state_both, state_each_other, state_alone, find_chain])
+async def test_own_startup_and_own_provider_get_nothing_from_a_funds_mandate(market, connect):
+    trade = await market.trade(cash="1", equity="90", days=10)
+    await connect(market, trade.startup, trade.provider)
+    market.clock.at = market.day(0.5)
+    async with market.worker():
+        await market.until("auction", trade.auction, "settled")
+    order = await market.state("order", trade.order)
+    assert order.status == "unmatched"
+    assert (await market.state("mandate", trade.mandate)).used_usd == 0
+    assert (await market.account(trade.fund)).held_usd == 1_000_000
+    await check_log(market.log)
+
+
+async def test_a_relation_that_is_stored_after_the_lock_stops_the_award(market):
+    trade = await market.trade()
+    auction = await market.state("auction", trade.auction)
+    async with market.worker() as worker:
+        clear = worker._auctioneer._engine.clear
+
+        async def relate_then_clear(opened, book):
+            await find_chain(market, trade.startup, trade.provider)
+            return await clear(opened, book)
+
+        worker._auctioneer._engine.clear = relate_then_clear
+        market.clock.at = auction.opened.locks_at
+        await market.until("auction", trade.auction, "settled")
+    assert (await market.state("order", trade.order)).status == "unmatched"
+    assert (await market.state("mandate", trade.mandate)).used_usd == 0
+
+
+@pytest.mark.parametrize("funding", ["cash", "own_capacity"])
+async def test_shills_neither_win_nor_set_the_price_of_an_honest_buyer(market, funding):
+    trade = await market.trade(cash="1", equity="8.5", funding=funding, nodes=3, days=20)
+    loser = await market.party("Shill loser", "startup", usd=100_000, sector="robotics")
+    await market.issuer(loser)
+    shill = {"cash": "1", "equity": "8.5", "mandate_ids": (trade.mandate,), "nodes": 3, "days": 20, "latest": 1}
+    await market.order(loser, **shill)
+    honest = await market.party("Honest", "startup", usd=1_000_000)
+    order = await market.order(honest, cash="5", nodes=3, days=20, latest=1)
+    for party_id in (trade.startup, loser, trade.provider):
+        await relate(market, party_id, owner=OWNER)
+    market.clock.at = market.day(0.5)
+    async with market.worker():
+        await market.until("auction", trade.auction, "settled")
+    grant = await market.state("grant", (await market.state("order", order)).grant_id)
+    assert parse_ratio(grant.issued.price_usd_per_gpu_hour) <= Fraction("2.01")
+    assert (await market.state("order", trade.order)).status == "unmatched"
+
+
+async def test_own_capacity_is_marked_and_so_is_nothing_else(market):
+    trade = await market.trade(funding="own_capacity")
+    async with market.worker():
+        assert (await market.award(trade)).mark == "own_capacity"
+
+
+async def test_a_shell_does_not_buy_what_its_sister_resells_under_the_mandate(market):
+    trade = await market.trade(days=10, nodes=4)
+    async with market.worker():
+        grant = await market.award(trade)
+        await resell(market, trade, grant)
+        shell = await market.party("Shell", "startup", usd=100_000)
+        await market.issuer(shell)
+        await relate(market, shell, by=shell, related_id=trade.startup)
+        order = await market.order(shell, cash="9.01", days=3, nodes=1, earliest=6, latest=6)
+        auction = await market.auction(locks_at=2, horizon=2)
+        market.clock.at = market.day(2)
+        await market.until("auction", auction, "settled")
+        assert (await market.state("order", order)).status == "unmatched"
+        stranger = await buy(market, cash="9.01")
+    bought = await market.state("grant", (await market.state("order", stranger.order)).grant_id)
+    assert bought.mark is None
+
+
+async def hold(desk, startup, **terms):
+    market, wanted = desk.market, {"nodes": 2, "days": 10, "latest": 1, **terms}
+    context, asked = market.context(startup), market.terms(**wanted)
+    return await hold_quote(market.handler, context, desk.quoter, startup_id=startup, terms=asked, hold_seconds=60)
+
+
+@pytest.mark.parametrize("pays", [False, True])
+async def test_related_parties_trade_by_a_quote_that_is_marked_and_a_mandate_pays_only_if_it_says_so(market, pays):
+    trade = await market.trade(related_parties=pays)
+    await market.cancel(trade.startup, trade.order)
+    await relate(market, trade.startup, by=trade.startup, related_id=trade.provider)
+    equity = {"cash": "1", "equity": "3", "mandate_ids": (trade.mandate,)}
+    async with open_desk(market) as desk:
+        if not pays:
+            with pytest.raises(Refusal):
+                await hold(desk, trade.startup, **equity)
+        receipt = await hold(desk, trade.startup, **(equity if pays else {"cash": "3"}))
+        await take_quote(market.handler, market.context(trade.startup), receipt.id)
+    grant = await market.state("grant", rename_id("grt", receipt.id))
+    assert (grant.mark, grant.issued.equity is not None) == ("related", pays)
+    await check_log(market.log)
+
+
+async def test_a_quote_that_was_held_before_the_relation_is_not_paid_by_the_mandate(market):
+    trade = await market.trade()
+    await market.cancel(trade.startup, trade.order)
+    async with open_desk(market) as desk:
+        receipt = await hold(desk, trade.startup, cash="1", equity="3", mandate_ids=(trade.mandate,))
+    await find_chain(market, trade.startup, trade.provider)
+    with pytest.raises(Refusal) as caught:
+        await take_quote(market.handler, market.context(trade.startup), receipt.id)
+    assert caught.value.code == "related_unwelcome"
+
+
+async def test_capacity_is_not_handed_to_a_party_related_to_its_provider(market):
+    trade = await market.trade()
+    shell = await market.party("Shell", "startup")
+    await relate(market, trade.provider, related_id=shell)
+    async with market.worker():
+        grant = await market.award(trade)
+    with pytest.raises(Refusal) as caught:
+        await grants.transfer_grant(
+            market.handler, market.context(trade.startup), grant.issued.grant_id, startup_id=shell
+        )
+    assert caught.value.code == "parties_related"
+
+
+async def until_marked(market, grant_id):
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (await market.state("grant", grant_id)).mark is None:
+            await market.tick()
+
+
+async def test_a_relation_found_after_the_trade_marks_it_ends_the_mandates_part_and_asks_for_a_second_meter(market):
+    trade = await market.trade()
+    async with market.worker():
+        grant = await market.award(trade)
+        grant_id = grant.issued.grant_id
+        await relate(market, trade.startup, by=trade.startup, related_id=trade.provider)
+        await market.deliver(grant, 10)
+        assert (await market.state("grant", grant_id)).mark is None, "one side alone marks nothing that was traded"
+        await relate(market, trade.provider, related_id=trade.startup)
+        await until_marked(market, grant_id)
+        first = list_periods(grant)[0]
+        market.clock.at = first.end + timedelta(hours=25)
+        stated = await market.until("statement", first.statement_id, "disputed")
+        assert (stated.disputed.by, stated.disputed.gpu_seconds_claimed) == ("meters", 0)
+        settled = {"gpu_seconds": stated.issued.charges.gpu_seconds, "reason": "its racks were visited"}
+        await statements.resolve_statement(market.handler, market.context(), first.statement_id, **settled)
+    paid = await market.state("statement", first.statement_id)
+    assert (paid.status, paid.net.holder_usd, paid.net.principal_usd) == ("accepted", 0, 0)
+    assert paid.net.cash_usd > 0
+    assert (await market.state("instrument", grant.issued.equity.instrument_id)).principal_usd == 0
+    await check_log(market.log)
+
+
+async def test_a_relation_that_began_after_the_trade_does_not_mark_it(market):
+    trade = await market.trade(nodes=2, days=10)
+    later = await market.order(trade.startup, cash="3", nodes=1, days=5, earliest=20, latest=20)
+    async with market.worker():
+        grant = await market.award(trade)
+        market.clock.at += timedelta(days=1)
+        await relate(market, trade.startup, related_id=trade.provider, since=market.clock.now() - timedelta(hours=1))
+        earlier = await market.state("order", later)
+        assert earlier.status == "matched"
+        await market.tick()
+    assert (await market.state("grant", grant.issued.grant_id)).mark is None
+
+
+async def test_a_relation_is_taken_back_by_who_states_it_and_a_firm_one_by_the_platform(market):
+    one, two = await market.party("One", "startup"), await market.party("Two", "provider")
+    relation_id = await relate(market, one, by=one, related_id=two)
+
+    def end(party_id, by):
+        return end_relation(market.handler, market.context(by), party_id, relation_id, reason="sold")
+
+    with pytest.raises(Refusal, match="takes it back"):
+        await end(two, two)
+    await end(one, one)
+    relation_id = await relate(market, one, by=one, related_id=two)
+    await relate(market, two, by=two, related_id=one)
+    with pytest.raises(Refusal) as caught:
+        await end(one, one)
+    assert caught.value.code == "relation_firm"
+    await end(two, None)
+    for nobody in ("acc_01jdm5v5tze1xa6a4sbz1gk3c4", "pty_01jdm5v5tze1xa6a4sbz1gk3c4"):
+        with pytest.raises(Refusal) as caught:
+            await relate(market, one, by=one, related_id=nobody)
+        assert caught.value.code == "party_unknown"
