@@ -327,13 +327,16 @@ class Worker:
         await inventory.withdraw_lot(handler, context, lot_id, reason=reason)
 
     async def _end_displaced(self, pool_id: str, ready_at: datetime, reason: str) -> None:
-        """End the grants of a pool that would begin before its site is ready."""
+        """End the grants of a pool that would be over before its site is ready.
+
+        Grants that go on afterwards stay: they lack all nodes until then, so their startups may keep or end them.
+        """
         pool: Pool = (await self._handler.cache.load(POOL, pool_id)).state
         for grant_id, reservation in pool.reservations.items():
             grant: Grant | None = (await self._handler.cache.load(GRANT, grant_id)).state
             if grant is None:
                 await self._release_displaced(grant_id, reservation.start, ready_at, reason)
-            elif grant.status == "issued" and grant.pool_id == pool_id and reservation.start < ready_at:
+            elif grant.status == "issued" and grant.pool_id == pool_id and reservation.end <= ready_at:
                 context = build_context(self._handler, "reactor", grant_id, "displaced")
                 await grants.terminate_grant(
                     self._handler, context, grant_id, at=grant.issued.start, reason=reason, by="provider"

@@ -55,7 +55,7 @@ async def energise(
 
 @post("/{site_id:str}/derate", status_code=200, summary="Report less live power")
 async def derate(command: Commanded, site_id: FromPath[str], data: JSONBody[DerateSiteBody]) -> Response[ReceiptBody]:
-    """Report that less power is live than before."""
+    """Report that less power is live than before. Grants that it cannot power are degraded, the last ones first."""
     receipt = await derate_site(
         command.handler,
         command.context,
@@ -80,7 +80,11 @@ async def schedule(
 
 @post("/{site_id:str}/slip-conversion", status_code=200, summary="Move the date of a conversion")
 async def slip(command: Commanded, site_id: FromPath[str], data: JSONBody[SlipConversionBody]) -> Response[ReceiptBody]:
-    """Report that a conversion is late. Lots that would begin before it are moved."""
+    """Report that a conversion is late.
+
+    Lots that would begin before it are moved. Grants that would be over before it end, and others lack their nodes
+    until then.
+    """
     receipt = await slip_conversion(
         command.handler, command.context, site_id, ready_at=data.ready_at, reason=data.reason
     )

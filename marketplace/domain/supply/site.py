@@ -13,9 +13,9 @@ amount_too_large · amount_too_precise · power_above_contract · power_not_rais
 conversion_scheduled · conversion_not_scheduled · site_power_exceeded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -329,6 +329,46 @@ def list_power(site: Site, start: datetime, end: datetime) -> list[Load]:
         loads.append(Load(max(at, start), end, power_kw - current))
         current = power_kw
     return build_steps([load for load in loads if load.start < end], start, end)
+
+
+def list_dark(site: Site, at: datetime) -> dict[tuple[str, str], int]:
+    """Return the kilowatts that reserved nodes lack at an instant, by pool and grant; the last grant lacks first."""
+    power = sum(run.amount for run in _list_serving(site, at, at + timedelta.resolution))
+    drawn = {key: _sum_at(loads, at) for key, loads in site.drawn.items()}
+    short, dark = sum(drawn.values()) - power, {}
+    for key in sorted(drawn, key=lambda key: (key[1], key[0]), reverse=True):
+        if (lack := min(max(short, 0), drawn[key])) > 0:
+            dark[key] = lack
+            short -= lack
+    return dark
+
+
+def find_next_turn(site: Site, after: datetime) -> datetime | None:
+    """Return the next instant at which power or draws change, if the site sells more than it has; else None."""
+    drawn = site.list_drawn()
+    end = max((load.end for load in drawn), default=after)
+    if end <= after or find_peak([*drawn, *map(_negate, _list_serving(site, after, end))], after, end)[0] <= 0:
+        return None
+    turns = {at for load in drawn for at in (load.start, load.end)} | set(list_power_turns(site))
+    return min(at for at in turns if at > after)
+
+
+def _list_serving(site: Site, start: datetime, end: datetime) -> list[Load]:
+    """Return the power that can serve grants over a span: none before a conversion is ready."""
+    ready_at = site.ready_at if site.status == "converting" else None
+    power = list_power(site, start, end)
+    if ready_at is None:
+        return power
+    return [Load(max(run.start, ready_at), run.end, run.amount) for run in power if run.end > ready_at]
+
+
+def list_power_turns(site: Site) -> list[datetime]:
+    """Return the instants at which a site's power changes."""
+    return [*(at for at, _ in site.live), *([site.ready_at] if site.ready_at is not None else [])]
+
+
+def _sum_at(loads: Iterable[Load], at: datetime) -> int:
+    return sum(load.amount for load in loads if load.start <= at < load.end)
 
 
 SITE: Decider[SiteCommand, SiteEvent, SiteState] = Decider("site", "sit", None, decide, evolve)

@@ -1,10 +1,13 @@
-"""Incidents: adapt the grants of a pool to its failed nodes, without any party's claim.
+"""Incidents: adapt the grants of a pool to nodes that failed or have no power, without any party's claim.
 
 An incident opened by evidence of a grant's GPUs affects that grant. If fewer nodes still work than the other grants
 reserve, the grants issued last are affected first. Each affected grant moves to another pool of its provider that has
 room at no higher price. If there is none, it is degraded by the missing nodes, and moves as soon as there is room
 (`failed_pools.py`). When the nodes work again, the grant works in full again. A degradation that the provider reported
 must be ended by the provider.
+
+Nodes of a site that has less power than its grants draw are dark: it was derated, or it is not ready yet. The grants
+issued last go dark first, over all pools of the site.
 """
 
 import hashlib
@@ -15,6 +18,7 @@ from typing import Final
 from marketplace.application.delivery import grants
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.supply.pool import POOL, Pool
+from marketplace.domain.supply.site import SITE, Site, find_next_turn, list_dark, list_power_turns
 from marketplace.execution.handler import Handler
 from marketplace.execution.scheduled_context import build_context
 from marketplace.runtime.scheduling.health_monitor import observe_grant
@@ -42,27 +46,34 @@ class Incidents:
     async def serve(self, pool_id: str) -> None:
         """Adapt every running grant of a pool to its working nodes, now and at changes since the last check."""
         pool: Pool = (await self._handler.cache.load(POOL, pool_id)).state
+        site: Site = (await self._handler.cache.load(SITE, pool.opened.site_id)).state
         now = self._handler.clock.now()
-        step, turns = _name_step(pool), _list_turns(pool, now)
+        self._look_again(pool_id, site, now)
+        step, turns = _name_step(pool, site, now), _list_turns(pool, site, now)
         for at in turns[:-1]:
-            await self._catch_up(pool, at, now, f"{step}/{at.isoformat()}")
+            await self._catch_up(pool, site, at, f"{step}/{at.isoformat()}")
         staying = await self._list_running(pool, now)
         for grant in tuple(staying):
-            missing = _share_lack(pool, staying, now)[grant.issued.grant_id]
+            missing = _share_lack(pool, site, staying, now)[grant.issued.grant_id]
             if missing and await move_grant(self._handler, self._market, grant, reason=REASON, step=step):
                 staying.remove(grant)
                 continue
             at = max(turns[-1] if turns else now, pool.reservations[grant.issued.grant_id].start)
             await self._bring_to(grant, grant.issued.nodes - missing, step, at)
 
-    async def _catch_up(self, pool: Pool, at: datetime, now: datetime, step: str) -> None:
+    def _look_again(self, pool_id: str, site: Site, now: datetime) -> None:
+        """Look at the pool again when its site's power or draws change, as long as it sells more than it has."""
+        if (turn := find_next_turn(site, now)) is not None:
+            self._market.scheduler.put(Task("serve_pool", pool_id), turn)
+
+    async def _catch_up(self, pool: Pool, site: Site, at: datetime, step: str) -> None:
         """Record how many nodes of each grant worked from a past instant on, unless something later is recorded."""
         running = [
             grant
-            for grant in await self._list_running(pool, now)
+            for grant in await self._list_running(pool, self._handler.clock.now())
             if pool.reservations[grant.issued.grant_id].start <= at
         ]
-        lacking = _share_lack(pool, running, at)
+        lacking = _share_lack(pool, site, running, at)
         for grant in running:
             told = grant.outages[-1][0] if grant.outages else pool.reservations[grant.issued.grant_id].start
             if told < at:
@@ -94,8 +105,11 @@ class Incidents:
         await grants.resume_grant(self._handler, context, grant_id, at=now)
 
 
-def _share_lack(pool: Pool, running: Sequence[Grant], at: datetime) -> dict[str, int]:
-    """Return how many nodes each grant lacks at an instant: its own failed nodes, then others, last issued first."""
+def _share_lack(pool: Pool, site: Site, running: Sequence[Grant], at: datetime) -> dict[str, int]:
+    """Return how many nodes each grant lacks at an instant.
+
+    Its own failed nodes come first, then others, last issued first; or its dark nodes, if they are more.
+    """
     failed = [incident for incident in pool.incidents.values() if incident.start <= at < incident.end]
     held = {grant.issued.grant_id: grant.count_nodes(at) for grant in running}
     own = {
@@ -105,19 +119,24 @@ def _share_lack(pool: Pool, running: Sequence[Grant], at: datetime) -> dict[str,
     working = pool.opened.nodes - sum(incident.nodes for incident in failed)
     short = sum(held.values()) - sum(own.values()) - working
     lacking: dict[str, int] = {}
+    dark = list_dark(site, at)
     for grant_id, nodes in held.items():
         more = min(max(short, 0), nodes - own[grant_id])
-        lacking[grant_id] = own[grant_id] + more
+        lack_kw = dark.get((pool.opened.pool_id, grant_id), 0)
+        unpowered = -(-lack_kw // pool.opened.power_per_node_kw) if lack_kw else 0
+        lacking[grant_id] = max(own[grant_id] + more, min(unpowered, nodes))
         short -= more
     return lacking
 
 
-def _list_turns(pool: Pool, now: datetime) -> list[datetime]:
+def _list_turns(pool: Pool, site: Site, now: datetime) -> list[datetime]:
     """Return the instants up to now at which the number of working nodes changed, in order."""
-    return sorted({at for one in pool.incidents.values() for at in (one.start, one.end) if at <= now})
+    failed = {at for one in pool.incidents.values() for at in (one.start, one.end)}
+    return sorted(at for at in failed.union(list_power_turns(site)) if at <= now)
 
 
-def _name_step(pool: Pool) -> str:
-    """Return a name for the state of a pool's incidents, so that only one worker handles each state."""
+def _name_step(pool: Pool, site: Site, now: datetime) -> str:
+    """Return a name for the state of a pool's incidents and power, so that only one worker handles each state."""
     told = sorted(f"{name} {one.start.isoformat()} {one.end.isoformat()}" for name, one in pool.incidents.items())
+    told += [f"{grant_id} {lack}" for (pool_id, grant_id), lack in sorted(list_dark(site, now).items())]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()

@@ -14,10 +14,12 @@ import structlog
 
 from events.auction import AuctionOpened, AuctionSettled
 from events.clock import ClockAdvanced
+from events.grant import GrantActivated
 from events.log import LogAnnotated, LogGapAccepted
 from events.lot import LotListed, LotWithdrawn
 from events.order import OrderCancelled, OrderExpired, OrderLocked, OrderMatched, OrderPlaced, OrderUnmatched
 from events.pool import PoolOpened
+from events.site import SiteConversionSlipped, SiteDerated, SiteEnergised, SitePowerReleased
 from events.subjects import parse_subject, render_subject
 from events.types import Event
 from marketplace.core.errors import Unavailable, UnreadableEvent
@@ -75,6 +77,7 @@ class MarketState:
         self.position = 0
         self._lots: dict[str, str] = {}
         self._pools: dict[str, str] = {}
+        self._repowered: set[str] = set()
         self._reliability = ReliabilityState()
         self._groups: dict[str, tuple[str, str]] = {}
         self._served: set[tuple[str, str]] = set()
@@ -139,6 +142,7 @@ class MarketState:
             self.scheduler.put(Task("mark_grant", grant_id), NOW)
         self.observer.notice(event)
         self._notice_order(event)
+        self._notice_power(event)
         self._reliability = evolve(self._reliability, event)
         match event:
             case LotListed():
@@ -169,6 +173,24 @@ class MarketState:
             is_known |= self.unreadable.pop(event.sequence, None) is not None
         if not is_known:
             self.outdated.set()
+
+    def _notice_power(self, event: Event) -> None:
+        match event:
+            case SiteDerated() | SiteEnergised() | SiteConversionSlipped():
+                self._repowered.add(event.site_id)
+                self._check_power(event.site_id)
+            case SitePowerReleased():
+                self._check_power(event.site_id)
+            case GrantActivated():  # Before, the nodes that it lacks could not be recorded.
+                for site_id in self._repowered:
+                    self._check_power(site_id)
+            case _:
+                pass
+
+    def _check_power(self, site_id: str) -> None:
+        """Check the grants of a site whose power changed, or which draws less after such a change."""
+        for pool_id in self.list_site_pools(site_id) if site_id in self._repowered else ():
+            self.scheduler.put(Task("serve_pool", pool_id), NOW)
 
     def _move_lots(self, pool_id: str) -> None:
         """Check the lots of a site again. A delay of the site may be stored just before the lot."""

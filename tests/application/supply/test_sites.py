@@ -1,4 +1,6 @@
-"""A site that is late: its lots move, and grants that were to begin before it is ready end and cost nothing."""
+"""A site that is late: lots move, grants that are over by then end, and others lack their nodes until it is ready."""
+
+import asyncio
 
 import pytest
 
@@ -47,6 +49,37 @@ async def test_a_slip_moves_lots_and_ends_what_they_no_longer_carry(market):
     assert (await market.account(trade.startup)).held_usd == 0
     assert (await market.state("mandate", trade.mandate)).used_usd == 0
     assert (await market.state("instrument", rename_id("ins", grant.issued.grant_id))).status == "lapsed"
+    await check_log(market.log)
+
+
+async def test_a_grant_that_goes_on_after_its_site_is_ready_lacks_its_nodes_until_then(market):
+    trade, site = await convert(market, 1)
+    async with market.worker(), market.worker():
+        grant_id = (await market.award(trade)).issued.grant_id
+        await slip(market, trade, site, 3)
+        await asyncio.sleep(0.2)
+        assert (await market.state("grant", grant_id)).status == "issued"
+        market.clock.at = market.day(1)
+        await market.until("grant", grant_id, "degraded")
+        market.clock.at = market.day(3)
+        await market.until("grant", grant_id, "active")
+    nodes = (await market.state("grant", grant_id)).issued.nodes
+    assert (await market.state("grant", grant_id)).outages == ((market.day(1), 0), (market.day(3), nodes))
+    await check_log(market.log)
+
+
+async def test_the_startup_may_end_a_grant_for_cause_while_its_site_is_late(market):
+    trade, site = await convert(market, 1)
+    async with market.worker():
+        grant_id = (await market.award(trade)).issued.grant_id
+        await slip(market, trade, site, 3)
+        market.clock.at = market.day(1)
+        await market.until("grant", grant_id, "degraded")
+        startup = market.context(trade.startup)
+        await grants.terminate_grant(
+            market.handler, startup, grant_id, at=market.clock.now(), reason="too late", by="startup", for_cause=True
+        )
+        await market.until("grant", grant_id, "terminated")
     await check_log(market.log)
 
 

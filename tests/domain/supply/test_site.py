@@ -21,6 +21,8 @@ from marketplace.domain.supply.site import (
     EnergiseSite,
     ScheduleConversion,
     SlipConversion,
+    find_next_turn,
+    list_dark,
     list_power,
 )
 from tests.domain import build
@@ -179,6 +181,22 @@ def test_a_site_with_less_power_keeps_what_was_reserved_and_lets_it_change_hands
     released = SitePowerReleased(site_id=build.SITE, pool_id=build.POOL, grant_id=id_of("grt", 1))
     Given(SITE, REGISTERED, ENERGISED, reserved(600), LESS).when(both).then(released, reserved(600, grant=2))
     Given(SITE, REGISTERED, ENERGISED, reserved(600), LESS).when(draw(600, end=18)).then(reserved(600, end=18))
+
+
+def test_the_last_grant_is_dark_first_where_less_is_live_than_is_drawn():
+    site = SITE.fold([REGISTERED, ENERGISED, reserved(150), reserved(100, grant=2), LESS])
+    assert list_dark(site, hour(14)) == {}
+    assert list_dark(site, hour(15)) == {(build.POOL, id_of("grt", 2)): 50}
+    assert find_next_turn(site, hour(0)) == hour(1)
+    assert find_next_turn(site, hour(15)) == hour(20)
+    assert find_next_turn(site, hour(20)) is None
+
+
+def test_nothing_is_lit_before_a_conversion_is_ready():
+    site = SITE.fold([REGISTERED, SCHEDULED, SLIPPED, reserved(10, start=90, end=250)])
+    assert list_dark(site, hour(199)) == {(build.POOL, id_of("grt", 1)): 10}
+    assert list_dark(site, hour(200)) == {}
+    assert (find_next_turn(site, hour(0)), find_next_turn(site, hour(90))) == (hour(90), hour(200))
 
 
 def test_a_refusal_names_the_first_instant_at_which_most_is_missing():

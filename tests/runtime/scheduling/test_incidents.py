@@ -11,7 +11,7 @@ from events.types import LotShare
 from marketplace.application.delivery import grants
 from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.steps.capacity import change_capacity
-from marketplace.application.supply import inventory
+from marketplace.application.supply import inventory, sites
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.domain.supply.pool import POOL, ReleaseCapacity, ReserveCapacity
@@ -230,6 +230,29 @@ async def test_what_failed_and_came_back_before_anyone_looked_is_told_of_the_gra
         await stand.until_event("resumed")
     grant = await stand.grant()
     assert (grant.status, grant.outages) == ("active", ((began, 1), (restored, 2)))
+
+
+async def test_nodes_that_a_derated_site_cannot_power_are_dark_until_it_is_energised(stand):
+    market = stand.market
+    async with market.worker(), market.worker():
+        await stand.begin()
+        site_id = (await market.state("pool", stand.pool)).opened.site_id
+        since = market.clock.now() + timedelta(hours=2)
+        await sites.derate_site(
+            market.handler, stand.again(), site_id, power_energised_kw=12, at=since, reason="a transformer burnt"
+        )
+        await asyncio.sleep(0.3)
+        assert (await stand.grant()).nodes_available == 2
+        market.clock.at = since + timedelta(minutes=1)
+        await stand.until_event("degraded")
+        grant = await stand.grant()
+        assert (grant.nodes_available, grant.outages) == (1, ((since, 1),))
+        again = market.clock.now()
+        await sites.energise_site(market.handler, stand.again(), site_id, power_energised_kw=22, at=again)
+        await stand.until_event("resumed")
+    grant = await stand.grant()
+    assert (grant.status, grant.outages) == ("active", ((since, 1), (again, 2)))
+    await check_log(market.log)
 
 
 async def test_a_grant_lacks_its_nodes_since_they_failed_and_not_since_it_was_noticed(stand):
