@@ -331,8 +331,10 @@ def list_power(site: Site, start: datetime, end: datetime) -> list[Load]:
     return build_steps([load for load in loads if load.start < end], start, end)
 
 
-def list_dark(site: Site, at: datetime) -> dict[tuple[str, str], int]:
+def list_dark(site: SiteState, at: datetime) -> dict[tuple[str, str], int]:
     """Return the kilowatts that reserved nodes lack at an instant, by pool and grant; the last grant lacks first."""
+    if site is None:
+        return {}
     power = sum(run.amount for run in _list_serving(site, at, at + timedelta.resolution))
     drawn = {key: _sum_at(loads, at) for key, loads in site.drawn.items()}
     short, dark = sum(drawn.values()) - power, {}
@@ -343,11 +345,15 @@ def list_dark(site: Site, at: datetime) -> dict[tuple[str, str], int]:
     return dark
 
 
-def find_next_turn(site: Site, after: datetime) -> datetime | None:
+def find_next_turn(site: SiteState, after: datetime) -> datetime | None:
     """Return the next instant at which power or draws change, if the site sells more than it has; else None."""
-    drawn = site.list_drawn()
+    drawn = [] if site is None else site.list_drawn()
     end = max((load.end for load in drawn), default=after)
-    if end <= after or find_peak([*drawn, *map(_negate, _list_serving(site, after, end))], after, end)[0] <= 0:
+    if (
+        site is None
+        or end <= after
+        or find_peak([*drawn, *map(_negate, _list_serving(site, after, end))], after, end)[0] <= 0
+    ):
         return None
     turns = {at for load in drawn for at in (load.start, load.end)} | set(list_power_turns(site))
     return min(at for at in turns if at > after)
@@ -362,8 +368,10 @@ def _list_serving(site: Site, start: datetime, end: datetime) -> list[Load]:
     return [Load(max(run.start, ready_at), run.end, run.amount) for run in power if run.end > ready_at]
 
 
-def list_power_turns(site: Site) -> list[datetime]:
+def list_power_turns(site: SiteState) -> list[datetime]:
     """Return the instants at which a site's power changes."""
+    if site is None:
+        return []
     return [*(at for at, _ in site.live), *([site.ready_at] if site.ready_at is not None else [])]
 
 

@@ -18,7 +18,7 @@ from typing import Final
 from marketplace.application.delivery import grants
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.supply.pool import POOL, Pool
-from marketplace.domain.supply.site import SITE, Site, find_next_turn, list_dark, list_power_turns
+from marketplace.domain.supply.site import SITE, SiteState, find_next_turn, list_dark, list_power_turns
 from marketplace.execution.handler import Handler
 from marketplace.execution.scheduled_context import build_context
 from marketplace.runtime.scheduling.health_monitor import observe_grant
@@ -46,7 +46,7 @@ class Incidents:
     async def serve(self, pool_id: str) -> None:
         """Adapt every running grant of a pool to its working nodes, now and at changes since the last check."""
         pool: Pool = (await self._handler.cache.load(POOL, pool_id)).state
-        site: Site = (await self._handler.cache.load(SITE, pool.opened.site_id)).state
+        site: SiteState = (await self._handler.cache.load(SITE, pool.opened.site_id)).state
         now = self._handler.clock.now()
         self._look_again(pool_id, site, now)
         step, turns = _name_step(pool, site, now), _list_turns(pool, site, now)
@@ -61,12 +61,12 @@ class Incidents:
             at = max(turns[-1] if turns else now, pool.reservations[grant.issued.grant_id].start)
             await self._bring_to(grant, grant.issued.nodes - missing, step, at)
 
-    def _look_again(self, pool_id: str, site: Site, now: datetime) -> None:
+    def _look_again(self, pool_id: str, site: SiteState, now: datetime) -> None:
         """Look at the pool again when its site's power or draws change, as long as it sells more than it has."""
         if (turn := find_next_turn(site, now)) is not None:
             self._market.scheduler.put(Task("serve_pool", pool_id), turn)
 
-    async def _catch_up(self, pool: Pool, site: Site, at: datetime, step: str) -> None:
+    async def _catch_up(self, pool: Pool, site: SiteState, at: datetime, step: str) -> None:
         """Record how many nodes of each grant worked from a past instant on, unless something later is recorded."""
         running = [
             grant
@@ -105,7 +105,7 @@ class Incidents:
         await grants.resume_grant(self._handler, context, grant_id, at=now)
 
 
-def _share_lack(pool: Pool, site: Site, running: Sequence[Grant], at: datetime) -> dict[str, int]:
+def _share_lack(pool: Pool, site: SiteState, running: Sequence[Grant], at: datetime) -> dict[str, int]:
     """Return how many nodes each grant lacks at an instant.
 
     Its own failed nodes come first, then others, last issued first; or its dark nodes, if they are more.
@@ -129,13 +129,13 @@ def _share_lack(pool: Pool, site: Site, running: Sequence[Grant], at: datetime) 
     return lacking
 
 
-def _list_turns(pool: Pool, site: Site, now: datetime) -> list[datetime]:
+def _list_turns(pool: Pool, site: SiteState, now: datetime) -> list[datetime]:
     """Return the instants up to now at which the number of working nodes changed, in order."""
     failed = {at for one in pool.incidents.values() for at in (one.start, one.end)}
     return sorted(at for at in failed.union(list_power_turns(site)) if at <= now)
 
 
-def _name_step(pool: Pool, site: Site, now: datetime) -> str:
+def _name_step(pool: Pool, site: SiteState, now: datetime) -> str:
     """Return a name for the state of a pool's incidents and power, so that only one worker handles each state."""
     told = sorted(f"{name} {one.start.isoformat()} {one.end.isoformat()}" for name, one in pool.incidents.items())
     told += [f"{grant_id} {lack}" for (pool_id, grant_id), lack in sorted(list_dark(site, now).items())]

@@ -24,6 +24,7 @@ from marketplace.domain.supply.site import (
     find_next_turn,
     list_dark,
     list_power,
+    list_power_turns,
 )
 from tests.domain import build
 from tests.domain.build import INFINITY, NAIVE, NAN, Row, builder, hour, id_of, usd
@@ -190,6 +191,10 @@ def test_the_last_grant_is_dark_first_where_less_is_live_than_is_drawn():
     assert find_next_turn(site, hour(0)) == hour(1)
     assert find_next_turn(site, hour(15)) == hour(20)
     assert find_next_turn(site, hour(20)) is None
+
+
+def test_a_site_whose_first_event_was_passed_over_tells_nothing_of_its_power():
+    assert (list_dark(None, hour(1)), find_next_turn(None, hour(1)), list_power_turns(None)) == ({}, None, [])
 
 
 def test_nothing_is_lit_before_a_conversion_is_ready():
