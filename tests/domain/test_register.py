@@ -5,9 +5,19 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from events.register import RegisterRelationEnded, RegisterRelationFound, RegisterRelationStated
-from marketplace.domain.register import REGISTER, REGISTER_ID, RELATIONS_MAX, EndRelation, FindRelation, StateRelation
+from marketplace.core.errors import Refusal
+from marketplace.domain.register import (
+    REGISTER,
+    REGISTER_ID,
+    RELATIONS_MAX,
+    EndRelation,
+    FindRelation,
+    StateRelation,
+    mark_award,
+)
 from tests.domain import build
 from tests.domain.build import FUND, PROVIDER, STARTUP, Row, hour, id_of
 from tests.support.spec import Given
@@ -111,19 +121,23 @@ def test_a_relation_holds_since_the_instant_that_is_found():
 NODES = [id_of("pty", number) for number in range(1, 6)] + [OWNER, "lei:529900t8bm49aursdo55"]
 
 
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(NODES[:5]), st.sampled_from(NODES), st.booleans()).filter(
-            lambda one: one[0] != one[1]
-        ),
-        max_size=12,
-    )
+PAIRS = st.lists(
+    st.tuples(st.sampled_from(NODES[:5]), st.sampled_from(NODES), st.booleans()).filter(lambda one: one[0] != one[1]),
+    max_size=12,
 )
-def test_relations_are_symmetric_firm_ones_transitive_and_a_lone_statement_relates_only_its_own_side(told_pairs):
+
+
+def tell(told_pairs):
     register = REGISTER.initial
     for number, (party_id, other, found) in enumerate(told_pairs, 1):
         command = (find if found else state)(party_id, other, number)
         register = REGISTER.fold(REGISTER.decide(command, register), register)
+    return register
+
+
+@given(PAIRS)
+def test_relations_are_symmetric_firm_ones_transitive_and_a_lone_statement_relates_only_its_own_side(told_pairs):
+    register = tell(told_pairs)
     parties = NODES[:5]
     firm = {frozenset((known.party_id, known.related_id)) for known in register.relations.values() if known.is_firm}
     for one in parties:
@@ -138,3 +152,16 @@ def test_relations_are_symmetric_firm_ones_transitive_and_a_lone_statement_relat
                 lone = [known for known in register.relations.values() if not known.is_firm]
                 assert any(known.stated_by & (sides[0] | sides[1]) for known in lone)
     assert all(register.are_related(*pair) for pair in firm if all(end in parties for end in pair))
+
+
+@given(PAIRS, st.booleans())
+def test_an_auction_awards_nothing_to_a_related_party_and_a_quote_marks_it(told_pairs, auctioned):
+    register, issued = tell(told_pairs), build.grant_issued(startup_id=NODES[0], provider_id=NODES[1])
+    issued = structs.replace(issued, auction_id=id_of("auc", 1) if auctioned else None, equity=None)
+    related = register.are_related(NODES[0], NODES[1])
+    if related and auctioned:
+        with pytest.raises(Refusal) as caught:
+            mark_award(register, issued, NOW)
+        assert caught.value.code == "parties_related"
+    else:
+        assert mark_award(register, issued, NOW).mark == ("related" if related else None)

@@ -262,4 +262,32 @@ INVARIANTS: Final = (
             "    missing = state.list_missing()\n    if missing and not state.agreed:",
         ),
     ),
+    Invariant(
+        26,
+        "tests.domain.test_register:"
+        "test_relations_are_symmetric_firm_ones_transitive_and_a_lone_statement_relates_only_its_own_side",
+        Mutant(
+            "marketplace.domain.register",
+            "return reached.union(*(self.list_group(other, at) for other in naming - reached))",
+            "return reached",
+        ),
+    ),
+    Invariant(
+        27,
+        "tests.domain.test_register:test_an_auction_awards_nothing_to_a_related_party_and_a_quote_marks_it",
+        Mutant(
+            "marketplace.domain.register",
+            'if mark == "related" and issued.auction_id is not None:',
+            'if mark == "related" and issued.auction_id is None:',
+        ),
+    ),
+    Invariant(
+        28,
+        "tests.projections.trading.test_market_data:test_fills_of_related_parties_never_count_and_no_buyer_decides",
+        Mutant(
+            "marketplace.projections.trading.market.index",
+            "if row.marked_at is None or row.marked_at > at)",
+            "if row.marked_at != at)",
+        ),
+    ),
 )

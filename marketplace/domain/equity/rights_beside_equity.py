@@ -116,7 +116,7 @@ BESIDE_EQUITY: Final = (
         "grant_transfer",
         "another startup uses a grant",
         "startup",
-        "nobody else; refused where a mandate pays and allows no resale",
+        "nobody else; refused where a mandate pays and allows no resale, and to a party related to the provider",
         "never",
         _NOTHING,
     ),
@@ -138,6 +138,30 @@ BESIDE_EQUITY: Final = (
     ),
     StatedRight(
         "role", "a party gets another role", "the party, the platform", "the platform", "never", "the request waits"
+    ),
+    StatedRight(
+        "relation",
+        "a party is recorded as related to an owner or affiliate",
+        "the party, the platform",
+        "nobody else; it counts for others once the platform finds it or the other party states it too",
+        "never",
+        "a statement of one party counts for that party alone",
+    ),
+    StatedRight(
+        "relation_end",
+        "a relation ends",
+        "the platform; the party that alone states it",
+        "nobody else",
+        "never",
+        _NOTHING,
+    ),
+    StatedRight(
+        "related_trade",
+        "a mandate pays for a trade whose buyer is related to who sells or delivers",
+        "startup, by a held quote",
+        "the holder, by `related_parties` in the mandate; refused without",
+        "never",
+        _NOTHING,
     ),
     StatedRight(
         "key",

@@ -73,10 +73,12 @@ def test_one_buyer_moves_it_only_within_what_others_paid_at_any_price_and_volume
     st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)), min_size=3, max_size=8),
     st.tuples(st.integers(1, 10**9), st.integers(1, 10**12)),
 )
-def test_no_buyer_moves_the_index_beyond_what_others_paid(fills, wash):
+def test_fills_of_related_parties_never_count_and_no_buyer_decides(fills, wash):
     rows = [traded(0, f"buyer {number}", price, 192 + hours) for number, (price, hours) in enumerate(fills)]
     index = index_of(*rows, traded(0, "washer", *wash)).index_usd_per_gpu_hour
     assert min(price for price, _ in fills) <= index <= max(price for price, _ in fills)
+    related = [traded(0, f"related {number}", *wash, marked_at=CLOSE - timedelta(hours=1)) for number in range(3)]
+    assert index_of(*rows, *related).index_usd_per_gpu_hour == index_of(*rows).index_usd_per_gpu_hour
 
 
 def test_a_thin_day_takes_in_the_days_before_it_until_there_is_enough():
