@@ -260,12 +260,15 @@ def _end(command: EndRelation, state: Register) -> Sequence[RegisterEvent]:
 
 def evolve(state: Register, event: RegisterEvent) -> Register:
     """Return the state after an event."""
+    known = state.relations.get(event.relation_id)
     if isinstance(event, RegisterRelationEnded):
-        ended = replace(state.relations[event.relation_id], ended_at=event.at)
+        if known is None:
+            return state  # what the relation began with is lost or passed over
+        ended = replace(known, ended_at=event.at)
         return replace(state, relations=state.relations.set(event.relation_id, ended))
     other = event.related_id or event.owner
     assert other is not None, "a relation has two ends"
-    known = state.relations.get(event.relation_id) or Relation(event.party_id, other)
+    known = known or Relation(event.party_id, other)
     if isinstance(event, RegisterRelationFound):
         known = replace(known, found=True, since=event.since)
     else:

@@ -268,17 +268,9 @@ class Worker:
                 await leave(self._handler, self.market, task.id)
             case "serve_pool" | "observe_grant":
                 await self._incidents.run(task)
-            case _:
-                await self._react(task)
-
-    async def _react(self, task: Task) -> None:
-        match task.kind:
-            case "mark_grant":
-                await self._mark_grant(task.id)
-            case "move_lots":
-                await self._move_lots(task.id)
-            case "review_usage":
-                await self._review_usage(task.id)
+            case "mark_grant" | "move_lots" | "review_usage":
+                works = {"mark_grant": self._mark_grant, "move_lots": self._move_lots}
+                await works.get(task.kind, self._review_usage)(task.id)
             case _:
                 raise AssertionError(f"no worker does {task.kind}")
 

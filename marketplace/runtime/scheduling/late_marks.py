@@ -42,7 +42,9 @@ class LateMarks:
                 self._trades[event.grant_id] = _Trade(list_sides(event), at, event.mark)
                 yield from self._check(event.grant_id)
             case GrantMarked():
-                self._trades[event.grant_id] = self._trades[event.grant_id]._replace(mark=event.mark)
+                known = self._trades.get(event.grant_id)
+                if known is not None:
+                    self._trades[event.grant_id] = known._replace(mark=event.mark)
                 self.due.pop(event.grant_id, None)
             case RegisterRelationEnded():
                 self._register = REGISTER.evolve(self._register, event)

@@ -59,7 +59,7 @@ class Supply:
         shared = self.mandates.keys() & other.mandates.keys()
         granted = all(self.mandates[name].granted is other.mandates[name].granted for name in shared)
         groups = ((self.pools, other.pools), (self.lots, other.lots), (self.sites, other.sites))
-        known = self.reliability == other.reliability and self.register is other.register
+        known = self.reliability == other.reliability and self.register == other.register
         return granted and known and all(_are_same(*group) for group in groups)
 
 
