@@ -2,6 +2,8 @@
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from events.register import RegisterRelationEnded, RegisterRelationFound, RegisterRelationStated
+from marketplace.domain.register import REGISTER_ID
 from marketplace.log.memory import MemoryLog
 from marketplace.projections import feed
 from marketplace.projections.engine.recorded_events import parse_facts
@@ -12,7 +14,7 @@ from marketplace.projections.feed.visibility import PUBLIC
 from tests.projections import market, resales
 from tests.projections.conftest import fill, project
 from tests.projections.market import FUND, PROVIDER, STARTUP, STRANGER
-from tests.projections.story import Story, make_id
+from tests.projections.story import BEGIN, Story, make_id
 from tests.projections.tales import begin, tell_everything
 
 
@@ -165,3 +167,21 @@ async def test_holders_see_as_deep_on_the_feed_as_over_http(engine: AsyncEngine,
             read = {party_id: await find_depth(connection, view, party_id) for party_id in sorted(parties)}
             assert holders.list_depths(changes, issuer_id) == {id: depth for id, depth in read.items() if depth}  # noqa: A001
     assert FUND in parties
+
+
+async def test_a_relation_is_for_those_whom_it_names_and_others_see_only_marks(
+    engine: AsyncEngine, memory_log: MemoryLog
+):
+    story = Story()
+    register = {"register_id": REGISTER_ID, "reason": "the public register of owners"}
+    first = {"relation_id": make_id("rel", 1), "party_id": STARTUP, "owner": "lei:5967007lieexzx4lpk21"}
+    story.tell(RegisterRelationStated(**register, **first, kind="owner"))
+    between = {"relation_id": make_id("rel", 2), "party_id": FUND, "related_id": PROVIDER}
+    story.tell(RegisterRelationFound(**register, **between, kind="affiliate"))
+    story.tell(RegisterRelationEnded(**register, **between, at=BEGIN))
+    await fill(memory_log, story.recorded)
+    await project(engine, memory_log)
+    seen = {party_id: [event.sequence for event in await _seen(engine, party_id)] for party_id in (STARTUP, FUND)}
+    assert seen == {STARTUP: [1], FUND: [2, 3]}
+    assert [event.sequence for event in await _seen(engine, PROVIDER)] == [2, 3]
+    assert await _seen(engine, STRANGER) == []
