@@ -215,7 +215,7 @@ class InstrumentMfnNoticed(Event, frozen=True, kw_only=True, tag="instrument.mfn
 
     Attributes:
         instrument_id: The most-favoured SAFE.
-        later_instrument_id: The later SAFE.
+        later_instrument_id: The later SAFE or note.
         terms: Its terms.
         elect_until: Until when they may be elected.
     """
@@ -231,7 +231,8 @@ class InstrumentMfnElected(Event, frozen=True, kw_only=True, tag="instrument.mfn
 
     Attributes:
         instrument_id: The most-favoured SAFE.
-        later_instrument_id: The later SAFE whose terms it adopts in full; None: it keeps its own.
+        later_instrument_id: The later SAFE whose terms it adopts in full, or the note whose cap and discount;
+            None: it keeps its own.
         terms: The terms on which it converts from now on.
     """
 

@@ -256,6 +256,8 @@ class IssuerLiquidityDeclared(Event, frozen=True, kw_only=True, tag="issuer.liqu
         waterfall: Inputs, payouts, certificate.
         pay_until: Until when the proceeds may be paid. The sale ends if they are not.
         agreed: Stockholders that are not parties here and agreed, as the company states; they count in a drag-along.
+        replaces: The unpaid sale that was declared before; None: there was none. A proposal of a sale is void once
+            another one was declared.
     """
 
     issuer_id: Id
@@ -264,6 +266,7 @@ class IssuerLiquidityDeclared(Event, frozen=True, kw_only=True, tag="issuer.liqu
     waterfall: Waterfall
     pay_until: Instant
     agreed: Annotated[tuple[StatedAgreement, ...], Meta(max_length=500)] = ()
+    replaces: Id | None = None
 
 
 class IssuerLiquidityWithdrawn(Event, frozen=True, kw_only=True, tag="issuer.liquidity_withdrawn.v1"):

@@ -12,7 +12,7 @@ Electorate = Annotated[
     str,
     Meta(
         pattern=r"^[a-z_]+(/[a-z0-9][a-z0-9_-]{0,39})?(?!\n)$",
-        description="Such as holder/pty_…, company, class/series-a, instruments, options, warrants",
+        description="Such as holder/pty_…, company, class/series-a, instruments, commitments, options, warrants",
     ),
 ]
 
@@ -36,7 +36,7 @@ class Voter(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         party_id: The party.
-        weight: Its shares or rights, or cents that may still become equity; 1 where it is asked alone.
+        weight: Its shares or rights, or cents of principal or of a commitment; 1 where it is asked alone.
     """
 
     party_id: Id
@@ -48,9 +48,10 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         electorate: Who is asked: ``holder/`` and a party, whose own position changes; ``company``; ``class/`` and a
-            class of stock; ``instruments``, by what may still become equity under them; ``options``;
-            ``warrants``; of a sale ``board``, all ``holders`` whose share binds the rest, those of them that are
-            parties here (``holders_here``), and of a buyer that pays in its stock the same groups behind ``buyer_``.
+            class of stock; ``instruments``, by their outstanding principal; ``commitments``, by what may still be
+            drawn; ``options``; ``warrants``; of a sale ``board``, all ``holders`` whose share binds the rest,
+            those of them that are parties here (``holders_here``), and of a buyer that pays in its stock the same
+            groups behind ``buyer_``.
         right: The row of the table of rights that asks for it.
         voters: The parties, each once, by id.
         share_needed: The least share of the weight that agrees; None: more than half.

@@ -49,6 +49,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         recorded: Whether the command leaves a record if its other events do not show its answer. True for clients'
             commands, which may be sent again under the same key. False for workers' commands, which are named by their
             cause and harmless to repeat.
+        decides: Whether the platform decides in place of parties. False for a platform's key without that scope.
     """
 
     command_id: str
@@ -62,6 +63,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     recorded: bool = True
     actor_key: str = ""
     actor_person: str = ""
+    decides: bool = True
 
     @property
     def request_id(self) -> str:

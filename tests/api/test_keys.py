@@ -75,7 +75,7 @@ async def test_a_clerk_of_accounts_neither_invents_a_deposit_nor_moves_a_funds_m
     transfer = {"amount_usd": "500000", "reference": "invented"}
     hold = {
         "payee_account_id": f"acc{mule[3:]}",
-        "amount_usd": "500000",
+        "amount_usd": "400000",
         "expires_at": (datetime.now(UTC) + timedelta(days=1)).isoformat(),
     }
     answer = await stage.post(stage.admin, "/v1/api-keys", {"name": "clerk", "scopes": ["accounts:write", "*:write"]})
@@ -88,6 +88,11 @@ async def test_a_clerk_of_accounts_neither_invents_a_deposit_nor_moves_a_funds_m
         assert_problem(await stage.post(clerk, capture, {"amount_usd": "1"}), 403, "scope_missing")
         assert_problem(await stage.post(clerk, f"{account}/close", {"reason": "for good"}), 403, "scope_missing")
     assert_problem(await stage.post(stage.admin, f"{account}/holds", hold), 403, "payer_only")
+    taken = {"amount_usd": "1", "reference": "as a court orders"}
+    for scopes, status in ((["accounts:withdraw"], 403), (["accounts:withdraw", "rights:decide"], 200)):
+        answer = await stage.post(stage.admin, "/v1/api-keys", {"name": "payments", "scopes": scopes})
+        payments = await stage.open_client(answer.json()["token"])
+        assert (await stage.post(payments, f"{account}/withdrawals", taken)).status_code == status
     owner = await stage.open_tenant(fund, ["accounts:hold", "accounts:deposit"])
     assert (await stage.post(owner, f"{account}/holds", hold)).status_code == 201
     assert_problem(await stage.post(owner, f"{account}/deposits", transfer), 403, "platform_only")

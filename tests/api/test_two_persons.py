@@ -225,7 +225,8 @@ async def test_a_mandate_above_the_limit_is_granted_and_changed_by_two(treasury:
 
 async def test_the_platform_neither_spends_a_partys_money_nor_speaks_for_it(treasury: Treasury, nats_server):
     stage = treasury.stage
-    body = {"name": "clerk", "scopes": ["accounts:withdraw", "accounts:approve", "mandates:write"], "person": "p9"}
+    scopes = ["accounts:withdraw", "accounts:approve", "mandates:write", "rights:decide"]
+    body = {"name": "clerk", "scopes": scopes, "person": "p9"}
     platform = await stage.open_client((await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"])
     asked = await treasury.withdraw(treasury.clerk, "500", "to a mule")
     assert code(await treasury.end(platform, "approve", get_id(asked))) == (403, "payer_only")

@@ -110,6 +110,7 @@ OUTSIDE_DOMAIN = {
     "application": {
         "wrong_side": "whose it is",
         "platform_only": "whose it is",
+        "scope_missing": "whose it is",
         "payee_only": "whose it is",
         "hold_reserved": "whose it is",
         "hold_unknown": "found or not",

@@ -11,10 +11,12 @@ from marketplace.core.money import ZERO
 from marketplace.domain.equity.information import (
     Sight,
     find_waterfall,
-    limit_effect,
+    limit_consents,
+    limit_effects,
     limit_pricing,
     limit_terms,
     limit_waterfall,
+    list_hidden,
     sum_payouts,
 )
 from marketplace.domain.refusals import refuse_unknown
@@ -124,8 +126,14 @@ def limit_sale(view: LiquidityView, sight: Sight) -> LiquidityView:
 
 
 def limit_proposal(view: ProposalView, sight: Sight) -> ProposalView:
-    """Return what the reader may see of a proposal of a sale, with what it pays the reader and each security."""
-    waterfall = find_waterfall(view.effects)
+    """Return what the reader may see of a proposal; of a sale, with what it pays the reader and each security."""
+    waterfall, hidden = find_waterfall(view.effects), list_hidden(view.consents, sight)
+    view = structs.replace(
+        view,
+        consents=limit_consents(view.consents, sight),
+        votes=tuple(vote for vote in view.votes if vote.party_id not in hidden),
+        effects=limit_effects(view.effects, sight),
+    )
     if waterfall is None:
         return view
     yours = tuple(payout for payout in waterfall.payouts if payout.holder_id == sight.party_id)
@@ -135,4 +143,4 @@ def limit_proposal(view: ProposalView, sight: Sight) -> ProposalView:
         yours_usd=sum((payout.amount_usd for payout in yours), ZERO),
         by_security={each.security: each.amount_usd for each in sum_payouts(waterfall.payouts, sight.issuer_id)},
     )
-    return structs.replace(view, effects=tuple(limit_effect(each, sight) for each in view.effects), sale=sale)
+    return structs.replace(view, sale=sale)

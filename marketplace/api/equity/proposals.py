@@ -40,10 +40,10 @@ async def _load(connection: AsyncConnection, reader: Reader, proposal_id: str) -
 
 
 async def _limit(connection: AsyncConnection, reader: Reader, views: Sequence[ProposalView]) -> list[ProposalView]:
-    """Return proposals as the reader may see them: of a sale, what others get to the depth that it sees."""
-    sales = {view.issuer_id for view in views if find_waterfall(view.effects) is not None}
-    sights = {issuer_id: await load_voter_sight(connection, reader, issuer_id) for issuer_id in sorted(sales)}
-    return [limit_proposal(view, sights[view.issuer_id]) if view.issuer_id in sales else view for view in views]
+    """Return proposals as the reader may see them: what others get and weigh, to the depth that it sees."""
+    issuers = sorted({view.issuer_id for view in views})
+    sights = {issuer_id: await load_voter_sight(connection, reader, issuer_id) for issuer_id in issuers}
+    return [limit_proposal(view, sights[view.issuer_id]) for view in views]
 
 
 @post("/{proposal_id:str}/agree", status_code=200, summary="Agree to a proposal")

@@ -29,6 +29,8 @@ BODIES_AT_ONCE_MAX: Final = 32
 STREAM_PAGE: Final = 200
 KEEP_ALIVE_SECONDS: Final = 15.0
 PROJECTION_SECONDS_MAX: Final = 5.0
+_PROPOSED: Final = "marketplace.proposal.made.v1"
+"""An event of which even its company does not see all: the holders of a buyer are shown to the buyer only."""
 OPERATOR_SECONDS: Final = 5.0
 """How often a stream checks whether the message that blocks it was annotated."""
 _encode = msgspec.json.Encoder(decimal_format="string").encode
@@ -38,7 +40,7 @@ def render_item(recorded: Recorded, depth: Depth = "full", party_id: str | None 
     """Return a stored event in the feed's form. The body is the stored bytes, unless a depth limits what is seen."""
     envelope: Envelope = recorded.envelope
     body = recorded.body
-    if depth != "full":
+    if depth != "full" or (party_id is not None and envelope.type == _PROPOSED):
         body = render_body(limit_event(parse_event(recorded), party_id, depth))
     event = CloudEvent(
         specversion=SPEC_VERSION,

@@ -19,7 +19,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_202_ACCEPT
 from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 
 from marketplace.api.http.bodies.answers import ReceiptBody
-from marketplace.api.http.keys import Principal
+from marketplace.api.http.keys import DECIDE, Principal
 from marketplace.api.http.services import Services, get_services
 from marketplace.api.http.strict_json import BodyInvalid, refuse_malformed
 from marketplace.core.errors import Corrupt, Refusal, Unavailable
@@ -237,6 +237,7 @@ def build_context(
         at=handler.clock.now(),
         traceparent=traceparent if traceparent is not None and _TRACE.match(traceparent) else "",
         if_match=if_match,
+        decides=principal.allows(DECIDE),
     )
 
 

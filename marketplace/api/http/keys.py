@@ -50,6 +50,8 @@ LIFETIME_MAX: Final = timedelta(days=365)
 """How long a key lasts at most, and if no expiry is given."""
 SEALED: Final = "orders:sealed"
 """The scope that shows the platform's keys other parties' offers before they are cleared."""
+DECIDE: Final = "rights:decide"
+"""The scope by which the platform's keys decide in place of parties, whose agreement an act would need."""
 
 
 def list_scopes(features: Iterable[str], own: Iterable[str] = ()) -> tuple[str, ...]:
@@ -61,7 +63,7 @@ def list_scopes(features: Iterable[str], own: Iterable[str] = ()) -> tuple[str, 
     """
     names = ("*", *dict.fromkeys(features))
     of_features = (f"{name}:{verb}" for name in names for verb in ("read", "write"))
-    return ("*", *of_features, *sorted({SEALED, *own}))
+    return ("*", *of_features, *sorted({DECIDE, SEALED, *own}))
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):

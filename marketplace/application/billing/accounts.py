@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from events.account import WithdrawalAct
 from marketplace.application.billing.payment_provider import MANUAL, PaymentProvider, Transfer
-from marketplace.application.steps.access import require_owner, require_platform, require_unfrozen
+from marketplace.application.steps.access import require_decider, require_owner, require_platform, require_unfrozen
 from marketplace.application.steps.two_persons import ask_second, find_alone
 from marketplace.domain.billing.account import ACCOUNT, Account, CloseAccount, Deposit, Withdraw
 from marketplace.domain.billing.transfer import require_booked
@@ -87,7 +87,7 @@ async def withdraw(
     the party is suspended: the platform then moves what a court orders.
 
     Raises:
-        Refusal: ``party_suspended`` · refusals of the payment provider and of the account.
+        Refusal: ``scope_missing`` · ``party_suspended`` · refusals of the payment provider and of the account.
     """
     transfer = Transfer(account_id=account_id, amount_usd=amount_usd, reference=reference, booked_at=booked_at)
 
@@ -103,6 +103,7 @@ async def withdraw(
             act = WithdrawalAct(amount_usd=amount_usd, reference=reference, booked_at=booked_at)
             await ask_second(unit, account_id, act)
             return
+        require_decider(context)
         confirmed = await provider.confirm_withdrawal(context, transfer)
         command = Withdraw(
             account_id=account_id,

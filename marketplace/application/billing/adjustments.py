@@ -200,9 +200,9 @@ async def _reverse(
 ) -> list[ReversePrincipal]:
     """Reverse principal of the period, youngest tranche first. Return the reversals that need the holder's agreement.
 
-    A reversal needs it if the principal became shares or money, or accrued long ago (`needs_holder`). If it is too late
-    (`is_late`), or a sale of the company is paid, nothing is reversed. The instrument's terms say whether a reversal
-    cancels shares or makes the holder owe their price.
+    A reversal needs it if the principal became shares or money, may do so soon, or accrued long ago (`needs_holder`).
+    If it is too late (`is_late`), or a sale of the company is paid, nothing is reversed. The instrument's terms say
+    whether a reversal cancels shares or makes the holder owe their price.
     """
     equity = case.grant.issued.equity
     if equity is None:
@@ -225,7 +225,7 @@ async def _reverse(
             on_day=unit.context.at.date(),
         )
         left -= amount
-        if needs_holder(tranche, unit.context.at.date()):
+        if needs_holder(tranche, unit.context.at.date(), is_pending=issuer.is_changing):
             proposed.append(reverse)
         else:
             await claw_back(unit, reverse)

@@ -9,7 +9,7 @@ from fractions import Fraction
 from events.financing import Approval
 from events.instrument import InstrumentPrincipalReversed, TakenShares
 from events.types import Reduction
-from marketplace.application.steps.access import require_platform, require_side
+from marketplace.application.steps.access import require_decider, require_platform, require_side, require_unfrozen
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.paying import pay
 from marketplace.core.ids import derive_id, rename_id
@@ -35,6 +35,7 @@ async def reverse_principal(
 ) -> Receipt:
     """Reverse a tranche, in part or in full, before or after it became shares."""
     require_platform(context)
+    require_decider(context)
     command = ReversePrincipal(
         instrument_id=instrument_id,
         tranche_id=tranche_id,
@@ -146,6 +147,7 @@ async def pay_debt(handler: Handler, context: Context, instrument_id: str, *, am
         holder_id = instrument.issued.holder_id
         parties = {"holder": holder_id, "issuer": rename_id("pty", instrument.issued.issuer_id)}
         require_side(context, parties, ("holder",), "instrument", instrument_id)
+        await require_unfrozen(unit)
         await unit.decide(
             INSTRUMENT, instrument_id, PayDebt(instrument_id=instrument_id, cause=cause, amount_usd=amount_usd)
         )

@@ -10,6 +10,7 @@ the proposal stays open.
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 from msgspec import structs
@@ -30,7 +31,7 @@ from events.registry import get_tag, parse_body, render_body
 from events.types import Event
 from marketplace.application.equity.clawbacks import claw_back
 from marketplace.application.equity.vesting import exercise, vest
-from marketplace.application.steps.access import require_owner, require_unfrozen
+from marketplace.application.steps.access import require_decider, require_owner, require_unfrozen
 from marketplace.application.steps.company_acts import (
     amend_instrument,
     close_round,
@@ -138,7 +139,9 @@ async def do_or_propose(unit: UnitOfWork, issuer_id: str, act: Act, *, allows: A
     await act(unit)
     await pay_for_stock(unit, issuer_id)
     effects = unit.list_effects()
-    consents = () if party_id is None else await _list_consents(unit, issuer, party_id)
+    consents = () if unit.context.decides and party_id is None else await _list_consents(unit, issuer, party_id)
+    if party_id is None and consents:
+        require_decider(unit.context)
     if party_id is not None and consents:
         unit.discard()
         await _propose(unit, issuer, party_id, consents, effects, named_by=unit.context.command_id)
@@ -215,12 +218,22 @@ async def load_concerned(unit: UnitOfWork, issuer_id: str, allows: Allows | None
     return issuer
 
 
-async def _list_consents(unit: UnitOfWork, issuer: Issuer, proposer_id: str) -> tuple[Consent, ...]:
+async def _list_consents(unit: UnitOfWork, issuer: Issuer, proposer_id: str | None) -> tuple[Consent, ...]:
+    """Return whose agreement the decided events need beside the proposer's; of None, whose at all."""
     effects = [event for _, event in unit.list_effects()]
     buyer = await _find_buyer(unit, effects)
-    setting = Setting(issuer, issuer.formed.party_id, effects, unit.context.at, buyer)
-    require_proposer(setting, proposer_id)
-    return list_consents(setting, proposer_id)
+    outstanding = await _read_outstanding(unit, [each for each in (issuer, buyer) if each is not None])
+    setting = Setting(issuer, issuer.formed.party_id, effects, unit.context.at, buyer, outstanding)
+    if proposer_id is not None:
+        require_proposer(setting, proposer_id)
+    return list_consents(setting, proposer_id or "")
+
+
+async def _read_outstanding(unit: UnitOfWork, issuers: Sequence[Issuer]) -> dict[str, Decimal]:
+    """Return the outstanding principal, before the act, of the instruments that may still become equity."""
+    live = [name for issuer in issuers for name in sorted(issuer.exposures) if name in issuer.instruments]
+    found = [await unit.read_before(INSTRUMENT, instrument_id) for instrument_id in live]
+    return {name: each.outstanding_usd for name, each in zip(live, found, strict=True) if each is not None}
 
 
 async def _find_buyer(unit: UnitOfWork, effects: Sequence[Event]) -> Issuer | None:

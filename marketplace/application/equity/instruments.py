@@ -13,6 +13,7 @@ from marketplace.application.equity.consents import Act, carry_out, do_or_propos
 from marketplace.application.steps import company_acts
 from marketplace.application.steps.access import (
     load_mandate,
+    require_decider,
     require_platform,
     require_side,
     require_tenant,
@@ -33,7 +34,7 @@ from marketplace.domain.equity.instrument.instrument import (
     ResumeInstrument,
     SuspendInstrument,
 )
-from marketplace.domain.equity.instrument.mfn import require_later_safe
+from marketplace.domain.equity.instrument.mfn import require_offer
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -77,6 +78,7 @@ async def invest(
 async def _change(handler: Handler, context: Context, instrument_id: str, command: InstrumentCommand) -> Receipt:
     """Record an agreement of both sides, whose document the platform's operator has seen."""
     require_platform(context)
+    require_decider(context)
 
     async def work(unit: UnitOfWork) -> None:
         await unit.decide(INSTRUMENT, instrument_id, command)
@@ -179,7 +181,7 @@ async def notice_mfn(
     async def work(unit: UnitOfWork) -> None:
         instrument = await _load_instrument(unit, instrument_id, "issuer")
         later = await _load_instrument(unit, later_instrument_id, "issuer")
-        terms = require_later_safe(instrument, later)
+        terms = require_offer(instrument, later)
         command = NoticeMfn(
             instrument_id=instrument_id,
             later_instrument_id=later_instrument_id,

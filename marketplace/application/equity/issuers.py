@@ -243,7 +243,8 @@ async def pay_distribution(handler: Handler, context: Context, issuer_id: str, l
 
     async def work(unit: UnitOfWork) -> None:
         issuer = await load_concerned(unit, issuer_id)
-        await require_unfrozen(unit)
+        for party_id in (context.party_id, issuer.formed.party_id):
+            await require_unfrozen(unit, party_id)
         command = PayDistribution(
             issuer_id=issuer_id,
             liquidity_id=liquidity_id,

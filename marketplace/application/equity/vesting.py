@@ -83,7 +83,7 @@ async def exercise(
     warrant = issuer.warrants.get(warrant_id)
     if warrant is None:
         raise refuse_unknown("warrant", warrant_id)
-    fair = require_fair_value(issuer, warrant) if net else None
+    fair = require_fair_value(issuer, warrant, at.date()) if net else None
     command = ExerciseWarrant(
         issuer_id=issuer_id,
         exercise_id=exercise_id,

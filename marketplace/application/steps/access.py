@@ -74,6 +74,21 @@ def require_platform(context: Context) -> None:
         raise Refusal("platform_only", "only the platform's operator may do this; ask the operator")
 
 
+def require_decider(context: Context) -> None:
+    """Refuse that a key of the platform decides for parties without the scope for it.
+
+    Raises:
+        Refusal: ``scope_missing``.
+    """
+    if context.party_id is None and not context.decides:
+        raise Refusal(
+            "scope_missing",
+            "this takes the agreement of parties, or a key of the platform with the scope rights:decide; let the party"
+            " propose it, or ask the operator",
+            scope="rights:decide",
+        )
+
+
 async def require_unfrozen(unit: UnitOfWork, party_id: str | None = None) -> None:
     """Refuse the command while its sender, or the given party, is suspended. The platform is never refused.
 

@@ -9,9 +9,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from events.issuer_dilution import CountedInstrument, Exposure
-from events.types import NoteTerms, PrincipalTerms, SafeTerms
+from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, IssueInstrument, NoticeMfn
-from marketplace.domain.equity.instrument.mfn import WINDOW, has_open_clause
+from marketplace.domain.equity.instrument.mfn import WINDOW, find_offer, has_open_clause
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, LimitDilution, RecordExposure, SignInstrument
 from marketplace.domain.trading.mandate import MANDATE
 from marketplace.execution.unit_of_work import UnitOfWork
@@ -52,20 +52,22 @@ async def sign_instrument(
 
 
 async def notify_favoured(unit: UnitOfWork, instrument_id: str) -> None:
-    """Record on each most-favoured SAFE of the issuer that another SAFE was just signed or amended."""
+    """Record on each most-favoured SAFE of the issuer that another SAFE or a note was just signed or amended."""
     later = await unit.get(INSTRUMENT, instrument_id)
     issuer = await unit.load(ISSUER, later.issued.issuer_id)
-    if not isinstance(later.terms, SafeTerms) or not isinstance(issuer, Issuer):
+    if isinstance(later.terms, PricedTerms) or not isinstance(issuer, Issuer):
         return
     for favoured_id, exposures in sorted(issuer.exposures.items()):
         favoured = any(isinstance(each.terms, SafeTerms) and each.terms.most_favoured_nation for each in exposures)
         if not favoured or favoured_id == instrument_id or favoured_id not in issuer.instruments:
             continue
-        if has_open_clause(await unit.get(INSTRUMENT, favoured_id)):
+        known = await unit.get(INSTRUMENT, favoured_id)
+        offer = find_offer(known, later)
+        if offer is not None and has_open_clause(known):
             notice = NoticeMfn(
                 instrument_id=favoured_id,
                 later_instrument_id=instrument_id,
-                terms=later.terms,
+                terms=offer,
                 elect_until=unit.context.at + WINDOW,
                 at=unit.context.at,
             )

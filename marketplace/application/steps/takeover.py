@@ -5,6 +5,7 @@ from msgspec import structs
 from marketplace.core.ids import derive_id
 from marketplace.core.money import render_ratio
 from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock, IssueStock
+from marketplace.domain.equity.issuer.dilution import sum_principal
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rules import get_class
 from marketplace.domain.equity.issuer.sale.liquidity import require_assuming, require_buyer, require_undiluted
@@ -39,8 +40,12 @@ async def name_buyer(unit: UnitOfWork, issuer_id: str, stock: BuyerStock | None)
     require_buyer(issuer_id, stock)
     buyer = await load_buyer(unit, stock.buyer_issuer_id)
     get_class(buyer, stock.class_id or "")
-    shares = total_shares(buyer).fully_diluted
-    return structs.replace(stock, buyer_split_ratio=render_ratio(buyer.split_ratio), buyer_shares=shares)
+    return structs.replace(
+        stock,
+        buyer_split_ratio=render_ratio(buyer.split_ratio),
+        buyer_shares=total_shares(buyer).fully_diluted,
+        buyer_principal_usd=sum_principal(buyer),
+    )
 
 
 async def deliver_stock(unit: UnitOfWork, issuer: Issuer, liquidity_id: str) -> None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 
 from events.account import AccountAct, AccountDebited, AccountHoldPlaced
+from events.issuer import IssuerLiquidityDeclared
 from events.types import Event
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
@@ -50,11 +52,19 @@ async def count_own(unit: UnitOfWork, events: Iterable[Event]) -> None:
         Refusal: ``limit_exceeded``.
     """
     party_id = unit.context.party_id
-    own = (
-        each for each in events if isinstance(each, AccountDebited | AccountHoldPlaced) and each.party_id == party_id
-    )
-    amount = sum((each.amount_usd for each in own), ZERO)
+    amount = ZERO if party_id is None else sum((_find_spent(each, party_id) for each in events), ZERO)
     if party_id is not None and amount:
         account_id = rename_id("acc", party_id)
         use = UseLimit(account_id=account_id, amount_usd=amount, cause=unit.context.command_id, at=unit.context.at)
         await unit.decide(ACCOUNT, account_id, use)
+
+
+def _find_spent(event: Event, party_id: str) -> Decimal:
+    """Return what an event takes from a party's account, or will: a declared sale pays its proceeds."""
+    match event:
+        case AccountDebited() | AccountHoldPlaced() if event.party_id == party_id:
+            return event.amount_usd
+        case IssuerLiquidityDeclared() if rename_id("pty", event.issuer_id) == party_id:
+            return sum((each.cash_usd for each in event.waterfall.payouts if each.holder_id != party_id), ZERO)
+        case _:
+            return ZERO

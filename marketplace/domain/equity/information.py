@@ -6,11 +6,14 @@
 | ``summary`` | these, and the sums of all others by security | these, and the sums of all others |
 | ``full`` | everything | everything, with the certificate |
 
+Of a proposal, a party sees who must agree by name. Of a group that votes by weight it sees its own weight and the sum
+of all others; at the depth ``full``, all weights. The holders of a buyer are shown to the buyer only.
+
 A sum of others' rows stands under the issuer's id. The feed follows the same rule while the holding
 lasts: a holder gets the events of `LIMITED`, limited to its depth, and with the depth ``full`` those of `WHOLE` too.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, get_args
 
 from msgspec import structs
@@ -48,7 +51,7 @@ from events.issuer import (
     IssuerWarrantTransferred,
 )
 from events.issuer_holders import Depth, HolderTerms, ProRataOffer
-from events.proposal import ProposalMade, ProposedEvent
+from events.proposal import Consent, ProposalMade, ProposedEvent, Voter
 from events.registry import parse_body, render_body
 from events.types import Event
 from marketplace.core.ids import is_id
@@ -90,6 +93,10 @@ WHOLE: Final = (
 )
 """Events of others' securities, which only holders get that see everything."""
 _DECLARED: Final = IssuerLiquidityDeclared.__struct_config__.tag
+_CLOSED: Final = IssuerFinancingClosed.__struct_config__.tag
+_BUYER: Final = "buyer_"
+_BY_NAME: Final = frozenset({"holder", "company", "board", "buyer"})
+"""Electorates whose voters each agree by name, with a weight of 1."""
 _KINDS: Final = {"ins": "instruments", "opt": "options", "wrt": "warrants"}
 
 
@@ -133,13 +140,57 @@ def _parse(effect: ProposedEvent) -> IssuerLiquidityDeclared:
     return event
 
 
-def limit_effect(effect: ProposedEvent, sight: Sight) -> ProposedEvent:
-    """Return what a party may see of an effect of a proposal: of a sale, the limited waterfall."""
-    if effect.type != _DECLARED or sight.depth == "full":
+def limit_effects(effects: Sequence[ProposedEvent], sight: Sight) -> tuple[ProposedEvent, ...]:
+    """Return what a party may see of the effects of a proposal: of a sale or a closing, what is its own or nobody's."""
+    if sight.depth == "full":
+        return tuple(effects)
+    closes = any(effect.type == _CLOSED for effect in effects)
+    return tuple(_limit_effect(effect, sight) for effect in effects if not closes or _is_seen(effect, sight))
+
+
+def _is_seen(effect: ProposedEvent, sight: Sight) -> bool:
+    event = parse_body(effect.type, effect.body_json.encode())
+    return getattr(event, "holder_id", getattr(event, "party_id", None)) in {None, sight.party_id}
+
+
+def _limit_effect(effect: ProposedEvent, sight: Sight) -> ProposedEvent:
+    if effect.type != _DECLARED:
         return effect
     return structs.replace(
         effect, body_json=render_body(limit_event(_parse(effect), sight.party_id, sight.depth)).decode()
     )
+
+
+def limit_consents(consents: Sequence[Consent], sight: Sight) -> tuple[Consent, ...]:
+    """Return the agreements of a proposal with the weights that a party may see: its own, and those of others as one.
+
+    A party that sees an issuer in full sees every voter of it, and none of a buyer's holders; a buyer sees these.
+    """
+    buys = any(each.electorate == "buyer" and _votes(each, sight.party_id) for each in consents)
+    return tuple(_limit_consent(each, sight, buys=buys) for each in consents)
+
+
+def list_hidden(consents: Sequence[Consent], sight: Sight) -> frozenset[str]:
+    """Return the holders of a buyer that a party must not learn of: it holds nothing of the buyer and is not it."""
+    shown = limit_consents(consents, sight)
+    named = {voter.party_id for each in consents for voter in each.voters if not each.electorate.startswith(_BUYER)}
+    seen = {voter.party_id for each in shown for voter in each.voters}
+    return frozenset(voter.party_id for each in consents for voter in each.voters) - seen - named
+
+
+def _votes(consent: Consent, party_id: str | None) -> bool:
+    return any(voter.party_id == party_id for voter in consent.voters)
+
+
+def _limit_consent(consent: Consent, sight: Sight, *, buys: bool) -> Consent:
+    sees = buys if consent.electorate.startswith(_BUYER) else sight.depth == "full"
+    if sight.party_id is None or sees or consent.electorate.partition("/")[0] in _BY_NAME:
+        return consent
+    own = [voter for voter in consent.voters if voter.party_id == sight.party_id]
+    rest = sum(voter.weight for voter in consent.voters if voter.party_id != sight.party_id)
+    if rest:
+        own.append(Voter(party_id=sight.issuer_id, weight=rest))
+    return structs.replace(consent, voters=tuple(own))
 
 
 def limit_event(event: Event, party_id: str | None, depth: Depth) -> Event:
@@ -156,7 +207,9 @@ def limit_event(event: Event, party_id: str | None, depth: Depth) -> Event:
             return structs.replace(event, waterfall=waterfall)
         case ProposalMade():
             sight = Sight(event.issuer_id, party_id, depth)
-            return structs.replace(event, effects=tuple(limit_effect(each, sight) for each in event.effects))
+            return structs.replace(
+                event, effects=limit_effects(event.effects, sight), consents=limit_consents(event.consents, sight)
+            )
         case _:
             return event
 

@@ -6,14 +6,15 @@ shares count in a drag-along as the company states, and never outvote those who 
 decides without agreement; its events name the platform as their actor.
 
 A *vote* asks every group of security holders that are parties here: the holders of each class of stock, of instruments
-by what may still become equity under them, of options, and of warrants. Each group agrees by more than half of its
-weight. Those of a group who refuse are bound by its majority.
+by their outstanding principal, of commitments by what may still be drawn under them, of options, and of warrants. Each
+group agrees by more than half of its weight. Those of a group who refuse are bound by its majority.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from events.instrument import InstrumentAmended, InstrumentIssued, InstrumentPrincipalReversed, InstrumentRepaid
@@ -62,7 +63,7 @@ from events.issuer import (
 from events.issuer_holders import HolderTerms
 from events.mandate import MandateBudgetHeld
 from events.proposal import Consent, Voter
-from events.types import Event
+from events.types import Event, NoteTerms, StockTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
 from marketplace.core.money import ZERO
@@ -81,6 +82,7 @@ class Setting(NamedTuple):
         effects: Every event that it would record, in order.
         at: When it is decided. A warrant that has expired by then does not vote.
         buyer: Who buys the issuer with its stock, where it is here.
+        outstanding: Outstanding principal by instrument, of both; one that is missing counts in full.
     """
 
     issuer: Issuer
@@ -88,6 +90,7 @@ class Setting(NamedTuple):
     effects: Sequence[Event]
     at: datetime
     buyer: Issuer | None = None
+    outstanding: Mapping[str, Decimal] = MappingProxyType({})
 
 
 class Asked(NamedTuple):
@@ -128,17 +131,17 @@ class Right(NamedTuple):
     who: Callable[[Any, Setting], Asked]
 
 
-def _issue(event: IssuerStockIssued, _: Setting) -> Asked:
+def _issue(event: IssuerStockIssued, setting: Setting) -> Asked:
     if event.cause is not None:
         return Asked()  # what it follows from is asked about: a round, a split, an exercise, an instrument
-    return Asked((event.holder_id,), company=True, vote=True)
+    return Asked((event.holder_id, *setting.issuer.holder_terms.pro_rata), company=True, vote=True)
 
 
 def _repurchase(event: IssuerStockRepurchased, setting: Setting) -> Asked:
     split = next((each for each in setting.effects if isinstance(each, IssuerStockSplit)), None)
     if split is None or event.cause != split.split_id:
         return Asked((event.holder_id,), company=True, vote=not _is_party(event.holder_id, setting))
-    fair = find_fair_value(setting.issuer, frozenset({event.holder_id}))
+    fair = find_fair_value(setting.issuer, frozenset({event.holder_id}), setting.at.date())
     keeps = setting.issuer.holdings.get((event.holder_id, event.class_id), 0) > event.shares
     is_fair = fair is not None and fair.is_independent and event.price_usd_per_share >= fair.price_usd
     return Asked() if keeps and is_fair else Asked((event.holder_id,))
@@ -155,8 +158,21 @@ def _is_party(holder_id: str, setting: Setting) -> bool:
     return is_id(holder_id, "pty") and holder_id != setting.company_id
 
 
-def _split(event: IssuerStockSplit, _: Setting) -> Asked:
-    return Asked(company=True, vote=event.numerator < event.denominator)
+def _split(event: IssuerStockSplit, setting: Setting) -> Asked:
+    """Ask also those whose part of a class shrinks by a thousandth or more, because others are rounded up."""
+    filled: dict[tuple[str, str], int] = {}
+    grown: dict[str, int] = {}
+    for each in setting.effects:
+        if isinstance(each, IssuerStockIssued) and each.cause == event.split_id:
+            filled[each.holder_id, each.class_id] = each.shares
+            grown[each.class_id] = grown.get(each.class_id, 0) + each.shares
+    shrunk = []
+    for (holder_id, class_id), shares in sorted(setting.issuer.holdings.items()):
+        before = setting.issuer.classes[class_id].shares_outstanding
+        after = Fraction(shares + filled.get((holder_id, class_id), 0), before + grown.get(class_id, 0))
+        if after <= Fraction(shares, before) * _SHRUNK_MAX:
+            shrunk.append(holder_id)
+    return Asked(tuple(shrunk), company=True, vote=event.numerator < event.denominator)
 
 
 def _withdraw_promise(event: IssuerOptionPromiseWithdrawn, setting: Setting) -> Asked:
@@ -173,19 +189,32 @@ def _convert(event: IssuerStockConverted, _: Setting) -> Asked:
 
 
 def _close(event: IssuerFinancingClosed, setting: Setting) -> Asked:
-    """Ask the investors; if they buy next to nothing, also those whose instruments convert in it."""
+    """Ask the investors; if parties here buy next to nothing, also those whose instruments convert in it."""
     financing = setting.issuer.financings[event.financing_id]
     asked = [each.holder_id for each in financing.opened.terms.investments]
     pricing = financing.pricing
     assert pricing is not None, "a round is closed at a price"
-    bought = sum(allotment.shares for allotment in pricing.allotments)
+    bought = sum(each.shares for each in pricing.allotments if _is_party(each.holder_id, setting))
     if bought < pricing.post_money_shares * _BOUGHT_MIN:
         asked += [each.holder_id for each in pricing.conversions]
     return Asked(tuple(asked), company=True, vote=True)
 
 
 def _create_class(event: IssuerStockClassCreated, setting: Setting) -> Asked:
-    return Asked(company=True, vote=event.kind == "preferred" and not _is_closing(setting))
+    closing = _is_closing(setting)
+    named = () if closing else _list_named(event.class_id, setting.issuer)
+    return Asked(named, company=True, vote=event.kind == "preferred" and not closing)
+
+
+def _list_named(class_id: str, issuer: Issuer) -> tuple[str, ...]:
+    """Return the holders of notes that become stock of a class at their maturity."""
+    terms = {
+        issuer.instruments[instrument_id].holder_id: each.terms.at_maturity
+        for instrument_id, exposures in sorted(issuer.exposures.items())
+        for each in exposures
+        if instrument_id in issuer.instruments and isinstance(each.terms, NoteTerms)
+    }
+    return tuple(holder_id for holder_id, become in terms.items() if become is not None and become.class_id == class_id)
 
 
 def _adjust_plan(event: IssuerStockPlanAdjusted, setting: Setting) -> Asked:
@@ -203,7 +232,8 @@ def _issue_warrant(event: IssuerWarrantIssued, _: Setting) -> Asked:
 
 def _exercise_warrant(event: IssuerWarrantExercised, setting: Setting) -> Asked:
     warrant = setting.issuer.warrants[event.warrant_id]
-    fair = None if event.fair_value_usd is None else find_value_for_warrant(setting.issuer, warrant)
+    on_day = setting.at.date()
+    fair = None if event.fair_value_usd is None else find_value_for_warrant(setting.issuer, warrant, on_day)
     return Asked((event.holder_id,), vote=fair is not None and not fair.is_independent)
 
 
@@ -246,6 +276,12 @@ def _holder(event: Any, _: Setting) -> Asked:
     return Asked((event.holder_id,), company=True)
 
 
+def _exercise_option(event: IssuerOptionExercised, setting: Setting) -> Asked:
+    """Ask the company only where it answers for the holder, or where the holder could choose among classes."""
+    classes = [each for each in setting.issuer.classes.values() if each.created.kind == "common"]
+    return Asked((event.holder_id,), company=not _is_party(event.holder_id, setting) or len(classes) > 1)
+
+
 def _option(event: IssuerOptionGranted | IssuerOptionPromised, setting: Setting) -> Asked:
     return Asked((event.holder_id,), company=True, vote=_is_party(event.holder_id, setting))
 
@@ -266,7 +302,7 @@ def _vote(_: Event, __: Setting) -> Asked:
     return Asked(company=True, vote=True)
 
 
-def _sell(event: IssuerLiquidityDeclared, _: Setting) -> Asked:
+def _sell(event: IssuerLiquidityDeclared, setting: Setting) -> Asked:
     """Ask those who lose principal too: no vote of others takes it from them."""
     left: dict[str, Decimal] = {}
     for instrument in event.waterfall.instruments:
@@ -275,7 +311,17 @@ def _sell(event: IssuerLiquidityDeclared, _: Setting) -> Asked:
         if payout.security in left:
             left[payout.security] -= payout.cash_usd
     losers = {each.holder_id for each in event.waterfall.instruments if left[each.instrument_id] > ZERO}
+    losers |= _list_outranked(event, setting.issuer)
     return Asked(tuple(sorted(losers)), company=True, sale=True)
+
+
+def _list_outranked(event: IssuerLiquidityDeclared, issuer: Issuer) -> set[str]:
+    """Return the holders of preferred stock if the company ranks SAFEs, which rank with it, before all of it."""
+    ranks = {name: each.created.seniority for name, each in issuer.classes.items() if each.created.kind == "preferred"}
+    stated = event.waterfall.safe_seniority
+    if stated is None or stated <= max(ranks.values(), default=stated):
+        return set()
+    return {holder_id for (holder_id, class_id), shares in issuer.holdings.items() if class_id in ranks and shares}
 
 
 def _limit(event: IssuerDilutionLimited, setting: Setting) -> Asked:
@@ -287,7 +333,9 @@ def _limit(event: IssuerDilutionLimited, setting: Setting) -> Asked:
 
 
 def _agree_terms(event: IssuerHolderTermsAgreed, setting: Setting) -> Asked:
-    lost = set(setting.issuer.holder_terms.pro_rata) - set(event.terms.pro_rata)
+    before = setting.issuer.holder_terms
+    hastens = event.terms.pro_rata_days < before.pro_rata_days
+    lost = set(before.pro_rata) - (set() if hastens else set(event.terms.pro_rata))
     return Asked(tuple(sorted(lost)), company=True, terms=True)
 
 
@@ -295,8 +343,11 @@ def _withdraw_sale(event: IssuerLiquidityWithdrawn, _: Setting) -> Asked:
     return Asked() if event.cause == "overdue" else Asked(company=True, vote=True)
 
 
-def _invest(event: IssuerInstrumentSigned, _: Setting) -> Asked:
-    return Asked((event.holder_id,), company=True, vote=True)
+def _invest(event: IssuerInstrumentSigned, setting: Setting) -> Asked:
+    buys_stock = isinstance(event.terms, StockTerms)
+    return Asked(
+        (event.holder_id, *(setting.issuer.holder_terms.pro_rata if buys_stock else ())), company=True, vote=True
+    )
 
 
 def _repay(event: InstrumentRepaid, _: Setting) -> Asked:
@@ -310,13 +361,15 @@ def _amend(event: InstrumentAmended, setting: Setting) -> Asked:
 _NONE: Final = "never"
 _LAPSES: Final = "14 days, then the proposal lapses"
 _BOUGHT_MIN: Final = Fraction(1, 20)
-"""The part of the company that new money buys, so that a vote converts the instruments of all."""
+"""The part of the company that money of parties here buys, so that a vote converts the instruments of all."""
+_SHRUNK_MAX: Final = Fraction(999, 1_000)
+"""What stays of a holder's part of a class if rounding others up is a matter of fractions only."""
 RIGHTS: Final[dict[type[Event], Right]] = {
     IssuerStockIssued: Right(
         "issue",
         "stock is issued",
         "company",
-        "the holder; vote",
+        "the holder; vote; each holder with a pro rata right, which covers rounds only",
         "an instrument, a closed round, an option or a warrant is its cause",
         _issue,
     ),
@@ -324,7 +377,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "new_class",
         "a class of stock is created",
         "company",
-        "vote",
+        "vote; the holder of a note that becomes stock of it",
         "it is common stock, or a round's own",
         _create_class,
     ),
@@ -373,7 +426,12 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         _take_offered,
     ),
     IssuerStockSplit: Right(
-        "consolidation", "several shares become one", "company", "vote", "it is a split into more shares", _split
+        "consolidation",
+        "several shares become one",
+        "company",
+        "vote; each whose part shrinks by a thousandth or more, because others are rounded up",
+        "it is a split into more shares",
+        _split,
     ),
     IssuerAuthorisedSharesAdjusted: Right(
         "authorisation",
@@ -393,7 +451,12 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "option", "an option is granted", "company", "the holder; vote if the holder votes", _NONE, _option
     ),
     IssuerOptionExercised: Right(
-        "option_exercise", "an option is exercised", "company, holder", "the holder, the company", _NONE, _holder
+        "option_exercise",
+        "an option is exercised",
+        "company, holder",
+        "the holder; the company for who is not here, or where there are several classes of common stock",
+        _NONE,
+        _exercise_option,
     ),
     IssuerOptionCancelled: Right(
         "option_cancellation", "an option is cancelled", "company", "the holder", _NONE, _holder
@@ -403,7 +466,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "warrant_exercise",
         "a warrant is exercised",
         "company, holder",
-        "the holder; a vote if it is net at a value that only the company or the holder stated",
+        "the holder; a vote if it is net at a value that only the company or the holder stated, or an old one",
         _NONE,
         _exercise_warrant,
     ),
@@ -478,7 +541,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "round",
         "a round closes: its stock is issued, instruments convert",
         "company",
-        "each investor; vote; if the new money buys less than a twentieth, each holder of what converts",
+        "each investor; vote; if the money of parties here buys less than a twentieth, each holder of what converts",
         _NONE,
         _close,
     ),
@@ -494,7 +557,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "holder_terms",
         "company and holders agree on terms: thresholds of a sale, drag-along, pro rata rights, what holders see",
         "company",
-        "vote, by the majorities that the terms in force require for a sale; a holder that loses a pro rata right",
+        "vote, by the majorities that the terms in force require for a sale; a holder that loses a pro rata right"
+        " or days for it",
         _NONE,
         _agree_terms,
     ),
@@ -511,7 +575,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "a correction of usage reverses principal",
         "company",
         "the holder",
-        "the principal is outstanding and accrued in the last 30 days; after the sale is paid, nothing is reversed",
+        "the principal is outstanding, accrued in the last 30 days, and neither a round is open nor a sale declared;"
+        " after the sale is paid, nothing is reversed",
         _reduce,
     ),
     InstrumentRepaid: Right(
@@ -530,7 +595,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "the company is sold",
         "company",
         "vote by the thresholds of the holder terms, directors; a buyer that issues its stock, and its vote; each"
-        " holder whose principal is not paid in full, in cash",
+        " holder whose principal is not paid in full, in cash, or whose preferred stock ranks behind all SAFEs",
         "holders with the share of a drag-along agree, which binds options, warrants and classes that it does not name;"
         " the company states who agreed without a key",
         _sell,
@@ -655,7 +720,7 @@ def _list_sale(setting: Setting) -> Iterable[_Group]:
     buyer = setting.buyer
     if buyer is None:
         return
-    buying = Setting(buyer, buyer.formed.party_id, setting.effects, setting.at)
+    buying = Setting(buyer, buyer.formed.party_id, setting.effects, setting.at, outstanding=setting.outstanding)
     yield _Group("buyer", {buying.company_id: 1})
     for electorate, weights in _list_groups(buying):
         yield _Group(f"buyer_{electorate}", weights)
@@ -669,7 +734,7 @@ def _list_sellers(setting: Setting, terms: HolderTerms) -> Iterable[_Group]:
         yield together
         if len(here) < len(together.weights) or together.weight_absent:
             yield _Group("holders_here", here)
-        own = frozenset({"instruments", *(f"class/{class_id}" for class_id in drag.classes)})
+        own = frozenset({"instruments", "commitments", *(f"class/{class_id}" for class_id in drag.classes)})
     for electorate, weights in _list_groups(setting):
         if together is None or electorate in own:
             yield _Group(electorate, weights, terms.sale_share_needed)
@@ -722,8 +787,10 @@ def _list_groups(setting: Setting) -> Iterable[tuple[str, dict[str, int]]]:
     for instrument_id, exposures in sorted(setting.issuer.exposures.items()):
         signed = setting.issuer.instruments.get(instrument_id)
         if signed is not None:
-            cents = int(sum(exposure.amount_usd for exposure in exposures) * 100)
-            _weigh(groups, "instruments", signed.holder_id, cents, setting)
+            whole = sum((exposure.amount_usd for exposure in exposures), ZERO)
+            drawn = min(setting.outstanding.get(instrument_id, whole), whole)
+            _weigh(groups, "instruments", signed.holder_id, int(drawn * 100), setting)
+            _weigh(groups, "commitments", signed.holder_id, int((whole - drawn) * 100), setting)
     for _, option in sorted(setting.issuer.options.items()):
         _weigh(groups, "options", option.granted.holder_id, option.shares_outstanding, setting)
     for _, warrant in list_live_warrants(setting.issuer, setting.at):

@@ -48,6 +48,14 @@ BESIDE_EQUITY: Final = (
         _ENDS,
     ),
     StatedRight(
+        "proceeds",
+        "a sale of the company is declared, which its account pays",
+        "a person of the company",
+        "nobody else, besides those who agree to the sale",
+        f"never; refused unless {_ABOVE}",
+        _NOTHING,
+    ),
+    StatedRight(
         "capture",
         "held money is paid to the account that the hold names",
         "payer, payee, platform; only the platform while the payer is suspended",

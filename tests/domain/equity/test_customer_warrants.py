@@ -30,6 +30,7 @@ from marketplace.domain.equity.issuer.commands import (
     AddProgrammeGrant,
     AddStakeholder,
     AttestMilestone,
+    CorrectPrice,
     DeclareLiquidity,
     Delivery,
     ExerciseWarrant,
@@ -37,12 +38,14 @@ from marketplace.domain.equity.issuer.commands import (
     NamePriceSource,
     ObservePrice,
     OpenProgramme,
+    RecordValuation,
     SplitStock,
     StatePurchases,
     TransferWarrant,
     VestWarrants,
 )
 from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.rights.fair_value import find_fair_value, find_value_for_warrant
 from marketplace.domain.equity.issuer.state import PriceMark, list_option_grants
 from marketplace.equity.checker import verify
 from tests.domain.issuer_samples import COMPANY, EXPIRY, NOON, OF_ISS, PROVIDER, WARRANT, make_id, warrant
@@ -118,6 +121,18 @@ def observe(price, day=TODAY, volume=1_000, **changes):
         at=NOON,
     )
     return replace(seen, **changes)
+
+
+def correct(price, day, volume=1_000):
+    return CorrectPrice(
+        **OF_ISS,
+        source_id=SOURCE,
+        day=day,
+        price_usd_per_share=Decimal(price),
+        volume=volume,
+        reason="typo",
+        recorder_id=RECORDER,
+    )
 
 
 def look(delivered=None, at=NOON):
@@ -267,7 +282,7 @@ def test_a_price_counts_only_if_holder_and_company_did_not_make_it():
     assert read(settle(state))[0][0] == 0, "the mean is 3.5"
     state = decide(state, observe(4, TODAY + timedelta(days=1), volume=10_000, at=NOON + timedelta(days=1)))
     assert read(settle(state))[0][0] == 0
-    later = observe(16, TODAY + timedelta(days=2), volume=1_000, at=NOON + timedelta(days=2))
+    later = observe(8, TODAY + timedelta(days=2), volume=1_000, at=NOON + timedelta(days=2))
     assert read(settle(decide(state, later)))[0][0] == 100
 
 
@@ -592,3 +607,33 @@ def test_a_net_exercise_counts_with_the_mean_that_the_warrant_states():
     (event,) = ISSUER.decide(use(100, fair_value_usd=Decimal("0.5")), state)
     assert (event.shares, event.shares_surrendered) == (50, 50)
     assert date(2026, 3, 1) == TODAY
+
+
+def test_a_recorder_moves_no_mean_by_steps_or_corrections():
+    """Nine days of four times each, recorded in one hour, or a day corrected from 10 to 100,000, gave all shares."""
+    state = decide(BASE, observe(10, TODAY - timedelta(days=30)))
+    state = decide(state, observe(40, TODAY - timedelta(days=29)))
+    refused(state, observe(160, TODAY - timedelta(days=28)), "observation_far_off")
+    refused(state, correct(161, TODAY - timedelta(days=29)), "observation_far_off")
+    state = decide(state, correct(40, TODAY - timedelta(days=29), volume=0))
+    refused(state, observe(41, TODAY), "observation_far_off")
+    assert decide(state, observe(160, TODAY, recorder_id=None))
+
+
+@pytest.mark.parametrize(("days", "is_known"), [(30, True), (31, False)])
+def test_a_net_exercise_counts_with_no_old_mean(days, is_known):
+    """Two and a half years after its last price, a mean of 100 still gave nine shares of ten."""
+    state = decide(issue(WarrantTranche(shares=100), fair_value=MEAN), observe(10, TODAY - timedelta(days=1)))
+    state = decide(state, observe(10))
+    (held,) = state.warrants.values()
+    found = find_value_for_warrant(state, held, TODAY + timedelta(days=days))
+    assert (found is not None) == is_known
+
+
+@pytest.mark.parametrize(("days", "is_independent"), [(366, True), (367, False)])
+def test_a_valuation_is_independent_for_a_year(days, is_independent):
+    valued = RecordValuation(
+        **OF_ISS, price_usd_per_share=Decimal(3), method="409A", effective_on=TODAY, recorded_by="platform"
+    )
+    found = find_fair_value(decide(BASE, valued), frozenset(), TODAY + timedelta(days=days))
+    assert found.is_independent == is_independent

@@ -20,6 +20,7 @@ from events.issuer import (
     IssuerStockPlanAdjusted,
     IssuerStockRepurchased,
     IssuerStockSplit,
+    IssuerWarrantExercised,
 )
 from events.types import SafeTerms
 from marketplace.core.ids import derive_id
@@ -404,3 +405,19 @@ def test_a_sale_waits_for_the_round():
 
 def add_event(holder_id):
     return IssuerStakeholderAdded(**OF_ISS, holder_id=holder_id, name="Founder", kind="founder")
+
+
+def test_an_exercise_that_leaves_the_shares_as_they_are_stalls_no_closing():
+    """A holder voided every proposal to close a round by exercising one share of its warrant for a cent."""
+    used = priced([*COMPANY, WARRANTED], SAFE)
+    before = ISSUER.fold(used)
+    exercised = IssuerWarrantExercised(
+        issuer_id=WARRANTED.issuer_id,
+        exercise_id=make_id("exr", 1),
+        warrant_id=WARRANTED.warrant_id,
+        holder_id=WARRANTED.holder_id,
+        class_id=WARRANTED.class_id,
+        shares=1,
+    )
+    after = ISSUER.fold([*used, exercised])
+    assert ISSUER.decide(close(SAFE), after) == ISSUER.decide(close(SAFE), before)

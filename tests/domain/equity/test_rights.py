@@ -5,11 +5,14 @@ from typing import get_args
 import pytest
 
 from events import issuer as events
+from events.financing import Approval
 from events.instrument import InstrumentAmended, InstrumentPrincipalReversed, InstrumentRepaid
 from events.issuer import IssuerEvent
 from events.issuer_dilution import Exposure
-from events.proposal import Voter
+from events.proposal import Consent, ProposedEvent, Voter
+from events.registry import get_tag, render_body
 from events.types import SafeTerms
+from marketplace.domain.equity.information import Sight, limit_consents, limit_effects, list_hidden
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.rights import CONSEQUENCES, RIGHTS, Setting, list_consents, list_rights
 from tests.domain.build import NOW, id_of, usd
@@ -222,3 +225,54 @@ def test_voters_are_in_the_order_of_their_ids():
 
 def to_fields(event):
     return {name: getattr(event, name) for name in event.__struct_fields__}
+
+
+def test_who_shrinks_because_others_are_rounded_up_agrees():
+    """Shells of a hundredth of a new share each were rounded up to a whole one, beside who had ten."""
+    fill = events.IssuerStockIssued(**{**to_fields(issue(BANK, 10, "seed", number=9)), "cause": SPLIT.split_id})
+    assert ask(fill, SPLIT) == {f"holder/{FUND}": {FUND: 1}, **VOTE}
+    few = (*GIVEN, issue(FUND, 20_000, number=8))
+    small = events.IssuerStockIssued(**{**to_fields(issue(BANK, 10, number=9)), "cause": SPLIT.split_id})
+    assert f"holder/{FUND}" not in ask(small, SPLIT, given=few), "a thousandth is a fraction"
+
+
+def test_others_weights_are_shown_as_one_and_a_buyers_holders_to_the_buyer_only():
+    """A company that proposed to be bought read who holds how much of the company that it named as its buyer."""
+    buyer, holder, other = id_of("pty", 5), id_of("pty", 6), id_of("pty", 7)
+
+    def consent(electorate, *voters):
+        named = tuple(Voter(party_id=party_id, weight=weight) for party_id, weight in voters)
+        return Consent(electorate=electorate, right="sale", voters=named)
+
+    consents = (
+        consent("class/common", (FUND, 70), (BANK, 20), (other, 10)),
+        consent("buyer", (buyer, 1)),
+        consent("buyer_class/common", (holder, 777)),
+    )
+
+    def read(party_id, depth):
+        shown = limit_consents(consents, Sight(ISSUER_ID, party_id, depth))
+        return [{voter.party_id: voter.weight for voter in each.voters} for each in shown]
+
+    rest, secret = {FUND: 70, BANK: 20, other: 10}, {ISSUER_ID: 777}
+    assert read(FUND, "own") == [{FUND: 70, ISSUER_ID: 30}, {buyer: 1}, secret]
+    assert read(COMPANY, "full") == [rest, {buyer: 1}, secret]
+    assert read(buyer, "own") == [{ISSUER_ID: 100}, {buyer: 1}, {holder: 777}]
+    assert read(holder, "own") == [{ISSUER_ID: 100}, {buyer: 1}, {holder: 777}]
+    assert read(None, "full") == [rest, {buyer: 1}, {holder: 777}]
+    assert list_hidden(consents, Sight(ISSUER_ID, COMPANY, "full")) == {holder}
+    assert list_hidden(consents, Sight(ISSUER_ID, buyer, "own")) == frozenset()
+
+
+def test_a_closing_shows_what_is_ones_own():
+    effects = (issue(FUND, 5, number=8), issue(BANK, 7, number=9))
+    closed = events.IssuerFinancingClosed(
+        issuer_id=ISSUER_ID, financing_id=id_of("fin", 1), approval=Approval(document="consent")
+    )
+    proposed = tuple(
+        ProposedEvent(aggregate_id=ISSUER_ID, type=get_tag(event), body_json=render_body(event).decode())
+        for event in (*effects, closed)
+    )
+    assert limit_effects(proposed, Sight(ISSUER_ID, FUND, "summary")) == (proposed[0], proposed[2])
+    assert limit_effects(proposed, Sight(ISSUER_ID, FUND, "full")) == proposed
+    assert limit_effects(proposed[:2], Sight(ISSUER_ID, FUND, "own")) == proposed[:2], "whom a vote dilutes reads it"

@@ -71,10 +71,10 @@ class PayDebtBody(Body, frozen=True, kw_only=True):
 
 
 class NoticeMfnBody(Body, frozen=True, kw_only=True):
-    """A later SAFE of which the holder of a most-favoured SAFE is notified.
+    """A later SAFE or note of which the holder of a most-favoured SAFE is notified.
 
     Attributes:
-        later_instrument_id: The later SAFE.
+        later_instrument_id: The later SAFE or note.
         elect_until: Until when its terms may be elected.
     """
 
@@ -86,7 +86,8 @@ class ElectMfnBody(Body, frozen=True, kw_only=True):
     """The decision of the holder of a most-favoured SAFE.
 
     Attributes:
-        later_instrument_id: The later SAFE whose terms it adopts; None: it keeps its own.
+        later_instrument_id: The later SAFE whose terms it adopts, or the note whose cap and discount;
+            None: it keeps its own.
     """
 
     later_instrument_id: Id | None

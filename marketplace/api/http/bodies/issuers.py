@@ -364,7 +364,7 @@ class CorrectPriceBody(Body, frozen=True, kw_only=True):
 
     day: date
     price_usd_per_share: Usd
-    volume: ShareCount
+    volume: Annotated[int, Meta(ge=0, le=2**53 - 1)]
     reason: Text
 
 

@@ -29,7 +29,9 @@ from marketplace.domain.refusals import refuse_exists, refuse_unknown
 REDUCE_WITHIN: Final = timedelta(days=180)
 """After its accrual, a tranche's shares or money may be reduced for this long."""
 SETTLED_AFTER: Final = timedelta(days=30)
-"""How long after a tranche accrued a credit reduces it while it is outstanding, without its holder."""
+"""How long after a tranche accrued a credit reduces it while it is outstanding, without its holder.
+
+Never while a round is open or a sale is declared."""
 
 
 def reverse(command: ReversePrincipal, state: Instrument) -> Sequence[InstrumentEvent]:
@@ -62,10 +64,16 @@ def is_late(tranche: Tranche, on_day: date) -> bool:
     return bool(became) and on_day > tranche.interest_from + REDUCE_WITHIN
 
 
-def needs_holder(tranche: Tranche, on_day: date) -> bool:
-    """Return whether only its holder lets a tranche be reduced: it became something else, or is settled for long."""
+def needs_holder(tranche: Tranche, on_day: date, *, is_pending: bool) -> bool:
+    """Return whether only its holder lets a tranche be reduced.
+
+    Args:
+        tranche: It became something else, or was settled long ago.
+        on_day: When it would be reduced.
+        is_pending: Whether a round is open or a sale is declared, in which principal may be worth more than it cost.
+    """
     became = tranche.converted_usd or tranche.repaid_usd
-    return bool(became) or on_day > tranche.interest_from + SETTLED_AFTER
+    return bool(became) or is_pending or on_day > tranche.interest_from + SETTLED_AFTER
 
 
 def _require_reducible(command: ReversePrincipal, tranche: Tranche) -> None:

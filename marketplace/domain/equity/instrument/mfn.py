@@ -1,11 +1,12 @@
-"""The most-favoured clause of a SAFE: notice of every later SAFE, a window, and one recorded election.
+"""The most-favoured clause of a SAFE: notice of every later SAFE or note, a window, and one recorded election.
 
-The append that signs or amends a SAFE notifies the holders of the most-favoured ones; the startup may extend a window.
-A window is at least `WINDOW` long. While the last one is open, the holder chooses among all SAFEs of which it was
-notified.
+The append that signs or amends a SAFE or a note notifies the holders of most-favoured SAFEs; the startup may extend a
+window. A window is at least `WINDOW` long. While the last one is open, the holder chooses among all instruments of
+which it was notified.
 
-An election adopts all of the later terms, once (Y Combinator's MFN form, section 3). While a window is
-open and the holder has neither elected nor declined, no round is priced, because nobody may guess the holder's choice.
+An election adopts all of the later terms, of a note its cap and discount, once (Y Combinator's MFN form, section 3).
+While a window is open and the holder has neither elected nor declined, no round is priced, because nobody may guess the
+holder's choice.
 Silence until the last window ends declines.
 """
 
@@ -13,8 +14,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+from msgspec import structs
+
 from events.instrument import InstrumentEvent, InstrumentMfnElected, InstrumentMfnNoticed
-from events.types import SafeTerms
+from events.types import NoteTerms, SafeTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO
@@ -33,19 +36,38 @@ def has_open_clause(state: Instrument) -> bool:
     return favoured and (state.outstanding_usd > ZERO or state.open_usd > ZERO)
 
 
-def require_later_safe(state: Instrument, later: Instrument) -> SafeTerms:
-    """Return the terms of another SAFE of the same issuer.
+def find_offer(state: Instrument, later: Instrument) -> SafeTerms | None:
+    """Return the terms that a later instrument lets the holder of a most-favoured SAFE elect; None if it lets none.
+
+    Of a SAFE these are its terms. Of a note these are its cap and discount, before the money of the round like every
+    cap of a note; the rest of the holder's SAFE stays, and it earns no interest and does not mature.
+    """
+    own, terms = state.terms, later.terms
+    if isinstance(terms, SafeTerms):
+        return terms
+    has_price = isinstance(terms, NoteTerms) and (terms.valuation_cap_usd is not None or terms.discount is not None)
+    if not has_price or not isinstance(own, SafeTerms) or not isinstance(terms, NoteTerms):
+        return None
+    return structs.replace(
+        own,
+        conversion_timing="pre_money",
+        valuation_cap_usd=terms.valuation_cap_usd,
+        discount=terms.discount,
+        most_favoured_nation=False,
+    )
+
+
+def require_offer(state: Instrument, later: Instrument) -> SafeTerms:
+    """Return what another instrument of the same issuer lets the holder elect.
 
     Raises:
         Refusal: ``not_later``.
     """
-    issuer_id, later_id, terms = state.issued.issuer_id, later.issued.instrument_id, later.terms
-    if (
-        later_id == state.issued.instrument_id
-        or not isinstance(terms, SafeTerms)
-        or later.issued.issuer_id != issuer_id
-    ):
-        raise Refusal("not_later", f"{later_id} is not another SAFE of {issuer_id}", pointer="/later_instrument_id")
+    issuer_id, later_id, terms = state.issued.issuer_id, later.issued.instrument_id, find_offer(state, later)
+    if later_id == state.issued.instrument_id or terms is None or later.issued.issuer_id != issuer_id:
+        raise Refusal(
+            "not_later", f"{later_id} is not another SAFE or note of {issuer_id}", pointer="/later_instrument_id"
+        )
     return terms
 
 

@@ -273,6 +273,7 @@ class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):
         buyer_split_ratio: The buyer's split factor now; stated with it.
         assumes_grants: Whether it goes on, in cash, with the grants that are paid for in equity.
         buyer_shares: The buyer's fully diluted shares now; stated with it.
+        buyer_principal_usd: What its instruments may still become equity for; stated with it.
     """
 
     buyer: str
@@ -282,6 +283,7 @@ class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):
     buyer_split_ratio: str | None = None
     assumes_grants: bool = False
     buyer_shares: int | None = None
+    buyer_principal_usd: Decimal | None = None
 
 
 class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):

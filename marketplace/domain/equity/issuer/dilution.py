@@ -18,7 +18,7 @@ Invariant: no act of the issuer raises that share above the limit. What a holder
 is counted but not refused.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -113,7 +113,10 @@ def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEv
 
 
 def require_agreed(state: Issuer, exposures: Iterable[Exposure], takers: Iterable[str]) -> None:
-    """Refuse stock or a warrant for compute that dilutes holders who agreed to no limit, or buys a preference cheaply.
+    """Refuse an instrument for compute that dilutes holders who agreed to no limit, or buys more cheaply than they.
+
+    Stock and warrants need a limit. A SAFE or note needs one where its cap values the company below all that the
+    holders' own caps and prices do.
 
     Args:
         state: The issuer.
@@ -121,13 +124,18 @@ def require_agreed(state: Issuer, exposures: Iterable[Exposure], takers: Iterabl
         takers: Who may take it.
 
     Raises:
-        Refusal: ``dilution_unagreed`` · ``price_below_preference``.
+        Refusal: ``dilution_unagreed`` · ``price_below_preference`` · ``cap_below_holders``.
     """
-    priced = [exposure.terms for exposure in exposures if isinstance(exposure.terms, PricedTerms)]
-    if not priced or state.is_ended:
+    offered = [exposure.terms for exposure in exposures]
+    nobody_holds = not state.instruments and not state.securities and not state.warrants and not state.options
+    if not offered or nobody_holds or state.is_ended:
         return
     holders = {each for each in list_holders(state) if is_id(each, "pty")} - {state.formed.party_id}
     others = sorted({each for taker in takers for each in holders - {taker}})
+    priced = [each for each in offered if isinstance(each, PricedTerms)]
+    if not priced:
+        _require_cap(state, offered, others)
+        return
     if others and state.limit is None:
         raise Refusal(
             "dilution_unagreed",
@@ -148,6 +156,35 @@ def require_agreed(state: Issuer, exposures: Iterable[Exposure], takers: Iterabl
                 f" {round_half_even(price, SHOWN_PLACES)} USD are offered for it; offer that much, or common stock",
                 class_id=terms.class_id,
             )
+
+
+def _require_cap(state: Issuer, terms: Iterable[PrincipalTerms], others: Sequence[str]) -> None:
+    caps = [each.valuation_cap_usd for each in terms if not isinstance(each, PricedTerms)]
+    lowest = min((cap for cap in caps if cap is not None), default=None)
+    paid = list(_list_values(state, frozenset(others))) if lowest is not None and state.limit is None else []
+    if lowest is not None and paid and Fraction(lowest) < min(paid):
+        least = round_half_even(min(paid), SHOWN_SHARE_PLACES)
+        raise Refusal(
+            "cap_below_holders",
+            f"a cap of {lowest} USD values {state.formed.issuer_id} below what {', '.join(others[:5])} paid for, which"
+            f" is {least} USD or more; raise the cap, or agree with them on a dilution limit first",
+            pointer="/instrument/valuation_cap_usd",
+            valuation_cap_usd=str(lowest),
+            valuation_cap_usd_min=str(least),
+            holders=list(others),
+        )
+
+
+def _list_values(state: Issuer, holders: frozenset[str]) -> Iterator[Fraction]:
+    """Yield at which values of the whole company holders signed instruments with a cap, and bought stock."""
+    for signed in state.instruments.values():
+        terms = signed.terms
+        if signed.holder_id in holders and not isinstance(terms, PricedTerms) and terms.valuation_cap_usd is not None:
+            yield Fraction(terms.valuation_cap_usd)
+    for security_id, issued in state.securities.items():
+        if issued.holder_id in holders and issued.price_usd_per_share:
+            since = state.split_ratio / state.split_at_issue[security_id]
+            yield _value_company(state, issued.class_id, Fraction(issued.price_usd_per_share) / since)
 
 
 def require_room(state: Issuer, subject_id: str, exposures: Iterable[Exposure]) -> None:
@@ -286,6 +323,11 @@ def _list_exposures(state: Issuer) -> list[tuple[str, Exposure]]:
 def sum_exposures(exposures: Iterable[Exposure]) -> Decimal:
     """Return the dollars of exposures, without interest."""
     return sum((each.amount_usd for each in exposures), ZERO)
+
+
+def sum_principal(state: Issuer) -> Decimal:
+    """Return the dollars that a company's instruments may still become equity for, without its open orders."""
+    return sum_exposures(each for name, each in _list_exposures(state) if name in state.instruments)
 
 
 def _value(state: Issuer, subject_id: str, exposure: Exposure) -> tuple[Fraction, bool]:

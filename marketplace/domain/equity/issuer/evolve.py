@@ -470,7 +470,8 @@ def _abandon_financing(state: Issuer, event: IssuerFinancingAbandoned) -> Issuer
 def _record_valuation(state: Issuer, event: IssuerValuationRecorded) -> Issuer:
     price = Fraction(event.price_usd_per_share)
     makers = None if event.recorded_by == "platform" else frozenset[str]()
-    mark = PriceMark(price, f"valuation {event.method} of {event.effective_on}, by the {event.recorded_by}", makers)
+    source = f"valuation {event.method} of {event.effective_on}, by the {event.recorded_by}"
+    mark = PriceMark(price, source, makers, event.effective_on)
     return replace(
         state,
         valuations=(*state.valuations, event),

@@ -41,15 +41,15 @@ Refusals in order, of each command:
 - repurchase: repurchase_exists · stakeholder_unknown · stock_class_unknown · shares · price · shares_not_held
 - split: split_exists · split_out_of_range · split_changes_nothing · missing_convention · price ·
   stock_class_over_authorised · split_too_wide · split_leaves_fractions · shares_too_many
-- converted: stakeholder_unknown · stock_class_unknown · stock_class_not_preferred, stock_class_not_common · shares ·
-  shares_not_held · stock_class_over_authorised
+- converted: sale_declared · stakeholder_unknown · stock_class_unknown · stock_class_not_preferred,
+  stock_class_not_common · shares · shares_not_held · stock_class_over_authorised
 - plan: shares · pool_below_granted
 - promise: promise_exists · stakeholder_unknown · shares · pool_exhausted
 - promise withdrawn: promise_unknown
 - option: option_exists · stakeholder_unknown · shares · price · common_stock_missing · vesting_impossible ·
   promise_unknown · promise_differs · pool_exhausted
-- option exercised: option_unknown · exercise_exists · stock_class_unknown · stock_class_not_common · shares ·
-  time_naive · option_overdrawn · option_unvested · stock_class_over_authorised
+- option exercised: option_unknown · exercise_exists · sale_declared · stock_class_unknown · stock_class_not_common ·
+  shares · time_naive · option_overdrawn · option_unvested · stock_class_over_authorised
 - option cancelled: option_unknown · cancellation_exists · shares · time_naive · option_overdrawn · option_vested
 - warrant: warrant_exists · stakeholder_unknown · stock_class_unknown · shares · price · time_naive ·
   date_before_formation · programme_unknown · affiliates_missing · threshold_missing, threshold_unexpected ·
@@ -58,8 +58,8 @@ Refusals in order, of each command:
   multiple_out_of_range · milestone_differs · tranches_circular · tranches_differ
 - warrants vested: time_naive
 - warrant exercised: warrant_unknown · exercise_exists · time_naive · warrant_expired · shares · warrant_overdrawn ·
-  tranche_unknown · warrant_unvested, warrant_not_exercisable · tranche_missing · settlement_excluded · price ·
-  exercise_worthless · stock_class_over_authorised
+  sale_declared · tranche_unknown · warrant_unvested, warrant_not_exercisable · tranche_missing ·
+  settlement_excluded · price · exercise_worthless · stock_class_over_authorised
 - warrant transferred: warrant_unknown · transfer_exists · time_naive · warrant_expired · warrant_not_held ·
   transfer_excluded
 - milestone attested: warrant_unknown · milestone_unknown · attested_by_beneficiary, attested_by_issuer, not_attester ·
@@ -71,14 +71,15 @@ Refusals in order, of each command:
 - price source: price_source_exists · recorder_interested
 - price observed: price_source_unknown · not_recorder · recorder_interested · price · shares · time_naive ·
   observation_in_future · observation_too_old · observation_exists, observation_out_of_order · observation_far_off
-- price corrected: price_source_unknown · not_recorder · observation_unknown · recorder_interested · price · shares
+- price corrected: price_source_unknown · not_recorder · observation_unknown · recorder_interested · price · shares ·
+  observation_far_off
 - warrant expired: warrant_unknown · time_naive · warrant_runs
 - warrant cancelled: warrant_unknown · cancellation_exists · shares · warrant_overdrawn
 - valuation: price · date_before_formation
 - instrument signed: instrument_exists · amounts · stock_class_unknown · stack_exceeds_company · dilution_unagreed ·
   price_below_preference
 - dilution limited: share · amounts · missing_convention · dilution_exceeded
-- exposure recorded: stack_exceeds_company · dilution_unagreed · price_below_preference
+- exposure recorded: stack_exceeds_company · dilution_unagreed · price_below_preference · cap_below_holders
 - proposal counted: proposals_too_many
 - holder terms: share_not_majority · stock_class_unknown · party_repeated · party_unknown ·
   stakeholder_unknown
@@ -90,10 +91,11 @@ Refusals in order, of each command:
 - pro rata answered: financing_unknown · financing_closed, financing_abandoned · pro_rata_unknown ·
   pro_rata_answered · time_naive · pro_rata_closed · amounts · amount_above_pro_rata
 - priced: financing_unknown · financing_closed, financing_abandoned · time_naive · pro_rata_open ·
-  too_many_instruments · instrument_unsigned · classes of pay-to-play · stock_class_over_authorised · refusals of
-  `marketplace.equity.rounds` · price_rounds_to_zero · conversion_empty · conversion_coarse · allotment_empty ·
-  too_many_protected_classes · prices · calculation_too_large
-- closed: financing_unknown · financing_abandoned · time_naive · financing_unpriced · financing_stale
+  too_many_instruments · instrument_unsigned · missing_convention · classes of pay-to-play ·
+  stock_class_over_authorised · refusals of `marketplace.equity.rounds` · price_rounds_to_zero · conversion_empty ·
+  conversion_coarse · allotment_empty · closing_date_far · too_many_protected_classes · prices · calculation_too_large
+- closed: financing_unknown · financing_abandoned · time_naive · financing_unpriced · closing_date_far ·
+  financing_stale
 - abandoned: financing_unknown · financing_closed
 - liquidity: liquidity_exists · amounts · time_naive · too_many_instruments · instrument_unsigned ·
   seniority_out_of_range · price · financing_open · refusals of `marketplace.equity.waterfall` ·

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final, Protocol
@@ -311,20 +311,27 @@ def require_open(financing: Financing) -> None:
         raise refuse_status("financing", financing.opened.financing_id, financing.status, "open")
 
 
-def require_no_sale(state: Issuer) -> None:
-    """Refuse to begin a financing while a sale is declared and not paid.
+def require_no_sale(state: Issuer, *, ends_at: datetime | None = None) -> None:
+    """Refuse to begin a financing, or to exercise or convert what a sale counts, while it is declared and not paid.
+
+    Args:
+        state: The issuer.
+        ends_at: When a right to exercise ends. One that ends before the sale may be paid is not refused.
 
     Raises:
         Refusal: ``sale_declared``.
     """
-    if state.liquidity_id is not None and not state.is_ended:
-        until = state.sales[state.liquidity_id].declared.pay_until.isoformat()
+    if state.liquidity_id is None or state.is_ended:
+        return
+    until = state.sales[state.liquidity_id].declared.pay_until
+    if ends_at is None or ends_at >= until:
         raise Refusal(
             "sale_declared",
-            f"liquidity event {state.liquidity_id} is declared and may be paid until {until}; withdraw it, with the"
-            " votes of the security holders, or wait until then",
+            f"liquidity event {state.liquidity_id} is declared and may be paid until {until.isoformat()}; its waterfall"
+            " counts what can be exercised or converted; withdraw it, with the votes of the security holders, or wait"
+            " until then",
             liquidity_id=state.liquidity_id,
-            pay_until=until,
+            pay_until=until.isoformat(),
         )
 
 

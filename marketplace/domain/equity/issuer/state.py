@@ -259,11 +259,13 @@ class PriceMark(NamedTuple):
         price_usd: The price, exact.
         source: The round, or the valuation by its method and day.
         makers: Parties beside the company that made it: the investors of a round; None: the platform recorded it.
+        effective_on: The day of a valuation; None of a round.
     """
 
     price_usd: Fraction
     source: str
     makers: frozenset[str] | None
+    effective_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +361,12 @@ class Issuer:
     def is_ended(self) -> bool:
         """Whether the proceeds of a sale were paid out."""
         return self.liquidity_id is not None and self.sales[self.liquidity_id].status == "paid"
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether a round is open, or a sale is declared and not paid."""
+        is_sold = self.liquidity_id is not None and not self.is_ended
+        return is_sold or self.find_open_financing() is not None
 
     def find_open_financing(self) -> Financing | None:
         """Return the round that is open; there is at most one."""

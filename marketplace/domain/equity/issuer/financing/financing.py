@@ -58,6 +58,8 @@ from marketplace.domain.equity.issuer.terms import DUTIES_MAX, INVESTMENTS_MAX, 
 from marketplace.domain.refusals import refuse_exists, refuse_status
 from marketplace.equity.model import AFTER_PRICE
 
+CLOSE_AHEAD: Final = timedelta(days=92)
+CLOSE_LATE: Final = timedelta(days=14)
 BATCH_MAX: Final = 1_000
 PROTECTED_MAX: Final = 50
 PRO_RATA_MAX: Final = 50
@@ -112,6 +114,7 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
     if financing.terms.closing_date is None and any(instrument.accruals for instrument in instruments):
         raise refuse_missing("closing_date", "the day to which notes earn interest", "/terms")
     pricing = _price(state, financing, instruments, command.at)
+    _require_near(financing, instruments, command.at, CLOSE_AHEAD)
     if len(pricing.adjustments) > PROTECTED_MAX:
         raise Refusal(
             "too_many_protected_classes",
@@ -126,6 +129,23 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
     event = IssuerFinancingPriced(issuer_id=command.issuer_id, financing_id=command.financing_id, pricing=pricing)
     require_fits(event)
     return [event]
+
+
+def _require_near(
+    financing: Financing, instruments: Iterable[ConvertingInstrument], at: datetime, ahead: timedelta | None
+) -> None:
+    """Refuse a day that takes interest from notes, or gives them interest that others pay in shares."""
+    day = financing.terms.closing_date
+    if day is None or not any(instrument.accruals for instrument in instruments):
+        return
+    if at.date() - day > CLOSE_LATE or (ahead is not None and day - at.date() > ahead):
+        raise Refusal(
+            "closing_date_far",
+            f"notes earn interest until {day}, and today is {at.date()}; price a round at most {CLOSE_AHEAD.days} days"
+            f" before its closing_date, and close it at most {CLOSE_LATE.days} days after; open it again with another",
+            pointer="/terms/closing_date",
+            closing_date=day.isoformat(),
+        )
 
 
 def _price(
@@ -177,11 +197,11 @@ def _get_pricing(financing: Financing) -> RoundPricing:
 
 def _get_current_pricing(command: CloseFinancing, state: Issuer, financing: Financing) -> RoundPricing:
     pricing = _get_pricing(financing)
+    _require_near(financing, pricing.instruments, command.at, None)
     changed = []
     if order_instruments(command.instruments) != order_instruments(pricing.instruments):
         changed.append("instruments")
-    now = capitalize(state, pricing.forfeits, command.at)
-    if financing.basis != capitalization_of(state) or render_ratio(now.fully_diluted) != pricing.capitalization_exact:
+    if _is_repriced(command, state, financing, pricing):
         changed.append("capitalization")
     if changed:
         raise Refusal(
@@ -191,6 +211,20 @@ def _get_current_pricing(command: CloseFinancing, state: Issuer, financing: Fina
             changed=changed,
         )
     return pricing
+
+
+def _is_repriced(command: CloseFinancing, state: Issuer, financing: Financing, pricing: RoundPricing) -> bool:
+    """Return whether the company changed so that the round would give anybody anything else.
+
+    An exercise or a conversion that leaves its shares as they are does not, so that no holder stalls the round by it.
+    """
+    now = capitalize(state, pricing.forfeits, command.at)
+    if render_ratio(now.fully_diluted) != pricing.capitalization_exact:
+        return True
+    if financing.basis == capitalization_of(state):
+        return False
+    again = _price(state, financing, pricing.instruments, command.at)
+    return structs.replace(again, certificate_json=pricing.certificate_json) != pricing
 
 
 def list_conversion_classes(terms: RoundTerms, pricing: RoundPricing) -> tuple[str, ...]:

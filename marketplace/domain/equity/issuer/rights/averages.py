@@ -70,7 +70,7 @@ def find_average(state: Issuer, terms: PriceAverage, last: date | None = None) -
         return None
     until = last or source.latest.day
     since = until - timedelta(days=terms.days)
-    found = [known for day, known in source.prices.items() if since < day <= until]
+    found = [known for day, known in source.prices.items() if since < day <= until and known[1]]
     volume = sum(weight for _, weight in found)
     if len(found) < terms.observations_min or not volume:
         return None

@@ -200,7 +200,7 @@ class _Look:
             milestones = (each for condition in self.terms.conditions for each in condition)
             milestone = next((each for each in milestones if isinstance(each, PriceMilestone) and each.average), None)
         if milestone is None or milestone.average is None:
-            return find_independent_price(self.state, self.warrant.interested)
+            return find_independent_price(self.state, self.warrant.interested, self.day)
         return find_average(self.state, milestone.average)
 
     def count_unvested(self) -> int:

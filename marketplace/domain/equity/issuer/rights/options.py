@@ -28,6 +28,7 @@ from marketplace.domain.equity.issuer.rules import (
     is_repeated,
     refuse_overdrawn,
     require_authorised,
+    require_no_sale,
     require_shares,
     require_stakeholder,
 )
@@ -156,6 +157,7 @@ def exercise_option(command: ExerciseOption, state: Issuer) -> Sequence[IssuerEv
     )
     if is_repeated("exercise", command.exercise_id, state.acts, event):
         return []
+    require_no_sale(state)
     stock_class = get_class(state, command.class_id, ("common",))
     require_shares(command.shares, "/shares")
     require_aware(command.at, "/at")

@@ -38,7 +38,9 @@ from marketplace.domain.equity.issuer.state import Issuer, PriceSource, Programm
 from marketplace.domain.refusals import refuse_unknown
 
 FAR_OFF: Final = 4
-"""A party's observation may be at most the previous one times this, and must be at least that one divided by this."""
+"""A party's price may be at most this times, and must be at least one divided by this of, every price near its day."""
+NEAR: Final = timedelta(days=30)
+"""How far from a day prices are near it. Steps from day to day add up to no more than `FAR_OFF` within it."""
 OBSERVED_WITHIN: Final = timedelta(days=30)
 GRANTS_MAX: Final = 256
 
@@ -268,7 +270,8 @@ def correct_price(command: CorrectPrice, state: Issuer) -> Sequence[IssuerEvent]
         return []
     _require_independent(state, command.recorder_id)
     require_price_per_share(command.price_usd_per_share, "/price_usd_per_share")
-    require_shares(command.volume, "/volume")
+    require_shares(command.volume, "/volume", zero=True)
+    _require_near(command, source)
     return [
         IssuerPriceCorrected(
             issuer_id=command.issuer_id,
@@ -302,17 +305,23 @@ def _require_next_day(command: ObservePrice, source: PriceSource) -> None:
         )
 
 
-def _require_near(command: ObservePrice, source: PriceSource) -> None:
+def _require_near(command: ObservePrice | CorrectPrice, source: PriceSource) -> None:
+    """Refuse a party's price far from another one near its day; where none is near, from the latest one."""
     if source.latest is None or command.recorder_id is None:
         return
-    before, _ = source.prices[source.latest.day]
-    if not before / FAR_OFF <= Fraction(command.price_usd_per_share) <= before * FAR_OFF:
-        raise Refusal(
-            "observation_far_off",
-            f"{command.price_usd_per_share} USD is more than {FAR_OFF} times, or less than a quarter of, the"
-            f" {round_half_even(before, 4)} USD of {source.latest.day}; check it, or let the platform record it",
-            pointer="/price_usd_per_share",
-        )
+    others = {day: price for day, (price, volume) in source.prices.items() if volume and day != command.day}
+    near = {day: price for day, price in others.items() if abs(day - command.day) <= NEAR}
+    latest = source.latest.day
+    known = near or {latest: source.prices[latest][0]}
+    for day, price in sorted(known.items()):
+        if not price / FAR_OFF <= Fraction(command.price_usd_per_share) <= price * FAR_OFF:
+            raise Refusal(
+                "observation_far_off",
+                f"{command.price_usd_per_share} USD is more than {FAR_OFF} times, or less than a quarter of, the"
+                f" {round_half_even(price, 4)} USD of {day}; check it, or let the platform record it",
+                pointer="/price_usd_per_share",
+                day=day.isoformat(),
+            )
 
 
 def attest_milestone(command: AttestMilestone, state: Issuer) -> Sequence[IssuerEvent]:

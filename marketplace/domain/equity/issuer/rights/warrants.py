@@ -32,6 +32,7 @@ from marketplace.domain.equity.issuer.rules import (
     refuse_overdrawn,
     require_authorised,
     require_formed,
+    require_no_sale,
     require_shares,
     require_stakeholder,
 )
@@ -88,6 +89,8 @@ def exercise_warrant(command: ExerciseWarrant, state: Issuer) -> Sequence[Issuer
     if command.shares > warrant.shares_outstanding:
         raise refuse_overdrawn("warrant", command.warrant_id, command.shares, warrant.shares_outstanding)
     imports = command.shares_issued is not None
+    if not imports:
+        require_no_sale(state, ends_at=warrant.issued.expires_at)
     settled, current = ([], state) if imports else settle(state, command.delivered, command.at)
     price = _require_exercisable(command, current.warrants[command.warrant_id])
     shares = _count_issued(command, warrant, price)

@@ -14,6 +14,7 @@ from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, render_ratio, require_price_per_share, require_usd
 from marketplace.domain.equity.instrument.commands import RepayInstrument
 from marketplace.domain.equity.issuer.commands import BuyerStock, DeclareLiquidity, PayDistribution, WithdrawLiquidity
+from marketplace.domain.equity.issuer.dilution import sum_principal
 from marketplace.domain.equity.issuer.financing.pricing import order_instruments
 from marketplace.domain.equity.issuer.rules import (
     require_fits,
@@ -72,6 +73,7 @@ def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[Issu
         waterfall=waterfall,
         pay_until=command.at + PAY_WITHIN,
         agreed=command.agreed,
+        replaces=state.liquidity_id,
     )
     require_fits(event)
     return [event]
@@ -271,15 +273,19 @@ def require_undiluted(liquidity_id: str, stock: StockConsideration, buyer: Issue
             " declare the sale again",
             liquidity_id=liquidity_id,
         )
-    shares = total_shares(buyer).fully_diluted
-    if stock.buyer_shares is None or shares > stock.buyer_shares:
+    shares, principal = total_shares(buyer).fully_diluted, sum_principal(buyer)
+    before = (stock.buyer_shares or 0, stock.buyer_principal_usd or ZERO)
+    if shares > before[0] or principal > before[1]:
         raise Refusal(
             "buyer_diluted",
-            f"the buyer has {shares} fully diluted shares now and had {stock.buyer_shares} when {liquidity_id} was"
-            " declared, so that what its holders agreed to is less of it; declare the sale again",
+            f"the buyer has {shares} fully diluted shares and instruments for {principal} USD now, and had {before[0]}"
+            f" and {before[1]} USD when {liquidity_id} was declared, so that what its holders agreed to is less of it;"
+            " declare the sale again",
             liquidity_id=liquidity_id,
             shares=shares,
-            shares_before=stock.buyer_shares,
+            shares_before=before[0],
+            principal_usd=str(principal),
+            principal_before_usd=str(before[1]),
         )
 
 

@@ -14,6 +14,7 @@ from marketplace.domain.equity.issuer.rules import (
     get_class,
     require_authorised,
     require_held,
+    require_no_sale,
     require_shares,
     require_stakeholder,
 )
@@ -27,6 +28,7 @@ def convert_stock(command: ConvertStock, state: Issuer) -> Sequence[IssuerEvent]
         getattr(known, name) == getattr(command, name) for name in ("holder_id", "class_id", "shares", "class_id_after")
     ):
         return []
+    require_no_sale(state)
     require_stakeholder(state, command.holder_id)
     stock_class = get_class(state, command.class_id, ("preferred",))
     assert stock_class.price_usd is not None, "preferred stock has an issue price"
