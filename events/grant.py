@@ -1,10 +1,12 @@
 """Grants: capacity that was awarded, from issue to completion."""
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from events.schedule import EndTerms
 from events.service import ServiceTerms
 from events.types import (
     Event,
@@ -112,6 +114,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
         resale: The startup that sold it; None if the provider did.
         service: The promise for every statement period, the best one if there are several lots; None: nothing.
         mark: Why it is no trade that prices count; None: it is one.
+        ends: What an early end costs, by the schedule at its issue; None: nothing.
     """
 
     grant_id: Id
@@ -137,6 +140,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
     resale: ResalePart | None = None
     service: ServiceTerms | None = None
     mark: Mark | None = None
+    ends: EndTerms | None = None
 
 
 class GrantActivated(Event, frozen=True, kw_only=True, tag="grant.activated.v1"):
@@ -344,6 +348,7 @@ class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1
         noticed_at: When notice was given.
         reason: Why.
         for_cause: Whether it ended for cause, which needs no notice.
+        fee_usd: What the side that ended it pays the other one for the early end.
     """
 
     grant_id: Id
@@ -352,6 +357,7 @@ class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1
     noticed_at: Instant
     reason: Text
     for_cause: bool = False
+    fee_usd: Usd = Decimal(0)
 
 
 GrantEvent = (

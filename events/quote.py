@@ -1,8 +1,30 @@
 """Quotes that are held: capacity set aside at a price for a short time, for an order that may take it."""
 
+from decimal import Decimal
+
+import msgspec
+
 from events.auction import MatchTerms
 from events.order import BudgetHold, OrderTerms
 from events.types import Event, Id, Instant, Ratio, Text, Usd
+
+
+class HoldFee(msgspec.Struct, frozen=True, kw_only=True):
+    """What a held quote costs if it is not taken, by the schedule in force.
+
+    Attributes:
+        hold_id: The hold on the startup's account from which it is paid.
+        payee_account_id: Account of whoever sells the capacity.
+        fee_usd: The fee for the whole time. A quote that is released earlier costs its part of it.
+        deposit_usd: What is set aside: the fee, at least a cent.
+        held_at: Since when the quote is held.
+    """
+
+    hold_id: Id
+    payee_account_id: Id
+    fee_usd: Usd
+    deposit_usd: Usd
+    held_at: Instant
 
 
 class QuoteHeld(Event, frozen=True, kw_only=True, tag="quote.held.v1"):
@@ -20,6 +42,7 @@ class QuoteHeld(Event, frozen=True, kw_only=True, tag="quote.held.v1"):
         match: What is held, at which price, and the grant that taking it issues; the pool reserves it for that grant.
         expires_at: Until when.
         split_ratio: The issuer's split factor when a price per share in its terms was agreed.
+        fee: What it costs if it is not taken.
     """
 
     quote_id: Id
@@ -33,6 +56,7 @@ class QuoteHeld(Event, frozen=True, kw_only=True, tag="quote.held.v1"):
     match: MatchTerms
     expires_at: Instant
     split_ratio: Ratio | None = None
+    fee: HoldFee | None = None
 
 
 class QuoteTaken(Event, frozen=True, kw_only=True, tag="quote.taken.v1"):
@@ -55,10 +79,12 @@ class QuoteReleased(Event, frozen=True, kw_only=True, tag="quote.released.v1"):
     Attributes:
         quote_id: The quote.
         reason: Why.
+        fee_usd: What the startup pays for the hold; 0 where the capacity ended.
     """
 
     quote_id: Id
     reason: Text
+    fee_usd: Usd = Decimal(0)
 
 
 class QuoteExpired(Event, frozen=True, kw_only=True, tag="quote.expired.v1"):
@@ -67,10 +93,12 @@ class QuoteExpired(Event, frozen=True, kw_only=True, tag="quote.expired.v1"):
     Attributes:
         quote_id: The quote.
         at: When it was due to end.
+        fee_usd: What the startup pays for the hold.
     """
 
     quote_id: Id
     at: Instant
+    fee_usd: Usd = Decimal(0)
 
 
 QuoteEvent = QuoteHeld | QuoteTaken | QuoteReleased | QuoteExpired

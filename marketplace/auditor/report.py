@@ -9,6 +9,7 @@ from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.chain import Chains
 from marketplace.auditor.consents import Consents
 from marketplace.auditor.equity import Equity
+from marketplace.auditor.fees import Fees
 from marketplace.auditor.market import Market
 from marketplace.auditor.money import ZERO, Money
 from marketplace.auditor.persons import Persons
@@ -33,6 +34,7 @@ class Audit:
     findings: Findings = field(default_factory=Findings)
     chains: Chains = field(init=False)
     money: Money = field(init=False)
+    fees: Fees = field(init=False)
     capacity: Capacity = field(init=False)
     market: Market = field(init=False)
     equity: Equity = field(init=False)
@@ -44,6 +46,7 @@ class Audit:
         """Let every part report to the same findings."""
         self.chains = Chains(self.findings)
         self.money = Money(self.findings)
+        self.fees = Fees(self.findings)
         self.capacity = Capacity(self.findings)
         self.market = Market(self.findings)
         self.equity = Equity(self.findings)
@@ -88,6 +91,7 @@ class Audit:
         if not decision:
             return
         self.money.take(decision)
+        self.fees.take(decision)
         self.persons.take(decision)
         self.consents.take(decision)
         self.equity.take(decision)

@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from events.pricelist import ListPrice
+from events.schedule import ScheduleTerms
 from marketplace.api.http.bodies.answers import ReceiptBody
-from marketplace.api.http.bodies.market import MandateOffer, MarketPrice, PublishPricelistBody
+from marketplace.api.http.bodies.market import MandateOffer, MarketPrice, PublishPricelistBody, PublishScheduleBody
 from marketplace.client.transport import Point, Transport
 from marketplace.projections.views.delivery import StandingView
 from marketplace.projections.views.supply import CapacityStep, DepthLevel
@@ -46,6 +47,14 @@ class MarketData(Transport):
         """Publish a dated table of other clouds' list prices; the same table again changes nothing."""
         body = PublishPricelistBody(name=name, prices=prices)
         return await self.command("/v1/market/list-prices", body, **options)
+
+    async def read_schedule(self) -> ScheduleTerms:
+        """Return the least order value, quotas and fees that apply now."""
+        return await self.get("/v1/market/schedule", ScheduleTerms)
+
+    async def publish_schedule(self, terms: ScheduleTerms, **options: Any) -> ReceiptBody:
+        """Publish the schedule for what begins from now on; for the platform."""
+        return await self.command("/v1/market/schedule", PublishScheduleBody(terms=terms), **options)
 
     def list_list_prices(self, *, gpu_class: str | None = None) -> AsyncIterator[ListPriceView]:
         """Yield list prices of other clouds, with their sources."""

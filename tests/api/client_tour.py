@@ -68,6 +68,8 @@ async def _see_trading(client: MarketplaceClient, ids: dict) -> None:
         source=listed.source,
     )
     assert (await client.publish_pricelist("list prices", (price,))).id == listed.pricelist_id
+    terms = await client.read_schedule()
+    await client.publish_schedule(msgspec.structs.replace(terms, quotes_max=14))
 
 
 async def _see_spreads(client: MarketplaceClient, ids: dict) -> None:

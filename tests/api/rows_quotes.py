@@ -1,5 +1,8 @@
 """Rows of quotes and of market data."""
 
+import msgspec
+
+from marketplace.domain.supply.schedule import STANDARD
 from tests.api.rows import PLATFORM_ONLY, SEEN, Row, World
 from tests.api.rows_trading import build_cash_order
 from tests.api.stage import get_id
@@ -75,7 +78,24 @@ LIST_PRICES = (
     ),
     Row("GET", "/v1/market/list-prices", other=SEEN, check=lambda page: page["items"][0]["provider"] == "RunPod"),
 )
+SCHEDULE = (
+    Row(
+        "POST",
+        "/v1/market/schedule",
+        "platform",
+        {"terms": msgspec.to_builtins(STANDARD) | {"quotes_max": 15}},
+        201,
+        (
+            {"terms": msgspec.to_builtins(STANDARD) | {"near": [{"hours_max": 9, "multiple": "2"}] * 2}},
+            422,
+            "steps_unordered",
+        ),
+        PLATFORM_ONLY,
+    ),
+    Row("GET", "/v1/market/schedule", other=SEEN, check=lambda terms: terms["quotes_max"] == 15),
+)
 DATA = (
+    *SCHEDULE,
     Row(
         "GET",
         "/v1/orders/{order}/decisions",

@@ -1,4 +1,4 @@
-"""Market data with its history: the index of each class, supply and demand of auctions, and public list prices."""
+"""Market data with its history: the index of each class, curves of auctions, list prices, and the schedule."""
 
 from datetime import date, timedelta
 from typing import Final
@@ -6,15 +6,18 @@ from typing import Final
 from litestar import Response, Router, get, post
 from litestar.params import JSONBody
 
+from events.schedule import ScheduleTerms
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
-from marketplace.api.http.bodies.market import PublishPricelistBody
+from marketplace.api.http.bodies.market import PublishPricelistBody, PublishScheduleBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import OptionalInstantText, Read, Word, parse_instant
 from marketplace.api.trading.market import PATH, GpuClassText
 from marketplace.application.supply.pricelists import publish_pricelist
+from marketplace.application.supply.schedules import publish_schedule
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID, Schedule
 from marketplace.projections.trading.auctions import find_auction
 from marketplace.projections.trading.market.queries import list_list_prices, load_curves, load_index
 from marketplace.projections.views.trading import CurveStep, IndexPoint, ListPriceView
@@ -79,9 +82,24 @@ async def publish(command: Commanded, data: JSONBody[PublishPricelistBody]) -> R
     return command.answer_created(receipt, f"{PATH}/list-prices")
 
 
+@get("/schedule", summary="Read the schedule of quotas and fees")
+async def read_schedule(reader: Read) -> ScheduleTerms:
+    """Return the least order value, quotas, and what held quotes and early ends cost, as they apply now."""
+    entry = await reader.services.handler.cache.load(SCHEDULE, SCHEDULE_ID)
+    schedule: Schedule = entry.state
+    return schedule.terms
+
+
+@post("/schedule", summary="Publish the schedule of quotas and fees")
+async def change_schedule(command: Commanded, data: JSONBody[PublishScheduleBody]) -> Response[ReceiptBody]:
+    """Publish the schedule for what begins from now on; for the platform. Shares of 0 waive fees."""
+    receipt = await publish_schedule(command.handler, command.context, terms=data.terms)
+    return command.answer_created(receipt, f"{PATH}/schedule")
+
+
 ROUTER: Final = Router(
     PATH,
-    route_handlers=[read_index, read_curves, read_list_prices, publish],
+    route_handlers=[read_index, read_curves, read_list_prices, publish, read_schedule, change_schedule],
     tags=["market"],
     opt={"feature": "market"},
 )

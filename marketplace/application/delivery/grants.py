@@ -1,12 +1,14 @@
 """Grants: hand-over, interruptions, and early and regular ends."""
 
 from datetime import datetime
+from decimal import Decimal
 
 from msgspec import structs
 
 from events.grant import GrantIssued, Mark, Side
 from marketplace.application.steps.access import load_grant, load_mandate, require_unfrozen
 from marketplace.application.steps.capacity import change_capacity
+from marketplace.application.steps.paying import pay
 from marketplace.application.steps.resale_ends import check_unheld, withdraw_resales
 from marketplace.application.steps.service_closing import close_service_lines
 from marketplace.application.steps.statement_chain import find_chain
@@ -16,7 +18,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO
-from marketplace.domain.billing.account import ACCOUNT, PlaceHold
+from marketplace.domain.billing.account import ACCOUNT, Debit, PlaceHold
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.statement_chain import require_grant_settled
 from marketplace.domain.delivery.grant import (
@@ -121,10 +123,12 @@ async def terminate_grant(
     The event records which side ended the grant and when notice was given: a tenant's command states its own side, any
     other states `by`. A tenant must keep the notice period of the grant's terms unless it has cause: the startup has
     cause while nodes of the grant do not work, the provider while the startup is suspended. Without cause, a startup
-    cannot end capacity that others hold quotes on.
+    cannot end capacity that others hold quotes on, and the side that ends the grant pays the other one the fee of the
+    grant's end terms from its available money. If the platform ends it for a side, as at the closing of a pool, that
+    side pays what it has.
 
     Raises:
-        Refusal: ``time_naive`` · ``grant_unknown`` · ``resale_held`` · refusals of the grant.
+        Refusal: ``time_naive`` · ``grant_unknown`` · ``resale_held`` · refusals of the grant · ``funds_insufficient``.
     """
     require_aware(at, "/at")
 
@@ -153,6 +157,7 @@ async def _terminate(
         for_cause=for_cause,
         startup_suspended=is_suspended(party),
         is_ordered=context.party_id is None,
+        payable_usd=await _find_payable(unit, grant, side or by),
     )
     await withdraw_resales(unit, grant.pool_id, grant_id, "the grant was terminated")
     after = await unit.decide(GRANT, grant_id, command)
@@ -161,7 +166,24 @@ async def _terminate(
     if not list_periods(after):
         await close_service_lines(unit, after, "the grant was terminated")
         await release_undelivered(unit, after, ZERO, "the grant was terminated")
+    payer_id, payee_id = _find_sides(grant, command.by)
+    await pay(unit, Debit(account_id=payer_id, amount_usd=after.end_fee_usd, payee_account_id=payee_id, cause=grant_id))
     return after
+
+
+def _find_sides(grant: Grant, by: Side) -> tuple[str, str]:
+    """Return the accounts of the side that ends a grant, and of the other one."""
+    issued = grant.issued
+    sides = (issued.startup_account_id, issued.provider_account_id)
+    return sides if by == "startup" else sides[::-1]
+
+
+async def _find_payable(unit: UnitOfWork, grant: Grant, by: Side) -> Decimal | None:
+    """Return what a side that is not asked can pay for an early end; None where it ends the grant itself."""
+    if unit.context.party_id is not None:
+        return None
+    account = await unit.load(ACCOUNT, _find_sides(grant, by)[0])
+    return ZERO if account is None else account.available_usd
 
 
 async def end_sold_grant(handler: Handler, context: Context, grant_id: str) -> Receipt:

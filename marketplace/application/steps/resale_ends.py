@@ -7,9 +7,10 @@ choice (``resale_held``). An end for another reason is not refused.
 
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.dilution import free_order
+from marketplace.application.steps.paying import pay
 from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO
-from marketplace.domain.billing.account import ACCOUNT, AdjustHold
+from marketplace.domain.billing.account import ACCOUNT, AdjustHold, CaptureHold
 from marketplace.domain.supply.lot import LOT, WithdrawLot
 from marketplace.domain.supply.pool import POOL, RecallCapacity, ReleaseCapacity
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
@@ -43,9 +44,27 @@ async def check_unheld(unit: UnitOfWork, pool_id: str, grant_id: str) -> None:
     )
 
 
+async def pay_hold_fee(unit: UnitOfWork, quote: Quote, reason: str) -> None:
+    """Pay what the end of a quote cost to whoever sells the capacity, and free the rest of its deposit."""
+    held, fee = quote.held, quote.held.fee
+    if fee is None:
+        return
+    capture = CaptureHold(
+        account_id=held.account_id,
+        hold_id=fee.hold_id,
+        amount_usd=quote.fee_usd,
+        payee_account_id=fee.payee_account_id,
+        cause=held.quote_id,
+    )
+    await pay(unit, capture)
+    adjust = AdjustHold(account_id=held.account_id, hold_id=fee.hold_id, amount_usd=ZERO, reason=reason)
+    await unit.decide(ACCOUNT, held.account_id, adjust)
+
+
 async def free_quote(unit: UnitOfWork, quote: Quote, reason: str) -> None:
-    """Free the capacity, cash and budget of a held quote."""
+    """Free the capacity, cash and budget of a quote that ended, and pay its fee."""
     held = quote.held
+    await pay_hold_fee(unit, quote, reason)
     release = ReleaseCapacity(pool_id=held.match.pool_id, grant_id=held.match.grant_id, at=held.match.start)
     await change_capacity(unit, release)
     adjust = AdjustHold(account_id=held.account_id, hold_id=held.hold_id, amount_usd=ZERO, reason=reason)

@@ -25,7 +25,7 @@ from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, AdjustHold
 from marketplace.domain.billing.draw import build_draw
 from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
-from marketplace.domain.delivery.grant import GRANT, IssueGrant, choose_service
+from marketplace.domain.delivery.grant import GRANT, IssueGrant, choose_ends, choose_service
 from marketplace.domain.equity.instrument.instrument import IssueInstrument
 from marketplace.domain.equity.issuer.dilution import find_implied_cap
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
@@ -33,6 +33,7 @@ from marketplace.domain.party import PARTY, ServeGroup, require_all_unsuspended
 from marketplace.domain.register import REGISTER, REGISTER_ID, mark_award
 from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.pool import Pool, ResellCapacity, ReserveCapacity
+from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID
 from marketplace.domain.trading.admission import NO_RIVALS, Rivals, require_opening, require_turn
 from marketplace.domain.trading.auction import (
     AUCTION,
@@ -324,7 +325,12 @@ async def _build_grant(
         # A lot without terms of its own has those of its pool.
         service = choose_service([lot.listed.service or pool.opened.service for lot in lots])
     built = msgspec.structs.replace(
-        grant, cash_commitment_usd=totals.cash_usd, equity=equity, service=service, resale=resale
+        grant,
+        cash_commitment_usd=totals.cash_usd,
+        equity=equity,
+        service=service,
+        resale=resale,
+        ends=choose_ends((await unit.load(SCHEDULE, SCHEDULE_ID)).terms.ends, grant),
     )
     return mark_award(await unit.load(REGISTER, REGISTER_ID), built, unit.context.at), totals
 

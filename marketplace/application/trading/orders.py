@@ -18,6 +18,7 @@ from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.party import PARTY, Party, require_buyer, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.supply.pricelist import PRICELIST, find_list_price
+from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID
 from marketplace.domain.trading.mandate import MANDATE, HoldBudget, ReleaseBudget
 from marketplace.domain.trading.mandate_ends import require_over
 from marketplace.domain.trading.mandate_rules import OfferedPrice
@@ -45,7 +46,7 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
 
     Raises:
         Refusal: Refusals of the party · of the order's terms · of its parents · ``issuer_unknown`` ·
-            ``mandate_unknown`` · of each mandate · ``funds_insufficient``.
+            ``mandate_unknown`` · of each mandate · ``holds_exhausted`` · ``funds_insufficient`` · ``order_too_small``.
     """
     require_tenant(context, startup_id)
     order_id = derive_id("ord", context.command_id)
@@ -57,7 +58,8 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
         await _check_parents(unit, startup_id, terms)
         budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms, cost=cost)
         account_id = rename_id("acc", startup_id)
-        await hold_cash(unit, account_id, order_id, hold_id, cost.cash_usd)
+        rules = (await unit.load(SCHEDULE, SCHEDULE_ID)).terms
+        await hold_cash(unit, account_id, order_id, hold_id, cost.cash_usd, quota=rules.orders_max)
         command = PlaceOrder(
             order_id=order_id,
             startup_id=startup_id,
@@ -70,6 +72,7 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
             at=context.at,
             cost=cost,
             split_ratio=await find_split_ratio(unit, startup_id, terms),
+            order_usd_min=rules.order_usd_min,
         )
         await unit.decide(ORDER, order_id, command)
 
@@ -115,9 +118,11 @@ async def draft_order(unit: UnitOfWork, startup_id: str, terms: OrderTerms, orde
     return order
 
 
-async def hold_cash(unit: UnitOfWork, account_id: str, order_id: str, hold_id: str, amount_usd: Decimal) -> None:
-    """Set aside the cash that covers any offer of an order."""
-    hold = PlaceHold(account_id=account_id, hold_id=hold_id, amount_usd=amount_usd, purpose=order_id)
+async def hold_cash(
+    unit: UnitOfWork, account_id: str, order_id: str, hold_id: str, amount_usd: Decimal, *, quota: int
+) -> None:
+    """Set aside the cash that covers any offer of an order. `quota` is the most orders with money on the account."""
+    hold = PlaceHold(account_id=account_id, hold_id=hold_id, amount_usd=amount_usd, purpose=order_id, quota=quota)
     await unit.decide(ACCOUNT, account_id, hold)
 
 
@@ -268,7 +273,8 @@ async def amend_order(handler: Handler, context: Context, order_id: str, *, term
         await release_order_holds(unit, order, "the order was amended")
         until = {hold.mandate_id: hold.until for hold in order.budget_holds}
         budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms, cost=cost, until=until)
-        await hold_cash(unit, order.placed.account_id, order_id, hold_id, cost.cash_usd)
+        rules = (await unit.load(SCHEDULE, SCHEDULE_ID)).terms
+        await hold_cash(unit, order.placed.account_id, order_id, hold_id, cost.cash_usd, quota=rules.orders_max)
         command = AmendOrder(
             order_id=order_id,
             hold_id=hold_id,
@@ -278,6 +284,7 @@ async def amend_order(handler: Handler, context: Context, order_id: str, *, term
             at=context.at,
             cost=cost,
             split_ratio=await find_split_ratio(unit, startup_id, terms),
+            order_usd_min=rules.order_usd_min,
         )
         await unit.decide(ORDER, order_id, command)
 

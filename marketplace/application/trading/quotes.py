@@ -10,23 +10,26 @@ from fractions import Fraction
 from events.auction import MatchTerms
 from events.grant import ResalePart
 from events.order import OrderTerms
-from events.quote import QuoteHeld
+from events.quote import HoldFee, QuoteHeld
+from events.schedule import ScheduleTerms
 from marketplace.application.steps.access import require_owner, require_tenant
 from marketplace.application.steps.auction_supply import change_supply
 from marketplace.application.steps.capacity import change_capacity, has_capacity
-from marketplace.application.steps.resale_ends import free_quote
+from marketplace.application.steps.resale_ends import free_quote, pay_hold_fee
 from marketplace.application.trading.auctions import award, find_resale, take_nodes
 from marketplace.application.trading.orders import draft_order, hold_cash
 from marketplace.application.trading.quote_source import Quoted, QuoteSource
 from marketplace.clearing.quotes.prepared_book import Placement
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.core.money import ZERO, render_ratio
+from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio, render_ratio
+from marketplace.domain.billing.account import ACCOUNT, PlaceHold
 from marketplace.domain.delivery.grant import GRANT, require_resale
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.supply.pool import POOL, HoldCapacity, ResellCapacity, ReserveCapacity
+from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID, compute_hold_fee, set_deposit
 from marketplace.domain.trading.admission import require_not_deciding
 from marketplace.domain.trading.auction import AUCTION
 from marketplace.domain.trading.book.book import map_steps
@@ -65,7 +68,12 @@ async def hold_quote(
             require_not_deciding(auction, context.at)
         match = await _choose_newest(unit, handler.log, quoter, order, rename_id("grt", quote_id))
         cash_hold_usd = order.cash_hold_usd
-        await hold_cash(unit, order.placed.account_id, order_id, hold_id, cash_hold_usd)
+        rules = (await unit.load(SCHEDULE, SCHEDULE_ID)).terms
+        resale = await find_resale(unit, match)
+        fee = await _hold_fee(
+            unit, rules, quote_id, order.placed.account_id, match=match, resale=resale, hold_seconds=hold_seconds
+        )
+        await hold_cash(unit, order.placed.account_id, order_id, hold_id, cash_hold_usd, quota=rules.orders_max)
         held = QuoteHeld(
             quote_id=quote_id,
             startup_id=startup_id,
@@ -78,12 +86,49 @@ async def hold_quote(
             split_ratio=order.split_ratio,
             match=match,
             expires_at=context.at + timedelta(seconds=hold_seconds),
+            fee=fee,
         )
-        await unit.decide(QUOTE, quote_id, HoldQuote(held=held, at=context.at))
+        hold = HoldQuote(held=held, at=context.at, order_usd_min=rules.order_usd_min)
+        await unit.decide(QUOTE, quote_id, hold)
         await change_supply(unit, auction_ids, quote_id)
-        await change_capacity(unit, _set_aside(match, await find_resale(unit, match)))
+        await change_capacity(unit, _set_aside(match, resale))
 
     return await handler.run(context, QUOTE, quote_id, work, new=True)
+
+
+async def _hold_fee(
+    unit: UnitOfWork,
+    rules: ScheduleTerms,
+    quote_id: str,
+    account_id: str,
+    *,
+    match: MatchTerms,
+    resale: ResalePart | None,
+    hold_seconds: int,
+) -> HoldFee:
+    """Set aside what holding a match costs if it is not taken, in favour of whoever sells the capacity.
+
+    Raises:
+        Refusal: ``holds_exhausted`` · ``funds_insufficient``.
+    """
+    opened, begun = (await unit.get(POOL, match.pool_id)).opened, unit.context.at
+    gpu_hours = (
+        match.nodes * opened.gpus_per_node * Fraction(int((match.end - match.start).total_seconds()), SECONDS_PER_HOUR)
+    )
+    price_usd = parse_ratio(match.price_usd_per_gpu_hour) * gpu_hours
+    fee_usd = compute_hold_fee(rules, price_usd, begun, begun + timedelta(seconds=hold_seconds), match.start)
+    hold_id, deposit_usd = derive_id("hld", quote_id, "fee"), set_deposit(fee_usd)
+    hold = PlaceHold(
+        account_id=account_id, hold_id=hold_id, amount_usd=deposit_usd, purpose=quote_id, quota=rules.quotes_max
+    )
+    await unit.decide(ACCOUNT, account_id, hold)
+    return HoldFee(
+        hold_id=hold_id,
+        payee_account_id=rename_id("acc", opened.provider_id) if resale is None else resale.seller_account_id,
+        fee_usd=fee_usd,
+        deposit_usd=deposit_usd,
+        held_at=begun,
+    )
 
 
 def _set_aside(match: MatchTerms, resale: ResalePart | None) -> HoldCapacity | ReserveCapacity | ResellCapacity:
@@ -193,6 +238,7 @@ async def take_quote(handler: Handler, context: Context, quote_id: str) -> Recei
         await unit.decide(QUOTE, quote_id, TakeQuote(quote_id=quote_id, order_id=order_id, at=context.at))
         if quote.status == "taken":
             return
+        await pay_hold_fee(unit, quote, "the quote was taken")
         place = PlaceOrder(
             order_id=order_id,
             startup_id=held.startup_id,
@@ -218,13 +264,13 @@ async def take_quote(handler: Handler, context: Context, quote_id: str) -> Recei
 
 
 async def release_quote(handler: Handler, context: Context, quote_id: str, *, reason: str) -> Receipt:
-    """Release a held quote and free everything that was set aside."""
+    """Release a held quote: pay for the time that it was held, and free everything else that was set aside."""
 
     async def work(unit: UnitOfWork) -> None:
         quote = await load_quote(unit, quote_id)
-        await unit.decide(QUOTE, quote_id, ReleaseQuote(quote_id=quote_id, reason=reason))
+        after = await unit.decide(QUOTE, quote_id, ReleaseQuote(quote_id=quote_id, reason=reason, at=context.at))
         if quote.status == "held":
-            await free_quote(unit, quote, "the quote was released")
+            await free_quote(unit, after, "the quote was released")
 
     return await handler.run(context, QUOTE, quote_id, work)
 
@@ -234,8 +280,8 @@ async def expire_quote(handler: Handler, context: Context, quote_id: str) -> Rec
 
     async def work(unit: UnitOfWork) -> None:
         quote = await load_quote(unit, quote_id)
-        await unit.decide(QUOTE, quote_id, ExpireQuote(quote_id=quote_id, at=context.at))
+        after = await unit.decide(QUOTE, quote_id, ExpireQuote(quote_id=quote_id, at=context.at))
         if quote.status == "held":
-            await free_quote(unit, quote, "the quote expired")
+            await free_quote(unit, after, "the quote expired")
 
     return await handler.run(context, QUOTE, quote_id, work)

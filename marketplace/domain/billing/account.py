@@ -15,8 +15,8 @@ Invariants:
 Refusals in order: account_unknown · account_exists · approval_exists · approval_unknown · approval_<status> ·
 approval_not_due · person_missing · person_same · requester_only · unit_unsupported · limit_exceeded ·
 payee_is_payer · not_a_number · amount_not_positive · amount_too_large · amount_too_precise · reference_exists ·
-cause_exists · hold_exists · holds_left · hold_unknown · account_closed · time_naive · expiry_passed · hold_not_due ·
-hold_expired · funds_insufficient · capture_above_hold.
+cause_exists · hold_exists · holds_left · hold_unknown · account_closed · holds_exhausted · time_naive · expiry_passed ·
+hold_not_due · hold_expired · funds_insufficient · capture_above_hold.
 """
 
 from collections.abc import Sequence

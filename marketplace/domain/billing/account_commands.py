@@ -58,6 +58,7 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
         expires_at: When the rest of it is available again; None for a hold that ends with its purpose.
         at: Now; needed with `expires_at`.
         alone_at: When one person alone sets it aside for another account; None otherwise.
+        quota: The most holds with money for purposes of this kind; None for any number.
     """
 
     account_id: str
@@ -67,6 +68,7 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     at: datetime | None = None
     alone_at: datetime | None = None
+    quota: int | None = None
 
 
 class CaptureHold(msgspec.Struct, frozen=True, kw_only=True):

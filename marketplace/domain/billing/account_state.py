@@ -67,7 +67,8 @@ class Account:
     """An account. If `closed`, it may still receive what is owed and be emptied, but begins nothing new.
 
     `references` and `causes` map each earlier payment to its amount, so that nothing counts twice. `limit_usd` is what
-    one person alone may let go in 24 hours, and `used` what one let go in the last ones.
+    one person alone may let go in 24 hours, and `used` what one let go in the last ones. `counts` has the number of
+    holds that still have money, by the kind of their purpose.
     """
 
     party_id: str
@@ -79,6 +80,7 @@ class Account:
     limit_usd: Decimal | None = None
     used: tuple[AccountLimitUsed, ...] = ()
     approvals: Map[str, Approval] = field(default_factory=Map)
+    counts: Map[str, int] = field(default_factory=Map)
 
     @property
     def held_usd(self) -> Decimal:
@@ -164,6 +166,7 @@ def place(command: PlaceHold, state: Account) -> Sequence[AccountEvent]:
             return []
         raise Refusal("hold_exists", f"hold {command.hold_id} exists with another amount", hold_id=command.hold_id)
     require_open(command.account_id, state)
+    _require_quota(command, state)
     _require_time_left(command)
     require_funds(command.account_id, state, command.amount_usd)
     return [
@@ -177,6 +180,18 @@ def place(command: PlaceHold, state: Account) -> Sequence[AccountEvent]:
             expires_at=command.expires_at,
         ),
     ]
+
+
+def _require_quota(command: PlaceHold, state: Account) -> None:
+    kind = command.purpose[:3]
+    if command.quota is None or state.counts.get(kind, 0) < command.quota:
+        return
+    raise Refusal(
+        "holds_exhausted",
+        f"account {command.account_id} holds money for {state.counts[kind]} of {kind}_…, and the most is"
+        f" {command.quota}; wait for the end of some, or end some",
+        quota=command.quota,
+    )
 
 
 def _require_time_left(command: PlaceHold) -> None:
@@ -356,6 +371,16 @@ def _evolve_money(state: Account, event: _MoneyEvent) -> Account:
 
 
 def _evolve_holds(state: Account, event: _HoldEvent) -> Account:
+    after = _move_hold(state, event)
+    before, now = state.holds.get(event.hold_id), after.holds[event.hold_id]
+    change = bool(now.left_usd) - bool(before is not None and before.left_usd)
+    if not change:
+        return after
+    kind = now.purpose[:3]
+    return replace(after, counts=after.counts.set(kind, after.counts.get(kind, 0) + change))
+
+
+def _move_hold(state: Account, event: _HoldEvent) -> Account:
     hold_id, amount = event.hold_id, event.amount_usd
     if isinstance(event, AccountHoldPlaced):
         known = state.holds.get(hold_id, Hold(ZERO, ZERO, event.purpose, event.expires_at))

@@ -16,6 +16,8 @@ pool_unchanged · cause_missing · notice_too_short · grant_bought · grant_tra
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
 from typing import Final, Literal
 
 from msgspec import structs
@@ -38,12 +40,14 @@ from events.grant import (
     GrantTransferred,
     Mark,
 )
+from events.schedule import EndTerms
 from events.service import ServiceTerms
 from events.types import LotShare
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.intervals import Load, find_peak, require_aware, require_span
+from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio
 from marketplace.domain.delivery.grant_commands import (
     ActivateGrant,
     AddServiceLine,
@@ -61,7 +65,7 @@ from marketplace.domain.delivery.grant_commands import (
     TerminateGrant,
     TransferGrant,
 )
-from marketplace.domain.delivery.grant_notice import require_cause, require_notice
+from marketplace.domain.delivery.grant_notice import find_end_fee, require_cause, require_notice
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 __all__ = [
@@ -110,7 +114,7 @@ class Grant:
 
     A termination brings `end` forward; `extensions` move it back. `reason` says why it is degraded. `outages` says how
     many nodes worked from which instant on, oldest first. A report about an instant replaces earlier reports about it
-    and about later instants.
+    and about later instants. `end_fee_usd` is what its early end cost the side that ended it.
     """
 
     issued: GrantIssued
@@ -128,6 +132,7 @@ class Grant:
     priority: int = PRIORITY
     service_lines: tuple[str, ...] = ()
     mark: Mark | None = None
+    end_fee_usd: Decimal = ZERO
 
     @property
     def status(self) -> Status:
@@ -155,6 +160,14 @@ class Grant:
         """Return whether statements settle early only if the holder that pays a part accepts too."""
         equity = self.issued.equity
         return equity is not None and equity.holder_accepts and equity.holder_id != self.issued.provider_id
+
+    def count_left(self, at: datetime) -> int:
+        """Return the GPU-seconds that are the grant's own from an instant to its end."""
+        sold = sum(
+            part.nodes * int((part.end - max(part.start, at)).total_seconds()) for part in self.resold if part.end > at
+        )
+        whole = self.issued.nodes * max(int((self.end - at).total_seconds()), 0)
+        return (whole - sold) * self.issued.gpus_per_node
 
     def list_resold(self) -> list[Load]:
         """Return the nodes that were resold."""
@@ -206,6 +219,14 @@ def choose_service(promises: Sequence[ServiceTerms | None]) -> ServiceTerms | No
     """Return the best promise among the lots that carry a grant, the first of equals; None if there is none."""
     made = [terms for terms in promises if terms is not None]
     return max(made, key=lambda terms: terms.availability_min, default=None)
+
+
+def choose_ends(ends: Sequence[EndTerms], issued: GrantIssued) -> EndTerms | None:
+    """Return the end terms of a grant, by its price; None if there are none."""
+    seconds = int((issued.end - issued.start).total_seconds())
+    gpu_hours = Fraction(issued.nodes * issued.gpus_per_node * seconds, SECONDS_PER_HOUR)
+    price_usd = parse_ratio(issued.price_usd_per_gpu_hour) * gpu_hours
+    return next((terms for terms in reversed(ends) if price_usd >= terms.value_usd_min), None)
 
 
 def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
@@ -468,7 +489,7 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
     if command.for_cause:
         require_cause(command, state.status)
     elif not command.is_ordered:
-        require_notice(command, state.issued.service, at, state.end)
+        require_notice(command, state.issued, at, state.end)
     return [
         GrantTerminated(
             grant_id=command.grant_id,
@@ -477,6 +498,7 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
             noticed_at=command.noticed_at,
             reason=command.reason,
             for_cause=command.for_cause,
+            fee_usd=find_end_fee(command, state.issued, at, state.count_left(at)),
         )
     ]
 
@@ -495,7 +517,7 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
         case GrantCompleted():
             return replace(state, phase="completed")
         case GrantTerminated():
-            return replace(state, phase="terminated", end=event.at)
+            return replace(state, phase="terminated", end=event.at, end_fee_usd=event.fee_usd)
         case _:
             return _hand_over(state, event)
 

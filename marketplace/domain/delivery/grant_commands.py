@@ -1,6 +1,7 @@
 """Commands to grants; `marketplace.domain.delivery.grant` decides them."""
 
 from datetime import datetime
+from decimal import Decimal
 
 import msgspec
 
@@ -135,6 +136,7 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
             startup is suspended.
         startup_suspended: Whether the startup is suspended.
         is_ordered: Whether the platform orders it. The platform owes no notice.
+        payable_usd: What the fee may be at most, because the side that pays it is not asked; None: the whole fee.
     """
 
     grant_id: str
@@ -145,6 +147,7 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
     for_cause: bool = False
     startup_suspended: bool = False
     is_ordered: bool = False
+    payable_usd: Decimal | None = None
 
 
 GrantCommand = (

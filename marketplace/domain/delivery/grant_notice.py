@@ -1,13 +1,17 @@
-"""When a grant may be ended early: after the notice period of its terms, or at once for cause.
+"""When a grant may be ended early, after the notice period of its terms or at once for cause, and what that costs.
 
 `marketplace.domain.delivery.grant` documents the order of refusals.
 """
 
 from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
 
-from events.service import ServiceTerms
+from events.grant import GrantIssued
 from marketplace.core.errors import Refusal
+from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio
 from marketplace.domain.delivery.grant_commands import TerminateGrant
+from marketplace.domain.supply.schedule import compute_end_fee
 
 _HOUR = timedelta(hours=1)
 
@@ -36,13 +40,16 @@ def require_cause(command: TerminateGrant, status: str) -> None:
         )
 
 
-def require_notice(command: TerminateGrant, service: ServiceTerms | None, at: datetime, end: datetime) -> None:
+def require_notice(command: TerminateGrant, issued: GrantIssued, at: datetime, end: datetime) -> None:
     """Refuse to end a grant before the notice period of its terms is over. Its regular end is always allowed.
+
+    The notice is that of its service terms or, if it is longer, the one that the schedule asks for a grant of its size.
 
     Raises:
         Refusal: ``notice_too_short``.
     """
-    notice = timedelta(hours=0 if service is None else service.notice_hours_min)
+    promised = 0 if issued.service is None else issued.service.notice_hours_min
+    notice = max(promised, 0 if issued.ends is None else issued.ends.notice_hours_min) * _HOUR
     earliest = min(command.noticed_at + notice, end)
     if at < earliest:
         raise Refusal(
@@ -53,3 +60,15 @@ def require_notice(command: TerminateGrant, service: ServiceTerms | None, at: da
             grant_id=command.grant_id,
             earliest=earliest.isoformat(),
         )
+
+
+def find_end_fee(command: TerminateGrant, issued: GrantIssued, at: datetime, gpu_seconds_left: int) -> Decimal:
+    """Return what the side that ends a grant without cause pays the other one, in whole cents.
+
+    It is a share of the price of what is not delivered, by the notice that it gives. An end by the platform is free.
+    """
+    if issued.ends is None or command.for_cause or command.by == "platform":
+        return ZERO
+    price_usd = parse_ratio(issued.price_usd_per_gpu_hour) * Fraction(gpu_seconds_left, SECONDS_PER_HOUR)
+    fee_usd = compute_end_fee(issued.ends, price_usd, at - command.noticed_at)
+    return fee_usd if command.payable_usd is None else min(fee_usd, command.payable_usd)

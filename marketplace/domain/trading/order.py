@@ -15,13 +15,13 @@ amount_not_positive · amount_too_large · amount_too_precise · offer_empty · 
 window_past · range_empty · sizes_too_many · pue_out_of_range · backstop_linked · backstop_equity ·
 instrument_unneeded · instrument_missing · mandates_missing · mandates_too_many · conversion_empty ·
 missing_convention · discount_whole · cap_below_commitment · note_too_short · warrant_too_short · consequence_missing ·
-expiry_past · bundle_fixed · order_<status> · order_not_due · order_locked_elsewhere.
+expiry_past · order_too_small · bundle_fixed · order_<status> · order_not_due · order_locked_elsewhere.
 
 Offers are checked one after the other. The instrument's cap and discount are amounts too, checked after
 mandates_too_many.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -47,6 +47,7 @@ from events.order import (
 from events.types import Reason
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.money import ZERO
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 from marketplace.domain.trading.order_terms import Cost, find_end, require_terms
 from marketplace.domain.trading.priority import keeps_priority
@@ -58,6 +59,7 @@ class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Place an order. Holds are in the same atomic batch. To take a held quote, name the quote and its grant.
 
     `cost` is what the terms cost, if they were priced, and thereby checked, in this batch; None to check them now.
+    `order_usd_min` is the least that an order sets aside, by the schedule.
     """
 
     order_id: str
@@ -73,10 +75,11 @@ class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
     grant_id: str | None = None
     cost: Cost | None = None
     split_ratio: str | None = None
+    order_usd_min: Decimal = ZERO
 
 
 class AmendOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Change the terms. Holds change in the same atomic batch. For `cost`, see `PlaceOrder`."""
+    """Change the terms. Holds change in the same atomic batch. See `PlaceOrder`."""
 
     order_id: str
     hold_id: str
@@ -86,6 +89,7 @@ class AmendOrder(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     cost: Cost | None = None
     split_ratio: str | None = None
+    order_usd_min: Decimal = ZERO
 
 
 class CancelOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -272,6 +276,24 @@ def _place(command: PlaceOrder, state: OrderState) -> Sequence[OrderEvent]:
 def _require_terms(command: PlaceOrder | AmendOrder) -> None:
     if command.cost is None:
         require_terms(command.terms, command.at)
+    require_value(command.cash_hold_usd, command.budget_holds, command.order_usd_min)
+
+
+def require_value(cash_hold_usd: Decimal, budget_holds: Iterable[BudgetHold], least_usd: Decimal) -> None:
+    """Refuse an order that sets aside less than the schedule asks, in cash and in one mandate's budget together.
+
+    Raises:
+        Refusal: ``order_too_small``.
+    """
+    set_aside_usd = cash_hold_usd + max((hold.amount_usd for hold in budget_holds), default=ZERO)
+    if set_aside_usd < least_usd:
+        raise Refusal(
+            "order_too_small",
+            f"the order sets {set_aside_usd} USD aside, and the least is {least_usd}; ask for more, or offer more",
+            pointer="/terms/offers",
+            order_usd_min=str(least_usd),
+            set_aside_usd=str(set_aside_usd),
+        )
 
 
 def require_outside_no_cancel_phase(state: Order) -> None:

@@ -6,14 +6,17 @@ Invariants:
     1. While the quote is held, its capacity is reserved in its pool, and its money and budget are set aside.
     2. It ends once: taken, released or expired. It cannot be taken after its expiry.
     3. Its price is at most the value of the order's offer.
+    4. A quote that is taken, or whose capacity ended, costs nothing. Any other costs its part of the agreed fee.
 
-Refusals in order: quote_unknown · quote_exists · time_naive · hold_too_long · quote_outlasts_start · price_above_offer
-· quote_<status> · quote_lapsed · quote_not_due.
+Refusals in order: quote_unknown · quote_exists · order_too_small · time_naive · hold_too_long · quote_outlasts_start ·
+price_above_offer · quote_<status> · quote_lapsed · quote_not_due.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
 from typing import Final, Literal
 
 import msgspec
@@ -22,9 +25,11 @@ from events.quote import QuoteEvent, QuoteExpired, QuoteHeld, QuoteReleased, Quo
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
-from marketplace.core.money import parse_ratio
+from marketplace.core.money import ZERO, ceil_cents, parse_ratio
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.domain.trading.order import require_value
 
+_TICK: Final = timedelta(microseconds=1)
 HOLD_MAX: Final = timedelta(hours=1)
 
 
@@ -34,6 +39,7 @@ class HoldQuote(msgspec.Struct, frozen=True, kw_only=True):
     held: QuoteHeld
     at: datetime
     split_ratio: str | None = None
+    order_usd_min: Decimal = ZERO
 
     @property
     def quote_id(self) -> str:
@@ -50,10 +56,11 @@ class TakeQuote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReleaseQuote(msgspec.Struct, frozen=True, kw_only=True):
-    """Release the quote."""
+    """Release the quote. `at` is when its startup gives it up, and pays for the time until then; None: no fee."""
 
     quote_id: str
     reason: str
+    at: datetime | None = None
 
 
 class ExpireQuote(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,10 +75,11 @@ QuoteCommand = HoldQuote | TakeQuote | ReleaseQuote | ExpireQuote
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A held quote."""
+    """A held quote; `fee_usd` is what its end cost."""
 
     held: QuoteHeld
     status: Literal["held", "taken", "released", "expired"] = "held"
+    fee_usd: Decimal = ZERO
 
 
 QuoteState = Quote | None
@@ -98,6 +106,7 @@ def _hold(command: HoldQuote, state: QuoteState) -> Sequence[QuoteEvent]:
         if state.held == held:
             return []
         raise refuse_exists("quote", held.quote_id)
+    require_value(held.cash_hold_usd, held.budget_holds, command.order_usd_min)
     require_aware(held.expires_at, "/expires_at")
     if held.expires_at - command.at > HOLD_MAX:
         raise Refusal(
@@ -146,7 +155,17 @@ def _release(command: ReleaseQuote, state: Quote) -> Sequence[QuoteEvent]:
     if state.status == "released":
         return []
     _require_held(state)
-    return [QuoteReleased(quote_id=command.quote_id, reason=command.reason)]
+    fee_usd = ZERO if command.at is None else _find_fee(state.held, command.at)
+    return [QuoteReleased(quote_id=command.quote_id, reason=command.reason, fee_usd=fee_usd)]
+
+
+def _find_fee(held: QuoteHeld, at: datetime) -> Decimal:
+    """Return what a quote costs that is held until an instant: the part of its fee, in whole cents."""
+    if held.fee is None:
+        return ZERO
+    begun, whole = held.fee.held_at, held.expires_at - held.fee.held_at
+    elapsed = min(at - begun, whole)
+    return ceil_cents(Fraction(held.fee.fee_usd) * Fraction(elapsed // _TICK, whole // _TICK))
 
 
 def _expire(command: ExpireQuote, state: Quote) -> Sequence[QuoteEvent]:
@@ -156,7 +175,8 @@ def _expire(command: ExpireQuote, state: Quote) -> Sequence[QuoteEvent]:
     if command.at < state.held.expires_at:
         due = state.held.expires_at.isoformat()
         raise Refusal("quote_not_due", f"quote {command.quote_id} is held until {due}", due=due)
-    return [QuoteExpired(quote_id=command.quote_id, at=state.held.expires_at)]
+    at = state.held.expires_at
+    return [QuoteExpired(quote_id=command.quote_id, at=at, fee_usd=_find_fee(state.held, at))]
 
 
 def evolve(state: QuoteState, event: QuoteEvent) -> QuoteState:
@@ -168,9 +188,9 @@ def evolve(state: QuoteState, event: QuoteEvent) -> QuoteState:
         case QuoteTaken():
             return replace(state, status="taken")
         case QuoteReleased():
-            return replace(state, status="released")
+            return replace(state, status="released", fee_usd=event.fee_usd)
         case QuoteExpired():
-            return replace(state, status="expired")
+            return replace(state, status="expired", fee_usd=event.fee_usd)
 
 
 QUOTE: Decider[QuoteCommand, QuoteEvent, QuoteState] = Decider("quote", "quo", None, decide, evolve)

@@ -27,6 +27,7 @@ from events import (
     pool,
     pricelist,
     proposal,
+    schedule,
     site,
 )
 from events.issuer_holders import Depth
@@ -58,6 +59,7 @@ PUBLIC: Final = tags_of(
     auction.AuctionSettled,
     auction.AuctionFailed,
     pricelist.PricelistPublished,
+    schedule.SchedulePublished,
     clock.ClockAdvanced,
 )
 PLATFORM: Final = all_of("auction", "command", "log") - PUBLIC

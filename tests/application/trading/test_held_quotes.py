@@ -3,19 +3,24 @@
 import asyncio
 from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 
+import msgspec
 import pytest
 
+from marketplace.application.supply.schedules import publish_schedule
 from marketplace.application.trading.auctions import lock_auction
-from marketplace.application.trading.quotes import hold_quote, release_quote, take_quote
+from marketplace.application.trading.quotes import expire_quote, hold_quote, release_quote, take_quote
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
-from marketplace.core.money import parse_ratio
+from marketplace.core.money import ceil_cents, parse_ratio
+from marketplace.domain.supply.schedule import STANDARD
 from marketplace.domain.trading.book.book import build_book
 from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.auctions.clearing import compute_book_hash
+from tests.application.trading.test_integrity import audit
 from tests.support.market.desk import open_desk
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -52,7 +57,58 @@ async def test_a_held_quote_reserves_what_it_names_and_sets_the_cash_aside():
     assert parse_ratio(match.price_usd_per_gpu_hour) == Decimal("2.01")
     reservation = (await market.state("pool", pool)).reservations[match.grant_id]
     assert (reservation.start, reservation.end) == (match.start, match.end)
-    assert (await market.account(startup)).held_usd == quote.held.cash_hold_usd == 3 * 4 * 8 * 20 * 24
+    assert quote.held.cash_hold_usd == 3 * 4 * 8 * 20 * 24
+    fee = ceil_cents(Fraction("2.01") * 4 * 8 * 20 * 24 * Fraction("0.001") * 4 / 6)
+    assert quote.held.fee.fee_usd == quote.held.fee.deposit_usd == fee
+    assert (await market.account(startup)).held_usd == quote.held.cash_hold_usd + fee
+
+
+@pytest.mark.parametrize(("end", "parts"), [("taken", 0), ("released", 1), ("expired", 4)])
+async def test_a_hold_costs_its_time_unless_the_quote_is_taken(end, parts):
+    market, _, startup = await build()
+    async with open_desk(market) as desk:
+        quote_id = (await hold(desk, startup)).id
+        held = (await market.state("quote", quote_id)).held
+        if end == "taken":
+            await take_quote(market.handler, market.context(startup), quote_id)
+        else:
+            market.clock.at += timedelta(seconds=150 * parts)
+            act = release_quote if end == "released" else expire_quote
+            more = {"reason": "changed plans"} if end == "released" else {}
+            await act(market.handler, market.context(startup if more else None), quote_id, **more)
+    fee = ceil_cents(Fraction(held.fee.fee_usd) * parts / 4)
+    quote, provider = await market.state("quote", quote_id), await market.state("account", held.fee.payee_account_id)
+    assert (quote.status, quote.fee_usd, provider.available_usd) == (end, fee, fee)
+    account = await market.account(startup)
+    assert account.available_usd + account.held_usd == 1_000_000 - fee
+    assert account.counts.get("quo", 0) == 0
+    assert await audit(market.log) == []
+    assert bool(await audit(market.log, drop="account.hold_captured.v1")) == bool(parts)
+    await check_log(market.log)
+
+
+async def test_a_startup_without_money_holds_nothing_and_one_with_money_no_more_than_its_quota():
+    market, _, startup = await build()
+    fund = await market.party("Fund", "fund", usd=1_000_000)
+    poor = await market.party("Poor", "startup")
+    await market.issuer(poor)
+    mandate = await market.mandate(fund)
+    other = await market.party("Other", "provider")
+    _, pool = await market.pool(other)
+    await market.lot(other, pool, mandate_ids=(mandate,))
+    rules = msgspec.structs.replace(STANDARD, quotes_max=2)
+    await publish_schedule(market.handler, market.context(), terms=rules)
+    async with open_desk(market) as desk:
+        with pytest.raises(Refusal) as caught:
+            await hold(desk, poor, cash="0", equity="5", mandate_ids=(mandate,), nodes=1)
+        assert caught.value.code == "funds_insufficient"
+        for _ in range(2):
+            quote_id = (await hold(desk, startup, nodes=1)).id
+        with pytest.raises(Refusal) as caught:
+            await hold(desk, startup, nodes=1)
+        assert (caught.value.code, caught.value.facts["quota"]) == ("holds_exhausted", 2)
+        await release_quote(market.handler, market.context(startup), quote_id, reason="changed plans")
+        await hold(desk, startup, nodes=1)
 
 
 async def test_of_two_who_hold_the_last_nodes_one_is_refused():

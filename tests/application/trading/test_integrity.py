@@ -1,11 +1,23 @@
 """What hostile parties tried before and after the lock of an auction, and what it does now."""
 
+from collections import defaultdict
+from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
+from msgspec import structs
 
+from events.schedule import EndTerms
+from marketplace.application.delivery.grants import terminate_grant
 from marketplace.application.supply import inventory
+from marketplace.application.supply.schedules import publish_schedule
+from marketplace.auditor.fees import Fees
+from marketplace.auditor.stream import Findings, Message
 from marketplace.core.errors import Refusal
+from marketplace.core.money import ceil_cents, parse_ratio
+from marketplace.domain.supply.schedule import STANDARD
 from marketplace.log.memory import MemoryLog
 from tests.application.trading.test_resale import freeze_book
 from tests.support.market.invariants import check_log
@@ -58,3 +70,99 @@ async def test_after_the_lock_an_ask_changes_for_later_auctions_and_a_lot_in_the
     refused = {what: await change(market, trade, what, [auction]) for what in CHANGES}
     assert {what for what, answer in refused.items() if answer is not None} == {"withdraw", "reschedule"}
     assert {code for code, _ in filter(None, refused.values())} == {"lot_frozen"}
+
+
+async def audit(log, drop=None):
+    """Return what the auditor finds in the fees of a log, which may lack events of a type."""
+    fees, decisions = Fees(Findings()), defaultdict(list)
+    async for page in log.read():
+        for recorded in page:
+            headers = {"ce-type": recorded.envelope.type, "ce-causationid": recorded.envelope.causationid}
+            message = Message(recorded.sequence, recorded.subject, headers, recorded.body)
+            if message.event_type != drop:
+                decisions[message.decision].append(message)
+    for decision in decisions.values():
+        fees.take(decision)
+    return fees.findings.kept
+
+
+async def sell(market, *, usd, start=61, days=20, price="3"):
+    """Sell four nodes from day 61 on, in an auction of the first day, and return the trade and its grant."""
+    provider = await market.party("Provider", "provider", usd=usd)
+    startup = await market.party("Startup", "startup", usd=100_000)
+    _, pool = await market.pool(provider)
+    await market.lot(provider, pool, end=181)
+    order = await market.order(startup, nodes=4, days=days, earliest=start, latest=start, cash=price)
+    trade = SimpleNamespace(provider=provider, startup=startup, order=order, auction=await market.auction(periods=182))
+    async with market.worker():
+        return trade, await market.award(trade)
+
+
+@pytest.mark.parametrize("by", ["startup", "provider"])
+async def test_who_takes_capacity_ahead_and_ends_it_shortly_before_the_start_pays_the_other_side(market, by):
+    trade, grant = await sell(market, usd=10_000)
+    grant_id, price_usd = grant.issued.grant_id, parse_ratio(grant.issued.price_usd_per_gpu_hour) * 4 * 8 * 20 * 24
+    before = {side: (await market.account(getattr(trade, side))).available_usd for side in ("startup", "provider")}
+    before["startup"] += grant.issued.cash_commitment_usd
+    market.clock.at = grant.issued.start - timedelta(hours=73)
+    act = {"at": grant.issued.start, "reason": "a change of plans"}
+    await terminate_grant(market.handler, market.context(getattr(trade, by)), grant_id, **act)
+    fee = ceil_cents(Fraction(price_usd) / 10)
+    after = {side: (await market.account(getattr(trade, side))).available_usd for side in before}
+    other = "startup" if by == "provider" else "provider"
+    assert (after[by] - before[by], after[other] - before[other]) == (-fee, fee)
+    assert (await market.state("grant", grant_id)).end_fee_usd == fee
+    await check_log(market.log)
+    assert await audit(market.log) == []
+    assert await audit(market.log, drop="account.debited.v1") != []
+
+
+async def test_a_provider_without_the_fee_ends_nothing_and_pays_what_it_has_when_its_pool_closes(market):
+    trade, grant = await sell(market, usd=None)
+    grant_id, context = grant.issued.grant_id, market.context(trade.provider)
+    market.clock.at = grant.issued.start - timedelta(hours=73)
+    act = {"at": grant.issued.start, "reason": "a better price elsewhere"}
+    with pytest.raises(Refusal) as caught:
+        await terminate_grant(market.handler, context, grant_id, **act)
+    assert caught.value.code == "funds_insufficient"
+    await market.deposit(trade.provider, 5)
+    await terminate_grant(market.handler, market.context(), grant_id, **act, by="provider")
+    assert (await market.state("grant", grant_id)).end_fee_usd == 5
+    assert (await market.account(trade.provider)).available_usd == 0
+
+
+@pytest.mark.parametrize(("value", "hours"), [(None, 73), (1, 168), (50_000, 720)])
+async def test_a_larger_grant_takes_a_longer_notice_and_a_schedule_waives_the_fee(market, value, hours):
+    if value is not None:
+        ends = (EndTerms(value_usd_min=Decimal(value), notice_hours_min=hours),)
+        terms = structs.replace(STANDARD, ends=ends, hold_share_per_hour=Decimal(0))
+        await publish_schedule(market.handler, market.context(), terms=terms)
+    trade, grant = await sell(market, usd=10_000, days=40)
+    grant_id, start = grant.issued.grant_id, grant.issued.start
+    for notice in (hours - 1, hours):
+        market.clock.at = start - timedelta(hours=notice)
+        context = market.context(trade.provider)
+        act = {"at": start, "reason": "a better price elsewhere"}
+        if notice < hours and hours > 73:
+            with pytest.raises(Refusal) as caught:
+                await terminate_grant(market.handler, context, grant_id, **act)
+            assert caught.value.code == "notice_too_short"
+        else:
+            await terminate_grant(market.handler, context, grant_id, **act)
+    ended = await market.state("grant", grant_id)
+    assert (ended.status, bool(ended.end_fee_usd)) == ("terminated", value is None)
+
+
+async def test_an_order_of_a_cent_is_refused_and_so_is_one_above_the_quota(market):
+    startup = await market.party("Startup", "startup", usd=100_000)
+    with pytest.raises(Refusal) as caught:
+        await market.order(startup, nodes=1, days=1, cash="0.001")
+    assert (caught.value.code, caught.value.facts["set_aside_usd"]) == ("order_too_small", "0.20")
+    terms = structs.replace(STANDARD, orders_max=2)
+    await publish_schedule(market.handler, market.context(), terms=terms)
+    orders = [await market.order(startup, nodes=1, days=1) for _ in range(2)]
+    with pytest.raises(Refusal) as caught:
+        await market.order(startup, nodes=1, days=1)
+    assert caught.value.code == "holds_exhausted"
+    await market.cancel(startup, orders[0])
+    await market.order(startup, nodes=1, days=1)

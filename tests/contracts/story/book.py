@@ -1,18 +1,21 @@
 """The whole story in order, and the golden sample of each event type: the first event of that type."""
 
 import hashlib
+from decimal import Decimal
 from functools import cache
 
 from events.instrument import InstrumentConverted
 from events.issuer import IssuerStockIssued
 from events.log import LogAnnotated, LogGapAccepted, LogLossAccepted, LostEvent
 from events.registry import EVENT_TYPES
+from events.schedule import EndTerms, NearHold, NoticeFee, SchedulePublished, ScheduleTerms
 from events.subjects import LOG_ID, render_subject
 from tests.contracts.story.clearing import COMPUTE_SAFE, tell_clearing
 from tests.contracts.story.delivery import tell_delivery
 from tests.contracts.story.demand import tell_demand
 from tests.contracts.story.equity import tell_equity
 from tests.contracts.story.holders import tell_holders
+from tests.contracts.story.identifiers import name
 from tests.contracts.story.persons import tell_persons
 from tests.contracts.story.proposals import tell_proposals
 from tests.contracts.story.quotes import tell_quotes
@@ -21,7 +24,7 @@ from tests.contracts.story.repeats import tell_repeats
 from tests.contracts.story.resale import tell_resale
 from tests.contracts.story.rights import tell_rights
 from tests.contracts.story.sale import tell_sale
-from tests.contracts.story.supply import QUILLWORK, tell_supply
+from tests.contracts.story.supply import PLATFORM, QUILLWORK, tell_supply
 from tests.contracts.story.teller import Teller, Told
 from tests.contracts.story.warrants import tell_warrants
 
@@ -46,7 +49,27 @@ def tell_story() -> tuple[Told, ...]:
     tell_proposals(teller)
     tell_holders(teller)
     tell_relations(teller)
+    _tell_schedule(teller)
     return tuple(teller.seal())
+
+
+def _tell_schedule(teller: Teller) -> None:
+    """The platform publishes quotas and fees."""
+    terms = ScheduleTerms(
+        order_usd_min=Decimal("5.00"),
+        orders_max=10_000,
+        quotes_max=8,
+        hold_share_per_hour=Decimal("0.001"),
+        near=(NearHold(hours_max=24, multiple=Decimal(4)),),
+        ends=(
+            EndTerms(
+                value_usd_min=Decimal("0.00"),
+                notice_hours_min=72,
+                fees=(NoticeFee(notice_hours_min=0, share=Decimal("0.10")),),
+            ),
+        ),
+    )
+    teller.tell("2040-01-01T09:00", PLATFORM, SchedulePublished(schedule_id=name("sch", "market"), terms=terms))
 
 
 def _tell_log(teller: Teller) -> None:

@@ -166,6 +166,7 @@ REFUSALS = [
     Row("account_closed", (*FUNDED, CLOSED), place_hold()),
     Row("account_closed", (*FUNDED, CLOSED), debit()),
     Row("account_closed", (*FUNDED, HELD, released(60), CLOSED), adjust_hold(amount_usd=usd(1))),
+    Row("holds_exhausted", (*FUNDED, HELD), place_hold(hold_id=build.id_of("hld", 7), amount_usd=usd(1), quota=1)),
     Row("time_naive", FUNDED, place_timed(expires_at=build.NAIVE), "/expires_at"),
     Row("time_naive", (*FUNDED, TIMED), expire_hold(at=build.NAIVE), "/at"),
     Row("expiry_passed", FUNDED, place_timed(at=hour(5)), "/expires_at"),

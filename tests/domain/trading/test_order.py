@@ -92,7 +92,7 @@ def place_offer(**changes):
 
 def placed(**changes):
     command = place(**changes)
-    names = (name for name in command.__struct_fields__ if name not in {"at", "grant_id", "cost"})
+    names = (name for name in command.__struct_fields__ if name not in {"at", "grant_id", "cost", "order_usd_min"})
     return OrderPlaced(**{name: getattr(command, name) for name in names})
 
 
@@ -204,6 +204,7 @@ REFUSALS = [
         "/terms/instrument/service_consequence",
     ),
     Row("expiry_past", (), place(expires_at=NOW), "/terms/expires_at"),
+    Row("order_too_small", (), place_order(order_usd_min=usd(100_000)), "/terms/offers"),
     Row("bundle_fixed", (PLACED,), amend(terms=order_terms(group="run")), "/terms/group"),
     Row("order_open", (PLACED,), match()),
     Row("order_open", (PLACED,), unmatch()),

@@ -55,6 +55,7 @@ EXPIRED = QuoteExpired(quote_id=build.QUOTE, at=UNTIL)
 REFUSALS = [
     Row("quote_unknown", (), take()),
     Row("quote_exists", (HELD,), hold(cash_hold_usd=usd("193.00"))),
+    Row("order_too_small", (), HoldQuote(held=held(), at=NOW, order_usd_min=usd(100_000)), "/terms/offers"),
     Row("time_naive", (), hold(expires_at=NAIVE)),
     Row("hold_too_long", (), hold(expires_at=NOW + HOLD_MAX + timedelta(seconds=1)), "/hold_seconds"),
     Row("quote_outlasts_start", (), hold(match=match(start=UNTIL - timedelta(seconds=1))), "/hold_seconds"),

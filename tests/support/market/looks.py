@@ -12,7 +12,7 @@
 from typing import Final
 
 WHY: Final = frozenset({"fixed", "final", "other", "met", "again"})
-EVERYWHERE: Final = {"party": "other", "command": "final", "register": "again"}
+EVERYWHERE: Final = {"party": "other", "command": "final", "register": "again", "schedule": "other"}
 """Reasons that hold for every command that looks at such an aggregate."""
 
 LOOKS: Final[dict[str, dict[str, str]]] = {

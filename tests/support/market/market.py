@@ -83,14 +83,12 @@ class Market:
         )
         await parties.clear_party(self.handler, self.context(), receipt.id, checks=("sanctions",))
         if usd:
-            await accounts.deposit(
-                self.handler,
-                self.context(),
-                rename_id("acc", receipt.id),
-                amount_usd=Decimal(usd),
-                reference=f"wire-{receipt.id}",
-            )
+            await self.deposit(receipt.id, usd)
         return receipt.id
+
+    async def deposit(self, party_id, usd):
+        account_id, reference = rename_id("acc", party_id), f"wire-{party_id}"
+        await accounts.deposit(self.handler, self.context(), account_id, amount_usd=Decimal(usd), reference=reference)
 
     async def pool(
         self,

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from events.mandate import InstrumentKind
 from events.pricelist import ListPrice
+from events.schedule import ScheduleTerms
 from events.types import Text
 from marketplace.api.http.bodies import Body
 from marketplace.projections.views.trading import PriceView
@@ -24,6 +25,16 @@ class PublishPricelistBody(Body, frozen=True, kw_only=True):
 
     name: Text
     prices: Annotated[tuple[ListPrice, ...], Meta(min_length=1, max_length=1_000)]
+
+
+class PublishScheduleBody(Body, frozen=True, kw_only=True):
+    """A schedule.
+
+    Attributes:
+        terms: Its rules.
+    """
+
+    terms: ScheduleTerms
 
 
 class MandateOffer(msgspec.Struct, frozen=True, kw_only=True):

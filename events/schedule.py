@@ -1,0 +1,84 @@
+"""The schedule: the market's least order value, its quotas, and what holds and early ends cost."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from events.types import Event, Id, Multiple, Share, Usd
+
+Hours = Annotated[int, Meta(ge=0, le=87_600)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class NearHold(msgspec.Struct, frozen=True, kw_only=True):
+    """What a hold of near capacity costs.
+
+    Attributes:
+        hours_max: The capacity begins within so many hours of the hold.
+        multiple: The fee is so many times the plain one.
+    """
+
+    hours_max: Hours
+    multiple: Multiple
+
+
+class NoticeFee(msgspec.Struct, frozen=True, kw_only=True):
+    """What an early end costs at a notice.
+
+    Attributes:
+        notice_hours_min: Hours of notice, or more.
+        share: Share of the price of what is not delivered.
+    """
+
+    notice_hours_min: Hours
+    share: Share
+
+
+class EndTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a side that ends a grant early without cause owes the other one.
+
+    Attributes:
+        value_usd_min: For grants of so much money, or more.
+        notice_hours_min: The notice that it has to give, if the grant's service terms ask for less.
+        fees: Fees, the shortest notice first.
+    """
+
+    value_usd_min: Usd
+    notice_hours_min: Hours
+    fees: tuple[NoticeFee, ...] = ()
+
+
+class ScheduleTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """The rules of a schedule.
+
+    Attributes:
+        order_usd_min: The least that an order sets aside, in cash and in one mandate's budget together.
+        orders_max: The most orders and grants for which the account of one startup holds money at once.
+        quotes_max: The most quotes that one startup holds at once.
+        hold_share_per_hour: What an hour of a held quote costs if the quote is not taken, as a share of its price.
+        near: Higher fees for near capacity, the nearest first.
+        ends: What early ends cost, the smallest grants first.
+    """
+
+    order_usd_min: Usd
+    orders_max: Count
+    quotes_max: Count
+    hold_share_per_hour: Share
+    near: tuple[NearHold, ...] = ()
+    ends: tuple[EndTerms, ...] = ()
+
+
+class SchedulePublished(Event, frozen=True, kw_only=True, tag="schedule.published.v1"):
+    """The platform published a schedule. It applies to orders, quotes and grants from now on.
+
+    Attributes:
+        schedule_id: The one schedule of the market.
+        terms: The rules.
+    """
+
+    schedule_id: Id
+    terms: ScheduleTerms
+
+
+ScheduleEvent = SchedulePublished

@@ -1,0 +1,128 @@
+"""The schedule: the least order value, quotas, and the price of holds and early ends.
+
+Subject: ``marketplace.schedule.<schedule_id>``. A market has one. Until the platform publishes another, `STANDARD`
+applies. With shares of 0 it waives fees.
+
+Invariants:
+    1. A schedule applies to what begins after it. A grant keeps the end terms of its issue, a quote those of its hold.
+    2. A fee never exceeds the price of what is held or not delivered.
+
+Refusals in order: not_a_number · amount_not_positive · amount_too_large · amount_too_precise · steps_unordered.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+from typing import Final
+
+import msgspec
+
+from events.schedule import EndTerms, NearHold, NoticeFee, ScheduleEvent, SchedulePublished, ScheduleTerms
+from marketplace.core.decider import Decider
+from marketplace.core.errors import Refusal
+from marketplace.core.money import ZERO, ceil_cents, require_share, require_usd
+
+SCHEDULE_ID: Final = "sch_00000000000000000000000000"
+_HOUR: Final = timedelta(hours=1)
+_TICK: Final = timedelta(microseconds=1)
+_CENT: Final = Decimal("0.01")
+
+
+def _state_fees(*shares: str) -> tuple[NoticeFee, ...]:
+    hours = (0, 168, 720)
+    return tuple(
+        NoticeFee(notice_hours_min=notice, share=Decimal(share)) for notice, share in zip(hours, shares, strict=True)
+    )
+
+
+STANDARD: Final = ScheduleTerms(
+    order_usd_min=Decimal(1),
+    orders_max=20_000,
+    quotes_max=16,
+    hold_share_per_hour=Decimal("0.001"),
+    near=(NearHold(hours_max=24, multiple=Decimal(4)), NearHold(hours_max=168, multiple=Decimal(2))),
+    ends=(
+        EndTerms(value_usd_min=ZERO, notice_hours_min=0, fees=_state_fees("0.10", "0.05", "0.02")),
+        EndTerms(value_usd_min=Decimal(1_000_000), notice_hours_min=168, fees=_state_fees("0.10", "0.05", "0.02")),
+        EndTerms(value_usd_min=Decimal(100_000_000), notice_hours_min=720, fees=_state_fees("0.10", "0.10", "0.05")),
+    ),
+)
+
+
+class PublishSchedule(msgspec.Struct, frozen=True, kw_only=True):
+    """Publish a schedule."""
+
+    schedule_id: str
+    terms: ScheduleTerms
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The schedule in force."""
+
+    terms: ScheduleTerms = STANDARD
+
+
+def decide(command: PublishSchedule, state: Schedule) -> Sequence[ScheduleEvent]:
+    """Return the events of a command; the module lists the order of refusals."""
+    terms = command.terms
+    if terms == state.terms:
+        return []
+    require_usd(terms.order_usd_min, "/terms/order_usd_min", zero=True)
+    require_share(terms.hold_share_per_hour, "/terms/hold_share_per_hour")
+    _require_rising("near", [near.hours_max for near in terms.near])
+    _require_rising("ends", [end.value_usd_min for end in terms.ends])
+    for index, end in enumerate(terms.ends):
+        require_usd(end.value_usd_min, f"/terms/ends/{index}/value_usd_min", zero=True)
+        _require_rising(f"ends/{index}/fees", [fee.notice_hours_min for fee in end.fees])
+        for fee in end.fees:
+            require_share(fee.share, f"/terms/ends/{index}/fees")
+    return [SchedulePublished(schedule_id=command.schedule_id, terms=terms)]
+
+
+def _require_rising(name: str, steps: Iterable[Decimal | int]) -> None:
+    if any(after <= before for before, after in pairwise(steps)):
+        raise Refusal(
+            "steps_unordered",
+            f"the steps of {name} do not rise; state each once, the lowest first",
+            pointer=f"/terms/{name}",
+        )
+
+
+def evolve(state: Schedule, event: ScheduleEvent) -> Schedule:
+    """Return the schedule after an event."""
+    return replace(state, terms=event.terms)
+
+
+def compute_hold_fee(
+    terms: ScheduleTerms, price_usd: Fraction, begun: datetime, end: datetime, start: datetime
+) -> Decimal:
+    """Return what holding capacity costs if it is not taken, in whole cents.
+
+    Args:
+        terms: The schedule.
+        price_usd: The price of all that is held.
+        begun: Since when it is held.
+        end: Until when.
+        start: When the capacity begins.
+    """
+    near = next((each.multiple for each in terms.near if start - begun <= each.hours_max * _HOUR), Decimal(1))
+    share = Fraction(terms.hold_share_per_hour) * Fraction(near) * Fraction((end - begun) // _TICK, _HOUR // _TICK)
+    return ceil_cents(price_usd * min(share, Fraction(1)))
+
+
+def set_deposit(fee_usd: Decimal) -> Decimal:
+    """Return what a held quote sets aside for its fee: at least a cent, so that a startup's quotes are counted."""
+    return max(fee_usd, _CENT)
+
+
+def compute_end_fee(terms: EndTerms, price_usd: Fraction, notice: timedelta) -> Decimal:
+    """Return what an early end costs at a notice, in whole cents; `price_usd` is of what is not delivered."""
+    share = next((fee.share for fee in reversed(terms.fees) if notice >= fee.notice_hours_min * _HOUR), ZERO)
+    return ceil_cents(price_usd * Fraction(share))
+
+
+SCHEDULE: Decider[PublishSchedule, ScheduleEvent, Schedule] = Decider("schedule", "sch", Schedule(), decide, evolve)

@@ -1,0 +1,75 @@
+"""The schedule: what it refuses, and what holds and early ends cost under it."""
+
+from datetime import timedelta
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from events.schedule import EndTerms, NearHold, NoticeFee, SchedulePublished
+from marketplace.domain.supply.schedule import (
+    SCHEDULE,
+    SCHEDULE_ID,
+    STANDARD,
+    PublishSchedule,
+    compute_end_fee,
+    compute_hold_fee,
+)
+from tests.domain import build
+from tests.domain.build import NAN, NOW, Row, usd
+from tests.support.spec import Given
+
+
+def publish(**changes):
+    return PublishSchedule(schedule_id=SCHEDULE_ID, terms=replace(STANDARD, **changes))
+
+
+def end(value, *notices, share="0.1"):
+    fees = tuple(NoticeFee(notice_hours_min=hours, share=usd(share)) for hours in notices)
+    return EndTerms(value_usd_min=usd(value), notice_hours_min=72, fees=fees)
+
+
+WAIVED = publish(hold_share_per_hour=usd(0), ends=())
+REFUSALS = [
+    Row("not_a_number", (), publish(order_usd_min=NAN), "/terms/order_usd_min"),
+    Row("amount_not_positive", (), publish(order_usd_min=usd(-1)), "/terms/order_usd_min"),
+    Row("amount_too_large", (), publish(hold_share_per_hour=usd("1.1")), "/terms/hold_share_per_hour"),
+    Row("amount_too_precise", (), publish(order_usd_min=usd("0.001")), "/terms/order_usd_min"),
+    Row("steps_unordered", (), publish(near=(NearHold(hours_max=9, multiple=usd(2)),) * 2), "/terms/near"),
+    Row("steps_unordered", (), publish(ends=(end(5, 0), end(5, 0))), "/terms/ends"),
+    Row("steps_unordered", (), publish(ends=(end(0, 9, 9),)), "/terms/ends/0/fees"),
+]
+PRECEDENCE = [Row("amount_not_positive", (), publish(order_usd_min=usd(-1), ends=(end(5, 0), end(5, 0))))]
+
+
+@pytest.mark.parametrize("row", [*REFUSALS, *PRECEDENCE], ids=lambda row: row.code)
+def test_refuses(row):
+    build.check(SCHEDULE, row)
+
+
+def test_is_published_anew_and_the_standard_one_applies_until_then():
+    Given(SCHEDULE).when(publish()).then_nothing()
+    Given(SCHEDULE).when(WAIVED).then(SchedulePublished(schedule_id=SCHEDULE_ID, terms=WAIVED.terms))
+
+
+@given(
+    price=st.fractions(min_value=0, max_value=10**10, max_denominator=100),
+    held=st.integers(min_value=1, max_value=3_600),
+    ahead=st.integers(min_value=0, max_value=10**7),
+)
+def test_a_hold_costs_more_the_longer_the_nearer_and_the_larger_it_is_and_never_more_than_its_price(price, held, ahead):
+    def cost(price=price, held=held, ahead=ahead, terms=STANDARD):
+        return compute_hold_fee(terms, price, NOW, NOW + timedelta(seconds=held), NOW + timedelta(seconds=ahead))
+
+    assert cost(held=held - 1) <= cost() <= cost(price=price + 1)
+    assert cost(ahead=ahead + 1) <= cost() <= price + Fraction(1, 100)
+    assert cost(terms=WAIVED.terms) == 0
+
+
+def test_an_early_end_costs_less_at_a_longer_notice():
+    terms = STANDARD.ends[0]
+    notices = [timedelta(hours=hours) for hours in (0, 73, 168, 719, 720, 9_000)]
+    fees = [compute_end_fee(terms, Fraction(1_000), notice) for notice in notices]
+    assert fees == [100, 100, 50, 50, 20, 20]
