@@ -46,7 +46,7 @@ class EndTerms(msgspec.Struct, frozen=True, kw_only=True):
 
     value_usd_min: Usd
     notice_hours_min: Hours
-    fees: tuple[NoticeFee, ...] = ()
+    fees: Annotated[tuple[NoticeFee, ...], Meta(max_length=20)] = ()
 
 
 class ScheduleTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,8 +65,8 @@ class ScheduleTerms(msgspec.Struct, frozen=True, kw_only=True):
     orders_max: Count
     quotes_max: Count
     hold_share_per_hour: Share
-    near: tuple[NearHold, ...] = ()
-    ends: tuple[EndTerms, ...] = ()
+    near: Annotated[tuple[NearHold, ...], Meta(max_length=20)] = ()
+    ends: Annotated[tuple[EndTerms, ...], Meta(max_length=20)] = ()
 
 
 class SchedulePublished(Event, frozen=True, kw_only=True, tag="schedule.published.v1"):

@@ -72,6 +72,13 @@ async def open_spare_pool(world: World) -> None:
     get_id(await stage.post(provider, "/v1/lots", {"pool_id": world.ids["spare_pool"], **lot}))
 
 
+async def fund_provider(world: World) -> None:
+    """Give the provider the fee of the early end that follows."""
+    account_id = rename_id("acc", world.ids["provider"])
+    transfer = {"amount_usd": "10000.00", "reference": "for an early end"}
+    get_id(await world.stage.post(world.stage.admin, f"/v1/accounts/{account_id}/deposits", transfer))
+
+
 def build_reading(world: World, reading_id: str, nodes: int = 2) -> dict:
     return {"reading_id": reading_id, "start": world.day(2), "end": world.day(2.05), "nodes": nodes}
 
@@ -250,6 +257,7 @@ GRANTS = (
         "/v1/grants/{second_grant}/terminate",
         "provider",
         lambda world: {"at": world.day(6), "reason": "the fibre stays cut"},
+        before=fund_provider,
         refused=(lambda world: {"at": world.day(2.1), "reason": "the fibre is cut"}, 422, "notice_too_short"),
     ),
 )

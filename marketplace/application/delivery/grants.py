@@ -18,7 +18,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO
-from marketplace.domain.billing.account import ACCOUNT, Debit, PlaceHold
+from marketplace.domain.billing.account import ACCOUNT, CaptureHold, Debit, PlaceHold
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.statement_chain import require_grant_settled
 from marketplace.domain.delivery.grant import (
@@ -163,12 +163,38 @@ async def _terminate(
     after = await unit.decide(GRANT, grant_id, command)
     await limit_grant(unit, after)
     await change_capacity(unit, ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end))
+    await _pay_end_fee(unit, after, command.by)
     if not list_periods(after):
         await close_service_lines(unit, after, "the grant was terminated")
         await release_undelivered(unit, after, ZERO, "the grant was terminated")
-    payer_id, payee_id = _find_sides(grant, command.by)
-    await pay(unit, Debit(account_id=payer_id, amount_usd=after.end_fee_usd, payee_account_id=payee_id, cause=grant_id))
     return after
+
+
+async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:
+    """Pay the fee of an early end: a startup from what the grant's hold keeps for the undelivered part, if that does.
+
+    Raises:
+        Refusal: ``funds_insufficient``.
+    """
+    issued, fee_usd = grant.issued, grant.end_fee_usd
+    payer_id, payee_id = _find_sides(grant, by)
+    if by == "startup" and fee_usd:
+        tariff, left = build_tariff(issued), grant.gpu_seconds_left
+        undelivered = min(grant.gpu_seconds_ended, left)
+        spare_usd = compute_totals(tariff, left).cash_usd - compute_totals(tariff, left - undelivered).cash_usd
+        hold = (await unit.get(ACCOUNT, payer_id)).holds.get(issued.hold_id)
+        if hold is not None and fee_usd <= min(spare_usd, hold.left_usd):
+            capture = CaptureHold(
+                account_id=payer_id,
+                hold_id=issued.hold_id,
+                amount_usd=fee_usd,
+                payee_account_id=payee_id,
+                cause=issued.grant_id,
+            )
+            await pay(unit, capture)
+            return
+    debit = Debit(account_id=payer_id, amount_usd=fee_usd, payee_account_id=payee_id, cause=issued.grant_id)
+    await pay(unit, debit)
 
 
 def _find_sides(grant: Grant, by: Side) -> tuple[str, str]:

@@ -114,7 +114,8 @@ class Grant:
 
     A termination brings `end` forward; `extensions` move it back. `reason` says why it is degraded. `outages` says how
     many nodes worked from which instant on, oldest first. A report about an instant replaces earlier reports about it
-    and about later instants. `end_fee_usd` is what its early end cost the side that ended it.
+    and about later instants. `end_fee_usd` is what its early end cost the side that ended it, `gpu_seconds_ended`
+    what is not delivered because of it.
     """
 
     issued: GrantIssued
@@ -133,6 +134,7 @@ class Grant:
     service_lines: tuple[str, ...] = ()
     mark: Mark | None = None
     end_fee_usd: Decimal = ZERO
+    gpu_seconds_ended: int = 0
 
     @property
     def status(self) -> Status:
@@ -517,7 +519,8 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
         case GrantCompleted():
             return replace(state, phase="completed")
         case GrantTerminated():
-            return replace(state, phase="terminated", end=event.at, end_fee_usd=event.fee_usd)
+            left = state.count_left(event.at)
+            return replace(state, phase="terminated", end=event.at, end_fee_usd=event.fee_usd, gpu_seconds_ended=left)
         case _:
             return _hand_over(state, event)
 

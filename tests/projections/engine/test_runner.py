@@ -51,7 +51,7 @@ def test_every_event_type_of_the_aggregates_that_it_reads_is_handled_or_named_as
 
 def test_every_aggregate_is_read_by_a_projection_beside_the_feed():
     read = {aggregate for one in PROJECTIONS if one.name != "feed" for aggregate in one.reads}
-    assert set(AGGREGATES) - read == {"clock", "command", "log"}
+    assert set(AGGREGATES) - read == {"clock", "command", "log", "schedule"}
 
 
 def test_tables_belong_to_one_projection():
