@@ -69,7 +69,7 @@ def _tell_schedule(teller: Teller) -> None:
             ),
         ),
     )
-    teller.tell("2040-01-01T09:00", PLATFORM, SchedulePublished(schedule_id=name("sch", "market"), terms=terms))
+    teller.tell("2031-02-20T09:00", PLATFORM, SchedulePublished(schedule_id=name("sch", "market"), terms=terms))
 
 
 def _tell_log(teller: Teller) -> None:
