@@ -280,6 +280,26 @@ class AccountLimitUsed(Event, frozen=True, kw_only=True, tag="account.limit_used
     cause: Id | None = None
 
 
+class AccountReserved(Event, frozen=True, kw_only=True, tag="account.reserved.v1"):
+    """Part of what the account has covers corrections: it pays what is owed, and is neither withdrawn nor held.
+
+    A later event with the same cause replaces it.
+
+    Attributes:
+        account_id: The account.
+        party_id: Whose it is.
+        amount_usd: How much; 0 once it is needed no more.
+        until: Until when.
+        cause: The payment for delivery that may be corrected, or the correction that could not be paid yet.
+    """
+
+    account_id: Id
+    party_id: Id
+    amount_usd: Usd
+    until: Instant
+    cause: Id
+
+
 class AccountApprovalRequested(Event, frozen=True, kw_only=True, tag="account.approval_requested.v1"):
     """One person asked for an act that takes two. The money that it needs is held, and nothing else has happened.
 
@@ -351,6 +371,7 @@ AccountEvent = (
     | AccountCredited
     | AccountLimitSet
     | AccountLimitUsed
+    | AccountReserved
     | AccountApprovalRequested
     | AccountApprovalGiven
     | AccountApprovalEnded

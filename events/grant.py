@@ -163,26 +163,32 @@ class GrantDegraded(Event, frozen=True, kw_only=True, tag="grant.degraded.v1"):
         nodes_available: Nodes that work.
         at: Since when.
         reason: Why.
+        until: When the outage ended, if it was over when it was reported; None: it lasts until the next report.
+        reported_at: When it was reported; None: then.
     """
 
     grant_id: Id
     nodes_available: Annotated[int, Meta(ge=0)]
     at: Instant
     reason: Text
+    until: Instant | None = None
+    reported_at: Instant | None = None
 
 
 class GrantSuspended(Event, frozen=True, kw_only=True, tag="grant.suspended.v1"):
-    """Use is interrupted.
+    """Use is interrupted: no node works.
 
     Attributes:
         grant_id: The grant.
         at: Since when.
         reason: Why.
+        reported_at: When it was reported; None: then.
     """
 
     grant_id: Id
     at: Instant
     reason: Text
+    reported_at: Instant | None = None
 
 
 class GrantResumed(Event, frozen=True, kw_only=True, tag="grant.resumed.v1"):

@@ -177,6 +177,7 @@ class PoolNodeFailed(Event, frozen=True, kw_only=True, tag="pool.node_failed.v1"
         nodes: How many nodes.
         at: Since when.
         grant_id: The grant whose nodes they are, if evidence of its GPUs opened the incident; only it is affected.
+        reported_at: When it was reported; None: then.
     """
 
     pool_id: Id
@@ -184,6 +185,7 @@ class PoolNodeFailed(Event, frozen=True, kw_only=True, tag="pool.node_failed.v1"
     nodes: Nodes
     at: Instant
     grant_id: Id | None = None
+    reported_at: Instant | None = None
 
 
 class PoolNodeRestored(Event, frozen=True, kw_only=True, tag="pool.node_restored.v1"):

@@ -63,16 +63,16 @@ class ServiceTerms(msgspec.Struct, frozen=True, kw_only=True):
         credits: The schedule. The first step is at or below the promise; each later one is lower and gives more.
         measure: What counts as unavailable: ``incidents``: nodes that did not work; ``metered``: also what the
             provider's meter did not count as delivered.
-        consequence: The consequence of a period below the promise if no instrument states one: ``credit`` or
-            ``roll_forward``.
+        consequence: The remedy that the provider offers for a period below the promise: ``credit``, ``exclude`` or
+            ``roll_forward``. For a grant with equity, the instrument must name the same, or the remedy is ``credit``.
         detection: When evidence of the meters opens an incident automatically; None: never.
         notice_hours_min: The notice period for an early end without cause, for either side.
     """
 
     availability_min: Share
     credits: Annotated[tuple[CreditStep, ...], Meta(max_length=16)] = ()
-    measure: Measure = "incidents"
-    consequence: Literal["credit", "roll_forward"] = "credit"
+    measure: Measure = "metered"
+    consequence: ServiceConsequence = "credit"
     detection: DetectionTerms | None = DetectionTerms()
     notice_hours_min: Annotated[int, Meta(ge=0, le=24 * 90)] = 0
 
@@ -95,14 +95,15 @@ class ServiceResult(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         gpu_seconds_promised: Granted GPUs · seconds of the period.
-        gpu_seconds_unavailable: Those during which nodes did not work.
-        gpu_seconds_delivered: What the provider's meter counted.
+        gpu_seconds_unavailable: Those during which nodes did not work or, under ``metered``, that were not delivered.
+        gpu_seconds_delivered: What the provider's meter counted of nodes that worked.
         availability: Exact share of the promised GPU-seconds that was available.
         availability_min: What was promised.
         met: Whether the promise was kept.
-        credit: Share of the period's charges that the schedule pays back; 0 if the promise was kept.
-        consequence: The consequence by the instrument's or the grant's terms. If the period had to roll forward and
-            there is no room, ``exclude``, or ``credit`` for cash alone. None if the promise was kept.
+        credit: Share of the period's charges that the schedule pays back; 0 if the promise was kept, or under another
+            remedy.
+        consequence: The remedy that provider and instrument agree on, or ``credit``, also where the period would roll
+            forward and there is no room. None if the promise was kept.
     """
 
     gpu_seconds_promised: GpuSeconds

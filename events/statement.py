@@ -71,10 +71,12 @@ class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         statement_id: The period's own statement, which stays as it is.
-        gpu_seconds_before: What was metered of the period when it was last stated.
+        gpu_seconds_before: What was metered of the period, on nodes that worked, when it was last stated.
         gpu_seconds_after: What is metered of it now.
         hours_before: The same of a service line, in hours.
         hours_after: The same of it now.
+        unavailable_before: GPU-seconds of the period that were unavailable when it was last stated.
+        unavailable_after: Those that are unavailable by what is known now.
     """
 
     statement_id: Id
@@ -82,10 +84,12 @@ class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
     gpu_seconds_after: GpuSeconds = 0
     hours_before: Hours = Decimal(0)
     hours_after: Hours = Decimal(0)
+    unavailable_before: GpuSeconds = 0
+    unavailable_after: GpuSeconds = 0
 
 
 class StatementIssued(Event, frozen=True, kw_only=True, tag="statement.issued.v1"):
-    """A period's usage was priced, or more usage was metered for a settled period.
+    """A period's usage on nodes that worked was priced, or more of it was metered for a settled period.
 
     Attributes:
         statement_id: The statement.
@@ -123,7 +127,9 @@ class StatementIssued(Event, frozen=True, kw_only=True, tag="statement.issued.v1
 
 
 class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credited.v1"):
-    """Less was metered for a settled period than was charged. The difference is paid back; the statement stays.
+    """Less is due for a settled period than was charged: less was metered, or nodes did not work.
+
+    The difference is paid back; the statement stays. Without a difference, it answers what was metered since.
 
     Attributes:
         statement_id: The credit.
@@ -135,8 +141,10 @@ class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credite
         charges: What is paid back, and the principal that is reversed as far as it is outstanding. For what became
             shares or money, the holder is paid back once it agrees to the reversal.
         adjustment: What changed.
-        service_credit: The part that was already paid back as service credit, and is not paid back again.
+        service_credit: The part that was already paid back as service credit, and is not paid back again. Negative:
+            the service credit is greater than what was paid back, and the rest is paid back too.
         service_line_id: The service line whose hours are paid back; None for compute.
+        service: The service result of the period by what is known now; None if nothing was promised.
     """
 
     statement_id: Id
@@ -149,6 +157,7 @@ class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credite
     adjustment: Adjustment
     service_credit: ServiceCredit | None = None
     service_line_id: Id | None = None
+    service: ServiceResult | None = None
 
 
 class StatementAgreed(Event, frozen=True, kw_only=True, tag="statement.agreed.v1"):
@@ -174,6 +183,8 @@ class StatementAccepted(Event, frozen=True, kw_only=True, tag="statement.accepte
         charges: What is settled.
         by: Whether by acceptance, by silence, or by the resolution of a dispute.
         service_line_id: The service line whose hours were accepted; None for compute.
+        service: The service result of the period by what is known at the settlement; None if nothing was promised.
+        unavailable_change: GPU-seconds of the period that are unavailable by that, less those when it was issued.
     """
 
     statement_id: Id
@@ -181,6 +192,8 @@ class StatementAccepted(Event, frozen=True, kw_only=True, tag="statement.accepte
     charges: Charges
     by: Literal["acceptance", "silence", "resolution"]
     service_line_id: Id | None = None
+    service: ServiceResult | None = None
+    unavailable_change: int = 0
 
 
 class StatementServiceCredited(Event, frozen=True, kw_only=True, tag="statement.service_credited.v1"):
@@ -227,6 +240,24 @@ class StatementDisputed(Event, frozen=True, kw_only=True, tag="statement.dispute
     hours_claimed: Hours | None = None
 
 
+class StatementPartSettled(Event, frozen=True, kw_only=True, tag="statement.part_settled.v1"):
+    """What nobody disputes of a disputed statement is paid, and its principal accrues; the rest stays disputed.
+
+    The payments are in the same atomic batch.
+
+    Attributes:
+        statement_id: The statement.
+        grant_id: The grant.
+        charges: What is paid: the charges of what is claimed as delivered.
+        credit: The service credit of that part, which is paid back; None if nothing is.
+    """
+
+    statement_id: Id
+    grant_id: Id
+    charges: Charges
+    credit: ServiceCredit | None = None
+
+
 class StatementResolved(Event, frozen=True, kw_only=True, tag="statement.resolved.v1"):
     """A dispute ended with charges that bind both sides.
 
@@ -236,8 +267,6 @@ class StatementResolved(Event, frozen=True, kw_only=True, tag="statement.resolve
         charges_before: What was issued.
         charges: What is to be settled.
         reason: How it was decided.
-        gpu_seconds_metered: What the provider's meter said of the period then; later changes adjust from there.
-        hours_metered: The same of a service line, what its readings said.
     """
 
     statement_id: Id
@@ -245,8 +274,6 @@ class StatementResolved(Event, frozen=True, kw_only=True, tag="statement.resolve
     charges_before: Charges
     charges: Charges
     reason: Text
-    gpu_seconds_metered: GpuSeconds | None = None
-    hours_metered: Hours | None = None
 
 
 StatementEvent = (
@@ -256,5 +283,6 @@ StatementEvent = (
     | StatementAccepted
     | StatementServiceCredited
     | StatementDisputed
+    | StatementPartSettled
     | StatementResolved
 )

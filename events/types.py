@@ -86,9 +86,8 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
 ServiceConsequence = Literal["roll_forward", "exclude", "credit"]
 """What a statement period below the promised availability does to a drawdown.
 
-``roll_forward``: nothing is charged, and the grant is extended by the period's length, so that it is delivered again;
-``exclude``: no principal accrues, and the holder pays nothing; ``credit``: everything is charged, and the published
-share is paid back.
+What was delivered is charged and accrues under each. ``roll_forward``: the grant is extended by what was not delivered;
+``exclude``: what was not delivered lapses; ``credit``: the published share of what is charged is paid back.
 """
 
 

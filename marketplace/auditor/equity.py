@@ -23,7 +23,7 @@ class Instrument:
     drawdown: bool
     accrued: dict[str, Decimal] = field(default_factory=dict)
     reversed: dict[str, Decimal] = field(default_factory=dict)
-    statements: dict[str, int] = field(default_factory=dict)
+    statements: dict[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class Equity:
         for message in decision:
             aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")
             body = message.read()
-            if (aggregate, name) in {("statement", "accepted"), ("statement", "credited")}:
+            if aggregate == "statement" and name in {"accepted", "credited", "part_settled"}:
                 accepted[body["statement_id"]] = Decimal(body["charges"]["principal_usd"])
             elif aggregate == "instrument":
                 self._take_instrument(message, name, body)
@@ -103,8 +103,8 @@ class Equity:
         require(tranche not in known.accrued, "principal", sequence, f"tranche {tranche} accrues a second time")
         known.accrued[tranche] = known.accrued.get(tranche, ZERO) + Decimal(body["principal_usd"])
         if body.get("statement_id") is not None:
-            first = known.statements.setdefault(body["statement_id"], sequence)
-            require(first == sequence, "principal", sequence, f"its statement accrued in event {first}")
+            before = known.statements.get(body["statement_id"], ZERO)
+            known.statements[body["statement_id"]] = before + Decimal(body["principal_usd"])
         principal = sum(known.accrued.values(), ZERO) - sum(known.reversed.values(), ZERO)
         text = f"{body['instrument_id']} has {principal} USD of principal, its commitment is {known.commitment}"
         require(principal <= known.commitment, "principal", sequence, text)
@@ -123,9 +123,10 @@ class Equity:
             statement_id = body.get("statement_id")
             if statement_id is None:
                 continue
-            most = accepted.get(statement_id)
-            text = f"{body['principal_usd']} USD accrue of statement {statement_id}, which accepts {most}"
-            holds = most is not None and Decimal(body["principal_usd"]) <= most
+            most, known = accepted.get(statement_id), self.instruments.get(body["instrument_id"])
+            total = ZERO if known is None else known.statements.get(statement_id, ZERO)
+            text = f"{total} USD accrue in all of statement {statement_id}, which accepts {most}"
+            holds = most is not None and total <= most
             self.findings.require(holds, "principal", message.sequence, text)
 
     def _take_warrant(self, message: Message, name: str, body: dict[str, Any], *, imports: bool) -> None:

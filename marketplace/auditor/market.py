@@ -1,11 +1,13 @@
 """Checks orders, auctions, grants and statements: each step happens once, and charges add up."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, Final
 
 from marketplace.auditor.spans import parse_instant
@@ -30,6 +32,7 @@ STATEMENT_STEPS: Final[Steps] = {
     "resolved": (frozenset({"disputed"}), "resolved"),
     "accepted": (frozenset({"issued", "resolved", "disputed"}), "accepted"),
     "service_credited": (frozenset({"accepted"}), "accepted"),
+    "part_settled": (frozenset({"disputed"}), "disputed"),
 }
 GRANT_STEPS: Final = {"issued", "activated", "completed", "terminated"}
 
@@ -62,6 +65,46 @@ class Grant:
     account_id: str
     hold_id: str
     disputed: bool = False
+    nodes: int = 0
+    gpus_per_node: int = 0
+    spans: list[tuple[datetime, datetime]] = field(default_factory=list)
+    resold_gpu_seconds: int = 0
+    outages: list[tuple[datetime, datetime | None, int]] = field(default_factory=list)
+    charged_gpu_seconds: int = 0
+
+    def report(self, start: datetime, until: datetime | None, working: int) -> None:
+        """Add an outage. One without an end replaces the open one from its start on."""
+        if until is None:
+            self.close(start)
+        self.outages.append((start, until, working))
+
+    def close(self, at: datetime) -> None:
+        """End the open outages."""
+        self.outages = [
+            (start, at if until is None else until, working)
+            for start, until, working in self.outages
+            if until is not None or start < at
+        ]
+
+    def count_most(self) -> int:
+        """Return the GPU-seconds that may be charged: those granted and not resold, less those of failed nodes.
+
+        Nodes that failed while a part was resold are not counted, since they may be the buyer's.
+        """
+        most = -self.resold_gpu_seconds
+        for begin, stop in self.spans:
+            cut = [
+                (max(start, begin), min(until or stop, stop), working)
+                for start, until, working in self.outages
+                if not self.resold_gpu_seconds
+            ]
+            bounds = sorted({begin, stop, *(at for start, until, _ in cut if start < until for at in (start, until))})
+            for first, last in pairwise(bounds):
+                nodes = min(
+                    [self.nodes, *(working for start, until, working in cut if start <= first and last <= until)]
+                )
+                most += nodes * self.gpus_per_node * math.ceil((last - first).total_seconds())
+        return most
 
 
 @dataclass(slots=True)
@@ -176,19 +219,40 @@ class Market:
             price, value = Fraction(body["price_usd_per_gpu_hour"]), Fraction(body["value_usd_per_gpu_hour"])
             require(price <= value, "price", sequence, f"{grant_id} pays {price}, it offered {value}")
             end = parse_instant(body["end"])
-            self.grants[grant_id] = Grant(body["order_id"], "issued", end, body["startup_account_id"], body["hold_id"])
+            known = Grant(body["order_id"], "issued", end, body["startup_account_id"], body["hold_id"])
+            known.nodes, known.gpus_per_node = body["nodes"], body["gpus_per_node"]
+            known.spans = [(parse_instant(body["start"]), end)]
+            self.grants[grant_id] = known
             return
         grant = self.grants.get(grant_id)
         if not require(grant is not None, "grant", sequence, f"{grant_id} was never issued") or grant is None:
             return
-        over = grant.status == "completed"
+        over = grant.status == "completed" and not (name == "degraded" and body.get("until"))
         require(not over, "grant", sequence, f"{grant_id} is completed and is {name}")
         if name == "extended":
             grant.end = parse_instant(body["end"])
+            grant.spans.append((parse_instant(body["start"]), grant.end))
         elif name == "terminated":
             grant.end = min(grant.end, parse_instant(body["at"]))
+        self._take_nodes(message, grant, name, body)
         if name in GRANT_STEPS:
             grant.status = "active" if name == "activated" else name
+
+    def _take_nodes(self, message: Message, grant: Grant, name: str, body: dict[str, Any]) -> None:
+        """Fold what of a grant did not work, and check at its end that no more was charged than did."""
+        if name == "degraded":
+            until = None if body.get("until") is None else parse_instant(body["until"])
+            grant.report(parse_instant(body["at"]), until, body["nodes_available"])
+        elif name == "suspended":
+            grant.report(parse_instant(body["at"]), None, 0)
+        elif name == "resumed":
+            grant.close(parse_instant(body["at"]))
+        elif name == "resold":
+            grant.resold_gpu_seconds += body["gpu_seconds"]
+        elif name == "completed":
+            most, charged = grant.count_most(), grant.charged_gpu_seconds
+            text = f"{body['grant_id']} charges {charged} GPU-seconds, and {most} were granted and worked"
+            self.findings.require(charged <= most, "delivered", message.sequence, text)
 
     def _take_statement(self, message: Message, name: str, body: dict[str, Any]) -> None:
         statement_id, sequence = body["statement_id"], message.sequence
@@ -198,7 +262,10 @@ class Market:
         self.findings.require(before in allowed, "statement", sequence, text)
         self.statements[statement_id] = after
         if body["grant_id"] in self.grants:
-            self.grants[body["grant_id"]].disputed = after in {"disputed", "resolved"}
+            grant = self.grants[body["grant_id"]]
+            grant.disputed = after in {"disputed", "resolved"}
+            if name in {"accepted", "credited"}:
+                grant.charged_gpu_seconds += (1 if name == "accepted" else -1) * body["charges"]["gpu_seconds"]
         if name == "issued":
             self.due[statement_id] = parse_instant(body["accept_until"])
             if body.get("adjustment") is None:

@@ -16,6 +16,7 @@ _ANY_AMOUNT: Final = frozenset(
         "hold_expired",
         "hold_released",
         "limit_set",
+        "reserved",
         "approval_requested",
         "approval_given",
         "approval_ended",

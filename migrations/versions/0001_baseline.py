@@ -735,6 +735,7 @@ def _create_statements() -> None:
         jsonb("adjustment", null=True),
         jsonb("service", null=True),
         jsonb("service_credit", null=True),
+        jsonb("settled", null=True),
         timestamp("accept_until"),
         timestamp("issued_at"),
         timestamp("accepted_at", null=True),

@@ -344,6 +344,7 @@ FAULTS = {
     "an auction is cleared twice": (_double("auction.cleared.v1"), "auction"),
     "a grant is issued twice": (_double("grant.issued.v1"), "grant"),
     "a grant pays above its offer": (_change("grant.issued.v1", price_usd_per_gpu_hour="99/1"), "price"),
+    "more is charged than was granted": (_change("grant.issued.v1", nodes=1), "delivered"),
     "a statement is accepted twice": (_double("statement.accepted.v1"), "statement"),
     "a statement settles before its holder is heard": (_accept_unheard, "statement"),
     "charges do not add up": (

@@ -169,8 +169,8 @@ INVARIANTS: Final = (
         "tests.domain.delivery.test_service_level:test_what_a_period_came_to_is_between_nothing_and_all_and_halves_sum_to_the_whole",
         Mutant(
             "marketplace.domain.delivery.service_level",
-            "points = [(max(at, start), nodes) for at, nodes in grant.outages if at < end]",
-            "points = [(at, nodes) for at, nodes in grant.outages if at < end]",
+            "Load(max(outage.start, start), min(outage.end or end, end), grant.issued.nodes - outage.nodes)",
+            "Load(outage.start, min(outage.end or end, end), grant.issued.nodes - outage.nodes)",
         ),
     ),
     Invariant(
@@ -260,6 +260,15 @@ INVARIANTS: Final = (
             "marketplace.domain.equity.proposal",
             "    missing = state.list_missing()\n    if missing:",
             "    missing = state.list_missing()\n    if missing and not state.agreed:",
+        ),
+    ),
+    Invariant(
+        25,
+        "tests.domain.billing.test_delivered:test_delivered_is_what_was_counted_of_working_nodes_and_never_above_what_was_left",
+        Mutant(
+            "marketplace.domain.billing.delivered",
+            "excess += (gpus - working.amount)",
+            "excess += (gpus - working.amount) // 2",
         ),
     ),
     Invariant(

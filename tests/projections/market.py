@@ -359,6 +359,8 @@ def tell_approvals(story: Story) -> None:
     mine = {"account_id": CASH, "party_id": STARTUP}
     story.tell(account.AccountLimitSet(**mine, limit_usd=usd("5.00")))
     story.tell(account.AccountLimitUsed(**mine, amount_usd=usd("1.00"), at=story.now))
+    reserved = {"amount_usd": usd("1.00"), "until": story.now + 72 * HOUR, "cause": make_id("stm", 1)}
+    story.tell(account.AccountReserved(**mine, **reserved))
     for number in (1, 2):
         approval_id, until = make_id("apv", number), story.now + 72 * HOUR
         act = account.WithdrawalAct(amount_usd=usd("6.00"), reference=f"large {number}")

@@ -268,6 +268,9 @@ def _tell_second_grant(story: Story) -> None:
     market.settle(story, 2)
     story.tell(statement.StatementAgreed(**statement_id, by="holder"))
     story.tell(statement.StatementDisputed(**statement_id, gpu_seconds_claimed=3600, reason="idle"))
+    story.tell(statement.StatementPartSettled(**statement_id, charges=market.CHARGES))
+    past = {"at": START + 4 * HOUR, "until": START + 5 * HOUR, "reported_at": START + 9 * HOUR}
+    story.tell(grant.GrantDegraded(grant_id=grant_id, nodes_available=1, reason="psu", **past))
     resolved = {"charges_before": market.CHARGES, "charges": market.CHARGES, "reason": "logs agree"}
     story.tell(statement.StatementResolved(**statement_id, **resolved))
     services.tell_service(story, 2)

@@ -65,7 +65,10 @@ async def activate(command: Commanded, grant_id: FromPath[str]) -> Response[Rece
 async def degrade(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[DegradeGrantBody]
 ) -> Response[ReceiptBody]:
-    """Report that fewer nodes work than were granted."""
+    """Report that fewer nodes work than were granted, or that fewer worked over a past span.
+
+    Readings of nodes that did not work are not charged. If the period is stated already, an adjustment credits them.
+    """
     receipt = await degrade_grant(
         command.handler,
         command.context,
@@ -73,6 +76,7 @@ async def degrade(
         nodes_available=data.nodes_available,
         at=data.at,
         reason=data.reason,
+        until=data.until,
     )
     return command.answer(receipt)
 

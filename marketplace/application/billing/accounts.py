@@ -112,6 +112,7 @@ async def withdraw(
             provider=confirmed.provider,
             booked_at=confirmed.booked_at,
             alone_at=find_alone(context),
+            at=None if is_ordered else context.at,
         )
         await unit.decide(ACCOUNT, account_id, command)
 

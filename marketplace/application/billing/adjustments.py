@@ -1,45 +1,59 @@
-"""Adjustments: readings of a period arrive, change or are voided after its statement was settled.
+"""Adjustments: readings of a settled period arrive, change or are voided, or an outage of it is reported.
 
-The settled statement does not change. A higher amount becomes a statement of its own, which is accepted or disputed
-like any other. A lower amount is credited at once. Only one adjustment of a period is open at a time; the next one
-covers everything that changed meanwhile.
+The settled statement does not change. A higher amount becomes a statement of its own, which is compared with the
+tenant's meter, and accepted or disputed like any other. A lower amount is credited at once. Only one adjustment of a
+period is open at a time; the next one covers everything that changed meanwhile.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from events.service import ServiceResult
-from events.statement import Adjustment, Charges, ServiceCredit, StatementCredited, StatementIssued
+from events.statement import Adjustment, Charges, Metering, ServiceCredit, StatementCredited, StatementIssued
 from marketplace.application.equity.clawbacks import claw_back
 from marketplace.application.equity.consents import propose_reduction
 from marketplace.application.steps.access import load_grant
-from marketplace.application.steps.statement_chain import load_chain, sum_metered, take_turn
-from marketplace.application.steps.statement_payment import pay_back
+from marketplace.application.steps.service_review import review_service
+from marketplace.application.steps.statement_chain import load_chain, sum_stated, take_turn
+from marketplace.application.steps.statement_payment import name_part, pay_back
+from marketplace.application.steps.undisputed import settle_undisputed
+from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, round_cents
-from marketplace.domain.billing.account import Debit
+from marketplace.domain.billing.account import ACCOUNT, Debit, Reserve
+from marketplace.domain.billing.account_state import require_funds
+from marketplace.domain.billing.delivered import compare_meters, count_delivered
 from marketplace.domain.billing.settlement import (
-    apply_consequence,
     build_tariff,
     compute_charges,
-    compute_service_credit,
     subtract_credit,
 )
 from marketplace.domain.billing.statement import STATEMENT, IssueStatement, Statement
-from marketplace.domain.billing.statement_chain import name_adjustment, require_difference, require_settled
+from marketplace.domain.billing.statement_chain import (
+    compute_due,
+    find_credit,
+    is_worse,
+    name_adjustment,
+    require_difference,
+    require_settled,
+    sum_charged,
+)
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.periods import ACCEPTANCE, Period, list_periods
 from marketplace.domain.equity.instrument.clawback import is_late, needs_holder
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ReversePrincipal
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
-from marketplace.domain.metering.usage import USAGE, count_gpu_seconds, name_usage
+from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
+
+_FOREVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +90,7 @@ class Case:
 
 
 async def adjust_statement(handler: Handler, context: Context, grant_id: str, index: int) -> Receipt:
-    """State the difference between the current metering of a settled period and what was last stated.
+    """State the difference between what is known of a settled period now and what was last stated.
 
     Raises:
         Refusal: ``grant_unknown`` · ``statement_unknown`` · ``statement_<status>`` while a statement of the period is
@@ -90,44 +104,92 @@ async def adjust_statement(handler: Handler, context: Context, grant_id: str, in
     async def work(current: UnitOfWork) -> None:
         await _adjust(current, grant_id, period, statement_id)
 
-    return await handler.run(own, STATEMENT, statement_id, work)
+    try:
+        return await handler.run(own, STATEMENT, statement_id, work)
+    except Refusal as refusal:
+        if refusal.code == "funds_insufficient":
+            await reserve_owed(handler, own, refusal, statement_id)
+        raise
+
+
+async def reserve_owed(handler: Handler, context: Context, refusal: Refusal, statement_id: str) -> None:
+    """Keep what an account gets for a credit that it cannot pay yet, so that nobody withdraws it before."""
+    account_id, needed = str(refusal.facts["account_id"]), Decimal(str(refusal.facts["needed_usd"]))
+    own = msgspec.structs.replace(context, command_id=derive_id("cmd", context.command_id, "reserve"))
+
+    async def work(unit: UnitOfWork) -> None:
+        command = Reserve(account_id=account_id, amount_usd=needed, until=_FOREVER, cause=statement_id)
+        await unit.decide(ACCOUNT, account_id, command)
+
+    await handler.run(own, ACCOUNT, account_id, work)
 
 
 async def _adjust(unit: UnitOfWork, grant_id: str, period: Period, statement_id: str) -> None:
+    """State what an outage or a lower metering takes first, and what more metering adds after it."""
     grant = await load_grant(unit, grant_id, "provider")
     chain = await load_chain(unit, period)
     require_settled(chain)
     usage = await unit.load(USAGE, name_usage(grant_id))
-    before, after = chain[-1].gpu_seconds_metered, count_gpu_seconds(usage, period.start, period.end)
-    require_difference(before, after, is_service=False)
-    adjustment = Adjustment(statement_id=period.statement_id, gpu_seconds_before=before, gpu_seconds_after=after)
-    case, stated = Case(grant, period, statement_id, adjustment), await sum_metered(unit, grant)
+    before, after = chain[-1].gpu_seconds_metered, count_delivered(usage, grant, period.start, period.end)
+    service = await review_service(unit, grant, period, after, chain[-1].service)
+    require_difference(chain, after, service)
+    more = int(compute_due(chain, after) - sum_charged(chain))
+    is_credit = more <= 0 or is_worse(chain, service)
+    lost = [0 if known is None else known.gpu_seconds_unavailable for known in (chain[-1].service, service)]
+    adjustment = Adjustment(
+        statement_id=period.statement_id,
+        gpu_seconds_before=before,
+        gpu_seconds_after=before if is_credit and more > 0 else after,
+        unavailable_before=lost[0],
+        unavailable_after=lost[1],
+    )
+    case, stated = Case(grant, period, statement_id, adjustment), await sum_stated(unit, grant)
     await take_turn(unit, grant_id, list_periods(grant), statement_id)
-    if after > before:
-        await _charge(unit, case, stated, chain[0].service)
+    if is_credit:
+        less = max(-more, 0)
+        charges = compute_charges(build_tariff(grant.issued), stated - less, less)
+        await credit(unit, case, chain, charges, service=_keep_credit(chain, service), closed=usage.closed)
         return
-    charged = sum(known.sign * known.charges.gpu_seconds for known in chain)
-    less = max(charged - after, 0)
-    charges = compute_charges(build_tariff(grant.issued), stated - less, less)
-    await credit(unit, case, chain, apply_consequence(charges, chain[0].service), closed=usage.closed)
-
-
-async def _charge(unit: UnitOfWork, case: Case, stated: int, service: ServiceResult | None) -> None:
-    """Charge the usage above what was stated. The period's service credit applies to it too."""
-    more = case.adjustment.gpu_seconds_after - case.adjustment.gpu_seconds_before
+    tenant = await unit.load(USAGE, name_usage(grant_id, "tenant"))
+    metering = compare_meters(usage, tenant, grant, period.start, period.end)
     statement = StatementIssued(
         **case.name(),
-        charges=apply_consequence(compute_charges(build_tariff(case.grant.issued), stated, more), service),
+        charges=compute_charges(build_tariff(grant.issued), stated, more),
         accept_until=unit.context.at + ACCEPTANCE,
         gpu_seconds_before=stated,
+        metering=metering,
         service=service,
-        holder_accepts=case.grant.holder_accepts,
+        holder_accepts=grant.holder_accepts,
     )
-    await unit.decide(STATEMENT, case.statement_id, IssueStatement(issued=statement))
+    claimed = None if metering is None else _find_claim(chain, metering, after)
+    await unit.decide(STATEMENT, statement_id, IssueStatement(issued=statement, gpu_seconds_claimed=claimed))
+    await settle_undisputed(unit, grant, statement_id)
 
 
-async def credit(unit: UnitOfWork, case: Case, chain: list[Statement], charges: Charges, *, closed: bool) -> None:
-    """Credit what was charged above the metered usage. Nothing if a dispute already lowered the charge below it.
+def _keep_credit(chain: list[Statement], service: ServiceResult | None) -> ServiceResult | None:
+    """Return a service result with no smaller credit than was given. Only a statement to accept takes credit back."""
+    given = chain[-1].service
+    if service is None or given is None or service.credit >= given.credit:
+        return service
+    return msgspec.structs.replace(service, credit=given.credit, consequence=given.consequence)
+
+
+def _find_claim(chain: list[Statement], metering: Metering, metered: int) -> int:
+    """Return how many GPU-seconds of an adjustment the tenant's meter supports."""
+    supported = metered - metering.provider_gpu_seconds + metering.tenant_gpu_seconds
+    return max(int(compute_due(chain, supported) - sum_charged(chain)), 0)
+
+
+async def credit(
+    unit: UnitOfWork,
+    case: Case,
+    chain: list[Statement],
+    charges: Charges,
+    *,
+    closed: bool,
+    service: ServiceResult | None = None,
+) -> None:
+    """Credit what was charged above what is due, and the service credit above what was given; perhaps nothing.
 
     Args:
         unit: The decision.
@@ -135,20 +197,40 @@ async def credit(unit: UnitOfWork, case: Case, chain: list[Statement], charges: 
         chain: The statements of the period so far, oldest first.
         charges: The amounts charged too much.
         closed: Whether the grant is fully settled, so that no budget is kept for it.
+        service: The service result of the period by what is known now.
     """
-    given = _find_given(chain, charges)
-    statement = StatementCredited(**case.name(), charges=charges, service_credit=given)
+    more = find_credit(chain, charges, service, sign=-1)
+    given = None if more is None else ServiceCredit(**{name: -getattr(more, name) for name in more.__struct_fields__})
+    statement = StatementCredited(**case.name(), charges=charges, service_credit=given, service=service)
     await unit.decide(STATEMENT, case.statement_id, IssueStatement(issued=statement))
     net = subtract_credit(charges, given)
     proposed = await _reverse(unit, case, net.principal_usd, chain)
     refund = _find_refund(case, net, proposed)
     paid = net if refund is None else msgspec.structs.replace(net, holder_usd=net.holder_usd - refund.amount_usd)
+    await _require_refund(unit, case.grant, paid)
     await pay_back(unit, case.grant, case.statement_id, paid)
+    payer_id = case.grant.issued.provider_account_id
+    free = Reserve(account_id=payer_id, amount_usd=ZERO, until=_FOREVER, cause=case.statement_id)
+    await unit.decide(ACCOUNT, payer_id, free)
     if proposed:
         issuer_id = rename_id("iss", case.grant.issued.startup_id)
         await propose_reduction(unit, issuer_id, case.statement_id, proposed, refund)
     if closed:
         await _release_budget(unit, case.grant, paid)
+
+
+async def _require_refund(unit: UnitOfWork, grant: Grant, paid: Charges) -> None:
+    """Refuse a credit that the provider's account cannot pay in full. In a resale, its seller pays a part.
+
+    Raises:
+        Refusal: ``funds_insufficient``.
+    """
+    issued = grant.issued
+    if issued.resale is None:
+        holder_id = None if issued.equity is None else issued.equity.holder_account_id
+        holder_usd = ZERO if holder_id in {None, issued.provider_account_id} else paid.holder_usd
+        account = await unit.get(ACCOUNT, issued.provider_account_id)
+        require_funds(issued.provider_account_id, account, paid.cash_usd + holder_usd)
 
 
 def _find_refund(case: Case, net: Charges, proposed: list[ReversePrincipal]) -> Debit | None:
@@ -174,27 +256,6 @@ def _find_refund(case: Case, net: Charges, proposed: list[ReversePrincipal]) -> 
     )
 
 
-def _find_given(chain: list[Statement], less: Charges) -> ServiceCredit | None:
-    """Return the part of the period's service credit that no longer applies once `less` is credited."""
-    service = chain[0].service
-    if service is None or not service.credit:
-        return None
-    left = Charges(**{name: _sum(chain, name) - getattr(less, name) for name in Charges.__struct_fields__})
-    due = compute_service_credit(left, service.credit)
-    return ServiceCredit(
-        **{name: _sum_given(chain, name) - getattr(due, name) for name in ServiceCredit.__struct_fields__}
-    )
-
-
-def _sum(chain: list[Statement], name: str) -> Any:
-    return sum(known.sign * getattr(known.charges, name) for known in chain)
-
-
-def _sum_given(chain: list[Statement], name: str) -> Any:
-    given = [(known.sign, known.service_credit) for known in chain if known.service_credit is not None]
-    return sum((sign * getattr(credit, name) for sign, credit in given), ZERO)
-
-
 async def _reverse(
     unit: UnitOfWork, case: Case, principal_usd: Decimal, chain: list[Statement]
 ) -> list[ReversePrincipal]:
@@ -210,9 +271,10 @@ async def _reverse(
     left = principal_usd
     proposed: list[ReversePrincipal] = []
     issuer = await unit.get(ISSUER, rename_id("iss", case.grant.issued.startup_id), Issuer)
-    for known in [] if issuer.is_ended else reversed(chain):
+    ids = [known.issued.statement_id for known in reversed([] if issuer.is_ended else chain)]
+    for tranche_id in (each for name in ids for each in (derive_id("trn", name), name_part(name).tranche_id)):
         instrument = await unit.get(INSTRUMENT, equity.instrument_id)
-        tranche = instrument.find_tranche(derive_id("trn", known.issued.statement_id))
+        tranche = instrument.find_tranche(tranche_id)
         amount = ZERO if tranche is None else min(left, tranche.principal_usd)
         if tranche is None or not amount or is_late(tranche, unit.context.at.date()):
             continue

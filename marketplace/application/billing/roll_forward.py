@@ -1,25 +1,23 @@
-"""Apply the remedy for a statement period below the promised availability, in the append that issues the statement.
+"""Assess a statement period, and apply the remedy for one below the promised availability.
 
-The instrument's terms name the remedy; without equity the grant's own terms do. A period that rolls forward is not
-charged, and the grant is extended by the period's length. The nodes come from lots of the grant's pool at or below its
-price. `domain/delivery/service_level.py` says when a grant can be extended, and what happens otherwise.
+The remedy is the credit by the schedule, unless the provider's terms and the grant's instrument name another one. What
+was delivered is charged under each of them. If a period rolls forward, the grant is extended by what it did not
+deliver, on nodes of lots of the grant's pool at or below its price. `domain/delivery/service_level.py` says when.
 """
 
 from datetime import datetime
 
-import msgspec
-
 from events.service import ServiceResult
-from events.types import LotShare, ServiceConsequence
+from events.types import LotShare
 from marketplace.application.delivery.substitution import load_lots
 from marketplace.application.steps.capacity import change_capacity, has_capacity
+from marketplace.application.steps.service_review import find_consequences
 from marketplace.application.steps.usage_bounds import limit_grant
 from marketplace.core.errors import Refusal
 from marketplace.domain.delivery.grant import GRANT, ExtendGrant, Grant
 from marketplace.domain.delivery.periods import Period
-from marketplace.domain.delivery.service_level import assess, choose_remedy, find_extension
+from marketplace.domain.delivery.service_level import apply_remedy, assess, choose_remedy, find_extension
 from marketplace.domain.delivery.substitution import build_shares
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.supply.pool import POOL, Pool, ReserveCapacity
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -29,24 +27,15 @@ async def settle_service(unit: UnitOfWork, grant: Grant, period: Period, deliver
     result = assess(grant, period.start, period.end, delivered)
     if result is None or result.met:
         return result
-    stated = await _find_consequence(unit, grant)
-    extended = stated == "roll_forward" and await _roll_forward(unit, grant, period)
-    return msgspec.structs.replace(result, consequence=choose_remedy(grant, stated, extended=extended))
+    offered, agreed = await find_consequences(unit, grant)
+    rolls = choose_remedy(offered, agreed, extended=True) == "roll_forward"
+    extended = rolls and await _roll_forward(unit, grant, period, result)
+    return apply_remedy(result, choose_remedy(offered, agreed, extended=extended))
 
 
-async def _find_consequence(unit: UnitOfWork, grant: Grant) -> ServiceConsequence:
-    assert grant.issued.service is not None, "only a promised service level is assessed"
-    if grant.issued.equity is None:
-        return grant.issued.service.consequence
-    instrument = await unit.get(INSTRUMENT, grant.issued.equity.instrument_id)
-    consequence = instrument.terms.service_consequence
-    assert consequence is not None, "an instrument that is drawn down names the remedy"
-    return consequence
-
-
-async def _roll_forward(unit: UnitOfWork, grant: Grant, period: Period) -> bool:
-    """Extend a grant by the length of a period. Return whether there was room."""
-    span = find_extension(grant, period, unit.context.at)
+async def _roll_forward(unit: UnitOfWork, grant: Grant, period: Period, result: ServiceResult) -> bool:
+    """Extend a grant by what a period did not deliver. Return whether there was room."""
+    span = find_extension(grant, result, unit.context.at)
     if span is None:
         return False
     start, end = span

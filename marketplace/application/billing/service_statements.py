@@ -24,11 +24,13 @@ from marketplace.domain.billing.service_line_bill import build_bill, list_servic
 from marketplace.domain.billing.settlement import build_tariff, compute_service_charges
 from marketplace.domain.billing.statement import STATEMENT, IssueStatement, ResolveStatement, Statement
 from marketplace.domain.billing.statement_chain import (
+    compute_due,
     name_adjustment,
     require_concession,
     require_difference,
     require_period_over,
     require_settled,
+    sum_charged,
 )
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.periods import ACCEPTANCE, Period
@@ -50,9 +52,9 @@ class _Course:
         return compute_service_charges(build_tariff(self.bill.issued), before, hours)
 
     async def sum_stated(self, unit: UnitOfWork) -> Decimal:
-        """Return the hours that the service line's statements and adjustments account for."""
+        """Return the hours that the service line's statements and adjustments charge."""
         chains = [await find_chain(unit, period) for period in self.periods.values()]
-        return sum((chain[-1].hours_metered for chain in chains if chain), ZERO)
+        return sum((Decimal(sum_charged(chain)) for chain in chains), ZERO)
 
 
 async def _load(unit: UnitOfWork, line_id: str) -> _Course:
@@ -133,19 +135,19 @@ async def _adjust(unit: UnitOfWork, line_id: str, period: Period, statement_id: 
     course, chain = await _load(unit, line_id), await load_chain(unit, period)
     require_settled(chain)
     before, after = chain[-1].hours_metered, sum_hours(course.line, period.start, period.end)
-    require_difference(before, after, is_service=True)
+    require_difference(chain, after)
     adjustment = Adjustment(statement_id=period.statement_id, hours_before=before, hours_after=after)
     case, stated = Case(course.bill, period, statement_id, adjustment, line_id), await course.sum_stated(unit)
     await take_turn(unit, line_id, course.periods.values(), statement_id)
-    if after < before:
-        charged = sum((known.sign * known.charges.service_hours for known in chain), ZERO)
-        less = max(charged - after, ZERO)
+    more = Decimal(compute_due(chain, after) - sum_charged(chain))
+    if more <= 0:
+        less = -more
         charges = course.compute(stated - less, less)
         await credit(unit, case, chain, charges, closed=course.line.status == "closed")
         return
     statement = StatementIssued(
         **case.name(),
-        charges=course.compute(stated, after - before),
+        charges=course.compute(stated, more),
         accept_until=unit.context.at + ACCEPTANCE,
         hours_before=stated,
         holder_accepts=course.bill.holder_accepts,
@@ -164,12 +166,6 @@ async def build_resolution(unit: UnitOfWork, before: Statement, hours: Decimal, 
     assert issued.service_line_id is not None, "only statements of service lines are in hours"
     if unit.context.party_id is not None:
         require_concession(before, hours)
-    course, metered = await _load(unit, issued.service_line_id), before.hours_metered
-    if issued.adjustment is None:
-        metered = sum_hours(course.line, issued.period_start, issued.period_end)
-    return ResolveStatement(
-        statement_id=issued.statement_id,
-        charges=course.compute(issued.hours_before, hours),
-        reason=reason,
-        hours_metered=metered,
-    )
+    course = await _load(unit, issued.service_line_id)
+    charges = course.compute(issued.hours_before, hours)
+    return ResolveStatement(statement_id=issued.statement_id, charges=charges, reason=reason)

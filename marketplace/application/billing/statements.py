@@ -3,22 +3,20 @@
 from decimal import Decimal
 from typing import Literal
 
-from events.statement import Metering, StatementIssued
+from events.service import ServiceResult
+from events.statement import ServiceCredit, StatementIssued
 from marketplace.application.billing.roll_forward import settle_service
 from marketplace.application.billing.service_statements import build_resolution, find_bill
 from marketplace.application.equity.vesting import vest
-from marketplace.application.steps.access import (
-    list_sides,
-    load_grant,
-    load_mandate,
-    require_side,
-    require_unfrozen,
-)
-from marketplace.application.steps.statement_chain import check_stated, sum_metered, take_turn
+from marketplace.application.steps.access import list_sides, load_grant, require_side, require_unfrozen
+from marketplace.application.steps.service_review import review_service
+from marketplace.application.steps.statement_chain import check_stated, load_chain, sum_stated, take_turn
 from marketplace.application.steps.statement_payment import pay_statement
+from marketplace.application.steps.undisputed import is_without_holder, settle_undisputed
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
-from marketplace.domain.billing.settlement import apply_consequence, build_tariff, compute_charges
+from marketplace.domain.billing.delivered import compare_meters, count_delivered
+from marketplace.domain.billing.settlement import build_tariff, compute_charges, drop_equity
 from marketplace.domain.billing.statement import (
     STATEMENT,
     AcceptStatement,
@@ -29,6 +27,7 @@ from marketplace.domain.billing.statement import (
     Statement,
 )
 from marketplace.domain.billing.statement_chain import (
+    find_credit,
     require_concession,
     require_period_over,
     require_unaccepted,
@@ -36,8 +35,7 @@ from marketplace.domain.billing.statement_chain import (
 )
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.periods import ACCEPTANCE, Period, list_periods
-from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
-from marketplace.domain.metering.usage import USAGE, count_gpu_seconds, name_usage
+from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -46,8 +44,9 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 async def issue_statement(handler: Handler, context: Context, grant_id: str, index: int) -> Receipt:
     """Price the usage of a period that is over. Late readings of earlier periods become adjustments of those.
 
-    If the startup's meter reported too and differs too much from the provider's, the statement opens as disputed. Among
-    related parties the provider's meter alone is not enough: without the startup's, the statement opens as disputed.
+    Readings of nodes that did not work are not charged. If the startup's meter reported too and differs too much from
+    the provider's, the statement opens as disputed. Among related parties the provider's meter alone is not enough:
+    without the startup's, the statement opens as disputed.
 
     Raises:
         Refusal: ``grant_unknown`` · ``period_unknown`` · ``period_runs`` · ``statement_out_of_order``.
@@ -66,11 +65,11 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
         if await unit.load(STATEMENT, period.statement_id) is not None:
             return
         await check_stated(unit, periods[:index])
-        before = await sum_metered(unit, current)
+        before = await sum_stated(unit, current)
         usage = await unit.load(USAGE, name_usage(grant_id))
-        reported = count_gpu_seconds(usage, period.start, period.end)
-        charges = compute_charges(build_tariff(current.issued), before, reported)
-        service = await settle_service(unit, current, period, reported)
+        delivered = count_delivered(usage, current, period.start, period.end)
+        service = await settle_service(unit, current, period, delivered)
+        tenant = await unit.load(USAGE, name_usage(grant_id, "tenant"))
         statement = StatementIssued(
             statement_id=period.statement_id,
             grant_id=grant_id,
@@ -78,15 +77,16 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
             provider_id=current.issued.provider_id,
             period_start=period.start,
             period_end=period.end,
-            charges=apply_consequence(charges, service),
+            charges=compute_charges(build_tariff(current.issued), before, delivered),
             accept_until=context.at + ACCEPTANCE,
             gpu_seconds_before=before,
-            metering=await _compare(unit, current, period, reported),
+            metering=compare_meters(usage, tenant, current, period.start, period.end),
             service=service,
             holder_accepts=current.holder_accepts,
         )
         await take_turn(unit, grant_id, periods, period.statement_id)
         await unit.decide(STATEMENT, period.statement_id, IssueStatement(issued=statement))
+        await settle_undisputed(unit, current, period.statement_id)
 
     return await handler.run(context, STATEMENT, period.statement_id, work)
 
@@ -95,15 +95,6 @@ async def _find_grant(handler: Handler, context: Context, grant_id: str) -> Gran
     """Return a grant as the cache has it, or None."""
     grant: Grant | None = await UnitOfWork(handler.cache, context).load(GRANT, grant_id)
     return grant
-
-
-async def _compare(unit: UnitOfWork, grant: Grant, period: Period, reported: int) -> Metering | None:
-    """Return both meters' totals for a period; None if one is enough and the startup's reported nothing."""
-    usage = await unit.load(USAGE, name_usage(grant.issued.grant_id, "tenant"))
-    counted = count_gpu_seconds(usage, period.start, period.end)
-    if not counted and grant.mark != "related":
-        return None
-    return Metering(provider_gpu_seconds=reported, tenant_gpu_seconds=counted)
 
 
 async def _load_statement(unit: UnitOfWork, statement_id: str, *sides: str) -> Statement:
@@ -121,6 +112,8 @@ async def accept_statement(
 ) -> Receipt:
     """Accept a statement as a payer, or by silence after the acceptance period. Settle it once all payers accepted.
 
+    After the acceptance period of a disputed statement, what nobody disputes of it is paid.
+
     Raises:
         Refusal: ``party_suspended`` · ``statement_accepted`` if it is accepted already, by another command ·
             refusals of the statement and of what it settles.
@@ -131,34 +124,49 @@ async def accept_statement(
         await require_unfrozen(unit)
         if by == "acceptance":
             require_unaccepted(before)
+        elif before.status == "disputed":
+            await _settle_part(unit, before)
+            return
+        service = await _review(unit, before)
         command = AcceptStatement(
             statement_id=statement_id,
             by=by,
             at=context.at,
-            issuer_ended=await _is_without_holder(unit, before),
+            issuer_ended=await is_without_holder(unit, before),
             side=None if context.party_id is None else await _find_side(unit, before),
+            service=service,
+            credit=await _find_credit(unit, before, service),
         )
         after = await unit.decide(STATEMENT, statement_id, command)
         if (before.status, after.status) == ("issued", "accepted"):
             await _settle(unit, before, statement_id)
+        await _settle_part(unit, before)
 
     return await handler.run(context, STATEMENT, statement_id, work)
 
 
-async def _is_without_holder(unit: UnitOfWork, statement: Statement) -> bool:
-    """Return whether only the cash part settles: nothing accrues and no holder pays.
+async def _review(unit: UnitOfWork, statement: Statement) -> ServiceResult | None:
+    """Return the service result of a statement's period by what is known now; of an adjustment, as it was stated."""
+    issued = statement.issued
+    if issued.service is None or issued.adjustment is not None:
+        return issued.service
+    grant = await _get_grant(unit, issued.grant_id)
+    period = Period(issued.statement_id, issued.period_start, issued.period_end)
+    usage = await unit.load(USAGE, name_usage(issued.grant_id))
+    delivered = count_delivered(usage, grant, period.start, period.end)
+    return await review_service(unit, grant, period, delivered, issued.service)
 
-    So it is once the startup was sold and its proceeds are paid out, and among related parties, unless the mandate pays
-    for their trades.
-    """
-    issuer = await unit.load(ISSUER, rename_id("iss", statement.issued.startup_id))
-    if isinstance(issuer, Issuer) and issuer.is_ended:
-        return True
-    grant = await _get_grant(unit, statement.issued.grant_id)
-    equity = grant.issued.equity
-    if grant.mark != "related" or equity is None:
-        return False
-    return not (await load_mandate(unit, equity.mandate_id)).terms.related_parties
+
+async def _find_credit(unit: UnitOfWork, statement: Statement, service: ServiceResult | None) -> ServiceCredit | None:
+    """Return the service credit that is due once a statement is settled, less what its period's others gave."""
+    issued, charges = statement.issued, statement.charges
+    if await is_without_holder(unit, statement):
+        charges = drop_equity(charges, None if statement.settled is None else statement.settled.charges)
+    chain: list[Statement] = []
+    if issued.adjustment is not None:
+        period = Period(issued.adjustment.statement_id, issued.period_start, issued.period_end)
+        chain = [known for known in await load_chain(unit, period) if known.status == "accepted"]
+    return find_credit(chain, charges, service)
 
 
 async def _settle(unit: UnitOfWork, before: Statement, statement_id: str) -> None:
@@ -166,6 +174,12 @@ async def _settle(unit: UnitOfWork, before: Statement, statement_id: str) -> Non
     grant = await _get_grant(unit, before.issued.grant_id)
     await pay_statement(unit, await find_bill(unit, after, grant), statement_id, after)
     await vest(unit, rename_id("iss", grant.issued.startup_id))
+
+
+async def _settle_part(unit: UnitOfWork, statement: Statement) -> None:
+    """Pay what nobody disputes of a statement, if it is due."""
+    grant = await _get_grant(unit, statement.issued.grant_id)
+    await settle_undisputed(unit, await find_bill(unit, statement, grant), statement.issued.statement_id)
 
 
 async def _get_grant(unit: UnitOfWork, grant_id: str) -> Grant:
@@ -202,6 +216,7 @@ async def dispute_statement(
             by=await _find_side(unit, statement),
         )
         await unit.decide(STATEMENT, statement_id, command)
+        await _settle_part(unit, statement)
 
     return await handler.run(context, STATEMENT, statement_id, work)
 
@@ -250,13 +265,16 @@ async def resolve_statement(
     async def work(unit: UnitOfWork) -> None:
         before = await _load_statement(unit, statement_id, "provider")
         resolve = await _build_resolution(unit, before, gpu_seconds, hours, reason)
-        await unit.decide(STATEMENT, statement_id, resolve)
+        resolved = await unit.decide(STATEMENT, statement_id, resolve)
+        service = await _review(unit, before)
         accept = AcceptStatement(
             statement_id=statement_id,
             by="resolution",
             at=context.at,
-            issuer_ended=await _is_without_holder(unit, before),
+            issuer_ended=await is_without_holder(unit, before),
             conceded=context.party_id is not None,
+            service=service,
+            credit=await _find_credit(unit, resolved, service),
         )
         await unit.decide(STATEMENT, statement_id, accept)
         await _settle(unit, before, statement_id)
@@ -282,11 +300,4 @@ async def _resolve_compute(unit: UnitOfWork, before: Statement, gpu_seconds: int
     grant = await _get_grant(unit, issued.grant_id)
     assert isinstance(issued, StatementIssued), "a credit is never disputed"
     charges = compute_charges(build_tariff(grant.issued), issued.gpu_seconds_before, gpu_seconds)
-    charges = apply_consequence(charges, issued.service)
-    metered = before.gpu_seconds_metered
-    if issued.adjustment is None:
-        usage = await unit.load(USAGE, name_usage(issued.grant_id))
-        metered = count_gpu_seconds(usage, issued.period_start, issued.period_end)
-    return ResolveStatement(
-        statement_id=issued.statement_id, charges=charges, reason=reason, gpu_seconds_metered=metered
-    )
+    return ResolveStatement(statement_id=issued.statement_id, charges=charges, reason=reason)

@@ -11,6 +11,7 @@ from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.resale_ends import check_unheld, withdraw_resales
 from marketplace.application.steps.service_closing import close_service_lines
+from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.statement_chain import find_chain
 from marketplace.application.steps.statement_payment import release_undelivered
 from marketplace.application.steps.usage_bounds import find_counted_end, limit_grant
@@ -19,6 +20,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, CaptureHold, Debit, PlaceHold
+from marketplace.domain.billing.delivered import count_delivered
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.statement_chain import require_grant_settled
 from marketplace.domain.delivery.grant import (
@@ -39,7 +41,7 @@ from marketplace.domain.delivery.grant import (
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 from marketplace.domain.equity.issuer.sale.liquidity import find_assuming
-from marketplace.domain.metering.usage import USAGE, CloseUsage, count_gpu_seconds, name_usage
+from marketplace.domain.metering.usage import USAGE, CloseUsage, name_usage
 from marketplace.domain.party import PARTY, is_suspended, require_trader
 from marketplace.domain.register import REGISTER, REGISTER_ID, mark_award, require_unrelated
 from marketplace.domain.supply.pool import ReleaseCapacity, ReserveCapacity
@@ -62,21 +64,38 @@ async def activate_grant(handler: Handler, context: Context, grant_id: str) -> R
 
 
 async def degrade_grant(
-    handler: Handler, context: Context, grant_id: str, *, nodes_available: int, at: datetime, reason: str
+    handler: Handler,
+    context: Context,
+    grant_id: str,
+    *,
+    nodes_available: int,
+    at: datetime,
+    reason: str,
+    until: datetime | None = None,
 ) -> Receipt:
-    """Report that fewer nodes work."""
-    command = DegradeGrant(grant_id=grant_id, nodes_available=nodes_available, at=at, reason=reason)
+    """Report that fewer nodes work, or that fewer worked over a span that is past."""
+    command = DegradeGrant(
+        grant_id=grant_id,
+        nodes_available=nodes_available,
+        at=at,
+        reason=reason,
+        reported_at=context.at,
+        until=until,
+        is_ordered=context.party_id is None,
+    )
     return await _change(handler, context, grant_id, "provider", command)
 
 
 async def suspend_grant(handler: Handler, context: Context, grant_id: str, *, at: datetime, reason: str) -> Receipt:
     """Interrupt use of the grant."""
-    return await _change(handler, context, grant_id, "provider", SuspendGrant(grant_id=grant_id, at=at, reason=reason))
+    command = SuspendGrant(grant_id=grant_id, at=at, reason=reason, reported_at=context.at)
+    return await _change(handler, context, grant_id, "provider", command)
 
 
 async def resume_grant(handler: Handler, context: Context, grant_id: str, *, at: datetime) -> Receipt:
-    """Report that the grant works in full again."""
-    return await _change(handler, context, grant_id, "provider", ResumeGrant(grant_id=grant_id, at=at))
+    """Report that the grant works in full again. Only the platform dates that back by more than an hour."""
+    command = ResumeGrant(grant_id=grant_id, at=at, reported_at=context.at, is_ordered=context.party_id is None)
+    return await _change(handler, context, grant_id, "provider", command)
 
 
 async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, startup_id: str) -> Receipt:
@@ -307,8 +326,10 @@ async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Rec
         usage = await unit.load(USAGE, name_usage(grant_id))
         for period in list_periods(grant):
             chain = await find_chain(unit, period)
-            metered = count_gpu_seconds(usage, period.start, period.end)
-            require_grant_settled(grant_id, period, chain, metered)
+            metered = count_delivered(usage, grant, period.start, period.end)
+            stated = chain[-1].service if chain else None
+            service = await review_service(unit, grant, period, metered, stated)
+            require_grant_settled(grant_id, period, chain, metered, service)
             gpu_seconds += sum(known.sign * known.charges.gpu_seconds for known in chain)
             holder_paid_usd += sum(known.sign * known.net.holder_usd for known in chain)
         if grant.status != "terminated":

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from marketplace.core.ids import derive_id, rename_id
+from marketplace.domain.billing.delivered import count_delivered
 from marketplace.domain.billing.statement import STATEMENT, Statement
 from marketplace.domain.billing.statement_chain import (
     ADJUSTMENTS_MAX,
@@ -10,12 +11,13 @@ from marketplace.domain.billing.statement_chain import (
     refuse_adjustments,
     refuse_turn,
     require_stated,
+    sum_charged,
 )
 from marketplace.domain.command import COMMAND, RecordCommand
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.periods import Period, list_periods
 from marketplace.domain.equity.issuer.issuer import Issuer
-from marketplace.domain.metering.usage import USAGE, count_gpu_seconds, name_usage
+from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -49,13 +51,10 @@ async def find_chain(unit: UnitOfWork, period: Period) -> list[Statement]:
     raise refuse_adjustments(period.statement_id)
 
 
-async def sum_metered(unit: UnitOfWork, grant: Grant) -> int:
-    """Return the GPU-seconds that a grant's statements and adjustments charge.
-
-    A period that rolled forward is not charged. It is priced when it is delivered again.
-    """
+async def sum_stated(unit: UnitOfWork, grant: Grant) -> int:
+    """Return the GPU-seconds that a grant's statements and adjustments charge."""
     chains = [await find_chain(unit, period) for period in list_periods(grant)]
-    return sum(chain[-1].gpu_seconds_metered for chain in chains if chain and not chain[0].is_rolled)
+    return sum(int(sum_charged(chain)) for chain in chains)
 
 
 async def list_unsettled(unit: UnitOfWork, issuer: Issuer) -> list[str]:
@@ -76,7 +75,7 @@ async def _is_unsettled(unit: UnitOfWork, grant_id: str) -> bool:
         chain = await find_chain(unit, period)
         metered = chain[-1].gpu_seconds_metered if chain else 0
         stated = all(statement.status == "accepted" for statement in chain)
-        if not stated or metered != count_gpu_seconds(usage, period.start, period.end):
+        if not stated or metered != count_delivered(usage, grant, period.start, period.end):
             return True
     return False
 

@@ -1,38 +1,95 @@
-"""Pay an accepted statement: cash, budget and principal move in the append of its acceptance."""
+"""Pay a statement: cash, budget and principal move in the append that accepts it, or the part that nobody disputes."""
 
+from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
+from typing import Final, NamedTuple
 
 import msgspec
 
 from events.grant import EquityPart, ResalePart
+from events.service import ServiceResult
 from events.statement import Charges, ServiceCredit
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.mandate_hold import adjust_mandate_hold
 from marketplace.application.steps.paying import capture_or_debit, pay
 from marketplace.application.steps.stock_agreements import issue_owed
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.core.money import ZERO
-from marketplace.domain.billing.account import ACCOUNT, AdjustHold, CaptureHold, Debit
+from marketplace.core.money import ZERO, round_cents
+from marketplace.domain.billing.account import ACCOUNT, AdjustHold, CaptureHold, Debit, Reserve
+from marketplace.domain.billing.settlement import subtract_credit, subtract_settled
 from marketplace.domain.billing.statement import Statement
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, AccruePrincipal, LapseInstrument
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.execution.unit_of_work import UnitOfWork
 
+RESERVE_SHARE: Final = Fraction(1, 10)
+"""How much of each payment for delivery the provider keeps on its account, for corrections."""
+RESERVED_FOR: Final = timedelta(days=60)
+
+
+class Payment(NamedTuple):
+    """What a statement pays at once.
+
+    Attributes:
+        statement_id: The statement.
+        cause: The cause that the payments name.
+        tranche_id: The tranche that accrues.
+        charges: What is paid. The GPU-seconds do not matter.
+        credit: The service credit; negative parts are taken back.
+        service: The service result of the period.
+    """
+
+    statement_id: str
+    cause: str
+    tranche_id: str
+    charges: Charges
+    credit: ServiceCredit | None
+    service: ServiceResult | None
+
+
+def name_part(statement_id: str) -> Payment:
+    """Return the payment of the undisputed part of a statement, still without its amounts."""
+    nothing = Charges(gpu_seconds=0, provider_usd=ZERO, cash_usd=ZERO, holder_usd=ZERO, principal_usd=ZERO)
+    cause, tranche_id = derive_id("stm", statement_id, "part"), derive_id("trn", statement_id, "part")
+    return Payment(statement_id, cause, tranche_id, nothing, None, None)
+
 
 async def pay_statement(unit: UnitOfWork, grant: Grant, statement_id: str, statement: Statement) -> None:
+    """Pay what is left of an accepted statement, after the part that nobody disputed."""
+    part = statement.settled
+    charges = subtract_settled(statement.charges, None if part is None else part.charges)
+    credit = _subtract_given(statement.service_credit, None if part is None else part.credit)
+    tranche_id = derive_id("trn", statement_id)
+    await make_payment(unit, grant, Payment(statement_id, statement_id, tranche_id, charges, credit, statement.service))
+
+
+def _subtract_given(credit: ServiceCredit | None, given: ServiceCredit | None) -> ServiceCredit | None:
+    if given is None:
+        return credit
+    parts = {
+        name: (ZERO if credit is None else getattr(credit, name)) - getattr(given, name)
+        for name in ServiceCredit.__struct_fields__
+    }
+    return ServiceCredit(**parts) if any(parts.values()) else None
+
+
+async def make_payment(unit: UnitOfWork, grant: Grant, payment: Payment) -> None:
     """Pay the provider from the startup's and the mandate's holds, pay its service credit back, and accrue principal.
 
     In a resale, the seller receives what exceeds its debt to the provider, or adds what is missing.
     """
-    issued, charges = grant.issued, statement.charges
+    issued, cause, credit = grant.issued, payment.cause, payment.credit
+    takes_back = credit is not None and credit.provider_usd <= 0
+    charges = subtract_credit(payment.charges, credit) if takes_back else payment.charges
     due_usd = charges.reseller_receives_usd
     startup = CaptureHold(
         account_id=issued.startup_account_id,
         hold_id=issued.hold_id,
         amount_usd=charges.cash_usd,
         payee_account_id=issued.provider_account_id,
-        cause=statement_id,
+        cause=cause,
     )
     due_usd = await _pay(unit, startup, issued.resale, due_usd)
     if issued.resale is not None:
@@ -41,7 +98,7 @@ async def pay_statement(unit: UnitOfWork, grant: Grant, statement_id: str, state
             hold_id=issued.resale.hold_id,
             amount_usd=charges.reseller_pays_usd,
             payee_account_id=issued.provider_account_id,
-            cause=statement_id,
+            cause=cause,
         )
         await capture_or_debit(unit, seller)
     equity = issued.equity
@@ -51,22 +108,41 @@ async def pay_statement(unit: UnitOfWork, grant: Grant, statement_id: str, state
             hold_id=rename_id("hld", equity.mandate_id),
             amount_usd=charges.holder_usd,
             payee_account_id=issued.provider_account_id,
-            cause=statement_id,
+            cause=cause,
         )
         await _pay(unit, holder, issued.resale, due_usd)
-    if statement.service_credit is not None:
-        await pay_back(unit, grant, statement_id, statement.service_credit)
-    if equity is not None and statement.net.principal_usd:
-        accrue = AccruePrincipal(
-            instrument_id=equity.instrument_id,
-            tranche_id=derive_id("trn", statement_id),
-            principal_usd=statement.net.principal_usd,
-            statement_id=statement_id,
-            on_day=unit.context.at.date(),
-            service=statement.service,
+    if credit is not None and not takes_back:
+        await pay_back(unit, grant, cause, credit)
+    await _reserve(unit, issued.provider_account_id, subtract_credit(charges, None if takes_back else credit), cause)
+    if equity is not None:
+        await _accrue(unit, equity, payment)
+
+
+async def _reserve(unit: UnitOfWork, account_id: str, net: Charges, cause: str) -> None:
+    """Keep a share of what the provider received, for corrections."""
+    amount = round_cents(Fraction(net.provider_usd) * RESERVE_SHARE)
+    if amount > 0:
+        until = unit.context.at + RESERVED_FOR
+        await unit.decide(
+            ACCOUNT, account_id, Reserve(account_id=account_id, amount_usd=amount, until=until, cause=cause)
         )
-        await unit.decide(INSTRUMENT, equity.instrument_id, accrue)
-        await issue_owed(unit, equity.instrument_id)
+
+
+async def _accrue(unit: UnitOfWork, equity: EquityPart, payment: Payment) -> None:
+    principal_usd = subtract_credit(payment.charges, payment.credit).principal_usd
+    if not principal_usd:
+        return
+    accrue = AccruePrincipal(
+        instrument_id=equity.instrument_id,
+        tranche_id=payment.tranche_id,
+        principal_usd=principal_usd,
+        statement_id=payment.statement_id,
+        on_day=unit.context.at.date(),
+        service=payment.service,
+        part_id=name_part(payment.statement_id).tranche_id,
+    )
+    await unit.decide(INSTRUMENT, equity.instrument_id, accrue)
+    await issue_owed(unit, equity.instrument_id)
 
 
 async def _pay(unit: UnitOfWork, capture: CaptureHold, resale: ResalePart | None, due_usd: Decimal) -> Decimal:

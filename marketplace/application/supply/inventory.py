@@ -107,18 +107,27 @@ async def fail_nodes(
 
     async def work(unit: UnitOfWork) -> None:
         await _load_pool(unit, pool_id)
-        command = FailNodes(pool_id=pool_id, incident_id=incident_id, nodes=nodes, at=at, grant_id=grant_id)
+        command = FailNodes(
+            pool_id=pool_id,
+            incident_id=incident_id,
+            nodes=nodes,
+            at=at,
+            grant_id=grant_id,
+            reported_at=context.at,
+        )
         await unit.decide(POOL, pool_id, command)
 
     return await handler.run(context, POOL, pool_id, work)
 
 
 async def restore_nodes(handler: Handler, context: Context, pool_id: str, *, incident_id: str, at: datetime) -> Receipt:
-    """Report that the nodes of an incident work again."""
+    """Report that the nodes of an incident work again. Only the platform dates that back by more than an hour."""
 
     async def work(unit: UnitOfWork) -> None:
         await _load_pool(unit, pool_id)
-        await unit.decide(POOL, pool_id, RestoreNodes(pool_id=pool_id, incident_id=incident_id, at=at))
+        reported_at = None if context.party_id is None else context.at
+        command = RestoreNodes(pool_id=pool_id, incident_id=incident_id, at=at, reported_at=reported_at)
+        await unit.decide(POOL, pool_id, command)
 
     return await handler.run(context, POOL, pool_id, work)
 

@@ -11,12 +11,13 @@ Invariants:
        what is owed, and may be emptied, but begins nothing new.
     6. Above a limit that is set, what one person asks for happens once another person approves it, and its money is
        held until then.
+    7. A reserve for corrections is neither withdrawn nor held for others. It pays what is owed.
 
 Refusals in order: account_unknown · account_exists · approval_exists · approval_unknown · approval_<status> ·
 approval_not_due · person_missing · person_same · requester_only · unit_unsupported · limit_exceeded ·
 payee_is_payer · not_a_number · amount_not_positive · amount_too_large · amount_too_precise · reference_exists ·
 cause_exists · hold_exists · holds_left · hold_unknown · account_closed · holds_exhausted · time_naive · expiry_passed ·
-hold_not_due · hold_expired · funds_insufficient · capture_above_hold.
+hold_not_due · hold_expired · funds_insufficient · funds_reserved · capture_above_hold.
 """
 
 from collections.abc import Sequence
@@ -50,6 +51,7 @@ from marketplace.domain.billing.account_commands import (
     OpenAccount,
     PlaceHold,
     RequestApproval,
+    Reserve,
     SetLimit,
     UseLimit,
     Withdraw,
@@ -66,8 +68,10 @@ from marketplace.domain.billing.account_state import (
     is_repeat,
     key_of,
     place,
+    require_free,
     require_funds,
     require_open,
+    reserve,
 )
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
 
@@ -89,6 +93,7 @@ __all__ = [
     "OpenAccount",
     "PlaceHold",
     "RequestApproval",
+    "Reserve",
     "SetLimit",
     "UseLimit",
     "Withdraw",
@@ -112,6 +117,8 @@ def decide(command: AccountCommand, state: AccountState) -> Sequence[AccountEven
             return expire(command, state)
         case CloseAccount():
             return _close(command, state)
+        case Reserve():
+            return reserve(command, state)
         case Deposit() | Withdraw() | Debit() | Credit():
             return _move(command, state)
         case _:
@@ -189,6 +196,7 @@ def _withdraw(command: Withdraw, state: Account) -> Sequence[AccountEvent]:
     if is_repeat(state.references, command.reference, -command.amount_usd, "reference"):
         return []
     require_funds(command.account_id, state, command.amount_usd)
+    require_free(command.account_id, state, command.amount_usd, command.at)
     return [
         *count_alone(command.account_id, state, command.amount_usd, command.alone_at),
         AccountWithdrawn(

@@ -47,6 +47,7 @@ from marketplace.domain.billing.account_state import (
     evolve_all,
     is_repeat,
     place,
+    require_free,
     require_funds,
 )
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
@@ -116,6 +117,7 @@ def request(command: RequestApproval, state: Account) -> Sequence[AccountEvent]:
             _place(command.account_id, approval_id, act, state, command.at)
     if amount is not None:
         require_funds(command.account_id, state, amount)
+        require_free(command.account_id, state, amount, command.at)
     hold_id = rename_id("hld", approval_id) if amount else None
     requested = AccountApprovalRequested(
         account_id=command.account_id,

@@ -37,7 +37,17 @@ class Deposit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Withdraw(msgspec.Struct, frozen=True, kw_only=True):
-    """Record money that goes out. `alone_at` is when one person alone does it; None where two do, or the platform."""
+    """Record money that goes out.
+
+    Attributes:
+        account_id: The account.
+        amount_usd: The amount.
+        reference: Counts once.
+        provider: Who vouches for it.
+        booked_at: When it was booked outside.
+        alone_at: When one person alone does it; None where two do, or the platform.
+        at: Now; None if the account's reserve does not matter, since it was asked before or a court orders it.
+    """
 
     account_id: str
     amount_usd: Decimal
@@ -45,6 +55,7 @@ class Withdraw(msgspec.Struct, frozen=True, kw_only=True):
     provider: str = "manual"
     booked_at: datetime | None = None
     alone_at: datetime | None = None
+    at: datetime | None = None
 
 
 class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +67,7 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
         amount_usd: The amount.
         purpose: The id of the order, mandate or quote that it is for, or of the account that may be paid from it.
         expires_at: When the rest of it is available again; None for a hold that ends with its purpose.
-        at: Now; needed with `expires_at`.
+        at: Now; needed with `expires_at`. The account's reserve is then not available.
         alone_at: When one person alone sets it aside for another account; None otherwise.
         quota: The most holds with money for purposes of this kind; None for any number.
     """
@@ -69,6 +80,15 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime | None = None
     alone_at: datetime | None = None
     quota: int | None = None
+
+
+class Reserve(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep part of what the account has for corrections, until an instant; an amount of 0 ends it."""
+
+    account_id: str
+    amount_usd: Decimal
+    until: datetime
+    cause: str
 
 
 class CaptureHold(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,6 +223,7 @@ AccountCommand = (
     | CaptureHold
     | AdjustHold
     | ExpireHold
+    | Reserve
     | Debit
     | Credit
     | ApprovalCommand

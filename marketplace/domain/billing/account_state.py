@@ -24,12 +24,13 @@ from events.account import (
     AccountLimitSet,
     AccountLimitUsed,
     AccountOpened,
+    AccountReserved,
     AccountWithdrawn,
 )
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, require_usd
-from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, ExpireHold, PlaceHold
+from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, ExpireHold, PlaceHold, Reserve
 from marketplace.domain.refusals import refuse_status
 
 _HoldEvent = AccountHoldPlaced | AccountHoldCaptured | AccountHoldReleased | AccountHoldExpired
@@ -68,7 +69,8 @@ class Account:
 
     `references` and `causes` map each earlier payment to its amount, so that nothing counts twice. `limit_usd` is what
     one person alone may let go in 24 hours, and `used` what one let go in the last ones. `counts` has the number of
-    holds that still have money, by the kind of their purpose.
+    holds that still have money, by the kind of their purpose. `reserves` are amounts for corrections, by cause, and
+    until when they are kept.
     """
 
     party_id: str
@@ -81,11 +83,17 @@ class Account:
     used: tuple[AccountLimitUsed, ...] = ()
     approvals: Map[str, Approval] = field(default_factory=Map)
     counts: Map[str, int] = field(default_factory=Map)
+    reserves: Map[str, tuple[Decimal, datetime]] = field(default_factory=Map)
 
     @property
     def held_usd(self) -> Decimal:
         """Return the sum of the holds."""
         return sum((hold.left_usd for hold in self.holds.values()), ZERO)
+
+    def count_free(self, at: datetime) -> Decimal:
+        """Return what may be withdrawn: what is available less the reserve for corrections, and never below zero."""
+        kept = sum((amount for amount, until in self.reserves.values() if at < until), ZERO)
+        return max(self.available_usd - kept, ZERO)
 
     def needs_second(self, amount_usd: Decimal, at: datetime) -> bool:
         """Return whether letting an amount go takes a second person: with what counts, it is above the limit."""
@@ -137,6 +145,40 @@ def require_funds(account_id: str, state: Account, amount_usd: Decimal) -> None:
         )
 
 
+def require_free(account_id: str, state: Account, amount_usd: Decimal, at: datetime | None) -> None:
+    """Refuse to let go what the account keeps for corrections.
+
+    Raises:
+        Refusal: ``funds_reserved``.
+    """
+    free = state.available_usd if at is None else state.count_free(at)
+    if free < amount_usd <= state.available_usd:
+        raise Refusal(
+            "funds_reserved",
+            f"{amount_usd} is needed and {free} is free; the rest of the {state.available_usd} available covers"
+            " corrections of what was delivered, and is free once they are paid or too late",
+            account_id=account_id,
+            free_usd=str(free),
+        )
+
+
+def reserve(command: Reserve, state: Account) -> Sequence[AccountEvent]:
+    """Return the events that keep part of what is available for corrections."""
+    require_usd(command.amount_usd, "/amount_usd", zero=True)
+    known = state.reserves.get(command.cause, (ZERO, command.until))
+    if known == (command.amount_usd, command.until) or (not known[0] and not command.amount_usd):
+        return []
+    return [
+        AccountReserved(
+            account_id=command.account_id,
+            party_id=state.party_id,
+            amount_usd=command.amount_usd,
+            until=command.until,
+            cause=command.cause,
+        )
+    ]
+
+
 def require_open(account_id: str, state: Account) -> None:
     """Refuse to begin anything new on a closed account.
 
@@ -169,6 +211,7 @@ def place(command: PlaceHold, state: Account) -> Sequence[AccountEvent]:
     _require_quota(command, state)
     _require_time_left(command)
     require_funds(command.account_id, state, command.amount_usd)
+    require_free(command.account_id, state, command.amount_usd, command.at)
     return [
         *count_alone(command.account_id, state, command.amount_usd, command.alone_at),
         AccountHoldPlaced(
@@ -315,9 +358,18 @@ def evolve(state: AccountState, event: AccountEvent) -> AccountState:
     assert state is not None, "an account is opened first"
     if isinstance(event, AccountClosed):
         return replace(state, closed=True)
+    if isinstance(event, AccountReserved):
+        return replace(state, reserves=_keep(state, event))
     if isinstance(event, _ApprovalEvent):
         return _evolve_approvals(state, event)
     return _evolve_holds(state, event) if isinstance(event, _HOLDING) else _evolve_money(state, event)
+
+
+def _keep(state: Account, event: AccountReserved) -> Map[str, tuple[Decimal, datetime]]:
+    """Return the reserves after one changed, without those that had ended when this one begins."""
+    if not event.amount_usd:
+        return state.reserves.delete(event.cause) if event.cause in state.reserves else state.reserves
+    return state.reserves.set(event.cause, (event.amount_usd, event.until))
 
 
 def evolve_all(state: Account, events: Iterable[AccountEvent]) -> Account:

@@ -24,7 +24,6 @@ from fractions import Fraction
 import msgspec
 
 from events.grant import GrantIssued
-from events.service import ServiceResult
 from events.statement import Charges, ServiceCredit
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio, round_cents
 
@@ -138,16 +137,6 @@ def _charge(before: Totals, after: Totals, *, gpu_seconds: int = 0, service_hour
     )
 
 
-def apply_consequence(charges: Charges, service: ServiceResult | None) -> Charges:
-    """Return a period's charges after the remedy for its availability. The GPU-seconds stay."""
-    if service is None or service.consequence not in {"roll_forward", "exclude"}:
-        return charges
-    cash = charges.cash_usd if service.consequence == "exclude" else ZERO
-    return Charges(
-        gpu_seconds=charges.gpu_seconds, provider_usd=cash, cash_usd=cash, holder_usd=ZERO, principal_usd=ZERO
-    )
-
-
 def compute_service_credit(charges: Charges, share: Decimal) -> ServiceCredit:
     """Return a share of a period's charges, each amount rounded once to the cent."""
     cash = round_cents(Fraction(charges.cash_usd) * Fraction(share))
@@ -161,19 +150,30 @@ def compute_service_credit(charges: Charges, share: Decimal) -> ServiceCredit:
     )
 
 
-def drop_equity(charges: Charges) -> Charges:
+def drop_equity(charges: Charges, settled: Charges | None = None) -> Charges:
     """Return the charges without their equity part: no principal accrues, and no holder pays for it.
 
-    The provider, or in a resale first its seller, receives less by what the holder would have paid.
+    The provider, or in a resale first its seller, receives less by what the holder would have paid. The equity part of
+    what is `settled` already stays.
     """
-    seller_loses = min(charges.reseller_receives_usd, charges.holder_usd)
+    kept = ZERO if settled is None else settled.holder_usd
+    dropped = charges.holder_usd - kept
+    received = ZERO if settled is None else settled.reseller_receives_usd
+    seller_loses = min(charges.reseller_receives_usd - received, dropped)
     return msgspec.structs.replace(
         charges,
-        provider_usd=charges.provider_usd - (charges.holder_usd - seller_loses),
-        holder_usd=ZERO,
-        principal_usd=ZERO,
+        provider_usd=charges.provider_usd - (dropped - seller_loses),
+        holder_usd=kept,
+        principal_usd=ZERO if settled is None else settled.principal_usd,
         reseller_receives_usd=charges.reseller_receives_usd - seller_loses,
     )
+
+
+def subtract_settled(charges: Charges, settled: Charges | None) -> Charges:
+    """Return what is left of charges after a part of them was settled."""
+    if settled is None:
+        return charges
+    return Charges(**{name: getattr(charges, name) - getattr(settled, name) for name in Charges.__struct_fields__})
 
 
 def subtract_credit(charges: Charges, credit: ServiceCredit | None) -> Charges:

@@ -7,15 +7,16 @@ Invariants:
     2. The settled amount never exceeds the issued amount.
     3. A settled statement never changes. Later metering leads to a statement of its own, or a credit.
     4. Once the startup's issuer has ended, only the cash part is settled: nothing accrues and no holder pays.
-    5. If the promised availability was not met, the service credit is decided at acceptance, from the service result
-       that was stated at issue.
+    5. If the promised availability was not met, the service credit is decided at acceptance, from what is known then.
     6. If both sides' meters report and differ by more than `TOLERANCE`, it opens as disputed with both figures.
     7. The startup may dispute it, and so may the holder that pays. In the acceptance period it settles only if each of
        them accepts or claims, so that none decides for the other; a mandate may leave acceptance to the startup.
+    8. What nobody disputes of a disputed statement is paid once all who pay were heard, at the latest when the
+       acceptance period is over. A resolution settles at least that.
 
 Refusals in order: statement_unknown · statement_exists · statement_<status> · acceptance_period_runs ·
-acceptance_period_over · claim_missing · not_a_number · amount_not_positive · amount_too_large · amount_too_precise ·
-claim_above_statement · charges_above_statement.
+acceptance_period_over · claim_settled · claim_missing · not_a_number · amount_not_positive · amount_too_large ·
+amount_too_precise · claim_above_statement · charges_above_statement · charges_below_settled.
 """
 
 from collections.abc import Sequence
@@ -38,13 +39,14 @@ from events.statement import (
     StatementDisputed,
     StatementEvent,
     StatementIssued,
+    StatementPartSettled,
     StatementResolved,
     StatementServiceCredited,
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, require_hours
-from marketplace.domain.billing.settlement import compute_service_credit, drop_equity, subtract_credit
+from marketplace.domain.billing.settlement import drop_equity, subtract_credit
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 TOLERANCE: Final = Fraction(1, 100)
@@ -53,9 +55,15 @@ Side = Literal["startup", "holder"]
 
 
 class IssueStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """Price a period, or credit what a settled one was charged too much. The event contains the whole statement."""
+    """Price a period, or credit what a settled one was charged too much. The event contains the whole statement.
+
+    Attributes:
+        issued: The statement.
+        gpu_seconds_claimed: What the tenant's meter supports of an adjustment.
+    """
 
     issued: StatementIssued | StatementCredited
+    gpu_seconds_claimed: int | None = None
 
     @property
     def statement_id(self) -> str:
@@ -73,6 +81,8 @@ class AcceptStatement(msgspec.Struct, frozen=True, kw_only=True):
         issuer_ended: Whether the startup was sold and its proceeds are paid, so that only the cash part is settled.
         side: Which of those who pay accepts; None if the platform does, or time.
         conceded: Whether the provider ends the dispute, and not the platform.
+        service: The service result of the period by what is known now; None if nothing was promised.
+        credit: The service credit that is due for the period, less what was given; None for nothing.
     """
 
     statement_id: str
@@ -81,6 +91,8 @@ class AcceptStatement(msgspec.Struct, frozen=True, kw_only=True):
     issuer_ended: bool = False
     side: Side | None = None
     conceded: bool = False
+    service: ServiceResult | None = None
+    credit: ServiceCredit | None = None
 
 
 class DisputeStatement(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,26 +106,44 @@ class DisputeStatement(msgspec.Struct, frozen=True, kw_only=True):
     hours_claimed: Decimal | None = None
 
 
+class SettlePart(msgspec.Struct, frozen=True, kw_only=True):
+    """Pay what nobody disputes of a disputed statement.
+
+    Attributes:
+        statement_id: The statement.
+        charges: The charges of what is claimed as delivered.
+        credit: The service credit of that part.
+        at: Now.
+        issuer_ended: Whether the startup was sold and its proceeds are paid, so that only the cash part is settled.
+    """
+
+    statement_id: str
+    charges: Charges
+    credit: ServiceCredit | None
+    at: datetime
+    issuer_ended: bool = False
+
+
 class ResolveStatement(msgspec.Struct, frozen=True, kw_only=True):
     """End a dispute with charges that bind both sides."""
 
     statement_id: str
     charges: Charges
     reason: str
-    gpu_seconds_metered: int | None = None
-    hours_metered: Decimal | None = None
 
 
-StatementCommand = IssueStatement | AcceptStatement | DisputeStatement | ResolveStatement
+StatementCommand = IssueStatement | AcceptStatement | DisputeStatement | SettlePart | ResolveStatement
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
     """An issued statement or a credit. After a dispute, `charges` are the resolved ones.
 
-    `gpu_seconds_metered` is what the provider's meter counted in the period when it was last stated; for a service
-    line, `hours_metered` is. `service_credit` is the part of the charges that was paid back at settlement. `agreed` are
-    those who accepted, or claimed before the standing claim, while another one is still to be heard.
+    `gpu_seconds_metered` is what the provider's meter counted in the period, of nodes that worked, when it was stated;
+    for a service line, `hours_metered` is. `service` is the service result of its period when it was settled, or before
+    that as stated; None without a promise. `service_credit` is the part of the charges that was paid back at
+    settlement. `agreed` are those who accepted, or claimed before the standing claim, while another one is still to be
+    heard. `settled` is what nobody disputed and was paid before the rest.
     """
 
     issued: StatementIssued | StatementCredited
@@ -124,6 +154,8 @@ class Statement:
     service_credit: ServiceCredit | None = None
     hours_metered: Decimal = ZERO
     agreed: frozenset[Side] = frozenset()
+    service: ServiceResult | None = None
+    settled: StatementPartSettled | None = None
 
     @property
     def claims(self) -> Side | None:
@@ -149,14 +181,14 @@ class Statement:
         return subtract_credit(self.charges, self.service_credit)
 
     @property
-    def is_rolled(self) -> bool:
-        """Return whether its period rolled forward, so that nothing of it is charged."""
-        return self.service is not None and self.service.consequence == "roll_forward"
+    def amount(self) -> Decimal | int:
+        """Return the GPU-seconds that it charges or credits; of a service line, the hours."""
+        return self.charges.gpu_seconds if self.issued.service_line_id is None else self.charges.service_hours
 
     @property
-    def service(self) -> ServiceResult | None:
-        """Return the service result of its period; None for a credit, or without a promise."""
-        return self.issued.service if isinstance(self.issued, StatementIssued) else None
+    def metered(self) -> Decimal | int:
+        """Return what was metered of its period when it was stated, in the same unit."""
+        return self.gpu_seconds_metered if self.issued.service_line_id is None else self.hours_metered
 
 
 StatementState = Statement | None
@@ -173,6 +205,8 @@ def decide(command: StatementCommand, state: StatementState) -> Sequence[Stateme
             return _accept(command, state)
         case DisputeStatement():
             return _dispute(command, state)
+        case SettlePart():
+            return _settle_part(command, state)
         case ResolveStatement():
             return _resolve(command, state)
 
@@ -186,23 +220,31 @@ def is_within_tolerance(metering: Metering) -> bool:
 def _issue(command: IssueStatement, state: StatementState) -> Sequence[StatementEvent]:
     issued = command.issued
     if state is None:
-        if isinstance(issued, StatementCredited) or issued.metering is None or is_within_tolerance(issued.metering):
+        if isinstance(issued, StatementCredited) or issued.metering is None:
             return [issued]
-        return [issued, _dispute_by_meters(issued, issued.metering)]
+        return [issued, *_dispute_by_meters(issued, issued.metering, command.gpu_seconds_claimed)]
     if (state.issued.grant_id, state.issued.period_end) == (issued.grant_id, issued.period_end):
         return []
     raise refuse_exists("statement", issued.statement_id)
 
 
-def _dispute_by_meters(issued: StatementIssued, metering: Metering) -> StatementDisputed:
-    return StatementDisputed(
-        statement_id=issued.statement_id,
-        grant_id=issued.grant_id,
-        gpu_seconds_claimed=metering.tenant_gpu_seconds,
-        reason=f"the startup's meter counted {metering.tenant_gpu_seconds} GPU-seconds, the provider's"
-        f" {metering.provider_gpu_seconds}; they differ by more than one percent",
-        by="meters",
-    )
+def _dispute_by_meters(issued: StatementIssued, metering: Metering, supported: int | None) -> list[StatementDisputed]:
+    """Return the dispute of two meters that differ too much over what both could count."""
+    over = metering.provider_gpu_seconds - metering.tenant_gpu_seconds
+    stated = issued.charges.gpu_seconds
+    claimed = stated - over if supported is None else supported
+    if is_within_tolerance(metering) or claimed >= stated:
+        return []
+    return [
+        StatementDisputed(
+            statement_id=issued.statement_id,
+            grant_id=issued.grant_id,
+            gpu_seconds_claimed=max(claimed, 0),
+            reason=f"over the same hours the startup's meter counted {metering.tenant_gpu_seconds} GPU-seconds, the"
+            f" provider's {metering.provider_gpu_seconds}; they differ by more than one percent",
+            by="meters",
+        )
+    ]
 
 
 def _require_status(state: Statement, *allowed: str) -> None:
@@ -227,12 +269,13 @@ def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEve
             due=issued.accept_until.isoformat(),
         )
     before: list[StatementEvent] = []
-    if command.issuer_ended and drop_equity(state.charges) != state.charges:
+    paid = None if state.settled is None else state.settled.charges
+    if command.issuer_ended and drop_equity(state.charges, paid) != state.charges:
         lowered = StatementResolved(
             statement_id=command.statement_id,
             grant_id=state.issued.grant_id,
             charges_before=state.charges,
-            charges=drop_equity(state.charges),
+            charges=drop_equity(state.charges, paid),
             reason="The company was sold and its proceeds are paid out: only the cash part is settled.",
         )
         before, state = [lowered], replace(state, charges=lowered.charges)
@@ -242,8 +285,14 @@ def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEve
         charges=state.charges,
         by=command.by,
         service_line_id=state.issued.service_line_id,
+        service=command.service,
+        unavailable_change=_count_unavailable(command.service) - _count_unavailable(issued.service),
     )
-    return [*before, accepted, *_credit_service(state, issued)]
+    return [*before, accepted, *_credit_service(command, issued)]
+
+
+def _count_unavailable(service: ServiceResult | None) -> int:
+    return 0 if service is None else service.gpu_seconds_unavailable
 
 
 def _agree(side: Side, command: AcceptStatement, state: Statement) -> list[StatementEvent] | None:
@@ -257,12 +306,9 @@ def _agree(side: Side, command: AcceptStatement, state: Statement) -> list[State
     return [StatementAgreed(statement_id=command.statement_id, grant_id=state.issued.grant_id, by=side)]
 
 
-def _credit_service(state: Statement, issued: StatementIssued) -> list[StatementEvent]:
-    """Return the service credit of a statement; nothing if the promise was kept or nothing is charged."""
-    if issued.service is None or not issued.service.credit:
-        return []
-    credit = compute_service_credit(state.charges, issued.service.credit)
-    if not credit.provider_usd and not credit.principal_usd:
+def _credit_service(command: AcceptStatement, issued: StatementIssued) -> list[StatementEvent]:
+    """Return the service credit of a statement; nothing if none is due."""
+    if command.service is None or command.credit is None:
         return []
     return [
         StatementServiceCredited(
@@ -270,8 +316,8 @@ def _credit_service(state: Statement, issued: StatementIssued) -> list[Statement
             grant_id=issued.grant_id,
             startup_id=issued.startup_id,
             provider_id=issued.provider_id,
-            service=issued.service,
-            credit=credit,
+            service=command.service,
+            credit=command.credit,
         )
     ]
 
@@ -294,8 +340,38 @@ def _dispute(command: DisputeStatement, state: Statement) -> Sequence[StatementE
             "acceptance_period_over",
             f"statement {command.statement_id} could be disputed until {state.issued.accept_until.isoformat()}",
         )
+    if state.settled is not None:
+        raise Refusal(
+            "claim_settled",
+            f"statement {command.statement_id} is paid as far as nobody disputed it; the provider concedes the rest, or"
+            " the platform decides it",
+        )
     _require_claim(command, state)
     return [event]
+
+
+def is_part_due(state: Statement, at: datetime, *, issuer_ended: bool) -> bool:
+    """Return whether what nobody disputes of a statement is to be paid now."""
+    issued = state.issued
+    if state.status != "disputed" or state.settled is not None or not isinstance(issued, StatementIssued):
+        return False
+    return at >= issued.accept_until or not state.list_unheard(issuer_ended=issuer_ended)
+
+
+def _settle_part(command: SettlePart, state: Statement) -> Sequence[StatementEvent]:
+    if not is_part_due(state, command.at, issuer_ended=command.issuer_ended):
+        return []
+    charges = drop_equity(command.charges) if command.issuer_ended else command.charges
+    if not (charges.provider_usd or charges.cash_usd or charges.principal_usd):
+        return []
+    return [
+        StatementPartSettled(
+            statement_id=command.statement_id,
+            grant_id=state.issued.grant_id,
+            charges=charges,
+            credit=command.credit,
+        )
+    ]
 
 
 def _may_lower(command: DisputeStatement, state: Statement) -> bool:
@@ -345,6 +421,14 @@ def _resolve(command: ResolveStatement, state: Statement) -> Sequence[StatementE
                 " statement",
                 pointer=f"/{name}",
             )
+    paid = state.settled
+    if paid is not None and _get_amount(command.charges) < _get_amount(paid.charges):
+        raise Refusal(
+            "charges_below_settled",
+            f"{_get_amount(paid.charges)} were not disputed and are paid; resolve at that or more, and correct the"
+            " readings for less",
+            pointer="/gpu_seconds" if state.issued.service_line_id is None else "/service_hours",
+        )
     return [
         StatementResolved(
             statement_id=command.statement_id,
@@ -352,10 +436,12 @@ def _resolve(command: ResolveStatement, state: Statement) -> Sequence[StatementE
             charges_before=state.charges,
             charges=command.charges,
             reason=command.reason,
-            gpu_seconds_metered=command.gpu_seconds_metered,
-            hours_metered=command.hours_metered,
         )
     ]
+
+
+def _get_amount(charges: Charges) -> Decimal:
+    return charges.gpu_seconds + charges.service_hours
 
 
 def evolve(state: StatementState, event: StatementEvent) -> StatementState:
@@ -367,18 +453,16 @@ def evolve(state: StatementState, event: StatementEvent) -> StatementState:
         case StatementAgreed():
             return replace(state, agreed=state.agreed | {event.by})
         case StatementAccepted():
-            return replace(state, status="accepted")
+            return replace(state, status="accepted", service=event.service)
         case StatementServiceCredited():
             return replace(state, service_credit=event.credit)
         case StatementDisputed():
             heard = state.agreed if state.claims is None else state.agreed | {state.claims}
             return replace(state, status="disputed", disputed=event, agreed=heard - {event.by})
+        case StatementPartSettled():
+            return replace(state, settled=event)
         case StatementResolved():
-            metered = state.gpu_seconds_metered if event.gpu_seconds_metered is None else event.gpu_seconds_metered
-            hours = state.hours_metered if event.hours_metered is None else event.hours_metered
-            return replace(
-                state, status="resolved", charges=event.charges, gpu_seconds_metered=metered, hours_metered=hours
-            )
+            return replace(state, status="resolved", charges=event.charges)
 
 
 def _begin(event: StatementIssued | StatementCredited) -> Statement:
@@ -386,8 +470,16 @@ def _begin(event: StatementIssued | StatementCredited) -> Statement:
     hours = event.charges.service_hours if event.adjustment is None else event.adjustment.hours_after
     if isinstance(event, StatementCredited):
         credit = event.service_credit
-        return Statement(event, event.charges, metered, "accepted", service_credit=credit, hours_metered=hours)
-    return Statement(event, event.charges, metered, hours_metered=hours)
+        return Statement(
+            event,
+            event.charges,
+            metered,
+            "accepted",
+            service_credit=credit,
+            hours_metered=hours,
+            service=event.service,
+        )
+    return Statement(event, event.charges, metered, hours_metered=hours, service=event.service)
 
 
 STATEMENT: Decider[StatementCommand, StatementEvent, StatementState] = Decider("statement", "stm", None, decide, evolve)

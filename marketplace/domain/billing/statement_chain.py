@@ -7,13 +7,19 @@ nothing_to_adjust when it is adjusted; amount_missing · concession_above_claim 
 statements_open when its grant or service line closes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
+from msgspec.structs import replace
+
+from events.service import ServiceResult
+from events.statement import Charges, ServiceCredit
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
+from marketplace.core.money import ZERO
+from marketplace.domain.billing.settlement import compute_service_credit
 from marketplace.domain.billing.statement import Statement
 from marketplace.domain.delivery.periods import Period
 from marketplace.domain.refusals import refuse_status
@@ -87,17 +93,79 @@ def require_settled(chain: Sequence[Statement]) -> None:
             raise refuse_status("statement", known.issued.statement_id, known.status, "accepted")
 
 
-def require_difference(before: Decimal | int, after: Decimal | int, *, is_service: bool) -> None:
-    """Refuse to adjust a period whose metering equals what was stated.
+def compute_due(chain: Sequence[Statement], metered: Decimal | int) -> Decimal | int:
+    """Return what a period is charged for in all, by what is metered of it now.
+
+    What a dispute settled binds for what was metered then: less may be due later, if less is metered, and more only for
+    what is metered above that.
+    """
+    settled: Decimal | int | None = None
+    seen: Decimal | int = 0
+    charged: Decimal | int = 0
+    for known in chain:
+        charged += known.sign * known.amount
+        if known.disputed is not None:
+            settled, seen = charged, known.metered
+    return metered if settled is None else min(metered, settled) + max(metered - seen, 0)
+
+
+def sum_charged(chain: Sequence[Statement]) -> Decimal | int:
+    """Return the GPU-seconds or hours that the statements of a period charge, less those that they credit."""
+    return sum((known.sign * known.amount for known in chain), 0)
+
+
+def find_credit(
+    chain: Sequence[Statement], charges: Charges, service: ServiceResult | None, *, sign: int = 1
+) -> ServiceCredit | None:
+    """Return the service credit that is due once a period's statements charge so much more, less what was given.
+
+    A part is negative if more was given than is due.
+
+    Args:
+        chain: The settled statements of the period.
+        charges: What is charged besides, or credited.
+        service: The service result of the period; None if nothing was promised.
+        sign: -1 if the charges are credited.
+
+    Returns:
+        The difference; None if there is none.
+    """
+    parts = [(known.sign, known.charges) for known in chain] + [(sign, charges)]
+    share = ZERO if service is None else service.credit
+    due = compute_service_credit(
+        replace(charges, **{name: _sum(parts, name) for name in ("cash_usd", "holder_usd", "principal_usd")}), share
+    )
+    given = [(known.sign, known.service_credit) for known in chain if known.service_credit is not None]
+    left = {name: getattr(due, name) - _sum(given, name) for name in ServiceCredit.__struct_fields__}
+    return ServiceCredit(**left) if any(left.values()) else None
+
+
+def _sum(parts: Iterable[tuple[int, Charges | ServiceCredit]], name: str) -> Decimal:
+    return sum((sign * getattr(amounts, name) for sign, amounts in parts), ZERO)
+
+
+def is_worse(chain: Sequence[Statement], service: ServiceResult | None) -> bool:
+    """Return whether more of a period was unavailable, or more is credited for it, than was last stated."""
+    stated = chain[-1].service
+    if service is None or stated is None:
+        return False
+    return service.credit > stated.credit or service.gpu_seconds_unavailable > stated.gpu_seconds_unavailable
+
+
+def require_difference(
+    chain: Sequence[Statement], metered: Decimal | int, service: ServiceResult | None = None
+) -> None:
+    """Refuse to adjust a period of which all that is known was stated.
 
     Raises:
         Refusal: ``nothing_to_adjust``.
     """
-    if before == after:
+    if metered == chain[-1].metered and not is_worse(chain, service):
+        is_service = chain[-1].issued.service_line_id is not None
         said = (
-            f"the metered hours equal the stated hours, {after}"
+            f"the metered hours equal the stated hours, {metered}"
             if is_service
-            else f"the metered usage equals the stated usage, {after} GPU-seconds"
+            else f"the metered usage equals the stated usage, {metered} GPU-seconds, and no outage was reported since"
         )
         raise Refusal("nothing_to_adjust", said)
 
@@ -132,18 +200,24 @@ def require_concession(statement: Statement, amount: Decimal | int) -> None:
         raise Refusal("concession_above_claim", said, pointer=f"/{member}")
 
 
-def require_grant_settled(grant_id: str, period: Period, chain: Sequence[Statement], gpu_seconds: int) -> None:
-    """Refuse to close a grant before a period is settled as it was metered.
+def require_grant_settled(
+    grant_id: str,
+    period: Period,
+    chain: Sequence[Statement],
+    gpu_seconds: int,
+    service: ServiceResult | None,
+) -> None:
+    """Refuse to close a grant before a period is settled as it was metered, and as its outages were reported.
 
     Raises:
         Refusal: ``statements_open``.
     """
     open_ids = [known.issued.statement_id for known in chain if known.status != "accepted"]
-    if open_ids or not chain or chain[-1].gpu_seconds_metered != gpu_seconds:
+    if open_ids or not chain or chain[-1].gpu_seconds_metered != gpu_seconds or is_worse(chain, service):
         open_id = open_ids[0] if open_ids else period.statement_id
         raise Refusal(
             "statements_open",
-            f"statement {open_id} of grant {grant_id} is not settled, or its metered usage has changed",
+            f"statement {open_id} of grant {grant_id} is not settled, or its metered usage or outages have changed",
             statement_id=open_id,
         )
 

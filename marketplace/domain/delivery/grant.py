@@ -7,10 +7,12 @@ Invariants:
     2. It ends once: completed or terminated. After that only its statements go on; until the end of a notice period,
        also reports about its nodes.
     3. At no instant is more resold than was granted.
+    4. Outages are only added. Nodes that were reported as failed count as failed until they are reported to work, and
+       only the platform dates that back by more than `BACKDATED_MAX`.
 
 Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status> · grant_not_due · nodes_above_grant ·
-pool_unchanged · cause_missing · notice_too_short · grant_bought · grant_transferred · span_empty · resale_outside_grant
-· resale_above_grant · grant_over · service_lines_too_many.
+outage_open · resumption_backdated · pool_unchanged · cause_missing · cause_unanswered · notice_too_short · grant_bought
+· grant_transferred · span_empty · resale_outside_grant · resale_above_grant · grant_over · service_lines_too_many.
 """
 
 from collections.abc import Sequence
@@ -67,6 +69,7 @@ from marketplace.domain.delivery.grant_commands import (
 )
 from marketplace.domain.delivery.grant_notice import find_end_fee, require_cause, require_notice
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.domain.supply.pool import BACKDATED_MAX
 
 __all__ = [
     "GRANT",
@@ -107,15 +110,24 @@ PRIORITY: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
+class Outage:
+    """A span in which no more than so many nodes worked, as reported; `end` is None until they work again."""
+
+    start: datetime
+    end: datetime | None
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """An issued grant.
 
     Its phase and the condition of its nodes are independent: the nodes of a terminated grant go on until its end.
 
-    A termination brings `end` forward; `extensions` move it back. `reason` says why it is degraded. `outages` says how
-    many nodes worked from which instant on, oldest first. A report about an instant replaces earlier reports about it
-    and about later instants. `end_fee_usd` is what its early end cost the side that ended it, `gpu_seconds_ended`
-    what is not delivered because of it.
+    A termination brings `end` forward; `extensions` move it back. `reason` says why it is degraded. `outages` are in
+    the order of their reports; where several cover an instant, the fewest nodes worked. `failing_since` is when the
+    first report of the present outage was made. `end_fee_usd` is what its early end cost the side that ended it,
+    `gpu_seconds_ended` what is not delivered because of it.
     """
 
     issued: GrantIssued
@@ -128,7 +140,8 @@ class Grant:
     condition: Condition = "active"
     reason: str | None = None
     resold: tuple[GrantResold, ...] = ()
-    outages: tuple[tuple[datetime, int], ...] = ()
+    outages: tuple[Outage, ...] = ()
+    failing_since: datetime | None = None
     extensions: tuple[tuple[datetime, datetime], ...] = ()
     priority: int = PRIORITY
     service_lines: tuple[str, ...] = ()
@@ -144,7 +157,7 @@ class Grant:
     @property
     def nodes_working(self) -> int:
         """Return how many of its nodes work, by the last report."""
-        return self.outages[-1][1] if self.outages else self.issued.nodes
+        return min((outage.nodes for outage in self.outages if outage.end is None), default=self.issued.nodes)
 
     @property
     def gpu_seconds_granted(self) -> int:
@@ -310,8 +323,11 @@ def _activate(command: ActivateGrant, state: Grant) -> Sequence[GrantEvent]:
 
 
 def _degrade(command: DegradeGrant, state: Grant) -> Sequence[GrantEvent]:
-    _require_running(state, command.at)
-    if state.nodes_working == command.nodes_available and state.status in {"degraded", "terminated"}:
+    if command.until is None:
+        _require_running(state, command.at)
+    elif state.phase == "issued":
+        _require_status(state, *RUNNING)
+    if _is_known(command, state):
         return []
     if command.nodes_available >= state.issued.nodes:
         raise Refusal(
@@ -319,27 +335,81 @@ def _degrade(command: DegradeGrant, state: Grant) -> Sequence[GrantEvent]:
             f"the grant has {state.issued.nodes} nodes; when it is degraded, fewer than that work",
             pointer="/nodes_available",
         )
+    if command.until is not None:
+        _require_past(command.at, command.until, command.reported_at)
+    elif command.nodes_available > state.nodes_working:
+        _require_prompt(command)
     return [
         GrantDegraded(
             grant_id=command.grant_id,
             nodes_available=command.nodes_available,
             at=command.at,
             reason=command.reason,
+            until=command.until,
+            reported_at=command.reported_at,
         )
     ]
 
 
+def _is_known(command: DegradeGrant | SuspendGrant, state: Grant) -> bool:
+    """Return whether an outage adds nothing to one that was reported."""
+    nodes, until = (0, None) if isinstance(command, SuspendGrant) else (command.nodes_available, command.until)
+    if until is None:
+        is_same = state.nodes_working == nodes < state.issued.nodes
+        return is_same and any(known.end is None and known.start <= command.at for known in state.outages)
+    return any(
+        known.start <= command.at and (known.end is None or until <= known.end) and known.nodes <= nodes
+        for known in state.outages
+    )
+
+
+def _require_past(at: datetime, until: datetime, now: datetime) -> None:
+    """Refuse an outage that is reported as over and is not.
+
+    Raises:
+        Refusal: ``time_naive`` · ``span_empty`` · ``outage_open``.
+    """
+    require_span(at, until, "/until")
+    if until > now:
+        raise Refusal(
+            "outage_open",
+            f"the outage would end at {until.isoformat()}, after now, {now.isoformat()}; report it without an end, and"
+            " resume when the nodes work",
+            pointer="/until",
+        )
+
+
+def _require_prompt(command: DegradeGrant | ResumeGrant) -> None:
+    """Refuse that more nodes work since long ago, when they were reported as failed all the time.
+
+    Raises:
+        Refusal: ``resumption_backdated``.
+    """
+    earliest = command.reported_at - BACKDATED_MAX
+    if command.at < earliest and not command.is_ordered:
+        raise Refusal(
+            "resumption_backdated",
+            f"nodes that were reported as failed work again since {earliest.isoformat()} at the earliest, an hour"
+            f" before now, not since {command.at.isoformat()}; the platform decides about more",
+            pointer="/at",
+            earliest=earliest.isoformat(),
+        )
+
+
 def _suspend(command: SuspendGrant, state: Grant) -> Sequence[GrantEvent]:
     _require_running(state, command.at)
-    if state.nodes_working == 0 and state.status in {"suspended", "terminated"}:
+    if state.status in {"suspended", "terminated"} and _is_known(command, state):
         return []
-    return [GrantSuspended(grant_id=command.grant_id, at=command.at, reason=command.reason)]
+    return [
+        GrantSuspended(grant_id=command.grant_id, at=command.at, reason=command.reason, reported_at=command.reported_at)
+    ]
 
 
 def _resume(command: ResumeGrant, state: Grant) -> Sequence[GrantEvent]:
     _require_running(state, command.at)
-    if state.nodes_working == state.issued.nodes:
+    if state.nodes_working == state.issued.nodes and state.condition == "active":
         return []
+    _require_prompt(command)
     return [GrantResumed(grant_id=command.grant_id, at=command.at)]
 
 
@@ -489,7 +559,7 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
     _require_status(state, "issued", *RUNNING)
     at = min(max(command.at, state.issued.start), state.end)
     if command.for_cause:
-        require_cause(command, state.status)
+        require_cause(command, state.status, state.failing_since)
     elif not command.is_ordered:
         require_notice(command, state.issued, at, state.end)
     return [
@@ -554,20 +624,38 @@ def _hand_over(
 
 
 def _evolve_nodes(state: Grant, event: GrantDegraded | GrantSuspended | GrantResumed) -> Grant:
-    match event:
-        case GrantDegraded():
-            outages = _turn(state, event.at, event.nodes_available)
-            nodes, reason = event.nodes_available, event.reason
-            return replace(state, condition="degraded", nodes_available=nodes, reason=reason, outages=outages)
-        case GrantSuspended():
-            return replace(state, condition="suspended", outages=_turn(state, event.at, 0))
-        case GrantResumed():
-            outages, nodes = _turn(state, event.at, state.issued.nodes), state.issued.nodes
-            return replace(state, condition="active", nodes_available=nodes, reason=None, outages=outages)
+    if isinstance(event, GrantDegraded) and event.until is not None:
+        outage = Outage(event.at, event.until, event.nodes_available)
+        return replace(state, outages=(*state.outages, outage))
+    closed = _close_outages(state, event.at)
+    if isinstance(event, GrantResumed):
+        nodes = state.issued.nodes
+        return replace(
+            state, condition="active", nodes_available=nodes, reason=None, outages=closed, failing_since=None
+        )
+    since = state.failing_since or event.reported_at or event.at
+    if isinstance(event, GrantSuspended):
+        outages = (*closed, Outage(event.at, None, 0))
+        return replace(state, condition="suspended", outages=outages, failing_since=since)
+    nodes = event.nodes_available
+    outages = (*closed, Outage(event.at, None, nodes))
+    return replace(
+        state,
+        condition="degraded",
+        nodes_available=nodes,
+        reason=event.reason,
+        outages=outages,
+        failing_since=since,
+    )
 
 
-def _turn(state: Grant, at: datetime, nodes: int) -> tuple[tuple[datetime, int], ...]:
-    return (*(known for known in state.outages if known[0] < at), (at, nodes))
+def _close_outages(state: Grant, at: datetime) -> tuple[Outage, ...]:
+    """Return the outages, of which those still open end at an instant. One that began later is covered by the next."""
+    return tuple(
+        outage if outage.end is not None else replace(outage, end=at)
+        for outage in state.outages
+        if outage.end is not None or outage.start < at
+    )
 
 
 GRANT: Decider[GrantCommand, GrantEvent, GrantState] = Decider("grant", "grt", None, decide, evolve)

@@ -28,27 +28,43 @@ class ActivateGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DegradeGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Report that fewer nodes work."""
+    """Report that fewer nodes work.
+
+    Attributes:
+        grant_id: The grant.
+        nodes_available: Nodes that work.
+        at: Since when.
+        reason: Why.
+        reported_at: Now.
+        until: When the outage ended, if it is over; None: it lasts until the next report.
+        is_ordered: Whether the platform reports, which may end an outage at any past instant.
+    """
 
     grant_id: str
     nodes_available: int
     at: datetime
     reason: str
+    reported_at: datetime
+    until: datetime | None = None
+    is_ordered: bool = False
 
 
 class SuspendGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Interrupt use."""
+    """Interrupt use. `reported_at` is now."""
 
     grant_id: str
     at: datetime
     reason: str
+    reported_at: datetime
 
 
 class ResumeGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Report that the grant works in full again."""
+    """Report that the grant works in full again. `reported_at` and `is_ordered` are as in `DegradeGrant`."""
 
     grant_id: str
     at: datetime
+    reported_at: datetime
+    is_ordered: bool = False
 
 
 class SubstituteGrant(msgspec.Struct, frozen=True, kw_only=True):

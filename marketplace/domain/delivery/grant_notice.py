@@ -1,4 +1,4 @@
-"""When a grant may be ended early, after the notice period of its terms or at once for cause, and what that costs.
+"""When a grant may be ended early, after notice or for cause that the other side could answer, and what that costs.
 
 `marketplace.domain.delivery.grant` documents the order of refusals.
 """
@@ -6,6 +6,7 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from typing import Final
 
 from events.grant import GrantIssued
 from marketplace.core.errors import Refusal
@@ -14,15 +15,18 @@ from marketplace.domain.delivery.grant_commands import TerminateGrant
 from marketplace.domain.supply.schedule import compute_end_fee
 
 _HOUR = timedelta(hours=1)
+ANSWERED_WITHIN: Final = timedelta(hours=24)
+"""How long the provider may repair nodes, or answer evidence against them, before the startup has cause."""
 
 
-def require_cause(command: TerminateGrant, status: str) -> None:
-    """Refuse to end a grant for cause without a cause.
+def require_cause(command: TerminateGrant, status: str, failing_since: datetime | None) -> None:
+    """Refuse to end a grant for cause without a cause, or before the provider could answer.
 
-    A startup has cause while the grant is degraded or suspended, a provider while the startup is suspended.
+    A startup has cause while the grant is degraded or suspended and its provider let `ANSWERED_WITHIN` pass since that
+    was reported. A provider has cause while the startup is suspended.
 
     Raises:
-        Refusal: ``cause_missing``.
+        Refusal: ``cause_missing`` · ``cause_unanswered``.
     """
     has_cause = {
         "startup": status in {"degraded", "suspended"},
@@ -37,6 +41,15 @@ def require_cause(command: TerminateGrant, status: str) -> None:
             " while nodes of it do not work, a provider while the startup is suspended; give notice instead",
             pointer="/for_cause",
             status=status,
+        )
+    due = command.noticed_at if failing_since is None else failing_since + ANSWERED_WITHIN
+    if command.by == "startup" and command.noticed_at < due:
+        raise Refusal(
+            "cause_unanswered",
+            f"grant {command.grant_id} was reported as {status}; its provider may repair its nodes, or answer the"
+            f" evidence, until {due.isoformat()}; end it then, or give notice",
+            pointer="/for_cause",
+            due=due.isoformat(),
         )
 
 

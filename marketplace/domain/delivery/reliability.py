@@ -4,8 +4,9 @@ The score is the product of three exact shares. Each is 1 without a history:
 
 - uptime: of the GPU-seconds due under grants, the share that worked. Nodes that were down while a grant was degraded or
   suspended are lost. A run counts when it ends or when a statement closes its period. If availability was promised, the
-  service result of the statement replaces the runs counted so far in its period. A match that won, and whose
-  capacity the provider withdrew after the lock in whatever way, was due in full and is lost in full.
+  service result of the statement replaces the runs counted so far in its period, and its adjustments correct it. A
+  match that won, and whose capacity the provider withdrew after the lock in whatever way, was due in full and is lost
+  in full.
 - completion: of the grants that ran to their end or were ended early by the provider's fault, the share that ran to
   their end. The provider is at fault if it ended a grant without cause, or if the startup did because nodes failed. A
   match whose capacity was withdrawn counts as a grant that it ended.
@@ -38,7 +39,7 @@ from events.grant import (
     GrantTerminated,
 )
 from events.order import LostMatch, OrderUnmatched
-from events.statement import StatementAccepted, StatementCredited, StatementIssued, StatementResolved
+from events.statement import Adjustment, StatementAccepted, StatementCredited, StatementIssued, StatementResolved
 from events.types import Event
 from marketplace.domain.delivery.periods import PERIOD
 
@@ -241,12 +242,8 @@ def _advance(event: _Timed, course: Course, record: Record) -> tuple[Course, Rec
     match event:
         case GrantActivated():
             return replace(course, running=True), record
-        case GrantDegraded():
-            return _turn(course, record, event.at, working=event.nodes_available)
-        case GrantSuspended():
-            return _turn(course, record, event.at, working=0)
-        case GrantResumed():
-            return _turn(course, record, event.at, working=course.nodes)
+        case GrantDegraded() | GrantSuspended() | GrantResumed():
+            return _evolve_nodes(event, course, record)
         case GrantTerminated():
             broken = record.grants_broken + _is_broken(event)
             ended, record = _turn(course, record, event.at, working=course.working)
@@ -262,6 +259,20 @@ def _advance(event: _Timed, course: Course, record: Record) -> tuple[Course, Rec
             return begin(event), record
 
 
+def _evolve_nodes(
+    event: GrantDegraded | GrantSuspended | GrantResumed, course: Course, record: Record
+) -> tuple[Course, Record]:
+    """Count the run up to a report about nodes. The statement of its period counts an outage that is over."""
+    match event:
+        case GrantDegraded():
+            past = event.until is not None
+            return (course, record) if past else _turn(course, record, event.at, working=event.nodes_available)
+        case GrantSuspended():
+            return _turn(course, record, event.at, working=0)
+        case GrantResumed():
+            return _turn(course, record, event.at, working=course.nodes)
+
+
 def _is_broken(event: GrantTerminated) -> bool:
     """Return whether the provider was at fault: only the other side's fault is a cause."""
     return event.by == ("startup" if event.for_cause else "provider")
@@ -269,9 +280,14 @@ def _is_broken(event: GrantTerminated) -> bool:
 
 def _judge(event: StatementResolved | StatementAccepted | StatementCredited, record: Record) -> Record:
     if isinstance(event, StatementCredited):
-        return replace(record, gpu_seconds_accepted=record.gpu_seconds_accepted - event.charges.gpu_seconds)
+        accepted = record.gpu_seconds_accepted - event.charges.gpu_seconds
+        return replace(_correct(event.adjustment, record), gpu_seconds_accepted=accepted)
     if isinstance(event, StatementAccepted):
-        return replace(record, gpu_seconds_accepted=record.gpu_seconds_accepted + event.charges.gpu_seconds)
+        return replace(
+            record,
+            gpu_seconds_accepted=record.gpu_seconds_accepted + event.charges.gpu_seconds,
+            gpu_seconds_lost=record.gpu_seconds_lost + event.unavailable_change,
+        )
     conceded = event.charges_before.gpu_seconds - event.charges.gpu_seconds
     return replace(record, gpu_seconds_conceded=record.gpu_seconds_conceded + conceded)
 
@@ -279,7 +295,7 @@ def _judge(event: StatementResolved | StatementAccepted | StatementCredited, rec
 def _state(event: StatementIssued, course: Course, record: Record) -> tuple[Course, Record]:
     """Count a period that is over. If something was promised, the statement's service result is counted."""
     if event.adjustment is not None:
-        return course, record
+        return course, _correct(event.adjustment, record)
     course, record = _turn(course, record, event.period_end, working=course.working)
     result = event.service
     if result is None or course.stated_until is None:
@@ -291,6 +307,12 @@ def _state(event: StatementIssued, course: Course, record: Record) -> tuple[Cour
     )
     until = max(course.counted_until, event.period_end)
     return replace(course, counted_until=until, stated_until=event.period_end, due_since=0, lost_since=0), counted
+
+
+def _correct(adjustment: Adjustment, record: Record) -> Record:
+    """Count what more, or less, of a stated period was unavailable than was counted."""
+    lost = adjustment.unavailable_after - adjustment.unavailable_before
+    return replace(record, gpu_seconds_lost=record.gpu_seconds_lost + lost)
 
 
 def _turn(course: Course, record: Record, at: datetime, *, working: int) -> tuple[Course, Record]:

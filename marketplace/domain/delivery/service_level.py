@@ -1,26 +1,29 @@
 """The service result of a grant's period against its promised service level, exact in GPU-seconds.
 
 Availability is (promised - unavailable) / promised GPU-seconds of the period. A GPU-second is unavailable while its
-node does not work, according to the grant's events. Under the measure ``metered``, GPU-seconds that the provider's
-meter did not count are unavailable too. Events about a period that are recorded after its statement do not change that
-statement.
+node does not work, according to the grant's events. Under the measure ``metered``, the default, GPU-seconds that the
+provider's meter did not count are unavailable too. An outage that is recorded after the period's statement leads to an
+adjustment.
 
 Invariants:
     1. Unavailable GPU-seconds are at most those promised, so availability lies between 0 and 1.
     2. A kept promise gives no credit. Otherwise the last step of the schedule that applies determines the credit.
     3. Runs of equal nodes partition a period, so the counts of two halves add up to that of the whole.
+    4. Delivered GPU-seconds never exceed those promised less those unavailable.
 """
 
 from datetime import datetime, timedelta
 from fractions import Fraction
+from itertools import pairwise
 from typing import Final
+
+from msgspec import structs
 
 from events.service import ServiceResult
 from events.types import ServiceConsequence
 from marketplace.core.intervals import Load, build_steps
 from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.delivery.grant import Grant
-from marketplace.domain.delivery.periods import Period
 
 EXTENSIONS_MAX: Final = 12
 """The most periods of a grant that roll forward."""
@@ -36,13 +39,35 @@ def count_promised(grant: Grant, start: datetime, end: datetime) -> int:
     return _count(grant, grant.issued.nodes, start, end) // _PER_SECOND
 
 
+def list_failed(grant: Grant, start: datetime, end: datetime) -> list[Load]:
+    """Return how many nodes of a grant did not work over a span, in runs of equal numbers, without those of none."""
+    outages = [
+        Load(max(outage.start, start), min(outage.end or end, end), grant.issued.nodes - outage.nodes)
+        for outage in grant.outages
+    ]
+    cut = [load for load in outages if load.start < load.end]
+    bounds = sorted({at for load in cut for at in (load.start, load.end)})
+    runs = (
+        Load(begin, stop, max((load.amount for load in cut if load.start <= begin and stop <= load.end), default=0))
+        for begin, stop in pairwise(bounds)
+    )
+    return [run for run in runs if run.amount]
+
+
 def count_unavailable(grant: Grant, start: datetime, end: datetime) -> int:
-    """Return the whole GPU-seconds over a span during which nodes of a grant did not work."""
-    points = [(max(at, start), nodes) for at, nodes in grant.outages if at < end]
-    ends = [*(at for at, _ in points[1:]), end]
-    nodes = grant.issued.nodes
-    lost = sum(_count(grant, nodes - working, at, until) for (at, working), until in zip(points, ends, strict=False))
-    return lost // _PER_SECOND
+    """Return the GPU-seconds over a span during which nodes of a grant did not work, a part of one as a whole."""
+    lost = sum(_count(grant, run.amount, run.start, run.end) for run in list_failed(grant, start, end))
+    return -(-lost // _PER_SECOND)
+
+
+def list_working(grant: Grant, start: datetime, end: datetime) -> list[Load]:
+    """Return how many GPUs of a grant's own nodes worked over each run of a span in which some did not."""
+    sold = [Load(load.start, load.end, -load.amount) for load in grant.list_resold()]
+    return [
+        Load(own.start, own.end, max(own.amount - run.amount, 0) * grant.issued.gpus_per_node)
+        for run in list_failed(grant, start, end)
+        for own in build_steps([Load(run.start, run.end, grant.issued.nodes), *sold], run.start, run.end)
+    ]
 
 
 def _count(grant: Grant, nodes: int, start: datetime, end: datetime) -> int:
@@ -60,7 +85,7 @@ def assess(grant: Grant, start: datetime, end: datetime, delivered: int) -> Serv
         grant: The grant, with all reports about its nodes so far.
         start: First instant of the period.
         end: Instant after its last.
-        delivered: GPU-seconds that the provider's meter counted in it.
+        delivered: GPU-seconds of it that are charged.
     """
     terms = grant.issued.service
     if terms is None:
@@ -81,28 +106,41 @@ def assess(grant: Grant, start: datetime, end: datetime, delivered: int) -> Serv
     )
 
 
-def find_extension(grant: Grant, period: Period, at: datetime) -> tuple[datetime, datetime] | None:
-    """Return the span by which a grant is extended for a period that rolls forward.
+def find_extension(grant: Grant, result: ServiceResult, at: datetime) -> tuple[datetime, datetime] | None:
+    """Return the span by which a grant is extended for what a period did not deliver.
 
-    It has the period's length, from the grant's end, or from the next whole second if the grant is over.
+    All nodes of the grant deliver it again in the fewest whole seconds that do not exceed it, from the grant's end, or
+    from the next whole second if the grant is over.
 
     Returns:
-        The first instant and the instant after the last; None if the grant does not run, was extended too often, or
-        was resold in part.
+        The first instant and the instant after the last; None if there is too little for one second, or the grant does
+        not run, was extended too often, or was resold in part.
     """
-    if grant.phase != "running" or grant.resold or len(grant.extensions) >= EXTENSIONS_MAX:
+    seconds = result.gpu_seconds_unavailable // (grant.issued.nodes * grant.issued.gpus_per_node)
+    if not seconds or grant.phase != "running" or grant.resold or len(grant.extensions) >= EXTENSIONS_MAX:
         return None
     whole = at.replace(microsecond=0)
     start = max(grant.end, whole if whole == at else whole + _SECOND) if grant.end < at else grant.end
-    return start, start + (period.end - period.start)
+    return start, start + seconds * _SECOND
 
 
-def choose_remedy(grant: Grant, stated: ServiceConsequence, *, extended: bool) -> ServiceConsequence:
+def choose_remedy(
+    offered: ServiceConsequence, agreed: ServiceConsequence | None, *, extended: bool
+) -> ServiceConsequence:
     """Return the remedy for a period below the promised availability.
 
-    If the stated remedy is to roll forward and the grant cannot be extended, the period is excluded from accrual. Where
-    nothing accrues, it is credited.
+    It is the credit by the schedule, unless the provider's terms offer another one and the instrument, if there is one,
+    names the same. To roll forward, the grant must be extended.
+
+    Args:
+        offered: What the provider's terms offer.
+        agreed: What the instrument names; None for a grant in cash, whose startup ordered under the provider's terms.
+        extended: Whether the grant was extended.
     """
-    if stated != "roll_forward" or extended:
-        return stated
-    return "credit" if grant.issued.equity is None else "exclude"
+    chosen = offered if agreed in {None, offered} else "credit"
+    return "credit" if chosen == "roll_forward" and not extended else chosen
+
+
+def apply_remedy(result: ServiceResult, remedy: ServiceConsequence) -> ServiceResult:
+    """Return a service result with its remedy. Only the remedy ``credit`` pays part of what was delivered back."""
+    return structs.replace(result, consequence=remedy, credit=result.credit if remedy == "credit" else ZERO)

@@ -19,7 +19,7 @@ Refusals in order: pool_unknown · pool_exists · not_a_number · amount_not_pos
 amount_too_precise · credits_above_promise · credits_out_of_order · reservation_unknown · incident_exists ·
 incident_unknown · time_naive · span_empty · notice_too_short · closing_brought_forward · pool_closing ·
 resales_too_many · resale_above_grant · pool_full · reservation_exists · shares_uneven · lot_not_offered · lot_sold ·
-nodes_failed · nodes_exceeded.
+nodes_failed · nodes_exceeded · resumption_backdated.
 """
 
 from collections.abc import Iterable, Sequence
@@ -88,6 +88,8 @@ RESALES_MAX: Final = 64
 
 
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+BACKDATED_MAX: Final = timedelta(hours=1)
+"""How long before its report an outage may end, unless the platform reports it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,8 @@ class Incident:
     nodes: int
     start: datetime
     end: datetime
-    grant_id: str | None = None
+    grant_id: str | None
+    reported_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -448,9 +451,30 @@ def _restore(command: RestoreNodes, state: Pool) -> Sequence[PoolEvent]:
     if known.end != FOREVER:
         return []
     require_span(known.start, command.at, "/at")
+    _require_prompt(command, known)
     return [
         PoolNodeRestored(pool_id=command.pool_id, incident_id=command.incident_id, nodes=known.nodes, at=command.at)
     ]
+
+
+def _require_prompt(command: RestoreNodes, known: Incident) -> None:
+    """Refuse that nodes work again since long ago, when they were reported as failed all the time.
+
+    Raises:
+        Refusal: ``resumption_backdated``.
+    """
+    if command.reported_at is None:
+        return
+    earliest = command.reported_at - BACKDATED_MAX
+    if command.at < earliest and known.reported_at < earliest:
+        raise Refusal(
+            "resumption_backdated",
+            f"incident {command.incident_id} was reported at {known.reported_at.isoformat()} and ends at"
+            f" {earliest.isoformat()} at the earliest, an hour before now, not at {command.at.isoformat()}; the"
+            " platform decides about more",
+            pointer="/at",
+            earliest=earliest.isoformat(),
+        )
 
 
 def _require_staying(state: Pool) -> None:
@@ -671,7 +695,7 @@ def evolve(state: PoolState, event: PoolEvent) -> PoolState:
     if isinstance(event, PoolClosingAnnounced):
         return replace(state, closing=event)
     if isinstance(event, PoolNodeFailed):
-        incident = Incident(event.nodes, event.at, FOREVER, event.grant_id)
+        incident = Incident(event.nodes, event.at, FOREVER, event.grant_id, event.reported_at or event.at)
         return replace(state, incidents=state.incidents.set(event.incident_id, incident))
     ended = replace(state.incidents[event.incident_id], end=event.at)
     return replace(state, incidents=state.incidents.set(event.incident_id, ended))

@@ -81,21 +81,30 @@ class ReleaseCapacity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailNodes(msgspec.Struct, frozen=True, kw_only=True):
-    """Report that nodes stopped working, optionally those of one grant."""
+    """Report that nodes stopped working, optionally those of one grant. `reported_at` is now."""
 
     pool_id: str
     incident_id: str
     nodes: int
     at: datetime
     grant_id: str | None = None
+    reported_at: datetime | None = None
 
 
 class RestoreNodes(msgspec.Struct, frozen=True, kw_only=True):
-    """Report that the nodes of an incident work again."""
+    """Report that the nodes of an incident work again.
+
+    Attributes:
+        pool_id: The pool.
+        incident_id: The incident.
+        at: Since when.
+        reported_at: Now; None for the platform, which may date it back.
+    """
 
     pool_id: str
     incident_id: str
     at: datetime
+    reported_at: datetime | None = None
 
 
 class AnnounceClosing(msgspec.Struct, frozen=True, kw_only=True):

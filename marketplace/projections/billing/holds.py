@@ -90,6 +90,7 @@ PROJECTION: Final = Projection(
         account_events.AccountCredited,
         account_events.AccountLimitSet,
         account_events.AccountLimitUsed,
+        account_events.AccountReserved,
         account_events.AccountApprovalRequested,
         account_events.AccountApprovalGiven,
         account_events.AccountApprovalEnded,

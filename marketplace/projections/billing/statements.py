@@ -37,6 +37,7 @@ statements: Final = define(
     document("adjustment", null=True),
     document("service", null=True),
     document("service_credit", null=True),
+    document("settled", null=True),
     instant("accept_until"),
     instant("issued_at"),
     instant("accepted_at", null=True),
@@ -83,6 +84,7 @@ def _credited(changes: WriteBatch, fact: RecordedEvent, event: statement_events.
         status="credited",
         adjustment=event.adjustment,
         service_line_id=event.service_line_id,
+        service=event.service,
         service_credit=event.service_credit,
         accept_until=fact.time,
         issued_at=fact.time,
@@ -96,7 +98,7 @@ def _agreed(changes: WriteBatch, _: RecordedEvent, event: statement_events.State
 
 def _accepted(changes: WriteBatch, fact: RecordedEvent, event: statement_events.StatementAccepted) -> None:
     settled = {"status": "accepted", "charges": event.charges, "accepted_by": event.by, "accepted_at": fact.time}
-    changes.update(statements, event.statement_id, **settled)
+    changes.update(statements, event.statement_id, **settled, service=event.service)
 
 
 def _service_credited(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementServiceCredited) -> None:
@@ -118,6 +120,10 @@ def _find_side(disputed_by: str | None) -> str | None:
     return "startup" if disputed_by == "meters" else disputed_by
 
 
+def _part_settled(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementPartSettled) -> None:
+    changes.update(statements, event.statement_id, settled=event.charges)
+
+
 def _resolved(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementResolved) -> None:
     changes.update(statements, event.statement_id, status="resolved", charges=event.charges, reason=event.reason)
 
@@ -129,7 +135,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="statements",
-    version=2,
+    version=3,
     tables=(statements,),
     reads=("statement",),
     handlers={
@@ -139,6 +145,7 @@ PROJECTION: Final = Projection(
         statement_events.StatementAccepted: _accepted,
         statement_events.StatementServiceCredited: _service_credited,
         statement_events.StatementDisputed: _disputed,
+        statement_events.StatementPartSettled: _part_settled,
         statement_events.StatementResolved: _resolved,
     },
     load=_load,

@@ -115,6 +115,9 @@ def _keep_end(changes: WriteBatch, fact: RecordedEvent, status: str) -> str:
 
 
 def _degraded(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantDegraded) -> None:
+    if event.until is not None:
+        _turn(changes, fact)
+        return
     _turn(
         changes,
         fact,

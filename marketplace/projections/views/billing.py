@@ -80,7 +80,8 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     `tenant_gpu_seconds` is the startup's own metering, if it reported. `agreed_by` is the payer that accepted while the
     other payer has not decided yet. `adjustment` is the change of a settled period.
     `service` is the service result of the period. `service_credit` is the part of the charges that was paid back; for a
-    credit, the part that was already paid back before. A statement of a service line names it, and is in hours.
+    credit, the part that was already paid back before. `settled` is the undisputed part, which is paid first.
+    A statement of a service line names it, and is in hours.
     """
 
     statement_id: str
@@ -104,6 +105,7 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     adjustment: Adjustment | None
     service: ServiceResult | None
     service_credit: ServiceCredit | None
+    settled: Charges | None
     accept_until: datetime
     issued_at: datetime
     accepted_at: datetime | None

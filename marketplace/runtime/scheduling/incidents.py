@@ -13,6 +13,7 @@ issued last go dark first, over all pools of the site.
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Final
 
 from marketplace.application.delivery import grants
@@ -44,14 +45,12 @@ class Incidents:
             await self.serve(task.id)
 
     async def serve(self, pool_id: str) -> None:
-        """Adapt every running grant of a pool to its working nodes, now and at changes since the last check."""
+        """Adapt every running grant of a pool to its working nodes, and record what is past."""
         pool: Pool = (await self._handler.cache.load(POOL, pool_id)).state
         site: SiteState = (await self._handler.cache.load(SITE, pool.opened.site_id)).state
         now = self._handler.clock.now()
         self._look_again(pool_id, site, now)
         step, turns = _name_step(pool, site, now), _list_turns(pool, site, now)
-        for at in turns[:-1]:
-            await self._catch_up(pool, site, at, f"{step}/{at.isoformat()}")
         staying = await self._list_running(pool, now)
         for grant in tuple(staying):
             missing = _share_lack(pool, site, staying, now)[grant.issued.grant_id]
@@ -60,24 +59,43 @@ class Incidents:
                 continue
             at = max(turns[-1] if turns else now, pool.reservations[grant.issued.grant_id].start)
             await self._bring_to(grant, grant.issued.nodes - missing, step, at)
+        for begin, end in pairwise([*turns, now]):
+            await self._record(pool, site, begin, end, step)
 
     def _look_again(self, pool_id: str, site: SiteState, now: datetime) -> None:
         """Look at the pool again when its site's power or draws change, as long as it sells more than it has."""
         if (turn := find_next_turn(site, now)) is not None:
             self._market.scheduler.put(Task("serve_pool", pool_id), turn)
 
-    async def _catch_up(self, pool: Pool, site: SiteState, at: datetime, step: str) -> None:
-        """Record how many nodes of each grant worked from a past instant on, unless something later is recorded."""
-        running = [
-            grant
-            for grant in await self._list_running(pool, self._handler.clock.now())
-            if pool.reservations[grant.issued.grant_id].start <= at
-        ]
-        lacking = _share_lack(pool, site, running, at)
-        for grant in running:
-            told = grant.outages[-1][0] if grant.outages else pool.reservations[grant.issued.grant_id].start
-            if told < at:
-                await self._bring_to(grant, grant.issued.nodes - lacking[grant.issued.grant_id], step, at)
+    async def _record(self, pool: Pool, site: SiteState, begin: datetime, end: datetime, step: str) -> None:
+        """Record the outages of a past span for every grant that was on the pool then, also if it has left it."""
+        spans = {
+            grant_id: (max(begin, reservation.start), min(end, reservation.end))
+            for grant_id, reservation in sorted(pool.reservations.items(), reverse=True)
+            if reservation.start < end and begin < reservation.end
+        }
+        for at in sorted({start for start, _ in spans.values()}):
+            there = [grant_id for grant_id, (start, until) in spans.items() if start <= at < until]
+            grants_there = [grant for grant_id in there if (grant := await self._find(grant_id)) is not None]
+            lacking = _share_lack(pool, site, grants_there, at)
+            for grant in grants_there:
+                grant_id = grant.issued.grant_id
+                start, until = spans[grant_id]
+                if lacking[grant_id] and start == at:
+                    await self._report_past(grant, grant.issued.nodes - lacking[grant_id], start, until, step)
+
+    async def _find(self, grant_id: str) -> Grant | None:
+        """Return a grant that was handed over, or None."""
+        grant: Grant | None = (await self._handler.cache.load(GRANT, grant_id)).state
+        return None if grant is None or grant.phase == "issued" else grant
+
+    async def _report_past(self, grant: Grant, nodes: int, start: datetime, until: datetime, step: str) -> None:
+        grant_id, end = grant.issued.grant_id, min(until, grant.end)
+        if start < end:
+            context = build_context(self._handler, "reactor", grant_id, f"past/{nodes}/{start.isoformat()}/{step}")
+            await grants.degrade_grant(
+                self._handler, context, grant_id, nodes_available=nodes, at=start, reason=REASON, until=end
+            )
 
     async def _list_running(self, pool: Pool, now: datetime) -> list[Grant]:
         """Return the grants that use the pool now, last issued first."""

@@ -18,7 +18,16 @@ from events.account import (
     AccountHoldPlaced,
 )
 from events.auction import AuctionBookFrozen, AuctionLocked, AuctionOpened, AuctionSettled
-from events.grant import GrantActivated, GrantCompleted, GrantExtended, GrantIssued, GrantMarked, GrantTerminated
+from events.grant import (
+    GrantActivated,
+    GrantCompleted,
+    GrantDegraded,
+    GrantExtended,
+    GrantIssued,
+    GrantMarked,
+    GrantSuspended,
+    GrantTerminated,
+)
 from events.instrument import InstrumentAmended, InstrumentIssued
 from events.issuer import (
     IssuerDistributionPaid,
@@ -52,7 +61,7 @@ from events.service_line import (
     ServiceLineReported,
 )
 from events.site import SiteConversionSlipped
-from events.statement import StatementAccepted, StatementCredited, StatementDisputed, StatementIssued
+from events.statement import StatementAccepted, StatementCredited, StatementIssued
 from events.types import Event, NoteTerms
 from events.usage import Reading, UsageClosed, UsageCorrected, UsageReported, UsageVoided
 from marketplace.core.ids import rename_id
@@ -372,10 +381,6 @@ class Scheduler:
         self.put(Task("finish_grant", grant_id), NOW)
 
     @notice.register
-    def _dispute(self, event: StatementDisputed) -> None:
-        self.drop(Task("accept_statement", event.statement_id))
-
-    @notice.register
     def _accept(self, event: StatementAccepted) -> None:
         self.drop(Task("accept_statement", event.statement_id))
         self._vest(event.statement_id, event.grant_id)
@@ -404,6 +409,16 @@ class Scheduler:
             adjust = Task("adjust_statement", event.grant_id, index)
             readings = _list_readings(event) if settled.get(adjust) else ()
             if any(reading.start < period.end and period.start < reading.end for reading in readings):
+                self.put(adjust, NOW)
+
+    @notice.register
+    def _report_outage(self, event: GrantDegraded | GrantSuspended) -> None:
+        """Check again the stated periods in which nodes did not work, as is known only now."""
+        self._review_closed(event.grant_id)
+        settled = self._settled.get(event.grant_id, {})
+        for index, period in enumerate(self._periods.get(event.grant_id, ())):
+            adjust = Task("adjust_statement", event.grant_id, index)
+            if settled.get(adjust) and event.at < period.end:
                 self.put(adjust, NOW)
 
     @notice.register

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from decimal import Decimal
-from fractions import Fraction
 
 import msgspec
 import pytest
@@ -10,14 +9,12 @@ import pytest
 from events.service import ServiceTerms
 from marketplace.application.delivery import grants
 from marketplace.core.ids import rename_id
-from marketplace.core.money import parse_ratio
 from marketplace.domain.billing.settlement import build_tariff, compute_charges, compute_totals
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.equity.drawdown import Delivery, DrawdownTerms, draw_down
 from marketplace.log.memory import MemoryLog
 from tests.support.market import market as market_module
 from tests.support.market.invariants import check_log
-from tests.support.market.market import SAFE, Market
+from tests.support.market.market import INCIDENTS, SAFE, Market
 
 WAIT = 60
 DAY = 2 * 8 * 86_400
@@ -69,63 +66,60 @@ class Draw:
 def start(monkeypatch):
     """Return what begins a draw under terms that name a consequence."""
 
-    async def begin(consequence, **trade):
+    async def begin(consequence, *, offered=None, **trade):
         terms = msgspec.structs.replace(SAFE, service_consequence=consequence)
         monkeypatch.setattr(market_module, "SAFE", terms)
         market = Market(MemoryLog())
+        market.service = msgspec.structs.replace(INCIDENTS, consequence=offered or consequence)
         return market, await market.trade(**trade)
 
     return begin
 
 
-async def test_a_month_below_the_promise_rolls_forward_without_charge_or_dilution(start):
+async def test_what_a_month_below_the_promise_did_not_deliver_rolls_forward(start):
     market, trade = await start("roll_forward")
     async with market.worker():
         draw = Draw(market, trade, await market.award(trade))
         end = draw.grant.end
         await draw.lose_a_node(3, 6)
         rolled = await draw.settle(0)
-        assert (rolled.is_rolled, rolled.charges.gpu_seconds, rolled.charges.provider_usd) == (True, 30 * DAY, ZERO)
+        assert (rolled.service.consequence, rolled.charges.gpu_seconds) == ("roll_forward", 27 * DAY)
         assert rolled.service_credit is None
         longer = await market.state("grant", draw.grant_id)
-        assert longer.extensions == ((end, end + timedelta(days=30)),)
-        assert (longer.end, (await draw.instrument()).principal_usd) == (end + timedelta(days=30), ZERO)
+        assert longer.extensions == ((end, end + timedelta(days=3)),)
         reservation = (await market.state("pool", trade.pool)).reservations[draw.grant_id]
         assert (reservation.start, reservation.end) == (draw.grant.issued.start, longer.end)
-        kept, again = await draw.settle(1), await draw.settle(2)
+        await market.process("meter of the extension").deliver(draw.grant, 3, first=40)
+        kept, third = await draw.settle(1), list_periods(longer)[2].statement_id
+        again = await market.until("statement", third, "issued", "accepted", seconds=WAIT)
+        market.clock.at = max(market.clock.at, again.issued.accept_until)
         ledger = await draw.end()
-    assert (kept.issued.gpu_seconds_before, again.charges.gpu_seconds, again.service.met) == (0, 30 * DAY, True)
-    assert again.issued.gpu_seconds_before == kept.charges.gpu_seconds
+    assert (kept.issued.gpu_seconds_before, again.charges.gpu_seconds, again.service.met) == (27 * DAY, 3 * DAY, True)
     instrument = ledger.states["instrument"][rename_id("ins", draw.grant_id)]
     totals = compute_totals(build_tariff(draw.grant.issued), 40 * DAY)
     assert instrument.principal_usd == totals.principal_usd == instrument.issued.commitment_usd
     assert instrument.issued.draw.end == end, "the window stands as it was signed"
     provider = ledger.states["account"][rename_id("acc", trade.provider)]
     assert provider.available_usd == totals.provider_usd
-    price = parse_ratio(draw.grant.issued.price_usd_per_gpu_hour) / Fraction(draw.grant.issued.value_usd_per_gpu_hour)
-    engine = draw_down(
-        DrawdownTerms(instrument.issued.commitment_usd, price * 3, Fraction(99, 100), "roll_forward"),
-        [
-            Delivery(
-                one.issued.statement_id, Fraction(one.charges.gpu_seconds, 3600), parse_ratio(one.service.availability)
-            )
-            for one in (rolled, kept, again)
-        ],
-    )
-    assert abs(engine.principal_usd - Fraction(instrument.principal_usd)) < Fraction(1, 100)
 
 
-async def test_where_there_is_no_room_the_month_is_excluded_instead(start):
-    market, trade = await start("roll_forward", days=80)
+@pytest.mark.parametrize(
+    ("named", "offered", "days"),
+    [("roll_forward", None, 89), ("roll_forward", "credit", 40), ("exclude", "credit", 40)],
+)
+async def test_a_month_is_credited_where_there_is_no_room_or_the_provider_offers_no_other_remedy(
+    start, named, offered, days
+):
+    market, trade = await start(named, offered=offered, days=days)
     async with market.worker():
         draw = Draw(market, trade, await market.award(trade))
         await draw.lose_a_node(3, 6)
         statement = await draw.settle(0)
-    assert statement.service.consequence == "exclude"
+    assert (statement.service.consequence, statement.service.credit) == ("credit", Decimal("0.25"))
     assert (await market.state("grant", draw.grant_id)).extensions == ()
 
 
-async def test_an_excluded_month_accrues_nothing_and_its_cash_is_credited(start):
+async def test_what_an_excluded_month_did_not_deliver_lapses_and_the_rest_is_paid(start):
     market, trade = await start("exclude")
     async with market.worker():
         draw = Draw(market, trade, await market.award(trade))
@@ -133,13 +127,11 @@ async def test_an_excluded_month_accrues_nothing_and_its_cash_is_credited(start)
         statement = await draw.settle(0)
         await draw.settle(1)
         ledger = await draw.end()
-    full = compute_charges(build_tariff(draw.grant.issued), 0, 30 * DAY)
-    assert statement.charges.cash_usd == statement.charges.provider_usd == full.cash_usd
-    assert (statement.charges.principal_usd, statement.charges.holder_usd) == (ZERO, ZERO)
-    assert statement.service_credit.cash_usd == statement.service_credit.provider_usd == round(full.cash_usd / 4, 2)
+    delivered = compute_charges(build_tariff(draw.grant.issued), 0, 27 * DAY)
+    assert (statement.charges, statement.service_credit) == (delivered, None)
     instrument = ledger.states["instrument"][rename_id("ins", draw.grant_id)]
-    after = compute_charges(build_tariff(draw.grant.issued), 30 * DAY, 10 * DAY)
-    assert (instrument.principal_usd, instrument.status) == (after.principal_usd, "lapsed")
+    totals = compute_totals(build_tariff(draw.grant.issued), 37 * DAY)
+    assert (instrument.principal_usd, instrument.status) == (totals.principal_usd, "lapsed")
 
 
 async def test_a_tranche_cites_terms_version_statement_and_what_its_period_came_to(start):
@@ -175,7 +167,7 @@ async def test_cash_alone_rolls_forward_where_the_grant_says_so(start):
         trade = type("Trade", (), {"provider": provider})
         draw = Draw(market, trade, grant)
         await draw.lose_a_node(3, 6)
-        assert (await draw.settle(0)).is_rolled
+        assert (await draw.settle(0)).service.consequence == "roll_forward"
         after = (await market.state("grant", draw.grant_id)).extensions
         assert after[0][0] == grant.end + timedelta(hours=25)
-        assert after[0][1] - after[0][0] == timedelta(days=10)
+        assert after[0][1] - after[0][0] == timedelta(days=3)

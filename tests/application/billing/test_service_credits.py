@@ -6,7 +6,6 @@ from fractions import Fraction
 
 import pytest
 
-from events.service import STANDARD_SERVICE
 from marketplace.application.delivery import grants
 from marketplace.application.metering import usage
 from marketplace.core.ids import rename_id
@@ -15,7 +14,7 @@ from marketplace.domain.billing.statement_chain import name_adjustment
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.log.memory import MemoryLog
 from tests.support.market.invariants import check_log
-from tests.support.market.market import Market
+from tests.support.market.market import INCIDENTS, Market
 
 WAIT = 60
 DAY = 2 * 8 * 86_400
@@ -74,8 +73,8 @@ async def test_startup_holder_and_issuer_get_their_share_back_to_the_cent(fundin
         settled = await month.settle()
         service = settled.issued.service
         assert (service.availability, service.met, service.credit) == ("9/10", False, Decimal("0.25"))
-        assert service.gpu_seconds_delivered == 30 * DAY
-        charges = compute_charges(build_tariff(month.grant.issued), 0, 30 * DAY)
+        assert service.gpu_seconds_delivered == 27 * DAY, "what is metered of a node that failed is not charged"
+        charges = compute_charges(build_tariff(month.grant.issued), 0, 27 * DAY)
         credit = compute_service_credit(charges, Decimal("0.25"))
         assert (settled.charges, settled.service_credit) == (charges, credit)
         assert (await market.account(trade.startup)).available_usd - before == credit.cash_usd
@@ -94,7 +93,7 @@ async def test_a_period_above_the_promise_is_not_credited():
     market, trade = await begin()
     async with market.worker():
         month = Month(market, trade, await market.award(trade))
-        assert month.grant.issued.service == STANDARD_SERVICE
+        assert month.grant.issued.service == INCIDENTS
         await month.lose_a_node(0.5)
         settled = await month.settle()
         assert (settled.issued.service.availability, settled.service_credit) == ("119/120", None)
@@ -117,7 +116,7 @@ async def test_what_is_taken_back_later_is_paid_back_less_what_was_credited_of_i
         )
         name = name_adjustment(month.first.statement_id, 0)
         credit = await market.until("statement", name, "accepted", seconds=WAIT)
-        left = compute_charges(build_tariff(month.grant.issued), 0, 29 * DAY)
+        left = compute_charges(build_tariff(month.grant.issued), 0, 26 * DAY)
         due = subtract_credit(left, compute_service_credit(left, Decimal("0.25")))
         for amount in ("provider_usd", "cash_usd", "holder_usd", "principal_usd"):
             assert getattr(settled.net, amount) - getattr(credit.net, amount) == getattr(due, amount)

@@ -31,6 +31,7 @@ from events.statement import (
     StatementAgreed,
     StatementDisputed,
     StatementIssued,
+    StatementPartSettled,
     StatementResolved,
 )
 from events.types import Event, LotShare
@@ -147,7 +148,8 @@ def _tell_second_day(teller: Teller) -> None:
         gpu_seconds_claimed=744 * 3_600,
         reason=f"one node was down for three hours, incident {_INCIDENT}",
     )
-    teller.tell("2026-03-11T08:00", LATTICE, claim)
+    undisputed = StatementPartSettled(statement_id=second, grant_id=FOLDING_GRANT, charges=settled)
+    teller.tell("2026-03-11T08:00", LATTICE, claim, undisputed, *_settle(second, settled))
     reason = "the meter counted a failed node"
     teller.tell(
         "2026-03-11T10:00",
@@ -161,7 +163,6 @@ def _tell_second_day(teller: Teller) -> None:
             statement_id=second, grant_id=FOLDING_GRANT, charges_before=issued, charges=settled, reason=reason
         ),
         StatementAccepted(statement_id=second, grant_id=FOLDING_GRANT, charges=settled, by="resolution"),
-        *_settle(second, settled),
     )
 
 

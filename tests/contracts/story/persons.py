@@ -11,6 +11,7 @@ from events.account import (
     AccountHoldReleased,
     AccountLimitSet,
     AccountLimitUsed,
+    AccountReserved,
     AccountWithdrawn,
     WithdrawalAct,
 )
@@ -55,6 +56,10 @@ def tell_persons(teller: Teller) -> None:
         AccountLimitUsed(**_MINE, amount_usd=Decimal("4000.00"), at=at("2031-01-12T09:00")),
         AccountWithdrawn(**_MINE, amount_usd=Decimal("4000.00"), reference="rent 2031-01"),
     )
+    kept = AccountReserved(
+        **_MINE, amount_usd=Decimal("120.00"), until=at("2031-03-13T09:00"), cause=name("stm", "a credit to come")
+    )
+    teller.tell("2031-01-12T10:00", PLATFORM, kept)
     _ask(teller, "approved", "2031-01-13", Decimal("60000.00"))
     approval_id, hold_id = name("apv", "approved"), name("hld", "approved")
     reason = "a second person approved"

@@ -18,6 +18,7 @@ from events.account import (
     AccountLimitSet,
     AccountLimitUsed,
     AccountOpened,
+    AccountReserved,
     AccountWithdrawn,
     HoldAct,
     LimitAct,
@@ -70,6 +71,7 @@ CAPTURED = AccountHoldCaptured(
 DEBITED = AccountDebited(**MINE, amount_usd=usd(40), payee_account_id=PROVIDER_ACCOUNT, cause=INSTRUMENT)
 CREDITED = AccountCredited(**MINE, amount_usd=usd(7), payer_account_id=FUND_ACCOUNT, cause=INSTRUMENT)
 FUNDED = (OPENED, DEPOSITED)
+RESERVED = AccountReserved(**MINE, amount_usd=usd(10), until=hour(5), cause=STATEMENT)
 CLOSED = AccountClosed(**MINE, reason="wound up")
 TIMED = AccountHoldPlaced(**MINE, hold_id=HOLD, amount_usd=usd(60), purpose=PROVIDER_ACCOUNT, expires_at=hour(5))
 EXPIRED = AccountHoldExpired(**MINE, hold_id=HOLD, amount_usd=usd(60), at=hour(5))
@@ -181,6 +183,8 @@ REFUSALS = [
     Row("funds_insufficient", FUNDED, place_hold(amount_usd=usd("100.01"))),
     Row("funds_insufficient", (*FUNDED, HELD), debit(amount_usd=usd("40.01"))),
     Row("funds_insufficient", (*FUNDED, HELD), adjust_hold(amount_usd=usd("100.01"))),
+    Row("funds_reserved", (*FUNDED, RESERVED), withdraw(amount_usd=usd("90.01"), at=hour(4))),
+    Row("funds_reserved", (*FUNDED, RESERVED), place_timed(amount_usd=usd("90.01"))),
     Row("capture_above_hold", (*FUNDED, HELD), capture_hold(amount_usd=usd("60.01"))),
 ]
 PRECEDENCE = [

@@ -8,12 +8,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.service import ServiceResult
 from events.statement import Charges
 from marketplace.core.money import ceil_cents, round_cents
 from marketplace.domain.billing.settlement import (
     Tariff,
-    apply_consequence,
     build_tariff,
     compute_charges,
     compute_holder_rate,
@@ -39,23 +37,6 @@ credited = st.one_of(
     st.tuples(thousandths, st.integers(0, 1_000).map(lambda number: Decimal(number).scaleb(-3))),
 )
 shares = st.one_of(st.just(Fraction(1)), st.fractions(0, 1, max_denominator=10**6))
-
-
-CONSEQUENCES = (None, "credit", "exclude", "roll_forward")
-
-
-def below_promise(consequence):
-    """Return what a period below its promise came to; only what it does matters here."""
-    return ServiceResult(
-        gpu_seconds_promised=10,
-        gpu_seconds_unavailable=5,
-        gpu_seconds_delivered=5,
-        availability="1/2",
-        availability_min=Decimal("0.99"),
-        met=False,
-        credit=Decimal("0.5"),
-        consequence=consequence,
-    )
 
 
 @st.composite
@@ -195,28 +176,3 @@ def test_a_service_credit_is_a_share_of_what_was_charged_and_is_conserved_to_the
     # Of a period in the middle, rounding may leave a cent to the holder alone; a credit never makes it more.
     assert net.holder_usd - net.principal_usd <= max(0, charges.holder_usd - charges.principal_usd)
     assert subtract_credit(charges, None) == charges
-
-
-@WALK
-@given(cases(), st.lists(st.tuples(st.integers(0, 100), st.sampled_from(CONSEQUENCES)), max_size=8))
-def test_whatever_periods_do_they_never_cost_more_than_the_hours_that_they_deliver(case, periods):
-    """What rolls forward is not charged and priced again; what is excluded costs its cash alone."""
-    _, _, tariff, whole = case
-    before, left = 0, whole
-    sums = dict.fromkeys(("provider_usd", "cash_usd", "holder_usd", "principal_usd"), Decimal(0))
-    for percent, consequence in periods:
-        seconds = left * percent // 100
-        service = None if consequence is None else below_promise(consequence)
-        full = compute_charges(tariff, before, seconds)
-        charges = apply_consequence(full, service)
-        assert charges.gpu_seconds == seconds
-        assert charges.provider_usd == charges.cash_usd + charges.holder_usd
-        assert {"roll_forward": charges.provider_usd == 0, "exclude": charges.cash_usd == full.cash_usd}.get(
-            consequence, charges == full
-        )
-        assert charges.principal_usd in {full.principal_usd, 0}
-        if consequence != "roll_forward":
-            before, left = before + seconds, left - seconds
-        sums = {name: amount + getattr(charges, name) for name, amount in sums.items()}
-    totals = compute_totals(tariff, before)
-    assert all(amount <= getattr(totals, name) for name, amount in sums.items())

@@ -26,6 +26,7 @@ from marketplace.domain.delivery.grant import (
     DegradeGrant,
     ExtendGrant,
     IssueGrant,
+    Outage,
     PrioritiseGrant,
     ResellGrant,
     ResumeGrant,
@@ -34,6 +35,7 @@ from marketplace.domain.delivery.grant import (
     TerminateGrant,
     TransferGrant,
 )
+from marketplace.domain.delivery.grant_notice import ANSWERED_WITHIN
 from marketplace.domain.delivery.periods import list_periods
 from tests.domain import build
 from tests.domain.build import (
@@ -56,9 +58,9 @@ MINE = {"grant_id": build.GRANT}
 POOL_2, STARTUP_2 = id_of("pol", 2), id_of("pty", 9)
 LOTS_2 = (share(lot_id=id_of("lot", 2), nodes=2),)
 activate = builder(ActivateGrant(**MINE, at=hour(10)))
-degrade = builder(DegradeGrant(**MINE, nodes_available=1, at=hour(12), reason="XID 79"))
-suspend = builder(SuspendGrant(**MINE, at=hour(13), reason="fabric upgrade"))
-resume = builder(ResumeGrant(**MINE, at=hour(14)))
+degrade = builder(DegradeGrant(**MINE, nodes_available=1, at=hour(12), reason="XID 79", reported_at=hour(12)))
+suspend = builder(SuspendGrant(**MINE, at=hour(13), reason="fabric upgrade", reported_at=hour(13)))
+resume = builder(ResumeGrant(**MINE, at=hour(14), reported_at=hour(14)))
 substitute = builder(SubstituteGrant(**MINE, pool_id=POOL_2, lots=LOTS_2, at=hour(12), reason="nodes failed"))
 transfer = builder(TransferGrant(**MINE, startup_id=STARTUP_2))
 prioritise = builder(PrioritiseGrant(**MINE, priority=1))
@@ -67,8 +69,8 @@ NOTICE = {"by": "startup", "noticed_at": hour(10), "reason": "insolvent"}
 terminate = builder(TerminateGrant(**MINE, at=hour(15), **NOTICE))
 ISSUED = grant_issued()
 ACTIVATED = GrantActivated(**MINE, at=hour(10))
-DEGRADED = GrantDegraded(**MINE, nodes_available=1, at=hour(12), reason="XID 79")
-SUSPENDED = GrantSuspended(**MINE, at=hour(13), reason="fabric upgrade")
+DEGRADED = GrantDegraded(**MINE, nodes_available=1, at=hour(12), reason="XID 79", reported_at=hour(12))
+SUSPENDED = GrantSuspended(**MINE, at=hour(13), reason="fabric upgrade", reported_at=hour(13))
 RESUMED = GrantResumed(**MINE, at=hour(14))
 SUBSTITUTED = GrantSubstituted(
     **MINE, pool_id=POOL_2, pool_id_before=POOL, lots=LOTS_2, at=hour(12), reason="nodes failed"
@@ -140,14 +142,18 @@ REFUSALS = [
     Row("grant_not_due", (ISSUED,), activate(at=hour(9))),
     Row("grant_not_due", ACTIVE, complete(at=hour(19))),
     Row("nodes_above_grant", ACTIVE, degrade(nodes_available=2), "/nodes_available"),
+    Row("outage_open", ACTIVE, degrade(until=hour(13)), "/until"),
+    Row("resumption_backdated", (*ACTIVE, DEGRADED), resume(at=hour(12.5)), "/at"),
     Row("pool_unchanged", ACTIVE, substitute(pool_id=POOL)),
     Row("cause_missing", ACTIVE, terminate(for_cause=True), "/for_cause"),
     Row("cause_missing", (*ACTIVE, DEGRADED), terminate(for_cause=True, by="provider")),
+    Row("cause_unanswered", (*ACTIVE, DEGRADED), terminate(for_cause=True, noticed_at=hour(13)), "/for_cause"),
     Row("notice_too_short", NOTICED, terminate(at=hour(13)), "/at"),
     Row("notice_too_short", NOTICED, terminate(at=hour(13), by="provider"), "/at"),
     Row("grant_bought", (BOUGHT,), resell()),
     Row("grant_transferred", (*ACTIVE, TRANSFERRED), resell()),
     Row("span_empty", ACTIVE, resell(end=hour(12)), "/end"),
+    Row("span_empty", ACTIVE, degrade(until=hour(12)), "/until"),
     Row("resale_outside_grant", ACTIVE, resell(start=hour(9)), "/start"),
     Row("resale_outside_grant", ACTIVE, resell(end=hour(21)), "/start"),
     Row("resale_above_grant", ACTIVE, resell(nodes=3), "/nodes"),
@@ -193,8 +199,26 @@ def test_activates_once_however_it_runs():
 
 def test_degrades_down_to_nothing():
     Given(GRANT, *ACTIVE).when(degrade()).then(DEGRADED)
-    nothing = GrantDegraded(**MINE, nodes_available=0, at=hour(12), reason="XID 79")
+    nothing = msgspec.structs.replace(DEGRADED, nodes_available=0)
     Given(GRANT, *ACTIVE, DEGRADED).when(degrade(nodes_available=0)).then(nothing)
+
+
+def test_only_the_platform_says_that_failed_nodes_worked_all_the_time():
+    late = {"at": hour(12.5), "reported_at": hour(14)}
+    Given(GRANT, *ACTIVE, DEGRADED).when(resume(**late)).refused("resumption_backdated")
+    half = degrade(nodes_available=1, **late)
+    Given(GRANT, *ACTIVE, SUSPENDED).when(half).refused("resumption_backdated")
+    Given(GRANT, *ACTIVE, DEGRADED).when(resume(**late, is_ordered=True)).then(GrantResumed(**MINE, at=hour(12.5)))
+
+
+def test_a_past_outage_is_added_while_the_grant_runs_and_after_it():
+    over = degrade(until=hour(13), reported_at=hour(15))
+    told = msgspec.structs.replace(DEGRADED, until=hour(13), reported_at=hour(15))
+    for given in (ACTIVE, (*ACTIVE, SUSPENDED, RESUMED), (*ACTIVE, COMPLETED)):
+        Given(GRANT, *given).when(over).then(told)
+        Given(GRANT, *given, told).when(over).then_nothing()
+    state = GRANT.fold([*ACTIVE, told])
+    assert (state.status, state.nodes_working, state.outages) == ("active", 2, (Outage(hour(12), hour(13), 1),))
 
 
 def test_suspends_and_resumes_in_full():
@@ -264,8 +288,11 @@ def test_notice_of_the_terms_is_kept_or_the_grants_own_end():
 
 def test_cause_and_an_order_of_the_platform_need_no_notice():
     for_cause = msgspec.structs.replace(TERMINATED, at=hour(13), for_cause=True)
-    Given(GRANT, *NOTICED, DEGRADED).when(terminate(at=hour(13), for_cause=True)).then(for_cause)
-    Given(GRANT, *NOTICED, SUSPENDED).when(terminate(at=hour(13), for_cause=True)).then(for_cause)
+    for failed in (DEGRADED, SUSPENDED):
+        answered = terminate(at=hour(13), for_cause=True, noticed_at=failed.at + ANSWERED_WITHIN)
+        noted = msgspec.structs.replace(for_cause, noticed_at=failed.at + ANSWERED_WITHIN)
+        Given(GRANT, *NOTICED, failed).when(answered).then(noted)
+        Given(GRANT, *NOTICED, failed, RESUMED).when(answered).refused("cause_missing")
     unpaid = terminate(at=hour(13), by="provider", for_cause=True, startup_suspended=True)
     Given(GRANT, *NOTICED).when(unpaid).then(msgspec.structs.replace(for_cause, by="provider"))
     ordered = terminate(at=hour(13), by="provider", is_ordered=True)
@@ -278,7 +305,7 @@ def test_until_the_end_that_notice_was_given_of_its_nodes_may_fail_and_come_back
     Given(GRANT, *ACTIVE, TERMINATED, DEGRADED).when(resume()).then(RESUMED)
     Given(GRANT, *ACTIVE, TERMINATED).when(suspend()).then(SUSPENDED)
     ending = GRANT.fold([*ACTIVE, TERMINATED, DEGRADED])
-    assert (ending.status, ending.end, ending.outages) == ("terminated", hour(15), ((hour(12), 1),))
+    assert (ending.status, ending.end, ending.outages) == ("terminated", hour(15), (Outage(hour(12), None, 1),))
     Given(GRANT, *ACTIVE, TERMINATED).when(degrade(at=hour(15))).refused("grant_terminated")
 
 

@@ -57,16 +57,21 @@ def test_only_what_lies_in_the_period_counts():
     assert lost(degraded(hour(19)), resumed(hour(25))) == NODE_HOUR
 
 
-def test_what_is_told_later_of_an_instant_replaces_what_was_told_of_it_and_of_later_ones():
+def past(start, end, nodes=1):
+    return GrantDegraded(**MINE, nodes_available=nodes, at=start, reason="a node failed", until=end)
+
+
+def test_outages_are_only_added_and_where_several_cover_an_instant_the_fewest_nodes_worked():
     assert lost(degraded(hour(12)), degraded(hour(11), nodes=0), resumed(hour(13))) == 4 * NODE_HOUR
-    assert lost(degraded(hour(12)), resumed(hour(12))) == 0
-    assert lost(degraded(hour(12)), resumed(hour(18)), degraded(hour(19)), resumed(hour(13))) == NODE_HOUR
+    assert lost(degraded(hour(12)), resumed(hour(18)), degraded(hour(19)), resumed(hour(19.5))) == 6.5 * NODE_HOUR
+    assert lost(degraded(hour(12)), resumed(hour(18)), past(hour(11), hour(13), nodes=0)) == 9 * NODE_HOUR
+    assert lost(past(hour(5), hour(11)), past(hour(10), hour(12)), suspended(hour(19))) == 4 * NODE_HOUR
 
 
-def test_a_part_of_a_second_is_not_lost():
+def test_a_part_of_a_second_counts_as_a_whole_gpu_second():
     almost = timedelta(seconds=1) / 17
-    assert lost(degraded(hour(12)), resumed(hour(12) + almost)) == 0
-    assert lost(degraded(hour(12)), resumed(hour(12) + timedelta(seconds=1, microseconds=999))) == 8
+    assert lost(degraded(hour(12)), resumed(hour(12) + almost)) == 1
+    assert lost(degraded(hour(12)), resumed(hour(12) + timedelta(seconds=1, microseconds=999))) == 9
 
 
 def test_the_last_step_of_the_schedule_that_holds_is_given_back():
@@ -76,7 +81,7 @@ def test_the_last_step_of_the_schedule_that_holds_is_given_back():
     assert (at_the_promise.availability, at_the_promise.met, at_the_promise.credit) == ("19/20", True, ZERO)
     below = assess(grant(degraded(hour(12)), resumed(hour(13.5))), START, END, PROMISED)
     assert (below.availability, below.met, below.credit) == ("37/40", False, usd("0.10"))
-    far_below = assess(grant(suspended(hour(12)), resumed(hour(15))), START, END, 0)
+    far_below = assess(grant(suspended(hour(12)), resumed(hour(15))), START, END, PROMISED - 6 * NODE_HOUR)
     assert (far_below.availability, far_below.credit) == ("7/10", usd("0.30"))
     assert (far_below.gpu_seconds_promised, far_below.gpu_seconds_unavailable) == (PROMISED, 6 * NODE_HOUR)
 
@@ -85,7 +90,8 @@ def test_what_is_not_metered_is_unavailable_where_the_terms_say_so():
     metered = service_terms(measure="metered")
     idle = assess(grant(service=metered), START, END, PROMISED // 2)
     assert (idle.availability, idle.gpu_seconds_unavailable) == ("1/2", PROMISED // 2)
-    assert assess(grant(), START, END, PROMISED // 2).availability == "1/1"
+    incidents = service_terms(measure="incidents")
+    assert assess(grant(service=incidents), START, END, PROMISED // 2).availability == "1/1"
     down = assess(grant(suspended(hour(10)), resumed(hour(20)), service=metered), START, END, PROMISED)
     assert (down.availability, down.gpu_seconds_unavailable) == ("0/1", PROMISED)
 
@@ -105,10 +111,13 @@ def test_the_standard_terms_are_terms():
 
 
 tellings = st.builds(
-    lambda kind, at, nodes: {"down": degraded(hour(at), nodes), "off": suspended(hour(at)), "up": resumed(hour(at))}[
-        kind
-    ],
-    st.sampled_from(["down", "off", "up"]),
+    lambda kind, at, nodes: {
+        "down": degraded(hour(at), nodes),
+        "off": suspended(hour(at)),
+        "up": resumed(hour(at)),
+        "past": past(hour(at), hour(at + 2), nodes),
+    }[kind],
+    st.sampled_from(["down", "off", "up", "past"]),
     st.integers(5, 25),
     st.integers(0, 1),
 )

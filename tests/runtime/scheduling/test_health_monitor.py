@@ -10,6 +10,7 @@ from events.pool import PoolNodeFailed, PoolNodeRestored
 from events.service import DetectionTerms, ServiceTerms
 from events.usage import Evidence, Sample
 from marketplace.application.metering import usage
+from marketplace.domain.delivery.grant import Outage
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.metering.usage import Measurement
 from marketplace.log.events import parse_event
@@ -83,7 +84,7 @@ async def test_failed_hardware_opens_one_incident_and_looks_that_are_good_close_
         await hall.look(0)
         await hall.until_nodes(2)
         grant = await hall.market.state("grant", hall.grant_id)
-        assert grant.outages == ((first_bad, 1), (first_good, 2))
+        assert grant.outages == (Outage(first_bad, first_good, 1),)
         await hall.look(79, 79)
         await hall.until_nodes(1)
     failed, restored = await hall.list_events(PoolNodeFailed), await hall.list_events(PoolNodeRestored)

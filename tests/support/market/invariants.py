@@ -16,6 +16,7 @@ from marketplace.core.ids import rename_id
 from marketplace.core.intervals import build_steps, find_peak
 from marketplace.core.money import parse_ratio
 from marketplace.domain.billing.service_line_bill import list_spans
+from marketplace.domain.billing.settlement import subtract_credit
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.metering.usage import name_usage
 from marketplace.domain.metering.usage_record import Count
@@ -140,6 +141,10 @@ class Ledger:
                 accepted[rename_id("ins", drawn)] += statement.sign * statement.net.principal_usd
                 if statement.sign < 0:
                     credited[rename_id("ins", drawn)] += statement.net.principal_usd
+            elif statement.settled is not None:
+                drawn = statement.issued.service_line_id or statement.issued.grant_id
+                part = subtract_credit(statement.settled.charges, statement.settled.credit)
+                accepted[rename_id("ins", drawn)] += part.principal_usd
         for instrument in self.states["instrument"].values():
             if instrument.issued.funding == "drawdown":
                 reversals = list_reversals(instrument)

@@ -17,6 +17,7 @@ EVERYWHERE: Final = {"party": "other", "command": "final", "register": "again", 
 
 LOOKS: Final[dict[str, dict[str, str]]] = {
     "adjustments:adjust_statement": {
+        "account": "met",
         "grant": "fixed",
         "instrument": "other",
         "issuer": "again",
@@ -105,6 +106,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "allocations:respread_usage": {"grant": "met", "usage": "other"},
     "allocations:spread_usage": {"grant": "met", "usage": "other"},
     "statements:accept_statement": {
+        "instrument": "again",
         "account": "met",
         "grant": "again",
         "issuer": "again",
@@ -112,8 +114,16 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "pool": "fixed",
         "service_line": "fixed",
         "statement": "again",
+        "usage": "again",
     },
-    "statements:dispute_statement": {"grant": "fixed"},
+    "statements:dispute_statement": {
+        "grant": "fixed",
+        "account": "met",
+        "issuer": "again",
+        "instrument": "again",
+        "service_line": "fixed",
+        "pool": "fixed",
+    },
     "statements:issue_statement": {
         "grant": "fixed",
         "instrument": "other",
@@ -122,6 +132,8 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "site": "other",
         "statement": "met",
         "usage": "again",
+        "account": "met",
+        "issuer": "again",
     },
     "statements:resolve_statement": {
         "account": "met",

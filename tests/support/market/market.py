@@ -6,9 +6,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 
+from msgspec.structs import replace
+
 from events.lot import AskStep
 from events.mandate import MandateTerms
 from events.order import ClassOffer, OrderTerms
+from events.service import STANDARD_SERVICE
 from events.types import SafeTerms
 from marketplace.application.access import parties
 from marketplace.application.billing import accounts
@@ -31,6 +34,9 @@ SAFE = SafeTerms(
     discount=Decimal("0.2"),
     service_consequence="credit",
 )
+
+INCIDENTS = replace(STANDARD_SERVICE, measure="incidents")
+"""The standard promise, but what no meter counts is no outage, so that tests may deliver a part of a grant."""
 
 
 class StandingClock(MarketClock):
@@ -57,6 +63,7 @@ class Market:
         self.handler = Handler(log, self.clock)
         self.count = 0
         self.instrument = SAFE
+        self.service = INCIDENTS
 
     def process(self, name, log=None):
         """Return another process on the same log, which knows nothing yet."""
@@ -122,6 +129,7 @@ class Market:
             gpus_per_node=8,
             nodes=nodes,
             power_per_node_kw=11,
+            service=self.service,
         )
         return site.id, pool.id
 

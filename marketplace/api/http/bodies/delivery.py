@@ -18,18 +18,20 @@ class DegradeGrantBody(Body, frozen=True, kw_only=True):
         nodes_available: Nodes that work.
         at: Since when.
         reason: Why.
+        until: When the outage ended, if it is over already; without it, the outage lasts until the grant is resumed.
     """
 
     nodes_available: Annotated[int, Meta(ge=0, le=100_000)]
     at: Instant
     reason: Text
+    until: Instant | None = None
 
 
 class ResumeGrantBody(Body, frozen=True, kw_only=True):
     """A report that all granted nodes work again.
 
     Attributes:
-        at: Since when.
+        at: Since when; at most an hour ago.
     """
 
     at: Instant
@@ -53,8 +55,8 @@ class TerminateGrantBody(Body, frozen=True, kw_only=True):
     Attributes:
         at: Last instant of delivery, after the notice period of the grant's terms unless there is cause.
         reason: Why.
-        for_cause: Whether there is cause: for the startup while nodes of the grant do not work, for the provider while
-            the startup is suspended.
+        for_cause: Whether there is cause: for the startup while nodes of the grant do not work and the provider had 24
+            hours to answer, for the provider while the startup is suspended.
     """
 
     at: Instant

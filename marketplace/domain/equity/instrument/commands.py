@@ -28,7 +28,10 @@ class IssueInstrument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccruePrincipal(msgspec.Struct, frozen=True, kw_only=True):
-    """Accrue a tranche from an accepted statement, or from a payment if there is no statement."""
+    """Accrue a tranche from an accepted statement, or from a payment if there is no statement.
+
+    `part_id` is the tranche of the part of the statement that nobody disputed, which may have accrued before.
+    """
 
     instrument_id: str
     tranche_id: str
@@ -36,6 +39,7 @@ class AccruePrincipal(msgspec.Struct, frozen=True, kw_only=True):
     statement_id: str | None
     on_day: date
     service: ServiceResult | None = None
+    part_id: str | None = None
 
 
 class ReversePrincipal(msgspec.Struct, frozen=True, kw_only=True):

@@ -71,7 +71,8 @@ def _is_known_tranche(command: AccruePrincipal, state: Instrument) -> bool:
             return True
         raise refuse_exists("tranche", command.tranche_id)
     for tranche in state.tranches:
-        if command.statement_id is not None and tranche.statement_id == command.statement_id:
+        is_part = tranche.tranche_id == command.part_id
+        if command.statement_id is not None and tranche.statement_id == command.statement_id and not is_part:
             raise Refusal(
                 "statement_accrued",
                 f"statement {command.statement_id} already made tranche {tranche.tranche_id} of {tranche.accrued_usd}"

@@ -1,0 +1,71 @@
+"""Pay what nobody disputes of a disputed statement, in the append from which on nobody can."""
+
+from decimal import Decimal
+
+from events.statement import Charges, StatementIssued
+from marketplace.application.steps.access import load_mandate
+from marketplace.application.steps.statement_payment import make_payment, name_part
+from marketplace.core.ids import rename_id
+from marketplace.domain.billing.settlement import build_tariff, compute_charges, compute_service_charges
+from marketplace.domain.billing.statement import STATEMENT, SettlePart, Statement, is_part_due
+from marketplace.domain.billing.statement_chain import find_credit
+from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
+from marketplace.execution.unit_of_work import UnitOfWork
+
+
+async def settle_undisputed(unit: UnitOfWork, bill: Grant, statement_id: str) -> None:
+    """Pay the part of a statement that nobody disputes, if that is due and not paid yet.
+
+    Args:
+        unit: The decision.
+        bill: The statement's grant, in the form that settles the statement.
+        statement_id: The statement.
+
+    Raises:
+        Refusal: Refusals of the accounts and the instrument.
+    """
+    statement = await unit.get(STATEMENT, statement_id, Statement)
+    if statement.status != "disputed":
+        return
+    ended = await is_without_holder(unit, statement)
+    if not is_part_due(statement, unit.context.at, issuer_ended=ended):
+        return
+    charges = _price_claim(bill, statement)
+    # A statement that adjusts others may take a credit back; that waits for its end.
+    credit = find_credit([], charges, statement.service) if statement.issued.adjustment is None else None
+    command = SettlePart(
+        statement_id=statement_id, charges=charges, credit=credit, at=unit.context.at, issuer_ended=ended
+    )
+    after = await unit.decide(STATEMENT, statement_id, command)
+    part = after.settled
+    if part is not None:
+        payment = name_part(statement_id)._replace(charges=part.charges, credit=part.credit, service=statement.service)
+        await make_payment(unit, bill, payment)
+
+
+async def is_without_holder(unit: UnitOfWork, statement: Statement) -> bool:
+    """Return whether only the cash part settles: nothing accrues and no holder pays.
+
+    So it is once the startup was sold and its proceeds are paid out, and among related parties, unless the mandate pays
+    for their trades.
+    """
+    issuer = await unit.load(ISSUER, rename_id("iss", statement.issued.startup_id))
+    if isinstance(issuer, Issuer) and issuer.is_ended:
+        return True
+    grant = await unit.get(GRANT, statement.issued.grant_id)
+    equity = grant.issued.equity
+    if grant.mark != "related" or equity is None:
+        return False
+    return not (await load_mandate(unit, equity.mandate_id)).terms.related_parties
+
+
+def _price_claim(bill: Grant, statement: Statement) -> Charges:
+    """Return the charges of what the standing claim says was delivered."""
+    issued, disputed = statement.issued, statement.disputed
+    assert isinstance(issued, StatementIssued), "a credit is never disputed"
+    assert disputed is not None, "only a disputed statement has a claim"
+    tariff = build_tariff(bill.issued)
+    if issued.service_line_id is None:
+        return compute_charges(tariff, issued.gpu_seconds_before, disputed.gpu_seconds_claimed)
+    return compute_service_charges(tariff, issued.hours_before, disputed.hours_claimed or Decimal(0))

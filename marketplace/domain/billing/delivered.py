@@ -1,0 +1,59 @@
+"""What is charged of a grant's readings, and how far the tenant's meter supports it.
+
+Readings of nodes that did not work at the time, as the grant's outages say, are not charged. Two meters are compared
+only over the instants at which both could count: those that the tenant's readings cover.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from events.statement import Metering
+from marketplace.core.timeline_sums import list_runs, sum_amounts
+from marketplace.domain.delivery.grant import Grant
+from marketplace.domain.delivery.service_level import list_working
+from marketplace.domain.metering.usage_record import EPOCH, SECOND, Usage, to_second
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+_PER_SECOND: Final = 1_000_000
+
+
+def count_delivered(usage: Usage, grant: Grant, start: datetime, end: datetime) -> int:
+    """Return the whole GPU-seconds over a span that the provider's meter counted of nodes that worked."""
+    counted = sum_amounts(usage.timeline, to_second(start), to_second(end))
+    excess = 0
+    for working in list_working(grant, start, end):
+        first, last = to_second(working.start), to_second(working.end) + 1
+        for begin, stop, gpus in list_runs(usage.timeline, first, last):
+            since, until = max(EPOCH + begin * SECOND, working.start), min(EPOCH + stop * SECOND, working.end)
+            if since < until and gpus > working.amount:
+                excess += (gpus - working.amount) * ((until - since) // _MICROSECOND)
+    return counted - -(-excess // _PER_SECOND)
+
+
+def compare_meters(usage: Usage, tenant: Usage, grant: Grant, start: datetime, end: datetime) -> Metering | None:
+    """Return both meters' totals over what the tenant's readings of a span cover; None if they cover nothing.
+
+    Among related parties, the provider's meter alone is not enough: the totals are those of the whole span.
+    """
+    runs = list_runs(tenant.timeline, to_second(start), to_second(end))
+    if grant.mark == "related":
+        counted = sum_amounts(tenant.timeline, to_second(start), to_second(end))
+        delivered = count_delivered(usage, grant, start, end)
+        return Metering(provider_gpu_seconds=delivered, tenant_gpu_seconds=counted)
+    if not runs:
+        return None
+    delivered = sum(
+        count_delivered(usage, grant, EPOCH + begin * SECOND, EPOCH + stop * SECOND) for begin, stop in _join(runs)
+    )
+    counted = sum(gpus * (stop - begin) for begin, stop, gpus in runs)
+    return Metering(provider_gpu_seconds=delivered, tenant_gpu_seconds=counted)
+
+
+def _join(runs: list[tuple[int, int, int]]) -> list[tuple[int, int]]:
+    """Return the spans that runs cover, in order."""
+    spans: list[tuple[int, int]] = []
+    for begin, stop, _ in runs:
+        if spans and spans[-1][1] == begin:
+            begin = spans.pop()[0]  # noqa: PLW2901 - contiguous runs are one span
+        spans.append((begin, stop))
+    return spans

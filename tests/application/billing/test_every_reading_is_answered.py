@@ -1,0 +1,187 @@
+"""In any order of reports, corrections, outages, disputes, resolutions and ends, every accepted reading is answered.
+
+Answered means: once the grant is settled, its statements say what is metered of nodes that worked, and charge all of it
+but what a dispute settled otherwise.
+"""
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from marketplace.application.billing import statements
+from marketplace.application.delivery import grants
+from marketplace.application.metering import usage
+from marketplace.core.errors import Refusal
+from marketplace.domain.billing.delivered import count_delivered
+from marketplace.domain.billing.statement_chain import compute_due, name_adjustment, sum_charged
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.delivery.service_level import count_promised, count_unavailable
+from marketplace.domain.metering.usage import Measurement, name_usage
+from marketplace.execution.handler import Handler
+from marketplace.log.memory import MemoryLog
+from marketplace.runtime.scheduling.task_outcomes import NEEDLESS, TOO_EARLY, find_due
+from marketplace.runtime.worker import TASKS_AT_ONCE, WAITING_TIME, Worker
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
+from tests.support.market.meter import MemoryArchive
+
+DAYS = 4
+acts = st.lists(
+    st.one_of(
+        st.tuples(st.just("report"), st.integers(0, DAYS - 1), st.integers(1, 2)),
+        st.tuples(st.just("count"), st.integers(0, DAYS - 1), st.integers(1, 2)),
+        st.tuples(st.just("correct"), st.integers(0, DAYS - 1), st.integers(1, 2)),
+        st.tuples(st.just("void"), st.integers(0, DAYS - 1), st.just(0)),
+        st.tuples(st.just("outage"), st.integers(0, DAYS - 1), st.integers(0, 1)),
+        st.tuples(st.just("dispute"), st.integers(0, 3), st.integers(0, 99)),
+        st.tuples(st.just("resolve"), st.integers(0, 3), st.integers(0, 100)),
+        st.tuples(st.just("accept"), st.integers(0, 3), st.just(0)),
+        st.tuples(st.just("wait"), st.integers(1, 9), st.just(0)),
+    ),
+    min_size=4,
+    max_size=14,
+)
+
+
+class Life:
+    """One grant of four days, and a worker that does what is due when it is asked to."""
+
+    async def begin(self):
+        self.market = Market(MemoryLog())
+        self.market.handler.archive = MemoryArchive()
+        self.worker = Worker(Handler(self.market.log, self.market.clock))
+        self.trade = await self.market.trade(days=DAYS)
+        self.market.clock.at = self.market.day(0.5)
+        await self.tend()
+        order = await self.market.state("order", self.trade.order)
+        self.grant = await self.market.state("grant", order.grant_id)
+        self.id = order.grant_id
+        self.market.clock.at = self.grant.end
+        await self.tend()
+
+    async def tend(self):
+        stage, clock = self.worker.market, self.market.clock
+        for _ in range(400):
+            async for page in self.market.log.read(stage.position):
+                stage.take(page)
+            tasks = stage.scheduler.take(clock.now(), TASKS_AT_ONCE)
+            if not tasks:
+                return
+            for each in tasks:
+                await self.carry_out(each.task)
+        raise AssertionError("the worker does not come to rest")
+
+    async def carry_out(self, task):
+        scheduler, now = self.worker.market.scheduler, self.market.clock.now()
+        try:
+            await self.worker._run(task)
+        except Refusal as refusal:
+            due = find_due(refusal)
+            if due is not None and due > now:
+                scheduler.put(task, due)
+            elif refusal.code in TOO_EARLY.get(task.kind, ()):
+                scheduler.put(task, now)
+            elif refusal.code not in NEEDLESS[task.kind]:
+                scheduler.put(task, now + WAITING_TIME)
+
+    async def chain(self):
+        period = list_periods(await self.market.state("grant", self.id))[0]
+        found, statement_id = [], period.statement_id
+        while (statement := await self.market.state("statement", statement_id)) is not None:
+            found.append(statement)
+            statement_id = name_adjustment(period.statement_id, len(found) - 1)
+        return period, found
+
+    def measure(self, day, nodes):
+        start = self.grant.issued.start + timedelta(days=day)
+        return Measurement(reading_id=f"{day}", start=start, end=start + timedelta(days=1), nodes=nodes)
+
+    async def act(self, kind, where, amount):
+        handler, trade = self.market.handler, self.trade
+        provider, startup = self.market.context(trade.provider), self.market.context(trade.startup)
+        if kind in {"report", "count"}:
+            side = provider if kind == "report" else startup
+            measurements = (self.measure(where, amount),)
+            await usage.report_usage(handler, side, self.id, source=kind, measurements=measurements)
+        elif kind == "correct":
+            measurement = self.measure(where, amount)
+            await usage.correct_usage(
+                handler, provider, self.id, source="report", measurement=measurement, reason="counted anew"
+            )
+        elif kind == "void":
+            await usage.void_usage(
+                handler, provider, self.id, source="report", reading_id=f"{where}", reason="another grant's"
+            )
+        elif kind == "outage":
+            at = self.grant.issued.start + timedelta(days=where, hours=5)
+            span = {"at": at, "until": at + timedelta(hours=7, minutes=1)}
+            await grants.degrade_grant(handler, provider, self.id, nodes_available=amount, reason="fan", **span)
+        elif kind == "wait":
+            self.market.clock.at += timedelta(days=where)
+        else:
+            await self.argue(kind, where, amount)
+
+    async def argue(self, kind, number, percent):
+        _, chain = await self.chain()
+        if number >= len(chain):
+            return
+        handler, context, statement = self.market.handler, self.market.context(self.trade.startup), chain[number]
+        statement_id, amount = statement.issued.statement_id, statement.issued.charges.gpu_seconds * percent // 100
+        if kind == "accept":
+            await statements.accept_statement(handler, context, statement_id)
+        elif kind == "dispute":
+            await statements.dispute_statement(
+                handler, context, statement_id, gpu_seconds_claimed=amount, reason="it was slow"
+            )
+        else:
+            await statements.resolve_statement(
+                handler, self.market.context(), statement_id, gpu_seconds=amount, reason="decided"
+            )
+
+    async def end(self):
+        """Let the platform decide what is disputed, and time run until the grant is settled."""
+        for _ in range(40):
+            self.market.clock.at += timedelta(days=4)
+            await self.tend()
+            _, chain = await self.chain()
+            for number, statement in enumerate(chain):
+                if statement.status == "disputed":
+                    await self.argue("resolve", number, 100)
+            if (await self.market.state("grant", self.id)).status == "completed":
+                return
+        raise AssertionError("the grant is not settled")
+
+    async def check(self):
+        grant = await self.market.state("grant", self.id)
+        period, chain = await self.chain()
+        metered = count_delivered(
+            await self.market.state("usage", name_usage(self.id)), grant, period.start, period.end
+        )
+        assert all(statement.status == "accepted" for statement in chain)
+        assert chain[-1].gpu_seconds_metered == metered
+        assert sum_charged(chain) == compute_due(chain, metered) <= metered
+        limit = count_promised(grant, period.start, period.end) - count_unavailable(grant, period.start, period.end)
+        assert metered <= limit
+        paid = sum(statement.sign * statement.net.provider_usd for statement in chain)
+        assert (await self.market.account(self.trade.provider)).available_usd == paid
+        await check_log(self.market.log)
+
+
+async def live(acts_of_life):
+    life = Life()
+    await life.begin()
+    for kind, where, amount in acts_of_life:
+        with suppress(Refusal):
+            await life.act(kind, where, amount)
+        await life.tend()
+    await life.end()
+    await life.check()
+
+
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(acts)
+def test_every_accepted_reading_is_charged_or_answered(acts_of_life):
+    asyncio.run(live(acts_of_life))

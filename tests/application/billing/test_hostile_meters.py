@@ -1,0 +1,288 @@
+"""What meters, outages, disputes and corrections gained for one side; each line was played by strangers."""
+
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+import pytest
+
+from marketplace.application.billing import accounts, statements
+from marketplace.application.delivery import grants
+from marketplace.application.delivery.substitution import substitute_grant
+from marketplace.application.supply import inventory
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
+from marketplace.domain.billing.settlement import build_tariff, compute_totals
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.delivery.reliability import ReliabilityState, compute_reliability, evolve
+from marketplace.domain.metering.usage import Measurement
+from marketplace.log.events import parse_event
+from marketplace.log.memory import MemoryLog
+from tests.application.billing.test_adjustments import DAY, Delivery
+from tests.support.market.invariants import check_log
+from tests.support.market.market import SAFE, Market
+from tests.support.market.meter import MemoryArchive
+
+ZERO = Decimal(0)
+HOUR = timedelta(hours=1)
+
+
+class Month(Delivery):
+    """A grant of forty days; how its first thirty are delivered, stated and paid."""
+
+    @property
+    def id(self):
+        return self.grant.issued.grant_id
+
+    def at(self, days):
+        return self.grant.issued.start + timedelta(days=days)
+
+    async def go(self, days):
+        self.market.clock.at = max(self.market.clock.at, self.at(days))
+        return await self.market.until("grant", self.id, "active", "degraded", "suspended")
+
+    async def degrade(self, day, nodes, **more):
+        context = self.market.context(self.trade.provider)
+        at = self.at(day)
+        await grants.degrade_grant(
+            self.market.handler, context, self.id, nodes_available=nodes, at=at, reason="cooling", **more
+        )
+
+    async def resume(self, day):
+        await grants.resume_grant(
+            self.market.handler, self.market.context(self.trade.provider), self.id, at=self.at(day)
+        )
+
+    async def state_first(self):
+        """Let the first period be stated."""
+        self.market.clock.at = max(self.market.clock.at, self.first.end + timedelta(hours=25))
+        return await self.market.until("statement", self.first.statement_id, "issued", "disputed")
+
+    async def settle(self):
+        await self.state_first()
+        self.market.clock.at += timedelta(days=7)
+        return await self.market.until("statement", self.first.statement_id, "accepted")
+
+    async def dispute(self, claimed, statement_id=None):
+        context = self.market.context(self.trade.startup)
+        await statements.dispute_statement(
+            self.market.handler,
+            context,
+            statement_id or self.first.statement_id,
+            gpu_seconds_claimed=claimed,
+            reason="less was delivered",
+        )
+
+    async def resolve(self, gpu_seconds, statement_id=None, party=None):
+        await statements.resolve_statement(
+            self.market.handler,
+            self.market.context(party or self.trade.provider),
+            statement_id or self.first.statement_id,
+            gpu_seconds=gpu_seconds,
+            reason="conceded",
+        )
+
+    async def earned(self):
+        return (await self.market.account(self.trade.provider)).available_usd
+
+    def worth(self, gpu_seconds):
+        return compute_totals(build_tariff(self.grant.issued), gpu_seconds).provider_usd
+
+    async def standing(self):
+        state = ReliabilityState()
+        async for page in self.market.log.read():
+            for recorded in page:
+                state = evolve(state, parse_event(recorded))
+        return compute_reliability(state.records[self.trade.provider])
+
+
+@pytest.fixture
+async def month():
+    market = Market(MemoryLog())
+    market.handler.archive = MemoryArchive()
+    trade = await market.trade()
+    async with market.worker():
+        yield Month(market, trade, await market.award(trade))
+
+
+async def test_nodes_reported_as_failed_are_not_billed(month):
+    await month.go(0)
+    await month.degrade(0, 0)
+    await month.market.deliver(month.grant, 30)
+    settled = await month.settle()
+    assert (settled.charges.gpu_seconds, settled.service.availability) == (0, "0/1")
+    assert (await month.earned(), (await month.standing()).uptime) == (ZERO, 0)
+
+
+async def test_a_resumption_cannot_be_backdated(month):
+    await month.go(1)
+    await month.degrade(1, 0)
+    await month.go(29)
+    with pytest.raises(Refusal) as refused:
+        await month.resume(1.001)
+    assert refused.value.code == "resumption_backdated"
+    await month.market.deliver(month.grant, 30)
+    await month.resume(30)
+    assert (await month.settle()).charges.gpu_seconds == DAY
+
+
+async def test_an_outage_told_after_the_statement_is_credited(month):
+    await month.market.deliver(month.grant, 30)
+    await month.settle()
+    assert await month.earned() == month.worth(30 * DAY)
+    await month.degrade(3, 1, until=month.at(9))
+    credit = await month.adjusted(0)
+    assert credit.charges.gpu_seconds == 3 * DAY
+    assert credit.issued.service.availability == "9/10"
+    before = await month.earned()
+    assert abs(before - month.worth(27 * DAY) * 3 / 4) <= Decimal("0.01"), "and a quarter of the rest, by the schedule"
+    assert (await month.standing()).uptime == Fraction(9, 10)
+    await month.degrade(3, 1, until=month.at(9))
+    await month.complete()
+    await check_log(month.market.log)
+
+
+async def test_a_provider_that_delivers_nothing_broke_its_promise():
+    market = Market(MemoryLog())
+    market.service = None  # the standard terms
+    trade = await market.trade()
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        settled = await month.settle()
+        assert (settled.service.met, settled.service.availability) == (False, "0/1")
+        assert (await month.standing()).uptime == 0
+
+
+@pytest.mark.parametrize("consequence", ["roll_forward", "exclude"])
+async def test_eight_hours_of_outage_leave_the_rest_of_a_month_paid(consequence):
+    market = Market(MemoryLog())
+    market.instrument = msgspec.structs.replace(SAFE, service_consequence=consequence)
+    trade = await market.trade()
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        await month.go(3)
+        await month.degrade(3, 0)
+        await month.go(3 + 8 / 24)
+        await month.resume(3 + 8 / 24)
+        await market.deliver(month.grant, 30)
+        settled = await month.settle()
+        delivered = 30 * DAY - DAY // 3
+        assert settled.charges.gpu_seconds == delivered
+        assert await month.earned() >= month.worth(delivered) * 9 // 10
+
+
+async def test_what_is_undisputed_is_paid_at_once(month):
+    await month.market.deliver(month.grant, 30)
+    await month.state_first()
+    await month.dispute(30 * DAY - 1)
+    assert await month.earned() == month.worth(30 * DAY - 1)
+    await month.resolve(30 * DAY - 1)
+    assert (await month.standing()).undisputed == 1 - Fraction(1, 30 * DAY)
+    await month.check(30 * DAY - 1)
+
+
+async def test_a_second_of_the_tenants_meter_stops_no_payment(month):
+    await month.market.deliver(month.grant, 30)
+    start = month.at(3)
+    second = Measurement(reading_id="s", start=start, end=start + timedelta(seconds=1), gpus=1)
+    assert await month.report(second, party=month.trade.startup) == ["accepted"]
+    stated = await month.state_first()
+    assert (stated.status, stated.disputed.gpu_seconds_claimed) == ("disputed", 30 * DAY - 15)
+    assert await month.earned() == month.worth(30 * DAY - 15)
+
+
+async def test_what_a_dispute_settled_is_not_charged_again_by_corrections(month):
+    await month.market.deliver(month.grant, 30)
+    await month.state_first()
+    await month.dispute(15 * DAY)
+    await month.resolve(15 * DAY)
+    for day in range(15, 30):
+        await month.void(f"day-{day}")
+    assert (await month.adjusted(0)).charges.gpu_seconds == 0
+    again = [month.measure(day, reading_id=f"again-{day}") for day in range(15, 30)]
+    assert set(await month.report(*again)) == {"accepted"}
+    answered = await month.adjusted(1)
+    assert (answered.charges.gpu_seconds, answered.issued.adjustment.gpu_seconds_after) == (0, 30 * DAY)
+    await month.complete()
+    await month.check(15 * DAY)
+
+
+async def test_late_readings_are_held_against_the_tenants_meter(month):
+    await month.market.deliver(month.grant, 10)
+    tenants = [month.measure(day) for day in range(10)]
+    tenants += [month.measure(day, nodes=1) for day in range(10, 20)]
+    month.market.clock.at = month.at(20)
+    assert set(await month.report(*tenants, party=month.trade.startup)) == {"accepted"}
+    await month.settle()
+    await month.market.deliver(month.grant, 10, first=10)
+    late = await month.adjusted(0, "issued", "disputed")
+    assert (late.status, late.charges.gpu_seconds) == ("disputed", 10 * DAY)
+    assert (late.disputed.by, late.disputed.gpu_seconds_claimed) == ("meters", 5 * DAY)
+
+
+async def test_readings_that_come_during_a_dispute_are_charged_after_it(month):
+    await month.market.deliver(month.grant, 1)
+    await month.state_first()
+    await month.dispute(DAY // 2)
+    assert await month.report(month.measure(1), month.measure(2)) == ["accepted", "accepted"]
+    await month.resolve(DAY // 2)
+    late = await month.adjusted(0, "issued")
+    assert late.charges.gpu_seconds == 2 * DAY
+    month.market.clock.at += timedelta(days=7)
+    await month.adjusted(0)
+    await month.complete()
+    await month.check(2 * DAY + DAY // 2)
+
+
+async def test_a_reserve_pays_corrections_of_an_emptied_account(month):
+    await month.settle_first(30)
+    market, account_id = month.market, rename_id("acc", month.trade.provider)
+    earned = await month.earned()
+    context = market.context(month.trade.provider)
+    with pytest.raises(Refusal) as refused:
+        await accounts.withdraw(market.handler, context, account_id, amount_usd=earned, reference="all")
+    assert refused.value.code == "funds_reserved"
+    free = Decimal(refused.value.facts["free_usd"])
+    await accounts.withdraw(market.handler, context, account_id, amount_usd=free, reference="rest")
+    await month.void("day-4")
+    assert (await month.adjusted(0)).charges.gpu_seconds == DAY
+
+
+async def test_an_outage_that_ended_before_a_move_is_credited(month):
+    """It is reported at its end, when the grant is on another pool already."""
+    market, provider = month.market, month.trade.provider
+    _, other = await market.pool(provider)
+    await market.lot(provider, other, ask="1")
+    await month.go(3)
+    market.clock.at = month.at(3) + 4 * HOUR
+    context = market.context(provider)
+    await substitute_grant(market.handler, context, month.id, pool_id=other, reason="cooling")
+    pool, incident = month.trade.pool, {"incident_id": "cooling", "nodes": 4, "at": month.at(3)}
+    await inventory.fail_nodes(market.handler, market.context(provider), pool, **incident)
+    await inventory.restore_nodes(
+        market.handler, market.context(provider), pool, incident_id="cooling", at=market.clock.now()
+    )
+    await market.deliver(month.grant, 30)
+    settled = await month.settle()
+    assert settled.charges.gpu_seconds == 30 * DAY - DAY // 6
+
+
+async def test_evidence_ends_a_grant_for_cause_once_the_other_side_could_answer(month):
+    await month.go(3)
+    await month.degrade(3, 1)
+    market = month.market
+
+    async def end():
+        context = market.context(month.trade.startup)
+        await grants.terminate_grant(
+            market.handler, context, month.id, at=market.clock.now(), reason="broken", for_cause=True
+        )
+
+    with pytest.raises(Refusal) as refused:
+        await end()
+    assert (refused.value.code, refused.value.facts["due"]) == ("cause_unanswered", month.at(4).isoformat())
+    market.clock.at = month.at(4)
+    await end()
+    assert (await market.state("grant", month.id)).status == "terminated"
+    assert list_periods(await market.state("grant", month.id))[0].end == month.at(4)

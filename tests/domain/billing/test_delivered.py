@@ -1,0 +1,88 @@
+"""What is charged of readings: those of nodes that worked, second by second; and what two meters cover."""
+
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events.grant import GrantDegraded, GrantResumed, GrantSuspended
+from marketplace.domain.billing.delivered import compare_meters, count_delivered
+from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.delivery.service_level import count_promised, count_unavailable
+from marketplace.domain.metering.usage import USAGE, ReportUsage
+from tests.domain import build
+from tests.domain.build import grant_issued, measurement
+from tests.domain.walk import WALK
+
+SECONDS, GPUS = 60, 8
+ISSUED = grant_issued()
+START, END = ISSUED.start, ISSUED.start + timedelta(seconds=SECONDS)
+ALL = {"grant_id": ISSUED.grant_id}
+
+
+def at(second):
+    return START + timedelta(seconds=second)
+
+
+spans = st.tuples(st.integers(0, SECONDS - 1), st.integers(1, SECONDS)).map(
+    lambda two: (two[0], min(sum(two), SECONDS))
+)
+outages = st.one_of(
+    st.builds(
+        lambda span, nodes: GrantDegraded(
+            **ALL, nodes_available=nodes, at=at(span[0]), reason="fan", until=at(span[1])
+        ),
+        spans,
+        st.integers(0, 1),
+    ),
+    st.builds(lambda second: GrantSuspended(**ALL, at=at(second), reason="power"), st.integers(0, SECONDS)),
+    st.builds(lambda second: GrantResumed(**ALL, at=at(second)), st.integers(0, SECONDS)),
+)
+readings = st.lists(st.tuples(spans, st.integers(1, 2)), max_size=6)
+
+
+def count(measured):
+    """Return the record of these readings, as far as they are accepted."""
+    usage = USAGE.initial
+    for number, ((start, stop), nodes) in enumerate(measured):
+        command = ReportUsage(
+            usage_id=build.id_of("usg"),
+            grant_id=ISSUED.grant_id,
+            source="m",
+            measurements=(measurement(reading_id=str(number), start=at(start), end=at(stop), nodes=nodes),),
+            metered=build.metered(),
+            at=ISSUED.end,
+        )
+        for event in USAGE.decide(command, usage):
+            usage = USAGE.evolve(usage, event)
+    return usage
+
+
+def by_second(usage, second):
+    return sum(
+        amount
+        for runs in usage.timeline.values()
+        for begin, stop, amount in runs
+        if begin <= int(at(second).timestamp()) < stop
+    )
+
+
+@WALK
+@given(st.lists(outages, max_size=5), readings, readings)
+def test_delivered_is_what_was_counted_of_working_nodes_and_never_above_what_was_left(events, measured, own):
+    grant = GRANT.fold([ISSUED, *events])
+    usage, tenant = count(measured), count(own)
+    working = [
+        min([o.nodes for o in grant.outages if o.start <= at(s) and (o.end is None or at(s) < o.end)] or [ISSUED.nodes])
+        for s in range(SECONDS)
+    ]
+    charged = [min(by_second(usage, s), working[s] * GPUS) for s in range(SECONDS)]
+    delivered = count_delivered(usage, grant, START, END)
+    assert delivered == sum(charged)
+    assert delivered <= count_promised(grant, START, END) - count_unavailable(grant, START, END)
+    covered = [s for s in range(SECONDS) if by_second(tenant, s)]
+    metering = compare_meters(usage, tenant, grant, START, END)
+    assert (metering is None) == (not covered)
+    if metering is not None:
+        assert metering.provider_gpu_seconds == sum(charged[s] for s in covered)
+        assert metering.tenant_gpu_seconds == sum(by_second(tenant, s) for s in covered)
