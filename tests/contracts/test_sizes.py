@@ -147,6 +147,8 @@ BOUNDS = {
     ("usage.respread.v1", "after.ranks"): DOMAIN,
     ("usage.respread.v1", "after.parts"): DOMAIN,
     ("statement.issued.v1", "service.availability"): NUMBER,
+    ("statement.accepted.v1", "service.availability"): NUMBER,
+    ("statement.credited.v1", "service.availability"): NUMBER,
     ("statement.service_credited.v1", "service.availability"): NUMBER,
     ("service_line.reported.v1", "readings"): REQUEST,
     ("service_line.limited.v1", "runs"): DOMAIN,
