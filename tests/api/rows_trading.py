@@ -211,7 +211,7 @@ GRANTS = (
         "POST",
         "/v1/grants/{grant}/resume",
         "provider",
-        lambda world: {"at": world.day(2.05)},
+        lambda world: {"at": world.stage.services.handler.clock.now().isoformat()},
         refused=({"at": 5}, 422, "body_invalid"),
     ),
     *SERVICE_LINES,

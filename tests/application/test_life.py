@@ -91,8 +91,11 @@ async def test_the_fund_that_pays_disputes_and_the_startups_higher_claim_does_no
             with pytest.raises(Refusal) as caught:
                 await dispute(market.context(party), statement, gpu_seconds_claimed=half)
             assert caught.value.code == code
-        await dispute(market.context(trade.startup), statement, gpu_seconds_claimed=2 * half - 1)
         await dispute(market.context(trade.fund), statement, gpu_seconds_claimed=half)
+        with pytest.raises(Refusal) as caught:
+            await dispute(market.context(trade.startup), statement, gpu_seconds_claimed=2 * half - 1)
+        assert caught.value.code == "claim_above_statement"
+        await statements.accept_statement(market.handler, market.context(trade.startup), statement)
         provider = market.context(trade.provider)
         with pytest.raises(Refusal) as caught:
             await statements.resolve_statement(

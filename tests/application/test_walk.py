@@ -22,7 +22,7 @@ from marketplace.domain.metering.usage import Measurement
 from marketplace.log.memory import MemoryLog
 from tests.support.market.invariants import Ledger, check_log
 from tests.support.market.market import SAFE, Market
-from tests.support.market.walk_lines import dispute, share
+from tests.support.market.walk_lines import dispute, share, share_settled
 
 STEPS = 250
 FINISH_SECONDS_MAX = 300  # so that a market that hangs fails; how fast it ends is not measured here
@@ -296,11 +296,11 @@ class Walk:
                 await asyncio.sleep(0.12)
 
     async def concede(self):
-        """End every dispute."""
+        """End every dispute with what nobody disputed and is paid, or nothing."""
         for statement, state in self.ledger.states["statement"].items():
             if state.status == "disputed":
                 await statements.resolve_statement(
-                    self.market.handler, self.market.context(), statement, **share(state, 0), reason="nobody cares"
+                    self.market.handler, self.market.context(), statement, **share_settled(state), reason="nobody cares"
                 )
 
     def list_unsettled(self):

@@ -61,6 +61,8 @@ async def declare_relation(
 
     receipt = await handler.run(context, REGISTER, REGISTER_ID, work)
     register: Register = (await handler.cache.load(REGISTER, REGISTER_ID)).state
+    if relation_id in register.relations:  # A repeat names it too, whatever happened to it since.
+        return structs.replace(receipt, id=relation_id)
     return structs.replace(receipt, id=register.find_id(party_id, related_id or owner or "") or relation_id)
 
 

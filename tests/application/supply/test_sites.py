@@ -63,8 +63,8 @@ async def test_a_grant_that_goes_on_after_its_site_is_ready_lacks_its_nodes_unti
         await market.until("grant", grant_id, "degraded")
         market.clock.at = market.day(3)
         await market.until("grant", grant_id, "active")
-    nodes = (await market.state("grant", grant_id)).issued.nodes
-    assert (await market.state("grant", grant_id)).outages == ((market.day(1), 0), (market.day(3), nodes))
+    (outage,) = (await market.state("grant", grant_id)).outages
+    assert (outage.start, outage.end, outage.nodes) == (market.day(1), market.day(3), 0)
     await check_log(market.log)
 
 
@@ -75,6 +75,7 @@ async def test_the_startup_may_end_a_grant_for_cause_while_its_site_is_late(mark
         await slip(market, trade, site, 3)
         market.clock.at = market.day(1)
         await market.until("grant", grant_id, "degraded")
+        market.clock.at = market.day(2.01)  # a day for the provider's answer
         startup = market.context(trade.startup)
         await grants.terminate_grant(
             market.handler, startup, grant_id, at=market.clock.now(), reason="too late", by="startup", for_cause=True

@@ -128,6 +128,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "grant": "fixed",
         "instrument": "other",
         "lot": "other",
+        "mandate": "other",
         "pool": "other",
         "site": "other",
         "statement": "met",

@@ -3,6 +3,7 @@
 A step may be sent again: what it chooses rests on the seed, on the ledger as the step found it, and on nothing else.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -85,6 +86,11 @@ def share(state, part):
     if state.issued.service_line_id is None:
         return {"gpu_seconds": int(state.charges.gpu_seconds * part)}
     return {"hours": (state.charges.service_hours * part).quantize(Decimal("0.0001"))}
+
+
+def share_settled(state):
+    """Return what of a disputed statement is paid already, in its own unit."""
+    return share(state, 0) if state.settled is None else share(replace(state, charges=state.settled.charges), 1)
 
 
 async def dispute(market, context, statement_id, state):
