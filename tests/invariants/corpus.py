@@ -73,7 +73,7 @@ INVARIANTS: Final = (
         Mutant(
             "marketplace.domain.trading.mandate",
             "needed > whole:",
-            "needed > whole + 1:",
+            "needed > terms.budget_usd:",
         ),
     ),
     Invariant(
@@ -121,6 +121,7 @@ INVARIANTS: Final = (
             "if peak + gpus > nodes * metered.gpus_per_node:",
             "if gpus > nodes * metered.gpus_per_node:",
         ),
+        also=frozenset({25}),
     ),
     Invariant(
         9,
@@ -172,6 +173,7 @@ INVARIANTS: Final = (
             "Load(max(outage.start, start), min(outage.end or end, end), grant.issued.nodes - outage.nodes)",
             "Load(outage.start, min(outage.end or end, end), grant.issued.nodes - outage.nodes)",
         ),
+        also=frozenset({25}),
     ),
     Invariant(
         15,
