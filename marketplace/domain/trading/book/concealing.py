@@ -4,8 +4,8 @@ The steps are the preferred numbers R20 of ISO 3, some 12 percent apart: 1, 1.12
 per GPU-hour. Asks are public and stay as they are.
 
 Invariants:
-    1. Of the price of a sealed offer, whatever is computed from the book depends on its step alone. No number of
-       quotes, of any size, span or price, tells more than the two steps between which the offer is.
+    1. The book contains the step of a sealed offer, not its price. So no number of quotes, of any size, span or price,
+       tells more than the two steps between which the offer is.
     2. No offer is rounded down, and an offer at a step stays there.
 """
 
