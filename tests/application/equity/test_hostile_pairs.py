@@ -14,7 +14,6 @@ from marketplace.application.access import parties
 from marketplace.application.billing import accounts, approvals
 from marketplace.application.equity import consents, instruments, issuers
 from marketplace.application.trading import mandates
-from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import (
     AddStakeholder,
@@ -28,7 +27,8 @@ from marketplace.domain.equity.issuer.commands import (
     RepurchaseStock,
 )
 from tests.application.equity.test_equity import act, build_round, deliver_all, found, invest, pay_in
-from tests.application.equity.test_holder_terms import PAPER, agree_on, hold, list_asked, open_round, propose_sale, vote
+from tests.application.equity.test_holder_terms import PAPER, agree_on, list_asked, open_round, propose_sale, vote
+from tests.application.equity.test_hostile_parties import refuse
 from tests.application.equity.test_reductions import correct, look
 from tests.support.market.agreeing import act_agreed, agree_all
 from tests.support.market.invariants import check_log
@@ -38,23 +38,6 @@ from tests.support.market.market import SAFE, Market, for_cash
 @pytest.fixture
 def market(memory_log):
     return Market(memory_log)
-
-
-@pytest.fixture
-async def held(market):
-    """Return a trade whose startup has common stock with a fund (1,000), a bank (600) and an angel (400)."""
-    trade = await market.trade()
-    await found(market, trade.startup)
-    bank, angel = await market.party("Bank", "fund"), await market.party("Angel", "fund")
-    for holder_id, shares in ((trade.fund, 1_000), (bank, 600), (angel, 400)):
-        await hold(market, trade.startup, holder_id, shares)
-    return trade, bank, angel
-
-
-async def refuse(code, awaitable):
-    with pytest.raises(Refusal) as caught:
-        await awaitable
-    assert caught.value.code == code
 
 
 async def ask(market, party_id, build, *, startup, **members):

@@ -33,7 +33,6 @@ from tests.application.equity.test_equity import act, build_round, found, invest
 from tests.application.equity.test_holder_terms import (
     PAPER,
     agree_on,
-    hold,
     list_asked,
     open_round,
     propose_sale,
@@ -48,17 +47,6 @@ from tests.support.market.market import SAFE, Market
 @pytest.fixture
 def market(memory_log):
     return Market(memory_log)
-
-
-@pytest.fixture
-async def held(market):
-    """Return a trade whose startup has common stock with a fund (1,000), a bank (600) and an angel (400)."""
-    trade = await market.trade()
-    await found(market, trade.startup)
-    bank, angel = await market.party("Bank", "fund"), await market.party("Angel", "fund")
-    for holder_id, shares in ((trade.fund, 1_000), (bank, 600), (angel, 400)):
-        await hold(market, trade.startup, holder_id, shares)
-    return trade, bank, angel
 
 
 async def ask(market, party_id, issuer_id, build, **members):
