@@ -25,13 +25,16 @@ from benchmarks.machine import describe_machine
 from marketplace.clearing.arrays.allocation import Allocation
 from marketplace.clearing.arrays.grid import compile_book
 from marketplace.clearing.program import covers, integer
+from marketplace.clearing.program.bound import Shadow
 from marketplace.clearing.program.dual_descent import descend
 from marketplace.clearing.program.generating import Generated
 from marketplace.clearing.program.pricing import set_prices
 from marketplace.clearing.program.program import new_solver
 from marketplace.clearing.program.prospects import Prospects
 from marketplace.clearing.search import diving, marginal, neighbourhood, search, solving
+from marketplace.clearing.search.marginal import Settling
 from marketplace.clearing.search.neighbourhood import Neighbourhoods
+from marketplace.clearing.search.ruin import Ruin
 from marketplace.clearing.search.solving import solve
 
 POINT_LEAST = 0.1
@@ -140,7 +143,7 @@ def _descent() -> list[Change]:
             np.repeat(np.array(arrays.asks_micro, dtype=np.int64)[:, None], grid.periods, axis=1)
             for arrays in grid.pool_arrays
         ]
-        return solving.Shadow(grid, descend(grid, candidates, columns, asks))
+        return Shadow(grid, descend(grid, candidates, columns, asks))
 
     return [(solving, "solve_relaxation", relax)]
 
@@ -165,8 +168,8 @@ TECHNIQUES = (
     Technique("column generation", _no_generation),
     Technique("losses at cut prices", lambda: [(Prospects, "sharpen", _nothing)]),
     Technique("dives", _no_dives),
-    Technique("ruins", lambda: [(search.Ruin, "run", _nothing)]),
-    Technique("insertions at the margin", lambda: [(search.Settling, "run", _nothing)]),
+    Technique("ruins", lambda: [(Ruin, "run", _nothing)]),
+    Technique("insertions at the margin", lambda: [(Settling, "run", _nothing)]),
     Technique("waits of insertions", lambda: [(marginal, "WAITS_SHORT", (np.inf,))], ROUNDS),
     Technique("neighbourhood programs", lambda: [(Neighbourhoods, "begin", lambda *_: [])]),
     Technique("large neighbourhoods", lambda: _only_reach(-1)),
@@ -222,7 +225,7 @@ def run(book: str, technique: Technique | None, rounds: int | None) -> tuple[flo
     begun = time.process_time()
     with without(technique):
         solved = solve(grid, 1, rounds)
-        set_prices(solved.allocation, solved.shadow)
+        set_prices(solved.allocation)
     return solved.allocation.exact_micros() / 1e6, float(solved.bound), time.process_time() - begun
 
 

@@ -63,7 +63,8 @@ def show_growth(folder: Path, sizes: list[int]) -> None:
         share = 1 - clearing.certificate.gap
         print(f"{orders:>8,} {placements:>11,} {seconds:>9.1f} {1e3 * seconds / placements:>13.2f} {share:>13.2%}")
     if len(points) > 1:
-        slope = np.polyfit(*np.log(np.array(points)).T, 1)[0]
+        sizes, times = np.log(np.array(points)).T
+        slope = np.polyfit(sizes, times, 1)[0]
         print(f"seconds grow as placements to the power {slope:.2f}")
 
 

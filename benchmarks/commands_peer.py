@@ -52,7 +52,8 @@ class Marketplace(Application):  # type: ignore[type-arg]
     def open_account(self, party_id: str) -> UUID:
         account = Account(party_id, Decimal(500_000_000))
         self.save(account)
-        return account.id
+        account_id: UUID = account.id
+        return account_id
 
     def place_order(self, account_id: UUID, startup_id: str, hold_id: str) -> None:
         terms = {

@@ -12,7 +12,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -105,7 +105,7 @@ def prepare(port: int, startups: int) -> list[bytes]:
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=20) as client:
         for number in range(startups):
 
-            def send(path: str, body: dict[str, object], number: int = number) -> str:
+            def send(path: str, body: Mapping[str, object], number: int = number) -> str:
                 key = {"Idempotency-Key": f"prepare-{number}{path}"}
                 answer = client.post(path, json=body, headers=key)
                 answer.raise_for_status()

@@ -111,8 +111,9 @@ async def _read_raw(servers: NatsServers, pages: int, write: Any) -> None:
         if counted % PAGE == 0:
             arrived.put_nowait(counted // PAGE - 1)
 
-    limits = {"pending_msgs_limit": 10_000_000, "pending_bytes_limit": 10_000_000_000}
-    subscription = await client.jetstream().subscribe(ALL, cb=receive, ordered_consumer=True, **limits)
+    subscription = await client.jetstream().subscribe(
+        ALL, cb=receive, ordered_consumer=True, pending_msgs_limit=10_000_000, pending_bytes_limit=10_000_000_000
+    )
     for _ in range(pages):
         number = await asyncio.wait_for(arrived.get(), 60)
         if write is not None:

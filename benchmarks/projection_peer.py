@@ -13,7 +13,8 @@ from eventsourcing.postgres import PostgresTrackingRecorder
 from eventsourcing.projection import Projection, ProjectionRunner
 from psycopg.sql import SQL
 
-from marketplace.projections.billing.accounts.rules import Subject, post
+from marketplace.projections.billing.accounts.posting import Subject
+from marketplace.projections.billing.accounts.rules import post
 from marketplace.projections.engine.recorded_events import parse_facts
 from tests.projections.story import Story
 

@@ -15,6 +15,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -74,11 +75,12 @@ class _Request:
 
 
 class _Client(Client):
-    """nats-py, without two of its faults.
+    """nats-py, without three of its faults.
 
     Each attempt to reconnect closes the previous socket, which nats-py forgets. Closing without a server drops unsent
-    data, which nats-py would try to send, and fail half-way. In addition, a subscription can receive raw bytes, because
-    reading a whole log spends its time on message objects.
+    data, which nats-py would try to send, and fail half-way. Sending on a socket that was just closed raises
+    ``ConnectionClosedError``, where nats-py lets uvloop's `RuntimeError` pass. In addition, a subscription can receive
+    raw bytes, because reading a whole log spends its time on message objects.
     """
 
     def __init__(self) -> None:
@@ -91,9 +93,16 @@ class _Client(Client):
         await super()._connect_to_server(s)
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
-        if not self.is_connected:
+        gone = not self.is_connected or self._transport is None
+        if gone or self._transport._io_writer.is_closing():  # type: ignore[union-attr] # noqa: SLF001 - of its streams
             self.drop_pending()
         await super()._close(status, do_cbs)
+
+    async def _flush_pending(self, force_flush: bool = False) -> Any:
+        try:
+            return await super()._flush_pending(force_flush)
+        except RuntimeError as error:
+            raise nats.errors.ConnectionClosedError from error
 
     def drop_pending(self) -> None:
         """Drop unsent data. nats-py would send it to the next server after its caller got an error."""

@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from marketplace.core.errors import Conflict, Refusal, Unavailable
 from marketplace.embedded import NatsServers, embedded_nats
 from marketplace.log.codec import verify_chain
+from marketplace.log.connection import Connection, NoAnswer
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.pending import PendingAppend
 from marketplace.log.port import Head, Limits, Log, Write
@@ -42,6 +44,25 @@ async def lose_the_answers(log: Log, proxy: Proxy, writes: Sequence[Sequence[Wri
     proxy.deaf = False
     proxy.cut()
     return await asyncio.wait_for(appends, PATIENCE_SECONDS)
+
+
+def test_a_request_on_a_socket_that_just_closed_has_no_answer(nats_server: NatsServers) -> None:
+    """nats-py notices a closed socket late. Until then uvloop, on which processes run, raises `RuntimeError`."""
+
+    async def ask() -> None:
+        connection = await Connection.open(nats_server.url, "test")
+        client = connection.client
+        for notices in (client._reading_task, client._flusher_task):
+            assert notices is not None
+            notices.cancel()
+        assert client._transport is not None
+        client._transport.close()
+        await asyncio.sleep(0.05)
+        with pytest.raises(NoAnswer, match="could not be sent"):
+            await connection.request("test.nobody", seconds_max=PATIENCE_SECONDS)
+        await connection.close()
+
+    uvloop.run(ask())
 
 
 @pytest.mark.parametrize("count", [1, 2, 1_000])
