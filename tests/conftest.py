@@ -1,7 +1,11 @@
 """Fixtures that every test may use."""
 
+import atexit
 import os
+import shutil
 import signal
+import sys
+import tempfile
 
 import hypothesis
 import pytest
@@ -12,10 +16,29 @@ pytest_plugins = ["tests.support.servers"]
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# The tests start some hundred processes, and each would compile every module that it imports. Where no bytecode may lie
+# beside the sources, they share one folder of it for this run; the workers of xdist inherit it.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    _bytecode = tempfile.mkdtemp(prefix="marketplace-bytecode-")
+    atexit.register(shutil.rmtree, _bytecode, ignore_errors=True)
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = _bytecode
+    sys.dont_write_bytecode = False
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let any file of worked equity examples be run: ``pytest tests/equity/test_vectors.py --vectors FILE``."""
     parser.addoption("--vectors", default=None, metavar="FILE", help="file of worked equity examples to run")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the groups, of which each runs in one worker: the longest, whole stacks, would else end alone."""
+    order = ["stack", "nats-cluster", "auditor"]
+
+    def find_rank(item: pytest.Item) -> int:
+        group = item.get_closest_marker("xdist_group")
+        return len(order) if group is None else order.index(group.args[0])
+
+    items.sort(key=find_rank)
 
 
 # A busy machine is not a defect: no property is judged by how long it took. A release is judged by the same examples

@@ -176,11 +176,12 @@ async def test_an_answer_that_nobody_reads_ends(monkeypatch):
 async def test_an_answer_that_is_read_slowly_is_read_whole():
     async with serving(write_seconds_max=1) as clients:
         reader = await clients.open(b"GET /much HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        count = 0
+        count, began = 0, time.monotonic()
         while part := await asyncio.wait_for(reader.read(1_000_000), PATIENCE_SECONDS):
             count += len(part)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.02)
         assert count > 50_000_000
+        assert time.monotonic() - began > 2  # longer than an answer may be left unread
 
 
 async def test_a_head_has_a_bound_and_what_is_not_http_is_refused():

@@ -115,9 +115,9 @@ async def ask_as_meter(up):
 
 @pytest.mark.timeout(600)
 @pytest.mark.xdist_group("stack")
-async def test_up_and_its_commands_run_on_servers_that_exist_already(nats_server, database_url, tmp_path):
+async def test_up_and_its_commands_run_on_servers_that_exist_already(nats_server, empty_database_url, tmp_path):
     await delete_streams(nats_server)
-    urls = ("--nats-url", nats_server.admin_url, "--database-url", database_url)
+    urls = ("--nats-url", nats_server.admin_url, "--database-url", empty_database_url)
     up = Up(tmp_path / "data", tmp_path / "up.log", *urls, "--calendar")
     try:
         wait_for_calls(up)

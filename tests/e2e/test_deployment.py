@@ -137,18 +137,18 @@ def run_serve(role: str, folder, **settings: str) -> subprocess.CompletedProcess
 
 
 @pytest.mark.parametrize("role", ["api", "worker"])
-def test_a_process_refuses_a_database_that_was_not_migrated(role, tmp_path, database_url, nats_server):
+def test_a_process_refuses_a_database_that_was_not_migrated(role, tmp_path, empty_database_url, nats_server):
     secrets_ = {"api_key_secret": secrets.token_hex(32), "admin_key": new_admin_key()}
-    done = run_serve(role, tmp_path, nats_url=nats_server.url, database_url=database_url, **secrets_)
+    done = run_serve(role, tmp_path, nats_url=nats_server.url, database_url=empty_database_url, **secrets_)
     assert done.returncode == 2, done.stderr
     assert "database_not_migrated" in done.stderr
     assert "marketplace migrate" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_migrate_works_from_any_folder_and_twice(tmp_path, database_url):
+def test_migrate_works_from_any_folder_and_twice(tmp_path, empty_database_url):
     command = [sys.executable, "-m", "marketplace", "migrate"]
-    environment = {"PATH": os.environ["PATH"], "MARKETPLACE_DATABASE_URL": database_url}
+    environment = {"PATH": os.environ["PATH"], "MARKETPLACE_DATABASE_URL": empty_database_url}
     for _ in range(2):
         done = subprocess.run(
             command,

@@ -9,8 +9,8 @@ async def _connect(url: str) -> asyncpg.Connection:
     return await asyncpg.connect(url.replace("+asyncpg", ""), ssl=False)
 
 
-async def test_each_test_gets_an_empty_database_of_postgresql_18(database_url: str) -> None:
-    connection = await _connect(database_url)
+async def test_each_test_gets_an_empty_database_of_postgresql_18(empty_database_url: str) -> None:
+    connection = await _connect(empty_database_url)
     version = await connection.fetchval("SHOW server_version")
     tables = await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
     await connection.close()

@@ -16,8 +16,8 @@ from marketplace.projections.registry import OPERATIONAL_TABLES, PROJECTIONS, SC
 
 
 @pytest_asyncio.fixture
-async def empty(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = build_engine(database_url)
+async def empty(empty_database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = build_engine(empty_database_url)
     yield engine
     await engine.dispose()
 

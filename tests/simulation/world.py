@@ -196,8 +196,16 @@ class Simulation(LineSteps, Walk):
             if not tasks:
                 return
             for each in tasks:
+                reading = asyncio.create_task(self.read_on(stage))
                 await self.carry_out(each.task)
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
         raise AssertionError("the worker does not come to rest")
+
+    async def read_on(self, stage):
+        """Read beside a task, as the worker does: a task may wait until its market has read all that is stored."""
+        async for page in self.stored.read(stage.position, follow=True):
+            stage.take(page)
 
     async def carry_out(self, task):
         try:

@@ -1,8 +1,9 @@
 """Real servers for the tests: started from the wheels, once per xdist worker, on free ports.
 
 `nats_server`, `nats_cluster` and `postgres_server` live for the session. For each test, `database_url` is a fresh
-database, and `jetstream_log`, `jetstream_cluster_log` and `memory_log` are empty logs. A server that does not start
-fails the test; nothing is skipped.
+database with the tables of this release, copied from one that was migrated once, and `empty_database_url` one without
+any; `jetstream_log`, `jetstream_cluster_log` and `memory_log` are empty logs. A server that does not start fails the
+test; nothing is skipped.
 """
 
 import uuid
@@ -24,6 +25,8 @@ from marketplace.embedded import (
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Limits
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.migrate import migrate
 from tests.support.clients import ask_until_answered, connected
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -52,8 +55,28 @@ async def postgres_server(servers_folder: Path) -> AsyncIterator[PostgresServer]
         yield server
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def migrated_database(postgres_server: PostgresServer) -> str:
+    """Return the name of a database with every table, to which nobody is connected."""
+    name = "migrated"
+    engine = build_engine(await postgres_server.create_database(name))
+    await migrate(engine)
+    await engine.dispose()
+    return name
+
+
 @pytest_asyncio.fixture
-async def database_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
+async def database_url(postgres_server: PostgresServer, migrated_database: str) -> AsyncIterator[str]:
+    name = f"test_{uuid.uuid4().hex}"
+    connection = await postgres_server.connect()
+    await connection.execute(f"CREATE DATABASE {name} TEMPLATE {migrated_database} STRATEGY file_copy")
+    await connection.close()
+    yield postgres_server.render_url(name)
+    await postgres_server.drop_database(name)
+
+
+@pytest_asyncio.fixture
+async def empty_database_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
     name = f"test_{uuid.uuid4().hex}"
     yield await postgres_server.create_database(name)
     await postgres_server.drop_database(name)
