@@ -18,7 +18,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # The tests start some hundred processes, and each would compile every module that it imports. Where no bytecode may lie
 # beside the sources, they share one folder of it for this run; the workers of xdist inherit it.
-if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+if "PYTHONPYCACHEPREFIX" not in os.environ and os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
     _bytecode = tempfile.mkdtemp(prefix="marketplace-bytecode-")
     atexit.register(shutil.rmtree, _bytecode, ignore_errors=True)
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = _bytecode
@@ -32,11 +32,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the groups, of which each runs in one worker: the longest, whole stacks, would else end alone."""
-    order = ["stack", "nats-cluster", "auditor"]
 
     def find_rank(item: pytest.Item) -> int:
         group = item.get_closest_marker("xdist_group")
-        return len(order) if group is None else order.index(group.args[0])
+        return 2 if group is None else int(group.args[0] != "stack")
 
     items.sort(key=find_rank)
 
