@@ -295,24 +295,34 @@ class Projector:
         """
         while True:
             await asyncio.sleep(REVIVE_SECONDS)
+            passable: dict[int, bool] = {}
             with contextlib.suppress(Unavailable):
                 for name in list(self.stopped):
-                    await self.revive(name)
+                    await self.revive(name, passable)
 
-    async def revive(self, name: str) -> bool:
+    async def revive(self, name: str, passable: dict[int, bool] | None = None) -> bool:
         """Let a stopped projection continue if its event was annotated or it was rebuilt. Return whether it continues.
+
+        Args:
+            name: The projection.
+            passable: Whether events that were looked at just now can be passed, by sequence; this call adds its own.
+                The log takes a second to confirm an empty position, at which every projection may have stopped.
 
         Raises:
             Conflict: A second projector took over.
             Unavailable: PostgreSQL or the log cannot be reached.
         """
+        passable = {} if passable is None else passable
         async with self._writing:
             await self._reload()
             at = self._owned[name]
             if at.version > self._projections[name].version:
                 return False
-            if at.stopped_at is not None and not await self._is_passable(at.stopped_at):
-                return False
+            if at.stopped_at is not None:
+                if at.stopped_at not in passable:
+                    passable[at.stopped_at] = await self._is_passable(at.stopped_at)
+                if not passable[at.stopped_at]:
+                    return False
             going = replace(at, stopped_at=None, stopped_because=None)
             target = self.position
             self._owned[name] = going

@@ -109,7 +109,7 @@ async def load_stopped(engine: AsyncEngine) -> dict[str, tuple[int, int | None]]
 
 
 async def test_an_event_that_nobody_can_read_stops_the_projections_that_need_it_and_no_other(
-    engine: AsyncEngine, memory_log: MemoryLog
+    engine: AsyncEngine, memory_log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ):
     story = tell_everything()
     await fill(memory_log, story.recorded)
@@ -144,8 +144,16 @@ async def test_an_event_that_nobody_can_read_stops_the_projections_that_need_it_
     await log.append([Write(after, (message,), Head(LOG_SUBJECT, None, message.envelope.hash))])
     await projector.catch_up()
     assert set(projector.stopped) == needing
+    looks, passable, find = [], {}, log.find
+
+    async def look(sequence):
+        looks.append(sequence)
+        return await find(sequence)
+
+    monkeypatch.setattr(log, "find", look)
     for name in needing:
-        assert await projector.revive(name)
+        assert await projector.revive(name, passable)
+    assert looks == [at]  # the log takes a second to confirm an empty position
     assert await load_stopped(engine) == {}
     incremental = await dump(engine)
     for projection in PROJECTIONS:
