@@ -1,12 +1,31 @@
 """Statements: the priced usage of a grant in a period. Only accepted usage is paid and accrues."""
 
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from events.service import ServiceResult
 from events.types import Event, GpuSeconds, Hours, Id, Instant, Text, Usd
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """What a side of a dispute refers to. The market stores the reference, not the content.
+
+    Attributes:
+        kind: What is referred to.
+        reference: The id of a reading, meter or outage; the address or name of a document.
+        content_hash: The SHA-256 of a document in hex, so that both sides mean the same one.
+    """
+
+    kind: Literal["reading", "meter", "outage", "document"]
+    reference: Annotated[str, Meta(min_length=1, max_length=300)]
+    content_hash: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}(?!\n)$")] | None = None
+
+
+References = Annotated[tuple[Reference, ...], Meta(max_length=10)]
+"""Evidence that one act attaches."""
 
 
 class Charges(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,31 +249,109 @@ class StatementDisputed(Event, frozen=True, kw_only=True, tag="statement.dispute
         reason: Why.
         by: Who disputes.
         hours_claimed: What it says was worked of a service line; None of compute.
+        answer_until: By when the provider answers. If it is silent, the claim settles.
+        evidence: What the claim refers to.
     """
 
     statement_id: Id
     grant_id: Id
     gpu_seconds_claimed: GpuSeconds
     reason: Text
+    answer_until: Instant
     by: Literal["startup", "holder", "meters"] = "startup"
     hours_claimed: Hours | None = None
+    evidence: References = ()
+
+
+class StatementAnswered(Event, frozen=True, kw_only=True, tag="statement.answered.v1"):
+    """A side of a dispute answered the other one: it offers an amount between both positions, or insists on its own.
+
+    Attributes:
+        statement_id: The statement.
+        grant_id: The grant.
+        by: Who answered.
+        reason: Why.
+        answer_until: By when the other side answers. If it is silent, this answer settles.
+        gpu_seconds_offered: The amount at which it would settle; None if it insists, or for a service line.
+        hours_offered: The same for a service line.
+        evidence: What the answer refers to.
+    """
+
+    statement_id: Id
+    grant_id: Id
+    by: Literal["startup", "holder", "provider"]
+    reason: Text
+    answer_until: Instant
+    gpu_seconds_offered: GpuSeconds | None = None
+    hours_offered: Hours | None = None
+    evidence: References = ()
+
+
+class StatementConceded(Event, frozen=True, kw_only=True, tag="statement.conceded.v1"):
+    """A side of a dispute gave a part up for ever; the rest stays disputed.
+
+    What a payer concedes is paid in the same atomic batch. What the provider concedes is not charged any more.
+
+    Attributes:
+        statement_id: The statement.
+        grant_id: The grant.
+        by: Who conceded.
+        reason: Why.
+        charges: What the statement charges at most after it.
+        gpu_seconds: What it says was delivered, after it; 0 of a service line.
+        hours: The same for a service line; None of compute.
+        gpu_seconds_claimed: The claim that stands after it; 0 of a service line.
+        hours_claimed: The same for a service line; None of compute.
+    """
+
+    statement_id: Id
+    grant_id: Id
+    by: Literal["startup", "holder", "provider"]
+    reason: Text
+    charges: Charges
+    gpu_seconds: GpuSeconds = 0
+    hours: Hours | None = None
+    gpu_seconds_claimed: GpuSeconds = 0
+    hours_claimed: Hours | None = None
+
+
+class StatementReferred(Event, frozen=True, kw_only=True, tag="statement.referred.v1"):
+    """A side of a dispute asked the platform, the last resort. Its decision ends the dispute for ever.
+
+    Attributes:
+        statement_id: The statement.
+        grant_id: The grant.
+        by: Who asked.
+        reason: Why.
+        decide_until: By when the platform decides. If it does not, the middle between claim and position settles.
+        evidence: What the platform is referred to.
+    """
+
+    statement_id: Id
+    grant_id: Id
+    by: Literal["startup", "holder", "provider"]
+    reason: Text
+    decide_until: Instant
+    evidence: References = ()
 
 
 class StatementPartSettled(Event, frozen=True, kw_only=True, tag="statement.part_settled.v1"):
     """What nobody disputes of a disputed statement is paid, and its principal accrues; the rest stays disputed.
 
-    The payments are in the same atomic batch.
+    The payments are in the same atomic batch. A concession of a payer is paid in a further part.
 
     Attributes:
         statement_id: The statement.
         grant_id: The grant.
-        charges: What is paid: the charges of what is claimed as delivered.
-        credit: The service credit of that part, which is paid back; None if nothing is.
+        charges: What is paid of it so far, with this part: the charges of what is claimed as delivered.
+        part_id: The cause that the payments of this part name.
+        credit: The service credit of what is paid so far, which is paid back; None if nothing is.
     """
 
     statement_id: Id
     grant_id: Id
     charges: Charges
+    part_id: Id
     credit: ServiceCredit | None = None
 
 
@@ -264,9 +361,11 @@ class StatementResolved(Event, frozen=True, kw_only=True, tag="statement.resolve
     Attributes:
         statement_id: The statement.
         grant_id: The grant.
-        charges_before: What was issued.
+        charges_before: What it charged at most before: what was issued, less what the provider conceded.
         charges: What is to be settled.
         reason: How it was decided.
+        by: What ended it: a concession, an accepted offer, the silence of the side whose turn it was, the platform,
+            that the platform was asked and did not decide in time, or the sale of the company.
     """
 
     statement_id: Id
@@ -274,6 +373,7 @@ class StatementResolved(Event, frozen=True, kw_only=True, tag="statement.resolve
     charges_before: Charges
     charges: Charges
     reason: Text
+    by: Literal["concession", "offer", "silence", "platform", "undecided", "sale"]
 
 
 StatementEvent = (
@@ -283,6 +383,9 @@ StatementEvent = (
     | StatementAccepted
     | StatementServiceCredited
     | StatementDisputed
+    | StatementAnswered
+    | StatementConceded
+    | StatementReferred
     | StatementPartSettled
     | StatementResolved
 )

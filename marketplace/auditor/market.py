@@ -32,6 +32,9 @@ STATEMENT_STEPS: Final[Steps] = {
     "resolved": (frozenset({"disputed"}), "resolved"),
     "accepted": (frozenset({"issued", "resolved", "disputed"}), "accepted"),
     "service_credited": (frozenset({"accepted"}), "accepted"),
+    "answered": (frozenset({"disputed"}), "disputed"),
+    "conceded": (frozenset({"disputed"}), "disputed"),
+    "referred": (frozenset({"disputed"}), "disputed"),
     "part_settled": (frozenset({"disputed"}), "disputed"),
 }
 GRANT_STEPS: Final = {"issued", "activated", "completed", "terminated"}

@@ -8,6 +8,7 @@ from decimal import Decimal
 from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.chain import Chains
 from marketplace.auditor.consents import Consents
+from marketplace.auditor.disputes import Disputes
 from marketplace.auditor.equity import Equity
 from marketplace.auditor.fees import Fees
 from marketplace.auditor.market import Market
@@ -37,6 +38,7 @@ class Audit:
     fees: Fees = field(init=False)
     capacity: Capacity = field(init=False)
     market: Market = field(init=False)
+    disputes: Disputes = field(init=False)
     equity: Equity = field(init=False)
     consents: Consents = field(init=False)
     persons: Persons = field(init=False)
@@ -49,6 +51,7 @@ class Audit:
         self.fees = Fees(self.findings)
         self.capacity = Capacity(self.findings)
         self.market = Market(self.findings)
+        self.disputes = Disputes(self.findings)
         self.equity = Equity(self.findings)
         self.consents = Consents(self.findings, self.equity)
         self.persons = Persons(self.findings)
@@ -96,6 +99,7 @@ class Audit:
         self.consents.take(decision)
         self.equity.take(decision)
         self.market.take(decision)
+        self.disputes.take(decision)
         self.capacity.take(decision)
 
     async def compare(self, database_url: str) -> int:
@@ -118,6 +122,10 @@ class Audit:
                 hanging += [f"order {order_id} is locked, and no auction is at work on it" for order_id in locked]
         hanging += self._list_holds()
         hanging += self._list_grants()
+        for statement_id, dispute in self.disputes.running.items():
+            if dispute.due is not None and market.now is not None and dispute.due + OVERDUE < market.now:
+                due = dispute.due.isoformat()
+                hanging.append(f"statement {statement_id} is disputed, the {dispute.turn} had until {due}")
         for statement_id, due in market.due.items():
             status = market.statements[statement_id]
             if status in {"issued", "resolved"} and market.now is not None and due + OVERDUE < market.now:

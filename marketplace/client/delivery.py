@@ -6,9 +6,12 @@ from typing import Any
 
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.delivery import (
+    AnswerDisputeBody,
+    ConcedePartBody,
     DegradeGrantBody,
     DisputeStatementBody,
     PrioritiseGrantBody,
+    ReferDisputeBody,
     ResolveStatementBody,
     ResumeGrantBody,
     SubstituteGrantBody,
@@ -129,6 +132,18 @@ class Delivery(Transport):
     async def dispute_statement(self, statement_id: str, body: DisputeStatementBody, **options: Any) -> ReceiptBody:
         """Dispute a statement: claim that less was delivered."""
         return await self.command(f"/v1/statements/{statement_id}/dispute", body, **options)
+
+    async def answer_dispute(self, statement_id: str, body: AnswerDisputeBody, **options: Any) -> ReceiptBody:
+        """Answer the other side of a dispute: offer an amount, or insist."""
+        return await self.command(f"/v1/statements/{statement_id}/answer", body, **options)
+
+    async def concede_part(self, statement_id: str, body: ConcedePartBody, **options: Any) -> ReceiptBody:
+        """Give a part of a dispute up for ever; the rest stays disputed."""
+        return await self.command(f"/v1/statements/{statement_id}/concede", body, **options)
+
+    async def refer_dispute(self, statement_id: str, body: ReferDisputeBody, **options: Any) -> ReceiptBody:
+        """Ask the platform to decide a dispute for ever."""
+        return await self.command(f"/v1/statements/{statement_id}/refer", body, **options)
 
     async def resolve_statement(self, statement_id: str, body: ResolveStatementBody, **options: Any) -> ReceiptBody:
         """Concede a disputed claim, or decide it as the platform."""

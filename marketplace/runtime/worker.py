@@ -13,7 +13,14 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from marketplace.application.billing import adjustments, approvals, holds, service_statements, statements
+from marketplace.application.billing import (
+    adjustments,
+    approvals,
+    disputes,
+    holds,
+    service_statements,
+    statements,
+)
 from marketplace.application.delivery import grants
 from marketplace.application.equity import consents, issuers, notes, warrants
 from marketplace.application.supply import inventory
@@ -67,6 +74,7 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
     "accept_statement": lambda handler, context, task: statements.accept_statement(
         handler, context, task.id, by="silence"
     ),
+    "lapse_dispute": lambda handler, context, task: disputes.lapse_dispute(handler, context, task.id),
     "vest_warrants": lambda handler, context, task: warrants.vest_warrants(handler, context, task.id),
     "vest_delivery": lambda handler, context, task: warrants.vest_warrants(handler, context, task.owner_id),
     "expire_warrant": lambda handler, context, task: warrants.expire_warrant(handler, context, task.owner_id, task.id),

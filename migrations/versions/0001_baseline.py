@@ -736,6 +736,13 @@ def _create_statements() -> None:
         jsonb("service", null=True),
         jsonb("service_credit", null=True),
         jsonb("settled", null=True),
+        text("turn", null=True),
+        timestamp("answer_until", null=True),
+        text("offered_by", null=True),
+        bigint("gpu_seconds_offered", null=True),
+        numeric("hours_offered", null=True),
+        jsonb("evidence", null=True),
+        text("resolved_by", null=True),
         timestamp("accept_until"),
         timestamp("issued_at"),
         timestamp("accepted_at", null=True),
@@ -746,6 +753,13 @@ def _create_statements() -> None:
     op.create_index("ix_statements_grant", "statements", ["grant_id", "statement_id"])
     op.create_index("ix_statements_provider", "statements", ["provider_id", "statement_id"])
     op.create_index("ix_statements_startup", "statements", ["startup_id", "statement_id"])
+    op.create_table(
+        "statement_parts",
+        text("part_id"),
+        text("statement_id"),
+        bigint("last_sequence"),
+        key("statement_parts", "part_id"),
+    )
 
 
 def _create_accounts() -> None:

@@ -13,7 +13,14 @@ from events.pricelist import ListPrice
 from events.service import STANDARD_SERVICE
 from events.service_line import HoursReading
 from marketplace.api.http.bodies.cap_tables import AskRecoveryBody, PlotExitsBody, PlotRoundsBody, ScenarioBody
-from marketplace.api.http.bodies.delivery import DisputeStatementBody, ResolveStatementBody, TerminateGrantBody
+from marketplace.api.http.bodies.delivery import (
+    AnswerDisputeBody,
+    ConcedePartBody,
+    DisputeStatementBody,
+    ReferDisputeBody,
+    ResolveStatementBody,
+    TerminateGrantBody,
+)
 from marketplace.api.http.bodies.issuers import LimitDilutionBody
 from marketplace.api.http.bodies.service_lines import CorrectHoursBody, ProposeServiceLineBody, VoidHoursBody
 from marketplace.api.http.bodies.spreads import CorrectSpreadBody, UseBody, VoidSpreadBody
@@ -169,13 +176,17 @@ async def _fail_and_end(client: MarketplaceClient, pool_id: str, grant_id: str, 
 async def _see_statement(client: MarketplaceClient, statement_id: str) -> None:
     """Look at a statement that is settled; nobody disputes it any more."""
     assert (await client.get_statement(statement_id)).status == "accepted"
-    claim = DisputeStatementBody(gpu_seconds_claimed=0, reason="a claim that comes late")
-    with pytest.raises(ProblemError) as caught:
-        await client.dispute_statement(statement_id, claim)
-    assert caught.value.code == "statement_accepted"
-    with pytest.raises(ProblemError) as caught:
-        await client.resolve_statement(statement_id, ResolveStatementBody(gpu_seconds=0, reason="it is settled"))
-    assert caught.value.code == "statement_accepted"
+    late = {"reason": "it comes late"}
+    for sent in (
+        client.dispute_statement(statement_id, DisputeStatementBody(gpu_seconds_claimed=0, **late)),
+        client.answer_dispute(statement_id, AnswerDisputeBody(**late)),
+        client.concede_part(statement_id, ConcedePartBody(gpu_seconds=0, **late)),
+        client.refer_dispute(statement_id, ReferDisputeBody(**late)),
+        client.resolve_statement(statement_id, ResolveStatementBody(gpu_seconds=0, **late)),
+    ):
+        with pytest.raises(ProblemError) as caught:
+            await sent
+        assert caught.value.code == "statement_accepted"
 
 
 async def _take(client: MarketplaceClient, startup_id: str, begin: datetime) -> str:

@@ -351,9 +351,46 @@ STATEMENTS = (
     ),
     Row(
         "POST",
+        "/v1/statements/{statement}/concede",
+        "startup",
+        {"gpu_seconds": 1_000_001, "reason": "one more"},
+        refused=({"gpu_seconds": 10**12, "reason": "x"}, 422, "concession_outside"),
+    ),
+    Row(
+        "POST",
+        "/v1/statements/{statement}/answer",
+        "provider",
+        {"reason": "see the log", "evidence": [{"kind": "document", "reference": "https://example.com/rack.log"}]},
+        refused=({"gpu_seconds_offered": 10**12, "reason": "x"}, 422, "offer_outside"),
+    ),
+    Row(
+        "POST",
+        "/v1/statements/{statement}/answer",
+        "startup",
+        {"gpu_seconds_offered": 1_000_002, "reason": "then this"},
+        refused=({"hours_offered": "1", "reason": "x"}, 422, "amount_missing"),
+    ),
+    Row(
+        "POST",
+        "/v1/statements/{statement}/refer",
+        "provider",
+        {"reason": "please decide"},
+        refused=({"reason": ""}, 422, "body_invalid"),
+    ),
+    Row(
+        "GET",
+        "/v1/statements/{statement}",
+        "startup",
+        other=(404, "statement_unknown"),
+        check=lambda one: (
+            (one["turn"], one["offered_by"], one["gpu_seconds_claimed"]) == ("platform", "startup", 1_000_001)
+        ),
+    ),
+    Row(
+        "POST",
         "/v1/statements/{statement}/resolve",
         "provider",
-        {"gpu_seconds": 1_000_000, "reason": "conceded"},
+        {"gpu_seconds": 1_000_001, "reason": "conceded"},
         refused=({"gpu_seconds": 2_000_000, "reason": "x"}, 422, "concession_above_claim"),
     ),
     Row(

@@ -24,6 +24,10 @@ BOTH_SIDES = {
     ("/v1/proposals/{transfer}/refuse", "startup"): "it is asked too, as the company",
     ("/v1/statements/{last_statement}/accept", "fund"): "its money pays a part; the startup is heard too",
     ("/v1/statements/{statement}/dispute", "fund"): "its money pays a part",
+    ("/v1/statements/{statement}/concede", "provider"): "each side of a dispute concedes",
+    ("/v1/statements/{statement}/answer", "provider"): "the sides of a dispute answer in turn",
+    ("/v1/statements/{statement}/answer", "startup"): "the sides of a dispute answer in turn",
+    ("/v1/statements/{statement}/refer", "startup"): "each side of a dispute asks the platform",
 }
 """Commands that a party sends though the story lets another send them, and the right by which it may."""
 ELSEWHERE = ("/v1/usage", "/v1/service-lines")

@@ -58,6 +58,7 @@ def tell_lines(story: Story, number: int) -> None:
         gpu_seconds_claimed=0,
         hours_claimed=usd("1"),
         reason="a break",
+        answer_until=START + 300 * HOUR,
     )
     story.tell(disputed, actor=STARTUP)
     paid = {"amount_usd": CHARGES.cash_usd, "cause": issued["statement_id"]}

@@ -6,10 +6,17 @@ from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
-from marketplace.api.http.bodies.delivery import DisputeStatementBody, ResolveStatementBody
+from marketplace.api.http.bodies.delivery import (
+    AnswerDisputeBody,
+    ConcedePartBody,
+    DisputeStatementBody,
+    ReferDisputeBody,
+    ResolveStatementBody,
+)
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word, answer_versioned
+from marketplace.application.billing.disputes import answer_dispute, concede_part, refer_dispute
 from marketplace.application.billing.statements import accept_statement, dispute_statement, resolve_statement
 from marketplace.projections.billing.statements import find_statement, list_statements
 from marketplace.projections.views.billing import StatementView
@@ -21,7 +28,8 @@ PATH: Final = "/v1/statements"
 async def accept(command: Commanded, statement_id: FromPath[str]) -> Response[ReceiptBody]:
     """Accept a statement, as its startup or as the holder that pays a part.
 
-    It is paid, and its principal accrues, once all payers have accepted it or the acceptance period is over.
+    It is paid, and its principal accrues, once all payers have accepted it or the acceptance period is over. Who
+    disputes it accepts the counter-offer of the other side.
     """
     return command.answer(await accept_statement(command.handler, command.context, statement_id))
 
@@ -41,6 +49,57 @@ async def dispute(
         gpu_seconds_claimed=data.gpu_seconds_claimed,
         hours_claimed=data.hours_claimed,
         reason=data.reason,
+        evidence=data.evidence,
+    )
+    return command.answer(receipt)
+
+
+@post("/{statement_id:str}/answer", status_code=200, summary="Answer a dispute")
+async def answer(
+    command: Commanded, statement_id: FromPath[str], data: JSONBody[AnswerDisputeBody]
+) -> Response[ReceiptBody]:
+    """Offer the other side an amount between both positions, or insist, when it is the sender's turn.
+
+    The other side has seven days to answer; its silence settles the dispute at this answer.
+    """
+    receipt = await answer_dispute(
+        command.handler,
+        command.context,
+        statement_id,
+        gpu_seconds_offered=data.gpu_seconds_offered,
+        hours_offered=data.hours_offered,
+        reason=data.reason,
+        evidence=data.evidence,
+    )
+    return command.answer(receipt)
+
+
+@post("/{statement_id:str}/concede", status_code=200, summary="Concede a part of a dispute")
+async def concede(
+    command: Commanded, statement_id: FromPath[str], data: JSONBody[ConcedePartBody]
+) -> Response[ReceiptBody]:
+    """Give a part up for ever: a payer pays it at once, a provider charges less. The rest stays disputed."""
+    receipt = await concede_part(
+        command.handler,
+        command.context,
+        statement_id,
+        gpu_seconds=data.gpu_seconds,
+        hours=data.hours,
+        reason=data.reason,
+    )
+    return command.answer(receipt)
+
+
+@post("/{statement_id:str}/refer", status_code=200, summary="Ask the platform to decide a dispute")
+async def refer(
+    command: Commanded, statement_id: FromPath[str], data: JSONBody[ReferDisputeBody]
+) -> Response[ReceiptBody]:
+    """Ask the platform, after an answer of each side or 14 days. Its decision ends the dispute for ever.
+
+    If it does not decide within 30 days, the middle between claim and position settles.
+    """
+    receipt = await refer_dispute(
+        command.handler, command.context, statement_id, reason=data.reason, evidence=data.evidence
     )
     return command.answer(receipt)
 
@@ -49,7 +108,7 @@ async def dispute(
 async def resolve(
     command: Commanded, statement_id: FromPath[str], data: JSONBody[ResolveStatementBody]
 ) -> Response[ReceiptBody]:
-    """End a dispute: the provider concedes the claim, or the platform decides."""
+    """End a dispute: the provider concedes the claim or accepts the payers' counter-offer, or the platform decides."""
     receipt = await resolve_statement(
         command.handler,
         command.context,
@@ -98,7 +157,7 @@ async def list_all(
 
 ROUTER: Final = Router(
     PATH,
-    route_handlers=[accept, dispute, resolve, get_one, list_all],
+    route_handlers=[accept, dispute, answer, concede, refer, resolve, get_one, list_all],
     tags=["statements"],
     opt={"feature": "statements"},
 )

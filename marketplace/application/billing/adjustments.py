@@ -20,7 +20,7 @@ from marketplace.application.equity.consents import propose_reduction
 from marketplace.application.steps.access import load_grant
 from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.statement_chain import load_chain, sum_stated, take_turn
-from marketplace.application.steps.statement_payment import name_part, pay_back
+from marketplace.application.steps.statement_payment import list_tranches, pay_back
 from marketplace.application.steps.undisputed import settle_undisputed
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
@@ -37,6 +37,7 @@ from marketplace.domain.billing.statement import STATEMENT, IssueStatement, Stat
 from marketplace.domain.billing.statement_chain import (
     compute_due,
     find_credit,
+    is_decided,
     is_worse,
     name_adjustment,
     require_difference,
@@ -151,7 +152,8 @@ async def _adjust(unit: UnitOfWork, grant_id: str, period: Period, statement_id:
         await credit(unit, case, chain, charges, service=_keep_credit(chain, service), closed=usage.closed)
         return
     tenant = await unit.load(USAGE, name_usage(grant_id, "tenant"))
-    metering = compare_meters(usage, tenant, grant, period.start, period.end)
+    decided = is_decided(chain, after)
+    metering = None if decided else compare_meters(usage, tenant, grant, period.start, period.end)
     statement = StatementIssued(
         **case.name(),
         charges=compute_charges(build_tariff(grant.issued), stated, more),
@@ -271,8 +273,8 @@ async def _reverse(
     left = principal_usd
     proposed: list[ReversePrincipal] = []
     issuer = await unit.get(ISSUER, rename_id("iss", case.grant.issued.startup_id), Issuer)
-    ids = [known.issued.statement_id for known in reversed([] if issuer.is_ended else chain)]
-    for tranche_id in (each for name in ids for each in (derive_id("trn", name), name_part(name).tranche_id)):
+    later = reversed([] if issuer.is_ended else chain)
+    for tranche_id in (each for known in later for each in list_tranches(known.issued.statement_id, known)):
         instrument = await unit.get(INSTRUMENT, equity.instrument_id)
         tranche = instrument.find_tranche(tranche_id)
         amount = ZERO if tranche is None else min(left, tranche.principal_usd)

@@ -22,11 +22,10 @@ from marketplace.core.money import ZERO
 from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine, sum_hours
 from marketplace.domain.billing.service_line_bill import build_bill, list_service_periods
 from marketplace.domain.billing.settlement import build_tariff, compute_service_charges
-from marketplace.domain.billing.statement import STATEMENT, IssueStatement, ResolveStatement, Statement
+from marketplace.domain.billing.statement import STATEMENT, IssueStatement, Statement
 from marketplace.domain.billing.statement_chain import (
     compute_due,
     name_adjustment,
-    require_concession,
     require_difference,
     require_period_over,
     require_settled,
@@ -153,19 +152,3 @@ async def _adjust(unit: UnitOfWork, line_id: str, period: Period, statement_id: 
         holder_accepts=course.bill.holder_accepts,
     )
     await unit.decide(STATEMENT, statement_id, IssueStatement(issued=statement))
-
-
-async def build_resolution(unit: UnitOfWork, before: Statement, hours: Decimal, reason: str) -> ResolveStatement:
-    """Return the command that resolves a dispute over hours.
-
-    Raises:
-        Refusal: ``concession_above_claim`` if a provider settles more hours than the startup claims.
-    """
-    issued = before.issued
-    assert isinstance(issued, StatementIssued), "a credit is never disputed"
-    assert issued.service_line_id is not None, "only statements of service lines are in hours"
-    if unit.context.party_id is not None:
-        require_concession(before, hours)
-    course = await _load(unit, issued.service_line_id)
-    charges = course.compute(issued.hours_before, hours)
-    return ResolveStatement(statement_id=issued.statement_id, charges=charges, reason=reason)

@@ -4,18 +4,19 @@ from decimal import Decimal
 from typing import Literal
 
 from events.service import ServiceResult
-from events.statement import ServiceCredit, StatementIssued
+from events.statement import Reference, ServiceCredit, StatementIssued
 from marketplace.application.billing.roll_forward import settle_service
-from marketplace.application.billing.service_statements import build_resolution, find_bill
+from marketplace.application.billing.service_statements import find_bill
 from marketplace.application.equity.vesting import vest
 from marketplace.application.steps.access import list_sides, load_grant, require_side, require_unfrozen
 from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.statement_chain import check_stated, load_chain, sum_stated, take_turn
 from marketplace.application.steps.statement_payment import pay_statement
-from marketplace.application.steps.undisputed import is_without_holder, settle_undisputed
+from marketplace.application.steps.undisputed import is_without_holder, price_amount, settle_undisputed
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.delivered import compare_meters, count_delivered
+from marketplace.domain.billing.dispute import Ending, Side
 from marketplace.domain.billing.settlement import build_tariff, compute_charges, drop_equity
 from marketplace.domain.billing.statement import (
     STATEMENT,
@@ -23,7 +24,6 @@ from marketplace.domain.billing.statement import (
     DisputeStatement,
     IssueStatement,
     ResolveStatement,
-    Side,
     Statement,
 )
 from marketplace.domain.billing.statement_chain import (
@@ -31,6 +31,7 @@ from marketplace.domain.billing.statement_chain import (
     require_concession,
     require_period_over,
     require_unaccepted,
+    require_undecided,
     require_unit,
 )
 from marketplace.domain.delivery.grant import GRANT, Grant
@@ -97,11 +98,16 @@ async def _find_grant(handler: Handler, context: Context, grant_id: str) -> Gran
     return grant
 
 
-async def _load_statement(unit: UnitOfWork, statement_id: str, *sides: str) -> Statement:
+async def load_statement(unit: UnitOfWork, statement_id: str, *sides: str) -> Statement:
+    """Return a statement if the tenant is on one of the given sides, ``startup``, ``provider`` or ``holder``.
+
+    Raises:
+        Refusal: ``statement_unknown`` · ``wrong_side``.
+    """
     statement = await unit.load(STATEMENT, statement_id)
     if statement is None:
         raise refuse_unknown("statement", statement_id)
-    grant = await _get_grant(unit, statement.issued.grant_id)
+    grant = await get_grant(unit, statement.issued.grant_id)
     parties = {**list_sides(grant), "startup": statement.issued.startup_id}
     require_side(unit.context, parties, sides, "statement", statement_id)
     return statement
@@ -112,7 +118,8 @@ async def accept_statement(
 ) -> Receipt:
     """Accept a statement as a payer, or by silence after the acceptance period. Settle it once all payers accepted.
 
-    After the acceptance period of a disputed statement, what nobody disputes of it is paid.
+    A payer that disputes it accepts the counter-offer of the other side. After the acceptance period of a disputed
+    statement, what nobody disputes of it is paid.
 
     Raises:
         Refusal: ``party_suspended`` · ``statement_accepted`` if it is accepted already, by another command ·
@@ -120,12 +127,13 @@ async def accept_statement(
     """
 
     async def work(unit: UnitOfWork) -> None:
-        before = await _load_statement(unit, statement_id, "startup", "holder")
+        before = await load_statement(unit, statement_id, "startup", "holder")
         await require_unfrozen(unit)
+        side = None if context.party_id is None else await find_side(unit, before)
         if by == "acceptance":
             require_unaccepted(before)
         elif before.status == "disputed":
-            await _settle_part(unit, before)
+            await settle_part(unit, before)
             return
         service = await _review(unit, before)
         command = AcceptStatement(
@@ -133,16 +141,28 @@ async def accept_statement(
             by=by,
             at=context.at,
             issuer_ended=await is_without_holder(unit, before),
-            side=None if context.party_id is None else await _find_side(unit, before),
+            side=side,
             service=service,
             credit=await _find_credit(unit, before, service),
         )
         after = await unit.decide(STATEMENT, statement_id, command)
         if (before.status, after.status) == ("issued", "accepted"):
             await _settle(unit, before, statement_id)
-        await _settle_part(unit, before)
+        elif after.dispute is not None and side in after.claims:
+            await _settle_offer(unit, after)
+        await settle_part(unit, before)
 
     return await handler.run(context, STATEMENT, statement_id, work)
+
+
+async def _settle_offer(unit: UnitOfWork, statement: Statement) -> None:
+    """Settle a dispute at the provider's offer, once all payers that claim less agree to it."""
+    dispute = statement.dispute
+    offer = None if dispute is None else dispute.offer
+    if dispute is None or offer is None or offer.by != "provider" or not dispute.is_agreed():
+        return
+    reason = f"those who claimed less accepted the provider's offer of {offer.amount}"
+    await end_dispute(unit, statement, offer.amount, "offer", reason, agreed=True)
 
 
 async def _review(unit: UnitOfWork, statement: Statement) -> ServiceResult | None:
@@ -150,7 +170,7 @@ async def _review(unit: UnitOfWork, statement: Statement) -> ServiceResult | Non
     issued = statement.issued
     if issued.service is None or issued.adjustment is not None:
         return issued.service
-    grant = await _get_grant(unit, issued.grant_id)
+    grant = await get_grant(unit, issued.grant_id)
     period = Period(issued.statement_id, issued.period_start, issued.period_end)
     usage = await unit.load(USAGE, name_usage(issued.grant_id))
     delivered = count_delivered(usage, grant, period.start, period.end)
@@ -171,18 +191,19 @@ async def _find_credit(unit: UnitOfWork, statement: Statement, service: ServiceR
 
 async def _settle(unit: UnitOfWork, before: Statement, statement_id: str) -> None:
     after = await unit.get(STATEMENT, statement_id)
-    grant = await _get_grant(unit, before.issued.grant_id)
+    grant = await get_grant(unit, before.issued.grant_id)
     await pay_statement(unit, await find_bill(unit, after, grant), statement_id, after)
     await vest(unit, rename_id("iss", grant.issued.startup_id))
 
 
-async def _settle_part(unit: UnitOfWork, statement: Statement) -> None:
+async def settle_part(unit: UnitOfWork, statement: Statement) -> None:
     """Pay what nobody disputes of a statement, if it is due."""
-    grant = await _get_grant(unit, statement.issued.grant_id)
+    grant = await get_grant(unit, statement.issued.grant_id)
     await settle_undisputed(unit, await find_bill(unit, statement, grant), statement.issued.statement_id)
 
 
-async def _get_grant(unit: UnitOfWork, grant_id: str) -> Grant:
+async def get_grant(unit: UnitOfWork, grant_id: str) -> Grant:
+    """Return the grant of a statement."""
     grant = await unit.load(GRANT, grant_id)
     assert grant is not None, "a statement's grant exists"
     return grant
@@ -196,38 +217,44 @@ async def dispute_statement(
     gpu_seconds_claimed: int | None = None,
     hours_claimed: Decimal | None = None,
     reason: str,
+    evidence: tuple[Reference, ...] = (),
 ) -> Receipt:
     """Claim, as the startup or the holder that pays in cash, that less was delivered than stated.
 
-    For a service line, the claim is in hours.
+    For a service line, the claim is in hours. The provider has `ANSWER` to answer.
 
     Raises:
-        Refusal: ``statement_unknown`` · ``wrong_side`` · refusals of the statement.
+        Refusal: ``statement_unknown`` · ``wrong_side`` · ``dispute_decided`` · refusals of the statement.
     """
 
     async def work(unit: UnitOfWork) -> None:
-        statement = await _load_statement(unit, statement_id, "startup", "holder")
+        statement = await load_statement(unit, statement_id, "startup", "holder")
+        adjusted = statement.issued.adjustment
+        if adjusted is not None:
+            period = Period(adjusted.statement_id, statement.issued.period_start, statement.issued.period_end)
+            require_undecided(await load_chain(unit, period), statement)
         command = DisputeStatement(
             statement_id=statement_id,
             gpu_seconds_claimed=gpu_seconds_claimed,
             hours_claimed=hours_claimed,
             reason=reason,
             at=context.at,
-            by=await _find_side(unit, statement),
+            by=await find_side(unit, statement),
+            evidence=evidence,
         )
         await unit.decide(STATEMENT, statement_id, command)
-        await _settle_part(unit, statement)
+        await settle_part(unit, statement)
 
     return await handler.run(context, STATEMENT, statement_id, work)
 
 
-async def _find_side(unit: UnitOfWork, statement: Statement) -> Side:
+async def find_side(unit: UnitOfWork, statement: Statement) -> Side:
     """Return the side that accepts or disputes. A provider that takes the equity for its own capacity is no payer.
 
     Raises:
         Refusal: ``wrong_side``.
     """
-    grant = await _get_grant(unit, statement.issued.grant_id)
+    grant = await get_grant(unit, statement.issued.grant_id)
     party_id, equity = unit.context.party_id, grant.issued.equity
     if party_id is None or party_id == statement.issued.startup_id:
         return "startup"
@@ -247,11 +274,11 @@ async def resolve_statement(
     hours: Decimal | None = None,
     reason: str,
 ) -> Receipt:
-    """Resolve a dispute and settle the result. The provider may concede the claim; the platform may decide.
+    """Resolve a dispute and settle the result. The provider may concede the claim, or accept the payers' offer.
 
     Args:
         handler: Runs the command.
-        context: Who resolves.
+        context: Who resolves. The platform may decide at any time, for ever.
         statement_id: The statement.
         gpu_seconds: The settled GPU-seconds, for compute.
         hours: The settled hours, for a service line.
@@ -263,41 +290,48 @@ async def resolve_statement(
     """
 
     async def work(unit: UnitOfWork) -> None:
-        before = await _load_statement(unit, statement_id, "provider")
-        resolve = await _build_resolution(unit, before, gpu_seconds, hours, reason)
-        resolved = await unit.decide(STATEMENT, statement_id, resolve)
-        service = await _review(unit, before)
-        accept = AcceptStatement(
-            statement_id=statement_id,
-            by="resolution",
-            at=context.at,
-            issuer_ended=await is_without_holder(unit, before),
-            conceded=context.party_id is not None,
-            service=service,
-            credit=await _find_credit(unit, resolved, service),
-        )
-        await unit.decide(STATEMENT, statement_id, accept)
-        await _settle(unit, before, statement_id)
+        before = await load_statement(unit, statement_id, "provider")
+        amount = require_unit(before, gpu_seconds, hours)
+        ending: Ending = "platform"
+        if context.party_id is not None:
+            require_concession(before, amount)
+            claim = None if before.dispute is None else before.dispute.claim
+            ending = "offer" if claim is not None and amount > claim else "concession"
+        await end_dispute(unit, before, amount, ending, reason, agreed=context.party_id is not None)
 
     return await handler.run(context, STATEMENT, statement_id, work)
 
 
-async def _build_resolution(
-    unit: UnitOfWork, before: Statement, gpu_seconds: int | None, hours: Decimal | None, reason: str
-) -> ResolveStatement:
-    """Return the command that resolves a dispute, in the unit of its statement."""
-    require_unit(before, gpu_seconds, hours)
-    if hours is not None:
-        return await build_resolution(unit, before, hours, reason)
-    assert gpu_seconds is not None, "a statement is in one of the two units"
-    return await _resolve_compute(unit, before, gpu_seconds, reason)
+async def end_dispute(
+    unit: UnitOfWork, before: Statement, amount: Decimal | int, ending: Ending, reason: str, *, agreed: bool
+) -> None:
+    """End a dispute at an amount, in the unit of its statement, and settle it.
 
+    Args:
+        unit: The decision.
+        before: The disputed statement.
+        amount: What is settled.
+        ending: What ends it.
+        reason: How it was decided.
+        agreed: Whether the parties end it, so that all who pay have to be heard, and not the platform.
 
-async def _resolve_compute(unit: UnitOfWork, before: Statement, gpu_seconds: int, reason: str) -> ResolveStatement:
-    issued = before.issued
-    if unit.context.party_id is not None:
-        require_concession(before, gpu_seconds)
-    grant = await _get_grant(unit, issued.grant_id)
-    assert isinstance(issued, StatementIssued), "a credit is never disputed"
-    charges = compute_charges(build_tariff(grant.issued), issued.gpu_seconds_before, gpu_seconds)
-    return ResolveStatement(statement_id=issued.statement_id, charges=charges, reason=reason)
+    Raises:
+        Refusal: Refusals of the statement and of what it settles.
+    """
+    statement_id = before.issued.statement_id
+    bill = await find_bill(unit, before, await get_grant(unit, before.issued.grant_id))
+    charges = price_amount(bill, before, amount)
+    resolve = ResolveStatement(statement_id=statement_id, charges=charges, reason=reason, by=ending)
+    resolved = await unit.decide(STATEMENT, statement_id, resolve)
+    service = await _review(unit, before)
+    accept = AcceptStatement(
+        statement_id=statement_id,
+        by="resolution",
+        at=unit.context.at,
+        issuer_ended=await is_without_holder(unit, before),
+        conceded=agreed,
+        service=service,
+        credit=await _find_credit(unit, resolved, service),
+    )
+    await unit.decide(STATEMENT, statement_id, accept)
+    await _settle(unit, before, statement_id)

@@ -39,6 +39,7 @@ class Payment(NamedTuple):
         charges: What is paid. The GPU-seconds do not matter.
         credit: The service credit; negative parts are taken back.
         service: The service result of the period.
+        earlier: The tranches of parts of the statement that were paid before.
     """
 
     statement_id: str
@@ -47,13 +48,19 @@ class Payment(NamedTuple):
     charges: Charges
     credit: ServiceCredit | None
     service: ServiceResult | None
+    earlier: tuple[str, ...] = ()
 
 
-def name_part(statement_id: str) -> Payment:
-    """Return the payment of the undisputed part of a statement, still without its amounts."""
-    nothing = Charges(gpu_seconds=0, provider_usd=ZERO, cash_usd=ZERO, holder_usd=ZERO, principal_usd=ZERO)
-    cause, tranche_id = derive_id("stm", statement_id, "part"), derive_id("trn", statement_id, "part")
-    return Payment(statement_id, cause, tranche_id, nothing, None, None)
+def name_part(statement_id: str, number: int = 0) -> tuple[str, str]:
+    """Return the cause and the tranche of a part of a statement that is paid before the rest."""
+    name = f"part/{number}" if number else "part"
+    return derive_id("stm", statement_id, name), derive_id("trn", statement_id, name)
+
+
+def list_tranches(statement_id: str, statement: Statement) -> list[str]:
+    """Return the tranches that a statement may have made, the last one first."""
+    parts = [name_part(statement_id, number)[1] for number in reversed(range(statement.parts))]
+    return [derive_id("trn", statement_id), *parts]
 
 
 async def pay_statement(unit: UnitOfWork, grant: Grant, statement_id: str, statement: Statement) -> None:
@@ -61,8 +68,24 @@ async def pay_statement(unit: UnitOfWork, grant: Grant, statement_id: str, state
     part = statement.settled
     charges = subtract_settled(statement.charges, None if part is None else part.charges)
     credit = _subtract_given(statement.service_credit, None if part is None else part.credit)
-    tranche_id = derive_id("trn", statement_id)
-    await make_payment(unit, grant, Payment(statement_id, statement_id, tranche_id, charges, credit, statement.service))
+    tranche_id, *earlier = list_tranches(statement_id, statement)
+    payment = Payment(
+        statement_id, statement_id, tranche_id, charges, credit, statement.service, earlier=tuple(earlier)
+    )
+    await make_payment(unit, grant, payment)
+
+
+async def pay_part(unit: UnitOfWork, grant: Grant, before: Statement, after: Statement) -> None:
+    """Pay a part of a disputed statement: what is settled after a decision, less what was before."""
+    known, part = before.settled, after.settled
+    assert part is not None, "a part was settled"
+    charges = subtract_settled(part.charges, None if known is None else known.charges)
+    credit = _subtract_given(part.credit, None if known is None else known.credit)
+    _, *tranches = list_tranches(part.statement_id, after)
+    payment = Payment(
+        part.statement_id, part.part_id, tranches[0], charges, credit, after.service, earlier=tuple(tranches[1:])
+    )
+    await make_payment(unit, grant, payment)
 
 
 def _subtract_given(credit: ServiceCredit | None, given: ServiceCredit | None) -> ServiceCredit | None:
@@ -139,7 +162,7 @@ async def _accrue(unit: UnitOfWork, equity: EquityPart, payment: Payment) -> Non
         statement_id=payment.statement_id,
         on_day=unit.context.at.date(),
         service=payment.service,
-        part_id=name_part(payment.statement_id).tranche_id,
+        part_ids=payment.earlier,
     )
     await unit.decide(INSTRUMENT, equity.instrument_id, accrue)
     await issue_owed(unit, equity.instrument_id)

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from events.statement import Charges, StatementIssued
 from marketplace.application.steps.access import load_mandate
-from marketplace.application.steps.statement_payment import make_payment, name_part
+from marketplace.application.steps.statement_payment import name_part, pay_part
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.settlement import build_tariff, compute_charges, compute_service_charges
 from marketplace.domain.billing.statement import STATEMENT, SettlePart, Statement, is_part_due
@@ -31,17 +31,21 @@ async def settle_undisputed(unit: UnitOfWork, bill: Grant, statement_id: str) ->
     ended = await is_without_holder(unit, statement)
     if not is_part_due(statement, unit.context.at, issuer_ended=ended):
         return
-    charges = _price_claim(bill, statement)
+    assert statement.dispute is not None, "a disputed statement has a dispute"
+    charges = price_amount(bill, statement, statement.dispute.claim)
     # A statement that adjusts others may take a credit back; that waits for its end.
     credit = find_credit([], charges, statement.service) if statement.issued.adjustment is None else None
     command = SettlePart(
-        statement_id=statement_id, charges=charges, credit=credit, at=unit.context.at, issuer_ended=ended
+        statement_id=statement_id,
+        charges=charges,
+        credit=credit,
+        part_id=name_part(statement_id, statement.parts)[0],
+        at=unit.context.at,
+        issuer_ended=ended,
     )
     after = await unit.decide(STATEMENT, statement_id, command)
-    part = after.settled
-    if part is not None:
-        payment = name_part(statement_id)._replace(charges=part.charges, credit=part.credit, service=statement.service)
-        await make_payment(unit, bill, payment)
+    if after.parts > statement.parts:
+        await pay_part(unit, bill, statement, after)
 
 
 async def is_without_holder(unit: UnitOfWork, statement: Statement) -> bool:
@@ -60,12 +64,17 @@ async def is_without_holder(unit: UnitOfWork, statement: Statement) -> bool:
     return not (await load_mandate(unit, equity.mandate_id)).terms.related_parties
 
 
-def _price_claim(bill: Grant, statement: Statement) -> Charges:
-    """Return the charges of what the standing claim says was delivered."""
-    issued, disputed = statement.issued, statement.disputed
+def price_amount(bill: Grant, statement: Statement, amount: Decimal | int) -> Charges:
+    """Return the charges of an amount of a statement, in the unit of the statement.
+
+    Args:
+        bill: The statement's grant, in the form that settles the statement.
+        statement: The statement, which is not a credit.
+        amount: GPU-seconds; hours of a service line.
+    """
+    issued = statement.issued
     assert isinstance(issued, StatementIssued), "a credit is never disputed"
-    assert disputed is not None, "only a disputed statement has a claim"
     tariff = build_tariff(bill.issued)
     if issued.service_line_id is None:
-        return compute_charges(tariff, issued.gpu_seconds_before, disputed.gpu_seconds_claimed)
-    return compute_service_charges(tariff, issued.hours_before, disputed.hours_claimed or Decimal(0))
+        return compute_charges(tariff, issued.gpu_seconds_before, int(amount))
+    return compute_service_charges(tariff, issued.hours_before, Decimal(amount))

@@ -13,10 +13,12 @@ Invariants:
        them accepts or claims, so that none decides for the other; a mandate may leave acceptance to the startup.
     8. What nobody disputes of a disputed statement is paid once all who pay were heard, at the latest when the
        acceptance period is over. A resolution settles at least that.
+    9. A dispute ends by agreement, by silence after a deadline, or by the platform (`dispute.py`).
 
 Refusals in order: statement_unknown · statement_exists · statement_<status> · acceptance_period_runs ·
-acceptance_period_over · claim_settled · claim_missing · not_a_number · amount_not_positive · amount_too_large ·
-amount_too_precise · claim_above_statement · charges_above_statement · charges_below_settled.
+acceptance_period_over · claim_settled · claim_conceded · claim_missing · not_a_number · amount_not_positive ·
+amount_too_large · amount_too_precise · claim_above_statement · charges_above_statement · charges_below_settled; those
+of `dispute.py` for an answer, a partial concession, a referral and silence.
 """
 
 from collections.abc import Sequence
@@ -32,26 +34,43 @@ from events.service import ServiceResult
 from events.statement import (
     Charges,
     Metering,
+    Reference,
     ServiceCredit,
     StatementAccepted,
     StatementAgreed,
+    StatementAnswered,
+    StatementConceded,
     StatementCredited,
     StatementDisputed,
     StatementEvent,
     StatementIssued,
     StatementPartSettled,
+    StatementReferred,
     StatementResolved,
     StatementServiceCredited,
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, require_hours
+from marketplace.domain.billing.dispute import (
+    ANSWER,
+    DECISION,
+    Amount,
+    Dispute,
+    Ending,
+    Party,
+    Side,
+    begin_dispute,
+    evolve_dispute,
+    find_lapse,
+    require_answer,
+    require_partial,
+    require_referable,
+)
 from marketplace.domain.billing.settlement import drop_equity, subtract_credit
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 TOLERANCE: Final = Fraction(1, 100)
-Side = Literal["startup", "holder"]
-"""Those who pay."""
 
 
 class IssueStatement(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +123,45 @@ class DisputeStatement(msgspec.Struct, frozen=True, kw_only=True):
     by: Side = "startup"
     gpu_seconds_claimed: int | None = None
     hours_claimed: Decimal | None = None
+    evidence: tuple[Reference, ...] = ()
+
+
+class AnswerDispute(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer the other side of a dispute: offer an amount between both positions; without one, insist."""
+
+    statement_id: str
+    by: Party
+    reason: str
+    at: datetime
+    gpu_seconds_offered: int | None = None
+    hours_offered: Decimal | None = None
+    evidence: tuple[Reference, ...] = ()
+
+
+class ConcedePart(msgspec.Struct, frozen=True, kw_only=True):
+    """Give a part of a dispute up.
+
+    Attributes:
+        statement_id: The statement.
+        by: Who gives it up.
+        reason: Why.
+        charges: The charges of what it says was delivered, after that.
+    """
+
+    statement_id: str
+    by: Party
+    reason: str
+    charges: Charges
+
+
+class ReferDispute(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask the platform to decide a dispute."""
+
+    statement_id: str
+    by: Party
+    reason: str
+    at: datetime
+    evidence: tuple[Reference, ...] = ()
 
 
 class SettlePart(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,8 +169,9 @@ class SettlePart(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         statement_id: The statement.
-        charges: The charges of what is claimed as delivered.
+        charges: The charges of what is claimed as delivered, in all.
         credit: The service credit of that part.
+        part_id: The cause that the payments name.
         at: Now.
         issuer_ended: Whether the startup was sold and its proceeds are paid, so that only the cash part is settled.
     """
@@ -120,19 +179,37 @@ class SettlePart(msgspec.Struct, frozen=True, kw_only=True):
     statement_id: str
     charges: Charges
     credit: ServiceCredit | None
+    part_id: str
     at: datetime
     issuer_ended: bool = False
 
 
 class ResolveStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """End a dispute with charges that bind both sides."""
+    """End a dispute with charges that bind both sides.
+
+    Attributes:
+        statement_id: The statement.
+        charges: What is to be settled.
+        reason: How it was decided.
+        by: What ended it.
+    """
 
     statement_id: str
     charges: Charges
     reason: str
+    by: Ending
 
 
-StatementCommand = IssueStatement | AcceptStatement | DisputeStatement | SettlePart | ResolveStatement
+StatementCommand = (
+    IssueStatement
+    | AcceptStatement
+    | DisputeStatement
+    | AnswerDispute
+    | ConcedePart
+    | ReferDispute
+    | SettlePart
+    | ResolveStatement
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +219,9 @@ class Statement:
     `gpu_seconds_metered` is what the provider's meter counted in the period, of nodes that worked, when it was stated;
     for a service line, `hours_metered` is. `service` is the service result of its period when it was settled, or before
     that as stated; None without a promise. `service_credit` is the part of the charges that was paid back at
-    settlement. `agreed` are those who accepted, or claimed before the standing claim, while another one is still to be
-    heard. `settled` is what nobody disputed and was paid before the rest.
+    settlement. `agreed` are those who accepted or claimed while another one is still to be heard. `dispute` is the
+    dispute while it runs, and `ended_by` what ended it. `settled` is what nobody disputed and was paid before the rest,
+    in `parts` parts.
     """
 
     issued: StatementIssued | StatementCredited
@@ -156,19 +234,20 @@ class Statement:
     agreed: frozenset[Side] = frozenset()
     service: ServiceResult | None = None
     settled: StatementPartSettled | None = None
+    parts: int = 0
+    dispute: Dispute | None = None
+    ended_by: str | None = None
 
     @property
-    def claims(self) -> Side | None:
-        """Return whose claim stands. The tenant's meter speaks for the startup."""
-        if self.disputed is None:
-            return None
-        return "holder" if self.disputed.by == "holder" else "startup"
+    def claims(self) -> frozenset[Side]:
+        """Return those who pay and claim less. The tenant's meter speaks for the startup."""
+        return frozenset() if self.dispute is None else frozenset(self.dispute.claims)
 
     def list_unheard(self, *, issuer_ended: bool) -> list[str]:
         """Return those who pay and neither accepted nor claim."""
         needs_holder = isinstance(self.issued, StatementIssued) and self.issued.holder_accepts
         sides = {"startup", "holder"} if needs_holder and self.charges.holder_usd and not issuer_ended else {"startup"}
-        return sorted(sides - self.agreed - {self.claims})
+        return sorted(sides - self.agreed - self.claims)
 
     @property
     def sign(self) -> int:
@@ -205,6 +284,12 @@ def decide(command: StatementCommand, state: StatementState) -> Sequence[Stateme
             return _accept(command, state)
         case DisputeStatement():
             return _dispute(command, state)
+        case AnswerDispute():
+            return _answer(command, state)
+        case ConcedePart():
+            return _concede(command, state)
+        case ReferDispute():
+            return _refer(command, state)
         case SettlePart():
             return _settle_part(command, state)
         case ResolveStatement():
@@ -242,6 +327,7 @@ def _dispute_by_meters(issued: StatementIssued, metering: Metering, supported: i
             gpu_seconds_claimed=max(claimed, 0),
             reason=f"over the same hours the startup's meter counted {metering.tenant_gpu_seconds} GPU-seconds, the"
             f" provider's {metering.provider_gpu_seconds}; they differ by more than one percent",
+            answer_until=issued.accept_until,
             by="meters",
         )
     ]
@@ -277,6 +363,7 @@ def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEve
             charges_before=state.charges,
             charges=drop_equity(state.charges, paid),
             reason="The company was sold and its proceeds are paid out: only the cash part is settled.",
+            by="sale",
         )
         before, state = [lowered], replace(state, charges=lowered.charges)
     accepted = StatementAccepted(
@@ -297,7 +384,14 @@ def _count_unavailable(service: ServiceResult | None) -> int:
 
 def _agree(side: Side, command: AcceptStatement, state: Statement) -> list[StatementEvent] | None:
     """Return the agreement of one of those who pay; None if it is the last one that is needed."""
-    _require_status(state, "issued", *(() if state.claims == side else ("disputed",)))
+    if state.dispute is not None and side in state.claims:
+        offer = state.dispute.offer
+        if offer is None or offer.by == side:
+            _require_status(state, "issued")
+        elif side in offer.agreed:
+            return []
+        return [StatementAgreed(statement_id=command.statement_id, grant_id=state.issued.grant_id, by=side)]
+    _require_status(state, "issued", "disputed")
     agreed = replace(state, agreed=state.agreed | {side})
     if state.status == "issued" and not agreed.list_unheard(issuer_ended=command.issuer_ended):
         return None
@@ -328,10 +422,13 @@ def _dispute(command: DisputeStatement, state: Statement) -> Sequence[StatementE
         grant_id=state.issued.grant_id,
         gpu_seconds_claimed=command.gpu_seconds_claimed or 0,
         reason=command.reason,
+        answer_until=command.at + ANSWER,
         hours_claimed=command.hours_claimed,
         by=command.by,
+        evidence=command.evidence,
     )
-    if state.disputed == event and state.status == "disputed":
+    known = state.disputed
+    if known is not None and state.dispute is not None and known == _at(event, known.answer_until):
         return []
     _require_status(state, *(("issued", "disputed") if _may_lower(command, state) else ("issued",)))
     assert isinstance(state.issued, StatementIssued), "a credit is settled as it is made"
@@ -346,14 +443,118 @@ def _dispute(command: DisputeStatement, state: Statement) -> Sequence[StatementE
             f"statement {command.statement_id} is paid as far as nobody disputed it; the provider concedes the rest, or"
             " the platform decides it",
         )
+    if state.dispute is not None and state.dispute.concessions.get(command.by):
+        raise Refusal("claim_conceded", f"the {command.by} conceded a part of its claim, and cannot claim less again")
     _require_claim(command, state)
     return [event]
+
+
+def _at(event: StatementDisputed, answer_until: datetime) -> StatementDisputed:
+    return msgspec.structs.replace(event, answer_until=answer_until)
+
+
+def get_dispute(state: Statement) -> Dispute:
+    """Return the running dispute of a statement.
+
+    Raises:
+        Refusal: ``statement_<status>`` if there is none.
+    """
+    _require_status(state, "disputed")
+    assert state.dispute is not None, "a disputed statement has a dispute"
+    return state.dispute
+
+
+def require_amount(
+    state: Statement,
+    gpu_seconds: int | None,
+    hours: Decimal | None,
+    pointers: tuple[str, str] = ("/gpu_seconds", "/hours"),
+) -> Amount | None:
+    """Return an amount in the unit of its statement; None if none is stated.
+
+    Raises:
+        Refusal: ``amount_missing`` if it is in the other unit · ``not_a_number`` · ``amount_not_positive`` ·
+            ``amount_too_large`` · ``amount_too_precise``.
+    """
+    is_service = state.issued.service_line_id is not None
+    other = gpu_seconds if is_service else hours
+    if other is not None:
+        name = "hours" if is_service else "GPU-seconds"
+        raise Refusal("amount_missing", f"the statement is in {name}; state only {name}", pointer=pointers[is_service])
+    if hours is not None:
+        require_hours(hours, pointers[1], zero=True)
+    return hours if is_service else gpu_seconds
+
+
+def _answer(command: AnswerDispute, state: Statement) -> Sequence[StatementEvent]:
+    dispute = get_dispute(state)
+    offered = require_amount(
+        state, command.gpu_seconds_offered, command.hours_offered, ("/gpu_seconds_offered", "/hours_offered")
+    )
+    pointer = "/gpu_seconds_offered" if command.hours_offered is None else "/hours_offered"
+    require_answer(dispute, command.by, offered, command.at, pointer)
+    return [
+        StatementAnswered(
+            statement_id=command.statement_id,
+            grant_id=state.issued.grant_id,
+            by=command.by,
+            reason=command.reason,
+            answer_until=command.at + ANSWER,
+            gpu_seconds_offered=command.gpu_seconds_offered,
+            hours_offered=command.hours_offered,
+            evidence=command.evidence,
+        )
+    ]
+
+
+def _concede(command: ConcedePart, state: Statement) -> Sequence[StatementEvent]:
+    dispute = get_dispute(state)
+    is_service = state.issued.service_line_id is not None
+    amount: Amount = command.charges.service_hours if is_service else command.charges.gpu_seconds
+    require_partial(dispute, command.by, amount, "/hours" if is_service else "/gpu_seconds")
+    event = StatementConceded(
+        statement_id=command.statement_id,
+        grant_id=state.issued.grant_id,
+        by=command.by,
+        reason=command.reason,
+        charges=command.charges if command.by == "provider" else state.charges,
+        gpu_seconds=0 if is_service else command.charges.gpu_seconds,
+        hours=command.charges.service_hours if is_service else None,
+    )
+    claim = evolve_dispute(dispute, event).claim
+    name = "hours_claimed" if is_service else "gpu_seconds_claimed"
+    return [msgspec.structs.replace(event, **{name: claim})]
+
+
+def _refer(command: ReferDispute, state: Statement) -> Sequence[StatementEvent]:
+    require_referable(get_dispute(state), command.by, command.at)
+    return [
+        StatementReferred(
+            statement_id=command.statement_id,
+            grant_id=state.issued.grant_id,
+            by=command.by,
+            reason=command.reason,
+            decide_until=command.at + DECISION,
+            evidence=command.evidence,
+        )
+    ]
+
+
+def find_silence(state: Statement, at: datetime) -> tuple[Amount, Ending]:
+    """Return the amount that settles a dispute whose deadline passed, and how.
+
+    Raises:
+        Refusal: ``statement_<status>`` · ``answer_period_runs``.
+    """
+    return find_lapse(get_dispute(state), at)
 
 
 def is_part_due(state: Statement, at: datetime, *, issuer_ended: bool) -> bool:
     """Return whether what nobody disputes of a statement is to be paid now."""
     issued = state.issued
-    if state.status != "disputed" or state.settled is not None or not isinstance(issued, StatementIssued):
+    if state.dispute is None or not isinstance(issued, StatementIssued):
+        return False
+    if state.settled is not None and _get_amount(state.settled.charges) >= state.dispute.claim:
         return False
     return at >= issued.accept_until or not state.list_unheard(issuer_ended=issuer_ended)
 
@@ -361,7 +562,8 @@ def is_part_due(state: Statement, at: datetime, *, issuer_ended: bool) -> bool:
 def _settle_part(command: SettlePart, state: Statement) -> Sequence[StatementEvent]:
     if not is_part_due(state, command.at, issuer_ended=command.issuer_ended):
         return []
-    charges = drop_equity(command.charges) if command.issuer_ended else command.charges
+    paid = None if state.settled is None else state.settled.charges
+    charges = drop_equity(command.charges, paid) if command.issuer_ended else command.charges
     if not (charges.provider_usd or charges.cash_usd or charges.principal_usd):
         return []
     return [
@@ -369,14 +571,18 @@ def _settle_part(command: SettlePart, state: Statement) -> Sequence[StatementEve
             statement_id=command.statement_id,
             grant_id=state.issued.grant_id,
             charges=charges,
+            part_id=command.part_id,
             credit=command.credit,
         )
     ]
 
 
 def _may_lower(command: DisputeStatement, state: Statement) -> bool:
-    """Return whether the present claim is another side's."""
-    return state.claims not in {None, command.by}
+    """Return whether the claim that stands is another side's."""
+    dispute = state.dispute
+    return dispute is not None and any(
+        side != command.by and claim == dispute.claim for side, claim in dispute.claims.items()
+    )
 
 
 def _require_claim(command: DisputeStatement, state: Statement) -> None:
@@ -398,8 +604,7 @@ def _require_claim(command: DisputeStatement, state: Statement) -> None:
             f"{stated} {name} are stated; a claim must be below that",
             pointer=member,
         )
-    disputed = state.disputed
-    known = None if disputed is None else disputed.hours_claimed if is_service else disputed.gpu_seconds_claimed
+    known = None if state.dispute is None else state.dispute.claim
     if known is not None and claimed >= known:
         raise Refusal(
             "claim_above_statement",
@@ -413,7 +618,7 @@ def _resolve(command: ResolveStatement, state: Statement) -> Sequence[StatementE
         return []
     _require_status(state, "disputed")
     for name in Charges.__struct_fields__:
-        resolved, stated = getattr(command.charges, name), getattr(state.issued.charges, name)
+        resolved, stated = getattr(command.charges, name), getattr(state.charges, name)
         if resolved > stated:
             raise Refusal(
                 "charges_above_statement",
@@ -433,9 +638,10 @@ def _resolve(command: ResolveStatement, state: Statement) -> Sequence[StatementE
         StatementResolved(
             statement_id=command.statement_id,
             grant_id=state.issued.grant_id,
-            charges_before=state.charges,
+            charges_before=state.issued.charges,
             charges=command.charges,
             reason=command.reason,
+            by=command.by,
         )
     ]
 
@@ -451,18 +657,26 @@ def evolve(state: StatementState, event: StatementEvent) -> StatementState:
     assert state is not None, "a statement is issued first"
     match event:
         case StatementAgreed():
+            if state.dispute is not None and event.by in state.claims:
+                return replace(state, dispute=evolve_dispute(state.dispute, event))
             return replace(state, agreed=state.agreed | {event.by})
         case StatementAccepted():
             return replace(state, status="accepted", service=event.service)
         case StatementServiceCredited():
             return replace(state, service_credit=event.credit)
         case StatementDisputed():
-            heard = state.agreed if state.claims is None else state.agreed | {state.claims}
-            return replace(state, status="disputed", disputed=event, agreed=heard - {event.by})
+            dispute = begin_dispute(state.dispute, event, state.amount)
+            return replace(state, status="disputed", disputed=event, dispute=dispute, agreed=state.agreed - {event.by})
+        case StatementAnswered() | StatementConceded() | StatementReferred():
+            assert state.dispute is not None, "only a disputed statement is argued about"
+            charges = event.charges if isinstance(event, StatementConceded) else state.charges
+            return replace(state, dispute=evolve_dispute(state.dispute, event), charges=charges)
         case StatementPartSettled():
-            return replace(state, settled=event)
+            return replace(state, settled=event, parts=state.parts + 1)
         case StatementResolved():
-            return replace(state, status="resolved", charges=event.charges)
+            heard, ended_by = state.agreed | state.claims, state.ended_by or event.by
+            resolved = replace(state, status="resolved", charges=event.charges, dispute=None)
+            return replace(resolved, agreed=heard, ended_by=ended_by)
 
 
 def _begin(event: StatementIssued | StatementCredited) -> Statement:

@@ -3,7 +3,8 @@
 The statement of a period and its adjustments are a chain, oldest first.
 
 Refusals: period_runs · statement_out_of_order · adjustments_too_many when a period is stated; statement_<status> ·
-nothing_to_adjust when it is adjusted; amount_missing · concession_above_claim when a dispute is resolved;
+nothing_to_adjust when it is adjusted; dispute_decided when an adjustment is disputed; amount_missing ·
+concession_above_claim when a dispute is resolved;
 statements_open when its grant or service line closes.
 """
 
@@ -20,11 +21,13 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.settlement import compute_service_credit
-from marketplace.domain.billing.statement import Statement
+from marketplace.domain.billing.statement import Statement, require_amount
 from marketplace.domain.delivery.periods import Period
 from marketplace.domain.refusals import refuse_status
 
 ADJUSTMENTS_MAX: Final = 1_000
+FINAL: Final = frozenset({"platform", "undecided"})
+"""Ends of a dispute after which the same amount is not disputed again."""
 
 
 def name_adjustment(statement_id: str, number: int) -> str:
@@ -170,34 +173,55 @@ def require_difference(
         raise Refusal("nothing_to_adjust", said)
 
 
-def require_unit(statement: Statement, gpu_seconds: int | None, hours: Decimal | None) -> None:
-    """Refuse to resolve a dispute in another unit than its statement's.
+def require_unit(statement: Statement, gpu_seconds: int | None, hours: Decimal | None) -> Decimal | int:
+    """Return the amount that a dispute settles, in the unit of its statement.
 
     Raises:
-        Refusal: ``amount_missing``.
+        Refusal: ``amount_missing`` · refusals of `require_amount`.
     """
-    is_service = statement.issued.service_line_id is not None
-    amount, other = (hours, gpu_seconds) if is_service else (gpu_seconds, hours)
-    if amount is None or other is not None:
-        name, member = ("hours", "hours") if is_service else ("GPU-seconds", "gpu_seconds")
+    amount = require_amount(statement, gpu_seconds, hours)
+    if amount is None:
+        name, member = (
+            ("hours", "hours") if statement.issued.service_line_id is not None else ("GPU-seconds", "gpu_seconds")
+        )
         raise Refusal("amount_missing", f"the statement is in {name}; state only {name}", pointer=f"/{member}")
+    return amount
 
 
 def require_concession(statement: Statement, amount: Decimal | int) -> None:
-    """Refuse that a provider settles more of a disputed statement than is claimed.
+    """Refuse that a provider settles more of a disputed statement than is claimed, or than the payers offered.
 
     Raises:
         Refusal: ``concession_above_claim``.
     """
-    disputed = statement.disputed
-    if disputed is None:
+    dispute = statement.dispute
+    if dispute is None:
         return
-    is_service = statement.issued.service_line_id is not None
-    claimed = disputed.hours_claimed if is_service else disputed.gpu_seconds_claimed
-    if claimed is not None and amount > claimed:
-        name, member = ("hours", "hours") if is_service else ("GPU-seconds", "gpu_seconds")
-        said = f"the startup claims {claimed} {name}; concede that, or ask the platform"
+    most = dispute.find_most()
+    if amount > most:
+        name, member = (
+            ("hours", "hours") if statement.issued.service_line_id is not None else ("GPU-seconds", "gpu_seconds")
+        )
+        said = f"those who pay claim {most} {name}; concede that, offer more, or ask the platform"
         raise Refusal("concession_above_claim", said, pointer=f"/{member}")
+
+
+def is_decided(chain: Sequence[Statement], metered: Decimal | int) -> bool:
+    """Return whether the platform decided what a period charges for so much that was metered, for ever."""
+    return any(known.ended_by in FINAL and metered <= known.metered for known in chain)
+
+
+def require_undecided(chain: Sequence[Statement], statement: Statement) -> None:
+    """Refuse to dispute an adjustment that only restores what the platform decided.
+
+    Raises:
+        Refusal: ``dispute_decided``.
+    """
+    if statement.issued.adjustment is not None and is_decided(chain, statement.metered):
+        raise Refusal(
+            "dispute_decided",
+            f"the platform decided what was metered of this period up to {statement.metered}; nobody disputes it again",
+        )
 
 
 def require_grant_settled(

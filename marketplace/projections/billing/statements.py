@@ -38,6 +38,13 @@ statements: Final = define(
     document("service", null=True),
     document("service_credit", null=True),
     document("settled", null=True),
+    text("turn", null=True),
+    instant("answer_until", null=True),
+    text("offered_by", null=True),
+    whole("gpu_seconds_offered", null=True),
+    exact("hours_offered", null=True),
+    document("evidence", null=True),
+    text("resolved_by", null=True),
     instant("accept_until"),
     instant("issued_at"),
     instant("accepted_at", null=True),
@@ -47,6 +54,13 @@ statements: Final = define(
     Index("ix_statements_due", "status", "accept_until"),
     origin=Origin("statement", "statement_id"),
 )
+statement_parts: Final = define(
+    "statement_parts",
+    text("part_id", key=True),
+    text("statement_id"),
+    origin=Origin("statement", "statement_id"),
+)
+"""The causes of payments before a statement is settled."""
 
 
 def _issued(changes: WriteBatch, fact: RecordedEvent, event: statement_events.StatementIssued) -> None:
@@ -112,7 +126,33 @@ def _disputed(changes: WriteBatch, _: RecordedEvent, event: statement_events.Sta
     row = changes.find(statements, event.statement_id)
     heard = set() if row is None else {row["agreed_by"], _find_side(row["disputed_by"])}
     agreed_by = next(iter(heard - {None, _find_side(event.by)}), None)
-    changes.update(statements, event.statement_id, **disputed, **claims, agreed_by=agreed_by)
+    due = {"turn": "provider", "answer_until": event.answer_until, "evidence": event.evidence}
+    changes.update(statements, event.statement_id, **disputed, **claims, **due, agreed_by=agreed_by)
+
+
+def _answered(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementAnswered) -> None:
+    changes.update(
+        statements,
+        event.statement_id,
+        turn="payers" if event.by == "provider" else "provider",
+        answer_until=event.answer_until,
+        offered_by=None if event.gpu_seconds_offered is None and event.hours_offered is None else event.by,
+        gpu_seconds_offered=event.gpu_seconds_offered,
+        hours_offered=event.hours_offered,
+        reason=event.reason,
+        evidence=event.evidence,
+    )
+
+
+def _conceded(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementConceded) -> None:
+    gpu_seconds = event.gpu_seconds_claimed if event.hours_claimed is None else None
+    claims = {"gpu_seconds_claimed": gpu_seconds, "hours_claimed": event.hours_claimed}
+    changes.update(statements, event.statement_id, charges=event.charges, reason=event.reason, **claims)
+
+
+def _referred(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementReferred) -> None:
+    due = {"turn": "platform", "answer_until": event.decide_until}
+    changes.update(statements, event.statement_id, **due, reason=event.reason, evidence=event.evidence)
 
 
 def _find_side(disputed_by: str | None) -> str | None:
@@ -122,10 +162,12 @@ def _find_side(disputed_by: str | None) -> str | None:
 
 def _part_settled(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementPartSettled) -> None:
     changes.update(statements, event.statement_id, settled=event.charges)
+    changes.put(statement_parts, part_id=event.part_id, statement_id=event.statement_id)
 
 
 def _resolved(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementResolved) -> None:
-    changes.update(statements, event.statement_id, status="resolved", charges=event.charges, reason=event.reason)
+    ended = {"status": "resolved", "turn": None, "answer_until": None, "resolved_by": event.by}
+    changes.update(statements, event.statement_id, **ended, charges=event.charges, reason=event.reason)
 
 
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
@@ -135,8 +177,8 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="statements",
-    version=3,
-    tables=(statements,),
+    version=4,
+    tables=(statements, statement_parts),
     reads=("statement",),
     handlers={
         statement_events.StatementIssued: _issued,
@@ -145,6 +187,9 @@ PROJECTION: Final = Projection(
         statement_events.StatementAccepted: _accepted,
         statement_events.StatementServiceCredited: _service_credited,
         statement_events.StatementDisputed: _disputed,
+        statement_events.StatementAnswered: _answered,
+        statement_events.StatementConceded: _conceded,
+        statement_events.StatementReferred: _referred,
         statement_events.StatementPartSettled: _part_settled,
         statement_events.StatementResolved: _resolved,
     },
@@ -160,6 +205,12 @@ _STATEMENTS: Final[Any] = select(statements, grants.c.holder_id).select_from(
 async def find_statement(connection: AsyncConnection, statement_id: str) -> StatementView | None:
     """Return a statement, or None."""
     return await find_one(connection, _STATEMENTS.where(statements.c.statement_id == statement_id), StatementView)
+
+
+async def find_part(connection: AsyncConnection, part_id: str) -> str | None:
+    """Return the statement that a part belongs to, by the cause that the part's payments name, or None."""
+    query = select(statement_parts.c.statement_id).where(statement_parts.c.part_id == part_id)
+    return (await connection.execute(query)).scalar_one_or_none()
 
 
 async def list_statements(

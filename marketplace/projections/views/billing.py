@@ -9,7 +9,7 @@ import msgspec
 from events.account import AccountAct
 from events.grant import EquityPart
 from events.service import ServiceResult
-from events.statement import Adjustment, Charges, ServiceCredit
+from events.statement import Adjustment, Charges, Reference, ServiceCredit
 from marketplace.projections.views.metering import ReadingView
 
 
@@ -82,6 +82,11 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     `service` is the service result of the period. `service_credit` is the part of the charges that was paid back; for a
     credit, the part that was already paid back before. `settled` is the undisputed part, which is paid first.
     A statement of a service line names it, and is in hours.
+
+    While it is disputed, `turn` says whether the ``provider``, the ``payers`` or the ``platform`` has to act until
+    `answer_until`; then silence settles it (`docs/how-to-meter.md`). `offered_by` made the last counter-offer, of
+    `gpu_seconds_offered` or `hours_offered`. `evidence` is what the last claim, answer or referral attached.
+    `resolved_by` is what ended the dispute.
     """
 
     statement_id: str
@@ -106,6 +111,13 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     service: ServiceResult | None
     service_credit: ServiceCredit | None
     settled: Charges | None
+    turn: str | None
+    answer_until: datetime | None
+    offered_by: str | None
+    gpu_seconds_offered: int | None
+    hours_offered: Decimal | None
+    evidence: tuple[Reference, ...] | None
+    resolved_by: str | None
     accept_until: datetime
     issued_at: datetime
     accepted_at: datetime | None

@@ -61,7 +61,14 @@ from events.service_line import (
     ServiceLineReported,
 )
 from events.site import SiteConversionSlipped
-from events.statement import StatementAccepted, StatementCredited, StatementIssued
+from events.statement import (
+    StatementAccepted,
+    StatementAnswered,
+    StatementCredited,
+    StatementDisputed,
+    StatementIssued,
+    StatementReferred,
+)
 from events.types import Event, NoteTerms
 from events.usage import Reading, UsageClosed, UsageCorrected, UsageReported, UsageVoided
 from marketplace.core.ids import rename_id
@@ -381,8 +388,15 @@ class Scheduler:
         self.put(Task("finish_grant", grant_id), NOW)
 
     @notice.register
+    def _argue(self, event: StatementDisputed | StatementAnswered | StatementReferred) -> None:
+        """Settle a dispute by silence when its next deadline passes."""
+        due = event.decide_until if isinstance(event, StatementReferred) else event.answer_until
+        self.put(Task("lapse_dispute", event.statement_id), due)
+
+    @notice.register
     def _accept(self, event: StatementAccepted) -> None:
         self.drop(Task("accept_statement", event.statement_id))
+        self.drop(Task("lapse_dispute", event.statement_id))
         self._vest(event.statement_id, event.grant_id)
         self._settle(event.grant_id, self._stated.pop(event.statement_id))
 

@@ -1,4 +1,4 @@
-"""In any order of reports, corrections, outages, disputes, resolutions and ends, every accepted reading is answered.
+"""In any order of reports, corrections, outages, disputes and what ends them, every accepted reading is answered.
 
 Answered means: once the grant is settled, its statements say what is metered of nodes that worked, and charge all of it
 but what a dispute settled otherwise.
@@ -11,7 +11,7 @@ from datetime import timedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from marketplace.application.billing import statements
+from marketplace.application.billing import disputes, statements
 from marketplace.application.delivery import grants
 from marketplace.application.metering import usage
 from marketplace.core.errors import Refusal
@@ -39,10 +39,15 @@ acts = st.lists(
         st.tuples(st.just("dispute"), st.integers(0, 3), st.integers(0, 99)),
         st.tuples(st.just("resolve"), st.integers(0, 3), st.integers(0, 100)),
         st.tuples(st.just("accept"), st.integers(0, 3), st.just(0)),
+        *(
+            st.tuples(st.just(f"{kind} {side}"), st.integers(0, 3), st.integers(0, 100))
+            for kind in ("answer", "concede", "refer", "settle")
+            for side in ("startup", "provider")
+        ),
         st.tuples(st.just("wait"), st.integers(1, 9), st.just(0)),
     ),
     min_size=4,
-    max_size=14,
+    max_size=16,
 )
 
 
@@ -128,7 +133,9 @@ class Life:
         _, chain = await self.chain()
         if number >= len(chain):
             return
-        handler, context, statement = self.market.handler, self.market.context(self.trade.startup), chain[number]
+        kind, _, side = kind.partition(" ")
+        party_id = self.trade.provider if side == "provider" else self.trade.startup
+        handler, context, statement = self.market.handler, self.market.context(party_id), chain[number]
         statement_id, amount = statement.issued.statement_id, statement.issued.charges.gpu_seconds * percent // 100
         if kind == "accept":
             await statements.accept_statement(handler, context, statement_id)
@@ -136,20 +143,26 @@ class Life:
             await statements.dispute_statement(
                 handler, context, statement_id, gpu_seconds_claimed=amount, reason="it was slow"
             )
+        elif kind == "answer":
+            offer = amount if percent % 2 else None
+            await disputes.answer_dispute(handler, context, statement_id, gpu_seconds_offered=offer, reason="no")
+        elif kind == "concede":
+            await disputes.concede_part(handler, context, statement_id, gpu_seconds=amount, reason="so far")
+        elif kind == "refer":
+            await disputes.refer_dispute(handler, context, statement_id, reason="decide")
+        elif kind == "settle":
+            offer = None if statement.dispute is None else statement.dispute.find_most()
+            await statements.resolve_statement(handler, context, statement_id, gpu_seconds=offer, reason="agreed")
         else:
             await statements.resolve_statement(
                 handler, self.market.context(), statement_id, gpu_seconds=amount, reason="decided"
             )
 
     async def end(self):
-        """Let the platform decide what is disputed, and time run until the grant is settled."""
+        """Let time alone run until what is disputed, and the grant, is settled."""
         for _ in range(40):
             self.market.clock.at += timedelta(days=4)
             await self.tend()
-            _, chain = await self.chain()
-            for number, statement in enumerate(chain):
-                if statement.status == "disputed":
-                    await self.argue("resolve", number, 100)
             if (await self.market.state("grant", self.id)).status == "completed":
                 return
         raise AssertionError("the grant is not settled")

@@ -27,11 +27,15 @@ from events.mandate import MandateBudgetReleased
 from events.pool import PoolCapacityReleased, PoolCapacityReserved, PoolNodeFailed, PoolNodeRestored
 from events.statement import (
     Charges,
+    Reference,
     StatementAccepted,
     StatementAgreed,
+    StatementAnswered,
+    StatementConceded,
     StatementDisputed,
     StatementIssued,
     StatementPartSettled,
+    StatementReferred,
     StatementResolved,
 )
 from events.types import Event, LotShare
@@ -147,9 +151,13 @@ def _tell_second_day(teller: Teller) -> None:
         grant_id=FOLDING_GRANT,
         gpu_seconds_claimed=744 * 3_600,
         reason=f"one node was down for three hours, incident {_INCIDENT}",
+        answer_until=at("2026-03-18T08:00"),
+        evidence=(Reference(kind="outage", reference=_INCIDENT),),
     )
-    undisputed = StatementPartSettled(statement_id=second, grant_id=FOLDING_GRANT, charges=settled)
+    part_id = name("stm", "10 March, undisputed")
+    undisputed = StatementPartSettled(statement_id=second, grant_id=FOLDING_GRANT, charges=settled, part_id=part_id)
     teller.tell("2026-03-11T08:00", LATTICE, claim, undisputed, *_settle(second, settled))
+    _argue(teller, second)
     reason = "the meter counted a failed node"
     teller.tell(
         "2026-03-11T10:00",
@@ -158,11 +166,47 @@ def _tell_second_day(teller: Teller) -> None:
     )
     teller.tell(
         "2026-03-11T11:00",
-        NORTHFJORD,
+        PLATFORM,
         StatementResolved(
-            statement_id=second, grant_id=FOLDING_GRANT, charges_before=issued, charges=settled, reason=reason
+            statement_id=second,
+            grant_id=FOLDING_GRANT,
+            charges_before=issued,
+            charges=settled,
+            reason=reason,
+            by="platform",
         ),
         StatementAccepted(statement_id=second, grant_id=FOLDING_GRANT, charges=settled, by="resolution"),
+    )
+
+
+def _argue(teller: Teller, statement: str) -> None:
+    """The provider concedes two GPU-hours and offers to meet half way; the startup insists and asks the platform."""
+    named, until = {"statement_id": statement, "grant_id": FOLDING_GRANT}, at("2026-03-18T09:00")
+    teller.tell(
+        "2026-03-11T09:00",
+        NORTHFJORD,
+        StatementConceded(
+            **named,
+            by="provider",
+            reason="two GPU-hours were a maintenance",
+            charges=price(766),
+            gpu_seconds=766 * 3_600,
+            gpu_seconds_claimed=744 * 3_600,
+        ),
+        StatementAnswered(
+            **named,
+            by="provider",
+            reason="half of it was idle, not down",
+            answer_until=until,
+            gpu_seconds_offered=755 * 3_600,
+            evidence=(Reference(kind="document", reference="rack.log", content_hash="0f" * 32),),
+        ),
+    )
+    teller.tell(
+        "2026-03-11T09:20",
+        LATTICE,
+        StatementAnswered(**named, by="startup", reason="all of it was down", answer_until=until),
+        StatementReferred(**named, by="startup", reason="please decide", decide_until=at("2026-04-10T09:20")),
     )
 
 

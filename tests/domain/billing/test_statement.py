@@ -9,19 +9,28 @@ from events.statement import (
     Metering,
     ServiceCredit,
     StatementAccepted,
+    StatementAnswered,
+    StatementConceded,
     StatementCredited,
     StatementDisputed,
     StatementPartSettled,
+    StatementReferred,
     StatementResolved,
     StatementServiceCredited,
 )
+from marketplace.core.errors import Refusal
+from marketplace.domain.billing.dispute import ANSWER, DECISION
 from marketplace.domain.billing.statement import (
     STATEMENT,
     AcceptStatement,
+    AnswerDispute,
+    ConcedePart,
     DisputeStatement,
     IssueStatement,
+    ReferDispute,
     ResolveStatement,
     Statement,
+    find_silence,
 )
 from marketplace.domain.billing.statement_chain import compute_due, find_credit
 from tests.domain import build
@@ -38,18 +47,40 @@ LESS = charges(
 )
 accept = builder(AcceptStatement(**MINE, by="acceptance", at=hour(12)))
 dispute = builder(DisputeStatement(**MINE, gpu_seconds_claimed=28_800, reason="a node was down", at=hour(12)))
-resolve = builder(ResolveStatement(**MINE, charges=LESS, reason="logs of the provider"))
+resolve = builder(ResolveStatement(**MINE, charges=LESS, reason="logs of the provider", by="platform"))
+answer = builder(AnswerDispute(**MINE, by="provider", reason="no", at=hour(13), gpu_seconds_offered=40_000))
+concede = builder(ConcedePart(**MINE, by="provider", reason="yes", charges=charges(gpu_seconds=40_000)))
+refer = builder(ReferDispute(**MINE, by="provider", reason="decide", at=hour(14)))
 ISSUED = build.statement_issued()
-DISPUTED = StatementDisputed(**MINE, grant_id=GRANT, gpu_seconds_claimed=28_800, reason="a node was down")
+DUE = hour(12) + ANSWER
+DISPUTED = StatementDisputed(
+    **MINE, grant_id=GRANT, gpu_seconds_claimed=28_800, reason="a node was down", answer_until=DUE
+)
+ANSWERED = StatementAnswered(**MINE, grant_id=GRANT, by="provider", reason="no", answer_until=DUE)
+INSISTED = msgspec.structs.replace(ANSWERED, by="startup")
+OFFERED = msgspec.structs.replace(ANSWERED, gpu_seconds_offered=40_000)
+REFERRED = StatementReferred(**MINE, grant_id=GRANT, by="startup", reason="decide", decide_until=DUE + DECISION)
+CONCEDED = StatementConceded(
+    **MINE,
+    grant_id=GRANT,
+    by="startup",
+    reason="yes",
+    charges=charges(),
+    gpu_seconds=28_801,
+    gpu_seconds_claimed=28_801,
+)
+ARGUED = (ISSUED, DISPUTED, ANSWERED, INSISTED)
 RESOLVED = StatementResolved(
-    **MINE, grant_id=GRANT, charges_before=charges(), charges=LESS, reason="logs of the provider"
+    **MINE, grant_id=GRANT, charges_before=charges(), charges=LESS, reason="logs of the provider", by="platform"
 )
 
 
-SETTLED = StatementPartSettled(**MINE, grant_id=GRANT, charges=LESS)
+SETTLED = StatementPartSettled(**MINE, grant_id=GRANT, charges=LESS, part_id=id_of("stm", 7))
 LINE_ISSUED = msgspec.structs.replace(
     ISSUED, service_line_id=id_of("svl"), charges=charges(gpu_seconds=0, service_hours=usd("2.5"))
 )
+LINE_DISPUTED = msgspec.structs.replace(DISPUTED, gpu_seconds_claimed=0, hours_claimed=usd("0.5"))
+CLAIMED_TOO = msgspec.structs.replace(DISPUTED, by="holder", gpu_seconds_claimed=28_000)
 
 
 def claim(hours):
@@ -79,6 +110,47 @@ REFUSALS = [
     Row("acceptance_period_runs", (ISSUED,), accept(by="silence", at=hour(34))),
     Row("acceptance_period_over", (ISSUED,), dispute(at=hour(35))),
     Row("claim_settled", (ISSUED, DISPUTED, SETTLED), dispute(by="holder", gpu_seconds_claimed=1)),
+    Row("claim_conceded", (ISSUED, DISPUTED, CLAIMED_TOO, CONCEDED), dispute(gpu_seconds_claimed=1)),
+    Row("claim_none", (ISSUED, DISPUTED), answer(by="holder")),
+    Row("claim_none", (ISSUED, DISPUTED), concede(by="holder")),
+    Row("claim_none", ARGUED, refer(by="holder")),
+    Row("statement_issued", (ISSUED,), answer()),
+    Row("statement_issued", (ISSUED,), concede()),
+    Row("statement_issued", (ISSUED,), refer()),
+    Row("answer_not_due", (ISSUED, DISPUTED), answer(by="startup")),
+    Row("statement_referred", (*ARGUED, REFERRED), answer()),
+    Row("statement_referred", (*ARGUED, REFERRED), refer()),
+    Row("answer_period_over", (ISSUED, DISPUTED), answer(at=DUE)),
+    Row("answer_period_over", ARGUED, refer(at=DUE)),
+    Row("answers_too_many", (*ARGUED, *(ANSWERED, INSISTED) * 2), answer()),
+    Row("referral_early", (ISSUED, DISPUTED, ANSWERED), refer(by="startup")),
+    Row(
+        "concessions_too_many",
+        (ISSUED, DISPUTED, *(msgspec.structs.replace(CONCEDED, gpu_seconds=28_801 + step) for step in range(3))),
+        concede(by="startup"),
+    ),
+    Row("amount_missing", (ISSUED, DISPUTED), answer(hours_offered=usd(1)), "/gpu_seconds_offered"),
+    Row("amount_missing", (LINE_ISSUED, LINE_DISPUTED), answer(), "/hours_offered"),
+    *(
+        Row(
+            code,
+            (LINE_ISSUED, LINE_DISPUTED),
+            answer(gpu_seconds_offered=None, hours_offered=hours),
+            "/hours_offered",
+        )
+        for code, hours in (
+            ("not_a_number", NAN),
+            ("amount_not_positive", usd(-1)),
+            ("amount_too_large", usd(10**7)),
+            ("amount_too_precise", usd("1.00001")),
+        )
+    ),
+    *(
+        Row("offer_outside", (ISSUED, DISPUTED), answer(gpu_seconds_offered=offer), "/gpu_seconds_offered")
+        for offer in (28_800, 57_600)
+    ),
+    Row("concession_outside", (ISSUED, DISPUTED), concede(charges=charges()), "/gpu_seconds"),
+    Row("concession_outside", (ISSUED, DISPUTED), concede(by="startup", charges=LESS), "/gpu_seconds"),
     Row("claim_missing", (ISSUED,), dispute(gpu_seconds_claimed=None), "/gpu_seconds_claimed"),
     Row("claim_missing", (ISSUED,), dispute(hours_claimed=usd(1)), "/gpu_seconds_claimed"),
     Row("claim_missing", (LINE_ISSUED,), dispute(), "/hours_claimed"),
@@ -142,7 +214,9 @@ def test_is_settled_once():
 
 def test_disputes_until_the_period_is_over():
     Given(STATEMENT, ISSUED).when(dispute()).then(DISPUTED)
-    nothing = StatementDisputed(**MINE, grant_id=GRANT, gpu_seconds_claimed=0, reason="a node was down")
+    nothing = StatementDisputed(
+        **MINE, grant_id=GRANT, gpu_seconds_claimed=0, reason="a node was down", answer_until=DUE
+    )
     Given(STATEMENT, ISSUED).when(dispute(gpu_seconds_claimed=0)).then(nothing)
 
 
@@ -155,7 +229,12 @@ def test_a_resolution_is_what_is_settled():
 
 def test_a_dispute_may_be_resolved_for_the_provider():
     upheld = StatementResolved(
-        **MINE, grant_id=GRANT, charges_before=charges(), charges=charges(), reason="logs of the provider"
+        **MINE,
+        grant_id=GRANT,
+        charges_before=charges(),
+        charges=charges(),
+        reason="logs of the provider",
+        by="platform",
     )
     Given(STATEMENT, ISSUED, DISPUTED).when(resolve(charges=charges())).then(upheld)
 
@@ -262,3 +341,36 @@ def test_the_holder_that_pays_disputes_too_and_the_lower_claim_stands():
     higher = dispute(by="holder", gpu_seconds_claimed=DISPUTED.gpu_seconds_claimed)
     Given(STATEMENT, ISSUED, DISPUTED).when(higher).refused("claim_above_statement")
     Given(STATEMENT, ISSUED, event).when(dispute(by="holder", gpu_seconds_claimed=1)).refused("statement_disputed")
+
+
+@pytest.mark.parametrize(
+    ("argued", "due", "amount", "by"),
+    [
+        ((ISSUED, DISPUTED), DUE, 28_800, "silence"),
+        ((ISSUED, DISPUTED, ANSWERED), DUE, 57_600, "silence"),
+        ((ISSUED, DISPUTED, OFFERED), DUE, 40_000, "silence"),
+        ((*ARGUED, REFERRED), DUE + DECISION, 43_200, "undecided"),
+        ((LINE_ISSUED, LINE_DISPUTED), DUE, usd("0.5"), "silence"),
+        (
+            (LINE_ISSUED, msgspec.structs.replace(LINE_DISPUTED, hours_claimed=usd("0.0001")), REFERRED),
+            DUE + DECISION,
+            usd("1.2500"),
+            "undecided",
+        ),
+    ],
+)
+def test_silence_settles_the_last_word_and_the_platforms_the_middle(argued, due, amount, by):
+    state = STATEMENT.fold(argued)
+    assert find_silence(state, due) == (amount, by)
+    with pytest.raises(Refusal) as refused:
+        find_silence(state, due - hour(1).resolution)
+    assert (refused.value.code, refused.value.facts["due"]) == ("answer_period_runs", due.isoformat())
+
+
+def test_a_concession_drops_an_offer_that_it_passes():
+    state = STATEMENT.fold([ISSUED, DISPUTED, OFFERED])
+    assert state.dispute.offer.amount == 40_000
+    less = charges(gpu_seconds=40_000)
+    passed = msgspec.structs.replace(CONCEDED, by="provider", charges=less, gpu_seconds=40_000)
+    after = STATEMENT.evolve(state, passed)
+    assert (after.dispute.offer, after.dispute.position, after.charges) == (None, 40_000, less)

@@ -105,6 +105,7 @@ def test_what_a_dispute_gives_up_is_a_share_of_what_was_stated():
         charges_before=charges(100),
         charges=charges(75),
         reason="logs",
+        by="platform",
     )
     assert stand(ISSUED, ACTIVE, resolved, accepted(75)).undisputed == Fraction(3, 4)
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from events.statement import References
 from events.types import GpuSeconds, Hours, Id, Instant, Nodes, Text
 from events.usage import DeviceName, Evidence, Gpus, Priority, ReadingId, Sample, SourceName
 from marketplace.api.http.bodies import Body
@@ -165,11 +166,55 @@ class DisputeStatementBody(Body, frozen=True, kw_only=True):
         gpu_seconds_claimed: What was delivered; leave it out for a service line.
         hours_claimed: The hours worked, for a service line.
         reason: Why.
+        evidence: What it refers to.
     """
 
     gpu_seconds_claimed: GpuSeconds | None = None
     hours_claimed: Hours | None = None
     reason: Text
+    evidence: References = ()
+
+
+class AnswerDisputeBody(Body, frozen=True, kw_only=True):
+    """An answer to the other side of a dispute.
+
+    Attributes:
+        gpu_seconds_offered: A counter-offer between claim and position; without one, the sender insists.
+        hours_offered: The same in hours, for a service line.
+        reason: Why.
+        evidence: What it refers to.
+    """
+
+    gpu_seconds_offered: GpuSeconds | None = None
+    hours_offered: Hours | None = None
+    reason: Text
+    evidence: References = ()
+
+
+class ConcedePartBody(Body, frozen=True, kw_only=True):
+    """A part of a dispute that the sender gives up.
+
+    Attributes:
+        gpu_seconds: What the sender says was delivered, after that; None for a service line.
+        hours: The same in hours, for a service line.
+        reason: Why.
+    """
+
+    gpu_seconds: GpuSeconds | None = None
+    hours: Hours | None = None
+    reason: Text
+
+
+class ReferDisputeBody(Body, frozen=True, kw_only=True):
+    """A request that the platform decides.
+
+    Attributes:
+        reason: Why.
+        evidence: What it refers to.
+    """
+
+    reason: Text
+    evidence: References = ()
 
 
 class ResolveStatementBody(Body, frozen=True, kw_only=True):

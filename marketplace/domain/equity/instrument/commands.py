@@ -30,7 +30,7 @@ class IssueInstrument(msgspec.Struct, frozen=True, kw_only=True):
 class AccruePrincipal(msgspec.Struct, frozen=True, kw_only=True):
     """Accrue a tranche from an accepted statement, or from a payment if there is no statement.
 
-    `part_id` is the tranche of the part of the statement that nobody disputed, which may have accrued before.
+    `part_ids` are the tranches of parts of the statement that nobody disputed, which may have accrued before.
     """
 
     instrument_id: str
@@ -39,7 +39,7 @@ class AccruePrincipal(msgspec.Struct, frozen=True, kw_only=True):
     statement_id: str | None
     on_day: date
     service: ServiceResult | None = None
-    part_id: str | None = None
+    part_ids: tuple[str, ...] = ()
 
 
 class ReversePrincipal(msgspec.Struct, frozen=True, kw_only=True):

@@ -71,7 +71,7 @@ def _is_known_tranche(command: AccruePrincipal, state: Instrument) -> bool:
             return True
         raise refuse_exists("tranche", command.tranche_id)
     for tranche in state.tranches:
-        is_part = tranche.tranche_id == command.part_id
+        is_part = tranche.tranche_id in command.part_ids
         if command.statement_id is not None and tranche.statement_id == command.statement_id and not is_part:
             raise Refusal(
                 "statement_accrued",

@@ -19,6 +19,7 @@ from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.trading.order import ORDER
 from marketplace.log.port import Log, Recorded
 from marketplace.projections.billing.service_lines import list_hours
+from marketplace.projections.billing.statements import find_part
 from marketplace.projections.engine.recorded_events import parse_fact
 from marketplace.projections.feed.queries import list_visible
 from marketplace.projections.metering.usage import list_readings
@@ -60,6 +61,8 @@ class Causes:
         aggregate = _EXPANDED.get(cause[:3]) if cause is not None and is_id(cause) else None
         if cause is None or aggregate is None:
             return None
+        if aggregate == "statement":
+            cause = await find_part(self._connection, cause) or cause
         if cause not in self._loaded:
             stored = await self._log.load(render_subject(aggregate, cause))
             self._loaded[cause] = await self._keep_visible([recorded for recorded in stored if not recorded.void])

@@ -1,0 +1,145 @@
+"""Disputes: answers, partial concessions, the last resort, and what silence settles.
+
+A dispute begins by a claim and ends by a resolution (`statements.py`); `domain/billing/dispute.py` has the rules.
+"""
+
+from decimal import Decimal
+
+from events.statement import Reference
+from marketplace.application.billing.service_statements import find_bill
+from marketplace.application.billing.statements import (
+    end_dispute,
+    find_side,
+    get_grant,
+    load_statement,
+    settle_part,
+)
+from marketplace.application.steps.access import require_unfrozen
+from marketplace.application.steps.undisputed import price_amount
+from marketplace.domain.billing.dispute import Party
+from marketplace.domain.billing.statement import (
+    STATEMENT,
+    AnswerDispute,
+    ConcedePart,
+    ReferDispute,
+    Statement,
+    find_silence,
+    get_dispute,
+)
+from marketplace.domain.billing.statement_chain import require_unit
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, UnitOfWork
+
+_SIDES = ("startup", "holder", "provider")
+
+
+async def _find_party(unit: UnitOfWork, statement: Statement) -> Party:
+    """Return the side of a dispute that acts. The platform acts for the provider."""
+    party_id = unit.context.party_id
+    if party_id is None or party_id == statement.issued.provider_id:
+        return "provider"
+    return await find_side(unit, statement)
+
+
+async def answer_dispute(
+    handler: Handler,
+    context: Context,
+    statement_id: str,
+    *,
+    reason: str,
+    gpu_seconds_offered: int | None = None,
+    hours_offered: Decimal | None = None,
+    evidence: tuple[Reference, ...] = (),
+) -> Receipt:
+    """Answer the other side of a dispute, when it is one's turn: offer an amount between both positions, or insist.
+
+    Raises:
+        Refusal: ``statement_unknown`` · ``wrong_side`` · refusals of the dispute.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        statement = await load_statement(unit, statement_id, *_SIDES)
+        command = AnswerDispute(
+            statement_id=statement_id,
+            by=await _find_party(unit, statement),
+            reason=reason,
+            at=context.at,
+            gpu_seconds_offered=gpu_seconds_offered,
+            hours_offered=hours_offered,
+            evidence=evidence,
+        )
+        await unit.decide(STATEMENT, statement_id, command)
+
+    return await handler.run(context, STATEMENT, statement_id, work)
+
+
+async def concede_part(
+    handler: Handler,
+    context: Context,
+    statement_id: str,
+    *,
+    reason: str,
+    gpu_seconds: int | None = None,
+    hours: Decimal | None = None,
+) -> Receipt:
+    """Give a part of a dispute up: a payer raises its claim and pays the part, a provider charges less.
+
+    The dispute ends once claim and position meet.
+
+    Raises:
+        Refusal: ``statement_unknown`` · ``wrong_side`` · ``party_suspended`` · ``amount_missing`` · refusals of the
+            dispute and of what it settles.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        statement = await load_statement(unit, statement_id, *_SIDES)
+        await require_unfrozen(unit)
+        get_dispute(statement)
+        amount = require_unit(statement, gpu_seconds, hours)
+        bill = await find_bill(unit, statement, await get_grant(unit, statement.issued.grant_id))
+        by = await _find_party(unit, statement)
+        command = ConcedePart(
+            statement_id=statement_id, by=by, reason=reason, charges=price_amount(bill, statement, amount)
+        )
+        after = await unit.decide(STATEMENT, statement_id, command)
+        dispute = get_dispute(after)
+        if dispute.claim >= dispute.position:
+            await end_dispute(unit, after, dispute.position, "concession", reason, agreed=True)
+        else:
+            await settle_part(unit, after)
+
+    return await handler.run(context, STATEMENT, statement_id, work)
+
+
+async def refer_dispute(
+    handler: Handler, context: Context, statement_id: str, *, reason: str, evidence: tuple[Reference, ...] = ()
+) -> Receipt:
+    """Ask the platform to decide a dispute. Its decision is final.
+
+    Raises:
+        Refusal: ``statement_unknown`` · ``wrong_side`` · refusals of the dispute.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        statement = await load_statement(unit, statement_id, *_SIDES)
+        by = await _find_party(unit, statement)
+        command = ReferDispute(statement_id=statement_id, by=by, reason=reason, at=context.at, evidence=evidence)
+        await unit.decide(STATEMENT, statement_id, command)
+
+    return await handler.run(context, STATEMENT, statement_id, work)
+
+
+async def lapse_dispute(handler: Handler, context: Context, statement_id: str) -> Receipt:
+    """Settle a dispute whose side, or the platform, did not answer in time.
+
+    Raises:
+        Refusal: ``statement_unknown`` · ``statement_<status>`` · ``answer_period_runs``.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        statement = await load_statement(unit, statement_id, *_SIDES)
+        amount, ending = find_silence(statement, context.at)
+        reason = f"nobody answered until {get_dispute(statement).answer_until.isoformat()}"
+        await end_dispute(unit, statement, amount, ending, reason, agreed=True)
+
+    return await handler.run(context, STATEMENT, statement_id, work)

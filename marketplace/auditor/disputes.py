@@ -1,0 +1,137 @@
+"""Checks disputes: both sides only approach each other, deadlines hold, and each dispute ends in time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from marketplace.auditor.spans import parse_instant
+from marketplace.auditor.stream import Findings, Message
+
+ZERO: Final = Decimal(0)
+SILENT: Final = frozenset({"silence", "undecided"})
+
+
+@dataclass(slots=True)
+class Dispute:
+    """A running dispute, from its events alone.
+
+    Attributes:
+        position: What the provider charges at most.
+        claims: What each payer says was delivered.
+        paid: What was paid before its end.
+        turn: Who has to act.
+        due: Until when.
+    """
+
+    position: Decimal
+    claims: dict[str, Decimal] = field(default_factory=dict)
+    paid: Decimal = ZERO
+    turn: str = "provider"
+    due: datetime | None = None
+
+
+@dataclass(slots=True)
+class Disputes:
+    """Folds the events of disputed statements.
+
+    Attributes:
+        stated: What each statement charges, in GPU-seconds or hours.
+        running: The disputes that have not ended.
+    """
+
+    findings: Findings
+    stated: dict[str, Decimal] = field(default_factory=dict)
+    running: dict[str, Dispute] = field(default_factory=dict)
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Take one decision."""
+        for message in decision:
+            aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")
+            if aggregate != "statement":
+                continue
+            body = message.read()
+            statement_id = body["statement_id"]
+            if name == "issued":
+                self.stated[statement_id] = _count(body["charges"])
+            elif name == "disputed":
+                self._claim(message, body)
+            elif (dispute := self.running.get(statement_id)) is not None:
+                self._argue(message, name, body, dispute)
+
+    def _claim(self, message: Message, body: dict[str, Any]) -> None:
+        stated = self.stated.get(body["statement_id"], ZERO)
+        dispute = self.running.setdefault(body["statement_id"], Dispute(stated))
+        claim, known = _read(body, "gpu_seconds_claimed", "hours_claimed"), min(dispute.claims.values(), default=stated)
+        text = f"{body['statement_id']} is claimed to be {claim}, and {known} stood before"
+        self.findings.require(claim < known, "dispute", message.sequence, text)
+        dispute.claims["holder" if body.get("by") == "holder" else "startup"] = claim
+        dispute.turn, dispute.due = "provider", parse_instant(body["answer_until"])
+
+    def _argue(self, message: Message, name: str, body: dict[str, Any], dispute: Dispute) -> None:
+        if name == "answered":
+            self._answer(message, body, dispute)
+        elif name == "conceded":
+            self._concede(message, body, dispute)
+        elif name == "referred":
+            self._check_time(message, body, dispute)
+            dispute.turn, dispute.due = "platform", parse_instant(body["decide_until"])
+        elif name == "part_settled":
+            claim, dispute.paid = min(dispute.claims.values()), _count(body["charges"])
+            text = f"{body['statement_id']} pays {dispute.paid} before its end, and {claim} are not disputed"
+            self.findings.require(dispute.paid <= claim, "dispute", message.sequence, text)
+        elif name == "resolved":
+            self._resolve(message, body, dispute)
+
+    def _answer(self, message: Message, body: dict[str, Any], dispute: Dispute) -> None:
+        self._check_time(message, body, dispute)
+        side = "provider" if body["by"] == "provider" else "payers"
+        text = f"the {side} answer {body['statement_id']}, and it is the turn of the {dispute.turn}"
+        self.findings.require(dispute.turn == side, "dispute", message.sequence, text)
+        if body.get("gpu_seconds_offered") is not None or body.get("hours_offered") is not None:
+            offer, claim = _read(body, "gpu_seconds_offered", "hours_offered"), min(dispute.claims.values())
+            text = f"{offer} are offered, the claim is {claim} and the position {dispute.position}"
+            self.findings.require(claim < offer < dispute.position, "dispute", message.sequence, text)
+        dispute.turn = "payers" if side == "provider" else "provider"
+        dispute.due = parse_instant(body["answer_until"])
+
+    def _concede(self, message: Message, body: dict[str, Any], dispute: Dispute) -> None:
+        amount, by = _read(body, "gpu_seconds", "hours"), body["by"]
+        if by == "provider":
+            right = min(dispute.claims.values()) <= amount < dispute.position
+            dispute.position = amount
+        else:
+            right = dispute.claims.get(by, amount) < amount <= dispute.position
+            dispute.claims[by] = amount
+        text = f"the {by} of {body['statement_id']} concedes to {amount}, away from the other side"
+        self.findings.require(right, "dispute", message.sequence, text)
+
+    def _check_time(self, message: Message, body: dict[str, Any], dispute: Dispute) -> None:
+        late = dispute.due is not None and parse_instant(message.headers["ce-time"]) >= dispute.due
+        text = f"{body['statement_id']} is answered after {dispute.due}"
+        self.findings.require(not late, "dispute", message.sequence, text)
+
+    def _resolve(self, message: Message, body: dict[str, Any], dispute: Dispute) -> None:
+        del self.running[body["statement_id"]]
+        amount, by, require = _count(body["charges"]), body["by"], self.findings.require
+        text = f"{body['statement_id']} settles at {amount}, {dispute.paid} are paid and {dispute.position} charged"
+        require(dispute.paid <= amount <= dispute.position, "dispute", message.sequence, text)
+        if by in SILENT:
+            early = dispute.due is not None and parse_instant(message.headers["ce-time"]) < dispute.due
+            text = f"{body['statement_id']} settles by {by} before {dispute.due}"
+            require(
+                not early and (dispute.turn == "platform") == (by == "undecided"), "dispute", message.sequence, text
+            )
+        actor = message.headers.get("ce-actor", "")
+        text = f"{actor} decides {body['statement_id']} as the platform"
+        require(by != "platform" or not actor.startswith("pty_"), "dispute", message.sequence, text)
+
+
+def _count(charges: dict[str, Any]) -> Decimal:
+    return Decimal(charges["gpu_seconds"]) + Decimal(charges.get("service_hours", "0"))
+
+
+def _read(body: dict[str, Any], gpu_seconds: str, hours: str) -> Decimal:
+    """Return an amount in the statement's own unit."""
+    return Decimal(body.get(gpu_seconds) or 0 if body.get(hours) is None else body[hours])

@@ -1,0 +1,284 @@
+"""Disputes of a statement: claims, counter-offers, concessions, deadlines and the last resort.
+
+Those who pay claim what was delivered; the provider's position is what it still charges. Amounts are GPU-seconds, or
+hours of a service line. Whose turn it is answers within `ANSWER`, with a counter-offer or by insisting. What each
+silence means:
+
+- The provider is silent: the payers' last word settles, their counter-offer or else their claim.
+- The payers are silent: the provider's last word settles, its counter-offer or else its position.
+- The platform is silent for `DECISION` after it was asked: the middle between claim and position settles.
+
+Invariants:
+    1. Claims only rise, by concessions of who claims, and the position only falls, by concessions of the provider. A
+       new claim is below the one that stands.
+    2. An offer lies between the standing claim and the position. It binds once everybody whom it takes from agrees.
+    3. A dispute ends: each side answers within its time, at most `ANSWERS_MAX` times together, and a concession moves
+       no deadline.
+    4. Either side asks the platform after an answer of each side, or once `REFERRAL` is over. Its decision is final.
+
+Refusals in order: claim_none · answer_not_due · statement_referred · answer_period_over · answers_too_many ·
+referral_early · concessions_too_many · amount_missing · not_a_number · amount_not_positive · amount_too_large ·
+amount_too_precise · offer_outside · concession_outside · answer_period_runs.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import ROUND_FLOOR, Decimal
+from typing import Final, Literal
+
+from events.statement import (
+    StatementAgreed,
+    StatementAnswered,
+    StatementConceded,
+    StatementDisputed,
+    StatementReferred,
+)
+from marketplace.core.errors import Refusal
+
+Side = Literal["startup", "holder"]
+"""Those who pay."""
+Party = Side | Literal["provider"]
+Amount = Decimal | int
+Ending = Literal["concession", "offer", "silence", "platform", "undecided"]
+"""What ended a dispute; ``undecided``: the platform was asked and did not decide in time."""
+
+ANSWER: Final = timedelta(days=7)
+"""How long each answer may take."""
+ANSWERS_MAX: Final = 6
+"""Answers of both sides together. After that, one concedes, accepts or asks the platform."""
+CONCESSIONS_MAX: Final = 3
+"""Partial concessions of each party."""
+REFERRAL: Final = timedelta(days=14)
+"""After this much of a dispute either side asks the platform, even if the other one never answered."""
+REFERRAL_ANSWERS: Final = 2
+"""After so many answers either side asks the platform."""
+DECISION: Final = timedelta(days=30)
+"""How long the platform has for its decision."""
+_PRECISION: Final = Decimal("0.0001")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A counter-offer: who made it, the amount, and the payers that agree to it."""
+
+    by: Party
+    amount: Amount
+    agreed: frozenset[Party] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """A running dispute.
+
+    Attributes:
+        claims: What each payer that disputes says was delivered.
+        position: What the provider charges at most.
+        turn: Who has to answer.
+        answer_until: By when; then silence decides.
+        referable_at: From when on either side may ask the platform, whatever was answered.
+        offer: The last word of the other side, if it is a counter-offer.
+        answers: How many answers were given.
+        concessions: How many partial concessions each party made.
+    """
+
+    claims: Mapping[Side, Amount]
+    position: Amount
+    turn: Literal["provider", "payers", "platform"]
+    answer_until: datetime
+    referable_at: datetime
+    offer: Offer | None = None
+    answers: int = 0
+    concessions: Mapping[Party, int] = field(default_factory=dict)
+
+    @property
+    def claim(self) -> Amount:
+        """Return the claim that stands, the lowest."""
+        return min(self.claims.values())
+
+    def is_agreed(self) -> bool:
+        """Return whether all payers that claim less than the offer agree to it, so that the provider's word settles."""
+        offer = self.offer
+        if offer is None:
+            return False
+        return all(claim >= offer.amount or side in offer.agreed for side, claim in self.claims.items())
+
+    def find_most(self) -> Amount:
+        """Return the most that the provider may settle at alone: the claim, or an offer to which all payers agree."""
+        offer = self.offer
+        return offer.amount if offer is not None and offer.by != "provider" and self.is_agreed() else self.claim
+
+
+def build_amount(gpu_seconds: int | None, hours: Decimal | None) -> Amount:
+    """Return an amount in its own unit."""
+    amount = gpu_seconds if hours is None else hours
+    assert amount is not None, "an amount is stated in one unit"
+    return amount
+
+
+def _require_turn(dispute: Dispute, by: Party, at: datetime) -> None:
+    role = "provider" if by == "provider" else "payers"
+    if dispute.turn == "platform":
+        raise Refusal(
+            "statement_referred",
+            f"the platform was asked and decides until {dispute.answer_until.isoformat()}; concede, or wait",
+            due=dispute.answer_until.isoformat(),
+        )
+    if dispute.turn != role:
+        raise Refusal(
+            "answer_not_due",
+            f"the {dispute.turn} answer next, until {dispute.answer_until.isoformat()}; wait, or concede",
+            turn=dispute.turn,
+        )
+    _require_time(dispute, at)
+
+
+def _require_time(dispute: Dispute, at: datetime) -> None:
+    if at >= dispute.answer_until:
+        raise Refusal(
+            "answer_period_over",
+            f"the answer was due until {dispute.answer_until.isoformat()}; it is {at.isoformat()}, and silence decides",
+        )
+
+
+def require_claimant(dispute: Dispute, by: Party) -> None:
+    """Refuse a payer that disputes nothing.
+
+    Raises:
+        Refusal: ``claim_none``.
+    """
+    if by != "provider" and by not in dispute.claims:
+        raise Refusal("claim_none", f"the {by} disputes nothing of this statement; dispute it first, or accept it")
+
+
+def require_answer(dispute: Dispute, by: Party, offered: Amount | None, at: datetime, pointer: str) -> None:
+    """Refuse an answer that is not due, or an offer that is not between the two positions.
+
+    Raises:
+        Refusal: ``claim_none`` · ``statement_referred`` · ``answer_not_due`` · ``answer_period_over`` ·
+            ``answers_too_many`` · ``offer_outside``.
+    """
+    require_claimant(dispute, by)
+    _require_turn(dispute, by, at)
+    if dispute.answers >= ANSWERS_MAX:
+        raise Refusal(
+            "answers_too_many",
+            f"{dispute.answers} answers were given, the maximum; concede, accept, or ask the platform",
+        )
+    if offered is not None and not dispute.claim < offered < dispute.position:
+        raise Refusal(
+            "offer_outside",
+            f"an offer lies between the claim, {dispute.claim}, and the provider's position, {dispute.position}; it is"
+            f" {offered}",
+            pointer=pointer,
+        )
+
+
+def require_partial(dispute: Dispute, by: Party, amount: Amount, pointer: str) -> None:
+    """Refuse a concession that gives nothing, or more than the other side asks for.
+
+    Raises:
+        Refusal: ``claim_none`` · ``concessions_too_many`` · ``concession_outside``.
+    """
+    require_claimant(dispute, by)
+    made = dispute.concessions.get(by, 0)
+    if made >= CONCESSIONS_MAX:
+        raise Refusal("concessions_too_many", f"the {by} conceded {made} times, the maximum; concede all, or answer")
+    if by == "provider":
+        allowed, span = (
+            dispute.claim <= amount < dispute.position,
+            f"from {dispute.claim} to below {dispute.position}",
+        )
+    else:
+        own = dispute.claims[by]
+        allowed, span = own < amount <= dispute.position, f"above {own} up to {dispute.position}"
+    if not allowed:
+        raise Refusal("concession_outside", f"the {by} may concede {span}, not {amount}", pointer=pointer)
+
+
+def require_referable(dispute: Dispute, by: Party, at: datetime) -> None:
+    """Refuse to ask the platform before both sides answered, or too late.
+
+    Raises:
+        Refusal: ``claim_none`` · ``statement_referred`` · ``answer_period_over`` · ``referral_early``.
+    """
+    require_claimant(dispute, by)
+    if dispute.turn == "platform":
+        _require_turn(dispute, by, at)
+    _require_time(dispute, at)
+    if dispute.answers < REFERRAL_ANSWERS and at < dispute.referable_at:
+        raise Refusal(
+            "referral_early",
+            f"the platform is asked after an answer of each side, or from {dispute.referable_at.isoformat()} on",
+            due=dispute.referable_at.isoformat(),
+        )
+
+
+def find_lapse(dispute: Dispute, at: datetime) -> tuple[Amount, Literal["silence", "undecided"]]:
+    """Return the amount that settles because whose turn it was is silent, and how.
+
+    Raises:
+        Refusal: ``answer_period_runs``.
+    """
+    if at < dispute.answer_until:
+        due = dispute.answer_until.isoformat()
+        raise Refusal("answer_period_runs", f"the {dispute.turn} may answer until {due}", due=due)
+    if dispute.turn == "platform":
+        middle = Decimal(dispute.claim + dispute.position) / 2
+        whole = isinstance(dispute.position, int)
+        return (int(middle) if whole else middle.quantize(_PRECISION, ROUND_FLOOR)), "undecided"
+    if dispute.turn == "provider":
+        return dispute.find_most(), "silence"
+    offer = dispute.offer
+    return (dispute.position if offer is None or offer.by != "provider" else offer.amount), "silence"
+
+
+def begin_dispute(dispute: Dispute | None, event: StatementDisputed, stated: Amount) -> Dispute:
+    """Return a dispute after a claim."""
+    side: Side = "holder" if event.by == "holder" else "startup"
+    hours = event.hours_claimed
+    claim = event.gpu_seconds_claimed if hours is None else hours
+    if dispute is None:
+        referable_at = event.answer_until - ANSWER + REFERRAL
+        return Dispute({side: claim}, stated, "provider", event.answer_until, referable_at)
+    claims = {**dispute.claims, side: claim}
+    return _keep_offer(replace(dispute, claims=claims, turn="provider", answer_until=event.answer_until))
+
+
+def _keep_offer(dispute: Dispute) -> Dispute:
+    """Drop an offer that is not between claim and position any more."""
+    offer = dispute.offer
+    inside = offer is not None and dispute.claim < offer.amount < dispute.position
+    return dispute if inside else replace(dispute, offer=None)
+
+
+def evolve_dispute(
+    dispute: Dispute, event: StatementAnswered | StatementConceded | StatementReferred | StatementAgreed
+) -> Dispute:
+    """Return a dispute after an event."""
+    match event:
+        case StatementAnswered():
+            amount = event.gpu_seconds_offered if event.hours_offered is None else event.hours_offered
+            mine: frozenset[Party] = frozenset({event.by})
+            return replace(
+                dispute,
+                turn="payers" if event.by == "provider" else "provider",
+                answer_until=event.answer_until,
+                offer=None if amount is None else Offer(event.by, amount, mine),
+                answers=dispute.answers + 1,
+            )
+        case StatementConceded():
+            amount = event.gpu_seconds if event.hours is None else event.hours
+            counted = dict(Counter(dispute.concessions) + Counter([event.by]))
+            if event.by == "provider":
+                return _keep_offer(replace(dispute, position=amount, concessions=counted))
+            claims = {**dispute.claims, event.by: amount}
+            return _keep_offer(replace(dispute, claims=claims, concessions=counted))
+        case StatementReferred():
+            return replace(dispute, turn="platform", answer_until=event.decide_until)
+        case StatementAgreed():
+            offer = dispute.offer
+            if offer is None or event.by not in dispute.claims:
+                return dispute
+            return replace(dispute, offer=replace(offer, agreed=offer.agreed | {event.by}))

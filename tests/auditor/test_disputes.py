@@ -1,0 +1,120 @@
+"""The auditor follows a dispute by its events alone, and finds each fault that is planted in a copy of the log."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from marketplace.auditor.disputes import Disputes
+from marketplace.auditor.market import Market as AuditedMarket
+from marketplace.auditor.stream import Findings, Message
+from marketplace.domain.billing.dispute import ANSWER
+from marketplace.log.memory import MemoryLog
+from tests.application.billing.test_adjustments import DAY
+from tests.application.billing.test_disputes import CLAIM, Argument
+from tests.support.market.market import Market
+from tests.support.market.meter import MemoryArchive
+
+pytestmark = pytest.mark.xdist_group("auditor")
+_PLAYED = []
+
+
+async def read(log):
+    """Return a log's messages as the auditor reads them."""
+    return [
+        Message(
+            each.sequence,
+            "",
+            {
+                "ce-type": each.envelope.type,
+                "ce-time": each.envelope.time.isoformat(),
+                "ce-actor": each.envelope.actor,
+                "ce-causationid": each.envelope.causation_id,
+            },
+            each.body,
+        )
+        async for page in log.read()
+        for each in page
+    ]
+
+
+def audit(messages):
+    findings = Findings()
+    for part in (Disputes(findings), AuditedMarket(findings)):
+        for message in messages:
+            part.take([message])
+    return [f"{kind}: {text}" for _, kind, text in findings.kept]
+
+
+@pytest.fixture
+async def argued():
+    """Return the log of a dispute with an answer, both sides' concessions and its end by silence; it is played once."""
+    if not _PLAYED:
+        _PLAYED.extend(await play())
+    return list(_PLAYED)
+
+
+async def play():
+    market = Market(MemoryLog())
+    market.handler.archive = MemoryArchive()
+    trade = await market.trade()
+    async with market.worker():
+        one = Argument(market, trade, await market.award(trade))
+        await market.deliver(one.grant, 30)
+        await one.state_first()
+        await one.dispute(CLAIM)
+        await one.concede("startup", CLAIM + 1)
+        await one.concede("provider", 29 * DAY)
+        await one.answer("provider", 25 * DAY)
+        await one.wait(ANSWER)
+        await one.complete()
+    return await read(market.log)
+
+
+def change(messages, event_type, **fields):
+    index = next(place for place, each in enumerate(messages) if each.event_type == event_type)
+    body = messages[index].read()
+    body |= {name: value(body) if callable(value) else value for name, value in fields.items()}
+    return [*messages[:index], replace(messages[index], body=json.dumps(body).encode()), *messages[index + 1 :]]
+
+
+def outage(messages):
+    """Append by hand an outage of all nodes, before the grant completes."""
+    place = next(place for place, each in enumerate(messages) if each.event_type == "grant.completed.v1")
+    issued = next(each for each in messages if each.event_type == "grant.issued.v1").read()
+    body = {"grant_id": issued["grant_id"], "at": issued["start"], "until": issued["end"], "nodes_available": 0}
+    headers = {**messages[place].headers, "ce-type": "marketplace.grant.degraded.v1"}
+    return [
+        *messages[:place],
+        replace(messages[place], headers=headers, body=json.dumps(body).encode()),
+        *messages[place:],
+    ]
+
+
+async def test_nothing_is_found_in_a_dispute(argued):
+    assert audit(argued) == []
+
+
+@pytest.mark.parametrize(
+    ("plant", "found"),
+    [
+        (lambda log: change(log, "statement.answered.v1", gpu_seconds_offered=30 * DAY), "are offered"),
+        (lambda log: change(log, "statement.answered.v1", by="startup"), "it is the turn of the provider"),
+        (lambda log: change(log, "statement.answered.v1", answer_until="2100-01-01T00:00:00Z"), "by silence before"),
+        (lambda log: change(log, "statement.disputed.v1", answer_until="2020-01-01T00:00:00Z"), "is answered after"),
+        (lambda log: change(log, "statement.disputed.v1", gpu_seconds_claimed=30 * DAY), "stood before"),
+        (lambda log: change(log, "statement.conceded.v1", gpu_seconds=CLAIM - 1), "away from the other side"),
+        (
+            lambda log: change(
+                log, "statement.resolved.v1", charges=lambda body: {**body["charges"], "gpu_seconds": 1}
+            ),
+            "settles at 1",
+        ),
+        (lambda log: change(log, "statement.resolved.v1", by="undecided"), "by undecided"),
+        (lambda log: change(log, "statement.resolved.v1", by="platform"), None),
+        (outage, "delivered: "),
+    ],
+)
+async def test_each_planted_fault_is_found(argued, plant, found):
+    texts = audit(plant(argued))
+    assert any(found in text for text in texts) if found is not None else texts == [], texts
