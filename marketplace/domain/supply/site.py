@@ -13,7 +13,7 @@ amount_too_large · amount_too_precise · power_above_contract · power_not_rais
 conversion_scheduled · conversion_not_scheduled · site_power_exceeded.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -331,14 +331,20 @@ def list_power(site: Site, start: datetime, end: datetime) -> list[Load]:
     return build_steps([load for load in loads if load.start < end], start, end)
 
 
-def list_dark(site: SiteState, at: datetime) -> dict[tuple[str, str], int]:
-    """Return the kilowatts that reserved nodes lack at an instant, by pool and grant; the last grant lacks first."""
+def list_dark(site: SiteState, at: datetime, rank: Callable[[str], int]) -> dict[tuple[str, str], int]:
+    """Return the kilowatts that reserved nodes lack at an instant, by pool and grant.
+
+    Args:
+        site: The site.
+        at: The instant.
+        rank: Returns the place of a grant in the order of issue; the last one lacks first.
+    """
     if site is None:
         return {}
     power = sum(run.amount for run in _list_serving(site, at, at + timedelta.resolution))
     drawn = {key: _sum_at(loads, at) for key, loads in site.drawn.items()}
     short, dark = sum(drawn.values()) - power, {}
-    for key in sorted(drawn, key=lambda key: (key[1], key[0]), reverse=True):
+    for key in sorted(drawn, key=lambda key: (rank(key[1]), key), reverse=True):
         if (lack := min(max(short, 0), drawn[key])) > 0:
             dark[key] = lack
             short -= lack

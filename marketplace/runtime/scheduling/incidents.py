@@ -11,14 +11,14 @@ issued last go dark first, over all pools of the site.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import Final
 
 from marketplace.application.delivery import grants
 from marketplace.domain.delivery.grant import GRANT, Grant
-from marketplace.domain.supply.pool import POOL, Pool
+from marketplace.domain.supply.pool import POOL, Pool, Reservation
 from marketplace.domain.supply.site import SITE, SiteState, find_next_turn, list_dark, list_power_turns
 from marketplace.execution.handler import Handler
 from marketplace.execution.scheduled_context import build_context
@@ -50,10 +50,11 @@ class Incidents:
         site: SiteState = (await self._handler.cache.load(SITE, pool.opened.site_id)).state
         now = self._handler.clock.now()
         self._look_again(pool_id, site, now)
-        step, turns = _name_step(pool, site, now), _list_turns(pool, site, now)
+        rank = self._market.scheduler.rank_issue
+        step, turns = _name_step(pool, site, now, rank), _list_turns(pool, site, now)
         staying = await self._list_running(pool, now)
         for grant in tuple(staying):
-            missing = _share_lack(pool, site, staying, now)[grant.issued.grant_id]
+            missing = _share_lack(pool, site, staying, now, rank)[grant.issued.grant_id]
             if missing and await move_grant(self._handler, self._market, grant, reason=REASON, step=step):
                 staying.remove(grant)
                 continue
@@ -71,13 +72,13 @@ class Incidents:
         """Record the outages of a past span for every grant that was on the pool then, also if it has left it."""
         spans = {
             grant_id: (max(begin, reservation.start), min(end, reservation.end))
-            for grant_id, reservation in sorted(pool.reservations.items(), reverse=True)
+            for grant_id, reservation in self._sort(pool)
             if reservation.start < end and begin < reservation.end
         }
         for at in sorted({start for start, _ in spans.values()}):
             there = [grant_id for grant_id, (start, until) in spans.items() if start <= at < until]
             grants_there = [grant for grant_id in there if (grant := await self._find(grant_id)) is not None]
-            lacking = _share_lack(pool, site, grants_there, at)
+            lacking = _share_lack(pool, site, grants_there, at, self._market.scheduler.rank_issue)
             for grant in grants_there:
                 grant_id = grant.issued.grant_id
                 start, until = spans[grant_id]
@@ -97,10 +98,15 @@ class Incidents:
                 self._handler, context, grant_id, nodes_available=nodes, at=start, reason=REASON, until=end
             )
 
+    def _sort(self, pool: Pool) -> list[tuple[str, Reservation]]:
+        """Return the reservations of a pool, that of the grant issued last first."""
+        rank = self._market.scheduler.rank_issue
+        return sorted(pool.reservations.items(), key=lambda item: (rank(item[0]), item[0]), reverse=True)
+
     async def _list_running(self, pool: Pool, now: datetime) -> list[Grant]:
         """Return the grants that use the pool now, last issued first."""
         found: list[Grant] = []
-        for grant_id, reservation in sorted(pool.reservations.items(), reverse=True):
+        for grant_id, reservation in self._sort(pool):
             if reservation.start <= now < reservation.end:
                 grant: Grant | None = (await self._handler.cache.load(GRANT, grant_id)).state
                 if grant is not None and grant.status in {"active", "degraded", "terminated"}:
@@ -123,7 +129,9 @@ class Incidents:
         await grants.resume_grant(self._handler, context, grant_id, at=now)
 
 
-def _share_lack(pool: Pool, site: SiteState, running: Sequence[Grant], at: datetime) -> dict[str, int]:
+def _share_lack(
+    pool: Pool, site: SiteState, running: Sequence[Grant], at: datetime, rank: Callable[[str], int]
+) -> dict[str, int]:
     """Return how many nodes each grant lacks at an instant.
 
     Its own failed nodes come first, then others, last issued first; or its dark nodes, if they are more.
@@ -137,7 +145,7 @@ def _share_lack(pool: Pool, site: SiteState, running: Sequence[Grant], at: datet
     working = pool.opened.nodes - sum(incident.nodes for incident in failed)
     short = sum(held.values()) - sum(own.values()) - working
     lacking: dict[str, int] = {}
-    dark = list_dark(site, at)
+    dark = list_dark(site, at, rank)
     for grant_id, nodes in held.items():
         more = min(max(short, 0), nodes - own[grant_id])
         lack_kw = dark.get((pool.opened.pool_id, grant_id), 0)
@@ -153,8 +161,8 @@ def _list_turns(pool: Pool, site: SiteState, now: datetime) -> list[datetime]:
     return sorted(at for at in failed.union(list_power_turns(site)) if at <= now)
 
 
-def _name_step(pool: Pool, site: SiteState, now: datetime) -> str:
+def _name_step(pool: Pool, site: SiteState, now: datetime, rank: Callable[[str], int]) -> str:
     """Return a name for the state of a pool's incidents and power, so that only one worker handles each state."""
     told = sorted(f"{name} {one.start.isoformat()} {one.end.isoformat()}" for name, one in pool.incidents.items())
-    told += [f"{grant_id} {lack}" for (pool_id, grant_id), lack in sorted(list_dark(site, now).items())]
+    told += [f"{grant_id} {lack}" for (pool_id, grant_id), lack in sorted(list_dark(site, now, rank).items())]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()

@@ -129,6 +129,7 @@ class Scheduler:
         self._due: dict[Task, datetime] = {}
         self._heap: list[tuple[float, Task]] = []
         self._grants: dict[str, Grant] = {}
+        self._issued: dict[str, int] = {}
         self._failed = FailedPools()
         self.locked: dict[str, str] = {}
         self._auctions: dict[str, frozenset[str] | None] = {}
@@ -293,10 +294,15 @@ class Scheduler:
 
     @notice.register
     def _issue_grant(self, event: GrantIssued) -> None:
+        self._issued.setdefault(event.grant_id, len(self._issued))
         self.put(Task("activate_grant", event.grant_id), event.start)
         self._turn_grant(event)
         for task, period in self._list_periods(event.grant_id).items():
             self.put(task, period.end + GRACE)
+
+    def rank_issue(self, grant_id: str) -> int:
+        """Return the place of a grant in the order in which the log issued them; one that was not read yet is last."""
+        return self._issued.get(grant_id, len(self._issued))
 
     def _list_periods(self, grant_id: str) -> dict[Task, Period]:
         """Return the statement periods of a grant and its service lines, by the task that issues each statement."""

@@ -184,23 +184,30 @@ def test_a_site_with_less_power_keeps_what_was_reserved_and_lets_it_change_hands
     Given(SITE, REGISTERED, ENERGISED, reserved(600), LESS).when(draw(600, end=18)).then(reserved(600, end=18))
 
 
+def rank(grant_id):
+    """Return the place of a grant in the order of issue."""
+    return [id_of("grt", 1), id_of("grt", 2)].index(grant_id)
+
+
 def test_the_last_grant_is_dark_first_where_less_is_live_than_is_drawn():
     site = SITE.fold([REGISTERED, ENERGISED, reserved(150), reserved(100, grant=2), LESS])
-    assert list_dark(site, hour(14)) == {}
-    assert list_dark(site, hour(15)) == {(build.POOL, id_of("grt", 2)): 50}
+    assert list_dark(site, hour(14), rank) == {}
+    last_is_first = list_dark(site, hour(15), lambda grant_id: -rank(grant_id))
+    assert last_is_first == {(build.POOL, id_of("grt", 1)): 50}, "by the order of issue, not of ids"
+    assert list_dark(site, hour(15), rank) == {(build.POOL, id_of("grt", 2)): 50}
     assert find_next_turn(site, hour(0)) == hour(1)
     assert find_next_turn(site, hour(15)) == hour(20)
     assert find_next_turn(site, hour(20)) is None
 
 
 def test_a_site_whose_first_event_was_passed_over_tells_nothing_of_its_power():
-    assert (list_dark(None, hour(1)), find_next_turn(None, hour(1)), list_power_turns(None)) == ({}, None, [])
+    assert (list_dark(None, hour(1), rank), find_next_turn(None, hour(1)), list_power_turns(None)) == ({}, None, [])
 
 
 def test_nothing_is_lit_before_a_conversion_is_ready():
     site = SITE.fold([REGISTERED, SCHEDULED, SLIPPED, reserved(10, start=90, end=250)])
-    assert list_dark(site, hour(199)) == {(build.POOL, id_of("grt", 1)): 10}
-    assert list_dark(site, hour(200)) == {}
+    assert list_dark(site, hour(199), rank) == {(build.POOL, id_of("grt", 1)): 10}
+    assert list_dark(site, hour(200), rank) == {}
     assert (find_next_turn(site, hour(0)), find_next_turn(site, hour(90))) == (hour(90), hour(200))
 
 

@@ -19,9 +19,18 @@ from marketplace.runtime import worker as worker_module
 from marketplace.runtime.scheduling.scheduler import HEAP_SPARE, NOW, DueTask, Scheduler, Task
 from marketplace.runtime.scheduling.task_outcomes import NEEDLESS, PAUSE_SECONDS_MAX, TOO_EARLY, compute_pause
 from marketplace.runtime.worker import TIMERS, Worker
+from tests.domain import build
 from tests.support.market.market import Market, running_worker
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_grants_rank_by_the_order_in_which_the_log_issued_them():
+    scheduler = Scheduler()
+    for number in (2, 1):
+        scheduler.notice(build.grant_issued(grant_id=build.id_of("grt", number)))
+    ranks = [scheduler.rank_issue(build.id_of("grt", number)) for number in (2, 1, 3)]
+    assert ranks == [0, 1, 2]
 
 
 def test_every_kind_of_task_says_which_refusals_are_harmless():
