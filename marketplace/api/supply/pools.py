@@ -32,9 +32,19 @@ async def open_one(command: Commanded, data: JSONBody[OpenPoolBody]) -> Response
 
 @post("/{pool_id:str}/fail-nodes", status_code=200, summary="Report failed nodes")
 async def fail(command: Commanded, pool_id: FromPath[str], data: JSONBody[FailNodesBody]) -> Response[ReceiptBody]:
-    """Report that nodes stopped working. The provider names the incident."""
+    """Report that nodes stopped working, or, with `until`, an outage that is over. The provider names the incident.
+
+    Until it is closed, an outage is credited to the grants that it affects. Who reports it long after closes it in the
+    same report, since nodes that were reported as failed are dated back by at most an hour.
+    """
     receipt = await fail_nodes(
-        command.handler, command.context, pool_id, incident_id=data.incident_id, nodes=data.nodes, at=data.at
+        command.handler,
+        command.context,
+        pool_id,
+        incident_id=data.incident_id,
+        nodes=data.nodes,
+        at=data.at,
+        until=data.until,
     )
     return command.answer(receipt)
 

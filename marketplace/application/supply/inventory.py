@@ -102,8 +102,12 @@ async def fail_nodes(
     nodes: int,
     at: datetime,
     grant_id: str | None = None,
+    until: datetime | None = None,
 ) -> Receipt:
-    """Report that nodes stopped working. `grant_id` names their grant, if evidence of its GPUs shows the failure."""
+    """Report that nodes stopped working, or that they did not work over a span that is past.
+
+    `grant_id` names their grant, if evidence of its GPUs shows the failure.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         await _load_pool(unit, pool_id)
@@ -114,6 +118,7 @@ async def fail_nodes(
             at=at,
             grant_id=grant_id,
             reported_at=context.at,
+            until=until,
         )
         await unit.decide(POOL, pool_id, command)
 

@@ -19,7 +19,7 @@ Refusals in order: pool_unknown · pool_exists · not_a_number · amount_not_pos
 amount_too_precise · credits_above_promise · credits_out_of_order · reservation_unknown · incident_exists ·
 incident_unknown · time_naive · span_empty · notice_too_short · closing_brought_forward · pool_closing ·
 resales_too_many · resale_above_grant · pool_full · reservation_exists · shares_uneven · lot_not_offered · lot_sold ·
-nodes_failed · nodes_exceeded · resumption_backdated.
+nodes_failed · outage_open · nodes_exceeded · resumption_backdated.
 """
 
 from collections.abc import Iterable, Sequence
@@ -426,21 +426,43 @@ def _release(command: ReleaseCapacity, state: Pool) -> Sequence[PoolEvent]:
 
 
 def _fail(command: FailNodes, state: Pool) -> Sequence[PoolEvent]:
-    event = PoolNodeFailed(**{name: getattr(command, name) for name in command.__struct_fields__})
+    until = command.until
+    event = PoolNodeFailed(**{name: getattr(command, name) for name in PoolNodeFailed.__struct_fields__})
     known = state.incidents.get(command.incident_id)
     if known is not None:
         if (known.nodes, known.start) == (command.nodes, command.at):
             return []
         raise Refusal("incident_exists", f"incident {command.incident_id} exists with other content; use another id")
     require_aware(command.at, "/at")
-    down, _ = find_peak(state.failed(), command.at, FOREVER)
+    if until is not None:
+        require_span(command.at, until, "/until")
+        _require_over(until, command.reported_at)
+    down, _ = find_peak(state.failed(), command.at, until or FOREVER)
     if down + command.nodes > state.opened.nodes:
         raise Refusal(
             "nodes_exceeded",
             f"{down} of {state.opened.nodes} nodes have already failed; {command.nodes} more cannot",
             pointer="/nodes",
         )
-    return [event]
+    if until is None:
+        return [event]
+    restored = PoolNodeRestored(pool_id=command.pool_id, incident_id=command.incident_id, nodes=command.nodes, at=until)
+    return [event, restored]
+
+
+def _require_over(until: datetime, now: datetime | None) -> None:
+    """Refuse an outage that is reported as over and is not.
+
+    Raises:
+        Refusal: ``outage_open``.
+    """
+    if now is None or until > now:
+        raise Refusal(
+            "outage_open",
+            f"the outage would end at {until.isoformat()}, after now; report it without an end, and restore the nodes"
+            " when they work",
+            pointer="/until",
+        )
 
 
 def _restore(command: RestoreNodes, state: Pool) -> Sequence[PoolEvent]:

@@ -81,7 +81,10 @@ class ReleaseCapacity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailNodes(msgspec.Struct, frozen=True, kw_only=True):
-    """Report that nodes stopped working, optionally those of one grant. `reported_at` is now."""
+    """Report that nodes stopped working, optionally those of one grant. `reported_at` is now.
+
+    `until` is when they worked again, if that is past.
+    """
 
     pool_id: str
     incident_id: str
@@ -89,6 +92,7 @@ class FailNodes(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     grant_id: str | None = None
     reported_at: datetime | None = None
+    until: datetime | None = None
 
 
 class RestoreNodes(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from events.pool import (
@@ -184,6 +185,8 @@ REFUSALS = [
     Row("lot_sold", (OPENED, OFFERED), reserve(nodes=8, lots=(share(), share()))),
     Row("nodes_failed", (OPENED, OFFERED, FAILED, ALL_FAILED), reserve()),
     Row("nodes_exceeded", (OPENED, FAILED, ALL_FAILED), build.fail_nodes(incident_id="INC-3"), "/nodes"),
+    Row("span_empty", (OPENED,), build.fail_nodes(until=hour(0), reported_at=hour(9)), "/until"),
+    Row("outage_open", (OPENED,), build.fail_nodes(until=hour(9), reported_at=hour(8)), "/until"),
     Row("resumption_backdated", (OPENED, FAILED), build.restore_nodes(at=hour(5), reported_at=hour(7)), "/at"),
 ]
 PRECEDENCE = [
@@ -339,6 +342,10 @@ def test_nothing_is_unsold_of_a_lot_that_is_not_offered_or_outside_its_span():
 
 def test_fails_and_restores():
     Given(POOL, OPENED).when(build.fail_nodes()).then(FAILED)
+    over = build.fail_nodes(until=RESTORED.at, reported_at=hour(200))
+    failed = msgspec.structs.replace(FAILED, reported_at=hour(200))
+    Given(POOL, OPENED).when(over).then(failed, RESTORED)
+    Given(POOL, OPENED, failed, RESTORED).when(over).then_nothing()
     Given(POOL, OPENED, FAILED).when(build.restore_nodes()).then(RESTORED)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
@@ -264,3 +265,24 @@ async def test_a_grant_lacks_its_nodes_since_they_failed_and_not_since_it_was_no
         await inventory.fail_nodes(market.handler, context, stand.pool, incident_id="one", nodes=4, at=failed)
         await stand.until_event("degraded")
     assert (await stand.grant()).outages == (Outage(failed, None, 0),)
+
+
+@pytest.mark.parametrize("over", [True, False])
+async def test_the_provider_closes_an_outage_that_it_reports_long_after(stand, over):
+    market = stand.market
+    async with market.worker():
+        await stand.begin()
+        began, handler = market.clock.now(), market.handler
+        market.clock.at += timedelta(days=10)
+        until = began + timedelta(days=1)
+        fail = partial(inventory.fail_nodes, handler, incident_id="past", nodes=3, at=began)
+        await fail(stand.again(), stand.pool, until=until if over else None)
+        await stand.until_event("degraded")
+        if not over:
+            market.clock.at += timedelta(hours=2)
+            until = market.clock.now()
+            await inventory.restore_nodes(handler, stand.again(), stand.pool, incident_id="past", at=until)
+            await stand.until_event("resumed")
+        grant = await stand.grant()
+        assert (grant.status, grant.outages) == ("active", (Outage(began, until, 1),))
+    await check_log(market.log)

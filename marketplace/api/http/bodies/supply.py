@@ -100,11 +100,13 @@ class FailNodesBody(Body, frozen=True, kw_only=True):
         incident_id: What the provider calls the incident.
         nodes: How many.
         at: Since when.
+        until: When the outage ended, if it is over already; without it, it lasts until the nodes are restored.
     """
 
     incident_id: IncidentId
     nodes: Nodes
     at: Instant
+    until: Instant | None = None
 
 
 class RestoreNodesBody(Body, frozen=True, kw_only=True):
