@@ -12,7 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from events.account import AccountDeposited
 from events.grant import GrantTerminated
 from events.usage import UsageReported, UsageVoided
+from marketplace.application.billing.statements import dispute_statement
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
+from marketplace.domain.delivery.periods import list_periods
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.billing.accounts import (
     explain_balance,
@@ -30,6 +33,7 @@ from tests.projections.conftest import fill, project
 from tests.projections.market import CASH, PROVIDER, STARTUP, STRANGER
 from tests.projections.story import Story, make_id, usd
 from tests.projections.tales import begin, tell_everything
+from tests.support.market.market import Market
 
 
 async def _tell(engine: AsyncEngine, log: MemoryLog, story: Story | None = None) -> Story:
@@ -70,6 +74,27 @@ async def test_a_payment_leads_to_its_statement_and_to_the_readings_of_its_perio
     assert paid.cause.readings
     assert {reading.grant_id for reading in paid.cause.readings} == {make_id("grt", 1)}
     assert all(event.sequence <= paid.entry.sequence for event in paid.cause.events)
+
+
+async def test_a_payment_of_an_undisputed_part_leads_to_its_statement(engine: AsyncEngine, memory_log: MemoryLog):
+    market = Market(memory_log)
+    trade = await market.trade()
+    async with market.worker():
+        grant = await market.award(trade)
+        await market.deliver(grant, 30)
+        statement_id = list_periods(grant)[0].statement_id
+        market.clock.at = list_periods(grant)[0].end + timedelta(hours=25)
+        await market.until("statement", statement_id, "issued")
+    claim = {"gpu_seconds_claimed": 86_400, "reason": "less"}
+    await dispute_statement(market.handler, market.context(trade.startup), statement_id, **claim)
+    await project(engine, memory_log)
+    async with engine.connect() as connection:
+        found = await explain_balance(connection, memory_log, rename_id("acc", trade.provider), limit=50)
+    paid = next(one for one in found.entries if one.entry.tag == "account.credited.v1")
+    assert paid.cause is not None
+    assert paid.cause.id == statement_id != paid.entry.cause
+    assert paid.cause.events[0].tag == "statement.issued.v1"
+    assert paid.cause.readings
 
 
 async def test_a_grant_is_explained_in_gpu_seconds_and_nobody_sees_anothers_lines(
