@@ -14,6 +14,7 @@ from marketplace.auditor.fees import Fees
 from marketplace.auditor.market import Market
 from marketplace.auditor.money import ZERO, Money
 from marketplace.auditor.persons import Persons
+from marketplace.auditor.relations import Relations
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import EMPTY, Findings, Message
 from marketplace.auditor.tables import Expected, compare_tables
@@ -42,6 +43,7 @@ class Audit:
     equity: Equity = field(init=False)
     consents: Consents = field(init=False)
     persons: Persons = field(init=False)
+    relations: Relations = field(init=False)
     _decision: list[Message] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -55,6 +57,7 @@ class Audit:
         self.equity = Equity(self.findings)
         self.consents = Consents(self.findings, self.equity)
         self.persons = Persons(self.findings)
+        self.relations = Relations(self.findings)
 
     async def read(self, messages: AsyncIterator[Message], annotations: Iterable[Message] = ()) -> int:
         """Take a whole log, and return its last sequence.
@@ -88,6 +91,7 @@ class Audit:
         """Check the rules that span several decisions."""
         self._settle()
         self.money.finish(self.chains.last)
+        self.relations.finish()
 
     def _settle(self) -> None:
         decision, self._decision = self._decision, []
@@ -96,6 +100,7 @@ class Audit:
         self.money.take(decision)
         self.fees.take(decision)
         self.persons.take(decision)
+        self.relations.take(decision)
         self.consents.take(decision)
         self.equity.take(decision)
         self.market.take(decision)

@@ -301,4 +301,14 @@ INVARIANTS: Final = (
             "if row.marked_at != at)",
         ),
     ),
+    Invariant(
+        29,
+        "tests.domain.supply.test_schedule:"
+        "test_a_hold_costs_more_the_longer_the_nearer_and_the_larger_it_is_and_never_more_than_its_price",
+        Mutant(
+            "marketplace.domain.supply.schedule",
+            "if start - begun <= each.hours_max * _HOUR",
+            "if start - begun >= each.hours_max * _HOUR",
+        ),
+    ),
 )

@@ -48,12 +48,6 @@ class Argument(Month):
     async def decide(self, gpu_seconds):
         await self.resolve(gpu_seconds, party=None)
 
-    async def resolve(self, gpu_seconds, statement_id=None, party=""):
-        context = self.market.context(self.trade.provider if party == "" else party)
-        statement_id = statement_id or self.first.statement_id
-        named = {"gpu_seconds": gpu_seconds, "reason": "decided"}
-        await statements.resolve_statement(self.market.handler, context, statement_id, **named)
-
     async def accept(self, side):
         await statements.accept_statement(self.market.handler, self.context(side), self.first.statement_id)
 

@@ -20,6 +20,7 @@ from marketplace.domain.metering.usage import Measurement
 from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
 from tests.application.billing.test_adjustments import DAY, Delivery
+from tests.application.trading.test_related import relate, until_marked
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market
 from tests.support.market.meter import MemoryArchive
@@ -74,10 +75,10 @@ class Month(Delivery):
             reason="less was delivered",
         )
 
-    async def resolve(self, gpu_seconds, statement_id=None, party=None):
+    async def resolve(self, gpu_seconds, statement_id=None, party=""):
         await statements.resolve_statement(
             self.market.handler,
-            self.market.context(party or self.trade.provider),
+            self.market.context(self.trade.provider if party == "" else party),
             statement_id or self.first.statement_id,
             gpu_seconds=gpu_seconds,
             reason="conceded",
@@ -286,3 +287,42 @@ async def test_evidence_ends_a_grant_for_cause_once_the_other_side_could_answer(
     await end()
     assert (await market.state("grant", month.id)).status == "terminated"
     assert list_periods(await market.state("grant", month.id))[0].end == month.at(4)
+
+
+async def relate_both(month):
+    """Let both sides of a grant state that they are related, and wait until it is marked."""
+    trade = month.trade
+    await relate(month.market, trade.startup, by=trade.startup, related_id=trade.provider)
+    await relate(month.market, trade.provider, by=trade.provider, related_id=trade.startup)
+    await until_marked(month.market, month.id)
+
+
+async def test_late_readings_among_related_parties_need_the_second_meter_too(month):
+    await relate_both(month)
+    await month.market.deliver(month.grant, 10)
+    assert (await month.state_first()).disputed.gpu_seconds_claimed == 0
+    await month.resolve(10 * DAY, party=None)
+    assert await month.report(month.measure(20), month.measure(21)) == ["accepted", "accepted"]
+    adjusted = await month.adjusted(0, "disputed")
+    assert (adjusted.disputed.by, adjusted.disputed.gpu_seconds_claimed) == ("meters", 0)
+    month.market.clock.at += timedelta(days=7)
+    assert (await month.adjusted(0)).charges.gpu_seconds == 0, "the provider's silence settles at the claim"
+
+
+@pytest.mark.parametrize("related", [False, True])
+async def test_where_both_meters_are_silent_nothing_is_charged(month, related):
+    if related:
+        await relate_both(month)
+    settled = await month.settle()
+    assert (settled.charges.gpu_seconds, settled.disputed, await month.earned()) == (0, None, ZERO)
+
+
+async def test_a_meter_counts_no_zero_and_a_startup_that_used_nothing_claims_it(month):
+    await month.market.deliver(month.grant, 30)
+    zero = Measurement(reading_id="none", start=month.at(0), end=month.at(30), gpus=0)
+    assert await month.report(zero, party=month.trade.startup) == ["nodes_not_positive"]
+    await month.state_first()
+    await month.dispute(0)
+    month.market.clock.at += timedelta(days=7)
+    settled = await month.market.until("statement", month.first.statement_id, "accepted")
+    assert (settled.charges.gpu_seconds, await month.earned()) == (0, ZERO)

@@ -58,13 +58,16 @@ def test_is_published_anew_and_the_standard_one_applies_until_then():
     price=st.fractions(min_value=0, max_value=10**10, max_denominator=100),
     held=st.integers(min_value=1, max_value=3_600),
     ahead=st.integers(min_value=0, max_value=10**7),
+    more=st.integers(min_value=1, max_value=10**7),
 )
-def test_a_hold_costs_more_the_longer_the_nearer_and_the_larger_it_is_and_never_more_than_its_price(price, held, ahead):
+def test_a_hold_costs_more_the_longer_the_nearer_and_the_larger_it_is_and_never_more_than_its_price(
+    price, held, ahead, more
+):
     def cost(price=price, held=held, ahead=ahead, terms=STANDARD):
         return compute_hold_fee(terms, price, NOW, NOW + timedelta(seconds=held), NOW + timedelta(seconds=ahead))
 
     assert cost(held=held - 1) <= cost() <= cost(price=price + 1)
-    assert cost(ahead=ahead + 1) <= cost() <= price + Fraction(1, 100)
+    assert cost(ahead=ahead + more) <= cost(ahead=ahead + 1) <= cost() <= price + Fraction(1, 100)
     assert cost(terms=WAIVED.terms) == 0
 
 

@@ -21,6 +21,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "grant": "fixed",
         "instrument": "other",
         "issuer": "again",
+        "mandate": "other",
         "statement": "met",
         "usage": "again",
     },

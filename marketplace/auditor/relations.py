@@ -1,0 +1,140 @@
+"""Checks the marks of related parties: a trade among them is marked, and a mark has a relation behind it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from marketplace.auditor.spans import parse_instant
+from marketplace.auditor.stream import Findings, Message
+
+MARKED_BY: Final = timedelta(hours=1)
+"""How long after it is known a relation may leave an earlier trade unmarked."""
+
+
+@dataclass(slots=True)
+class Relation:
+    """A relation, from its events alone.
+
+    Attributes:
+        ends: Both parties, or a party and an owner outside.
+        since: Since when it holds; None: always.
+        until: Until when it held; None: it holds.
+        firm_at: When it was found, or stated by the second end; None: one end alone states it.
+    """
+
+    ends: tuple[str, str]
+    since: datetime | None = None
+    until: datetime | None = None
+    firm_at: datetime | None = None
+
+    def holds(self, at: datetime) -> bool:
+        """Return whether it held at an instant."""
+        return (self.since is None or self.since <= at) and (self.until is None or at < self.until)
+
+
+@dataclass(slots=True)
+class Trade:
+    """A grant: who buys, who sells and delivers, who takes the equity, when, and its mark."""
+
+    buyer: str
+    sellers: set[str]
+    holder: str | None
+    at: datetime
+    sequence: int
+    mark: str | None
+
+
+@dataclass(slots=True)
+class Relations:
+    """Folds relations and awards.
+
+    Attributes:
+        relations: By id.
+        trades: By grant.
+        now: Time of the last event.
+    """
+
+    findings: Findings
+    relations: dict[str, Relation] = field(default_factory=dict)
+    trades: dict[str, Trade] = field(default_factory=dict)
+    now: datetime | None = None
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Take one decision."""
+        for message in decision:
+            if "ce-time" in message.headers:
+                self.now = parse_instant(message.headers["ce-time"])
+            name = message.event_type.removesuffix(".v1")
+            if name.startswith("register.relation_") and self.now is not None:
+                self._relate(name, message.read(), self.now)
+            elif name == "grant.issued" and self.now is not None:
+                self._award(message, message.read(), self.now)
+            elif name == "grant.marked":
+                self._mark(message, message.read())
+
+    def _relate(self, name: str, body: dict[str, Any], now: datetime) -> None:
+        known = self.relations.get(body["relation_id"])
+        if name == "register.relation_ended":
+            if known is not None:
+                known.until = parse_instant(body["at"])
+            return
+        since = None if body.get("since") is None else parse_instant(body["since"])
+        if known is None:
+            ends = body["party_id"], body.get("related_id") or body["owner"]
+            known = self.relations[body["relation_id"]] = Relation(ends, since)
+        is_found = name == "register.relation_found"
+        if is_found or known.since is None or since is None:
+            known.since = since if is_found else None
+        else:
+            known.since = min(known.since, since)
+        if known.firm_at is None and (is_found or body.get("firm")):
+            known.firm_at = now
+
+    def _award(self, message: Message, body: dict[str, Any], now: datetime) -> None:
+        sellers = {body["provider_id"]} | ({body["resale"]["seller_id"]} if body.get("resale") else set())
+        holder = (body.get("equity") or {}).get("holder_id")
+        trade = Trade(body["startup_id"], sellers, holder, now, message.sequence, body.get("mark"))
+        self.trades[body["grant_id"]] = trade
+        self._check_mark(message, body["grant_id"], trade)
+
+    def _mark(self, message: Message, body: dict[str, Any]) -> None:
+        trade = self.trades.get(body["grant_id"])
+        if trade is not None:
+            trade.mark = body["mark"]
+            self._check_mark(message, body["grant_id"], trade)
+
+    def _check_mark(self, message: Message, grant_id: str, trade: Trade) -> None:
+        """Check that a mark of related parties has a relation behind it, be it stated by one end alone."""
+        if trade.mark == "related":
+            known = trade.sellers & self._reach(trade.buyer, trade.at, firm=False)
+            text = f"{grant_id} is marked as related, and nobody stated or found a relation of its parties"
+            self.findings.require(bool(known), "relation", message.sequence, text)
+
+    def finish(self) -> None:
+        """Check that every trade of firmly related parties is marked, soon after the relation is known."""
+        for grant_id, trade in self.trades.items():
+            bought = trade.sellers & self._reach(trade.buyer, trade.at)
+            taken = trade.holder is not None and trade.sellers & self._reach(trade.holder, trade.at)
+            right = trade.mark == "related" if bought else trade.mark is not None or not taken
+            text = f"{grant_id} is a trade of related parties, and its mark is {trade.mark}"
+            self.findings.require(right, "relation", trade.sequence, text)
+
+    def _reach(self, party: str, at: datetime, *, firm: bool = True) -> set[str]:
+        """Return a party and all that relations connect with it at an instant; firm ones that are known long enough."""
+        found, waiting = {party}, [party]
+        while waiting:
+            end = waiting.pop()
+            others = {other for other in self._list_others(end, at, firm=firm) if other not in found}
+            found |= others
+            waiting.extend(others)
+        return found
+
+    def _list_others(self, end: str, at: datetime, *, firm: bool) -> Iterator[str]:
+        for relation in self.relations.values():
+            if end not in relation.ends or not relation.holds(at):
+                continue
+            first = relation.firm_at
+            is_known = first is not None and self.now is not None and first + MARKED_BY <= self.now
+            if is_known or not firm:
+                yield relation.ends[0] if relation.ends[1] == end else relation.ends[1]
