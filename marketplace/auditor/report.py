@@ -127,14 +127,20 @@ class Audit:
                 hanging += [f"order {order_id} is locked, and no auction is at work on it" for order_id in locked]
         hanging += self._list_holds()
         hanging += self._list_grants()
-        for statement_id, dispute in self.disputes.running.items():
-            if dispute.due is not None and market.now is not None and dispute.due + OVERDUE < market.now:
-                due = dispute.due.isoformat()
-                hanging.append(f"statement {statement_id} is disputed, the {dispute.turn} had until {due}")
+        hanging += self._list_disputes()
         for statement_id, due in market.due.items():
             status = market.statements[statement_id]
             if status in {"issued", "resolved"} and market.now is not None and due + OVERDUE < market.now:
                 hanging.append(f"statement {statement_id} is {status}, it was due at {due.isoformat()}")
+        return hanging
+
+    def _list_disputes(self) -> list[str]:
+        """Return disputes whose deadline passed and that silence did not settle."""
+        now, hanging = self.market.now, []
+        for statement_id, dispute in self.disputes.running.items():
+            if dispute.due is not None and now is not None and dispute.due + OVERDUE < now:
+                due = dispute.due.isoformat()
+                hanging.append(f"statement {statement_id} is disputed, the {dispute.turn} had until {due}")
         return hanging
 
     def _list_grants(self) -> list[str]:

@@ -47,7 +47,11 @@ QUOTES = (
         {"reason": "changed plans"},
         refused=({"because": "x"}, 422, "body_invalid"),
     ),
-    Row("GET", "/v1/quotes/{quote}", check=lambda one: one["status"] == "released" and one["reason"]),
+    Row(
+        "GET",
+        "/v1/quotes/{quote}",
+        check=lambda one: one["status"] == "released" and one["reason"] and one["fee"]["fee_usd"],
+    ),
     Row(
         "POST",
         "/v1/quotes/{taken_quote}/take",

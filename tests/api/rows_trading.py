@@ -193,7 +193,12 @@ AUCTIONS = (
     Row("GET", "/v1/auctions?status=settled", other=SEEN, check=lambda page: len(page["items"]) == 1),
 )
 GRANTS = (
-    Row("GET", "/v1/grants/{grant}", "fund", check=lambda one: one["status"] == "issued"),
+    Row(
+        "GET",
+        "/v1/grants/{grant}",
+        "fund",
+        check=lambda one: one["status"] == "issued" and len(one["ends"]["fees"]) == 3,
+    ),
     Row("POST", "/v1/grants/{grant}/activate", "provider", before=begin_delivery),
     Row("GET", "/v1/grants?status=active", "provider", other=SEEN, check=lambda page: len(page["items"]) == 2),
     Row(

@@ -47,6 +47,7 @@ grants: Final = define(
     document("resold"),
     document("service_lines"),
     document("service", null=True),
+    document("ends", null=True),
     text("mark", null=True),
     text("status"),
     whole("nodes_available"),
@@ -189,7 +190,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="grants",
-    version=3,
+    version=4,
     tables=(grants, grant_history),
     reads=("grant",),
     handlers={

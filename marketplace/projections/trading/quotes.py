@@ -21,6 +21,7 @@ quotes: Final = define(
     document("terms"),
     document("match"),
     exact("cash_hold_usd"),
+    document("fee", null=True),
     text("status"),
     text("order_id", null=True),
     text("reason", null=True),
@@ -41,6 +42,7 @@ def _held(changes: WriteBatch, fact: RecordedEvent, event: quote_events.QuoteHel
         terms=event.terms,
         match=event.match,
         cash_hold_usd=event.cash_hold_usd,
+        fee=event.fee,
         status="held",
         expires_at=event.expires_at,
         held_at=fact.time,
@@ -61,7 +63,7 @@ def _expired(changes: WriteBatch, _: RecordedEvent, event: quote_events.QuoteExp
 
 PROJECTION: Final = Projection(
     name="quotes",
-    version=3,
+    version=4,
     tables=(quotes,),
     reads=("quote",),
     handlers={

@@ -6,6 +6,7 @@ from decimal import Decimal
 import msgspec
 
 from events.grant import EquityPart, ResalePart
+from events.schedule import EndTerms
 from events.service import ServiceTerms
 from events.types import LotShare
 
@@ -24,7 +25,8 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     """A grant; `status` is ``issued``, ``active``, ``degraded``, ``suspended``, ``completed`` or ``terminated``.
 
     The price is an exact fraction, for example ``"7/3"``. `mark` says why it is no trade that prices count:
-    ``related``, ``own_capacity`` or ``assumed``; None: it is one.
+    ``related``, ``own_capacity`` or ``assumed``; None: it is one. `ends` is what an early end without cause costs the
+    side that ends it, by its notice; None for nothing.
     """
 
     grant_id: str
@@ -52,6 +54,7 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     resold: tuple[ResoldPart, ...]
     service_lines: tuple[str, ...]
     service: ServiceTerms | None
+    ends: EndTerms | None
     mark: str | None
     status: str
     nodes_available: int

@@ -8,6 +8,7 @@ import msgspec
 from events.auction import Certificate, MatchTerms, Price, PriceRange, SecondBest
 from events.mandate import MandateTerms
 from events.order import BudgetHold, OrderTerms
+from events.quote import HoldFee
 from events.types import PrincipalTerms, Reason
 
 
@@ -67,6 +68,7 @@ class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
     """A held quote; `status` is ``held``, ``taken``, ``released`` or ``expired``.
 
     `match` is the held placement, its price and the grant that taking it issues. `order_id` is the order that took it.
+    `fee` is what it costs if it is not taken; None for nothing.
     """
 
     quote_id: str
@@ -75,6 +77,7 @@ class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
     terms: OrderTerms
     match: MatchTerms
     cash_hold_usd: Decimal
+    fee: HoldFee | None
     status: str
     order_id: str | None
     reason: str | None
