@@ -1,7 +1,7 @@
 """An issuer's dilution limit: what orders and instruments count toward it, kept current in their own appends.
 
-An instrument counts from its signing until it converts, lapses or is paid out. While the issuer has a limit, an order
-counts from its placing to its match or end. Every change is an event of the issuer. Two decisions that would dilute it
+An instrument counts from its signing until it converts, lapses or is paid out, and an order from its placing to its
+match or end, also before there is a limit. Every change is an event of the issuer. Two decisions that would dilute it
 at once therefore conflict there, and so do a new limit and a change of what counts toward it.
 """
 

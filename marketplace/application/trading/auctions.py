@@ -124,12 +124,15 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
 
 
 async def _count(unit: UnitOfWork, order: Order) -> None:
-    """Count an order that offers equity toward its issuer's limit, if that was set or lifted since it was placed."""
+    """Ask the issuer again about an order that offers equity: without a limit, holders may have joined since.
+
+    An order that was placed before its company was formed is counted now.
+    """
     issuer_id, order_id, instrument = order.placed.issuer_id, order.placed.order_id, order.terms.instrument
     issuer = None if instrument is None else await unit.load(ISSUER, issuer_id)
-    if instrument is None or not isinstance(issuer, Issuer) or order_id in issuer.exposures:
+    if instrument is None or not isinstance(issuer, Issuer):
         return
-    if issuer.limit is None and not isinstance(instrument, PricedTerms):
+    if order_id in issuer.exposures and (issuer.limit is not None or not isinstance(instrument, PricedTerms)):
         return
     principal_usd, mandate_ids = compute_principal_max(order.terms), order.terms.mandate_ids
     await count_order(unit, issuer_id, order_id, instrument, principal_usd, mandate_ids=mandate_ids)

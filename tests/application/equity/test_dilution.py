@@ -104,22 +104,41 @@ async def test_an_investment_is_counted_and_an_amendment_is_kept_to_the_limit(co
 
 
 @pytest.mark.parametrize("is_bound", [False, True])
-async def test_a_limit_cancels_an_order_that_was_placed_before_it_unless_an_auction_has_bound_it(company, is_bound):
+async def test_a_limit_is_refused_below_what_open_and_bound_orders_promise_and_undoes_none(company, is_bound):
+    """Three orders that were placed before the limit stood outside it, until the match refused."""
     market, trade = company
     trade.order = await place(market, trade)
+    others = [await place(market, trade) for _ in range(2)]
+    assert set(await read_exposures(market, trade)) == {trade.order, *others}
     if is_bound:
         await lock_order(market.handler, market.context(), trade.order, trade.auction)
-    await set_limit(market, trade, PRINCIPAL // 200)
+    with pytest.raises(Refusal) as caught:
+        await set_limit(market, trade, PRINCIPAL)
+    assert caught.value.code == "dilution_exceeded"
+    assert Decimal(caught.value.facts["pending_usd"]) == 3 * PRINCIPAL
+    for order_id in others:
+        await market.cancel(trade.startup, order_id)
+    await set_limit(market, trade, PRINCIPAL)
+    with pytest.raises(Refusal) as caught:
+        await place(market, trade)
+    assert caught.value.code == "dilution_exceeded"
     async with market.worker():
         market.clock.at = (await market.state("auction", trade.auction)).opened.locks_at
         await market.until("auction", trade.auction, "settled")
-    order = await market.state("order", trade.order)
-    if is_bound:
-        assert order.status == "matched"
-        return
-    assert order.status == "cancelled"
-    assert await read_exposures(market, trade) == {}
+    assert (await market.state("order", trade.order)).status == "matched"
     await check_log(market.log)
+
+
+async def test_open_orders_that_together_ask_for_the_whole_company_are_refused_without_a_limit(company):
+    market, trade = company
+    terms = market.terms(cash="1", equity="3", mandate_ids=(trade.mandate,), days=10, latest=1)
+    low = msgspec.structs.replace(SAFE, valuation_cap_usd=Decimal(PRINCIPAL) * 10 / 6)
+    terms = msgspec.structs.replace(terms, instrument=low)
+    members = {"startup_id": trade.startup, "terms": terms}
+    await orders.place_order(market.handler, market.context(trade.startup), **members)
+    with pytest.raises(Refusal) as caught:
+        await orders.place_order(market.handler, market.context(trade.startup), **members)
+    assert caught.value.code == "stack_exceeds_company"
 
 
 async def test_post_money_safes_that_together_ask_for_the_whole_company_are_refused_at_signing_and_at_placing(company):

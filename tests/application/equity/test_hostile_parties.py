@@ -81,14 +81,14 @@ async def test_a_shell_gets_no_votes_by_an_option(market, held, build):
 
 
 async def test_better_terms_for_one_holder_are_voted_on_by_those_whom_they_dilute(market, held):
-    """A SAFE at a cap of 10 M became one at 50,001 by the word of the company and its friend."""
+    """A SAFE at a cap of 10 M became one at 51,000 by the word of the company and its friend."""
     trade, bank, _ = held
     context = market.context(trade.startup)
     members = {"startup_id": trade.startup, "mandate_id": trade.mandate, "amount_usd": Decimal(50_000), "terms": SAFE}
     receipt = await instruments.invest(market.handler, context, **members)
     await agree_all(market, context)
     context = market.context(trade.startup)
-    terms = msgspec.structs.replace(SAFE, valuation_cap_usd=Decimal(50_001))
+    terms = msgspec.structs.replace(SAFE, valuation_cap_usd=Decimal(51_000))
     await instruments.amend_instrument(market.handler, context, receipt.id, terms=terms, applies_to_earlier=True)
     proposal_id = await consents.find_proposal(market.handler, context)
     assert set(await list_asked(market, proposal_id)) == {f"holder/{trade.fund}", "class/common", "instruments"}

@@ -23,6 +23,11 @@ async def export(market, startup):
     return history, render_package(history)
 
 
+def list_own(history):
+    """Return the acts that belong to the company, not to the market: without the exposure of orders."""
+    return [act for act in history.acts if not getattr(act.event, "subject_id", "").startswith("ord_")]
+
+
 async def test_export_import_export_through_the_log_is_byte_identical(market):
     trade, _ = await deliver_all(market)
     await invest(market, trade, 50_000)
@@ -37,7 +42,7 @@ async def test_export_import_export_through_the_log_is_byte_identical(market):
     assert caught.value.code == "parties_unconfirmed"
     assert caught.value.facts["parties"] == sorted([trade.fund, trade.startup])
     judged = await packages.judge_import(market.handler, market.context(), **named)
-    assert (judged.is_clean, judged.events) == (True, len(history.acts) + 1)
+    assert (judged.is_clean, judged.events) == (True, len(list_own(history)) + 1)
     assert (await market.log.health()).last_sequence == before
     context = market.context()
     receipt = await packages.import_issuer(market.handler, context, **named)
@@ -45,7 +50,7 @@ async def test_export_import_export_through_the_log_is_byte_identical(market):
     assert (await market.log.health()).last_sequence == before + judged.events
     taken, again = await export(market, heir)
     assert again == files
-    assert sorted(act.time for act in taken.acts[1:]) == sorted(act.time for act in history.acts)
+    assert sorted(act.time for act in taken.acts[1:]) == sorted(act.time for act in list_own(history))
     assert total_shares(taken.get_issuer()) == total_shares(history.get_issuer())
     principal = [sum(each.principal_usd for each in h.list_instruments().values()) for h in (history, taken)]
     assert principal[0] == principal[1] > 50_000

@@ -138,7 +138,7 @@ def test_a_limit_counts_what_it_found_and_orders_stay_counted():
     state = ISSUER.fold([*COMPANY, limited("0.5"), recorded(expose(500_000)), limited("0.4", None, counted)])
     assert measure_dilution(state).part == Fraction(1, 10)
     lifted = ISSUER.fold([limited(None)], state)
-    assert (lifted.limit, dict(lifted.exposures)) == (None, {INS: (expose(500_000),)})
+    assert (lifted.limit, dict(lifted.exposures)) == (None, {INS: (expose(500_000),), ORDER: (expose(500_000),)})
 
 
 def test_up_to_the_limit_is_allowed_and_a_cent_more_is_refused_with_the_numbers():
@@ -196,8 +196,10 @@ def test_what_a_holder_has_a_right_to_is_counted_and_not_refused():
     Given(ISSUER, *after).when(record(expose(1))).refused("dilution_exceeded")
 
 
-def test_without_a_limit_nothing_is_counted_and_nothing_is_refused():
-    Given(ISSUER, *COMPANY, noted(9_000_000)).when(record(expose(900_000))).then_nothing()
+def test_without_a_limit_an_order_is_counted_and_not_refused_and_no_limit_is_set_below_it():
+    given_ = Given(ISSUER, *COMPANY, noted(9_000_000))
+    given_.when(record(expose(900_000))).then(recorded(expose(900_000)))
+    Given(ISSUER, *COMPANY, recorded(expose(900_000))).when(limit("0.05")).refused("dilution_exceeded")
 
 
 def test_a_round_turns_what_was_pending_into_shares_that_still_count():

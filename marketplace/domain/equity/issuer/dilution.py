@@ -14,6 +14,9 @@ Shares are counted as converted into common stock: a series with price protectio
 a company of F fully diluted shares, with post-money parts that sum to Q and other principal over its value that sums to
 A, the whole is T = F · (1 + A) / (1 - Q), and instruments are (converted + warrants + A · F + Q · T) / T.
 
+An open or bound order counts for the most that it may bring, from its placing on and whether or not there is a limit
+yet: a promise is kept, so no limit is set below what is promised, and no later act takes its room.
+
 Invariant: no act of the issuer raises that share above the limit. What a holder has a right to (an election, a split)
 is counted but not refused.
 """
@@ -93,7 +96,7 @@ def limit_dilution(command: LimitDilution, state: Issuer) -> Sequence[IssuerEven
 
 
 def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the exposure of a subject, unless it is already counted. Orders count only under a limit.
+    """Return the exposure of a subject, unless it is already counted.
 
     After a sale is paid out, nothing more is counted or refused.
 
@@ -102,7 +105,7 @@ def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEv
     """
     subject_id, exposures = command.subject_id, command.exposures
     refusal = None if command.owed else _refuse_stack(state, subject_id, exposures)
-    changes = _is_counted(state, subject_id) and state.exposures.get(subject_id, ()) != exposures
+    changes = state.exposures.get(subject_id, ()) != exposures
     if subject_id.startswith(_ORDER):
         require_agreed(state, exposures, command.offered_to)
     if (refusal is None and not changes) or state.is_ended:
@@ -236,11 +239,6 @@ def _claim(exposure: Exposure) -> Fraction:
     """Return the part of the company that a post-money SAFE asks for at its cap; 0 for all else."""
     cap = _find_cap(exposure)
     return Fraction(0) if cap is None else Fraction(exposure.amount_usd) / Fraction(cap)
-
-
-def _is_counted(state: Issuer, subject_id: str) -> bool:
-    """Return whether a subject is counted. Instruments always are, so that a new limit and a changed one conflict."""
-    return state.limit is not None or not subject_id.startswith(_ORDER)
 
 
 def require_limit(command: IssuerCommand, before: Issuer, after: Issuer) -> None:
@@ -386,19 +384,16 @@ def find_implied_cap(state: Issuer, terms: PrincipalTerms, split_ratio: str | No
 
 
 def set_limit(state: Issuer, event: IssuerDilutionLimited) -> Issuer:
-    """Return the state under a limit, including the instruments and orders that it counts."""
-    orders = {subject_id: known for subject_id, known in state.exposures.items() if subject_id.startswith(_ORDER)}
+    """Return the state under a limit, or without one, with the instruments as it counts them and all open orders."""
     if event.dilution_max is None:
-        instruments = {name: known for name, known in state.exposures.items() if name not in orders}
-        return replace(state, limit=None, exposures=Map(instruments))
+        return replace(state, limit=None)
+    orders = {subject_id: known for subject_id, known in state.exposures.items() if subject_id.startswith(_ORDER)}
     counted = {each.instrument_id: each.exposures for each in event.instruments if each.exposures}
     return replace(state, limit=event, exposures=Map({**orders, **counted}))
 
 
 def set_exposure(state: Issuer, subject_id: str, exposures: tuple[Exposure, ...]) -> Issuer:
-    """Return the state with the exposures of a subject. Orders count only under a limit."""
-    if not _is_counted(state, subject_id):
-        return state
+    """Return the state with the exposures of a subject."""
     if exposures:
         splits = state.split_at_issue
         if subject_id not in splits:
