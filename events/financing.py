@@ -302,7 +302,6 @@ class StockConsideration(msgspec.Struct, frozen=True, kw_only=True):
         buyer_issuer_id: The buyer, where it is here. Its shares are issued in the append that pays the sale.
         class_id: The class of the buyer's stock; stated with it.
         buyer_split_ratio: The buyer's split factor at the declaration; stated with it.
-        assumes_grants: Whether the buyer, which is here, goes on with the capacity that is paid for in equity, in cash.
         buyer_shares: The buyer's fully diluted shares at the declaration; stated with it.
         buyer_principal_usd: Principal and commitments of its instruments at the declaration; stated with it.
     """
@@ -313,7 +312,6 @@ class StockConsideration(msgspec.Struct, frozen=True, kw_only=True):
     buyer_issuer_id: Id | None = None
     class_id: ClassId | None = None
     buyer_split_ratio: Ratio | None = None
-    assumes_grants: bool = False
     buyer_shares: Shares | None = None
     buyer_principal_usd: Usd | None = None
 
@@ -340,6 +338,30 @@ class Waterfall(msgspec.Struct, frozen=True, kw_only=True):
     certificate_json: str
     safe_seniority: int | None = None
     stock: StockConsideration | None = None
+
+
+class AssumedGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """A grant that is paid for in equity, and that the buyer of the company goes on with in cash.
+
+    Attributes:
+        grant_id: The grant.
+        cash_usd_max: The most that the buyer pays for the rest of it. If that is not enough, the grant ends.
+    """
+
+    grant_id: Id
+    cash_usd_max: Usd
+
+
+class AssumedGrants(msgspec.Struct, frozen=True, kw_only=True):
+    """The capacity that a buyer takes over as a sale is paid.
+
+    Attributes:
+        issuer_id: The issuer of the buyer, which agrees to it.
+        grants: The grants that it takes over; those that are awarded later end with the sale.
+    """
+
+    issuer_id: Id
+    grants: Annotated[tuple[AssumedGrant, ...], Meta(max_length=999)]
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from events import issuer_import
-from events.financing import Approval, RoundPricing, RoundTerms, Waterfall
+from events.financing import Approval, AssumedGrants, RoundPricing, RoundTerms, Waterfall
 from events.issuer_dilution import IssuerDilutionLimited, IssuerExposureRecorded
 from events.issuer_holders import IssuerHolderTermsAgreed, IssuerProRataAnswered, ProRataOffer, StatedAgreement
 from events.issuer_programmes import (
@@ -258,6 +258,7 @@ class IssuerLiquidityDeclared(Event, frozen=True, kw_only=True, tag="issuer.liqu
         agreed: Stockholders that are not parties here and agreed, as the company states; they count in a drag-along.
         replaces: The unpaid sale that was declared before; None: there was none. A proposal of a sale is void once
             another one was declared.
+        assumed: The capacity that a buyer which is here takes over; None: all that is paid for in equity ends.
     """
 
     issuer_id: Id
@@ -267,6 +268,7 @@ class IssuerLiquidityDeclared(Event, frozen=True, kw_only=True, tag="issuer.liqu
     pay_until: Instant
     agreed: Annotated[tuple[StatedAgreement, ...], Meta(max_length=500)] = ()
     replaces: Id | None = None
+    assumed: AssumedGrants | None = None
 
 
 class IssuerLiquidityWithdrawn(Event, frozen=True, kw_only=True, tag="issuer.liquidity_withdrawn.v1"):

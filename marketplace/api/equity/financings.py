@@ -108,6 +108,7 @@ async def declare(
         proceeds_usd=data.proceeds_usd,
         safe_seniority=data.safe_seniority,
         agreed=data.agreed,
+        assumed_by=data.assumed_by,
         stock=None
         if data.stock is None
         else BuyerStock(
@@ -115,7 +116,6 @@ async def declare(
             price_usd_per_share=data.stock.price_usd_per_share,
             buyer_issuer_id=data.stock.buyer_issuer_id,
             class_id=data.stock.class_id,
-            assumes_grants=data.stock.assumes_grants,
         ),
     )
     return await answer(command, receipt, f"{PATH}/{issuer_id}/liquidity-events", command.derive("liq"))

@@ -36,15 +36,15 @@ from marketplace.domain.delivery.grant import (
     SuspendGrant,
     TerminateGrant,
     TransferGrant,
-    build_successor,
 )
 from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.delivery.substitution import build_successor, require_affordable
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
-from marketplace.domain.equity.issuer.sale.liquidity import find_assuming
+from marketplace.domain.equity.issuer.sale.liquidity import find_assumed
 from marketplace.domain.metering.usage import USAGE, CloseUsage, name_usage
 from marketplace.domain.party import PARTY, is_suspended, require_trader
 from marketplace.domain.register import REGISTER, REGISTER_ID, mark_award, require_unrelated
-from marketplace.domain.supply.pool import ReleaseCapacity, ReserveCapacity
+from marketplace.domain.supply.pool import POOL, ReleaseCapacity, ReserveCapacity
 from marketplace.domain.trading.resale import require_transferable
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -261,21 +261,30 @@ async def _hand_over(unit: UnitOfWork, grant: Grant, reason: str) -> None:
         Refusal: Refusals of the grant · of the buyer, the pool, the site and the account.
     """
     grant_id, startup_id = grant.issued.grant_id, grant.issued.startup_id
+    held = (await unit.get(POOL, grant.pool_id)).reservations.get(grant_id)
     after = await _terminate(unit, grant, unit.context.at, reason, by="platform")
-    buyer_id = find_assuming(await unit.get(ISSUER, rename_id("iss", startup_id), Issuer))
-    if buyer_id is not None:
+    assumed = find_assumed(await unit.get(ISSUER, rename_id("iss", startup_id), Issuer))
+    most = {} if assumed is None else {each.grant_id: each.cash_usd_max for each in assumed.grants}
+    if assumed is not None and grant_id in most:
         new_id = derive_id("grt", grant_id, "assumed")
-        successor = build_successor(grant, new_id, rename_id("pty", buyer_id), after.end)
+        shares = () if held is None else held.lots
+        successor = build_successor(grant, new_id, rename_id("pty", assumed.issuer_id), after.end, shares)
         if successor is not None:
-            await _assume(unit, successor)
+            await _assume(unit, successor, most[grant_id])
 
 
-async def _assume(unit: UnitOfWork, successor: GrantIssued) -> None:
-    """Issue the grant of a buyer, with its nodes and its cash set aside."""
+async def _assume(unit: UnitOfWork, successor: GrantIssued, cash_usd_max: Decimal) -> None:
+    """Issue the grant of a buyer, with its nodes and its cash set aside.
+
+    Raises:
+        Refusal: ``assumed_exceeded`` if it costs more than the buyer agreed to · refusals of the buyer, the pool, the
+            site and the account.
+    """
     buyer_id, grant_id = successor.startup_id, successor.grant_id
     require_trader(await unit.load(PARTY, buyer_id), buyer_id, "startup")
     seconds = int((successor.end - successor.start).total_seconds())
     totals = compute_totals(build_tariff(successor), successor.nodes * successor.gpus_per_node * seconds)
+    require_affordable(grant_id, totals.cash_usd, cash_usd_max)
     reserve = ReserveCapacity(
         pool_id=successor.pool_id,
         grant_id=grant_id,

@@ -444,7 +444,6 @@ async def _sell_again(unit: UnitOfWork, issuer_id: str, main: IssuerLiquidityDec
             price_usd_per_share=stock.price_usd_per_share,
             buyer_issuer_id=stock.buyer_issuer_id,
             class_id=stock.class_id,
-            assumes_grants=stock.assumes_grants,
         )
     await sell_company(
         unit,
@@ -455,6 +454,7 @@ async def _sell_again(unit: UnitOfWork, issuer_id: str, main: IssuerLiquidityDec
         stock=buyer,
         at=at,
         agreed=main.agreed,
+        assumed_by=None if main.assumed is None else main.assumed.issuer_id,
     )
 
 

@@ -189,10 +189,12 @@ async def declare_liquidity(
     safe_seniority: int | None = None,
     stock: BuyerStock | None = None,
     agreed: tuple[StatedAgreement, ...] = (),
+    assumed_by: str | None = None,
 ) -> Receipt:
     """Record that the issuer is acquired, and compute the waterfall. Its id derives from the command's (``liq_``).
 
-    `agreed` are the stockholders without a key that agreed, as the company states.
+    `agreed` are the stockholders without a key that agreed, as the company states. `assumed_by` is the issuer of a
+    buyer that goes on, in cash, with the grants that are paid for in equity.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -205,6 +207,7 @@ async def declare_liquidity(
             stock=stock,
             at=context.at,
             agreed=agreed,
+            assumed_by=assumed_by,
         )
 
     return await carry_out(handler, context, issuer_id, work)

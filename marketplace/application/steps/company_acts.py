@@ -14,7 +14,7 @@ from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.pro_rata import pay_pro_rata
 from marketplace.application.steps.stock_agreements import name_party
-from marketplace.application.steps.takeover import name_buyer
+from marketplace.application.steps.takeover import name_assumed, name_buyer
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id, rename_id
 from marketplace.domain.billing.account import Debit
@@ -146,6 +146,7 @@ async def sell_company(
     stock: BuyerStock | None,
     at: datetime,
     agreed: tuple[StatedAgreement, ...] = (),
+    assumed_by: str | None = None,
 ) -> None:
     """Declare the sale of the issuer and compute its waterfall as of an instant."""
     issuer = await unit.get(ISSUER, issuer_id, Issuer)
@@ -158,5 +159,6 @@ async def sell_company(
         safe_seniority=safe_seniority,
         stock=await name_buyer(unit, issuer_id, stock),
         agreed=agreed,
+        assumed=await name_assumed(unit, issuer, assumed_by, stock, at),
     )
     await unit.decide(ISSUER, issuer_id, command, long=True)

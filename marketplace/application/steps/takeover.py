@@ -1,9 +1,16 @@
-"""A sale for stock of a buyer with an issuer on this market: its shares are issued in the append that pays the sale."""
+"""A buyer with an issuer on this market: the stock that it pays with, and the capacity that it takes over."""
+
+from datetime import datetime
+from decimal import Decimal
 
 from msgspec import structs
 
+from events.financing import AssumedGrant, AssumedGrants
 from marketplace.core.ids import derive_id
-from marketplace.core.money import render_ratio
+from marketplace.core.money import ZERO, render_ratio
+from marketplace.domain.billing.settlement import build_tariff, compute_totals
+from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock, IssueStock
 from marketplace.domain.equity.issuer.dilution import sum_principal
 from marketplace.domain.equity.issuer.issuer import ISSUER
@@ -32,10 +39,7 @@ async def name_buyer(unit: UnitOfWork, issuer_id: str, stock: BuyerStock | None)
     Raises:
         Refusal: ``issuer_unknown`` · refusals of `require_buyer` · ``stock_class_unknown``.
     """
-    if stock is None:
-        return stock
-    require_assuming(stock)
-    if stock.buyer_issuer_id is None:
+    if stock is None or stock.buyer_issuer_id is None:
         return stock
     require_buyer(issuer_id, stock)
     buyer = await load_buyer(unit, stock.buyer_issuer_id)
@@ -46,6 +50,35 @@ async def name_buyer(unit: UnitOfWork, issuer_id: str, stock: BuyerStock | None)
         buyer_shares=total_shares(buyer).fully_diluted,
         buyer_principal_usd=sum_principal(buyer),
     )
+
+
+async def name_assumed(
+    unit: UnitOfWork, issuer: Issuer, assuming_id: str | None, stock: BuyerStock | None, at: datetime
+) -> AssumedGrants | None:
+    """Return the grants that are paid for in equity now, with the most that a buyer pays in cash for the rest of each.
+
+    Raises:
+        Refusal: ``buyer_is_sold`` · ``buyer_differs`` · ``issuer_unknown``.
+    """
+    if assuming_id is None:
+        return None
+    require_assuming(issuer.formed.issuer_id, assuming_id, stock)
+    await load_buyer(unit, assuming_id)
+    found = []
+    for instrument_id in sorted(issuer.instruments):
+        grant_id = (await unit.get(INSTRUMENT, instrument_id)).issued.grant_id
+        grant = None if grant_id is None else await unit.get(GRANT, grant_id)
+        cash_usd = ZERO if grant is None else _bound_cost(grant, at)
+        if grant is not None and cash_usd:
+            found.append(AssumedGrant(grant_id=grant.issued.grant_id, cash_usd_max=cash_usd))
+    return AssumedGrants(issuer_id=assuming_id, grants=tuple(found))
+
+
+def _bound_cost(grant: Grant, at: datetime) -> Decimal:
+    """Return the most cash that a buyer's grant for the rest of a grant, from an instant on or later, may cost."""
+    tariff = build_tariff(structs.replace(grant.issued, cash_usd_per_gpu_hour=grant.issued.value_usd_per_gpu_hour))
+    seconds = 0 if grant.issued.resale is not None else grant.count_left(max(at, grant.issued.start))
+    return compute_totals(tariff, seconds).cash_usd
 
 
 async def deliver_stock(unit: UnitOfWork, issuer: Issuer, liquidity_id: str) -> None:

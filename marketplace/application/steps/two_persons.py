@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from events.account import AccountAct, AccountDebited, AccountHoldPlaced
+from events.financing import AssumedGrants
 from events.issuer import IssuerLiquidityDeclared
 from events.types import Event
 from marketplace.core.ids import derive_id, rename_id
@@ -60,11 +61,18 @@ async def count_own(unit: UnitOfWork, events: Iterable[Event]) -> None:
 
 
 def _find_spent(event: Event, party_id: str) -> Decimal:
-    """Return what an event takes from a party's account, or will: a declared sale pays its proceeds."""
+    """Return what an event takes from a party's account, or will.
+
+    The company pays a sale's proceeds from its account, and a buyer the grants that it takes over.
+    """
     match event:
         case AccountDebited() | AccountHoldPlaced() if event.party_id == party_id:
             return event.amount_usd
         case IssuerLiquidityDeclared() if rename_id("pty", event.issuer_id) == party_id:
             return sum((each.cash_usd for each in event.waterfall.payouts if each.holder_id != party_id), ZERO)
+        case IssuerLiquidityDeclared(assumed=AssumedGrants(issuer_id=buyer_id, grants=grants)) if (
+            rename_id("pty", buyer_id) == party_id
+        ):
+            return sum((each.cash_usd_max for each in grants), ZERO)
         case _:
             return ZERO

@@ -22,8 +22,6 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final, Literal
 
-from msgspec import structs
-
 from events.grant import (
     GrantActivated,
     GrantCompleted,
@@ -47,7 +45,6 @@ from events.service import ServiceTerms
 from events.types import LotShare
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import rename_id
 from marketplace.core.intervals import Load, find_peak, require_aware, require_span
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio
 from marketplace.domain.delivery.grant_commands import (
@@ -91,7 +88,6 @@ __all__ = [
     "SuspendGrant",
     "TerminateGrant",
     "TransferGrant",
-    "build_successor",
     "decide",
     "evolve",
     "require_resale",
@@ -194,40 +190,6 @@ class Grant:
 
 
 GrantState = Grant | None
-
-
-def build_successor(grant: Grant, grant_id: str, startup_id: str, start: datetime) -> GrantIssued | None:
-    """Return a grant of the rest of another one to another startup, in cash; None if nothing is left to take over.
-
-    Capacity that was bought in a resale, or resold in part, is not taken over: others have a part in it.
-
-    Args:
-        grant: The grant, before its end was brought forward.
-        grant_id: The id of the new one.
-        startup_id: Who takes over.
-        start: From when.
-    """
-    issued = grant.issued
-    if start >= grant.end or grant.resold or issued.resale is not None:
-        return None
-    lots = (
-        structs.replace(share, start=max(share.start, start), end=min(share.end, grant.end)) for share in grant.lots
-    )
-    return structs.replace(
-        issued,
-        grant_id=grant_id,
-        auction_id=None,
-        startup_id=startup_id,
-        pool_id=grant.pool_id,
-        start=start,
-        end=grant.end,
-        lots=tuple(share for share in lots if share.start < share.end),
-        cash_usd_per_gpu_hour=issued.value_usd_per_gpu_hour,
-        startup_account_id=rename_id("acc", startup_id),
-        hold_id=rename_id("hld", grant_id),
-        equity=None,
-        mark="assumed",
-    )
 
 
 def choose_service(promises: Sequence[ServiceTerms | None]) -> ServiceTerms | None:

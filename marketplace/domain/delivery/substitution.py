@@ -1,16 +1,21 @@
-"""Substitution: when a grant may move to another pool, and which lots then carry it.
+"""Substitution and succession: which lots carry a grant that moves to another pool, or that a buyer takes over.
 
-Refusals in order: pool_unlike · grant_over · substitute_full.
+Refusals in order: pool_unlike · grant_over · substitute_full. Of a successor: assumed_exceeded.
 """
 
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 
+from msgspec import structs
+
+from events.grant import GrantIssued
 from events.types import LotShare
 from marketplace.core.errors import Refusal
-from marketplace.core.intervals import Load, build_steps
+from marketplace.core.ids import rename_id
+from marketplace.core.intervals import Load, build_steps, find_peak
 from marketplace.core.money import parse_ratio
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.supply.lot import Lot
@@ -110,3 +115,73 @@ def _extend(parts: list[LotShare], share: LotShare) -> None:
     if parts and (parts[-1].end, parts[-1].nodes) == (share.start, share.nodes):
         share = LotShare(lot_id=share.lot_id, nodes=share.nodes, start=parts.pop().start, end=share.end)
     parts.append(share)
+
+
+def build_successor(
+    grant: Grant, grant_id: str, startup_id: str, start: datetime, shares: Iterable[LotShare]
+) -> GrantIssued | None:
+    """Return a grant of the rest of another one to another startup, in cash; None if nothing is left to take over.
+
+    Of a grant that was resold in part, it has the nodes that are not resold at any instant of the rest. The buyers'
+    grants stay as they are. Capacity that was bought in a resale is not taken over: its seller has a part in it.
+
+    Args:
+        grant: The grant, before its end was brought forward.
+        grant_id: The id of the new one.
+        startup_id: Who takes over.
+        start: From when.
+        shares: The lots that carry what is the grant's own.
+    """
+    issued = grant.issued
+    if start >= grant.end or issued.resale is not None:
+        return None
+    nodes = issued.nodes - find_peak(grant.list_resold(), start, grant.end)[0]
+    if nodes <= 0:
+        return None
+    return structs.replace(
+        issued,
+        grant_id=grant_id,
+        auction_id=None,
+        startup_id=startup_id,
+        pool_id=grant.pool_id,
+        nodes=nodes,
+        start=start,
+        end=grant.end,
+        lots=_keep_nodes(shares, nodes, start, grant.end),
+        cash_usd_per_gpu_hour=issued.value_usd_per_gpu_hour,
+        startup_account_id=rename_id("acc", startup_id),
+        hold_id=rename_id("hld", grant_id),
+        equity=None,
+        mark="assumed",
+    )
+
+
+def require_affordable(grant_id: str, cash_usd: Decimal, cash_usd_max: Decimal) -> None:
+    """Refuse a successor that costs its startup more than it agreed to.
+
+    Raises:
+        Refusal: ``assumed_exceeded``.
+    """
+    if cash_usd > cash_usd_max:
+        raise Refusal(
+            "assumed_exceeded",
+            f"grant {grant_id} costs {cash_usd} USD, and the buyer agreed to {cash_usd_max} USD",
+            grant_id=grant_id,
+            cash_usd=str(cash_usd),
+            cash_usd_max=str(cash_usd_max),
+        )
+
+
+def _keep_nodes(shares: Iterable[LotShare], nodes: int, start: datetime, end: datetime) -> tuple[LotShare, ...]:
+    """Return so many nodes of the shares at every instant of a span, of the first shares first."""
+    held = [share for share in shares if share.start < end and start < share.end]
+    edges = (at for share in held for at in (share.start, share.end) if start < at < end)
+    kept: dict[str, list[LotShare]] = {share.lot_id: [] for share in held}
+    for begin, until in pairwise(sorted({start, end, *edges})):
+        needed = nodes
+        for share in held:
+            part = min(share.nodes, needed) if share.start <= begin and until <= share.end else 0
+            needed -= part
+            if part:
+                _extend(kept[share.lot_id], LotShare(lot_id=share.lot_id, nodes=part, start=begin, end=until))
+    return tuple(share for parts in kept.values() for share in parts)

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, get_args
 
 from msgspec import structs
 
-from events.financing import Investment, Payout, RoundPricing, RoundTerms, Waterfall
+from events.financing import AssumedGrants, Investment, Payout, RoundPricing, RoundTerms, Waterfall
 from events.issuer import (
     IssuerAuthorisedSharesAdjusted,
     IssuerConversionPriceAdjusted,
@@ -54,7 +54,7 @@ from events.issuer_holders import Depth, HolderTerms, ProRataOffer
 from events.proposal import Consent, ProposalMade, ProposedEvent, Voter
 from events.registry import parse_body, render_body
 from events.types import Event
-from marketplace.core.ids import is_id
+from marketplace.core.ids import is_id, rename_id
 from marketplace.core.money import ZERO, parse_ratio, render_ratio
 
 LIMITED: Final = (
@@ -204,7 +204,7 @@ def limit_event(event: Event, party_id: str | None, depth: Depth) -> Event:
             return structs.replace(event, pricing=pricing)
         case IssuerLiquidityDeclared():
             waterfall = limit_waterfall(event.waterfall, Sight(event.issuer_id, party_id, depth))
-            return structs.replace(event, waterfall=waterfall)
+            return structs.replace(event, waterfall=waterfall, assumed=_limit_assumed(event.assumed, party_id, depth))
         case ProposalMade():
             sight = Sight(event.issuer_id, party_id, depth)
             return structs.replace(
@@ -212,6 +212,13 @@ def limit_event(event: Event, party_id: str | None, depth: Depth) -> Event:
             )
         case _:
             return event
+
+
+def _limit_assumed(assumed: AssumedGrants | None, party_id: str | None, depth: Depth) -> AssumedGrants | None:
+    """Return what a party may see of the capacity that a buyer takes over; the prices are the buyer's to know."""
+    if assumed is None or depth == "full" or rename_id("pty", assumed.issuer_id) == party_id:
+        return assumed
+    return structs.replace(assumed, grants=())
 
 
 def _keep(offers: Iterable[ProRataOffer], sight: Sight) -> tuple[ProRataOffer, ...]:

@@ -65,7 +65,7 @@ from events.mandate import MandateBudgetHeld
 from events.proposal import Consent, Voter
 from events.types import Event, NoteTerms, StockTerms
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import is_id
+from marketplace.core.ids import is_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.equity.issuer.rights.fair_value import find_fair_value, find_value_for_warrant
 from marketplace.domain.equity.issuer.state import Issuer, list_live_warrants
@@ -594,8 +594,9 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "sale",
         "the company is sold",
         "company",
-        "vote by the thresholds of the holder terms, directors; a buyer that issues its stock, and its vote; each"
-        " holder whose principal is not paid in full, in cash, or whose preferred stock ranks behind all SAFEs",
+        "vote by the thresholds of the holder terms, directors; a buyer that issues its stock, and its vote; a buyer"
+        " that takes over capacity; each holder whose principal is not paid in full, in cash, or whose preferred stock"
+        " ranks behind all SAFEs",
         "holders with the share of a drag-along agree, which binds options, warrants and classes that it does not name;"
         " the company states who agreed without a key",
         _sell,
@@ -697,6 +698,7 @@ def _list_electorates(asked: Asked, setting: Setting) -> Iterable[_Group]:
             yield _Group(electorate, weights)
     if asked.sale:
         yield from _list_sale(setting)
+        yield from _list_assuming(setting)
     if asked.terms:
         yield from _list_amenders(setting, setting.issuer.holder_terms)
 
@@ -724,6 +726,13 @@ def _list_sale(setting: Setting) -> Iterable[_Group]:
     yield _Group("buyer", {buying.company_id: 1})
     for electorate, weights in _list_groups(buying):
         yield _Group(f"buyer_{electorate}", weights)
+
+
+def _list_assuming(setting: Setting) -> Iterable[_Group]:
+    """Yield the buyer that takes over capacity, whether it pays in cash or in stock."""
+    for event in setting.effects:
+        if isinstance(event, IssuerLiquidityDeclared) and event.assumed is not None:
+            yield _Group("buyer", {rename_id("pty", event.assumed.issuer_id): 1})
 
 
 def _list_sellers(setting: Setting, terms: HolderTerms) -> Iterable[_Group]:

@@ -13,6 +13,7 @@ from marketplace.application.equity import consents, issuers
 from marketplace.application.equity.dilution import limit_dilution
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
+from marketplace.domain.equity.information import limit_event
 from marketplace.domain.equity.issuer import holder_terms
 from marketplace.domain.equity.issuer.commands import (
     AddStakeholder,
@@ -23,6 +24,7 @@ from marketplace.domain.equity.issuer.commands import (
     TransferStock,
 )
 from tests.application.equity.test_equity import act, build_round, found, pay_in
+from tests.application.trading.test_resale import sell_on
 from tests.support.market.agreeing import act_agreed, agree_all
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -310,11 +312,13 @@ async def test_a_buyer_that_assumes_grants_goes_on_with_them_in_cash(market, usd
         market.handler, market.context(), rename_id("acc", buyer), amount_usd=Decimal(usd), reference="for compute"
     )
     issuer_id = rename_id("iss", buyer)
-    stock = BuyerStock(buyer="Buyer", price_usd_per_share=Decimal("0.01"), assumes_grants=True)
-    with pytest.raises(Refusal, match="name its issuer"):
-        await propose_sale(market, trade, proceeds_usd=Decimal(10_000), stock=stock)
+    stock = BuyerStock(buyer="Buyer", price_usd_per_share=Decimal("0.01"))
+    members = {"proceeds_usd": Decimal(10_000), "assumed_by": issuer_id}
+    with pytest.raises(Refusal) as caught:
+        await propose_sale(market, trade, **members, stock=stock)
+    assert caught.value.code == "buyer_differs"
     stock = structs.replace(stock, buyer_issuer_id=issuer_id, class_id="common")
-    sale, liquidity = await propose_sale(market, trade, proceeds_usd=Decimal(10_000), stock=stock)
+    sale, liquidity = await propose_sale(market, trade, **members, stock=stock)
     for party_id in sorted((await market.state("proposal", sale)).voters - {trade.startup}):
         await vote(market, party_id, sale)
     await pay_in(market, trade.startup)
@@ -334,6 +338,37 @@ async def test_a_buyer_that_assumes_grants_goes_on_with_them_in_cash(market, usd
     assert account.held_usd == issued.cash_commitment_usd > grant.issued.cash_commitment_usd
     assert (await market.account(trade.startup)).held_usd < before.held_usd
     await market.deliver(successor, 10)
+    await check_log(market.log)
+
+
+async def test_a_buyer_that_pays_cash_agrees_to_take_over_what_was_not_resold_and_nothing_that_came_later(market):
+    """All capacity ended where a buyer paid for the company in cash, and where any of it had been resold."""
+    async with market.worker():
+        resold = await sell_on(market)
+        trade, source = resold.trade, resold.source
+        buyer = await market.party("Taker", "startup", usd=100_000)
+        issuer_id = rename_id("iss", buyer)
+        await market.issuer(buyer)
+        await act(market, trade.startup, CreateStockClass, class_id="common", kind="common", shares_authorised=9_000)
+        await hold(market, trade.startup, trade.fund, 9_000)
+        sale, liquidity = await propose_sale(market, trade, proceeds_usd=Decimal(10_000), assumed_by=issuer_id)
+        proposal = await market.state("proposal", sale)
+        assert {"buyer": (1, None)}.items() <= (await list_asked(market, sale)).items()
+        (declared,) = consents.parse_effects(proposal.made)
+        (promised,) = declared.assumed.grants
+        assert promised.grant_id == source.issued.grant_id
+        hidden = limit_event(declared, trade.fund, "own")
+        assert (hidden.assumed.grants, limit_event(declared, buyer, "own").assumed) == ((), declared.assumed)
+        for party_id in sorted(proposal.voters):
+            await vote(market, party_id, sale)
+        await pay_in(market, trade.startup)
+        await issuers.pay_distribution(market.handler, market.context(trade.startup), trade.issuer, liquidity)
+        ended = await market.until("grant", source.issued.grant_id, "terminated")
+    issued = (await market.state("grant", derive_id("grt", source.issued.grant_id, "assumed"))).issued
+    assert (issued.nodes, issued.startup_id, issued.start, issued.end) == (3, buyer, ended.end, source.end)
+    assert 0 < (await market.account(buyer)).held_usd == issued.cash_commitment_usd <= promised.cash_usd_max
+    bought = await market.state("grant", resold.bought.issued.grant_id)
+    assert (bought.status, bought.end) == (resold.bought.status, resold.bought.end)
     await check_log(market.log)
 
 

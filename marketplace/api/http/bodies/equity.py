@@ -123,14 +123,12 @@ class BuyerStockBody(Body, frozen=True, kw_only=True):
         price_usd_per_share: Agreed value of one share of the stock.
         buyer_issuer_id: The buyer's issuer, if it is on this market: it agrees, and issues shares as the sale is paid.
         class_id: The class of the buyer's stock; needed with `buyer_issuer_id`.
-        assumes_grants: Whether the buyer continues, in cash, the grants that are paid for in equity.
     """
 
     buyer: Text
     price_usd_per_share: Usd
     buyer_issuer_id: Id | None = None
     class_id: ClassId | None = None
-    assumes_grants: bool = False
 
 
 class HolderTermsBody(Body, frozen=True, kw_only=True):
@@ -163,9 +161,11 @@ class DeclareLiquidityBody(Body, frozen=True, kw_only=True):
         safe_seniority: Rank of SAFEs among preferred stock; needed if its classes have several ranks.
         stock: The buyer's stock that it is paid in; None: cash.
         agreed: Stockholders that are not parties here and agreed, each with the document; they count in a drag-along.
+        assumed_by: The issuer of a buyer that takes over, in cash, the grants that are paid for in equity. It agrees.
     """
 
     proceeds_usd: Usd
     safe_seniority: Seniority | None = None
     stock: BuyerStockBody | None = None
     agreed: Annotated[tuple[StatedAgreement, ...], Meta(max_length=500)] = ()
+    assumed_by: Id | None = None

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from events.financing import Approval, ConvertingInstrument, RoundTerms
+from events.financing import Approval, AssumedGrants, ConvertingInstrument, RoundTerms
 from events.issuer import IssuerEvent
 from events.issuer_dilution import CountedInstrument, Exposure
 from events.issuer_holders import StatedAgreement
@@ -271,7 +271,6 @@ class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):
         buyer_issuer_id: The buyer, where it is here.
         class_id: The class of its stock; stated with it.
         buyer_split_ratio: The buyer's split factor now; stated with it.
-        assumes_grants: Whether it goes on, in cash, with the grants that are paid for in equity.
         buyer_shares: The buyer's fully diluted shares now; stated with it.
         buyer_principal_usd: What its instruments may still become equity for; stated with it.
     """
@@ -281,7 +280,6 @@ class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):
     buyer_issuer_id: str | None = None
     class_id: str | None = None
     buyer_split_ratio: str | None = None
-    assumes_grants: bool = False
     buyer_shares: int | None = None
     buyer_principal_usd: Decimal | None = None
 
@@ -298,6 +296,7 @@ class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):
         safe_seniority: Rank of SAFEs among preferred stock, as in its classes; needed if these have several ranks.
         stock: The buyer's stock, if paid in stock; None for cash.
         agreed: Stockholders without a key that agreed, as the company states.
+        assumed: The capacity that a buyer which is here takes over.
     """
 
     issuer_id: str
@@ -308,6 +307,7 @@ class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):
     safe_seniority: int | None = None
     stock: BuyerStock | None = None
     agreed: tuple[StatedAgreement, ...] = ()
+    assumed: AssumedGrants | None = None
 
 
 class WithdrawLiquidity(msgspec.Struct, frozen=True, kw_only=True):

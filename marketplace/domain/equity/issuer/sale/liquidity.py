@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from events.financing import StockConsideration
+from events.financing import AssumedGrants, StockConsideration
 from events.issuer import IssuerDistributionPaid, IssuerEvent, IssuerLiquidityDeclared, IssuerLiquidityWithdrawn
 from events.issuer_holders import StatedAgreement
 from marketplace.core.errors import Refusal
@@ -74,6 +74,7 @@ def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[Issu
         pay_until=command.at + PAY_WITHIN,
         agreed=command.agreed,
         replaces=state.liquidity_id,
+        assumed=command.assumed,
     )
     require_fits(event)
     return [event]
@@ -241,23 +242,29 @@ def require_buyer(issuer_id: str, stock: BuyerStock) -> None:
         )
 
 
-def require_assuming(stock: BuyerStock) -> None:
-    """Refuse that a buyer which is not here takes over grants.
+def require_assuming(issuer_id: str, assuming_id: str, stock: BuyerStock | None) -> None:
+    """Refuse that somebody other than the buyer takes over the grants of a company that is sold.
 
     Raises:
-        Refusal: ``buyer_missing``.
+        Refusal: ``buyer_is_sold`` · ``buyer_differs``.
     """
-    if stock.assumes_grants and stock.buyer_issuer_id is None:
-        text = "only a buyer that is here can take over grants; name its issuer, or leave assumes_grants out"
-        raise Refusal("buyer_missing", text, pointer="/stock/buyer_issuer_id")
+    if assuming_id == issuer_id:
+        text = f"{issuer_id} is sold, and cannot take over its own grants as the buyer"
+        raise Refusal("buyer_is_sold", text, pointer="/assumed_by")
+    if stock is not None and stock.buyer_issuer_id != assuming_id:
+        raise Refusal(
+            "buyer_differs",
+            f"the sale is paid in stock of {stock.buyer_issuer_id or stock.buyer}, and {assuming_id} would take over"
+            " the grants; only the buyer does",
+            pointer="/assumed_by",
+        )
 
 
-def find_assuming(state: Issuer) -> str | None:
-    """Return the issuer that took over the grants of a sold company; None if nobody did."""
+def find_assumed(state: Issuer) -> AssumedGrants | None:
+    """Return what the buyer of a sold company takes over; None if nobody takes anything over."""
     if state.liquidity_id is None or not state.is_ended:
         return None
-    stock = state.sales[state.liquidity_id].declared.waterfall.stock
-    return stock.buyer_issuer_id if stock is not None and stock.assumes_grants else None
+    return state.sales[state.liquidity_id].declared.assumed
 
 
 def require_undiluted(liquidity_id: str, stock: StockConsideration, buyer: Issuer) -> None:

@@ -76,7 +76,6 @@ def _render_stock(result: Distribution, stock: BuyerStock) -> StockConsideration
         buyer_issuer_id=stock.buyer_issuer_id,
         class_id=stock.class_id,
         buyer_split_ratio=stock.buyer_split_ratio,
-        assumes_grants=stock.assumes_grants,
         buyer_shares=stock.buyer_shares,
         buyer_principal_usd=stock.buyer_principal_usd,
     )
