@@ -312,6 +312,19 @@ def _alone(event_type: str, **fields) -> Callable[[list[Message]], list[Message]
     return plant
 
 
+def _reduce_unasked(messages):
+    """Let a credit reduce the principal of a holder that accepts statements itself, without a proposal."""
+
+    def accepts(body):
+        return {**body["equity"], "holder_accepts": True} if body.get("equity") else None
+
+    waits = _change("grant.issued.v1", equity=accepts)(messages)
+    accrued = waits[_find(waits, "instrument.principal_accrued.v1")]
+    body = accrued.read() | {"principal_usd": "0.01", "reason": "credit stm_x", "became": "outstanding"}
+    headers = {**accrued.headers, "ce-type": accrued.headers["ce-type"].replace("accrued", "reversed")}
+    return _relink([*waits, replace(accrued, headers=headers, body=json.dumps(body).encode())])
+
+
 OTHERS = {"electorate": "class/seed", "right": "sale", "voters": [{"party_id": "pty_x", "weight": 1}]}
 WAITS = [[{"kind": "date", "day": "2100-01-01"}]]
 FAULTS = {
@@ -358,6 +371,7 @@ FAULTS = {
     ),
     "stock is bought back without an agreement": (_drop("proposal.agreed.v1"), "consent"),
     "a proposal takes effect twice": (_double("proposal.carried_out.v1"), "consent"),
+    "a credit takes principal without its holder": (_reduce_unasked, "consent"),
     "a party takes another's stock alone": (_alone("issuer.stock_repurchased.v1"), "consent"),
     "a party takes another's stock by a right that nobody exercised": (
         _alone("issuer.stock_repurchased.v1", cause="ins_made_up"),

@@ -263,7 +263,8 @@ async def _reverse(
 ) -> list[ReversePrincipal]:
     """Reverse principal of the period, youngest tranche first. Return the reversals that need the holder's agreement.
 
-    A reversal needs it if the principal became shares or money, may do so soon, or accrued long ago (`needs_holder`).
+    A reversal needs it if the holder accepts statements itself, or if the principal became shares or money, may do so
+    soon, or accrued long ago (`needs_holder`).
     If it is too late (`is_late`), or a sale of the company is paid, nothing is reversed. The instrument's terms say
     whether a reversal cancels shares or makes the holder owe their price.
     """
@@ -289,7 +290,8 @@ async def _reverse(
             on_day=unit.context.at.date(),
         )
         left -= amount
-        if needs_holder(tranche, unit.context.at.date(), is_pending=issuer.is_changing):
+        pending, accepts = issuer.is_changing, case.grant.holder_accepts
+        if needs_holder(tranche, unit.context.at.date(), is_pending=pending, accepts=accepts):
             proposed.append(reverse)
         else:
             await claw_back(unit, reverse)

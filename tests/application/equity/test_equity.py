@@ -49,9 +49,9 @@ async def found(market, startup):
     await act(market, startup, AdjustStockPlan, shares_reserved=1_000_000)
 
 
-async def deliver_all(market):
+async def deliver_all(market, **rules):
     """Run a trade to its last accepted statement, and return both."""
-    trade = await market.trade(days=10)
+    trade = await market.trade(days=10, **rules)
     await found(market, trade.startup)
     async with market.worker():
         grant = await market.award(trade)

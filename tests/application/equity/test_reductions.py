@@ -180,6 +180,21 @@ async def test_outstanding_principal_that_is_settled_for_long_is_reduced_as_its_
     await check_log(market.log)
 
 
+async def test_a_holder_that_accepts_statements_itself_is_asked_before_its_principal_is_reduced(memory_log):
+    """A provider took a fund's principal back at what it had cost, the day before its startup opened a rich round."""
+    market = Market(memory_log)
+    trade, grant = await deliver_all(market, startup_accepts_alone=False)
+    before, fund = await look(market, trade, grant), await market.account(trade.fund)
+    proposal_id = await correct(market, trade, grant)
+    assert (await look(market, trade, grant), await market.account(trade.fund)) == (before, fund)
+    await check_log(market.log)
+    await consents.agree(market.handler, market.context(trade.fund), proposal_id)
+    assert (await look(market, trade, grant))[1] < before[1]
+    credit = await market.state("statement", name_adjustment(list_periods(grant)[0].statement_id, 0))
+    assert (await market.account(trade.fund)).available_usd - fund.available_usd == credit.net.holder_usd > 0
+    await check_log(market.log)
+
+
 async def test_an_instrument_that_says_so_leaves_the_shares_and_lets_their_price_be_owed(memory_log):
     market = Market(memory_log)
     market.instrument = msgspec.structs.replace(SAFE, reduction="debt")

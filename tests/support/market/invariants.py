@@ -151,7 +151,8 @@ class Ledger:
                 decided = [each for each in reversals if not each.reason.startswith("credit ")]
                 agreed = sum((each.principal_usd for each in decided), ZERO)
                 kept = instrument.principal_usd + agreed - accepted[instrument.issued.instrument_id]
-                if instrument.conversions or instrument.repaid:
+                grant = self.states["grant"][instrument.issued.grant_id]
+                if instrument.conversions or instrument.repaid or grant.holder_accepts:
                     due = credited[instrument.issued.instrument_id]
                     done = sum((each.principal_usd for each in reversals), ZERO) - agreed
                     assert kept == due - done >= 0, "only a holder that was asked keeps what was credited"

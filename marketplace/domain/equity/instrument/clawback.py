@@ -31,7 +31,8 @@ REDUCE_WITHIN: Final = timedelta(days=180)
 SETTLED_AFTER: Final = timedelta(days=30)
 """How long after a tranche accrued a credit reduces it while it is outstanding, without its holder.
 
-Never while a round is open or a sale is declared."""
+Never while a round is open or a sale is declared, and only if the holder delivers the compute itself, or its mandate let
+the startup accept alone: what it paid for may be worth more by a round that opens tomorrow."""
 
 
 def reverse(command: ReversePrincipal, state: Instrument) -> Sequence[InstrumentEvent]:
@@ -64,16 +65,17 @@ def is_late(tranche: Tranche, on_day: date) -> bool:
     return bool(became) and on_day > tranche.interest_from + REDUCE_WITHIN
 
 
-def needs_holder(tranche: Tranche, on_day: date, *, is_pending: bool) -> bool:
+def needs_holder(tranche: Tranche, on_day: date, *, is_pending: bool, accepts: bool) -> bool:
     """Return whether only its holder lets a tranche be reduced.
 
     Args:
         tranche: It became something else, or was settled long ago.
         on_day: When it would be reduced.
+        accepts: Whether its holder pays for it, and did not let the startup accept statements alone.
         is_pending: Whether a round is open or a sale is declared, in which principal may be worth more than it cost.
     """
     became = tranche.converted_usd or tranche.repaid_usd
-    return bool(became) or is_pending or on_day > tranche.interest_from + SETTLED_AFTER
+    return accepts or bool(became) or is_pending or on_day > tranche.interest_from + SETTLED_AFTER
 
 
 def _require_reducible(command: ReversePrincipal, tranche: Tranche) -> None:
