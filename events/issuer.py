@@ -176,6 +176,7 @@ class IssuerFinancingOpened(Event, frozen=True, kw_only=True, tag="issuer.financ
         terms: Its terms.
         pro_rata: What holders may take of it by their right, besides the investments of the terms.
         pro_rata_until: Until when they may. Silence declines.
+        closing_days: For how many days after its pricing it may close at that price.
     """
 
     issuer_id: Id
@@ -184,6 +185,7 @@ class IssuerFinancingOpened(Event, frozen=True, kw_only=True, tag="issuer.financ
     terms: RoundTerms
     pro_rata: Annotated[tuple[ProRataOffer, ...], Meta(max_length=50)] = ()
     pro_rata_until: Instant | None = None
+    closing_days: Annotated[int, Meta(ge=1, le=92)] = 30
 
 
 class IssuerFinancingPriced(Event, frozen=True, kw_only=True, tag="issuer.financing_priced.v1"):
@@ -193,11 +195,13 @@ class IssuerFinancingPriced(Event, frozen=True, kw_only=True, tag="issuer.financ
         issuer_id: The issuer.
         financing_id: The round.
         pricing: Inputs, results, certificate.
+        close_until: Until when the round may close at this price; None: an import, which does not tell.
     """
 
     issuer_id: Id
     financing_id: Id
     pricing: RoundPricing
+    close_until: Instant | None = None
 
 
 class IssuerFinancingClosed(Event, frozen=True, kw_only=True, tag="issuer.financing_closed.v1"):

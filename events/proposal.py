@@ -79,6 +79,9 @@ class ProposalMade(Event, frozen=True, kw_only=True, tag="proposal.made.v1"):
         effects: The events that will be recorded, in order, once all who are asked have agreed.
         consents: The agreements that it needs.
         decide_until: When it lapses. A voter who stays silent until then does not count as agreeing.
+        company_exact: Shares and rights of the company as converted, without its unissued pool, when it was proposed;
+            exact. With more of them, what is computed from the company is void; with as many or fewer, a sale or a
+            closing is computed again at the last agreement.
     """
 
     proposal_id: Id
@@ -89,6 +92,7 @@ class ProposalMade(Event, frozen=True, kw_only=True, tag="proposal.made.v1"):
     effects: tuple[ProposedEvent, ...]
     consents: tuple[Consent, ...]
     decide_until: Instant
+    company_exact: Ratio = "0/1"
 
 
 class ProposalAgreed(Event, frozen=True, kw_only=True, tag="proposal.agreed.v1"):
@@ -136,9 +140,11 @@ class ProposalCarriedOut(Event, frozen=True, kw_only=True, tag="proposal.carried
 
     Attributes:
         proposal_id: The proposal.
+        recomputed: Whether the effects were computed again and differ from the proposed ones, within the tolerance.
     """
 
     proposal_id: Id
+    recomputed: bool = False
 
 
 class ProposalEnded(Event, frozen=True, kw_only=True, tag="proposal.ended.v1"):

@@ -1,6 +1,7 @@
 """Checks that nobody's shares or rights change without consent: enough parties agree before a proposal takes effect."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final
@@ -35,6 +36,20 @@ CITED: Final = {
 CONCERNS_ALL: Final = frozenset({"issuer.financing_closed.v1", "issuer.liquidity_declared.v1"})
 """Events that change the position of everybody who holds stock or rights of the issuer."""
 
+ZERO: Final = Fraction(0)
+TOLERANCE: Final = Fraction(1, 1_000)
+COMPUTED: Final = frozenset(
+    {
+        "instrument.converted.v1",
+        "issuer.financing_priced.v1",
+        "issuer.stakeholder_added.v1",
+        "issuer.stock_class_created.v1",
+        "issuer.stock_issued.v1",
+        "issuer.stock_plan_adjusted.v1",
+    }
+)
+"""Events of a closing that follow from the round's price."""
+
 FOLLOWS: Final = (
     "proposal.",
     "command.",
@@ -56,16 +71,18 @@ class Proposal:
     agreed: set[str]
     ended: bool = False
 
-    def list_missing(self) -> list[str]:
+    def list_missing(self, agreed: set[str] | None = None) -> list[str]:
         """Return electorates without agreement: more than half, or at least the share that the consent states."""
-        return [consent["electorate"] for consent in self.made["consents"] if not self._is_given(consent)]
+        given = self.agreed if agreed is None else agreed
+        return [consent["electorate"] for consent in self.made["consents"] if not _is_given(consent, given)]
 
-    def _is_given(self, consent: Mapping[str, Any]) -> bool:
-        weights = {voter["party_id"]: int(voter["weight"]) for voter in consent["voters"]}
-        agreed = sum(weight for party_id, weight in weights.items() if party_id in self.agreed)
-        needed = consent.get("share_needed")
-        whole = sum(weights.values()) + int(consent.get("weight_absent", 0))
-        return 2 * agreed > whole if needed is None else agreed >= whole * Fraction(needed)
+
+def _is_given(consent: Mapping[str, Any], given: set[str]) -> bool:
+    weights = {voter["party_id"]: int(voter["weight"]) for voter in consent["voters"]}
+    agreed = sum(weight for party_id, weight in weights.items() if party_id in given)
+    needed = consent.get("share_needed")
+    whole = sum(weights.values()) + int(consent.get("weight_absent", 0))
+    return 2 * agreed > whole if needed is None else agreed >= whole * Fraction(needed)
 
 
 @dataclass(slots=True)
@@ -75,7 +92,7 @@ class Consents:
     Attributes:
         companies: The party of each issuer.
         proposals: By id.
-        asked: Instruments whose principal a credit reduces only as its holder agrees, since it accepts statements itself.
+        asked: Instruments whose holder accepts statements itself; a credit reduces them only as it agrees.
     """
 
     findings: Findings
@@ -148,7 +165,28 @@ class Consents:
             for message in decision
             if not message.event_type.startswith(FOLLOWS)
         )
+        if carried.read().get("recomputed") and proposed != stored:
+            self._check_recomputed(carried, proposal, decision)
+            return
         require(proposed == stored, "consent", sequence, "other events were stored than were agreed to")
+
+    def _check_recomputed(self, carried: Message, proposal: Proposal, decision: Sequence[Message]) -> None:
+        """Check that a sale or closing that was computed again gives those who agreed what they agreed to, nearly."""
+        require, sequence = self.findings.require, carried.sequence
+        proposed = [(each["type"], json.loads(each["body_json"])) for each in proposal.made["effects"]]
+        stored = [(message.event_type, message.read()) for message in decision]
+        before, after = _sum_results(proposed), _sum_results(stored)
+        require(before, "consent", sequence, "only a sale or the closing of a round is computed again")
+        require(
+            _list_terms(proposed) == _list_terms(stored),
+            "consent",
+            sequence,
+            "a sale or closing that was computed again has other terms than were agreed to",
+        )
+        less = {name for name, amount in before.items() if after.get(name, ZERO) < amount * (1 - TOLERANCE)}
+        covered = {party_id for party_id in proposal.agreed if party_id not in less}
+        missing = proposal.list_missing(covered) if "issuer.liquidity_declared.v1" in dict(proposed) else sorted(less)
+        require(not missing, "consent", sequence, f"{missing} would get less than was agreed to")
 
     def _check_alone(self, decision: Sequence[Message]) -> None:
         """Check that what a party did alone concerns only itself, its company and holders that are not parties."""
@@ -186,6 +224,31 @@ class Consents:
         held = 0 if issuer is None else issuer.holdings.get(("stock", body["holder_id"], body["class_id"]), 0)
         party_id: str = body["holder_id"]
         return {party_id} if held <= body["shares"] and party_id.startswith("pty_") else set()
+
+
+def _sum_results(events: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Fraction]:
+    """Return what a sale pays each holder, or the shares of each security that a closing issues."""
+    found: dict[str, Fraction] = {}
+    for event_type, body in events:
+        rows: list[tuple[str, Any]] = []
+        if event_type == "issuer.liquidity_declared.v1":
+            rows = [(each["holder_id"], each["amount_exact"]) for each in body["waterfall"]["payouts"]]
+        elif event_type == "issuer.stock_issued.v1":
+            rows = [(body["security_id"], body["shares"])]
+        for name, amount in rows:
+            found[name] = found.get(name, ZERO) + Fraction(amount)
+    return found
+
+
+def _list_terms(events: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, str]]:
+    """Return what is not computed from the company: the events that a price does not change, and a sale's proceeds."""
+    terms = []
+    for event_type, body in events:
+        if event_type == "issuer.liquidity_declared.v1":
+            terms.append((event_type, f"{body['liquidity_id']} {body['waterfall']['proceeds_usd']}"))
+        elif event_type not in COMPUTED and not event_type.startswith(FOLLOWS):
+            terms.append((event_type, json.dumps(body, sort_keys=True)))
+    return sorted(terms)
 
 
 def _is_cited(event_type: str, body: Mapping[str, Any], decision: Sequence[Message]) -> bool:

@@ -193,6 +193,7 @@ BOUNDS = {
     ("issuer.imported.v1", "package_hash"): HASH,
     ("issuer.imported.v1", "origins"): DOMAIN,
     ("proposal.made.v1", "split_ratio"): NUMBER,
+    ("proposal.made.v1", "company_exact"): NUMBER,
     ("proposal.made.v1", "effects"): EFFECTS,
     ("proposal.made.v1", "consents"): EFFECTS,
     ("pricelist.published.v1", "prices"): REQUEST,

@@ -46,7 +46,14 @@ async def open_one(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[OpenFinancingBody]
 ) -> Response[ReceiptBody]:
     """Begin a priced round."""
-    receipt = await open_financing(command.handler, command.context, issuer_id, name=data.name, terms=data.terms)
+    receipt = await open_financing(
+        command.handler,
+        command.context,
+        issuer_id,
+        name=data.name,
+        terms=data.terms,
+        closing_days=data.closing_days,
+    )
     return await answer(command, receipt, f"{PATH}/{issuer_id}/financings", command.derive("fin"))
 
 
@@ -109,6 +116,7 @@ async def declare(
         safe_seniority=data.safe_seniority,
         agreed=data.agreed,
         assumed_by=data.assumed_by,
+        pay_days=data.pay_days,
         stock=None
         if data.stock is None
         else BuyerStock(

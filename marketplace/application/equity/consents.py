@@ -3,9 +3,10 @@
 A use case decides its events as ever. `carry_out` reads from them whose agreement they need (the table of rights). If
 the sender's own is enough, the events are stored. Otherwise they become the effects of a proposal, and nothing else
 happens. With the last agreement the act is decided again, as of the instant at which it was proposed, and stored in
-the same append. If it would now record anything else, or need the agreement of others, the proposal is void. The
-money that parties here pay for stock moves in that append too. If it is missing, the last agreement is refused, and
-the proposal stays open.
+the same append. If it would now record anything else, or need the agreement of others, the proposal is void. A sale or
+the closing of a round may differ in its results, as far as `marketplace.domain.equity.ground` says. The money that
+parties here pay for stock moves in that append too. If it is missing, the last agreement is refused, and the proposal
+stays open.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -46,8 +47,9 @@ from marketplace.application.steps.takeover import load_buyer
 from marketplace.application.steps.two_persons import count_own
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.core.money import render_ratio
+from marketplace.core.money import parse_ratio, render_ratio
 from marketplace.domain.billing.account import Debit
+from marketplace.domain.equity.ground import keep_agreements, measure_rights
 from marketplace.domain.equity.instrument.clawback import build_reversal
 from marketplace.domain.equity.instrument.instrument import (
     INSTRUMENT,
@@ -265,6 +267,7 @@ async def _propose(
         effects=_render_all(effects),
         consents=consents,
         decide_until=unit.context.at + DECIDE_WITHIN,
+        company_exact=render_ratio(measure_rights(issuer)),
     )
     await unit.decide(PROPOSAL, proposal_id, command)
 
@@ -317,9 +320,9 @@ async def _require_standing(unit: UnitOfWork, proposal: Proposal) -> None:
 async def _take_effect(unit: UnitOfWork, proposal: Proposal) -> None:
     """Decide the act again and store it with the proposal, or end the proposal as void."""
     made = proposal.made
-    reason = await _find_change(unit, proposal)
+    reason, covered = await _find_change(unit, proposal)
     if reason is None:
-        carry = CarryOutProposal(proposal_id=made.proposal_id, at=unit.context.at)
+        carry = CarryOutProposal(proposal_id=made.proposal_id, at=unit.context.at, covered=covered)
         await unit.decide(PROPOSAL, made.proposal_id, carry)
         await _follow(unit, made.issuer_id)
         return
@@ -330,27 +333,39 @@ async def _take_effect(unit: UnitOfWork, proposal: Proposal) -> None:
     )
 
 
-async def _find_change(unit: UnitOfWork, proposal: Proposal) -> str | None:
-    """Decide the act again, and return how it differs from what was agreed to; None if it does not."""
+async def _find_change(unit: UnitOfWork, proposal: Proposal) -> tuple[str | None, frozenset[str] | None]:
+    """Decide the act again, and return why no agreement covers it, or None, and whose do where its results differ."""
     made = proposal.made
     issuer = await unit.get(ISSUER, made.issuer_id, Issuer)
     if render_ratio(issuer.split_ratio) != made.split_ratio:
-        return "the stock was split since, so that its numbers of shares are other ones"
+        return "the stock was split since, so that its numbers of shares are other ones", None
     try:
         await _decide_again(unit, made)
         await pay_for_stock(unit, made.issuer_id)
     except Refusal as refusal:
         if refusal.code == "funds_insufficient":
             raise
-        return f"it is refused now: {refusal.code}: {refusal.message}"
-    if _order(_render_all(unit.list_effects(without=PROPOSAL))) != _order(made.effects):
-        return "it would now record other events than were agreed to, because the company or a price changed since"
-    agreed = proposal.agreed | {made.proposer_id} | list_mandated(parse_effects(made))
+        return f"it is refused now: {refusal.code}: {refusal.message}", None
+    effects, covered = unit.list_effects(without=PROPOSAL), None
+    if _order(_render_all(effects)) != _order(made.effects):
+        covered = _list_covered(proposal, issuer, [event for _, event in effects])
+        if any(not has_majority(consent, covered) for consent in made.consents):
+            text = "it would now record other events than were agreed to, because the company or a price changed since"
+            return text, None
+    agreed = (proposal.agreed if covered is None else covered) | {made.proposer_id} | list_mandated(parse_effects(made))
     needed = await _list_consents(unit, issuer, made.proposer_id)
     missing = [consent.electorate for consent in needed if not has_majority(consent, agreed)]
     if missing:
-        return f"the company's holders changed since, so that it also needs the agreement of {', '.join(missing)}"
-    return None
+        return f"the company's holders changed since, so that it also needs the agreement of {', '.join(missing)}", None
+    return None, covered
+
+
+def _list_covered(proposal: Proposal, issuer: Issuer, effects: Sequence[Event]) -> frozenset[str]:
+    """Return whose agreement covers other effects than were proposed; see `marketplace.domain.equity.ground`."""
+    if measure_rights(issuer) > parse_ratio(proposal.made.company_exact):
+        return frozenset()
+    now = [event for event in effects if not isinstance(event, CONSEQUENCES)]
+    return keep_agreements(parse_effects(proposal.made), now, proposal.agreed)
 
 
 def _order(effects: Sequence[ProposedEvent]) -> list[ProposedEvent]:
@@ -415,7 +430,7 @@ async def _decide_issuer_again(
 ) -> None:
     match main:
         case IssuerFinancingClosed():
-            await close_round(unit, issuer_id, main.financing_id, approval=main.approval, at=at)
+            await close_round(unit, issuer_id, main.financing_id, approval=main.approval, at=at, again=True)
         case IssuerLiquidityDeclared():
             await _sell_again(unit, issuer_id, main, at)
         case IssuerDilutionLimited():
@@ -455,6 +470,7 @@ async def _sell_again(unit: UnitOfWork, issuer_id: str, main: IssuerLiquidityDec
         at=at,
         agreed=main.agreed,
         assumed_by=None if main.assumed is None else main.assumed.issuer_id,
+        pay_days=(main.pay_until - at).days,
     )
 
 

@@ -38,6 +38,7 @@ from marketplace.domain.equity.issuer.commands import (
 )
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.sale.liquidity import (
+    PAY_DAYS,
     list_repayments,
     require_delivery_settled,
     require_proceeds,
@@ -96,15 +97,25 @@ async def record_valuation(handler: Handler, context: Context, command: RecordVa
 
 
 async def open_financing(
-    handler: Handler, context: Context, issuer_id: str, *, name: str, terms: RoundTerms | RoundDraft
+    handler: Handler,
+    context: Context,
+    issuer_id: str,
+    *,
+    name: str,
+    terms: RoundTerms | RoundDraft,
+    closing_days: int = 30,
 ) -> Receipt:
-    """Open a priced round. Its id derives from the command's, with the prefix ``fin_``."""
+    """Open a priced round, which may close for `closing_days` after it is priced.
+
+    Its id derives from the command's, with the prefix ``fin_``.
+    """
     command = OpenFinancing(
         issuer_id=issuer_id,
         financing_id=derive_id("fin", context.command_id),
         name=name,
         terms=terms,
         at=context.at,
+        closing_days=closing_days,
     )
     return await act(handler, context, command)
 
@@ -190,11 +201,12 @@ async def declare_liquidity(
     stock: BuyerStock | None = None,
     agreed: tuple[StatedAgreement, ...] = (),
     assumed_by: str | None = None,
+    pay_days: int = PAY_DAYS,
 ) -> Receipt:
     """Record that the issuer is acquired, and compute the waterfall. Its id derives from the command's (``liq_``).
 
     `agreed` are the stockholders without a key that agreed, as the company states. `assumed_by` is the issuer of a
-    buyer that goes on, in cash, with the grants that are paid for in equity.
+    buyer that goes on, in cash, with the grants that are paid for in equity. It may be paid for `pay_days` after this.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -208,6 +220,7 @@ async def declare_liquidity(
             at=context.at,
             agreed=agreed,
             assumed_by=assumed_by,
+            pay_days=pay_days,
         )
 
     return await carry_out(handler, context, issuer_id, work)

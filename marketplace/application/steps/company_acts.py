@@ -5,7 +5,7 @@ then stores the events or proposes the act.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from events.financing import Approval, ConvertingInstrument
@@ -20,10 +20,17 @@ from marketplace.core.ids import is_id, rename_id
 from marketplace.domain.billing.account import Debit
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, AmendInstrument, RepayNote
 from marketplace.domain.equity.instrument.stock import list_converting
-from marketplace.domain.equity.issuer.commands import BuyerStock, CloseFinancing, DeclareLiquidity, NewStakeholder
-from marketplace.domain.equity.issuer.financing.financing import list_conversions, require_unclosed
+from marketplace.domain.equity.issuer.commands import (
+    BuyerStock,
+    CloseFinancing,
+    DeclareLiquidity,
+    NewStakeholder,
+    PriceFinancing,
+)
+from marketplace.domain.equity.issuer.financing.financing import list_conversions, require_current, require_unclosed
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.payments import Payment, list_payments
+from marketplace.domain.equity.issuer.sale.liquidity import PAY_DAYS, require_payable
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY
 from marketplace.execution.unit_of_work import UnitOfWork
@@ -40,16 +47,25 @@ async def load_converting(unit: UnitOfWork, issuer: Issuer) -> tuple[ConvertingI
     )
 
 
-async def close_round(unit: UnitOfWork, issuer_id: str, financing_id: str, *, approval: Approval, at: datetime) -> None:
+async def close_round(
+    unit: UnitOfWork, issuer_id: str, financing_id: str, *, approval: Approval, at: datetime, again: bool = False
+) -> None:
     """Issue the shares of a priced round, convert the issuer's instruments, and take the money of party investors.
+
+    With `again`, the last agreement prices the round once more if the company changed since.
 
     Raises:
         Refusal: ``financing_closed`` if another command closed it · refusals of the issuer, its instruments and the
-            investors' accounts.
+            investors' accounts, among them ``price_expired``.
     """
     issuer = await unit.get(ISSUER, issuer_id, Issuer)
     require_unclosed(issuer, financing_id)
+    require_current(issuer, financing_id, unit.context.at)
     instruments = await load_converting(unit, issuer)
+    if again:
+        price = PriceFinancing(issuer_id=issuer_id, financing_id=financing_id, instruments=instruments, at=at)
+        await unit.decide(ISSUER, issuer_id, price, long=True)
+        issuer = await unit.get(ISSUER, issuer_id, Issuer)
     command = CloseFinancing(
         issuer_id=issuer_id,
         financing_id=financing_id,
@@ -147,8 +163,13 @@ async def sell_company(
     at: datetime,
     agreed: tuple[StatedAgreement, ...] = (),
     assumed_by: str | None = None,
+    pay_days: int = PAY_DAYS,
 ) -> None:
-    """Declare the sale of the issuer and compute its waterfall as of an instant."""
+    """Declare the sale of the issuer and compute its waterfall as of an instant.
+
+    Raises:
+        Refusal: ``liquidity_overdue`` if it may not be paid any more · refusals of the issuer.
+    """
     issuer = await unit.get(ISSUER, issuer_id, Issuer)
     command = DeclareLiquidity(
         issuer_id=issuer_id,
@@ -160,5 +181,7 @@ async def sell_company(
         stock=await name_buyer(unit, issuer_id, stock),
         agreed=agreed,
         assumed=await name_assumed(unit, issuer, assumed_by, stock, at),
+        pay_days=pay_days,
     )
+    require_payable(liquidity_id, at + timedelta(days=pay_days), unit.context.at)
     await unit.decide(ISSUER, issuer_id, command, long=True)

@@ -50,6 +50,7 @@ class MakeProposal(msgspec.Struct, frozen=True, kw_only=True):
     effects: tuple[ProposedEvent, ...]
     consents: tuple[Consent, ...]
     decide_until: datetime
+    company_exact: str = "0/1"
 
 
 class AgreeToProposal(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,10 +80,17 @@ class RefuseProposal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CarryOutProposal(msgspec.Struct, frozen=True, kw_only=True):
-    """Record, in the append that holds its effects, that the proposal took effect."""
+    """Record, in the append that holds its effects, that the proposal took effect.
+
+    Attributes:
+        proposal_id: The proposal.
+        at: When.
+        covered: Whose agreement covers effects that were computed again and differ; None: they do not differ.
+    """
 
     proposal_id: str
     at: datetime
+    covered: frozenset[str] | None = None
 
 
 class EndProposal(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,7 +182,7 @@ def decide(command: ProposalCommand, state: ProposalState) -> Sequence[ProposalE
         return [_end(state, command.outcome, command.reason)]
     _require_time(command.at, state)
     if isinstance(command, CarryOutProposal):
-        return _carry_out(state)
+        return _carry_out(command, state)
     if command.party_id not in state.voters:
         raise Refusal(
             "not_asked",
@@ -195,6 +203,7 @@ def _make(command: MakeProposal, state: ProposalState) -> Sequence[ProposalEvent
         effects=command.effects,
         consents=command.consents,
         decide_until=command.decide_until,
+        company_exact=command.company_exact,
     )
     if state is not None:
         if state.made == event:
@@ -253,8 +262,9 @@ def _require_time(at: datetime, state: Proposal) -> None:
         )
 
 
-def _carry_out(state: Proposal) -> Sequence[ProposalEvent]:
-    missing = state.list_missing()
+def _carry_out(command: CarryOutProposal, state: Proposal) -> Sequence[ProposalEvent]:
+    covered = state.agreed if command.covered is None else state.agreed & command.covered
+    missing = [consent for consent in state.made.consents if not has_majority(consent, covered)]
     if missing:
         electorates = [consent.electorate for consent in missing]
         raise Refusal(
@@ -263,7 +273,7 @@ def _carry_out(state: Proposal) -> Sequence[ProposalEvent]:
             proposal_id=state.made.proposal_id,
             electorates=electorates,
         )
-    return [ProposalCarriedOut(proposal_id=state.made.proposal_id)]
+    return [ProposalCarriedOut(proposal_id=state.made.proposal_id, recomputed=command.covered is not None)]
 
 
 def _vote(command: AgreeToProposal | WithdrawConsent | RefuseProposal, state: Proposal) -> Sequence[ProposalEvent]:

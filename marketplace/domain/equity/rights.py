@@ -575,8 +575,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "a correction of usage reverses principal",
         "company",
         "the holder",
-        "the principal is outstanding, accrued in the last 30 days, its holder delivers itself or let the startup accept"
-        " alone by its mandate, and neither a round is open nor a sale declared;"
+        "the principal is outstanding, accrued in the last 30 days, its holder delivers itself or let the startup"
+        " accept alone by its mandate, and neither a round is open nor a sale declared;"
         " after the sale is paid, nothing is reversed",
         _reduce,
     ),

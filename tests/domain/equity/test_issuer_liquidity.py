@@ -26,7 +26,7 @@ from marketplace.domain.equity.issuer.evolve import HANDLED
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.sale.liquidity import (
     INSTRUMENTS_MAX,
-    PAY_WITHIN,
+    PAY_DAYS,
     list_repayments,
     require_proceeds,
 )
@@ -203,7 +203,7 @@ MOVED = IssuerStockTransferred(
     shares=1,
 )
 LATER = make_id("liq", 2)
-AT_THE_END = msgspec.structs.replace(PAY, at=NOON + PAY_WITHIN)
+AT_THE_END = msgspec.structs.replace(PAY, at=NOON + timedelta(days=PAY_DAYS))
 NAIVE = NOON.replace(tzinfo=None)
 REFUSED = {
     "declare": [
@@ -233,7 +233,7 @@ REFUSED = {
         (
             "liquidity_not_due",
             declared(5, SAFE),
-            withdraw(cause="overdue", at=NOON + PAY_WITHIN - timedelta(seconds=1)),
+            withdraw(cause="overdue", at=NOON + timedelta(days=PAY_DAYS) - timedelta(seconds=1)),
         ),
     ],
     "open": [("sale_declared", declared(5, SAFE), open_round(class_id="not a class"))],
@@ -243,7 +243,7 @@ REFUSED = {
 @pytest.mark.parametrize("cause", ["agreed", "overdue"])
 def test_a_withdrawn_sale_lets_a_round_open(cause):
     events = declared(5, SAFE)
-    at = NOON + PAY_WITHIN if cause == "overdue" else NOON
+    at = NOON + timedelta(days=PAY_DAYS) if cause == "overdue" else NOON
     withdrawn = IssuerLiquidityWithdrawn(**OF_ISS, liquidity_id=LIQ, cause=cause, reason="no")
     Given(ISSUER, *events).when(withdraw(cause=cause, at=at)).then(withdrawn)
     Given(ISSUER, *events, withdrawn).when(withdraw(cause=cause, at=at)).then_nothing()

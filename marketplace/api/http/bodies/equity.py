@@ -99,10 +99,12 @@ class OpenFinancingBody(Body, frozen=True, kw_only=True):
     Attributes:
         name: Its name.
         terms: Its terms. A missing convention is refused by name.
+        closing_days: For how many days after its pricing it may close at that price; then it is priced again.
     """
 
     name: Name
     terms: RoundDraft
+    closing_days: Annotated[int, Meta(ge=1, le=92)] = 30
 
 
 class CloseFinancingBody(Body, frozen=True, kw_only=True):
@@ -162,6 +164,7 @@ class DeclareLiquidityBody(Body, frozen=True, kw_only=True):
         stock: The buyer's stock that it is paid in; None: cash.
         agreed: Stockholders that are not parties here and agreed, each with the document; they count in a drag-along.
         assumed_by: The issuer of a buyer that takes over, in cash, the grants that are paid for in equity. It agrees.
+        pay_days: For how many days from now it may be agreed to and paid.
     """
 
     proceeds_usd: Usd
@@ -169,3 +172,4 @@ class DeclareLiquidityBody(Body, frozen=True, kw_only=True):
     stock: BuyerStockBody | None = None
     agreed: Annotated[tuple[StatedAgreement, ...], Meta(max_length=500)] = ()
     assumed_by: Id | None = None
+    pay_days: Annotated[int, Meta(ge=1, le=92)] = 60

@@ -31,8 +31,8 @@ REDUCE_WITHIN: Final = timedelta(days=180)
 SETTLED_AFTER: Final = timedelta(days=30)
 """How long after a tranche accrued a credit reduces it while it is outstanding, without its holder.
 
-Never while a round is open or a sale is declared, and only if the holder delivers the compute itself, or its mandate let
-the startup accept alone: what it paid for may be worth more by a round that opens tomorrow."""
+Never while a round is open or a sale is declared, and only if the holder delivers the compute itself, or its mandate
+let the startup accept alone: what it paid for may be worth more by a round that opens tomorrow."""
 
 
 def reverse(command: ReversePrincipal, state: Instrument) -> Sequence[InstrumentEvent]:

@@ -191,13 +191,17 @@ class RecordExposure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenFinancing(msgspec.Struct, frozen=True, kw_only=True):
-    """Begin a priced round at an instant. Terms that leave a convention open are refused, naming it."""
+    """Begin a priced round at an instant. Terms that leave a convention open are refused, naming it.
+
+    Its price counts for `closing_days`.
+    """
 
     issuer_id: str
     financing_id: str
     name: str
     terms: RoundTerms | RoundDraft
     at: Instant
+    closing_days: int = 30
 
 
 class PriceFinancing(msgspec.Struct, frozen=True, kw_only=True):
@@ -296,6 +300,7 @@ class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):
         safe_seniority: Rank of SAFEs among preferred stock, as in its classes; needed if these have several ranks.
         stock: The buyer's stock, if paid in stock; None for cash.
         agreed: Stockholders without a key that agreed, as the company states.
+        pay_days: For how many days after `at` it may be agreed to and paid.
         assumed: The capacity that a buyer which is here takes over.
     """
 
@@ -308,6 +313,7 @@ class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):
     stock: BuyerStock | None = None
     agreed: tuple[StatedAgreement, ...] = ()
     assumed: AssumedGrants | None = None
+    pay_days: int = 60
 
 
 class WithdrawLiquidity(msgspec.Struct, frozen=True, kw_only=True):

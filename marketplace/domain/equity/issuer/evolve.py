@@ -438,7 +438,8 @@ def _answer_pro_rata(state: Issuer, event: IssuerProRataAnswered) -> Issuer:
 
 def _price_financing(state: Issuer, event: IssuerFinancingPriced) -> Issuer:
     financing = state.financings[event.financing_id]
-    priced = replace(financing, pricing=event.pricing, basis=capitalization_of(state))
+    basis = capitalization_of(state)
+    priced = replace(financing, pricing=event.pricing, basis=basis, close_until=event.close_until)
     return replace(state, financings=state.financings.set(event.financing_id, priced))
 
 

@@ -225,6 +225,17 @@ def require_class_id(class_id: str) -> None:
         )
 
 
+def require_days(days: int, days_max: int, pointer: str) -> None:
+    """Refuse a time in which a round closes or a sale is paid that is none, or longer than a price may be old.
+
+    Raises:
+        Refusal: ``days_out_of_range``.
+    """
+    if not 1 <= days <= days_max:
+        text = f"state 1 to {days_max} days, not {days}"
+        raise Refusal("days_out_of_range", text, pointer=pointer, days=days, days_max=days_max)
+
+
 def require_seniority(seniority: int) -> None:
     """Refuse a rank outside of 0 to 100.
 

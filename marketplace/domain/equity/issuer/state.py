@@ -213,6 +213,7 @@ class Financing:
         status: Its status.
         pricing: Its price, once computed.
         basis: The company that was priced.
+        close_until: Until when it may close at that price; None: it was imported.
         answers: What holders take by their pro rata rights, 0 for nothing.
     """
 
@@ -220,6 +221,7 @@ class Financing:
     status: Literal["open", "closed", "abandoned"]
     pricing: RoundPricing | None = None
     basis: Capitalization | None = None
+    close_until: datetime | None = None
     answers: Map[str, Decimal] = field(default_factory=Map)
 
     @property

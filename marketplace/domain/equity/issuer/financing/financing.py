@@ -46,6 +46,7 @@ from marketplace.domain.equity.issuer.financing.pro_rata import list_offers, req
 from marketplace.domain.equity.issuer.rules import (
     get_financing,
     refuse_missing,
+    require_days,
     require_fits,
     require_no_financing,
     require_no_sale,
@@ -60,6 +61,7 @@ from marketplace.equity.model import AFTER_PRICE
 
 CLOSE_AHEAD: Final = timedelta(days=92)
 CLOSE_LATE: Final = timedelta(days=14)
+CLOSING_DAYS_MAX: Final = 92
 BATCH_MAX: Final = 1_000
 PROTECTED_MAX: Final = 50
 PRO_RATA_MAX: Final = 50
@@ -81,6 +83,7 @@ def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEven
     require_no_financing(state)
     require_no_sale(state)
     require_terms(terms)
+    require_days(command.closing_days, CLOSING_DAYS_MAX, "/closing_days")
     for class_id in state.classes:
         if is_class_of_round(class_id, terms.class_id):
             raise refuse_exists("stock_class", class_id)
@@ -93,6 +96,7 @@ def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEven
             terms=terms,
             pro_rata=offers,
             pro_rata_until=command.at + timedelta(days=state.holder_terms.pro_rata_days) if offers else None,
+            closing_days=command.closing_days,
         )
     ]
 
@@ -124,11 +128,39 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
     for stock_class in list_new_classes(command.issuer_id, financing.terms, pricing):
         assert stock_class.price_per_share_usd is not None, "what a round sells has a price"
         require_price_per_share(stock_class.price_per_share_usd, "/terms")
-    if pricing == financing.pricing and financing.basis == capitalization_of(state):
+    is_same = pricing == financing.pricing and financing.basis == capitalization_of(state)
+    if is_same and not is_expired(financing, command.at):
         return []
-    event = IssuerFinancingPriced(issuer_id=command.issuer_id, financing_id=command.financing_id, pricing=pricing)
+    event = IssuerFinancingPriced(
+        issuer_id=command.issuer_id,
+        financing_id=command.financing_id,
+        pricing=pricing,
+        close_until=command.at + timedelta(days=financing.opened.closing_days),
+    )
     require_fits(event)
     return [event]
+
+
+def is_expired(financing: Financing, at: datetime) -> bool:
+    """Return whether the price of a round is too old to close at."""
+    return financing.close_until is not None and at >= financing.close_until
+
+
+def require_current(state: Issuer, financing_id: str, at: datetime) -> None:
+    """Refuse to close a round at a price that is older than its terms allow. It is priced again first.
+
+    Raises:
+        Refusal: ``price_expired``.
+    """
+    financing = state.financings.get(financing_id)
+    if financing is not None and financing.close_until is not None and is_expired(financing, at):
+        raise Refusal(
+            "price_expired",
+            f"financing {financing_id} could close at its price until {financing.close_until.isoformat()}, and it is"
+            f" {at.isoformat()}; price it again",
+            financing_id=financing_id,
+            close_until=financing.close_until.isoformat(),
+        )
 
 
 def _require_near(

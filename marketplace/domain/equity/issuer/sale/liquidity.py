@@ -17,6 +17,7 @@ from marketplace.domain.equity.issuer.commands import BuyerStock, DeclareLiquidi
 from marketplace.domain.equity.issuer.dilution import sum_principal
 from marketplace.domain.equity.issuer.financing.pricing import order_instruments
 from marketplace.domain.equity.issuer.rules import (
+    require_days,
     require_fits,
     require_no_financing,
     require_seniority,
@@ -30,8 +31,9 @@ INSTRUMENTS_MAX: Final = 999
 """The limit that keeps the payment and the end of every instrument within one atomic batch of 1,000."""
 GAPS_SHOWN: Final = 10
 """The most payees that the text of a refusal names; its facts name all."""
-PAY_WITHIN: Final = timedelta(days=60)
-"""A sale may be paid for this long after its declaration; the agreement to it may take 14 days of that."""
+PAY_DAYS: Final = 60
+"""A sale may be agreed to and paid for so many days after it was proposed, if it does not say otherwise."""
+PAY_DAYS_MAX: Final = 92
 
 
 def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[IssuerEvent]:
@@ -44,6 +46,7 @@ def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[Issu
         raise refuse_exists("liquidity", command.liquidity_id)
     require_usd(command.proceeds_usd, "/proceeds_usd")
     require_aware(command.at, "/at")
+    require_days(command.pay_days, PAY_DAYS_MAX, "/pay_days")
     if len(command.instruments) > INSTRUMENTS_MAX:
         raise Refusal(
             "too_many_instruments",
@@ -71,7 +74,7 @@ def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[Issu
         liquidity_id=command.liquidity_id,
         kind="acquisition" if command.stock is None else "stock_acquisition",
         waterfall=waterfall,
-        pay_until=command.at + PAY_WITHIN,
+        pay_until=command.at + timedelta(days=command.pay_days),
         agreed=command.agreed,
         replaces=state.liquidity_id,
         assumed=command.assumed,
@@ -109,14 +112,7 @@ def pay_distribution(command: PayDistribution, state: Issuer) -> Sequence[Issuer
             later=state.liquidity_id,
         )
     require_aware(command.at, "/at")
-    if command.at >= sale.declared.pay_until:
-        raise Refusal(
-            "liquidity_overdue",
-            f"liquidity event {command.liquidity_id} could be paid until {sale.declared.pay_until.isoformat()}; declare"
-            " the sale again",
-            liquidity_id=command.liquidity_id,
-            pay_until=sale.declared.pay_until.isoformat(),
-        )
+    require_payable(command.liquidity_id, sale.declared.pay_until, command.at)
     changed = []
     if order_instruments(command.instruments) != sale.declared.waterfall.instruments:
         changed.append("instruments")
@@ -137,6 +133,21 @@ def pay_distribution(command: PayDistribution, state: Issuer) -> Sequence[Issuer
             amount_usd=sum((payout.cash_usd for payout in sale.declared.waterfall.payouts), ZERO),
         )
     ]
+
+
+def require_payable(liquidity_id: str, pay_until: datetime, at: datetime) -> None:
+    """Refuse to agree to a sale, or to pay one, whose time is over.
+
+    Raises:
+        Refusal: ``liquidity_overdue``.
+    """
+    if at >= pay_until:
+        raise Refusal(
+            "liquidity_overdue",
+            f"liquidity event {liquidity_id} could be paid until {pay_until.isoformat()}; declare the sale again",
+            liquidity_id=liquidity_id,
+            pay_until=pay_until.isoformat(),
+        )
 
 
 def withdraw_liquidity(command: WithdrawLiquidity, state: Issuer) -> Sequence[IssuerEvent]:

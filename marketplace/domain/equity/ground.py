@@ -1,0 +1,153 @@
+"""What a proposal rests on may change before the last agreement; an agreement covers what comes close to it.
+
+A sale and the closing of a round are computed from the whole company, so that whoever exercises one share of a warrant
+changes their numbers. They are computed again at the last agreement. What is stored then may differ from what was
+proposed in the results only, and only while
+
+- the company's shares and rights, as converted and without the unissued pool, are no more than when it was proposed:
+  only holders' own rights change the ground, and nobody is diluted by it;
+- principal grows by no more than `TOLERANCE`;
+- of a sale, the buyer's shares and instruments, and the cost of the capacity that it takes over, grow by no more than
+  `TOLERANCE`. An agreement counts no more if its party would get less than it agreed to by more than `TOLERANCE`;
+- of a round, no row of shares is smaller, and all new shares and the pool together are no more, by more than that.
+
+The comparison is with what was proposed, so that several small changes are one.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final
+
+from msgspec import structs
+
+from events.financing import StockConsideration
+from events.instrument import InstrumentConverted
+from events.issuer import (
+    IssuerFinancingClosed,
+    IssuerFinancingPriced,
+    IssuerLiquidityDeclared,
+    IssuerStakeholderAdded,
+    IssuerStockClassCreated,
+    IssuerStockIssued,
+    IssuerStockPlanAdjusted,
+)
+from events.registry import get_tag, render_body
+from events.types import Event
+from marketplace.core.ids import rename_id
+from marketplace.core.money import ZERO, parse_ratio
+from marketplace.domain.equity.issuer.as_converted import convert_row
+from marketplace.domain.equity.issuer.state import Issuer, list_rows
+
+TOLERANCE: Final = Fraction(1, 1_000)
+"""The part by which results may differ from what was agreed to."""
+_COMPUTED: Final = (
+    InstrumentConverted,
+    IssuerFinancingPriced,
+    IssuerStakeholderAdded,
+    IssuerStockClassCreated,
+    IssuerStockIssued,
+    IssuerStockPlanAdjusted,
+)
+"""Events of a closing that follow from the round's price."""
+
+
+def measure_rights(state: Issuer) -> Fraction:
+    """Return the shares and rights of a company as converted, without its unissued pool, exact."""
+    return sum((convert_row(state, row) for row in list_rows(state) if row.kind != "pool"), Fraction(0))
+
+
+def keep_agreements(before: Sequence[Event], after: Sequence[Event], agreed: frozenset[str]) -> frozenset[str]:
+    """Return whose agreement to the effects of a proposal covers what would be recorded in their place.
+
+    Args:
+        before: The effects as proposed.
+        after: The effects as they would be recorded now. The company has no more shares and rights.
+        agreed: Who agreed.
+    """
+    sold = _find(before, IssuerLiquidityDeclared), _find(after, IssuerLiquidityDeclared)
+    if sold[0] is not None and sold[1] is not None:
+        return _keep_sale(sold[0], sold[1], agreed) if len(before) == len(after) else frozenset()
+    if _find(before, IssuerFinancingClosed) is None:
+        return frozenset()
+    return agreed if _is_near_round(before, after) else frozenset()
+
+
+def _find(events: Iterable[Event], kind: type[Any]) -> Any:
+    return next((event for event in events if isinstance(event, kind)), None)
+
+
+def _keep_sale(
+    before: IssuerLiquidityDeclared, after: IssuerLiquidityDeclared, agreed: frozenset[str]
+) -> frozenset[str]:
+    stated = [
+        structs.replace(
+            each,
+            waterfall=structs.replace(
+                each.waterfall,
+                instruments=(),
+                price_per_common_share_exact="0",
+                payouts=(),
+                certificate_json="",
+                stock=None if each.waterfall.stock is None else _keep_terms(each.waterfall.stock),
+            ),
+            assumed=None if each.assumed is None else structs.replace(each.assumed, grants=()),
+        )
+        for each in (before, after)
+    ]
+    owed = [sum((one.principal_usd for one in each.waterfall.instruments), ZERO) for each in (before, after)]
+    if stated[0] != stated[1] or _grows(*owed) or _is_diluted(before.waterfall.stock, after.waterfall.stock):
+        return frozenset()
+    paid, due = _sum_payouts(before), _sum_payouts(after)
+    kept = {each for each in agreed if due.get(each, Fraction(0)) >= paid.get(each, Fraction(0)) * (1 - TOLERANCE)}
+    if before.assumed is not None and after.assumed is not None:
+        costs = [sum((one.cash_usd_max for one in each.grants), ZERO) for each in (before.assumed, after.assumed)]
+        if _grows(*costs):
+            kept -= {rename_id("pty", before.assumed.issuer_id)}
+    return frozenset(kept)
+
+
+def _keep_terms(stock: StockConsideration) -> StockConsideration:
+    return structs.replace(stock, exchange_ratio="0", buyer_shares=None, buyer_principal_usd=None)
+
+
+def _is_diluted(before: StockConsideration | None, after: StockConsideration | None) -> bool:
+    """Return whether a buyer's stock, of which the sellers get a number, is less of the buyer than was agreed to."""
+    if before is None or after is None:
+        return False
+    shares = (Decimal(each.buyer_shares or 0) for each in (before, after))
+    return _grows(*shares) or _grows(*(each.buyer_principal_usd or ZERO for each in (before, after)))
+
+
+def _grows(before: Decimal, after: Decimal) -> bool:
+    return Fraction(after) > Fraction(before) * (1 + TOLERANCE)
+
+
+def _sum_payouts(event: IssuerLiquidityDeclared) -> Mapping[str, Fraction]:
+    found: dict[str, Fraction] = {}
+    for payout in event.waterfall.payouts:
+        found[payout.holder_id] = found.get(payout.holder_id, Fraction(0)) + parse_ratio(payout.amount_exact)
+    return found
+
+
+def _is_near_round(before: Sequence[Event], after: Sequence[Event]) -> bool:
+    if _count_stated(before) != _count_stated(after):
+        return False
+    shares, now = _list_issued(before), _list_issued(after)
+    if any(now.get(name, 0) < count * (1 - TOLERANCE) for name, count in shares.items()):
+        return False
+    pools = [_find(events, IssuerStockPlanAdjusted) for events in (before, after)]
+    whole = [sum(rows.values()) for rows in (shares, now)]
+    for index, pool in enumerate(pools):
+        whole[index] += 0 if pool is None else pool.shares_reserved
+    return not _grows(Decimal(whole[0]), Decimal(whole[1]))
+
+
+def _count_stated(events: Iterable[Event]) -> Counter[tuple[str, bytes]]:
+    """Return the events that do not follow from the price, such as payments and what pay-to-play converts."""
+    return Counter((get_tag(event), render_body(event)) for event in events if not isinstance(event, _COMPUTED))
+
+
+def _list_issued(events: Iterable[Event]) -> dict[str, int]:
+    return {event.security_id: event.shares for event in events if isinstance(event, IssuerStockIssued)}
