@@ -260,8 +260,8 @@ INVARIANTS: Final = (
         "tests.domain.equity.test_consent_properties:test_a_proposal_takes_effect_only_after_enough_agreed_in_time",
         Mutant(
             "marketplace.domain.equity.proposal",
-            "    missing = state.list_missing()\n    if missing:",
-            "    missing = state.list_missing()\n    if missing and not state.agreed:",
+            "if not has_majority(consent, covered)]\n    if missing:",
+            "if not has_majority(consent, covered)]\n    if missing and not state.agreed:",
         ),
     ),
     Invariant(
@@ -309,6 +309,13 @@ INVARIANTS: Final = (
             "marketplace.domain.supply.schedule",
             "if start - begun <= each.hours_max * _HOUR",
             "if start - begun >= each.hours_max * _HOUR",
+        ),
+    ),
+    Invariant(
+        30,
+        "tests.domain.equity.test_ground:test_an_agreement_covers_no_sale_that_pays_its_party_less_beyond_the_tolerance",
+        Mutant(
+            "marketplace.domain.equity.ground", "Fraction(0)) * (1 - TOLERANCE)}", "Fraction(0)) * (1 - 2 * TOLERANCE)}"
         ),
     ),
 )
