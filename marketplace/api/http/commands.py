@@ -74,6 +74,10 @@ class Command:
         headers = render_headers(receipt) | {"Location": f"{path}/{proposal_id}"}
         return Receipted(body, HTTP_202_ACCEPTED, headers)
 
+    async def list_auctions(self) -> list[str]:
+        """Return the auctions that are not settled, which may have frozen what this command changes."""
+        return [auction.opened.auction_id for auction in await self.services.quoter.list_auctions()]
+
     def derive(self, prefix: str) -> str:
         """Return the id of what this command creates inside an aggregate."""
         return derive_id(prefix, self.context.command_id)

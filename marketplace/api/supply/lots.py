@@ -47,7 +47,7 @@ async def reprice(command: Commanded, lot_id: FromPath[str], data: JSONBody[Repr
         lot_id,
         ask_usd_per_gpu_hour=data.ask_usd_per_gpu_hour,
         further_asks=data.further_asks,
-        auction_ids=await _list_auctions(command),
+        auction_ids=await command.list_auctions(),
     )
     return command.answer(receipt)
 
@@ -64,7 +64,7 @@ async def reschedule(
         start=data.start,
         end=data.end,
         reason=data.reason,
-        auction_ids=await _list_auctions(command),
+        auction_ids=await command.list_auctions(),
     )
     return command.answer(receipt)
 
@@ -72,7 +72,7 @@ async def reschedule(
 @post("/{lot_id:str}/pause", status_code=200, summary="Pause a lot")
 async def pause(command: Commanded, lot_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
     """Take no new orders until the lot is resumed."""
-    auction_ids = await _list_auctions(command)
+    auction_ids = await command.list_auctions()
     receipt = await pause_lot(command.handler, command.context, lot_id, reason=data.reason, auction_ids=auction_ids)
     return command.answer(receipt)
 
@@ -80,7 +80,7 @@ async def pause(command: Commanded, lot_id: FromPath[str], data: JSONBody[Reason
 @post("/{lot_id:str}/resume", status_code=200, summary="Resume a lot")
 async def resume(command: Commanded, lot_id: FromPath[str]) -> Response[ReceiptBody]:
     """Take new orders again."""
-    auction_ids = await _list_auctions(command)
+    auction_ids = await command.list_auctions()
     return command.answer(await resume_lot(command.handler, command.context, lot_id, auction_ids=auction_ids))
 
 
@@ -90,14 +90,9 @@ async def withdraw(command: Commanded, lot_id: FromPath[str], data: JSONBody[Rea
 
     A lot cannot be withdrawn from an auction's no-cancel phase until the auction has settled.
     """
-    auction_ids = await _list_auctions(command)
+    auction_ids = await command.list_auctions()
     receipt = await withdraw_lot(command.handler, command.context, lot_id, reason=data.reason, auction_ids=auction_ids)
     return command.answer(receipt)
-
-
-async def _list_auctions(command: Commanded) -> list[str]:
-    """Return the auctions that are not settled, which may have frozen a lot."""
-    return [auction.opened.auction_id for auction in await command.services.quoter.list_auctions()]
 
 
 @get("/{lot_id:str}", summary="Get a lot")

@@ -60,9 +60,17 @@ async def restore(
 
 @post("/{pool_id:str}/close", status_code=200, summary="Announce the closing of a pool")
 async def close(command: Commanded, pool_id: FromPath[str], data: JSONBody[ClosePoolBody]) -> Response[ReceiptBody]:
-    """Stop taking anything new at once, and end what still runs at the date, at least 14 days after the notice."""
+    """Stop taking anything new at once, and end what still runs at the date, at least 14 days after the notice.
+
+    Refused with ``lot_frozen`` while an auction has bound orders to a lot of the pool.
+    """
     receipt = await announce_closing(
-        command.handler, command.context, pool_id, closes_at=data.closes_at, reason=data.reason
+        command.handler,
+        command.context,
+        pool_id,
+        closes_at=data.closes_at,
+        reason=data.reason,
+        auction_ids=await command.list_auctions(),
     )
     return command.answer(receipt)
 

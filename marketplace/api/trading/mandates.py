@@ -58,14 +58,20 @@ async def amend(
 
     Above the account's limit, the change of a cash mandate waits for a second person, and the answer is 202.
     """
-    receipt = await amend_mandate(command.handler, command.context, mandate_id, terms=data.terms)
+    receipt = await amend_mandate(
+        command.handler, command.context, mandate_id, terms=data.terms, auction_ids=await command.list_auctions()
+    )
     return await _answer_asked(command, receipt) or command.answer(receipt)
 
 
 @post("/{mandate_id:str}/revoke", status_code=200, summary="Revoke a mandate")
 async def revoke(command: Commanded, mandate_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
     """Revoke a mandate, so that it takes nothing new. Its holds for open orders end; captured budget stays owed."""
-    return command.answer(await revoke_mandate(command.handler, command.context, mandate_id, reason=data.reason))
+    auction_ids = await command.list_auctions()
+    receipt = await revoke_mandate(
+        command.handler, command.context, mandate_id, reason=data.reason, auction_ids=auction_ids
+    )
+    return command.answer(receipt)
 
 
 @post(
@@ -89,7 +95,14 @@ async def refuse(
     command: Commanded, mandate_id: FromPath[str], hold_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
     """Refuse to pay for an order that is not matched. Its budget is free at once; the order soon loses the mandate."""
-    receipt = await refuse_order(command.handler, command.context, mandate_id, hold_id, reason=data.reason)
+    receipt = await refuse_order(
+        command.handler,
+        command.context,
+        mandate_id,
+        hold_id,
+        reason=data.reason,
+        auction_ids=await command.list_auctions(),
+    )
     return command.answer(receipt)
 
 

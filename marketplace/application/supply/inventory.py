@@ -138,16 +138,27 @@ async def restore_nodes(handler: Handler, context: Context, pool_id: str, *, inc
 
 
 async def announce_closing(
-    handler: Handler, context: Context, pool_id: str, *, closes_at: datetime, reason: str
+    handler: Handler,
+    context: Context,
+    pool_id: str,
+    *,
+    closes_at: datetime,
+    reason: str,
+    auction_ids: Sequence[str] = (),
 ) -> Receipt:
     """Give notice that a pool leaves the market. Reactors withdraw its lots at once and end its grants at that time.
 
+    `auction_ids` are the auctions that are not settled.
+
     Raises:
-        Refusal: ``pool_unknown`` · ``notice_too_short`` · ``closing_brought_forward``.
+        Refusal: ``pool_unknown`` · ``lot_frozen``, but not for the platform · ``notice_too_short`` ·
+            ``closing_brought_forward``.
     """
 
     async def work(unit: UnitOfWork) -> None:
-        await _load_pool(unit, pool_id)
+        pool = await _load_pool(unit, pool_id)
+        for lot_id in () if context.party_id is None else pool.offers:
+            await _check_unfrozen(unit, await _load_lot(unit, lot_id), auction_ids, moves=True)
         command = AnnounceClosing(pool_id=pool_id, closes_at=closes_at, reason=reason, at=context.at)
         await unit.decide(POOL, pool_id, command)
 

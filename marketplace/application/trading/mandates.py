@@ -1,5 +1,7 @@
 """Mandates: the budget of a cash mandate is held on the holder's account until it is drawn or released."""
 
+from collections.abc import Iterable, Sequence
+
 from events.account import MandateAct
 from events.mandate import MandateTerms
 from events.types import Funding
@@ -13,11 +15,15 @@ from marketplace.domain.billing.transfer import require_payer
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.supply.pricelist import PRICELIST
+from marketplace.domain.trading.admission import require_unbound
+from marketplace.domain.trading.auction import AUCTION
 from marketplace.domain.trading.mandate import (
     MANDATE,
     AmendMandate,
     ApproveOrder,
+    BudgetHold,
     GrantMandate,
+    Mandate,
     RefuseOrder,
     RevokeMandate,
 )
@@ -73,18 +79,23 @@ async def _set_cash(unit: UnitOfWork, mandate_id: str, holder_id: str, terms: Ma
     await ask_second(unit, account_id, MandateAct(mandate_id=mandate_id, amount_usd=more, terms=terms))
 
 
-async def amend_mandate(handler: Handler, context: Context, mandate_id: str, *, terms: MandateTerms) -> Receipt:
+async def amend_mandate(
+    handler: Handler, context: Context, mandate_id: str, *, terms: MandateTerms, auction_ids: Sequence[str] = ()
+) -> Receipt:
     """Change the rules and the budgets, for orders that are not matched yet.
 
-    Above the account's limit, the change of a cash mandate is only requested.
+    Above the account's limit, the change of a cash mandate is only requested. `auction_ids` are the auctions that are
+    not settled, here and in the next commands.
 
     Raises:
-        Refusal: As `grant_mandate` · ``mandate_unknown``.
+        Refusal: As `grant_mandate` · ``mandate_unknown`` · ``mandate_bound``.
     """
 
     async def work(unit: UnitOfWork) -> None:
-        granted = (await load_mandate(unit, mandate_id)).granted
+        mandate = await load_mandate(unit, mandate_id)
+        granted = mandate.granted
         require_owner(context, (granted.holder_id,), "mandate", mandate_id)
+        await _require_unbound(unit, mandate, mandate.holds.values(), auction_ids)
         await _require_pricelist(unit, terms)
         if granted.funding == "cash":
             await _set_cash(unit, mandate_id, granted.holder_id, terms)
@@ -94,12 +105,19 @@ async def amend_mandate(handler: Handler, context: Context, mandate_id: str, *, 
     return await handler.run(context, MANDATE, mandate_id, work)
 
 
-async def revoke_mandate(handler: Handler, context: Context, mandate_id: str, *, reason: str) -> Receipt:
-    """Revoke a mandate, so that it takes nothing new. Budget that is not committed is free at once."""
+async def revoke_mandate(
+    handler: Handler, context: Context, mandate_id: str, *, reason: str, auction_ids: Sequence[str] = ()
+) -> Receipt:
+    """Revoke a mandate, so that it takes nothing new. Budget that is not committed is free at once.
+
+    Raises:
+        Refusal: ``mandate_unknown`` · ``mandate_bound``, but not for the platform.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         mandate = await load_mandate(unit, mandate_id)
         require_owner(context, (mandate.granted.holder_id,), "mandate", mandate_id)
+        await _require_unbound(unit, mandate, mandate.holds.values(), auction_ids)
         await unit.decide(MANDATE, mandate_id, RevokeMandate(mandate_id=mandate_id, reason=reason))
         await adjust_mandate_hold(unit, mandate_id, "the mandate changed")
 
@@ -125,18 +143,21 @@ async def approve_order(handler: Handler, context: Context, mandate_id: str, hol
     return await handler.run(context, MANDATE, mandate_id, work)
 
 
-async def refuse_order(handler: Handler, context: Context, mandate_id: str, hold_id: str, *, reason: str) -> Receipt:
+async def refuse_order(
+    handler: Handler, context: Context, mandate_id: str, hold_id: str, *, reason: str, auction_ids: Sequence[str] = ()
+) -> Receipt:
     """Refuse, as the holder, to pay for an order that is not matched. Its budget is free at once.
 
     A timer then ends the mandate's part in the order.
 
     Raises:
-        Refusal: ``mandate_unknown`` · refusals of the mandate.
+        Refusal: ``mandate_unknown`` · ``mandate_bound`` · refusals of the mandate.
     """
 
     async def work(unit: UnitOfWork) -> None:
         mandate = await load_mandate(unit, mandate_id)
         require_owner(context, (mandate.granted.holder_id,), "mandate", mandate_id)
+        await _require_unbound(unit, mandate, [mandate.holds[hold_id]] if hold_id in mandate.holds else (), auction_ids)
         await unit.decide(MANDATE, mandate_id, RefuseOrder(mandate_id=mandate_id, hold_id=hold_id, reason=reason))
 
     return await handler.run(context, MANDATE, mandate_id, work)
@@ -145,3 +166,17 @@ async def refuse_order(handler: Handler, context: Context, mandate_id: str, hold
 async def _require_pricelist(unit: UnitOfWork, terms: MandateTerms) -> None:
     if terms.pricelist_id is not None and await unit.load(PRICELIST, terms.pricelist_id) is None:
         raise refuse_unknown("pricelist", terms.pricelist_id)
+
+
+async def _require_unbound(
+    unit: UnitOfWork, mandate: Mandate, holds: Iterable[BudgetHold], auction_ids: Iterable[str]
+) -> None:
+    """Refuse a tenant's change of a mandate while an auction decides on an order with one of these holds."""
+    if unit.context.party_id is None:
+        return
+    auctions = [await unit.get(AUCTION, auction_id) for auction_id in auction_ids]
+    for hold in holds:
+        if hold.held_usd and not hold.ended:
+            order = await unit.load(ORDER, hold.order_id)
+            for auction in auctions:
+                require_unbound(auction, mandate.granted.mandate_id, order, unit.context.at)

@@ -121,6 +121,14 @@ BESIDE_EQUITY: Final = (
         "`order_days_max` days, then the order is not paid; a proposal for cash, 14 days",
     ),
     StatedRight(
+        "mandate_bound",
+        "a mandate is amended or revoked, or an order refused, while an auction decides on an order that it pays for",
+        "the platform",
+        "nobody else; refused to the holder until the auction has settled",
+        "never",
+        _NOTHING,
+    ),
+    StatedRight(
         "statement",
         "a statement settles: it is paid and its principal accrues",
         "provider, by its meter",

@@ -1,7 +1,8 @@
 """When an auction may open and lock, what waits while it decides, and which orders it admits.
 
-Refusals: lock_past · horizon_before_lock when it opens; auction_waits when it locks; market_deciding for a hold, and
-lot_frozen for a change of a lot, from its no-cancel phase on.
+Refusals: lock_past · horizon_before_lock when it opens; auction_waits when it locks; from its no-cancel phase on,
+market_deciding for a hold, lot_frozen for a change of a lot, and mandate_bound for a change of a mandate. New orders
+and new lots may be added until the lock.
 
 An order is ranked by its highest possible value: its best offer, at the best credit of the mandates that it names, over
 all its GPU-hours. That much money is held for it, so nobody gets a high rank for free. Equal orders are ranked by the
@@ -198,6 +199,28 @@ def require_unfrozen_lot(auction: Auction, lot: Lot, at: datetime, *, moves: boo
         frozen_until=opened.locks_at.isoformat(),
         allowed="settled" if moves else "locked",
     )
+
+
+def require_unbound(auction: Auction, mandate_id: str, order: OrderState, at: datetime) -> None:
+    """Refuse to change what a mandate takes while an auction has bound an order for which it pays.
+
+    Raises:
+        Refusal: ``mandate_bound``.
+    """
+    opened = auction.opened
+    if at < (opened.no_cancel_at or opened.locks_at) or auction.status == "settled":
+        return
+    if isinstance(order, WaitingOrder) and find_window(order.terms, build_horizon(opened)) is not None:
+        raise Refusal(
+            "mandate_bound",
+            f"auction {opened.auction_id} decides on order {order.placed.order_id}, paid by mandate {mandate_id};"
+            f" it locks at {opened.locks_at.isoformat()}, and this works again once it has settled",
+            mandate_id=mandate_id,
+            order_id=order.placed.order_id,
+            auction_id=opened.auction_id,
+            frozen_until=opened.locks_at.isoformat(),
+            allowed="settled",
+        )
 
 
 class Candidate(NamedTuple):

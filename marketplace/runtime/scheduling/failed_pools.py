@@ -1,6 +1,7 @@
-"""The pools with failed nodes, and when to try again to move their grants.
+"""The pools with failed nodes or too little power, and when to try again to move their grants.
 
-If a grant found no room when its nodes failed, it is degraded. It moves as soon as its provider has room elsewhere.
+If a grant found no room when its nodes failed or went dark, it is degraded. It moves as soon as its provider has room
+elsewhere.
 """
 
 from collections import defaultdict
@@ -9,6 +10,7 @@ from functools import singledispatchmethod
 
 from events.lot import LotListed, LotRepriced, LotResumed, LotWithdrawn
 from events.pool import PoolCapacityOffered, PoolCapacityReleased, PoolNodeFailed, PoolNodeRestored, PoolOpened
+from events.site import SiteConversionSlipped, SiteDerated
 from events.types import Event
 
 Room = PoolOpened | LotListed | LotRepriced | LotResumed | LotWithdrawn | PoolCapacityOffered | PoolCapacityReleased
@@ -21,6 +23,8 @@ class FailedPools:
     def __init__(self) -> None:
         self._owners: dict[str, str] = {}
         self._lots: dict[str, str] = {}
+        self._sites: dict[str, list[str]] = defaultdict(list)
+        self._weak: set[str] = set()
         self._failed: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
 
     @singledispatchmethod
@@ -31,6 +35,17 @@ class FailedPools:
     @notice.register
     def _open(self, event: PoolOpened) -> list[str]:
         self._owners[event.pool_id] = event.provider_id
+        self._sites[event.site_id].append(event.pool_id)
+        if event.site_id in self._weak:
+            self._failed[event.provider_id][event.pool_id, event.site_id] = 1
+        return []
+
+    @notice.register
+    def _weaken(self, event: SiteDerated | SiteConversionSlipped) -> list[str]:
+        """Treat the pools of a site as failed from now on. Serving them finds out whether power is missing."""
+        self._weak.add(event.site_id)
+        for pool_id in self._sites[event.site_id]:
+            self._failed[self._owners[pool_id]][pool_id, event.site_id] = 1
         return []
 
     @notice.register
@@ -68,7 +83,7 @@ class FailedPools:
         return self._list_others(self._lots[event.lot_id])
 
     def has_failed(self, pool_id: str) -> bool:
-        """Return whether nodes of a pool are failed now."""
+        """Return whether nodes of a pool are failed now, or its site has had less power than promised."""
         return any(failed == pool_id for failed, _ in self._list_failed(pool_id))
 
     def _list_others(self, pool_id: str) -> list[str]:

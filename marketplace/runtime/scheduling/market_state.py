@@ -14,7 +14,6 @@ import structlog
 
 from events.auction import AuctionOpened, AuctionSettled
 from events.clock import ClockAdvanced
-from events.grant import GrantActivated
 from events.log import LogAnnotated, LogGapAccepted
 from events.lot import LotListed, LotWithdrawn
 from events.order import OrderCancelled, OrderExpired, OrderLocked, OrderMatched, OrderPlaced, OrderUnmatched
@@ -181,9 +180,6 @@ class MarketState:
                 self._check_power(event.site_id)
             case SitePowerReleased():
                 self._check_power(event.site_id)
-            case GrantActivated():  # Before, the nodes that it lacks could not be recorded.
-                for site_id in self._repowered:
-                    self._check_power(site_id)
             case _:
                 pass
 

@@ -60,7 +60,7 @@ from events.service_line import (
     ServiceLineCorrected,
     ServiceLineReported,
 )
-from events.site import SiteConversionSlipped
+from events.site import SiteConversionSlipped, SiteDerated
 from events.statement import (
     StatementAccepted,
     StatementAnswered,
@@ -565,7 +565,12 @@ class Scheduler:
             self.put(Task("serve_pool", pool_id), NOW)
 
     @notice.register
+    def _derate(self, event: SiteDerated) -> None:
+        self._failed.notice(event)
+
+    @notice.register
     def _slip(self, event: SiteConversionSlipped) -> None:
+        self._failed.notice(event)
         self.put(Task("move_lots", event.site_id), NOW)
 
 

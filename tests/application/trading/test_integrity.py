@@ -13,6 +13,7 @@ from events.schedule import EndTerms
 from marketplace.application.delivery.grants import terminate_grant
 from marketplace.application.supply import inventory
 from marketplace.application.supply.schedules import publish_schedule
+from marketplace.application.trading import mandates
 from marketplace.auditor.fees import Fees
 from marketplace.auditor.stream import Findings, Message
 from marketplace.core.errors import Refusal
@@ -61,6 +62,66 @@ async def test_a_lot_stays_as_it_is_from_the_no_cancel_phase_on(market, what):
         await market.until("auction", auction, "settled")
     assert grant is not None
     assert await change(market, trade, what, [trade.auction, auction]) is None
+    await check_log(market.log)
+
+
+async def test_a_mandate_undoes_no_order_that_an_auction_has_bound(market):
+    trade = await market.trade()
+    auction = await market.auction(no_cancel_at=0.4)
+    mandate = await market.state("mandate", trade.mandate)
+    hold_id = (await market.state("order", trade.order)).hold_id
+    lower = structs.replace(mandate.terms, usd_per_gpu_hour_max=Decimal(1))
+    acts = {
+        mandates.refuse_order: {"hold_id": hold_id, "reason": "no"},
+        mandates.amend_mandate: {"terms": lower},
+        mandates.revoke_mandate: {"reason": "no"},
+    }
+
+    async def do(act):
+        context, more = market.context(trade.fund), acts[act]
+        await act(market.handler, context, trade.mandate, **more, auction_ids=[trade.auction, auction])
+
+    async with market.worker():
+        market.clock.at = market.day(0.4)
+        await market.until("order", trade.order, "locked")
+        for act in acts:
+            with pytest.raises(Refusal) as caught:
+                await do(act)
+            assert caught.value.code == "mandate_bound"
+            assert caught.value.facts["order_id"] == trade.order
+        market.clock.at = market.day(0.5)
+        await market.until("order", trade.order, "matched")
+        await market.until("auction", auction, "settled")
+        await market.until("auction", trade.auction, "settled")
+    await do(mandates.amend_mandate)
+    await do(mandates.revoke_mandate)
+    await check_log(market.log)
+
+
+async def test_the_platform_ends_a_mandate_at_any_time(market):
+    trade = await market.trade()
+    await market.auction(no_cancel_at=0.4)
+    async with market.worker():
+        market.clock.at = market.day(0.4)
+        await market.until("order", trade.order, "locked")
+        await mandates.revoke_mandate(market.handler, market.context(), trade.mandate, reason="fraud")
+    assert (await market.state("mandate", trade.mandate)).revoked
+
+
+async def test_a_pool_closes_only_once_an_auction_that_has_bound_orders_to_its_lots_has_settled(market):
+    trade = await market.trade()
+    auction = await market.auction(no_cancel_at=0.4)
+    market.clock.at = market.day(0.4)
+    act = {"closes_at": market.day(60), "reason": "a better price", "auction_ids": [trade.auction, auction]}
+    with pytest.raises(Refusal) as caught:
+        await inventory.announce_closing(market.handler, market.context(trade.provider), trade.pool, **act)
+    assert caught.value.code == "lot_frozen"
+    async with market.worker():
+        grant = await market.award(trade)
+        await market.until("auction", auction, "settled")
+        assert grant is not None
+        await inventory.announce_closing(market.handler, market.context(trade.provider), trade.pool, **act)
+        await market.until("lot", trade.lot, "withdrawn")
     await check_log(market.log)
 
 

@@ -257,6 +257,22 @@ async def test_nodes_that_a_derated_site_cannot_power_are_dark_until_it_is_energ
     await check_log(market.log)
 
 
+async def test_a_grant_that_lacks_power_moves_as_soon_as_its_provider_has_room(stand):
+    market = stand.market
+    async with market.worker(), market.worker():
+        await stand.begin()
+        site_id = (await market.state("pool", stand.pool)).opened.site_id
+        at = market.clock.now()
+        await sites.derate_site(market.handler, stand.again(), site_id, power_energised_kw=12, at=at, reason="a fire")
+        await stand.until_event("degraded")
+        pool = await stand.open_pool()
+        await stand.until_event("substituted")
+        await stand.until_event("resumed")
+    grant = await stand.grant()
+    assert (grant.status, grant.pool_id, grant.nodes_available) == ("active", pool, 2)
+    await check_log(market.log)
+
+
 async def test_a_grant_lacks_its_nodes_since_they_failed_and_not_since_it_was_noticed(stand):
     async with stand.market.worker():
         await stand.begin()
