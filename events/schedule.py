@@ -35,18 +35,34 @@ class NoticeFee(msgspec.Struct, frozen=True, kw_only=True):
     share: Share
 
 
+class RemedyTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider owes from its bond for what it does not deliver.
+
+    Attributes:
+        cure_hours: How long its nodes may fail before anything is owed besides service credits.
+        damages_share: Share of the price of hours that failed after that.
+        make_whole_share: Share of the price of what an early end leaves undelivered.
+    """
+
+    cure_hours: Hours
+    damages_share: Share
+    make_whole_share: Share
+
+
 class EndTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """What a side that ends a grant early without cause owes the other one.
+    """What a side that ends a grant early without cause owes the other one, and a provider that does not deliver.
 
     Attributes:
         value_usd_min: For grants of so much money, or more.
         notice_hours_min: The notice that it has to give, if the grant's service terms ask for less.
         fees: Fees, the shortest notice first.
+        remedies: What the provider owes for hours that it does not deliver; None: nothing.
     """
 
     value_usd_min: Usd
     notice_hours_min: Hours
     fees: Annotated[tuple[NoticeFee, ...], Meta(max_length=20)] = ()
+    remedies: RemedyTerms | None = None
 
 
 class ScheduleTerms(msgspec.Struct, frozen=True, kw_only=True):

@@ -104,7 +104,7 @@ class Persons:
             limit = body["limit_usd"]
             account.limit = None if limit is None else Decimal(limit)
         purpose = str(body.get("purpose", ""))
-        for_other = name != "hold_placed" or purpose.startswith(("acc_", "mnd_"))
+        for_other = name != "hold_placed" or purpose.startswith(("acc_", "mnd_", "bnd_"))
         if before is None or not is_party or not for_other:
             return
         kinds = {"limit_set": "limit", "withdrawn": "withdrawal", "hold_placed": "hold"}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
+from marketplace.auditor.bonds import Bonds
 from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.chain import Chains
 from marketplace.auditor.consents import Consents
@@ -37,6 +38,7 @@ class Audit:
     chains: Chains = field(init=False)
     money: Money = field(init=False)
     fees: Fees = field(init=False)
+    bonds: Bonds = field(init=False)
     capacity: Capacity = field(init=False)
     market: Market = field(init=False)
     disputes: Disputes = field(init=False)
@@ -51,6 +53,7 @@ class Audit:
         self.chains = Chains(self.findings)
         self.money = Money(self.findings)
         self.fees = Fees(self.findings)
+        self.bonds = Bonds(self.findings)
         self.capacity = Capacity(self.findings)
         self.market = Market(self.findings)
         self.disputes = Disputes(self.findings)
@@ -99,6 +102,7 @@ class Audit:
             return
         self.money.take(decision)
         self.fees.take(decision)
+        self.bonds.take(decision)
         self.persons.take(decision)
         self.relations.take(decision)
         self.consents.take(decision)

@@ -5,6 +5,7 @@ iterator over all pages. A read includes the effects of this client's earlier co
 id of the aggregate, its position in the log, and its version for `if_match`.
 """
 
+from marketplace.client.bonds import Bonds
 from marketplace.client.books import Books
 from marketplace.client.cap_tables import CapTables
 from marketplace.client.delivery import Delivery
@@ -31,6 +32,7 @@ class MarketplaceClient(
     Delivery,
     Metering,
     ServiceLines,
+    Bonds,
     Instruments,
     Issuers,
     Warrants,

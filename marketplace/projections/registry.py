@@ -5,7 +5,7 @@ from typing import Final
 from marketplace.core.errors import Refusal
 from marketplace.projections import feed
 from marketplace.projections.access import parties
-from marketplace.projections.billing import accounts, approvals, holds, service_lines, statements
+from marketplace.projections.billing import accounts, approvals, bonds, holds, service_lines, statements
 from marketplace.projections.delivery import grants, reliability
 from marketplace.projections.engine import operations, positions, seen, stuck_tasks
 from marketplace.projections.engine.projection import Projection
@@ -32,6 +32,7 @@ PROJECTIONS: Final = (
     accounts.PROJECTION,
     holds.PROJECTION,
     approvals.PROJECTION,
+    bonds.PROJECTION,
     instruments.PROJECTION,
     cap_tables.PROJECTION,
     proposals.PROJECTION,

@@ -16,6 +16,7 @@ import structlog
 from marketplace.application.billing import (
     adjustments,
     approvals,
+    bonds,
     disputes,
     holds,
     service_statements,
@@ -58,6 +59,7 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
     "expire_quote": lambda handler, context, task: quotes.expire_quote(handler, context, task.id),
     "expire_hold": lambda handler, context, task: holds.expire_hold(handler, context, task.owner_id, task.id),
     "lapse_approval": lambda handler, context, task: approvals.lapse_approval(handler, context, task.owner_id, task.id),
+    "lapse_claim": lambda handler, context, task: bonds.lapse_claim(handler, context, task.owner_id, task.id),
     "activate_grant": lambda handler, context, task: grants.activate_grant(handler, context, task.id),
     "issue_statement": lambda handler, context, task: statements.issue_statement(
         handler, context, task.id, task.number

@@ -866,6 +866,45 @@ def _create_account_approvals() -> None:
     op.create_index("ix_account_approvals_party", "account_approvals", ["party_id", "approval_id"])
 
 
+def _create_bonds() -> None:
+    op.create_table(
+        "bonds",
+        text("bond_id"),
+        text("part"),
+        text("party_id"),
+        text("hold_id"),
+        numeric("posted_usd"),
+        numeric("paid_usd"),
+        numeric("released_usd"),
+        timestamp("stands_until"),
+        bigint("last_sequence"),
+        key("bonds", "bond_id", "part"),
+    )
+    op.create_index("ix_bonds_party", "bonds", ["party_id", "part"])
+    op.create_table(
+        "bond_claims",
+        text("bond_id"),
+        text("claim_id"),
+        text("party_id"),
+        text("startup_id"),
+        text("grant_id"),
+        text("statement_id", null=True),
+        jsonb("items"),
+        numeric("credited_usd"),
+        numeric("amount_usd"),
+        text("status"),
+        numeric("due_usd"),
+        numeric("demand_usd"),
+        numeric("paid_usd"),
+        text("reason", null=True),
+        timestamp("claimed_at"),
+        timestamp("answer_until"),
+        bigint("last_sequence"),
+        key("bond_claims", "bond_id", "claim_id"),
+    )
+    op.create_index("ix_bond_claims_startup", "bond_claims", ["startup_id", "claim_id"])
+
+
 def _create_instruments() -> None:
     op.create_table(
         "instruments",
@@ -1298,6 +1337,7 @@ _CREATE = (
     _create_posting_subjects,
     _create_holds,
     _create_account_approvals,
+    _create_bonds,
     _create_instruments,
     _create_principal_movements,
     _create_issuers,
@@ -1358,6 +1398,8 @@ _DROP = (
     "issuers",
     "principal_movements",
     "instruments",
+    "bond_claims",
+    "bonds",
     "account_approvals",
     "holds",
     "posting_subjects",

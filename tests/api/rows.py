@@ -25,6 +25,7 @@ KINDS = {prefix: aggregate for aggregate, prefix in PREFIXES.items()} | {
     "liq": "liquidity",
     "hld": "hold",
     "apv": "approval",
+    "bcl": "claim",
     "opt": "option",
     "wrt": "warrant",
     "trf": "offer",

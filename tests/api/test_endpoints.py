@@ -7,6 +7,7 @@ from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
 from tests.api import (
     rows_accounts,
+    rows_bonds,
     rows_captables,
     rows_equity,
     rows_issuers,
@@ -32,6 +33,7 @@ STORY: tuple[Row, ...] = (
     *rows_trading.ORDERS,
     *rows_trading.AUCTIONS,
     *rows_trading.GRANTS,
+    *rows_bonds.ROWS,
     *rows_resale.RESALE,
     *rows_trading.USAGE,
     *rows_equity.INSTRUMENTS,
@@ -49,6 +51,7 @@ STORY: tuple[Row, ...] = (
     *rows_packages.PACKAGES,
     *rows_quotes.CLOSING,
     *rows_trading.APPROVED,
+    *rows_bonds.RELEASE,
     *rows_trading.REST,
     *rows_supply.KEYS,
 )

@@ -318,4 +318,13 @@ INVARIANTS: Final = (
             "marketplace.domain.equity.ground", "Fraction(0)) * (1 - TOLERANCE)}", "Fraction(0)) * (1 - 2 * TOLERANCE)}"
         ),
     ),
+    Invariant(
+        31,
+        "tests.domain.billing.test_bond:test_what_was_posted_is_free_paid_or_released_and_no_claim_is_paid_above_its_answer",
+        Mutant(
+            "marketplace.domain.billing.bond",
+            "entitled = floor_cents(Fraction(due) * share)",
+            "entitled = floor_cents(Fraction(demand) * share)",
+        ),
+    ),
 )

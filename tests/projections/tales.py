@@ -67,6 +67,7 @@ def tell_everything() -> Story:
     story.tell(pool.PoolCapacityRecalled(pool_id=POOL_B, lot_id=LOT_B))
     _tell_asked(story)
     _tell_log(story)
+    _tell_bonds(story)
     _tell_the_rest(story)
     return story
 
@@ -82,6 +83,13 @@ def _tell_the_rest(story: Story) -> None:
         told = next(told for told in tell_story() if told.tag == tag)
         names = {f"{aggregate}_id": known[aggregate]} if aggregate in known else {}
         story.tell(msgspec.structs.replace(parse_body(tag, told.body), **names))
+
+
+def _tell_bonds(story: Story) -> None:
+    """Tell the life of a bond as the contract's story tells it."""
+    for told in tell_story():
+        if told.tag.startswith("bond."):
+            story.tell(parse_body(told.tag, told.body))
 
 
 def _tell_asked(story: Story) -> None:

@@ -103,13 +103,18 @@ class CaptureHold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AdjustHold(msgspec.Struct, frozen=True, kw_only=True):
-    """Set what is left of a hold to an amount. `alone_at` is when one person alone raises it for others; else None."""
+    """Set what is left of a hold to an amount.
+
+    `alone_at` is when one person alone raises it for others; else None. If `at` is given, the account's reserve is not
+    available to raise it.
+    """
 
     account_id: str
     hold_id: str
     amount_usd: Decimal
     reason: str
     alone_at: datetime | None = None
+    at: datetime | None = None
 
 
 class ExpireHold(msgspec.Struct, frozen=True, kw_only=True):

@@ -307,6 +307,7 @@ def adjust(command: AdjustHold, state: Account) -> Sequence[AccountEvent]:
     if hold.expired:
         raise _refuse_expired(command.hold_id, hold)
     require_funds(command.account_id, state, change)
+    require_free(command.account_id, state, change, command.at)
     return [
         *count_alone(command.account_id, state, change, command.alone_at),
         AccountHoldPlaced(

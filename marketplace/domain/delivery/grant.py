@@ -123,7 +123,7 @@ class Grant:
     A termination brings `end` forward; `extensions` move it back. `reason` says why it is degraded. `outages` are in
     the order of their reports; where several cover an instant, the fewest nodes worked. `failing_since` is when the
     first report of the present outage was made. `end_fee_usd` is what its early end cost the side that ended it,
-    `gpu_seconds_ended` what is not delivered because of it.
+    `gpu_seconds_ended` what is not delivered because of it. `terminated` says who ended it early, and when.
     """
 
     issued: GrantIssued
@@ -144,6 +144,7 @@ class Grant:
     mark: Mark | None = None
     end_fee_usd: Decimal = ZERO
     gpu_seconds_ended: int = 0
+    terminated: GrantTerminated | None = None
 
     @property
     def status(self) -> Status:
@@ -552,7 +553,8 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
             return replace(state, phase="completed")
         case GrantTerminated():
             left = state.count_left(event.at)
-            return replace(state, phase="terminated", end=event.at, end_fee_usd=event.fee_usd, gpu_seconds_ended=left)
+            ended = replace(state, phase="terminated", end=event.at, terminated=event)
+            return replace(ended, end_fee_usd=event.fee_usd, gpu_seconds_ended=left)
         case _:
             return _hand_over(state, event)
 

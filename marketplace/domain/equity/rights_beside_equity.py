@@ -209,6 +209,32 @@ BESIDE_EQUITY: Final = (
         "60 days after the payment it is free; what a correction still needs, once it is paid",
     ),
     StatedRight(
+        "bond",
+        "a provider sets money apart for those to whom it does not deliver",
+        "provider, the platform",
+        "nobody else",
+        f"never; refused unless {_ABOVE}",
+        _NOTHING,
+    ),
+    StatedRight(
+        "bond_claim",
+        "a bond pays for undelivered hours by the schedule at the grant's issue: what a replacement costs more, then a"
+        " share of the price of failed hours, or of what an early end leaves; claims above the bond share it, and the"
+        " rest is owed",
+        "startup that pays for the grant, within 30 days of the period or the early end",
+        "provider; what it contests, the platform decides",
+        "never; refused among related parties and within the cure time",
+        "72 hours, then the claim is conceded; what is contested waits for the platform",
+    ),
+    StatedRight(
+        "bond_release",
+        "what a bond has left goes back to its provider",
+        "provider, the platform",
+        "nobody else",
+        "never; refused within 30 days of its term or its lot's end, and while a claim on it is open or owed",
+        _NOTHING,
+    ),
+    StatedRight(
         "service_line",
         "work is added to a grant",
         "provider",

@@ -1,4 +1,4 @@
-"""The schedule: the least order value, quotas, and the price of holds and early ends.
+"""The schedule: the least order value, quotas, and the price of holds, early ends and undelivered hours.
 
 Subject: ``marketplace.schedule.<schedule_id>``. A market has one. Until the platform publishes another, `STANDARD`
 applies. With shares of 0 it waives fees.
@@ -20,7 +20,15 @@ from typing import Final
 
 import msgspec
 
-from events.schedule import EndTerms, NearHold, NoticeFee, ScheduleEvent, SchedulePublished, ScheduleTerms
+from events.schedule import (
+    EndTerms,
+    NearHold,
+    NoticeFee,
+    RemedyTerms,
+    ScheduleEvent,
+    SchedulePublished,
+    ScheduleTerms,
+)
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, ceil_cents, require_share, require_usd
@@ -38,6 +46,7 @@ def _state_fees(*shares: str) -> tuple[NoticeFee, ...]:
     )
 
 
+_REMEDIES: Final = RemedyTerms(cure_hours=24, damages_share=Decimal("0.25"), make_whole_share=Decimal("0.25"))
 STANDARD: Final = ScheduleTerms(
     order_usd_min=Decimal(1),
     orders_max=20_000,
@@ -45,9 +54,19 @@ STANDARD: Final = ScheduleTerms(
     hold_share_per_hour=Decimal("0.001"),
     near=(NearHold(hours_max=24, multiple=Decimal(4)), NearHold(hours_max=168, multiple=Decimal(2))),
     ends=(
-        EndTerms(value_usd_min=ZERO, notice_hours_min=0, fees=_state_fees("0.10", "0.05", "0.02")),
-        EndTerms(value_usd_min=Decimal(1_000_000), notice_hours_min=168, fees=_state_fees("0.10", "0.05", "0.02")),
-        EndTerms(value_usd_min=Decimal(100_000_000), notice_hours_min=720, fees=_state_fees("0.10", "0.10", "0.05")),
+        EndTerms(value_usd_min=ZERO, notice_hours_min=0, fees=_state_fees("0.10", "0.05", "0.02"), remedies=_REMEDIES),
+        EndTerms(
+            value_usd_min=Decimal(1_000_000),
+            notice_hours_min=168,
+            fees=_state_fees("0.10", "0.05", "0.02"),
+            remedies=_REMEDIES,
+        ),
+        EndTerms(
+            value_usd_min=Decimal(100_000_000),
+            notice_hours_min=720,
+            fees=_state_fees("0.10", "0.10", "0.05"),
+            remedies=_REMEDIES,
+        ),
     ),
 )
 
@@ -80,6 +99,9 @@ def decide(command: PublishSchedule, state: Schedule) -> Sequence[ScheduleEvent]
         _require_rising(f"ends/{index}/fees", [fee.notice_hours_min for fee in end.fees])
         for fee in end.fees:
             require_share(fee.share, f"/terms/ends/{index}/fees")
+        if end.remedies is not None:
+            require_share(end.remedies.damages_share, f"/terms/ends/{index}/remedies/damages_share")
+            require_share(end.remedies.make_whole_share, f"/terms/ends/{index}/remedies/make_whole_share")
     return [SchedulePublished(schedule_id=command.schedule_id, terms=terms)]
 
 

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from events import (
     auction,
+    bond,
     clock,
     grant,
     lot,
@@ -60,6 +61,8 @@ PUBLIC: Final = tags_of(
     auction.AuctionFailed,
     pricelist.PricelistPublished,
     schedule.SchedulePublished,
+    bond.BondPosted,
+    bond.BondReleased,
     clock.ClockAdvanced,
 )
 PLATFORM: Final = all_of("auction", "command", "log") - PUBLIC

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from events.account import AccountAct
+from events.bond import ClaimItem
 from events.grant import EquityPart
 from events.service import ServiceResult
 from events.statement import Adjustment, Charges, Reference, ServiceCredit
@@ -38,6 +39,76 @@ class HoldView(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None
     expired: bool
     placed_at: datetime
+    last_sequence: int
+
+
+class BondView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider has set apart for those to whom it does not deliver, by lot or for all of its grants.
+
+    Attributes:
+        bond_id: The bond of the provider.
+        party_id: The provider.
+        lot_id: The lot whose grants this part covers; None: all of the provider's.
+        hold_id: The hold on the provider's account.
+        posted_usd: What was set apart in all.
+        paid_usd: What was paid to startups.
+        released_usd: What the provider took back.
+        free_usd: What is left.
+        claims_open_usd: What claims on the whole bond, with its other parts, may still come to.
+        stands_until: It is released 30 days after that at the earliest.
+        last_sequence: The event that changed it last.
+    """
+
+    bond_id: str
+    party_id: str
+    lot_id: str | None
+    hold_id: str
+    posted_usd: Decimal
+    paid_usd: Decimal
+    released_usd: Decimal
+    free_usd: Decimal
+    claims_open_usd: Decimal
+    stands_until: datetime
+    last_sequence: int
+
+
+class ClaimView(msgspec.Struct, frozen=True, kw_only=True):
+    """A claim on a bond for undelivered hours.
+
+    Attributes:
+        bond_id: The bond.
+        claim_id: The claim.
+        party_id: The provider.
+        startup_id: Who claims.
+        grant_id: What was not delivered.
+        statement_id: The statement of the period; None for the early end of the grant.
+        items: Its parts.
+        credited_usd: What was credited or paid for the same hours already.
+        amount_usd: What is claimed.
+        status: ``open``, ``contested`` or ``settled``.
+        due_usd: What is conceded, admitted or decided.
+        paid_usd: What was paid. The rest of what is due is owed, and paid once the bond has more.
+        reason: Why it was answered so; None before.
+        claimed_at: When it was made.
+        answer_until: Silence of the provider until then concedes it.
+        last_sequence: The event that changed it last.
+    """
+
+    bond_id: str
+    claim_id: str
+    party_id: str
+    startup_id: str
+    grant_id: str
+    statement_id: str | None
+    items: tuple[ClaimItem, ...]
+    credited_usd: Decimal
+    amount_usd: Decimal
+    status: str
+    due_usd: Decimal
+    paid_usd: Decimal
+    reason: str | None
+    claimed_at: datetime
+    answer_until: datetime
     last_sequence: int
 
 

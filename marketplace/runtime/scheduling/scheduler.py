@@ -18,6 +18,7 @@ from events.account import (
     AccountHoldPlaced,
 )
 from events.auction import AuctionBookFrozen, AuctionLocked, AuctionOpened, AuctionSettled
+from events.bond import BondAnswered, BondClaimed
 from events.grant import (
     GrantActivated,
     GrantCompleted,
@@ -99,8 +100,8 @@ class Task(NamedTuple):
         kind: Which command.
         id: The aggregate that it is for, or the hold or warrant in one.
         number: Which of several, for example of statement periods.
-        owner_id: The account of a hold or approval, the issuer of a warrant or a sale, the grant of a service line, the
-            mandate that pays for an order.
+        owner_id: The account of a hold or approval, the bond of a claim, the issuer of a warrant or a sale, the grant
+            of a service line, the mandate that pays for an order.
     """
 
     kind: str
@@ -552,6 +553,14 @@ class Scheduler:
     @notice.register
     def _end_approval(self, event: AccountApprovalGiven | AccountApprovalEnded) -> None:
         self.drop(Task("lapse_approval", event.approval_id, owner_id=event.account_id))
+
+    @notice.register
+    def _claim_bond(self, event: BondClaimed) -> None:
+        self.put(Task("lapse_claim", event.claim_id, owner_id=event.bond_id), event.answer_until)
+
+    @notice.register
+    def _answer_claim(self, event: BondAnswered) -> None:
+        self.drop(Task("lapse_claim", event.claim_id, owner_id=event.bond_id))
 
     @notice.register
     def _change_nodes(self, event: PoolNodeFailed | PoolNodeRestored) -> None:

@@ -8,8 +8,9 @@ from events.instrument import InstrumentConverted
 from events.issuer import IssuerStockIssued
 from events.log import LogAnnotated, LogGapAccepted, LogLossAccepted, LostEvent
 from events.registry import EVENT_TYPES
-from events.schedule import EndTerms, NearHold, NoticeFee, SchedulePublished, ScheduleTerms
+from events.schedule import EndTerms, NearHold, NoticeFee, RemedyTerms, SchedulePublished, ScheduleTerms
 from events.subjects import LOG_ID, render_subject
+from tests.contracts.story.bonds import tell_bonds
 from tests.contracts.story.clearing import COMPUTE_SAFE, tell_clearing
 from tests.contracts.story.delivery import tell_delivery
 from tests.contracts.story.demand import tell_demand
@@ -50,6 +51,7 @@ def tell_story() -> tuple[Told, ...]:
     tell_holders(teller)
     tell_relations(teller)
     _tell_schedule(teller)
+    tell_bonds(teller)
     return tuple(teller.seal())
 
 
@@ -66,6 +68,7 @@ def _tell_schedule(teller: Teller) -> None:
                 value_usd_min=Decimal("0.00"),
                 notice_hours_min=72,
                 fees=(NoticeFee(notice_hours_min=0, share=Decimal("0.10")),),
+                remedies=RemedyTerms(cure_hours=24, damages_share=Decimal("0.25"), make_whole_share=Decimal("0.25")),
             ),
         ),
     )

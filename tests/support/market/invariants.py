@@ -72,6 +72,9 @@ class Ledger:
                 assert state.available_usd >= 0
                 assert all(hold.left_usd >= 0 for hold in state.holds.values())
                 self.balances[id] = state.available_usd + state.held_usd
+            elif aggregate == "bond":
+                holds = self.states["account"][state.account_id].holds
+                assert all(holds[part.hold_id].left_usd == part.free_usd >= 0 for part in state.parts.values())
             elif aggregate == "mandate":
                 used = sum((hold.total_usd for hold in state.holds.values()), ZERO)
                 assert used == state.owed_usd

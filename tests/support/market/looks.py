@@ -35,6 +35,9 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "auctions:carry_out_rejection": {"account": "met", "issuer": "met", "mandate": "final"},
     "auctions:lock_auction": {"auction": "final"},
     "auctions:lock_order": {"auction": "again", "issuer": "met", "mandate": "fixed"},
+    "bonds:claim_bond": {"auction": "fixed", "grant": "other", "statement": "other"},
+    "bonds:post_bond": {"lot": "other"},
+    "bonds:release_bond": {"lot": "other"},
     "consents:agree": {
         "account": "other",
         "grant": "again",

@@ -1,0 +1,161 @@
+"""Bonds: money that a provider sets apart, and what startups claim and get of it when capacity is not delivered."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from events.types import Event, GpuSeconds, Id, Instant, Text, Usd
+
+Remedy = Literal["replacement", "damages", "make_whole"]
+"""What a claim is for.
+
+``replacement``: what capacity bought instead costs more; ``damages``: a share of the price of hours that failed;
+``make_whole``: a share of the price of what an early end leaves undelivered.
+"""
+REPLACEMENTS_MAX = 8
+LOTS_MAX = 1_000
+
+
+class ClaimItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of a claim.
+
+    Attributes:
+        remedy: What it is for.
+        gpu_seconds: The undelivered GPU-seconds that it covers. No two parts cover the same ones.
+        amount_usd: What it comes to.
+        replacement_id: The grant that was bought instead; None for the other remedies.
+    """
+
+    remedy: Remedy
+    gpu_seconds: GpuSeconds
+    amount_usd: Usd
+    replacement_id: Id | None = None
+
+
+class BondPosted(Event, frozen=True, kw_only=True, tag="bond.posted.v1"):
+    """A provider set money apart for those to whom it does not deliver. The money is held on its account.
+
+    Attributes:
+        bond_id: The bond of the provider.
+        party_id: The provider.
+        account_id: Whose money it is.
+        posting_id: This posting, which counts once.
+        lot_id: The lot whose grants it covers; None: all of the provider's.
+        hold_id: The hold on the account.
+        amount_usd: How much more.
+        stands_until: It is not released before; claims may be made for 30 days after that.
+    """
+
+    bond_id: Id
+    party_id: Id
+    account_id: Id
+    posting_id: Id
+    lot_id: Id | None
+    hold_id: Id
+    amount_usd: Usd
+    stands_until: Instant
+
+
+class BondClaimed(Event, frozen=True, kw_only=True, tag="bond.claimed.v1"):
+    """A startup claims what the schedule grants for undelivered hours. The amount follows from the log alone.
+
+    Attributes:
+        bond_id: The bond.
+        party_id: The provider.
+        claim_id: The claim: of one statement period of a grant, or of its early end, once.
+        startup_id: Who claims.
+        startup_account_id: Which account is paid.
+        grant_id: What was not delivered.
+        statement_id: The statement of the period; None: what the early end of the grant leaves undelivered.
+        lot_ids: The lots that carry the grant; their bonds pay first, then the one for all of the provider's grants.
+        items: Its parts, in the order of the remedies.
+        credited_usd: What was credited or paid for the same hours already; the claim is less by it.
+        amount_usd: What is claimed.
+        answer_until: The provider may answer until then; silence concedes the claim.
+    """
+
+    bond_id: Id
+    party_id: Id
+    claim_id: Id
+    startup_id: Id
+    startup_account_id: Id
+    grant_id: Id
+    statement_id: Id | None
+    lot_ids: Annotated[tuple[Id, ...], Meta(max_length=LOTS_MAX)]
+    items: Annotated[tuple[ClaimItem, ...], Meta(max_length=REPLACEMENTS_MAX + 1)]
+    credited_usd: Usd
+    amount_usd: Usd
+    answer_until: Instant
+
+
+class BondAnswered(Event, frozen=True, kw_only=True, tag="bond.answered.v1"):
+    """A claim was answered.
+
+    Attributes:
+        bond_id: The bond.
+        party_id: The provider.
+        claim_id: The claim.
+        startup_id: Who claims.
+        outcome: ``conceded`` or ``contested`` by the provider, ``lapsed`` by its silence, or ``decided`` by the
+            platform. A contested claim waits for the platform.
+        amount_usd: What the startup is owed in all: what is conceded, admitted or decided.
+        reason: Why.
+    """
+
+    bond_id: Id
+    party_id: Id
+    claim_id: Id
+    startup_id: Id
+    outcome: Literal["conceded", "contested", "lapsed", "decided"]
+    amount_usd: Usd
+    reason: Text
+
+
+class BondPaid(Event, frozen=True, kw_only=True, tag="bond.paid.v1"):
+    """The bond paid a claim, in full or in part; the payment is in the same atomic batch.
+
+    Attributes:
+        bond_id: The bond.
+        party_id: The provider.
+        claim_id: The claim.
+        startup_id: Who is paid.
+        lot_id: The lot whose bond pays; None: the one for all of the provider's grants.
+        hold_id: The hold that pays.
+        payee_account_id: Which account is paid.
+        payment_id: The cause of the payment.
+        amount_usd: How much.
+        owed_usd: What is still owed, and paid once there is more.
+    """
+
+    bond_id: Id
+    party_id: Id
+    claim_id: Id
+    startup_id: Id
+    lot_id: Id | None
+    hold_id: Id
+    payee_account_id: Id
+    payment_id: Id
+    amount_usd: Usd
+    owed_usd: Usd
+
+
+class BondReleased(Event, frozen=True, kw_only=True, tag="bond.released.v1"):
+    """A bond's money is its provider's again.
+
+    Attributes:
+        bond_id: The bond.
+        party_id: The provider.
+        lot_id: The lot whose bond it was; None: the one for all of the provider's grants.
+        hold_id: The hold that is released.
+        amount_usd: How much.
+    """
+
+    bond_id: Id
+    party_id: Id
+    lot_id: Id | None
+    hold_id: Id
+    amount_usd: Usd
+
+
+BondEvent = BondPosted | BondClaimed | BondAnswered | BondPaid | BondReleased

@@ -1,0 +1,97 @@
+"""Bonds of providers, and the claims of startups on them."""
+
+from typing import Final
+
+from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
+from marketplace.api.http.bodies.bonds import AnswerClaimBody, ClaimBody, PostBondBody, ReleaseBondBody
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.queries import Read, Word
+from marketplace.application.billing.bonds import answer_claim, claim_bond, post_bond, release_bond
+from marketplace.projections.billing.bonds import list_bonds, list_claims
+from marketplace.projections.views.billing import BondView, ClaimView
+
+PATH: Final = "/v1/bonds"
+
+
+@post("/", summary="Post a bond", opt={"scope": "accounts:hold"})
+async def create(command: Commanded, data: JSONBody[PostBondBody]) -> Response[ReceiptBody]:
+    """Set money of a provider apart, from which startups are paid for what it does not deliver.
+
+    It stands for the grants of one lot until the lot ends, or for all grants of the provider until an instant. It is
+    released 30 days after that at the earliest. If claims are owed, they are paid at once.
+    """
+    receipt = await post_bond(
+        command.handler,
+        command.context,
+        data.party_id,
+        amount_usd=data.amount_usd,
+        lot_id=data.lot_id,
+        stands_until=data.stands_until,
+    )
+    return command.answer_created(receipt, PATH)
+
+
+@post("/{bond_id:str}/release", status_code=200, summary="Release a bond", opt={"scope": "accounts:hold"})
+async def release(command: Commanded, bond_id: FromPath[str], data: JSONBody[ReleaseBondBody]) -> Response[ReceiptBody]:
+    """Take back, as the provider or the platform, what a bond has left once it stands for nothing any more."""
+    return command.answer(await release_bond(command.handler, command.context, bond_id, lot_id=data.lot_id))
+
+
+@post("/claims/{grant_id:str}", status_code=200, summary="Claim for undelivered hours")
+async def claim(command: Commanded, grant_id: FromPath[str], data: JSONBody[ClaimBody]) -> Response[ReceiptBody]:
+    """Claim, as the startup of a grant, what the schedule at its issue grants for hours that were not delivered.
+
+    The claim is about one settled statement period in which nodes failed for longer than the cure time, or about the
+    early end of the grant. If the provider does not answer in 72 hours, it is conceded.
+    """
+    receipt = await claim_bond(
+        command.handler,
+        command.context,
+        grant_id,
+        period_start=data.period_start,
+        replacement_ids=data.replacement_ids,
+    )
+    return command.answer(receipt)
+
+
+@post("/{bond_id:str}/claims/{claim_id:str}/answer", status_code=200, summary="Answer a claim")
+async def answer(
+    command: Commanded, bond_id: FromPath[str], claim_id: FromPath[str], data: JSONBody[AnswerClaimBody]
+) -> Response[ReceiptBody]:
+    """Concede or contest a claim as the provider, or decide it as the platform. What is admitted is paid at once."""
+    receipt = await answer_claim(
+        command.handler, command.context, bond_id, claim_id, amount_usd=data.amount_usd, reason=data.reason
+    )
+    return command.answer(receipt)
+
+
+@get("/", summary="List bonds")
+async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None, party_id: Word = None) -> Page[BondView]:
+    """Return what providers have set apart, by bond and lot. Everybody may read it."""
+    first, second = parse_cursor(cursor, ("", ""))
+    async with reader.connect() as connection:
+        rows = await list_bonds(connection, party_id=party_id, after=(first, second), limit=limit + 1)
+    return build_page(rows, limit, lambda row: (row.bond_id, row.lot_id or ""))
+
+
+@get("/claims", summary="List claims on bonds")
+async def list_all_claims(
+    reader: Read, limit: Limit = 100, cursor: Cursor = None, party_id: Word = None, status: Word = None
+) -> Page[ClaimView]:
+    """Return the claims of a startup or against a provider, by id; a tenant sees its own."""
+    party_id, after = reader.narrow(party_id), parse_cursor(cursor, "")
+    async with reader.connect() as connection:
+        rows = await list_claims(connection, party_id=party_id, status=status, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.claim_id)
+
+
+ROUTER: Final = Router(
+    PATH,
+    route_handlers=[create, release, claim, answer, list_all, list_all_claims],
+    tags=["bonds"],
+    opt={"feature": "bonds"},
+)

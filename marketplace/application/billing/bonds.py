@@ -1,0 +1,273 @@
+"""Bonds: a provider sets money apart, startups claim from it what the schedule grants for undelivered hours."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from events.bond import BondClaimed, BondPaid
+from marketplace.application.steps.access import (
+    list_sides,
+    require_decider,
+    require_owner,
+    require_side,
+    require_unfrozen,
+)
+from marketplace.application.steps.paying import pay
+from marketplace.application.steps.statement_chain import load_chain
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import require_usd
+from marketplace.domain.billing.account import ACCOUNT, AdjustHold, CaptureHold, PlaceHold, UseLimit
+from marketplace.domain.billing.bond import BOND, AnswerClaim, ClaimBond, Part, PostBond, ReleaseBond
+from marketplace.domain.billing.remedies import (
+    ANSWER_WITHIN,
+    Default,
+    compute_items,
+    find_credited,
+    find_ending,
+    find_failures,
+    find_period,
+    require_distinct,
+    require_replacement,
+    require_term,
+    sum_claim,
+)
+from marketplace.domain.billing.statement_chain import require_settled
+from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.party import PARTY, require_trader
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.register import REGISTER, REGISTER_ID, require_unrelated
+from marketplace.domain.supply.lot import LOT, Lot
+from marketplace.domain.trading.auction import AUCTION
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, UnitOfWork
+
+
+async def post_bond(
+    handler: Handler,
+    context: Context,
+    party_id: str,
+    *,
+    amount_usd: Decimal,
+    lot_id: str | None = None,
+    stands_until: datetime | None = None,
+) -> Receipt:
+    """Set money of a provider apart, for the grants of one lot until its end, or for all its grants until an instant.
+
+    More money pays first what claims on the bond are still owed.
+
+    Raises:
+        Refusal: ``party_unknown`` · ``party_suspended`` · refusals of the party · ``lot_unknown`` · ``term_missing`` ·
+            ``limit_exceeded`` · refusals of the bond and of the account.
+    """
+    bond_id, account_id = rename_id("bnd", party_id), rename_id("acc", party_id)
+
+    async def work(unit: UnitOfWork) -> None:
+        require_owner(context, (party_id,), "party", party_id)
+        await require_unfrozen(unit)
+        require_trader(await unit.load(PARTY, party_id), party_id, "provider")
+        lot = None if lot_id is None else await _load_lot(unit, lot_id, party_id)
+        require_usd(amount_usd, "/amount_usd")
+        command = PostBond(
+            bond_id=bond_id,
+            party_id=party_id,
+            account_id=account_id,
+            posting_id=derive_id("pst", context.command_id),
+            lot_id=lot_id,
+            amount_usd=amount_usd,
+            stands_until=require_term(None if lot is None else lot.end, stands_until),
+            at=context.at,
+        )
+        before = await unit.load(BOND, bond_id)
+        bond = await unit.decide(BOND, bond_id, command)
+        part = bond.parts[lot_id]
+        if context.party_id is not None:
+            use = UseLimit(account_id=account_id, amount_usd=amount_usd, cause=context.command_id, at=context.at)
+            await unit.decide(ACCOUNT, account_id, use)
+        await _raise_hold(
+            unit, account_id, None if before is None else before.parts.get(lot_id), part.hold_id, amount_usd
+        )
+        await _pay_claims(unit, bond_id)
+
+    return await handler.run(context, BOND, bond_id, work)
+
+
+async def _load_lot(unit: UnitOfWork, lot_id: str, party_id: str) -> Lot:
+    lot = await unit.load(LOT, lot_id)
+    if lot is None or lot.listed.provider_id != party_id:
+        raise refuse_unknown("lot", lot_id)
+    return lot
+
+
+async def _raise_hold(
+    unit: UnitOfWork, account_id: str, before: Part | None, hold_id: str, amount_usd: Decimal
+) -> None:
+    """Hold the money of a part of a bond, besides what it has already."""
+    at = unit.context.at
+    command: PlaceHold | AdjustHold
+    if before is None:
+        bond_id = rename_id("bnd", account_id)
+        command = PlaceHold(account_id=account_id, hold_id=hold_id, amount_usd=amount_usd, purpose=bond_id, at=at)
+    else:
+        left = before.free_usd + amount_usd
+        reason = "more was posted for the bond"
+        command = AdjustHold(account_id=account_id, hold_id=hold_id, amount_usd=left, reason=reason, at=at)
+    await unit.decide(ACCOUNT, account_id, command)
+
+
+async def _pay_claims(unit: UnitOfWork, bond_id: str) -> None:
+    """Pay from the holds what the bond has decided to pay."""
+    for event in unit.list_events(BOND, bond_id):
+        if isinstance(event, BondPaid):
+            capture = CaptureHold(
+                account_id=rename_id("acc", event.party_id),
+                hold_id=event.hold_id,
+                amount_usd=event.amount_usd,
+                payee_account_id=event.payee_account_id,
+                cause=event.payment_id,
+            )
+            await pay(unit, capture)
+
+
+async def claim_bond(
+    handler: Handler,
+    context: Context,
+    grant_id: str,
+    *,
+    period_start: datetime | None = None,
+    replacement_ids: Sequence[str] = (),
+) -> Receipt:
+    """Claim what the schedule grants for undelivered hours: of a settled period of a grant, or of its early end.
+
+    The startup that pays for the grant claims, also where another one uses it.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``wrong_side`` · ``parties_related`` · refusals of
+            `marketplace.domain.billing.remedies` · ``statement_unknown`` · ``statement_<status>`` ·
+            refusals of the bond.
+    """
+    known: Grant | None = await UnitOfWork(handler.cache, context).load(GRANT, grant_id)
+    if known is None:
+        raise refuse_unknown("grant", grant_id)
+    bond_id = rename_id("bnd", known.issued.provider_id)
+
+    async def work(unit: UnitOfWork) -> None:
+        grant = await unit.get(GRANT, grant_id)
+        issued = grant.issued
+        parties = {**list_sides(grant), "startup": issued.startup_id}
+        require_side(context, parties, ("startup",), "grant", grant_id)
+        require_unrelated(await unit.load(REGISTER, REGISTER_ID), issued.startup_id, issued.provider_id)
+        if await unit.load(BOND, bond_id) is None:
+            raise refuse_unknown("bond", bond_id)
+        default, credited_usd = await _find_default(unit, grant, period_start)
+        bought = [await _load_replacement(unit, grant, default, one) for one in require_distinct(replacement_ids)]
+        items = compute_items(grant, default, bought)
+        claimed = BondClaimed(
+            bond_id=bond_id,
+            party_id=issued.provider_id,
+            claim_id=derive_id("bcl", grant_id, default.statement_id or ""),
+            startup_id=issued.startup_id,
+            startup_account_id=issued.startup_account_id,
+            grant_id=grant_id,
+            statement_id=default.statement_id,
+            lot_ids=tuple(dict.fromkeys(share.lot_id for share in issued.lots)),
+            items=items,
+            credited_usd=credited_usd,
+            amount_usd=sum_claim(items, credited_usd),
+            answer_until=context.at + ANSWER_WITHIN,
+        )
+        await unit.decide(BOND, bond_id, ClaimBond(bond_id=bond_id, claimed=claimed))
+
+    return await handler.run(context, BOND, bond_id, work)
+
+
+async def _find_default(unit: UnitOfWork, grant: Grant, period_start: datetime | None) -> tuple[Default, Decimal]:
+    """Return what was not delivered, and what was credited or paid for it already."""
+    if period_start is None:
+        return find_ending(grant, unit.context.at), find_credited(grant, ())
+    period = find_period(grant, period_start)
+    default = find_failures(grant, period, unit.context.at)
+    chain = await load_chain(unit, period)
+    require_settled(chain)
+    return default, find_credited(grant, chain)
+
+
+async def _load_replacement(unit: UnitOfWork, grant: Grant, default: Default, grant_id: str) -> Grant:
+    bought = await unit.load(GRANT, grant_id)
+    if bought is None:
+        raise refuse_unknown("grant", grant_id)
+    auction_id = bought.issued.auction_id
+    auction = None if auction_id is None else await unit.get(AUCTION, auction_id)
+    require_replacement(grant, bought, None if auction is None else auction.opened.locks_at, default)
+    return bought
+
+
+async def answer_claim(
+    handler: Handler, context: Context, bond_id: str, claim_id: str, *, amount_usd: Decimal | None, reason: str
+) -> Receipt:
+    """Answer a claim as its provider, or decide it as the platform. Silence of the provider concedes it.
+
+    What the provider admits is paid at once; the platform decides the rest.
+
+    Raises:
+        Refusal: ``scope_missing`` · ``bond_unknown`` · refusals of the bond.
+    """
+    require_decider(context)
+    command = AnswerClaim(
+        bond_id=bond_id,
+        claim_id=claim_id,
+        by="platform" if context.party_id is None else "provider",
+        amount_usd=amount_usd,
+        reason=reason,
+        at=context.at,
+    )
+    return await _settle(handler, context, command)
+
+
+async def lapse_claim(handler: Handler, context: Context, bond_id: str, claim_id: str) -> Receipt:
+    """Concede a claim that its provider did not answer in time."""
+    command = AnswerClaim(
+        bond_id=bond_id,
+        claim_id=claim_id,
+        by="silence",
+        amount_usd=None,
+        reason="the provider did not answer in time",
+        at=context.at,
+    )
+    return await _settle(handler, context, command)
+
+
+async def _settle(handler: Handler, context: Context, command: AnswerClaim) -> Receipt:
+    bond_id = command.bond_id
+
+    async def work(unit: UnitOfWork) -> None:
+        bond = await unit.load(BOND, bond_id)
+        require_owner(context, () if bond is None else (bond.party_id,), "bond", bond_id)
+        await unit.decide(BOND, bond_id, command)
+        await _pay_claims(unit, bond_id)
+
+    return await handler.run(context, BOND, bond_id, work)
+
+
+async def release_bond(handler: Handler, context: Context, bond_id: str, *, lot_id: str | None = None) -> Receipt:
+    """Take back the money of a bond that stands for nothing any more.
+
+    Raises:
+        Refusal: ``bond_unknown`` · ``party_suspended`` · refusals of the bond.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        await require_unfrozen(unit)
+        before = await unit.load(BOND, bond_id)
+        require_owner(context, () if before is None else (before.party_id,), "bond", bond_id)
+        lot = None if lot_id is None else await unit.load(LOT, lot_id)
+        command = ReleaseBond(bond_id=bond_id, lot_id=lot_id, at=context.at, lot_end=None if lot is None else lot.end)
+        bond = await unit.decide(BOND, bond_id, command)
+        adjust = AdjustHold(
+            account_id=bond.account_id,
+            hold_id=bond.parts[lot_id].hold_id,
+            amount_usd=Decimal(0),
+            reason="the bond stands for nothing any more",
+        )
+        await unit.decide(ACCOUNT, bond.account_id, adjust)
+
+    return await handler.run(context, BOND, bond_id, work)

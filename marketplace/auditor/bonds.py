@@ -1,0 +1,85 @@
+"""Checks bonds: what is posted is held, what is paid was answered, and no claim is made or paid twice."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+from marketplace.auditor.stream import Findings, Message
+
+ZERO: Final = Decimal(0)
+_Move = tuple[str, str, str, Decimal]
+"""What happens to which hold, for whom, and how much."""
+
+
+@dataclass(slots=True)
+class Bonds:
+    """Folds the events of bonds.
+
+    Attributes:
+        holds: What each hold of a bond has left.
+        claims: What each claim claims, was answered with and was paid.
+        claimed: The periods and early ends that were claimed, by bond, and the grants that replace others.
+    """
+
+    findings: Findings
+    holds: dict[str, Decimal] = field(default_factory=dict)
+    claims: dict[str, list[Decimal]] = field(default_factory=dict)
+    claimed: set[tuple[str, ...]] = field(default_factory=set)
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Take one decision: what bonds state is what the holds of their accounts do."""
+        stated: Counter[_Move] = Counter()
+        for message in decision:
+            if message.event_type.startswith("bond."):
+                self._take_bond(message, message.read(), stated)
+        moved: Counter[_Move] = Counter()
+        for message in decision:
+            if not message.event_type.startswith("account.hold_"):
+                continue
+            body, name = message.read(), message.event_type.split(".")[1]
+            if body["hold_id"] in self.holds:
+                moved[name, body["hold_id"], body.get("payee_account_id", ""), Decimal(body["amount_usd"])] += 1
+        for move in stated.keys() | moved.keys():
+            name, hold_id, _, amount = move
+            text = f"{name} of {amount} USD on {hold_id} happens {moved[move]} times, its bond states {stated[move]}"
+            self.findings.require(stated[move] == moved[move], "bond", decision[0].sequence, text)
+
+    def _take_bond(self, message: Message, body: dict[str, Any], stated: Counter[_Move]) -> None:
+        name, amount = message.event_type.split(".")[1], Decimal(body["amount_usd"])
+        hold_id = body.get("hold_id", "")
+        if name == "posted":
+            self.holds[hold_id] = self.holds.get(hold_id, ZERO) + amount
+            stated["hold_placed", hold_id, "", amount] += 1
+        elif name == "claimed":
+            self._take_claim(message, body, amount)
+        elif name == "answered":
+            claimed, due, _ = self.claims.setdefault(body["claim_id"], [ZERO, ZERO, ZERO])
+            text = f"{body['claim_id']} is answered with {amount} USD of {claimed}, after {due}"
+            self.findings.require(due <= amount <= claimed, "bond", message.sequence, text)
+            self.claims[body["claim_id"]][1] = amount
+        elif name in {"paid", "released"}:
+            self.holds[hold_id] = self.holds.get(hold_id, ZERO) - amount
+            text = f"{name} takes {amount} USD of {hold_id}, which lacks {-self.holds[hold_id]}"
+            self.findings.require(self.holds[hold_id] >= 0 < amount, "bond", message.sequence, text)
+            kind = "hold_captured" if name == "paid" else "hold_released"
+            stated[kind, hold_id, body.get("payee_account_id", ""), amount] += 1
+        if name == "paid":
+            claim = self.claims.setdefault(body["claim_id"], [ZERO, ZERO, ZERO])
+            claim[2] += amount
+            right = claim[2] + Decimal(body["owed_usd"]) == claim[1]
+            text = f"{body['claim_id']} was paid {claim[2]} USD, is owed {body['owed_usd']}, of {claim[1]}"
+            self.findings.require(right, "bond", message.sequence, text)
+
+    def _take_claim(self, message: Message, body: dict[str, Any], amount: Decimal) -> None:
+        bond_id, items = body["bond_id"], body["items"]
+        keys = [(bond_id, body["grant_id"], body["statement_id"] or "")]
+        keys += [(bond_id, item["replacement_id"]) for item in items if item.get("replacement_id")]
+        for key in keys:
+            self.findings.require(key not in self.claimed, "bond", message.sequence, f"{key} is claimed a second time")
+            self.claimed.add(key)
+        total = sum((Decimal(item["amount_usd"]) for item in items), ZERO) - Decimal(body["credited_usd"])
+        text = f"{body['claim_id']} claims {amount} USD, its items less credits come to {total}"
+        self.findings.require(total == amount > 0, "bond", message.sequence, text)
+        self.claims[body["claim_id"]] = [amount, ZERO, ZERO]

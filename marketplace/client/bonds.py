@@ -1,0 +1,61 @@
+"""Methods of the client for bonds and the claims on them."""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+from marketplace.api.http.bodies.answers import ReceiptBody
+from marketplace.api.http.bodies.bonds import AnswerClaimBody, ClaimBody, PostBondBody, ReleaseBondBody
+from marketplace.client.transport import Transport
+from marketplace.projections.views.billing import BondView, ClaimView
+
+
+class Bonds(Transport):
+    """What providers set apart for those to whom they do not deliver."""
+
+    async def post_bond(self, body: PostBondBody, **options: Any) -> ReceiptBody:
+        """Set money of a provider apart, for the grants of one lot or for all of its grants.
+
+        Raises:
+            ProblemError: ``party_unknown`` · ``lot_unknown`` · ``term_missing`` · ``term_passed`` · ``term_shorter`` ·
+                ``limit_exceeded`` · ``funds_insufficient`` · ``funds_reserved``.
+        """
+        return await self.command("/v1/bonds", body, **options)
+
+    async def release_bond(self, bond_id: str, *, lot_id: str | None = None, **options: Any) -> ReceiptBody:
+        """Take back what a bond has left, once it stands for nothing any more.
+
+        Raises:
+            ProblemError: ``bond_unknown`` · ``bond_empty`` · ``bond_stands`` · ``bond_claimed``.
+        """
+        return await self.command(f"/v1/bonds/{bond_id}/release", ReleaseBondBody(lot_id=lot_id), **options)
+
+    async def claim_bond(self, grant_id: str, body: ClaimBody, **options: Any) -> ReceiptBody:
+        """Claim for undelivered hours of a grant; the answer's id is the bond's.
+
+        Raises:
+            ProblemError: ``grant_unknown`` · ``wrong_side`` · ``parties_related`` · ``bond_unknown`` ·
+                ``grant_not_defaulted`` · ``claim_late`` · ``claim_exists`` · ``hours_remedied`` · ``nothing_owed`` ·
+                ``replacement_unfit`` · ``replacement_claimed``.
+        """
+        return await self.command(f"/v1/bonds/claims/{grant_id}", body, **options)
+
+    async def answer_claim(
+        self, bond_id: str, claim_id: str, reason: str, *, amount_usd: Decimal | None = None, **options: Any
+    ) -> ReceiptBody:
+        """Concede or contest a claim, as the provider; decide it, as the platform.
+
+        Raises:
+            ProblemError: ``bond_unknown`` · ``claim_unknown`` · ``claim_settled`` · ``claim_contested`` ·
+                ``answer_late`` · ``answer_above_claim`` · ``answer_below_admitted``.
+        """
+        body = AnswerClaimBody(reason=reason, amount_usd=amount_usd)
+        return await self.command(f"/v1/bonds/{bond_id}/claims/{claim_id}/answer", body, **options)
+
+    def list_bonds(self, *, party_id: str | None = None) -> AsyncIterator[BondView]:
+        """Yield what providers have set apart, by bond and lot."""
+        return self.rows("/v1/bonds", BondView, party_id=party_id)
+
+    def list_claims(self, *, party_id: str | None = None, status: str | None = None) -> AsyncIterator[ClaimView]:
+        """Yield the claims of a startup or against a provider, by id."""
+        return self.rows("/v1/bonds/claims", ClaimView, party_id=party_id, status=status)

@@ -1,0 +1,394 @@
+"""Bonds: money that a provider sets apart for those to whom it does not deliver, and claims on it.
+
+Subject: ``marketplace.bond.<bond_id>``. A provider has one, with a part for all of its grants and one for each lot that
+it posted money for. A claim is paid by the parts of the lots that carry its grant, then by the part for all.
+
+While the claims on a part exceed its money, all of them get the same share of what they claim. What is claimed and
+not yet answered, or contested, keeps its share in the part. The rest of each is recorded as owed, and paid once other
+claims end for less or the provider posts more.
+
+Invariants:
+    1. Of each part, what was posted is free, paid or released, and none of these is negative.
+    2. A claim is paid at most what it was answered with, and that is at most what it claims.
+    3. A period or an early end of a grant is claimed once, and a grant replaces undelivered hours once.
+    4. A part is released whole, once it stands for nothing any more and no claim on it is open or owed.
+    5. A posting counts once.
+
+Refusals in order: bond_unknown · not_a_number · amount_not_positive · amount_too_large · amount_too_precise ·
+time_naive · term_passed · term_shorter · claim_exists · replacement_claimed · claim_unknown · claim_<status> ·
+answer_not_due · answer_late · answer_above_claim · answer_below_admitted · bond_empty · bond_stands · bond_claimed.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Literal
+
+import msgspec
+from immutables import Map
+
+from events.bond import BondAnswered, BondClaimed, BondEvent, BondPaid, BondPosted, BondReleased
+from marketplace.core.decider import Decider
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id
+from marketplace.core.intervals import require_aware
+from marketplace.core.money import ZERO, floor_cents, require_usd
+from marketplace.domain.billing.remedies import CLAIM_WITHIN
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+
+
+class PostBond(msgspec.Struct, frozen=True, kw_only=True):
+    """Set money apart, which the same append holds on the provider's account.
+
+    Attributes:
+        bond_id: The bond.
+        party_id: The provider.
+        account_id: Its account.
+        posting_id: Counts once.
+        lot_id: The lot whose grants it covers; None: all of the provider's.
+        amount_usd: How much more.
+        stands_until: How long it stands at least.
+        at: Now.
+    """
+
+    bond_id: str
+    party_id: str
+    account_id: str
+    posting_id: str
+    lot_id: str | None
+    amount_usd: Decimal
+    stands_until: datetime
+    at: datetime
+
+
+class ClaimBond(msgspec.Struct, frozen=True, kw_only=True):
+    """Claim what `marketplace.domain.billing.remedies` finds. The event contains the whole claim."""
+
+    bond_id: str
+    claimed: BondClaimed
+
+
+class AnswerClaim(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer a claim.
+
+    Attributes:
+        bond_id: The bond.
+        claim_id: The claim.
+        by: Who answers: the provider, time by its silence, or the platform, which ends the dispute.
+        amount_usd: What is admitted or decided; None: all that is claimed.
+        reason: Why.
+        at: Now.
+    """
+
+    bond_id: str
+    claim_id: str
+    by: Literal["provider", "silence", "platform"]
+    amount_usd: Decimal | None
+    reason: str
+    at: datetime
+
+
+class ReleaseBond(msgspec.Struct, frozen=True, kw_only=True):
+    """Release a part. `lot_end` is when the last grant of its lot ends, where the lot was moved meanwhile."""
+
+    bond_id: str
+    lot_id: str | None
+    at: datetime
+    lot_end: datetime | None = None
+
+
+BondCommand = PostBond | ClaimBond | AnswerClaim | ReleaseBond
+Status = Literal["open", "contested", "settled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Money for one lot or for all grants, and how long it stands."""
+
+    hold_id: str
+    stands_until: datetime
+    posted_usd: Decimal = ZERO
+    paid_usd: Decimal = ZERO
+    released_usd: Decimal = ZERO
+
+    @property
+    def free_usd(self) -> Decimal:
+        """Return what is neither paid nor released."""
+        return self.posted_usd - self.paid_usd - self.released_usd
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim, what it was answered with so far, and what each part paid of it. `None` is the part for all grants."""
+
+    claimed: BondClaimed
+    status: Status = "open"
+    due_usd: Decimal = ZERO
+    paid: Map[str | None, Decimal] = field(default_factory=Map)
+
+    @property
+    def paid_usd(self) -> Decimal:
+        """Return what was paid."""
+        return sum(self.paid.values(), ZERO)
+
+    @property
+    def demand_usd(self) -> Decimal:
+        """Return what it may still come to in all: once it is settled, what is due."""
+        return self.due_usd if self.status == "settled" else self.claimed.amount_usd
+
+
+@dataclass(frozen=True, slots=True)
+class Bond:
+    """A provider's bond: its parts by lot, the claims in their order, and the postings that count once."""
+
+    party_id: str
+    account_id: str
+    parts: Map[str | None, Part] = field(default_factory=Map)
+    claims: tuple[Claim, ...] = ()
+    postings: frozenset[str] = frozenset()
+
+    def find(self, claim_id: str) -> Claim | None:
+        """Return a claim; None if there is none."""
+        return next((claim for claim in self.claims if claim.claimed.claim_id == claim_id), None)
+
+    def list_open(self) -> list[Claim]:
+        """Return the claims that are not paid in full."""
+        return [claim for claim in self.claims if claim.paid_usd < claim.demand_usd]
+
+
+BondState = Bond | None
+
+
+def decide(command: BondCommand, state: BondState) -> Sequence[BondEvent]:
+    """Return the events of a command; the module lists the order of refusals."""
+    if isinstance(command, PostBond):
+        return _post(command, state)
+    if state is None:
+        raise refuse_unknown("bond", command.bond_id)
+    match command:
+        case ClaimBond():
+            return _claim(command, state)
+        case AnswerClaim():
+            return _answer(command, state)
+        case ReleaseBond():
+            return _release(command, state)
+
+
+def _post(command: PostBond, state: BondState) -> Sequence[BondEvent]:
+    if state is not None and command.posting_id in state.postings:
+        return []
+    require_usd(command.amount_usd, "/amount_usd")
+    require_aware(command.stands_until, "/stands_until")
+    known = None if state is None else state.parts.get(command.lot_id)
+    if command.stands_until <= command.at:
+        raise Refusal(
+            "term_passed",
+            f"the bond would stand until {command.stands_until.isoformat()}, and it is {command.at.isoformat()}",
+            pointer="/stands_until",
+        )
+    if known is not None and known.free_usd and command.stands_until < known.stands_until:
+        raise Refusal(
+            "term_shorter",
+            f"the bond stands until {known.stands_until.isoformat()} already; state that or later",
+            pointer="/stands_until",
+        )
+    posted = BondPosted(
+        bond_id=command.bond_id,
+        party_id=command.party_id,
+        account_id=command.account_id,
+        posting_id=command.posting_id,
+        lot_id=command.lot_id,
+        hold_id=derive_id("hld", command.bond_id, command.lot_id or ""),
+        amount_usd=command.amount_usd,
+        stands_until=command.stands_until,
+    )
+    return [posted, *list_payments(command.bond_id, evolve(state, posted))]
+
+
+def _claim(command: ClaimBond, state: Bond) -> Sequence[BondEvent]:
+    claimed = command.claimed
+    known = state.find(claimed.claim_id)
+    if known is not None:
+        if known.claimed == claimed:
+            return []
+        raise refuse_exists("claim", claimed.claim_id)
+    used = {item.replacement_id for claim in state.claims for item in claim.claimed.items} - {None}
+    for item in claimed.items:
+        if item.replacement_id in used:
+            raise Refusal(
+                "replacement_claimed",
+                f"grant {item.replacement_id} replaces the hours of another claim already; name another, or none",
+                pointer="/replacement_ids",
+            )
+    return [claimed]
+
+
+def _answer(command: AnswerClaim, state: Bond) -> Sequence[BondEvent]:
+    claim = state.find(command.claim_id)
+    if claim is None:
+        raise refuse_unknown("claim", command.claim_id)
+    amount = claim.claimed.amount_usd if command.amount_usd is None else command.amount_usd
+    require_usd(amount, "/amount_usd", zero=True)
+    whole = amount == claim.claimed.amount_usd
+    outcomes = {"platform": "decided", "silence": "lapsed", "provider": "conceded" if whole else "contested"}
+    status = "contested" if outcomes[command.by] == "contested" else "settled"
+    if claim.status != "open" and (command.by == "silence" or (claim.status, claim.due_usd) == (status, amount)):
+        return []
+    allowed = ("open", "contested") if command.by == "platform" else ("open",)
+    if claim.status not in allowed:
+        raise refuse_status("claim", command.claim_id, claim.status, " or ".join(allowed))
+    _require_time(command, claim)
+    if amount > claim.claimed.amount_usd:
+        raise Refusal(
+            "answer_above_claim",
+            f"{claim.claimed.amount_usd} is claimed; answer with that or less",
+            pointer="/amount_usd",
+        )
+    if amount < claim.due_usd:
+        raise Refusal(
+            "answer_below_admitted",
+            f"the provider admitted {claim.due_usd}; decide at least that",
+            pointer="/amount_usd",
+        )
+    answered = BondAnswered(
+        bond_id=command.bond_id,
+        party_id=state.party_id,
+        claim_id=command.claim_id,
+        startup_id=claim.claimed.startup_id,
+        outcome=outcomes[command.by],  # type: ignore[arg-type]
+        amount_usd=amount,
+        reason=command.reason,
+    )
+    return [answered, *list_payments(command.bond_id, evolve(state, answered))]
+
+
+def _require_time(command: AnswerClaim, claim: Claim) -> None:
+    due = claim.claimed.answer_until
+    if command.by == "silence" and command.at < due:
+        raise Refusal(
+            "answer_not_due",
+            f"the provider may answer claim {command.claim_id} until {due.isoformat()}",
+            due=due.isoformat(),
+        )
+    if command.by == "provider" and command.at >= due:
+        raise Refusal("answer_late", f"claim {command.claim_id} could be answered until {due.isoformat()}")
+
+
+def _release(command: ReleaseBond, state: Bond) -> Sequence[BondEvent]:
+    part = state.parts.get(command.lot_id)
+    if part is not None and not part.free_usd:
+        return []
+    if part is None:
+        raise Refusal("bond_empty", f"bond {command.bond_id} has no money for {command.lot_id or 'all grants'}")
+    until = max(part.stands_until, command.lot_end or part.stands_until) + CLAIM_WITHIN
+    if command.at < until:
+        raise Refusal(
+            "bond_stands",
+            f"the bond stands, and may be claimed from, until {until.isoformat()}; release it then",
+            due=until.isoformat(),
+        )
+    open_ids = [claim.claimed.claim_id for claim in state.list_open() if command.lot_id in _list_parts(state, claim)]
+    if open_ids:
+        raise Refusal(
+            "bond_claimed", f"claim {open_ids[0]} on the bond is open or owed; release the bond once it is paid"
+        )
+    return [
+        BondReleased(
+            bond_id=command.bond_id,
+            party_id=state.party_id,
+            lot_id=command.lot_id,
+            hold_id=part.hold_id,
+            amount_usd=part.free_usd,
+        )
+    ]
+
+
+def _list_parts(state: Bond, claim: Claim) -> list[str | None]:
+    """Return the parts that pay a claim, in their order."""
+    return [lot_id for lot_id in (*claim.claimed.lot_ids, None) if lot_id in state.parts]
+
+
+def list_payments(bond_id: str, state: Bond) -> Iterator[BondPaid]:
+    """Return what the bond pays now, part by part and claim by claim in their order.
+
+    Of each part every open claim is entitled to the same share of what the parts before leave of it.
+    """
+    claims = state.list_open()
+    demands = {claim.claimed.claim_id: (claim.demand_usd, claim.due_usd) for claim in claims}
+    lots = sorted(lot_id for lot_id in state.parts if lot_id is not None)
+    for lot_id in (*lots, None):
+        part = state.parts.get(lot_id)
+        members = [claim for claim in claims if lot_id in _list_parts(state, claim)]
+        total = sum((demands[claim.claimed.claim_id][0] for claim in members), ZERO)
+        if part is None or not total:
+            continue
+        money = part.free_usd + sum((claim.paid.get(lot_id, ZERO) for claim in members), ZERO)
+        share = min(Fraction(money) / Fraction(total), Fraction(1))
+        for claim in members:
+            claim_id = claim.claimed.claim_id
+            demand, due = demands[claim_id]
+            entitled = floor_cents(Fraction(due) * share)
+            demands[claim_id] = demand - floor_cents(Fraction(demand) * share), due - entitled
+            now = next(one for one in state.claims if one.claimed.claim_id == claim_id)
+            amount = min(entitled - claim.paid.get(lot_id, ZERO), state.parts[lot_id].free_usd)
+            if amount > 0:
+                paid = _pay(bond_id, state, now, lot_id, amount)
+                state = evolve(state, paid)
+                yield paid
+
+
+def _pay(bond_id: str, state: Bond, claim: Claim, lot_id: str | None, amount_usd: Decimal) -> BondPaid:
+    claimed = claim.claimed
+    return BondPaid(
+        bond_id=bond_id,
+        party_id=state.party_id,
+        claim_id=claimed.claim_id,
+        startup_id=claimed.startup_id,
+        lot_id=lot_id,
+        hold_id=state.parts[lot_id].hold_id,
+        payee_account_id=claimed.startup_account_id,
+        payment_id=derive_id("cap", claimed.claim_id, f"{lot_id or ''}/{claim.paid_usd}"),
+        amount_usd=amount_usd,
+        owed_usd=claim.due_usd - claim.paid_usd - amount_usd,
+    )
+
+
+def evolve(state: BondState, event: BondEvent) -> Bond:
+    """Return the state after an event."""
+    if isinstance(event, BondPosted):
+        bond = state or Bond(event.party_id, event.account_id)
+        part = bond.parts.get(event.lot_id, Part(event.hold_id, event.stands_until))
+        part = replace(part, posted_usd=part.posted_usd + event.amount_usd, stands_until=event.stands_until)
+        postings = bond.postings | {event.posting_id}
+        return replace(bond, parts=bond.parts.set(event.lot_id, part), postings=postings)
+    assert state is not None, "a bond is posted first"
+    match event:
+        case BondClaimed():
+            return replace(state, claims=(*state.claims, Claim(event)))
+        case BondAnswered():
+            status: Status = "contested" if event.outcome == "contested" else "settled"
+            return _turn(state, event.claim_id, status=status, due_usd=event.amount_usd)
+        case BondPaid():
+            claim, part = state.find(event.claim_id), state.parts[event.lot_id]
+            assert claim is not None, "only claims are paid"
+            sum_usd = claim.paid.get(event.lot_id, ZERO) + event.amount_usd
+            paid = replace(part, paid_usd=part.paid_usd + event.amount_usd)
+            state = replace(state, parts=state.parts.set(event.lot_id, paid))
+            return _turn(state, event.claim_id, paid=claim.paid.set(event.lot_id, sum_usd))
+        case BondReleased():
+            part = state.parts[event.lot_id]
+            part = replace(part, released_usd=part.released_usd + event.amount_usd)
+            return replace(state, parts=state.parts.set(event.lot_id, part))
+
+
+def _turn(state: Bond, claim_id: str, **changes: object) -> Bond:
+    claims = (
+        replace(claim, **changes) if claim.claimed.claim_id == claim_id else claim  # type: ignore[arg-type]
+        for claim in state.claims
+    )
+    return replace(state, claims=tuple(claims))
+
+
+BOND: Decider[BondCommand, BondEvent, BondState] = Decider("bond", "bnd", None, decide, evolve)

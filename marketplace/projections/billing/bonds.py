@@ -1,0 +1,183 @@
+"""Bonds: the money that each provider sets apart, by lot or for all of its grants, and the claims on it."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from sqlalchemy import Index, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events import bond as bond_events
+from marketplace.core.errors import Corrupt
+from marketplace.projections.engine.projection import Projection
+from marketplace.projections.engine.queries import load_all, page
+from marketplace.projections.engine.recorded_events import RecordedEvent
+from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text
+from marketplace.projections.engine.write_batch import WriteBatch
+from marketplace.projections.views.billing import BondView, ClaimView
+
+ALL_GRANTS: Final = ""
+"""Stands for no lot in the key."""
+bonds: Final = define(
+    "bonds",
+    text("bond_id", key=True),
+    text("part", key=True),
+    text("party_id"),
+    text("hold_id"),
+    exact("posted_usd"),
+    exact("paid_usd"),
+    exact("released_usd"),
+    instant("stands_until"),
+    Index("ix_bonds_party", "party_id", "part"),
+    origin=Origin("bond", "bond_id"),
+)
+bond_claims: Final = define(
+    "bond_claims",
+    text("bond_id", key=True),
+    text("claim_id", key=True),
+    text("party_id"),
+    text("startup_id"),
+    text("grant_id"),
+    text("statement_id", null=True),
+    document("items"),
+    exact("credited_usd"),
+    exact("amount_usd"),
+    text("status"),
+    exact("due_usd"),
+    exact("demand_usd"),
+    exact("paid_usd"),
+    text("reason", null=True),
+    instant("claimed_at"),
+    instant("answer_until"),
+    Index("ix_bond_claims_startup", "startup_id", "claim_id"),
+    origin=Origin("bond", "bond_id"),
+)
+
+
+def _posted(changes: WriteBatch, _: RecordedEvent, event: bond_events.BondPosted) -> None:
+    part = event.lot_id or ALL_GRANTS
+    row = changes.find(bonds, event.bond_id, part)
+    if row is not None:
+        total = row["posted_usd"] + event.amount_usd
+        changes.update(bonds, event.bond_id, part, posted_usd=total, stands_until=event.stands_until)
+        return
+    changes.put(
+        bonds,
+        bond_id=event.bond_id,
+        part=part,
+        party_id=event.party_id,
+        hold_id=event.hold_id,
+        posted_usd=event.amount_usd,
+        paid_usd=Decimal(0),
+        released_usd=Decimal(0),
+        stands_until=event.stands_until,
+    )
+
+
+def _claimed(changes: WriteBatch, fact: RecordedEvent, event: bond_events.BondClaimed) -> None:
+    changes.put(
+        bond_claims,
+        bond_id=event.bond_id,
+        claim_id=event.claim_id,
+        party_id=event.party_id,
+        startup_id=event.startup_id,
+        grant_id=event.grant_id,
+        statement_id=event.statement_id,
+        items=event.items,
+        credited_usd=event.credited_usd,
+        amount_usd=event.amount_usd,
+        status="open",
+        due_usd=Decimal(0),
+        demand_usd=event.amount_usd,
+        paid_usd=Decimal(0),
+        claimed_at=fact.time,
+        answer_until=event.answer_until,
+    )
+
+
+def _answered(changes: WriteBatch, _: RecordedEvent, event: bond_events.BondAnswered) -> None:
+    settled = {} if event.outcome == "contested" else {"demand_usd": event.amount_usd}
+    status = "settled" if settled else "contested"
+    answer = {"status": status, "due_usd": event.amount_usd, "reason": event.reason}
+    changes.update(bond_claims, event.bond_id, event.claim_id, **answer, **settled)
+
+
+def _raise(changes: WriteBatch, fact: RecordedEvent, table: Any, key: tuple[str, str], column: str) -> None:
+    event: Any = fact.event
+    row = changes.find(table, *key)
+    if row is None:
+        raise Corrupt(f"event {fact.sequence} is about {key[1] or key[0]}, which no earlier event names")
+    changes.update(table, *key, **{column: row[column] + event.amount_usd})
+
+
+def _paid(changes: WriteBatch, fact: RecordedEvent, event: bond_events.BondPaid) -> None:
+    _raise(changes, fact, bonds, (event.bond_id, event.lot_id or ALL_GRANTS), "paid_usd")
+    _raise(changes, fact, bond_claims, (event.bond_id, event.claim_id), "paid_usd")
+
+
+def _released(changes: WriteBatch, fact: RecordedEvent, event: bond_events.BondReleased) -> None:
+    _raise(changes, fact, bonds, (event.bond_id, event.lot_id or ALL_GRANTS), "released_usd")
+
+
+async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
+    events: list[Any] = [fact.event for fact in batch]
+    parts = {(event.bond_id, event.lot_id or ALL_GRANTS) for event in events if hasattr(event, "lot_id")}
+    await changes.load(connection, bonds, parts)
+    claims = {(event.bond_id, event.claim_id) for event in events if isinstance(event, bond_events.BondPaid)}
+    await changes.load(connection, bond_claims, claims)
+
+
+PROJECTION: Final = Projection(
+    name="bonds",
+    version=1,
+    tables=(bonds, bond_claims),
+    reads=("bond",),
+    handlers={
+        bond_events.BondPosted: _posted,
+        bond_events.BondClaimed: _claimed,
+        bond_events.BondAnswered: _answered,
+        bond_events.BondPaid: _paid,
+        bond_events.BondReleased: _released,
+    },
+    load=_load,
+)
+
+
+async def list_bonds(
+    connection: AsyncConnection,
+    *,
+    party_id: str | None = None,
+    after: tuple[str, str] = ("", ""),
+    limit: int = 100,
+) -> list[BondView]:
+    """Return the parts of bonds by bond and lot above `after`, optionally those of one provider."""
+    lot_id = func.nullif(bonds.c.part, ALL_GRANTS).label("lot_id")
+    free = (bonds.c.posted_usd - bonds.c.paid_usd - bonds.c.released_usd).label("free_usd")
+    open_usd = (
+        select(func.coalesce(func.sum(bond_claims.c.demand_usd - bond_claims.c.paid_usd), 0))
+        .where(bond_claims.c.bond_id == bonds.c.bond_id)
+        .scalar_subquery()
+        .label("claims_open_usd")
+    )
+    query = select(bonds, lot_id, free, open_usd).order_by(bonds.c.bond_id, bonds.c.part)
+    query = query.where((bonds.c.bond_id > after[0]) | ((bonds.c.bond_id == after[0]) & (bonds.c.part > after[1])))
+    if party_id is not None:
+        query = query.where(bonds.c.party_id == party_id)
+    return await load_all(connection, page(query, limit), BondView)
+
+
+async def list_claims(
+    connection: AsyncConnection,
+    *,
+    party_id: str | None = None,
+    status: str | None = None,
+    after: str = "",
+    limit: int = 100,
+) -> list[ClaimView]:
+    """Return claims by id above `after`, optionally those of or against one party, or of one status."""
+    query = select(bond_claims).where(bond_claims.c.claim_id > after).order_by(bond_claims.c.claim_id)
+    if party_id is not None:
+        query = query.where((bond_claims.c.startup_id == party_id) | (bond_claims.c.party_id == party_id))
+    if status is not None:
+        query = query.where(bond_claims.c.status == status)
+    return await load_all(connection, page(query, limit), ClaimView)

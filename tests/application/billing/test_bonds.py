@@ -1,0 +1,225 @@
+"""A provider's bond pays startups for hours that it does not deliver, once, and no more than follows from the log."""
+
+import asyncio
+from collections import defaultdict
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from types import SimpleNamespace
+
+import pytest
+from msgspec import structs
+
+from events.service import CreditStep
+from marketplace.application.access.relations import declare_relation
+from marketplace.application.billing import accounts, bonds
+from marketplace.application.delivery.grants import terminate_grant
+from marketplace.application.supply import inventory
+from marketplace.auditor.bonds import Bonds
+from marketplace.auditor.stream import Findings, Message
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
+from marketplace.core.money import parse_ratio, round_cents
+from marketplace.domain.billing.remedies import ANSWER_WITHIN, CLAIM_WITHIN
+from marketplace.log.memory import MemoryLog
+from tests.application.billing.test_service_credits import Month
+from tests.application.test_rule_races import race
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
+
+WAIT = 60
+
+
+async def post(market, provider, usd, *, lot=None, days=300):
+    until = None if lot else market.day(days)
+    context = market.context(provider)
+    return await bonds.post_bond(
+        market.handler, context, provider, amount_usd=Decimal(usd), lot_id=lot, stands_until=until
+    )
+
+
+async def claim(market, startup, grant, **more):
+    return await bonds.claim_bond(market.handler, market.context(startup), grant.issued.grant_id, **more)
+
+
+async def answer(market, provider, number=-1, *, usd=None, by_platform=False):
+    bond = await market.state("bond", rename_id("bnd", provider))
+    context = market.context(None if by_platform else provider)
+    claim_id, amount = bond.claims[number].claimed.claim_id, None if usd is None else Decimal(usd)
+    return await bonds.answer_claim(
+        market.handler, context, rename_id("bnd", provider), claim_id, amount_usd=amount, reason="as the log says"
+    )
+
+
+async def audit(log, drop=None):
+    """Return what the auditor finds in the bonds of a log, which may lack events of a type."""
+    found, decisions = Bonds(Findings()), defaultdict(list)
+    async for page in log.read():
+        for recorded in page:
+            headers = {"ce-type": recorded.envelope.type, "ce-causationid": recorded.envelope.causationid}
+            message = Message(recorded.sequence, recorded.subject, headers, recorded.body)
+            if message.event_type != drop:
+                decisions[message.decision].append(message)
+    for decision in decisions.values():
+        found.take(decision)
+    return found.findings.kept
+
+
+async def refuse(attempt):
+    with pytest.raises(Refusal) as caught:
+        await attempt
+    return caught.value.code
+
+
+async def sell(market, provider, startup, *, lock, ask, nodes=2, start=10, end=90, order=None):
+    """Sell nodes of a new pool and lot of a provider from one day to another, in an auction of a given day."""
+    _, pool = await market.pool(provider, nodes=nodes)
+    lot = await market.lot(provider, pool, ask=ask, nodes=nodes, start=start, end=end)
+    days = end - start
+    order = await market.order(startup, cash="9", nodes=nodes, days=days, earliest=start, latest=start)
+    auction = await market.auction(lock, horizon=start, periods=days + 1)
+    market.clock.at = market.day(lock)
+    await market.until("auction", auction, "settled")
+    grant = await market.state("grant", (await market.state("order", order)).grant_id)
+    return SimpleNamespace(grant=grant, lot=lot, pool=pool)
+
+
+def price(grant, nodes, hours):
+    return parse_ratio(grant.issued.price_usd_per_gpu_hour) * 8 * nodes * hours
+
+
+async def test_hours_that_fail_after_the_cure_time_are_paid_less_the_service_credit_once_and_by_silence():
+    market = Market(MemoryLog())
+    step = CreditStep(availability_below=Decimal("0.95"), credit=Decimal("0.01"))
+    market.service = structs.replace(market.service, credits=(step,))
+    trade = await market.trade(cash="3", equity="0")
+    await market.deposit(trade.provider, 10_000)
+    await post(market, trade.provider, 5_000)
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        grant, start = month.grant, month.first.start
+        await month.lose_a_node(6)
+        assert await refuse(claim(market, trade.startup, grant, period_start=start)) == "statement_unknown"
+        settled = await month.settle()
+        refused = {
+            "nobody's period": (trade.startup, {"period_start": start + timedelta(1)}),
+            "no early end": (trade.startup, {}),
+            "the provider": (trade.provider, {"period_start": start}),
+        }
+        codes = {why: await refuse(claim(market, who, grant, **more)) for why, (who, more) in refused.items()}
+        assert list(codes.values()) == ["period_unknown", "grant_not_defaulted", "wrong_side"]
+        before = (await market.account(trade.startup)).available_usd
+        receipt = await claim(market, trade.startup, grant, period_start=start)
+        market.clock.at += timedelta(seconds=1)
+        assert await refuse(claim(market, trade.startup, grant, period_start=start)) == "claim_exists"
+        [claimed] = (await market.state("bond", receipt.id)).claims
+        damages = round_cents(price(grant, 1, 5 * 24) / 4)
+        assert claimed.claimed.amount_usd == damages - settled.service_credit.provider_usd > 0
+        context = market.context(trade.provider)
+        assert await refuse(bonds.release_bond(market.handler, context, receipt.id)) == "bond_stands"
+        market.clock.at += ANSWER_WITHIN
+        async with asyncio.timeout(WAIT):
+            while (await market.state("bond", receipt.id)).claims[0].status != "settled":
+                await market.tick()
+        assert (await market.account(trade.startup)).available_usd - before == claimed.claimed.amount_usd
+    market.clock.at = month.first.end + CLAIM_WITHIN
+    assert await refuse(claim(market, trade.startup, grant, period_start=start)) == "claim_late"
+    await check_log(market.log)
+
+
+async def test_an_early_end_pays_what_the_replacement_costs_more_and_a_share_of_the_rest_in_full_once_there_is_more():
+    market = Market(MemoryLog())
+    first, second = [await market.party(name, "provider", usd=50_000) for name in ("First", "Second")]
+    startup = await market.party("Startup", "startup", usd=900_000)
+    await post(market, first, 3_000)
+    async with market.worker():
+        old = await sell(market, first, startup, lock=0.5, ask="2")
+        early = await sell(market, second, startup, lock=1.5, ask="3", nodes=1)
+        await post(market, first, 500, lot=old.lot)
+        market.clock.at = market.day(5)
+        end = {"at": market.day(30), "reason": "sold to another"}
+        await terminate_grant(market.handler, market.context(first), old.grant.issued.grant_id, **end)
+        await inventory.withdraw_lot(market.handler, market.context(first), old.lot, reason="sold to another")
+        assert await refuse(claim(market, startup, early.grant)) == "bond_unknown"
+        new = await sell(market, second, startup, lock=6, ask="3.50", nodes=1, start=30)
+    lost, bought = await market.state("grant", old.grant.issued.grant_id), new.grant.issued.grant_id
+    for ids in ([early.grant.issued.grant_id], [bought, bought], [lost.issued.grant_id]):
+        assert await refuse(claim(market, startup, lost, replacement_ids=ids)) == "replacement_unfit"
+    receipt = await claim(market, startup, lost, replacement_ids=[bought])
+    [claimed] = [one.claimed for one in (await market.state("bond", receipt.id)).claims]
+    hours = 60 * 24
+    extra = round_cents((Fraction("3.5") - parse_ratio(lost.issued.price_usd_per_gpu_hour)) * 8 * hours)
+    rest = round_cents(price(lost, 1, hours) / 4)
+    assert [(item.remedy, item.amount_usd) for item in claimed.items] == [("replacement", extra), ("make_whole", rest)]
+    assert claimed.credited_usd == lost.end_fee_usd > 0
+    assert claimed.amount_usd == extra + rest - lost.end_fee_usd > 3_500
+    before = (await market.account(startup)).available_usd
+    await answer(market, first)
+    assert (await market.account(startup)).available_usd - before == 3_500
+    await post(market, first, 40_000, days=400)
+    assert (await market.account(startup)).available_usd - before == claimed.amount_usd
+    market.clock.at = market.day(400) + CLAIM_WITHIN
+    await bonds.release_bond(market.handler, market.context(first), receipt.id)
+    assert (await market.account(first)).held_usd == 0
+    await check_log(market.log)
+    assert await audit(market.log) == []
+    for drop in ("bond.claimed", "bond.answered", "bond.paid", "account.hold_captured", "account.hold_released"):
+        assert await audit(market.log, drop=f"{drop}.v1") != []
+
+
+async def build_defaults(market, log=None):
+    """Return a provider with a bond of 1,000 that ended the grants of two startups, and these startups with them."""
+    provider = await market.party("Provider", "provider", usd=50_000)
+    startups = [await market.party(name, "startup", usd=400_000) for name in ("One", "Two")]
+    await post(market, provider, 1_000)
+    async with market.worker():
+        sold = [
+            await sell(market, provider, startup, lock=lock, ask="2")
+            for startup, lock in zip(startups, (0.5, 1.5), strict=True)
+        ]
+    market.clock.at = market.day(5)
+    for one in sold:
+        act = {"at": market.day(30), "reason": "sold to another"}
+        await terminate_grant(market.handler, market.context(provider), one.grant.issued.grant_id, **act)
+    grants = [await market.state("grant", one.grant.issued.grant_id) for one in sold]
+    return provider, startups, grants
+
+
+@pytest.mark.parametrize("claims", [2, 1])
+async def test_two_processes_claim_and_answer_at_once_and_no_cent_is_paid_twice(claims):
+    market = Market(MemoryLog())
+    provider, startups, grants = await build_defaults(market)
+    both = list(zip(startups, grants, strict=True))[:claims] * (3 - claims)
+    steps = [lambda process, who=who, what=what: claim(process, who, what) for who, what in both]
+    assert not any(isinstance(one, Exception) for one in await race(market, *steps))
+    turns = [lambda process, number=number % claims: answer(process, provider, number) for number in (0, 1)]
+    await race(market, *turns)
+    bond = await market.state("bond", rename_id("bnd", provider))
+    assert [one.paid_usd for one in bond.claims] == [Decimal(1_000) / claims] * claims
+    assert bond.parts[None].free_usd == 0
+    await check_log(market.log)
+
+
+async def test_who_is_related_claims_nothing_and_what_is_set_apart_is_neither_withdrawn_nor_counted_twice():
+    market = Market(MemoryLog())
+    provider, (startup, other), (grant, _) = await build_defaults(market)
+    context, account_id = market.context(provider), rename_id("acc", provider)
+    available = (await market.account(provider)).available_usd
+    take = {"amount_usd": available + 1, "reference": "all"}
+    assert await refuse(accounts.withdraw(market.handler, context, account_id, **take)) == "funds_insufficient"
+    bad = {
+        "term_missing": {"amount_usd": Decimal(1)},
+        "lot_unknown": {"amount_usd": Decimal(1), "lot_id": "lot_00000000000000000000000000"},
+        "funds_insufficient": {"amount_usd": available + 1, "stands_until": market.day(300)},
+        "amount_not_positive": {"amount_usd": Decimal(0), "stands_until": market.day(300)},
+    }
+    for code, body in bad.items():
+        attempt = bonds.post_bond(market.handler, market.context(provider), provider, **body)
+        assert await refuse(attempt) == code
+    attempt = bonds.post_bond(market.handler, market.context(), startup, **bad["term_missing"])
+    assert await refuse(attempt) == "role_missing"
+    fact = {"kind": "affiliate", "reason": "one partner directs both", "related_id": startup}
+    await declare_relation(market.handler, market.context(), provider, **fact)
+    assert await refuse(claim(market, startup, grant)) == "parties_related"
+    assert await refuse(claim(market, other, grant)) == "grant_unknown"
+    await check_log(market.log)

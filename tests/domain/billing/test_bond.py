@@ -1,0 +1,246 @@
+"""Bonds: what they refuse, and who gets how much when claims exceed them."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from events.bond import BondAnswered, BondClaimed, BondPaid, BondPosted, BondReleased, ClaimItem
+from marketplace.core.money import ZERO
+from marketplace.domain.billing.bond import BOND, AnswerClaim, ClaimBond, PostBond, ReleaseBond
+from marketplace.domain.billing.remedies import ANSWER_WITHIN, CLAIM_WITHIN
+from tests.domain import build
+from tests.domain.build import (
+    LOT,
+    NAIVE,
+    NAN,
+    NOW,
+    PROVIDER,
+    PROVIDER_ACCOUNT,
+    STARTUP,
+    STARTUP_ACCOUNT,
+    Row,
+    id_of,
+    usd,
+)
+from tests.domain.walk import WALK, step
+from tests.support.spec import Given
+
+BOND_ID = id_of("bnd")
+UNTIL = NOW + timedelta(days=60)
+OVER = UNTIL + CLAIM_WITHIN
+FIRST, SECOND, THIRD = (id_of("bcl", number) for number in (1, 2, 3))
+post = build.builder(
+    PostBond(
+        bond_id=BOND_ID,
+        party_id=PROVIDER,
+        account_id=PROVIDER_ACCOUNT,
+        posting_id=id_of("pst"),
+        lot_id=None,
+        amount_usd=usd(100),
+        stands_until=UNTIL,
+        at=NOW,
+    )
+)
+answer = build.builder(
+    AnswerClaim(bond_id=BOND_ID, claim_id=FIRST, by="provider", amount_usd=None, reason="it is so", at=NOW)
+)
+release = build.builder(ReleaseBond(bond_id=BOND_ID, lot_id=None, at=OVER))
+
+
+def claim(number=1, usd_=100, lots=(), replacement=None):
+    item = ClaimItem(remedy="damages", gpu_seconds=3_600, amount_usd=usd(usd_), replacement_id=replacement)
+    claimed = BondClaimed(
+        bond_id=BOND_ID,
+        party_id=PROVIDER,
+        claim_id=id_of("bcl", number),
+        startup_id=STARTUP,
+        startup_account_id=STARTUP_ACCOUNT,
+        grant_id=id_of("grt", number),
+        statement_id=None,
+        lot_ids=lots,
+        items=(item,),
+        credited_usd=usd(0),
+        amount_usd=usd(usd_),
+        answer_until=NOW + ANSWER_WITHIN,
+    )
+    return ClaimBond(bond_id=BOND_ID, claimed=claimed)
+
+
+def play(*commands):
+    """Return the state after commands, and all events."""
+    state, log = None, []
+    for command in commands:
+        events = list(BOND.decide(command, state))
+        state, log = BOND.fold(events, state), [*log, *events]
+    return state, tuple(log)
+
+
+def list_paid(log):
+    return [
+        (event.claim_id, event.lot_id, event.amount_usd, event.owed_usd) for event in log if isinstance(event, BondPaid)
+    ]
+
+
+POSTED, CLAIMED, SETTLED = (
+    play(*commands)[1] for commands in ((post(),), (post(), claim()), (post(), claim(), answer()))
+)
+CONTESTED = play(post(), claim(), answer(amount_usd=usd(40)))[1]
+OWED = play(post(), claim(usd_=150), answer())[1]
+SHORT = play(post(), claim(1), claim(2), answer())[1]
+REFUSALS = [
+    Row("bond_unknown", (), claim()),
+    Row("not_a_number", (), post(amount_usd=NAN), "/amount_usd"),
+    Row("amount_not_positive", (), post(amount_usd=usd(0)), "/amount_usd"),
+    Row("amount_too_large", (), post(amount_usd=usd(10**16)), "/amount_usd"),
+    Row("amount_too_precise", (), post(amount_usd=usd("0.001")), "/amount_usd"),
+    Row("time_naive", (), post(stands_until=NAIVE), "/stands_until"),
+    Row("term_passed", (), post(stands_until=NOW), "/stands_until"),
+    Row("term_shorter", POSTED, post(posting_id=id_of("pst", 2), stands_until=UNTIL - timedelta(1)), "/stands_until"),
+    Row("claim_exists", CLAIMED, claim(usd_=99)),
+    Row(
+        "replacement_claimed",
+        play(post(), claim(replacement=id_of("grt", 9)))[1],
+        claim(2, replacement=id_of("grt", 9)),
+        "/replacement_ids",
+    ),
+    Row("claim_unknown", POSTED, answer()),
+    Row("claim_settled", SETTLED, answer(amount_usd=usd(1))),
+    Row("claim_contested", CONTESTED, answer(amount_usd=usd(1))),
+    Row("answer_not_due", CLAIMED, answer(by="silence")),
+    Row("answer_late", CLAIMED, answer(at=NOW + ANSWER_WITHIN)),
+    Row("answer_above_claim", CLAIMED, answer(amount_usd=usd(101)), "/amount_usd"),
+    Row("answer_below_admitted", CONTESTED, answer(by="platform", amount_usd=usd(39)), "/amount_usd"),
+    Row("bond_empty", POSTED, release(lot_id=LOT)),
+    Row("bond_stands", POSTED, release(at=OVER - timedelta(seconds=1))),
+    Row("bond_stands", POSTED, release(lot_end=UNTIL + timedelta(1))),
+    Row("bond_claimed", CLAIMED, release()),
+    Row("bond_claimed", SHORT, release()),
+]
+PRECEDENCE = [
+    Row("amount_not_positive", (), post(amount_usd=usd(0), stands_until=NOW)),
+    Row("claim_settled", SETTLED, answer(amount_usd=usd(101), at=OVER)),
+    Row("bond_stands", CLAIMED, release(at=NOW)),
+]
+
+
+@pytest.mark.parametrize("row", [*REFUSALS, *PRECEDENCE], ids=lambda row: row.code)
+def test_refuses(row):
+    build.check(BOND, row)
+
+
+def test_a_bond_is_posted_claimed_answered_paid_and_released():
+    Given(BOND).when(post()).then(
+        BondPosted(
+            bond_id=BOND_ID,
+            party_id=PROVIDER,
+            account_id=PROVIDER_ACCOUNT,
+            posting_id=id_of("pst"),
+            lot_id=None,
+            hold_id=POSTED[0].hold_id,
+            amount_usd=usd(100),
+            stands_until=UNTIL,
+        )
+    )
+    Given(BOND, *POSTED).when(claim(usd_=60)).then(claim(usd_=60).claimed)
+    given = play(post(), claim(usd_=60))[1]
+    for by, at, outcome in (
+        ("provider", NOW, "conceded"),
+        ("silence", NOW + ANSWER_WITHIN, "lapsed"),
+        ("platform", NOW, "decided"),
+    ):
+        answered, paid = play(post(), claim(usd_=60), answer(by=by, at=at))[1][-2:]
+        Given(BOND, *given).when(answer(by=by, at=at)).then(answered, paid)
+        assert isinstance(answered, BondAnswered)
+        assert (answered.outcome, paid.amount_usd, paid.owed_usd, paid.payee_account_id) == (
+            outcome,
+            60,
+            0,
+            STARTUP_ACCOUNT,
+        )
+    [released] = play(post(), claim(usd_=60), answer(), release())[1][-1:]
+    assert isinstance(released, BondReleased)
+    assert released.amount_usd == 40
+
+
+LAST = answer(claim_id=SECOND, by="platform", amount_usd=usd(0))
+SHORTFALLS = {
+    "what is missing is owed, and paid once more is posted": (
+        (post(), claim(usd_=150), answer(), post(posting_id=id_of("pst", 2), amount_usd=usd(70))),
+        [(FIRST, None, 100, 50), (FIRST, None, 50, 0)],
+    ),
+    "claims that stand together get the same share, whichever is answered first": (
+        (post(), claim(1), claim(2, 300), answer(claim_id=SECOND), answer()),
+        [(SECOND, None, 75, 225), (FIRST, None, 25, 75)],
+    ),
+    "a claim that ends for nothing leaves its share to the others": (
+        (post(), claim(1), claim(2, 300), answer(), LAST),
+        [(FIRST, None, 25, 75), (FIRST, None, 75, 0)],
+    ),
+    "what is admitted is paid at once, what is decided above it later": (
+        (post(), claim(usd_=80), answer(amount_usd=usd(30)), answer(by="platform", amount_usd=usd(50))),
+        [(FIRST, None, 30, 0), (FIRST, None, 20, 0)],
+    ),
+    "the bond of the lot pays first, for its own grants alone": (
+        (
+            post(lot_id=LOT, amount_usd=usd(60)),
+            post(posting_id=id_of("pst", 2), amount_usd=usd(80)),
+            claim(1, lots=(LOT,)),
+            claim(2),
+            answer(),
+            answer(claim_id=SECOND),
+        ),
+        [(FIRST, LOT, 60, 40), (FIRST, None, "22.85", "17.15"), (SECOND, None, "57.14", "42.86")],
+    ),
+    "a claim that came after the money was paid waits": (
+        (post(), claim(1), answer(), claim(2), answer(claim_id=SECOND)),
+        [(FIRST, None, 100, 0)],
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", SHORTFALLS)
+def test_a_bond_smaller_than_its_claims(rule):
+    commands, paid = SHORTFALLS[rule]
+    expected = [(claim_id, lot_id, usd(amount), usd(owed)) for claim_id, lot_id, amount, owed in paid]
+    assert list_paid(play(*commands)[1]) == expected
+
+
+cents = st.integers(1, 20_000).map(lambda number: usd(number).scaleb(-2))
+lots = st.sampled_from([None, id_of("lot", 1), id_of("lot", 2)])
+numbers = st.integers(1, 5)
+commands = st.one_of(
+    st.builds(
+        post, posting_id=st.integers(1, 99).map(lambda number: id_of("pst", number)), amount_usd=cents, lot_id=lots
+    ),
+    st.builds(claim, numbers, cents, lots.map(lambda lot: () if lot is None else (lot,))),
+    st.builds(
+        answer,
+        claim_id=numbers.map(lambda number: id_of("bcl", number)),
+        by=st.sampled_from(["provider", "platform", "silence"]),
+        amount_usd=st.one_of(st.none(), cents),
+        at=st.sampled_from([NOW, NOW + ANSWER_WITHIN]),
+    ),
+    st.builds(release, lot_id=lots),
+)
+
+
+@WALK
+@given(st.lists(commands, min_size=5, max_size=40))
+def test_what_was_posted_is_free_paid_or_released_and_no_claim_is_paid_above_its_answer(walk):
+    bond, log = None, []
+    for command in [post(), *walk]:
+        bond, events, _ = step(BOND, bond, command)
+        log.extend(events)
+        sums = dict.fromkeys((BondPosted, BondPaid, BondReleased), ZERO)
+        for lot_id, part in bond.parts.items():
+            mine = [event for event in log if getattr(event, "lot_id", 0) == lot_id]
+            sums = {kind: sum((one.amount_usd for one in mine if type(one) is kind), ZERO) for kind in sums}
+            assert sums[BondPosted] == part.free_usd + sums[BondPaid] + sums[BondReleased]
+            assert part.free_usd >= 0
+        for one in bond.claims:
+            paid = [each.amount_usd for each in log if type(each) is BondPaid and each.claim_id == one.claimed.claim_id]
+            assert ZERO <= sum(paid, ZERO) <= one.due_usd <= one.claimed.amount_usd
+        assert all(replace(event) == event for event in events)
