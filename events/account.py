@@ -270,7 +270,7 @@ class AccountLimitUsed(Event, frozen=True, kw_only=True, tag="account.limit_used
         party_id: Whose it is.
         amount_usd: How much.
         at: When.
-        cause: The command of an act on an issuer that pays it, or of a bond; None for a withdrawal, a hold or a mandate.
+        cause: The command of an act on an issuer or of a bond; None for a withdrawal, a hold or a mandate.
     """
 
     account_id: Id

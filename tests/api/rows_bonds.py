@@ -2,7 +2,10 @@
 
 from decimal import Decimal
 
-from marketplace.api.http.bodies.bonds import PostBondBody
+import pytest
+
+from marketplace.api.http.bodies.bonds import ClaimBody, PostBondBody
+from marketplace.client import ProblemError
 from marketplace.core.ids import derive_id, rename_id
 from tests.api.rows import ABSENT, SEEN, Row, World
 from tests.api.stage import get_id
@@ -20,6 +23,11 @@ async def fund_bond(world: World) -> None:
 
 async def name_claim(world: World) -> None:
     world.ids["claim"] = derive_id("bcl", world.ids["second_grant"])
+
+
+async def claim_again(client, ids) -> None:
+    with pytest.raises(ProblemError, match="claim_exists"):
+        await client.claim_bond(ids["second_grant"], ClaimBody())
 
 
 ROWS = (
@@ -43,6 +51,7 @@ ROWS = (
         "startup",
         {},
         refused=({"period_start": "2020-01-01T00:00:00Z"}, 404, "period_unknown"),
+        ask=claim_again,
     ),
     Row(
         "GET",

@@ -50,7 +50,7 @@ def tell_bonds(teller: Teller) -> None:
     _post(teller, "2031-02-24T09:00", Decimal("100.00"), owed=Decimal("80.00"))
     freed = AccountHoldReleased(**_MINE, hold_id=_HOLD, amount_usd=Decimal("20.00"), reason="the bond stands no more")
     released = BondReleased(**_BOND, lot_id=None, hold_id=_HOLD, amount_usd=Decimal("20.00"))
-    teller.tell("2031-07-01T09:00", NORTHFJORD, released, freed)
+    teller.tell("2031-02-25T09:00", NORTHFJORD, released, freed)
 
 
 def _post(teller: Teller, when: str, amount: Decimal, owed: Decimal | None = None) -> None:
@@ -61,7 +61,7 @@ def _post(teller: Teller, when: str, amount: Decimal, owed: Decimal | None = Non
         lot_id=None,
         hold_id=_HOLD,
         amount_usd=amount,
-        stands_until=at("2031-06-01T00:00"),
+        stands_until=at("2031-01-26T00:00"),
     )
     deposit = AccountDeposited(**_MINE, amount_usd=amount, reference=f"bond {when}")
     teller.tell(when.replace("T09", "T08"), "platform", deposit)
