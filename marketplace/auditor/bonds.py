@@ -74,7 +74,7 @@ class Bonds:
 
     def _take_claim(self, message: Message, body: dict[str, Any], amount: Decimal) -> None:
         bond_id, items = body["bond_id"], body["items"]
-        keys = [(bond_id, body["grant_id"], body["statement_id"] or "")]
+        keys: list[tuple[str, ...]] = [(bond_id, body["grant_id"], body["statement_id"] or "")]
         keys += [(bond_id, item["replacement_id"]) for item in items if item.get("replacement_id")]
         for key in keys:
             self.findings.require(key not in self.claimed, "bond", message.sequence, f"{key} is claimed a second time")

@@ -22,7 +22,7 @@ _BOND = {"bond_id": BOND, "party_id": NORTHFJORD}
 
 def tell_bonds(teller: Teller) -> None:
     """Post a bond, claim more than it has, concede and pay it, and release what is posted after that."""
-    _post(teller, "2031-02-21T09:00", Decimal("400.00"))
+    _post(teller, "2031-01-21T09:00", Decimal("400.00"))
     item = ClaimItem(remedy="make_whole", gpu_seconds=720_000, amount_usd=Decimal("500.00"))
     claimed = BondClaimed(
         **_BOND,
@@ -35,9 +35,9 @@ def tell_bonds(teller: Teller) -> None:
         items=(item,),
         credited_usd=Decimal("20.00"),
         amount_usd=Decimal("480.00"),
-        answer_until=at("2031-02-25T09:00"),
+        answer_until=at("2031-01-25T09:00"),
     )
-    teller.tell("2031-02-22T09:00", QUILLWORK, claimed)
+    teller.tell("2031-01-22T09:00", QUILLWORK, claimed)
     answered = BondAnswered(
         **_BOND,
         claim_id=_CLAIM,
@@ -46,11 +46,11 @@ def tell_bonds(teller: Teller) -> None:
         amount_usd=Decimal("480.00"),
         reason="the hall lost its power",
     )
-    _pay(teller, "2031-02-23T09:00", answered, Decimal("400.00"), Decimal("80.00"))
-    _post(teller, "2031-02-24T09:00", Decimal("100.00"), owed=Decimal("80.00"))
+    _pay(teller, "2031-01-23T09:00", answered, Decimal("400.00"), Decimal("80.00"))
+    _post(teller, "2031-01-24T09:00", Decimal("100.00"), owed=Decimal("80.00"))
     freed = AccountHoldReleased(**_MINE, hold_id=_HOLD, amount_usd=Decimal("20.00"), reason="the bond stands no more")
     released = BondReleased(**_BOND, lot_id=None, hold_id=_HOLD, amount_usd=Decimal("20.00"))
-    teller.tell("2031-02-25T09:00", NORTHFJORD, released, freed)
+    teller.tell("2031-02-27T09:00", NORTHFJORD, released, freed)
 
 
 def _post(teller: Teller, when: str, amount: Decimal, owed: Decimal | None = None) -> None:
