@@ -21,6 +21,7 @@ STALE_SECONDS_MAX: Final = 60.0
 CREATES: Final = re.compile(r"/(deposits|holds|orders)$")
 CAUGHT_UP_SECONDS_MAX: Final = 120.0
 END_SECONDS_MAX: Final = 240.0
+"""How long the log may stand still while something is left hanging."""
 WINDOW_DAYS: Final = 8
 """Longer than a statement may be disputed."""
 WINDOWS_MAX: Final = 3
@@ -125,6 +126,8 @@ async def wait_for_end(stack: Stack, witness: Witness, market: Market) -> list[s
         last = await witness.read()
         hanging = witness.audit.list_hanging()
         quiet = last == await witness.read()
+        if not quiet:
+            deadline = time.monotonic() + END_SECONDS_MAX
         if (not hanging and quiet) or time.monotonic() > deadline:
             break
         if quiet and windows:
