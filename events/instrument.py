@@ -41,7 +41,7 @@ class InstrumentIssued(Event, frozen=True, kw_only=True, tag="instrument.issued.
 
 
 class InstrumentPrincipalAccrued(Event, frozen=True, kw_only=True, tag="instrument.principal_accrued.v1"):
-    """One tranche accrued, from one accepted statement or one payment.
+    """One tranche accrued: from an accepted statement, from the undisputed part of a disputed one, or from a payment.
 
     Attributes:
         instrument_id: The instrument.

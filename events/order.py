@@ -186,7 +186,9 @@ class OrderExpired(Event, frozen=True, kw_only=True, tag="order.expired.v1"):
 
 
 class OrderLocked(Event, frozen=True, kw_only=True, tag="order.locked.v1"):
-    """An auction took the order into its frozen book; it can be neither cancelled nor amended until decided.
+    """An auction bound the order, which can be neither cancelled nor amended until the auction has decided it.
+
+    This happens at `no_cancel_at`, or at the lock. The auction may still leave the order out of its book.
 
     Attributes:
         order_id: The order.
@@ -228,7 +230,7 @@ class LostMatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderUnmatched(Event, frozen=True, kw_only=True, tag="order.unmatched.v1"):
-    """The order lost this auction.
+    """This auction did not match the order: it lost, was left out, or its match became impossible.
 
     Attributes:
         order_id: The order.

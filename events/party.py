@@ -36,7 +36,7 @@ class PartyCleared(Event, frozen=True, kw_only=True, tag="party.cleared.v1"):
 
 
 class PartySuspended(Event, frozen=True, kw_only=True, tag="party.suspended.v1"):
-    """The party may not begin anything new until it is cleared again.
+    """The party may begin nothing new, and nothing leaves it, until it is cleared again.
 
     Attributes:
         party_id: The party.

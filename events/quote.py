@@ -74,7 +74,7 @@ class QuoteTaken(Event, frozen=True, kw_only=True, tag="quote.taken.v1"):
 
 
 class QuoteReleased(Event, frozen=True, kw_only=True, tag="quote.released.v1"):
-    """The quote was released before its expiry; everything set aside is free again.
+    """The quote was released before its expiry. What was set aside is free again, less `fee_usd`.
 
     Attributes:
         quote_id: The quote.
@@ -88,7 +88,7 @@ class QuoteReleased(Event, frozen=True, kw_only=True, tag="quote.released.v1"):
 
 
 class QuoteExpired(Event, frozen=True, kw_only=True, tag="quote.expired.v1"):
-    """The quote expired; everything set aside is free again.
+    """The quote expired. What was set aside is free again, less `fee_usd`.
 
     Attributes:
         quote_id: The quote.

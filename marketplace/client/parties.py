@@ -40,7 +40,7 @@ class Parties(Transport):
         return await self.command(f"/v1/parties/{party_id}/suspend", ReasonBody(reason=reason), **options)
 
     async def add_role(self, party_id: str, role: Role, reason: str, **options: Any) -> ReceiptBody:
-        """Give a party another role, as the platform; ask the platform for it, as the party.
+        """Give a party another role. With the party's own key, this only asks the platform for the role.
 
         Raises:
             ProblemError: ``party_unknown`` · ``role_exists``.

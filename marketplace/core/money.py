@@ -76,7 +76,7 @@ def _require(value: Decimal, pointer: str, unit: str, maximum: Decimal, places: 
     if not _fits(value, places):
         raise Refusal(
             "amount_too_precise",
-            f"{pointer} is {value} {unit}; at most {places} decimal places are kept",
+            f"{pointer} is {value} {unit}; at most {places} decimal places are allowed",
             pointer=pointer,
             value=str(value),
             places=places,

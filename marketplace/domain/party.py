@@ -57,7 +57,7 @@ class ClearParty(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SuspendParty(msgspec.Struct, frozen=True, kw_only=True):
-    """Suspend a party, so that it begins nothing new."""
+    """Suspend a party, so that it begins nothing new and nothing leaves it."""
 
     party_id: str
     reason: str

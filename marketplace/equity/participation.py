@@ -21,7 +21,7 @@ def pro_rata_beside(ownership: Exact, new_investors_post_money: Exact) -> Fracti
 
 
 def check_for_target_usd(ownership: Exact, target: Exact, pre_money_usd: Exact, round_usd: Exact) -> Fraction:
-    """Work out the investment with which a holder owns a target part after a round; zero if it needs none."""
+    """Return how much a holder must invest to own a target part after a round; zero if it needs to invest nothing."""
     pre_money = positive(pre_money_usd, "pre_money_usd")
     post_money = pre_money + positive(round_usd, "round_usd")
     wanted = proper_fraction(target, "target") * post_money - proper_fraction(ownership, "ownership") * pre_money

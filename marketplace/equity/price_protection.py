@@ -33,7 +33,10 @@ def adjusted_conversion_price(
         return conversion_price_usd
     if basis_shares is None:
         if issue_price == 0:
-            raise Refusal("ratchet_without_price", "a full ratchet on an issue without consideration has no price")
+            raise Refusal(
+                "ratchet_without_price",
+                "the shares were issued for nothing, so a full ratchet has no price to lower to; state the price paid",
+            )
         return issue_price
     would_have_bought = consideration_usd / conversion_price_usd
     return conversion_price_usd * (basis_shares + would_have_bought) / (basis_shares + issue_shares)

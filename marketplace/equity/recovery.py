@@ -52,7 +52,10 @@ class Simulation:
 def recovery_table(
     multiples: Sequence[Exact], costs_per_granted_usd: Sequence[Exact]
 ) -> tuple[tuple[Fraction, tuple[Fraction, ...]], ...]:
-    """Tabulate the part that must succeed, a row per multiple, a column per cost; above 1 means never."""
+    """Return the part that must succeed, a row per multiple and a column per cost.
+
+    A part above 1 means that it cannot be paid back.
+    """
     return tuple(
         (Fraction(multiple), tuple(success_part_needed(multiple, cost) for cost in costs_per_granted_usd))
         for multiple in multiples

@@ -1,8 +1,9 @@
 """Run commands: load, decide, append. Retry on a conflict; never apply a command twice.
 
-A command has an id, which its first events carry. A repeated command is therefore found on the aggregate itself, after
-any restart and without another store, and gets the same answer as the first time. A decision may depend on another
-append that is still in flight. It then joins the same group commit, and its answer waits until both are stored.
+A command has an id, which its events carry. A client's repeat is found among the ids of all commands in the log
+(`processed_commands.py`), on any aggregate; a worker's on its aggregate. Both get the same answer as the first time,
+after any restart. A decision may depend on another append that is still in flight. It then joins the same group commit,
+and its answer waits until both are stored.
 
 Invariants:
     1. A command is answered only after its events, and those it depends on, are durable.

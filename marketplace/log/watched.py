@@ -213,7 +213,7 @@ class WatchedLog:
         raise self._changed
 
     async def _find_again(self, sequence: int) -> Recorded | None:
-        """Return the event at a position, or None if a leader that leads for certain goes on having none there.
+        """Return the event at a position, or None if a certain leader reports repeatedly that it has none.
 
         A leader that was parted from the others still answers, without what they store meanwhile. So an answer counts
         only if its leader has heard of a majority since this began.

@@ -224,7 +224,7 @@ def _find_sides(grant: Grant, by: Side) -> tuple[str, str]:
 
 
 async def _find_payable(unit: UnitOfWork, grant: Grant, by: Side) -> Decimal | None:
-    """Return what a side that is not asked can pay for an early end; None where it ends the grant itself."""
+    """Return the available money of the side for which the platform ends a grant; None if a party ends it itself."""
     if unit.context.party_id is not None:
         return None
     account = await unit.load(ACCOUNT, _find_sides(grant, by)[0])

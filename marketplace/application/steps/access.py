@@ -75,7 +75,7 @@ def require_platform(context: Context) -> None:
 
 
 def require_decider(context: Context) -> None:
-    """Refuse that a key of the platform decides for parties without the scope for it.
+    """Refuse a key of the platform that would decide in place of parties without the scope for it.
 
     Raises:
         Refusal: ``scope_missing``.

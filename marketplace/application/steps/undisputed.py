@@ -51,8 +51,8 @@ async def settle_undisputed(unit: UnitOfWork, bill: Grant, statement_id: str) ->
 async def is_without_holder(unit: UnitOfWork, statement: Statement) -> bool:
     """Return whether only the cash part settles: nothing accrues and no holder pays.
 
-    So it is once the startup was sold and its proceeds are paid out, and among related parties, unless the mandate pays
-    for their trades.
+    This is so once the startup was sold and the proceeds are paid out, and among related parties if the mandate does
+    not pay for their trades.
     """
     issuer = await unit.load(ISSUER, rename_id("iss", statement.issued.startup_id))
     if isinstance(issuer, Issuer) and issuer.is_ended:

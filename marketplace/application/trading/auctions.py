@@ -105,7 +105,9 @@ async def record_step(
 
 
 async def lock_order(handler: Handler, context: Context, order_id: str, auction_id: str) -> Receipt:
-    """Lock an open order into the auction's book. If it was cancelled first, the cancellation stands.
+    """Lock an open order for the auction, before the book is frozen.
+
+    If it was cancelled first, the cancellation stands.
 
     Its issuer's dilution limit is asked now for the last time. A limit that is set later does not undo its match.
 

@@ -71,7 +71,7 @@ class SecondBests:
                 left[step, span] += np.where(offered[step, span] > 0, sign * share.nodes, 0)
 
     def _gains(self, order: int, candidate: int, own: int) -> tuple[list[int], int]:
-        """Return the surplus of each start in micro-dollars an hour, exact whatever the prices, and the first start."""
+        """Return the surplus of each start in micro-dollars an hour (exact at any prices), and the first start."""
         grid = self.allocation.grid
         order_row, bid = grid.order_rows[order], grid.candidates[candidate]
         begin, end = order_row.first, order_row.last + order_row.duration

@@ -1,7 +1,8 @@
 """Which of the lawful uniform prices are published: linear programs, one after the other, decide.
 
-An allocation mostly leaves room for many uniform prices. All of them are lawful that pay every used lot its ask and ask
-of nobody more than its value. Among them these aims decide, each only among the prices that are best for those before:
+An allocation mostly leaves room for many uniform prices. Prices are lawful if every used lot gets at least its ask and
+no accepted order pays more than its value. Among them these aims decide, each only among the prices that are best for
+those before:
 
 1. The least forgone gain where nodes are idle: what idle nodes would earn above their asks at the prices, plus what
    rejected orders would gain at the prices, counting only placements that idle nodes could carry whole.

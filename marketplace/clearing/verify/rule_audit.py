@@ -134,7 +134,10 @@ class RuleAudit:
                 yield ("limit", limit_id, f"is taken {_show(amount)} {when}, it is {_show(room)}")
 
     def _list_takings(self, order: Order, match: Match) -> Iterator[tuple[Cell, Fraction]]:
-        """Walk what a match takes; of bids that read alike, the one that takes least of its limits together."""
+        """Yield what a match takes of each limit.
+
+        If several bids fit the match, use the one that takes least of all limits together.
+        """
         lots = {share.lot_id for share in match.lots}
         bids = [
             bid

@@ -440,8 +440,8 @@ def _dispute(command: DisputeStatement, state: Statement) -> Sequence[StatementE
     if state.settled is not None:
         raise Refusal(
             "claim_settled",
-            f"statement {command.statement_id} is paid as far as nobody disputed it; the provider concedes the rest, or"
-            " the platform decides it",
+            f"what nobody disputed of statement {command.statement_id} is already paid, so the claim stands; the provider"
+            " may concede the rest, or the platform decides it",
         )
     if state.dispute is not None and state.dispute.concessions.get(command.by):
         raise Refusal("claim_conceded", f"the {command.by} conceded a part of its claim, and cannot claim less again")

@@ -3,7 +3,7 @@
 | depth | cap table | financings and sales |
 |---|---|---|
 | ``own`` | its own rows, and the totals | terms, prices and totals; of the rows its own |
-| ``summary`` | these, and the sums of all others by security | these, and the sums of all others |
+| ``summary`` | these, and the sums of all others by security | these; of a sale also the sums of all others' payouts |
 | ``full`` | everything | everything, with the certificate |
 
 Of a proposal, a party sees who must agree by name. Of a group that votes by weight it sees its own weight and the sum

@@ -213,8 +213,8 @@ def _make(command: MakeProposal, state: ProposalState) -> Sequence[ProposalEvent
     if size > EFFECTS_BYTES_MAX:
         raise Refusal(
             "effects_too_large",
-            f"what this records takes {size:,} bytes, and a proposal holds {EFFECTS_BYTES_MAX:,}; ask the platform to"
-            " record it, with the document of those who agree",
+            f"the events of this act have {size:,} bytes, and a proposal stores at most {EFFECTS_BYTES_MAX:,}; ask the"
+            " platform to do the act, and give it the document in which the others agree",
             bytes=size,
             bytes_max=EFFECTS_BYTES_MAX,
         )

@@ -10,8 +10,8 @@ Invariants:
     3. GPU-seconds = GPUs · seconds, a whole number. If the meter does not state GPUs, all GPUs of the nodes count.
     4. The limits last copied from the grant to this record apply, so that no reading counts on a grant that has changed
        (ADR 8).
-    5. The cost of a reading does not grow with the number of earlier readings. About 16 bytes of each are kept in a
-       record, some 40 in all records.
+    5. The cost of a reading does not grow with the number of earlier readings. About 16 bytes of each reading are kept
+       in each record that has it, some 40 in all of them together.
 
 Answers in order, per reading: duplicate · conflict (reading_exists, reading_repeated) · rejected (a fault) · accepted.
 

@@ -56,7 +56,7 @@ SHARE: Final = 10
 """The divisor of the shares: a startup's of the places, the longest waiting orders' of the places, a startup's of
 these."""
 GROUP_BUSY: Final = Reason(
-    code="group_busy", text="another auction decides on an order of its group, of which one is matched", facts={}
+    code="group_busy", text="another auction decides on an order of its group, and at most one is matched", facts={}
 )
 GROUP_SERVED: Final = "another order of its group was matched"
 APPROVAL_MISSING: Final = Reason(

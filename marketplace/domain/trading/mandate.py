@@ -6,7 +6,8 @@ Invariants:
     1. Held and committed budget never exceed the budget, and no hold takes an issuer above the issuer's maximum.
     2. The same holds for a sector, and for the budget of cash drawn besides compute, which is none by default.
     3. A capture never exceeds its hold. Released budget is free again at once.
-    4. What is held is asked again at the match, by the rules of then. Committed budget keeps the rules of its time.
+    4. At the match, the rules in force by then are applied again to what is held. Committed budget keeps the rules
+       under which it was committed.
     5. A revocation ends every hold that is not captured. A hold that needs the holder's approval is captured only with
        it.
     6. A refusal states no figure of the budget. What other issuers leave of it is rounded down to twentieths of the

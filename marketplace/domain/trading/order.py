@@ -107,7 +107,7 @@ class ExpireOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LockOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Lock the order into an auction's book."""
+    """Lock the order for an auction, before its book is frozen."""
 
     order_id: str
     auction_id: str
@@ -193,7 +193,7 @@ class OpenOrder(Order):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedOrder(Order):
-    """An order in the book of an auction."""
+    """An order that an auction has locked and not decided; it may not be in the book."""
 
     status: Literal["locked"] = "locked"
     auction_id: str

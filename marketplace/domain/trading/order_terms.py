@@ -75,7 +75,11 @@ def require_terms(terms: OrderTerms, at: datetime) -> None:
     if terms.expires_at is not None:
         require_aware(terms.expires_at, "/terms/expires_at")
         if terms.expires_at <= at:
-            raise Refusal("expiry_past", "the order would expire before it begins", pointer="/terms/expires_at")
+            raise Refusal(
+                "expiry_past",
+                f"the order would expire at {terms.expires_at.isoformat()}, which has passed; choose a later time",
+                pointer="/terms/expires_at",
+            )
 
 
 def _require_offer(offer: ClassOffer, index: int, terms: OrderTerms) -> None:
@@ -229,8 +233,8 @@ def compute_cash_hold(terms: OrderTerms) -> Decimal:
 def compute_budget_hold(terms: OrderTerms, equity_credit: Decimal) -> Decimal:
     """Return the mandate's dollars that cover any of the offers, in whole cents.
 
-    One cent more is never needed. In a settlement, the holder pays the provider's whole cents less the startup's part.
-    That is less than one cent above the holder's exact share (`settlement`).
+    No extra cent is needed for rounding: in a settlement, the holder pays the provider's amount in whole cents less the
+    startup's part, which is less than one cent above the holder's exact share (`settlement`).
     """
     _require_value(terms, equity_credit)
     hours = compute_gpu_hours(terms)

@@ -1,8 +1,10 @@
-"""Whom each event concerns: the one table that decides what a tenant's feed shows.
+"""Whom each event concerns: the one table that decides which events a tenant's feed shows.
+
+Which members of them, `information.limit_event` decides.
 
 - ``PUBLIC``: everyone; the market's inventory and the times of its auctions.
-- ``PLATFORM``: only the operator; sealed books, results with the decisions on all orders, records of commands that
-  changed nothing, and an operator's statements about the log.
+- ``PLATFORM``: only the operator; sealed books, results with the decisions on all orders, command records, and an
+  operator's statements about the log.
 - ``PARTIES``: the parties that the body names at its top level, those behind the aggregate since its first event, and
   those behind its grant or issuer. The actor alone is not enough: a command of one party moves others' money.
 

@@ -10,7 +10,8 @@ Invariants:
     1. Principal is accrued less reversed, and never exceeds the commitment.
     2. Principal is converted, repaid or outstanding; older tranches convert first. A reversal of converted or repaid
        principal takes back the shares, or becomes a debt of the holder; see `clawback`.
-    3. A statement makes at most one tranche. A payment is the only tranche of its instrument.
+    3. A statement makes at most two tranches: one for the part that nobody disputed, one for the rest. A payment is the
+       only tranche of its instrument.
     4. A drawdown keeps the signed window, unit and prices. An instrument that is paid at once has none.
     5. A tranche keeps the terms under which it accrued, unless a later amendment applies to earlier tranches.
 

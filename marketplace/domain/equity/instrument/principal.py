@@ -77,7 +77,7 @@ def _is_known_tranche(command: AccruePrincipal, state: Instrument) -> bool:
                 "statement_accrued",
                 f"statement {command.statement_id} already made tranche {tranche.tranche_id} of {tranche.accrued_usd}"
                 " USD; "
-                "a statement accrues once",
+                "each part of a statement accrues once",
                 pointer="/statement_id",
                 statement_id=command.statement_id,
                 tranche_id=tranche.tranche_id,

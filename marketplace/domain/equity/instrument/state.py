@@ -47,7 +47,7 @@ class TermsVersion(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tranche:
-    """The principal of one accepted statement or of the payment, and what it became, in dollars.
+    """The principal of a part of a statement or of the payment, and what it became, in dollars.
 
     Attributes:
         tranche_id: The tranche.

@@ -156,7 +156,7 @@ def round_price(price: Fraction, terms: RoundTerms) -> Decimal:
 
 
 def price_conversion(conversion: Conversion, terms: RoundTerms) -> Decimal:
-    """Return the price of a class that a conversion gets for its own, so that its preference is what was paid.
+    """Return the issue price of a class created for one conversion, so that its preference is what was paid.
 
     It is the rounded price if the round divides by rounded prices, and the exact price if the terms' places hold it.
     Otherwise the exact price is rounded down to the most places that a price per share has.
