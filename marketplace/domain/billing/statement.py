@@ -440,7 +440,7 @@ def _dispute(command: DisputeStatement, state: Statement) -> Sequence[StatementE
     if state.settled is not None:
         raise Refusal(
             "claim_settled",
-            f"what nobody disputed of statement {command.statement_id} is already paid, so the claim stands; the provider"
+            f"what nobody disputed of statement {command.statement_id} is already paid; the claim stands. The provider"
             " may concede the rest, or the platform decides it",
         )
     if state.dispute is not None and state.dispute.concessions.get(command.by):
