@@ -113,7 +113,7 @@ def prepare(port: int, startups: int) -> list[bytes]:
 
             party = send("/v1/parties", {"name": f"Startup {number}", "roles": ["startup"], "jurisdiction": "US"})
             send(f"/v1/parties/{party}/clear", {"checks": ["sanctions"]})
-            money = {"amount_usd": "900000000000", "reference": "wire"}
+            money = {"amount_usd": "900000000000", "reference": f"wire {party}"}
             send(f"/v1/accounts/acc{party[3:]}/deposits", money)
             bodies.append(msgspec.json.encode(_build_order(party)))
     return bodies

@@ -152,7 +152,7 @@ class Filler:
             self.context(),
             rename_id("acc", startup),
             amount_usd=Decimal(900_000_000_000),
-            reference="wire",
+            reference=f"wire {startup}",
         )
         for begin in range(0, count, AT_ONCE):
             await asyncio.gather(*(self.order(startup) for _ in range(min(AT_ONCE, count - begin))))

@@ -8,7 +8,7 @@ from msgspec import Meta
 from events.mandate import MandateTerms
 from events.types import Event, Id, Instant, Person, Text, Usd
 
-Reference = Annotated[str, Meta(min_length=1, max_length=200, description="The payment's own id, unique per account")]
+Reference = Annotated[str, Meta(min_length=1, max_length=200, description="The payment's own id; it counts once")]
 ProviderName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,39}(?!\n)$", description="Name of a payment provider")]
 
 
@@ -19,6 +19,20 @@ class WithdrawalAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
         amount_usd: How much.
         reference: The payment's own id.
         booked_at: When it was booked outside, as the platform knows; None where that is not known.
+    """
+
+    amount_usd: Usd
+    reference: Reference
+    booked_at: Instant | None = None
+
+
+class DepositAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="deposit"):
+    """Money from outside that would be recorded.
+
+    Attributes:
+        amount_usd: How much.
+        reference: The payment's own id.
+        booked_at: When it was booked outside; None where that is not known.
     """
 
     amount_usd: Usd
@@ -64,7 +78,7 @@ class MandateAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
     terms: MandateTerms
 
 
-AccountAct = WithdrawalAct | HoldAct | LimitAct | MandateAct
+AccountAct = WithdrawalAct | DepositAct | HoldAct | LimitAct | MandateAct
 
 
 class AccountOpened(Event, frozen=True, kw_only=True, tag="account.opened.v1"):
@@ -102,9 +116,10 @@ class AccountDeposited(Event, frozen=True, kw_only=True, tag="account.deposited.
         account_id: The account.
         party_id: Whose it is.
         amount_usd: How much.
-        reference: The payment's own id.
+        reference: The payment's own id; no other deposit of the market has it.
         provider: Who vouches for it; ``manual``: the platform's operator, by hand.
         booked_at: When it was booked outside; None where that is not known.
+        alone_at: When one person of the platform alone recorded it; None: two did, or a payment provider.
     """
 
     account_id: Id
@@ -113,6 +128,7 @@ class AccountDeposited(Event, frozen=True, kw_only=True, tag="account.deposited.
     reference: Reference
     provider: ProviderName = "manual"
     booked_at: Instant | None = None
+    alone_at: Instant | None = None
 
 
 class AccountWithdrawn(Event, frozen=True, kw_only=True, tag="account.withdrawn.v1"):

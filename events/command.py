@@ -35,7 +35,7 @@ class CommandRecorded(Event, frozen=True, kw_only=True, tag="command.recorded.v1
     Attributes:
         command_id: The command; for a turn, an id that derives from the grant or line and the number of the statement.
         aggregate: The kind of the aggregate that it was for.
-        aggregate_id: That aggregate.
+        aggregate_id: That aggregate, or the part of it that the answer names, such as a relation.
         version: The version of that aggregate that was answered; None: the event before this one.
         not_taken: The readings of a report that were not accepted; the others were.
     """

@@ -1,7 +1,7 @@
 """Issuers' options and warrants: promised, granted, vested, exercised, cancelled, expired."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -260,7 +260,7 @@ class IssuerWarrantVestingReversed(Event, frozen=True, kw_only=True, tag="issuer
 
 
 class IssuerWarrantTransferred(Event, frozen=True, kw_only=True, tag="issuer.warrant_transferred.v1"):
-    """The whole warrant changed hands, to an affiliate that it names.
+    """The whole warrant changed hands, to an affiliate of its first holder, or back.
 
     Attributes:
         issuer_id: The issuer.
@@ -269,6 +269,8 @@ class IssuerWarrantTransferred(Event, frozen=True, kw_only=True, tag="issuer.war
         holder_id: Who held it.
         holder_id_after: Who holds it now.
         shares: Shares that it still buys.
+        relation: By which relation of the register it is an affiliate that the warrant does not name: ``found`` by the
+            platform, or only ``stated`` by the parties; None: the warrant names it.
     """
 
     issuer_id: Id
@@ -277,6 +279,7 @@ class IssuerWarrantTransferred(Event, frozen=True, kw_only=True, tag="issuer.war
     holder_id: Id
     holder_id_after: Id
     shares: Shares
+    relation: Literal["found", "stated"] | None = None
 
 
 class IssuerMilestoneAttested(Event, frozen=True, kw_only=True, tag="issuer.milestone_attested.v1"):

@@ -75,6 +75,8 @@ class ScheduleTerms(msgspec.Struct, frozen=True, kw_only=True):
         hold_share_per_hour: What an hour of a held quote costs if the quote is not taken, as a share of its price.
         near: Higher fees for near capacity, the nearest first.
         ends: What early ends cost, the smallest grants first.
+        deposit_alone_usd: What one person of the platform alone records as deposits to one account in 24 hours. More
+            takes two; None: any amount.
     """
 
     order_usd_min: Usd
@@ -83,6 +85,7 @@ class ScheduleTerms(msgspec.Struct, frozen=True, kw_only=True):
     hold_share_per_hour: Share
     near: Annotated[tuple[NearHold, ...], Meta(max_length=20)] = ()
     ends: Annotated[tuple[EndTerms, ...], Meta(max_length=20)] = ()
+    deposit_alone_usd: Usd | None = None
 
 
 class SchedulePublished(Event, frozen=True, kw_only=True, tag="schedule.published.v1"):

@@ -1,5 +1,6 @@
 """Checks dollars: deposits are available or held, nothing is paid twice, and every payment has two sides."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -67,9 +68,11 @@ class Money:
         direct: Holds for cash besides compute.
         unapproved: Mandates and holds that wait for the holder's approval.
         outside: Deposits less withdrawals.
+        wires: The event of each payment that came in, by the letters and digits of its reference.
     """
 
     findings: Findings
+    wires: dict[str, int] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
     budgets: dict[str, dict[str, Decimal]] = field(default_factory=dict)
     limits: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
@@ -122,6 +125,10 @@ class Money:
             key = (name, body["reference"])
             first = account.references.setdefault(key, sequence)
             require(first == sequence, "reference", sequence, f"{name} {body['reference']!r} of event {first} again")
+            if name == "deposited":
+                wire = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", body["reference"]).casefold()))
+                first = self.wires.setdefault(wire, sequence)
+                require(first == sequence, "reference", sequence, f"{body['reference']!r} is the payment of {first}")
         elif name in {"debited", "credited"}:
             account.available += amount if name == "credited" else -amount
         if name in {"debited", "hold_captured"}:

@@ -11,16 +11,18 @@ from marketplace.auditor.stream import Findings, Message
 
 COUNTED: Final = timedelta(hours=24)
 """How long what one person alone let go counts toward the limit."""
+_DEPOSIT: Final = ("kind", "amount_usd", "reference")
 
 
 @dataclass(slots=True)
 class Limited:
-    """One account's limit, what counts toward it, and its requests."""
+    """One account's limit, what counts toward it, its requests, and deposits that one person alone recorded."""
 
     limit: Decimal | None = None
     used: list[tuple[datetime, Decimal]] = field(default_factory=list)
     requests: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
+    deposited: list[tuple[datetime, Decimal]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -29,16 +31,21 @@ class Persons:
 
     Attributes:
         accounts: By id.
+        deposit_limit: The schedule's limit for what one person of the platform records as deposits.
     """
 
     findings: Findings
     accounts: dict[str, Limited] = field(default_factory=dict)
+    deposit_limit: Decimal | None = None
 
     def take(self, decision: Sequence[Message]) -> None:
         """Take one decision."""
         given: dict[str, Mapping[str, Any]] = {}
         counted: dict[str, Decimal] = {}
         for message in decision:
+            if message.event_type.startswith("schedule."):
+                limit = message.read()["terms"].get("deposit_alone_usd")
+                self.deposit_limit = None if limit is None else Decimal(limit)
             if not message.event_type.startswith("account."):
                 continue
             body, name = message.read(), message.event_type.split(".")[1]
@@ -52,6 +59,8 @@ class Persons:
                     account.ended.add(body["approval_id"])
                 case "limit_used":
                     counted[body["account_id"]] = self._take_used(message, account, body)
+                case "deposited":
+                    self._take_deposit(message, account, body, given.get(body["account_id"]))
                 case "limit_set" | "withdrawn" | "hold_placed":
                     self._check(message, account, body, given.get(body["account_id"]), counted)
                 case _:
@@ -59,7 +68,8 @@ class Persons:
 
     def _take_request(self, message: Message, account: Limited, body: dict[str, Any]) -> None:
         acting = message.headers.get("ce-actorperson", "")
-        acting = acting if message.headers.get("ce-actor", "").startswith("pty_") else "platform"
+        if body["act"]["kind"] != "deposit" and not message.headers.get("ce-actor", "").startswith("pty_"):
+            acting = "platform"
         text = f"{acting or 'nobody'} asks in the name of {body['person']}"
         self.findings.require(acting == body["person"], "persons", message.sequence, text)
         account.requests[body["approval_id"]] = body
@@ -89,6 +99,27 @@ class Persons:
         text = f"one person alone let {total} USD go in 24 hours, the limit is {account.limit}"
         self.findings.require(within, "persons", message.sequence, text)
         return amount
+
+    def _take_deposit(
+        self, message: Message, account: Limited, body: dict[str, Any], given: Mapping[str, Any] | None
+    ) -> None:
+        if body.get("provider", "manual") != "manual":
+            return
+        amount, at = Decimal(body["amount_usd"]), body.get("alone_at")
+        if at is None:
+            same = given is not None and [given.get(name) for name in _DEPOSIT] == [
+                "deposit",
+                *(body.get(name) for name in _DEPOSIT[1:]),
+            ]
+            text = f"two persons agreed to {given}, not to the deposit {body['reference']}"
+            self.findings.require(same, "persons", message.sequence, text)
+            return
+        begin = parse_instant(at) - COUNTED
+        account.deposited = [*(each for each in account.deposited if each[0] > begin), (parse_instant(at), amount)]
+        total = sum((each[1] for each in account.deposited), Decimal(0))
+        limits = [limit for limit in (account.limit, self.deposit_limit) if limit is not None]
+        text = f"one person alone recorded deposits of {total} USD in 24 hours, the limits are {limits}"
+        self.findings.require(not limits or total <= min(limits), "persons", message.sequence, text)
 
     def _check(
         self,

@@ -44,7 +44,7 @@ class Warrants(Transport):
     async def transfer_warrant(
         self, issuer_id: str, warrant_id: str, body: TransferWarrantBody, **options: Any
     ) -> ReceiptBody:
-        """Transfer a whole warrant to an affiliate that it names."""
+        """Transfer a whole warrant to an affiliate of its first holder, or back."""
         return await self.command(f"/v1/issuers/{issuer_id}/warrants/{warrant_id}/transfer", body, **options)
 
     async def attest_milestone(

@@ -26,10 +26,10 @@ relation_firm · relation_unstated.
 Refusals of `require_unrelated`, in order: parties_related.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from immutables import Map
@@ -49,6 +49,8 @@ from marketplace.domain.refusals import refuse_unknown
 REGISTER_ID: Final = "reg_00000000000000000000000000"
 RELATIONS_MAX: Final = 64
 """The most relations in force that one party may state."""
+Standing = Literal["found", "stated", "ended"]
+"""How two parties are related: by what the platform found, by what parties state of each other, or no longer."""
 
 
 class StateRelation(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,10 +153,24 @@ class Register:
 
     def list_group(self, party_id: str, at: datetime | None = None) -> frozenset[str]:
         """Return the party, and all parties and owners that firm relations connect with it."""
+        return self._connect(party_id, lambda known: known.is_firm and known.holds(at))
+
+    def find_standing(self, one: str, two: str) -> Standing | None:
+        """Return what firm relations say of two parties now; None if they never said anything."""
+        tests: dict[Standing, Callable[[Relation], bool]] = {
+            "found": lambda known: known.found and known.holds(None),
+            "stated": lambda known: known.is_firm and known.holds(None),
+            "ended": lambda known: known.is_firm,
+        }
+        return next((name for name, counts in tests.items() if two in self._connect(one, counts)), None)
+
+    def _connect(self, party_id: str, counts: Callable[[Relation], bool]) -> frozenset[str]:
+        """Return the party, and all parties and owners that some relations connect with it."""
         found, waiting = {party_id}, [party_id]
         while waiting:
             end = waiting.pop()
-            others = {known.find_other(end) for known in self._list_held(end, at) if known.is_firm}
+            known = (self.relations[relation_id] for relation_id in self.ends.get(end, ()))
+            others = {each.find_other(end) for each in known if counts(each)}
             waiting.extend(others - found)
             found |= others
         return frozenset(found)

@@ -40,7 +40,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a command.
 
     Attributes:
-        id: The aggregate that the command was for.
+        id: The aggregate that the command was for, or the part of it that it names.
         command_id: The command's id.
         sequence: Position in the log at which the effect is complete.
         version: The aggregate's version after the command, for `If-Match`. A repeat returns the original version.
@@ -204,7 +204,7 @@ class Handler:
 
     def _build_receipt(self, unit: UnitOfWork, primary: CachedState, id: str, sequence: int) -> Receipt:  # noqa: A002
         return Receipt(
-            id=id,
+            id=unit.answers or id,
             command_id=unit.context.command_id,
             sequence=sequence,
             version=unit.get_version(primary),

@@ -92,6 +92,8 @@ class UnitOfWork:
         rejected: True when the command was rejected without events. Such a rejection must be confirmed against the end
             of the log, as a refusal must: no guard detects that the log held more.
         not_taken: The readings of a report that were not accepted, recorded so that a repeat gets the same answer.
+        answers: The id that the answer names and the command's id does not derive, recorded for the same reason; None:
+            the primary aggregate.
     """
 
     def __init__(self, cache: Cache, context: Context) -> None:
@@ -100,6 +102,7 @@ class UnitOfWork:
         self._parts: dict[str, _Part] = {}
         self.rejected = False
         self.not_taken: tuple[ReadingNotTaken, ...] = ()
+        self.answers: str | None = None
 
     async def begin(self, decider: AnyDecider, id: str) -> CachedState:  # noqa: A002 - the field's word
         """Load the primary aggregate, and return its entry before the decision."""
@@ -269,13 +272,13 @@ class UnitOfWork:
 
     async def record(self, primary: CachedState) -> bool:
         """Add a record of the command if its other events do not show its answer. False if it is already recorded."""
-        if self.changes(primary) and not self.not_taken:
+        if self.changes(primary) and not self.not_taken and self.answers is None:
             return True
         part, command_id = self._parts[primary.head.subject], self.context.command_id
         record = RecordCommand(
             command_id=command_id,
             aggregate=part.decider.aggregate,
-            aggregate_id=part.id,
+            aggregate_id=self.answers or part.id,
             version=None if part.events else primary.head.sequence,
             not_taken=self.not_taken,
         )

@@ -101,7 +101,7 @@ async def test_accounts_tell_their_entries_and_statements_in_every_form(database
         assert await refuse(client.get_account(f"acc_{ABSENT}")) == "account_unknown"
         entries = [each async for each in client.list_entries(account_id=account_id)]
         assert [(each.amount, each.cause) for each in entries] == [(100, "wire 1"), (Decimal("-40.50"), "wire 2")]
-        assert (entries[0].occurred_at, entries[0].sequence) == (booked, deposited.sequence)
+        assert (entries[0].occurred_at, entries[0].sequence) == (booked, deposited.sequence - 1)
         (ledger,) = {each.account for each in entries}
         assert [each async for each in client.list_entries(account=ledger)] == entries
         assert len([each async for each in client.list_entries(party_id=party_id)]) == 2

@@ -48,7 +48,7 @@ async def join(parties, stack):
     """Register another fund with its own key and money."""
     party = await parties.admin.register_party(RegisterPartyBody(name="Other", roles=("fund",), jurisdiction="US"))
     await parties.admin.clear_party(party.id, ("sanctions",))
-    await parties.admin.deposit(rename_id("acc", party.id), Decimal(6_000_000), "wire 2")
+    await parties.admin.deposit(rename_id("acc", party.id), Decimal(6_000_000), f"wire {party.id}")
     issued = await parties.admin.issue_key(IssueKeyBody(name="own", scopes=("*",), party_id=party.id))
     client = MarketplaceClient("http://test", issued.token, parties.transport)
     return party.id, await stack.enter_async_context(client)

@@ -405,6 +405,8 @@ FAULTS = {
         "persons",
     ),
     "what one person let go is not counted": (_drop("account.limit_used.v1"), "persons"),
+    "one payment comes in on two accounts": (_change("account.deposited.v1", reference="The Fund's WIRE"), "reference"),
+    "a deposit that two persons would record, and did not": (_change("account.deposited.v1", alone_at=None), "persons"),
     "one person lets more go than the limit": (_change("account.limit_used.v1", amount_usd="100.01"), "persons"),
     "budget is committed that its holder has not approved": (
         _change("mandate.budget_held.v1", needs_approval=True),

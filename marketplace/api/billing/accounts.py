@@ -12,6 +12,7 @@ from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, OptionalInstantText, Read, Word, parse_at, parse_instant
 from marketplace.application.billing.accounts import deposit, withdraw
 from marketplace.application.billing.approvals import find_approval
+from marketplace.execution.handler import Receipt
 from marketplace.projections.billing.accounts import (
     find_account,
     list_accounts,
@@ -28,7 +29,7 @@ PATH: Final = "/v1/accounts"
 async def record_deposit(
     command: Commanded, account_id: FromPath[str], data: JSONBody[TransferBody]
 ) -> Response[ReceiptBody]:
-    """Record a deposit. Only the platform's operator can know that money came in."""
+    """Record a deposit, as the platform's operator. Above a limit, a second one approves it (202)."""
     receipt = await deposit(
         command.handler,
         command.context,
@@ -38,6 +39,14 @@ async def record_deposit(
         booked_at=data.booked_at,
         provider=command.services.payments,
     )
+    return await _answer(command, receipt, account_id)
+
+
+async def _answer(command: Commanded, receipt: Receipt, account_id: str) -> Response[ReceiptBody]:
+    """Answer that the money moved, or that this waits for a second person."""
+    approval_id = await find_approval(command.handler, command.context, account_id)
+    if approval_id is not None:
+        return command.answer_proposed(receipt, approval_id, f"{PATH}/{account_id}/approvals")
     return command.answer(receipt)
 
 
@@ -55,10 +64,7 @@ async def record_withdrawal(
         booked_at=data.booked_at,
         provider=command.services.payments,
     )
-    approval_id = await find_approval(command.handler, command.context, account_id)
-    if approval_id is not None:
-        return command.answer_proposed(receipt, approval_id, f"{PATH}/{account_id}/approvals")
-    return command.answer(receipt)
+    return await _answer(command, receipt, account_id)
 
 
 @get("/{account_id:str}", summary="Get an account")

@@ -121,7 +121,7 @@ async def exercise(
 async def transfer(
     command: Commanded, issuer_id: FromPath[str], warrant_id: FromPath[str], data: JSONBody[TransferWarrantBody]
 ) -> Response[ReceiptBody]:
-    """Transfer a whole warrant to an affiliate that it names."""
+    """Transfer a whole warrant to an affiliate of its first holder, or back."""
     receipt = await use_cases.transfer_warrant(
         command.handler,
         command.context,

@@ -14,7 +14,6 @@ from marketplace.domain.register import (
     REGISTER_ID,
     EndRelation,
     FindRelation,
-    Register,
     StateRelation,
 )
 from marketplace.execution.handler import Handler, Receipt
@@ -34,16 +33,15 @@ async def declare_relation(
 ) -> Receipt:
     """State an owner or affiliate, as the party; record one that was found, as the platform.
 
-    The receipt's id is the relation's.
+    The receipt's id is the relation's: a repeat gets the same one, also after that relation ended.
 
     Raises:
         Refusal: ``party_unknown`` · refusals of the register.
     """
     require_tenant(context, party_id)
-    relation_id = derive_id("rel", context.command_id)
     command = (StateRelation if context.party_id is not None else FindRelation)(
         register_id=REGISTER_ID,
-        relation_id=relation_id,
+        relation_id=derive_id("rel", context.command_id),
         party_id=party_id,
         related_id=related_id,
         owner=owner,
@@ -57,13 +55,10 @@ async def declare_relation(
         for each in (party_id, related_id):
             if each is not None and (not is_id(each, "pty") or await unit.load(PARTY, each) is None):
                 raise refuse_unknown("party", each)
-        await unit.decide(REGISTER, REGISTER_ID, command)
+        register = await unit.decide(REGISTER, REGISTER_ID, command)
+        unit.answers = register.find_id(party_id, related_id or owner or "")
 
-    receipt = await handler.run(context, REGISTER, REGISTER_ID, work)
-    register: Register = (await handler.cache.load(REGISTER, REGISTER_ID)).state
-    if relation_id in register.relations:  # A repeat names it too, whatever happened to it since.
-        return structs.replace(receipt, id=relation_id)
-    return structs.replace(receipt, id=register.find_id(party_id, related_id or owner or "") or relation_id)
+    return await handler.run(context, REGISTER, REGISTER_ID, work)
 
 
 async def end_relation(handler: Handler, context: Context, party_id: str, relation_id: str, *, reason: str) -> Receipt:

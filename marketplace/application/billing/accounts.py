@@ -3,14 +3,18 @@
 from datetime import datetime
 from decimal import Decimal
 
-from events.account import WithdrawalAct
+from events.account import AccountDeposited, DepositAct, WithdrawalAct
 from marketplace.application.billing.payment_provider import MANUAL, PaymentProvider, Transfer
 from marketplace.application.steps.access import require_decider, require_owner, require_platform, require_unfrozen
 from marketplace.application.steps.two_persons import ask_second, find_alone
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_command_id
 from marketplace.domain.billing.account import ACCOUNT, Account, CloseAccount, Deposit, Withdraw
-from marketplace.domain.billing.transfer import require_booked
+from marketplace.domain.billing.transfer import require_booked, require_reference
+from marketplace.domain.command import COMMAND, RecordCommand
 from marketplace.domain.party import PARTY
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -48,26 +52,67 @@ async def deposit(
     booked_at: datetime | None = None,
     provider: PaymentProvider = MANUAL,
 ) -> Receipt:
-    """Record a deposit that the provider confirms, once per reference.
+    """Record a deposit that the provider confirms, once per reference in the whole market.
+
+    Above the account's limit or the schedule's, a deposit that the operator records by hand is only requested, and
+    waits for another person of the platform; see `marketplace.application.billing.approvals`.
 
     Raises:
-        Refusal: Refusals of the provider and of the account.
+        Refusal: Refusals of the provider and of the account · ``person_missing`` · ``reference_empty`` ·
+            ``reference_exists`` also for a payment that another account got.
     """
     transfer = Transfer(account_id=account_id, amount_usd=amount_usd, reference=reference, booked_at=booked_at)
 
     async def work(unit: UnitOfWork) -> None:
         confirmed = await provider.confirm_deposit(context, transfer)
-        await load_account(unit, account_id)
+        account = await load_account(unit, account_id)
+        by_hand = confirmed.provider == MANUAL.name
+        limit = (await unit.load(SCHEDULE, SCHEDULE_ID)).terms.deposit_alone_usd
+        if by_hand and account.needs_second_for_deposit(amount_usd, context.at, limit):
+            act = DepositAct(amount_usd=amount_usd, reference=reference, booked_at=booked_at)
+            await ask_second(unit, account_id, act)
+            if unit.list_events(ACCOUNT, account_id):
+                await require_new_reference(unit, reference)
+            return
         command = Deposit(
             account_id=account_id,
             amount_usd=amount_usd,
             reference=reference,
             provider=confirmed.provider,
             booked_at=confirmed.booked_at,
+            alone_at=context.at if by_hand else None,
         )
         await unit.decide(ACCOUNT, account_id, command)
+        await use_references(unit, account_id)
 
     return await handler.run(context, ACCOUNT, account_id, work)
+
+
+async def require_new_reference(unit: UnitOfWork, reference: str) -> str:
+    """Return the id of the record that reserves a deposit's reference in the whole log.
+
+    Raises:
+        Refusal: ``reference_empty`` · ``reference_exists``.
+    """
+    record_id = derive_command_id("deposit", require_reference(reference))
+    used = await unit.load(COMMAND, record_id)
+    if used is not None:
+        text = f"{reference} is recorded as a deposit to {used.aggregate_id} already; a payment counts once"
+        raise Refusal("reference_exists", text, pointer="/reference")
+    return record_id
+
+
+async def use_references(unit: UnitOfWork, account_id: str) -> None:
+    """Reserve the references of the deposits that this unit records. Of two at once, the second is decided again.
+
+    Raises:
+        Refusal: ``reference_empty`` · ``reference_exists``.
+    """
+    for event in unit.list_events(ACCOUNT, account_id):
+        if isinstance(event, AccountDeposited):
+            record_id = await require_new_reference(unit, event.reference)
+            record = RecordCommand(command_id=record_id, aggregate="account", aggregate_id=account_id, version=None)
+            await unit.decide(COMMAND, record_id, record)
 
 
 async def withdraw(

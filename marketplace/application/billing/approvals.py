@@ -2,10 +2,10 @@
 
 from decimal import Decimal
 
-from events.account import LimitAct, MandateAct, WithdrawalAct
-from marketplace.application.billing.accounts import load_account
+from events.account import DepositAct, LimitAct, MandateAct, WithdrawalAct
+from marketplace.application.billing.accounts import load_account, use_references
 from marketplace.application.billing.payment_provider import MANUAL, PaymentProvider, Transfer
-from marketplace.application.steps.access import require_unfrozen
+from marketplace.application.steps.access import require_platform, require_unfrozen
 from marketplace.application.steps.mandate_hold import set_mandate
 from marketplace.application.steps.two_persons import ask_second, name_person
 from marketplace.core.ids import derive_id
@@ -59,24 +59,30 @@ async def find_approval(handler: Handler, context: Context, account_id: str) -> 
 async def approve(
     handler: Handler, context: Context, account_id: str, approval_id: str, *, provider: PaymentProvider = MANUAL
 ) -> Receipt:
-    """Approve an act as a second person of the party. It is done in the same append.
+    """Approve an act as a second person of the party; a deposit, as one of the platform. It is done in the same append.
 
     Raises:
-        Refusal: ``account_unknown`` · ``payer_only`` for the platform · ``party_suspended`` · ``approval_unknown`` ·
-            ``approval_<status>`` · ``person_missing`` · ``person_same`` · refusals of the act and of the provider.
+        Refusal: ``account_unknown`` · ``payer_only`` for the platform · ``platform_only`` of a deposit ·
+            ``party_suspended`` · ``approval_unknown`` · ``approval_<status>`` · ``person_missing`` · ``person_same`` ·
+            refusals of the act and of the provider.
     """
 
     async def work(unit: UnitOfWork) -> None:
         account = await load_account(unit, account_id)
-        require_payer(account.party_id, context.party_id)
-        await require_unfrozen(unit)
         known = account.approvals.get(approval_id)
+        if known is not None and isinstance(known.requested.act, DepositAct):
+            require_platform(context)
+        else:
+            require_payer(account.party_id, context.party_id)
+        await require_unfrozen(unit)
         command = Approve(account_id=account_id, approval_id=approval_id, person=context.actor_person, at=context.at)
         act = None if known is None else known.requested.act
-        if isinstance(act, WithdrawalAct):
+        if isinstance(act, WithdrawalAct | DepositAct):
             await unit.branch().decide(ACCOUNT, account_id, command)
             transfer = Transfer(account_id=account_id, amount_usd=act.amount_usd, reference=act.reference)
-            confirmed = await provider.confirm_withdrawal(context, transfer)
+            is_deposit = isinstance(act, DepositAct)
+            confirm = provider.confirm_deposit if is_deposit else provider.confirm_withdrawal
+            confirmed = await confirm(context, transfer)
             command = Approve(
                 account_id=account_id,
                 approval_id=approval_id,
@@ -86,6 +92,7 @@ async def approve(
                 booked_at=act.booked_at or confirmed.booked_at,
             )
         await unit.decide(ACCOUNT, account_id, command)
+        await use_references(unit, account_id)
         if isinstance(act, MandateAct) and known is not None and known.status == "open":
             await set_mandate(unit, act.mandate_id, account.party_id, act.terms, alone_at=None)
 

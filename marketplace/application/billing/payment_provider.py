@@ -45,7 +45,16 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PaymentProvider(Protocol):
-    """Confirms transfers. A repeated request for the same transfer gets the same answer."""
+    """Confirms transfers. A repeated request for the same transfer gets the same answer.
+
+    Attributes:
+        name: Its name.
+    """
+
+    @property
+    def name(self) -> str:
+        """Return its name."""
+        ...
 
     async def confirm_deposit(self, context: Context, transfer: Transfer) -> Confirmation:
         """Return the confirmation of money that came in.

@@ -9,6 +9,7 @@ from events.grant import GrantIssued, Mark, Side
 from marketplace.application.steps.access import load_grant, load_mandate, require_unfrozen
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.paying import pay
+from marketplace.application.steps.reductions import count_reduction
 from marketplace.application.steps.resale_ends import check_unheld, withdraw_resales
 from marketplace.application.steps.service_closing import close_service_lines
 from marketplace.application.steps.service_review import review_service
@@ -54,6 +55,8 @@ async def _change(handler: Handler, context: Context, grant_id: str, side: str, 
     async def work(unit: UnitOfWork) -> None:
         await load_grant(unit, grant_id, side)
         await unit.decide(GRANT, grant_id, command)
+        if side == "provider":
+            await count_reduction(unit, grant_id)
 
     return await handler.run(context, GRANT, grant_id, work)
 

@@ -25,13 +25,13 @@ from events.instrument import (
     InstrumentRepaid,
 )
 from events.issuer import IssuerDilutionLimited, IssuerFinancingClosed, IssuerLiquidityDeclared, IssuerStockSplit
-from events.issuer_rights import IssuerOptionExercised, IssuerWarrantExercised
+from events.issuer_rights import IssuerOptionExercised, IssuerWarrantExercised, IssuerWarrantTransferred
 from events.issuer_stock import IssuerFirstRefusalExercised, IssuerStockRepurchased
 from events.proposal import Consent, ProposalMade, ProposedEvent
 from events.registry import get_tag, parse_body, render_body
 from events.types import Event
 from marketplace.application.equity.clawbacks import claw_back
-from marketplace.application.equity.vesting import exercise, vest
+from marketplace.application.equity.vesting import exercise, hand_over, vest
 from marketplace.application.steps.access import require_decider, require_owner, require_unfrozen
 from marketplace.application.steps.company_acts import (
     amend_instrument,
@@ -63,6 +63,7 @@ from marketplace.domain.equity.issuer.commands import (
     ExerciseFirstRefusal,
     IssuerCommand,
     SplitStock,
+    TransferWarrant,
 )
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer, list_holders
@@ -446,6 +447,10 @@ async def _decide_issuer_again(
                 at=at,
                 tranche=main.tranche,
             )
+        case IssuerWarrantTransferred():
+            command = build_command(main, at)
+            assert isinstance(command, TransferWarrant), "the command of this event"
+            await hand_over(unit, command)
         case _:
             await unit.decide(ISSUER, issuer_id, _build_command(main, events, at))
 

@@ -1,4 +1,4 @@
-"""Vesting and exercise of warrants.
+"""Vesting, transfer and exercise of warrants.
 
 What vests is checked when delivery is accepted or credited, on a date, when a price becomes known, when a milestone is
 attested or purchases are stated, and at an exercise.
@@ -7,14 +7,17 @@ attested or purchases are stated, and at an exercise.
 from datetime import datetime, timedelta
 from fractions import Fraction
 
+from msgspec import structs
+
 from marketplace.application.steps.statement_chain import find_chain
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.domain.equity.issuer.commands import Delivery
+from marketplace.domain.equity.issuer.commands import Delivery, TransferWarrant
 from marketplace.domain.equity.issuer.issuer import ISSUER, ExerciseWarrant, Issuer, VestWarrants
 from marketplace.domain.equity.issuer.rights.fair_value import require_fair_value
 from marketplace.domain.equity.issuer.rights.milestones import is_open, list_counted_grants
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.domain.supply.pool import POOL
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -61,6 +64,21 @@ async def _count_accepted(unit: UnitOfWork, grant: Grant) -> Delivery:
         purchased_usd=paid if grant.status in {"completed", "terminated"} else committed,
         paid_usd=paid,
     )
+
+
+async def hand_over(unit: UnitOfWork, command: TransferWarrant) -> None:
+    """Transfer a whole warrant to who is an affiliate of its first holder by the register as it is now.
+
+    Raises:
+        Refusal: Refusals of the issuer.
+    """
+    issuer = await unit.get(ISSUER, command.issuer_id, Issuer)
+    warrant = issuer.warrants.get(command.warrant_id)
+    if warrant is not None:
+        register = await unit.load(REGISTER, REGISTER_ID)
+        relation = register.find_standing(warrant.issued.holder_id, command.holder_id_after)
+        command = structs.replace(command, relation=relation)
+    await unit.decide(ISSUER, command.issuer_id, command)
 
 
 async def exercise(

@@ -3,8 +3,10 @@
 from datetime import date
 from decimal import Decimal
 
+from msgspec import structs
+
 from marketplace.application.equity.consents import carry_out
-from marketplace.application.equity.vesting import exercise, vest
+from marketplace.application.equity.vesting import exercise, hand_over, vest
 from marketplace.core.ids import derive_id
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.equity.issuer.commands import (
@@ -18,6 +20,7 @@ from marketplace.domain.equity.issuer.commands import (
 from marketplace.domain.equity.issuer.issuer import ISSUER, ExpireWarrant, Issuer, IssueWarrant
 from marketplace.domain.equity.issuer.rights.warrant_terms import list_attesters
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -112,7 +115,8 @@ async def observe_price(
     )
 
     async def work(unit: UnitOfWork) -> None:
-        await unit.decide(ISSUER, issuer_id, command)
+        related = structs.replace(command, related_ids=await _list_related(unit))
+        await unit.decide(ISSUER, issuer_id, related)
 
     return await carry_out(handler, context, issuer_id, work, allows=_list_recorders)
 
@@ -121,9 +125,16 @@ async def correct_price(handler: Handler, context: Context, command: CorrectPric
     """Correct the price of a day, as the source's recorder; propose it if a warrant has counted with it."""
 
     async def work(unit: UnitOfWork) -> None:
-        await unit.decide(ISSUER, command.issuer_id, command)
+        related = structs.replace(command, related_ids=await _list_related(unit))
+        await unit.decide(ISSUER, command.issuer_id, related)
 
     return await carry_out(handler, context, command.issuer_id, work, allows=_list_recorders)
+
+
+async def _list_related(unit: UnitOfWork) -> frozenset[str]:
+    """Return the parties that firm relations connect with the sender."""
+    party_id = unit.context.party_id
+    return frozenset() if party_id is None else (await unit.load(REGISTER, REGISTER_ID)).list_group(party_id)
 
 
 def _list_recorders(issuer: Issuer) -> frozenset[str]:
@@ -149,7 +160,8 @@ async def attest_milestone(
     )
 
     async def work(unit: UnitOfWork) -> None:
-        await unit.decide(ISSUER, issuer_id, command)
+        related = structs.replace(command, related_ids=await _list_related(unit))
+        await unit.decide(ISSUER, issuer_id, related)
 
     return await carry_out(handler, context, issuer_id, work, allows=_list_attesters)
 
@@ -161,7 +173,10 @@ def _list_attesters(issuer: Issuer) -> frozenset[str]:
 async def transfer_warrant(
     handler: Handler, context: Context, issuer_id: str, warrant_id: str, *, holder_id: str, holder_id_after: str
 ) -> Receipt:
-    """Transfer, or propose to transfer, a whole warrant to an affiliate. The transfer's id has the prefix ``trf_``."""
+    """Transfer, or propose to transfer, a whole warrant to an affiliate of its first holder, or back.
+
+    The register says who is one at the proposal and at its effect. The transfer's id has the prefix ``trf_``.
+    """
     command = TransferWarrant(
         issuer_id=issuer_id,
         transfer_id=derive_id("trf", context.command_id),
@@ -172,7 +187,7 @@ async def transfer_warrant(
     )
 
     async def work(unit: UnitOfWork) -> None:
-        await unit.decide(ISSUER, issuer_id, command)
+        await hand_over(unit, command)
 
     return await carry_out(handler, context, issuer_id, work)
 

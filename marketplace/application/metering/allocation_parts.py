@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from events.usage import SpreadPart, UsageRespread
 from marketplace.application.metering.allocation_offers import Use
 from marketplace.application.metering.usage import Side, build_metered, decide_report
+from marketplace.application.steps.reductions import count_reduction
 from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.metering.allocation_parts import (
     build_part_reading,
@@ -55,6 +56,7 @@ async def _change(unit: UnitOfWork, use: Use, part: SpreadPart, left: SpreadPart
             before=reading,
         )
         await unit.decide(USAGE, usage_id, void)
+        await count_reduction(unit, part.grant_id)
         return
     correct = CorrectUsage(
         usage_id=usage_id,
@@ -67,3 +69,4 @@ async def _change(unit: UnitOfWork, use: Use, part: SpreadPart, left: SpreadPart
         before=reading,
     )
     await unit.decide(USAGE, usage_id, correct)
+    await count_reduction(unit, part.grant_id)

@@ -13,6 +13,7 @@ from events.subjects import render_subject
 from events.usage import Meter, Reading, Sample, UsageReported
 from marketplace.application.steps.access import load_grant
 from marketplace.application.steps.records import restore_answers
+from marketplace.application.steps.reductions import count_reduction
 from marketplace.core.ids import derive_id
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.metering.usage import (
@@ -203,6 +204,7 @@ async def correct_usage(
             meter=side.meter,
         )
         await unit.decide(USAGE, side.usage_id, command)
+        await count_reduction(unit, grant_id)
 
     return await handler.run(context, USAGE, side.usage_id, work)
 
@@ -226,5 +228,6 @@ async def void_usage(
             meter=side.meter,
         )
         await unit.decide(USAGE, side.usage_id, command)
+        await count_reduction(unit, grant_id)
 
     return await handler.run(context, USAGE, side.usage_id, work)

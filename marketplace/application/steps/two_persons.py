@@ -1,17 +1,23 @@
 """Acts of one person that another one must approve; see `marketplace.domain.billing.account_approvals`."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from events.account import AccountAct, AccountDebited, AccountHoldPlaced
+from events.account import AccountAct, AccountDebited, AccountHoldPlaced, DepositAct
 from events.financing import AssumedGrants
+from events.instrument import InstrumentAmended, InstrumentPrincipalReversed
 from events.issuer import IssuerLiquidityDeclared
 from events.types import Event
+from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, RequestApproval, UseLimit
 from marketplace.domain.billing.account_commands import UNIT
+from marketplace.domain.equity.giving import find_given, is_given
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
@@ -35,15 +41,15 @@ async def ask_second(unit: UnitOfWork, account_id: str, act: AccountAct, currenc
         account_id=account_id,
         approval_id=derive_id("apv", unit.context.command_id),
         act=act,
-        person=name_person(unit.context),
+        person=unit.context.actor_person if isinstance(act, DepositAct) else name_person(unit.context),
         at=unit.context.at,
         unit=currency,
     )
     await unit.decide(ACCOUNT, account_id, command)
 
 
-async def count_own(unit: UnitOfWork, events: Iterable[Event]) -> None:
-    """Count the money that the sender alone spends by an act on an issuer, and refuse an act that needs two persons.
+async def count_own(unit: UnitOfWork, events: Sequence[Event]) -> None:
+    """Count what the sender alone spends or gives up by an act on an issuer, and refuse an act that needs two persons.
 
     Args:
         unit: The decision.
@@ -53,11 +59,42 @@ async def count_own(unit: UnitOfWork, events: Iterable[Event]) -> None:
         Refusal: ``limit_exceeded``.
     """
     party_id = unit.context.party_id
-    amount = ZERO if party_id is None else sum((_find_spent(each, party_id) for each in events), ZERO)
-    if party_id is not None and amount:
-        account_id = rename_id("acc", party_id)
+    if party_id is None:
+        return
+    account_id = rename_id("acc", party_id)
+    amount = sum((_find_spent(each, party_id) for each in events), ZERO)
+    account = await unit.load(ACCOUNT, account_id)
+    if account is not None and account.limit_usd is not None:
+        for event in events:
+            amount += await _find_given(unit, event, party_id)
+    if amount:
         use = UseLimit(account_id=account_id, amount_usd=amount, cause=unit.context.command_id, at=unit.context.at)
         await unit.decide(ACCOUNT, account_id, use)
+
+
+async def _find_given(unit: UnitOfWork, event: Event, party_id: str) -> Decimal:
+    """Return what a party gives up by an event.
+
+    Raises:
+        Refusal: ``limit_exceeded`` if the value is not known.
+    """
+    if isinstance(event, InstrumentPrincipalReversed | InstrumentAmended):
+        instrument = await unit.read_before(INSTRUMENT, event.instrument_id)
+        if instrument is None or instrument.issued.holder_id != party_id:
+            return ZERO
+        return instrument.outstanding_usd if isinstance(event, InstrumentAmended) else event.principal_usd
+    if not is_given(event, party_id):
+        return ZERO
+    issuer = await unit.read_before(ISSUER, event.issuer_id)
+    assert isinstance(issuer, Issuer), "who gives stock up holds it"
+    given = find_given(event, issuer, party_id, unit.context.at.date())
+    if given is None:
+        raise Refusal(
+            "limit_exceeded",
+            f"no price of a share is known, so that what {party_id} gives up counts as more than one person may let go;"
+            " let two persons lift the limit of the account first, or let the platform record a valuation",
+        )
+    return given
 
 
 def _find_spent(event: Event, party_id: str) -> Decimal:

@@ -38,7 +38,7 @@ async def take_round(play: Play) -> None:
     opened = [one async for one in client.list_financings(issuer_id)][-1]
     await client.price_financing(issuer_id, opened.financing_id)
     account_id = rename_id("acc", play.ids[financing.investor])
-    await play.platform.deposit(account_id, financing.investment_usd, "the money of the round")
+    await play.platform.deposit(account_id, financing.investment_usd, f"the money of {opened.financing_id}")
     closing = await client.close_financing(issuer_id, opened.financing_id, CloseFinancingBody(approval=APPROVAL))
     await let_agree(play, client, closing.id)
     closed = [one async for one in client.list_financings(issuer_id)][-1]

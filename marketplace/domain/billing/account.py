@@ -4,13 +4,14 @@ Subject: ``marketplace.account.<account_id>``.
 
 Invariants:
     1. Neither available money nor any hold is ever negative.
-    2. A payment's reference counts once. A cause moves money at most once per counterpart and direction.
+    2. A payment's reference counts once, a deposit's once in the whole market. A cause moves money at most once per
+       counterpart and direction.
     3. A capture or debit is in the same atomic batch as the credit of its payee.
     4. A hold with an expiry pays nothing after it; the rest of the hold is available again.
     5. A closed account has no holds, except of withdrawals that wait for a second person. It still receives and pays
        what is owed, and may be emptied, but begins nothing new.
     6. Above a limit that is set, what one person asks for happens once another person approves it, and its money is
-       held until then.
+       held until then. Deposits are asked for and approved by persons of the platform.
     7. A reserve for corrections is neither withdrawn nor held for others. It pays what is owed.
 
 Refusals in order: account_unknown · account_exists · approval_exists · approval_unknown · approval_<status> ·
@@ -187,6 +188,7 @@ def _deposit(command: Deposit, state: Account) -> Sequence[AccountEvent]:
             reference=command.reference,
             provider=command.provider,
             booked_at=command.booked_at,
+            alone_at=command.alone_at,
         )
     ]
 

@@ -17,11 +17,13 @@ from events.account import (
     AccountApprovalEnded,
     AccountApprovalGiven,
     AccountApprovalRequested,
+    AccountDeposited,
     AccountEvent,
     AccountHoldPlaced,
     AccountHoldReleased,
     AccountLimitSet,
     AccountWithdrawn,
+    DepositAct,
     HoldAct,
     LimitAct,
     MandateAct,
@@ -49,6 +51,7 @@ from marketplace.domain.billing.account_state import (
     place,
     require_free,
     require_funds,
+    require_open,
 )
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
@@ -104,17 +107,12 @@ def request(command: RequestApproval, state: Account) -> Sequence[AccountEvent]:
         raise refuse_exists("approval", approval_id)
     _require_person(command.person)
     _require_unit(command.unit)
-    amount = None if isinstance(act, LimitAct) else act.amount_usd
-    if amount is not None:
-        require_usd(amount, "/amount_usd", zero=isinstance(act, MandateAct))
-    match act:
-        case LimitAct():
-            _require_limit(act.limit_usd)
-        case WithdrawalAct():
-            if _is_withdrawn(act, state):
-                return []
-        case HoldAct():
-            _place(command.account_id, approval_id, act, state, command.at)
+    amount = None if isinstance(act, LimitAct | DepositAct) else act.amount_usd
+    if not isinstance(act, LimitAct):
+        require_usd(act.amount_usd, "/amount_usd", zero=isinstance(act, MandateAct))
+    if isinstance(act, WithdrawalAct | DepositAct) and _is_moved(act, state):
+        return []
+    _require_possible(command, state)
     if amount is not None:
         require_funds(command.account_id, state, amount)
         require_free(command.account_id, state, amount, command.at)
@@ -140,20 +138,35 @@ def request(command: RequestApproval, state: Account) -> Sequence[AccountEvent]:
     return [requested, held]
 
 
-def _is_withdrawn(act: WithdrawalAct, state: Account) -> bool:
+def _require_possible(command: RequestApproval, state: Account) -> None:
+    """Refuse an act that could not be done if it were approved now."""
+    match command.act:
+        case LimitAct(limit_usd=limit_usd):
+            _require_limit(limit_usd)
+        case DepositAct():
+            require_open(command.account_id, state)
+        case HoldAct() as act:
+            _place(command.account_id, command.approval_id, act, state, command.at)
+
+
+def _is_moved(act: WithdrawalAct | DepositAct, state: Account) -> bool:
     """Return whether a payment was made or requested before.
 
     Raises:
         Refusal: ``reference_exists``: with another amount.
     """
-    if is_repeat(state.references, act.reference, -act.amount_usd, "reference"):
+    if is_repeat(state.references, act.reference, _sign(act), "reference"):
         return True
     for other in _list_open(state):
         known = other.requested.act
-        if isinstance(known, WithdrawalAct) and known.reference == act.reference:
+        if isinstance(known, WithdrawalAct | DepositAct) and known.reference == act.reference:
             text = f"approval {other.requested.approval_id} waits for a second person for {act.reference}"
             raise Refusal("reference_exists", f"{text}; use another reference", pointer="/reference")
     return False
+
+
+def _sign(act: WithdrawalAct | DepositAct) -> Decimal:
+    return act.amount_usd if isinstance(act, DepositAct) else -act.amount_usd
 
 
 def _list_open(state: Account) -> list[Approval]:
@@ -227,12 +240,15 @@ def _act(command: Approve, act: AccountAct, state: Account) -> Sequence[AccountE
             return _place(command.account_id, command.approval_id, act, state, command.at)
         case MandateAct():
             return []  # the mandate decides it, in the same append
-        case WithdrawalAct():
-            if is_repeat(state.references, act.reference, -act.amount_usd, "reference"):
-                text = f"{act.reference} was paid meanwhile; withdraw the request"
+        case WithdrawalAct() | DepositAct():
+            if is_repeat(state.references, act.reference, _sign(act), "reference"):
+                text = f"{act.reference} was recorded meanwhile; end the request"
                 raise Refusal("reference_exists", text, pointer="/reference")
+            if isinstance(act, DepositAct):
+                require_open(command.account_id, state)
+            moved = AccountDeposited if isinstance(act, DepositAct) else AccountWithdrawn
             return [
-                AccountWithdrawn(
+                moved(
                     account_id=command.account_id,
                     party_id=state.party_id,
                     amount_usd=act.amount_usd,

@@ -27,13 +27,14 @@ class CloseAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deposit(msgspec.Struct, frozen=True, kw_only=True):
-    """Record money that came in."""
+    """Record money that came in; `alone_at` is when one person of the platform alone does it, else None."""
 
     account_id: str
     amount_usd: Decimal
     reference: str
     provider: str = "manual"
     booked_at: datetime | None = None
+    alone_at: datetime | None = None
 
 
 class Withdraw(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,8 +189,8 @@ class Approve(msgspec.Struct, frozen=True, kw_only=True):
         approval_id: The request.
         person: Who approves; empty for nobody.
         at: When.
-        provider: Who vouches for a withdrawal.
-        booked_at: When a withdrawal was booked outside; None where that is not known.
+        provider: Who vouches for a deposit or withdrawal.
+        booked_at: When that was booked outside; None where that is not known.
     """
 
     account_id: str

@@ -70,7 +70,7 @@ class Account:
     `references` and `causes` map each earlier payment to its amount, so that nothing counts twice. `limit_usd` is what
     one person alone may let go in 24 hours, and `used` what one let go in the last ones. `counts` has the number of
     holds that still have money, by the kind of their purpose. `reserves` are amounts for corrections, by cause, and
-    until when they are kept.
+    until when they are kept. `deposited` is what one person of the platform alone recorded in the last 24 hours.
     """
 
     party_id: str
@@ -84,6 +84,7 @@ class Account:
     approvals: Map[str, Approval] = field(default_factory=Map)
     counts: Map[str, int] = field(default_factory=Map)
     reserves: Map[str, tuple[Decimal, datetime]] = field(default_factory=Map)
+    deposited: tuple[tuple[datetime, Decimal], ...] = ()
 
     @property
     def held_usd(self) -> Decimal:
@@ -101,6 +102,12 @@ class Account:
             return False
         counted = (use.amount_usd for use in self.used if use.at > at - COUNTED)
         return sum(counted, amount_usd) > self.limit_usd
+
+    def needs_second_for_deposit(self, amount_usd: Decimal, at: datetime, limit_usd: Decimal | None) -> bool:
+        """Return whether a deposit takes two persons: with what counts, it is above the account's or a given limit."""
+        limits = [limit for limit in (self.limit_usd, limit_usd) if limit is not None]
+        counted = (amount for alone_at, amount in self.deposited if alone_at > at - COUNTED)
+        return bool(limits) and sum(counted, amount_usd) > min(limits)
 
 
 AccountState = Account | None
@@ -406,7 +413,8 @@ def _evolve_money(state: Account, event: _MoneyEvent) -> Account:
     amount = event.amount_usd
     match event:
         case AccountDeposited():
-            return _move(state, amount, references=state.references.set(event.reference, amount))
+            moved = _move(state, amount, references=state.references.set(event.reference, amount))
+            return moved if event.alone_at is None else _count_deposit(moved, event.alone_at, amount)
         case AccountWithdrawn():
             return _move(state, -amount, references=state.references.set(event.reference, -amount))
         case AccountDebited():
@@ -421,6 +429,11 @@ def _evolve_money(state: Account, event: _MoneyEvent) -> Account:
                 amount,
                 causes=state.causes.set(key_of("from", event.payer_account_id, event.cause), amount),
             )
+
+
+def _count_deposit(state: Account, at: datetime, amount_usd: Decimal) -> Account:
+    recent = (each for each in state.deposited if each[0] > at - COUNTED)
+    return replace(state, deposited=(*recent, (at, amount_usd)))
 
 
 def _evolve_holds(state: Account, event: _HoldEvent) -> Account:

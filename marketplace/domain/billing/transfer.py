@@ -1,5 +1,6 @@
 """Money that moves between an account and the outside world, and who may hold it for another."""
 
+import unicodedata
 from datetime import datetime
 
 from marketplace.core.errors import Refusal
@@ -19,6 +20,19 @@ def require_booked(booked_at: datetime, at: datetime) -> None:
             f"the transfer is booked at {booked_at.isoformat()}, which is after now, {at.isoformat()}",
             pointer="/booked_at",
         )
+
+
+def require_reference(reference: str) -> str:
+    """Return what tells a payment from all others: the letters and digits of its reference, in lower case.
+
+    Raises:
+        Refusal: ``reference_empty``.
+    """
+    told = "".join(letter for letter in unicodedata.normalize("NFKC", reference).casefold() if letter.isalnum())
+    if not told:
+        text = f"{reference!r} has no letter or digit; give the id by which the bank knows the payment"
+        raise Refusal("reference_empty", text, pointer="/reference")
+    return told
 
 
 def require_payer(owner_id: str, party_id: str | None) -> None:

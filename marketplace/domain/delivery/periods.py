@@ -8,6 +8,8 @@ from marketplace.domain.delivery.grant import Grant
 
 PERIOD = timedelta(days=30)
 ACCEPTANCE = timedelta(days=7)
+GRACE = timedelta(hours=24)
+"""Meters may report this long after a period. Then its statement is issued."""
 
 
 class Period(NamedTuple):

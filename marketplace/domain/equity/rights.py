@@ -239,7 +239,8 @@ def _exercise_warrant(event: IssuerWarrantExercised, setting: Setting) -> Asked:
 
 def _transfer_warrant(event: IssuerWarrantTransferred, setting: Setting) -> Asked:
     sides = (event.holder_id, event.holder_id_after)
-    return Asked(sides, company=not all(_is_party(each, setting) for each in sides))
+    stated = event.relation == "stated"
+    return Asked(sides, company=stated or not all(_is_party(each, setting) for each in sides))
 
 
 def _attest(event: IssuerMilestoneAttested, _: Setting) -> Asked:
@@ -475,9 +476,10 @@ RIGHTS: Final[dict[type[Event], Right]] = {
     ),
     IssuerWarrantTransferred: Right(
         "warrant_transfer",
-        "a warrant changes hands, to an affiliate that it names",
+        "a warrant changes hands, to an affiliate of its first holder, or back",
         "holder",
-        "giver and receiver; also the company, if one of them has no key here",
+        "giver and receiver; also the company, if one of them has no key here or only the two state that they are"
+        " affiliates",
         _NONE,
         _transfer_warrant,
     ),

@@ -56,6 +56,24 @@ BESIDE_EQUITY: Final = (
         _NOTHING,
     ),
     StatedRight(
+        "gift",
+        "a party gives up stock, a right to stock, or principal",
+        "a person of the party, who proposes it or agrees to it",
+        "nobody else, besides those who agree to the act",
+        f"never; refused unless {_ABOVE}. Stock counts at its fair value less what is paid for it, and above any limit"
+        " while no price of a share is known; an instrument whose terms change, at its principal",
+        _NOTHING,
+    ),
+    StatedRight(
+        "one_person",
+        "a party votes, converts, exercises, answers a pro rata right, approves an order under its mandate, accepts or"
+        " disputes a statement, concedes a dispute, or ends a grant",
+        "a person of the party",
+        "nobody else of the party",
+        "never; what it pays by that for stock and rights counts toward the limit of its account",
+        _NOTHING,
+    ),
+    StatedRight(
         "capture",
         "held money is paid to the account that the hold names",
         "payer, payee, platform; only the platform while the payer is suspended",
@@ -103,7 +121,15 @@ BESIDE_EQUITY: Final = (
         "never",
         _NOTHING,
     ),
-    StatedRight("deposit", "money from outside is recorded", "the platform", "nobody else", "never", _NOTHING),
+    StatedRight(
+        "deposit",
+        "money from outside is recorded, once for each reference of the bank",
+        "a person of the platform",
+        "another person of the platform",
+        "a payment provider confirms it; or it is within the limits of the account and of the schedule, with what one"
+        " person recorded for the account in 24 hours; or there is none",
+        _ENDS,
+    ),
     StatedRight(
         "mandate",
         "a cash mandate is granted or amended",
@@ -180,7 +206,10 @@ BESIDE_EQUITY: Final = (
         "correction",
         "readings or outages of a settled period change what it costs",
         "provider, platform",
-        "nobody else if it costs less; as for a statement if it costs more than was settled",
+        "nobody else if it costs less: the side whose meter counted it voids or corrects a reading, its own source's;"
+        " what it takes off a period whose statement is due counts toward the limit of the provider's account, and is"
+        " refused above it. Principal that became shares or money falls only with the holder's agreement. As for a"
+        " statement if it costs more than was settled",
         "a dispute settled what was metered then: a correction does not undo it, nor what the platform decided",
         "7 days, then it counts as accepted",
     ),

@@ -1,4 +1,4 @@
-"""The schedule: the least order value, quotas, and the price of holds, early ends and undelivered hours.
+"""The schedule: least order value, quotas, the price of holds, early ends and undelivered hours, the limit of deposits.
 
 Subject: ``marketplace.schedule.<schedule_id>``. A market has one. Until the platform publishes another, `STANDARD`
 applies. With shares of 0 it waives fees.
@@ -91,6 +91,8 @@ def decide(command: PublishSchedule, state: Schedule) -> Sequence[ScheduleEvent]
     if terms == state.terms:
         return []
     require_usd(terms.order_usd_min, "/terms/order_usd_min", zero=True)
+    if terms.deposit_alone_usd is not None:
+        require_usd(terms.deposit_alone_usd, "/terms/deposit_alone_usd", zero=True)
     require_share(terms.hold_share_per_hour, "/terms/hold_share_per_hour")
     _require_rising("near", [near.hours_max for near in terms.near])
     _require_rising("ends", [end.value_usd_min for end in terms.ends])

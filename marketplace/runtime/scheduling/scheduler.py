@@ -76,13 +76,10 @@ from marketplace.core.ids import rename_id
 from marketplace.domain.billing.service_line import HoursEvent
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.grant import evolve as evolve_grant
-from marketplace.domain.delivery.periods import Period, list_periods
+from marketplace.domain.delivery.periods import GRACE, Period, list_periods
 from marketplace.domain.equity.issuer.rights.milestones import list_days
 from marketplace.domain.trading.order_terms import find_end
 from marketplace.runtime.scheduling.failed_pools import FailedPools, Room
-
-GRACE: Final = timedelta(hours=24)
-"""Meters may report this long after a period. Then its statement is issued."""
 
 _JUST_AFTER: Final = timedelta(microseconds=1)
 """A warrant may still be exercised at its last instant."""

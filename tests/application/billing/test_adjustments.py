@@ -4,9 +4,12 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from msgspec import structs
 
 from marketplace.application.billing import accounts, statements
 from marketplace.application.billing.adjustments import adjust_statement
+from marketplace.application.billing.approvals import set_limit
+from marketplace.application.delivery import grants
 from marketplace.application.metering import usage
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
@@ -252,3 +255,41 @@ async def test_meters_within_one_percent_agree(delivery):
     statement = await market.until("statement", delivery.first.statement_id, "issued", "disputed")
     assert statement.status == "issued"
     assert statement.issued.metering.tenant_gpu_seconds == 30 * DAY - 2 * 8 * 7 * 3_600
+
+
+@pytest.mark.parametrize("act", ["void", "correct", "degrade"])
+async def test_one_person_of_the_provider_gives_back_no_more_than_its_limit(delivery, act):
+    market, provider = delivery.market, delivery.trade.provider
+
+    async def give_back(day):
+        begin = delivery.grant.issued.start + timedelta(days=day)
+        if act == "void":
+            await delivery.void(f"day-{day}")
+        elif act == "correct":
+            await delivery.correct(delivery.measure(day, nodes=1))
+        else:
+            await grants.degrade_grant(
+                market.handler,
+                market.context(provider),
+                delivery.grant.issued.grant_id,
+                nodes_available=0,
+                at=begin,
+                until=begin + timedelta(days=1),
+                reason="it was off",
+            )
+
+    await delivery.settle_first(30)
+    paid = (await market.account(provider)).available_usd
+    limit = structs.replace(market.context(provider), actor_person="p1")
+    taken = paid / (60 if act == "correct" else 30)
+    allowed = (taken * 3 / 2).quantize(Decimal(1))
+    await set_limit(market.handler, limit, rename_id("acc", provider), limit_usd=allowed)
+    await give_back(0)
+    await delivery.adjusted()
+    assert (await market.account(provider)).available_usd < paid, "it is within the limit"
+    with pytest.raises(Refusal) as caught:
+        await give_back(1)
+    assert caught.value.code == "limit_exceeded"
+    market.clock.at += timedelta(hours=25)
+    await give_back(1)
+    await check_log(market.log)

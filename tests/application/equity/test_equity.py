@@ -130,7 +130,7 @@ async def test_a_mandate_that_pays_with_capacity_invests_no_cash(market):
 
 async def pay_in(market, party_id, usd=5_000_000):
     """Bring the money of a round into an investor's account."""
-    account, reference = rename_id("acc", party_id), "the money of the round"
+    account, reference = rename_id("acc", party_id), f"the money of a round, from {party_id}"
     await accounts.deposit(market.handler, market.context(), account, amount_usd=Decimal(usd), reference=reference)
 
 

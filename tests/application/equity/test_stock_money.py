@@ -1,13 +1,13 @@
 """Money moves with stock, in the append that moves the stock, or neither moves."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from msgspec import structs
 
 from marketplace.application.billing.approvals import set_limit
-from marketplace.application.equity import warrants
+from marketplace.application.equity import issuers, warrants
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import (
@@ -18,8 +18,10 @@ from marketplace.domain.equity.issuer.commands import (
     IssueStock,
     IssueWarrant,
     OfferStock,
+    RecordValuation,
     RepurchaseStock,
     SplitStock,
+    TransferStock,
 )
 from tests.application.equity.test_consents import build, count_shares, propose, repurchase, vote
 from tests.application.equity.test_equity import act, pay_in
@@ -193,3 +195,74 @@ async def test_one_person_buys_no_stock_above_the_limit_of_its_account(market):
         assert caught.value.code == "limit_exceeded"
         assert (await market.state("proposal", proposal_id)).agreed == frozenset()
     assert await market.account(trade.fund) == before
+
+
+async def limit(market, party_id, usd, person="p1"):
+    context = structs.replace(market.context(party_id), actor_person=person)
+    await set_limit(market.handler, context, rename_id("acc", party_id), limit_usd=Decimal(usd))
+
+
+async def value(market, trade, usd):
+    """Let the platform record what a share is worth."""
+    command = RecordValuation(
+        issuer_id=trade.issuer,
+        price_usd_per_share=Decimal(usd),
+        method="audit",
+        effective_on=market.clock.now().date(),
+        recorded_by="platform",
+    )
+    await issuers.record_valuation(market.handler, market.context(), command)
+
+
+def give(trade, shares, number=1):
+    return {
+        "transfer_id": derive_id("trf", trade.fund, f"{shares} {number}"),
+        "holder_id": trade.fund,
+        "holder_id_after": trade.startup,
+        "class_id": "common",
+        "shares": shares,
+        "at": datetime(2026, 1, 1, tzinfo=UTC),
+    }
+
+
+def offer(market, trade, price):
+    until = market.clock.now() + timedelta(days=30)
+    price = {"price_usd_per_share": Decimal(price)}
+    return {**give(trade, 100), **price, "decide_until": until, "at": market.clock.now()}
+
+
+async def refuse_alone(market, sender, trade, build_command, members):
+    with pytest.raises(Refusal) as caught:
+        await propose(market, sender, trade.issuer, build_command, **members)
+    assert caught.value.code == "limit_exceeded"
+
+
+async def test_one_person_gives_away_no_stock_above_the_limit_of_its_party(market):
+    trade = await build(market)
+    given = await propose(market, trade.startup, trade.issuer, TransferStock, **give(trade, 1_000))
+    await limit(market, trade.fund, 1_000)
+    with pytest.raises(Refusal) as caught:
+        await vote(market, trade.fund, given)
+    assert caught.value.code == "limit_exceeded"
+    await refuse_alone(market, trade.fund, trade, TransferStock, give(trade, 1))  # no price of a share is known
+    await value(market, trade, "10")
+    for build_command, members in (
+        (TransferStock, give(trade, 101)),
+        (OfferStock, {**offer(market, trade, "0"), "shares": 101}),
+        (RepurchaseStock, repurchase(trade, shares=112, price_usd_per_share=Decimal(1))),
+    ):
+        await refuse_alone(market, trade.fund, trade, build_command, members)
+    await propose(market, trade.fund, trade.issuer, OfferStock, **offer(market, trade, "10"))
+    await propose(market, trade.fund, trade.issuer, TransferStock, **give(trade, 60))
+    await refuse_alone(market, trade.fund, trade, TransferStock, give(trade, 60, 2))
+    market.clock.at += timedelta(hours=25)
+    await propose(market, trade.fund, trade.issuer, TransferStock, **give(trade, 60, 2))
+    assert await count_shares(market, trade) == 1_000
+    await check_log(market.log)
+
+
+async def test_without_a_limit_one_person_gives_stock_away_with_the_agreement_of_the_others(market):
+    trade = await build(market)
+    proposal_id = await propose(market, trade.fund, trade.issuer, TransferStock, **give(trade, 1_000))
+    assert (await vote(market, trade.startup, proposal_id)).status == "effective"
+    assert await count_shares(market, trade) == 0

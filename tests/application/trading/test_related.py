@@ -238,3 +238,22 @@ async def test_a_relation_is_taken_back_by_who_states_it_and_a_firm_one_by_the_p
         with pytest.raises(Refusal) as caught:
             await relate(market, one, by=one, related_id=nobody)
         assert caught.value.code == "party_unknown"
+
+
+async def test_an_idempotency_key_names_one_relation_for_ever(market):
+    one, two = await market.party("One", "startup"), await market.party("Two", "provider")
+
+    async def state(by, other, key):
+        context = market.context(by, key)
+        told = {"kind": "affiliate", "reason": "the same founder", "related_id": other}
+        return (await declare_relation(market.handler, context, by, **told)).id
+
+    first = await state(one, two, "first")
+    answers = {(one, two, "first"): first, (two, one, "joins"): first, (one, two, "said before"): first}
+    assert {sent: await state(*sent) for sent in answers} == answers
+    await end_relation(market.handler, market.context(), one, first, reason="sold")
+    assert {sent: await state(*sent) for sent in answers} == answers, "what was answered, though it ended"
+    assert await state(one, two, "bought back") != first
+    assert {sent: await state(*sent) for sent in answers} == answers, "what was answered, though another one holds"
+    market = market.process(market.name)
+    assert {sent: await state(*sent) for sent in answers} == answers, "what was answered, by another process"

@@ -565,7 +565,6 @@ BY_COMPANY = AttestedMilestone(name="works", description="it works", attester_id
         ("attester_interested", [when(BY_COMPANY)], {}),
         ("attester_interested", [when(WORKS)], {"affiliate_ids": (ENGINEER,)}),
         ("stakeholder_unknown", [when(WORKS)], {"affiliate_ids": (RECORDER,)}),
-        ("affiliates_missing", [when(WORKS)], {"transfer": "affiliates"}),
         ("milestone_differs", [when(WORKS), when(replace(WORKS, description="other"))], {}),
         ("tranche_unknown", [when(TrancheMilestone(tranche=1))], {}),
         ("warrant_unknown", [when(TrancheMilestone(tranche=0, warrant_id=make_id("wrt", 9)))], {}),

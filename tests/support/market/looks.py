@@ -78,6 +78,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "usage": "again",
     },
     "disputes:refer_dispute": {"grant": "fixed"},
+    "grants:_change": {"usage": "met"},
     "grants:end_sold_grant": {"account": "met", "issuer": "final", "lot": "final", "pool": "met", "usage": "met"},
     "grants:finish_grant": {
         "account": "met",

@@ -14,7 +14,8 @@ class TransferBody(Body, frozen=True, kw_only=True):
 
     Attributes:
         amount_usd: How much.
-        reference: The payment's own id; it counts once per account.
+        reference: The payment's own id, such as that of the wire. A deposit's counts once in the whole market, whatever
+            its spaces, signs and case; a withdrawal's once per account.
         booked_at: When it was booked outside, if that is known.
     """
 
@@ -28,7 +29,7 @@ class LimitBody(Body, frozen=True, kw_only=True):
 
     Attributes:
         limit_usd: The limit in 24 hours for withdrawals, holds for others, budgets of cash mandates, and payments for
-            stock and rights together; None for none.
+            stock and rights together, and for what one person of the platform records as deposits; None for none.
         unit: The currency, which must be the account's.
     """
 

@@ -52,7 +52,7 @@ Refusals in order, of each command:
   shares · time_naive · option_overdrawn · option_unvested · stock_class_over_authorised
 - option cancelled: option_unknown · cancellation_exists · shares · time_naive · option_overdrawn · option_vested
 - warrant: warrant_exists · stakeholder_unknown · stock_class_unknown · shares · price · time_naive ·
-  date_before_formation · programme_unknown · affiliates_missing · threshold_missing, threshold_unexpected ·
+  date_before_formation · programme_unknown · threshold_missing, threshold_unexpected ·
   price_source_unknown · recorder_interested · average_impossible · of each tranche: shares, its milestones
   (grant_missing, amounts, attester_interested, tranche_unknown, warrant_unknown), proportion_empty, price_stated_twice,
   multiple_out_of_range · milestone_differs · tranches_circular · tranches_differ

@@ -69,6 +69,7 @@ class ObservePrice(msgspec.Struct, frozen=True, kw_only=True):
         volume: Shares traded on it.
         recorder_id: Who records it; None: the platform.
         at: When.
+        related_ids: Parties that firm relations connect with the recorder.
     """
 
     issuer_id: str
@@ -78,6 +79,7 @@ class ObservePrice(msgspec.Struct, frozen=True, kw_only=True):
     volume: int
     recorder_id: str | None
     at: Instant
+    related_ids: frozenset[str] = frozenset()
 
 
 class CorrectPrice(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +93,7 @@ class CorrectPrice(msgspec.Struct, frozen=True, kw_only=True):
         volume: Shares traded on it.
         reason: Why.
         recorder_id: Who corrects it; None: the platform.
+        related_ids: Parties that firm relations connect with the recorder.
     """
 
     issuer_id: str
@@ -100,6 +103,7 @@ class CorrectPrice(msgspec.Struct, frozen=True, kw_only=True):
     volume: int
     reason: str
     recorder_id: str | None
+    related_ids: frozenset[str] = frozenset()
 
 
 ProgrammeCommand = OpenProgramme | AddProgrammeGrant | StatePurchases | NamePriceSource | ObservePrice | CorrectPrice

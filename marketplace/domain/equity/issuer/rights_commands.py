@@ -6,6 +6,7 @@ Those on what warrants are measured by are in `programme_commands`.
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
+from typing import Literal
 
 import msgspec
 
@@ -126,7 +127,17 @@ class VestWarrants(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TransferWarrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Transfer a whole warrant to an affiliate that it names."""
+    """Transfer a whole warrant to an affiliate of its first holder, or back.
+
+    Attributes:
+        issuer_id: The issuer.
+        transfer_id: The transfer.
+        warrant_id: The warrant.
+        holder_id: Who holds it.
+        holder_id_after: Who gets it.
+        at: When.
+        relation: What the register says of the first holder and who gets it; None: nothing.
+    """
 
     issuer_id: str
     transfer_id: str
@@ -134,6 +145,7 @@ class TransferWarrant(msgspec.Struct, frozen=True, kw_only=True):
     holder_id: str
     holder_id_after: str
     at: Instant
+    relation: Literal["found", "stated", "ended"] | None = None
 
 
 class AttestMilestone(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +159,7 @@ class AttestMilestone(msgspec.Struct, frozen=True, kw_only=True):
         document: The paper behind it.
         attester_id: Who attests it; None: the platform.
         at: When.
+        related_ids: Parties that firm relations connect with the attester.
     """
 
     issuer_id: str
@@ -156,6 +169,7 @@ class AttestMilestone(msgspec.Struct, frozen=True, kw_only=True):
     document: str
     attester_id: str | None
     at: Instant
+    related_ids: frozenset[str] = frozenset()
 
 
 class ExerciseWarrant(msgspec.Struct, frozen=True, kw_only=True):

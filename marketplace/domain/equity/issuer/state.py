@@ -168,7 +168,7 @@ class Warrant:
 
     @property
     def interested(self) -> frozenset[str]:
-        """The holder and its affiliates, who attest nothing and record no price."""
+        """The holder and the affiliates that it names; neither they nor who is related to them attest or price."""
         return frozenset({self.holder_id, self.issued.holder_id, *self.issued.affiliate_ids})
 
 

@@ -205,15 +205,15 @@ def name_price_source(command: NamePriceSource, state: Issuer) -> Sequence[Issue
     return [event]
 
 
-def _require_independent(state: Issuer, recorder_id: str | None) -> None:
+def _require_independent(state: Issuer, recorder_id: str | None, related_ids: frozenset[str] = frozenset()) -> None:
     interested = {state.formed.party_id, *list_holders(state)}
     for warrant in state.warrants.values():
         interested |= warrant.interested
-    if recorder_id in interested:
+    if recorder_id is not None and interested & {recorder_id, *related_ids}:
         raise Refusal(
             "recorder_interested",
-            f"{recorder_id} is the company, holds its securities, or is an affiliate of a holder; prices are recorded"
-            " by another party, or by the platform",
+            f"{recorder_id} is the company, holds its securities, or is an affiliate of one of them; prices are"
+            " recorded by another party, or by the platform",
             pointer="/recorder_id",
             recorder_id=recorder_id,
         )
@@ -234,7 +234,7 @@ def observe_price(command: ObservePrice, state: Issuer) -> Sequence[IssuerEvent]
     _require_recorder(command, source)
     if source.latest == event:
         return []
-    _require_independent(state, command.recorder_id)
+    _require_independent(state, command.recorder_id, command.related_ids)
     require_price_per_share(command.price_usd_per_share, "/price_usd_per_share")
     require_shares(command.volume, "/volume")
     require_aware(command.at, "/at")
@@ -268,7 +268,7 @@ def correct_price(command: CorrectPrice, state: Issuer) -> Sequence[IssuerEvent]
         )
     if known == (Fraction(command.price_usd_per_share), Fraction(command.volume)):
         return []
-    _require_independent(state, command.recorder_id)
+    _require_independent(state, command.recorder_id, command.related_ids)
     require_price_per_share(command.price_usd_per_share, "/price_usd_per_share")
     require_shares(command.volume, "/volume", zero=True)
     _require_near(command, source)
@@ -364,7 +364,7 @@ def attest_milestone(command: AttestMilestone, state: Issuer) -> Sequence[Issuer
 def _require_attester(command: AttestMilestone, state: Issuer, warrant: Warrant, attester_id: str | None) -> None:
     if command.attester_id is None:
         return
-    if command.attester_id in warrant.interested:
+    if warrant.interested & {command.attester_id, *command.related_ids}:
         raise Refusal(
             "attested_by_beneficiary",
             f"{command.attester_id} benefits from milestone {command.milestone}; {attester_id or 'the platform'}"

@@ -34,12 +34,6 @@ def require_terms(command: IssueWarrant, state: Issuer) -> None:
         raise refuse_unknown("programme", command.programme_id)
     for affiliate_id in command.affiliate_ids:
         require_stakeholder(state, affiliate_id, "/affiliate_ids")
-    if command.transfer == "affiliates" and not command.affiliate_ids:
-        raise Refusal(
-            "affiliates_missing",
-            "the warrant may be transferred to affiliates and names none; name them, or exclude transfers",
-            pointer="/affiliate_ids",
-        )
     _require_change_of_control(command.change_of_control)
     if command.fair_value is not None:
         _require_average(command.fair_value, command, state, "/fair_value")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from fractions import Fraction
+from typing import Literal
 
 from events.issuer import (
     IssuerEvent,
@@ -244,7 +245,7 @@ def cancel_warrant(command: CancelWarrant, state: Issuer) -> Sequence[IssuerEven
 
 
 def transfer_warrant(command: TransferWarrant, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the transfer of a whole warrant to one of its affiliates, unless it is recorded."""
+    """Return the transfer of a whole warrant to an affiliate of its first holder, or back, unless it is recorded."""
     warrant = state.warrants.get(command.warrant_id)
     if warrant is None:
         raise refuse_unknown("warrant", command.warrant_id)
@@ -263,17 +264,9 @@ def transfer_warrant(command: TransferWarrant, state: Issuer) -> Sequence[Issuer
             f"warrant {command.warrant_id} is held by {warrant.holder_id}, not by {command.holder_id}",
             pointer="/holder_id",
         )
-    allowed = {warrant.issued.holder_id, *warrant.issued.affiliate_ids} - {warrant.holder_id}
-    if warrant.issued.transfer == "none" or command.holder_id_after not in allowed:
-        raise Refusal(
-            "transfer_excluded",
-            f"warrant {command.warrant_id} may be transferred to {', '.join(sorted(allowed)) or 'nobody'}, not to"
-            f" {command.holder_id_after}"
-            if warrant.issued.transfer == "affiliates"
-            else f"warrant {command.warrant_id} may not be transferred",
-            pointer="/holder_id_after",
-            transfer=warrant.issued.transfer,
-        )
+    relation = _require_affiliate(command, warrant)
+    if relation is not None:
+        require_stakeholder(state, command.holder_id_after, "/holder_id_after")
     return [
         IssuerWarrantTransferred(
             issuer_id=command.issuer_id,
@@ -282,5 +275,31 @@ def transfer_warrant(command: TransferWarrant, state: Issuer) -> Sequence[Issuer
             holder_id=command.holder_id,
             holder_id_after=command.holder_id_after,
             shares=warrant.shares_outstanding,
+            relation=relation,
         )
     ]
+
+
+def _require_affiliate(command: TransferWarrant, warrant: Warrant) -> Literal["found", "stated"] | None:
+    """Return the relation that makes who gets a warrant an affiliate; None if the warrant names it.
+
+    Raises:
+        Refusal: ``transfer_excluded``.
+    """
+    issued, after, relation = warrant.issued, command.holder_id_after, command.relation
+    is_named = after in issued.affiliate_ids and relation != "ended"
+    if issued.transfer == "affiliates" and after != warrant.holder_id:
+        if is_named or after == issued.holder_id:
+            return None
+        if relation == "found" or relation == "stated":  # noqa: PLR1714 - narrows the type
+            return relation
+    raise Refusal(
+        "transfer_excluded",
+        f"warrant {command.warrant_id} may be transferred to affiliates of {issued.holder_id} and back, and"
+        f" {after} {'is none any more' if relation == 'ended' else 'is none'}; the relation of affiliates is stated by"
+        " both or found by the platform"
+        if issued.transfer == "affiliates"
+        else f"warrant {command.warrant_id} may not be transferred",
+        pointer="/holder_id_after",
+        transfer=issued.transfer,
+    )

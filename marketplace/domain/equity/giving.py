@@ -1,0 +1,61 @@
+"""What a party gives up by an act on an issuer, in dollars, so that it counts toward the limit of one person.
+
+Stock counts at the fair value of a share as converted, less the price that is paid for it here; a right to stock at
+that value less its exercise price; an instrument whose terms change, or whose principal is reversed, at that principal.
+Votes, conversions and exercises give nothing to others and count nothing.
+"""
+
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from typing import TypeGuard
+
+from events.issuer import (
+    IssuerOptionCancelled,
+    IssuerStockOffered,
+    IssuerStockRepurchased,
+    IssuerStockTransferred,
+    IssuerWarrantTransferred,
+)
+from events.types import Event
+from marketplace.core.money import ceil_cents
+from marketplace.domain.equity.issuer.rights.fair_value import find_fair_value
+from marketplace.domain.equity.issuer.state import Issuer
+
+Given = (
+    IssuerStockTransferred
+    | IssuerStockOffered
+    | IssuerStockRepurchased
+    | IssuerWarrantTransferred
+    | IssuerOptionCancelled
+)
+"""Events by which a holder gives stock, or a right to it, to others."""
+
+
+def is_given(event: Event, party_id: str) -> TypeGuard[Given]:
+    """Return whether a party gives up stock or a right to it by its own agreement."""
+    if isinstance(event, IssuerStockRepurchased) and event.cause is not None:
+        return False  # what it follows from counts: a reversal, a split, an offer
+    if isinstance(event, IssuerOptionCancelled) and event.kind != "cancelled":
+        return False
+    return isinstance(event, Given) and event.holder_id == party_id
+
+
+def find_given(event: Given, issuer: Issuer, party_id: str, on_day: date) -> Decimal | None:
+    """Return the value of what `is_given` found; None if no price of a share is known."""
+    fair = find_fair_value(issuer, frozenset({party_id}), on_day)
+    if fair is None:
+        return None
+    value = Fraction(fair.price_usd)
+    match event:
+        case IssuerStockTransferred():
+            paid = Fraction(0)
+        case IssuerStockOffered() | IssuerStockRepurchased():
+            paid = Fraction(event.price_usd_per_share)
+        case IssuerWarrantTransferred():
+            paid = Fraction(issuer.warrants[event.warrant_id].exercise_price_usd)
+        case IssuerOptionCancelled():
+            paid = Fraction(issuer.options[event.option_id].granted.exercise_price_usd)
+    if isinstance(event, IssuerStockTransferred | IssuerStockOffered | IssuerStockRepurchased):
+        value *= max(Fraction(1), Fraction(issuer.classes[event.class_id].conversion_ratio))
+    return ceil_cents(max(value - paid, Fraction(0)) * event.shares)

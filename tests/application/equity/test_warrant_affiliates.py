@@ -1,0 +1,139 @@
+"""Affiliates of a warrant's holder: the register says who they are when a warrant changes hands or is attested."""
+
+from datetime import timedelta
+from decimal import Decimal
+from types import SimpleNamespace
+
+import pytest
+import pytest_asyncio
+
+from events.vesting import AttestedMilestone, WarrantTranche
+from marketplace.application.access.relations import declare_relation, end_relation
+from marketplace.application.equity import consents, warrants
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
+from marketplace.domain.equity.issuer.commands import AddStakeholder, CreateStockClass
+from marketplace.domain.equity.issuer.issuer import IssueWarrant
+from tests.support.market.agreeing import act_agreed, agree_all
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
+
+
+@pytest_asyncio.fixture
+async def deal(memory_log):
+    """Return a company whose warrant a fund holds, and which names one affiliate of the fund."""
+    market = Market(memory_log)
+    company, fund, named, later, engineer = [
+        await market.party(name, "startup" if name == "Company" else "fund")
+        for name in ("Company", "Fund", "Named", "Later", "Engineer")
+    ]
+    deal = SimpleNamespace(market=market, company=company, fund=fund, named=named, later=later, engineer=engineer)
+    deal.issuer, deal.warrant = await market.issuer(company), rename_id("wrt", company)
+    await act_agreed(market, company, CreateStockClass, class_id="common", kind="common", shares_authorised=1_000)
+    for party_id in (fund, named, later):
+        stakeholder = {"holder_id": party_id, "name": "Holder", "kind": "investor"}
+        await act_agreed(market, company, AddStakeholder, **stakeholder)
+    works = AttestedMilestone(name="works", description="it trains", attester_id=engineer)
+    issue = IssueWarrant(
+        issuer_id=deal.issuer,
+        warrant_id=deal.warrant,
+        holder_id=fund,
+        class_id="common",
+        shares=100,
+        exercise_price_usd=Decimal(1),
+        expires_at=market.clock.now() + timedelta(days=900),
+        settlement="cash",
+        tranches=(WarrantTranche(shares=100, conditions=((works,),)),),
+        transfer="affiliates",
+        affiliate_ids=(named,),
+    )
+    context = market.context(company)
+    await warrants.issue_warrant(market.handler, context, issue)
+    await agree_all(market, context)
+    return deal
+
+
+async def relate(deal, *, found=False, one=None, two=None):
+    told = {"kind": "affiliate", "reason": "the same owner"}
+    one, two = one or deal.fund, two or deal.later
+    for party_id, other in [(one, two)] if found else [(one, two), (two, one)]:
+        context = deal.market.context(None if found else party_id)
+        receipt = await declare_relation(deal.market.handler, context, party_id, related_id=other, **told)
+    return receipt.id
+
+
+async def end(deal, relation_id):
+    context = deal.market.context()
+    await end_relation(deal.market.handler, context, deal.fund, relation_id, reason="it was sold")
+
+
+async def propose(deal, to, sender=None):
+    context = deal.market.context(sender or deal.fund)
+    sides = {"holder_id": sender or deal.fund, "holder_id_after": to}
+    await warrants.transfer_warrant(deal.market.handler, context, deal.issuer, deal.warrant, **sides)
+    return await consents.find_proposal(deal.market.handler, context), context
+
+
+async def read_holder(deal):
+    return (await deal.market.state("issuer", deal.issuer)).warrants[deal.warrant].holder_id
+
+
+async def refuse(deal, to):
+    with pytest.raises(Refusal) as caught:
+        await propose(deal, to)
+    assert caught.value.code == "transfer_excluded"
+
+
+async def test_an_affiliate_that_was_found_later_gets_a_warrant_and_gives_it_back_after_the_relation_ended(deal):
+    await refuse(deal, deal.later)
+    relation_id = await relate(deal, found=True)
+    proposal_id, context = await propose(deal, deal.later)
+    assert (await deal.market.state("proposal", proposal_id)).voters == {deal.later}
+    await agree_all(deal.market, context)
+    assert await read_holder(deal) == deal.later
+    await end(deal, relation_id)
+    _, context = await propose(deal, deal.fund, sender=deal.later)
+    await agree_all(deal.market, context)
+    assert await read_holder(deal) == deal.fund
+    await refuse(deal, deal.later)
+    await check_log(deal.market.log)
+
+
+async def test_the_company_agrees_where_only_the_two_say_that_they_are_affiliates(deal):
+    await declare_relation(
+        deal.market.handler,
+        deal.market.context(deal.later),
+        deal.later,
+        kind="affiliate",
+        reason="so it says",
+        related_id=deal.fund,
+    )
+    await refuse(deal, deal.later)
+    await relate(deal)
+    proposal_id, _ = await propose(deal, deal.later)
+    assert (await deal.market.state("proposal", proposal_id)).voters == {deal.later, deal.company}
+
+
+async def test_a_named_affiliate_whose_relation_ended_gets_nothing_and_what_it_was_to_get_is_void(deal):
+    relation_id = await relate(deal, found=True, two=deal.named)
+    proposal_id, _ = await propose(deal, deal.named)
+    await end(deal, relation_id)
+    await refuse(deal, deal.named)
+    await consents.agree(deal.market.handler, deal.market.context(deal.named), proposal_id)
+    assert (await deal.market.state("proposal", proposal_id)).status == "void"
+    assert await read_holder(deal) == deal.fund
+
+
+@pytest.mark.parametrize("found", [True, False])
+async def test_who_became_an_affiliate_of_the_holder_attests_nothing_for_it(deal, found):
+    await relate(deal, found=found, two=deal.engineer)
+    with pytest.raises(Refusal) as caught:
+        await warrants.attest_milestone(
+            deal.market.handler,
+            deal.market.context(deal.engineer),
+            deal.issuer,
+            deal.warrant,
+            milestone="works",
+            document="report",
+        )
+    assert caught.value.code == "attested_by_beneficiary"
