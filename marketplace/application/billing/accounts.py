@@ -7,10 +7,9 @@ from events.account import AccountDeposited, DepositAct, WithdrawalAct
 from marketplace.application.billing.payment_provider import MANUAL, PaymentProvider, Transfer
 from marketplace.application.steps.access import require_decider, require_owner, require_platform, require_unfrozen
 from marketplace.application.steps.two_persons import ask_second, find_alone
-from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_command_id
 from marketplace.domain.billing.account import ACCOUNT, Account, CloseAccount, Deposit, Withdraw
-from marketplace.domain.billing.transfer import require_booked, require_reference
+from marketplace.domain.billing.transfer import require_booked, require_reference, require_unused
 from marketplace.domain.command import COMMAND, RecordCommand
 from marketplace.domain.party import PARTY
 from marketplace.domain.refusals import refuse_unknown
@@ -96,9 +95,7 @@ async def require_new_reference(unit: UnitOfWork, reference: str) -> str:
     """
     record_id = derive_command_id("deposit", require_reference(reference))
     used = await unit.load(COMMAND, record_id)
-    if used is not None:
-        text = f"{reference} is recorded as a deposit to {used.aggregate_id} already; a payment counts once"
-        raise Refusal("reference_exists", text, pointer="/reference")
+    require_unused(reference, None if used is None else used.aggregate_id)
     return record_id
 
 

@@ -9,7 +9,6 @@ from events.financing import AssumedGrants
 from events.instrument import InstrumentAmended, InstrumentPrincipalReversed
 from events.issuer import IssuerLiquidityDeclared
 from events.types import Event
-from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, RequestApproval, UseLimit
@@ -87,14 +86,7 @@ async def _find_given(unit: UnitOfWork, event: Event, party_id: str) -> Decimal:
         return ZERO
     issuer = await unit.read_before(ISSUER, event.issuer_id)
     assert isinstance(issuer, Issuer), "who gives stock up holds it"
-    given = find_given(event, issuer, party_id, unit.context.at.date())
-    if given is None:
-        raise Refusal(
-            "limit_exceeded",
-            f"no price of a share is known, so that what {party_id} gives up counts as more than one person may let go;"
-            " let two persons lift the limit of the account first, or let the platform record a valuation",
-        )
-    return given
+    return find_given(event, issuer, party_id, unit.context.at.date())
 
 
 def _find_spent(event: Event, party_id: str) -> Decimal:

@@ -35,6 +35,17 @@ def require_reference(reference: str) -> str:
     return told
 
 
+def require_unused(reference: str, account_id: str | None) -> None:
+    """Refuse a payment that is recorded already, as a deposit to the given account; None if it is not.
+
+    Raises:
+        Refusal: ``reference_exists``.
+    """
+    if account_id is not None:
+        text = f"{reference} is recorded as a deposit to {account_id} already; a payment counts once"
+        raise Refusal("reference_exists", text, pointer="/reference")
+
+
 def require_payer(owner_id: str, party_id: str | None) -> None:
     """Refuse to let anyone but the payer set its money aside for others or approve that, the platform included.
 

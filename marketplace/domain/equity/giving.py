@@ -18,6 +18,7 @@ from events.issuer import (
     IssuerWarrantTransferred,
 )
 from events.types import Event
+from marketplace.core.errors import Refusal
 from marketplace.core.money import ceil_cents
 from marketplace.domain.equity.issuer.rights.fair_value import find_fair_value
 from marketplace.domain.equity.issuer.state import Issuer
@@ -41,11 +42,19 @@ def is_given(event: Event, party_id: str) -> TypeGuard[Given]:
     return isinstance(event, Given) and event.holder_id == party_id
 
 
-def find_given(event: Given, issuer: Issuer, party_id: str, on_day: date) -> Decimal | None:
-    """Return the value of what `is_given` found; None if no price of a share is known."""
+def find_given(event: Given, issuer: Issuer, party_id: str, on_day: date) -> Decimal:
+    """Return the value of what `is_given` found.
+
+    Raises:
+        Refusal: ``limit_exceeded`` if no price of a share is known.
+    """
     fair = find_fair_value(issuer, frozenset({party_id}), on_day)
     if fair is None:
-        return None
+        raise Refusal(
+            "limit_exceeded",
+            f"no price of a share is known, so that what {party_id} gives up counts as more than one person may let go;"
+            " let two persons lift the limit of the account first, or let the platform record a valuation",
+        )
     value = Fraction(fair.price_usd)
     match event:
         case IssuerStockTransferred():

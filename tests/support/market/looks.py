@@ -78,7 +78,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "usage": "again",
     },
     "disputes:refer_dispute": {"grant": "fixed"},
-    "grants:_change": {"usage": "met"},
+    "grants:_change": {"account": "other", "usage": "met"},
     "grants:end_sold_grant": {"account": "met", "issuer": "final", "lot": "final", "pool": "met", "usage": "met"},
     "grants:finish_grant": {
         "account": "met",
@@ -137,7 +137,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "statement": "met",
     },
     "service_statements:issue_service_statement": {"grant": "fixed", "service_line": "again", "statement": "met"},
-    "allocations:respread_usage": {"grant": "met", "usage": "other"},
+    "allocations:respread_usage": {"account": "other", "grant": "met", "usage": "other"},
     "allocations:spread_usage": {"grant": "met", "usage": "other"},
     "statements:accept_statement": {
         "instrument": "again",
@@ -189,9 +189,9 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "inventory:reschedule_lot": {"auction": "final"},
     "inventory:withdraw_lot": {"auction": "final", "pool": "met"},
     "usage:report_usage": {"grant": "met", "usage": "final"},
-    "usage:correct_usage": {"grant": "met"},
+    "usage:correct_usage": {"account": "other", "grant": "met"},
     "usage:evidence_usage": {"grant": "fixed"},
-    "usage:void_usage": {"grant": "met"},
+    "usage:void_usage": {"account": "other", "grant": "met"},
     "warrants:vest_warrants": {"grant": "again", "pool": "fixed", "statement": "again"},
 }
 """By command (the module of its use case, and its name) and aggregate."""
