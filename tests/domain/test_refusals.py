@@ -43,10 +43,11 @@ PARTS = {
     "grant": ("grant_notice",),
     "mandate": ("mandate_rules",),
     "order": ("order_terms",),
+    "statement": ("dispute",),
     "usage": ("usage_record", "allocation", "burn_order"),
 }
 """Modules beside the aggregate's own that raise for it."""
-BEFORE = {"order": {"value_too_precise", "class_not_offered"}}
+BEFORE = {"order": {"value_too_precise", "class_not_offered"}, "statement": {"answer_period_runs"}}
 """Codes of these modules that use cases ask for before the aggregate decides."""
 
 

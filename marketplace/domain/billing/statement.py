@@ -17,8 +17,10 @@ Invariants:
 
 Refusals in order: statement_unknown · statement_exists · statement_<status> · acceptance_period_runs ·
 acceptance_period_over · claim_settled · claim_conceded · claim_missing · not_a_number · amount_not_positive ·
-amount_too_large · amount_too_precise · claim_above_statement · charges_above_statement · charges_below_settled; those
-of `dispute.py` for an answer, a partial concession, a referral and silence.
+amount_too_large · amount_too_precise · claim_above_statement · charges_above_statement · charges_below_settled ·
+claim_none · answer_not_due · answer_period_over · answers_too_many · referral_early · concessions_too_many ·
+amount_missing · not_a_number · amount_not_positive · amount_too_large · amount_too_precise · offer_outside ·
+concession_outside. From claim_none on they are those of a dispute (`dispute.py`).
 """
 
 from collections.abc import Sequence

@@ -143,6 +143,7 @@ REFUSALS = [
     Row("span_empty", (OPENED,), offer(end=hour(0)), "/end"),
     Row("span_empty", (OPENED, OFFERED), reserve(end=hour(9)), "/end"),
     Row("span_empty", (OPENED, FAILED), build.restore_nodes(at=hour(0)), "/at"),
+    Row("span_empty", (OPENED,), build.fail_nodes(until=hour(0), reported_at=hour(9)), "/until"),
     Row("notice_too_short", (OPENED,), announce(closes_at=CLOSES_AT - timedelta(seconds=1)), "/closes_at"),
     Row("closing_brought_forward", (OPENED, LATER), announce(), "/closes_at"),
     Row("pool_closing", (OPENED, CLOSING), offer()),
@@ -184,9 +185,8 @@ REFUSALS = [
     Row("lot_sold", (*HELD, ON_SALE, SET_ASIDE), hold_capacity(grant_id=GRANT_3, nodes=2)),
     Row("lot_sold", (OPENED, OFFERED), reserve(nodes=8, lots=(share(), share()))),
     Row("nodes_failed", (OPENED, OFFERED, FAILED, ALL_FAILED), reserve()),
-    Row("nodes_exceeded", (OPENED, FAILED, ALL_FAILED), build.fail_nodes(incident_id="INC-3"), "/nodes"),
-    Row("span_empty", (OPENED,), build.fail_nodes(until=hour(0), reported_at=hour(9)), "/until"),
     Row("outage_open", (OPENED,), build.fail_nodes(until=hour(9), reported_at=hour(8)), "/until"),
+    Row("nodes_exceeded", (OPENED, FAILED, ALL_FAILED), build.fail_nodes(incident_id="INC-3"), "/nodes"),
     Row("resumption_backdated", (OPENED, FAILED), build.restore_nodes(at=hour(5), reported_at=hour(7)), "/at"),
 ]
 PRECEDENCE = [
