@@ -72,9 +72,9 @@ async def test_the_largest_request_of_a_tenant_is_stored_with_room_left(type_):
     [("mandate.granted.v1", "mandate.amended.v1"), ("order.placed.v1", "order.amended.v1")],
     ids=["mandate", "order"],
 )
-async def test_the_largest_amendment_of_a_tenant_is_stored_with_room_left(created, amended):
+async def test_the_largest_amendment_of_a_tenant_is_stored_with_room_left(created, amended, database_url):
     log = MemoryLog()
-    async with open_stage(log) as stage:
+    async with open_stage(log, database_url) as stage:
         startup = await stage.register("Startup", "startup", usd="900000000")
         fund = await stage.register("Fund", "fund", "provider", usd="900000000")
         path, body, members, item = build_requests(stage, startup, fund)[created]
