@@ -23,9 +23,10 @@ _WRITES: Final = frozenset({"put", "update", "add", "append"})
 _HEAD: Final = f"""# Events and tables
 
 Which projections and tables each event type changes. `{COMMAND}` writes this page: it projects the
-story of `tests/projections/tales.py`, which has every event type, and notes what each handler writes.
+events of `tests/projections/tales.py` (every event type, more than the story of `tests/contracts/story/`), and notes what
+each handler writes.
 
-Every event also changes some or all tables of the projection `{FEED}`: {{feed}}.
+Every event also adds a row to `event_index`, of the projection `{FEED}`, and may change its other tables: {{feed}}.
 [events/README.md](../events/README.md) describes all event types.
 """
 

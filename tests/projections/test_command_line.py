@@ -190,7 +190,10 @@ async def test_rows_of_a_newer_release_are_named_and_replaced_on_demand_only(
     assert code == 0, output
 
 
-async def test_a_database_without_tables_is_refused(jetstream_log: JetStreamLog, commands: Commands):
+async def test_a_database_without_tables_is_refused(
+    jetstream_log: JetStreamLog, commands: Commands, nats_server: NatsServers, empty_database_url: str, capsys
+):
+    commands = Commands(nats_server.url, empty_database_url, capsys)
     code, output = await commands.projections(projection_commands.verify)
     assert code == 2
     assert "database_not_migrated" in output
