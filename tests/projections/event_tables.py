@@ -23,8 +23,8 @@ _WRITES: Final = frozenset({"put", "update", "add", "append"})
 _HEAD: Final = f"""# Events and tables
 
 Which projections and tables each event type changes. `{COMMAND}` writes this page: it projects the
-events of `tests/projections/tales.py` (every event type, more than the story of `tests/contracts/story/`), and notes what
-each handler writes.
+events of `tests/projections/tales.py` (every event type, more than the story of `tests/contracts/story/`), and notes
+what each handler writes.
 
 Every event also adds a row to `event_index`, of the projection `{FEED}`, and may change its other tables: {{feed}}.
 [events/README.md](../events/README.md) describes all event types.
