@@ -1,7 +1,6 @@
 """A provider's bond pays startups for hours that it does not deliver, once, and no more than follows from the log."""
 
 import asyncio
-from collections import defaultdict
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -16,7 +15,6 @@ from marketplace.application.billing import accounts, bonds
 from marketplace.application.delivery.grants import terminate_grant
 from marketplace.application.supply import inventory
 from marketplace.auditor.bonds import Bonds
-from marketplace.auditor.stream import Findings, Message
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.money import parse_ratio, round_cents
@@ -24,6 +22,7 @@ from marketplace.domain.billing.remedies import ANSWER_WITHIN, CLAIM_WITHIN
 from marketplace.log.memory import MemoryLog
 from tests.application.billing.test_service_credits import Month
 from tests.application.test_rule_races import race
+from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -49,20 +48,6 @@ async def answer(market, provider, number=-1, *, usd=None, by_platform=False):
     return await bonds.answer_claim(
         market.handler, context, rename_id("bnd", provider), claim_id, amount_usd=amount, reason="as the log says"
     )
-
-
-async def audit(log, drop=None):
-    """Return what the auditor finds in the bonds of a log, which may lack events of a type."""
-    found, decisions = Bonds(Findings()), defaultdict(list)
-    async for page in log.read():
-        for recorded in page:
-            headers = {"ce-type": recorded.envelope.type, "ce-causationid": recorded.envelope.causationid}
-            message = Message(recorded.sequence, recorded.subject, headers, recorded.body)
-            if message.event_type != drop:
-                decisions[message.decision].append(message)
-    for decision in decisions.values():
-        found.take(decision)
-    return found.findings.kept
 
 
 async def refuse(attempt):
@@ -162,9 +147,9 @@ async def test_an_early_end_pays_what_the_replacement_costs_more_and_a_share_of_
     await bonds.release_bond(market.handler, market.context(first), receipt.id)
     assert (await market.account(first)).held_usd == 0
     await check_log(market.log)
-    assert await audit(market.log) == []
+    assert await find_faults(Bonds, market.log) == []
     for drop in ("bond.claimed", "bond.answered", "bond.paid", "account.hold_captured", "account.hold_released"):
-        assert await audit(market.log, drop=f"{drop}.v1") != []
+        assert await find_faults(Bonds, market.log, drop=f"{drop}.v1") != []
 
 
 async def build_defaults(market, log=None):

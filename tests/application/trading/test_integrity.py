@@ -1,6 +1,5 @@
 """What hostile parties tried before and after the lock of an auction, and what it does now."""
 
-from collections import defaultdict
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -15,12 +14,12 @@ from marketplace.application.supply import inventory
 from marketplace.application.supply.schedules import publish_schedule
 from marketplace.application.trading import mandates
 from marketplace.auditor.fees import Fees
-from marketplace.auditor.stream import Findings, Message
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ceil_cents, parse_ratio
 from marketplace.domain.supply.schedule import STANDARD
 from marketplace.log.memory import MemoryLog
 from tests.application.trading.test_resale import freeze_book
+from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -133,20 +132,6 @@ async def test_after_the_lock_an_ask_changes_for_later_auctions_and_a_lot_in_the
     assert {code for code, _ in filter(None, refused.values())} == {"lot_frozen"}
 
 
-async def audit(log, drop=None):
-    """Return what the auditor finds in the fees of a log, which may lack events of a type."""
-    fees, decisions = Fees(Findings()), defaultdict(list)
-    async for page in log.read():
-        for recorded in page:
-            headers = {"ce-type": recorded.envelope.type, "ce-causationid": recorded.envelope.causationid}
-            message = Message(recorded.sequence, recorded.subject, headers, recorded.body)
-            if message.event_type != drop:
-                decisions[message.decision].append(message)
-    for decision in decisions.values():
-        fees.take(decision)
-    return fees.findings.kept
-
-
 async def sell(market, *, usd, start=61, days=20, price="3"):
     """Sell four nodes from day 61 on, in an auction of the first day, and return the trade and its grant."""
     provider = await market.party("Provider", "provider", usd=usd)
@@ -174,9 +159,9 @@ async def test_who_takes_capacity_ahead_and_ends_it_shortly_before_the_start_pay
     assert (after[by] - before[by], after[other] - before[other]) == (-fee, fee)
     assert (await market.state("grant", grant_id)).end_fee_usd == fee
     await check_log(market.log)
-    assert await audit(market.log) == []
+    assert await find_faults(Fees, market.log) == []
     payment = "account.hold_captured.v1" if by == "startup" else "account.debited.v1"
-    assert await audit(market.log, drop=payment) != []
+    assert await find_faults(Fees, market.log, drop=payment) != []
 
 
 async def test_a_provider_without_the_fee_ends_nothing_and_pays_what_it_has_when_its_pool_closes(market):
