@@ -142,6 +142,15 @@ def holds_up(rival: Auction, auction: Auction, *, earlier: bool) -> bool:
     return rival.horizon_start < auction.horizon_end and auction.horizon_start < rival.horizon_end
 
 
+def has_bound(auction: Auction, at: datetime) -> bool:
+    """Return whether an auction has bound its orders and what is on sale, and has not settled.
+
+    This begins with its no-cancel phase, or at its lock time if it has none.
+    """
+    opened = auction.opened
+    return auction.status != "settled" and at >= (opened.no_cancel_at or opened.locks_at)
+
+
 def require_not_deciding(auction: Auction, at: datetime) -> None:
     """Refuse to hold capacity while an auction decides on it, because a hold could make its matches impossible.
 
@@ -152,11 +161,10 @@ def require_not_deciding(auction: Auction, at: datetime) -> None:
         Refusal: ``market_deciding``.
     """
     opened = auction.opened
-    begins = opened.no_cancel_at or opened.locks_at
-    if auction.status != "settled" and (at >= begins or not auction.takes_orders(at)):
+    if has_bound(auction, at) or not (auction.status == "settled" or auction.takes_orders(at)):
         raise Refusal(
             "market_deciding",
-            f"auction {opened.auction_id} is deciding who gets what is free, since {begins.isoformat()}; it locks at"
+            f"auction {opened.auction_id} is deciding who gets what is free; it locks at"
             f" {opened.locks_at.isoformat()}; hold again once it has settled",
             auction_id=opened.auction_id,
             frozen_until=opened.locks_at.isoformat(),
@@ -181,7 +189,7 @@ def require_unfrozen_lot(auction: Auction, lot: Lot, at: datetime, *, moves: boo
         Refusal: ``lot_frozen``, with the auction and the instant until which it freezes the lot.
     """
     opened = auction.opened
-    if at < (opened.no_cancel_at or opened.locks_at) or auction.status == "settled":
+    if not has_bound(auction, at):
         return
     if isinstance(auction, FrozenAuction):
         rows = auction.locked.book.lots
@@ -208,7 +216,7 @@ def require_unbound(auction: Auction, mandate_id: str, order: OrderState, at: da
         Refusal: ``mandate_bound``.
     """
     opened = auction.opened
-    if at < (opened.no_cancel_at or opened.locks_at) or auction.status == "settled":
+    if not has_bound(auction, at):
         return
     if isinstance(order, WaitingOrder) and find_window(order.terms, build_horizon(opened)) is not None:
         raise Refusal(

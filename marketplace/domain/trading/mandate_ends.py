@@ -4,6 +4,7 @@ from datetime import datetime
 
 from marketplace.core.errors import Refusal
 from marketplace.domain.trading.mandate import Mandate
+from marketplace.domain.trading.mandate_rules import find_expiry
 
 
 def require_over(state: Mandate, hold_id: str, at: datetime) -> str:
@@ -17,8 +18,8 @@ def require_over(state: Mandate, hold_id: str, at: datetime) -> str:
         return f"mandate {mandate_id} was revoked"
     if hold.ended:
         return f"the holder of mandate {mandate_id} refused the order"
-    if terms.expires_at is not None and terms.expires_at <= at:
-        return f"mandate {mandate_id} ended at {terms.expires_at.isoformat()}"
+    if (expired := find_expiry(terms, at)) is not None:
+        return f"mandate {mandate_id} ended at {expired.isoformat()}"
     if hold.until is not None and hold.until <= at:
         return f"mandate {mandate_id} held its budget until {hold.until.isoformat()}, and the order was not matched"
     due = None if hold.until is None else hold.until.isoformat()

@@ -129,15 +129,20 @@ def _require_amounts(terms: MandateTerms) -> None:
             require_price(price, f"/terms/{name}")
 
 
+def find_expiry(terms: MandateTerms, at: datetime) -> datetime | None:
+    """Return when a mandate's time was over; None while it is not."""
+    return terms.expires_at if terms.expires_at is not None and terms.expires_at <= at else None
+
+
 def require_welcome(mandate: Asked, offer: Offer) -> None:
     """Refuse what a mandate's rules exclude, regardless of budget."""
     mandate_id, terms, revoked = mandate
     if revoked:
         raise Refusal("mandate_revoked", f"mandate {mandate_id} is revoked; name another", mandate_id=mandate_id)
-    if terms.expires_at is not None and offer.at >= terms.expires_at:
+    if (expired := find_expiry(terms, offer.at)) is not None:
         raise Refusal(
             "mandate_expired",
-            f"mandate {mandate_id} ended at {terms.expires_at.isoformat()}; name another",
+            f"mandate {mandate_id} ended at {expired.isoformat()}; name another",
             mandate_id=mandate_id,
         )
     kind = _KINDS[type(offer.instrument)]

@@ -11,6 +11,7 @@ import pytest
 from marketplace.application.supply.schedules import publish_schedule
 from marketplace.application.trading.auctions import lock_auction
 from marketplace.application.trading.quotes import expire_quote, hold_quote, release_quote, take_quote
+from marketplace.auditor.fees import Fees
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.money import ceil_cents, parse_ratio
@@ -20,7 +21,7 @@ from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.auctions.clearing import compute_book_hash
-from tests.application.trading.test_integrity import audit
+from tests.support.market.auditing import find_faults
 from tests.support.market.desk import open_desk
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -82,8 +83,8 @@ async def test_a_hold_costs_its_time_unless_the_quote_is_taken(end, parts):
     account = await market.account(startup)
     assert account.available_usd + account.held_usd == 1_000_000 - fee
     assert account.counts.get("quo", 0) == 0
-    assert await audit(market.log) == []
-    assert bool(await audit(market.log, drop="account.hold_captured.v1")) == bool(parts)
+    assert await find_faults(Fees, market.log) == []
+    assert bool(await find_faults(Fees, market.log, drop="account.hold_captured.v1")) == bool(parts)
     await check_log(market.log)
 
 
