@@ -193,9 +193,6 @@ TECHNIQUES = (
         lambda: [(search, "has_equals", lambda _: False), (solving, "has_equals", lambda _: False)],
         ROUNDS,
     ),
-    Technique(
-        "more ruins of equal pools", lambda: [(search, "RUINS_PER_ROUND_OF_EQUALS", search.RUINS_PER_ROUND)], ROUNDS
-    ),
     Technique("linear program's prices", _descent),
 )
 

@@ -76,7 +76,9 @@ async def _work(work: Work, ready: Barrier) -> list[list[float]]:
                 at=market.clock.at,
             )
             begun = time.perf_counter()
-            await accounts.deposit(market.handler, context, account_id, amount_usd=Decimal(1), reference=key)
+            await accounts.deposit(
+                market.handler, context, account_id, amount_usd=Decimal(1), reference=context.command_id
+            )
             if time.time() > begin:
                 taken[client].append(time.perf_counter() - begun)
 

@@ -102,11 +102,14 @@ async def require_new_reference(unit: UnitOfWork, reference: str) -> str:
 async def use_references(unit: UnitOfWork, account_id: str) -> None:
     """Reserve the references of the deposits that this unit records. Of two at once, the second is decided again.
 
+    A reference that this process has not seen counts as new without a read; the guard of the append finds out.
+
     Raises:
         Refusal: ``reference_empty`` · ``reference_exists``.
     """
     for event in unit.list_events(ACCOUNT, account_id):
         if isinstance(event, AccountDeposited):
+            unit.assume_new(COMMAND, derive_command_id("deposit", require_reference(event.reference)))
             record_id = await require_new_reference(unit, event.reference)
             record = RecordCommand(command_id=record_id, aggregate="account", aggregate_id=account_id, version=None)
             await unit.decide(COMMAND, record_id, record)

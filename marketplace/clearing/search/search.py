@@ -29,7 +29,6 @@ from marketplace.clearing.search.ruin import Ruin
 from marketplace.clearing.search.worker_pool import THREADS, WorkerPools
 
 RUINS_PER_ROUND = 30
-RUINS_PER_ROUND_OF_EQUALS = 80
 """A book of many equal placements gets no dive, so more is left to improve."""
 SETTLE_ROUNDS = 24
 PATIENCE_ROUNDS = 14
@@ -157,7 +156,6 @@ def improve(
     programs = Neighbourhoods(allocation, prospects, tables, (pick, limits[0]), root)
     slices = 1 if small else SETTLE_ROUNDS
     orders = np.unique(prospects.order).tolist()
-    ruins = RUINS_PER_ROUND_OF_EQUALS if limits is ROUND_LIMITS_OF_EQUALS else RUINS_PER_ROUND
     settling = Settling(allocation, tables[2])
     settling.run(sorted(orders, key=lambda order: -prospects.best[order]))
     idle = 0
@@ -171,7 +169,7 @@ def improve(
             before = allocation.total
             programs.limits = limits[done % len(limits)]
             batch = programs.begin(worker_pool)
-            ruin.run(ruins)
+            ruin.run(RUINS_PER_ROUND)
             settling.run(orders[done % slices :: slices])
             programs.end(batch)
             idle = 0 if allocation.total > before * (1 + GAIN_RELATIVE) else idle + 1
