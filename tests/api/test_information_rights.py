@@ -40,8 +40,13 @@ async def refuse(asked):
 
 
 async def agree(parties, proposed, *voters):
+    """Let the voters agree; what each reads afterwards includes what the last of them brought about."""
     for voter in voters:
         await voter.agree_to_proposal(proposed.id)
+    everyone = (parties.startup, *voters)
+    latest = max(client.last_sequence for client in everyone)
+    for client in everyone:
+        client.last_sequence = latest
 
 
 async def join(parties, stack):
