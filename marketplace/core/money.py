@@ -11,6 +11,7 @@ from typing import Final
 from marketplace.core.errors import Refusal
 
 ZERO: Final = Decimal(0)
+CENT: Final = Decimal("0.01")
 USD_MAX: Final = Decimal(10) ** 15
 USD_PLACES: Final = 2
 PRICE_MAX_USD_PER_GPU_HOUR: Final = Decimal(10) ** 9

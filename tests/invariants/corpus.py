@@ -327,4 +327,13 @@ INVARIANTS: Final = (
             "entitled = floor_cents(Fraction(demand) * share)",
         ),
     ),
+    Invariant(
+        32,
+        "tests.domain.billing.test_settlement:test_delivery_at_a_price_costs_at_least_a_cent",
+        Mutant(
+            "marketplace.domain.billing.settlement",
+            "return max(round_cents(amount), CENT) if amount else ZERO",
+            "return round_cents(amount)",
+        ),
+    ),
 )

@@ -8,13 +8,15 @@ that the seller had agreed to. The buyer pays p. The provider receives p' and th
 the seller adds the difference. A resold hour adds no principal for the seller.
 
 Every amount is the difference of two cumulative amounts, each rounded once. The statements of a grant therefore sum to
-one statement over the whole, however the periods are cut. Invariants:
+one statement over the whole, however the periods are cut. A cent is the least charge: once anything is delivered at a
+price above 0, the cumulative amount is at least a cent. Whole cents more are charged as they fill. Invariants:
 
 1. provider + what the reseller receives = cash + holder + what the reseller pays, to the cent, in every statement.
 2. No amount of a statement is negative while usage grows.
 3. The startup never pays more than its offer in whole cents, nor the holder more than its hold.
 4. The holder never pays more than a dollar per dollar of principal, after rounding and after a service credit.
 5. A service credit is at most what was charged. The provider pays back exactly what startup and holder receive.
+6. Delivery at a price above 0 is never free: those who pay are charged at least a cent in all, and the provider gets it.
 """
 
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ import msgspec
 
 from events.grant import GrantIssued
 from events.statement import Charges, ServiceCredit
-from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio, round_cents
+from marketplace.core.money import CENT, SECONDS_PER_HOUR, ZERO, parse_ratio, round_cents
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def compute_totals(tariff: Tariff, gpu_seconds: int) -> Totals:
 
 def compute_totals_of_hours(tariff: Tariff, hours: Fraction) -> Totals:
     """Return what the first `hours` cost, of GPUs of a grant or of a service line."""
-    paid = round_cents(tariff.price * hours)
+    paid = _round_charge(tariff.price * hours)
     cash = round_cents(Fraction(paid) * tariff.cash / tariff.value)
     principal = round_cents(tariff.price / tariff.value * tariff.equity * hours)
     pays, receives = _compute_resale(tariff, paid, hours)
@@ -100,8 +102,13 @@ def _compute_resale(tariff: Tariff, paid: Decimal, hours: Fraction) -> tuple[Dec
     if owed is None or owed == price:
         return ZERO, ZERO
     if owed > price:
-        return round_cents((owed - price) * hours), ZERO
-    return ZERO, paid - round_cents(Fraction(paid) * owed / price)
+        return (round_cents if price else _round_charge)((owed - price) * hours), ZERO
+    return ZERO, paid - _round_charge(Fraction(paid) * owed / price)
+
+
+def _round_charge(amount: Fraction) -> Decimal:
+    """Return what an exact amount is charged as: rounded to the cent, and at least a cent above 0."""
+    return max(round_cents(amount), CENT) if amount else ZERO
 
 
 def compute_holder_rate(grant: GrantIssued) -> Fraction:

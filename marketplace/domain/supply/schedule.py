@@ -31,12 +31,11 @@ from events.schedule import (
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from marketplace.core.money import ZERO, ceil_cents, require_share, require_usd
+from marketplace.core.money import CENT, ZERO, ceil_cents, require_share, require_usd
 
 SCHEDULE_ID: Final = "sch_00000000000000000000000000"
 _HOUR: Final = timedelta(hours=1)
 _TICK: Final = timedelta(microseconds=1)
-_CENT: Final = Decimal("0.01")
 
 
 def _state_fees(*shares: str) -> tuple[NoticeFee, ...]:
@@ -140,7 +139,7 @@ def compute_hold_fee(
 
 def set_deposit(fee_usd: Decimal) -> Decimal:
     """Return what a held quote sets aside for its fee: at least a cent, so that a startup's quotes are counted."""
-    return max(fee_usd, _CENT)
+    return max(fee_usd, CENT)
 
 
 def compute_end_fee(terms: EndTerms, price_usd: Fraction, notice: timedelta) -> Decimal:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.statement import Charges
-from marketplace.core.money import ceil_cents, round_cents
+from marketplace.core.money import CENT, ceil_cents, round_cents
 from marketplace.domain.billing.settlement import (
     Tariff,
     build_tariff,
@@ -89,6 +89,23 @@ def test_no_second_more_costs_anyone_less(case, before, more):
 
 
 @WALK
+@given(cases(), st.integers(1, 10), st.one_of(st.none(), prices))
+def test_delivery_at_a_price_costs_at_least_a_cent(case, gpu_seconds, owed):
+    _, _, tariff, _ = case
+    totals = compute_totals(replace(tariff, owed=None if owed is None else Fraction(owed)), gpu_seconds)
+    assert (totals.paid_usd >= CENT) == (tariff.price > 0)
+    assert (totals.provider_usd >= CENT) == ((tariff.price if owed is None else owed) > 0)
+    assert compute_totals(tariff, 0).paid_usd == 0
+
+
+def test_small_usage_is_charged_a_cent_and_then_nothing_until_the_next_cent_is_due():
+    tariff = Tariff(price=Fraction(1, 1_000), value=Fraction(1), cash=Fraction(1), equity=Fraction(0))
+    hourly = [compute_charges(tariff, hour * 3_600, 3_600).cash_usd for hour in range(16)]
+    assert [hour for hour, cash in enumerate(hourly) if cash] == [0, 14]
+    assert sum(hourly) == usd("0.02")
+
+
+@WALK
 @given(cases())
 def test_nobody_pays_over_its_hold_nor_owes_over_its_offer(case):
     terms, credit, tariff, whole = case
@@ -96,7 +113,7 @@ def test_nobody_pays_over_its_hold_nor_owes_over_its_offer(case):
     assert charges.cash_usd <= compute_cash_hold(terms)
     assert charges.holder_usd <= compute_budget_hold(terms, credit)
     assert charges.holder_usd <= charges.principal_usd <= ceil_cents(tariff.equity * compute_gpu_hours(terms))
-    assert charges.provider_usd <= round_cents(tariff.value * compute_gpu_hours(terms))
+    assert charges.provider_usd <= max(round_cents(tariff.value * compute_gpu_hours(terms)), CENT)
 
 
 @WALK
@@ -105,7 +122,8 @@ def test_each_share_is_within_a_cent_of_its_exact_amount(case):
     _, credit, tariff, whole = case
     hours, theta = Fraction(whole, 3_600), tariff.price / tariff.value
     charges = compute_charges(tariff, 0, whole)
-    assert abs(Fraction(charges.provider_usd) - tariff.price * hours) <= Fraction(1, 200)
+    least = Fraction(1, 100) if charges.provider_usd == CENT else Fraction(1, 200)
+    assert abs(Fraction(charges.provider_usd) - tariff.price * hours) <= least
     assert abs(Fraction(charges.cash_usd) - theta * tariff.cash * hours) <= Fraction(1, 100)
     assert abs(Fraction(charges.holder_usd) - theta * Fraction(credit) * tariff.equity * hours) <= Fraction(3, 200)
     assert abs(Fraction(charges.principal_usd) - theta * tariff.equity * hours) <= Fraction(3, 200)
