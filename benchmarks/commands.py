@@ -24,7 +24,9 @@ from benchmarks.commands_peer import measure_peer
 from benchmarks.machine import describe_machine
 from marketplace.application.trading import orders
 from marketplace.core.ids import derive_command_id
-from marketplace.embedded import NatsServers, embedded_nats, embedded_postgres, temporary_folder
+from marketplace.embedded.folder import temporary_folder
+from marketplace.embedded.nats import NatsServers, embedded_nats
+from marketplace.embedded.postgres import embedded_postgres
 from marketplace.execution.unit_of_work import Context
 from marketplace.log.headers import render_publish
 from marketplace.log.inboxes import derive_inbox_prefix

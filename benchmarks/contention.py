@@ -22,7 +22,8 @@ from threading import Barrier
 from benchmarks.machine import describe_machine
 from marketplace.application.billing import accounts
 from marketplace.core.ids import derive_command_id, rename_id
-from marketplace.embedded import embedded_nats, temporary_folder
+from marketplace.embedded.folder import temporary_folder
+from marketplace.embedded.nats import embedded_nats
 from marketplace.execution.follower import Follower
 from marketplace.execution.unit_of_work import Context
 from marketplace.log.jetstream import JetStreamLog

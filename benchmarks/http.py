@@ -30,7 +30,8 @@ from marketplace.api.http.connections import Connections
 from marketplace.api.http.server import ApiServer
 from marketplace.api.http.services import ApiSettings
 from marketplace.app import open_services
-from marketplace.embedded import embedded_nats, temporary_folder
+from marketplace.embedded.folder import temporary_folder
+from marketplace.embedded.nats import embedded_nats
 from marketplace.embedded.process import find_free_port
 from marketplace.runtime.process.collector import settle_collector
 from marketplace.runtime.process.config import Settings

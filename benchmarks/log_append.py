@@ -15,7 +15,8 @@ from collections.abc import Awaitable, Callable
 import nats
 
 from benchmarks.synthetic import make_write
-from marketplace.embedded import embedded_nats, temporary_folder
+from marketplace.embedded.folder import temporary_folder
+from marketplace.embedded.nats import embedded_nats
 from marketplace.log.headers import render_publish
 from marketplace.log.inboxes import derive_inbox_prefix
 from marketplace.log.jetstream import JetStreamLog

@@ -23,7 +23,8 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from benchmarks.synthetic import make_write
 from events.envelope import parse_headers
 from events.subjects import ALL, STREAM
-from marketplace.embedded import embedded_nats, temporary_folder
+from marketplace.embedded.folder import temporary_folder
+from marketplace.embedded.nats import embedded_nats
 from marketplace.log import feed, reader
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.port import Head, Recorded

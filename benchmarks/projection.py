@@ -25,7 +25,9 @@ from sqlalchemy import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from events.subjects import ALL
-from marketplace.embedded import NatsServers, embedded_nats, embedded_postgres, temporary_folder
+from marketplace.embedded.folder import temporary_folder
+from marketplace.embedded.nats import NatsServers, embedded_nats
+from marketplace.embedded.postgres import embedded_postgres
 from marketplace.log.inboxes import derive_inbox_prefix
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.projections.billing.accounts import PROJECTION as ACCOUNTS

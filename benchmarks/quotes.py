@@ -36,7 +36,9 @@ from marketplace.application.billing import accounts
 from marketplace.application.supply import inventory, sites
 from marketplace.application.trading import orders
 from marketplace.core.ids import derive_command_id, rename_id
-from marketplace.embedded import embedded_nats, embedded_postgres, temporary_folder
+from marketplace.embedded.folder import temporary_folder
+from marketplace.embedded.nats import embedded_nats
+from marketplace.embedded.postgres import embedded_postgres
 from marketplace.embedded.process import find_free_port
 from marketplace.execution.unit_of_work import Context
 from marketplace.projections.engine.database import build_engine

@@ -34,7 +34,9 @@ from marketplace.app import open_log
 from marketplace.cli.stack import open_stack
 from marketplace.core.ids import derive_command_id, derive_id
 from marketplace.domain.metering.usage import USAGE, name_usage
-from marketplace.embedded import embedded_nats, embedded_postgres, temporary_folder
+from marketplace.embedded.folder import temporary_folder
+from marketplace.embedded.nats import embedded_nats
+from marketplace.embedded.postgres import embedded_postgres
 from marketplace.embedded.process import find_free_port
 from marketplace.execution.archive import Archive
 from marketplace.execution.clock import MarketClock

@@ -7,7 +7,8 @@ import msgspec
 
 from events.grant import GrantIssued
 from marketplace.core.ids import derive_command_id, derive_id
-from marketplace.domain.delivery.grant import GRANT, ActivateGrant, IssueGrant
+from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.delivery.grant_commands import ActivateGrant, IssueGrant
 from marketplace.execution.handler import Handler
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 from tests.domain import build

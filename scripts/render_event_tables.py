@@ -7,7 +7,8 @@ It runs on a temporary PostgreSQL server.
 
 import asyncio
 
-from marketplace.embedded import embedded_postgres, temporary_folder
+from marketplace.embedded.folder import temporary_folder
+from marketplace.embedded.postgres import embedded_postgres
 from marketplace.projections.engine.database import build_engine
 from marketplace.projections.engine.migrate import migrate
 from tests.projections.event_tables import PAGE, record_tables, render_page

@@ -13,18 +13,20 @@ from events.financing import Approval, ConvertingInstrument, RoundPricing, Round
 from marketplace.captable.history import History
 from marketplace.core.ids import derive_id
 from marketplace.core.money import ZERO
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument
-from marketplace.domain.equity.issuer.commands import AnswerProRata, WithdrawLiquidity
-from marketplace.domain.equity.issuer.issuer import (
-    ISSUER,
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.instrument.state import Instrument
+from marketplace.domain.equity.issuer.commands import (
     AbandonFinancing,
     CloseFinancing,
     DeclareLiquidity,
-    Issuer,
     OpenFinancing,
     PriceFinancing,
-    list_conversions,
+    WithdrawLiquidity,
 )
+from marketplace.domain.equity.issuer.financing.financing import list_conversions
+from marketplace.domain.equity.issuer.holder_commands import AnswerProRata
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import Issuer
 
 _APPROVAL: Final = Approval(document="what if")
 

@@ -12,8 +12,7 @@ from events.instrument import InstrumentMatured
 from events.types import NoteTerms, StockTerms
 from marketplace.captable.history import History
 from marketplace.domain.equity.issuer.as_converted import convert_row
-from marketplace.domain.equity.issuer.issuer import Issuer, list_rows, total_shares
-from marketplace.domain.equity.issuer.state import count_warrant_shares
+from marketplace.domain.equity.issuer.state import Issuer, count_warrant_shares, list_rows, total_shares
 
 _APPROVED: Final = (
     events.IssuerStockPlanAdjusted,

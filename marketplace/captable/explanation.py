@@ -15,10 +15,11 @@ import msgspec
 from events.registry import get_tag
 from marketplace.captable.history import Act, History
 from marketplace.core.money import ZERO, render_ratio
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.instrument.state import Instrument
 from marketplace.domain.equity.issuer.as_converted import convert_row
-from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, list_rows, total_shares
-from marketplace.domain.equity.issuer.state import ROW_KINDS
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import ROW_KINDS, Issuer, list_rows, total_shares
 
 RowKey = tuple[str, str, str]
 _PRINCIPAL: Final = ("outstanding", "converted", "debt")

@@ -14,8 +14,10 @@ from events.instrument import InstrumentEvent
 from events.issuer import IssuerEvent, IssuerImported
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument
-from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.instrument.state import Instrument
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import Issuer
 
 
 class Act(NamedTuple):

@@ -14,7 +14,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.money import render_ratio
 from marketplace.core.rounding import round_places
 from marketplace.domain.equity.issuer.as_converted import convert_row
-from marketplace.domain.equity.issuer.issuer import list_rows
+from marketplace.domain.equity.issuer.state import list_rows
 
 _NO_PART = Fraction(0)
 ROUNDS_MAX: Final = 5

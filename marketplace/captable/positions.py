@@ -26,9 +26,8 @@ from events import issuer as issuers
 from marketplace.captable.history import Act, History
 from marketplace.captable.marks import MarkSource, find_mark
 from marketplace.captable.tax_lots import TaxLot, TaxLots
-from marketplace.domain.equity.instrument.instrument import Instrument
-from marketplace.domain.equity.issuer.issuer import Issuer
-from marketplace.domain.equity.issuer.state import Option, Warrant
+from marketplace.domain.equity.instrument.state import Instrument
+from marketplace.domain.equity.issuer.state import Issuer, Option, Warrant
 from marketplace.domain.supply.gpu_vendors import find_vendor
 from marketplace.equity.portfolio import Position
 from marketplace.equity.rates import Flow

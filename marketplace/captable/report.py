@@ -11,11 +11,10 @@ from marketplace.captable.diagnostics import Check, list_checks
 from marketplace.captable.history import History
 from marketplace.core.ids import is_id
 from marketplace.core.money import ZERO, render_ratio
-from marketplace.domain.equity.instrument.instrument import Instrument
+from marketplace.domain.equity.instrument.state import Instrument
 from marketplace.domain.equity.issuer.as_converted import convert_row, measure_company
 from marketplace.domain.equity.issuer.dilution import measure_dilution, sum_exposures
-from marketplace.domain.equity.issuer.issuer import Issuer, Row, list_rows
-from marketplace.domain.equity.issuer.state import count_warrant_shares
+from marketplace.domain.equity.issuer.state import Issuer, Row, count_warrant_shares, list_rows
 
 
 class HolderLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from marketplace.cli.console import build_progress, configure_logging, run, stop
 from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.errors import Refusal
 from marketplace.domain.log import AcceptGap, AcceptLoss, Annotate
-from marketplace.embedded import embedded_nats
+from marketplace.embedded.nats import embedded_nats
 from marketplace.execution.log_record import record
 from marketplace.log.annotations import Effect, check_annotation, examine
 from marketplace.log.archive import ArchiveWriter, read_archive, restore

@@ -15,8 +15,9 @@ import msgspec
 from marketplace.app import open_log
 from marketplace.cli.supervisor import NatsMember, Postgres, Role, Service, Supervisor, Tell
 from marketplace.core.errors import Corrupt, Unavailable
-from marketplace.embedded import embedded_nats, embedded_postgres
 from marketplace.embedded.folder import write_private
+from marketplace.embedded.nats import embedded_nats
+from marketplace.embedded.postgres import embedded_postgres
 from marketplace.embedded.process import LOOPBACK, find_free_port, require_free_port
 from marketplace.projections.engine.database import build_engine
 from marketplace.projections.engine.migrate import migrate

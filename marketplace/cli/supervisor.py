@@ -16,9 +16,9 @@ from typing import Final, Protocol
 
 from marketplace.cli.console import LOG_CHANGED
 from marketplace.core.errors import MarketplaceError
-from marketplace.embedded import NatsServers, PostgresServer
 from marketplace.embedded.folder import FREE_BYTES_MIN
-from marketplace.embedded.nats import RESERVED_BYTES
+from marketplace.embedded.nats import RESERVED_BYTES, NatsServers
+from marketplace.embedded.postgres import PostgresServer
 from marketplace.embedded.process import Child
 from marketplace.log.connection import Connection
 from marketplace.log.storage import ServerStorage, load_storage

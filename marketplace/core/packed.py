@@ -29,8 +29,6 @@ MERGED_MAX: Final = 1 << 18
 FEW: Final = 8
 """Up to this many keys are looked up one by one, which is faster than by arrays."""
 
-__all__ = ["KEY_BYTES", "Packed", "Parts", "digest"]
-
 
 def digest(text: str, size: int = KEY_BYTES) -> bytes:
     """Return the digest of a text, `size` bytes long (BLAKE2b, RFC 7693)."""

@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 from events.usage import Reading, UsageCorrected, UsageReported
 from marketplace.core.errors import Unavailable
-from marketplace.domain.metering.usage import Answer, Measurement, ReportUsage, Usage
-from marketplace.domain.metering.usage_record import SECOND, count_gpus, digest_reading
+from marketplace.domain.metering.usage_commands import Answer, Measurement, ReportUsage
+from marketplace.domain.metering.usage_record import SECOND, Usage, count_gpus, digest_reading
 from marketplace.execution.archive import Archive, SourceName
 from marketplace.log.events import parse_event
 from marketplace.log.port import Head, Log

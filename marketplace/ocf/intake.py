@@ -12,8 +12,10 @@ from events.registry import get_tag, parse_body, render_body
 from marketplace.captable.history import History
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ImportInstrument
-from marketplace.domain.equity.issuer.issuer import ImportIssuer, list_refused_acts
+from marketplace.domain.equity.instrument.commands import ImportInstrument
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.issuer.commands import ImportIssuer
+from marketplace.domain.equity.issuer.issuer import list_refused_acts
 from marketplace.ocf.container import Files, compute_hash
 from marketplace.ocf.findings import Findings
 from marketplace.ocf.package import render_package

@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 import httpx
 
 from marketplace.core.ids import derive_command_id, rename_id
-from marketplace.domain.delivery.grant import GRANT, ActivateGrant, IssueGrant
-from marketplace.domain.metering.usage import USAGE, Usage, name_usage
+from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.delivery.grant_commands import ActivateGrant, IssueGrant
+from marketplace.domain.metering.usage import USAGE, name_usage
+from marketplace.domain.metering.usage_record import Usage
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 from marketplace.log.events import parse_event
 from marketplace.log.port import Log

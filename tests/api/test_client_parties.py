@@ -14,7 +14,7 @@ from marketplace.api.http.bodies.accounts import PlaceHoldBody
 from marketplace.api.http.bodies.parties import IssueKeyBody, RegisterPartyBody
 from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.core.ids import rename_id
-from marketplace.embedded import NatsServers
+from marketplace.embedded.nats import NatsServers
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Limits

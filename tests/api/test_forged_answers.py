@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 
 from events.envelope import Envelope
 from events.subjects import render_subject
-from marketplace.embedded import NatsServers
+from marketplace.embedded.nats import NatsServers
 from marketplace.log.codec import seal
 from marketplace.log.headers import render_publish
 from marketplace.log.jetstream import JetStreamLog

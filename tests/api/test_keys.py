@@ -16,7 +16,7 @@ from marketplace.api.http.key_store import SqlKeys
 from marketplace.api.http.keys import KeyRing
 from marketplace.api.http.rate_limit import RateLimit
 from marketplace.core.errors import Refusal, Unavailable
-from marketplace.embedded import embedded_nats
+from marketplace.embedded.nats import embedded_nats
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.engine.database import build_engine

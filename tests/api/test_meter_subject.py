@@ -12,7 +12,7 @@ import pytest_asyncio
 from nats.aio.client import Client
 
 from marketplace.api.metering.meter_subject import AT_ONCE, SUBJECT, MeterSubject
-from marketplace.embedded import NatsServers
+from marketplace.embedded.nats import NatsServers
 from marketplace.log.inboxes import METER_INBOX
 from marketplace.log.jetstream import JetStreamLog
 from tests.api.meters import BATCH, Site, open_site

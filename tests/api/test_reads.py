@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 
-from marketplace.embedded import NatsServers
+from marketplace.embedded.nats import NatsServers
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Limits

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from marketplace.embedded import NatsServers
+from marketplace.embedded.nats import NatsServers
 from marketplace.log.jetstream import JetStreamLog
 from tests.api.rows import Row, Sent, World, play
 from tests.api.stage import Stage, open_stage

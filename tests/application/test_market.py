@@ -6,7 +6,7 @@ from decimal import Decimal
 from marketplace.application.metering import usage
 from marketplace.core.ids import rename_id
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.domain.metering.usage import Measurement
+from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.log.memory import MemoryLog
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market

@@ -28,10 +28,11 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.billing.statement import STATEMENT
 from marketplace.domain.billing.statement_chain import name_adjustment
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.domain.equity.issuer.commands import AddStakeholder, IssueWarrant
+from marketplace.domain.equity.issuer.commands import AddStakeholder
 from marketplace.domain.equity.issuer.dilution import measure_dilution
 from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.metering.usage import Measurement
+from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
+from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.domain.trading.book.book import build_book
 from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.runtime.auctions.clearing import compute_book_hash

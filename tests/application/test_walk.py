@@ -18,7 +18,7 @@ from marketplace.application.trading.resale import resell_grant
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.domain.metering.usage import Measurement
+from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.log.memory import MemoryLog
 from tests.support.market.invariants import Ledger, check_log
 from tests.support.market.market import SAFE, Market

@@ -18,7 +18,7 @@ import pytest
 from marketplace.application.metering import usage
 from marketplace.application.trading import orders
 from marketplace.core import decider
-from marketplace.domain.metering.usage import Measurement
+from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.execution import snapshots, state_cache
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.auctions.auctioneer import Auctioneer

@@ -18,7 +18,8 @@ from marketplace.auditor.report import Audit
 from marketplace.auditor.stream import EMPTY, Findings, Message, read_annotations, read_stream
 from marketplace.core.ids import rename_id
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.domain.equity.issuer.commands import AddStakeholder, IssueWarrant
+from marketplace.domain.equity.issuer.commands import AddStakeholder
+from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
 from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock, RepurchaseStock
 from marketplace.projections.engine.database import build_engine
 from marketplace.projections.engine.migrate import migrate

@@ -7,38 +7,43 @@ from fractions import Fraction
 from events.financing import Approval, Investment, RoundTerms
 from events.types import SafeTerms
 from marketplace.captable.history import Act, build_history
-from marketplace.domain.equity.instrument import instrument as deeds
+from marketplace.domain.equity.instrument import commands
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.instrument.stock import find_purchase
 from marketplace.domain.equity.issuer.commands import (
     AddStakeholder,
-    AdjustAuthorisedShares,
-    AdjustStockPlan,
-    CancelOption,
     CloseFinancing,
-    ConvertStock,
-    CreateStockClass,
-    ExerciseFirstRefusal,
+    FormIssuer,
+    OpenFinancing,
+    PriceFinancing,
+    RecordValuation,
+    SignInstrument,
+)
+from marketplace.domain.equity.issuer.financing.financing import list_conversions
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.rights_commands import (
+    CancelOption,
     ExerciseOption,
     ExerciseWarrant,
     ExpireWarrant,
-    FormIssuer,
     GrantOption,
-    IssueStock,
     IssueWarrant,
-    OfferStock,
-    OpenFinancing,
-    PriceFinancing,
     PromiseOption,
-    RecordValuation,
+    WithdrawPromise,
+)
+from marketplace.domain.equity.issuer.stock_commands import (
+    AdjustAuthorisedShares,
+    AdjustStockPlan,
+    ConvertStock,
+    CreateStockClass,
+    ExerciseFirstRefusal,
+    IssueStock,
+    OfferStock,
     RepurchaseStock,
-    SignInstrument,
     SplitStock,
     TransferStock,
     WaiveFirstRefusal,
-    WithdrawPromise,
 )
-from marketplace.domain.equity.issuer.issuer import ISSUER, list_conversions
 from tests.domain.build import draw
 
 
@@ -103,7 +108,7 @@ class Life:
             self.acts.append(Act(len(self.acts) + 1, self.time, aggregate, event))
 
     def sign(self, instrument_id, holder_id, terms, amount_usd, grant_id=None):
-        issue = deeds.IssueInstrument(
+        issue = commands.IssueInstrument(
             instrument_id=instrument_id,
             issuer_id=self.issuer_id,
             holder_id=holder_id,
@@ -121,7 +126,7 @@ class Life:
         """Let what is outstanding buy at its agreed price, as an issue of shares or rights, and return the purchase."""
         purchase = find_purchase(self.instruments[instrument_id], Fraction(1))
         self.deed(
-            deeds.ConvertInstrument(
+            commands.ConvertInstrument(
                 instrument_id=instrument_id,
                 cause=cause,
                 principal_usd=purchase.run.principal_usd,
@@ -137,7 +142,7 @@ class Life:
 
     def accrue(self, instrument_id, number, amount_usd, statement_id=None):
         self.deed(
-            deeds.AccruePrincipal(
+            commands.AccruePrincipal(
                 instrument_id=instrument_id,
                 tranche_id=make_id("trn", number),
                 principal_usd=Decimal(amount_usd),
@@ -229,11 +234,11 @@ def borrow(life):
     for number, amount in ((2, 160_000), (3, 140_000)):
         life.accrue(DRAWDOWN, number, amount, make_id("stm", number))
     life.deed(
-        deeds.ReversePrincipal(
+        commands.ReversePrincipal(
             instrument_id=DRAWDOWN, tranche_id=make_id("trn", 3), principal_usd=Decimal(40_000), reason="clawback"
         )
     )
-    life.deed(deeds.AmendInstrument(instrument_id=DRAWDOWN, terms=CAP_18M, applies_to_earlier=True))
+    life.deed(commands.AmendInstrument(instrument_id=DRAWDOWN, terms=CAP_18M, applies_to_earlier=True))
 
 
 def finance(life):
@@ -254,13 +259,13 @@ def claw_back(life):
     held = life.issuer.holdings.get((PROVIDER, life.instruments[DRAWDOWN].conversions[0].class_id), 0)
     audit = {"instrument_id": DRAWDOWN, "reason": "audit", "shares_held": held}
     half = {"tranche_id": make_id("trn", 2), "principal_usd": Decimal(80_000), "settlement": "cancel_shares"}
-    life.deed(deeds.ReversePrincipal(**audit, **half))
+    life.deed(commands.ReversePrincipal(**audit, **half))
     taken = life.instruments[DRAWDOWN].find_tranche(make_id("trn", 2)).reversals["audit"].taken
     cancelled = {"holder_id": PROVIDER, "class_id": taken.class_id, "shares": taken.shares, "cause": DRAWDOWN}
     life.act(RepurchaseStock, repurchase_id=make_id("rep", 2), **cancelled, price_usd_per_share=Decimal(0))
     owed = {"tranche_id": make_id("trn", 3), "principal_usd": Decimal(1_000), "settlement": "debt"}
-    life.deed(deeds.ReversePrincipal(**audit, **owed))
-    life.deed(deeds.PayDebt(instrument_id=DRAWDOWN, cause=make_id("pay", 1), amount_usd=Decimal(400)))
+    life.deed(commands.ReversePrincipal(**audit, **owed))
+    life.deed(commands.PayDebt(instrument_id=DRAWDOWN, cause=make_id("pay", 1), amount_usd=Decimal(400)))
 
 
 def go_on(life):
@@ -268,7 +273,7 @@ def go_on(life):
     life.accrue(DRAWDOWN, 4, 50_000, make_id("stm", 4))
     life.sign(LATER, FUND, CAP_20M, 100_000)
     life.accrue(LATER, 5, 100_000)
-    life.deed(deeds.LapseInstrument(instrument_id=DRAWDOWN, reason="grant completed"))
+    life.deed(commands.LapseInstrument(instrument_id=DRAWDOWN, reason="grant completed"))
 
 
 def live():

@@ -21,11 +21,14 @@ from marketplace.core.errors import Refusal
 from marketplace.domain.equity.issuer.commands import (
     AddStakeholder,
     CloseFinancing,
+    DeclareLiquidity,
     NewStakeholder,
     OpenFinancing,
+    PayDistribution,
     PriceFinancing,
 )
-from marketplace.domain.equity.issuer.issuer import DeclareLiquidity, PayDistribution, SplitStock, list_repayments
+from marketplace.domain.equity.issuer.sale.liquidity import list_repayments
+from marketplace.domain.equity.issuer.stock_commands import SplitStock
 from marketplace.domain.supply.gpu_vendors import find_vendor
 from marketplace.equity.recovery import Assumptions
 from tests.captable.company import (

@@ -8,16 +8,13 @@ import pytest
 from events.types import NoteTerms, SafeTerms, WarrantTerms
 from marketplace.captable.book import build_book
 from marketplace.captable.positions import Delivery, HeldIssuer, Prices, Source, list_positions
-from marketplace.domain.equity.instrument.instrument import RepayNote, ReversePrincipal
-from marketplace.domain.equity.issuer.commands import (
-    AddStakeholder,
-    CancelWarrant,
+from marketplace.domain.equity.instrument.commands import RepayNote, ReversePrincipal
+from marketplace.domain.equity.issuer.commands import AddStakeholder
+from marketplace.domain.equity.issuer.rights_commands import CancelWarrant, ExerciseWarrant, ExpireWarrant, IssueWarrant
+from marketplace.domain.equity.issuer.stock_commands import (
     ConvertStock,
     CreateStockClass,
-    ExerciseWarrant,
-    ExpireWarrant,
     IssueStock,
-    IssueWarrant,
     OfferStock,
     RepurchaseStock,
     TransferStock,

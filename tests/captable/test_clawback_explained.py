@@ -4,7 +4,7 @@ import pytest
 
 from marketplace.captable.explanation import explain_cap_table
 from marketplace.captable.positions import HeldIssuer, Prices, list_positions
-from marketplace.domain.equity.issuer.issuer import list_rows
+from marketplace.domain.equity.issuer.state import list_rows
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import render_package
 from tests.captable.company import DRAWDOWN, PROVIDER, Life, borrow, claw_back, finance, found, go_on

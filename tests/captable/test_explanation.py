@@ -15,7 +15,7 @@ from marketplace.captable.report import build_report
 from marketplace.core.errors import Refusal
 from marketplace.core.money import render_ratio
 from marketplace.domain.equity.issuer.as_converted import measure_company
-from marketplace.domain.equity.issuer.issuer import list_rows, total_shares
+from marketplace.domain.equity.issuer.state import list_rows, total_shares
 from tests.captable.company import DRAWDOWN, FORMED_ON, FUND, ISS, OPTION, WARRANT, live
 
 

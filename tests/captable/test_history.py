@@ -7,7 +7,7 @@ import pytest
 from events.issuer import IssuerImported
 from marketplace.captable.history import Act, build_history
 from marketplace.core.errors import Refusal
-from marketplace.domain.equity.issuer.issuer import total_shares
+from marketplace.domain.equity.issuer.state import total_shares
 from tests.captable.company import FORMED_ON, ISS, Life, found, live
 
 

@@ -17,7 +17,8 @@ from marketplace.captable.plots import (
     play_rounds,
 )
 from marketplace.core.errors import Refusal
-from marketplace.domain.equity.issuer.issuer import CloseFinancing, OpenFinancing, PriceFinancing, total_shares
+from marketplace.domain.equity.issuer.commands import CloseFinancing, OpenFinancing, PriceFinancing
+from marketplace.domain.equity.issuer.state import total_shares
 from tests.captable.company import FOUNDER, FUND, MINUTES, PROVIDER, ROUND, SERIES_A, Life, borrow, found, live, make_id
 
 LEAD = make_id("stk", 77)

@@ -16,9 +16,8 @@ from typing import Final
 
 import httpx
 
-from marketplace.embedded import embedded_nats, embedded_postgres
-from marketplace.embedded.nats import NatsServers, find_nats_server
-from marketplace.embedded.postgres import PostgresServer
+from marketplace.embedded.nats import NatsServers, embedded_nats, find_nats_server
+from marketplace.embedded.postgres import PostgresServer, embedded_postgres
 from marketplace.embedded.process import find_free_port
 from marketplace.runtime.process.secrets import new_admin_key
 from tests.chaos.network import Network, can_isolate

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from marketplace.embedded import NatsServers
+from marketplace.embedded.nats import NatsServers
 from marketplace.log.jetstream import JetStreamLog
 from tests.log.build import make_writes
 from tests.log.cases import read_all

@@ -15,7 +15,7 @@ import pytest
 
 from marketplace.application.clock import advance_clock
 from marketplace.core.ids import rename_id
-from marketplace.embedded import NatsServers
+from marketplace.embedded.nats import NatsServers
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.projections.engine.database import build_engine
 from marketplace.projections.engine.migrate import migrate

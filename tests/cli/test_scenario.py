@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from marketplace.cli.scenario import DATA, Scenario, load_scenario
+from marketplace.cli.scenario import DATA, load_scenario
+from marketplace.cli.scenario.market import Scenario
 from marketplace.core.errors import Refusal
-from marketplace.domain.trading.order import require_terms
-from marketplace.domain.trading.order_terms import compute_budget_hold, compute_cash_hold
+from marketplace.domain.trading.order_terms import compute_budget_hold, compute_cash_hold, require_terms
 
 CLASSES = {"H100_SXM", "H200_SXM", "B200_SXM", "A100_SXM_80GB"}
 

@@ -10,7 +10,7 @@ from nats.js.api import StorageType, StreamConfig
 
 from events.registry import render_type
 from events.subjects import ALL, STREAM
-from marketplace.embedded import NatsServers, embedded_nats
+from marketplace.embedded.nats import NatsServers, embedded_nats
 from tests.contracts.story.teller import Told
 from tests.support.clients import connected
 from tests.support.patience import PATIENCE_SECONDS

@@ -28,7 +28,8 @@ from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rules import CALCULATION_BYTES_MAX
 from marketplace.domain.equity.issuer.takeover import ACTS_MAX
 from marketplace.domain.metering.allocation import OFFERS_MAX, PARTS_MAX
-from marketplace.domain.metering.usage import READINGS_MAX, SAMPLES_MAX, USAGE, CorrectUsage
+from marketplace.domain.metering.usage import READINGS_MAX, SAMPLES_MAX, USAGE
+from marketplace.domain.metering.usage_commands import CorrectUsage
 from marketplace.domain.metering.usage_record import DEVICES_MAX
 from marketplace.domain.supply.pool import RESALES_MAX
 from marketplace.domain.supply.pricelist import PRICES_MAX

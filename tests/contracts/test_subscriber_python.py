@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from events.envelope import parse_headers
-from marketplace.embedded import NatsServers, embedded_nats
+from marketplace.embedded.nats import NatsServers, embedded_nats
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.port import Head, Message, Write
 from tests.contracts.market import (

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marketplace.core import packed as module
-from marketplace.core.packed import FEW, KEY_BYTES, RECENT_MAX, Packed, Parts, digest
+from marketplace.core.packed import FEW, RECENT_MAX, Packed, Parts, digest
+from marketplace.core.runs import KEY_BYTES
 
 TWIN = b"\x07" * 8
 keys = st.one_of(

@@ -24,10 +24,10 @@ from events.types import LotShare, SafeTerms
 from marketplace.core.decider import Decider
 from marketplace.core.ids import render_id
 from marketplace.domain import party
-from marketplace.domain.billing import account, statement
-from marketplace.domain.delivery import grant
-from marketplace.domain.metering import usage
-from marketplace.domain.supply import lot, pool, site
+from marketplace.domain.billing import account_commands, statement
+from marketplace.domain.delivery import grant_commands
+from marketplace.domain.metering import usage_commands
+from marketplace.domain.supply import lot, pool_commands, site
 from marketplace.domain.trading import auction, mandate, order
 from tests.support.spec import Given
 
@@ -136,28 +136,28 @@ pool_opened = builder(
 )
 
 
-def open_pool(**changes: object) -> pool.OpenPool:
-    return pool.OpenPool(opened=pool_opened(**changes))
+def open_pool(**changes: object) -> pool_commands.OpenPool:
+    return pool_commands.OpenPool(opened=pool_opened(**changes))
 
 
-offer = builder(pool.OfferCapacity(pool_id=POOL, lot_id=LOT, nodes=6, start=hour(0), end=hour(100)))
+offer = builder(pool_commands.OfferCapacity(pool_id=POOL, lot_id=LOT, nodes=6, start=hour(0), end=hour(100)))
 share = builder(LotShare(lot_id=LOT, nodes=4, start=hour(10), end=hour(20)))
 resell_capacity = builder(
-    pool.ResellCapacity(
+    pool_commands.ResellCapacity(
         pool_id=POOL, grant_id=id_of("grt", 2), lot_id=id_of("lot", 3), nodes=1, start=hour(12), end=hour(14)
     )
 )
 hold_capacity = builder(
-    pool.HoldCapacity(
+    pool_commands.HoldCapacity(
         pool_id=POOL, grant_id=id_of("grt", 2), lot_id=id_of("lot", 3), nodes=1, start=hour(12), end=hour(14)
     )
 )
 reserve = builder(
-    pool.ReserveCapacity(pool_id=POOL, grant_id=GRANT, nodes=4, start=hour(10), end=hour(20), lots=(share(),))
+    pool_commands.ReserveCapacity(pool_id=POOL, grant_id=GRANT, nodes=4, start=hour(10), end=hour(20), lots=(share(),))
 )
-release = builder(pool.ReleaseCapacity(pool_id=POOL, grant_id=GRANT, at=hour(15)))
-fail_nodes = builder(pool.FailNodes(pool_id=POOL, incident_id="INC-1", nodes=2, at=hour(0)))
-restore_nodes = builder(pool.RestoreNodes(pool_id=POOL, incident_id="INC-1", at=hour(5)))
+release = builder(pool_commands.ReleaseCapacity(pool_id=POOL, grant_id=GRANT, at=hour(15)))
+fail_nodes = builder(pool_commands.FailNodes(pool_id=POOL, incident_id="INC-1", nodes=2, at=hour(0)))
+restore_nodes = builder(pool_commands.RestoreNodes(pool_id=POOL, incident_id="INC-1", at=hour(5)))
 lot_listed = builder(
     LotListed(
         lot_id=LOT,
@@ -213,12 +213,14 @@ hold_budget = builder(
 )
 capture_budget = builder(mandate.CaptureBudget(mandate_id=MANDATE, hold_id=HOLD, grant_id=GRANT, amount_usd=usd(300)))
 release_budget = builder(mandate.ReleaseBudget(mandate_id=MANDATE, hold_id=HOLD, keep_usd=usd(0), reason="not matched"))
-open_account = builder(account.OpenAccount(account_id=STARTUP_ACCOUNT, party_id=STARTUP))
-deposit = builder(account.Deposit(account_id=STARTUP_ACCOUNT, amount_usd=usd(100), reference="wire 1"))
-withdraw = builder(account.Withdraw(account_id=STARTUP_ACCOUNT, amount_usd=usd(30), reference="wire 2"))
-place_hold = builder(account.PlaceHold(account_id=STARTUP_ACCOUNT, hold_id=HOLD, amount_usd=usd(60), purpose=ORDER))
+open_account = builder(account_commands.OpenAccount(account_id=STARTUP_ACCOUNT, party_id=STARTUP))
+deposit = builder(account_commands.Deposit(account_id=STARTUP_ACCOUNT, amount_usd=usd(100), reference="wire 1"))
+withdraw = builder(account_commands.Withdraw(account_id=STARTUP_ACCOUNT, amount_usd=usd(30), reference="wire 2"))
+place_hold = builder(
+    account_commands.PlaceHold(account_id=STARTUP_ACCOUNT, hold_id=HOLD, amount_usd=usd(60), purpose=ORDER)
+)
 capture_hold = builder(
-    account.CaptureHold(
+    account_commands.CaptureHold(
         account_id=STARTUP_ACCOUNT,
         hold_id=HOLD,
         amount_usd=usd(25),
@@ -227,15 +229,19 @@ capture_hold = builder(
     )
 )
 adjust_hold = builder(
-    account.AdjustHold(account_id=STARTUP_ACCOUNT, hold_id=HOLD, amount_usd=usd(0), reason="cancelled")
+    account_commands.AdjustHold(account_id=STARTUP_ACCOUNT, hold_id=HOLD, amount_usd=usd(0), reason="cancelled")
 )
-expire_hold = builder(account.ExpireHold(account_id=STARTUP_ACCOUNT, hold_id=HOLD, at=hour(5)))
-close_account = builder(account.CloseAccount(account_id=STARTUP_ACCOUNT, reason="wound up"))
+expire_hold = builder(account_commands.ExpireHold(account_id=STARTUP_ACCOUNT, hold_id=HOLD, at=hour(5)))
+close_account = builder(account_commands.CloseAccount(account_id=STARTUP_ACCOUNT, reason="wound up"))
 debit = builder(
-    account.Debit(account_id=STARTUP_ACCOUNT, amount_usd=usd(40), payee_account_id=PROVIDER_ACCOUNT, cause=INSTRUMENT)
+    account_commands.Debit(
+        account_id=STARTUP_ACCOUNT, amount_usd=usd(40), payee_account_id=PROVIDER_ACCOUNT, cause=INSTRUMENT
+    )
 )
 credit = builder(
-    account.Credit(account_id=STARTUP_ACCOUNT, amount_usd=usd(7), payer_account_id=FUND_ACCOUNT, cause=INSTRUMENT)
+    account_commands.Credit(
+        account_id=STARTUP_ACCOUNT, amount_usd=usd(7), payer_account_id=FUND_ACCOUNT, cause=INSTRUMENT
+    )
 )
 class_offer = builder(
     ClassOffer(gpu_class="H100_SXM", cash_usd_per_gpu_hour=usd("1.20"), equity_usd_per_gpu_hour=usd("1.60"))
@@ -318,11 +324,11 @@ resale_part = builder(
         commitment_usd=usd(0),
     )
 )
-issue_grant = builder(grant.IssueGrant(issued=grant_issued()))
-measurement = builder(usage.Measurement(reading_id="r1", start=hour(10), end=hour(11), nodes=2))
-metered = builder(usage.Metered(start=hour(10), end=hour(20), nodes=2, gpus_per_node=8))
+issue_grant = builder(grant_commands.IssueGrant(issued=grant_issued()))
+measurement = builder(usage_commands.Measurement(reading_id="r1", start=hour(10), end=hour(11), nodes=2))
+metered = builder(usage_commands.Metered(start=hour(10), end=hour(20), nodes=2, gpus_per_node=8))
 report_usage = builder(
-    usage.ReportUsage(
+    usage_commands.ReportUsage(
         usage_id=USAGE,
         grant_id=GRANT,
         source="/meters/1",

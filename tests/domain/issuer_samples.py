@@ -19,16 +19,14 @@ from events.types import SafeTerms
 from marketplace.domain.equity.issuer.commands import (
     AddStakeholder,
     CloseFinancing,
-    CreateStockClass,
     DeclareLiquidity,
     FormIssuer,
-    GrantOption,
-    IssueStock,
-    IssueWarrant,
     OpenFinancing,
     PriceFinancing,
-    RoundDraft,
 )
+from marketplace.domain.equity.issuer.rights_commands import GrantOption, IssueWarrant
+from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock
+from marketplace.domain.equity.issuer.terms import RoundDraft
 
 
 def make_id(prefix, number):

@@ -3,7 +3,7 @@
 import msgspec
 
 from events.usage import UsageCorrected, UsageReported, UsageVoided
-from marketplace.domain.metering.usage import CorrectUsage, VoidUsage
+from marketplace.domain.metering.usage_commands import CorrectUsage, VoidUsage
 
 
 class Told:

@@ -13,10 +13,14 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, ceil_cents
 from marketplace.domain.billing.settlement import build_tariff, compute_charges
 from marketplace.domain.billing.statement import STATEMENT, AcceptStatement, DisputeStatement, ResolveStatement
-from marketplace.domain.delivery.grant import GRANT, ActivateGrant, CompleteGrant, TerminateGrant
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, LapseInstrument
-from marketplace.domain.metering.usage import USAGE, Metered, count_gpu_seconds
-from marketplace.domain.supply.pool import POOL, ReleaseCapacity
+from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.delivery.grant_commands import ActivateGrant, CompleteGrant, TerminateGrant
+from marketplace.domain.equity.instrument.commands import LapseInstrument
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.metering.usage import USAGE, count_gpu_seconds
+from marketplace.domain.metering.usage_commands import Metered
+from marketplace.domain.supply.pool import POOL
+from marketplace.domain.supply.pool_commands import ReleaseCapacity
 from marketplace.domain.trading.order import ORDER, AmendOrder, CancelOrder, LockOrder, UnmatchOrder
 from tests.domain import build
 from tests.domain.build import AUCTION, FUND_ACCOUNT, hour, id_of

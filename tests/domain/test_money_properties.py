@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from events.mandate import MandateBudgetHeld
 from marketplace.core.money import ZERO
-from marketplace.domain.billing.account import ACCOUNT, CaptureHold, Credit, Debit, Deposit, Withdraw
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import CaptureHold, Credit, Debit, Deposit, Withdraw
 from marketplace.domain.trading.mandate import MANDATE, AmendMandate, RevokeMandate
 from tests.domain import build
 from tests.domain.build import hour, id_of, usd

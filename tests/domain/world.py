@@ -14,12 +14,16 @@ from events.grant import EquityPart, GrantIssued
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO, render_ratio
-from marketplace.domain.billing.account import ACCOUNT, AdjustHold, CaptureHold, Credit, PlaceHold
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, Credit, PlaceHold
 from marketplace.domain.billing.draw import build_draw
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
-from marketplace.domain.delivery.grant import GRANT, IssueGrant
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, AccruePrincipal, IssueInstrument
-from marketplace.domain.supply.pool import POOL, ReserveCapacity
+from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.delivery.grant_commands import IssueGrant
+from marketplace.domain.equity.instrument.commands import AccruePrincipal, IssueInstrument
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.supply.pool import POOL
+from marketplace.domain.supply.pool_commands import ReserveCapacity
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, ReleaseBudget
 from marketplace.domain.trading.order import ORDER, MatchOrder
 from marketplace.domain.trading.order_terms import compute_budget_hold, compute_cash_hold, compute_value

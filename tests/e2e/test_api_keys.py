@@ -11,7 +11,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from marketplace.embedded import NatsServers
+from marketplace.embedded.nats import NatsServers
 from tests.support.api_processes import Processes, running_apis
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import open_log

@@ -14,7 +14,7 @@ import nats
 import pytest
 
 from marketplace.api.metering.meter_subject import SUBJECT
-from marketplace.embedded import temporary_folder
+from marketplace.embedded.folder import temporary_folder
 from marketplace.log.inboxes import METER_INBOX
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import delete_streams

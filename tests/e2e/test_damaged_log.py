@@ -15,7 +15,9 @@ from events.subjects import LOG_ID, render_subject
 from marketplace.cli.console import LOG_CHANGED
 from marketplace.cli.stack import open_stack
 from marketplace.core.errors import MarketplaceError
-from marketplace.embedded import embedded_nats, embedded_postgres, temporary_folder
+from marketplace.embedded.folder import temporary_folder
+from marketplace.embedded.nats import embedded_nats
+from marketplace.embedded.postgres import embedded_postgres
 from marketplace.log.codec import parse_recorded, seal
 from marketplace.log.connection import Connection
 from marketplace.log.headers import parse_block, render_publish

@@ -11,7 +11,8 @@ import pytest
 
 from marketplace.cli.console import LOG_CHANGED
 from marketplace.cli.stack import open_stack
-from marketplace.embedded import embedded_nats, temporary_folder
+from marketplace.embedded.folder import temporary_folder
+from marketplace.embedded.nats import embedded_nats
 from marketplace.embedded.process import find_free_port
 from marketplace.log.connection import Connection
 from marketplace.projections.engine.database import build_engine

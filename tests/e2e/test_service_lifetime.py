@@ -11,7 +11,9 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from marketplace.embedded import embedded_nats, embedded_postgres, temporary_folder
+from marketplace.embedded.folder import temporary_folder
+from marketplace.embedded.nats import embedded_nats
+from marketplace.embedded.postgres import embedded_postgres
 from marketplace.embedded.process import find_free_port
 from marketplace.projections.engine.database import build_engine
 from marketplace.projections.engine.migrate import migrate

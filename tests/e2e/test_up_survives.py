@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from marketplace.embedded import temporary_folder
+from marketplace.embedded.folder import temporary_folder
 from tests.e2e.test_commands import PARTY, Up
 from tests.support.disk import SmallDisk, small_disk
 from tests.support.patience import PATIENCE_SECONDS

@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from marketplace.core.errors import Corrupt, Refusal
-from marketplace.embedded import embedded_nats, embedded_postgres, temporary_folder
+from marketplace.embedded.folder import temporary_folder
+from marketplace.embedded.nats import embedded_nats
 from marketplace.embedded.pginstall import find_pginstall
+from marketplace.embedded.postgres import embedded_postgres
 from marketplace.embedded.process import Account, Child
 from tests.support.patience import PATIENCE_SECONDS
 

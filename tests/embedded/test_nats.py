@@ -9,7 +9,7 @@ import nats.js.errors
 import pytest
 
 from marketplace.core.errors import Corrupt, Refusal
-from marketplace.embedded import NatsServers, embedded_nats
+from marketplace.embedded.nats import NatsServers, embedded_nats
 from tests.support.clients import ask_until_answered, connected
 from tests.support.patience import PATIENCE_SECONDS
 

@@ -13,8 +13,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from marketplace.embedded import NatsServers, embedded_nats
-from marketplace.embedded.nats import find_nats_server
+from marketplace.embedded.nats import NatsServers, embedded_nats, find_nats_server
 from marketplace.embedded.permissions import MAY_HEAR, MAY_PUBLISH
 from marketplace.embedded.process import LOOPBACK, Child, find_free_port
 from marketplace.log.inboxes import render_inbox_prefix

@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from marketplace.embedded import PostgresServer
+from marketplace.embedded.postgres import PostgresServer
 
 
 async def _connect(url: str) -> asyncpg.Connection:

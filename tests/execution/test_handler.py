@@ -17,6 +17,7 @@ from marketplace.core.ids import rename_id
 from marketplace.execution import unit_of_work
 from marketplace.execution.follower import Follower
 from marketplace.execution.scheduled_context import build_context
+from marketplace.log import codec
 from tests.support.market.market import Market
 from tests.support.market.meddling import Meddling
 from tests.support.patience import PATIENCE_SECONDS
@@ -249,7 +250,7 @@ class HandlerCases:
     async def test_an_append_that_cannot_be_sealed_leaves_nothing_in_memory(self, log, monkeypatch):
         market = Market(log)
         startup = await market.party("Startup", "startup", usd=100_000)
-        seal = unit_of_work.seal
+        seal = codec.seal
 
         def fail(subject, *rest):
             if subject.startswith("marketplace.order."):

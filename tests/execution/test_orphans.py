@@ -11,7 +11,7 @@ from marketplace.core.errors import Refusal, UnreadableEvent
 from marketplace.core.ids import rename_id
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.log import AcceptGap, Annotate
-from marketplace.embedded import embedded_nats
+from marketplace.embedded.nats import embedded_nats
 from marketplace.execution.log_record import record
 from marketplace.execution.state_cache import Cache
 from marketplace.log.annotations import AnnotatedLog, check_annotation, examine

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marketplace.domain.billing.account import ACCOUNT
-from marketplace.projections.billing.accounts.rules import post, sum_by_unit
+from marketplace.projections.billing.accounts.posting import sum_by_unit
+from marketplace.projections.billing.accounts.rules import post
 from tests.domain import build
 from tests.domain.test_money_properties import account_commands
 from tests.domain.walk import WALK, step

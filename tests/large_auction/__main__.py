@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from marketplace.embedded import embedded_nats
+from marketplace.embedded.nats import embedded_nats
 from tests.large_auction.market import Sizes, run_auction
 
 

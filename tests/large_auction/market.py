@@ -19,7 +19,7 @@ import msgspec
 from events.registry import render_body
 from marketplace.domain.trading.auction import AUCTION
 from marketplace.domain.trading.order import ORDER
-from marketplace.embedded import NatsServers
+from marketplace.embedded.nats import NatsServers
 from marketplace.execution.handler import Handler
 from marketplace.log.events import parse_event
 from marketplace.log.jetstream import JetStreamLog

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from marketplace.embedded import NatsServers
+from marketplace.embedded.nats import NatsServers
 
 
 class Proxy:

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from marketplace.core.errors import Conflict
-from marketplace.embedded import NatsServers
+from marketplace.embedded.nats import NatsServers
 from marketplace.log.answers import Answer
 from marketplace.log.codec import verify_chain
 from marketplace.log.jetstream import JetStreamLog

@@ -17,8 +17,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from marketplace.core.errors import Unavailable, UnreadableEvent
-from marketplace.embedded import NatsServers
-from marketplace.embedded.nats import find_nats_server
+from marketplace.embedded.nats import NatsServers, find_nats_server
 from marketplace.embedded.process import LOOPBACK, Child, find_free_port
 from marketplace.log.answers import find_foreign
 from marketplace.log.codec import compute_hash, seal

@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from marketplace.core.errors import Conflict, Refusal, Unavailable
-from marketplace.embedded import NatsServers, embedded_nats
+from marketplace.embedded.nats import NatsServers, embedded_nats
 from marketplace.log.codec import verify_chain
 from marketplace.log.connection import Connection, NoAnswer
 from marketplace.log.jetstream import JetStreamLog

@@ -11,8 +11,7 @@ import pytest
 import pytest_asyncio
 
 from marketplace.core.errors import Corrupt, Refusal, Unavailable, UnreadableEvent
-from marketplace.embedded import NatsServers
-from marketplace.embedded.nats import find_nats_server
+from marketplace.embedded.nats import NatsServers, find_nats_server
 from marketplace.embedded.process import Child, find_free_port
 from marketplace.log.annotations import AnnotatedLog
 from marketplace.log.connection import Connection, call_api

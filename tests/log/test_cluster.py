@@ -2,7 +2,7 @@
 
 import pytest
 
-from marketplace.embedded import NatsServers
+from marketplace.embedded.nats import NatsServers
 from marketplace.log.jetstream import JetStreamLog
 from tests.log.cases import AppendCases, ReadCases
 from tests.log.races import RaceCases

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from marketplace.core.errors import LogChanged, Unavailable
-from marketplace.embedded import NatsServers, embedded_nats
+from marketplace.embedded.nats import NatsServers, embedded_nats
 from marketplace.log.annotations import AnnotatedLog
 from marketplace.log.codec import verify_chain
 from marketplace.log.connection import Connection, call_api

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from marketplace.embedded import embedded_nats
+from marketplace.embedded.nats import embedded_nats
 from marketplace.log.jetstream import JetStreamLog
 
 pytestmark = pytest.mark.xdist_group("nats-cluster")

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from marketplace.core.errors import Unavailable
-from marketplace.embedded import NatsServers, embedded_nats
+from marketplace.embedded.nats import NatsServers, embedded_nats
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.port import Head, Limits
 from tests.log.build import make_write, new_subject

@@ -10,7 +10,7 @@ import pytest
 
 from marketplace.core.errors import Refusal, Unavailable, UnreadableEvent
 from marketplace.domain.log import AcceptGap
-from marketplace.embedded import NatsServers, embedded_nats
+from marketplace.embedded.nats import NatsServers, embedded_nats
 from marketplace.execution.log_record import record
 from marketplace.log import direct_get
 from marketplace.log.annotations import AnnotatedLog, examine

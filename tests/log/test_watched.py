@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from marketplace.core.errors import LogChanged
-from marketplace.embedded import embedded_nats
+from marketplace.embedded.nats import embedded_nats
 from marketplace.log.annotations import AnnotatedLog
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.port import Head

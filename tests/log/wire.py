@@ -11,7 +11,7 @@ from cloudevents.core.bindings.http import HTTPMessage, from_binary_event
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from marketplace.embedded import NatsServers
+from marketplace.embedded.nats import NatsServers
 from marketplace.log.answers import Kind, parse_answer
 from marketplace.log.headers import BatchPlace, render_publish
 from marketplace.log.jetstream import JetStreamLog

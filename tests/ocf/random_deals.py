@@ -10,8 +10,8 @@ from events.issuer_holders import HolderTerms
 from events.types import MaturityConversion, NoteTerms, SafeTerms, WarrantTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.rounding import round_places
-from marketplace.domain.equity.instrument import instrument as deeds
-from marketplace.domain.equity.issuer import commands
+from marketplace.domain.equity.instrument import commands as instrument_commands
+from marketplace.domain.equity.issuer import commands, holder_commands, rights_commands, stock_commands
 from marketplace.domain.equity.issuer.financing.financing import list_conversions
 from marketplace.domain.equity.issuer.sale.liquidity import list_repayments
 from marketplace.domain.equity.issuer.terms import RoundDraft
@@ -94,7 +94,7 @@ def buy_warrant(life):
     track(life, key)
     bought = {"class_id": "common", "shares": purchase.shares, "exercise_price_usd": terms.exercise_price_usd}
     life.act(
-        commands.IssueWarrant,
+        rights_commands.IssueWarrant,
         warrant_id=warrant_id,
         holder_id=holder_id,
         **bought,
@@ -125,7 +125,7 @@ def reverse(life):
         held, split = warrant.shares_outstanding, warrant.split
     before = len(life.acts)
     life.deed(
-        deeds.ReversePrincipal(
+        instrument_commands.ReversePrincipal(
             instrument_id=key,
             tranche_id=tranche.tranche_id,
             principal_usd=life.pick([tranche.principal_usd, Decimal("0.01")]),
@@ -139,12 +139,16 @@ def reverse(life):
     life.together()
     if taken is not None and taken.shares and warrant is not None:
         rights = {"warrant_id": taken.cause, "shares": taken.shares, "cause": key}
-        life.act(commands.CancelWarrant, cancellation_id=life.number("can"), **rights)
+        life.act(rights_commands.CancelWarrant, cancellation_id=life.number("can"), **rights)
     elif taken is not None and taken.shares:
         given = {"holder_id": instrument.issued.holder_id, "class_id": taken.class_id, "shares": taken.shares}
         price = Decimal(0)
         life.act(
-            commands.RepurchaseStock, repurchase_id=life.number("rep"), **given, price_usd_per_share=price, cause=key
+            stock_commands.RepurchaseStock,
+            repurchase_id=life.number("rep"),
+            **given,
+            price_usd_per_share=price,
+            cause=key,
         )
     track(life, key)
 
@@ -152,40 +156,44 @@ def reverse(life):
 def pay_debt(life):
     amount = Decimal("0.01")
     key = life.pick(set(life.instruments))
-    life.deed(deeds.PayDebt(instrument_id=key, cause=life.number("pay"), amount_usd=amount))
+    life.deed(instrument_commands.PayDebt(instrument_id=key, cause=life.number("pay"), amount_usd=amount))
 
 
 def suspend(life):
     key = life.pick(set(life.instruments))
-    life.deed(deeds.SuspendInstrument(instrument_id=key, reason="SLA"))
+    life.deed(instrument_commands.SuspendInstrument(instrument_id=key, reason="SLA"))
 
 
 def resume(life):
-    life.deed(deeds.ResumeInstrument(instrument_id=life.pick(set(life.instruments))))
+    life.deed(instrument_commands.ResumeInstrument(instrument_id=life.pick(set(life.instruments))))
 
 
 def lapse(life):
     key = life.pick(set(life.instruments))
-    life.deed(deeds.LapseInstrument(instrument_id=key, reason="the grant ended"))
+    life.deed(instrument_commands.LapseInstrument(instrument_id=key, reason="the grant ended"))
     track(life, key)
 
 
 def reduce(life):
     key = life.pick(set(life.instruments))
-    life.deed(deeds.ReduceCommitment(instrument_id=key, amount_usd=Decimal("0.01"), cause=life.number("rsl")))
+    life.deed(
+        instrument_commands.ReduceCommitment(instrument_id=key, amount_usd=Decimal("0.01"), cause=life.number("rsl"))
+    )
     track(life, key)
 
 
 def amend(life):
     key = life.pick(set(life.instruments))
     earlier = life.pick([False, True])
-    life.deed(deeds.AmendInstrument(instrument_id=key, terms=find_terms(life), applies_to_earlier=earlier))
+    life.deed(
+        instrument_commands.AmendInstrument(instrument_id=key, terms=find_terms(life), applies_to_earlier=earlier)
+    )
     track(life, key)
 
 
 def cancel(life):
     key = life.pick(set(life.instruments))
-    life.deed(deeds.CancelInstrument(instrument_id=key, reason="mutual", at=life.time))
+    life.deed(instrument_commands.CancelInstrument(instrument_id=key, reason="mutual", at=life.time))
     track(life, key)
 
 
@@ -197,9 +205,9 @@ def elect(life):
     if not isinstance(terms, SafeTerms):
         raise Refusal("nothing", "the later one is no SAFE")
     window = {"elect_until": life.time + timedelta(days=20), "at": life.time}
-    life.deed(deeds.NoticeMfn(instrument_id=key, later_instrument_id=later, terms=terms, **window))
+    life.deed(instrument_commands.NoticeMfn(instrument_id=key, later_instrument_id=later, terms=terms, **window))
     chosen = life.pick([None, later, later])
-    life.deed(deeds.ElectMfn(instrument_id=key, later_instrument_id=chosen, at=life.time))
+    life.deed(instrument_commands.ElectMfn(instrument_id=key, later_instrument_id=chosen, at=life.time))
     track(life, key)
 
 
@@ -208,7 +216,7 @@ def mature(life):
     key = life.pick(notes)
     run = life.pick(life.instruments[key].list_runs())
     life.time = max(life.time, datetime.combine(run.terms.matures_on + timedelta(days=1), time(), UTC))
-    life.deed(deeds.MatureNote(instrument_id=key, at=life.time))
+    life.deed(instrument_commands.MatureNote(instrument_id=key, at=life.time))
     become, price = run.terms.at_maturity, Decimal("0.37")
     if become is None or life.pick([False, True]):
         return
@@ -216,7 +224,7 @@ def mature(life):
     security_id, amount = life.number("sec"), run.principal_usd
     shares = int(amount / price)
     life.deed(
-        deeds.ConvertInstrument(
+        instrument_commands.ConvertInstrument(
             instrument_id=key,
             cause=security_id,
             principal_usd=amount,
@@ -233,12 +241,12 @@ def mature(life):
     paid = {"shares": shares, "price_usd_per_share": round_places(Fraction(price), 12, "half_even")}
     holder_id = life.instruments[key].issued.holder_id
     issued = {"security_id": security_id, "holder_id": holder_id, "class_id": become.class_id}
-    life.act(commands.IssueStock, **issued, **paid, cause=key)
+    life.act(stock_commands.IssueStock, **issued, **paid, cause=key)
 
 
 def repay(life):
     key = life.pick(set(life.instruments))
-    life.deed(deeds.RepayNote(instrument_id=key, cause=life.number("pay"), on_day=life.time.date()))
+    life.deed(instrument_commands.RepayNote(instrument_id=key, cause=life.number("pay"), on_day=life.time.date()))
     track(life, key)
 
 
@@ -286,7 +294,7 @@ def draft_round(life):
 def agree_terms(life):
     pro_rata = tuple(sorted({life.pick(HOLDERS)}))
     terms = HolderTerms(pro_rata=pro_rata, sale_share_needed=life.pick([None, Decimal("0.75")]))
-    life.act(commands.AgreeHolderTerms, terms=terms, approval=acts.PAPERS[2])
+    life.act(holder_commands.AgreeHolderTerms, terms=terms, approval=acts.PAPERS[2])
 
 
 def finance(life):
@@ -300,7 +308,9 @@ def finance(life):
     key = life.issuer.find_open_financing().opened.financing_id
     for offer in life.issuer.financings[key].opened.pro_rata:
         amount = life.pick([Decimal(0), offer.amount_max_usd])
-        life.act(commands.AnswerProRata, financing_id=key, holder_id=offer.holder_id, amount_usd=amount, at=life.time)
+        life.act(
+            holder_commands.AnswerProRata, financing_id=key, holder_id=offer.holder_id, amount_usd=amount, at=life.time
+        )
     after = life.pick(["open", "abandon", *["close"] * 6])
     if after == "abandon":
         life.act(commands.AbandonFinancing, financing_id=key, reason="no lead")

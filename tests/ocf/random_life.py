@@ -6,7 +6,7 @@ from decimal import Decimal
 from events.financing import Approval
 from events.vesting import DateMilestone, DeliveryMilestone, PriceMilestone, VestingSchedule, WarrantTranche
 from marketplace.core.errors import Refusal
-from marketplace.domain.equity.issuer import commands
+from marketplace.domain.equity.issuer import commands, rights_commands, stock_commands
 from tests.captable.company import FORMED_ON, FUND, PROVIDER, Life, make_id
 
 HOLDERS = [make_id("stk", number) for number in range(1, 5)] + [FUND, PROVIDER]
@@ -79,7 +79,10 @@ def add_stakeholder(life):
 def create_common(life):
     name = life.pick(["common", "common-b", "1st_class"])
     life.act(
-        commands.CreateStockClass, class_id=name, kind="common", shares_authorised=life.pick([10**7, 10**12, 10**12])
+        stock_commands.CreateStockClass,
+        class_id=name,
+        kind="common",
+        shares_authorised=life.pick([10**7, 10**12, 10**12]),
     )
 
 
@@ -87,7 +90,7 @@ def create_preferred(life):
     participation = life.pick(["none", "full", "capped"])
     protection = life.pick([None, "weighted_average", "full_ratchet"])
     life.act(
-        commands.CreateStockClass,
+        stock_commands.CreateStockClass,
         class_id=life.pick(["seed", "seed-2", "seed_2"]),
         kind="preferred",
         shares_authorised=life.pick([10**6, 10**9]),
@@ -104,7 +107,7 @@ def create_preferred(life):
 
 def issue_stock(life):
     life.act(
-        commands.IssueStock,
+        stock_commands.IssueStock,
         security_id=life.number("sec"),
         holder_id=life.pick(HOLDERS),
         class_id=life.pick(set(life.issuer.classes)),
@@ -118,7 +121,7 @@ def transfer(life):
     (holder_id, class_id), held = life.find_holding()
     moved = {"holder_id": holder_id, "holder_id_after": life.pick(HOLDERS), "class_id": class_id}
     life.act(
-        commands.TransferStock,
+        stock_commands.TransferStock,
         transfer_id=life.number("trf"),
         **moved,
         shares=life.pick([held, life.shares(held)]),
@@ -135,7 +138,7 @@ def offer(life):
     until = life.time + timedelta(days=30)
     price = life.price()
     life.act(
-        commands.OfferStock,
+        stock_commands.OfferStock,
         transfer_id=transfer_id,
         **terms,
         price_usd_per_share=price,
@@ -144,19 +147,19 @@ def offer(life):
     )
     after = life.pick(["waive", "exercise", "company", "withdraw", "wait"])
     if after == "waive":
-        life.act(commands.WaiveFirstRefusal, transfer_id=transfer_id, approval=life.paper())
-        life.act(commands.TransferStock, transfer_id=transfer_id, **terms, at=life.time)
+        life.act(stock_commands.WaiveFirstRefusal, transfer_id=transfer_id, approval=life.paper())
+        life.act(stock_commands.TransferStock, transfer_id=transfer_id, **terms, at=life.time)
     elif after == "withdraw":
-        life.act(commands.WithdrawOffer, transfer_id=transfer_id, reason="no")
+        life.act(stock_commands.WithdrawOffer, transfer_id=transfer_id, reason="no")
     elif after != "wait":
         taker = life.pick(HOLDERS) if after == "exercise" else None
-        life.act(commands.ExerciseFirstRefusal, transfer_id=transfer_id, holder_id=taker, at=life.time)
+        life.act(stock_commands.ExerciseFirstRefusal, transfer_id=transfer_id, holder_id=taker, at=life.time)
 
 
 def repurchase(life):
     (holder_id, class_id), held = life.find_holding()
     life.act(
-        commands.RepurchaseStock,
+        stock_commands.RepurchaseStock,
         repurchase_id=life.number("rep"),
         holder_id=holder_id,
         class_id=class_id,
@@ -170,7 +173,7 @@ def split(life):
     numerator, denominator = life.pick([(2, 1), (3, 2), (1, 2), (1, 3), (1, 10), (10, 1), (7, 1), (6, 4)])
     fractions = life.pick([None, "cash_in_lieu", "give_up", "round_up"])
     life.act(
-        commands.SplitStock,
+        stock_commands.SplitStock,
         split_id=life.number("spl"),
         numerator=numerator,
         denominator=denominator,
@@ -182,7 +185,7 @@ def split(life):
 def convert_stock(life):
     (holder_id, class_id), held = life.find_holding()
     life.act(
-        commands.ConvertStock,
+        stock_commands.ConvertStock,
         conversion_id=life.number("cnv"),
         holder_id=holder_id,
         class_id=class_id,
@@ -194,19 +197,21 @@ def convert_stock(life):
 def adjust_authorised(life):
     most = life.pick([10**6, 10**9, 10**14])
     class_id = life.pick(set(life.issuer.classes))
-    life.act(commands.AdjustAuthorisedShares, class_id=class_id, shares_authorised=most, approval=life.paper())
+    life.act(stock_commands.AdjustAuthorisedShares, class_id=class_id, shares_authorised=most, approval=life.paper())
 
 
 def adjust_plan(life):
-    life.act(commands.AdjustStockPlan, shares_reserved=life.pick([0, 999, 10**6, 10**7]), approval=life.paper())
+    life.act(stock_commands.AdjustStockPlan, shares_reserved=life.pick([0, 999, 10**6, 10**7]), approval=life.paper())
 
 
 def promise(life):
-    life.act(commands.PromiseOption, promise_id=life.number("prm"), holder_id=life.pick(HOLDERS), shares=life.shares())
+    life.act(
+        rights_commands.PromiseOption, promise_id=life.number("prm"), holder_id=life.pick(HOLDERS), shares=life.shares()
+    )
 
 
 def withdraw_promise(life):
-    life.act(commands.WithdrawPromise, promise_id=life.pick(life.issuer.promises), reason="left")
+    life.act(rights_commands.WithdrawPromise, promise_id=life.pick(life.issuer.promises), reason="left")
 
 
 def grant(life):
@@ -219,7 +224,7 @@ def grant(life):
     )
     promised = life.pick([None, *sorted(life.issuer.promises)])
     life.act(
-        commands.GrantOption,
+        rights_commands.GrantOption,
         option_id=life.number("opt"),
         holder_id=life.pick(HOLDERS),
         shares=life.shares() if promised is None else life.issuer.promises[promised],
@@ -234,7 +239,7 @@ def exercise_option(life):
     option_id = life.pick({key for key, each in life.issuer.options.items() if each.shares_outstanding})
     left = life.issuer.options[option_id].shares_outstanding
     life.act(
-        commands.ExerciseOption,
+        rights_commands.ExerciseOption,
         exercise_id=life.number("exr"),
         option_id=option_id,
         class_id=life.find_class("common"),
@@ -247,7 +252,7 @@ def cancel_option(life):
     option_id = life.pick({key for key, each in life.issuer.options.items() if each.shares_outstanding})
     left = life.issuer.options[option_id].shares_outstanding
     life.act(
-        commands.CancelOption,
+        rights_commands.CancelOption,
         cancellation_id=life.number("can"),
         option_id=option_id,
         shares=life.pick([left, life.shares(left)]),
@@ -263,7 +268,7 @@ def issue_warrant(life):
     some = WarrantTranche(shares=shares // 2, conditions=(milestones, (DateMilestone(day=date(2025, 1, 1)),)))
     parts = (some, WarrantTranche(shares=shares - shares // 2))
     life.act(
-        commands.IssueWarrant,
+        rights_commands.IssueWarrant,
         warrant_id=life.number("wrt"),
         holder_id=life.pick(HOLDERS),
         class_id=life.pick(set(life.issuer.classes)),
@@ -278,27 +283,27 @@ def issue_warrant(life):
 
 
 def vest_warrants(life):
-    delivered = {make_id("grt", 9): commands.Delivery(gpu_seconds=life.pick([0, 7_200]))}
-    life.act(commands.VestWarrants, delivered=delivered, at=life.time)
+    delivered = {make_id("grt", 9): rights_commands.Delivery(gpu_seconds=life.pick([0, 7_200]))}
+    life.act(rights_commands.VestWarrants, delivered=delivered, at=life.time)
 
 
 def exercise_warrant(life):
     warrant_id = life.pick({key for key, each in life.issuer.warrants.items() if each.shares_outstanding})
     left = life.issuer.warrants[warrant_id].shares_outstanding
     life.act(
-        commands.ExerciseWarrant,
+        rights_commands.ExerciseWarrant,
         exercise_id=life.number("exr"),
         warrant_id=warrant_id,
         shares=life.pick([left, life.shares(left)]),
         at=life.time,
         fair_value_usd=life.pick([None, life.price()]),
-        delivered={make_id("grt", 9): commands.Delivery(gpu_seconds=7_200)},
+        delivered={make_id("grt", 9): rights_commands.Delivery(gpu_seconds=7_200)},
     )
 
 
 def expire_warrant(life):
     warrant_id = life.pick(set(life.issuer.warrants))
-    life.act(commands.ExpireWarrant, warrant_id=warrant_id, at=life.time)
+    life.act(rights_commands.ExpireWarrant, warrant_id=warrant_id, at=life.time)
 
 
 def value(life):

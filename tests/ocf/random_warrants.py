@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from events.vesting import AttestedMilestone, DateMilestone, LaterPrice, PriceAverage, Proportion, WarrantTranche
-from marketplace.domain.equity.issuer import commands
+from marketplace.domain.equity.issuer import programme_commands, rights_commands
 from tests.domain.issuer_samples import make_id
 
 CUSTOMER, RECORDER, ENGINEER = (make_id("pty", number) for number in (91, 92, 93))
@@ -16,19 +16,19 @@ def play_customer_warrant(life):
     company = life.issuer.formed.party_id
     sides = {"customer_id": CUSTOMER, "vendor_id": company}
     life.act(
-        commands.OpenProgramme,
+        programme_commands.OpenProgramme,
         programme_id=programme,
         name="Purchases",
         customer_ids=(CUSTOMER,),
         vendor_ids=(company,),
         counts_outside=True,
     )
-    life.act(commands.AddProgrammeGrant, programme_id=programme, grant_id=life.number("grt"), **sides)
-    life.act(commands.NamePriceSource, source_id=source, name="Exchange", recorder_id=RECORDER)
+    life.act(programme_commands.AddProgrammeGrant, programme_id=programme, grant_id=life.number("grt"), **sides)
+    life.act(programme_commands.NamePriceSource, source_id=source, name="Exchange", recorder_id=RECORDER)
     holder, affiliate = life.pick(set(life.issuer.stakeholders)), life.pick(set(life.issuer.stakeholders))
     shares = 2 * life.shares(10**8)
     life.act(
-        commands.IssueWarrant,
+        rights_commands.IssueWarrant,
         warrant_id=warrant,
         holder_id=holder,
         class_id=life.pick(set(life.issuer.classes)),
@@ -45,19 +45,19 @@ def play_customer_warrant(life):
     )
     seen = {"source_id": source, "volume": 100, "recorder_id": RECORDER, "at": life.time}
     observed = life.time.date()
-    life.act(commands.ObservePrice, day=observed, price_usd_per_share=Decimal(4), **seen)
+    life.act(programme_commands.ObservePrice, day=observed, price_usd_per_share=Decimal(4), **seen)
     first = life.number("pur")
     pay(life, programme, sides, 60, purchases_id=first)
     vest(life)
     pay(life, programme, sides, 20, purchases_id=life.number("pur"), replaces=first)
     vest(life)
     attested = {"attestation_id": life.number("att"), "warrant_id": warrant, "milestone": "works"}
-    life.act(commands.AttestMilestone, document="report", attester_id=ENGINEER, at=life.time, **attested)
+    life.act(rights_commands.AttestMilestone, document="report", attester_id=ENGINEER, at=life.time, **attested)
     vest(life)
     again = {"source_id": source, "day": observed, "volume": 120, "reason": "a trade", "recorder_id": RECORDER}
-    life.act(commands.CorrectPrice, price_usd_per_share=Decimal(4), **again)
+    life.act(programme_commands.CorrectPrice, price_usd_per_share=Decimal(4), **again)
     moved = {"transfer_id": life.number("trf"), "warrant_id": warrant, "holder_id": holder}
-    life.act(commands.TransferWarrant, holder_id_after=affiliate, at=life.time, **moved)
+    life.act(rights_commands.TransferWarrant, holder_id_after=affiliate, at=life.time, **moved)
 
 
 def build_tranches(shares, source):
@@ -74,7 +74,7 @@ def build_tranches(shares, source):
 def pay(life, programme, sides, usd, **names):
     day = life.time.date() - timedelta(days=1)
     life.act(
-        commands.StatePurchases,
+        programme_commands.StatePurchases,
         programme_id=programme,
         starts_on=day,
         ends_on=day,
@@ -91,4 +91,4 @@ def pay(life, programme, sides, usd, **names):
 
 
 def vest(life):
-    life.act(commands.VestWarrants, delivered={}, at=life.time)
+    life.act(rights_commands.VestWarrants, delivered={}, at=life.time)

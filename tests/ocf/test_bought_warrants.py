@@ -7,9 +7,9 @@ from decimal import Decimal
 import pytest
 
 from events.types import WarrantTerms
-from marketplace.domain.equity.instrument import instrument as deeds
-from marketplace.domain.equity.issuer.commands import CancelWarrant, ExerciseWarrant, IssueWarrant
-from marketplace.domain.equity.issuer.issuer import list_rows
+from marketplace.domain.equity.instrument import commands
+from marketplace.domain.equity.issuer.rights_commands import CancelWarrant, ExerciseWarrant, IssueWarrant
+from marketplace.domain.equity.issuer.state import list_rows
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import render_package
 from tests.captable.company import FUND, Life, found, make_id
@@ -38,7 +38,7 @@ def life():
     life.act(IssueWarrant, **rights, **rest)
     life.act(ExerciseWarrant, exercise_id=make_id("exr", 31), warrant_id=RIGHTS, shares=500, at=life.time)
     life.deed(
-        deeds.ReversePrincipal(
+        commands.ReversePrincipal(
             instrument_id=BOUGHT,
             tranche_id=make_id("trn", 31),
             principal_usd=Decimal(150),

@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from marketplace.domain.equity.issuer.commands import SplitStock, TransferStock
-from marketplace.domain.equity.issuer.issuer import list_rows
+from marketplace.domain.equity.issuer.state import list_rows
+from marketplace.domain.equity.issuer.stock_commands import SplitStock, TransferStock
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import render_package
 from tests.captable.company import COFOUNDER, FOUNDER, Life, borrow, change_rights, found, make_id

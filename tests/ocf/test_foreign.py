@@ -2,7 +2,7 @@
 
 import pytest
 
-from marketplace.domain.equity.issuer.issuer import total_shares
+from marketplace.domain.equity.issuer.state import total_shares
 from marketplace.ocf.importing import check_files
 from tests.ocf.foreign import (
     CANCELLED,

@@ -1,6 +1,6 @@
 """A package of others: splits, classes that come later, conversions that are joined, ids that look like ours."""
 
-from marketplace.domain.equity.issuer.issuer import total_shares
+from marketplace.domain.equity.issuer.state import total_shares
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import render_package
 from tests.ocf.foreign import (

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from events.types import NoteTerms, SafeTerms
-from marketplace.domain.equity.instrument import instrument as deeds
+from marketplace.domain.equity.instrument import commands
 from marketplace.domain.equity.instrument.state import Instrument
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import render_package
@@ -39,8 +39,8 @@ def lend(interest="compound_quarterly", day_count="thirty_360"):
     life.accrue(LATER, 13, 60_000)
     until = life.time + timedelta(days=14)
     notice = {"instrument_id": FAVOURED, "later_instrument_id": LATER}
-    life.deed(deeds.NoticeMfn(**notice, terms=CAPPED, elect_until=until, at=life.time))
-    life.deed(deeds.ElectMfn(**notice, at=life.time))
+    life.deed(commands.NoticeMfn(**notice, terms=CAPPED, elect_until=until, at=life.time))
+    life.deed(commands.ElectMfn(**notice, at=life.time))
     return life
 
 
@@ -67,7 +67,7 @@ def test_with_the_sidecar_a_matured_note_and_an_election_come_back_byte_for_byte
     life = lend()
     due = datetime(2031, 3, 2, tzinfo=life.time.tzinfo)
     life.time = due
-    life.deed(deeds.MatureNote(instrument_id=NOTE, at=due))
+    life.deed(commands.MatureNote(instrument_id=NOTE, at=due))
     files = render_package(life.history)
     again = take_in(files, now=due + timedelta(days=9))
     assert render_package(again) == files

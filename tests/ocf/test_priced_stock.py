@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 
 from events.types import StockTerms
-from marketplace.domain.equity.issuer.commands import IssueStock
-from marketplace.domain.equity.issuer.issuer import list_rows
+from marketplace.domain.equity.issuer.state import list_rows
+from marketplace.domain.equity.issuer.stock_commands import IssueStock
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import render_package
 from tests.captable.company import FUND, Life, found, make_id

@@ -5,7 +5,7 @@ import pytest
 from events.issuer import IssuerFormed, IssuerImported
 from marketplace.captable.history import History, build_history
 from marketplace.core.errors import Refusal
-from marketplace.domain.equity.issuer.issuer import list_rows, total_shares
+from marketplace.domain.equity.issuer.state import list_rows, total_shares
 from marketplace.ocf.container import compute_hash, parse_zip, render_zip, write_package
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import render_package

@@ -5,7 +5,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from events.vesting import AmountMilestone, DateMilestone, VestingSchedule, WarrantTranche
-from marketplace.domain.equity.issuer.commands import AdjustStockPlan, GrantOption, IssueWarrant
+from marketplace.domain.equity.issuer.rights_commands import GrantOption, IssueWarrant
+from marketplace.domain.equity.issuer.stock_commands import AdjustStockPlan
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import render_package
 from tests.captable.company import EMPLOYEE, FUND, Life, found, make_id

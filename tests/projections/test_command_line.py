@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from marketplace.cli import explain as explain_commands
 from marketplace.cli import log as log_commands
 from marketplace.cli import projections as projection_commands
-from marketplace.embedded import NatsServers
+from marketplace.embedded.nats import NatsServers
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.projections.engine.runner import Projector
 from marketplace.projections.registry import PROJECTIONS

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from marketplace.core.errors import Unavailable
-from marketplace.embedded import embedded_nats
+from marketplace.embedded.nats import embedded_nats
 from marketplace.log.port import Limits
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market

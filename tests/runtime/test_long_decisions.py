@@ -10,7 +10,7 @@ from marketplace.application.billing import accounts
 from marketplace.application.equity import issuers
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.financing import financing
-from marketplace.domain.equity.issuer.sale import liquidity
+from marketplace.domain.equity.issuer.sale import liquidity, payouts
 from tests.application.equity.test_equity import build_round, found
 from tests.support.market.market import Market
 from tests.support.patience import PATIENCE_SECONDS
@@ -64,7 +64,7 @@ async def test_a_command_is_answered_while_a_round_is_priced(market, monkeypatch
 
 
 async def test_a_command_is_answered_while_the_proceeds_of_a_sale_are_shared(market, monkeypatch):
-    slow = Slow(liquidity.share_proceeds)
+    slow = Slow(payouts.share_proceeds)
     monkeypatch.setattr(liquidity, "share_proceeds", slow)
     declaring = issuers.declare_liquidity(
         market.handler, market.context(market.startup), market.issuer_id, proceeds_usd=Decimal(1_000_000)

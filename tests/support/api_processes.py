@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from marketplace.embedded import NatsServers
+from marketplace.embedded.nats import NatsServers
 from marketplace.embedded.process import find_free_port
 from marketplace.projections.engine.database import build_engine
 from marketplace.projections.engine.migrate import migrate

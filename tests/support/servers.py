@@ -15,13 +15,9 @@ import pytest
 import pytest_asyncio
 from nats.js.errors import NotFoundError
 
-from marketplace.embedded import (
-    NatsServers,
-    PostgresServer,
-    embedded_nats,
-    embedded_postgres,
-    temporary_folder,
-)
+from marketplace.embedded.folder import temporary_folder
+from marketplace.embedded.nats import NatsServers, embedded_nats
+from marketplace.embedded.postgres import PostgresServer, embedded_postgres
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Limits

@@ -16,7 +16,7 @@ from marketplace.api.http.bodies.issuers import (
 )
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
-from marketplace.domain.equity.issuer import commands as acts
+from marketplace.domain.equity.issuer import rights_commands
 
 
 @post("/promises", summary="Promise an option")
@@ -25,7 +25,9 @@ async def promise_option(
 ) -> Response[ReceiptBody]:
     """Promise an option that is to be granted later; its shares are no longer available."""
     promise_id = command.derive("prm")
-    deed = acts.PromiseOption(issuer_id=issuer_id, promise_id=promise_id, holder_id=data.holder_id, shares=data.shares)
+    deed = rights_commands.PromiseOption(
+        issuer_id=issuer_id, promise_id=promise_id, holder_id=data.holder_id, shares=data.shares
+    )
     return await create(command, "promises", promise_id, deed)
 
 
@@ -34,7 +36,7 @@ async def withdraw_promise(
     command: Commanded, issuer_id: FromPath[str], promise_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
     """Withdraw a promise."""
-    deed = acts.WithdrawPromise(issuer_id=issuer_id, promise_id=promise_id, reason=data.reason)
+    deed = rights_commands.WithdrawPromise(issuer_id=issuer_id, promise_id=promise_id, reason=data.reason)
     return await carry_out(command, deed)
 
 
@@ -44,7 +46,7 @@ async def grant_option(
 ) -> Response[ReceiptBody]:
     """Grant an option on common stock from the pool, or from a promise."""
     option_id = command.derive("opt")
-    deed = acts.GrantOption(
+    deed = rights_commands.GrantOption(
         issuer_id=issuer_id,
         option_id=option_id,
         **msgspec.structs.asdict(data),
@@ -57,7 +59,7 @@ async def exercise_option(
     command: Commanded, issuer_id: FromPath[str], option_id: FromPath[str], data: JSONBody[ExerciseOptionBody]
 ) -> Response[ReceiptBody]:
     """Exercise the vested part of an option, in part or in full, for common stock."""
-    deed = acts.ExerciseOption(
+    deed = rights_commands.ExerciseOption(
         issuer_id=issuer_id,
         exercise_id=command.derive("exr"),
         option_id=option_id,
@@ -73,7 +75,7 @@ async def cancel_option(
     command: Commanded, issuer_id: FromPath[str], option_id: FromPath[str], data: JSONBody[CancelOptionBody]
 ) -> Response[ReceiptBody]:
     """Cancel an option, in part or in full. Its shares are available again."""
-    deed = acts.CancelOption(
+    deed = rights_commands.CancelOption(
         issuer_id=issuer_id,
         cancellation_id=command.derive("can"),
         option_id=option_id,

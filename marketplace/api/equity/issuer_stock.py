@@ -23,7 +23,7 @@ from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read
-from marketplace.domain.equity.issuer import commands as acts
+from marketplace.domain.equity.issuer import stock_commands
 from marketplace.projections.equity.cap_tables import list_offers
 from marketplace.projections.views.equity import OfferView
 
@@ -34,7 +34,7 @@ async def issue_stock(
 ) -> Response[ReceiptBody]:
     """Issue shares."""
     security_id = command.derive("sec")
-    deed = acts.IssueStock(
+    deed = stock_commands.IssueStock(
         issuer_id=issuer_id,
         security_id=security_id,
         **msgspec.structs.asdict(data),
@@ -48,7 +48,7 @@ async def offer_stock(
 ) -> Response[ReceiptBody]:
     """Offer shares to the holders of the right of first refusal. The answer's id is the transfer's."""
     transfer_id = command.derive("trf")
-    deed = acts.OfferStock(
+    deed = stock_commands.OfferStock(
         issuer_id=issuer_id,
         transfer_id=transfer_id,
         at=command.context.at,
@@ -74,7 +74,7 @@ async def waive(
     command: Commanded, issuer_id: FromPath[str], offer_id: FromPath[str], data: JSONBody[WaiveFirstRefusalBody]
 ) -> Response[ReceiptBody]:
     """Waive the right, so that the shares may go to the buyer."""
-    deed = acts.WaiveFirstRefusal(issuer_id=issuer_id, transfer_id=offer_id, approval=data.approval)
+    deed = stock_commands.WaiveFirstRefusal(issuer_id=issuer_id, transfer_id=offer_id, approval=data.approval)
     return await carry_out(command, deed)
 
 
@@ -83,7 +83,7 @@ async def exercise(
     command: Commanded, issuer_id: FromPath[str], offer_id: FromPath[str], data: JSONBody[ExerciseFirstRefusalBody]
 ) -> Response[ReceiptBody]:
     """Take all offered shares at the buyer's price."""
-    deed = acts.ExerciseFirstRefusal(
+    deed = stock_commands.ExerciseFirstRefusal(
         issuer_id=issuer_id,
         transfer_id=offer_id,
         holder_id=data.holder_id,
@@ -98,7 +98,7 @@ async def withdraw(
     command: Commanded, issuer_id: FromPath[str], offer_id: FromPath[str], data: JSONBody[ReasonBody]
 ) -> Response[ReceiptBody]:
     """Withdraw the offer and keep the shares."""
-    deed = acts.WithdrawOffer(issuer_id=issuer_id, transfer_id=offer_id, reason=data.reason)
+    deed = stock_commands.WithdrawOffer(issuer_id=issuer_id, transfer_id=offer_id, reason=data.reason)
     return await carry_out(command, deed)
 
 
@@ -107,7 +107,7 @@ async def transfer_stock(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[TransferStockBody]
 ) -> Response[ReceiptBody]:
     """Transfer shares to another stakeholder; under a right of first refusal, only as offered."""
-    deed = acts.TransferStock(
+    deed = stock_commands.TransferStock(
         issuer_id=issuer_id,
         at=command.context.at,
         **msgspec.structs.asdict(data) | {"transfer_id": data.transfer_id or command.derive("trf")},
@@ -120,7 +120,7 @@ async def repurchase_stock(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[RepurchaseStockBody]
 ) -> Response[ReceiptBody]:
     """Buy shares back."""
-    deed = acts.RepurchaseStock(
+    deed = stock_commands.RepurchaseStock(
         issuer_id=issuer_id,
         repurchase_id=command.derive("rep"),
         **msgspec.structs.asdict(data),
@@ -133,7 +133,7 @@ async def split_stock(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[SplitStockBody]
 ) -> Response[ReceiptBody]:
     """Multiply every number of shares, and divide prices accordingly."""
-    deed = acts.SplitStock(
+    deed = stock_commands.SplitStock(
         issuer_id=issuer_id,
         split_id=command.derive("spl"),
         **msgspec.structs.asdict(data),
@@ -146,7 +146,7 @@ async def convert_stock(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[ConvertStockBody]
 ) -> Response[ReceiptBody]:
     """Convert preferred into common stock at its conversion price."""
-    deed = acts.ConvertStock(
+    deed = stock_commands.ConvertStock(
         issuer_id=issuer_id,
         conversion_id=command.derive("cnv"),
         **msgspec.structs.asdict(data),

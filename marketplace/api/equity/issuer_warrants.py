@@ -29,7 +29,7 @@ from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Reader, answer_versioned
 from marketplace.application.equity import warrants as use_cases
-from marketplace.domain.equity.issuer import commands as acts
+from marketplace.domain.equity.issuer import programme_commands, rights_commands
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.equity.cap_tables import (
     find_issuer,
@@ -51,7 +51,7 @@ async def issue(
 ) -> Response[ReceiptBody]:
     """Issue a right to buy shares, exercisable at once or at milestones."""
     warrant_id = command.derive("wrt")
-    deed = acts.IssueWarrant(
+    deed = rights_commands.IssueWarrant(
         issuer_id=issuer_id,
         warrant_id=warrant_id,
         **msgspec.structs.asdict(data),
@@ -155,7 +155,7 @@ async def open_programme(
 ) -> Response[ReceiptBody]:
     """Let purchases between named customers and vendors count together for warrants."""
     programme_id = command.derive("prg")
-    deed = acts.OpenProgramme(
+    deed = programme_commands.OpenProgramme(
         issuer_id=issuer_id,
         programme_id=programme_id,
         **msgspec.structs.asdict(data),
@@ -207,7 +207,7 @@ async def state_purchases(
 
     The company, both sides and the holders of warrants that count them agree; if there are such warrants, all vote.
     """
-    deed = acts.StatePurchases(
+    deed = programme_commands.StatePurchases(
         issuer_id=issuer_id,
         purchases_id=command.derive("pur"),
         programme_id=programme_id,
@@ -223,7 +223,9 @@ async def name_price_source(
 ) -> Response[ReceiptBody]:
     """Name the independent party that records the price of a share. Security holders vote on it."""
     source_id = command.derive("src")
-    deed = acts.NamePriceSource(issuer_id=issuer_id, source_id=source_id, name=data.name, recorder_id=data.recorder_id)
+    deed = programme_commands.NamePriceSource(
+        issuer_id=issuer_id, source_id=source_id, name=data.name, recorder_id=data.recorder_id
+    )
     return await create(command, "price-sources", source_id, deed)
 
 
@@ -290,7 +292,7 @@ async def correct_price(
     command: Commanded, issuer_id: FromPath[str], source_id: FromPath[str], data: JSONBody[CorrectPriceBody]
 ) -> Response[ReceiptBody]:
     """Correct the price of a day, as the source's recorder. If a warrant counted with it, its holder agrees first."""
-    deed = acts.CorrectPrice(
+    deed = programme_commands.CorrectPrice(
         issuer_id=issuer_id,
         source_id=source_id,
         recorder_id=command.context.party_id,

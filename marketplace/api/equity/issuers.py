@@ -24,6 +24,7 @@ from marketplace.application.equity.consents import find_proposal
 from marketplace.application.equity.dilution import limit_dilution
 from marketplace.application.equity.issuers import act, form_issuer, record_valuation
 from marketplace.domain.equity.issuer import commands as acts
+from marketplace.domain.equity.issuer import stock_commands
 from marketplace.execution.handler import Receipt
 
 PATH: Final = "/v1/issuers"
@@ -86,7 +87,7 @@ async def create_stock_class(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[CreateStockClassBody]
 ) -> Response[ReceiptBody]:
     """Create a class of stock."""
-    deed = acts.CreateStockClass(issuer_id=issuer_id, **msgspec.structs.asdict(data))
+    deed = stock_commands.CreateStockClass(issuer_id=issuer_id, **msgspec.structs.asdict(data))
     return await create(command, "stock-classes", data.class_id, deed)
 
 
@@ -95,7 +96,7 @@ async def adjust_stock_plan(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[AdjustStockPlanBody]
 ) -> Response[ReceiptBody]:
     """Set the size of the pool for employees."""
-    return await carry_out(command, acts.AdjustStockPlan(issuer_id=issuer_id, **msgspec.structs.asdict(data)))
+    return await carry_out(command, stock_commands.AdjustStockPlan(issuer_id=issuer_id, **msgspec.structs.asdict(data)))
 
 
 @post("/{issuer_id:str}/authorised-shares", status_code=200, summary="Set the authorised shares")
@@ -103,7 +104,9 @@ async def adjust_authorised(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[AdjustAuthorisedBody]
 ) -> Response[ReceiptBody]:
     """Set the authorised shares of a class of stock."""
-    return await carry_out(command, acts.AdjustAuthorisedShares(issuer_id=issuer_id, **msgspec.structs.asdict(data)))
+    return await carry_out(
+        command, stock_commands.AdjustAuthorisedShares(issuer_id=issuer_id, **msgspec.structs.asdict(data))
+    )
 
 
 @post("/{issuer_id:str}/valuations", status_code=200, summary="Record a valuation")

@@ -24,7 +24,7 @@ from marketplace.application.metering.allocations import respread_usage, spread_
 from marketplace.application.steps.records import record_rejections
 from marketplace.core.errors import Refusal
 from marketplace.domain.metering.allocation import OFFERS_MAX
-from marketplace.domain.metering.usage import Measurement
+from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.execution.handler import Receipt
 from marketplace.projections.delivery.grants import list_carriers
 from marketplace.projections.metering.usage import list_spreads

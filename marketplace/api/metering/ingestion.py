@@ -32,7 +32,8 @@ from marketplace.application.billing.service_hours import report_hours
 from marketplace.application.metering.usage import report_usage
 from marketplace.application.steps.records import record_rejections
 from marketplace.core.errors import Refusal
-from marketplace.domain.metering.usage import READINGS_MAX, Answer, Measurement
+from marketplace.domain.metering.usage import READINGS_MAX
+from marketplace.domain.metering.usage_commands import Answer, Measurement
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context
 

@@ -21,7 +21,7 @@ from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import OptionalInstantText, Read, parse_instant
 from marketplace.application.metering.usage import correct_usage, evidence_usage, report_usage, void_usage
 from marketplace.domain.metering.contradictions import Contradiction
-from marketplace.domain.metering.usage import Measurement
+from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.projections.metering.evidence import load_contradictions
 from marketplace.projections.metering.usage import list_readings, load_usage
 from marketplace.projections.views.metering import ReadingView, UsageView

@@ -5,7 +5,8 @@ from typing import Literal
 from events.types import Role, Stage
 from marketplace.application.steps.access import require_platform, require_tenant
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.billing.account import ACCOUNT, OpenAccount
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import OpenAccount
 from marketplace.domain.party import (
     PARTY,
     AddRole,

@@ -8,7 +8,9 @@ from marketplace.application.billing.payment_provider import MANUAL, PaymentProv
 from marketplace.application.steps.access import require_decider, require_owner, require_platform, require_unfrozen
 from marketplace.application.steps.two_persons import ask_second, find_alone
 from marketplace.core.ids import derive_command_id
-from marketplace.domain.billing.account import ACCOUNT, Account, CloseAccount, Deposit, Withdraw
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import CloseAccount, Deposit, Withdraw
+from marketplace.domain.billing.account_state import Account
 from marketplace.domain.billing.transfer import require_booked, require_reference, require_unused
 from marketplace.domain.command import COMMAND, RecordCommand
 from marketplace.domain.party import PARTY

@@ -25,7 +25,8 @@ from marketplace.application.steps.undisputed import settle_undisputed
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, round_cents
-from marketplace.domain.billing.account import ACCOUNT, Debit, Reserve
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import Debit, Reserve
 from marketplace.domain.billing.account_state import require_funds
 from marketplace.domain.billing.delivered import compare_meters, count_delivered
 from marketplace.domain.billing.settlement import (
@@ -47,8 +48,10 @@ from marketplace.domain.billing.statement_chain import (
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.periods import ACCEPTANCE, Period, list_periods
 from marketplace.domain.equity.instrument.clawback import is_late, needs_holder
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ReversePrincipal
-from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
+from marketplace.domain.equity.instrument.commands import ReversePrincipal
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.execution.handler import Handler, Receipt

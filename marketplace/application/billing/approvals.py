@@ -9,8 +9,8 @@ from marketplace.application.steps.access import require_platform, require_unfro
 from marketplace.application.steps.mandate_hold import set_mandate
 from marketplace.application.steps.two_persons import ask_second, name_person
 from marketplace.core.ids import derive_id
-from marketplace.domain.billing.account import ACCOUNT, Approve, EndApproval, LapseApproval, SetLimit
-from marketplace.domain.billing.account_commands import UNIT
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import UNIT, Approve, EndApproval, LapseApproval, SetLimit
 from marketplace.domain.billing.transfer import require_payer
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork

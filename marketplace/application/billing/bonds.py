@@ -16,7 +16,8 @@ from marketplace.application.steps.paying import pay
 from marketplace.application.steps.statement_chain import load_chain
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import require_usd
-from marketplace.domain.billing.account import ACCOUNT, AdjustHold, CaptureHold, PlaceHold, UseLimit
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, PlaceHold, UseLimit
 from marketplace.domain.billing.bond import BOND, AnswerClaim, ClaimBond, Part, PostBond, ReleaseBond
 from marketplace.domain.billing.remedies import (
     ANSWER_WITHIN,

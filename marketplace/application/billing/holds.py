@@ -13,7 +13,9 @@ from marketplace.application.steps.paying import pay
 from marketplace.application.steps.two_persons import ask_second, find_alone
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, is_id
-from marketplace.domain.billing.account import ACCOUNT, Account, AdjustHold, CaptureHold, ExpireHold, Hold, PlaceHold
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, ExpireHold, PlaceHold
+from marketplace.domain.billing.account_state import Account, Hold
 from marketplace.domain.billing.transfer import require_payer
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork

@@ -14,11 +14,13 @@ from marketplace.application.steps.capacity import change_capacity, has_capacity
 from marketplace.application.steps.service_review import find_consequences
 from marketplace.application.steps.usage_bounds import limit_grant
 from marketplace.core.errors import Refusal
-from marketplace.domain.delivery.grant import GRANT, ExtendGrant, Grant
+from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.delivery.grant_commands import ExtendGrant
 from marketplace.domain.delivery.periods import Period
 from marketplace.domain.delivery.service_level import apply_remedy, assess, choose_remedy, find_extension
 from marketplace.domain.delivery.substitution import build_shares
-from marketplace.domain.supply.pool import POOL, Pool, ReserveCapacity
+from marketplace.domain.supply.pool import POOL, Pool
+from marketplace.domain.supply.pool_commands import ReserveCapacity
 from marketplace.execution.unit_of_work import UnitOfWork
 
 

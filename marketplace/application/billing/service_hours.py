@@ -12,7 +12,8 @@ from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine, a
 from marketplace.domain.billing.service_line_bill import list_spans, require_agreed
 from marketplace.domain.billing.service_line_commands import CorrectHours, ReportHours, Spans, VoidHours
 from marketplace.domain.delivery.grant import GRANT
-from marketplace.domain.metering.usage import USAGE, Answer, IdentifyReadings
+from marketplace.domain.metering.usage import USAGE
+from marketplace.domain.metering.usage_commands import Answer, IdentifyReadings
 from marketplace.domain.metering.usage_record import list_not_taken
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork

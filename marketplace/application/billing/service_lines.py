@@ -13,13 +13,17 @@ from marketplace.application.steps.access import load_grant, require_side, requi
 from marketplace.application.steps.dilution import sign_instrument
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import render_ratio
-from marketplace.domain.billing.account import ACCOUNT, PlaceHold
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import PlaceHold
 from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine
 from marketplace.domain.billing.service_line_bill import build_agreement, build_service_draw
 from marketplace.domain.billing.service_line_commands import ApproveServiceLine, DeclineServiceLine, ProposeServiceLine
-from marketplace.domain.delivery.grant import GRANT, AddServiceLine, Grant
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, IssueInstrument
-from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
+from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.delivery.grant_commands import AddServiceLine
+from marketplace.domain.equity.instrument.commands import IssueInstrument
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, HoldBudget

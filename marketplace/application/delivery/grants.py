@@ -20,16 +20,16 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO
-from marketplace.domain.billing.account import ACCOUNT, CaptureHold, Debit, PlaceHold
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import CaptureHold, Debit, PlaceHold
 from marketplace.domain.billing.delivered import count_delivered
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.statement_chain import require_grant_settled
-from marketplace.domain.delivery.grant import (
-    GRANT,
+from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.delivery.grant_commands import (
     ActivateGrant,
     CompleteGrant,
     DegradeGrant,
-    Grant,
     GrantCommand,
     IssueGrant,
     MarkGrant,
@@ -40,12 +40,15 @@ from marketplace.domain.delivery.grant import (
 )
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.delivery.substitution import build_successor, require_affordable
-from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
+from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.sale.liquidity import find_assumed
-from marketplace.domain.metering.usage import USAGE, CloseUsage, name_usage
+from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.metering.usage import USAGE, name_usage
+from marketplace.domain.metering.usage_commands import CloseUsage
 from marketplace.domain.party import PARTY, is_suspended, require_trader
 from marketplace.domain.register import REGISTER, REGISTER_ID, mark_award, require_unrelated
-from marketplace.domain.supply.pool import POOL, ReleaseCapacity, ReserveCapacity
+from marketplace.domain.supply.pool import POOL
+from marketplace.domain.supply.pool_commands import ReleaseCapacity, ReserveCapacity
 from marketplace.domain.trading.resale import require_transferable
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork

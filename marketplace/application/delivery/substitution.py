@@ -3,11 +3,13 @@
 from marketplace.application.steps.access import load_grant, load_mandate
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.resale_ends import withdraw_resales
-from marketplace.domain.delivery.grant import GRANT, Grant, SubstituteGrant
+from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.delivery.grant_commands import SubstituteGrant
 from marketplace.domain.delivery.substitution import build_shares, clip_resold, list_affordable, require_movable
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.supply.lot import LOT, Lot
-from marketplace.domain.supply.pool import POOL, Pool, ReleaseCapacity, ReserveCapacity
+from marketplace.domain.supply.pool import POOL, Pool
+from marketplace.domain.supply.pool_commands import ReleaseCapacity, ReserveCapacity
 from marketplace.domain.supply.site import SITE
 from marketplace.domain.trading.mandate_lots import require_pool_welcome
 from marketplace.domain.trading.order import ORDER

@@ -14,9 +14,14 @@ from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.paying import pay
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
-from marketplace.domain.billing.account import Debit
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument, PayDebt, ReversePrincipal
-from marketplace.domain.equity.issuer.issuer import ISSUER, CancelWarrant, Issuer, RepurchaseStock
+from marketplace.domain.billing.account_commands import Debit
+from marketplace.domain.equity.instrument.commands import PayDebt, ReversePrincipal
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.instrument.state import Instrument
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.rights_commands import CancelWarrant
+from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.equity.issuer.stock_commands import RepurchaseStock
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork

@@ -48,25 +48,17 @@ from marketplace.application.steps.two_persons import count_own
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import parse_ratio, render_ratio
-from marketplace.domain.billing.account import Debit
+from marketplace.domain.billing.account_commands import Debit
 from marketplace.domain.equity.ground import keep_agreements, measure_rights
 from marketplace.domain.equity.instrument.clawback import build_reversal
-from marketplace.domain.equity.instrument.instrument import (
-    INSTRUMENT,
-    AmendInstrument,
-    IssueInstrument,
-    ReversePrincipal,
-)
-from marketplace.domain.equity.issuer.commands import (
-    BuyerStock,
-    CountProposal,
-    ExerciseFirstRefusal,
-    IssuerCommand,
-    SplitStock,
-    TransferWarrant,
-)
+from marketplace.domain.equity.instrument.commands import AmendInstrument, IssueInstrument, ReversePrincipal
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.issuer.commands import BuyerStock, IssuerCommand
+from marketplace.domain.equity.issuer.holder_commands import CountProposal
 from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.rights_commands import TransferWarrant
 from marketplace.domain.equity.issuer.state import Issuer, list_holders
+from marketplace.domain.equity.issuer.stock_commands import ExerciseFirstRefusal, SplitStock
 from marketplace.domain.equity.issuer.takeover import build_command
 from marketplace.domain.equity.proposal import (
     PROPOSAL,

@@ -21,20 +21,19 @@ from marketplace.application.steps.access import (
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.investing import take_investment
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.equity.instrument.instrument import (
-    INSTRUMENT,
+from marketplace.domain.equity.instrument.commands import (
     AmendInstrument,
     CancelInstrument,
     ElectMfn,
-    Instrument,
     InstrumentCommand,
-    InstrumentState,
     IssueInstrument,
     NoticeMfn,
     ResumeInstrument,
     SuspendInstrument,
 )
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.instrument.mfn import require_offer
+from marketplace.domain.equity.instrument.state import Instrument, InstrumentState
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork

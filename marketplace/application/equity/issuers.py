@@ -21,11 +21,11 @@ from marketplace.application.steps.statement_chain import list_unsettled
 from marketplace.application.steps.takeover import deliver_stock
 from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO
-from marketplace.domain.billing.account import ACCOUNT, Debit, Withdraw
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import Debit, Withdraw
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.commands import (
     AbandonFinancing,
-    AgreeHolderTerms,
     BuyerStock,
     FormIssuer,
     IssuerCommand,
@@ -33,9 +33,9 @@ from marketplace.domain.equity.issuer.commands import (
     PayDistribution,
     PriceFinancing,
     RecordValuation,
-    RoundDraft,
     WithdrawLiquidity,
 )
+from marketplace.domain.equity.issuer.holder_commands import AgreeHolderTerms
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.sale.liquidity import (
     PAY_DAYS,
@@ -44,6 +44,7 @@ from marketplace.domain.equity.issuer.sale.liquidity import (
     require_proceeds,
 )
 from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.equity.issuer.terms import RoundDraft
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork

@@ -7,10 +7,13 @@ from marketplace.application.steps.stock_agreements import PRICE_PLACES, RUNS_MA
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.rounding import round_places
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ConvertInstrument, Instrument, MatureNote
-from marketplace.domain.equity.instrument.state import Run
-from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, IssueStock
+from marketplace.domain.equity.instrument.commands import ConvertInstrument, MatureNote
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.instrument.state import Instrument, Run
+from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.note_conversion import MaturedRun, price_matured
+from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.equity.issuer.stock_commands import IssueStock
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork

@@ -12,10 +12,11 @@ from msgspec import structs
 from marketplace.application.steps.statement_chain import find_chain
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.domain.equity.issuer.commands import Delivery, TransferWarrant
-from marketplace.domain.equity.issuer.issuer import ISSUER, ExerciseWarrant, Issuer, VestWarrants
+from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rights.fair_value import require_fair_value
 from marketplace.domain.equity.issuer.rights.milestones import is_open, list_counted_grants
+from marketplace.domain.equity.issuer.rights_commands import Delivery, ExerciseWarrant, TransferWarrant, VestWarrants
+from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.domain.supply.pool import POOL

@@ -9,16 +9,21 @@ from marketplace.application.equity.consents import carry_out
 from marketplace.application.equity.vesting import exercise, hand_over, vest
 from marketplace.core.ids import derive_id
 from marketplace.domain.delivery.grant import GRANT, Grant
-from marketplace.domain.equity.issuer.commands import (
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.programme_commands import (
     AddProgrammeGrant,
-    AttestMilestone,
     CorrectPrice,
     ObservePrice,
     StatePurchases,
+)
+from marketplace.domain.equity.issuer.rights.warrant_terms import list_attesters
+from marketplace.domain.equity.issuer.rights_commands import (
+    AttestMilestone,
+    ExpireWarrant,
+    IssueWarrant,
     TransferWarrant,
 )
-from marketplace.domain.equity.issuer.issuer import ISSUER, ExpireWarrant, Issuer, IssueWarrant
-from marketplace.domain.equity.issuer.rights.warrant_terms import list_attesters
+from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.execution.handler import Handler, Receipt

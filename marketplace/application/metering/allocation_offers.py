@@ -10,7 +10,8 @@ from marketplace.core.timeline import EMPTY, Tally
 from marketplace.core.timeline_sums import list_runs
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.metering.allocation_commands import Offer, name_spread
-from marketplace.domain.metering.usage import USAGE, Measurement, name_usage
+from marketplace.domain.metering.usage import USAGE, name_usage
+from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.domain.metering.usage_record import to_second
 from marketplace.execution.unit_of_work import UnitOfWork
 

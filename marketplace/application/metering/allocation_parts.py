@@ -13,7 +13,8 @@ from marketplace.domain.metering.allocation_parts import (
     require_counted,
     require_unchanged,
 )
-from marketplace.domain.metering.usage import USAGE, CorrectUsage, VoidUsage, name_usage
+from marketplace.domain.metering.usage import USAGE, name_usage
+from marketplace.domain.metering.usage_commands import CorrectUsage, VoidUsage
 from marketplace.execution.unit_of_work import UnitOfWork
 
 

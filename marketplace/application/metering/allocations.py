@@ -11,10 +11,12 @@ from marketplace.application.metering.allocation_offers import Use, list_offers
 from marketplace.application.metering.allocation_parts import report_parts, unwind_parts
 from marketplace.application.steps.access import load_grant, require_tenant
 from marketplace.core.errors import Refusal
-from marketplace.domain.delivery.grant import GRANT, PrioritiseGrant
+from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.delivery.grant_commands import PrioritiseGrant
 from marketplace.domain.metering.allocation import digest_spread
 from marketplace.domain.metering.allocation_commands import RespreadUsage, SpreadUsage
-from marketplace.domain.metering.usage import USAGE, Answer, Measurement
+from marketplace.domain.metering.usage import USAGE
+from marketplace.domain.metering.usage_commands import Answer, Measurement
 from marketplace.domain.metering.usage_record import SPREAD_VOIDED, digest_key, list_not_taken
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork

@@ -16,8 +16,8 @@ from marketplace.application.steps.records import restore_answers
 from marketplace.application.steps.reductions import count_reduction
 from marketplace.core.ids import derive_id
 from marketplace.domain.delivery.grant import GRANT, Grant
-from marketplace.domain.metering.usage import (
-    USAGE,
+from marketplace.domain.metering.usage import USAGE, name_usage
+from marketplace.domain.metering.usage_commands import (
     Answer,
     CorrectUsage,
     EvidenceUsage,
@@ -25,11 +25,9 @@ from marketplace.domain.metering.usage import (
     Measurement,
     Metered,
     ReportUsage,
-    Usage,
     VoidUsage,
-    name_usage,
 )
-from marketplace.domain.metering.usage_record import explain, list_not_taken
+from marketplace.domain.metering.usage_record import Usage, explain, list_not_taken
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.archive import ReadingName
 from marketplace.execution.duplicate_detection import Repeats, find_repeats

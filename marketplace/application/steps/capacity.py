@@ -5,12 +5,8 @@ that take nodes from two pools of one site both write the site, and the one stor
 """
 
 from marketplace.core.errors import Refusal
-from marketplace.domain.supply.pool import (
-    POOL,
-    CapacityCommand,
-    Pool,
-    list_draws,
-)
+from marketplace.domain.supply.pool import POOL, Pool, list_draws
+from marketplace.domain.supply.pool_commands import CapacityCommand
 from marketplace.domain.supply.site import SITE, Drawn, DrawPower
 from marketplace.execution.unit_of_work import UnitOfWork
 

@@ -17,8 +17,9 @@ from marketplace.application.steps.stock_agreements import name_party
 from marketplace.application.steps.takeover import name_assumed, name_buyer
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id, rename_id
-from marketplace.domain.billing.account import Debit
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, AmendInstrument, RepayNote
+from marketplace.domain.billing.account_commands import Debit
+from marketplace.domain.equity.instrument.commands import AmendInstrument, RepayNote
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.instrument.stock import list_converting
 from marketplace.domain.equity.issuer.commands import (
     BuyerStock,

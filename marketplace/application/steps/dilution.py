@@ -10,9 +10,12 @@ from decimal import Decimal
 
 from events.issuer_dilution import CountedInstrument, Exposure
 from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, IssueInstrument, NoticeMfn
+from marketplace.domain.equity.instrument.commands import IssueInstrument, NoticeMfn
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.instrument.mfn import WINDOW, find_offer, has_open_clause
-from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, LimitDilution, RecordExposure, SignInstrument
+from marketplace.domain.equity.issuer.commands import LimitDilution, RecordExposure, SignInstrument
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.trading.mandate import MANDATE
 from marketplace.execution.unit_of_work import UnitOfWork
 

@@ -11,14 +11,12 @@ from marketplace.application.steps.dilution import sign_instrument, track_instru
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.stock_agreements import issue_owed
 from marketplace.core.ids import rename_id
-from marketplace.domain.billing.account import CaptureHold
-from marketplace.domain.equity.instrument.instrument import (
-    INSTRUMENT,
-    AccruePrincipal,
-    IssueInstrument,
-)
+from marketplace.domain.billing.account_commands import CaptureHold
+from marketplace.domain.equity.instrument.commands import AccruePrincipal, IssueInstrument
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.dilution import find_implied_cap
-from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, Party, require_trader
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, HoldBudget, Mandate
 from marketplace.domain.trading.resale import require_cash_for_investment

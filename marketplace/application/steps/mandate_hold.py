@@ -7,7 +7,8 @@ from events.mandate import MandateTerms
 from marketplace.application.steps.access import load_mandate
 from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO
-from marketplace.domain.billing.account import ACCOUNT, AdjustHold, PlaceHold
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import AdjustHold, PlaceHold
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.trading.mandate import MANDATE, AmendMandate, GrantMandate
 from marketplace.execution.unit_of_work import UnitOfWork

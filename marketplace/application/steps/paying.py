@@ -1,6 +1,7 @@
 """Payments between accounts: payer and payee are written in one atomic append."""
 
-from marketplace.domain.billing.account import ACCOUNT, CaptureHold, Credit, Debit
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import CaptureHold, Credit, Debit
 from marketplace.execution.unit_of_work import UnitOfWork
 
 

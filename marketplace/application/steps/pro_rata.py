@@ -10,8 +10,9 @@ from typing import Final
 
 from marketplace.application.steps.paying import pay
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.billing.account import ACCOUNT, AdjustHold, CaptureHold, PlaceHold
-from marketplace.domain.equity.issuer.commands import AnswerProRata
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, PlaceHold
+from marketplace.domain.equity.issuer.holder_commands import AnswerProRata
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.execution.unit_of_work import UnitOfWork

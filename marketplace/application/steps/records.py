@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from marketplace.core.errors import Refusal
 from marketplace.domain.command import COMMAND
-from marketplace.domain.metering.usage import Answer
+from marketplace.domain.metering.usage_commands import Answer
 from marketplace.domain.metering.usage_record import list_not_taken
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork

@@ -5,7 +5,8 @@ from typing import Final
 
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ceil_cents
-from marketplace.domain.billing.account import ACCOUNT, UseLimit
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import UseLimit
 from marketplace.domain.billing.delivered import count_delivered
 from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.delivery.periods import GRACE, list_periods

@@ -10,9 +10,11 @@ from marketplace.application.steps.dilution import free_order
 from marketplace.application.steps.paying import pay
 from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO
-from marketplace.domain.billing.account import ACCOUNT, AdjustHold, CaptureHold
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold
 from marketplace.domain.supply.lot import LOT, WithdrawLot
-from marketplace.domain.supply.pool import POOL, RecallCapacity, ReleaseCapacity
+from marketplace.domain.supply.pool import POOL
+from marketplace.domain.supply.pool_commands import RecallCapacity, ReleaseCapacity
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.domain.trading.quote import QUOTE, Quote, ReleaseQuote
 from marketplace.domain.trading.resale import require_unheld

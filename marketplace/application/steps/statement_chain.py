@@ -16,7 +16,7 @@ from marketplace.domain.billing.statement_chain import (
 from marketplace.domain.command import COMMAND, RecordCommand
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.periods import Period, list_periods
-from marketplace.domain.equity.issuer.issuer import Issuer
+from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.unit_of_work import UnitOfWork

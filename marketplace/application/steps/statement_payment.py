@@ -16,11 +16,13 @@ from marketplace.application.steps.paying import capture_or_debit, pay
 from marketplace.application.steps.stock_agreements import issue_owed
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, round_cents
-from marketplace.domain.billing.account import ACCOUNT, AdjustHold, CaptureHold, Debit, Reserve
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, Debit, Reserve
 from marketplace.domain.billing.settlement import subtract_credit, subtract_settled
 from marketplace.domain.billing.statement import Statement
 from marketplace.domain.delivery.grant import Grant
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, AccruePrincipal, LapseInstrument
+from marketplace.domain.equity.instrument.commands import AccruePrincipal, LapseInstrument
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.execution.unit_of_work import UnitOfWork
 

@@ -10,17 +10,16 @@ from marketplace.application.steps.dilution import track_instrument
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.rounding import round_places
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ConvertInstrument, Instrument
+from marketplace.domain.equity.instrument.commands import ConvertInstrument
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.instrument.state import Instrument
 from marketplace.domain.equity.instrument.stock import Purchase, buys_none, find_purchase, require_purchase
-from marketplace.domain.equity.issuer.issuer import (
-    ISSUER,
-    AddStakeholder,
-    Issuer,
-    IssueStock,
-    IssueWarrant,
-    NewStakeholder,
-)
+from marketplace.domain.equity.issuer.commands import AddStakeholder, NewStakeholder
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
 from marketplace.domain.equity.issuer.rules import get_class, require_authorised
+from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.equity.issuer.stock_commands import IssueStock
 from marketplace.domain.party import PARTY, Party
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt

@@ -11,12 +11,13 @@ from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
-from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock, IssueStock
+from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock
 from marketplace.domain.equity.issuer.dilution import sum_principal
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rules import get_class
 from marketplace.domain.equity.issuer.sale.liquidity import require_assuming, require_buyer, require_undiluted
 from marketplace.domain.equity.issuer.state import Issuer, total_shares
+from marketplace.domain.equity.issuer.stock_commands import IssueStock
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.unit_of_work import UnitOfWork
 

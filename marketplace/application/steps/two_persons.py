@@ -11,8 +11,8 @@ from events.issuer import IssuerLiquidityDeclared
 from events.types import Event
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
-from marketplace.domain.billing.account import ACCOUNT, RequestApproval, UseLimit
-from marketplace.domain.billing.account_commands import UNIT
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import UNIT, RequestApproval, UseLimit
 from marketplace.domain.equity.giving import find_given, is_given
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.issuer import ISSUER

@@ -10,7 +10,8 @@ from marketplace.domain.billing.settlement import build_tariff, compute_charges,
 from marketplace.domain.billing.statement import STATEMENT, SettlePart, Statement, is_part_due
 from marketplace.domain.billing.statement_chain import find_credit
 from marketplace.domain.delivery.grant import GRANT, Grant
-from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.execution.unit_of_work import UnitOfWork
 
 

@@ -14,7 +14,8 @@ from marketplace.domain.billing.service_line import SERVICE_LINE, find_last_end
 from marketplace.domain.billing.service_line_bill import list_spans
 from marketplace.domain.billing.service_line_commands import LimitServiceLine
 from marketplace.domain.delivery.grant import Grant
-from marketplace.domain.metering.usage import USAGE, LimitUsage, name_usage
+from marketplace.domain.metering.usage import USAGE, name_usage
+from marketplace.domain.metering.usage_commands import LimitUsage
 from marketplace.domain.metering.usage_record import EPOCH, SECOND, to_second
 from marketplace.execution.unit_of_work import UnitOfWork
 

@@ -26,13 +26,12 @@ from marketplace.domain.supply.lot import (
     ResumeLot,
     WithdrawLot,
 )
-from marketplace.domain.supply.pool import (
-    POOL,
+from marketplace.domain.supply.pool import POOL, Pool
+from marketplace.domain.supply.pool_commands import (
     AnnounceClosing,
     FailNodes,
     OfferCapacity,
     OpenPool,
-    Pool,
     RecallCapacity,
     RestoreNodes,
 )

@@ -22,17 +22,21 @@ from marketplace.application.trading.orders import list_prices, load_order, rele
 from marketplace.application.trading.resale_award import take_from_source
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
-from marketplace.domain.billing.account import ACCOUNT, AdjustHold
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import AdjustHold
 from marketplace.domain.billing.draw import build_draw
 from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
-from marketplace.domain.delivery.grant import GRANT, IssueGrant, choose_ends, choose_service
-from marketplace.domain.equity.instrument.instrument import IssueInstrument
+from marketplace.domain.delivery.grant import GRANT, choose_ends, choose_service
+from marketplace.domain.delivery.grant_commands import IssueGrant
+from marketplace.domain.equity.instrument.commands import IssueInstrument
 from marketplace.domain.equity.issuer.dilution import find_implied_cap
-from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, ServeGroup, require_all_unsuspended
 from marketplace.domain.register import REGISTER, REGISTER_ID, mark_award
 from marketplace.domain.supply.lot import LOT
-from marketplace.domain.supply.pool import Pool, ResellCapacity, ReserveCapacity
+from marketplace.domain.supply.pool import Pool
+from marketplace.domain.supply.pool_commands import ResellCapacity, ReserveCapacity
 from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID
 from marketplace.domain.trading.admission import NO_RIVALS, Rivals, require_opening, require_turn
 from marketplace.domain.trading.auction import (

@@ -12,9 +12,11 @@ from marketplace.application.steps.access import load_mandate, require_owner, re
 from marketplace.application.steps.dilution import count_order, free_order
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, render_ratio
-from marketplace.domain.billing.account import ACCOUNT, AdjustHold, PlaceHold
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import AdjustHold, PlaceHold
 from marketplace.domain.equity.issuer.dilution import find_implied_cap
-from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, Party, require_buyer, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.supply.pricelist import PRICELIST, find_list_price

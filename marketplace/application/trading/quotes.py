@@ -23,12 +23,14 @@ from marketplace.clearing.quotes.prepared_book import Placement
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio, render_ratio
-from marketplace.domain.billing.account import ACCOUNT, PlaceHold
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import PlaceHold
 from marketplace.domain.delivery.grant import GRANT, require_resale
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.supply.lot import LOT, Lot
-from marketplace.domain.supply.pool import POOL, HoldCapacity, ResellCapacity, ReserveCapacity
+from marketplace.domain.supply.pool import POOL
+from marketplace.domain.supply.pool_commands import HoldCapacity, ResellCapacity, ReserveCapacity
 from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID, compute_hold_fee, set_deposit
 from marketplace.domain.trading.admission import require_not_deciding
 from marketplace.domain.trading.auction import AUCTION

@@ -18,7 +18,8 @@ from marketplace.domain.billing.settlement import compute_holder_rate
 from marketplace.domain.delivery.grant import require_resale
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.supply.lot import LOT, ListLot
-from marketplace.domain.supply.pool import POOL, OfferCapacity
+from marketplace.domain.supply.pool import POOL
+from marketplace.domain.supply.pool_commands import OfferCapacity
 from marketplace.domain.trading.mandate_lots import require_lot_welcome
 from marketplace.domain.trading.resale import require_cash_for_resale, require_undelivered
 from marketplace.execution.handler import Handler, Receipt

@@ -10,10 +10,13 @@ from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.mandate_hold import adjust_mandate_hold
 from marketplace.application.steps.usage_bounds import METERS, limit_usage
 from marketplace.core.money import ZERO
-from marketplace.domain.billing.account import ACCOUNT, AdjustHold, PlaceHold
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import AdjustHold, PlaceHold
 from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
-from marketplace.domain.delivery.grant import GRANT, Grant, ResellGrant
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ReduceCommitment
+from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.delivery.grant_commands import ResellGrant
+from marketplace.domain.equity.instrument.commands import ReduceCommitment
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.domain.trading.resale import require_unused

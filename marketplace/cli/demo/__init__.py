@@ -19,7 +19,7 @@ from marketplace.cli.scenario import load_scenario
 from marketplace.cli.stack import Stack, open_stack
 from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.core.errors import Corrupt
-from marketplace.embedded import temporary_folder
+from marketplace.embedded.folder import temporary_folder
 
 app = App(name="demo")
 

@@ -12,8 +12,8 @@ from marketplace.api.http.bodies.delivery import ReadingBody, ReportUsageBody
 from marketplace.api.http.bodies.equity import InvestBody
 from marketplace.api.http.bodies.supply import SlipConversionBody
 from marketplace.api.http.bodies.trading import GrantMandateBody, OpenAuctionBody
-from marketplace.cli.scenario import Scenario
 from marketplace.cli.scenario.demand import Order
+from marketplace.cli.scenario.market import Scenario
 from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.core.errors import Unavailable
 from marketplace.core.ids import rename_id

@@ -108,6 +108,3 @@ def _load(path: Path, shape: type[T]) -> T:
         return msgspec.json.decode(content, type=shape)
     except msgspec.DecodeError as fault:
         raise Refusal("scenario_invalid", f"{path.name}: {fault}") from None
-
-
-__all__ = ["DATA", "Scenario", "load_scenario"]

@@ -60,7 +60,6 @@ from marketplace.domain.billing.account_commands import (
 from marketplace.domain.billing.account_state import (
     Account,
     AccountState,
-    Hold,
     adjust,
     capture,
     count_alone,
@@ -75,30 +74,6 @@ from marketplace.domain.billing.account_state import (
     reserve,
 )
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
-
-__all__ = [
-    "ACCOUNT",
-    "Account",
-    "AccountState",
-    "AdjustHold",
-    "Approve",
-    "CaptureHold",
-    "CloseAccount",
-    "Credit",
-    "Debit",
-    "Deposit",
-    "EndApproval",
-    "ExpireHold",
-    "Hold",
-    "LapseApproval",
-    "OpenAccount",
-    "PlaceHold",
-    "RequestApproval",
-    "Reserve",
-    "SetLimit",
-    "UseLimit",
-    "Withdraw",
-]
 
 
 def decide(command: AccountCommand, state: AccountState) -> Sequence[AccountEvent]:

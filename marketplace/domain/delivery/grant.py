@@ -68,30 +68,6 @@ from marketplace.domain.delivery.grant_notice import find_end_fee, require_cause
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 from marketplace.domain.supply.pool import BACKDATED_MAX
 
-__all__ = [
-    "GRANT",
-    "PRIORITY",
-    "ActivateGrant",
-    "AddServiceLine",
-    "CompleteGrant",
-    "DegradeGrant",
-    "ExtendGrant",
-    "Grant",
-    "GrantCommand",
-    "GrantState",
-    "IssueGrant",
-    "MarkGrant",
-    "PrioritiseGrant",
-    "ResellGrant",
-    "ResumeGrant",
-    "SubstituteGrant",
-    "SuspendGrant",
-    "TerminateGrant",
-    "TransferGrant",
-    "decide",
-    "evolve",
-    "require_resale",
-]
 RUNNING = ("active", "degraded", "suspended")
 SERVICE_LINES_MAX = 16
 

@@ -5,8 +5,8 @@ Refusals: reading_exists, or the fault of the part, when it is added; part_chang
 
 from events.usage import Reading, SpreadPart
 from marketplace.core.errors import Refusal
-from marketplace.domain.metering.usage import Answer, Measurement, Usage
-from marketplace.domain.metering.usage_record import SECOND, digest_reading
+from marketplace.domain.metering.usage_commands import Answer, Measurement
+from marketplace.domain.metering.usage_record import SECOND, Usage, digest_reading
 
 
 def measure_part(part: SpreadPart) -> Measurement:

@@ -54,7 +54,6 @@ from marketplace.core.timeline_sums import sum_all, sum_amounts
 from marketplace.domain.metering.allocation import digest_spread, respread, spread
 from marketplace.domain.metering.allocation_commands import RespreadUsage, SpreadCommand, SpreadUsage
 from marketplace.domain.metering.usage_commands import (
-    Answer,
     CloseUsage,
     CorrectUsage,
     EvidenceUsage,
@@ -84,30 +83,6 @@ from marketplace.domain.metering.usage_record import (
     says,
     to_second,
 )
-
-__all__ = [
-    "READINGS_MAX",
-    "SAMPLES_MAX",
-    "USAGE",
-    "Answer",
-    "CloseUsage",
-    "CorrectUsage",
-    "EvidenceUsage",
-    "IdentifyReadings",
-    "LimitUsage",
-    "Measurement",
-    "Metered",
-    "ReportUsage",
-    "Usage",
-    "UsageCommand",
-    "UsageState",
-    "VoidUsage",
-    "answer",
-    "count_gpu_seconds",
-    "decide",
-    "evolve",
-    "name_usage",
-]
 
 READINGS_MAX: Final = 1_000
 SAMPLES_MAX: Final = 10_000

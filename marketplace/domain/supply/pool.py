@@ -65,23 +65,6 @@ from marketplace.domain.supply.pool_commands import (
 )
 from marketplace.domain.supply.service_level import require_service
 
-__all__ = [
-    "FOREVER",
-    "POOL",
-    "AnnounceClosing",
-    "CapacityCommand",
-    "FailNodes",
-    "HoldCapacity",
-    "OfferCapacity",
-    "OpenPool",
-    "Pool",
-    "PoolCommand",
-    "RecallCapacity",
-    "ReleaseCapacity",
-    "ResellCapacity",
-    "ReserveCapacity",
-    "RestoreNodes",
-]
 NOTICE_MIN = timedelta(days=14)
 RESALES_MAX: Final = 64
 """The most resale lots of a pool at a time. Each is a separate bid of every order that it could serve."""

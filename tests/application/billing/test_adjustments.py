@@ -16,7 +16,8 @@ from marketplace.core.ids import rename_id
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.statement_chain import name_adjustment
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.domain.metering.usage import USAGE, Measurement, name_usage
+from marketplace.domain.metering.usage import USAGE, name_usage
+from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.log.memory import MemoryLog
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market

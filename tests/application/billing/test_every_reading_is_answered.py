@@ -19,7 +19,8 @@ from marketplace.domain.billing.delivered import count_delivered
 from marketplace.domain.billing.statement_chain import compute_due, name_adjustment, sum_charged
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.delivery.service_level import count_promised, count_unavailable
-from marketplace.domain.metering.usage import Measurement, name_usage
+from marketplace.domain.metering.usage import name_usage
+from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.scheduling.task_outcomes import NEEDLESS, TOO_EARLY, find_due

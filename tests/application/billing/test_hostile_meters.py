@@ -16,7 +16,7 @@ from marketplace.core.ids import rename_id
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.delivery.reliability import ReliabilityState, compute_reliability, evolve
-from marketplace.domain.metering.usage import Measurement
+from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
 from tests.application.billing.test_adjustments import DAY, Delivery

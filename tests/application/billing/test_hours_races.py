@@ -16,7 +16,8 @@ from marketplace.application.delivery import grants
 from marketplace.application.steps.usage_bounds import limit_grant
 from marketplace.core.ids import derive_id
 from marketplace.domain.billing.service_line_bill import list_spans
-from marketplace.domain.delivery.grant import GRANT, ExtendGrant
+from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.delivery.grant_commands import ExtendGrant
 from tests.application.metering.test_usage_races import Slow
 from tests.support.market.market import Market, StandingClock
 from tests.support.market.meddling import Meddling

@@ -14,7 +14,7 @@ from marketplace.core.ids import rename_id
 from marketplace.core.money import round_cents
 from marketplace.domain.billing.service_line_bill import list_service_periods
 from marketplace.domain.billing.statement_chain import name_adjustment
-from marketplace.domain.metering.usage import Measurement
+from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
 from tests.support.market.invariants import check_log

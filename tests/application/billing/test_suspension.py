@@ -10,7 +10,8 @@ from marketplace.application.billing import accounts, holds
 from marketplace.application.equity import consents, instruments
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.equity.issuer.commands import AddStakeholder, RepurchaseStock, TransferStock
+from marketplace.domain.equity.issuer.commands import AddStakeholder
+from marketplace.domain.equity.issuer.stock_commands import RepurchaseStock, TransferStock
 from tests.application.equity.test_consents import build, propose, repurchase, vote
 from tests.application.equity.test_equity import act
 from tests.support.market.invariants import check_log

@@ -11,8 +11,8 @@ from marketplace.application.equity import issuers
 from marketplace.application.equity.clawbacks import pay_debt, reverse_principal
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.equity.issuer.commands import SplitStock
 from marketplace.domain.equity.issuer.state import total_shares
+from marketplace.domain.equity.issuer.stock_commands import SplitStock
 from tests.application.equity.test_equity import act, build_round, deliver_all, pay_in
 from tests.support.market.agreeing import agree_all
 from tests.support.market.invariants import check_log

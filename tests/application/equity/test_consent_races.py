@@ -12,7 +12,8 @@ from msgspec import structs
 from marketplace.application.equity import consents, issuers
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.equity.issuer.commands import AddStakeholder, IssueStock, RepurchaseStock
+from marketplace.domain.equity.issuer.commands import AddStakeholder
+from marketplace.domain.equity.issuer.stock_commands import IssueStock, RepurchaseStock
 from tests.application.equity.test_consents import build, propose, repurchase
 from tests.application.equity.test_equity import act, pay_in
 from tests.application.test_rule_races import list_codes, race

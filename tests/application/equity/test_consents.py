@@ -10,11 +10,10 @@ from events.proposal import Voter
 from marketplace.application.equity import consents, instruments, issuers
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.equity.issuer.commands import (
-    AddStakeholder,
+from marketplace.domain.equity.issuer.commands import AddStakeholder, RecordValuation
+from marketplace.domain.equity.issuer.stock_commands import (
     ConvertStock,
     IssueStock,
-    RecordValuation,
     RepurchaseStock,
     SplitStock,
     TransferStock,

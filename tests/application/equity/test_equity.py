@@ -14,8 +14,9 @@ from marketplace.application.trading import mandates
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.domain.equity.issuer.commands import AddStakeholder, AdjustStockPlan, CreateStockClass, IssueStock
+from marketplace.domain.equity.issuer.commands import AddStakeholder
 from marketplace.domain.equity.issuer.state import total_shares
+from marketplace.domain.equity.issuer.stock_commands import AdjustStockPlan, CreateStockClass, IssueStock
 from tests.support.market.agreeing import agree_all
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market, for_cash

@@ -28,17 +28,16 @@ from marketplace.application.supply import inventory, sites
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.domain.equity.issuer.commands import (
-    AddStakeholder,
+from marketplace.domain.equity.issuer import commands
+from marketplace.domain.equity.issuer.commands import AddStakeholder
+from marketplace.domain.equity.issuer.programme_commands import (
     CorrectPrice,
-    CreateStockClass,
-    IssueStock,
-    IssueWarrant,
     NamePriceSource,
     OpenProgramme,
-    SplitStock,
     StatePurchases,
 )
+from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
+from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock, SplitStock
 from tests.application.equity.test_equity import act
 from tests.support.market.agreeing import act_agreed, agree_all
 from tests.support.market.invariants import check_log
@@ -479,7 +478,7 @@ async def test_a_valuation_of_the_company_or_a_price_of_a_party_fires_no_price_m
     await issuers.record_valuation(
         deal.market.handler,
         deal.market.context(deal.vendor),
-        issuers.RecordValuation(issuer_id=deal.issuer, **value),
+        commands.RecordValuation(issuer_id=deal.issuer, **value),
     )
     assert await deal.count_vested() == 0
     for sender in (deal.customer, deal.vendor, deal.affiliate, deal.engineer):
@@ -487,7 +486,7 @@ async def test_a_valuation_of_the_company_or_a_price_of_a_party_fires_no_price_m
             await deal.observe(50, sender=sender)
         assert caught.value.code in {"not_recorder", "issuer_unknown"}
     await issuers.record_valuation(
-        deal.market.handler, deal.market.context(), issuers.RecordValuation(issuer_id=deal.issuer, **value)
+        deal.market.handler, deal.market.context(), commands.RecordValuation(issuer_id=deal.issuer, **value)
     )
     assert await deal.count_vested() == 100
 

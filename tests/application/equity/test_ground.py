@@ -10,7 +10,8 @@ from marketplace.application.billing import accounts
 from marketplace.application.equity import consents, issuers, warrants
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.equity.issuer.commands import AddStakeholder, GrantOption, IssueWarrant, RecordValuation
+from marketplace.domain.equity.issuer.commands import AddStakeholder, RecordValuation
+from marketplace.domain.equity.issuer.rights_commands import GrantOption, IssueWarrant
 from marketplace.log.events import parse_event
 from tests.application.equity.test_equity import act, build_round
 from tests.application.equity.test_holder_terms import PAPER, propose_sale, vote

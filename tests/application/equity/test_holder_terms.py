@@ -15,14 +15,8 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.information import limit_event
 from marketplace.domain.equity.issuer import holder_terms
-from marketplace.domain.equity.issuer.commands import (
-    AddStakeholder,
-    BuyerStock,
-    CreateStockClass,
-    IssueStock,
-    SplitStock,
-    TransferStock,
-)
+from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock
+from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock, SplitStock, TransferStock
 from tests.application.equity.test_equity import act, build_round, found, pay_in
 from tests.application.trading.test_resale import sell_on
 from tests.support.market.agreeing import act_agreed, agree_all

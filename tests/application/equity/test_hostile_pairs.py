@@ -15,17 +15,9 @@ from marketplace.application.billing import accounts, approvals
 from marketplace.application.equity import consents, instruments, issuers
 from marketplace.application.trading import mandates
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.equity.issuer.commands import (
-    AddStakeholder,
-    BuyerStock,
-    ConvertStock,
-    CreateStockClass,
-    ExerciseOption,
-    GrantOption,
-    IssueStock,
-    RecordValuation,
-    RepurchaseStock,
-)
+from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock, RecordValuation
+from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, GrantOption
+from marketplace.domain.equity.issuer.stock_commands import ConvertStock, CreateStockClass, IssueStock, RepurchaseStock
 from tests.application.equity.test_equity import act, build_round, deliver_all, found, invest, pay_in
 from tests.application.equity.test_holder_terms import PAPER, agree_on, list_asked, open_round, propose_sale, vote
 from tests.application.equity.test_hostile_parties import refuse

@@ -17,16 +17,14 @@ from marketplace.application.equity.notes import mature_note
 from marketplace.application.trading import mandates
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.equity.issuer.commands import (
-    AddStakeholder,
+from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock
+from marketplace.domain.equity.issuer.rights_commands import GrantOption, PromiseOption
+from marketplace.domain.equity.issuer.stock_commands import (
     AdjustAuthorisedShares,
-    BuyerStock,
     CreateStockClass,
     ExerciseFirstRefusal,
-    GrantOption,
     IssueStock,
     OfferStock,
-    PromiseOption,
     SplitStock,
 )
 from tests.application.equity.test_equity import act, build_round, found, invest, pay_in

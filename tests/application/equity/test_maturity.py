@@ -16,7 +16,7 @@ from marketplace.application.equity.notes import mature_note
 from marketplace.application.trading import mandates
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.equity.issuer.commands import (
+from marketplace.domain.equity.issuer.stock_commands import (
     AdjustAuthorisedShares,
     AdjustStockPlan,
     RepurchaseStock,

@@ -8,7 +8,9 @@ import pytest
 from marketplace.application.equity import consents, issuers, warrants
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
-from marketplace.domain.equity.issuer.commands import AddStakeholder, IssueStock, IssueWarrant, RecordValuation
+from marketplace.domain.equity.issuer.commands import AddStakeholder, RecordValuation
+from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
+from marketplace.domain.equity.issuer.stock_commands import IssueStock
 from tests.application.equity.test_consents import build, count_shares, propose, vote
 from tests.application.equity.test_equity import act, pay_in
 from tests.support.market.agreeing import agree_all

@@ -6,7 +6,7 @@ from marketplace.application.equity import packages
 from marketplace.captable.history import History
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
-from marketplace.domain.equity.issuer.issuer import total_shares
+from marketplace.domain.equity.issuer.state import total_shares
 from marketplace.execution.history import load_history
 from marketplace.ocf.package import render_package
 from tests.application.equity.test_equity import deliver_all, invest

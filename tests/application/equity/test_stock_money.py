@@ -10,15 +10,12 @@ from marketplace.application.billing.approvals import set_limit
 from marketplace.application.equity import issuers, warrants
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.equity.issuer.commands import (
-    AddStakeholder,
+from marketplace.domain.equity.issuer.commands import AddStakeholder, RecordValuation
+from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, GrantOption, IssueWarrant
+from marketplace.domain.equity.issuer.stock_commands import (
     ExerciseFirstRefusal,
-    ExerciseOption,
-    GrantOption,
     IssueStock,
-    IssueWarrant,
     OfferStock,
-    RecordValuation,
     RepurchaseStock,
     SplitStock,
     TransferStock,

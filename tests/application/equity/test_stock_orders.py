@@ -15,9 +15,8 @@ from marketplace.application.steps.stock_agreements import issue_shares
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.domain.equity.issuer.commands import AdjustAuthorisedShares, SplitStock
 from marketplace.domain.equity.issuer.dilution import measure_dilution
-from marketplace.domain.equity.issuer.stock_commands import IssueStock
+from marketplace.domain.equity.issuer.stock_commands import AdjustAuthorisedShares, IssueStock, SplitStock
 from tests.application.equity.test_equity import act, build_round, found
 from tests.application.equity.test_note_orders import offer_equity
 from tests.support.market.invariants import check_log

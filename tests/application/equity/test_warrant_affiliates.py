@@ -12,8 +12,9 @@ from marketplace.application.access.relations import declare_relation, end_relat
 from marketplace.application.equity import consents, warrants
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
-from marketplace.domain.equity.issuer.commands import AddStakeholder, CreateStockClass
-from marketplace.domain.equity.issuer.issuer import IssueWarrant
+from marketplace.domain.equity.issuer.commands import AddStakeholder
+from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
+from marketplace.domain.equity.issuer.stock_commands import CreateStockClass
 from tests.support.market.agreeing import act_agreed, agree_all
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market

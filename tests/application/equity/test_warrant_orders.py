@@ -14,8 +14,8 @@ from marketplace.application.equity.dilution import limit_dilution
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.domain.equity.issuer.commands import AdjustAuthorisedShares, SplitStock
 from marketplace.domain.equity.issuer.dilution import measure_dilution
+from marketplace.domain.equity.issuer.stock_commands import AdjustAuthorisedShares, SplitStock
 from tests.application.equity.test_equity import act, found, pay_in
 from tests.application.equity.test_note_orders import offer_equity
 from tests.application.equity.test_stock_orders import deliver_for

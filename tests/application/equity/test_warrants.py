@@ -8,7 +8,8 @@ from events.vesting import DeliveryMilestone, WarrantTranche
 from marketplace.application.equity import warrants
 from marketplace.core.ids import derive_id
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.domain.equity.issuer.commands import AddStakeholder, IssueWarrant
+from marketplace.domain.equity.issuer.commands import AddStakeholder
+from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
 from tests.application.equity.test_equity import act, deliver_all, found, pay_in
 from tests.application.equity.test_reductions import correct
 from tests.support.market.agreeing import agree_all

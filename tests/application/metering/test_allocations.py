@@ -10,9 +10,11 @@ from marketplace.application.metering.allocation_offers import Use
 from marketplace.application.metering.allocations import prioritise_grant, respread_usage, spread_usage
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_command_id, rename_id
-from marketplace.domain.delivery.grant import GRANT, ActivateGrant, IssueGrant
+from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.delivery.grant_commands import ActivateGrant, IssueGrant
 from marketplace.domain.metering.allocation_commands import name_spread
-from marketplace.domain.metering.usage import USAGE, Measurement, count_gpu_seconds, name_usage
+from marketplace.domain.metering.usage import USAGE, count_gpu_seconds, name_usage
+from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.execution.clock import MarketClock
 from marketplace.execution.handler import Handler
 from marketplace.execution.unit_of_work import Context

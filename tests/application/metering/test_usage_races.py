@@ -18,8 +18,10 @@ from marketplace.application.trading.resale_award import take_from_source
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.core.money import ZERO
-from marketplace.domain.delivery.grant import GRANT, ExtendGrant
-from marketplace.domain.metering.usage import Measurement, count_gpu_seconds, name_usage
+from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.delivery.grant_commands import ExtendGrant
+from marketplace.domain.metering.usage import count_gpu_seconds, name_usage
+from marketplace.domain.metering.usage_commands import Measurement
 from tests.support.market.market import Market, StandingClock
 from tests.support.market.meddling import Meddling
 

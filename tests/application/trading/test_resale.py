@@ -19,7 +19,7 @@ from marketplace.core.money import parse_ratio
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.domain.metering.usage import Measurement
+from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.domain.trading.book.book import build_book
 from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.runtime.auctions.clearing import compute_book_hash

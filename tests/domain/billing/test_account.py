@@ -25,8 +25,8 @@ from events.account import (
     WithdrawalAct,
 )
 from marketplace.core.ids import derive_id
-from marketplace.domain.billing.account import (
-    ACCOUNT,
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import (
     Approve,
     EndApproval,
     LapseApproval,

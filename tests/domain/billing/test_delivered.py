@@ -9,7 +9,8 @@ from events.grant import GrantDegraded, GrantResumed, GrantSuspended
 from marketplace.domain.billing.delivered import compare_meters, count_delivered
 from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.delivery.service_level import count_promised, count_unavailable
-from marketplace.domain.metering.usage import USAGE, ReportUsage
+from marketplace.domain.metering.usage import USAGE
+from marketplace.domain.metering.usage_commands import ReportUsage
 from tests.domain import build
 from tests.domain.build import grant_issued, measurement
 from tests.domain.walk import WALK

@@ -8,7 +8,8 @@ import pytest
 from events.draw import PriceSource
 from events.instrument import InstrumentIssued
 from marketplace.domain.billing.draw import build_draw
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, AmendInstrument, ImportInstrument
+from marketplace.domain.equity.instrument.commands import AmendInstrument, ImportInstrument
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from tests.domain import build
 from tests.domain.build import NAIVE, draw, hour, id_of
 from tests.domain.equity.test_instrument import CAP_12M, INS, ISSUED, accrued, issue

@@ -17,16 +17,14 @@ from events.grant import (
     GrantTerminated,
     GrantTransferred,
 )
-from marketplace.domain.delivery.grant import (
-    GRANT,
-    PRIORITY,
+from marketplace.domain.delivery.grant import GRANT, PRIORITY, Outage
+from marketplace.domain.delivery.grant_commands import (
     ActivateGrant,
     AddServiceLine,
     CompleteGrant,
     DegradeGrant,
     ExtendGrant,
     IssueGrant,
-    Outage,
     PrioritiseGrant,
     ResellGrant,
     ResumeGrant,

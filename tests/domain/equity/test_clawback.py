@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from events.instrument import InstrumentConverted, InstrumentDebtPaid, InstrumentPrincipalReversed, TakenShares
 from events.types import NoteTerms
 from marketplace.core.money import render_ratio
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ImportInstrument, PayDebt
+from marketplace.domain.equity.instrument.commands import ImportInstrument, PayDebt
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from tests.domain.equity.test_instrument import (
     INS,
     ISSUED,

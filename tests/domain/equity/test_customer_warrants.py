@@ -26,27 +26,26 @@ from events.vesting import (
     WarrantTranche,
 )
 from marketplace.core.errors import Refusal
-from marketplace.domain.equity.issuer.commands import (
+from marketplace.domain.equity.issuer.commands import AddStakeholder, DeclareLiquidity, RecordValuation
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.programme_commands import (
     AddProgrammeGrant,
-    AddStakeholder,
-    AttestMilestone,
     CorrectPrice,
-    DeclareLiquidity,
-    Delivery,
-    ExerciseWarrant,
-    IssueStock,
     NamePriceSource,
     ObservePrice,
     OpenProgramme,
-    RecordValuation,
-    SplitStock,
     StatePurchases,
+)
+from marketplace.domain.equity.issuer.rights.fair_value import find_fair_value, find_value_for_warrant
+from marketplace.domain.equity.issuer.rights_commands import (
+    AttestMilestone,
+    Delivery,
+    ExerciseWarrant,
     TransferWarrant,
     VestWarrants,
 )
-from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.rights.fair_value import find_fair_value, find_value_for_warrant
 from marketplace.domain.equity.issuer.state import PriceMark, list_option_grants
+from marketplace.domain.equity.issuer.stock_commands import IssueStock, SplitStock
 from marketplace.equity.checker import verify
 from tests.domain.issuer_samples import COMPANY, EXPIRY, NOON, OF_ISS, PROVIDER, WARRANT, make_id, warrant
 

@@ -8,8 +8,9 @@ import pytest
 from events.types import SafeTerms
 from marketplace.core.errors import Refusal
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
-from marketplace.domain.equity.issuer.commands import RecordValuation, TransferStock
+from marketplace.domain.equity.issuer.commands import RecordValuation
 from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.stock_commands import TransferStock
 from tests.domain.equity.test_instrument import ISSUED, accrue, accrued, convert, converted
 from tests.domain.equity.test_instrument import issue as sign
 from tests.domain.issuer_samples import (

@@ -24,8 +24,7 @@ from events.instrument import (
 from events.types import SafeTerms, StockTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import render_ratio
-from marketplace.domain.equity.instrument.instrument import (
-    INSTRUMENT,
+from marketplace.domain.equity.instrument.commands import (
     AccruePrincipal,
     AmendInstrument,
     CancelInstrument,
@@ -37,6 +36,7 @@ from marketplace.domain.equity.instrument.instrument import (
     ReversePrincipal,
     SuspendInstrument,
 )
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from tests.domain.build import draw
 from tests.support.spec import Given
 

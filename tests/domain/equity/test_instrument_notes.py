@@ -17,8 +17,7 @@ from events.instrument import (
     InstrumentRepaid,
 )
 from events.types import NoteTerms, SafeTerms
-from marketplace.domain.equity.instrument.instrument import (
-    INSTRUMENT,
+from marketplace.domain.equity.instrument.commands import (
     AccruePrincipal,
     AmendInstrument,
     ElectMfn,
@@ -28,6 +27,7 @@ from marketplace.domain.equity.instrument.instrument import (
     NoticeMfn,
     RepayNote,
 )
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.financing.financing import list_conversions
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.equity.checker import verify

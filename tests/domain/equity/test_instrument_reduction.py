@@ -5,7 +5,8 @@ from decimal import Decimal
 import pytest
 
 from events.instrument import InstrumentCommitmentReduced, InstrumentLapsed
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ReduceCommitment
+from marketplace.domain.equity.instrument.commands import ReduceCommitment
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from tests.domain.equity.test_instrument import INS, ISSUED, LAPSE, LAPSED, OF_INS, SUSPENDED, accrue, accrued
 from tests.support.spec import Given
 

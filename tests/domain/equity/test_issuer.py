@@ -22,18 +22,9 @@ from events.issuer import (
     IssuerWarrantExercised,
     IssuerWarrantIssued,
 )
-from marketplace.domain.equity.issuer.commands import (
-    AdjustStockPlan,
-    ExerciseOption,
-    ExerciseWarrant,
-    ImportIssuer,
-    RecordValuation,
-    RepurchaseStock,
-    SignInstrument,
-    SplitStock,
-    TransferStock,
-)
+from marketplace.domain.equity.issuer.commands import ImportIssuer, RecordValuation, SignInstrument
 from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, ExerciseWarrant
 from marketplace.domain.equity.issuer.state import (
     Row,
     Totals,
@@ -42,6 +33,7 @@ from marketplace.domain.equity.issuer.state import (
     measure_ownership,
     total_shares,
 )
+from marketplace.domain.equity.issuer.stock_commands import AdjustStockPlan, RepurchaseStock, SplitStock, TransferStock
 from tests.domain.issuer_samples import (
     APPROVAL,
     CAPPED,

@@ -18,10 +18,11 @@ from events.issuer_dilution import CountedInstrument, Exposure
 from events.types import NoteTerms, SafeTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import render_ratio
-from marketplace.domain.equity.issuer.commands import AdjustStockPlan, RepurchaseStock, SignInstrument
+from marketplace.domain.equity.issuer.commands import LimitDilution, RecordExposure, SignInstrument
 from marketplace.domain.equity.issuer.dilution import measure_dilution
-from marketplace.domain.equity.issuer.issuer import ISSUER, LimitDilution, RecordExposure
+from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import capitalization_of
+from marketplace.domain.equity.issuer.stock_commands import AdjustStockPlan, RepurchaseStock
 from marketplace.equity import model
 from marketplace.equity.rounds import price_round
 from tests.domain.issuer_samples import (

@@ -12,24 +12,26 @@ from events.financing import Investment
 from events.issuer import IssuerStockIssued
 from events.types import SafeTerms
 from marketplace.core.errors import Refusal
-from marketplace.domain.equity.issuer.commands import (
-    AdjustAuthorisedShares,
-    AdjustStockPlan,
+from marketplace.domain.equity.issuer.commands import PayDistribution
+from marketplace.domain.equity.issuer.financing.financing import list_conversions
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.rights_commands import (
     CancelOption,
-    ConvertStock,
     ExerciseOption,
     ExerciseWarrant,
     ExpireWarrant,
-    PayDistribution,
     PromiseOption,
+    WithdrawPromise,
+)
+from marketplace.domain.equity.issuer.state import capitalization_of, list_rows, measure_ownership, total_shares
+from marketplace.domain.equity.issuer.stock_commands import (
+    AdjustAuthorisedShares,
+    AdjustStockPlan,
+    ConvertStock,
     RepurchaseStock,
     SplitStock,
     TransferStock,
-    WithdrawPromise,
 )
-from marketplace.domain.equity.issuer.financing.financing import list_conversions
-from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.state import capitalization_of, list_rows, measure_ownership, total_shares
 from marketplace.equity.checker import verify
 from tests.domain.issuer_samples import (
     COMPANY,

@@ -6,17 +6,10 @@ from decimal import Decimal
 import pytest
 
 from events.issuer import IssuerStockIssued, IssuerStockSplit, IssuerStockTransferred
-from marketplace.domain.equity.issuer.commands import (
-    AdjustStockPlan,
-    ExerciseOption,
-    ExerciseWarrant,
-    RecordValuation,
-    RepurchaseStock,
-    SignInstrument,
-    SplitStock,
-    TransferStock,
-)
+from marketplace.domain.equity.issuer.commands import RecordValuation, SignInstrument
 from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, ExerciseWarrant
+from marketplace.domain.equity.issuer.stock_commands import AdjustStockPlan, RepurchaseStock, SplitStock, TransferStock
 from tests.domain.issuer_samples import (
     CAPPED,
     COMPANY,

@@ -20,7 +20,9 @@ from events.issuer import (
     IssuerWarrantVested,
 )
 from events.vesting import DateMilestone, DeliveryMilestone, PriceMilestone, VestingSchedule, WarrantTranche
-from marketplace.domain.equity.issuer.commands import (
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.rights.vesting import add_months, count_vested
+from marketplace.domain.equity.issuer.rights_commands import (
     CancelOption,
     CancelWarrant,
     Delivery,
@@ -31,8 +33,6 @@ from marketplace.domain.equity.issuer.commands import (
     VestWarrants,
     WithdrawPromise,
 )
-from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.rights.vesting import add_months, count_vested
 from marketplace.domain.equity.issuer.state import total_shares
 from tests.domain.issuer_samples import (
     COMPANY,

@@ -18,16 +18,11 @@ from events.issuer import (
 )
 from events.vesting import DateMilestone, PriceMilestone, WarrantTranche
 from marketplace.core.ids import derive_id
-from marketplace.domain.equity.issuer.commands import (
-    AdjustStockPlan,
-    ExerciseOption,
-    ImportIssuer,
-    PromiseOption,
-    RecordValuation,
-    SplitStock,
-    VestWarrants,
-)
-from marketplace.domain.equity.issuer.issuer import ISSUER, list_rows, total_shares
+from marketplace.domain.equity.issuer.commands import ImportIssuer, RecordValuation
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, PromiseOption, VestWarrants
+from marketplace.domain.equity.issuer.state import list_rows, total_shares
+from marketplace.domain.equity.issuer.stock_commands import AdjustStockPlan, SplitStock
 from tests.domain.issuer_samples import (
     APPROVAL,
     COMPANY,

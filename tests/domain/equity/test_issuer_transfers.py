@@ -19,7 +19,8 @@ from events.issuer import (
     IssuerStockTransferred,
 )
 from marketplace.core.ids import derive_id
-from marketplace.domain.equity.issuer.commands import (
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.stock_commands import (
     AdjustAuthorisedShares,
     ConvertStock,
     ExerciseFirstRefusal,
@@ -29,7 +30,6 @@ from marketplace.domain.equity.issuer.commands import (
     WaiveFirstRefusal,
     WithdrawOffer,
 )
-from marketplace.domain.equity.issuer.issuer import ISSUER
 from tests.domain.issuer_samples import (
     APPROVAL,
     COMMON,

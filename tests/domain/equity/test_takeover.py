@@ -19,15 +19,12 @@ from events.issuer import (
     IssuerValuationRecorded,
 )
 from marketplace.core.errors import Refusal
-from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ImportInstrument
+from marketplace.domain.equity.instrument.commands import ImportInstrument
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.instrument.takeover import COMMANDS
-from marketplace.domain.equity.issuer.issuer import (
-    ISSUER,
-    DeclareLiquidity,
-    ImportIssuer,
-    PayDistribution,
-    list_repayments,
-)
+from marketplace.domain.equity.issuer.commands import DeclareLiquidity, ImportIssuer, PayDistribution
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.sale.liquidity import list_repayments
 from marketplace.domain.equity.issuer.takeover import require_own_holders
 from tests.captable.company import DRAWDOWN, ISS, ROUND, SERIES_A, live, make_id
 from tests.support.spec import Given

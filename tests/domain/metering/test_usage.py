@@ -18,19 +18,9 @@ from events.usage import (
     UsageVoided,
 )
 from marketplace.core.intervals import Load
-from marketplace.domain.metering.usage import (
-    READINGS_MAX,
-    SAMPLES_MAX,
-    USAGE,
-    CloseUsage,
-    CorrectUsage,
-    EvidenceUsage,
-    LimitUsage,
-    VoidUsage,
-    answer,
-    count_gpu_seconds,
-)
-from marketplace.domain.metering.usage_record import DEVICES_MAX
+from marketplace.domain.metering.usage import READINGS_MAX, SAMPLES_MAX, USAGE, count_gpu_seconds
+from marketplace.domain.metering.usage_commands import CloseUsage, CorrectUsage, EvidenceUsage, LimitUsage, VoidUsage
+from marketplace.domain.metering.usage_record import DEVICES_MAX, answer
 from tests.domain import build, spreads
 from tests.domain.build import GRANT, NAIVE, Row, builder, hour, id_of, measurement, metered, report_usage, usd
 from tests.support.spec import Given

@@ -6,17 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marketplace.core.intervals import Load
-from marketplace.domain.metering.usage import (
-    USAGE,
-    CloseUsage,
-    CorrectUsage,
-    LimitUsage,
-    ReportUsage,
-    VoidUsage,
-    answer,
-    count_gpu_seconds,
-)
-from marketplace.domain.metering.usage_record import VOIDED, digest_reading, explain
+from marketplace.domain.metering.usage import USAGE, count_gpu_seconds
+from marketplace.domain.metering.usage_commands import CloseUsage, CorrectUsage, LimitUsage, ReportUsage, VoidUsage
+from marketplace.domain.metering.usage_record import VOIDED, answer, digest_reading, explain
 from tests.domain import build
 from tests.domain.readings import Told
 from tests.domain.walk import WALK, step

@@ -17,7 +17,8 @@ from events.pool import (
     PoolNodeRestored,
 )
 from marketplace.core.intervals import Load, build_steps
-from marketplace.domain.supply.pool import NOTICE_MIN, POOL, RESALES_MAX, AnnounceClosing, RecallCapacity
+from marketplace.domain.supply.pool import NOTICE_MIN, POOL, RESALES_MAX
+from marketplace.domain.supply.pool_commands import AnnounceClosing, RecallCapacity
 from tests.domain import build
 from tests.domain.build import (
     LOT,

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from events.pool import PoolCapacityReserved
 from events.types import LotShare
-from marketplace.domain.supply.pool import POOL, RecallCapacity
+from marketplace.domain.supply.pool import POOL
+from marketplace.domain.supply.pool_commands import RecallCapacity
 from tests.domain import build
 from tests.domain.build import hour, id_of
 from tests.domain.walk import WALK, step

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import Load, build_steps, find_peak
-from marketplace.domain.supply.pool import FOREVER, POOL, RecallCapacity
+from marketplace.domain.supply.pool import FOREVER, POOL
+from marketplace.domain.supply.pool_commands import RecallCapacity
 from tests.domain import build
 from tests.domain.build import hold_capacity, hour, id_of, offer, release, resell_capacity, reserve, share
 from tests.domain.walk import WALK

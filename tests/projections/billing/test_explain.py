@@ -28,6 +28,7 @@ from marketplace.projections.billing.accounts import (
 from marketplace.projections.billing.accounts import statement as statements
 from marketplace.projections.billing.accounts.meaning import find_cause, find_occurrence
 from marketplace.projections.engine.recorded_events import parse_facts
+from marketplace.projections.views import billing
 from marketplace.projections.views.billing import AccountView
 from tests.projections.conftest import fill, project
 from tests.projections.market import CASH, PROVIDER, STARTUP, STRANGER
@@ -145,7 +146,7 @@ def test_an_event_occurred_when_it_says_and_otherwise_when_it_was_recorded():
                 assert (occurred, find_cause(fact.event)) == (fact.time, fact.event.reference)
 
 
-async def _load(engine: AsyncEngine, **span) -> statements.AccountStatementView:
+async def _load(engine: AsyncEngine, **span) -> billing.AccountStatementView:
     async with engine.connect() as connection:
         account = await find_account(connection, CASH)
         assert account is not None

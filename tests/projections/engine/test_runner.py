@@ -17,7 +17,7 @@ from events.site import SiteRegistered
 from events.subjects import LOG_ID
 from marketplace.core.errors import Conflict, Corrupt, Refusal, Unavailable
 from marketplace.domain.log import Annotate
-from marketplace.embedded import PostgresServer
+from marketplace.embedded.postgres import PostgresServer
 from marketplace.execution.log_record import record
 from marketplace.log.annotations import LOG_SUBJECT, AnnotatedLog, check_annotation, examine
 from marketplace.log.codec import seal

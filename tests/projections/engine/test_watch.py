@@ -3,7 +3,8 @@
 import pytest
 
 from marketplace.core.errors import Unavailable
-from marketplace.embedded import embedded_postgres, temporary_folder
+from marketplace.embedded.folder import temporary_folder
+from marketplace.embedded.postgres import embedded_postgres
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.engine.database import build_engine
 from marketplace.projections.engine.migrate import migrate

@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from events.issuer import IssuerDistributionPaid, IssuerStockSplit
-from marketplace.domain.equity.issuer.commands import SplitStock
 from marketplace.domain.equity.issuer.issuer import ISSUER as ISSUERS
-from marketplace.domain.equity.issuer.issuer import list_rows
+from marketplace.domain.equity.issuer.state import list_rows
+from marketplace.domain.equity.issuer.stock_commands import SplitStock
 from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.engine.positions import load_positions

@@ -12,7 +12,7 @@ from events.usage import Evidence, Sample
 from marketplace.application.metering import usage
 from marketplace.domain.delivery.grant import Outage
 from marketplace.domain.delivery.periods import list_periods
-from marketplace.domain.metering.usage import Measurement
+from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.log.events import parse_event
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market

@@ -16,7 +16,8 @@ from marketplace.application.supply import inventory, sites
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.domain.delivery.grant import Outage
-from marketplace.domain.supply.pool import POOL, ReleaseCapacity, ReserveCapacity
+from marketplace.domain.supply.pool import POOL
+from marketplace.domain.supply.pool_commands import ReleaseCapacity, ReserveCapacity
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 from tests.support.patience import PATIENCE_SECONDS

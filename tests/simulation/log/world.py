@@ -11,7 +11,8 @@ from unittest.mock import patch
 
 from marketplace.core.errors import Conflict, Refusal, Unavailable
 from marketplace.core.ids import derive_command_id, derive_id
-from marketplace.domain.billing.account import ACCOUNT, AdjustHold, Deposit, OpenAccount, PlaceHold, Withdraw
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import AdjustHold, Deposit, OpenAccount, PlaceHold, Withdraw
 from marketplace.execution import processed_commands
 from marketplace.execution.clock import MarketClock
 from marketplace.execution.handler import Handler

@@ -21,7 +21,7 @@ from marketplace.application.supply import inventory, sites
 from marketplace.application.trading import auctions, mandates, orders
 from marketplace.core.ids import derive_command_id, rename_id
 from marketplace.domain.deciders import DECIDERS
-from marketplace.domain.metering.usage import Measurement
+from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.execution.clock import MarketClock
 from marketplace.execution.handler import Handler
 from marketplace.execution.unit_of_work import Context

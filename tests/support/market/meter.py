@@ -7,7 +7,8 @@ import msgspec
 from marketplace.application.metering import usage
 from marketplace.core.errors import Unavailable
 from marketplace.core.ids import derive_command_id
-from marketplace.domain.delivery.grant import GRANT, ActivateGrant, IssueGrant
+from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.delivery.grant_commands import ActivateGrant, IssueGrant
 from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.execution.clock import MarketClock
 from marketplace.execution.handler import Handler

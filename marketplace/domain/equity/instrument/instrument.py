@@ -77,31 +77,6 @@ from marketplace.domain.equity.instrument.takeover import import_instrument
 from marketplace.domain.equity.instrument.terms import require_consequence, require_instrument
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
-__all__ = [
-    "INSTRUMENT",
-    "AccruePrincipal",
-    "AmendInstrument",
-    "CancelInstrument",
-    "ConvertInstrument",
-    "ElectMfn",
-    "ImportInstrument",
-    "Instrument",
-    "InstrumentCommand",
-    "InstrumentState",
-    "IssueInstrument",
-    "LapseInstrument",
-    "MatureNote",
-    "NoticeMfn",
-    "PayDebt",
-    "ReduceCommitment",
-    "RepayInstrument",
-    "RepayNote",
-    "ResumeInstrument",
-    "ReversePrincipal",
-    "SuspendInstrument",
-    "decide",
-]
-
 
 def decide(command: InstrumentCommand, state: InstrumentState) -> Sequence[InstrumentEvent]:
     """Return the events of a command; the module lists the order of refusals."""

@@ -40,17 +40,11 @@ from marketplace.core.money import ZERO, floor_cents, parse_ratio, render_ratio,
 from marketplace.core.rounding import round_half_even
 from marketplace.domain.equity.instrument.state import compute_balance
 from marketplace.domain.equity.issuer.as_converted import convert_row, convert_shares, measure_company
-from marketplace.domain.equity.issuer.commands import (
-    IssuerCommand,
-    LimitDilution,
-    RecordExposure,
-    SignInstrument,
-    SplitStock,
-)
+from marketplace.domain.equity.issuer.commands import IssuerCommand, LimitDilution, RecordExposure, SignInstrument
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
 from marketplace.domain.equity.issuer.rules import get_class, refuse_missing
 from marketplace.domain.equity.issuer.state import Issuer, list_holders, list_rows
-from marketplace.domain.equity.issuer.stock_commands import IssueStock
+from marketplace.domain.equity.issuer.stock_commands import IssueStock, SplitStock
 
 _ORDER = "ord_"
 SHOWN_PLACES = 9

@@ -15,8 +15,8 @@ from marketplace.core.errors import Refusal
 from marketplace.core.rounding import round_whole
 from marketplace.domain.equity.instrument.notes import sum_run
 from marketplace.domain.equity.instrument.state import Run
-from marketplace.domain.equity.issuer.issuer import Issuer, capitalization_of
 from marketplace.domain.equity.issuer.rules import get_class, require_authorised, require_fine
+from marketplace.domain.equity.issuer.state import Issuer, capitalization_of
 from marketplace.equity.capitalization import counted_by, existing_shares
 
 

@@ -73,51 +73,56 @@ from events.types import Event
 from marketplace.core.errors import Refusal
 from marketplace.domain.equity.issuer.commands import (
     AbandonFinancing,
-    AddProgrammeGrant,
     AddStakeholder,
-    AdjustAuthorisedShares,
-    AdjustStockPlan,
-    AgreeHolderTerms,
-    AnswerProRata,
-    CancelOption,
-    CancelWarrant,
-    ConvertStock,
-    CorrectPrice,
-    CreateStockClass,
-    ExerciseOption,
-    ExerciseWarrant,
-    ExpireWarrant,
     FormIssuer,
-    GrantOption,
     ImportIssuer,
     IssuerCommand,
-    IssueStock,
-    IssueWarrant,
     LimitDilution,
-    NamePriceSource,
-    OfferStock,
     OpenFinancing,
-    OpenProgramme,
-    PromiseOption,
     RecordExposure,
     RecordValuation,
-    RepurchaseStock,
     SignInstrument,
-    SplitStock,
-    StatePurchases,
-    TransferStock,
-    TransferWarrant,
-    WaiveFirstRefusal,
     WithdrawLiquidity,
-    WithdrawOffer,
-    WithdrawPromise,
 )
 from marketplace.domain.equity.issuer.evolve import evolve
 from marketplace.domain.equity.issuer.financing.financing import list_new_classes
+from marketplace.domain.equity.issuer.holder_commands import AgreeHolderTerms, AnswerProRata
+from marketplace.domain.equity.issuer.programme_commands import (
+    AddProgrammeGrant,
+    CorrectPrice,
+    NamePriceSource,
+    OpenProgramme,
+    StatePurchases,
+)
 from marketplace.domain.equity.issuer.rights.warrant_terms import find_attested
+from marketplace.domain.equity.issuer.rights_commands import (
+    CancelOption,
+    CancelWarrant,
+    ExerciseOption,
+    ExerciseWarrant,
+    ExpireWarrant,
+    GrantOption,
+    IssueWarrant,
+    PromiseOption,
+    TransferWarrant,
+    WithdrawPromise,
+)
 from marketplace.domain.equity.issuer.rules import get_class, get_financing, require_held, require_open, require_signed
 from marketplace.domain.equity.issuer.state import Issuer, IssuerState
 from marketplace.domain.equity.issuer.stock.stock import is_class_of_round
+from marketplace.domain.equity.issuer.stock_commands import (
+    AdjustAuthorisedShares,
+    AdjustStockPlan,
+    ConvertStock,
+    CreateStockClass,
+    IssueStock,
+    OfferStock,
+    RepurchaseStock,
+    SplitStock,
+    TransferStock,
+    WaiveFirstRefusal,
+    WithdrawOffer,
+)
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_same
 from marketplace.equity.checker import verify
 

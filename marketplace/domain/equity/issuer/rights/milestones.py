@@ -38,11 +38,11 @@ from events.vesting import (
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import SHARE_PRICE_PLACES, render_ratio
 from marketplace.core.rounding import round_half_even
-from marketplace.domain.equity.issuer.commands import Delivery, VestWarrants
 from marketplace.domain.equity.issuer.evolve import evolve
 from marketplace.domain.equity.issuer.rights.averages import find_average
 from marketplace.domain.equity.issuer.rights.fair_value import find_independent_price
 from marketplace.domain.equity.issuer.rights.tranches import list_terms
+from marketplace.domain.equity.issuer.rights_commands import Delivery, VestWarrants
 from marketplace.domain.equity.issuer.state import Issuer, Warrant
 
 _SECONDS_PER_HOUR: Final = 3_600

@@ -14,15 +14,14 @@ from events.issuer import (
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import require_price_per_share
-from marketplace.domain.equity.issuer.commands import (
-    AdjustStockPlan,
+from marketplace.domain.equity.issuer.rights.vesting import count_exercisable, require_schedule
+from marketplace.domain.equity.issuer.rights_commands import (
     CancelOption,
     ExerciseOption,
     GrantOption,
     PromiseOption,
     WithdrawPromise,
 )
-from marketplace.domain.equity.issuer.rights.vesting import count_exercisable, require_schedule
 from marketplace.domain.equity.issuer.rules import (
     get_class,
     is_repeated,
@@ -33,6 +32,7 @@ from marketplace.domain.equity.issuer.rules import (
     require_stakeholder,
 )
 from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.equity.issuer.stock_commands import AdjustStockPlan
 from marketplace.domain.refusals import refuse_unknown
 
 

@@ -22,9 +22,8 @@ from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import require_price_per_share, require_usd
 from marketplace.core.rounding import round_half_even
-from marketplace.domain.equity.issuer.commands import (
+from marketplace.domain.equity.issuer.programme_commands import (
     AddProgrammeGrant,
-    AttestMilestone,
     CorrectPrice,
     NamePriceSource,
     ObservePrice,
@@ -33,6 +32,7 @@ from marketplace.domain.equity.issuer.commands import (
 )
 from marketplace.domain.equity.issuer.rights.averages import DAYS_KEPT
 from marketplace.domain.equity.issuer.rights.warrant_terms import find_attested
+from marketplace.domain.equity.issuer.rights_commands import AttestMilestone
 from marketplace.domain.equity.issuer.rules import is_repeated, require_shares
 from marketplace.domain.equity.issuer.state import Issuer, PriceSource, Programme, Warrant, list_holders
 from marketplace.domain.refusals import refuse_unknown

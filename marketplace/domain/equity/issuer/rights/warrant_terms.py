@@ -20,7 +20,7 @@ from events.vesting import (
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import require_price_per_share, require_usd
-from marketplace.domain.equity.issuer.commands import IssueWarrant
+from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
 from marketplace.domain.equity.issuer.rules import require_shares, require_stakeholder
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.refusals import refuse_unknown

@@ -17,16 +17,16 @@ from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import render_ratio, require_price_per_share
 from marketplace.core.rounding import round_whole
-from marketplace.domain.equity.issuer.commands import (
+from marketplace.domain.equity.issuer.rights.milestones import settle
+from marketplace.domain.equity.issuer.rights.tranches import find_prices
+from marketplace.domain.equity.issuer.rights.warrant_terms import require_terms
+from marketplace.domain.equity.issuer.rights_commands import (
     CancelWarrant,
     ExerciseWarrant,
     ExpireWarrant,
     IssueWarrant,
     TransferWarrant,
 )
-from marketplace.domain.equity.issuer.rights.milestones import settle
-from marketplace.domain.equity.issuer.rights.tranches import find_prices
-from marketplace.domain.equity.issuer.rights.warrant_terms import require_terms
 from marketplace.domain.equity.issuer.rules import (
     get_class,
     is_repeated,

@@ -9,7 +9,6 @@ from fractions import Fraction
 from events.issuer import IssuerEvent, IssuerStockConverted
 from marketplace.core.money import render_ratio
 from marketplace.core.rounding import round_whole
-from marketplace.domain.equity.issuer.commands import ConvertStock
 from marketplace.domain.equity.issuer.rules import (
     get_class,
     require_authorised,
@@ -19,6 +18,7 @@ from marketplace.domain.equity.issuer.rules import (
     require_stakeholder,
 )
 from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.equity.issuer.stock_commands import ConvertStock
 
 
 def convert_stock(command: ConvertStock, state: Issuer) -> Sequence[IssuerEvent]:

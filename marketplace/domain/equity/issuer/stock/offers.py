@@ -18,10 +18,15 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import require_price_per_share
-from marketplace.domain.equity.issuer.commands import ExerciseFirstRefusal, OfferStock, WaiveFirstRefusal, WithdrawOffer
 from marketplace.domain.equity.issuer.rules import is_repeated, require_held, require_stakeholder
 from marketplace.domain.equity.issuer.state import Issuer, Offer
 from marketplace.domain.equity.issuer.stock.transfers import require_move, require_unsplit
+from marketplace.domain.equity.issuer.stock_commands import (
+    ExerciseFirstRefusal,
+    OfferStock,
+    WaiveFirstRefusal,
+    WithdrawOffer,
+)
 from marketplace.domain.refusals import refuse_status, refuse_unknown
 
 

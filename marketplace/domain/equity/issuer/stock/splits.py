@@ -32,7 +32,6 @@ from events.issuer import (
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.core.money import ZERO, require_price_per_share
-from marketplace.domain.equity.issuer.commands import SplitStock
 from marketplace.domain.equity.issuer.evolve import evolve
 from marketplace.domain.equity.issuer.rules import (
     SHARES_MAX,
@@ -42,6 +41,7 @@ from marketplace.domain.equity.issuer.rules import (
     require_authorised,
 )
 from marketplace.domain.equity.issuer.state import Issuer, IssuerState
+from marketplace.domain.equity.issuer.stock_commands import SplitStock
 
 SPLIT_MAX: Final = 1_000_000
 EVENTS_MAX: Final = 900

@@ -15,13 +15,7 @@ from events.issuer import (
 )
 from marketplace.core.errors import Refusal
 from marketplace.core.money import require_price_per_share, require_usd
-from marketplace.domain.equity.issuer.commands import (
-    AddStakeholder,
-    AdjustAuthorisedShares,
-    CreateStockClass,
-    IssueStock,
-    RecordValuation,
-)
+from marketplace.domain.equity.issuer.commands import AddStakeholder, RecordValuation
 from marketplace.domain.equity.issuer.rules import (
     get_class,
     is_repeated,
@@ -34,6 +28,7 @@ from marketplace.domain.equity.issuer.rules import (
     require_stakeholder,
 )
 from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.equity.issuer.stock_commands import AdjustAuthorisedShares, CreateStockClass, IssueStock
 from marketplace.domain.refusals import refuse_exists
 
 

@@ -13,7 +13,6 @@ from events.issuer import (
 )
 from marketplace.core.errors import Refusal
 from marketplace.core.money import require_price_per_share
-from marketplace.domain.equity.issuer.commands import OfferStock, RepurchaseStock, TransferStock
 from marketplace.domain.equity.issuer.rules import (
     get_class,
     is_repeated,
@@ -22,6 +21,7 @@ from marketplace.domain.equity.issuer.rules import (
     require_stakeholder,
 )
 from marketplace.domain.equity.issuer.state import Issuer, Offer
+from marketplace.domain.equity.issuer.stock_commands import OfferStock, RepurchaseStock, TransferStock
 from marketplace.domain.refusals import refuse_status
 
 _MATCHED: Final = ("holder_id", "holder_id_after", "class_id", "shares")
