@@ -44,7 +44,8 @@ class BondPosted(Event, frozen=True, kw_only=True, tag="bond.posted.v1"):
         lot_id: The lot whose grants it covers; None: all of the provider's.
         hold_id: The hold on the account.
         amount_usd: How much more.
-        stands_until: It is not released before; claims may be made for 30 days after that.
+        stands_until: It is not released before; claims may be made for 30 days after that. The money for a lot that
+            is withdrawn stands until the last grant of the lot is over.
     """
 
     bond_id: Id
@@ -97,19 +98,22 @@ class BondAnswered(Event, frozen=True, kw_only=True, tag="bond.answered.v1"):
         party_id: The provider.
         claim_id: The claim.
         startup_id: Who claims.
-        outcome: ``conceded`` or ``contested`` by the provider, ``lapsed`` by its silence, or ``decided`` by the
-            platform. A contested claim waits for the platform.
-        amount_usd: What the startup is owed in all: what is conceded, admitted or decided.
+        outcome: ``conceded`` or ``contested`` by the provider, ``lapsed`` by its silence, ``decided`` by the platform,
+            or ``undecided`` by its silence: the middle of what is claimed and admitted.
+        amount_usd: What the startup is owed in all: what is conceded, admitted or decided. It is less than the claim
+            if readings, outages or credits changed since.
         reason: Why.
+        decide_until: The platform may decide a contested claim until then; None for the other outcomes.
     """
 
     bond_id: Id
     party_id: Id
     claim_id: Id
     startup_id: Id
-    outcome: Literal["conceded", "contested", "lapsed", "decided"]
+    outcome: Literal["conceded", "contested", "lapsed", "decided", "undecided"]
     amount_usd: Usd
     reason: Text
+    decide_until: Instant | None = None
 
 
 class BondPaid(Event, frozen=True, kw_only=True, tag="bond.paid.v1"):

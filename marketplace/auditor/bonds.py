@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
 
 ZERO: Final = Decimal(0)
@@ -20,12 +22,14 @@ class Bonds:
     Attributes:
         holds: What each hold of a bond has left.
         claims: What each claim claims, was answered with and was paid.
-        claimed: The periods and early ends that were claimed, by bond, and the grants that replace others.
+        due: When each open claim may be settled by silence.
+        claimed: The periods and early ends that were claimed, and the grants that replace others.
     """
 
     findings: Findings
     holds: dict[str, Decimal] = field(default_factory=dict)
     claims: dict[str, list[Decimal]] = field(default_factory=dict)
+    due: dict[str, datetime] = field(default_factory=dict)
     claimed: set[tuple[str, ...]] = field(default_factory=set)
 
     def take(self, decision: Sequence[Message]) -> None:
@@ -55,10 +59,7 @@ class Bonds:
         elif name == "claimed":
             self._take_claim(message, body, amount)
         elif name == "answered":
-            claimed, due, _ = self.claims.setdefault(body["claim_id"], [ZERO, ZERO, ZERO])
-            text = f"{body['claim_id']} is answered with {amount} USD of {claimed}, after {due}"
-            self.findings.require(due <= amount <= claimed, "bond", message.sequence, text)
-            self.claims[body["claim_id"]][1] = amount
+            self._take_answer(message, body, amount)
         elif name in {"paid", "released"}:
             self.holds[hold_id] = self.holds.get(hold_id, ZERO) - amount
             text = f"{name} takes {amount} USD of {hold_id}, which lacks {-self.holds[hold_id]}"
@@ -72,10 +73,24 @@ class Bonds:
             text = f"{body['claim_id']} was paid {claim[2]} USD, is owed {body['owed_usd']}, of {claim[1]}"
             self.findings.require(right, "bond", message.sequence, text)
 
+    def _take_answer(self, message: Message, body: dict[str, Any], amount: Decimal) -> None:
+        claim_id, outcome = body["claim_id"], body["outcome"]
+        claimed, due, _ = self.claims.setdefault(claim_id, [ZERO, ZERO, ZERO])
+        most = (claimed + due) / 2 if outcome == "undecided" else claimed
+        text = f"{claim_id} is {outcome} with {amount} USD of {claimed}, after {due}"
+        self.findings.require(due <= amount <= most, "bond", message.sequence, text)
+        self.claims[claim_id][1] = amount
+        until = self.due.pop(claim_id, None)
+        early = until is not None and parse_instant(message.headers["ce-time"]) < until
+        text = f"{claim_id} is {outcome} by silence before {until}"
+        self.findings.require(not early or outcome not in {"lapsed", "undecided"}, "bond", message.sequence, text)
+        if body.get("decide_until"):
+            self.due[claim_id] = parse_instant(body["decide_until"])
+
     def _take_claim(self, message: Message, body: dict[str, Any], amount: Decimal) -> None:
-        bond_id, items = body["bond_id"], body["items"]
-        keys: list[tuple[str, ...]] = [(bond_id, body["grant_id"], body["statement_id"] or "")]
-        keys += [(bond_id, item["replacement_id"]) for item in items if item.get("replacement_id")]
+        items = body["items"]
+        keys: list[tuple[str, ...]] = [(body["grant_id"], body["statement_id"] or "")]
+        keys += [(item["replacement_id"],) for item in items if item.get("replacement_id")]
         for key in keys:
             self.findings.require(key not in self.claimed, "bond", message.sequence, f"{key} is claimed a second time")
             self.claimed.add(key)
@@ -83,3 +98,4 @@ class Bonds:
         text = f"{body['claim_id']} claims {amount} USD, its items less credits come to {total}"
         self.findings.require(total == amount > 0, "bond", message.sequence, text)
         self.claims[body["claim_id"]] = [amount, ZERO, ZERO]
+        self.due[body["claim_id"]] = parse_instant(body["answer_until"])

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from events.bond import BondClaimed, BondPaid
 from marketplace.application.steps.access import (
     list_sides,
@@ -14,30 +16,41 @@ from marketplace.application.steps.access import (
 )
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.statement_chain import load_chain
-from marketplace.core.ids import derive_id, rename_id
-from marketplace.core.money import require_usd
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_command_id, derive_id, rename_id
+from marketplace.core.money import ZERO, require_usd
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, PlaceHold, UseLimit
 from marketplace.domain.billing.bond import BOND, AnswerClaim, ClaimBond, Part, PostBond, ReleaseBond
 from marketplace.domain.billing.remedies import (
     ANSWER_WITHIN,
+    NOTHING,
     Default,
     compute_items,
     find_credited,
     find_ending,
     find_failures,
+    find_last,
+    find_needed,
     find_period,
+    require_answered,
     require_distinct,
+    require_early,
     require_replacement,
     require_term,
+    require_unclaimed,
     sum_claim,
 )
-from marketplace.domain.billing.statement_chain import require_settled
+from marketplace.domain.billing.statement import Statement
+from marketplace.domain.command import COMMAND, RecordCommand
 from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.register import REGISTER, REGISTER_ID, require_unrelated
 from marketplace.domain.supply.lot import LOT, Lot
+from marketplace.domain.supply.pool import POOL
 from marketplace.domain.trading.auction import AUCTION
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -159,7 +172,10 @@ async def claim_bond(
         require_unrelated(await unit.load(REGISTER, REGISTER_ID), issued.startup_id, issued.provider_id)
         if await unit.load(BOND, bond_id) is None:
             raise refuse_unknown("bond", bond_id)
-        default, credited_usd = await _find_default(unit, grant, period_start)
+        default, chain = await _find_default(unit, grant, period_start)
+        require_early(default, context.at)
+        require_answered(chain)
+        credited_usd = find_credited(grant, chain)
         bought = [await _load_replacement(unit, grant, default, one) for one in require_distinct(replacement_ids)]
         items = compute_items(grant, default, bought)
         claimed = BondClaimed(
@@ -177,19 +193,47 @@ async def claim_bond(
             answer_until=context.at + ANSWER_WITHIN,
         )
         await unit.decide(BOND, bond_id, ClaimBond(bond_id=bond_id, claimed=claimed))
+        if unit.list_events(BOND, bond_id):
+            await _use_replacements(unit, claimed)
 
     return await handler.run(context, BOND, bond_id, work)
 
 
-async def _find_default(unit: UnitOfWork, grant: Grant, period_start: datetime | None) -> tuple[Default, Decimal]:
-    """Return what was not delivered, and what was credited or paid for it already."""
+async def _use_replacements(unit: UnitOfWork, claimed: BondClaimed) -> None:
+    """Record that each replacement counts for this claim, and no other of any provider."""
+    for grant_id in filter(None, (item.replacement_id for item in claimed.items)):
+        record_id = derive_command_id("replacement", grant_id)
+        used = await unit.load(COMMAND, record_id)
+        require_unclaimed(grant_id, None if used is None else used.aggregate_id)
+        record = RecordCommand(command_id=record_id, aggregate="bond", aggregate_id=claimed.claim_id, version=None)
+        await unit.decide(COMMAND, record_id, record)
+
+
+async def _find_default(
+    unit: UnitOfWork, grant: Grant, period_start: datetime | None
+) -> tuple[Default, list[Statement]]:
+    """Return what was not delivered, and the statements of its period; none for an early end."""
     if period_start is None:
-        return find_ending(grant, unit.context.at), find_credited(grant, ())
+        return find_ending(grant), []
     period = find_period(grant, period_start)
-    default = find_failures(grant, period, unit.context.at)
-    chain = await load_chain(unit, period)
-    require_settled(chain)
-    return default, find_credited(grant, chain)
+    usage = await unit.load(USAGE, name_usage(grant.issued.grant_id))
+    return find_failures(grant, usage, period), await load_chain(unit, period)
+
+
+async def _find_most(unit: UnitOfWork, claimed: BondClaimed) -> Decimal:
+    """Return what a claim comes to by the log now."""
+    grant = await unit.get(GRANT, claimed.grant_id)
+    starts = {period.statement_id: period.start for period in list_periods(grant)}
+    bought = [await unit.get(GRANT, item.replacement_id) for item in claimed.items if item.replacement_id is not None]
+    try:
+        default, chain = await _find_default(
+            unit, grant, None if claimed.statement_id is None else starts[claimed.statement_id]
+        )
+        return sum_claim(compute_items(grant, default, bought), find_credited(grant, chain))
+    except Refusal as refusal:
+        if refusal.code in NOTHING:
+            return ZERO
+        raise
 
 
 async def _load_replacement(unit: UnitOfWork, grant: Grant, default: Default, grant_id: str) -> Grant:
@@ -207,7 +251,7 @@ async def answer_claim(
 ) -> Receipt:
     """Answer a claim as its provider, or decide it as the platform. Silence of the provider concedes it.
 
-    What the provider admits is paid at once; the platform decides the rest.
+    What the provider admits is paid at once; the platform decides the rest, and its silence settles in the middle.
 
     Raises:
         Refusal: ``scope_missing`` · ``bond_unknown`` · refusals of the bond.
@@ -225,13 +269,13 @@ async def answer_claim(
 
 
 async def lapse_claim(handler: Handler, context: Context, bond_id: str, claim_id: str) -> Receipt:
-    """Concede a claim that its provider did not answer in time."""
+    """Settle a claim that its provider did not answer in time, or that the platform did not decide in time."""
     command = AnswerClaim(
         bond_id=bond_id,
         claim_id=claim_id,
         by="silence",
         amount_usd=None,
-        reason="the provider did not answer in time",
+        reason="nobody answered in time",
         at=context.at,
     )
     return await _settle(handler, context, command)
@@ -243,7 +287,9 @@ async def _settle(handler: Handler, context: Context, command: AnswerClaim) -> R
     async def work(unit: UnitOfWork) -> None:
         bond = await unit.load(BOND, bond_id)
         require_owner(context, () if bond is None else (bond.party_id,), "bond", bond_id)
-        await unit.decide(BOND, bond_id, command)
+        claim = None if bond is None else bond.find(command.claim_id)
+        most = None if claim is None else await _find_most(unit, claim.claimed)
+        await unit.decide(BOND, bond_id, replace(command, most_usd=most))
         await _pay_claims(unit, bond_id)
 
     return await handler.run(context, BOND, bond_id, work)
@@ -260,8 +306,8 @@ async def release_bond(handler: Handler, context: Context, bond_id: str, *, lot_
         await require_unfrozen(unit)
         before = await unit.load(BOND, bond_id)
         require_owner(context, () if before is None else (before.party_id,), "bond", bond_id)
-        lot = None if lot_id is None else await unit.load(LOT, lot_id)
-        command = ReleaseBond(bond_id=bond_id, lot_id=lot_id, at=context.at, lot_end=None if lot is None else lot.end)
+        needed = None if lot_id is None else await _find_needed(unit, lot_id)
+        command = ReleaseBond(bond_id=bond_id, lot_id=lot_id, at=context.at, needed_until=needed)
         bond = await unit.decide(BOND, bond_id, command)
         adjust = AdjustHold(
             account_id=bond.account_id,
@@ -272,3 +318,17 @@ async def release_bond(handler: Handler, context: Context, bond_id: str, *, lot_
         await unit.decide(ACCOUNT, bond.account_id, adjust)
 
     return await handler.run(context, BOND, bond_id, work)
+
+
+async def _find_needed(unit: UnitOfWork, lot_id: str) -> datetime | None:
+    """Return until when a lot, or a grant that it carries, needs its bond."""
+    lot = await unit.load(LOT, lot_id)
+    if lot is None:
+        return None
+    pool = await unit.get(POOL, lot.listed.pool_id)
+    ends: list[datetime] = []
+    for grant_id, reservation in pool.reservations.items():
+        if any(share.lot_id == lot_id for share in reservation.lots):
+            grant = await unit.load(GRANT, grant_id)
+            ends.append(reservation.end if grant is None else find_last(grant))
+    return find_needed(lot, ends)

@@ -10,12 +10,12 @@ claims end for less or the provider posts more.
 Invariants:
     1. Of each part, what was posted is free, paid or released, and none of these is negative.
     2. A claim is paid at most what it was answered with, and that is at most what it claims.
-    3. A period or an early end of a grant is claimed once, and a grant replaces undelivered hours once.
+    3. A period or an early end of a grant is claimed once.
     4. A part is released whole, once it stands for nothing any more and no claim on it is open or owed.
     5. A posting counts once.
 
 Refusals in order: bond_unknown · not_a_number · amount_not_positive · amount_too_large · amount_too_precise ·
-time_naive · term_passed · term_shorter · claim_exists · replacement_claimed · claim_unknown · claim_<status> ·
+time_naive · term_passed · term_shorter · claim_exists · claim_unknown · claim_<status> ·
 answer_not_due · answer_late · answer_above_claim · answer_below_admitted · bond_empty · bond_stands · bond_claimed.
 """
 
@@ -35,7 +35,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, floor_cents, require_usd
-from marketplace.domain.billing.remedies import CLAIM_WITHIN
+from marketplace.domain.billing.remedies import CLAIM_WITHIN, DECIDE_WITHIN
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 
@@ -76,10 +76,11 @@ class AnswerClaim(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         bond_id: The bond.
         claim_id: The claim.
-        by: Who answers: the provider, time by its silence, or the platform, which ends the dispute.
+        by: Who answers: the provider, time by its silence or the platform's, or the platform, which ends the dispute.
         amount_usd: What is admitted or decided; None: all that is claimed.
         reason: Why.
         at: Now.
+        most_usd: What the claim comes to by the log now, if that is less; None: what is claimed.
     """
 
     bond_id: str
@@ -88,15 +89,24 @@ class AnswerClaim(msgspec.Struct, frozen=True, kw_only=True):
     amount_usd: Decimal | None
     reason: str
     at: datetime
+    most_usd: Decimal | None = None
 
 
 class ReleaseBond(msgspec.Struct, frozen=True, kw_only=True):
-    """Release a part. `lot_end` is when the last grant of its lot ends, where the lot was moved meanwhile."""
+    """Release a part.
+
+    Attributes:
+        bond_id: The bond.
+        lot_id: The lot of the part; None: the part for all grants.
+        at: Now.
+        needed_until: Until when the lot or a grant of it needs the part; None: nothing needs it. The part for all
+            grants stands as its provider stated.
+    """
 
     bond_id: str
     lot_id: str | None
     at: datetime
-    lot_end: datetime | None = None
+    needed_until: datetime | None = None
 
 
 BondCommand = PostBond | ClaimBond | AnswerClaim | ReleaseBond
@@ -121,12 +131,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claim, what it was answered with so far, and what each part paid of it. `None` is the part for all grants."""
+    """A claim, what it was answered with so far, and what each part paid of it. `None` is the part for all grants.
+
+    The platform decides a contested claim before `decide_until`.
+    """
 
     claimed: BondClaimed
     status: Status = "open"
     due_usd: Decimal = ZERO
     paid: Map[str | None, Decimal] = field(default_factory=Map)
+    decide_until: datetime | None = None
 
     @property
     def paid_usd(self) -> Decimal:
@@ -214,14 +228,6 @@ def _claim(command: ClaimBond, state: Bond) -> Sequence[BondEvent]:
         if known.claimed == claimed:
             return []
         raise refuse_exists("claim", claimed.claim_id)
-    used = {item.replacement_id for claim in state.claims for item in claim.claimed.items} - {None}
-    for item in claimed.items:
-        if item.replacement_id in used:
-            raise Refusal(
-                "replacement_claimed",
-                f"grant {item.replacement_id} replaces the hours of another claim already; name another, or none",
-                pointer="/replacement_ids",
-            )
     return [claimed]
 
 
@@ -229,21 +235,25 @@ def _answer(command: AnswerClaim, state: Bond) -> Sequence[BondEvent]:
     claim = state.find(command.claim_id)
     if claim is None:
         raise refuse_unknown("claim", command.claim_id)
-    amount = claim.claimed.amount_usd if command.amount_usd is None else command.amount_usd
+    claimed_usd = claim.claimed.amount_usd
+    most = max(min(claimed_usd, claimed_usd if command.most_usd is None else command.most_usd), claim.due_usd)
+    amount = most if command.amount_usd is None else command.amount_usd
     require_usd(amount, "/amount_usd", zero=True)
-    whole = amount == claim.claimed.amount_usd
-    outcomes = {"platform": "decided", "silence": "lapsed", "provider": "conceded" if whole else "contested"}
-    status = "contested" if outcomes[command.by] == "contested" else "settled"
-    if claim.status != "open" and (command.by == "silence" or (claim.status, claim.due_usd) == (status, amount)):
+    if claim.status == "settled" and (command.by == "silence" or claim.due_usd == amount):
         return []
-    allowed = ("open", "contested") if command.by == "platform" else ("open",)
+    if (claim.status, command.by) == ("contested", "silence"):
+        amount = floor_cents(Fraction(most + claim.due_usd) / 2)
+    outcome = _find_outcome(command, claim, is_whole=amount == most)
+    if (claim.status, outcome, amount) == ("contested", "contested", claim.due_usd):
+        return []
+    allowed = ("open",) if command.by == "provider" else ("open", "contested")
     if claim.status not in allowed:
         raise refuse_status("claim", command.claim_id, claim.status, " or ".join(allowed))
     _require_time(command, claim)
-    if amount > claim.claimed.amount_usd:
+    if amount > most:
         raise Refusal(
             "answer_above_claim",
-            f"{claim.claimed.amount_usd} is claimed; answer with that or less",
+            f"{claimed_usd} is claimed, and it comes to {most} now; answer with that or less",
             pointer="/amount_usd",
         )
     if amount < claim.due_usd:
@@ -257,19 +267,33 @@ def _answer(command: AnswerClaim, state: Bond) -> Sequence[BondEvent]:
         party_id=state.party_id,
         claim_id=command.claim_id,
         startup_id=claim.claimed.startup_id,
-        outcome=outcomes[command.by],  # type: ignore[arg-type]
+        outcome=outcome,
         amount_usd=amount,
         reason=command.reason,
+        decide_until=command.at + DECIDE_WITHIN if outcome == "contested" else None,
     )
     return [answered, *list_payments(command.bond_id, evolve(state, answered))]
 
 
+def _find_outcome(
+    command: AnswerClaim, claim: Claim, *, is_whole: bool
+) -> Literal["conceded", "contested", "lapsed", "decided", "undecided"]:
+    match command.by:
+        case "platform":
+            return "decided"
+        case "provider":
+            return "conceded" if is_whole else "contested"
+        case "silence":
+            return "lapsed" if claim.status == "open" else "undecided"
+
+
 def _require_time(command: AnswerClaim, claim: Claim) -> None:
-    due = claim.claimed.answer_until
+    due = claim.decide_until or claim.claimed.answer_until
     if command.by == "silence" and command.at < due:
+        who = "provider" if claim.decide_until is None else "platform"
         raise Refusal(
             "answer_not_due",
-            f"the provider may answer claim {command.claim_id} until {due.isoformat()}",
+            f"the {who} may answer claim {command.claim_id} until {due.isoformat()}",
             due=due.isoformat(),
         )
     if command.by == "provider" and command.at >= due:
@@ -282,7 +306,8 @@ def _release(command: ReleaseBond, state: Bond) -> Sequence[BondEvent]:
         return []
     if part is None:
         raise Refusal("bond_empty", f"bond {command.bond_id} has no money for {command.lot_id or 'all grants'}")
-    until = max(part.stands_until, command.lot_end or part.stands_until) + CLAIM_WITHIN
+    last = part.stands_until if command.lot_id is None else command.needed_until
+    until = command.at if last is None else last + CLAIM_WITHIN
     if command.at < until:
         raise Refusal(
             "bond_stands",
@@ -369,7 +394,9 @@ def evolve(state: BondState, event: BondEvent) -> Bond:
             return replace(state, claims=(*state.claims, Claim(event)))
         case BondAnswered():
             status: Status = "contested" if event.outcome == "contested" else "settled"
-            return _turn(state, event.claim_id, status=status, due_usd=event.amount_usd)
+            return _turn(
+                state, event.claim_id, status=status, due_usd=event.amount_usd, decide_until=event.decide_until
+            )
         case BondPaid():
             claim, part = state.find(event.claim_id), state.parts[event.lot_id]
             assert claim is not None, "only claims are paid"

@@ -1,24 +1,28 @@
 """What a provider owes for undelivered hours of a grant, by the grant's remedies and the log alone.
 
 An hour is undelivered if its nodes are reported as failed once the cure time is over, or if it follows an early end by
-the provider, or by the startup for cause. Of the undelivered hours
+the provider, or by the startup for cause. Under the measure ``metered``, nodes that the provider's meter did not count
+have failed too. Of the undelivered hours
 
 1. ``replacement``: those that the startup bought in a later auction cost the difference of the two prices;
 2. ``damages``: the others that failed cost a share of their price;
 3. ``make_whole``: the others that an early end leaves cost a share of their price.
 
-What was credited or paid for the same hours is subtracted. A claim is about one statement period, once that is settled,
-or about the early end. So no hour is recovered twice.
+What was credited or paid for the same hours is subtracted. A claim is about one statement period, once that is settled
+or disputed, or about the early end. So no hour is recovered twice. A claim is computed again when it is answered; it
+only falls.
 
 Invariants:
     1. The parts of a claim cover each undelivered GPU-second at most once, and no others.
     2. A claim is never negative.
+    3. A grant replaces the hours of one claim, whoever provides it.
 
 Refusals in order: term_missing when a bond is posted; period_unknown · remedies_missing · grant_not_defaulted ·
-claim_late · hours_remedied · replacement_unfit · nothing_owed when it is claimed from.
+claim_late · statement_<status> · hours_remedied · replacement_unfit · nothing_owed · replacement_claimed when it is
+claimed from.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -29,17 +33,27 @@ from typing import Final
 from events.bond import REPLACEMENTS_MAX, ClaimItem, Remedy
 from events.schedule import RemedyTerms
 from marketplace.core.errors import Refusal
-from marketplace.core.intervals import Load, build_steps
+from marketplace.core.intervals import Load
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio, round_cents
+from marketplace.core.timeline_sums import list_runs
+from marketplace.domain.billing.dispute import DECISION
+from marketplace.domain.billing.settlement import compute_service_credit
 from marketplace.domain.billing.statement import Statement
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.periods import Period, list_periods
 from marketplace.domain.delivery.service_level import list_failed
+from marketplace.domain.metering.usage_record import EPOCH, SECOND, Usage, to_second
+from marketplace.domain.refusals import refuse_status
+from marketplace.domain.supply.lot import Lot
 
 CLAIM_WITHIN: Final = timedelta(days=30)
-"""How long after the end of a period, or after an early end, a claim may be made."""
+"""How long after the end of a period, the last report of an outage in it, or an early end, a claim may be made."""
 ANSWER_WITHIN: Final = timedelta(hours=72)
 """Silence of the provider for so long concedes a claim."""
+DECIDE_WITHIN: Final = DECISION
+"""Silence of the platform for so long settles a contested claim in the middle of what is claimed and admitted."""
+NOTHING: Final = frozenset({"grant_not_defaulted", "hours_remedied", "nothing_owed"})
+"""Refusals that mean that nothing is owed."""
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -47,7 +61,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 class Default:
     """Undelivered GPUs over time, in runs, since when the provider is in default, and which share of the price is due.
 
-    `statement_id` is the period's; None for an early end.
+    `statement_id` is the period's; None for an early end. It may be claimed before `until`.
     """
 
     gaps: tuple[Load, ...]
@@ -55,6 +69,7 @@ class Default:
     remedy: Remedy
     share: Decimal
     statement_id: str | None
+    until: datetime
 
 
 def find_period(grant: Grant, period_start: datetime) -> Period:
@@ -89,32 +104,83 @@ def require_remedies(grant: Grant) -> RemedyTerms:
     return ends.remedies
 
 
-def find_failures(grant: Grant, period: Period, at: datetime) -> Default:
+def find_failures(grant: Grant, usage: Usage, period: Period) -> Default:
     """Return what failed in a period after the cure time.
 
+    Args:
+        grant: The grant.
+        usage: What its provider's meter counted.
+        period: The period.
+
     Raises:
-        Refusal: ``remedies_missing`` · ``grant_not_defaulted`` · ``claim_late``.
+        Refusal: ``remedies_missing`` · ``grant_not_defaulted``.
     """
     terms = require_remedies(grant)
-    failed = list(_list_uncured(grant, period.end, timedelta(hours=terms.cure_hours)))
-    gaps = tuple(_cap(grant, failed, period.start, period.end))
+    failed = _list_uncured(_list_missing(grant, usage, period.end), timedelta(hours=terms.cure_hours))
+    cut = (Load(max(run.start, period.start), run.end, run.amount) for run in failed if run.end > period.start)
+    gaps = tuple(cut)
     if not gaps:
         raise Refusal(
             "grant_not_defaulted",
             f"no node of grant {grant.issued.grant_id} failed for longer than the {terms.cure_hours} hours of cure time"
             f" in the period from {period.start.isoformat()} to {period.end.isoformat()}",
         )
-    _require_early(period.end, at)
-    return Default(gaps, gaps[0].start, "damages", terms.damages_share, period.statement_id)
+    reports = [
+        outage.reported_at
+        for outage in grant.outages
+        if outage.reported_at is not None
+        and outage.start < period.end
+        and (outage.end is None or outage.end > period.start)
+    ]
+    until = max([period.end, *reports]) + CLAIM_WITHIN
+    return Default(gaps, gaps[0].start, "damages", terms.damages_share, period.statement_id, until)
 
 
-def _list_uncured(grant: Grant, end: datetime, cure: timedelta) -> Iterable[Load]:
-    """Return the failed nodes of a grant, each unbroken failure without its cure time.
+def _list_missing(grant: Grant, usage: Usage, end: datetime) -> Iterator[Load]:
+    """Return the GPUs of a grant that did not work until an instant, in runs; those of none are left out."""
+    issued = grant.issued
+    failed = list_failed(grant, issued.start, end)
+    counted: list[Load] = []
+    is_metered = issued.service is not None and issued.service.measure == "metered"
+    if is_metered:
+        runs = list_runs(usage.timeline, to_second(issued.start), to_second(end))
+        counted = [Load(EPOCH + begin * SECOND, EPOCH + stop * SECOND, gpus) for begin, stop, gpus in runs]
+    for start, stop, (own, lost, gpus) in _sweep(_list_own(grant, end), failed, counted):
+        missing = min(lost, own) * issued.gpus_per_node
+        if is_metered:
+            missing = max(missing, own * issued.gpus_per_node - gpus)
+        if missing > 0:
+            yield Load(start, stop, missing)
+
+
+def _list_own(grant: Grant, end: datetime) -> list[Load]:
+    """Return the nodes of a grant that it has and did not resell until an instant, as loads to add up."""
+    spans = [(start, min(stop, end)) for start, stop in ((grant.issued.start, grant.issued.end), *grant.extensions)]
+    sold = [Load(load.start, min(load.end, end), -load.amount) for load in grant.list_resold()]
+    own = [*(Load(start, stop, grant.issued.nodes) for start, stop in spans), *sold]
+    return [load for load in own if load.start < load.end]
+
+
+def _sweep(*tracks: Iterable[Load]) -> Iterator[tuple[datetime, datetime, list[int]]]:
+    """Return the sum of each track over every run in which none of them changes. Cost: n log n."""
+    changes: dict[datetime, list[int]] = {}
+    for index, track in enumerate(tracks):
+        for load in track:
+            for at, amount in ((load.start, load.amount), (load.end, -load.amount)):
+                changes.setdefault(at, [0] * len(tracks))[index] += amount
+    sums = [0] * len(tracks)
+    for start, end in pairwise(sorted(changes)):
+        sums = [known + more for known, more in zip(sums, changes[start], strict=True)]
+        yield start, end, sums
+
+
+def _list_uncured(missing: Iterable[Load], cure: timedelta) -> Iterator[Load]:
+    """Return what is missing, each unbroken failure without its cure time.
 
     More or fewer failed nodes continue a failure; only when all work does it end.
     """
     begun = stopped = None
-    for run in list_failed(grant, grant.issued.start, end):
+    for run in missing:
         if begun is None or run.start != stopped:
             begun = run.start
         stopped = run.end
@@ -123,24 +189,11 @@ def _list_uncured(grant: Grant, end: datetime, cure: timedelta) -> Iterable[Load
             yield Load(start, run.end, run.amount)
 
 
-def _cap(grant: Grant, failed: Sequence[Load], start: datetime, end: datetime) -> Iterable[Load]:
-    """Return the GPUs of failed nodes over a span, no more than the grant's own at each instant."""
-    sold = [Load(load.start, load.end, -load.amount) for load in grant.list_resold()]
-    for run in failed:
-        first, last = max(run.start, start), min(run.end, end)
-        if first >= last:
-            continue
-        for own in build_steps([Load(first, last, grant.issued.nodes), *sold], first, last):
-            gpus = min(run.amount, own.amount) * grant.issued.gpus_per_node
-            if gpus > 0:
-                yield Load(own.start, own.end, gpus)
-
-
-def find_ending(grant: Grant, at: datetime) -> Default:
+def find_ending(grant: Grant) -> Default:
     """Return what the early end of a grant by its provider's fault leaves undelivered.
 
     Raises:
-        Refusal: ``remedies_missing`` · ``grant_not_defaulted`` · ``claim_late``.
+        Refusal: ``remedies_missing`` · ``grant_not_defaulted``.
     """
     terms, ended = require_remedies(grant), grant.terminated
     if ended is None or (ended.by, ended.for_cause) not in {("provider", False), ("startup", True)}:
@@ -149,21 +202,42 @@ def find_ending(grant: Grant, at: datetime) -> Default:
             f"grant {grant.issued.grant_id} was not ended early by its provider, nor by its startup for cause; state"
             " the period_start of a period in which its nodes failed",
         )
-    spans = ((grant.issued.start, grant.issued.end), *grant.extensions)
-    rest = [Load(max(start, ended.at), end, grant.issued.nodes) for start, end in spans if end > ended.at]
-    gaps = tuple(gap for load in rest for gap in _cap(grant, [load], load.start, load.end))
-    _require_early(max(ended.at, ended.noticed_at), at)
-    return Default(gaps, ended.noticed_at, "make_whole", terms.make_whole_share, None)
+    last = max([grant.issued.end, *(end for _, end in grant.extensions)])
+    gaps = tuple(
+        Load(max(start, ended.at), stop, own * grant.issued.gpus_per_node)
+        for start, stop, (own,) in _sweep(_list_own(grant, last))
+        if stop > ended.at and own > 0
+    )
+    until = find_last(grant) + CLAIM_WITHIN
+    return Default(gaps, ended.noticed_at, "make_whole", terms.make_whole_share, None, until)
 
 
-def _require_early(end: datetime, at: datetime) -> None:
-    until = end + CLAIM_WITHIN
-    if at >= until:
-        raise Refusal("claim_late", f"this could be claimed until {until.isoformat()}", due=until.isoformat())
+def require_early(default: Default, at: datetime) -> None:
+    """Refuse a claim that comes too late.
+
+    Raises:
+        Refusal: ``claim_late``.
+    """
+    if at >= default.until:
+        due = default.until.isoformat()
+        raise Refusal("claim_late", f"this could be claimed until {due}", due=due)
+
+
+def require_answered(chain: Sequence[Statement]) -> None:
+    """Refuse to claim for a period whose statement was neither accepted nor disputed.
+
+    Raises:
+        Refusal: ``statement_issued``.
+    """
+    for known in chain:
+        if known.status == "issued":
+            raise refuse_status("statement", known.issued.statement_id, known.status, "accepted or disputed")
 
 
 def find_credited(grant: Grant, chain: Sequence[Statement]) -> Decimal:
     """Return what the startup and the holder got for a period already; for an early end, without a chain, the fee.
+
+    Of a statement that is disputed, the service credit of all that it states is subtracted.
 
     Raises:
         Refusal: ``hours_remedied``: the period rolls forward or is left out, by agreement.
@@ -177,8 +251,14 @@ def find_credited(grant: Grant, chain: Sequence[Statement]) -> Decimal:
             "hours_remedied",
             f"the undelivered hours of statement {chain[0].issued.statement_id} are remedied by {service.consequence}",
         )
-    given = (known.sign * known.service_credit.provider_usd for known in chain if known.service_credit is not None)
-    return sum(given, ZERO)
+    return sum((known.sign * _find_given(known) for known in chain), ZERO)
+
+
+def _find_given(statement: Statement) -> Decimal:
+    credit = statement.service_credit
+    if credit is None and statement.status == "disputed" and statement.service is not None:
+        credit = compute_service_credit(statement.charges, statement.service.credit)
+    return ZERO if credit is None else credit.provider_usd
 
 
 def require_term(lot_end: datetime | None, stands_until: datetime | None) -> datetime:
@@ -237,16 +317,14 @@ def require_replacement(grant: Grant, bought: Grant, locked_at: datetime | None,
 def compute_items(grant: Grant, default: Default, bought: Sequence[Grant]) -> tuple[ClaimItem, ...]:
     """Return the parts of a claim: what each replacement costs more, in their order, and the share for the rest."""
     price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
-    working = [list(_list_working(one)) for one in bought]
     counts, rest = [0] * len(bought), 0
-    bounds = {at for loads in (default.gaps, *working) for load in loads for at in (load.start, load.end)}
-    for start, end in pairwise(sorted(bounds)):
-        missing, span = _sum_at(default.gaps, start), (end - start) // _MICROSECOND
-        for index, loads in enumerate(working):
-            covered = min(missing, _sum_at(loads, start))
+    for start, end, (missing, *working) in _sweep(default.gaps, *(_list_working(one) for one in bought)):
+        left, span = missing, (end - start) // _MICROSECOND
+        for index, gpus in enumerate(working):
+            covered = min(left, max(gpus, 0))
             counts[index] += covered * span
-            missing -= covered
-        rest += missing * span
+            left -= covered
+        rest += left * span
     items = [
         _price("replacement", count, max(parse_ratio(one.issued.price_usd_per_gpu_hour) - price, Fraction(0)), one)
         for one, count in zip(bought, counts, strict=True)
@@ -255,18 +333,11 @@ def compute_items(grant: Grant, default: Default, bought: Sequence[Grant]) -> tu
     return tuple(item for item in items if item.gpu_seconds)
 
 
-def _list_working(grant: Grant) -> Iterable[Load]:
-    """Return the GPUs of a grant that work and are its own, until its end."""
-    issued = grant.issued
-    taken = [*list_failed(grant, issued.start, grant.end), *grant.list_resold()]
-    nodes = [Load(issued.start, grant.end, issued.nodes)] if issued.start < grant.end else []
-    loads = [*nodes, *(Load(load.start, load.end, -load.amount) for load in taken)]
-    for run in build_steps(loads, issued.start, grant.end) if nodes else ():
-        yield Load(run.start, run.end, max(run.amount, 0) * issued.gpus_per_node)
-
-
-def _sum_at(loads: Iterable[Load], at: datetime) -> int:
-    return sum(load.amount for load in loads if load.start <= at < load.end)
+def _list_working(grant: Grant) -> list[Load]:
+    """Return the GPUs of a grant that work and are its own until its end, as loads to add up."""
+    failed = list_failed(grant, grant.issued.start, grant.end)
+    own = [*_list_own(grant, grant.end), *(Load(run.start, run.end, -run.amount) for run in failed)]
+    return [Load(load.start, load.end, load.amount * grant.issued.gpus_per_node) for load in own]
 
 
 def _price(remedy: Remedy, gpu_microseconds: int, rate: Fraction, bought: Grant | None = None) -> ClaimItem:
@@ -292,3 +363,39 @@ def sum_claim(items: Iterable[ClaimItem], credited_usd: Decimal) -> Decimal:
             f"the undelivered hours come to {total}, and {credited_usd} was credited or paid for them already",
         )
     return total - credited_usd
+
+
+def require_unclaimed(grant_id: str, claim_id: str | None) -> None:
+    """Refuse a replacement that was named to a provider already.
+
+    Args:
+        grant_id: The replacement.
+        claim_id: The claim that it replaces hours of, of any provider; None if there is none.
+
+    Raises:
+        Refusal: ``replacement_claimed``.
+    """
+    if claim_id is not None:
+        raise Refusal(
+            "replacement_claimed",
+            f"grant {grant_id} replaces the hours of claim {claim_id} already; name another, or none",
+            pointer="/replacement_ids",
+        )
+
+
+def find_last(grant: Grant) -> datetime:
+    """Return when nothing of a grant is left to fail or to be ended."""
+    return grant.end if grant.terminated is None else max(grant.end, grant.terminated.noticed_at)
+
+
+def find_needed(lot: Lot, ends: Iterable[datetime]) -> datetime | None:
+    """Return until when a lot needs its bond: while it may be sold, and until what it carries is over.
+
+    Args:
+        lot: The lot.
+        ends: When each grant, or held quote, that it carries or carried is over.
+
+    Returns:
+        The instant; None for a withdrawn lot that never carried anything.
+    """
+    return max(ends if lot.status == "withdrawn" else [lot.end, *ends], default=None)

@@ -16,7 +16,7 @@ outage_open · resumption_backdated · pool_unchanged · cause_missing · cause_
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -83,11 +83,15 @@ PRIORITY: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A span in which no more than so many nodes worked, as reported; `end` is None until they work again."""
+    """A span in which no more than so many nodes worked, as reported; `end` is None until they work again.
+
+    Two reports of the same outage, made at different times, are equal.
+    """
 
     start: datetime
     end: datetime | None
     nodes: int
+    reported_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -565,7 +569,7 @@ def _hand_over(
 
 def _evolve_nodes(state: Grant, event: GrantDegraded | GrantSuspended | GrantResumed) -> Grant:
     if isinstance(event, GrantDegraded) and event.until is not None:
-        outage = Outage(event.at, event.until, event.nodes_available)
+        outage = Outage(event.at, event.until, event.nodes_available, event.reported_at)
         return replace(state, outages=(*state.outages, outage))
     closed = _close_outages(state, event.at)
     if isinstance(event, GrantResumed):
@@ -575,10 +579,10 @@ def _evolve_nodes(state: Grant, event: GrantDegraded | GrantSuspended | GrantRes
         )
     since = state.failing_since or event.reported_at or event.at
     if isinstance(event, GrantSuspended):
-        outages = (*closed, Outage(event.at, None, 0))
+        outages = (*closed, Outage(event.at, None, 0, event.reported_at))
         return replace(state, condition="suspended", outages=outages, failing_since=since)
     nodes = event.nodes_available
-    outages = (*closed, Outage(event.at, None, nodes))
+    outages = (*closed, Outage(event.at, None, nodes, event.reported_at))
     return replace(
         state,
         condition="degraded",

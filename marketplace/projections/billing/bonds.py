@@ -96,10 +96,10 @@ def _claimed(changes: WriteBatch, fact: RecordedEvent, event: bond_events.BondCl
 
 
 def _answered(changes: WriteBatch, _: RecordedEvent, event: bond_events.BondAnswered) -> None:
-    settled = {} if event.outcome == "contested" else {"demand_usd": event.amount_usd}
-    status = "settled" if settled else "contested"
-    answer = {"status": status, "due_usd": event.amount_usd, "reason": event.reason}
-    changes.update(bond_claims, event.bond_id, event.claim_id, **answer, **settled)
+    is_settled = event.decide_until is None
+    more = {"demand_usd": event.amount_usd} if is_settled else {"answer_until": event.decide_until}
+    answer = {"status": "settled" if is_settled else "contested", "due_usd": event.amount_usd, "reason": event.reason}
+    changes.update(bond_claims, event.bond_id, event.claim_id, **answer, **more)
 
 
 def _raise(changes: WriteBatch, fact: RecordedEvent, table: Any, key: tuple[str, str], column: str) -> None:
@@ -129,7 +129,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="bonds",
-    version=1,
+    version=2,
     tables=(bonds, bond_claims),
     reads=("bond",),
     handlers={

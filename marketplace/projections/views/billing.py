@@ -55,7 +55,8 @@ class BondView(msgspec.Struct, frozen=True, kw_only=True):
         released_usd: What the provider took back.
         free_usd: What is left.
         claims_open_usd: What claims on the whole bond, with its other parts, may still come to.
-        stands_until: It is released 30 days after that at the earliest.
+        stands_until: It is released 30 days after that at the earliest; for a withdrawn lot, 30 days after its last
+            grant is over.
         last_sequence: The event that changed it last.
     """
 
@@ -90,7 +91,8 @@ class ClaimView(msgspec.Struct, frozen=True, kw_only=True):
         paid_usd: What was paid. The rest of what is due is owed, and paid once the bond has more.
         reason: Why it was answered so; None before.
         claimed_at: When it was made.
-        answer_until: Silence of the provider until then concedes it.
+        answer_until: Silence of the provider until then concedes it. Once it is contested, silence of the platform
+            until then settles it in the middle of what is claimed and admitted.
         last_sequence: The event that changed it last.
     """
 

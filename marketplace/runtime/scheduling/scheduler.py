@@ -557,7 +557,10 @@ class Scheduler:
 
     @notice.register
     def _answer_claim(self, event: BondAnswered) -> None:
-        self.drop(Task("lapse_claim", event.claim_id, owner_id=event.bond_id))
+        task = Task("lapse_claim", event.claim_id, owner_id=event.bond_id)
+        self.drop(task)
+        if event.decide_until is not None:
+            self.put(task, event.decide_until)
 
     @notice.register
     def _change_nodes(self, event: PoolNodeFailed | PoolNodeRestored) -> None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from events.bond import BondAnswered, BondClaimed, BondPaid, BondPosted, BondReleased, ClaimItem
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.bond import BOND, AnswerClaim, ClaimBond, PostBond, ReleaseBond
-from marketplace.domain.billing.remedies import ANSWER_WITHIN, CLAIM_WITHIN
+from marketplace.domain.billing.remedies import ANSWER_WITHIN, CLAIM_WITHIN, DECIDE_WITHIN
 from tests.domain import build
 from tests.domain.build import (
     LOT,
@@ -100,22 +100,18 @@ REFUSALS = [
     Row("term_passed", (), post(stands_until=NOW), "/stands_until"),
     Row("term_shorter", POSTED, post(posting_id=id_of("pst", 2), stands_until=UNTIL - timedelta(1)), "/stands_until"),
     Row("claim_exists", CLAIMED, claim(usd_=99)),
-    Row(
-        "replacement_claimed",
-        play(post(), claim(replacement=id_of("grt", 9)))[1],
-        claim(2, replacement=id_of("grt", 9)),
-        "/replacement_ids",
-    ),
     Row("claim_unknown", POSTED, answer()),
     Row("claim_settled", SETTLED, answer(amount_usd=usd(1))),
     Row("claim_contested", CONTESTED, answer(amount_usd=usd(1))),
     Row("answer_not_due", CLAIMED, answer(by="silence")),
+    Row("answer_not_due", CONTESTED, answer(by="silence", at=NOW + ANSWER_WITHIN)),
     Row("answer_late", CLAIMED, answer(at=NOW + ANSWER_WITHIN)),
     Row("answer_above_claim", CLAIMED, answer(amount_usd=usd(101)), "/amount_usd"),
+    Row("answer_above_claim", CLAIMED, answer(amount_usd=usd(61), most_usd=usd(60)), "/amount_usd"),
     Row("answer_below_admitted", CONTESTED, answer(by="platform", amount_usd=usd(39)), "/amount_usd"),
     Row("bond_empty", POSTED, release(lot_id=LOT)),
     Row("bond_stands", POSTED, release(at=OVER - timedelta(seconds=1))),
-    Row("bond_stands", POSTED, release(lot_end=UNTIL + timedelta(1))),
+    Row("bond_stands", play(post(lot_id=LOT))[1], release(lot_id=LOT, needed_until=UNTIL + timedelta(1))),
     Row("bond_claimed", CLAIMED, release()),
     Row("bond_claimed", SHORT, release()),
 ]
@@ -183,6 +179,18 @@ SHORTFALLS = {
         (post(), claim(usd_=80), answer(amount_usd=usd(30)), answer(by="platform", amount_usd=usd(50))),
         [(FIRST, None, 30, 0), (FIRST, None, 20, 0)],
     ),
+    "what the platform does not decide in time is settled in the middle of what is claimed and admitted": (
+        (post(), claim(usd_=80), answer(amount_usd=usd(30)), answer(by="silence", at=NOW + DECIDE_WITHIN)),
+        [(FIRST, None, 30, 0), (FIRST, None, 25, 0)],
+    ),
+    "a claim that comes to less when it is answered is conceded for that": (
+        (post(), claim(usd_=80), answer(most_usd=usd(50))),
+        [(FIRST, None, 50, 0)],
+    ),
+    "what was admitted stays, also if the claim comes to less later": (
+        (post(), claim(usd_=80), answer(amount_usd=usd(30)), answer(by="platform", most_usd=usd(10))),
+        [(FIRST, None, 30, 0)],
+    ),
     "the bond of the lot pays first, for its own grants alone": (
         (
             post(lot_id=LOT, amount_usd=usd(60)),
@@ -221,7 +229,8 @@ commands = st.one_of(
         claim_id=numbers.map(lambda number: id_of("bcl", number)),
         by=st.sampled_from(["provider", "platform", "silence"]),
         amount_usd=st.one_of(st.none(), cents),
-        at=st.sampled_from([NOW, NOW + ANSWER_WITHIN]),
+        at=st.sampled_from([NOW, NOW + ANSWER_WITHIN, NOW + DECIDE_WITHIN]),
+        most_usd=st.one_of(st.none(), cents),
     ),
     st.builds(release, lot_id=lots),
 )

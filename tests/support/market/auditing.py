@@ -16,7 +16,13 @@ async def find_faults(build, log, drop=None):
     part, decisions = build(Findings()), defaultdict(list)
     async for page in log.read():
         for recorded in page:
-            headers = {"ce-type": recorded.envelope.type, "ce-causationid": recorded.envelope.causationid}
+            envelope = recorded.envelope
+            headers = {
+                "ce-type": envelope.type,
+                "ce-causationid": envelope.causationid,
+                "ce-actor": envelope.actor,
+                "ce-time": envelope.time.isoformat(),
+            }
             message = Message(recorded.sequence, recorded.subject, headers, recorded.body)
             if message.event_type != drop:
                 decisions[message.decision].append(message)

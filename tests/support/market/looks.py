@@ -35,9 +35,10 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "auctions:carry_out_rejection": {"account": "met", "issuer": "met", "mandate": "final"},
     "auctions:lock_auction": {"auction": "final"},
     "auctions:lock_order": {"auction": "again", "issuer": "met", "mandate": "fixed"},
-    "bonds:claim_bond": {"auction": "fixed", "grant": "other", "statement": "other"},
+    "bonds:_settle": {"grant": "other", "statement": "other", "usage": "other"},
+    "bonds:claim_bond": {"auction": "fixed", "grant": "other", "statement": "other", "usage": "other"},
     "bonds:post_bond": {"lot": "other"},
-    "bonds:release_bond": {"lot": "other"},
+    "bonds:release_bond": {"grant": "other", "lot": "other", "pool": "other"},
     "consents:agree": {
         "account": "other",
         "grant": "again",

@@ -1,0 +1,285 @@
+"""What providers and startups tried with bonds, each line once played for a gain."""
+
+import asyncio
+from datetime import timedelta
+from decimal import ROUND_FLOOR, Decimal
+from fractions import Fraction
+
+import pytest
+from msgspec.structs import replace
+
+from events.service import STANDARD_SERVICE, CreditStep
+from marketplace.application.billing import bonds
+from marketplace.application.billing.statements import dispute_statement
+from marketplace.application.delivery import grants
+from marketplace.application.delivery.grants import terminate_grant
+from marketplace.application.supply import inventory
+from marketplace.auditor.bonds import Bonds
+from marketplace.core.ids import rename_id
+from marketplace.core.money import round_cents
+from marketplace.domain.billing.dispute import DECISION
+from marketplace.domain.billing.remedies import ANSWER_WITHIN, CLAIM_WITHIN
+from marketplace.domain.billing.statement_chain import name_adjustment
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.log.memory import MemoryLog
+from tests.application.billing.test_bonds import WAIT, answer, build_defaults, claim, post, price, refuse, sell
+from tests.application.billing.test_service_credits import Month
+from tests.support.market.auditing import find_faults
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
+
+
+@pytest.fixture
+def market():
+    """A market whose service credits are smaller than damages, so that there is something to claim."""
+    market = Market(MemoryLog())
+    market.service = replace(market.service, credits=CREDITS)
+    return market
+
+
+CREDITS = (
+    CreditStep(availability_below=Decimal("0.95"), credit=Decimal("0.01")),
+    CreditStep(availability_below=Decimal("0.88"), credit=Decimal("0.02")),
+)
+
+
+async def check(market):
+    await check_log(market.log)
+    assert await find_faults(Bonds, market.log) == []
+
+
+async def read_claims(market, provider):
+    return (await market.state("bond", rename_id("bnd", provider))).claims
+
+
+async def until_settled(market, provider):
+    async with asyncio.timeout(WAIT):
+        while any(one.status != "settled" for one in await read_claims(market, provider)):
+            await market.tick()
+    return await read_claims(market, provider)
+
+
+async def test_a_claim_that_its_provider_contests_for_nothing_is_settled_in_the_middle_if_nobody_decides(market):
+    provider, startups, defaults = await build_defaults(market)
+    receipt = await claim(market, startups[0], defaults[0])
+    await answer(market, provider, usd=100)
+    [contested] = await read_claims(market, provider)
+    assert contested.due_usd == 100
+    claim_id = contested.claimed.claim_id
+    assert await refuse(bonds.lapse_claim(market.handler, market.context(), receipt.id, claim_id)) == "answer_not_due"
+    async with market.worker():
+        market.clock.at += DECISION
+        [settled] = await until_settled(market, provider)
+    middle = (contested.claimed.amount_usd + 100) / 2
+    assert settled.due_usd == middle.quantize(Decimal("0.01"), ROUND_FLOOR)
+    await check(market)
+    for drop in ("bond.claimed.v1", "bond.answered.v1"):
+        assert await find_faults(Bonds, market.log, drop=drop) != []
+
+
+async def lose(market, trade, *, days=6):
+    """Let a node fail for days of the first period, which the startup disputes after that."""
+    month = Month(market, trade, await market.award(trade))
+    await month.lose_a_node(days)
+    return month
+
+
+async def test_a_dispute_does_not_outlast_the_time_for_a_claim(market):
+    trade = await market.trade(cash="3", equity="0")
+    await market.deposit(trade.provider, 10_000)
+    await post(market, trade.provider, 5_000)
+    async with market.worker():
+        month = await lose(market, trade)
+        await market.deliver(month.grant, 30)
+        market.clock.at = month.first.end + timedelta(hours=25)
+        await market.until("statement", month.first.statement_id, "issued")
+        context = market.context(trade.startup)
+        claimed = {"gpu_seconds_claimed": 1_000_000, "reason": "less was delivered"}
+        await dispute_statement(market.handler, context, month.first.statement_id, **claimed)
+        await claim(market, trade.startup, month.grant, period_start=month.first.start)
+        before = (await market.account(trade.startup)).available_usd
+        market.clock.at += timedelta(days=1)
+        await answer(market, trade.provider)
+    [claimed] = await read_claims(market, trade.provider)
+    stated = await market.state("statement", month.first.statement_id)
+    credit = round_cents(Fraction(stated.charges.provider_usd) * Fraction(stated.service.credit))
+    assert claimed.claimed.credited_usd == credit > 0
+    assert (await market.account(trade.startup)).available_usd - before == claimed.due_usd > 0
+    await check(market)
+
+
+async def test_an_outage_that_is_reported_late_is_claimed_for_thirty_days_from_its_report(market):
+    trade = await market.trade(cash="3", equity="0")
+    await market.deposit(trade.provider, 20_000)
+    await post(market, trade.provider, 5_000)
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        await month.settle()
+        market.clock.at = month.first.end + CLAIM_WITHIN + timedelta(days=1)
+        at = month.first.start + timedelta(days=3)
+        outage = {"nodes_available": 1, "at": at, "until": at + timedelta(days=6), "reason": "cooling"}
+        context = market.context(trade.provider)
+        await grants.degrade_grant(market.handler, context, month.grant_id, **outage)
+        grant = await market.state("grant", month.grant_id)
+        await market.until("statement", name_adjustment(month.first.statement_id, 0), "accepted")
+        await claim(market, trade.startup, grant, period_start=month.first.start)
+    [claimed] = await read_claims(market, trade.provider)
+    assert claimed.claimed.amount_usd + claimed.claimed.credited_usd == round_cents(price(grant, 1, 5 * 24) / 4)
+    await check(market)
+
+
+async def test_hours_that_no_meter_counts_are_claimed_although_nobody_reports_a_failure(market):
+    market.service = replace(STANDARD_SERVICE, credits=CREDITS)
+    trade = await market.trade(cash="3", equity="0")
+    await market.deposit(trade.provider, 20_000)
+    await post(market, trade.provider, 20_000)
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        await market.deliver(month.grant, 10)
+        market.clock.at = month.first.end + timedelta(hours=25)
+        issued = await market.until("statement", month.first.statement_id, "issued")
+        market.clock.at = issued.issued.accept_until
+        await market.until("statement", month.first.statement_id, "accepted")
+        await claim(market, trade.startup, month.grant, period_start=month.first.start)
+    [claimed] = await read_claims(market, trade.provider)
+    damages = round_cents(price(month.grant, 2, 19 * 24) / 4)
+    assert [item.amount_usd for item in claimed.claimed.items] == [damages]
+    assert claimed.claimed.amount_usd == damages - claimed.claimed.credited_usd
+    await check(market)
+
+
+async def test_readings_that_arrive_after_a_claim_lower_it_before_it_is_answered(market):
+    market.service = replace(STANDARD_SERVICE, credits=CREDITS)
+    trade = await market.trade(cash="3", equity="0")
+    await market.deposit(trade.provider, 20_000)
+    await post(market, trade.provider, 20_000)
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        await market.deliver(month.grant, 10)
+        market.clock.at = month.first.end + timedelta(hours=25)
+        issued = await market.until("statement", month.first.statement_id, "issued")
+        market.clock.at = issued.issued.accept_until
+        await market.until("statement", month.first.statement_id, "accepted")
+        await claim(market, trade.startup, month.grant, period_start=month.first.start)
+        await market.deliver(month.grant, 10, first=10)
+        before = (await market.account(trade.startup)).available_usd
+        market.clock.at += ANSWER_WITHIN
+        [settled] = await until_settled(market, trade.provider)
+    rest = round_cents(price(month.grant, 2, 9 * 24) / 4)
+    assert settled.due_usd == max(rest - settled.claimed.credited_usd, 0)
+    assert (await market.account(trade.startup)).available_usd - before == settled.due_usd
+    await check(market)
+
+
+async def test_a_credit_that_a_late_outage_raises_lowers_a_claim_that_waits(market):
+    trade = await market.trade(cash="3", equity="0")
+    await market.deposit(trade.provider, 20_000)
+    await post(market, trade.provider, 5_000)
+    async with market.worker():
+        month = await lose(market, trade)
+        await month.settle()
+        await claim(market, trade.startup, month.grant, period_start=month.first.start)
+        at = month.first.start + timedelta(days=10)
+        outage = {"nodes_available": 0, "at": at, "until": at + timedelta(hours=23), "reason": "cooling"}
+        context = market.context(trade.provider)
+        await grants.degrade_grant(market.handler, context, month.grant_id, **outage)
+        [waiting] = await read_claims(market, trade.provider)
+        credit = await market.until("statement", name_adjustment(month.first.statement_id, 0), "accepted")
+        await answer(market, trade.provider)
+        [settled] = await read_claims(market, trade.provider)
+    more = credit.sign * credit.service_credit.provider_usd
+    assert settled.due_usd == waiting.claimed.amount_usd - more < waiting.claimed.amount_usd
+    await check(market)
+
+
+async def test_a_replacement_counts_for_one_provider_alone(market):
+    providers = [await market.party(name, "provider", usd=90_000) for name in ("First", "Second", "Third")]
+    startup = await market.party("Startup", "startup", usd=900_000)
+    async with market.worker():
+        sold = [
+            await sell(market, provider, startup, lock=lock, ask="2", nodes=1)
+            for provider, lock in zip(providers[:2], (0.5, 1.5), strict=True)
+        ]
+        market.clock.at = market.day(5)
+        for provider, one in zip(providers, sold, strict=False):
+            await post(market, provider, 20_000)
+            end = {"at": market.day(30), "reason": "sold to another"}
+            await terminate_grant(market.handler, market.context(provider), one.grant.issued.grant_id, **end)
+            await inventory.withdraw_lot(market.handler, market.context(provider), one.lot, reason="sold")
+        new = await sell(market, providers[2], startup, lock=6, ask="3.50", nodes=1, start=30)
+    ids = [new.grant.issued.grant_id]
+    lost = [await market.state("grant", one.grant.issued.grant_id) for one in sold]
+    await claim(market, startup, lost[0], replacement_ids=ids)
+    assert await refuse(claim(market, startup, lost[1], replacement_ids=ids)) == "replacement_claimed"
+    await claim(market, startup, lost[1])
+    await check(market)
+
+
+async def release(market, provider, lot):
+    return await bonds.release_bond(market.handler, market.context(provider), rename_id("bnd", provider), lot_id=lot)
+
+
+async def test_the_bond_of_a_withdrawn_lot_is_free_thirty_days_after_its_last_grant(market):
+    provider = await market.party("Provider", "provider", usd=50_000)
+    startup = await market.party("Startup", "startup", usd=400_000)
+    _, pool = await market.pool(provider)
+    empty = await market.lot(provider, pool, nodes=1, start=10, end=300)
+    await post(market, provider, 700, lot=empty)
+    assert await refuse(release(market, provider, empty)) == "bond_stands"
+    await inventory.withdraw_lot(market.handler, market.context(provider), empty, reason="none wants it")
+    await release(market, provider, empty)
+    async with market.worker():
+        sold = await sell(market, provider, startup, lock=0.5, ask="2", start=10, end=90)
+    await post(market, provider, 500, lot=sold.lot)
+    await inventory.withdraw_lot(market.handler, market.context(provider), sold.lot, reason="closing")
+    market.clock.at = market.day(5)
+    end = {"at": market.day(30), "reason": "sold to another"}
+    await terminate_grant(market.handler, market.context(provider), sold.grant.issued.grant_id, **end)
+    market.clock.at = market.day(60) - timedelta(seconds=1)
+    assert await refuse(release(market, provider, sold.lot)) == "bond_stands"
+    market.clock.at = market.day(60)
+    await release(market, provider, sold.lot)
+    assert await refuse(claim(market, startup, await market.state("grant", sold.grant.issued.grant_id))) == "claim_late"
+    await check(market)
+
+
+async def test_two_grants_under_one_incident_claim_its_nodes_once(market):
+    provider = await market.party("Provider", "provider", usd=50_000)
+    startups = [await market.party(name, "startup", usd=400_000) for name in ("One", "Two")]
+    await post(market, provider, 20_000)
+    _, pool = await market.pool(provider, nodes=4)
+    await market.lot(provider, pool, nodes=4, start=1, end=91)
+    orders = [await market.order(one, cash="3", nodes=2, days=30, earliest=1, latest=1) for one in startups]
+    auction = await market.auction()
+    async with market.worker():
+        market.clock.at = market.day(0.5)
+        await market.until("auction", auction, "settled")
+        ids = [(await market.state("order", order)).grant_id for order in orders]
+        market.clock.at = market.day(4)
+        for grant_id in ids:
+            await market.until("grant", grant_id, "active")
+        context = market.context(provider)
+        act = {"incident_id": "inc_01jdm5v5tze1xa6a4sbz1gk3c4", "nodes": 3, "at": market.day(4)}
+        await inventory.fail_nodes(market.handler, context, pool, **act)
+        for grant_id in ids:
+            await market.until("grant", grant_id, "degraded", "suspended")
+        market.clock.at = market.day(8)
+        over = {"incident_id": act["incident_id"], "at": market.day(8)}
+        await inventory.restore_nodes(market.handler, market.context(provider), pool, **over)
+        for grant_id in ids:
+            await market.until("grant", grant_id, "active")
+        states = [await market.state("grant", grant_id) for grant_id in ids]
+        for grant in states:
+            await market.deliver(grant, 30)
+        firsts = [list_periods(grant)[0] for grant in states]
+        market.clock.at = firsts[0].end + timedelta(hours=25)
+        for first in firsts:
+            await market.until("statement", first.statement_id, "issued")
+        market.clock.at += timedelta(days=7)
+        for startup, grant, first in zip(startups, states, firsts, strict=True):
+            await market.until("statement", first.statement_id, "accepted")
+            await claim(market, startup, grant, period_start=first.start)
+    claims = await read_claims(market, provider)
+    seconds = sum(item.gpu_seconds for one in claims for item in one.claimed.items)
+    assert seconds == 3 * 8 * 3 * 86_400, "three nodes for four days less the cure time of a day"
+    await check(market)
