@@ -1,5 +1,6 @@
 """The schedule: the market's least order value, its quotas, and what holds and early ends cost."""
 
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -75,8 +76,8 @@ class ScheduleTerms(msgspec.Struct, frozen=True, kw_only=True):
         hold_share_per_hour: What an hour of a held quote costs if the quote is not taken, as a share of its price.
         near: Higher fees for near capacity, the nearest first.
         ends: What early ends cost, the smallest grants first.
-        deposit_alone_usd: What one person of the platform alone records as deposits to one account in 24 hours. More
-            takes two; None: any amount.
+        deposit_alone_usd: What one person of the platform alone records as deposits in 7 days, to all accounts
+            together. More takes two; None: any amount.
     """
 
     order_usd_min: Usd
@@ -100,4 +101,24 @@ class SchedulePublished(Event, frozen=True, kw_only=True, tag="schedule.publishe
     terms: ScheduleTerms
 
 
-ScheduleEvent = SchedulePublished
+class ScheduleDepositCounted(Event, frozen=True, kw_only=True, tag="schedule.deposit_counted.v1"):
+    """One person of the platform alone recorded a deposit. It counts toward `deposit_alone_usd` of that person.
+
+    Attributes:
+        schedule_id: The one schedule of the market.
+        person: Who recorded it; empty for all keys that name nobody.
+        account_id: The account.
+        amount_usd: The amount.
+        at: When it was recorded.
+        cause: The command that recorded it, which counts once.
+    """
+
+    schedule_id: Id
+    person: str
+    account_id: Id
+    amount_usd: Usd
+    at: datetime
+    cause: Id
+
+
+ScheduleEvent = SchedulePublished | ScheduleDepositCounted

@@ -11,6 +11,8 @@ from marketplace.auditor.stream import Findings, Message
 
 COUNTED: Final = timedelta(hours=24)
 """How long what one person alone let go counts toward the limit."""
+RECORDED: Final = timedelta(days=7)
+"""How long a deposit counts toward the limit of the one person of the platform that recorded it."""
 _DEPOSIT: Final = ("kind", "amount_usd", "reference")
 
 
@@ -32,20 +34,20 @@ class Persons:
     Attributes:
         accounts: By id.
         deposit_limit: The schedule's limit for what one person of the platform records as deposits.
+        recorded: By person, the deposits that it alone recorded while there was such a limit.
     """
 
     findings: Findings
     accounts: dict[str, Limited] = field(default_factory=dict)
     deposit_limit: Decimal | None = None
+    recorded: dict[str, list[tuple[datetime, Decimal]]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Take one decision."""
         given: dict[str, Mapping[str, Any]] = {}
         counted: dict[str, Decimal] = {}
+        self._take_schedule(decision)
         for message in decision:
-            if message.event_type.startswith("schedule."):
-                limit = message.read()["terms"].get("deposit_alone_usd")
-                self.deposit_limit = None if limit is None else Decimal(limit)
             if not message.event_type.startswith("account."):
                 continue
             body, name = message.read(), message.event_type.split(".")[1]
@@ -65,6 +67,37 @@ class Persons:
                     self._check(message, account, body, given.get(body["account_id"]), counted)
                 case _:
                     pass
+
+    def _take_schedule(self, decision: Sequence[Message]) -> None:
+        """Take the limit of deposits, and check that what one person alone recorded counts, and is within it."""
+        alone, counted = [], []
+        for message in decision:
+            match message.event_type:
+                case "schedule.published.v1":
+                    limit = message.read()["terms"].get("deposit_alone_usd")
+                    self.deposit_limit = None if limit is None else Decimal(limit)
+                case "schedule.deposit_counted.v1":
+                    body = message.read()
+                    counted.append((body["person"], body["account_id"], body["amount_usd"], body["at"]))
+                    self._count_recorded(message, body)
+                case "account.deposited.v1" if message.read().get("alone_at") is not None:
+                    body, acting = message.read(), message.headers.get("ce-actorperson", "")
+                    alone.append((acting, body["account_id"], body["amount_usd"], body["alone_at"]))
+                case _:
+                    pass
+        if alone and self.deposit_limit is None:
+            alone = []
+        text = f"one person alone recorded {alone}, and {counted} counts toward its limit"
+        self.findings.require(alone == counted, "persons", decision[-1].sequence, text)
+
+    def _count_recorded(self, message: Message, body: Mapping[str, Any]) -> None:
+        person, at = body["person"], parse_instant(body["at"])
+        before = (each for each in self.recorded.get(person, []) if each[0] > at - RECORDED)
+        self.recorded[person] = [*before, (at, Decimal(body["amount_usd"]))]
+        total, limit = sum((each[1] for each in self.recorded[person]), Decimal(0)), self.deposit_limit
+        text = f"{person or 'nobody'} alone recorded deposits of {total} USD in 7 days; the limit is {limit}"
+        within = limit is not None and person != "" and total <= limit
+        self.findings.require(within, "persons", message.sequence, text)
 
     def _take_request(self, message: Message, account: Limited, body: dict[str, Any]) -> None:
         acting = message.headers.get("ce-actorperson", "")
@@ -117,9 +150,9 @@ class Persons:
         begin = parse_instant(at) - COUNTED
         account.deposited = [*(each for each in account.deposited if each[0] > begin), (parse_instant(at), amount)]
         total = sum((each[1] for each in account.deposited), Decimal(0))
-        limits = [limit for limit in (account.limit, self.deposit_limit) if limit is not None]
-        text = f"one person alone recorded deposits of {total} USD in 24 hours, the limits are {limits}"
-        self.findings.require(not limits or total <= min(limits), "persons", message.sequence, text)
+        within = account.limit is None or total <= account.limit
+        text = f"one person alone recorded deposits of {total} USD in 24 hours, the limit is {account.limit}"
+        self.findings.require(within, "persons", message.sequence, text)
 
     def _check(
         self,

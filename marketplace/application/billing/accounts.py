@@ -15,7 +15,7 @@ from marketplace.domain.billing.transfer import require_booked, require_referenc
 from marketplace.domain.command import COMMAND, RecordCommand
 from marketplace.domain.party import PARTY
 from marketplace.domain.refusals import refuse_unknown
-from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID
+from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID, CountDeposit
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -55,8 +55,9 @@ async def deposit(
 ) -> Receipt:
     """Record a deposit that the provider confirms, once per reference in the whole market.
 
-    Above the account's limit or the schedule's, a deposit that the operator records by hand is only requested, and
-    waits for another person of the platform; see `marketplace.application.billing.approvals`.
+    Above the account's limit, or above what the schedule lets this person record alone in all accounts together, a
+    deposit that the operator records by hand is only requested, and waits for another person of the platform; see
+    `marketplace.application.billing.approvals`.
 
     Raises:
         Refusal: Refusals of the provider and of the account · ``person_missing`` · ``reference_empty`` ·
@@ -68,8 +69,11 @@ async def deposit(
         confirmed = await provider.confirm_deposit(context, transfer)
         account = await load_account(unit, account_id)
         by_hand = confirmed.provider == MANUAL.name
-        limit = (await unit.load(SCHEDULE, SCHEDULE_ID)).terms.deposit_alone_usd
-        if by_hand and account.needs_second_for_deposit(amount_usd, context.at, limit):
+        schedule = await unit.load(SCHEDULE, SCHEDULE_ID)
+        if by_hand and (
+            account.needs_second_for_deposit(amount_usd, context.at)
+            or schedule.needs_second(context.actor_person, amount_usd, context.at)
+        ):
             act = DepositAct(amount_usd=amount_usd, reference=reference, booked_at=booked_at)
             await ask_second(unit, account_id, act)
             if unit.list_events(ACCOUNT, account_id):
@@ -85,6 +89,16 @@ async def deposit(
         )
         await unit.decide(ACCOUNT, account_id, command)
         await use_references(unit, account_id)
+        if by_hand and unit.list_events(ACCOUNT, account_id):
+            count = CountDeposit(
+                schedule_id=SCHEDULE_ID,
+                person=context.actor_person,
+                account_id=account_id,
+                amount_usd=amount_usd,
+                at=context.at,
+                cause=context.command_id,
+            )
+            await unit.decide(SCHEDULE, SCHEDULE_ID, count)
 
     return await handler.run(context, ACCOUNT, account_id, work)
 

@@ -103,11 +103,10 @@ class Account:
         counted = (use.amount_usd for use in self.used if use.at > at - COUNTED)
         return sum(counted, amount_usd) > self.limit_usd
 
-    def needs_second_for_deposit(self, amount_usd: Decimal, at: datetime, limit_usd: Decimal | None) -> bool:
-        """Return whether a deposit takes two persons: with what counts, it is above the account's or a given limit."""
-        limits = [limit for limit in (self.limit_usd, limit_usd) if limit is not None]
+    def needs_second_for_deposit(self, amount_usd: Decimal, at: datetime) -> bool:
+        """Return whether a deposit takes two persons: with what counts, it is above the account's limit."""
         counted = (amount for alone_at, amount in self.deposited if alone_at > at - COUNTED)
-        return bool(limits) and sum(counted, amount_usd) > min(limits)
+        return self.limit_usd is not None and sum(counted, amount_usd) > self.limit_usd
 
 
 AccountState = Account | None

@@ -126,8 +126,8 @@ BESIDE_EQUITY: Final = (
         "money from outside is recorded, once for each reference of the bank",
         "a person of the platform",
         "another person of the platform",
-        "a payment provider confirms it; or it is within the limits of the account and of the schedule, with what one"
-        " person recorded for the account in 24 hours; or there is none",
+        "a payment provider confirms it; or it is within the account's limit, with what was recorded for the account in"
+        " 24 hours, and within the schedule's, with what this person recorded in 7 days; or there is none",
         _ENDS,
     ),
     StatedRight(

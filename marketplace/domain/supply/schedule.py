@@ -3,15 +3,19 @@
 Subject: ``marketplace.schedule.<schedule_id>``. A market has one. Until the platform publishes another, `STANDARD`
 applies. With shares of 0 it waives fees.
 
+It counts the deposits that each person of the platform records alone, over all accounts: many small deposits to many
+accounts, of one party or of many, are one large one.
+
 Invariants:
     1. A schedule applies to what begins after it. A grant keeps the end terms of its issue, a quote those of its hold.
     2. A fee never exceeds the price of what is held or not delivered.
+    3. A person's deposits count for 7 days, from when there is a limit.
 
 Refusals in order: not_a_number · amount_not_positive · amount_too_large · amount_too_precise · steps_unordered.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -19,12 +23,14 @@ from itertools import pairwise
 from typing import Final
 
 import msgspec
+from immutables import Map
 
 from events.schedule import (
     EndTerms,
     NearHold,
     NoticeFee,
     RemedyTerms,
+    ScheduleDepositCounted,
     ScheduleEvent,
     SchedulePublished,
     ScheduleTerms,
@@ -34,6 +40,8 @@ from marketplace.core.errors import Refusal
 from marketplace.core.money import CENT, ZERO, ceil_cents, require_share, require_usd
 
 SCHEDULE_ID: Final = "sch_00000000000000000000000000"
+DEPOSITS_COUNTED: Final = timedelta(days=7)
+"""How long a deposit that one person alone recorded counts toward that person's limit."""
 _HOUR: Final = timedelta(hours=1)
 _TICK: Final = timedelta(microseconds=1)
 
@@ -77,15 +85,59 @@ class PublishSchedule(msgspec.Struct, frozen=True, kw_only=True):
     terms: ScheduleTerms
 
 
+class CountDeposit(msgspec.Struct, frozen=True, kw_only=True):
+    """Count a deposit that one person of the platform alone records, in the same append; nothing without a limit."""
+
+    schedule_id: str
+    person: str
+    account_id: str
+    amount_usd: Decimal
+    at: datetime
+    cause: str
+
+
+ScheduleCommand = PublishSchedule | CountDeposit
+
+
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The schedule in force."""
+    """The schedule in force, and by person the deposits that count toward its limit."""
 
     terms: ScheduleTerms = STANDARD
+    deposited: Map[str, tuple[ScheduleDepositCounted, ...]] = field(default_factory=Map)
+
+    def needs_second(self, person: str, amount_usd: Decimal, at: datetime) -> bool:
+        """Return whether a deposit takes two persons of the platform: with what counts, it is above the limit.
+
+        While there is a limit, a key that names nobody records nothing alone.
+        """
+        limit = self.terms.deposit_alone_usd
+        counted = (one.amount_usd for one in self.deposited.get(person, ()) if one.at > at - DEPOSITS_COUNTED)
+        return limit is not None and (not person or sum(counted, amount_usd) > limit)
 
 
-def decide(command: PublishSchedule, state: Schedule) -> Sequence[ScheduleEvent]:
+def decide(command: ScheduleCommand, state: Schedule) -> Sequence[ScheduleEvent]:
     """Return the events of a command; the module lists the order of refusals."""
+    return _publish(command, state) if isinstance(command, PublishSchedule) else _count(command, state)
+
+
+def _count(command: CountDeposit, state: Schedule) -> Sequence[ScheduleEvent]:
+    before = state.deposited.get(command.person, ())
+    if state.terms.deposit_alone_usd is None or any(one.cause == command.cause for one in before):
+        return []
+    return [
+        ScheduleDepositCounted(
+            schedule_id=command.schedule_id,
+            person=command.person,
+            account_id=command.account_id,
+            amount_usd=command.amount_usd,
+            at=command.at,
+            cause=command.cause,
+        )
+    ]
+
+
+def _publish(command: PublishSchedule, state: Schedule) -> Sequence[ScheduleEvent]:
     terms = command.terms
     if terms == state.terms:
         return []
@@ -117,7 +169,10 @@ def _require_rising(name: str, steps: Iterable[Decimal | int]) -> None:
 
 def evolve(state: Schedule, event: ScheduleEvent) -> Schedule:
     """Return the schedule after an event."""
-    return replace(state, terms=event.terms)
+    if isinstance(event, SchedulePublished):
+        return replace(state, terms=event.terms)
+    recent = (one for one in state.deposited.get(event.person, ()) if one.at > event.at - DEPOSITS_COUNTED)
+    return replace(state, deposited=state.deposited.set(event.person, (*recent, event)))
 
 
 def compute_hold_fee(
@@ -148,4 +203,4 @@ def compute_end_fee(terms: EndTerms, price_usd: Fraction, notice: timedelta) -> 
     return ceil_cents(price_usd * Fraction(share))
 
 
-SCHEDULE: Decider[PublishSchedule, ScheduleEvent, Schedule] = Decider("schedule", "sch", Schedule(), decide, evolve)
+SCHEDULE: Decider[ScheduleCommand, ScheduleEvent, Schedule] = Decider("schedule", "sch", Schedule(), decide, evolve)

@@ -1,6 +1,7 @@
 """Deposits: one payment counts once in the whole log, and above a limit two persons of the platform record it."""
 
 import asyncio
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -8,9 +9,11 @@ from msgspec import structs
 
 from marketplace.application.billing import accounts, approvals
 from marketplace.application.supply.schedules import publish_schedule
+from marketplace.auditor.persons import Persons
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.supply.schedule import STANDARD
+from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -77,6 +80,34 @@ async def set_account_limit(market, party_id):
 async def set_platform_limit(market, _):
     terms = structs.replace(STANDARD, deposit_alone_usd=Decimal(1_000))
     await publish_schedule(market.handler, market.context(), terms=terms)
+
+
+async def test_many_small_deposits_to_many_accounts_over_days_are_one_large_one(market):
+    parties = [await market.party(name, "startup") for name in ("One", "Two", "Three")]
+    await set_platform_limit(market, None)
+    for number, party_id in enumerate(parties[:2]):
+        assert await deposit(market, party_id, 400, f"w {number}", "clerk") is None
+        market.clock.at += timedelta(days=2)
+    assert await deposit(market, parties[1], 400, "w 1", "clerk") is None, "the same deposit again counts once"
+    assert await deposit(market, parties[2], 201, "w 3", "clerk") is not None
+    assert await deposit(market, parties[2], 200, "w 4", "clerk") is None
+    assert await deposit(market, parties[2], 900, "w 5", "head") is None, "another person has a limit of its own"
+    market.clock.at += timedelta(days=4)
+    assert await deposit(market, parties[0], 400, "w 6", "clerk") is None, "the first one is a week old"
+    assert await deposit(market, parties[0], 1, "w 7", "clerk") is not None
+    await check_log(market.log)
+    assert await find_faults(Persons, market.log) == []
+    assert await find_faults(Persons, market.log, drop="schedule.deposit_counted.v1") != []
+
+
+async def test_deposits_of_two_processes_at_once_count_together(market):
+    parties = [await market.party(name, "startup") for name in ("One", "Two")]
+    await set_platform_limit(market, None)
+    others = [market.process(f"process {number}") for number in range(2)]
+    sent = zip(others, parties, strict=True)
+    asked = await asyncio.gather(*(deposit(process, party_id, 600, party_id, "clerk") for process, party_id in sent))
+    assert sorted(each is None for each in asked) == [False, True]
+    assert sum(await read_available(market, *parties)) == 600
 
 
 @pytest.mark.parametrize("limit", [set_account_limit, set_platform_limit])

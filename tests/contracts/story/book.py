@@ -1,6 +1,7 @@
 """The whole story in order, and the golden sample of each event type: the first event of that type."""
 
 import hashlib
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 
@@ -8,7 +9,15 @@ from events.instrument import InstrumentConverted
 from events.issuer import IssuerStockIssued
 from events.log import LogAnnotated, LogGapAccepted, LogLossAccepted, LostEvent
 from events.registry import EVENT_TYPES
-from events.schedule import EndTerms, NearHold, NoticeFee, RemedyTerms, SchedulePublished, ScheduleTerms
+from events.schedule import (
+    EndTerms,
+    NearHold,
+    NoticeFee,
+    RemedyTerms,
+    ScheduleDepositCounted,
+    SchedulePublished,
+    ScheduleTerms,
+)
 from events.subjects import LOG_ID, render_subject
 from tests.contracts.story.bonds import tell_bonds
 from tests.contracts.story.clearing import COMPUTE_SAFE, tell_clearing
@@ -25,7 +34,7 @@ from tests.contracts.story.repeats import tell_repeats
 from tests.contracts.story.resale import tell_resale
 from tests.contracts.story.rights import tell_rights
 from tests.contracts.story.sale import tell_sale
-from tests.contracts.story.supply import PLATFORM, QUILLWORK, tell_supply
+from tests.contracts.story.supply import LATTICE_CASH, PLATFORM, QUILLWORK, tell_supply
 from tests.contracts.story.teller import Teller, Told
 from tests.contracts.story.warrants import tell_warrants
 
@@ -73,6 +82,15 @@ def _tell_schedule(teller: Teller) -> None:
         ),
     )
     teller.tell("2031-02-20T09:00", PLATFORM, SchedulePublished(schedule_id=name("sch", "market"), terms=terms))
+    counted = ScheduleDepositCounted(
+        schedule_id=name("sch", "market"),
+        person="teller-1",
+        account_id=LATTICE_CASH,
+        amount_usd=Decimal("900.00"),
+        at=datetime(2031, 2, 21, 9, tzinfo=UTC),
+        cause=name("cmd", "deposit"),
+    )
+    teller.tell("2031-02-21T09:00", PLATFORM, counted)
 
 
 def _tell_log(teller: Teller) -> None:

@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from events.schedule import EndTerms, NearHold, NoticeFee, SchedulePublished
+from events.schedule import EndTerms, NearHold, NoticeFee, ScheduleDepositCounted, SchedulePublished
 from marketplace.domain.supply.schedule import (
+    DEPOSITS_COUNTED,
     SCHEDULE,
     SCHEDULE_ID,
     STANDARD,
+    CountDeposit,
     PublishSchedule,
     compute_end_fee,
     compute_hold_fee,
@@ -76,3 +78,21 @@ def test_an_early_end_costs_less_at_a_longer_notice():
     notices = [timedelta(hours=hours) for hours in (0, 73, 168, 719, 720, 9_000)]
     fees = [compute_end_fee(terms, Fraction(1_000), notice) for notice in notices]
     assert fees == [100, 100, 50, 50, 20, 20]
+
+
+def test_a_person_records_deposits_alone_up_to_the_limit_of_a_week_once_there_is_one():
+    told = {
+        "schedule_id": SCHEDULE_ID,
+        "person": "clerk",
+        "account_id": build.id_of("acc", 1),
+        "cause": build.id_of("cmd", 1),
+    }
+    count = CountDeposit(**told, amount_usd=usd(400), at=NOW)
+    Given(SCHEDULE).when(count).then_nothing()
+    published = SchedulePublished(schedule_id=SCHEDULE_ID, terms=replace(STANDARD, deposit_alone_usd=usd(1_000)))
+    counted = ScheduleDepositCounted(**told, amount_usd=usd(400), at=NOW)
+    Given(SCHEDULE, published).when(count).then(counted)
+    state = SCHEDULE.fold([published, counted])
+    ask = [(person, usd(amount), NOW) for person, amount in (("clerk", 600), ("clerk", 601), ("head", 1_000), ("", 1))]
+    assert [state.needs_second(*each) for each in ask] == [False, True, False, True]
+    assert not state.needs_second("clerk", usd(1_000), NOW + DEPOSITS_COUNTED)
