@@ -16,22 +16,13 @@ async def find_faults(build, log, drop=None):
     part, decisions = build(Findings()), defaultdict(list)
     async for page in log.read():
         for recorded in page:
-<<<<<<< HEAD
             envelope = recorded.envelope
             headers = {
                 "ce-type": envelope.type,
                 "ce-causationid": envelope.causationid,
                 "ce-actor": envelope.actor,
+                "ce-actorperson": envelope.actorperson,
                 "ce-time": envelope.time.isoformat(),
-=======
-            told = recorded.envelope
-            headers = {
-                "ce-type": told.type,
-                "ce-causationid": told.causationid,
-                "ce-actor": told.actor,
-                "ce-actorperson": told.actorperson,
-                "ce-time": told.time.isoformat(),
->>>>>>> 55aad999 (billing: one person's deposits count together over accounts and a week)
             }
             message = Message(recorded.sequence, recorded.subject, headers, recorded.body)
             if message.event_type != drop:
