@@ -1,11 +1,12 @@
 """The HTTP application: middleware, routes and problem documents."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from litestar import Litestar, Router
+from litestar import Litestar, Request, Router
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.exceptions import NotFoundException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
@@ -15,6 +16,7 @@ from marketplace import __version__
 from marketplace.api.http import clock, operation
 from marketplace.api.http.auth_middleware import AuthMiddleware, Limits
 from marketplace.api.http.commands import provide_command
+from marketplace.api.http.envelope import Envelope
 from marketplace.api.http.keys import list_scopes
 from marketplace.api.http.metrics import Metrics
 from marketplace.api.http.problems import DOCUMENTED, HANDLERS
@@ -35,9 +37,9 @@ def create_application(services: Services) -> Litestar:
     routers = [_document(router) for router in (*ROUTERS, clock.ROUTER)]
 
     def gate(app: ASGIApp) -> ASGIApp:
-        return AuthMiddleware(app, services, limits, metrics)
+        return AuthMiddleware(app, services, limits)
 
-    return Litestar(
+    application = Litestar(
         route_handlers=[*routers, operation.ROUTER],
         middleware=[gate],
         dependencies={"command": Provide(provide_command), "reader": Provide(provide_reader)},
@@ -49,6 +51,7 @@ def create_application(services: Services) -> Litestar:
             title="Compute-for-equity marketplace",
             version=__version__,
             path="/schema",
+            openapi_router=Router("/schema", route_handlers=[], before_request=_require_document),
             render_plugins=[JsonRenderPlugin(), ReferencePage()],
             components=Components(security_schemes={"apiKey": SecurityScheme(type="http", scheme="bearer")}),
             security=[{"apiKey": []}],
@@ -57,12 +60,22 @@ def create_application(services: Services) -> Litestar:
             {
                 "services": services,
                 "metrics": metrics,
-                "scopes": list_scopes((router.opt["feature"] for router in routers), _list_own_scopes(routers)),
+                "scopes": list_scopes(
+                    (router.opt["feature"] for router in routers), _list_own_scopes([*routers, operation.ROUTER])
+                ),
             }
         ),
         logging_config=None,
         debug=False,
     )
+    application.asgi_handler = Envelope(application.asgi_handler, metrics)
+    return application
+
+
+def _require_document(request: Request[Any, Any, Any]) -> None:
+    """Answer other paths below ``/schema`` as problems. Litestar answers them as HTML."""
+    if "path" in request.path_params:
+        raise NotFoundException
 
 
 def _list_own_scopes(routers: Sequence[Router]) -> set[str]:

@@ -21,6 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import Processor
 
 from marketplace.cli.output import CONSOLE, OUT_OF_MEMORY, tell
 from marketplace.core.errors import LogChanged, MarketplaceError, Refusal
@@ -32,16 +33,28 @@ LOG_CHANGED: Final = 4
 def configure_logging(level: str = "warning") -> None:
     """Log one JSON object per line to standard error; errors with their traceback but without variables.
 
-    Variables may hold sealed data, such as the offers of a book that is not cleared yet.
+    Variables may hold sealed data, such as the offers of a book that is not cleared yet. What libraries log, such as
+    the error of a task that nobody waits for, has the same members: `event`, `level`, `timestamp` and `request_id`.
     """
+    marking: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    rendering: list[Processor] = [
+        structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
+        structlog.processors.JSONRenderer(),
+    ]
+    libraries = logging.StreamHandler(_Output())
+    libraries.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=marking,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    logging.basicConfig(handlers=[libraries], level=level.upper(), force=True)
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[*marking, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(_Output()),  # type: ignore[arg-type] # what it writes to
         cache_logger_on_first_use=True,

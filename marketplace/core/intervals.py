@@ -1,7 +1,7 @@
 """Half-open spans of time and whole amounts over them."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -92,12 +92,12 @@ def build_steps(loads: Iterable[Load], start: datetime, end: datetime) -> list[L
 
 
 def find_instant(text: str) -> datetime | None:
-    """Return an instant in RFC 3339; None for any other text, and without an offset."""
+    """Return an instant in RFC 3339; None for any other text, without an offset, and outside of years 1 to 9999 UTC."""
     try:
         instant = msgspec.convert(text, datetime)
-    except msgspec.ValidationError:
+        return None if instant.tzinfo is None else instant.astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError):
         return None
-    return None if instant.tzinfo is None else instant
 
 
 def require_forward(start: datetime, end: datetime) -> None:

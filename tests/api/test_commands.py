@@ -107,7 +107,6 @@ async def test_a_version_is_honoured(stage: Stage):
         ({"name": ""}, "/name"),
         ({"roles": ["king"]}, "/roles/0"),
         ({"jurisdiction": "usa"}, "/jurisdiction"),
-        ({"sector": "a\x00b"}, ""),
     ],
 )
 async def test_a_body_of_another_shape_is_refused_with_a_pointer(stage: Stage, change, pointer):
@@ -149,7 +148,7 @@ async def test_routes_and_methods_that_are_not_there_are_problems(stage: Stage):
     assert_problem(await stage.admin.get("/v1/nothing"), 404, "route_unknown")
     wrong = await stage.admin.delete("/v1/parties")
     assert_problem(wrong, 405, "method_not_allowed")
-    assert set(wrong.headers["allow"].split(", ")) == {"GET", "OPTIONS", "POST"}
+    assert set(wrong.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
 
 
 async def test_an_id_that_is_none_is_unknown_before_anything_is_read(stage: Stage):

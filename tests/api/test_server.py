@@ -192,6 +192,20 @@ async def test_a_head_has_a_bound_and_what_is_not_http_is_refused():
         await clients.read_problem(await clients.open(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 400, "request_malformed")
 
 
+@pytest.mark.parametrize(
+    "chunk", [b"zz\r\nabc\r\n", b"-1\r\nabc\r\n", b"3\r\nabcdef\r\n", b"3\nabc\n0\n\n", b"f" * 17 + b"\r\n"]
+)
+async def test_a_body_in_malformed_chunks_is_refused(chunk):
+    head = b"POST /now HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with serving() as clients:
+        at_once = await clients.read_problem(await clients.open(head + chunk), 400, "request_malformed")
+        assert b"request-id: " in at_once
+        reader = await clients.open(head)
+        await asyncio.sleep(0)
+        clients.writers[-1].write(chunk)
+        await clients.read_problem(reader, 400, "request_malformed")
+
+
 async def test_pipelined_requests_are_answered_in_order():
     async with serving() as clients:
         reader = await clients.open(GET * 3)

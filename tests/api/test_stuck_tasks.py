@@ -49,12 +49,12 @@ async def test_a_stuck_task_is_told_by_every_api_process_until_it_is_done(databa
             await wait_for(engine, 1)
             ready = (await anyone.get("/health/ready")).json()
             assert (ready["commands"], ready["stuck_tasks"]) == (True, {"event_too_large": 1})
-            assert f"{METRIC} 1.0" in (await anyone.get("/metrics")).text
+            assert f"{METRIC} 1.0" in (await stage.admin.get("/metrics")).text
             for worker in workers:
                 worker.stuck.clear()
             await wait_for(engine, 0)
         assert (await anyone.get("/health/ready")).json()["stuck_tasks"] == {}
-        assert METRIC not in (await anyone.get("/metrics")).text
+        assert METRIC not in (await stage.admin.get("/metrics")).text
 
 
 async def test_what_a_worker_said_that_is_gone_is_forgotten(database_url):
@@ -96,6 +96,6 @@ async def test_matches_that_became_impossible_are_counted():
         async with asyncio.timeout(PATIENCE_SECONDS):
             while stage.services.follower.position < (await log.health()).last_sequence:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
-        metrics = (await (await stage.open_client(None)).get("/metrics")).text
+        metrics = (await stage.admin.get("/metrics")).text
     assert 'marketplace_auction_matches_total{outcome="granted"} 3.0' in metrics
     assert 'marketplace_auction_matches_total{outcome="impossible"} 2.0' in metrics

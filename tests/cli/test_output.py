@@ -78,3 +78,30 @@ except AssertionError:
     assert told["exception"][0]["exc_value"] == "4 nodes have no lot"
     assert [frame["name"] for frame in told["exception"][0]["frames"]] == ["<module>", "clear"]
     assert "sealed" not in line
+
+
+def test_what_libraries_log_has_the_same_members():
+    program = """
+import asyncio, gc
+from marketplace.cli.console import configure_logging
+
+async def fail(offer):
+    raise AssertionError("4 nodes have no lot")
+
+async def main():
+    task = asyncio.create_task(fail("sealed 4.25"))
+    await asyncio.wait({task})
+    del task
+    gc.collect()
+
+configure_logging("warning")
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    [line] = done.stderr.splitlines()
+    told = json.loads(line)
+    assert told["level"] == "error"
+    assert told["timestamp"].endswith("Z")
+    assert told["event"].startswith("Task exception was never retrieved")
+    assert told["exception"][0]["exc_value"] == "4 nodes have no lot"
+    assert "sealed" not in line

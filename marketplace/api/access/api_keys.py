@@ -17,7 +17,7 @@ from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.parties import IssuedKey, IssueKeyBody, KeyView
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Command, Commanded, provide_unlogged_command, without_log
-from marketplace.api.http.keys import LIFETIME_MAX, Principal
+from marketplace.api.http.keys import LIFETIME_MAX, Principal, get_state, has_expired
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read
 from marketplace.application.steps.access import require_platform
@@ -101,6 +101,13 @@ def _require_same(stored: ApiKey, key: ApiKey, expires_at: datetime | None) -> N
         raise refuse_reused()
 
 
+def _require_usable(key: ApiKey) -> None:
+    """Refuse to show the token of a key that no longer works."""
+    state = "expired" if has_expired(key) else get_state(key)
+    if state != "active":
+        raise Refusal(f"key_{state}", f"{key.key_id} is {state}, and its token does not work; issue a new key")
+
+
 def _render_issued(key: ApiKey) -> tuple[object, ...]:
     return key.name, key.scopes, key.party_id, key.person, key.expires_at
 
@@ -109,7 +116,8 @@ async def _store(command: Command, key: ApiKey, expires_at: datetime | None) -> 
     """Store a new key, and return it, or the key that the same command stored before.
 
     Raises:
-        Refusal: ``expiry_past`` · ``expiry_too_late`` · ``idempotency_key_reused``.
+        Refusal: ``expiry_past`` · ``expiry_too_late`` · ``idempotency_key_reused`` · ``key_revoked`` ·
+            ``key_suspended`` · ``key_expired``.
     """
     store = command.services.keys.store
     before = await store.find(key.key_id)
@@ -117,6 +125,7 @@ async def _store(command: Command, key: ApiKey, expires_at: datetime | None) -> 
         _require_expiry(command.principal, key)
     else:
         _require_same(before, key, expires_at)
+        _require_usable(before)
     await record_operation(command.handler, command.context)
     if before is None and not await store.add(key):
         before = await store.find(key.key_id)

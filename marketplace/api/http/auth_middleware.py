@@ -1,18 +1,18 @@
 """The checks that every request passes first: credentials, scope, rate, and form.
 
-Refusals in order: rate_limited · credentials_… · scope_missing · encoding_unsupported · media_type_unsupported ·
-header_invalid · <aggregate>_unknown for a path that holds no id of that kind · requests_exhausted.
+Refusals in order: header_invalid · rate_limited · credentials_… · scope_missing · encoding_unsupported ·
+media_type_unsupported · header_invalid · <aggregate>_unknown for a path that holds no id of that kind ·
+requests_exhausted.
 """
 
-import time
 from typing import Any, Final
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from marketplace.api.http.drain import has_body
+from marketplace.api.http.envelope import ADDED
 from marketplace.api.http.keys import SEALED, Principal
-from marketplace.api.http.metrics import Metrics
 from marketplace.api.http.rate_limit import AtOnce, Headers, RateLimit
 from marketplace.api.http.services import Services
 from marketplace.core.errors import Refusal
@@ -32,8 +32,10 @@ _PREFIXES: Final = {
     "promise": "prm",
 }
 _JSON: Final = b"application/json"
+_CHARSETS: Final = frozenset({b"", b"utf-8", b"utf8"})
 _IDENTITY: Final = b"identity"
 _STREAM_TYPE: Final = b"text/event-stream"
+_SINGLE: Final = (b"authorization", b"content-type", b"idempotency-key", b"if-match", b"min-seq")
 
 
 class Limits:
@@ -53,69 +55,59 @@ class AuthMiddleware:
     whether it `streams`.
     """
 
-    def __init__(self, app: ASGIApp, services: Services, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, services: Services, limits: Limits) -> None:
         self._app = app
         self._services = services
         self._limits = limits
-        self._metrics = metrics
-        self._methods: dict[str, bytes] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or raise an error that becomes a problem document."""
         assert scope["type"] == ScopeType.HTTP, "there are no other routes"
-        started = time.perf_counter()
-        added: Headers = []
-
-        async def send_measured(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                if scope["method"] == "OPTIONS":
-                    added.append((b"allow", self._find_methods(scope)))
-                    message["headers"] = [header for header in message["headers"] if header[0] != b"allow"]
-                message["headers"] = [*message["headers"], *added]
-                seconds = time.perf_counter() - started
-                self._metrics.observe(scope["method"], scope["path_template"], message["status"], seconds)
-            await send(message)
-
         feature: str | None = scope["route_handler"].opt.get("feature")
         if feature is None:
-            await self._app(scope, receive, send_measured)
+            await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        principal = scope["user"] = await self._admit(scope, headers, added)
+        principal = scope["user"] = await self._admit(scope, headers)
         _require_form(scope, headers)
         if scope["route_handler"].opt.get("streams") and _STREAM_TYPE in headers.get(b"accept", b""):
-            await self._app(scope, receive, send_measured)
+            await self._app(scope, receive, send)
             return
         with self._limits.at_once.enter(principal.key_id):
-            await self._app(scope, receive, send_measured)
+            await self._app(scope, receive, send)
 
-    async def _admit(self, scope: Any, headers: dict[bytes, bytes], added: Headers) -> Principal:
+    async def _admit(self, scope: Any, headers: dict[bytes, bytes]) -> Principal:
+        added: Headers = scope[ADDED]
         authorization = headers.get(b"authorization")
+        _require_single(scope, headers)
         try:
             principal = await self._services.keys.verify(
                 None if authorization is None else authorization.decode("latin-1")
             )
         except Refusal:
             address = (scope.get("client") or ("unknown", 0))[0]
-            added += self._limits.addresses.hit(address)
+            self._limits.addresses.hit(address, added)
             raise
-        added += self._limits.keys.hit(principal.key_id)
+        self._limits.keys.hit(principal.key_id, added)
         for needed in _list_needed(scope, principal):
             if not principal.allows(needed):
                 text = f"this key lacks the scope {needed}; ask for one that has it"
                 raise Refusal("scope_missing", text, scope=needed)
         return principal
 
-    def _find_methods(self, scope: Any) -> bytes:
-        """Return the methods of a path, for `Allow`.
 
-        Litestar 2 answers OPTIONS with the methods that the path had when its first handler was registered
-        (litestar#4169).
-        """
-        if not self._methods:
-            routes = scope["litestar_app"].routes
-            self._methods = {route.path_format: ", ".join(sorted(route.methods)).encode() for route in routes}
-        return self._methods[scope["path_template"]]
+def _require_single(scope: Any, headers: dict[bytes, bytes]) -> None:
+    """Refuse a header that stands twice, where readers could take different ones.
+
+    Raises:
+        Refusal: ``header_invalid``.
+    """
+    if len(headers) == len(scope["headers"]):
+        return
+    names = [name for name, _ in scope["headers"]]
+    for name in _SINGLE:
+        if names.count(name) > 1:
+            raise Refusal("header_invalid", f"the header {name.decode()} stands twice in the request; send it once")
 
 
 def _list_needed(scope: Any, principal: Principal) -> tuple[str, ...]:
@@ -127,6 +119,14 @@ def _list_needed(scope: Any, principal: Principal) -> tuple[str, ...]:
     return (needed, SEALED) if options.get("sealed") and principal.party_id is None else (needed,)
 
 
+def _parse_media_type(header: bytes) -> tuple[bytes, bytes]:
+    """Return the media type and the charset, which is empty where none is stated."""
+    media_type, _, parameters = header.lower().partition(b";")
+    stated = (parameter.strip().partition(b"=") for parameter in parameters.split(b";"))
+    charsets = [value.strip(b' "') for name, _, value in stated if name == b"charset"]
+    return media_type.strip(), charsets[0] if charsets else b""
+
+
 def _require_form(scope: Any, headers: dict[bytes, bytes]) -> None:
     """Refuse unsupported encodings and media types, characters that cannot be stored, and paths with an invalid id."""
     options = scope["route_handler"].opt
@@ -134,13 +134,15 @@ def _require_form(scope: Any, headers: dict[bytes, bytes]) -> None:
     if headers.get(b"content-encoding", _IDENTITY) not in encodings:
         known = ", ".join(encoding.decode() for encoding in encodings)
         raise Refusal("encoding_unsupported", f"bodies are read as {known} here; send it with such a Content-Encoding")
-    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    media_type, charset = _parse_media_type(headers.get(b"content-type", b""))
     media_types: tuple[bytes, ...] = options.get("media_types", (_JSON,))
     if has_body(headers) and media_type not in media_types:
         known = " or ".join(known.decode() for known in media_types)
         raise Refusal(
             "media_type_unsupported", f"this route does not accept this media type; send Content-Type: {known}"
         )
+    if charset not in _CHARSETS:
+        raise Refusal("media_type_unsupported", "bodies are UTF-8; send it so, without another charset")
     if b"%00" in scope["query_string"]:
         raise Refusal("header_invalid", "the query contains a NUL character; leave it out")
     for name, value in scope["path_params"].items():

@@ -242,7 +242,7 @@ class KeyRing:
         if not hmac.compare_digest(self._derive_secret(key_id), secret):
             raise refuse_credentials()
         known = await self._find(key_id)
-        if known is None or _has_expired(known.key):
+        if known is None or has_expired(known.key):
             raise refuse_credentials()
         return known.principal
 
@@ -275,11 +275,11 @@ class KeyRing:
     def _take(self, key_id: str, record: ApiKey | None, now: float) -> _Known | None:
         """Store the row of a key in memory, or end the key."""
         known = self._known.get(key_id)
-        if record is not None and known is not None and record == known.key and not _has_expired(record):
+        if record is not None and known is not None and record == known.key and not has_expired(record):
             known.confirmed = now
             return known
         is_usable = record is not None and self.is_sealed(record) and get_state(record) == "active"
-        if record is None or not is_usable or _has_expired(record):
+        if record is None or not is_usable or has_expired(record):
             self.end(key_id)
             self._unknown[key_id] = now + UNKNOWN_SECONDS
             if len(self._unknown) > UNKNOWN_MAX:
@@ -313,7 +313,7 @@ class KeyRing:
         now = time.monotonic()
         streaming = set(self.list_streaming()) - {self._admin.key_id}
         for key_id, known in list(self._known.items()):
-            if _has_expired(known.key) or (self._store is not None and not self._may_go_on(known, now)):
+            if has_expired(known.key) or (self._store is not None and not self._may_go_on(known, now)):
                 self.end(key_id)
             elif now - known.used > self._offline_seconds_max and key_id not in streaming:
                 del self._known[key_id]
@@ -393,7 +393,8 @@ def _render_principal(key: ApiKey) -> Principal:
     )
 
 
-def _has_expired(key: ApiKey) -> bool:
+def has_expired(key: ApiKey) -> bool:
+    """Return whether the time of a key is over."""
     return key.expires_at <= datetime.now(UTC)
 
 

@@ -1,4 +1,4 @@
-"""Health, readiness and metrics; open to everyone who can reach the process."""
+"""Health and readiness, open to everyone who can reach the process, and metrics, for a key of the platform."""
 
 import contextlib
 from collections import Counter
@@ -10,9 +10,13 @@ from litestar import Request, Response, Router, get
 from marketplace.api.http.bodies.answers import Liveness, Readiness
 from marketplace.api.http.metrics import CONTENT_TYPE
 from marketplace.api.http.problems import describe_unavailable
+from marketplace.api.http.queries import Read
 from marketplace.api.http.services import Services, get_services
 from marketplace.core.errors import LogChanged, Refusal, Unavailable
 from marketplace.projections.engine.stuck_tasks import READ_EVENT, count_stuck, list_unreadable
+
+METRICS: Final = "metrics:scrape"
+"""The scope of the platform's keys that read the metrics."""
 
 
 def sum_by_code(stuck: Mapping[tuple[str, str], int]) -> dict[str, int]:
@@ -82,9 +86,15 @@ async def _is_operator(services: Services, authorization: str | None) -> bool:
         return False
 
 
-@get("/metrics", media_type=CONTENT_TYPE, include_in_schema=False)
-async def tell_metrics(request: Request[Any, Any, Any]) -> bytes:
+@get(
+    "/metrics",
+    media_type=CONTENT_TYPE,
+    include_in_schema=False,
+    opt={"feature": "metrics", "scope": METRICS},
+)
+async def tell_metrics(request: Request[Any, Any, Any], reader: Read) -> bytes:
     """Return the metrics in Prometheus' text format."""
+    reader.require_platform()
     services, metrics = get_services(request), request.app.state["metrics"]
     if services.engine is not None:
         with contextlib.suppress(Unavailable):

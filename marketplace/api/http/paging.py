@@ -13,6 +13,7 @@ from marketplace.core.errors import Refusal
 
 LIMIT_MAX: Final = 500
 CURSOR_CHARACTERS_MAX: Final = 400
+INT_MAX: Final = 2**63 - 1
 Key = TypeVar("Key")
 
 Limit = Annotated[int, QueryParameter(ge=1, le=LIMIT_MAX, description="Rows of a page")]
@@ -38,11 +39,23 @@ def parse_cursor(cursor: str | None, first: Key) -> Key:
     try:
         decoded = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         key: Key = msgspec.json.decode(decoded, type=annotation)
+        _require_storable(key if isinstance(key, tuple) else (key,))
     except (binascii.Error, msgspec.DecodeError, ValueError):
         raise Refusal(
             "cursor_invalid", "this route did not give this cursor; begin again without it", pointer="/cursor"
         ) from None
     return key
+
+
+def _require_storable(key: tuple[Any, ...]) -> None:
+    """Refuse what no column holds: NUL in text, and numbers beyond 64 bits.
+
+    Raises:
+        ValueError: A part of the key is one of these.
+    """
+    for part in key:
+        if (isinstance(part, str) and "\0" in part) or (isinstance(part, int) and not -INT_MAX <= part <= INT_MAX):
+            raise ValueError(part)
 
 
 def build_page(rows: Sequence[T], limit: int, key: Callable[[T], Any]) -> Page[T]:

@@ -16,6 +16,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
+from marketplace.api.http.envelope import list_methods
 from marketplace.core.errors import Conflict, Corrupt, Fact, LogChanged, Refusal, Unavailable, UnreadableEvent
 from marketplace.log.annotations import GAP
 from marketplace.log.storage import STORAGE
@@ -31,6 +32,7 @@ _logger = structlog.get_logger(__name__)
 _STATUSES: Final[dict[str, int]] = {
     "header_invalid": 400,
     "body_malformed": 400,
+    "member_repeated": 400,
     "cursor_invalid": 400,
     "idempotency_key_missing": 400,
     "credentials_missing": 401,
@@ -47,6 +49,9 @@ _STATUSES: Final[dict[str, int]] = {
     "body_too_slow": 408,
     "command_in_flight": 409,
     "reading_in_flight": 409,
+    "key_expired": 409,
+    "key_revoked": 409,
+    "key_suspended": 409,
     "version_stale": 412,
     "body_too_large": 413,
     "media_type_unsupported": 415,
@@ -245,6 +250,8 @@ def answer_http(request: Request[Any, Any, Any], error: HTTPException) -> Respon
         detail = "parameters of the request are invalid; see errors"
         return render_problem(HTTPStatus.UNPROCESSABLE_ENTITY, "request_invalid", detail, errors=errors)
     status = error.status_code
+    if "allow" in headers:
+        headers["allow"] = ", ".join(list_methods(headers["allow"].split(", ")))
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return answer_unforeseen(request, error)
     detail = _tell_refused(request, error)

@@ -30,7 +30,7 @@ OptionalInstantText = Annotated[
     str | None, QueryParameter(max_length=40, description="RFC 3339 instant with an offset")
 ]
 KnownSequence = Annotated[
-    int | None, QueryParameter(name="known", ge=0, description="Only what the log held at this sequence")
+    int | None, QueryParameter(name="known", ge=0, le=2**53 - 1, description="Only what the log held at this sequence")
 ]
 Word = Annotated[str | None, QueryParameter(max_length=60)]
 

@@ -35,8 +35,8 @@ class RateLimit:
             (b"ratelimit-policy", b"%d;w=%d" % (requests_max, WINDOW_SECONDS)),
         ]
 
-    def hit(self, caller: str) -> Headers:
-        """Count one request and return the `RateLimit-…` headers of its answer.
+    def hit(self, caller: str, answer: Headers) -> None:
+        """Count one request, and add the `RateLimit-…` headers to those of its answer.
 
         Raises:
             Refusal: ``rate_limited``, with the seconds to wait.
@@ -44,6 +44,8 @@ class RateLimit:
         accepted = self._limiter.hit(self._item, caller)
         stats = self._limiter.get_window_stats(self._item, caller)
         reset = max(0, min(WINDOW_SECONDS, math.ceil(stats.reset_time - time.time())))
+        answer += self._fixed
+        answer += [(b"ratelimit-remaining", b"%d" % stats.remaining), (b"ratelimit-reset", b"%d" % reset)]
         if not accepted:
             raise Refusal(
                 "rate_limited",
@@ -51,11 +53,6 @@ class RateLimit:
                 limit=self._item.amount,
                 retry_after_seconds=max(reset, 1),
             )
-        return [
-            *self._fixed,
-            (b"ratelimit-remaining", b"%d" % stats.remaining),
-            (b"ratelimit-reset", b"%d" % reset),
-        ]
 
 
 class AtOnce:

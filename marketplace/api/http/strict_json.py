@@ -1,4 +1,4 @@
-"""Strict decoding of request bodies: unknown members, JSON numbers for money and naive times are refused.
+"""Strict decoding of request bodies: unknown members, JSON numbers for money, naive times and unreadable text.
 
 Events must be read leniently for ever, requests strictly now, and both share types such as an order's terms. Each body
 type therefore has a strict twin, built once. It has the same members, but forbids unknown ones, accepts decimals only
@@ -18,13 +18,15 @@ from litestar.dto import AbstractDTO
 from litestar.typing import FieldDefinition
 from msgspec import Meta
 
+from events.types import Name
+from marketplace.api.http.strict_text import refuse_unprintable, require_readable
 from marketplace.core.errors import Refusal
 
 WHOLE_MAX: Final = 2**53 - 1
 _DecimalString = Annotated[str, Meta(pattern=r"^-?[0-9]{1,24}(\.[0-9]{1,24})?(?!\n)$")]
 _PATH: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>\$.*?)`)?$", re.DOTALL)
 _MEMBER: Final = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]*)`")
-_NUL: Final = b"\\u0000"
+_ONE_LINE: Final = r"^[^\t\n\r]*$"
 
 
 class BodyInvalid(Refusal):
@@ -36,6 +38,8 @@ class BodyInvalid(Refusal):
 
 def build_twin(annotation: Any) -> Any:
     """Return the strict counterpart of a type."""
+    if annotation == Name:
+        return Annotated[annotation, Meta(pattern=_ONE_LINE)]
     if annotation is Decimal:
         return _DecimalString
     if annotation is int:
@@ -96,11 +100,11 @@ class Decoders:
         """Return the body.
 
         Raises:
-            Refusal: ``body_malformed`` or ``body_invalid``.
+            Refusal: ``body_malformed`` · ``member_repeated`` · ``text_blank`` · ``text_unprintable`` ·
+                ``body_invalid``.
         """
-        if _NUL in body:
-            raise BodyInvalid("the body contains a NUL character, which cannot be stored; leave it out", "")
         try:
+            require_readable(bytes(body))
             self._twin.decode(body)
             return self._true.decode(body)
         except msgspec.ValidationError as error:
@@ -114,7 +118,7 @@ def refuse_malformed(error: Exception) -> Refusal:
     return Refusal("body_malformed", f"the body is not JSON: {error}")
 
 
-def parse_validation_error(error: msgspec.ValidationError) -> BodyInvalid:
+def parse_validation_error(error: msgspec.ValidationError) -> Refusal:
     """Convert msgspec's error to a refusal, with the path as a JSON pointer."""
     match = _PATH.match(str(error))
     assert match is not None, "the pattern matches anything"
@@ -122,6 +126,8 @@ def parse_validation_error(error: msgspec.ValidationError) -> BodyInvalid:
     member = _MEMBER.search(match["what"])
     if member is not None:
         pointer = f"{pointer}/{member['name']}"
+    if repr(_ONE_LINE) in match["what"]:
+        return refuse_unprintable("a tab or a line break", pointer)
     return BodyInvalid(match["what"], pointer)
 
 

@@ -67,12 +67,10 @@ async def read_list_prices(
     reader: Read, limit: Limit = 100, cursor: Cursor = None, gpu_class: Word = None
 ) -> Page[ListPriceView]:
     """Return dated public prices with their sources, by class and provider."""
-    after = parse_cursor(cursor, ("", "", "", "", "0001-01-01"))
+    after = parse_cursor(cursor, ("", "", "", "", date.min))
     async with reader.connect() as connection:
         rows = await list_list_prices(connection, gpu_class=gpu_class, after=after, limit=limit + 1)
-    return build_page(
-        rows, limit, lambda row: (row.gpu_class, row.provider, row.product, row.region, row.listed_on.isoformat())
-    )
+    return build_page(rows, limit, lambda row: (row.gpu_class, row.provider, row.product, row.region, row.listed_on))
 
 
 @post("/list-prices", summary="Import public prices of other clouds")

@@ -245,7 +245,7 @@ async def test_awards_tables_and_books_become_market_data(engine: AsyncEngine, m
     async with engine.connect() as connection:
         (point,) = await load_index(connection, "H100_SXM", start=TODAY, end=TODAY + timedelta(days=1), now=NOW)
         rows = await list_list_prices(connection)
-        assert await list_list_prices(connection, after=("H100_SXM", "AWS", "", "", TODAY.isoformat())) == []
+        assert await list_list_prices(connection, after=("H100_SXM", "AWS", "", "", TODAY)) == []
         assert await list_list_prices(connection, gpu_class="B200") == []
         curves = await load_curves(connection, "H100_SXM")
         assert await load_curves(connection, "H100_SXM", auction_id=make_id("auc", 1)) == curves

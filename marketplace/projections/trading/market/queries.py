@@ -43,13 +43,13 @@ async def list_list_prices(
     connection: AsyncConnection,
     *,
     gpu_class: str | None = None,
-    after: tuple[str, str, str, str, str] = ("", "", "", "", "0001-01-01"),
+    after: tuple[str, str, str, str, date] = ("", "", "", "", date.min),
     limit: int = 100,
 ) -> list[ListPriceView]:
     """Return public prices by class, provider, product, region and day above the cursor, optionally of one class."""
     table = list_prices.c
     key = (table.gpu_class, table.provider, table.product, table.region, table.listed_on)
-    cursor = (*after[:4], literal(date.fromisoformat(after[4]), Date))
+    cursor = (*after[:4], literal(after[4], Date))
     query: Any = select(list_prices).where(tuple_(*key) > tuple_(*cursor)).order_by(*key)
     if gpu_class is not None:
         query = query.where(table.gpu_class == gpu_class)

@@ -1,0 +1,218 @@
+"""What every answer has in common: a request id, headers, HEAD, and requests of a form that is refused."""
+
+import base64
+import json
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+import pytest_asyncio
+import structlog
+from structlog.testing import capture_logs
+
+from marketplace.core.errors import Corrupt
+from marketplace.log.memory import MemoryLog
+from tests.api.stage import ADMIN_KEY, Stage, open_stage
+from tests.api.test_commands import PARTY, assert_problem
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest_asyncio.fixture
+async def stage() -> AsyncIterator[Stage]:
+    async with open_stage(MemoryLog()) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def reading(database_url: str) -> AsyncIterator[Stage]:
+    async with open_stage(MemoryLog(), database_url) as opened:
+        yield opened
+
+
+async def send(stage: Stage, body: bytes, media_type: str = "application/json") -> httpx.Response:
+    headers = {"Idempotency-Key": f"k{next(stage.numbers)}", "Content-Type": media_type}
+    return await stage.admin.post("/v1/parties", content=body, headers=headers)
+
+
+async def test_every_answer_has_a_request_id_and_log_lines_name_it(stage: Stage, monkeypatch):
+    anyone = await stage.open_client(None)
+    for path in ("/v1/test/clock", "/v1/nothing", "/schema", "/schema/nothing", "/health/live"):
+        own = (await anyone.get(path)).headers["request-id"]
+        assert own != (await anyone.get(path)).headers["request-id"]
+        named = await anyone.get(path, headers={"Request-Id": "mine-1"})
+        assert named.headers["request-id"] == "mine-1"
+    for wrong in ("a b", "x" * 129, "é".encode()):
+        assert (await anyone.get("/health/live", headers={"Request-Id": wrong})).headers["request-id"] != wrong
+
+    async def fail(*_):
+        raise Corrupt("a page is damaged")
+
+    monkeypatch.setattr(stage.services.handler.log, "append", fail)
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        answer = await stage.post(stage.admin, "/v1/parties", PARTY, Request_Id="mine-2")
+    assert_problem(answer, 500, "log_corrupt")
+    assert [line["request_id"] for line in lines if line["event"] == "log_corrupt"] == ["mine-2"]
+
+
+async def test_answers_are_not_stored_and_run_nothing_in_a_browser(stage: Stage):
+    for path in ("/v1/test/clock", "/v1/nothing", "/schema", "/schema/nothing", "/schema/openapi.json"):
+        headers = (await stage.admin.get(path)).headers
+        assert headers["cache-control"] == "no-store"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
+async def test_what_is_not_below_schema_is_a_problem(stage: Stage):
+    for path in ("/schema/nothing", "/schema/a/b", "/schema/x.json"):
+        assert_problem(await stage.admin.get(path), 404, "route_unknown")
+
+
+async def test_head_is_answered_as_get_without_the_body(reading: Stage):
+    for path in ("/v1/test/clock", "/v1/parties", "/v1/events", "/schema", "/health/live", "/v1/nothing"):
+        accept = {"Accept": "text/event-stream" if path == "/v1/events" else "*/*"}
+        head, whole = await reading.admin.head(path, headers=accept), await reading.admin.get(path)
+        assert (head.status_code, head.content) == (whole.status_code, b"")
+        assert head.headers["content-type"] == whole.headers["content-type"]
+    allowed = (await reading.admin.options("/v1/parties")).headers["allow"]
+    refused = await reading.admin.delete("/v1/parties")
+    assert "HEAD" in allowed
+    assert (refused.status_code, "HEAD" in refused.headers["allow"]) == (405, True)
+
+
+async def test_refusals_carry_the_rate_limit():
+    async with open_stage(MemoryLog(), requests_per_minute_max=2, anonymous_requests_per_minute_max=1) as stage:
+        anyone = await stage.open_client(None)
+        for client, statuses in ((anyone, (401, 429)), (stage.admin, (200, 200, 429))):
+            for left, status in zip(reversed(range(len(statuses))), statuses, strict=True):
+                answer = await client.get("/v1/test/clock")
+                assert answer.status_code == status
+                assert answer.headers["ratelimit-remaining"] == str(max(left - 1, 0))
+                assert {"ratelimit-limit", "ratelimit-policy", "ratelimit-reset"} <= set(answer.headers)
+        metrics = stage.application.state["metrics"].render().decode()
+    assert 'marketplace_http_requests_total{method="GET",route="/v1/test/clock",status="401"} 1.0' in metrics
+    assert 'marketplace_http_requests_total{method="GET",route="/v1/test/clock",status="429"} 2.0' in metrics
+
+
+async def test_metrics_need_a_scope_of_the_platform(reading: Stage):
+    startup = await reading.register("Startup", "startup")
+    anyone, tenant = await reading.open_client(None), await reading.open_tenant(startup)
+    assert_problem(await anyone.get("/metrics"), 401, "credentials_missing")
+    assert_problem(await tenant.get("/metrics"), 403, "platform_only")
+    for scopes, status in ((["*:read"], 403), (["metrics:scrape"], 200)):
+        issued = await reading.post(reading.admin, "/v1/api-keys", {"name": "prometheus", "scopes": scopes})
+        scraper = await reading.open_client(issued.json()["token"])
+        assert (await scraper.get("/metrics")).status_code == status
+    assert_problem(await scraper.get("/v1/parties"), 403, "scope_missing")
+
+
+async def test_the_issue_of_a_key_that_ended_is_not_repeated(reading: Stage):
+    body = {"name": "robot", "scopes": ["orders:read"]}
+    first = await reading.post(reading.admin, "/v1/api-keys", body, key="k")
+    path = f"/v1/api-keys/{first.json()['key_id']}"
+    assert (await reading.post(reading.admin, f"{path}/suspend", {"reason": "a"})).status_code == 200
+    assert_problem(await reading.post(reading.admin, "/v1/api-keys", body, key="k"), 409, "key_suspended")
+    assert (await reading.post(reading.admin, f"{path}/resume", {"reason": "a"})).status_code == 200
+    assert (await reading.post(reading.admin, "/v1/api-keys", body, key="k")).json() == first.json()
+    assert (await reading.admin.delete(path)).status_code == 204
+    assert_problem(await reading.post(reading.admin, "/v1/api-keys", body, key="k"), 409, "key_revoked")
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Idempotency-Key", "If-Match", "Min-Seq", "Content-Type"])
+async def test_a_header_that_is_sent_twice_is_refused(stage: Stage, name):
+    headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Idempotency-Key": "k", **JSON}
+    sent = [*headers.items(), (name, headers.get(name, '"1"'))]
+    sent += [] if name in headers else [(name, '"1"')]
+    client = await stage.open_client(None)
+    answer = await client.post("/v1/parties", content=json.dumps(PARTY), headers=sent)
+    assert_problem(answer, 400, "header_invalid")
+    assert (await stage.services.handler.log.health()).last_sequence == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "pointer"),
+    [
+        (rb'{"name": "C:\\u0000", "roles": ["startup"], "jurisdiction": "US"}', 201, "", None),
+        (rb'{"name": "A", "name": "B", "roles": ["startup"], "jurisdiction": "US"}', 400, "member_repeated", None),
+        (
+            rb'{"name":"\u0041","roles":["startup"],"jurisdiction":"US","jurisdiction":"US"}',
+            400,
+            "member_repeated",
+            None,
+        ),
+        (rb'{"name": "A\u0000", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_unprintable", "/name"),
+        (rb'{"name": "A\u001b[2J", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_unprintable", "/name"),
+        (b'{"name": "A\x7f", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_unprintable", "/name"),
+        (rb'{"name": "A\nB", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_unprintable", "/name"),
+        (rb'{"name": "A\u202eB", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_unprintable", "/name"),
+        ('{"name": "A\u2066B", "roles": ["startup"], "jurisdiction": "US"}'.encode(), 422, "text_unprintable", "/name"),
+        ('{"name": "A\u0085B", "roles": ["startup"], "jurisdiction": "US"}'.encode(), 422, "text_unprintable", "/name"),
+        (rb'{"name": "A\ud800", "roles": ["startup"], "jurisdiction": "US"}', 400, "body_malformed", None),
+        (b'{"name": "  ", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_blank", "/name"),
+        (rb'{"name": "\t\n", "roles": ["startup"], "jurisdiction": "US"}', 422, "text_blank", "/name"),
+        ('{"name": "\u200b\u3000", "roles": ["startup"], "jurisdiction": "US"}'.encode(), 422, "text_blank", "/name"),
+        ('{"name": "Żółw GmbH \u05d0\u200d", "roles": ["startup"], "jurisdiction": "US"}'.encode(), 201, "", None),
+    ],
+)
+async def test_text_that_a_person_cannot_read_is_refused(stage: Stage, body, status, code, pointer):
+    answer = await send(stage, body)
+    if status == 201:
+        assert answer.status_code == 201, answer.text
+    else:
+        assert_problem(answer, status, code, pointer)
+        assert (await stage.services.handler.log.health()).last_sequence == 0
+
+
+async def test_a_reason_may_have_lines(stage: Stage):
+    party_id = (await send(stage, json.dumps(PARTY).encode())).json()["id"]
+    reason = {"reason": "first line\n\tsecond line"}
+    assert (await stage.post(stage.admin, f"/v1/parties/{party_id}/suspend", reason)).status_code == 200
+
+
+async def test_json_is_utf_8(stage: Stage):
+    for label in ("utf-16", '"UTF-16LE"', "latin-1"):
+        answer = await send(stage, json.dumps(PARTY).encode(), f"application/json; charset={label}")
+        assert_problem(answer, 415, "media_type_unsupported")
+    assert (await send(stage, json.dumps(PARTY).encode(), 'application/json; charset="UTF-8"')).status_code == 201
+
+
+def list_cursors() -> Iterator[str]:
+    values = ("a\0b", 2**63, "not-a-date")
+    for length in range(6):
+        for value in values:
+            parts = [value] if not length else [value] * length
+            yield render(parts[0] if not length else parts)
+            if length > 1:
+                yield render([value if place == length - 1 else "" for place in range(length)])
+                yield render([value if place == length - 1 else 0 if not place else "" for place in range(length)])
+
+
+def render(key: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
+
+
+async def test_no_cursor_number_or_instant_of_a_query_is_an_error_of_the_server(reading: Stage):
+    document = (await reading.admin.get("/schema/openapi.json")).json()
+    tried = 0
+    values = {
+        "cursor": list(list_cursors()),
+        "known": [str(2**63), str(10**40)],
+        "at": [str(2**63), "9" * 18, "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"],
+    }
+    values |= dict.fromkeys(("start", "end", "occurred_until"), values["at"])
+    values |= {"after": values["known"], "limit": values["known"]}
+    needed = {"gpu_class": "H100_SXM", "start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z"}
+    for template, item in document["paths"].items():
+        path = template.replace("{issuer_id}", "iss_01jdm5v5tze1xa6a4sbz1gk3c4")
+        for one in ("account", "auction", "grant", "instrument", "issuer", "party", "order", "mandate", "pool"):
+            path = path.replace(f"{{{one}_id}}", f"{one[:3]}_01jdm5v5tze1xa6a4sbz1gk3c4")
+        parameters = [one for one in item.get("get", {}).get("parameters", ()) if one["in"] == "query"]
+        required = {one["name"]: needed.get(one["name"], "x") for one in parameters if one["required"]}
+        for name in {one["name"] for one in parameters} & values.keys():
+            for value in values[name]:
+                answer = await reading.admin.get(path, params={**required, name: value})
+                assert answer.status_code < 500, (path, name, value, answer.text)
+                tried += 1
+    assert tried > 500
