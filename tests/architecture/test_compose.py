@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from marketplace.runtime.process.config import Settings
+
 ROOT = Path(__file__).parents[2]
 SERVERS = ["nats-1", "nats-2", "nats-3"]
 APIS = ["api-1", "api-2"]
@@ -55,6 +57,17 @@ def test_ports_are_published_on_loopback_one_by_one(services: dict[str, Any]) ->
     published = [port for service in services.values() for port in service.get("ports", [])]
     assert len(published) == 5
     assert all(re.fullmatch(r"127\.0\.0\.1:[0-9]+:[0-9]+", port) for port in published)
+
+
+def test_what_is_exposed_is_the_api_behind_tls_alone(services: dict[str, Any]) -> None:
+    exposed = yaml.safe_load((ROOT / "deploy" / "expose.yml").read_text())["services"]
+    assert {name for name, service in exposed.items() if "ports" in service} == {"caddy"}
+    assert exposed["caddy"]["ports"] == ["80:80", "443:443"]
+    targets = exposed["caddy"]["command"][4:]
+    assert targets == ["--to", "api-1:8000", "--to", "api-2:8000"]
+    for api in set(exposed) - {"caddy"}:
+        assert services[api]["command"][-2:] == ["--port", "8000"]
+        assert {name[12:].lower() for name in exposed[api]["environment"]} <= set(Settings.__struct_fields__)
 
 
 def test_the_image_installs_one_release_of_uv() -> None:
