@@ -304,6 +304,7 @@ class StockConsideration(msgspec.Struct, frozen=True, kw_only=True):
         buyer_split_ratio: The buyer's split factor at the declaration; stated with it.
         buyer_shares: The buyer's fully diluted shares at the declaration; stated with it.
         buyer_principal_usd: Principal and commitments of its instruments at the declaration; stated with it.
+        buyer_preference_exact: Dollars of preference of its preferred stock at the declaration; stated with it.
     """
 
     buyer: Text
@@ -314,6 +315,7 @@ class StockConsideration(msgspec.Struct, frozen=True, kw_only=True):
     buyer_split_ratio: Ratio | None = None
     buyer_shares: Shares | None = None
     buyer_principal_usd: Usd | None = None
+    buyer_preference_exact: Ratio | None = None
 
 
 class Waterfall(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,7 +48,7 @@ class IssuerAuthorisedSharesAdjusted(Event, frozen=True, kw_only=True, tag="issu
         issuer_id: The issuer.
         class_id: Class of stock.
         shares_authorised: The most that may be issued from now on.
-        cause: The financing that asked for it, where one did.
+        cause: The consolidation, exercise or conversion that needs it, where one does.
         approval: The paper behind it.
     """
 

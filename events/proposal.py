@@ -1,11 +1,12 @@
 """Proposals: acts that take effect once those whose equity, money or promises they change have agreed."""
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from events.types import Event, Id, Instant, Ratio, Share, Text
+from events.types import Event, Id, Instant, Ratio, Share, Text, Usd
 
 Tag = Annotated[str, Meta(pattern=r"^[a-z_]+\.[a-z_]+\.v[0-9]+(?!\n)$", max_length=100, description="An event type")]
 Electorate = Annotated[
@@ -51,7 +52,8 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
             class of stock; ``instruments``, by their outstanding principal; ``commitments``, by what may still be
             drawn; ``options``; ``warrants``; of a sale ``board``, all ``holders`` whose share binds the rest,
             those of them that are parties here (``holders_here``), and of a buyer that pays in its stock the same
-            groups behind ``buyer_``.
+            groups behind ``buyer_``. Behind ``unrelated_`` are those of a group whom no firm relation connects with
+            the company; they are asked where others of the group are connected.
         right: The row of the table of rights that asks for it.
         voters: The parties, each once, by id.
         share_needed: The least share of the weight that agrees; None: more than half.
@@ -82,6 +84,10 @@ class ProposalMade(Event, frozen=True, kw_only=True, tag="proposal.made.v1"):
         company_exact: Shares and rights of the company as converted, without its unissued pool, when it was proposed;
             exact. With more of them, what is computed from the company is void; with as many or fewer, a sale or a
             closing is computed again at the last agreement.
+        preference_exact: Dollars of preference of all preferred stock then, exact. With `company_exact` and
+            `principal_usd` it is the ground of an act by which somebody takes a number of shares or rights: with more
+            of any of them by more than a thousandth, it is void.
+        principal_usd: Principal and commitments of the company's instruments then.
     """
 
     proposal_id: Id
@@ -93,6 +99,8 @@ class ProposalMade(Event, frozen=True, kw_only=True, tag="proposal.made.v1"):
     consents: tuple[Consent, ...]
     decide_until: Instant
     company_exact: Ratio = "0/1"
+    preference_exact: Ratio = "0/1"
+    principal_usd: Usd = Decimal(0)
 
 
 class ProposalAgreed(Event, frozen=True, kw_only=True, tag="proposal.agreed.v1"):

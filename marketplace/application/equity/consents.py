@@ -24,7 +24,13 @@ from events.instrument import (
     InstrumentPrincipalReversed,
     InstrumentRepaid,
 )
-from events.issuer import IssuerDilutionLimited, IssuerFinancingClosed, IssuerLiquidityDeclared, IssuerStockSplit
+from events.issuer import (
+    IssuerAuthorisedSharesAdjusted,
+    IssuerDilutionLimited,
+    IssuerFinancingClosed,
+    IssuerLiquidityDeclared,
+    IssuerStockSplit,
+)
 from events.issuer_rights import IssuerOptionExercised, IssuerWarrantExercised, IssuerWarrantTransferred
 from events.issuer_stock import IssuerFirstRefusalExercised, IssuerStockRepurchased
 from events.proposal import Consent, ProposalMade, ProposedEvent
@@ -49,11 +55,13 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import parse_ratio, render_ratio
 from marketplace.domain.billing.account_commands import Debit
-from marketplace.domain.equity.ground import keep_agreements, measure_rights
+from marketplace.domain.equity.ground import is_ground_lost, keep_agreements, measure_rights
 from marketplace.domain.equity.instrument.clawback import build_reversal
 from marketplace.domain.equity.instrument.commands import AmendInstrument, IssueInstrument, ReversePrincipal
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.issuer.as_converted import measure_preference
 from marketplace.domain.equity.issuer.commands import BuyerStock, IssuerCommand
+from marketplace.domain.equity.issuer.dilution import sum_principal
 from marketplace.domain.equity.issuer.holder_commands import CountProposal
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rights_commands import TransferWarrant
@@ -74,6 +82,7 @@ from marketplace.domain.equity.proposal import (
 )
 from marketplace.domain.equity.rights import CONSEQUENCES, Setting, list_consents, list_mandated, require_proposer
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
@@ -218,7 +227,8 @@ async def _list_consents(unit: UnitOfWork, issuer: Issuer, proposer_id: str | No
     effects = [event for _, event in unit.list_effects()]
     buyer = await _find_buyer(unit, effects)
     outstanding = await _read_outstanding(unit, [each for each in (issuer, buyer) if each is not None])
-    setting = Setting(issuer, issuer.formed.party_id, effects, unit.context.at, buyer, outstanding)
+    register = await unit.load(REGISTER, REGISTER_ID)
+    setting = Setting(issuer, issuer.formed.party_id, effects, unit.context.at, buyer, outstanding, register)
     if proposer_id is not None:
         require_proposer(setting, proposer_id)
     return list_consents(setting, proposer_id or "")
@@ -261,6 +271,8 @@ async def _propose(
         consents=consents,
         decide_until=unit.context.at + DECIDE_WITHIN,
         company_exact=render_ratio(measure_rights(issuer)),
+        preference_exact=render_ratio(measure_preference(issuer)),
+        principal_usd=sum_principal(issuer),
     )
     await unit.decide(PROPOSAL, proposal_id, command)
 
@@ -332,6 +344,8 @@ async def _find_change(unit: UnitOfWork, proposal: Proposal) -> tuple[str | None
     issuer = await unit.get(ISSUER, made.issuer_id, Issuer)
     if render_ratio(issuer.split_ratio) != made.split_ratio:
         return "the stock was split since, so that its numbers of shares are other ones", None
+    if is_ground_lost(made, parse_effects(made), issuer):
+        return "the company has more shares and rights, preferences or principal than when it was proposed", None
     try:
         await _decide_again(unit, made)
         await pay_for_stock(unit, made.issuer_id)
@@ -373,7 +387,8 @@ def parse_effects(made: ProposalMade) -> list[Event]:
 
 async def _decide_again(unit: UnitOfWork, made: ProposalMade) -> None:
     events = parse_effects(made)
-    main = next((event for event in events if isinstance(event, _MAIN)), events[0])
+    own = [event for event in events if not isinstance(event, IssuerAuthorisedSharesAdjusted) or event.cause is None]
+    main = next((event for event in own if isinstance(event, _MAIN)), own[0])
     if not await _decide_instrument_again(unit, main, events, made.proposed_at):
         await _decide_issuer_again(unit, made.issuer_id, main, events, made.proposed_at)
 

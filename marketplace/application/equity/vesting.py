@@ -13,7 +13,7 @@ from marketplace.application.steps.statement_chain import find_chain
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.rights.fair_value import require_fair_value
+from marketplace.domain.equity.issuer.rights.fair_value import find_interested, require_fair_value
 from marketplace.domain.equity.issuer.rights.milestones import is_open, list_counted_grants
 from marketplace.domain.equity.issuer.rights_commands import Delivery, ExerciseWarrant, TransferWarrant, VestWarrants
 from marketplace.domain.equity.issuer.state import Issuer
@@ -28,8 +28,20 @@ async def vest(unit: UnitOfWork, issuer_id: str) -> None:
     issuer = await unit.load(ISSUER, issuer_id)
     if not isinstance(issuer, Issuer) or not any(is_open(warrant) for warrant in issuer.warrants.values()):
         return
-    command = VestWarrants(issuer_id=issuer_id, delivered=await count_delivered(unit, issuer), at=unit.context.at)
+    command = VestWarrants(
+        issuer_id=issuer_id,
+        delivered=await count_delivered(unit, issuer),
+        interested=await list_interested(unit, issuer),
+        at=unit.context.at,
+    )
     await unit.decide(ISSUER, issuer_id, command)
+
+
+async def list_interested(unit: UnitOfWork, issuer: Issuer) -> dict[str, frozenset[str]]:
+    """Return, by warrant, who makes no price for it alone, by the register as it is now."""
+    register = await unit.load(REGISTER, REGISTER_ID)
+    company_id = issuer.formed.party_id
+    return {name: find_interested(warrant, company_id, register) for name, warrant in issuer.warrants.items()}
 
 
 async def count_delivered(unit: UnitOfWork, issuer: Issuer) -> dict[str, Delivery]:
@@ -102,7 +114,8 @@ async def exercise(
     warrant = issuer.warrants.get(warrant_id)
     if warrant is None:
         raise refuse_unknown("warrant", warrant_id)
-    fair = require_fair_value(issuer, warrant, at.date()) if net else None
+    interested = (await list_interested(unit, issuer))[warrant_id]
+    fair = require_fair_value(issuer, warrant, interested, at.date()) if net else None
     command = ExerciseWarrant(
         issuer_id=issuer_id,
         exercise_id=exercise_id,
@@ -112,6 +125,7 @@ async def exercise(
         fair_value_usd=None if fair is None else fair.price_usd,
         fair_value_source=None if fair is None else fair.source,
         delivered=await count_delivered(unit, issuer),
+        interested=await list_interested(unit, issuer),
         at=at,
     )
     await unit.decide(ISSUER, issuer_id, command)

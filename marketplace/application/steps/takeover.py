@@ -11,6 +11,7 @@ from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.issuer.as_converted import measure_preference
 from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock
 from marketplace.domain.equity.issuer.dilution import sum_principal
 from marketplace.domain.equity.issuer.issuer import ISSUER
@@ -50,6 +51,7 @@ async def name_buyer(unit: UnitOfWork, issuer_id: str, stock: BuyerStock | None)
         buyer_split_ratio=render_ratio(buyer.split_ratio),
         buyer_shares=total_shares(buyer).fully_diluted,
         buyer_principal_usd=sum_principal(buyer),
+        buyer_preference_exact=render_ratio(measure_preference(buyer)),
     )
 
 

@@ -12,6 +12,9 @@ proposed in the results only, and only while
 - of a round, no row of shares is smaller, and all new shares and the pool together are no more, by more than that.
 
 The comparison is with what was proposed, so that several small changes are one.
+
+A number of shares or rights that somebody takes is a part of the company as it was proposed. With more shares and
+rights, preferences or principal by more than `TOLERANCE`, the proposal is void, whoever has agreed by then.
 """
 
 from collections import Counter
@@ -27,17 +30,25 @@ from events.instrument import InstrumentConverted
 from events.issuer import (
     IssuerFinancingClosed,
     IssuerFinancingPriced,
+    IssuerFirstRefusalExercised,
+    IssuerInstrumentSigned,
     IssuerLiquidityDeclared,
+    IssuerOptionGranted,
+    IssuerOptionPromised,
     IssuerStakeholderAdded,
     IssuerStockClassCreated,
     IssuerStockIssued,
     IssuerStockPlanAdjusted,
+    IssuerStockTransferred,
+    IssuerWarrantIssued,
 )
+from events.proposal import ProposalMade
 from events.registry import get_tag, render_body
-from events.types import Event
+from events.types import Event, PricedTerms
 from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO, parse_ratio
-from marketplace.domain.equity.issuer.as_converted import convert_row
+from marketplace.domain.equity.issuer.as_converted import convert_row, measure_preference
+from marketplace.domain.equity.issuer.dilution import sum_principal
 from marketplace.domain.equity.issuer.state import Issuer, list_rows
 
 TOLERANCE: Final = Fraction(1, 1_000)
@@ -51,11 +62,46 @@ _COMPUTED: Final = (
     IssuerStockPlanAdjusted,
 )
 """Events of a closing that follow from the round's price."""
+_TAKEN: Final = (
+    IssuerFirstRefusalExercised,
+    IssuerOptionGranted,
+    IssuerOptionPromised,
+    IssuerStockTransferred,
+    IssuerWarrantIssued,
+)
+"""Events by which somebody takes a number of shares or rights, beside stock that is sold."""
 
 
 def measure_rights(state: Issuer) -> Fraction:
     """Return the shares and rights of a company as converted, without its unissued pool, exact."""
     return sum((convert_row(state, row) for row in list_rows(state) if row.kind != "pool"), Fraction(0))
+
+
+def is_ground_lost(made: ProposalMade, effects: Iterable[Event], issuer: Issuer) -> bool:
+    """Return whether somebody would take a number of shares or rights that is a smaller part of the company by now.
+
+    Args:
+        made: The proposal, with the company as it was.
+        effects: What it records.
+        issuer: The company before that.
+    """
+    if not any(_is_taken(event) for event in effects):
+        return False
+    return (
+        _grows(parse_ratio(made.company_exact), measure_rights(issuer))
+        or _grows(parse_ratio(made.preference_exact), measure_preference(issuer))
+        or _grows(made.principal_usd, sum_principal(issuer))
+    )
+
+
+def _is_taken(event: Event) -> bool:
+    match event:
+        case IssuerStockIssued():
+            return event.cause is None
+        case IssuerInstrumentSigned():
+            return isinstance(event.terms, PricedTerms)
+        case _:
+            return isinstance(event, _TAKEN)
 
 
 def keep_agreements(before: Sequence[Event], after: Sequence[Event], agreed: frozenset[str]) -> frozenset[str]:
@@ -109,7 +155,8 @@ def _keep_sale(
 
 
 def _keep_terms(stock: StockConsideration) -> StockConsideration:
-    return structs.replace(stock, exchange_ratio="0", buyer_shares=None, buyer_principal_usd=None)
+    counted: dict[str, Any] = dict.fromkeys(("buyer_shares", "buyer_principal_usd", "buyer_preference_exact"))
+    return structs.replace(stock, exchange_ratio="0", **counted)
 
 
 def _is_diluted(before: StockConsideration | None, after: StockConsideration | None) -> bool:
@@ -117,10 +164,13 @@ def _is_diluted(before: StockConsideration | None, after: StockConsideration | N
     if before is None or after is None:
         return False
     shares = (Decimal(each.buyer_shares or 0) for each in (before, after))
-    return _grows(*shares) or _grows(*(each.buyer_principal_usd or ZERO for each in (before, after)))
+    preferred = (parse_ratio(each.buyer_preference_exact or "0/1") for each in (before, after))
+    return (
+        _grows(*shares) or _grows(*(each.buyer_principal_usd or ZERO for each in (before, after))) or _grows(*preferred)
+    )
 
 
-def _grows(before: Decimal, after: Decimal) -> bool:
+def _grows(before: Decimal | Fraction, after: Decimal | Fraction) -> bool:
     return Fraction(after) > Fraction(before) * (1 + TOLERANCE)
 
 

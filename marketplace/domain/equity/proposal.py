@@ -15,6 +15,7 @@ not_proposer · deadline_passed · consents_missing · not_asked · not_agreed.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from fractions import Fraction
 from typing import Final, Literal
 
@@ -51,6 +52,8 @@ class MakeProposal(msgspec.Struct, frozen=True, kw_only=True):
     consents: tuple[Consent, ...]
     decide_until: datetime
     company_exact: str = "0/1"
+    preference_exact: str = "0/1"
+    principal_usd: Decimal = Decimal(0)
 
 
 class AgreeToProposal(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,6 +207,8 @@ def _make(command: MakeProposal, state: ProposalState) -> Sequence[ProposalEvent
         consents=command.consents,
         decide_until=command.decide_until,
         company_exact=command.company_exact,
+        preference_exact=command.preference_exact,
+        principal_usd=command.principal_usd,
     )
     if state is not None:
         if state.made == event:

@@ -7,7 +7,8 @@ decides without agreement; its events name the platform as their actor.
 
 A *vote* asks every group of security holders that are parties here: the holders of each class of stock, of instruments
 by their outstanding principal, of commitments by what may still be drawn under them, of options, and of warrants. Each
-group agrees by more than half of its weight. Those of a group who refuse are bound by its majority.
+group agrees by more than half of its weight. Those of a group who refuse are bound by its majority. Where parties in a
+group are related to the company, those who are not also agree by more than half of their own weight.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -17,7 +18,13 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from events.instrument import InstrumentAmended, InstrumentIssued, InstrumentPrincipalReversed, InstrumentRepaid
+from events.instrument import (
+    InstrumentAmended,
+    InstrumentIssued,
+    InstrumentMfnNoticed,
+    InstrumentPrincipalReversed,
+    InstrumentRepaid,
+)
 from events.issuer import (
     IssuerAuthorisedSharesAdjusted,
     IssuerDilutionLimited,
@@ -63,14 +70,19 @@ from events.issuer import (
 from events.issuer_holders import HolderTerms
 from events.mandate import MandateBudgetHeld
 from events.proposal import Consent, Voter
-from events.types import Event, NoteTerms, StockTerms
+from events.types import Event, NoteTerms, PricedTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id, rename_id
 from marketplace.core.money import ZERO
-from marketplace.domain.equity.issuer.rights.fair_value import find_fair_value, find_value_for_warrant
+from marketplace.domain.equity.issuer.rights.fair_value import (
+    find_buyout_price,
+    find_interested,
+    find_value_for_warrant,
+)
 from marketplace.domain.equity.issuer.state import Issuer, list_live_warrants
 from marketplace.domain.equity.proposal import has_majority
 from marketplace.domain.equity.rights_beside_equity import BESIDE_EQUITY, StatedRight
+from marketplace.domain.register import Register
 
 
 class Setting(NamedTuple):
@@ -83,6 +95,7 @@ class Setting(NamedTuple):
         at: When it is decided. A warrant that has expired by then does not vote.
         buyer: Who buys the issuer with its stock, where it is here.
         outstanding: Outstanding principal by instrument, of both; one that is missing counts in full.
+        register: Who is related to whom.
     """
 
     issuer: Issuer
@@ -91,6 +104,12 @@ class Setting(NamedTuple):
     at: datetime
     buyer: Issuer | None = None
     outstanding: Mapping[str, Decimal] = MappingProxyType({})
+    register: Register = Register()
+
+    @property
+    def related(self) -> frozenset[str]:
+        """Return the company, and all whom firm relations connect with it."""
+        return self.register.list_group(self.company_id)
 
 
 class Asked(NamedTuple):
@@ -141,9 +160,9 @@ def _repurchase(event: IssuerStockRepurchased, setting: Setting) -> Asked:
     split = next((each for each in setting.effects if isinstance(each, IssuerStockSplit)), None)
     if split is None or event.cause != split.split_id:
         return Asked((event.holder_id,), company=True, vote=not _is_party(event.holder_id, setting))
-    fair = find_fair_value(setting.issuer, frozenset({event.holder_id}), setting.at.date())
+    fair = find_buyout_price(setting.issuer, event.holder_id, event.class_id, setting.related, setting.at.date())
     keeps = setting.issuer.holdings.get((event.holder_id, event.class_id), 0) > event.shares
-    is_fair = fair is not None and fair.is_independent and event.price_usd_per_share >= fair.price_usd
+    is_fair = fair is not None and event.price_usd_per_share >= fair
     return Asked() if keeps and is_fair else Asked((event.holder_id,))
 
 
@@ -159,7 +178,7 @@ def _is_party(holder_id: str, setting: Setting) -> bool:
 
 
 def _split(event: IssuerStockSplit, setting: Setting) -> Asked:
-    """Ask also those whose part of a class shrinks by a thousandth or more, because others are rounded up."""
+    """Ask also those who lose a thousandth or more: others are rounded up, or their own rights down."""
     filled: dict[tuple[str, str], int] = {}
     grown: dict[str, int] = {}
     for each in setting.effects:
@@ -172,7 +191,20 @@ def _split(event: IssuerStockSplit, setting: Setting) -> Asked:
         after = Fraction(shares + filled.get((holder_id, class_id), 0), before + grown.get(class_id, 0))
         if after <= Fraction(shares, before) * _SHRUNK_MAX:
             shrunk.append(holder_id)
+    shrunk += _list_trimmed(setting.issuer, Fraction(event.numerator, event.denominator))
     return Asked(tuple(shrunk), company=True, vote=event.numerator < event.denominator)
+
+
+def _list_trimmed(issuer: Issuer, ratio: Fraction) -> Iterable[str]:
+    """Yield the holders of rights that a consolidation rounds down by a thousandth or more."""
+    rights = [
+        *((each.holder_id, each.shares_outstanding) for each in issuer.warrants.values()),
+        *((each.granted.holder_id, each.shares_outstanding) for each in issuer.options.values()),
+        *((issuer.promised[promise_id].holder_id, shares) for promise_id, shares in issuer.promises.items()),
+    ]
+    for holder_id, shares in sorted(rights):
+        if shares * ratio // 1 <= shares * ratio * _SHRUNK_MAX and shares:
+            yield holder_id
 
 
 def _withdraw_promise(event: IssuerOptionPromiseWithdrawn, setting: Setting) -> Asked:
@@ -181,7 +213,8 @@ def _withdraw_promise(event: IssuerOptionPromiseWithdrawn, setting: Setting) -> 
 
 def _adjust_authorised(event: IssuerAuthorisedSharesAdjusted, setting: Setting) -> Asked:
     stock_class = setting.issuer.classes[event.class_id]
-    return Asked(company=True, vote=event.cause is None and event.shares_authorised < stock_class.shares_authorised)
+    own = event.cause is None  # else a consolidation asks by itself, or a holder uses a right that it has
+    return Asked(company=own, vote=own and event.shares_authorised < stock_class.shares_authorised)
 
 
 def _convert(event: IssuerStockConverted, _: Setting) -> Asked:
@@ -189,12 +222,13 @@ def _convert(event: IssuerStockConverted, _: Setting) -> Asked:
 
 
 def _close(event: IssuerFinancingClosed, setting: Setting) -> Asked:
-    """Ask the investors; if parties here buy next to nothing, also those whose instruments convert in it."""
+    """Ask the investors; if unrelated parties here buy next to nothing, also those whose instruments convert in it."""
     financing = setting.issuer.financings[event.financing_id]
     asked = [each.holder_id for each in financing.opened.terms.investments]
     pricing = financing.pricing
     assert pricing is not None, "a round is closed at a price"
-    bought = sum(each.shares for each in pricing.allotments if _is_party(each.holder_id, setting))
+    paying = (each for each in pricing.allotments if is_id(each.holder_id, "pty"))
+    bought = sum(each.shares for each in paying if each.holder_id not in setting.related)
     if bought < pricing.post_money_shares * _BOUGHT_MIN:
         asked += [each.holder_id for each in pricing.conversions]
     return Asked(tuple(asked), company=True, vote=True)
@@ -226,14 +260,16 @@ def _is_closing(setting: Setting) -> bool:
     return any(isinstance(each, IssuerFinancingClosed) for each in setting.effects)
 
 
-def _issue_warrant(event: IssuerWarrantIssued, _: Setting) -> Asked:
-    return Asked((event.holder_id,), company=True, vote=True)
+def _issue_warrant(event: IssuerWarrantIssued, setting: Setting) -> Asked:
+    return Asked((event.holder_id, *setting.issuer.holder_terms.pro_rata), company=True, vote=True)
 
 
 def _exercise_warrant(event: IssuerWarrantExercised, setting: Setting) -> Asked:
     warrant = setting.issuer.warrants[event.warrant_id]
-    on_day = setting.at.date()
-    fair = None if event.fair_value_usd is None else find_value_for_warrant(setting.issuer, warrant, on_day)
+    on_day, fair = setting.at.date(), None
+    if event.fair_value_usd is not None:
+        interested = find_interested(warrant, setting.company_id, setting.register)
+        fair = find_value_for_warrant(setting.issuer, warrant, interested, on_day)
     return Asked((event.holder_id,), vote=fair is not None and not fair.is_independent)
 
 
@@ -284,7 +320,8 @@ def _exercise_option(event: IssuerOptionExercised, setting: Setting) -> Asked:
 
 
 def _option(event: IssuerOptionGranted | IssuerOptionPromised, setting: Setting) -> Asked:
-    return Asked((event.holder_id,), company=True, vote=_is_party(event.holder_id, setting))
+    by_right = setting.issuer.holder_terms.pro_rata if _is_party(event.holder_id, setting) else ()
+    return Asked((event.holder_id, *by_right), company=True, vote=_is_party(event.holder_id, setting))
 
 
 def _offer(event: IssuerStockOffered, _: Setting) -> Asked:
@@ -345,10 +382,8 @@ def _withdraw_sale(event: IssuerLiquidityWithdrawn, _: Setting) -> Asked:
 
 
 def _invest(event: IssuerInstrumentSigned, setting: Setting) -> Asked:
-    buys_stock = isinstance(event.terms, StockTerms)
-    return Asked(
-        (event.holder_id, *(setting.issuer.holder_terms.pro_rata if buys_stock else ())), company=True, vote=True
-    )
+    by_right = setting.issuer.holder_terms.pro_rata if isinstance(event.terms, PricedTerms) else ()
+    return Asked((event.holder_id, *by_right), company=True, vote=True)
 
 
 def _repay(event: InstrumentRepaid, _: Setting) -> Asked:
@@ -403,7 +438,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "stock is bought back or cancelled",
         "company, holder",
         "the holder and the company; if the holder has no key here or is the company, a vote in place of the holder",
-        "a consolidation pays for a fraction, at least at an independent price, and the holder keeps a share",
+        "a consolidation pays for a fraction, and the holder keeps a share: at least the highest independent price of"
+        " 12 months, what the holder paid and the preference of a share",
         _repurchase,
     ),
     IssuerStockConverted: Right(
@@ -430,7 +466,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "consolidation",
         "several shares become one",
         "company",
-        "vote; each whose part shrinks by a thousandth or more, because others are rounded up",
+        "vote; each whose part shrinks by a thousandth or more, because others are rounded up; each whose option,"
+        " warrant or promise is rounded down by a thousandth or more",
         "it is a split into more shares",
         _split,
     ),
@@ -439,17 +476,27 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "the authorised shares of a class change",
         "company",
         "vote",
-        "they become more, or a consolidation asks for it",
+        "they become more; nobody is asked if a consolidation, an exercise or a conversion needs it",
         _adjust_authorised,
     ),
     IssuerOptionPromiseWithdrawn: Right(
         "promise_withdrawal", "a promise of an option is withdrawn", "company", "the holder", _NONE, _withdraw_promise
     ),
     IssuerOptionPromised: Right(
-        "promise", "an option is promised", "company", "the holder; vote if the holder votes", _NONE, _option
+        "promise",
+        "an option is promised",
+        "company",
+        "the holder; if the holder votes, a vote and each holder with a pro rata right",
+        _NONE,
+        _option,
     ),
     IssuerOptionGranted: Right(
-        "option", "an option is granted", "company", "the holder; vote if the holder votes", _NONE, _option
+        "option",
+        "an option is granted",
+        "company",
+        "the holder; if the holder votes, a vote and each holder with a pro rata right",
+        _NONE,
+        _option,
     ),
     IssuerOptionExercised: Right(
         "option_exercise",
@@ -462,7 +509,14 @@ RIGHTS: Final[dict[type[Event], Right]] = {
     IssuerOptionCancelled: Right(
         "option_cancellation", "an option is cancelled", "company", "the holder", _NONE, _holder
     ),
-    IssuerWarrantIssued: Right("warrant", "a warrant is issued", "company", "the holder; vote", _NONE, _issue_warrant),
+    IssuerWarrantIssued: Right(
+        "warrant",
+        "a warrant is issued",
+        "company",
+        "the holder; vote; each holder with a pro rata right",
+        _NONE,
+        _issue_warrant,
+    ),
     IssuerWarrantExercised: Right(
         "warrant_exercise",
         "a warrant is exercised",
@@ -535,7 +589,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "investment",
         "cash is invested for an instrument, besides compute",
         "company",
-        "vote; the holder by its mandate, and with its own agreement above the amount that needs it",
+        "vote; the holder by its mandate, and with its own agreement above the amount that needs it; of stock or a"
+        " warrant, each holder with a pro rata right",
         "the investor alone has the majority of every group",
         _invest,
     ),
@@ -543,7 +598,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "round",
         "a round closes: its stock is issued, instruments convert",
         "company",
-        "each investor; vote; if the money of parties here buys less than a twentieth, each holder of what converts",
+        "each investor; vote; if the money of parties here, not related to the company, buys less than a twentieth,"
+        " each holder of what converts",
         _NONE,
         _close,
     ),
@@ -621,8 +677,9 @@ CONSEQUENCES: Final = (
     IssuerWarrantVestingReversed,
     IssuerExposureRecorded,
     IssuerProposalCounted,
+    InstrumentMfnNoticed,
 )
-"""Events of an issuer that follow from recorded facts and need no agreement of their own."""
+"""Events that follow from recorded facts and need no agreement of their own."""
 
 
 def list_rights() -> tuple[StatedRight, ...]:
@@ -640,6 +697,8 @@ def require_proposer(setting: Setting, proposer_id: str) -> None:
     """
     for event in setting.effects:
         right = RIGHTS.get(type(event))
+        if isinstance(event, IssuerAuthorisedSharesAdjusted) and event.cause is not None:
+            continue  # it follows from the holder's own act
         if right is not None and right.proposes == "company" and proposer_id != setting.company_id:
             raise Refusal(
                 "company_proposes",
@@ -725,7 +784,7 @@ def _list_sale(setting: Setting) -> Iterable[_Group]:
     buyer = setting.buyer
     if buyer is None:
         return
-    buying = Setting(buyer, buyer.formed.party_id, setting.effects, setting.at, outstanding=setting.outstanding)
+    buying = setting._replace(issuer=buyer, company_id=buyer.formed.party_id, buyer=None)
     yield _Group("buyer", {buying.company_id: 1})
     for electorate, weights in _list_groups(buying):
         yield _Group(f"buyer_{electorate}", weights)
@@ -742,13 +801,13 @@ def _list_sellers(setting: Setting, terms: HolderTerms) -> Iterable[_Group]:
     drag = terms.drag_along
     together = None if drag is None else _weigh_together(setting, drag.share_needed)
     if drag is not None and together is not None:
-        here = {party_id: weight for party_id, weight in together.weights.items() if party_id != setting.company_id}
+        here = {party_id: weight for party_id, weight in together.weights.items() if party_id not in setting.related}
         yield together
         if len(here) < len(together.weights) or together.weight_absent:
             yield _Group("holders_here", here)
         own = frozenset({"instruments", "commitments", *(f"class/{class_id}" for class_id in drag.classes)})
     for electorate, weights in _list_groups(setting):
-        if together is None or electorate in own:
+        if together is None or electorate.removeprefix(_UNRELATED) in own:
             yield _Group(electorate, weights, terms.sale_share_needed)
 
 
@@ -778,6 +837,7 @@ def _weigh_together(setting: Setting, share_needed: Decimal) -> _Group | None:
 
 
 _ABSENT: Final = ""
+_UNRELATED: Final = "unrelated_"
 
 
 def _find_voter(holder_id: str, stated: Collection[str], setting: Setting) -> str | None:
@@ -792,7 +852,10 @@ def _find_voter(holder_id: str, stated: Collection[str], setting: Setting) -> st
 
 
 def _list_groups(setting: Setting) -> Iterable[tuple[str, dict[str, int]]]:
-    """Return each group of security holders with the weight of the parties in it; the company does not vote."""
+    """Yield each group of security holders with the weight of the parties in it; the company does not vote.
+
+    Those who are not related to the company agree by themselves too, so that it has no majority by its affiliates.
+    """
     groups: dict[str, dict[str, int]] = {}
     for (holder_id, class_id), shares in sorted(setting.issuer.holdings.items()):
         _weigh(groups, f"class/{class_id}", holder_id, shares, setting)
@@ -807,7 +870,11 @@ def _list_groups(setting: Setting) -> Iterable[tuple[str, dict[str, int]]]:
         _weigh(groups, "options", option.granted.holder_id, option.shares_outstanding, setting)
     for _, warrant in list_live_warrants(setting.issuer, setting.at):
         _weigh(groups, "warrants", warrant.holder_id, warrant.shares_outstanding, setting)
-    return groups.items()
+    for electorate, weights in groups.items():
+        yield electorate, weights
+        unrelated = {party_id: weight for party_id, weight in weights.items() if party_id not in setting.related}
+        if unrelated and len(unrelated) < len(weights):
+            yield f"{_UNRELATED}{electorate}", unrelated
 
 
 def _weigh(groups: dict[str, dict[str, int]], electorate: str, holder_id: str, weight: int, setting: Setting) -> None:

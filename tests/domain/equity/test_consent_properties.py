@@ -129,7 +129,7 @@ def test_no_position_of_a_party_falls_unless_it_is_asked(acts, proposer):
 
 @given(st.integers(0, 9), st.integers(1, 100))
 def test_a_consolidation_that_takes_shares_asks_unless_it_pays_a_fair_price_and_leaves_one(price, shares):
-    before = ISSUER.fold((*COMPANY_WITH_RIGHTS, VALUED))
+    before = ISSUER.fold((*GIVEN, VALUED))
     acts = [repurchase(FUND, shares, price, cause=SPLIT.split_id), SPLIT]
     asked = {consent.electorate for consent in list_consents(Setting(before, COMPANY, acts, NOW), COMPANY)}
     is_fair = price >= 3 and shares < 100

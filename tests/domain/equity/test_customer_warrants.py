@@ -624,7 +624,7 @@ def test_a_net_exercise_counts_with_no_old_mean(days, is_known):
     state = decide(issue(WarrantTranche(shares=100), fair_value=MEAN), observe(10, TODAY - timedelta(days=1)))
     state = decide(state, observe(10))
     (held,) = state.warrants.values()
-    found = find_value_for_warrant(state, held, TODAY + timedelta(days=days))
+    found = find_value_for_warrant(state, held, held.interested, TODAY + timedelta(days=days))
     assert (found is not None) == is_known
 
 

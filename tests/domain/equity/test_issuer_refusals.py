@@ -176,7 +176,6 @@ REFUSED = {
         ("stock_class_not_common", COMPANY, exercise(class_id="seed", shares=0)),
         ("shares_not_positive", COMPANY, exercise(shares=0)),
         ("option_overdrawn", FULL, exercise(shares=200_001)),
-        ("stock_class_over_authorised", FULL, exercise()),
     ],
     "warrant": [
         ("warrant_exists", [*COMPANY, WARRANTED], warrant(shares=1)),
@@ -194,7 +193,6 @@ REFUSED = {
         ("shares_not_positive", [*COMPANY, WARRANTED], use_warrant(shares=0)),
         ("warrant_overdrawn", [*FULL, WARRANTED], use_warrant(shares=100_001)),
         ("exercise_worthless", [*FULL, WARRANTED], use_warrant(shares=100, fair_value_usd=Decimal("0.25"))),
-        ("stock_class_over_authorised", [*FULL, WARRANTED], use_warrant()),
     ],
     "instrument": [
         ("instrument_exists", [FORMED, *signed(converting(1, 1))], sign(Decimal(0))),

@@ -6,7 +6,12 @@ import pytest
 
 from events import issuer as events
 from events.financing import Approval
-from events.instrument import InstrumentAmended, InstrumentPrincipalReversed, InstrumentRepaid
+from events.instrument import (
+    InstrumentAmended,
+    InstrumentMfnNoticed,
+    InstrumentPrincipalReversed,
+    InstrumentRepaid,
+)
 from events.issuer import IssuerEvent
 from events.issuer_dilution import Exposure
 from events.proposal import Consent, ProposedEvent, Voter
@@ -106,7 +111,7 @@ VALUED = events.IssuerValuationRecorded(
 
 def test_every_event_of_an_issuer_has_a_right_or_is_of_the_companys_own_book():
     types = set(get_args(IssuerEvent))
-    of_instruments = {InstrumentAmended, InstrumentPrincipalReversed, InstrumentRepaid}
+    of_instruments = {InstrumentAmended, InstrumentMfnNoticed, InstrumentPrincipalReversed, InstrumentRepaid}
     assert types | of_instruments == set(RIGHTS) | OWN_BOOK | set(CONSEQUENCES)
     assert not set(RIGHTS) & (OWN_BOOK | set(CONSEQUENCES))
     assert len({right.name for right in list_rights()}) == len(list_rights())

@@ -25,6 +25,18 @@ def measure_company(state: Issuer, at: datetime | None = None) -> Fraction:
     return sum((convert_row(state, row) for row in list_rows(state, at)), Fraction(0))
 
 
+def measure_preference(state: Issuer) -> Fraction:
+    """Return the dollars that preferred stock gets before common stock, exact."""
+    return sum(
+        (
+            each.shares_outstanding * each.price_usd * Fraction(each.created.liquidation_multiple)
+            for each in state.classes.values()
+            if each.price_usd is not None and each.created.liquidation_multiple is not None
+        ),
+        Fraction(0),
+    )
+
+
 def convert_shares(state: Issuer, shares: Mapping[str, int]) -> Fraction:
     """Return the common shares of shares by class, as converted now, exact."""
     counted = (count * state.classes[class_id].conversion_ratio for class_id, count in shares.items())

@@ -186,6 +186,7 @@ class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):
         buyer_split_ratio: The buyer's split factor now; stated with it.
         buyer_shares: The buyer's fully diluted shares now; stated with it.
         buyer_principal_usd: What its instruments may still become equity for; stated with it.
+        buyer_preference_exact: Dollars of preference of its preferred stock now; stated with it.
     """
 
     buyer: str
@@ -195,6 +196,7 @@ class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):
     buyer_split_ratio: str | None = None
     buyer_shares: int | None = None
     buyer_principal_usd: Decimal | None = None
+    buyer_preference_exact: str | None = None
 
 
 class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):

@@ -159,8 +159,8 @@ def _require_cap(state: Issuer, terms: Iterable[PrincipalTerms], others: Sequenc
     caps = [each.valuation_cap_usd for each in terms if not isinstance(each, PricedTerms)]
     lowest = min((cap for cap in caps if cap is not None), default=None)
     paid = list(_list_values(state, frozenset(others))) if lowest is not None and state.limit is None else []
-    if lowest is not None and paid and Fraction(lowest) < min(paid):
-        least = round_half_even(min(paid), SHOWN_SHARE_PLACES)
+    if lowest is not None and paid and Fraction(lowest) < max(paid):
+        least = round_half_even(max(paid), SHOWN_SHARE_PLACES)
         raise Refusal(
             "cap_below_holders",
             f"a cap of {lowest} USD values {state.formed.issuer_id} below what {', '.join(others[:5])} paid for, which"

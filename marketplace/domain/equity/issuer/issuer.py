@@ -42,14 +42,14 @@ Refusals in order, of each command:
 - split: split_exists · split_out_of_range · split_changes_nothing · missing_convention · price ·
   stock_class_over_authorised · split_too_wide · split_leaves_fractions · shares_too_many
 - converted: sale_declared · stakeholder_unknown · stock_class_unknown · stock_class_not_preferred,
-  stock_class_not_common · shares · shares_not_held · stock_class_over_authorised
+  stock_class_not_common · shares · shares_not_held
 - plan: shares · pool_below_granted
 - promise: promise_exists · stakeholder_unknown · shares · pool_exhausted
 - promise withdrawn: promise_unknown
 - option: option_exists · stakeholder_unknown · shares · price · common_stock_missing · vesting_impossible ·
   promise_unknown · promise_differs · pool_exhausted
 - option exercised: option_unknown · exercise_exists · sale_declared · stock_class_unknown · stock_class_not_common ·
-  shares · time_naive · option_overdrawn · option_unvested · stock_class_over_authorised
+  shares · time_naive · option_overdrawn · option_unvested
 - option cancelled: option_unknown · cancellation_exists · shares · time_naive · option_overdrawn · option_vested
 - warrant: warrant_exists · stakeholder_unknown · stock_class_unknown · shares · price · time_naive ·
   date_before_formation · programme_unknown · threshold_missing, threshold_unexpected ·
@@ -59,7 +59,7 @@ Refusals in order, of each command:
 - warrants vested: time_naive
 - warrant exercised: warrant_unknown · exercise_exists · time_naive · warrant_expired · shares · warrant_overdrawn ·
   sale_declared · tranche_unknown · warrant_unvested, warrant_not_exercisable · tranche_missing ·
-  settlement_excluded · price · exercise_worthless · stock_class_over_authorised
+  settlement_excluded · price · exercise_worthless
 - warrant transferred: warrant_unknown · transfer_exists · time_naive · warrant_expired · warrant_not_held ·
   transfer_excluded
 - milestone attested: warrant_unknown · milestone_unknown · attested_by_beneficiary, attested_by_issuer, not_attester ·

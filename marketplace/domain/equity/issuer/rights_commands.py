@@ -118,12 +118,14 @@ class VestWarrants(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         issuer_id: The issuer.
         delivered: Accepted delivery by grant.
+        interested: Who makes no price for a warrant alone, by warrant; one that is missing: its holders and affiliates.
         at: The time of the check.
     """
 
     issuer_id: str
     delivered: Mapping[str, Delivery]
     at: Instant
+    interested: Mapping[str, frozenset[str]] = {}
 
 
 class TransferWarrant(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,6 +186,7 @@ class ExerciseWarrant(msgspec.Struct, frozen=True, kw_only=True):
         fair_value_usd: A, the value of one share in a net exercise; None if paid in cash.
         fair_value_source: Where A comes from; see `rights/fair_value.py`.
         delivered: Accepted delivery by grant, for what has vested by now.
+        interested: As in `VestWarrants`.
         at: When it is exercised, not after its expiry.
         shares_issued: The shares issued, if an import states them and the value of a share is unknown.
     """
@@ -197,6 +200,7 @@ class ExerciseWarrant(msgspec.Struct, frozen=True, kw_only=True):
     fair_value_usd: Decimal | None = None
     fair_value_source: str | None = None
     delivered: Mapping[str, Delivery] = {}
+    interested: Mapping[str, frozenset[str]] = {}
     shares_issued: int | None = None
 
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Final, Protocol
 
 from events.financing import ConvertingInstrument, Participation, PriceProtection, ProtectionBasis
-from events.issuer import IssuerFinancingPriced, IssuerLiquidityDeclared
+from events.issuer import IssuerAuthorisedSharesAdjusted, IssuerFinancingPriced, IssuerLiquidityDeclared
 from events.registry import render_body
 from marketplace.core.errors import Refusal
 from marketplace.core.money import render_ratio, require_usd
@@ -189,6 +189,22 @@ def require_authorised(stock_class: StockClass, shares: int) -> None:
             shares=shares,
             shares_left=left,
         )
+
+
+def raise_authorised(state: Issuer, class_id: str, shares: int, cause: str) -> list[IssuerAuthorisedSharesAdjusted]:
+    """Return the rise of a class's authorised shares that a right of its holder needs, if it needs one.
+
+    The company agreed to the right, so that it cannot withhold the shares that the right is for.
+    """
+    stock_class = state.classes[class_id]
+    needed = stock_class.shares_outstanding + shares
+    if needed <= stock_class.shares_authorised:
+        return []
+    return [
+        IssuerAuthorisedSharesAdjusted(
+            issuer_id=state.formed.issuer_id, class_id=class_id, shares_authorised=needed, cause=cause
+        )
+    ]
 
 
 def require_held(state: Issuer, holder_id: str, class_id: str, shares: int) -> None:

@@ -261,7 +261,7 @@ class PriceMark(NamedTuple):
         price_usd: The price, exact.
         source: The round, or the valuation by its method and day.
         makers: Parties beside the company that made it: the investors of a round; None: the platform recorded it.
-        effective_on: The day of a valuation; None of a round.
+        effective_on: The day of a valuation, or on which a round was priced; None if an import does not state it.
     """
 
     price_usd: Fraction

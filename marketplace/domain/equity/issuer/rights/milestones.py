@@ -126,10 +126,12 @@ def is_open(warrant: Warrant) -> bool:
 def vest_warrants(command: VestWarrants, state: Issuer) -> Sequence[IssuerEvent]:
     """Return everything that vests, is released or priced by now and is not recorded."""
     require_aware(command.at, "/at")
-    return settle(state, command.delivered, command.at)[0]
+    return settle(state, command.delivered, command.interested, command.at)[0]
 
 
-def settle(state: Issuer, delivered: Mapping[str, Delivery], at: datetime) -> tuple[list[IssuerEvent], Issuer]:
+def settle(
+    state: Issuer, delivered: Mapping[str, Delivery], interested: Mapping[str, frozenset[str]], at: datetime
+) -> tuple[list[IssuerEvent], Issuer]:
     """Return the events of all warrants that follow from recorded facts, and the issuer after them.
 
     One tranche may let another vest, so this repeats until nothing follows. No cycle of tranches can be issued.
@@ -143,7 +145,9 @@ def settle(state: Issuer, delivered: Mapping[str, Delivery], at: datetime) -> tu
                 continue
             measured = measure(state, warrant, delivered)
             for index in range(len(warrant.tranches)):
-                for event in _settle_tranche(_Look(current, current.warrants[warrant_id], index, measured, at.date())):
+                now = current.warrants[warrant_id]
+                makers = interested.get(warrant_id, now.interested)
+                for event in _settle_tranche(_Look(current, now, index, measured, makers, at.date())):
                     after = evolve(current, event)
                     assert isinstance(after, Issuer), "what was formed stays"
                     current = after
@@ -159,6 +163,7 @@ class _Look:
     warrant: Warrant
     index: int
     measured: Measured
+    interested: frozenset[str]
     day: date
 
     @property
@@ -200,7 +205,7 @@ class _Look:
             milestones = (each for condition in self.terms.conditions for each in condition)
             milestone = next((each for each in milestones if isinstance(each, PriceMilestone) and each.average), None)
         if milestone is None or milestone.average is None:
-            return find_independent_price(self.state, self.warrant.interested, self.day)
+            return find_independent_price(self.state, self.interested, self.day)
         return find_average(self.state, milestone.average)
 
     def count_unvested(self) -> int:

@@ -25,8 +25,8 @@ from marketplace.domain.equity.issuer.rights_commands import (
 from marketplace.domain.equity.issuer.rules import (
     get_class,
     is_repeated,
+    raise_authorised,
     refuse_overdrawn,
-    require_authorised,
     require_no_sale,
     require_shares,
     require_stakeholder,
@@ -158,7 +158,7 @@ def exercise_option(command: ExerciseOption, state: Issuer) -> Sequence[IssuerEv
     if is_repeated("exercise", command.exercise_id, state.acts, event):
         return []
     require_no_sale(state)
-    stock_class = get_class(state, command.class_id, ("common",))
+    get_class(state, command.class_id, ("common",))
     require_shares(command.shares, "/shares")
     require_aware(command.at, "/at")
     if command.shares > option.shares_outstanding:
@@ -173,8 +173,7 @@ def exercise_option(command: ExerciseOption, state: Issuer) -> Sequence[IssuerEv
             shares=command.shares,
             shares_exercisable=exercisable,
         )
-    require_authorised(stock_class, command.shares)
-    return [event]
+    return [*raise_authorised(state, command.class_id, command.shares, command.exercise_id), event]
 
 
 def cancel_option(command: CancelOption, state: Issuer) -> Sequence[IssuerEvent]:

@@ -30,8 +30,8 @@ from marketplace.domain.equity.issuer.rights_commands import (
 from marketplace.domain.equity.issuer.rules import (
     get_class,
     is_repeated,
+    raise_authorised,
     refuse_overdrawn,
-    require_authorised,
     require_formed,
     require_no_sale,
     require_shares,
@@ -92,10 +92,9 @@ def exercise_warrant(command: ExerciseWarrant, state: Issuer) -> Sequence[Issuer
     imports = command.shares_issued is not None
     if not imports:
         require_no_sale(state, ends_at=warrant.issued.expires_at)
-    settled, current = ([], state) if imports else settle(state, command.delivered, command.at)
+    settled, current = ([], state) if imports else settle(state, command.delivered, command.interested, command.at)
     price = _require_exercisable(command, current.warrants[command.warrant_id])
     shares = _count_issued(command, warrant, price)
-    require_authorised(get_class(state, warrant.issued.class_id), shares)
     exercised = IssuerWarrantExercised(
         issuer_id=command.issuer_id,
         exercise_id=command.exercise_id,
@@ -109,7 +108,7 @@ def exercise_warrant(command: ExerciseWarrant, state: Issuer) -> Sequence[Issuer
         fair_value_usd=command.fair_value_usd,
         fair_value_source=command.fair_value_source,
     )
-    return [*settled, exercised]
+    return [*settled, *raise_authorised(state, warrant.issued.class_id, shares, command.exercise_id), exercised]
 
 
 def _require_exercisable(command: ExerciseWarrant, warrant: Warrant) -> Fraction:

@@ -11,8 +11,9 @@ from events.issuer_holders import StatedAgreement
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
 from marketplace.core.intervals import require_aware
-from marketplace.core.money import ZERO, render_ratio, require_price_per_share, require_usd
+from marketplace.core.money import ZERO, floor_cents, parse_ratio, render_ratio, require_price_per_share, require_usd
 from marketplace.domain.equity.instrument.commands import RepayInstrument
+from marketplace.domain.equity.issuer.as_converted import measure_preference
 from marketplace.domain.equity.issuer.commands import BuyerStock, DeclareLiquidity, PayDistribution, WithdrawLiquidity
 from marketplace.domain.equity.issuer.dilution import sum_principal
 from marketplace.domain.equity.issuer.financing.pricing import order_instruments
@@ -293,17 +294,20 @@ def require_undiluted(liquidity_id: str, stock: StockConsideration, buyer: Issue
         )
     shares, principal = total_shares(buyer).fully_diluted, sum_principal(buyer)
     before = (stock.buyer_shares or 0, stock.buyer_principal_usd or ZERO)
-    if shares > before[0] or principal > before[1]:
+    preferred, ahead = parse_ratio(stock.buyer_preference_exact or "0/1"), measure_preference(buyer)
+    if shares > before[0] or principal > before[1] or ahead > preferred:
         raise Refusal(
             "buyer_diluted",
-            f"the buyer has {shares} fully diluted shares and instruments for {principal} USD now, and had {before[0]}"
-            f" and {before[1]} USD when {liquidity_id} was declared, so that what its holders agreed to is less of it;"
-            " declare the sale again",
+            f"the buyer has {shares} fully diluted shares, instruments for {principal} USD and preferences of"
+            f" {floor_cents(ahead)} USD now, and had {before[0]}, {before[1]} and {floor_cents(preferred)} USD when"
+            f" {liquidity_id} was declared, so that what its holders agreed to is less of it; declare the sale again",
             liquidity_id=liquidity_id,
             shares=shares,
             shares_before=before[0],
             principal_usd=str(principal),
             principal_before_usd=str(before[1]),
+            preference_exact=render_ratio(ahead),
+            preference_before_exact=render_ratio(preferred),
         )
 
 

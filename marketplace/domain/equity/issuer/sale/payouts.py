@@ -78,6 +78,7 @@ def _render_stock(result: Distribution, stock: BuyerStock) -> StockConsideration
         buyer_split_ratio=stock.buyer_split_ratio,
         buyer_shares=stock.buyer_shares,
         buyer_principal_usd=stock.buyer_principal_usd,
+        buyer_preference_exact=stock.buyer_preference_exact,
     )
 
 

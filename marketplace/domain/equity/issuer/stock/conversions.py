@@ -11,7 +11,7 @@ from marketplace.core.money import render_ratio
 from marketplace.core.rounding import round_whole
 from marketplace.domain.equity.issuer.rules import (
     get_class,
-    require_authorised,
+    raise_authorised,
     require_held,
     require_no_sale,
     require_shares,
@@ -33,13 +33,13 @@ def convert_stock(command: ConvertStock, state: Issuer) -> Sequence[IssuerEvent]
     stock_class = get_class(state, command.class_id, ("preferred",))
     assert stock_class.price_usd is not None, "preferred stock has an issue price"
     assert stock_class.conversion_price_usd is not None, "preferred stock has a conversion price"
-    common = get_class(state, command.class_id_after, ("common",))
+    get_class(state, command.class_id_after, ("common",))
     require_shares(command.shares, "/shares")
     require_held(state, command.holder_id, command.class_id, command.shares)
     exact = Fraction(command.shares) * stock_class.price_usd / stock_class.conversion_price_usd
     shares = round_whole(exact, "floor")
-    require_authorised(common, shares)
     return [
+        *raise_authorised(state, command.class_id_after, shares, command.conversion_id),
         IssuerStockConverted(
             issuer_id=command.issuer_id,
             conversion_id=command.conversion_id,
@@ -50,5 +50,5 @@ def convert_stock(command: ConvertStock, state: Issuer) -> Sequence[IssuerEvent]
             shares_exact=render_ratio(exact),
             shares_after=shares,
             reason="voluntary",
-        )
+        ),
     ]

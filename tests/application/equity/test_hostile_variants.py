@@ -1,0 +1,284 @@
+"""Variants of old attacks: the ground changes before the last agreement, a right is dodged, a friend makes a price."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from msgspec import structs
+
+from events.financing import Investment
+from marketplace.application.access import relations
+from marketplace.application.equity import consents, instruments, issuers, warrants
+from marketplace.core.ids import derive_id
+from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock
+from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, GrantOption, IssueWarrant
+from marketplace.domain.equity.issuer.stock_commands import (
+    AdjustAuthorisedShares,
+    ConvertStock,
+    CreateStockClass,
+    IssueStock,
+    RepurchaseStock,
+    SplitStock,
+)
+from tests.application.equity.test_equity import act, found, invest, pay_in
+from tests.application.equity.test_holder_terms import PAPER, agree_on, hold, list_asked, propose_sale, vote
+from tests.application.equity.test_hostile_pairs import ask, price, propose_closing
+from tests.application.equity.test_hostile_parties import refuse
+from tests.support.market.agreeing import act_agreed, agree_all
+from tests.support.market.invariants import check_log
+from tests.support.market.market import SAFE, Market, for_cash
+
+
+@pytest.fixture
+def market(memory_log):
+    return Market(memory_log)
+
+
+async def relate(market, party_id, related_id):
+    """Let the platform find that two parties are affiliates."""
+    context = market.context()
+    found_out = {"kind": "affiliate", "related_id": related_id, "reason": "shareholders' register"}
+    await relations.declare_relation(market.handler, context, party_id, **found_out)
+
+
+async def propose_warrant(market, trade, holder_id, shares, strike="1", days=900):
+    """Propose a warrant without conditions, and return it with its proposal."""
+    context = market.context(trade.startup)
+    terms = IssueWarrant(
+        issuer_id=trade.issuer,
+        warrant_id=derive_id("wrt", holder_id),
+        holder_id=holder_id,
+        class_id="common",
+        shares=shares,
+        exercise_price_usd=Decimal(strike),
+        expires_at=market.clock.now() + timedelta(days=days),
+        settlement="either",
+    )
+    await warrants.issue_warrant(market.handler, context, terms)
+    return terms.warrant_id, await consents.find_proposal(market.handler, context)
+
+
+async def agree_open(market, proposal_id):
+    """Let all vote until the proposal takes effect or ends, and return its status."""
+    proposal = await market.state("proposal", proposal_id)
+    for party_id in sorted(proposal.voters - proposal.agreed):
+        if (await market.state("proposal", proposal_id)).status == "open":
+            await vote(market, party_id, proposal_id)
+    return (await market.state("proposal", proposal_id)).status
+
+
+async def exercise(market, trade, warrant_id, holder_id, shares, *, net=False):
+    """Exercise a warrant, and return its proposal; None if it took effect at once."""
+    context = market.context(holder_id)
+    exercise_id = derive_id("exr", context.command_id)
+    members = {"exercise_id": exercise_id, "warrant_id": warrant_id, "shares": shares, "net": net}
+    await warrants.exercise_warrant(market.handler, context, trade.issuer, **members)
+    return await consents.find_proposal(market.handler, context)
+
+
+async def count(market, trade, holder_id, class_id="common"):
+    return (await market.state("issuer", trade.issuer)).holdings.get((holder_id, class_id), 0)
+
+
+async def test_a_most_favoured_holder_voids_no_investment_by_its_notice(market):
+    """The end of its window moved with every vote, so that no later investment ever took effect."""
+    trade = await market.trade()
+    await found(market, trade.startup)
+    await invest(market, trade, 1_000, structs.replace(SAFE, discount=None, most_favoured_nation=True))
+    second = await market.party("Second", "fund", usd=20_000)
+    mandate = await market.mandate(second, **for_cash(20_000))
+    context = market.context(trade.startup)
+    members = {"startup_id": trade.startup, "mandate_id": mandate, "amount_usd": Decimal(5_000), "terms": SAFE}
+    await instruments.invest(market.handler, context, **members)
+    proposal_id = await consents.find_proposal(market.handler, context)
+    market.clock.at += timedelta(hours=1)
+    assert await agree_open(market, proposal_id) == "effective"
+    await check_log(market.log)
+
+
+@pytest.mark.parametrize("change", ["shares", "preference", "nothing"])
+async def test_shares_are_taken_of_the_company_as_it_was_proposed(market, change):
+    """Ten trillion shares for the founders, or one with a preference for 9 bn, between the proposal and the answer."""
+    trade = await market.trade()
+    await found(market, trade.startup)
+    buyer = await market.party("Buyer", "fund", usd=20_000)
+    await act(market, trade.startup, AddStakeholder, holder_id=buyer, name="Buyer", kind="investor")
+    offer = {"security_id": derive_id("sec", buyer), "holder_id": buyer, "class_id": "common", "shares": 100_000}
+    offer |= {"price_usd_per_share": Decimal("0.1")}
+    proposal_id, _ = await ask(market, trade.startup, IssueStock, startup=trade.startup, **offer)
+    more = {
+        "holder_id": trade.startup,
+        "security_id": derive_id("sec", buyer, "more"),
+        "price_usd_per_share": Decimal(0),
+    }
+    if change == "shares":
+        await act(market, trade.startup, AdjustAuthorisedShares, class_id="common", shares_authorised=10**14)
+        await act(market, trade.startup, IssueStock, class_id="common", shares=10**13, **more)
+    elif change == "preference":
+        senior = {"class_id": "senior", "kind": "preferred", "shares_authorised": 1, "seniority": 9}
+        senior |= {"price_per_share_usd": Decimal(900_000_000), "liquidation_multiple": Decimal(10)}
+        await act(market, trade.startup, CreateStockClass, **senior)
+        await act(market, trade.startup, IssueStock, class_id="senior", shares=1, **more)
+    status = await vote(market, buyer, proposal_id)
+    assert status == ("effective" if change == "nothing" else "void")
+    assert await count(market, trade, buyer) == (100_000 if change == "nothing" else 0)
+    await check_log(market.log)
+
+
+async def test_a_buyer_ranks_nothing_before_the_stock_that_it_pays_with(market, held):
+    """For two shares the buyer's founder got one with a preference for 90 bn, before the sellers got theirs."""
+    trade, bank, _ = held
+    buyer = await market.party("Buyer", "startup")
+    buyer_issuer = await market.issuer(buyer)
+    await found(market, buyer)
+    stock = {"price_usd_per_share": Decimal("0.01"), "buyer_issuer_id": buyer_issuer, "class_id": "common"}
+    sale, liquidity = await propose_sale(
+        market, trade, proceeds_usd=Decimal(10_000), stock=BuyerStock(buyer="Buyer", **stock)
+    )
+    for party_id in (trade.fund, bank, buyer):
+        await vote(market, party_id, sale)
+    back = {"repurchase_id": derive_id("rep", buyer), "holder_id": buyer, "class_id": "common", "shares": 2}
+    await act(market, buyer, RepurchaseStock, **back, price_usd_per_share=Decimal(0))
+    senior = {"class_id": "senior", "kind": "preferred", "shares_authorised": 1, "seniority": 99}
+    senior |= {"price_per_share_usd": Decimal(900_000_000), "liquidation_multiple": Decimal(100)}
+    await act(market, buyer, CreateStockClass, **senior)
+    issue = {"security_id": derive_id("sec", buyer, "senior"), "holder_id": buyer, "class_id": "senior", "shares": 1}
+    await act(market, buyer, IssueStock, **issue, price_usd_per_share=Decimal(0))
+    await pay_in(market, trade.startup)
+    context = market.context(bank)
+    await refuse("buyer_diluted", issuers.pay_distribution(market.handler, context, trade.issuer, liquidity))
+
+
+async def test_one_cheap_share_of_a_friend_lets_nobody_buy_below_what_others_paid(market):
+    """A friend with one share for a cent made every cap lawful: the lowest of all prices was the least."""
+    trade = await market.trade()
+    await found(market, trade.startup)
+    await hold(market, trade.startup, await market.party("Friend", "fund"), 1)
+    context = market.context(trade.startup)
+    members = {"startup_id": trade.startup, "mandate_id": trade.mandate, "amount_usd": Decimal(50_000), "terms": SAFE}
+    await instruments.invest(market.handler, context, **members)
+    await agree_all(market, context)
+    shell = await market.party("Shell", "provider")
+    mandate = await market.mandate(shell, "own_capacity", budget=900_000)
+    market.instrument = structs.replace(SAFE, valuation_cap_usd=Decimal(9_999_999))
+    order = {"cash": "0", "equity": "3", "mandate_ids": (mandate,), "nodes": 2, "days": 30, "latest": 1}
+    await refuse("cap_below_holders", market.order(trade.startup, **order))
+    market.instrument = SAFE
+    assert (await market.state("order", await market.order(trade.startup, **order))).status == "open"
+
+
+async def test_a_pro_rata_right_is_dodged_neither_by_a_warrant_nor_by_an_option(market, held):
+    """A majority gave itself a warrant at a hundredth of a cent, and exercised it the same day."""
+    trade, bank, angel = held
+    await agree_on(market, trade, pro_rata=(angel,), pro_rata_days=30)
+    _, proposal_id = await propose_warrant(market, trade, trade.fund, 50_000, "0.0001")
+    assert set(await list_asked(market, proposal_id)) == {f"holder/{trade.fund}", f"holder/{angel}", "class/common"}
+    option = {"option_id": derive_id("opt", bank), "holder_id": bank, "shares": 5_000}
+    option |= {"exercise_price_usd": Decimal("0.0001"), "approval": PAPER}
+    _, asked = await ask(market, trade.startup, GrantOption, startup=trade.startup, **option)
+    assert asked == {f"holder/{bank}", f"holder/{angel}", "class/common"}
+
+
+async def test_a_consolidation_asks_those_whose_warrants_it_rounds_down(market, held):
+    """A bigger warrant outvoted a smaller one, of which nothing was left."""
+    trade, bank, angel = held
+    for holder_id, shares in ((angel, 900), (bank, 5_000)):
+        _, proposal_id = await propose_warrant(market, trade, holder_id, shares)
+        assert await agree_open(market, proposal_id) == "effective"
+    split = {"split_id": derive_id("spl", bank), "numerator": 1, "denominator": 1_000, "fractions": "round_up"}
+    _, asked = await ask(market, trade.startup, SplitStock, startup=trade.startup, **split)
+    assert asked == {f"holder/{angel}", "class/common", "warrants"}
+
+
+async def test_a_friend_makes_no_price_at_which_a_majority_buys_half_of_a_holder(market, held):
+    """After a round of 100 dollars at a ten-thousandth of a dollar, 1,099 shares of 2,399 went for 22 cents."""
+    trade, bank, angel = held
+    friend = await market.party("Friend", "fund")
+    await pay_in(market, friend)
+    for holder_id, shares in ((angel, 1_999), (trade.fund, 9_000)):
+        issue = {"security_id": derive_id("sec", holder_id, "more"), "holder_id": holder_id, "class_id": "common"}
+        await act_agreed(market, trade.startup, IssueStock, **issue, shares=shares, price_usd_per_share=Decimal(10))
+    investments = (Investment(holder_id=friend, amount_usd=Decimal(100)),)
+    financing = await price(market, trade, pre_money_usd=Decimal(1_000), investments=investments, price_places=8)
+    assert await agree_open(market, await propose_closing(market, trade, financing)) == "effective"
+    split = {"split_id": derive_id("spl", bank), "numerator": 1, "denominator": 1_300, "fractions": "cash_in_lieu"}
+    for usd, asks in ((Decimal("0.0002"), True), (Decimal(10), False)):
+        split |= {"cash_usd_per_share": usd, "split_id": derive_id("spl", bank, str(usd))}
+        _, asked = await ask(market, trade.startup, SplitStock, startup=trade.startup, **split)
+        assert (f"holder/{angel}" in asked) is asks, "it paid 10 a share"
+        assert f"holder/{bank}" in asked, "it keeps no share"
+
+
+async def test_a_company_withholds_no_shares_from_who_has_a_right_to_them(market, held):
+    """With too few authorised shares neither a warrant nor an option could be exercised, until they expired."""
+    trade, bank, angel = held
+    warrant, proposal_id = await propose_warrant(market, trade, angel, 1_998_001, "0.01")
+    assert await agree_open(market, proposal_id) == "effective"
+    option = {"option_id": derive_id("opt", bank), "holder_id": bank, "shares": 900, "approval": PAPER}
+    await act_agreed(market, trade.startup, GrantOption, **option, exercise_price_usd=Decimal("0.01"))
+    seed = {"price_per_share_usd": Decimal("0.01"), "liquidation_multiple": Decimal(1), "seniority": 1}
+    await act_agreed(
+        market, trade.startup, CreateStockClass, class_id="seed", kind="preferred", shares_authorised=70, **seed
+    )
+    issue = {"security_id": derive_id("sec", bank, "seed"), "holder_id": bank, "class_id": "seed", "shares": 70}
+    await act_agreed(market, trade.startup, IssueStock, **issue, price_usd_per_share=Decimal("0.01"))
+    assert await exercise(market, trade, warrant, angel, 1_998_001) is None
+    use = {"exercise_id": derive_id("exr", bank), "option_id": option["option_id"], "class_id": "common", "shares": 900}
+    _, asked = await ask(market, bank, ExerciseOption, startup=trade.startup, **use, at=market.clock.now())
+    assert asked is None
+    convert = {"conversion_id": derive_id("cnv", bank), "holder_id": bank, "class_id": "seed", "shares": 70}
+    proposal_id, asked = await ask(
+        market, trade.startup, ConvertStock, startup=trade.startup, **convert, class_id_after="common"
+    )
+    assert asked == {f"holder/{bank}"}, "the company proposes it"
+    assert await vote(market, bank, proposal_id) == "effective"
+    assert await count(market, trade, angel) == 1_998_401
+    assert await count(market, trade, bank) == 600 + 900 + 70
+    await check_log(market.log)
+
+
+async def test_those_who_are_not_related_to_the_company_agree_by_themselves(market, held):
+    """The company's affiliate had the majority of a class, and let a super-senior share be issued."""
+    trade, bank, angel = held
+    await relate(market, trade.fund, trade.startup)
+    senior = {"class_id": "senior", "kind": "preferred", "shares_authorised": 10, "seniority": 9}
+    senior |= {"price_per_share_usd": Decimal(1_000), "liquidation_multiple": Decimal(100)}
+    proposal_id, asked = await ask(market, trade.startup, CreateStockClass, startup=trade.startup, **senior)
+    assert asked == {"class/common", "unrelated_class/common"}
+    assert await vote(market, trade.fund, proposal_id) == "open"
+    assert await vote(market, angel, proposal_id) == "open"
+    assert await vote(market, bank, proposal_id) == "effective"
+
+
+@pytest.mark.parametrize("side", ["holder", "company"])
+async def test_an_affiliate_makes_no_price_for_a_warrant_alone_also_if_it_is_found_later(market, held, side):
+    """The holder's affiliate bought for 1,000 dollars at 100 a share, and the holder surrendered next to nothing."""
+    trade, _, angel = held
+    friend = await market.party("Friend", "fund")
+    await pay_in(market, friend)
+    warrant, proposal_id = await propose_warrant(market, trade, angel, 1_000, "1")
+    assert await agree_open(market, proposal_id) == "effective"
+    investments = (Investment(holder_id=friend, amount_usd=Decimal(1_000)),)
+    financing = await price(market, trade, pre_money_usd=Decimal(900_000_000), investments=investments)
+    assert await agree_open(market, await propose_closing(market, trade, financing)) == "effective"
+    assert await exercise(market, trade, warrant, angel, 100, net=True) is None, "a stranger made the price"
+    await relate(market, friend, angel if side == "holder" else trade.startup)
+    proposal_id = await exercise(market, trade, warrant, angel, 100, net=True)
+    assert proposal_id is not None, "those who are diluted vote"
+    await check_log(market.log)
+
+
+async def test_the_price_of_a_round_is_independent_for_a_year(market, held):
+    """A round of two years ago, at 100 a share, was the value of a share in a net exercise."""
+    trade, _, angel = held
+    friend = await market.party("Friend", "fund")
+    await pay_in(market, friend)
+    warrant, proposal_id = await propose_warrant(market, trade, angel, 1_000, "1")
+    assert await agree_open(market, proposal_id) == "effective"
+    investments = (Investment(holder_id=friend, amount_usd=Decimal(1_000)),)
+    financing = await price(market, trade, pre_money_usd=Decimal(900_000_000), investments=investments)
+    assert await agree_open(market, await propose_closing(market, trade, financing)) == "effective"
+    market.clock.at += timedelta(days=366)
+    assert await exercise(market, trade, warrant, angel, 100, net=True) is None
+    market.clock.at += timedelta(days=1)
+    assert await exercise(market, trade, warrant, angel, 100, net=True) is not None
