@@ -20,7 +20,6 @@ from events.types import (
     Share,
     Text,
     Usd,
-    UsdPerGpuHour,
 )
 
 Side = Literal["startup", "provider", "platform"]
@@ -41,7 +40,7 @@ class EquityPart(msgspec.Struct, frozen=True, kw_only=True):
         holder_id: Who holds the equity.
         holder_account_id: Which account pays the provider; None where the provider is the holder.
         instrument_id: The instrument whose principal grows.
-        equity_usd_per_gpu_hour: Principal offered per GPU-hour.
+        principal_share: Principal per dollar of the price, exact.
         equity_credit: h, dollars paid per dollar of principal.
         principal_commitment_usd: Principal when everything is delivered.
         budget_commitment_usd: Dollars that the holder pays when everything is delivered.
@@ -52,7 +51,7 @@ class EquityPart(msgspec.Struct, frozen=True, kw_only=True):
     holder_id: Id
     holder_account_id: Id | None
     instrument_id: Id
-    equity_usd_per_gpu_hour: UsdPerGpuHour
+    principal_share: Ratio
     equity_credit: Share
     principal_commitment_usd: Usd
     budget_commitment_usd: Usd
@@ -87,8 +86,8 @@ class ResalePart(msgspec.Struct, frozen=True, kw_only=True):
 class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
     """Capacity was awarded.
 
-    At price p and value w, with θ = p / w, the startup pays θ · cash and owes θ · equity as principal, and the holder
-    pays the provider θ · h · equity; the provider receives p.
+    At the price p the startup pays cash_share · p in cash and owes principal_share · p as principal; the holder pays
+    the provider the rest of p. The event does not tell what the order would have paid at most: offers stay sealed.
 
     Attributes:
         grant_id: The grant.
@@ -104,8 +103,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
         end: Instant after the last.
         lots: Which lots carry it.
         price_usd_per_gpu_hour: p, exact.
-        value_usd_per_gpu_hour: w.
-        cash_usd_per_gpu_hour: Cash offered per GPU-hour.
+        cash_share: The part of the price that is paid in cash, exact: 1 for cash alone.
         startup_account_id: Which account pays the cash part.
         provider_account_id: Which account is paid.
         hold_id: The hold that pays for it.
@@ -130,8 +128,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
     end: Instant
     lots: tuple[LotShare, ...]
     price_usd_per_gpu_hour: Ratio
-    value_usd_per_gpu_hour: UsdPerGpuHour
-    cash_usd_per_gpu_hour: UsdPerGpuHour
+    cash_share: Ratio
     startup_account_id: Id
     provider_account_id: Id
     hold_id: Id

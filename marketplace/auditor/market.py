@@ -116,6 +116,7 @@ class Market:
 
     Attributes:
         orders: Status by order.
+        offers: What each order offers last for a GPU-hour of each class, in cash and in principal.
         due: When each open statement is accepted without an answer.
         heard: Who of those who pay accepted or disputed, for each statement whose holder is heard too.
         now: Time of the last event.
@@ -124,6 +125,7 @@ class Market:
     findings: Findings
     orders: dict[str, str] = field(default_factory=dict)
     order_holds: dict[str, tuple[str, str]] = field(default_factory=dict)
+    offers: dict[tuple[str, str], tuple[Fraction, Fraction]] = field(default_factory=dict)
     groups: dict[str, tuple[str, str]] = field(default_factory=dict)
     served: dict[tuple[str, str], str] = field(default_factory=dict)
     auctions: dict[str, Auction] = field(default_factory=dict)
@@ -167,6 +169,9 @@ class Market:
         if name in {"placed", "amended"}:
             account_id = body.get("account_id") or self.order_holds.get(order_id, ("", ""))[0]
             self.order_holds[order_id] = (account_id, body["hold_id"])
+            for offer in body["terms"]["offers"]:
+                parts = Fraction(offer["cash_usd_per_gpu_hour"]), Fraction(offer["equity_usd_per_gpu_hour"])
+                self.offers[order_id, offer["gpu_class"]] = parts
         auction = self.auctions.get(body.get("auction_id") or "")
         if auction is None:
             return
@@ -219,8 +224,7 @@ class Market:
         grant_id, sequence, require = body["grant_id"], message.sequence, self.findings.require
         if name == "issued":
             require(grant_id not in self.grants, "grant", sequence, f"{grant_id} was issued before")
-            price, value = Fraction(body["price_usd_per_gpu_hour"]), Fraction(body["value_usd_per_gpu_hour"])
-            require(price <= value, "price", sequence, f"{grant_id} pays {price}, it offered {value}")
+            self._check_price(message, body)
             end = parse_instant(body["end"])
             known = Grant(body["order_id"], "issued", end, body["startup_account_id"], body["hold_id"])
             known.nodes, known.gpus_per_node = body["nodes"], body["gpus_per_node"]
@@ -240,6 +244,25 @@ class Market:
         self._take_nodes(message, grant, name, body)
         if name in GRANT_STEPS:
             grant.status = "active" if name == "activated" else name
+
+    def _check_price(self, message: Message, body: dict[str, Any]) -> None:
+        """Check that a grant pays no more than its order offered, in the offer's parts of cash and principal.
+
+        The buyer of a company pays the price of the grant that it takes over in cash.
+        """
+        grant_id, equity = body["grant_id"], body.get("equity")
+        price, offer = Fraction(body["price_usd_per_gpu_hour"]), self.offers.get((body["order_id"], body["gpu_class"]))
+        text = f"{grant_id} is of a class for which its order offers nothing"
+        if not self.findings.require(offer is not None, "price", message.sequence, text) or offer is None:
+            return
+        cash, principal = offer
+        value = cash + (1 if equity is None else Fraction(equity["equity_credit"])) * principal
+        text = f"{grant_id} pays {price}, it offered {value}"
+        self.findings.require(price <= value, "price", message.sequence, text)
+        if equity is not None:
+            parts = Fraction(body["cash_share"]) * value, Fraction(equity["principal_share"]) * value
+            text = f"{grant_id} pays in the shares of {parts}, it offered {offer}"
+            self.findings.require(parts == offer, "price", message.sequence, text)
 
     def _take_nodes(self, message: Message, grant: Grant, name: str, body: dict[str, Any]) -> None:
         """Fold what of a grant did not work, and check at its end that no more was charged than did."""

@@ -441,8 +441,7 @@ def _create_grants() -> None:
         timestamp("end"),
         jsonb("lots"),
         text("price_usd_per_gpu_hour"),
-        numeric("value_usd_per_gpu_hour"),
-        numeric("cash_usd_per_gpu_hour"),
+        text("cash_share"),
         text("startup_account_id"),
         text("provider_account_id"),
         text("hold_id"),
@@ -546,13 +545,13 @@ def _create_curves() -> None:
         "curves",
         text("auction_id"),
         text("gpu_class"),
+        text("source_id"),
         text("side"),
         numeric("price_usd_per_gpu_hour"),
         bigint("gpu_hours"),
-        bigint("count"),
         timestamp("locked_at"),
         bigint("last_sequence"),
-        key("curves", "auction_id", "gpu_class", "side", "price_usd_per_gpu_hour"),
+        key("curves", "auction_id", "gpu_class", "source_id"),
     )
     op.create_index("ix_curves_class", "curves", ["gpu_class", "locked_at"])
 

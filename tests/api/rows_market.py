@@ -9,7 +9,7 @@ MARKET = (
         "/v1/market/depth?gpu_class=H100_SXM",
         refused=("limit=1", 422, "request_invalid"),
         other=SEEN,
-        check=lambda levels: {level["side"] for level in levels} <= {"ask", "bid"},
+        check=lambda levels: all(level["count"] for level in levels),
     ),
     Row(
         "GET",

@@ -117,7 +117,7 @@ DATA = (
         "/v1/market/curves?gpu_class=H100_SXM",
         refused=("gpu_class=H100_SXM&auction_id=auc_nobody", 404, "auction_unknown"),
         other=SEEN,
-        check=lambda steps: {step["side"] for step in steps} == {"ask", "bid"},
+        check=lambda steps: {step["side"] for step in steps} == {"ask"},
     ),
 )
 CLOSING = (

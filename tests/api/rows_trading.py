@@ -178,8 +178,8 @@ AUCTIONS = (
     Row(
         "GET",
         "/v1/auctions/{auction}/audit",
-        "startup",
-        other=SEEN,
+        "platform",
+        other=PLATFORM_ONLY,
         check=lambda one: len(one["book"]["orders"]) == len(one["decisions"]) == 3,
     ),
     Row(

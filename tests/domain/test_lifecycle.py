@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from events.order import OrderMatched
 from events.statement import StatementAccepted
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.core.money import SECONDS_PER_HOUR, ZERO, ceil_cents
+from marketplace.core.money import SECONDS_PER_HOUR, ZERO, ceil_cents, parse_ratio
 from marketplace.domain.billing.settlement import build_tariff, compute_charges
 from marketplace.domain.billing.statement import STATEMENT, AcceptStatement, DisputeStatement, ResolveStatement
 from marketplace.domain.delivery.grant import GRANT
@@ -309,7 +309,11 @@ class Market:
             accepted = [each.charges for each in self.list_statements(grant_id) if each.status == "accepted"]
             hours = Fraction(grant.gpu_seconds_granted, SECONDS_PER_HOUR)
             paid = sum((charges.cash_usd for charges in accepted), ZERO)
-            assert paid <= issued.cash_commitment_usd <= ceil_cents(Fraction(issued.cash_usd_per_gpu_hour) * hours)
+            assert (
+                paid
+                <= issued.cash_commitment_usd
+                <= ceil_cents(parse_ratio(issued.price_usd_per_gpu_hour) * parse_ratio(issued.cash_share) * hours)
+            )
             received += sum((charges.provider_usd for charges in accepted), ZERO)
         provider = self.world.states[build.PROVIDER_ACCOUNT]
         assert provider.available_usd == 1 + received

@@ -1,4 +1,4 @@
-"""Auctions: times and certificates are public; a decision is for its startup, a book for the platform."""
+"""Auctions: times and certificates are public; a decision is for its startup, a book for platform and auditors."""
 
 from typing import Any, Final
 
@@ -87,13 +87,14 @@ async def get_book(reader: Read, auction_id: FromPath[str]) -> Book:
     return auction.locked.book
 
 
-@get("/{auction_id:str}/audit", summary="Get an auction's audit data")
+@get("/{auction_id:str}/audit", summary="Get an auction's audit data", opt={"scope": "auctions:audit"})
 async def get_audit(reader: Read, auction_id: FromPath[str]) -> dict[str, Any]:
     """Return a cleared auction's book and whole result, as `marketplace auction verify` needs them.
 
-    Offers are sealed until the auction is cleared. Then anyone may check it. Orders are identified by their ids,
-    without the names of those who placed them.
+    For auditors, to whom the platform gives a key with the scope ``auctions:audit``: orders that lost may be in the
+    next auction with the same offers. Orders are identified by their ids, without those who placed them.
     """
+    reader.require_platform()
     view = await _load(reader, auction_id)
     if view.certificate is None:
         raise _refuse_uncleared(view)

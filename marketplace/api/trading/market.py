@@ -70,7 +70,7 @@ async def read_classes(reader: Read) -> list[str]:
 
 @get("/depth", summary="Read the depth of a GPU class")
 async def read_depth(reader: Read, gpu_class: GpuClassText, limit: Limit = 100, at: AtText = None) -> list[DepthLevel]:
-    """Return the asks, cheapest first, then the bids, highest first, summed by price; now or as of `at`."""
+    """Return the asks, cheapest first, summed by price; now or as of `at`. Bids are sealed: see `/v1/market/curves`."""
     point = parse_at(at)
     async with reader.connect() as connection:
         return await load_depth(connection, gpu_class, now=reader.services.handler.clock.now(), at=point, limit=limit)

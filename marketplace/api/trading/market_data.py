@@ -55,7 +55,7 @@ def _parse_days(reader: Read, start: str | None, end: str | None) -> tuple[date,
 
 @get("/curves", summary="Read supply and demand of a GPU class")
 async def read_curves(reader: Read, gpu_class: GpuClassText, auction_id: Word = None) -> list[CurveStep]:
-    """Return the steps of both curves in an auction's frozen book; by default the last one's."""
+    """Return the steps of both curves of a cleared auction; by default the last one's. Single offers stay sealed."""
     async with reader.connect() as connection:
         if auction_id is not None and await find_auction(connection, auction_id) is None:
             raise refuse_unknown("auction", auction_id)

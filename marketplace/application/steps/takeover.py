@@ -10,6 +10,7 @@ from marketplace.core.ids import derive_id
 from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.delivery.substitution import ALL_CASH
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.as_converted import measure_preference
 from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock
@@ -79,7 +80,7 @@ async def name_assumed(
 
 def _bound_cost(grant: Grant, at: datetime) -> Decimal:
     """Return the most cash that a buyer's grant for the rest of a grant, from an instant on or later, may cost."""
-    tariff = build_tariff(structs.replace(grant.issued, cash_usd_per_gpu_hour=grant.issued.value_usd_per_gpu_hour))
+    tariff = build_tariff(structs.replace(grant.issued, cash_share=ALL_CASH))
     seconds = 0 if grant.issued.resale is not None else grant.count_left(max(at, grant.issued.start))
     return compute_totals(tariff, seconds).cash_usd
 

@@ -6,6 +6,7 @@ impossible meanwhile, the order is rejected with the reason, like an order that 
 
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Literal
 
 import msgspec
@@ -21,7 +22,7 @@ from marketplace.application.steps.dilution import count_order, free_order, sign
 from marketplace.application.trading.orders import list_prices, load_order, release_order_holds
 from marketplace.application.trading.resale_award import take_from_source
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.core.money import ZERO
+from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold
 from marketplace.domain.billing.draw import build_draw
@@ -277,7 +278,7 @@ async def award(
         await take_from_source(unit, grant, grant.resale)
     unit.assume_new(GRANT, match.grant_id)
     await unit.decide(GRANT, match.grant_id, IssueGrant(issued=grant))
-    await _keep_holds(unit, order, grant, totals)
+    await _keep_holds(unit, order, match, grant, totals)
     if order.terms.instrument is not None:
         await free_order(unit, order.placed.issuer_id, order.placed.order_id)
     if grant.equity is not None:
@@ -306,8 +307,7 @@ async def _build_grant(
         end=match.end,
         lots=match.lots,
         price_usd_per_gpu_hour=match.price_usd_per_gpu_hour,
-        value_usd_per_gpu_hour=match.value_usd_per_gpu_hour,
-        cash_usd_per_gpu_hour=offer.cash_usd_per_gpu_hour,
+        cash_share=render_ratio(Fraction(offer.cash_usd_per_gpu_hour) / Fraction(match.value_usd_per_gpu_hour)),
         startup_account_id=order.placed.account_id,
         provider_account_id=rename_id("acc", pool.opened.provider_id),
         hold_id=order.hold_id,
@@ -355,7 +355,7 @@ async def _build_equity(
         holder_id=holder_id,
         holder_account_id=rename_id("acc", holder_id) if pays else None,
         instrument_id=rename_id("ins", match.grant_id),
-        equity_usd_per_gpu_hour=offer.equity_usd_per_gpu_hour,
+        principal_share=render_ratio(Fraction(offer.equity_usd_per_gpu_hour) / Fraction(match.value_usd_per_gpu_hour)),
         equity_credit=hold.equity_credit,
         principal_commitment_usd=ZERO,
         budget_commitment_usd=ZERO,
@@ -363,7 +363,7 @@ async def _build_equity(
     )
 
 
-async def _keep_holds(unit: UnitOfWork, order: Order, grant: GrantIssued, totals: Totals) -> None:
+async def _keep_holds(unit: UnitOfWork, order: Order, match: MatchTerms, grant: GrantIssued, totals: Totals) -> None:
     """Keep the grant's maximum cost of every hold, and free the rest."""
     reason = "not needed at the price"
     adjust = AdjustHold(
@@ -379,14 +379,14 @@ async def _keep_holds(unit: UnitOfWork, order: Order, grant: GrantIssued, totals
                 hold_id=order.hold_id,
                 grant_id=grant.grant_id,
                 amount_usd=keep,
-                matched=await _ask_again(unit, order, grant, hold.mandate_id),
+                matched=await _ask_again(unit, order, match, grant, hold.mandate_id),
             )
             await unit.decide(MANDATE, hold.mandate_id, capture)
         release = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=order.hold_id, keep_usd=keep, reason=reason)
         await unit.decide(MANDATE, hold.mandate_id, release)
 
 
-async def _ask_again(unit: UnitOfWork, order: Order, grant: GrantIssued, mandate_id: str) -> Matched:
+async def _ask_again(unit: UnitOfWork, order: Order, match: MatchTerms, grant: GrantIssued, mandate_id: str) -> Matched:
     """Return what the mandate commits to now. The issuer, its shares and the price may have changed since the order."""
     issuer, party = await unit.load(ISSUER, order.placed.issuer_id), await unit.get(PARTY, order.placed.startup_id)
     assert order.terms.instrument is not None, "an order that offers equity states its instrument"
@@ -394,7 +394,7 @@ async def _ask_again(unit: UnitOfWork, order: Order, grant: GrantIssued, mandate
     if isinstance(issuer, Issuer):
         implied_cap_usd = find_implied_cap(issuer, order.terms.instrument, order.split_ratio)
     terms = (await unit.get(MANDATE, mandate_id)).terms
-    prices = await list_prices(unit, terms, [(grant.gpu_class, grant.value_usd_per_gpu_hour)])
+    prices = await list_prices(unit, terms, [(grant.gpu_class, match.value_usd_per_gpu_hour)])
     return Matched(
         issuer_id=order.placed.issuer_id,
         instrument=order.terms.instrument,

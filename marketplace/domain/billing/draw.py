@@ -20,14 +20,13 @@ def build_draw(grant: GrantIssued, quote_id: str | None) -> DrawTerms:
         quote_id: The held quote that it took; None if it won an auction.
     """
     tariff = build_tariff(grant)
-    part = tariff.price / tariff.value
     return DrawTerms(
         start=grant.start,
         end=grant.end,
         gpu_class=grant.gpu_class,
         price_usd_per_gpu_hour=grant.price_usd_per_gpu_hour,
-        cash_usd_per_gpu_hour=render_ratio(part * tariff.cash),
-        principal_usd_per_gpu_hour=render_ratio(part * tariff.equity),
+        cash_usd_per_gpu_hour=render_ratio(tariff.price * tariff.cash_share),
+        principal_usd_per_gpu_hour=render_ratio(tariff.price * tariff.principal_share),
         acceptance_hours=ACCEPTANCE_HOURS,
         source=_name_source(grant, quote_id),
     )

@@ -51,7 +51,7 @@ def list_service_periods(grant: Grant, line: ServiceLine) -> dict[int, Period]:
 
 
 def build_service_tariff(grant: Grant, proposed: ServiceLineProposed) -> Tariff:
-    """Return the prices of a service line: its own price, split like its grant's offer."""
+    """Return the prices of a service line: its own price, in the same shares of cash and principal as its grant."""
     return replace(build_tariff(grant.issued), price=Fraction(proposed.price_usd_per_hour), owed=None)
 
 
@@ -94,15 +94,14 @@ def build_agreement(grant: Grant, proposed: ServiceLineProposed, at: datetime) -
 def build_service_draw(grant: Grant, proposed: ServiceLineProposed, at: datetime) -> DrawTerms:
     """Return the terms at which a service line draws down its instrument, from agreement to the grant's end."""
     tariff = build_service_tariff(grant, proposed)
-    part = tariff.price / tariff.value
     return DrawTerms(
         start=at,
         end=grant.end,
         gpu_class=grant.issued.gpu_class,
         unit="service_hour",
         price_usd_per_gpu_hour=render_ratio(tariff.price),
-        cash_usd_per_gpu_hour=render_ratio(part * tariff.cash),
-        principal_usd_per_gpu_hour=render_ratio(part * tariff.equity),
+        cash_usd_per_gpu_hour=render_ratio(tariff.price * tariff.cash_share),
+        principal_usd_per_gpu_hour=render_ratio(tariff.price * tariff.principal_share),
         acceptance_hours=ACCEPTANCE_HOURS,
         source=PriceSource(kind="service_line", id=proposed.service_line_id),
     )

@@ -16,7 +16,7 @@ price above 0, the cumulative amount is at least a cent. Whole cents more are ch
 3. The startup never pays more than its offer in whole cents, nor the holder more than its hold.
 4. The holder never pays more than a dollar per dollar of principal, after rounding and after a service credit.
 5. A service credit is at most what was charged. The provider pays back exactly what startup and holder receive.
-6. Delivery at a price above 0 is never free: those who pay are charged at least a cent in all, and the provider gets it.
+6. Delivery at a price above 0 is never free: those who pay are charged at least a cent in all. The provider gets it.
 """
 
 from dataclasses import dataclass
@@ -36,16 +36,14 @@ class Tariff:
 
     Attributes:
         price: p.
-        value: w, above 0.
-        cash: Cash of the offer.
-        equity: Principal of the offer.
+        cash_share: The part of the price that is paid in cash, from 0 to 1.
+        principal_share: Principal per dollar of the price.
         owed: p', what the provider is owed for resold capacity; None if the provider is the seller.
     """
 
     price: Fraction
-    value: Fraction
-    cash: Fraction
-    equity: Fraction
+    cash_share: Fraction
+    principal_share: Fraction
     owed: Fraction | None = None
 
 
@@ -75,9 +73,8 @@ def build_tariff(grant: GrantIssued) -> Tariff:
     equity = grant.equity
     return Tariff(
         price=parse_ratio(grant.price_usd_per_gpu_hour),
-        value=Fraction(grant.value_usd_per_gpu_hour),
-        cash=Fraction(grant.cash_usd_per_gpu_hour),
-        equity=Fraction(equity.equity_usd_per_gpu_hour if equity is not None else ZERO),
+        cash_share=parse_ratio(grant.cash_share),
+        principal_share=Fraction(0) if equity is None else parse_ratio(equity.principal_share),
         owed=None if grant.resale is None else parse_ratio(grant.resale.owed_usd_per_gpu_hour),
     )
 
@@ -90,8 +87,8 @@ def compute_totals(tariff: Tariff, gpu_seconds: int) -> Totals:
 def compute_totals_of_hours(tariff: Tariff, hours: Fraction) -> Totals:
     """Return what the first `hours` cost, of GPUs of a grant or of a service line."""
     paid = _round_charge(tariff.price * hours)
-    cash = round_cents(Fraction(paid) * tariff.cash / tariff.value)
-    principal = round_cents(tariff.price / tariff.value * tariff.equity * hours)
+    cash = round_cents(Fraction(paid) * tariff.cash_share)
+    principal = round_cents(tariff.price * tariff.principal_share * hours)
     pays, receives = _compute_resale(tariff, paid, hours)
     return Totals(paid, cash, max(principal, paid - cash), pays, receives)
 
@@ -114,7 +111,7 @@ def _round_charge(amount: Fraction) -> Decimal:
 def compute_holder_rate(grant: GrantIssued) -> Fraction:
     """Return what the holder of a grant's equity pays per GPU-hour, exact."""
     tariff = build_tariff(grant)
-    return tariff.price * (1 - tariff.cash / tariff.value) if grant.equity is not None else Fraction(0)
+    return tariff.price * (1 - tariff.cash_share) if grant.equity is not None else Fraction(0)
 
 
 def compute_charges(tariff: Tariff, gpu_seconds_before: int, gpu_seconds: int) -> Charges:

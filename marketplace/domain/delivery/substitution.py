@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
+from typing import Final
 
 from msgspec import structs
 
@@ -20,6 +21,9 @@ from marketplace.core.money import parse_ratio
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.supply.lot import Lot
 from marketplace.domain.supply.pool import Pool
+
+ALL_CASH: Final = "1/1"
+"""The cash share of a grant without equity."""
 
 
 def require_movable(grant: Grant, pool: Pool, at: datetime) -> datetime:
@@ -148,7 +152,7 @@ def build_successor(
         start=start,
         end=grant.end,
         lots=_keep_nodes(shares, nodes, start, grant.end),
-        cash_usd_per_gpu_hour=issued.value_usd_per_gpu_hour,
+        cash_share=ALL_CASH,
         startup_account_id=rename_id("acc", startup_id),
         hold_id=rename_id("hld", grant_id),
         equity=None,

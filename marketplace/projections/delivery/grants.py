@@ -36,8 +36,7 @@ grants: Final = define(
     instant("end"),
     document("lots"),
     text("price_usd_per_gpu_hour"),
-    exact("value_usd_per_gpu_hour"),
-    exact("cash_usd_per_gpu_hour"),
+    text("cash_share"),
     text("startup_account_id"),
     text("provider_account_id"),
     text("hold_id"),
@@ -190,7 +189,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="grants",
-    version=4,
+    version=5,
     tables=(grants, grant_history),
     reads=("grant",),
     handlers={

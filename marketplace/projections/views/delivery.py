@@ -24,9 +24,9 @@ class ResoldPart(msgspec.Struct, frozen=True, kw_only=True):
 class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     """A grant; `status` is ``issued``, ``active``, ``degraded``, ``suspended``, ``completed`` or ``terminated``.
 
-    The price is an exact fraction, for example ``"7/3"``. `mark` says why it is no trade that prices count:
-    ``related``, ``own_capacity`` or ``assumed``; None: it is one. `ends` is what an early end without cause costs the
-    side that ends it, by its notice; None for nothing.
+    The price and the part of it that is paid in cash are exact fractions, for example ``"7/3"``. `mark` says why it is
+    no trade that prices count: ``related``, ``own_capacity`` or ``assumed``; None: it is one. `ends` is what an early
+    end without cause costs the side that ends it, by its notice; None for nothing.
     """
 
     grant_id: str
@@ -43,8 +43,7 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     end: datetime
     lots: tuple[LotShare, ...]
     price_usd_per_gpu_hour: str
-    value_usd_per_gpu_hour: Decimal
-    cash_usd_per_gpu_hour: Decimal
+    cash_share: str
     startup_account_id: str
     provider_account_id: str
     hold_id: str

@@ -104,13 +104,11 @@ class DepthLevel(msgspec.Struct, frozen=True, kw_only=True):
     """The volume at one price of one GPU class.
 
     Attributes:
-        side: ``bid``: open orders; ``ask``: listed lots that are not sold out.
-        price_usd_per_gpu_hour: Cash plus face value of the equity, or the ask.
-        node_hours: Node-hours at this price. For lots, only future ones that are neither sold nor held.
-        count: Orders or lots.
+        price_usd_per_gpu_hour: The ask.
+        node_hours: Future node-hours at this price that are neither sold nor held.
+        count: Lots.
     """
 
-    side: str
     price_usd_per_gpu_hour: Decimal
     node_hours: Decimal
     count: int

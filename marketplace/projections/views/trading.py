@@ -217,11 +217,12 @@ class ListPriceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CurveStep(msgspec.Struct, frozen=True, kw_only=True):
-    """The volume at one price of one side of a class in an auction's frozen book.
+    """The volume at one price of one side of a class in the frozen book of a cleared auction.
 
     Attributes:
         side: ``ask``: supply, cheapest first; ``bid``: demand, highest first.
-        price_usd_per_gpu_hour: The ask, or the orders' highest value.
+        price_usd_per_gpu_hour: The ask; or a price step that the orders' highest values reach. Orders of fewer than
+            three startups are added to the next lower step, or to the one above where there is none.
         gpu_hours: Volume at this price.
         cumulative_gpu_hours: Volume at this price or better.
         count: Lots or orders.

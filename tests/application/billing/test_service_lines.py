@@ -11,7 +11,7 @@ from marketplace.application.delivery import grants
 from marketplace.application.metering import usage
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
-from marketplace.core.money import round_cents
+from marketplace.core.money import parse_ratio, round_cents
 from marketplace.domain.billing.service_line_bill import list_service_periods
 from marketplace.domain.billing.statement_chain import name_adjustment
 from marketplace.domain.metering.usage_commands import Measurement
@@ -107,7 +107,7 @@ async def test_what_all_hours_cost_is_set_aside_in_the_shares_of_the_grant(work)
     before = await work.market.account(work.trade.startup)
     line = await work.agree()
     issued, agreed = work.grant.issued, line.agreed
-    cash = round_cents(Decimal(3600) * issued.cash_usd_per_gpu_hour / issued.value_usd_per_gpu_hour)
+    cash = round_cents(3600 * parse_ratio(issued.cash_share))
     assert agreed.cash_commitment_usd == cash
     assert agreed.equity.budget_commitment_usd == Decimal("3600.00") - cash
     after = await work.market.account(work.trade.startup)

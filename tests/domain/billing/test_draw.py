@@ -1,7 +1,5 @@
 """Terms of a draw: what a grant states of window, unit and prices, kept by the instrument from its signing on."""
 
-from decimal import Decimal
-
 import msgspec
 import pytest
 
@@ -34,10 +32,9 @@ def test_what_set_the_prices_is_named(name):
     assert build_draw(msgspec.structs.replace(GRANTED, **changes), quote_id).source == source
 
 
-def test_prices_are_the_offer_at_the_part_of_its_value_that_was_won():
-    won = {"price_usd_per_gpu_hour": "12/5", "value_usd_per_gpu_hour": Decimal("2.70")}
-    equity = msgspec.structs.replace(GRANTED.equity, equity_usd_per_gpu_hour=Decimal("1.80"))
-    grant = msgspec.structs.replace(GRANTED, **won, cash_usd_per_gpu_hour=Decimal("1.50"), equity=equity)
+def test_cash_and_principal_are_their_shares_of_the_price():
+    equity = msgspec.structs.replace(GRANTED.equity, principal_share="2/3")
+    grant = msgspec.structs.replace(GRANTED, price_usd_per_gpu_hour="12/5", cash_share="5/9", equity=equity)
     terms = build_draw(grant, None)
     assert (terms.price_usd_per_gpu_hour, terms.cash_usd_per_gpu_hour) == ("12/5", "4/3")
     assert terms.principal_usd_per_gpu_hour == "8/5"

@@ -17,7 +17,7 @@ from events.service_line import (
 from marketplace.domain.billing.service_line import SERVICE_LINE, sum_hours
 from marketplace.domain.billing.service_line_commands import CorrectHours, LimitServiceLine, ReportHours, VoidHours
 from marketplace.domain.billing.settlement import Tariff, build_tariff, compute_service_charges, compute_totals_of_hours
-from tests.domain.build import grant_issued, hour, usd
+from tests.domain.build import grant_issued, hour
 from tests.domain.lines import LINE, RUNS, SPANS, close
 from tests.domain.walk import WALK, step
 
@@ -110,8 +110,8 @@ def _is_within(reading, spans):
 @given(st.lists(quantities, min_size=1, max_size=6), st.integers(1, 10**9))
 def test_what_periods_of_hours_cost_sums_to_one_statement_over_the_whole(hours, micros):
     price = Fraction(micros, 10**6)
-    grant = build_tariff(grant_issued(value_usd_per_gpu_hour=usd("2.80"), cash_usd_per_gpu_hour=usd("1.20")))
-    tariff = Tariff(price=price, value=grant.value, cash=grant.cash, equity=grant.equity)
+    grant = build_tariff(grant_issued(cash_share="3/7"))
+    tariff = Tariff(price=price, cash_share=grant.cash_share, principal_share=grant.principal_share)
     before, parts = Decimal(0), []
     for amount in hours:
         parts.append(compute_service_charges(tariff, before, amount))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.statement import Charges
-from marketplace.core.money import CENT, ceil_cents, round_cents
+from marketplace.core.money import CENT, round_cents
 from marketplace.domain.billing.settlement import (
     Tariff,
     build_tariff,
@@ -23,6 +23,7 @@ from marketplace.domain.trading.order_terms import (
     compute_budget_hold,
     compute_cash_hold,
     compute_gpu_hours,
+    compute_principal_max,
     compute_value,
 )
 from tests.domain import build
@@ -55,9 +56,8 @@ def cases(draw):
     )
     tariff = Tariff(
         price=Fraction(value) * draw(shares),
-        value=Fraction(value),
-        cash=Fraction(offer.cash_usd_per_gpu_hour),
-        equity=Fraction(offer.equity_usd_per_gpu_hour),
+        cash_share=Fraction(offer.cash_usd_per_gpu_hour) / Fraction(value),
+        principal_share=Fraction(offer.equity_usd_per_gpu_hour) / Fraction(value),
     )
     return terms, credit, tariff, compute_gpu_hours(terms) * 3_600
 
@@ -112,21 +112,24 @@ def test_nobody_pays_over_its_hold_nor_owes_over_its_offer(case):
     charges = compute_charges(tariff, 0, whole)
     assert charges.cash_usd <= compute_cash_hold(terms)
     assert charges.holder_usd <= compute_budget_hold(terms, credit)
-    assert charges.holder_usd <= charges.principal_usd <= ceil_cents(tariff.equity * compute_gpu_hours(terms))
-    assert charges.provider_usd <= max(round_cents(tariff.value * compute_gpu_hours(terms)), CENT)
+    assert charges.holder_usd <= charges.principal_usd <= compute_principal_max(terms)
+    value = Fraction(compute_value(terms.offers[0], credit))
+    assert charges.provider_usd <= max(round_cents(value * compute_gpu_hours(terms)), CENT)
 
 
 @WALK
 @given(cases())
 def test_each_share_is_within_a_cent_of_its_exact_amount(case):
-    _, credit, tariff, whole = case
-    hours, theta = Fraction(whole, 3_600), tariff.price / tariff.value
+    terms, credit, tariff, whole = case
+    offer, hours = terms.offers[0], Fraction(whole, 3_600)
+    theta = tariff.price / Fraction(compute_value(offer, credit))
+    cash, equity = Fraction(offer.cash_usd_per_gpu_hour), Fraction(offer.equity_usd_per_gpu_hour)
     charges = compute_charges(tariff, 0, whole)
     least = Fraction(1, 100) if charges.provider_usd == CENT else Fraction(1, 200)
     assert abs(Fraction(charges.provider_usd) - tariff.price * hours) <= least
-    assert abs(Fraction(charges.cash_usd) - theta * tariff.cash * hours) <= Fraction(1, 100)
-    assert abs(Fraction(charges.holder_usd) - theta * Fraction(credit) * tariff.equity * hours) <= Fraction(3, 200)
-    assert abs(Fraction(charges.principal_usd) - theta * tariff.equity * hours) <= Fraction(3, 200)
+    assert abs(Fraction(charges.cash_usd) - theta * cash * hours) <= Fraction(1, 100)
+    assert abs(Fraction(charges.holder_usd) - theta * Fraction(credit) * equity * hours) <= Fraction(3, 200)
+    assert abs(Fraction(charges.principal_usd) - theta * equity * hours) <= Fraction(3, 200)
 
 
 @WALK
@@ -155,9 +158,9 @@ def test_the_holder_s_rate_is_what_it_pays_for_an_hour():
 
 
 def test_the_tariff_is_the_grant_s():
-    assert build_tariff(grant_issued()) == Tariff(Fraction(2), Fraction(2), Fraction(6, 5), Fraction(8, 5))
-    cash = grant_issued(equity=None, price_usd_per_gpu_hour="7/3", value_usd_per_gpu_hour=usd("2.50"))
-    assert build_tariff(cash) == Tariff(Fraction(7, 3), Fraction(5, 2), Fraction(6, 5), Fraction(0))
+    assert build_tariff(grant_issued()) == Tariff(Fraction(2), Fraction(3, 5), Fraction(4, 5))
+    cash = grant_issued(equity=None, price_usd_per_gpu_hour="7/3", cash_share="1/1")
+    assert build_tariff(cash) == Tariff(Fraction(7, 3), Fraction(1), Fraction(0))
 
 
 def test_a_grant_at_its_offer_costs_its_offer():
@@ -166,13 +169,13 @@ def test_a_grant_at_its_offer_costs_its_offer():
 
 
 def test_a_cent_that_rounding_leaves_to_the_holder_is_owed_as_principal():
-    tariff = Tariff(price=Fraction(2), value=Fraction(2), cash=Fraction(1), equity=Fraction(1))
+    tariff = Tariff(price=Fraction(2), cash_share=Fraction(1, 2), principal_share=Fraction(1, 2))
     totals = compute_totals(tariff, 18)
     assert (totals.provider_usd, totals.cash_usd, totals.principal_usd) == (usd("0.01"), 0, usd("0.01"))
 
 
 def test_a_price_below_the_offer_lowers_cash_principal_and_holder_alike():
-    tariff = Tariff(price=Fraction(1), value=Fraction(2), cash=Fraction(6, 5), equity=Fraction(8, 5))
+    tariff = Tariff(price=Fraction(1), cash_share=Fraction(3, 5), principal_share=Fraction(4, 5))
     totals = compute_totals(tariff, 100 * 3_600)
     assert (totals.provider_usd, totals.cash_usd) == (usd("100.00"), usd("60.00"))
     assert (totals.holder_usd, totals.principal_usd) == (usd("40.00"), usd("80.00"))

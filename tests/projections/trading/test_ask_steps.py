@@ -28,9 +28,7 @@ async def test_the_depth_tells_each_step_that_is_left(engine: AsyncEngine, memor
     hours = Decimal((market.END - START) // HOUR)
     async with engine.connect() as connection:
         lot = await inventory.find_lot(connection, LOT)
-        levels = [
-            level for level in await capacity.load_depth(connection, "H100_SXM", now=START) if level.side == "ask"
-        ]
+        levels = await capacity.load_depth(connection, "H100_SXM", now=START)
     assert lot is not None
     assert (lot.ask_usd_per_gpu_hour, lot.further_asks) == (usd("1.00"), STEPS)
     first = lot.nodes - 21

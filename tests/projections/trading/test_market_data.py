@@ -10,19 +10,20 @@ from hypothesis import strategies as st
 from msgspec import structs
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from events.auction import AuctionOpened
+from events.auction import AuctionOpened, Certificate
 from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.grant import GrantIssued, GrantMarked
 from events.pricelist import ListPrice, PricelistPublished
 from events.types import LotShare
-from marketplace.domain.trading.auction import FrozenBook, split_book
+from marketplace.domain.trading.auction import FrozenBook, Result, split_book, split_result
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.engine.runner import Projector
+from marketplace.projections.trading import auctions, orders
 from marketplace.projections.trading import market as market_data
 from marketplace.projections.trading.market.index import Listed, Traded, compute_index, list_in_force
 from marketplace.projections.trading.market.queries import list_list_prices, load_curves, load_index
 from tests.projections.conftest import fill
-from tests.projections.market import CASH, PAID, POOL, PROVIDER, START, STARTUP
+from tests.projections.market import CASH, PAID, POOL, PROVIDER, START, STARTUP, place_order
 from tests.projections.story import BEGIN, HOUR, Story, make_id, usd
 
 MONDAY = date(2026, 3, 2)
@@ -170,8 +171,7 @@ def build_grant(number, startup, price="5/2", nodes=1):
         end=end,
         lots=(LotShare(lot_id=make_id("lot", 1), nodes=nodes, start=START, end=end),),
         price_usd_per_gpu_hour=price,
-        value_usd_per_gpu_hour=usd("3"),
-        cash_usd_per_gpu_hour=usd("3"),
+        cash_share="1/1",
         startup_account_id=CASH,
         provider_account_id=PAID,
         hold_id=make_id("hld", number),
@@ -225,6 +225,8 @@ def tell() -> Story:
         auction_id=auction_id, locks_at=BEGIN, horizon_start=START, period_hours=24, periods=10, seed=1
     )
     story.tell(opened)
+    for number, startup in enumerate((STARTUP, make_id("pty", 9), make_id("pty", 10)), start=1):
+        place_order(story, number, startup)
     parts = split_book(auction_id, FrozenBook(book=build_book(), book_hash="0" * 64), (), bytes_max=1)
     assert len(parts) > 4
     story.tell(*parts)
@@ -237,11 +239,32 @@ def tell() -> Story:
     return story
 
 
-async def test_awards_tables_and_books_become_market_data(engine: AsyncEngine, memory_log: MemoryLog):
+def clear(story: Story) -> None:
+    certificate = Certificate(
+        book_hash="0" * 64,
+        engine_version="1",
+        seed=1,
+        iterations=1,
+        welfare_usd=usd("1"),
+        lp_bound_usd=usd("1"),
+        gap=usd("0"),
+        prices_hash="0" * 64,
+        decisions_hash="0" * 64,
+    )
+    result = Result(auction_id=make_id("auc", 1), prices=(), decisions=(), certificate=certificate)
+    story.tell(*split_result(result))
 
+
+async def test_awards_tables_and_books_become_market_data(engine: AsyncEngine, memory_log: MemoryLog):
     story = tell()
+    projections = [market_data.PROJECTION, orders.PROJECTION, auctions.PROJECTION]
     await fill(memory_log, story.recorded)
-    await Projector(memory_log, engine, [market_data.PROJECTION]).catch_up()
+    await Projector(memory_log, engine, projections).catch_up()
+    async with engine.connect() as connection:
+        assert await load_curves(connection, "H100_SXM") == [], "offers are sealed while the auction is not cleared"
+    clear(story)
+    await fill(memory_log, story.recorded)
+    await Projector(memory_log, engine, projections).catch_up()
     async with engine.connect() as connection:
         (point,) = await load_index(connection, "H100_SXM", start=TODAY, end=TODAY + timedelta(days=1), now=NOW)
         rows = await list_list_prices(connection)
@@ -257,6 +280,5 @@ async def test_awards_tables_and_books_become_market_data(engine: AsyncEngine, m
     assert [(step.side, step.price_usd_per_gpu_hour, step.cumulative_gpu_hours, step.count) for step in curves] == [
         ("ask", Decimal("1.5"), hours, 1),
         ("ask", 2, 2 * hours, 1),
-        ("bid", 4, 2 * order, 2),
-        ("bid", 2, 3 * order, 1),
+        ("bid", 2, 3 * order, 3),
     ]

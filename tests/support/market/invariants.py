@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from datetime import timedelta
 from decimal import Decimal
-from fractions import Fraction
 from itertools import groupby
 
 from events.account import AccountDeposited, AccountWithdrawn
@@ -22,10 +21,11 @@ from marketplace.domain.metering.usage import name_usage
 from marketplace.domain.metering.usage_record import Count
 from marketplace.domain.supply.pool import FOREVER
 from marketplace.domain.trading.auction import FrozenAuction
+from marketplace.domain.trading.order_terms import compute_value, get_offer
 from marketplace.log.codec import verify_chain
 from marketplace.log.events import parse_event
 
-ZERO = Decimal(0)
+ZERO, ONE = Decimal(0), Decimal(1)
 
 
 class Ledger:
@@ -204,7 +204,9 @@ class Ledger:
                     asks[key] = min(lot.ask_usd_per_gpu_hour, asks.get(key, lot.ask_usd_per_gpu_hour))
         for grant in self.states["grant"].values():
             price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
-            assert price <= grant.issued.value_usd_per_gpu_hour
+            offer = get_offer(self.states["order"][grant.issued.order_id].terms, grant.issued.gpu_class)
+            credit = ONE if grant.issued.equity is None else grant.issued.equity.equity_credit
+            assert price <= compute_value(offer, credit)
             if grant.issued.auction_id is None:
                 continue
             resale = grant.issued.resale
@@ -224,9 +226,9 @@ def check_draw(draw, grant):
     """An agreement fixes the window, class and prices of its grant as it was issued."""
     stated = (grant.start, grant.end, grant.gpu_class, grant.price_usd_per_gpu_hour)
     assert (draw.start, draw.end, draw.gpu_class, draw.price_usd_per_gpu_hour) == stated
-    part = parse_ratio(grant.price_usd_per_gpu_hour) / Fraction(grant.value_usd_per_gpu_hour)
-    assert parse_ratio(draw.principal_usd_per_gpu_hour) == part * Fraction(grant.equity.equity_usd_per_gpu_hour)
-    assert parse_ratio(draw.cash_usd_per_gpu_hour) == part * Fraction(grant.cash_usd_per_gpu_hour)
+    price = parse_ratio(grant.price_usd_per_gpu_hour)
+    assert parse_ratio(draw.principal_usd_per_gpu_hour) == price * parse_ratio(grant.equity.principal_share)
+    assert parse_ratio(draw.cash_usd_per_gpu_hour) == price * parse_ratio(grant.cash_share)
 
 
 def check_capacity(pool):

@@ -1,4 +1,4 @@
-"""Market depth: asks and bids for a GPU class at each price."""
+"""Market depth: the asks for a GPU class at each price. Bids are sealed while they are open."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -12,19 +12,11 @@ from marketplace.projections.supply.capacity.points import bind
 from marketplace.projections.views.supply import DepthLevel
 
 _NOW: Final = """
-WITH open AS (
- SELECT terms FROM orders WHERE status IN ('open', 'locked')
-), listed AS (
+WITH listed AS (
  SELECT lot_id, pool_id, nodes, start, "end", ask_usd_per_gpu_hour, further_asks FROM lots WHERE status = 'listed'
 )"""
 _THEN: Final = """
-WITH last AS (
- SELECT DISTINCT ON (order_id) order_id, status FROM order_history AS h
-  WHERE HAPPENED(h) ORDER BY order_id, sequence DESC
-), open AS (
- SELECT DISTINCT ON (h.order_id) h.terms FROM order_history AS h JOIN last USING (order_id)
-  WHERE last.status IN ('open', 'locked') AND h.terms IS NOT NULL AND HAPPENED(h) ORDER BY h.order_id, h.sequence DESC
-), told AS (
+WITH told AS (
  SELECT lot_id, max(pool_id) AS pool_id, max(nodes) AS nodes,
         (array_agg(status ORDER BY sequence DESC) FILTER (WHERE status IS NOT NULL))[1] AS status,
         (array_agg(start ORDER BY sequence DESC) FILTER (WHERE start IS NOT NULL))[1] AS start,
@@ -36,11 +28,7 @@ WITH last AS (
 ), listed AS (
  SELECT * FROM told WHERE status = 'listed'
 )"""
-_LEVELS: Final = """, bids AS (
- SELECT (offer->>'cash_usd_per_gpu_hour')::numeric + (offer->>'equity_usd_per_gpu_hour')::numeric AS price,
-        (terms->>'nodes')::numeric * (terms->>'duration_hours')::numeric AS node_hours
-   FROM open, jsonb_array_elements(terms->'offers') AS offer WHERE offer->>'gpu_class' = :gpu_class
-), offered AS (
+_LEVELS: Final = """, offered AS (
  SELECT lot_id, l.nodes, greatest(l.start, :since) AS start, l."end", ask_usd_per_gpu_hour, further_asks
    FROM listed AS l JOIN pools USING (pool_id) WHERE gpu_class = :gpu_class AND l."end" > :since
 ), taken AS (
@@ -77,21 +65,16 @@ _LEVELS: Final = """, bids AS (
  WINDOW cheaper AS (PARTITION BY lot_id ORDER BY price ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ), asks AS (
  SELECT price, nodes * hours - least(greatest(sold - before, 0), nodes * hours) AS node_hours FROM spent
-), levels AS (
- SELECT 'bid' AS side, price AS price_usd_per_gpu_hour, sum(node_hours) AS node_hours, count(*) AS count
-   FROM bids GROUP BY price
- UNION ALL
- SELECT 'ask', price, sum(node_hours), count(*) FROM asks WHERE node_hours > 0 GROUP BY price
 )
-SELECT side, price_usd_per_gpu_hour, trim_scale(node_hours) AS node_hours, count FROM levels
- ORDER BY side, CASE side WHEN 'ask' THEN price_usd_per_gpu_hour ELSE -price_usd_per_gpu_hour END LIMIT :limit
+SELECT price AS price_usd_per_gpu_hour, trim_scale(sum(node_hours)) AS node_hours, count(*) AS count FROM asks
+ WHERE node_hours > 0 GROUP BY price ORDER BY price LIMIT :limit
 """
 
 
 async def load_depth(
     connection: AsyncConnection, gpu_class: str, *, now: datetime, at: At = None, limit: int = PAGE_ROWS_MAX
 ) -> list[DepthLevel]:
-    """Return a GPU class's asks, cheapest first, then its bids, highest first; as of `now` or `at`."""
+    """Return a GPU class's asks, cheapest first, as of `now` or `at`."""
     query = (_NOW if at is None else _THEN) + _LEVELS
     since = await find_time_of(connection, at) if isinstance(at, int) else at
     bound = {"gpu_class": gpu_class, "since": since or now, "limit": min(limit, PAGE_ROWS_MAX)}

@@ -1,6 +1,6 @@
 """Market data from awards, frozen books and price lists."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -17,7 +17,6 @@ from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.trading.market.tables import curves, fills, list_prices
 
 MICRO: Final = 1_000_000
-Steps = dict[tuple[str, str, Decimal], tuple[int, int]]
 
 
 def _filled(changes: WriteBatch, fact: RecordedEvent, event: GrantIssued) -> None:
@@ -65,42 +64,28 @@ def _published(changes: WriteBatch, _: RecordedEvent, event: PricelistPublished)
 
 
 def _frozen(changes: WriteBatch, fact: RecordedEvent, event: AuctionBookFrozen) -> None:
-    """Add a part of a book to the book's curves. Each part lists the pools that its lots and orders refer to."""
-    for (gpu_class, side, price), (gpu_hours, count) in sum_part(event).items():
-        before = changes.find(curves, event.auction_id, gpu_class, side, price) or {"gpu_hours": 0, "count": 0}
+    """Add what a part of a book offers and demands of each class. Each part lists the pools that it refers to."""
+    for gpu_class, source_id, side, price, gpu_hours in _list_volumes(event):
         changes.put(
             curves,
             auction_id=event.auction_id,
             gpu_class=gpu_class,
+            source_id=source_id,
             side=side,
             price_usd_per_gpu_hour=price,
-            gpu_hours=before["gpu_hours"] + gpu_hours,
-            count=before["count"] + count,
+            gpu_hours=gpu_hours,
             locked_at=fact.time,
         )
 
 
-async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
-    """Read the curves of earlier parts of the same books, and the fills that are marked."""
-    parts = [fact.event for fact in batch if isinstance(fact.event, AuctionBookFrozen)]
-    await changes.load_where(connection, curves, "auction_id", (event.auction_id for event in parts if event.part))
-    marked = {(fact.event.grant_id,) for fact in batch if isinstance(fact.event, GrantMarked)}
-    await changes.load(connection, fills, marked)
-
-
-def sum_part(book: AuctionBookFrozen) -> Steps:
-    """Return GPU-hours and count by class, side and price. An order counts once per class, at its highest value."""
+def _list_volumes(book: AuctionBookFrozen) -> Iterator[tuple[str, str, str, Decimal, int]]:
+    """Yield class, lot or order, side, price and GPU-hours. An order counts once per class, at its highest value."""
     pools = {pool.pool_id: pool for pool in book.pools}
-    steps: Steps = {}
-
-    def add(gpu_class: str, side: str, price: Decimal, gpu_hours: int) -> None:
-        known, count = steps.get((gpu_class, side, price), (0, 0))
-        steps[gpu_class, side, price] = (known + gpu_hours, count + 1)
-
     for lot in book.lots:
         pool = pools[lot.pool_id]
         hours = (lot.to_period - lot.from_period) * book.period_hours
-        add(pool.gpu_class, "ask", lot.ask_usd_per_gpu_hour, lot.nodes * pool.gpus_per_node * hours)
+        volume = lot.nodes * pool.gpus_per_node * hours
+        yield pool.gpu_class, lot.lot_id, "ask", lot.ask_usd_per_gpu_hour, volume
     for order in book.orders:
         best: dict[str, tuple[Decimal, int]] = {}
         for bid in order.bids:
@@ -108,13 +93,18 @@ def sum_part(book: AuctionBookFrozen) -> Steps:
             worth = (bid.value_usd_per_gpu_hour, order.nodes * pool.gpus_per_node)
             best[pool.gpu_class] = max(best.get(pool.gpu_class, worth), worth)
         for gpu_class, (value, gpus) in best.items():
-            add(gpu_class, "bid", value, gpus * order.duration_periods * book.period_hours)
-    return steps
+            yield gpu_class, order.order_id, "bid", value, gpus * order.duration_periods * book.period_hours
+
+
+async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
+    """Read the fills that are marked."""
+    marked = {(fact.event.grant_id,) for fact in batch if isinstance(fact.event, GrantMarked)}
+    await changes.load(connection, fills, marked)
 
 
 PROJECTION: Final = Projection(
     name="market",
-    version=2,
+    version=3,
     tables=(fills, list_prices, curves),
     reads=("grant", "pricelist", "auction"),
     handlers={GrantIssued: _filled, GrantMarked: _marked, PricelistPublished: _published, AuctionBookFrozen: _frozen},

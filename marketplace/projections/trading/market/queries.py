@@ -3,15 +3,19 @@
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Date, case, func, literal, select, tuple_
+from sqlalchemy import BigInteger, Date, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from marketplace.domain.trading.book.concealing import Demand, conceal_demand
 from marketplace.projections.engine.queries import PAGE_ROWS_MAX, load_all, page
+from marketplace.projections.trading.auctions import auctions
 from marketplace.projections.trading.market.index import CARRY_DAYS_MAX, DAYS_MAX, Listed, Traded, compute_index
 from marketplace.projections.trading.market.tables import curves, fills, list_prices
+from marketplace.projections.trading.orders import orders
 from marketplace.projections.views.trading import CurveStep, IndexPoint, ListPriceView
 
 TRADED_ROWS_MAX: Final = 1_000_000
+BOOK_ROWS_MAX: Final = 100_000
 
 
 async def load_index(
@@ -57,15 +61,44 @@ async def list_list_prices(
 
 
 async def load_curves(connection: AsyncConnection, gpu_class: str, *, auction_id: str | None = None) -> list[CurveStep]:
-    """Return supply and demand of a class in an auction's book; by default, the last one that had the class."""
-    last = select(curves.c.auction_id).where(curves.c.gpu_class == gpu_class).order_by(curves.c.locked_at.desc())
-    chosen: Any = auction_id if auction_id is not None else last.limit(1).scalar_subquery()
-    price = curves.c.price_usd_per_gpu_hour
-    better_first = case((curves.c.side == "ask", price), else_=-price)
-    total = func.sum(curves.c.gpu_hours).over(partition_by=curves.c.side, order_by=better_first).cast(BigInteger)
-    query: Any = (
-        select(curves, total.label("cumulative_gpu_hours"))
-        .where(curves.c.gpu_class == gpu_class, curves.c.auction_id == chosen)
-        .order_by(curves.c.side, better_first)
-    )
-    return await load_all(connection, page(query, PAGE_ROWS_MAX), CurveStep)
+    """Return supply and demand of a class in a cleared auction's book; by default, the last one that had the class.
+
+    Demand is as `conceal_demand` gives it: what startups offered is sealed.
+    """
+    chosen = await _choose_cleared(connection, gpu_class, auction_id)
+    if chosen is None:
+        return []
+    mine = (curves.c.gpu_class == gpu_class) & (curves.c.auction_id == chosen.auction_id)
+    price: Any = curves.c.price_usd_per_gpu_hour
+    asks = select(price, func.sum(curves.c.gpu_hours).cast(BigInteger).label("gpu_hours"), func.count().label("count"))
+    asks = asks.where(mine, curves.c.side == "ask").group_by(price).order_by(price).limit(BOOK_ROWS_MAX)
+    bids = select(price, curves.c.gpu_hours, orders.c.startup_id).where(mine, curves.c.side == "bid")
+    bids = bids.join(orders, orders.c.order_id == curves.c.source_id).limit(BOOK_ROWS_MAX)
+    demand = conceal_demand(Demand(*row) for row in await connection.execute(bids))
+    steps = []
+    for side, rows in (("ask", await connection.execute(asks)), ("bid", demand)):
+        total = 0
+        for usd, gpu_hours, count in rows:
+            total += gpu_hours
+            steps.append(
+                CurveStep(
+                    auction_id=chosen.auction_id,
+                    gpu_class=gpu_class,
+                    side=side,
+                    price_usd_per_gpu_hour=usd,
+                    gpu_hours=gpu_hours,
+                    cumulative_gpu_hours=total,
+                    count=count,
+                    locked_at=chosen.locked_at,
+                )
+            )
+    return steps
+
+
+async def _choose_cleared(connection: AsyncConnection, gpu_class: str, auction_id: str | None) -> Any:
+    """Return the cleared auction to show, with the instant of its lock; None if there is none with the class."""
+    query = select(curves.c.auction_id, curves.c.locked_at).join(auctions, auctions.c.auction_id == curves.c.auction_id)
+    query = query.where(curves.c.gpu_class == gpu_class, auctions.c.cleared_at.is_not(None))
+    if auction_id is not None:
+        query = query.where(curves.c.auction_id == auction_id)
+    return (await connection.execute(query.order_by(curves.c.locked_at.desc()).limit(1))).first()

@@ -1,8 +1,8 @@
-"""Tables of market data. Fills keep their startups for the index, and no query returns them; curves name no party."""
+"""Tables of market data. Fills keep their startups and curves their orders; no query returns either."""
 
 from typing import Final
 
-from sqlalchemy import Column, Date, Index, Numeric
+from sqlalchemy import Column, Date, Index
 
 from marketplace.projections.engine.schema import Origin, define, exact, instant, text, whole
 
@@ -38,10 +38,10 @@ curves: Final = define(
     "curves",
     text("auction_id", key=True),
     text("gpu_class", key=True),
-    text("side", key=True),
-    Column("price_usd_per_gpu_hour", Numeric(asdecimal=True), primary_key=True),
+    text("source_id", key=True),
+    text("side"),
+    exact("price_usd_per_gpu_hour"),
     whole("gpu_hours"),
-    whole("count"),
     instant("locked_at"),
     Index("ix_curves_class", "gpu_class", "locked_at"),
     origin=Origin("auction", "auction_id"),
