@@ -198,6 +198,8 @@ BOUNDS = {
     ("issuer.imported.v1", "origins"): DOMAIN,
     ("proposal.made.v1", "split_ratio"): NUMBER,
     ("proposal.made.v1", "company_exact"): NUMBER,
+    ("proposal.made.v1", "preference_exact"): NUMBER,
+    ("schedule.deposit_counted.v1", "person"): REQUEST,
     ("proposal.made.v1", "effects"): EFFECTS,
     ("proposal.made.v1", "consents"): EFFECTS,
     ("pricelist.published.v1", "prices"): REQUEST,
