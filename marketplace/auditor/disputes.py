@@ -10,6 +10,7 @@ from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
 
 ZERO: Final = Decimal(0)
+FINAL: Final = frozenset({"platform", "undecided"})
 SILENT: Final = frozenset({"silence", "undecided"})
 
 
@@ -23,6 +24,7 @@ class Dispute:
         paid: What was paid before its end.
         turn: Who has to act.
         due: Until when.
+        referred: Whether a side asked the platform.
     """
 
     position: Decimal
@@ -30,6 +32,7 @@ class Dispute:
     paid: Decimal = ZERO
     turn: str = "provider"
     due: datetime | None = None
+    referred: bool = False
 
 
 @dataclass(slots=True)
@@ -39,11 +42,15 @@ class Disputes:
     Attributes:
         stated: What each statement charges, in GPU-seconds or hours.
         running: The disputes that have not ended.
+        metered: The first statement of the period of each, and what was metered of the period when it was stated.
+        decided: Up to what metered amount the platform, or its silence, decided a period for ever.
     """
 
     findings: Findings
     stated: dict[str, Decimal] = field(default_factory=dict)
     running: dict[str, Dispute] = field(default_factory=dict)
+    metered: dict[str, tuple[str, Decimal]] = field(default_factory=dict)
+    decided: dict[str, Decimal] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Take one decision."""
@@ -54,16 +61,26 @@ class Disputes:
             body = message.read()
             statement_id = body["statement_id"]
             if name == "issued":
-                self.stated[statement_id] = _count(body["charges"])
+                self._issue(body)
             elif name == "disputed":
                 self._claim(message, body)
             elif (dispute := self.running.get(statement_id)) is not None:
                 self._argue(message, name, body, dispute)
 
+    def _issue(self, body: dict[str, Any]) -> None:
+        statement_id, stated = body["statement_id"], _count(body["charges"])
+        adjusted = body.get("adjustment") or {}
+        after = Decimal(adjusted.get("gpu_seconds_after", 0)) + Decimal(adjusted.get("hours_after", "0"))
+        self.stated[statement_id] = stated
+        self.metered[statement_id] = (adjusted["statement_id"], after) if adjusted else (statement_id, stated)
+
     def _claim(self, message: Message, body: dict[str, Any]) -> None:
         stated = self.stated.get(body["statement_id"], ZERO)
         dispute = self.running.setdefault(body["statement_id"], Dispute(stated))
         claim, known = _read(body, "gpu_seconds_claimed", "hours_claimed"), min(dispute.claims.values(), default=stated)
+        base, metered = self.metered.get(body["statement_id"], ("", ZERO))
+        text = f"{body['statement_id']} is disputed again, which the platform decided for {metered} metered"
+        self.findings.require(metered > self.decided.get(base, Decimal(-1)), "dispute", message.sequence, text)
         text = f"{body['statement_id']} is claimed to be {claim}, and {known} stood before"
         self.findings.require(claim < known, "dispute", message.sequence, text)
         dispute.claims["holder" if body.get("by") == "holder" else "startup"] = claim
@@ -77,6 +94,7 @@ class Disputes:
         elif name == "referred":
             self._check_time(message, body, dispute)
             dispute.turn, dispute.due = "platform", parse_instant(body["decide_until"])
+            dispute.referred = True
         elif name == "part_settled":
             claim, dispute.paid = min(dispute.claims.values()), _count(body["charges"])
             text = f"{body['statement_id']} pays {dispute.paid} before its end, and {claim} are not disputed"
@@ -124,8 +142,12 @@ class Disputes:
                 not early and (dispute.turn == "platform") == (by == "undecided"), "dispute", message.sequence, text
             )
         actor = message.headers.get("ce-actor", "")
-        text = f"{actor} decides {body['statement_id']} as the platform"
-        require(by != "platform" or not actor.startswith("pty_"), "dispute", message.sequence, text)
+        text = f"{actor} decides {body['statement_id']} as the platform, asked: {dispute.referred}"
+        is_asked = dispute.referred and not actor.startswith("pty_")
+        require(by != "platform" or is_asked, "dispute", message.sequence, text)
+        if by in FINAL:
+            base, metered = self.metered.get(body["statement_id"], (body["statement_id"], ZERO))
+            self.decided[base] = max(self.decided.get(base, ZERO), metered)
 
 
 def _count(charges: dict[str, Any]) -> Decimal:

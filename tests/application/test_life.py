@@ -12,6 +12,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.runtime import worker
+from tests.support.market.deciding import decide
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 from tests.support.market.meddling import Meddling
@@ -138,7 +139,7 @@ async def test_a_disputed_statement_settles_what_it_is_resolved_to(market, by):
         await statements.dispute_statement(
             market.handler, startup, statement, gpu_seconds_claimed=half, reason="five days were down"
         )
-        market.clock.at = grant.end + timedelta(days=20)
+        market.clock.at = grant.end + timedelta(days=4)
         with pytest.raises(Refusal) as caught:
             await statements.resolve_statement(
                 market.handler, provider, statement, gpu_seconds=half + 1, reason="they were not"
@@ -150,8 +151,11 @@ async def test_a_disputed_statement_settles_what_it_is_resolved_to(market, by):
                 await statements.resolve_statement(market.handler, context, statement, gpu_seconds=half, reason="mine")
             assert caught.value.code == "wrong_side"
             assert caught.value.facts == {"id": statement, "side": side, "allowed": ["provider"]}
-        resolver = market.context(trade.provider if by == "provider" else None)
-        await statements.resolve_statement(market.handler, resolver, statement, gpu_seconds=half, reason="agreed")
+        if by == "provider":
+            provider = market.context(trade.provider)
+            await statements.resolve_statement(market.handler, provider, statement, gpu_seconds=half, reason="agreed")
+        else:
+            await decide(market, trade, statement, half)
         await market.until("grant", grant.issued.grant_id, "completed")
     ledger = await check_log(market.log)
     charges = ledger.states["statement"][statement].charges

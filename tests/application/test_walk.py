@@ -227,9 +227,8 @@ class Walk:
         if found := self.pick("statement", "disputed"):
             statement, state = found
             settled = share(state, self.random.choice([Decimal("0.5"), 1]))
-            await statements.resolve_statement(
-                market.handler, market.context(), statement, **settled, reason="the meters say so"
-            )
+            provider = market.context(state.issued.provider_id)
+            await statements.resolve_statement(market.handler, provider, statement, **settled, reason="conceded")
 
     async def do_fail_nodes(self, market):
         self.incidents += 1
@@ -299,9 +298,11 @@ class Walk:
         """End every dispute with what nobody disputed and is paid, or nothing."""
         for statement, state in self.ledger.states["statement"].items():
             if state.status == "disputed":
-                await statements.resolve_statement(
-                    self.market.handler, self.market.context(), statement, **share_settled(state), reason="nobody cares"
-                )
+                provider = self.market.context(state.issued.provider_id)
+                with suppress(Refusal):
+                    await statements.resolve_statement(
+                        self.market.handler, provider, statement, **share_settled(state), reason="nobody cares"
+                    )
 
     def list_unsettled(self):
         """Return grants whose money is not settled or still held, and orders that are neither awarded nor over."""

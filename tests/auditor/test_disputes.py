@@ -110,10 +110,37 @@ async def test_nothing_is_found_in_a_dispute(argued):
             "settles at 1",
         ),
         (lambda log: change(log, "statement.resolved.v1", by="undecided"), "by undecided"),
-        (lambda log: change(log, "statement.resolved.v1", by="platform"), None),
+        (lambda log: change(log, "statement.resolved.v1", by="platform"), "as the platform, asked: False"),
         (outage, "0 were granted and worked"),
     ],
 )
 async def test_each_planted_fault_is_found(argued, plant, found):
     texts = audit(plant(argued))
     assert any(found in text for text in texts) if found is not None else texts == [], texts
+
+
+def tell(number, name, actor="platform", **body):
+    headers = {"ce-type": f"marketplace.statement.{name}.v1", "ce-time": "2026-01-02T00:00:00Z", "ce-actor": actor}
+    return Message(number, "", headers, json.dumps({"answer_until": "2026-01-09T00:00:00Z", **body}).encode())
+
+
+@pytest.mark.parametrize(("after", "faults"), [(DAY, 1), (2 * DAY, 0)])
+def test_what_the_platform_decided_is_disputed_again_only_for_what_was_metered_since(after, faults):
+    first, second = {"statement_id": "stm_1"}, {"statement_id": "stm_2"}
+    adjustment = {"statement_id": "stm_1", "gpu_seconds_before": 0, "gpu_seconds_after": after}
+    log = [
+        tell(1, "issued", **first, charges={"gpu_seconds": DAY}),
+        tell(2, "disputed", **first, by="startup", gpu_seconds_claimed=5),
+        tell(3, "referred", **first, decide_until="2026-02-09T00:00:00Z"),
+        tell(4, "resolved", **first, charges={"gpu_seconds": 9}, by="platform"),
+        tell(5, "issued", **second, charges={"gpu_seconds": 7}, adjustment=adjustment),
+        tell(6, "disputed", **second, by="startup", gpu_seconds_claimed=5),
+    ]
+    findings = Findings()
+    part = Disputes(findings)
+    for message in log:
+        part.take([message])
+    assert [text for _, _, text in findings.kept if "disputed again" in text] == [
+        f"stm_2 is disputed again, which the platform decided for {after} metered"
+    ] * faults
+    assert len(findings.kept) == faults

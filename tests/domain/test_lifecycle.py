@@ -224,7 +224,7 @@ class Market:
         )
         tariff = build_tariff(self.world.states[statement.issued.grant_id].issued)
         charges = compute_charges(tariff, before, claimed)
-        resolve = ResolveStatement(statement_id=statement_id, charges=charges, reason="logs", by="platform")
+        resolve = ResolveStatement(statement_id=statement_id, charges=charges, reason="logs", by="concession")
         assert self.world.run((STATEMENT, statement_id, resolve)) is None
         self.settle(statement_id, charges, "resolution")
 

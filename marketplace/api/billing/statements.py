@@ -108,7 +108,10 @@ async def refer(
 async def resolve(
     command: Commanded, statement_id: FromPath[str], data: JSONBody[ResolveStatementBody]
 ) -> Response[ReceiptBody]:
-    """End a dispute: the provider concedes the claim or accepts the payers' counter-offer, or the platform decides."""
+    """End a dispute: the provider concedes the claim or accepts the payers' counter-offer, or the platform decides.
+
+    The platform decides only what a side referred to it.
+    """
     receipt = await resolve_statement(
         command.handler,
         command.context,

@@ -278,7 +278,7 @@ async def resolve_statement(
 
     Args:
         handler: Runs the command.
-        context: Who resolves. The platform may decide at any time, for ever.
+        context: Who resolves. The platform decides a dispute that a side referred to it, for ever.
         statement_id: The statement.
         gpu_seconds: The settled GPU-seconds, for compute.
         hours: The settled hours, for a service line.

@@ -14,9 +14,10 @@ Invariants:
     2. An offer lies between the standing claim and the position. It binds once everybody whom it takes from agrees.
     3. A dispute ends: each side answers within its time, at most `ANSWERS_MAX` times together, and a concession moves
        no deadline.
-    4. Either side asks the platform after an answer of each side, or once `REFERRAL` is over. Its decision is final.
+    4. Either side asks the platform after an answer of each side, or once `REFERRAL` is over. It decides what it is
+       asked, and nothing else; its decision is final.
 
-Refusals in order: claim_none · answer_not_due · statement_referred · answer_period_over · answers_too_many ·
+Refusals in order: referral_missing · claim_none · answer_not_due · statement_referred · answer_period_over · answers_too_many ·
 referral_early · concessions_too_many · amount_missing · not_a_number · amount_not_positive · amount_too_large ·
 amount_too_precise · offer_outside · concession_outside · answer_period_runs.
 """
@@ -212,6 +213,19 @@ def require_referable(dispute: Dispute, by: Party, at: datetime) -> None:
             "referral_early",
             f"the platform is asked after an answer of each side, or from {dispute.referable_at.isoformat()} on",
             due=dispute.referable_at.isoformat(),
+        )
+
+
+def require_referred(dispute: Dispute) -> None:
+    """Refuse that the platform decides what neither side asked it to.
+
+    Raises:
+        Refusal: ``referral_missing``.
+    """
+    if dispute.turn != "platform":
+        raise Refusal(
+            "referral_missing",
+            f"neither side asked the platform; the {dispute.turn} answer until {dispute.answer_until.isoformat()}",
         )
 
 

@@ -17,10 +17,10 @@ Invariants:
 
 Refusals in order: statement_unknown · statement_exists · statement_<status> · acceptance_period_runs ·
 acceptance_period_over · claim_settled · claim_conceded · claim_missing · not_a_number · amount_not_positive ·
-amount_too_large · amount_too_precise · claim_above_statement · charges_above_statement · charges_below_settled ·
-claim_none · answer_not_due · answer_period_over · answers_too_many · referral_early · concessions_too_many ·
-amount_missing · not_a_number · amount_not_positive · amount_too_large · amount_too_precise · offer_outside ·
-concession_outside. From claim_none on they are those of a dispute (`dispute.py`).
+amount_too_large · amount_too_precise · claim_above_statement · referral_missing · charges_above_statement ·
+charges_below_settled · claim_none · answer_not_due · answer_period_over · answers_too_many · referral_early ·
+concessions_too_many · amount_missing · not_a_number · amount_not_positive · amount_too_large · amount_too_precise ·
+offer_outside · concession_outside. Those from claim_none on, and referral_missing, are of a dispute (`dispute.py`).
 """
 
 from collections.abc import Sequence
@@ -68,6 +68,7 @@ from marketplace.domain.billing.dispute import (
     require_answer,
     require_partial,
     require_referable,
+    require_referred,
 )
 from marketplace.domain.billing.settlement import drop_equity, subtract_credit
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
@@ -618,7 +619,9 @@ def _require_claim(command: DisputeStatement, state: Statement) -> None:
 def _resolve(command: ResolveStatement, state: Statement) -> Sequence[StatementEvent]:
     if state.status in {"resolved", "accepted"} and state.disputed is not None and state.charges == command.charges:
         return []
-    _require_status(state, "disputed")
+    dispute = get_dispute(state)
+    if command.by == "platform":
+        require_referred(dispute)
     for name in Charges.__struct_fields__:
         resolved, stated = getattr(command.charges, name), getattr(state.charges, name)
         if resolved > stated:

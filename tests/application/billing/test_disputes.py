@@ -133,6 +133,12 @@ async def test_what_a_side_concedes_is_paid_or_dropped_at_once_and_for_ever(argu
     await argument.concede("provider", 28 * DAY)
     assert (await argument.read()).charges.gpu_seconds == 28 * DAY
     with pytest.raises(Refusal) as refused:
+        await argument.decide(25 * DAY)
+    assert refused.value.code == "referral_missing"
+    await argument.answer("provider")
+    await argument.answer("startup")
+    await argument.refer("startup")
+    with pytest.raises(Refusal) as refused:
         await argument.decide(29 * DAY)
     assert refused.value.code == "charges_above_statement"
     with pytest.raises(Refusal) as refused:
@@ -216,8 +222,8 @@ async def test_an_offer_binds_no_payer_that_claims_less_and_does_not_agree(paid_
 RIVALS = {
     "accept": lambda one, market: one.accept_as(market),
     "timer": lambda one, market: disputes.lapse_dispute(market.handler, market.context(), one.first.statement_id),
-    "decide": lambda one, market: statements.resolve_statement(
-        market.handler, market.context(), one.first.statement_id, gpu_seconds=21 * DAY, reason="decided"
+    "yield": lambda one, market: statements.resolve_statement(
+        market.handler, market.context(one.trade.provider), one.first.statement_id, gpu_seconds=CLAIM, reason="decided"
     ),
     "concede": lambda one, market: disputes.concede_part(
         market.handler, market.context(one.trade.startup), one.first.statement_id, gpu_seconds=23 * DAY, reason="right"
@@ -258,6 +264,6 @@ async def race(one, other, *, late):
         statement = await argument.wait(ANSWER)
     events = [parse_event(each) async for page in market.log.read() for each in page]
     assert sum(isinstance(event, StatementAccepted) for event in events) == 1
-    assert statement.charges.gpu_seconds in {21 * DAY, 23 * DAY, 25 * DAY}
+    assert statement.charges.gpu_seconds in {CLAIM, 23 * DAY, 25 * DAY}
     assert await argument.earned() == argument.worth(statement.charges.gpu_seconds) > Decimal(0)
     await check_log(market.log)

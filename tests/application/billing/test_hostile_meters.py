@@ -21,6 +21,7 @@ from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
 from tests.application.billing.test_adjustments import DAY, Delivery
 from tests.application.trading.test_related import relate, until_marked
+from tests.support.market.deciding import decide
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market
 from tests.support.market.meter import MemoryArchive
@@ -301,7 +302,7 @@ async def test_late_readings_among_related_parties_need_the_second_meter_too(mon
     await relate_both(month)
     await month.market.deliver(month.grant, 10)
     assert (await month.state_first()).disputed.gpu_seconds_claimed == 0
-    await month.resolve(10 * DAY, party=None)
+    await decide(month.market, month.trade, month.first.statement_id, 10 * DAY)
     assert await month.report(month.measure(20), month.measure(21)) == ["accepted", "accepted"]
     adjusted = await month.adjusted(0, "disputed")
     assert (adjusted.disputed.by, adjusted.disputed.gpu_seconds_claimed) == ("meters", 0)

@@ -7,7 +7,6 @@ from fractions import Fraction
 import pytest
 
 from marketplace.application.access.relations import declare_relation, end_relation
-from marketplace.application.billing import statements
 from marketplace.application.delivery import grants
 from marketplace.application.trading.quotes import hold_quote, take_quote
 from marketplace.core.errors import Refusal
@@ -15,6 +14,7 @@ from marketplace.core.ids import rename_id
 from marketplace.core.money import parse_ratio
 from marketplace.domain.delivery.periods import list_periods
 from tests.application.trading.test_resale import buy, resell
+from tests.support.market.deciding import decide
 from tests.support.market.desk import open_desk
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -196,8 +196,7 @@ async def test_a_relation_found_after_the_trade_marks_it_ends_the_mandates_part_
         market.clock.at = first.end + timedelta(hours=25)
         stated = await market.until("statement", first.statement_id, "disputed")
         assert (stated.disputed.by, stated.disputed.gpu_seconds_claimed) == ("meters", 0)
-        settled = {"gpu_seconds": stated.issued.charges.gpu_seconds, "reason": "its racks were visited"}
-        await statements.resolve_statement(market.handler, market.context(), first.statement_id, **settled)
+        await decide(market, trade, first.statement_id, stated.issued.charges.gpu_seconds)
     paid = await market.state("statement", first.statement_id)
     assert (paid.status, paid.net.holder_usd, paid.net.principal_usd) == ("accepted", 0, 0)
     assert paid.net.cash_usd > 0

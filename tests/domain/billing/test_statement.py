@@ -47,7 +47,7 @@ LESS = charges(
 )
 accept = builder(AcceptStatement(**MINE, by="acceptance", at=hour(12)))
 dispute = builder(DisputeStatement(**MINE, gpu_seconds_claimed=28_800, reason="a node was down", at=hour(12)))
-resolve = builder(ResolveStatement(**MINE, charges=LESS, reason="logs of the provider", by="platform"))
+resolve = builder(ResolveStatement(**MINE, charges=LESS, reason="logs of the provider", by="concession"))
 answer = builder(AnswerDispute(**MINE, by="provider", reason="no", at=hour(13), gpu_seconds_offered=40_000))
 concede = builder(ConcedePart(**MINE, by="provider", reason="yes", charges=charges(gpu_seconds=40_000)))
 refer = builder(ReferDispute(**MINE, by="provider", reason="decide", at=hour(14)))
@@ -71,7 +71,7 @@ CONCEDED = StatementConceded(
 )
 ARGUED = (ISSUED, DISPUTED, ANSWERED, INSISTED)
 RESOLVED = StatementResolved(
-    **MINE, grant_id=GRANT, charges_before=charges(), charges=LESS, reason="logs of the provider", by="platform"
+    **MINE, grant_id=GRANT, charges_before=charges(), charges=LESS, reason="logs of the provider", by="concession"
 )
 
 
@@ -125,6 +125,7 @@ REFUSALS = [
     Row("amount_too_precise", (LINE_ISSUED,), claim(usd("0.00001")), "/hours_claimed"),
     Row("claim_above_statement", (LINE_ISSUED,), claim(usd("2.5")), "/hours_claimed"),
     Row("claim_above_statement", (ISSUED,), dispute(gpu_seconds_claimed=57_600), "/gpu_seconds_claimed"),
+    Row("referral_missing", ARGUED, resolve(by="platform")),
     Row(
         "charges_above_statement",
         (ISSUED, DISPUTED),
@@ -236,7 +237,7 @@ def test_a_dispute_may_be_resolved_for_the_provider():
         reason="logs of the provider",
         by="platform",
     )
-    Given(STATEMENT, ISSUED, DISPUTED).when(resolve(charges=charges())).then(upheld)
+    Given(STATEMENT, *ARGUED, REFERRED).when(resolve(charges=charges(), by="platform")).then(upheld)
 
 
 BELOW = ServiceResult(
