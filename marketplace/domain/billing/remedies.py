@@ -4,9 +4,15 @@ An hour is undelivered if its nodes are reported as failed once the cure time is
 the provider, or by the startup for cause. Under the measure ``metered``, nodes that the provider's meter did not count
 have failed too. Of the undelivered hours
 
-1. ``replacement``: those that the startup bought in a later auction cost the difference of the two prices;
+1. ``replacement``: those that the startup bought in a later auction cost the difference of the two prices, at most as
+   much again as the hour itself;
 2. ``damages``: the others that failed cost a share of their price;
-3. ``make_whole``: the others that an early end leaves cost a share of their price.
+3. ``make_whole``: the others that an early end leaves cost a share of their price. Of an end for cause, these are the
+   hours of the nodes that did not work when it was declared.
+
+The price is what the provider is owed for the hour, also where the capacity was resold for more. The cure time counts
+once in each statement period, however often nodes fail in it. A failure that began before the period has used it up by
+as long as it lasted.
 
 What was credited or paid for the same hours is subtracted. A claim is about one statement period, once that is settled
 or disputed, or about the early end. So no hour is recovered twice. A claim is computed again when it is answered; it
@@ -40,6 +46,7 @@ from marketplace.domain.billing.dispute import DECISION
 from marketplace.domain.billing.settlement import compute_service_credit
 from marketplace.domain.billing.statement import Statement
 from marketplace.domain.delivery.grant import Grant
+from marketplace.domain.delivery.grant_notice import find_owed
 from marketplace.domain.delivery.periods import Period, list_periods
 from marketplace.domain.delivery.service_level import list_failed
 from marketplace.domain.metering.usage_record import EPOCH, SECOND, Usage, to_second
@@ -116,13 +123,12 @@ def find_failures(grant: Grant, usage: Usage, period: Period) -> Default:
         Refusal: ``remedies_missing`` · ``grant_not_defaulted``.
     """
     terms = require_remedies(grant)
-    failed = _list_uncured(_list_missing(grant, usage, period.end), timedelta(hours=terms.cure_hours))
-    cut = (Load(max(run.start, period.start), run.end, run.amount) for run in failed if run.end > period.start)
-    gaps = tuple(cut)
+    missing = _list_missing(grant, usage, period.end)
+    gaps = tuple(_list_uncured(missing, period.start, timedelta(hours=terms.cure_hours)))
     if not gaps:
         raise Refusal(
             "grant_not_defaulted",
-            f"no node of grant {grant.issued.grant_id} failed for longer than the {terms.cure_hours} hours of cure time"
+            f"nodes of grant {grant.issued.grant_id} failed no longer than the {terms.cure_hours} hours of cure time"
             f" in the period from {period.start.isoformat()} to {period.end.isoformat()}",
         )
     reports = [
@@ -174,17 +180,18 @@ def _sweep(*tracks: Iterable[Load]) -> Iterator[tuple[datetime, datetime, list[i
         yield start, end, sums
 
 
-def _list_uncured(missing: Iterable[Load], cure: timedelta) -> Iterator[Load]:
-    """Return what is missing, each unbroken failure without its cure time.
+def _list_uncured(missing: Iterable[Load], since: datetime, cure: timedelta) -> Iterator[Load]:
+    """Return what is missing from an instant on, after as much of it as the cure time.
 
-    More or fewer failed nodes continue a failure; only when all work does it end.
+    What is missing without a break up to that instant has used the cure time.
     """
-    begun = stopped = None
+    left, stopped = cure, None
     for run in missing:
-        if begun is None or run.start != stopped:
-            begun = run.start
-        stopped = run.end
-        start = max(run.start, begun + cure)
+        if run.start != stopped and (stopped is None or stopped <= since):
+            left = cure
+        used, stopped = min(left, run.end - run.start), run.end
+        left -= used
+        start = max(run.start + used, since)
         if start < run.end:
             yield Load(start, run.end, run.amount)
 
@@ -202,14 +209,23 @@ def find_ending(grant: Grant) -> Default:
             f"grant {grant.issued.grant_id} was not ended early by its provider, nor by its startup for cause; state"
             " the period_start of a period in which its nodes failed",
         )
+    most = _count_failed(grant, ended.noticed_at) if ended.for_cause else grant.issued.nodes
     last = max([grant.issued.end, *(end for _, end in grant.extensions)])
     gaps = tuple(
-        Load(max(start, ended.at), stop, own * grant.issued.gpus_per_node)
+        Load(max(start, ended.at), stop, min(own, most) * grant.issued.gpus_per_node)
         for start, stop, (own,) in _sweep(_list_own(grant, last))
-        if stop > ended.at and own > 0
+        if stop > ended.at and min(own, most) > 0
     )
     until = find_last(grant) + CLAIM_WITHIN
     return Default(gaps, ended.noticed_at, "make_whole", terms.make_whole_share, None, until)
+
+
+def _count_failed(grant: Grant, at: datetime) -> int:
+    """Return how many nodes of a grant did not work at an instant."""
+    working = (
+        outage.nodes for outage in grant.outages if outage.start <= at and (outage.end is None or at < outage.end)
+    )
+    return grant.issued.nodes - min(working, default=grant.issued.nodes)
 
 
 def require_early(default: Default, at: datetime) -> None:
@@ -316,7 +332,7 @@ def require_replacement(grant: Grant, bought: Grant, locked_at: datetime | None,
 
 def compute_items(grant: Grant, default: Default, bought: Sequence[Grant]) -> tuple[ClaimItem, ...]:
     """Return the parts of a claim: what each replacement costs more, in their order, and the share for the rest."""
-    price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
+    paid, price = parse_ratio(grant.issued.price_usd_per_gpu_hour), find_owed(grant.issued)
     counts, rest = [0] * len(bought), 0
     for start, end, (missing, *working) in _sweep(default.gaps, *(_list_working(one) for one in bought)):
         left, span = missing, (end - start) // _MICROSECOND
@@ -326,11 +342,16 @@ def compute_items(grant: Grant, default: Default, bought: Sequence[Grant]) -> tu
             left -= covered
         rest += left * span
     items = [
-        _price("replacement", count, max(parse_ratio(one.issued.price_usd_per_gpu_hour) - price, Fraction(0)), one)
+        _price("replacement", count, _find_difference(paid, parse_ratio(one.issued.price_usd_per_gpu_hour), price), one)
         for one, count in zip(bought, counts, strict=True)
     ]
     items.append(_price(default.remedy, rest, price * Fraction(default.share)))
     return tuple(item for item in items if item.gpu_seconds)
+
+
+def _find_difference(paid: Fraction, price: Fraction, most: Fraction) -> Fraction:
+    """Return what an hour of a replacement costs more, at most as much as the provider was owed for the hour."""
+    return min(max(price - paid, Fraction(0)), most)
 
 
 def _list_working(grant: Grant) -> list[Load]:

@@ -75,13 +75,19 @@ def require_notice(command: TerminateGrant, issued: GrantIssued, at: datetime, e
         )
 
 
+def find_owed(issued: GrantIssued) -> Fraction:
+    """Return what the provider is owed for a GPU-hour of a grant, also where it was resold at another price."""
+    return parse_ratio(issued.price_usd_per_gpu_hour if issued.resale is None else issued.resale.owed_usd_per_gpu_hour)
+
+
 def find_end_fee(command: TerminateGrant, issued: GrantIssued, at: datetime, gpu_seconds_left: int) -> Decimal:
     """Return what the side that ends a grant without cause pays the other one, in whole cents.
 
-    It is a share of the price of what is not delivered, by the notice that it gives. An end by the platform is free.
+    It is a share of what the provider is owed for what is not delivered, by the notice that it gives. An end by the
+    platform is free.
     """
     if issued.ends is None or command.for_cause or command.by == "platform":
         return ZERO
-    price_usd = parse_ratio(issued.price_usd_per_gpu_hour) * Fraction(gpu_seconds_left, SECONDS_PER_HOUR)
+    price_usd = find_owed(issued) * Fraction(gpu_seconds_left, SECONDS_PER_HOUR)
     fee_usd = compute_end_fee(issued.ends, price_usd, at - command.noticed_at)
     return fee_usd if command.payable_usd is None else min(fee_usd, command.payable_usd)

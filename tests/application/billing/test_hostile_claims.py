@@ -16,7 +16,7 @@ from marketplace.application.delivery.grants import terminate_grant
 from marketplace.application.supply import inventory
 from marketplace.auditor.bonds import Bonds
 from marketplace.core.ids import rename_id
-from marketplace.core.money import round_cents
+from marketplace.core.money import parse_ratio, round_cents
 from marketplace.domain.billing.dispute import DECISION
 from marketplace.domain.billing.remedies import ANSWER_WITHIN, CLAIM_WITHIN
 from marketplace.domain.billing.statement_chain import name_adjustment
@@ -24,6 +24,7 @@ from marketplace.domain.delivery.periods import list_periods
 from marketplace.log.memory import MemoryLog
 from tests.application.billing.test_bonds import WAIT, answer, build_defaults, claim, post, price, refuse, sell
 from tests.application.billing.test_service_credits import Month
+from tests.application.trading.test_resale import buy, resell
 from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -39,7 +40,7 @@ def market():
 
 CREDITS = (
     CreditStep(availability_below=Decimal("0.95"), credit=Decimal("0.01")),
-    CreditStep(availability_below=Decimal("0.88"), credit=Decimal("0.02")),
+    CreditStep(availability_below=Decimal("0.899"), credit=Decimal("0.02")),
 )
 
 
@@ -180,7 +181,7 @@ async def test_a_credit_that_a_late_outage_raises_lowers_a_claim_that_waits(mark
         await month.settle()
         await claim(market, trade.startup, month.grant, period_start=month.first.start)
         at = month.first.start + timedelta(days=10)
-        outage = {"nodes_available": 0, "at": at, "until": at + timedelta(hours=23), "reason": "cooling"}
+        outage = {"nodes_available": 0, "at": at, "until": at + timedelta(hours=2), "reason": "cooling"}
         context = market.context(trade.provider)
         await grants.degrade_grant(market.handler, context, month.grant_id, **outage)
         [waiting] = await read_claims(market, trade.provider)
@@ -188,7 +189,9 @@ async def test_a_credit_that_a_late_outage_raises_lowers_a_claim_that_waits(mark
         await answer(market, trade.provider)
         [settled] = await read_claims(market, trade.provider)
     more = credit.sign * credit.service_credit.provider_usd
-    assert settled.due_usd == waiting.claimed.amount_usd - more < waiting.claimed.amount_usd
+    damages = [round_cents(price(month.grant, 1, hours) / 4) for hours in (5 * 24, 5 * 24 + 4)]
+    less = more - (damages[1] - damages[0])
+    assert settled.due_usd == waiting.claimed.amount_usd - less < waiting.claimed.amount_usd
     await check(market)
 
 
@@ -283,3 +286,95 @@ async def test_two_grants_under_one_incident_claim_its_nodes_once(market):
     seconds = sum(item.gpu_seconds for one in claims for item in one.claimed.items)
     assert seconds == 3 * 8 * 3 * 86_400, "three nodes for four days less the cure time of a day"
     await check(market)
+
+
+async def test_nodes_that_work_for_a_minute_each_day_use_the_cure_time_of_their_period_once(market):
+    trade = await market.trade(cash="3", equity="0")
+    await market.deposit(trade.provider, 50_000)
+    await post(market, trade.provider, 40_000)
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        start = month.first.start
+        await month.settle()
+        for day in range(20):
+            at = start + timedelta(days=day)
+            outage = {"nodes_available": 0, "at": at, "until": at + timedelta(hours=23, minutes=59), "reason": "a fan"}
+            context = market.context(trade.provider)
+            await grants.degrade_grant(market.handler, context, month.grant_id, **outage)
+        async with asyncio.timeout(WAIT):
+            while await is_open(market, month.first.statement_id):
+                await market.tick()
+        grant = await market.state("grant", month.grant_id)
+        await claim(market, trade.startup, grant, period_start=start)
+    [claimed] = await read_claims(market, trade.provider)
+    seconds = sum(item.gpu_seconds for item in claimed.claimed.items)
+    assert seconds == 2 * 8 * (20 * (86_400 - 60) - 86_400)
+    await check(market)
+
+
+async def is_open(market, statement_id, days=20):
+    """Return whether the outages of so many days are not all credited yet."""
+    lost, number = 0, 0
+    while (more := await market.state("statement", name_adjustment(statement_id, number))) is not None:
+        lost, number = more.service.gpu_seconds_unavailable, number + 1
+    return lost < 2 * 8 * days * (86_400 - 60)
+
+
+async def test_an_end_for_cause_is_made_whole_for_the_nodes_that_failed_alone(market):
+    trade = await market.trade(cash="3", equity="0", nodes=4)
+    await market.deposit(trade.provider, 50_000)
+    await post(market, trade.provider, 40_000)
+    async with market.worker():
+        month = Month(market, trade, await market.award(trade))
+        at = month.first.start + timedelta(days=3)
+        market.clock.at = at
+        await market.until("grant", month.grant_id, "active")
+        failed = {"nodes_available": 3, "at": at, "reason": "a fan"}
+        await grants.degrade_grant(market.handler, market.context(trade.provider), month.grant_id, **failed)
+        market.clock.at = at + timedelta(days=1)
+        end = {"at": market.clock.at, "reason": "one of four nodes failed", "for_cause": True}
+        await terminate_grant(market.handler, market.context(trade.startup), month.grant_id, **end)
+    grant = await market.state("grant", month.grant_id)
+    await claim(market, trade.startup, grant)
+    [claimed] = await read_claims(market, trade.provider)
+    assert claimed.claimed.amount_usd == round_cents(price(grant, 1, 36 * 24) / 4)
+
+
+async def test_a_replacement_at_a_friends_price_costs_the_defaulter_at_most_its_own_price_again(market):
+    first, friend = [await market.party(name, "provider", usd=90_000) for name in ("First", "Friend")]
+    startup = await market.party("Startup", "startup", usd=900_000)
+    await post(market, first, 60_000)
+    async with market.worker():
+        old = await sell(market, first, startup, lock=0.5, ask="2", nodes=1)
+        market.clock.at = market.day(5)
+        end = {"at": market.day(30), "reason": "sold to another"}
+        await terminate_grant(market.handler, market.context(first), old.grant.issued.grant_id, **end)
+        await inventory.withdraw_lot(market.handler, market.context(first), old.lot, reason="sold to another")
+        new = await sell(market, friend, startup, lock=6, ask="8.99", nodes=1, start=30)
+    lost = await market.state("grant", old.grant.issued.grant_id)
+    await claim(market, startup, lost, replacement_ids=[new.grant.issued.grant_id])
+    [claimed] = await read_claims(market, first)
+    [item] = claimed.claimed.items
+    assert (item.remedy, item.amount_usd) == ("replacement", round_cents(price(lost, 1, 60 * 24)))
+
+
+async def test_a_provider_owes_damages_on_its_own_price_for_what_was_resold_for_more(market):
+    trade = await market.trade(cash="3", equity="0", nodes=4)
+    await market.deposit(trade.provider, 50_000)
+    await post(market, trade.provider, 40_000)
+    async with market.worker():
+        grant = await market.award(trade)
+        await resell(market, trade, grant, ask="90")
+        bought = await buy(market, cash="95")
+        market.clock.at = market.day(5)
+        resold = await market.state("grant", (await market.state("order", bought.order)).grant_id)
+        end = {"at": market.day(6), "reason": "sold to another"}
+        await terminate_grant(market.handler, market.context(trade.provider), resold.issued.grant_id, **end)
+    resold = await market.state("grant", resold.issued.grant_id)
+    assert parse_ratio(resold.issued.price_usd_per_gpu_hour) > parse_ratio(resold.issued.resale.owed_usd_per_gpu_hour)
+    owed = parse_ratio(resold.issued.resale.owed_usd_per_gpu_hour)
+    assert resold.end_fee_usd == round_cents(owed * 8 * 3 * 24 / 10)
+    await claim(market, resold.startup_id, resold)
+    [claimed] = await read_claims(market, trade.provider)
+    hours = Fraction(sum(item.gpu_seconds for item in claimed.claimed.items), 3_600)
+    assert claimed.claimed.amount_usd + claimed.claimed.credited_usd == round_cents(owed * hours / 4)

@@ -82,8 +82,23 @@ def test_fills_of_related_parties_never_count_and_no_buyer_decides(fills, wash):
     assert index_of(*rows, *related).index_usd_per_gpu_hour == index_of(*rows).index_usd_per_gpu_hour
 
 
+@pytest.mark.parametrize("price", ["894.65", "5000.01", "0.001"])
+def test_three_unrelated_shells_on_a_day_of_their_own_print_no_price_that_nobody_else_pays(price):
+    shells = [traded(10, f"shell {number}", price, 10**6) for number in range(3)]
+    point = index_of(*HONEST, *shells, day=10)
+    assert (point.index_usd_per_gpu_hour, point.status) == (Decimal("2.01"), "carried")
+    later = [traded(10, f"buyer {number}", "2.40") for number in range(3)]
+    assert index_of(*HONEST, *shells, *later, day=10).index_usd_per_gpu_hour == Decimal("2.40")
+
+
+def test_a_price_that_everybody_pays_for_a_month_is_not_left_out_for_ever():
+    risen = [traded(day, f"buyer {day}", "6") for day in range(1, 35)]
+    point = index_of(*HONEST, *risen, day=34)
+    assert (point.index_usd_per_gpu_hour, point.status) == (6, "printed")
+
+
 def test_a_thin_day_takes_in_the_days_before_it_until_there_is_enough():
-    rows = (traded(0), traded(-3, "b"), traded(-5, "c", "8"), traded(-6, "d", "9999"))
+    rows = (traded(0), traded(-3, "b"), traded(-5, "c", "3"), traded(-6, "d", "9999"))
     point = index_of(*rows)
     assert (point.days, point.fills, point.index_usd_per_gpu_hour, point.status) == (6, 3, Decimal(2), "printed")
 

@@ -8,7 +8,9 @@ A fill is a whole award. It counts on the day of the award (UTC), with its GPU-h
 2. The fills of that run are weighed by their GPU-hours, but no buyer weighs more than a third of all.
 3. In order of price, the lowest and the highest third of the weight are left out. The index is the weighted mean of the
    middle third. So no single buyer, at whatever price and volume, moves the index beyond what others paid.
-4. A day that does not print carries the latest print of the `CARRY_DAYS_MAX` days before, and says so.
+4. If fills of the 30 days before a day could print, those of its run above twice or under half of their index are left
+   out. So a few unrelated shells move the index by a factor of two at most in that time.
+5. A day that does not print carries the latest print of the `CARRY_DAYS_MAX` days before, and says so.
 
 A day's first value is the one of the end of that day. A fill that is marked later is left out from then on: the values
 that change by it are revisions, each with the instant of the last mark of its day. All of them can be computed again
@@ -31,6 +33,7 @@ from marketplace.projections.views.trading import IndexPoint, IndexRevision
 BUYERS_MIN: Final = 3
 GPU_HOURS_MIN: Final = 192
 DAYS_MAX: Final = 30
+FACTOR_MAX: Final = 2
 CARRY_DAYS_MAX: Final = 366
 MICRO: Final = 1_000_000
 DAY: Final = timedelta(days=1)
@@ -110,15 +113,22 @@ class _Fills:
         return self._prints[day, at]
 
     def _compute_print(self, day: date, at: datetime) -> Print | None:
-        if not any(self._list_counted(day, at)):
-            return None
+        before = self._find_before(day, at)
         chosen: list[Traded] = []
         for days in range(1, DAYS_MAX + 1):
-            chosen += self._list_counted(day - (days - 1) * DAY, at)
-            gpu_hours = sum(row.gpu_hours for row in chosen)
-            if len({row.startup_id for row in chosen}) >= BUYERS_MIN and gpu_hours >= GPU_HOURS_MIN:
+            chosen += (row for row in self._list_counted(day - (days - 1) * DAY, at) if _is_near(row, before))
+            if not chosen:
+                return None
+            if _is_enough(chosen):
+                gpu_hours = sum(row.gpu_hours for row in chosen)
                 return Print(day, compute_mean(chosen), days, sum(row.fills for row in chosen), gpu_hours)
         return None
+
+    def _find_before(self, day: date, at: datetime) -> Fraction | None:
+        """Return the index of all fills of the days before a day together; None if they are too few."""
+        days = range(1, DAYS_MAX + 1)
+        rows = [row for days_before in days for row in self._list_counted(day - days_before * DAY, at)]
+        return Fraction(compute_mean(rows)) if _is_enough(rows) else None
 
     def _list_counted(self, day: date, at: datetime) -> Iterator[Traded]:
         return (row for row in self._by_day.get(day, ()) if row.marked_at is None or row.marked_at > at)
@@ -176,6 +186,17 @@ def _compute_point(fills: _Fills, prices: list[Decimal], day: date, now: datetim
 
 def _get_price(value: Print | None) -> Decimal | None:
     return None if value is None else value.index_usd_per_gpu_hour
+
+
+def _is_enough(rows: Sequence[Traded]) -> bool:
+    """Return whether fills have enough buyers and volume to print."""
+    return len({row.startup_id for row in rows}) >= BUYERS_MIN and sum(row.gpu_hours for row in rows) >= GPU_HOURS_MIN
+
+
+def _is_near(row: Traded, before: Fraction | None) -> bool:
+    """Return whether a price is within the factor of what was paid before."""
+    price = parse_ratio(row.price_usd_per_gpu_hour)
+    return before is None or before <= FACTOR_MAX * price <= FACTOR_MAX**2 * before
 
 
 def compute_mean(fills: Sequence[Traded]) -> Decimal:
