@@ -9,6 +9,7 @@ from msgspec import Meta
 from events.types import (
     Event,
     Funding,
+    GpuClass,
     GpuVendor,
     Id,
     Instant,
@@ -50,6 +51,9 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
         related_parties: Whether it pays where the startup is related to who sells or delivers.
         startup_accepts_alone: Whether a startup's acceptance settles a statement that it pays for. If not, its holder
             accepts too, or lets the acceptance period pass.
+        vendor_share_max: Greatest part of `budget_usd` that it pays for GPUs of one vendor; None for no such bound.
+        generation_share_max: Greatest part of `budget_usd` that it pays for GPUs of one generation, such as Hopper;
+            None for no such bound.
         usd_per_gpu_hour_max: Greatest price that it accepts, cash and credited principal together; None for 100 USD,
             or for what the price list says.
         list_price_multiple_max: Greatest price as a multiple of the median price of a class in a price list; None for
@@ -84,6 +88,8 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
     order_days_max: Annotated[int, Meta(ge=1, le=366)] = 14
     dilution_max: Share = Decimal("0.05")
     sector_usd_max: Usd | None = None
+    vendor_share_max: Share | None = None
+    generation_share_max: Share | None = None
     usd_per_gpu_hour_max: UsdPerGpuHour | None = None
     list_price_multiple_max: Multiple | None = None
     pricelist_id: Id | None = None
@@ -171,6 +177,8 @@ class MandateBudgetHeld(Event, frozen=True, kw_only=True, tag="mandate.budget_he
         instrument: The terms offered, where it waits for approval.
         implied_cap_usd: The company value at the price of priced stock, as agreed to.
         until: When it ends by itself unless it is captured; None: never.
+        gpu_classes: Classes of GPUs that the order may get. The amount counts toward each of their vendors and
+            generations until one class wins.
     """
 
     mandate_id: Id
@@ -184,6 +192,7 @@ class MandateBudgetHeld(Event, frozen=True, kw_only=True, tag="mandate.budget_he
     instrument: PrincipalTerms | None = None
     implied_cap_usd: Usd | None = None
     until: Instant | None = None
+    gpu_classes: tuple[GpuClass, ...] = ()
 
 
 class MandateOrderApproved(Event, frozen=True, kw_only=True, tag="mandate.order_approved.v1"):
@@ -226,12 +235,14 @@ class MandateBudgetCaptured(Event, frozen=True, kw_only=True, tag="mandate.budge
         hold_id: The hold.
         grant_id: The grant.
         amount_usd: Dollars committed.
+        gpu_class: Class of the GPUs; None if it pays for something else.
     """
 
     mandate_id: Id
     hold_id: Id
     grant_id: Id
     amount_usd: Usd
+    gpu_class: GpuClass | None = None
 
 
 class MandateBudgetReleased(Event, frozen=True, kw_only=True, tag="mandate.budget_released.v1"):

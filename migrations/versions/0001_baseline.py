@@ -213,6 +213,7 @@ def _create_mandate_holds() -> None:
         text("approval", null=True),
         jsonb("instrument", null=True),
         timestamp("until", null=True),
+        jsonb("gpu_classes"),
         bigint("last_sequence"),
         key("mandate_holds", "mandate_id", "hold_id"),
     )

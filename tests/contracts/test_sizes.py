@@ -91,6 +91,7 @@ BOUNDS = {
     ("mandate.amended.v1", "terms.issuer_ids"): REQUEST,
     ("mandate.amended.v1", "terms.provider_ids"): REQUEST,
     ("mandate.amended.v1", "terms.site_ids"): REQUEST,
+    ("mandate.budget_held.v1", "gpu_classes"): REQUEST,
     ("mandate.revoked.v1", "ended"): ORDERS,
     ("order.placed.v1", "terms.offers"): REQUEST,
     ("order.placed.v1", "terms.regions"): REQUEST,

@@ -8,9 +8,12 @@ Invariants:
     3. A capture never exceeds its hold. Released budget is free again at once.
     4. At the match, the rules in force by then are applied again to what is held. Committed budget keeps the rules
        under which it was committed.
-    5. A revocation ends every hold that is not captured. A hold that needs the holder's approval is captured only with
+    5. No vendor and no generation of GPUs has more than its share of the budget. What is held counts toward every class
+       that its order may get, and what is committed toward the class that won. At the match, what is committed is asked
+       again, by the shares in force by then.
+    6. A revocation ends every hold that is not captured. A hold that needs the holder's approval is captured only with
        it.
-    6. A refusal states no figure of the budget. What other issuers leave of it is rounded down to twentieths of the
+    7. A refusal states no figure of the budget. What other issuers leave of it is rounded down to twentieths of the
        budget before an issuer's own holds are counted, so that an issuer that asks again and again learns no more than
        the twentieth. The holder, who approves by its command, is asked exactly.
 
@@ -22,14 +25,14 @@ warrant_too_brief · issuer_unwelcome · sector_unwelcome · stage_unwelcome · 
 price_above_mandate · related_unwelcome ·
 diluted_since · approval_missing · approval_unneeded · hold_committed · budget_below_committed ·
 direct_cash_unwelcome · direct_budget_exhausted · budget_exhausted · issuer_maximum_reached ·
-sector_maximum_reached · capture_above_hold · release_above_hold.
+sector_maximum_reached · vendor_maximum_reached · generation_maximum_reached · capture_above_hold · release_above_hold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from immutables import Map
@@ -52,6 +55,7 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, require_usd
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
+from marketplace.domain.supply.gpu_vendors import find_generation, find_vendor
 from marketplace.domain.trading.mandate_rules import (
     Asked,
     OfferedPrice,
@@ -200,6 +204,7 @@ class BudgetHold:
         ended: Whether the holder ended it, by refusing the order or by revoking the mandate.
         implied_cap_usd: The company value at the price of priced stock, as agreed to.
         until: When it ends unless it is captured; None: never.
+        gpu_classes: Classes that its order may get, or the one that it got.
     """
 
     order_id: str
@@ -214,6 +219,7 @@ class BudgetHold:
     ended: bool = False
     implied_cap_usd: Decimal | None = None
     until: datetime | None = None
+    gpu_classes: tuple[str, ...] = ()
 
     @property
     def total_usd(self) -> Decimal:
@@ -344,6 +350,7 @@ def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
             instrument=command.instrument if needs_approval else None,
             implied_cap_usd=command.implied_cap_usd,
             until=None if command.direct or command.approved else _find_until(command, state.terms),
+            gpu_classes=tuple(price.gpu_class for price in command.prices),
         )
     ]
 
@@ -391,7 +398,7 @@ def _refuse(command: RefuseOrder, state: Mandate) -> Sequence[MandateEvent]:
 
 
 def _require_room(command: HoldBudget, state: Mandate) -> None:
-    """Refuse to hold more than is left, of the whole budget or of a part of it; see invariant 6."""
+    """Refuse to hold more than is left, of the whole budget or of a part of it; see invariant 7."""
     terms, needed = state.terms, command.amount_usd
     own = sum((hold.total_usd for hold in state.holds.values() if _shares(command, hold)), ZERO)
     whole = _round_free(terms.budget_usd, state.used_usd - own, exact=command.approved) - own
@@ -415,6 +422,39 @@ def _require_room(command: HoldBudget, state: Mandate) -> None:
         raise Refusal("issuer_maximum_reached", _tell_room(command, "for this issuer"), **_measure(command))
     if sector is not None and needed > sector:
         raise Refusal("sector_maximum_reached", _tell_room(command, f"for {command.sector}"), **_measure(command))
+    for part in _list_parts(terms, [price.gpu_class for price in command.prices]):
+        holds = [hold for hold in state.holds.values() if part.counts(hold)]
+        own = sum((hold.total_usd for hold in holds if hold.issuer_id == command.issuer_id), ZERO)
+        others = sum((hold.total_usd for hold in holds if hold.issuer_id != command.issuer_id), ZERO)
+        if needed > _round_free(part.usd_max, others, exact=command.approved) - own:
+            raise _refuse_part(part, _tell_room(command, f"for GPUs of {part.name}"), _measure(command))
+
+
+class _Part(NamedTuple):
+    """The part of the budget that one vendor or one generation of GPUs may take."""
+
+    name: str
+    usd_max: Decimal
+    find: Callable[[str], str]
+
+    def counts(self, hold: BudgetHold) -> bool:
+        """Return whether a hold counts toward it."""
+        return any(self.find(gpu_class) == self.name for gpu_class in hold.gpu_classes)
+
+
+def _refuse_part(part: _Part, text: str, facts: Mapping[str, str]) -> Refusal:
+    if part.find is find_vendor:
+        return Refusal("vendor_maximum_reached", text, **facts)
+    return Refusal("generation_maximum_reached", text, **facts)
+
+
+def _list_parts(terms: MandateTerms, gpu_classes: Iterable[str]) -> Iterator[_Part]:
+    """Yield the bounds of the vendors and generations of classes, vendors first."""
+    classes = tuple(gpu_classes)
+    for share, find in ((terms.vendor_share_max, find_vendor), (terms.generation_share_max, find_generation)):
+        if share is not None:
+            for name in dict.fromkeys(find(gpu_class) for gpu_class in classes):
+                yield _Part(name, share * terms.budget_usd, find)
 
 
 def _tell_room(command: HoldBudget, what: str) -> str:
@@ -445,6 +485,7 @@ def _capture(command: CaptureBudget, state: Mandate) -> Sequence[MandateEvent]:
     require_usd(command.amount_usd, "/amount_usd", zero=True)
     if command.matched is not None:
         _require_still_welcome(command.mandate_id, command.matched, known, state)
+        _require_part(command, command.matched, state)
     if command.amount_usd > known.held_usd or known.grant_id is not None:
         raise Refusal(
             "capture_above_hold",
@@ -457,8 +498,19 @@ def _capture(command: CaptureBudget, state: Mandate) -> Sequence[MandateEvent]:
             hold_id=command.hold_id,
             grant_id=command.grant_id,
             amount_usd=command.amount_usd,
+            gpu_class=command.matched.prices[0].gpu_class if command.matched and command.matched.prices else None,
         )
     ]
+
+
+def _require_part(command: CaptureBudget, matched: Matched, state: Mandate) -> None:
+    """Refuse to commit more to a vendor or a generation than the rules of now allow."""
+    for part in _list_parts(state.terms, [price.gpu_class for price in matched.prices]):
+        committed = sum((hold.committed_usd for hold in state.holds.values() if part.counts(hold)), ZERO)
+        if committed + command.amount_usd > part.usd_max:
+            text = f"mandate {command.mandate_id} now pays less for GPUs of {part.name} than this order needs"
+            measured = {"mandate_id": command.mandate_id, "needed_usd": str(command.amount_usd)}
+            raise _refuse_part(part, text, measured)
 
 
 def _require_still_welcome(mandate_id: str, matched: Matched, known: BudgetHold, state: Mandate) -> None:
@@ -528,6 +580,7 @@ def evolve(state: MandateState, event: MandateEvent) -> MandateState:
             held_usd=before.held_usd - event.amount_usd,
             committed_usd=before.committed_usd + event.amount_usd,
             grant_id=event.grant_id,
+            gpu_classes=before.gpu_classes if event.gpu_class is None else (event.gpu_class,),
         )
         return _use(state, event.hold_id, captured, ZERO)
     from_held = min(before.held_usd, event.amount_usd)
@@ -550,6 +603,7 @@ def _begin_hold(event: MandateBudgetHeld) -> BudgetHold:
         approved=event.until is None and not event.direct,
         implied_cap_usd=event.implied_cap_usd,
         until=event.until,
+        gpu_classes=event.gpu_classes,
     )
 
 

@@ -115,7 +115,7 @@ def _require_amounts(terms: MandateTerms) -> None:
         amount = getattr(terms, name)
         if amount is not None:
             require_usd(amount, f"/terms/{name}")
-    for name in ("discount_min", "discount_max", "dilution_max"):
+    for name in ("discount_min", "discount_max", "dilution_max", "vendor_share_max", "generation_share_max"):
         share = getattr(terms, name)
         if share is not None:
             require_share(share, f"/terms/{name}")

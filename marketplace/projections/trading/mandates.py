@@ -42,6 +42,7 @@ budget_holds: Final = define(
     text("approval", null=True),
     document("instrument", null=True),
     instant("until", null=True),
+    document("gpu_classes"),
     Index("ix_mandate_holds_issuer", "mandate_id", "issuer_id"),
     origin=Origin("mandate", "mandate_id"),
 )
@@ -83,6 +84,7 @@ def _held(changes: WriteBatch, _: RecordedEvent, event: mandate_events.MandateBu
         approval="needed" if event.needs_approval else None,
         instrument=event.instrument,
         until=event.until,
+        gpu_classes=event.gpu_classes,
     )
     _move(changes, event.mandate_id, event.hold_id, held=event.amount_usd)
 
@@ -98,7 +100,8 @@ def _refused(changes: WriteBatch, _: RecordedEvent, event: mandate_events.Mandat
 
 
 def _captured(changes: WriteBatch, _: RecordedEvent, event: mandate_events.MandateBudgetCaptured) -> None:
-    changes.update(budget_holds, event.mandate_id, event.hold_id, grant_id=event.grant_id)
+    won = {} if event.gpu_class is None else {"gpu_classes": (event.gpu_class,)}
+    changes.update(budget_holds, event.mandate_id, event.hold_id, grant_id=event.grant_id, **won)
     _move(changes, event.mandate_id, event.hold_id, held=-event.amount_usd, captured=event.amount_usd)
 
 
@@ -134,7 +137,7 @@ _MOVING: Final = (
 )
 PROJECTION: Final = Projection(
     name="mandates",
-    version=4,
+    version=5,
     tables=(mandates, budget_holds),
     reads=("mandate",),
     handlers={

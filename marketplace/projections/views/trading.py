@@ -186,7 +186,7 @@ class BudgetHoldView(msgspec.Struct, frozen=True, kw_only=True):
 
     `approval` is None unless its issuer draws more than the mandate's `approval_above_usd`; then it is ``needed``,
     ``given`` or ``refused``, and `instrument` is what is offered. `until` is when the hold ends unless the order is
-    matched.
+    matched. `gpu_classes` are those that the order may get, and once it is matched the one that it got.
     """
 
     mandate_id: str
@@ -199,6 +199,7 @@ class BudgetHoldView(msgspec.Struct, frozen=True, kw_only=True):
     approval: str | None
     instrument: PrincipalTerms | None
     until: datetime | None
+    gpu_classes: tuple[str, ...]
     last_sequence: int
 
 

@@ -104,6 +104,11 @@ REVOKE = RevokeMandate(mandate_id=build.MANDATE, reason="fund closed")
 GRANTED, HELD = granted(), held()
 REVOKED = MandateRevoked(mandate_id=build.MANDATE, reason="fund closed")
 CAPTURED = MandateBudgetCaptured(mandate_id=build.MANDATE, hold_id=HOLD, grant_id=GRANT, amount_usd=usd(300))
+COMMITTED = (
+    held(gpu_classes=("H100_SXM", "B200_SXM")),
+    held(hold_id=HOLD_2, issuer_id=ISSUER_2, gpu_classes=("H200_SXM",)),
+    replace(CAPTURED, gpu_class="H100_SXM"),
+)
 ONLY_NOTES = granted(instrument_kinds=("convertible_note",))
 ENDED = granted(expires_at=build.NOW)
 ANY_CAP = granted(valuation_cap_usd_min=None, valuation_cap_usd_max=None)
@@ -125,9 +130,10 @@ def priced(price, gpu_class="H100_SXM", listed=None):
     return (OfferedPrice(gpu_class, usd(price), None if listed is None else usd(listed)),)
 
 
-def matched(**changes):
+def matched(*, hold_id=HOLD, **changes):
     asked = {"issuer_id": ISSUER, "instrument": safe(), "sector": "biotech", "stage": None, "at": build.NOW}
-    return capture_budget(matched=Matched(**{**asked, "implied_cap_usd": None, "prices": (), **changes}))
+    asked |= {"implied_cap_usd": None, "prices": (), **changes}
+    return capture_budget(hold_id=hold_id, matched=Matched(**asked))
 
 
 STOCK = (granted(instrument_kinds=("stock",)), held(implied_cap_usd=usd(10_000_000)))
@@ -156,6 +162,8 @@ REFUSALS = [
     Row("amount_not_positive", (GRANTED, HELD), capture_budget(amount_usd=usd(-1)), "/amount_usd"),
     Row("amount_not_positive", (GRANTED, HELD), release_budget(keep_usd=usd(-1)), "/keep_usd"),
     Row("amount_too_large", (), grant(equity_credit=usd("1.01")), "/terms/equity_credit"),
+    Row("amount_too_large", (), grant(vendor_share_max=usd("1.01")), "/terms/vendor_share_max"),
+    Row("amount_too_large", (), grant(generation_share_max=usd("1.01")), "/terms/generation_share_max"),
     Row("amount_too_precise", (), grant(valuation_cap_usd_min=usd("1.001")), "/terms/valuation_cap_usd_min"),
     Row("issuer_above_budget", (), grant(issuer_usd_max=usd(1_001)), "/terms/issuer_usd_max"),
     Row("pricelist_missing", (), grant(list_price_multiple_max=usd(2)), "/terms/pricelist_id"),
@@ -217,6 +225,41 @@ REFUSALS = [
         (granted(sector_usd_max=usd(700)), HELD),
         hold_budget(hold_id=HOLD_2, issuer_id=ISSUER_2, amount_usd=usd("300.01")),
     ),
+    Row(
+        "vendor_maximum_reached",
+        (granted(vendor_share_max=usd("0.7")), held(gpu_classes=("B200_SXM",))),
+        hold_budget(hold_id=HOLD_2, issuer_id=ISSUER_2, amount_usd=usd("300.01"), prices=priced(3)),
+    ),
+    Row(
+        "vendor_maximum_reached",
+        (granted(vendor_share_max=usd("0.7")), held(gpu_classes=("B200_SXM",))),
+        hold_budget(
+            hold_id=HOLD_2,
+            issuer_id=ISSUER_2,
+            amount_usd=usd("300.01"),
+            prices=(*priced(3, "MI300X"), *priced(3, "H100_SXM")),
+        ),
+    ),
+    Row(
+        "vendor_maximum_reached",
+        (GRANTED, held(gpu_classes=("H100_SXM",)), amended(vendor_share_max=usd("0.29"))),
+        matched(prices=priced(3)),
+    ),
+    Row(
+        "generation_maximum_reached",
+        (granted(generation_share_max=usd("0.5")), held(gpu_classes=("H200_SXM", "MI300X"))),
+        hold_budget(hold_id=HOLD_2, amount_usd=usd("100.01"), prices=priced(3)),
+    ),
+    Row(
+        "generation_maximum_reached",
+        (granted(generation_share_max=usd("0.5")),),
+        hold_budget(amount_usd=usd("500.01"), prices=priced(3)),
+    ),
+    Row(
+        "generation_maximum_reached",
+        (GRANTED, *COMMITTED, amended(generation_share_max=usd("0.59"))),
+        matched(hold_id=HOLD_2, issuer_id=ISSUER_2, prices=priced(3)),
+    ),
     Row("capture_above_hold", (GRANTED, HELD), capture_budget(amount_usd=usd("400.01"))),
     Row("capture_above_hold", (GRANTED, HELD, CAPTURED), capture_budget(grant_id=GRANT_2, amount_usd=usd(1))),
     Row("release_above_hold", (GRANTED, HELD), release_budget(keep_usd=usd("400.01"))),
@@ -268,6 +311,24 @@ def test_a_lowered_issuer_maximum_keeps_what_is_held_and_lets_nothing_more_in():
     refusal = Given(MANDATE, GRANTED, HELD, amended).when(more).refused("issuer_maximum_reached")
     assert refusal.facts == {"mandate_id": build.MANDATE, "needed_usd": "0.01"}
     Given(MANDATE, GRANTED, HELD, amended).when(capture_budget()).then(CAPTURED)
+
+
+def test_a_vendor_or_generation_counts_what_is_held_for_any_of_its_classes_and_committed_for_the_one_that_won():
+    terms = {"vendor_share_max": usd("0.9"), "generation_share_max": usd("0.6")}
+    both = (*priced(3, "H100_SXM"), *priced(3, "MI300X"))
+    first = held(gpu_classes=("H100_SXM", "MI300X"))
+    amd = hold_budget(hold_id=HOLD_2, issuer_id=ISSUER_2, amount_usd=usd(450), prices=priced(3, "MI300X"))
+    Given(MANDATE, granted(**terms)).when(hold_budget(prices=both)).then(first)
+    Given(MANDATE, granted(**terms), first).when(amd).refused("generation_maximum_reached")
+    won = replace(CAPTURED, gpu_class="H100_SXM")
+    asked = held(hold_id=HOLD_2, issuer_id=ISSUER_2, amount=450, gpu_classes=("MI300X",))
+    Given(MANDATE, granted(**terms), first, won).when(amd).then(asked)
+    Given(MANDATE, granted(**terms), first).when(matched(prices=priced(3))).then(won)
+
+
+def test_direct_cash_counts_toward_no_vendor():
+    terms = {"vendor_share_max": usd("0.1"), "direct_budget_usd": usd(500)}
+    Given(MANDATE, granted(**terms)).when(hold_budget(direct=True)).then(held(direct=True))
 
 
 @pytest.mark.parametrize("limit", ["budget_usd", "direct_budget_usd", "sector_usd_max"])
@@ -340,8 +401,9 @@ def test_many_small_orders_of_one_issuer_wait_as_one_large_order_does():
 
 def test_stages_vendors_and_multiples_of_a_list_price_are_welcome():
     Given(MANDATE, granted(stages=("seed",))).when(hold_budget(stage="seed")).then(HELD)
-    Given(MANDATE, granted(gpu_vendors=("nvidia",))).when(hold_budget(prices=priced(3))).then(HELD)
-    Given(MANDATE, LISTED).when(hold_budget(prices=priced(3, listed=2))).then(HELD)
+    of_class = held(gpu_classes=("H100_SXM",))
+    Given(MANDATE, granted(gpu_vendors=("nvidia",))).when(hold_budget(prices=priced(3))).then(of_class)
+    Given(MANDATE, LISTED).when(hold_budget(prices=priced(3, listed=2))).then(of_class)
 
 
 def test_a_company_may_grow_a_little_between_order_and_match():
