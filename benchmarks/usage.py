@@ -30,7 +30,6 @@ from benchmarks.usage_site import BATCH, build_batch, issue
 from marketplace.api.http.bodies.meters import BATCHED, ReadingData, ReadingEvent
 from marketplace.api.http.sql_archive import SqlArchive
 from marketplace.api.metering.ingestion import ingest
-from marketplace.app import open_log
 from marketplace.cli.stack import open_stack
 from marketplace.core.ids import derive_command_id, derive_id
 from marketplace.domain.metering.usage import USAGE, name_usage
@@ -49,6 +48,7 @@ from marketplace.projections.engine.migrate import migrate
 from marketplace.projections.engine.runner import Projector
 from marketplace.projections.registry import PROJECTIONS
 from marketplace.runtime.process.config import Settings, render_environment
+from marketplace.runtime.process.log import open_log
 from tests.domain import build
 
 TARGET_READINGS = 20_000

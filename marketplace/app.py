@@ -9,7 +9,6 @@ import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -28,16 +27,13 @@ from marketplace.core.errors import Conflict, Unavailable
 from marketplace.execution.clock import MarketClock
 from marketplace.execution.follower import Follower
 from marketplace.execution.handler import Handler
-from marketplace.log.annotations import AnnotatedLog
-from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.port import Log
-from marketplace.log.watched import WatchedLog, load_no_marks
 from marketplace.projections.engine.automatic_rebuild import renew
 from marketplace.projections.engine.database import build_engine
 from marketplace.projections.engine.leadership import leadership
 from marketplace.projections.engine.migrate import require_current
 from marketplace.projections.engine.runner import Projector
-from marketplace.projections.engine.seen import load_marks
+from marketplace.projections.engine.seen import bind_marks
 from marketplace.projections.engine.stuck_tasks import (
     READ_EVENT,
     REASON_CHARACTERS_MAX,
@@ -50,6 +46,7 @@ from marketplace.projections.registry import PROJECTIONS
 from marketplace.runtime.auctions.engines import EngineInProcess
 from marketplace.runtime.process.collector import settle_collector
 from marketplace.runtime.process.config import Settings
+from marketplace.runtime.process.log import open_watched_log
 from marketplace.runtime.worker import Worker
 
 STANDBY_SECONDS: Final = 1.0
@@ -60,45 +57,6 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 _lasting: Final[list[object]] = []
 """What a process uses until it ends. The references keep its gigabyte from being freed object by object at the stop."""
-
-
-@contextlib.asynccontextmanager
-async def open_log(settings: Settings) -> AsyncIterator[AnnotatedLog]:
-    """Yield the log of these settings, each message as its annotation says."""
-    async with _open_stream(settings) as stream:
-        yield await AnnotatedLog.open(stream)
-
-
-@contextlib.asynccontextmanager
-async def open_watched_log(settings: Settings, engine: AsyncEngine | None) -> AsyncIterator[WatchedLog]:
-    """Yield the log of these settings, once it is known to hold the last events that the database saw in it.
-
-    Raises:
-        LogChanged: It is another log, or it lost events that the database has seen.
-    """
-    async with _open_stream(settings) as stream:
-        watched = WatchedLog(
-            await AnnotatedLog.open(stream),
-            count_reconnections=stream.count_reconnections,
-            load_marks=load_no_marks if engine is None else partial(load_marks, engine),
-        )
-        await watched.start()
-        yield watched
-
-
-@contextlib.asynccontextmanager
-async def _open_stream(settings: Settings) -> AsyncIterator[JetStreamLog]:
-    stream = await JetStreamLog.open(
-        settings.nats_url,
-        replicas=settings.nats_replicas,
-        admin_url=settings.nats_admin_url,
-        system_url=settings.nats_system_url,
-        inbox_prefix=settings.nats_inbox_prefix,
-    )
-    try:
-        yield stream
-    finally:
-        await stream.close()
 
 
 @contextlib.asynccontextmanager
@@ -147,7 +105,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         if settings.database_url is not None:
             engine = build_engine(settings.database_url)
             stack.push_async_callback(engine.dispose)
-        stream = await stack.enter_async_context(open_watched_log(settings, engine))
+        stream = await stack.enter_async_context(open_watched_log(settings, bind_marks(engine)))
         handler = _build_handler(stream, settings, engine)
         follower = Follower(handler, lambda: stream.end)
         await follower.start()
@@ -280,7 +238,9 @@ async def serve_worker(settings: Settings, stop: asyncio.Event) -> None:
         engine = None if settings.database_url is None else build_engine(settings.database_url)
         if engine is not None:
             stack.push_async_callback(engine.dispose)
-        stream = await stack.enter_async_context(opened_patiently(lambda: open_watched_log(settings, engine), stop))
+        stream = await stack.enter_async_context(
+            opened_patiently(lambda: open_watched_log(settings, bind_marks(engine)), stop)
+        )
         if stream is None:
             return
         handler = _build_handler(stream, settings, engine)

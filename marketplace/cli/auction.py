@@ -4,27 +4,26 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from cyclopts import App, Parameter
+from cyclopts import App
 from rich.table import Table
 
-from marketplace.app import open_log
 from marketplace.clearing.bundle import BYTES_MAX, parse_bundle, render_bundle
 from marketplace.clearing.model import Book, Clearing
 from marketplace.clearing.verify.audit_values import Violation
 from marketplace.clearing.verify.verifier import find_violations
-from marketplace.cli.console import configure_logging, run
+from marketplace.cli.console import NatsUrl, configure_logging, run
 from marketplace.cli.output import CONSOLE, ERRORS
 from marketplace.cli.price_loss import render_price_loss
 from marketplace.core.errors import Refusal
 from marketplace.runtime.auctions.audit import Published, load_published, repeat
 from marketplace.runtime.process.config import load_settings
+from marketplace.runtime.process.log import open_log
 
 app = App(name="auction")
 EXIT_BROKEN: Final = 3
 BUNDLE: Final = "auction.json"
-NatsUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")]
 
 
 @app.command

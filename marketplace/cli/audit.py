@@ -1,31 +1,30 @@
 """`marketplace log audit`: recompute the market from its raw events, with code that is not the market's."""
 
-from typing import Annotated, Final
+from typing import Final
 
-from cyclopts import Parameter
+from cyclopts import App
 
 from marketplace.auditor.report import Audit
 from marketplace.auditor.stream import read_annotations, read_stream
-from marketplace.cli.console import configure_logging, run
+from marketplace.cli.console import DatabaseUrl, NatsUrl, configure_logging, run
 from marketplace.cli.output import CONSOLE, mark
 from marketplace.log.inboxes import derive_inbox_prefix
 from marketplace.runtime.process.config import load_settings
 
+AUDIT: Final = App(name="audit")
 FOUND: Final = 3
 
 
+@AUDIT.default
 def audit(
     *,
     hanging: bool = False,
     stream: str = "MARKETPLACE",
     inbox_prefix: str | None = None,
-    nats_url: Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")] = None,
-    database_url: Annotated[str | None, Parameter(env_var="MARKETPLACE_DATABASE_URL")] = None,
+    nats_url: NatsUrl = None,
+    database_url: DatabaseUrl = None,
 ) -> int:
     """Audit the raw stream, and the tables if a database is given. Exits with 3 if a rule is broken.
-
-    Chains, guards, money, holds, capacity by instant, principal, cap tables, statements and the uniqueness of effects
-    are recomputed from the events alone.
 
     Args:
         hanging: Also report what should have ended: auctions, locked orders, holds, statements and grants.

@@ -7,13 +7,13 @@ import msgspec
 from cyclopts import App, Parameter
 from rich.table import Column, Table
 
-from marketplace.api.equity.books import load_book, parse_prices
+from marketplace.application.equity.portfolios import load_book, parse_prices
 from marketplace.captable.book import HolderBook, ask_recovery
 from marketplace.captable.positions import Prices
-from marketplace.cli.console import configure_logging, run
+from marketplace.cli.console import DatabaseUrl, NatsUrl, configure_logging, run
 from marketplace.cli.holding import parse_instant
 from marketplace.cli.output import CONSOLE
-from marketplace.cli.projections import DatabaseUrl, NatsUrl, open_both
+from marketplace.cli.projections import open_both
 from marketplace.equity.recovery import Assumptions
 from marketplace.execution.clock import load_market_time
 from marketplace.projections.engine.database import reachable

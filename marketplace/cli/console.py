@@ -8,10 +8,11 @@ import signal
 import sys
 import threading
 from collections.abc import Coroutine
-from typing import Any, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import structlog
 import uvloop
+from cyclopts import Parameter
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -26,6 +27,8 @@ from structlog.typing import Processor
 from marketplace.cli.output import CONSOLE, OUT_OF_MEMORY, tell
 from marketplace.core.errors import LogChanged, MarketplaceError, Refusal
 
+NatsUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")]
+DatabaseUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_DATABASE_URL")]
 LOG_CHANGED: Final = 4
 """Exit code of a process that stopped because the log went back or is another one. Restarting it does not help."""
 

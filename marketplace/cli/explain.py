@@ -6,10 +6,10 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter, validators
 from rich.table import Table
 
-from marketplace.cli.console import configure_logging, run
+from marketplace.cli.console import DatabaseUrl, NatsUrl, configure_logging, run
 from marketplace.cli.holding import holding
 from marketplace.cli.output import CONSOLE
-from marketplace.cli.projections import DatabaseUrl, NatsUrl, open_both
+from marketplace.cli.projections import open_both
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import find_instant
 from marketplace.projections.billing.accounts import explain_balance

@@ -3,24 +3,19 @@
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from marketplace.app import open_log
 from marketplace.captable.diagnostics import list_checks
 from marketplace.captable.explanation import ExplainedConversion, Explanation, NumberChange, explain_cap_table
 from marketplace.captable.report import build_report
 from marketplace.cli.cap_table import render_shares, show_cap_table
-from marketplace.cli.console import configure_logging, run
+from marketplace.cli.console import NatsUrl, configure_logging, run
 from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import find_instant
 from marketplace.execution.clock import load_market_time
 from marketplace.execution.history import load_history
 from marketplace.runtime.process.config import load_settings
-
-NatsUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")]
+from marketplace.runtime.process.log import open_log
 
 
 def holding(

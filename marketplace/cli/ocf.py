@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
-from marketplace.app import open_log
 from marketplace.application.equity.packages import import_issuer, judge_import
-from marketplace.cli.console import configure_logging, run
+from marketplace.cli.console import NatsUrl, configure_logging, run
 from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_command_id, is_id
@@ -22,11 +21,11 @@ from marketplace.ocf.findings import Finding
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import render_package
 from marketplace.runtime.process.config import load_settings
+from marketplace.runtime.process.log import open_log
 
 app = App(name="ocf")
 PROBLEMS: Final = 1
 _OPERATOR: Final = "platform"
-NatsUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")]
 
 
 @app.command

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from events.pricelist import ListPrice
 from marketplace.cli.calling import run_call
-from marketplace.cli.console import configure_logging, run
+from marketplace.cli.console import DatabaseUrl, NatsUrl, configure_logging, run
 from marketplace.cli.output import CONSOLE
 from marketplace.cli.projections import open_both
 from marketplace.client import MarketplaceClient
@@ -30,8 +30,6 @@ OURS: Final = Path(__file__).parent / "scenario" / "list_prices.json"
 ROWS_MAX: Final = 1_000
 _COLUMNS: Final = ("class", "provider", "region", "usd_per_gpu_hour", "date", "source")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-NatsUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")]
-DatabaseUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_DATABASE_URL")]
 
 
 @app.command(name="import")

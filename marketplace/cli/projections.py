@@ -2,14 +2,13 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Annotated, Final
+from typing import Final
 
-from cyclopts import App, Parameter
+from cyclopts import App
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from marketplace.app import open_log
-from marketplace.cli.console import build_progress, configure_logging, run
+from marketplace.cli.console import DatabaseUrl, NatsUrl, build_progress, configure_logging, run
 from marketplace.cli.output import CONSOLE, mark
 from marketplace.log.port import Log
 from marketplace.projections.engine.database import build_engine, reachable
@@ -21,12 +20,11 @@ from marketplace.projections.engine.rebuild import rebuild as rebuild_projection
 from marketplace.projections.engine.verify import Difference, Verified, verify_all
 from marketplace.projections.registry import PROJECTIONS, get_projection
 from marketplace.runtime.process.config import load_settings, require_database_url
+from marketplace.runtime.process.log import open_log
 
 app = App(name="projections")
 EVERYTHING: Final = "all"
 DIFFERENT: Final = 3
-NatsUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")]
-DatabaseUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_DATABASE_URL")]
 
 
 @app.command(name="list")

@@ -12,7 +12,6 @@ from typing import Final
 import httpx
 import msgspec
 
-from marketplace.app import open_log
 from marketplace.cli.supervisor import NatsMember, Postgres, Role, Service, Supervisor, Tell
 from marketplace.core.errors import Corrupt, Unavailable
 from marketplace.embedded.folder import write_private
@@ -22,6 +21,7 @@ from marketplace.embedded.process import LOOPBACK, find_free_port, require_free_
 from marketplace.projections.engine.database import build_engine
 from marketplace.projections.engine.migrate import migrate
 from marketplace.runtime.process.config import CLEARING_SECONDS_MAX, Settings, render_environment
+from marketplace.runtime.process.log import open_log
 from marketplace.runtime.process.secrets import new_admin_key, new_secret
 
 READY_SECONDS_MAX: Final = 120.0

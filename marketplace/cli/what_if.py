@@ -11,7 +11,6 @@ import msgspec
 from cyclopts import App, Parameter
 
 from events.financing import RoundTerms
-from marketplace.app import open_log
 from marketplace.captable.branch import Branch, begin_branch
 from marketplace.captable.plots import (
     Range,
@@ -21,13 +20,14 @@ from marketplace.captable.plots import (
     play_exits,
     play_rounds,
 )
-from marketplace.cli.console import configure_logging, run
-from marketplace.cli.holding import NatsUrl, parse_instant
+from marketplace.cli.console import NatsUrl, configure_logging, run
+from marketplace.cli.holding import parse_instant
 from marketplace.core.errors import Refusal
 from marketplace.domain.equity.issuer.terms import RoundDraft, settle_terms
 from marketplace.execution.clock import load_market_time
 from marketplace.execution.history import load_history
 from marketplace.runtime.process.config import load_settings
+from marketplace.runtime.process.log import open_log
 
 app = App(name="what-if")
 Format = Annotated[Literal["csv", "json"], Parameter(name="--format")]

@@ -4,7 +4,6 @@ from typing import Final
 
 from rich.table import Table
 
-from marketplace.app import open_log
 from marketplace.cli.output import CONSOLE, mark
 from marketplace.client import MarketplaceClient
 from marketplace.log.codec import Chain
@@ -14,6 +13,7 @@ from marketplace.projections.engine.verify import verify_all
 from marketplace.projections.engine.watch import PositionWatch
 from marketplace.projections.registry import PROJECTIONS
 from marketplace.runtime.process.config import Settings
+from marketplace.runtime.process.log import open_log
 
 SETTLE_SECONDS: Final = 120.0
 

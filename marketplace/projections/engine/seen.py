@@ -4,6 +4,7 @@ The projector moves it in the transaction that moves its positions. No rebuild t
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Table, select
@@ -11,7 +12,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from events.subjects import STREAM
-from marketplace.log.watched import Mark
+from marketplace.log.watched import LoadMarks, Mark, load_no_marks
 from marketplace.projections.engine.database import reachable
 from marketplace.projections.engine.operations import snapshots
 from marketplace.projections.engine.positions import CHANNEL, projection_positions
@@ -50,6 +51,11 @@ async def load_marks(engine: AsyncEngine) -> Sequence[Mark]:
     if kept is not None:
         marks.append(Mark(f"a snapshot of {kept.subject}", kept.sequence, kept.hash))
     return marks
+
+
+def bind_marks(engine: AsyncEngine | None) -> LoadMarks:
+    """Return what loads the marks of a database; without one there are none."""
+    return load_no_marks if engine is None else partial(load_marks, engine)
 
 
 async def reset(engine: AsyncEngine, projections: Sequence[Projection]) -> None:

@@ -1,0 +1,111 @@
+"""Portfolios of holders, read from the projections and the log: for the API and the command line."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from marketplace.captable.book import HolderBook, build_book
+from marketplace.captable.positions import Delivery, HeldIssuer, Prices, Source, list_positions
+from marketplace.core.errors import Refusal
+from marketplace.core.money import require_price
+from marketplace.domain.billing.settlement import subtract_credit
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.execution.history import load_history
+from marketplace.log.port import Log
+from marketplace.projections.access.parties import find_party
+from marketplace.projections.billing.statements import list_statements
+from marketplace.projections.delivery.grants import find_grant
+from marketplace.projections.equity.cap_tables import list_issuers
+from marketplace.projections.equity.instruments import list_instruments
+
+ISSUERS_MAX: Final = 500
+CLASSES_MAX: Final = 50
+_PAGE: Final = 1_000
+_PAGES_MAX: Final = 100
+
+
+async def load_book(
+    connection: AsyncConnection, log: Log, party_id: str, *, at: datetime, prices: Prices
+) -> HolderBook:
+    """Return a holder's portfolio as of an instant. The projections say who holds what; its past comes from the log.
+
+    Raises:
+        Refusal: ``party_unknown``; ``book_too_large`` above 500 issuers.
+    """
+    if await find_party(connection, party_id) is None:
+        raise refuse_unknown("party", party_id)
+    held, grants = await _load_held(connection, log, party_id, at)
+    deliveries: dict[str, Delivery] = {}
+    sources: dict[str, Source] = {}
+    for grant_id in sorted(grants):
+        grant = await find_grant(connection, grant_id)
+        if grant is not None:
+            sources[grant_id] = Source(grant.gpu_class, grant.provider_id)
+            deliveries |= await _load_deliveries(connection, grant_id)
+    return build_book(party_id, at, list_positions(party_id, held, deliveries, sources, prices))
+
+
+async def _load_held(
+    connection: AsyncConnection, log: Log, party_id: str, at: datetime
+) -> tuple[list[HeldIssuer], set[str]]:
+    """Return the issuers whose equity a party has or had, and the grants that draw its instruments."""
+    issuer_ids: set[str] = set()
+    grants: set[str] = set()
+    after = ""
+    for _ in range(_PAGES_MAX):
+        page = await list_instruments(connection, holder_id=party_id, after=after, limit=_PAGE)
+        issuer_ids |= {each.issuer_id for each in page}
+        grants |= {each.grant_id for each in page if each.grant_id is not None}
+        if len(page) < _PAGE:
+            break
+        after = page[-1].instrument_id
+    issuer_ids |= {each.issuer_id for each in await list_issuers(connection, holder_id=party_id, limit=_PAGE)}
+    if len(issuer_ids) > ISSUERS_MAX:
+        raise Refusal(
+            "book_too_large", f"{party_id} has equity of {len(issuer_ids)} issuers; at most {ISSUERS_MAX} can be read"
+        )
+    held = []
+    for issuer_id in sorted(issuer_ids):
+        history = (await load_history(log, issuer_id)).until(at)
+        issuer = history.find_issuer()
+        party = None if issuer is None else await find_party(connection, issuer.formed.party_id)
+        held.append(HeldIssuer(history, None if party is None else party.sector))
+    return held, grants
+
+
+async def _load_deliveries(connection: AsyncConnection, grant_id: str) -> dict[str, Delivery]:
+    deliveries: dict[str, Delivery] = {}
+    after = ""
+    for _ in range(_PAGES_MAX):
+        page = await list_statements(connection, grant_id=grant_id, after=after, limit=_PAGE)
+        for each in page:
+            charges = subtract_credit(each.charges, each.service_credit)
+            deliveries[each.statement_id] = Delivery(charges.holder_usd, charges.gpu_seconds, charges.principal_usd)
+        if len(page) < _PAGE:
+            break
+        after = page[-1].statement_id
+    return deliveries
+
+
+def parse_prices(text: str | None, pointer: str) -> Mapping[str, Decimal]:
+    """Return the prices per GPU-hour by class in a text such as ``H100_SXM:2.99,A100:1.10``.
+
+    Raises:
+        Refusal: ``request_invalid``, and those of a price.
+    """
+    prices: dict[str, Decimal] = {}
+    for part in (text or "").split(",")[:CLASSES_MAX] if text else ():
+        gpu_class, separator, price = part.strip().partition(":")
+        try:
+            prices[gpu_class] = Decimal(price)
+        except InvalidOperation:
+            separator = ""
+        if not separator or not gpu_class:
+            raise Refusal(
+                "request_invalid", f"{part!r} is not a class and its price, such as H100_SXM:2.99", pointer=pointer
+            )
+        require_price(prices[gpu_class], pointer)
+    return prices
