@@ -6,7 +6,8 @@ Each process has its own handler, cache and follower on one log, as two APIs hav
 sixteen accounts of its own. `together`: both work on the same sixteen; where the other was first, a guard is refused
 and the command is decided again. `alone`: one process with all clients on the same sixteen, the best that a lease per
 account could reach. The ratio of `together` to `apart` is what contention costs. Fairness is the least done by any
-client over the mean, of both processes together. All sync every write and run one after the other.
+client over the mean, of both processes together. All sync every write and run one after the other. Before the time
+begins, each process reads its accounts from the log: `alone` finds there what `together` wrote (`read ms`).
 """
 
 import argparse
@@ -22,6 +23,7 @@ from threading import Barrier
 from benchmarks.machine import describe_machine
 from marketplace.application.billing import accounts
 from marketplace.core.ids import derive_command_id, rename_id
+from marketplace.domain.billing.account import ACCOUNT
 from marketplace.embedded.folder import temporary_folder
 from marketplace.embedded.nats import embedded_nats
 from marketplace.execution.follower import Follower
@@ -46,17 +48,20 @@ class Work:
 
 
 def work_in_process(work: Work, ready: Barrier, answers: "multiprocessing.Queue[str]") -> None:
-    """Deposit until the time is up, once all are ready, and send back the seconds of every command by client."""
+    """Deposit until the time is up, once all are ready. Send back the seconds of the read and of every command."""
     answers.put(json.dumps(asyncio.run(_work(work, ready))))
 
 
-async def _work(work: Work, ready: Barrier) -> list[list[float]]:
+async def _work(work: Work, ready: Barrier) -> tuple[float, list[list[float]]]:
     log = await JetStreamLog.open(work.url)
     market = Market(log, work.name)
     follower = Follower(market.handler)
     await follower.start()
     await market.handler.processed.read_on()
     following = asyncio.create_task(follower.run())
+    begun = time.perf_counter()
+    await asyncio.gather(*(market.handler.cache.load(ACCOUNT, account_id) for account_id in work.account_ids))
+    reading = time.perf_counter() - begun
     settle_collector()
     taken: list[list[float]] = [[] for _ in range(work.clients)]
     await asyncio.to_thread(ready.wait)
@@ -86,11 +91,13 @@ async def _work(work: Work, ready: Barrier) -> list[list[float]]:
     await asyncio.gather(*(repeat(client) for client in range(work.clients)))
     following.cancel()
     await log.close()
-    return taken
+    return reading, taken
 
 
-async def measure(url: str, plans: list[tuple[str, tuple[str, ...], int]], seconds: float) -> list[list[float]]:
-    """Run one process per plan at once, and return the seconds of every command by client."""
+async def measure(
+    url: str, plans: list[tuple[str, tuple[str, ...], int]], seconds: float
+) -> tuple[float, list[list[float]]]:
+    """Run one process per plan at once. Return the seconds of the longest read, and of every command by client."""
     context = multiprocessing.get_context("spawn")
     answers: multiprocessing.Queue[str] = context.Queue()
     ready = context.Barrier(len(plans))
@@ -101,7 +108,8 @@ async def measure(url: str, plans: list[tuple[str, tuple[str, ...], int]], secon
     found = [await asyncio.to_thread(answers.get, timeout=seconds + 60) for _ in processes]
     for process in processes:
         await asyncio.to_thread(process.join)
-    return [client for answer in found for client in json.loads(answer)]
+    works_done = [json.loads(answer) for answer in found]
+    return max(reading for reading, _ in works_done), [client for _, taken in works_done for client in taken]
 
 
 async def run(seconds: float, clients: int) -> None:
@@ -123,10 +131,10 @@ async def run(seconds: float, clients: int) -> None:
     report(figures, seconds)
 
 
-def report(figures: dict[str, list[list[float]]], seconds: float) -> None:
-    print(f"\n{'':10} {'commands/s':>11} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8} {'fairness':>9}")
+def report(figures: dict[str, tuple[float, list[list[float]]]], seconds: float) -> None:
+    print(f"\n{'':10} {'commands/s':>11} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8} {'fairness':>9} {'read ms':>8}")
     rates = {}
-    for name, clients in figures.items():
+    for name, (reading, clients) in figures.items():
         taken = sorted(second for client in clients for second in client)
         counts = [len(client) for client in clients]
         rates[name] = len(taken) / seconds
@@ -134,7 +142,7 @@ def report(figures: dict[str, list[list[float]]], seconds: float) -> None:
         fairness = min(counts) / statistics.mean(counts)
         print(
             f"{name:10} {rates[name]:>11,.0f} {p50 * 1000:>8.1f} {p99 * 1000:>8.1f} {taken[-1] * 1000:>8.0f} "
-            f"{fairness:>9.2f}"
+            f"{fairness:>9.2f} {reading * 1000:>8.0f}"
         )
     print(f"\ntogether over apart: {rates['together'] / rates['apart']:.2f}")
     print(f"together over one process alone: {rates['together'] / rates['alone']:.2f}")

@@ -71,6 +71,7 @@ class Account:
     one person alone may let go in 24 hours, and `used` what one let go in the last ones. `counts` has the number of
     holds that still have money, by the kind of their purpose. `reserves` are amounts for corrections, by cause, and
     until when they are kept. `deposited` is what one person of the platform alone recorded in the last 24 hours.
+    Of both, an older one goes once all before it are older too; the sums leave it out.
     """
 
     party_id: str
@@ -393,8 +394,8 @@ def _evolve_approvals(state: Account, event: _ApprovalEvent) -> Account:
         case AccountLimitSet():
             return replace(state, limit_usd=event.limit_usd)
         case AccountLimitUsed():
-            recent = (use for use in state.used if use.at > event.at - COUNTED)
-            return replace(state, used=(*recent, event))
+            past = next((n for n, use in enumerate(state.used) if use.at > event.at - COUNTED), len(state.used))
+            return replace(state, used=(*state.used[past:], event))
         case AccountApprovalRequested():
             return replace(state, approvals=state.approvals.set(event.approval_id, Approval(event)))
         case AccountApprovalGiven():
@@ -431,8 +432,8 @@ def _evolve_money(state: Account, event: _MoneyEvent) -> Account:
 
 
 def _count_deposit(state: Account, at: datetime, amount_usd: Decimal) -> Account:
-    recent = (each for each in state.deposited if each[0] > at - COUNTED)
-    return replace(state, deposited=(*recent, (at, amount_usd)))
+    past = next((n for n, each in enumerate(state.deposited) if each[0] > at - COUNTED), len(state.deposited))
+    return replace(state, deposited=(*state.deposited[past:], (at, amount_usd)))
 
 
 def _evolve_holds(state: Account, event: _HoldEvent) -> Account:
