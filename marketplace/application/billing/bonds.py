@@ -16,11 +16,12 @@ from marketplace.application.steps.access import (
 )
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.statement_chain import load_chain
+from marketplace.application.steps.two_persons import use_limit
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_command_id, derive_id, rename_id
 from marketplace.core.money import ZERO, require_usd
 from marketplace.domain.billing.account import ACCOUNT
-from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, PlaceHold, UseLimit
+from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, PlaceHold
 from marketplace.domain.billing.bond import BOND, AnswerClaim, ClaimBond, Part, PostBond, ReleaseBond
 from marketplace.domain.billing.remedies import (
     ANSWER_WITHIN,
@@ -94,9 +95,7 @@ async def post_bond(
         before = await unit.load(BOND, bond_id)
         bond = await unit.decide(BOND, bond_id, command)
         part = bond.parts[lot_id]
-        if context.party_id is not None:
-            use = UseLimit(account_id=account_id, amount_usd=amount_usd, cause=context.command_id, at=context.at)
-            await unit.decide(ACCOUNT, account_id, use)
+        await use_limit(unit, amount_usd, context.command_id)
         await _raise_hold(
             unit, account_id, None if before is None else before.parts.get(lot_id), part.hold_id, amount_usd
         )

@@ -7,6 +7,7 @@ line it names. Service line and source are both guarded, and stored in one atomi
 from events.service_line import HoursReading
 from marketplace.application.billing.service_lines import load_service_line
 from marketplace.application.steps.records import restore_answers
+from marketplace.application.steps.reductions import count_hours
 from marketplace.core.ids import derive_id
 from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine, answer_hours
 from marketplace.domain.billing.service_line_bill import list_spans, require_agreed
@@ -70,7 +71,11 @@ async def report_hours(
 async def correct_hours(
     handler: Handler, context: Context, line_id: str, *, source: str, reading: HoursReading, reason: str
 ) -> Receipt:
-    """Replace a reading, as its source."""
+    """Replace a reading, as its source.
+
+    Raises:
+        Refusal: Refusals of the service line · ``limit_exceeded`` as in `void_hours`.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         _, spans = await _load(unit, line_id)
@@ -78,6 +83,7 @@ async def correct_hours(
             service_line_id=line_id, source=source, reading=reading, spans=spans, at=context.at, reason=reason
         )
         await unit.decide(SERVICE_LINE, line_id, command)
+        await count_hours(unit, line_id)
 
     return await handler.run(context, SERVICE_LINE, line_id, work)
 
@@ -85,11 +91,17 @@ async def correct_hours(
 async def void_hours(
     handler: Handler, context: Context, line_id: str, *, source: str, reading_id: str, reason: str
 ) -> Receipt:
-    """Void a reading, as its source."""
+    """Void a reading, as its source.
+
+    Raises:
+        Refusal: Refusals of the service line · ``limit_exceeded`` if one person alone takes more off periods whose
+            statement is due than the account's limit.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         await _load(unit, line_id)
         command = VoidHours(service_line_id=line_id, source=source, reading_id=reading_id, reason=reason)
         await unit.decide(SERVICE_LINE, line_id, command)
+        await count_hours(unit, line_id)
 
     return await handler.run(context, SERVICE_LINE, line_id, work)

@@ -15,6 +15,7 @@ from marketplace.application.steps.service_closing import close_service_lines
 from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.statement_chain import find_chain
 from marketplace.application.steps.statement_payment import release_undelivered
+from marketplace.application.steps.two_persons import use_limit
 from marketplace.application.steps.usage_bounds import find_counted_end, limit_grant
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
@@ -112,7 +113,8 @@ async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, s
 
     Raises:
         Refusal: ``grant_unknown`` · refusals of the party · ``parties_related`` · ``transfer_unwelcome`` ·
-            ``resale_held`` · refusals of the grant.
+            ``resale_held`` · refusals of the grant · ``limit_exceeded`` if the startup goes on paying more for the
+            other's use than one person alone may let go.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -126,6 +128,10 @@ async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, s
         await check_unheld(unit, grant.pool_id, grant_id)
         await withdraw_resales(unit, grant.pool_id, grant_id, "another startup uses the grant")
         await unit.decide(GRANT, grant_id, TransferGrant(grant_id=grant_id, startup_id=startup_id))
+        account = await unit.load(ACCOUNT, grant.issued.startup_account_id)
+        hold = None if account is None else account.holds.get(grant.issued.hold_id)
+        if hold is not None:
+            await use_limit(unit, hold.left_usd, context.command_id)
 
     return await handler.run(context, GRANT, grant_id, work)
 
@@ -153,7 +159,8 @@ async def terminate_grant(
     side pays what it has.
 
     Raises:
-        Refusal: ``time_naive`` · ``grant_unknown`` · ``resale_held`` · refusals of the grant · ``funds_insufficient``.
+        Refusal: ``time_naive`` · ``grant_unknown`` · ``resale_held`` · refusals of the grant · with a fee
+            ``party_suspended``, ``limit_exceeded`` and ``funds_insufficient``.
     """
     require_aware(at, "/at")
 
@@ -199,10 +206,13 @@ async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:
     """Pay the fee of an early end: a startup from what the grant's hold keeps for the undelivered part, if that does.
 
     Raises:
-        Refusal: ``funds_insufficient``.
+        Refusal: ``party_suspended`` · ``limit_exceeded`` · ``funds_insufficient``.
     """
     issued, fee_usd = grant.issued, grant.end_fee_usd
     payer_id, payee_id = _find_sides(grant, by)
+    if fee_usd:
+        await require_unfrozen(unit)
+        await use_limit(unit, fee_usd, derive_id("cmd", unit.context.command_id, issued.grant_id))
     if by == "startup" and fee_usd:
         tariff, left = build_tariff(issued), grant.gpu_seconds_left
         undelivered = min(grant.gpu_seconds_ended, left)

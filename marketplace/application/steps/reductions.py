@@ -1,16 +1,26 @@
-"""What a provider's person alone gives back: delivery of charged periods that is counted no more."""
+"""What one person alone gives back or away: delivery and work that counts no more, nodes resold below their price."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from marketplace.core.ids import derive_id, rename_id
-from marketplace.core.money import ceil_cents
-from marketplace.domain.billing.account import ACCOUNT
-from marketplace.domain.billing.account_commands import UseLimit
-from marketplace.domain.billing.delivered import count_delivered
-from marketplace.domain.delivery.grant import GRANT
-from marketplace.domain.delivery.periods import GRACE, list_periods
+from events.grant import GrantIssued
+from events.lot import LotListed
+from marketplace.application.steps.two_persons import is_limited, use_limit
+from marketplace.core.ids import derive_id
+from marketplace.core.money import ZERO, ceil_cents
+from marketplace.domain.billing.delivered import count_kept
+from marketplace.domain.billing.service_line import SERVICE_LINE, sum_hours
+from marketplace.domain.billing.service_line_bill import list_service_periods
+from marketplace.domain.billing.settlement import build_tariff, compute_totals
+from marketplace.domain.delivery.grant import GRANT, Grant, Outage
+from marketplace.domain.delivery.periods import GRACE, Period, list_periods
 from marketplace.domain.metering.usage import USAGE, name_usage
+from marketplace.domain.metering.usage_record import Usage
+from marketplace.domain.supply.pool import POOL
 from marketplace.execution.unit_of_work import UnitOfWork
 
 _HOUR: Final = 3600
@@ -19,29 +29,87 @@ _HOUR: Final = 3600
 async def count_reduction(unit: UnitOfWork, grant_id: str) -> None:
     """Count toward the limit of a provider's account what this decision takes off periods whose statement is due.
 
-    The provider pays that back without a further decision. Nothing counts without a limit, for the platform, or while
-    meters may still report.
+    The provider pays that back, and a service credit that follows, without a further decision. Nothing counts without a
+    limit, for the platform, or while meters may still report.
 
     Raises:
         Refusal: ``limit_exceeded``.
     """
-    party_id = unit.context.party_id
-    account = None if party_id is None else await unit.load(ACCOUNT, rename_id("acc", party_id))
+    if not await is_limited(unit):
+        return
     grant = await unit.read_before(GRANT, grant_id)
-    if party_id is None or account is None or account.limit_usd is None:
+    if grant is None or grant.issued.provider_id != unit.context.party_id:
         return
-    if grant is None or grant.issued.provider_id != party_id:
-        return
-    now, usage_id = await unit.get(GRANT, grant_id), name_usage(grant_id)
+    usage_id = name_usage(grant_id)
     before, after = await unit.read_before(USAGE, usage_id), await unit.load(USAGE, usage_id)
-    less = 0
-    for period in list_periods(grant):
-        counted = count_delivered(before, grant, period.start, period.end)
-        reduced = counted - count_delivered(after, now, period.start, period.end)
-        if reduced > 0 and unit.context.at >= period.end + GRACE:
-            less += reduced
-    amount_usd = ceil_cents(Fraction(grant.issued.price_usd_per_gpu_hour) * less / _HOUR)
-    if amount_usd:
-        cause = derive_id("cmd", unit.context.command_id, grant_id)
-        use = UseLimit(account_id=rename_id("acc", party_id), amount_usd=amount_usd, cause=cause, at=unit.context.at)
-        await unit.decide(ACCOUNT, rename_id("acc", party_id), use)
+    lost = _compare(unit.context.at, before, grant, after, await unit.get(GRANT, grant_id))
+    await use_limit(unit, ceil_cents(lost), derive_id("cmd", unit.context.command_id, grant_id))
+
+
+async def count_outage(unit: UnitOfWork, pool_id: str, nodes: int, start: datetime, end: datetime) -> None:
+    """Count likewise what a past outage of nodes of a pool takes off its grants, those that lose most first.
+
+    Raises:
+        Refusal: ``limit_exceeded``.
+    """
+    if not await is_limited(unit):
+        return
+    losses: list[tuple[Fraction, int]] = []
+    for grant_id, reservation in (await unit.get(POOL, pool_id)).reservations.items():
+        span = max(start, reservation.start), min(end, reservation.end)
+        grant = await unit.load(GRANT, grant_id)
+        if span[0] < span[1] and grant is not None:
+            usage, lost = await unit.load(USAGE, name_usage(grant_id)), min(nodes, grant.issued.nodes)
+            failed = replace(grant, outages=(*grant.outages, Outage(*span, grant.issued.nodes - lost)))
+            losses.append((_compare(unit.context.at, usage, grant, usage, failed), lost))
+    total, left = Fraction(0), nodes
+    for usd, lost in sorted(losses, reverse=True):
+        total += usd if left > 0 else 0
+        left -= lost
+    await use_limit(unit, ceil_cents(total), derive_id("cmd", unit.context.command_id, pool_id))
+
+
+async def count_hours(unit: UnitOfWork, line_id: str) -> None:
+    """Count likewise the hours of a service line that this decision takes off periods whose statement is due.
+
+    Raises:
+        Refusal: ``limit_exceeded``.
+    """
+    before, line = await unit.read_before(SERVICE_LINE, line_id), await unit.get(SERVICE_LINE, line_id)
+    if before is None or line.proposed.provider_id != unit.context.party_id:
+        return
+    periods = list_service_periods(await unit.get(GRANT, line.proposed.grant_id), line).values()
+    less = sum(
+        (
+            max(sum_hours(before, period.start, period.end) - sum_hours(line, period.start, period.end), ZERO)
+            for period in _list_due(periods, unit.context.at)
+        ),
+        ZERO,
+    )
+    lost = Fraction(line.proposed.price_usd_per_hour) * Fraction(less)
+    await use_limit(unit, ceil_cents(lost), derive_id("cmd", unit.context.command_id, line_id))
+
+
+async def count_resale(unit: UnitOfWork, issued: GrantIssued, listed: LotListed, ask_usd_per_gpu_hour: Decimal) -> None:
+    """Count likewise what a startup loses in cash if nodes of its grant are resold at an ask below their price.
+
+    Raises:
+        Refusal: ``limit_exceeded``.
+    """
+    gpu_seconds = listed.nodes * issued.gpus_per_node * int((listed.end - listed.start).total_seconds())
+    paid = Fraction(compute_totals(build_tariff(issued), gpu_seconds).cash_usd)
+    lost = max(paid - Fraction(ask_usd_per_gpu_hour) * gpu_seconds / _HOUR, Fraction(0))
+    await use_limit(unit, ceil_cents(lost), unit.context.command_id)
+
+
+def _list_due(periods: Iterable[Period], at: datetime) -> list[Period]:
+    return [period for period in periods if at >= period.end + GRACE]
+
+
+def _compare(at: datetime, before: Usage, grant: Grant, after: Usage, now: Grant) -> Fraction:
+    """Return the price in dollars of what the provider is paid for less than before, of periods that are due."""
+    less = Fraction(0)
+    for period in _list_due(list_periods(grant), at):
+        kept = count_kept(before, grant, period.start, period.end)
+        less += max(kept - count_kept(after, now, period.start, period.end), Fraction(0))
+    return Fraction(grant.issued.price_usd_per_gpu_hour) * less / _HOUR

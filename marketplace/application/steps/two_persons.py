@@ -60,14 +60,30 @@ async def count_own(unit: UnitOfWork, events: Sequence[Event]) -> None:
     party_id = unit.context.party_id
     if party_id is None:
         return
-    account_id = rename_id("acc", party_id)
     amount = sum((_find_spent(each, party_id) for each in events), ZERO)
-    account = await unit.load(ACCOUNT, account_id)
-    if account is not None and account.limit_usd is not None:
+    if await is_limited(unit):
         for event in events:
             amount += await _find_given(unit, event, party_id)
-    if amount:
-        use = UseLimit(account_id=account_id, amount_usd=amount, cause=unit.context.command_id, at=unit.context.at)
+    await use_limit(unit, amount, unit.context.command_id)
+
+
+async def is_limited(unit: UnitOfWork) -> bool:
+    """Return whether there is a limit for what the sender alone lets go; there is none for the platform."""
+    party_id = unit.context.party_id
+    account = None if party_id is None else await unit.load(ACCOUNT, rename_id("acc", party_id))
+    return account is not None and account.limit_usd is not None
+
+
+async def use_limit(unit: UnitOfWork, amount_usd: Decimal, cause: str) -> None:
+    """Count what the sender alone lets go toward the limit of its account, once for a cause.
+
+    Raises:
+        Refusal: ``limit_exceeded``.
+    """
+    party_id = unit.context.party_id
+    if party_id is not None and amount_usd:
+        account_id = rename_id("acc", party_id)
+        use = UseLimit(account_id=account_id, amount_usd=amount_usd, cause=cause, at=unit.context.at)
         await unit.decide(ACCOUNT, account_id, use)
 
 

@@ -10,8 +10,10 @@ from events.service import STANDARD_SERVICE, ServiceTerms
 from events.types import Interconnect
 from marketplace.application.steps.access import load_named_mandates, require_owner
 from marketplace.application.steps.auction_supply import change_supply
+from marketplace.application.steps.reductions import count_outage, count_resale
 from marketplace.application.supply.sites import load_site
 from marketplace.core.ids import derive_id
+from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.supply.listing import require_contracted_power, require_listable
@@ -106,6 +108,10 @@ async def fail_nodes(
     """Report that nodes stopped working, or that they did not work over a span that is past.
 
     `grant_id` names their grant, if evidence of its GPUs shows the failure.
+
+    Raises:
+        Refusal: ``pool_unknown`` · refusals of the pool · ``limit_exceeded`` if one person alone takes more off periods
+            whose statement is due than the account's limit.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -120,6 +126,8 @@ async def fail_nodes(
             until=until,
         )
         await unit.decide(POOL, pool_id, command)
+        if until is not None:
+            await count_outage(unit, pool_id, nodes, at, until)
 
     return await handler.run(context, POOL, pool_id, work)
 
@@ -239,8 +247,12 @@ async def _change(
     handler: Handler, context: Context, lot_id: str, command: LotCommand, auction_ids: Iterable[str]
 ) -> Receipt:
     async def work(unit: UnitOfWork) -> None:
-        await _check_unfrozen(unit, await _load_lot(unit, lot_id), auction_ids)
+        lot = await _load_lot(unit, lot_id)
+        await _check_unfrozen(unit, lot, auction_ids)
         await unit.decide(LOT, lot_id, command)
+        if isinstance(command, RepriceLot) and lot.listed.grant_id is not None:
+            grant = await unit.get(GRANT, lot.listed.grant_id)
+            await count_resale(unit, grant.issued, lot.listed, command.ask_usd_per_gpu_hour)
 
     return await handler.run(context, LOT, lot_id, work)
 
@@ -259,7 +271,7 @@ async def reprice_lot(
     `auction_ids` are the auctions that are not settled, here and in the next commands.
 
     Raises:
-        Refusal: ``lot_unknown`` · ``lot_frozen`` · refusals of the lot.
+        Refusal: ``lot_unknown`` · ``lot_frozen`` · refusals of the lot · ``limit_exceeded`` as in `resell_grant`.
     """
     command = RepriceLot(lot_id=lot_id, ask_usd_per_gpu_hour=ask_usd_per_gpu_hour, further_asks=further_asks)
     return await _change(handler, context, lot_id, command, auction_ids)

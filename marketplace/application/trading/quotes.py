@@ -16,6 +16,7 @@ from marketplace.application.steps.access import require_owner, require_tenant
 from marketplace.application.steps.auction_supply import change_supply
 from marketplace.application.steps.capacity import change_capacity, has_capacity
 from marketplace.application.steps.resale_ends import free_quote, pay_hold_fee
+from marketplace.application.steps.two_persons import use_limit
 from marketplace.application.trading.auctions import award, find_resale, take_nodes
 from marketplace.application.trading.orders import draft_order, hold_cash
 from marketplace.application.trading.quote_source import Quoted, QuoteSource
@@ -111,7 +112,7 @@ async def _hold_fee(
     """Set aside what holding a match costs if it is not taken, in favour of whoever sells the capacity.
 
     Raises:
-        Refusal: ``holds_exhausted`` · ``funds_insufficient``.
+        Refusal: ``holds_exhausted`` · ``funds_insufficient`` · ``limit_exceeded``.
     """
     opened, begun = (await unit.get(POOL, match.pool_id)).opened, unit.context.at
     gpu_hours = (
@@ -124,6 +125,7 @@ async def _hold_fee(
         account_id=account_id, hold_id=hold_id, amount_usd=deposit_usd, purpose=quote_id, quota=rules.quotes_max
     )
     await unit.decide(ACCOUNT, account_id, hold)
+    await use_limit(unit, fee_usd, unit.context.command_id)
     return HoldFee(
         hold_id=hold_id,
         payee_account_id=rename_id("acc", opened.provider_id) if resale is None else resale.seller_account_id,

@@ -13,6 +13,7 @@ from typing import Final
 
 from events.lot import LotListed
 from marketplace.application.steps.access import load_grant, load_named_mandates
+from marketplace.application.steps.reductions import count_resale
 from marketplace.core.ids import derive_id
 from marketplace.domain.billing.settlement import compute_holder_rate
 from marketplace.domain.delivery.grant import require_resale
@@ -47,7 +48,8 @@ async def resell_grant(
         Refusal: ``grant_unknown`` · refusals of the party and the grant · ``capacity_delivered`` ·
             ``mandates_too_many`` · ``mandate_unknown`` · ``mandate_not_cash`` ·
             ``provider_unwelcome`` · ``site_unwelcome`` · ``resale_unwelcome`` · refusals of the lot, among them
-            ``ask_below_principal``, and of the pool.
+            ``ask_below_principal``, and of the pool · ``limit_exceeded`` if the ask gives away more of the price than
+            one person alone may let go.
     """
     lot_id = derive_id("lot", context.command_id)
 
@@ -81,6 +83,7 @@ async def resell_grant(
             pool_id=grant.pool_id, lot_id=lot_id, nodes=nodes, start=start, end=end, grant_id=grant_id
         )
         await unit.decide(POOL, grant.pool_id, offer)
+        await count_resale(unit, grant.issued, listed, ask_usd_per_gpu_hour)
 
     return await handler.run(context, LOT, lot_id, work, new=True)
 

@@ -5,12 +5,13 @@ only over the instants at which both could count: those that the tenant's readin
 """
 
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import Final
 
 from events.statement import Metering
 from marketplace.core.timeline_sums import list_runs, sum_amounts
 from marketplace.domain.delivery.grant import Grant
-from marketplace.domain.delivery.service_level import list_working
+from marketplace.domain.delivery.service_level import assess, list_working
 from marketplace.domain.metering.usage_record import EPOCH, SECOND, Usage, to_second
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -28,6 +29,16 @@ def count_delivered(usage: Usage, grant: Grant, start: datetime, end: datetime) 
             if since < until and gpus > working.amount:
                 excess += (gpus - working.amount) * ((until - since) // _MICROSECOND)
     return counted - -(-excess // _PER_SECOND)
+
+
+def count_kept(usage: Usage, grant: Grant, start: datetime, end: datetime) -> Fraction:
+    """Return the GPU-seconds over a period that the provider is paid for, once a service credit is paid back.
+
+    A promise that was not kept counts as credited, also where another remedy may take the credit's place.
+    """
+    delivered = count_delivered(usage, grant, start, end)
+    result = assess(grant, start, end, delivered)
+    return Fraction(delivered) if result is None else delivered * (1 - Fraction(result.credit))
 
 
 def compare_meters(usage: Usage, tenant: Usage, grant: Grant, start: datetime, end: datetime) -> Metering | None:

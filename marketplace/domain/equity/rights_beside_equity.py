@@ -29,6 +29,7 @@ class StatedRight(NamedTuple):
 
 _ENDS: Final = "72 hours, then the request ends"
 _NOTHING: Final = "nothing waits"
+_COUNTED: Final = "It counts toward the limit of the account of who pays it, and is refused above it"
 _ABOVE: Final = "it is within the account's limit, with what one person let go in 24 hours; or there is none"
 BESIDE_EQUITY: Final = (
     StatedRight(
@@ -101,7 +102,7 @@ BESIDE_EQUITY: Final = (
         "hold_fee",
         "a startup pays for a quote that it held and did not take",
         "startup, by holding it; it is due when the quote is released or expires",
-        "nobody else: the schedule in force stated it",
+        f"nobody else: the schedule in force stated it. {_COUNTED}",
         "the quote is taken, the capacity ended, or the schedule waives it",
         _NOTHING,
     ),
@@ -109,7 +110,7 @@ BESIDE_EQUITY: Final = (
         "early_end",
         "a grant ends early, and the side that ends it pays the other one",
         "startup, provider, each with notice and the fee of the grant's end terms; the platform",
-        "nobody else: the terms are those of the grant's issue",
+        f"nobody else: the terms are those of the grant's issue. {_COUNTED}; refused to a suspended party",
         "for cause, at once and without a fee",
         _NOTHING,
     ),
@@ -207,8 +208,8 @@ BESIDE_EQUITY: Final = (
         "readings or outages of a settled period change what it costs",
         "provider, platform",
         "nobody else if it costs less: the side whose meter counted it voids or corrects a reading, its own source's;"
-        " what it takes off a period whose statement is due counts toward the limit of the provider's account, and is"
-        " refused above it. Principal that became shares or money falls only with the holder's agreement. As for a"
+        " what it takes off a period whose statement is due, with the service credit that follows, counts toward the"
+        " limit of the provider's account, and is refused above it. Principal that became shares or money falls only with the holder's agreement. As for a"
         " statement if it costs more than was settled",
         "a dispute settled what was metered then: a correction does not undo it, nor what the platform decided",
         "7 days, then it counts as accepted",
@@ -275,7 +276,8 @@ BESIDE_EQUITY: Final = (
         "grant_transfer",
         "another startup uses a grant",
         "startup",
-        "nobody else; refused where a mandate pays and allows no resale, and to a party related to the provider",
+        "nobody else; refused where a mandate pays and allows no resale, and to a party related to the provider. What"
+        " the startup has set aside for it counts toward the limit of its account, and is refused above it",
         "never",
         _NOTHING,
     ),

@@ -11,6 +11,7 @@ from marketplace.application.billing.adjustments import adjust_statement
 from marketplace.application.billing.approvals import set_limit
 from marketplace.application.delivery import grants
 from marketplace.application.metering import usage
+from marketplace.application.supply import inventory
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
@@ -258,7 +259,7 @@ async def test_meters_within_one_percent_agree(delivery):
     assert statement.issued.metering.tenant_gpu_seconds == 30 * DAY - 2 * 8 * 7 * 3_600
 
 
-@pytest.mark.parametrize("act", ["void", "correct", "degrade"])
+@pytest.mark.parametrize("act", ["void", "correct", "degrade", "outage"])
 async def test_one_person_of_the_provider_gives_back_no_more_than_its_limit(delivery, act):
     market, provider = delivery.market, delivery.trade.provider
 
@@ -268,6 +269,16 @@ async def test_one_person_of_the_provider_gives_back_no_more_than_its_limit(deli
             await delivery.void(f"day-{day}")
         elif act == "correct":
             await delivery.correct(delivery.measure(day, nodes=1))
+        elif act == "outage":
+            await inventory.fail_nodes(
+                market.handler,
+                market.context(provider),
+                delivery.grant.pool_id,
+                incident_id=f"day {day}",
+                nodes=4,
+                at=begin,
+                until=begin + timedelta(days=1),
+            )
         else:
             await grants.degrade_grant(
                 market.handler,
@@ -282,7 +293,10 @@ async def test_one_person_of_the_provider_gives_back_no_more_than_its_limit(deli
     await delivery.settle_first(30)
     paid = (await market.account(provider)).available_usd
     limit = structs.replace(market.context(provider), actor_person="p1")
-    taken = paid / (60 if act == "correct" else 30)
+    lost_days = {"void": Decimal(1), "correct": Decimal("0.5")}
+    taken = (
+        paid / 30 * lost_days.get(act, 1 + 29 * Decimal("0.10"))
+    )  # an outage of a day gives a tenth of the rest back
     allowed = (taken * 3 / 2).quantize(Decimal(1))
     await set_limit(market.handler, limit, rename_id("acc", provider), limit_usd=allowed)
     await give_back(0)

@@ -4,9 +4,11 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from msgspec import structs
 
 from events.service_line import HoursReading
 from marketplace.application.billing import service_hours, service_lines, service_statements, statements
+from marketplace.application.billing.approvals import set_limit
 from marketplace.application.delivery import grants
 from marketplace.application.metering import usage
 from marketplace.core.errors import Refusal
@@ -349,3 +351,30 @@ async def test_periods_of_a_line_are_stated_in_their_order(work):
         await service_statements.issue_service_statement(handler, context, work.line_id, 7)
     assert caught.value.code == "period_unknown"
     assert first.end == second.start
+
+
+@pytest.mark.parametrize("act", ["void", "correct"])
+async def test_one_person_of_the_provider_takes_back_no_more_hours_than_its_limit(work, act):
+    await work.agree()
+    work.market.clock.at += timedelta(days=6)
+    assert await work.report(work.reading(3, "4"), work.reading(5, "4")) == ["accepted", "accepted"]
+    account_id = rename_id("acc", work.trade.provider)
+
+    async def take_back(day):
+        told = {"source": SHEET, "reason": "nobody worked"}
+        if act == "void":
+            told["reading_id"] = f"day-{day}"
+            await service_hours.void_hours(work.market.handler, work.me("provider"), work.line_id, **told)
+        else:
+            told["reading"] = work.reading(day, "0.5", f"day-{day}")
+            await service_hours.correct_hours(work.market.handler, work.me("provider"), work.line_id, **told)
+
+    limited = structs.replace(work.me("provider"), actor_person="p1")
+    await set_limit(work.market.handler, limited, account_id, limit_usd=Decimal(1_000))
+    await work.accept((await work.pass_period(0)).issued.statement_id)
+    await take_back(3)
+    with pytest.raises(Refusal) as caught:
+        await take_back(5)
+    assert caught.value.code == "limit_exceeded"
+    work.market.clock.at += timedelta(hours=25)
+    await take_back(5)

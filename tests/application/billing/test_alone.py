@@ -1,0 +1,128 @@
+"""What one person alone gives away by other means than a payment counts toward the limit of its account."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from msgspec import structs
+
+from marketplace.application.access.parties import suspend_party
+from marketplace.application.billing.approvals import set_limit
+from marketplace.application.delivery import grants
+from marketplace.application.supply import inventory
+from marketplace.application.trading.quotes import hold_quote, release_quote
+from marketplace.application.trading.resale import resell_grant
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
+from tests.support.market.desk import open_desk
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
+
+DAY = timedelta(days=1)
+LIMIT = 40
+
+
+class Deal:
+    """A grant of two nodes over forty days, paid in cash, and what one person of a side does with it."""
+
+    def __init__(self, market, trade, grant):
+        self.market, self.trade, self.grant = market, trade, grant
+        self.grant_id, self.start = grant.issued.grant_id, grant.issued.start
+
+    async def limit(self, party_id, usd=LIMIT):
+        context = structs.replace(self.market.context(party_id), actor_person="p1")
+        await set_limit(self.market.handler, context, rename_id("acc", party_id), limit_usd=Decimal(usd))
+
+    async def end(self, party_id, days=5):
+        market, at = self.market, self.market.clock.now() + days * DAY
+        await grants.terminate_grant(market.handler, market.context(party_id), self.grant_id, at=at, reason="done")
+
+    async def give(self, party_id):
+        market = self.market
+        mule = await market.party("Mule", "startup")
+        await grants.transfer_grant(market.handler, market.context(party_id), self.grant_id, startup_id=mule)
+
+    async def resell(self, party_id, ask="0.01", days=2):
+        market, start = self.market, self.start + 20 * DAY
+        span = {"nodes": 1, "start": start, "end": start + days * DAY}
+        context = market.context(party_id)
+        asked = {"ask_usd_per_gpu_hour": Decimal(ask)}
+        return (await resell_grant(market.handler, context, self.grant_id, **span, **asked)).id
+
+    async def reprice(self, party_id):
+        market, lot_id = self.market, await self.resell(party_id, ask="9")
+        context = market.context(party_id)
+        await inventory.reprice_lot(market.handler, context, lot_id, ask_usd_per_gpu_hour=Decimal("0.01"))
+
+    async def hold(self, party_id, days=30):
+        market, context = self.market, self.market.context(party_id)
+        async with open_desk(market) as desk:
+            terms = market.terms(cash="4", nodes=2, days=days, earliest=2, latest=2)
+            asked = {"startup_id": party_id, "terms": terms, "hold_seconds": 3_600}
+            return (await hold_quote(market.handler, context, desk.quoter, **asked)).id
+
+
+@pytest.fixture
+async def deal(memory_log):
+    market = Market(memory_log)
+    trade = await market.trade(cash="3", equity="0")
+    async with market.worker():
+        grant = await market.award(trade)
+    await market.deposit(trade.provider, 10_000)
+    return Deal(market, trade, grant)
+
+
+def refuse_above(amount):
+    return pytest.raises(Refusal, match=f"may let {amount} go in 24")
+
+
+@pytest.mark.parametrize(
+    ("side", "act"),
+    [
+        ("startup", Deal.end),
+        ("provider", Deal.end),
+        ("startup", Deal.give),
+        ("startup", Deal.resell),
+        ("startup", Deal.reprice),
+        ("startup", Deal.hold),
+    ],
+)
+async def test_one_person_gives_away_no_more_than_the_limit(deal, side, act):
+    party_id = getattr(deal.trade, side)
+    await deal.limit(party_id)
+    with refuse_above(LIMIT):
+        await act(deal, party_id)
+    await check_log(deal.market.log)
+
+
+async def test_within_the_limit_one_person_does_it_and_what_it_did_counts(deal):
+    startup, market = deal.trade.startup, deal.market
+    await deal.limit(startup)
+    quote_id = await deal.hold(startup, days=5)
+    await release_quote(market.handler, market.context(startup), quote_id, reason="changed plans")
+    assert 0 < (used := sum(use.amount_usd for use in (await market.account(startup)).used)) < LIMIT
+    await deal.resell(startup, ask="9")
+    assert sum(use.amount_usd for use in (await market.account(startup)).used) == used, (
+        "a price above its own is no gift"
+    )
+    with refuse_above(LIMIT):
+        await deal.resell(startup, ask="1.50", days=9)
+    await check_log(market.log)
+
+
+@pytest.mark.parametrize("act", [Deal.end, Deal.give, Deal.resell, Deal.hold])
+async def test_without_a_limit_one_person_does_all_of_it(deal, act):
+    await act(deal, deal.trade.startup)
+    assert (await deal.market.account(deal.trade.startup)).used == ()
+
+
+@pytest.mark.parametrize("side", ["startup", "provider"])
+async def test_a_suspended_party_ends_no_grant_for_a_fee_and_the_platform_does(deal, side):
+    market, party_id = deal.market, getattr(deal.trade, side)
+    await suspend_party(market.handler, market.context(), party_id, reason="fraud")
+    before = [(await market.account(one)).available_usd for one in (deal.trade.startup, deal.trade.provider)]
+    with pytest.raises(Refusal) as caught:
+        await deal.end(party_id)
+    assert caught.value.code == "party_suspended"
+    assert before == [(await market.account(one)).available_usd for one in (deal.trade.startup, deal.trade.provider)]
+    await deal.end(None)
