@@ -69,6 +69,19 @@ async def test_a_key_gives_away_no_more_than_it_has(stage: Stage):
         assert status != 201 or answer.json()["party_id"] == startup
 
 
+async def test_a_key_does_not_get_a_longer_one_by_repeating_what_another_key_asked(stage: Stage):
+    startup = await stage.register("Startup", "startup")
+    lasting = await stage.open_tenant(startup, ["api_keys:write", "orders:read"])
+    ends = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+    body = {"name": "clerk", "scopes": ["api_keys:write", "orders:read"], "party_id": startup, "expires_at": ends}
+    clerk = await stage.open_client((await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"])
+    asked = {"name": "nightly", "scopes": ["orders:read"]}
+    issued = await stage.post(lasting, "/v1/api-keys", asked, key="nightly")
+    assert_problem(await stage.post(clerk, "/v1/api-keys", asked, key="nightly"), 422, "expiry_too_late")
+    again = await stage.post(lasting, "/v1/api-keys", asked, key="nightly")
+    assert again.json()["token"] == issued.json()["token"]
+
+
 async def test_a_clerk_of_accounts_neither_invents_a_deposit_nor_moves_a_funds_money_to_a_mule(stage: Stage):
     fund, mule = await stage.register("Fund", "fund", usd="500000"), await stage.register("Mule", "startup")
     account = f"/v1/accounts/acc{fund[3:]}"

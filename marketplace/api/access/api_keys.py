@@ -82,15 +82,25 @@ def _require_person(principal: Principal, person: str | None) -> None:
 
 def _require_expiry(principal: Principal, key: ApiKey) -> None:
     """Refuse an expiry that has passed, is more than a year ahead, or is after that of the key that asks."""
-    own, ends, now = principal.expires_at, key.expires_at, key.created_at
+    ends, now = key.expires_at, key.created_at
     if ends <= now:
         text = f"expires_at is {ends.isoformat()}, which has passed; leave it out or choose a later time"
         raise Refusal("expiry_past", text, pointer="/expires_at")
-    if own is not None and ends > own:
-        text = f"this key ends at {own.isoformat()} and cannot issue one that lasts longer; give expires_at until then"
-        raise Refusal("expiry_too_late", text, pointer="/expires_at")
+    _require_no_longer(principal, key)
     if ends > now + LIFETIME_MAX:
         text = f"a key lasts {LIFETIME_MAX.days} days at most; give expires_at until {(now + LIFETIME_MAX).isoformat()}"
+        raise Refusal("expiry_too_late", text, pointer="/expires_at")
+
+
+def _require_no_longer(principal: Principal, key: ApiKey) -> None:
+    """Refuse a key that lasts longer than the one that asks, also one that another key issued before.
+
+    Raises:
+        Refusal: ``expiry_too_late``.
+    """
+    own = principal.expires_at
+    if own is not None and key.expires_at > own:
+        text = f"this key ends at {own.isoformat()} and cannot issue one that lasts longer; give expires_at until then"
         raise Refusal("expiry_too_late", text, pointer="/expires_at")
 
 
@@ -126,6 +136,7 @@ async def _store(command: Command, key: ApiKey, expires_at: datetime | None) -> 
     else:
         _require_same(before, key, expires_at)
         _require_usable(before)
+        _require_no_longer(command.principal, before)
     await record_operation(command.handler, command.context)
     if before is None and not await store.add(key):
         before = await store.find(key.key_id)

@@ -209,8 +209,8 @@ BESIDE_EQUITY: Final = (
         "provider, platform",
         "nobody else if it costs less: the side whose meter counted it voids or corrects a reading, its own source's;"
         " what it takes off a period whose statement is due, with the service credit that follows, counts toward the"
-        " limit of the provider's account, and is refused above it. Principal that became shares or money falls only with the holder's agreement. As for a"
-        " statement if it costs more than was settled",
+        " limit of the provider's account, and is refused above it. Principal that became shares or money"
+        " falls only with the holder's agreement. As for a statement if it costs more than was settled",
         "a dispute settled what was metered then: a correction does not undo it, nor what the platform decided",
         "7 days, then it counts as accepted",
     ),
