@@ -1,0 +1,95 @@
+"""Offers stay sealed: no route and no event shows another party what an order offers, before and after the clearing."""
+
+import itertools
+from collections import defaultdict
+from decimal import Decimal
+
+from events.subjects import parse_subject
+from marketplace.domain.deciders import PREFIXES
+from marketplace.log.memory import MemoryLog
+from tests.api.stage import open_stage
+from tests.support.market.market import Market
+
+CASH, EQUITY, LOST, OPEN = "1.337711", "3.119915", "1.711311", "1.977113"
+"""What the winner offers in cash and equity, and what a rival offers in an order that lost and in one that is open."""
+VALUE = str((Decimal(CASH) + Decimal("0.8") * Decimal(EQUITY)).normalize())
+QUERY = {"gpu_class": "H100_SXM", "start": "2026-01-01T00:00:00Z", "end": "2026-01-20T00:00:00Z"}
+SECRETS = {"winner": (CASH, EQUITY, VALUE), "rival": (LOST, OPEN)}
+
+
+async def play(market):
+    """Let one order win and one lose, place a third, and return the parties."""
+    trade = await market.trade(cash=CASH, equity=EQUITY)
+    rival = await market.party("Rival", "startup", usd=100_000)
+    await market.order(rival, cash=LOST, standing=True)
+    async with market.worker():
+        grant = await market.award(trade)
+        market.clock.at = grant.issued.start
+        await market.until("grant", grant.issued.grant_id, "active")
+        await market.deliver(grant, 1)
+    await market.order(rival, cash=OPEN)
+    assert grant.issued.equity is not None
+    return {"winner": trade.startup, "rival": rival, "provider": trade.provider, "fund": trade.fund}
+
+
+async def list_ids(log):
+    """Return the ids of all aggregates by the names of path parameters."""
+    ids = defaultdict(list)
+    async for page in log.read():
+        for recorded in page:
+            aggregate, id_ = parse_subject(recorded.subject)
+            if id_ not in ids[f"{aggregate}_id"] and aggregate in PREFIXES:
+                ids[f"{aggregate}_id"].append(id_)
+    return ids
+
+
+def list_paths(document, ids):
+    """Yield every path that can be read, with every id that the log knows for its parameters."""
+    for path, item in document["paths"].items():
+        if "get" not in item or not path.startswith("/v1/"):
+            continue
+        parameters = item["get"].get("parameters", ())
+        names = [each["name"] for each in parameters if each["in"] == "path"]
+        asked = [each["name"] for each in parameters if each["in"] == "query" and each.get("required")]
+        query = {name: ids["pool_id"][0] if name == "pool_id" else QUERY.get(name, "1") for name in asked}
+        for values in itertools.product(*(ids[name] or ["x"] for name in names)):
+            yield path.format(**dict(zip(names, values, strict=True))), query
+
+
+async def read_feed(client):
+    """Return the whole feed of a party as text."""
+    text, after = [], 0
+    while True:
+        answer = await client.get("/v1/events", params={"after": after})
+        text.append(answer.text)
+        if not answer.json()["items"]:
+            return "".join(text)
+        after = answer.json()["next_after"]
+
+
+async def test_no_route_and_no_event_shows_another_partys_offers(database_url):
+    market = Market(MemoryLog())
+    parties = await play(market)
+    async with open_stage(market.log, database_url) as stage:
+        ids, seen = await list_ids(market.log), {}
+        document = (await stage.admin.get("/schema/openapi.json")).json()
+        paths = list(list_paths(document, ids))
+        for name, party_id in parties.items():
+            client = await stage.open_tenant(party_id)
+            reach = {"Min-Seq": await stage.reach()}
+            answers = {}
+            for path, query in paths:
+                answer = await client.get(path, params=query, headers=reach)
+                assert answer.status_code in {200, 403, 404, 409, 422}, (path, answer.text)
+                answers[path] = answer.text
+            seen[name] = {**answers, "the feed": await read_feed(client)}
+    leaks = [
+        (reader, whose, secret, path)
+        for reader, answers in seen.items()
+        for whose, secrets in SECRETS.items()
+        for secret, (path, text) in itertools.product(secrets, answers.items())
+        if reader != whose and secret in text
+    ]
+    assert leaks == []
+    for whose, secrets in SECRETS.items():
+        assert all(secret in seen[whose]["the feed"] for secret in secrets if secret != VALUE), "its own it reads"
