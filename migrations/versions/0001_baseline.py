@@ -433,6 +433,7 @@ def _create_grants() -> None:
         text("auction_id", null=True),
         text("startup_id"),
         text("provider_id"),
+        text("payer_id"),
         text("holder_id", null=True),
         text("pool_id"),
         text("gpu_class"),

@@ -1,10 +1,14 @@
-"""Offers stay sealed: no route and no event shows another party what an order offers, before and after the clearing."""
+"""Offers stay sealed: no route and no event shows another party what an order offers, before and after the clearing.
+
+Nor does a grant that was transferred show its user what the payer pays.
+"""
 
 import itertools
 from collections import defaultdict
 from decimal import Decimal
 
 from events.subjects import parse_subject
+from marketplace.application.delivery.grants import transfer_grant
 from marketplace.domain.deciders import PREFIXES
 from marketplace.log.memory import MemoryLog
 from tests.api.stage import open_stage
@@ -15,6 +19,29 @@ CASH, EQUITY, LOST, OPEN = "1.337711", "3.119915", "1.711311", "1.977113"
 VALUE = str((Decimal(CASH) + Decimal("0.8") * Decimal(EQUITY)).normalize())
 QUERY = {"gpu_class": "H100_SXM", "start": "2026-01-01T00:00:00Z", "end": "2026-01-20T00:00:00Z"}
 SECRETS = {"winner": (CASH, EQUITY, VALUE), "rival": (LOST, OPEN)}
+
+
+async def test_who_got_a_grant_by_transfer_does_not_see_what_it_costs_and_who_pays_still_does(database_url):
+    market = Market(MemoryLog())
+    trade = await market.trade()
+    heir = await market.party("Heir", "startup")
+    async with market.worker():
+        grant = await market.award(trade)
+    id_ = grant.issued.grant_id
+    await transfer_grant(market.handler, market.context(trade.startup), id_, startup_id=heir)
+    async with open_stage(market.log, database_url) as stage:
+        reach = {"Min-Seq": await stage.reach()}
+        views = {}
+        for party_id in (heir, trade.startup, trade.provider):
+            client = await stage.open_tenant(party_id)
+            view = (await client.get(f"/v1/grants/{id_}", headers=reach)).json()
+            assert (await client.get("/v1/grants", headers=reach)).json()["items"] == [view]
+            views[party_id] = view
+    costs = ("price_usd_per_gpu_hour", "cash_share", "cash_commitment_usd", "startup_account_id", "hold_id", "equity")
+    assert {views[heir][name] for name in costs} == {None}
+    assert (views[heir]["startup_id"], views[heir]["payer_id"]) == (heir, trade.startup)
+    assert views[trade.startup] == views[trade.provider]
+    assert all(views[trade.startup][name] is not None for name in costs)
 
 
 async def play(market):

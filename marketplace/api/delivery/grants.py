@@ -41,7 +41,25 @@ LOTS: Final = "/v1/lots"
 
 def list_owners(grant: GrantView) -> tuple[str | None, ...]:
     """Return the parties that may see a grant."""
-    return grant.startup_id, grant.provider_id, grant.holder_id
+    return grant.startup_id, grant.payer_id, grant.provider_id, grant.holder_id
+
+
+def limit_grant(grant: GrantView, party_id: str | None) -> GrantView:
+    """Return what a party may see of its grant: who uses it without paying does not see what it costs."""
+    if party_id in {None, grant.payer_id, grant.provider_id, grant.holder_id}:
+        return grant
+    return msgspec.structs.replace(
+        grant,
+        price_usd_per_gpu_hour=None,
+        cash_share=None,
+        startup_account_id=None,
+        hold_id=None,
+        cash_commitment_usd=None,
+        equity=None,
+        resale=None,
+        resold=(),
+        ends=None,
+    )
 
 
 async def load_grant(reader: Reader, grant_id: str) -> GrantView:
@@ -151,7 +169,7 @@ async def terminate(
 @get("/{grant_id:str}", summary="Get a grant")
 async def get_one(reader: Read, grant_id: FromPath[str]) -> Response[GrantView]:
     """Return a grant."""
-    view = await load_grant(reader, grant_id)
+    view = limit_grant(await load_grant(reader, grant_id), reader.party_id)
     return answer_versioned(view, view.last_sequence)
 
 
@@ -191,6 +209,7 @@ async def list_all(
     after, party_id = parse_cursor(cursor, ""), reader.narrow(party_id)
     async with reader.connect() as connection:
         rows = await list_grants(connection, party_id=party_id, status=status, after=after, limit=limit + 1)
+    rows = [limit_grant(row, reader.party_id) for row in rows]
     return build_page(rows, limit, lambda row: row.grant_id)
 
 

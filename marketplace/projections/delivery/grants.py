@@ -27,6 +27,7 @@ grants: Final = define(
     text("auction_id", null=True),
     text("startup_id"),
     text("provider_id"),
+    text("payer_id"),
     text("holder_id", null=True),
     text("pool_id"),
     text("gpu_class"),
@@ -99,6 +100,7 @@ def _issued(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantI
         priority=PRIORITY,
         resold=[],
         service_lines=[],
+        payer_id=event.startup_id,
         issued_at=fact.time,
     )
     _remember(changes, fact)
@@ -189,7 +191,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="grants",
-    version=5,
+    version=6,
     tables=(grants, grant_history),
     reads=("grant",),
     handlers={
@@ -213,7 +215,7 @@ PROJECTION: Final = Projection(
 
 
 def _concerns(party_id: str) -> Any:
-    return or_(grants.c.startup_id == party_id, grants.c.provider_id == party_id, grants.c.holder_id == party_id)
+    return or_(*(grants.c[side] == party_id for side in ("startup_id", "payer_id", "provider_id", "holder_id")))
 
 
 async def find_grant(connection: AsyncConnection, grant_id: str) -> GrantView | None:
@@ -229,7 +231,7 @@ async def list_grants(
     after: str = "",
     limit: int = 100,
 ) -> list[GrantView]:
-    """Return grants by id above `after`: those that a party uses, delivers or holds the equity of, or all."""
+    """Return grants by id above `after`: those that a party uses, pays, delivers or holds the equity of, or all."""
     query: Any = select(grants).where(grants.c.grant_id > after).order_by(grants.c.grant_id)
     if party_id is not None:
         query = query.where(_concerns(party_id))

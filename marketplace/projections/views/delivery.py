@@ -26,13 +26,16 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
 
     The price and the part of it that is paid in cash are exact fractions, for example ``"7/3"``. `mark` says why it is
     no trade that prices count: ``related``, ``own_capacity`` or ``assumed``; None: it is one. `ends` is what an early
-    end without cause costs the side that ends it, by its notice; None for nothing.
+    end without cause costs the side that ends it, by its notice; None for nothing. `payer_id` is the startup that won
+    it, which still pays where it transferred the grant to `startup_id`. To a startup that uses it without paying, what
+    it costs is None or empty: from `price_usd_per_gpu_hour` to `ends`, lots and service apart.
     """
 
     grant_id: str
     order_id: str
     auction_id: str | None
     startup_id: str
+    payer_id: str
     provider_id: str
     holder_id: str | None
     pool_id: str
@@ -42,12 +45,12 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     start: datetime
     end: datetime
     lots: tuple[LotShare, ...]
-    price_usd_per_gpu_hour: str
-    cash_share: str
-    startup_account_id: str
+    price_usd_per_gpu_hour: str | None
+    cash_share: str | None
+    startup_account_id: str | None
     provider_account_id: str
-    hold_id: str
-    cash_commitment_usd: Decimal
+    hold_id: str | None
+    cash_commitment_usd: Decimal | None
     equity: EquityPart | None
     resale: ResalePart | None
     resold: tuple[ResoldPart, ...]
