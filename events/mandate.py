@@ -61,9 +61,9 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
         pricelist_id: That price list.
         budget_usd: Dollars it pays for compute in all.
         direct_budget_usd: Dollars beside these that startups may draw in cash; None for none.
-        issuer_usd_max: Dollars it pays for one issuer at most, for compute and in cash together.
-        approval_above_usd: An order or investment waits for the holder's approval if, with all that its issuer draws
-            without one, it is more than this; None for none.
+        issuer_usd_max: Dollars it pays at most for one issuer with all that are related to it, for compute and in cash.
+        approval_above_usd: An order or investment waits for the holder's approval if, with all that its issuer and
+            those related to it draw without one, it is more than this; None for none.
         order_days_max: Days for which an order that is not matched may hold budget.
         dilution_max: Share by which the company's shares may grow from an order of priced stock to its match, besides
             splits.

@@ -36,6 +36,8 @@ CITED: Final = {
 CONCERNS_ALL: Final = frozenset({"issuer.financing_closed.v1", "issuer.liquidity_declared.v1"})
 """Events that change the position of everybody who holds stock or rights of the issuer."""
 
+Told = tuple[str, Mapping[str, Any]]
+"""An event's type and body."""
 ZERO: Final = Fraction(0)
 TOLERANCE: Final = Fraction(1, 1_000)
 COMPUTED: Final = frozenset(
@@ -175,6 +177,9 @@ class Consents:
         require, sequence = self.findings.require, carried.sequence
         proposed = [(each["type"], json.loads(each["body_json"])) for each in proposal.made["effects"]]
         stored = [(message.event_type, message.read()) for message in decision]
+        if "issuer.stock_split.v1" in dict(proposed):
+            self._check_consolidated(carried, proposal, proposed, stored)
+            return
         before, after = _sum_results(proposed), _sum_results(stored)
         require(before, "consent", sequence, "only a sale or the closing of a round is computed again")
         require(
@@ -187,6 +192,24 @@ class Consents:
         covered = {party_id for party_id in proposal.agreed if party_id not in less}
         missing = proposal.list_missing(covered) if "issuer.liquidity_declared.v1" in dict(proposed) else sorted(less)
         require(not missing, "consent", sequence, f"{missing} would get less than was agreed to")
+
+    def _check_consolidated(
+        self, carried: Message, proposal: Proposal, proposed: Sequence[Told], stored: Sequence[Told]
+    ) -> None:
+        """Check that only fractions differ, at the same price, and that who keeps no share has agreed."""
+        require, sequence = self.findings.require, carried.sequence
+        splits = [dict(one)["issuer.stock_split.v1"] for one in (proposed, stored)]
+        terms = [{name: body[name] for name in body if name != "pool_shares_available"} for body in splits]
+        require(terms[0] == terms[1], "consent", sequence, "the consolidation is another than was agreed to")
+        bought = [[body for name, body in one if name == "issuer.stock_repurchased.v1"] for one in (proposed, stored)]
+        prices = [{body["price_usd_per_share"] for body in one} for one in bought]
+        text = f"fractions are paid {prices[1]}, {prices[0]} was agreed to"
+        require(prices[1] <= prices[0], "consent", sequence, text)
+        for body in bought[1]:
+            whole = body["shares"] * splits[1]["numerator"] >= splits[1]["denominator"]
+            require(not whole, "consent", sequence, f"{body['shares']} shares of {body['holder_id']} are no fraction")
+            silent = self._list_bought_out(body) - proposal.agreed - {self.companies.get(body["issuer_id"], "")}
+            require(not silent, "consent", sequence, f"{sorted(silent)} keep no share, and have not agreed")
 
     def _check_alone(self, decision: Sequence[Message]) -> None:
         """Check that what a party did alone concerns only itself, its company and holders that are not parties."""
@@ -218,7 +241,7 @@ class Consents:
         named = (body.get(member) for member in LOSES.get(event_type, ()))
         return {party_id for party_id in named if party_id is not None and party_id.startswith("pty_")}
 
-    def _list_bought_out(self, body: dict[str, Any]) -> set[str]:
+    def _list_bought_out(self, body: Mapping[str, Any]) -> set[str]:
         """Return the holder of a fraction if a consolidation leaves it nothing of its class."""
         issuer = self.equity.issuers.get(body["issuer_id"])
         held = 0 if issuer is None else issuer.holdings.get(("stock", body["holder_id"], body["class_id"]), 0)

@@ -2,7 +2,8 @@
 
 Stock counts at the fair value of a share as converted, less the price that is paid for it here; a right to stock at
 that value less its exercise price; an instrument whose terms change, or whose principal is reversed, at that principal.
-Votes, conversions and exercises give nothing to others and count nothing.
+Preferred stock that its holder converts counts at its preference less the value of the common stock. Votes and
+exercises give nothing to others and count nothing.
 """
 
 from datetime import date
@@ -12,6 +13,7 @@ from typing import TypeGuard
 
 from events.issuer import (
     IssuerOptionCancelled,
+    IssuerStockConverted,
     IssuerStockOffered,
     IssuerStockRepurchased,
     IssuerStockTransferred,
@@ -26,6 +28,7 @@ from marketplace.domain.equity.issuer.state import Issuer
 Given = (
     IssuerStockTransferred
     | IssuerStockOffered
+    | IssuerStockConverted
     | IssuerStockRepurchased
     | IssuerWarrantTransferred
     | IssuerOptionCancelled
@@ -39,6 +42,8 @@ def is_given(event: Event, party_id: str) -> TypeGuard[Given]:
         return False  # what it follows from counts: a reversal, a split, an offer
     if isinstance(event, IssuerOptionCancelled) and event.kind != "cancelled":
         return False
+    if isinstance(event, IssuerStockConverted) and event.reason != "voluntary":
+        return False
     return isinstance(event, Given) and event.holder_id == party_id
 
 
@@ -49,6 +54,11 @@ def find_given(event: Given, issuer: Issuer, party_id: str, on_day: date) -> Dec
         Refusal: ``limit_exceeded`` if no price of a share is known.
     """
     fair = find_fair_value(issuer, frozenset({party_id}), on_day)
+    if isinstance(event, IssuerStockConverted):
+        stock_class = issuer.classes[event.class_id]
+        preference = (stock_class.price_usd or Fraction(0)) * Fraction(stock_class.created.liquidation_multiple or 0)
+        common = Fraction(0) if fair is None else Fraction(fair.price_usd) * event.shares_after
+        return ceil_cents(max(preference * event.shares - common, Fraction(0)))
     if fair is None:
         raise Refusal(
             "limit_exceeded",

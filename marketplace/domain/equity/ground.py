@@ -9,6 +9,7 @@ proposed in the results only, and only while
 - principal grows by no more than `TOLERANCE`;
 - of a sale, the buyer's shares and instruments, and the cost of the capacity that it takes over, grow by no more than
   `TOLERANCE`. An agreement counts no more if its party would get less than it agreed to by more than `TOLERANCE`;
+- of a consolidation, only its fractions differ, at the same price;
 - of a round, no row of shares is smaller, and all new shares and the pool together are no more, by more than that.
 
 The comparison is with what was proposed, so that several small changes are one.
@@ -25,20 +26,25 @@ from typing import Any, Final
 
 from msgspec import structs
 
+from events.account import AccountCredited, AccountDebited
 from events.financing import StockConsideration
 from events.instrument import InstrumentConverted
 from events.issuer import (
+    IssuerAuthorisedSharesAdjusted,
     IssuerFinancingClosed,
     IssuerFinancingPriced,
     IssuerFirstRefusalExercised,
     IssuerInstrumentSigned,
     IssuerLiquidityDeclared,
+    IssuerOptionCancelled,
     IssuerOptionGranted,
     IssuerOptionPromised,
     IssuerStakeholderAdded,
     IssuerStockClassCreated,
     IssuerStockIssued,
     IssuerStockPlanAdjusted,
+    IssuerStockRepurchased,
+    IssuerStockSplit,
     IssuerStockTransferred,
     IssuerWarrantIssued,
 )
@@ -62,6 +68,17 @@ _COMPUTED: Final = (
     IssuerStockPlanAdjusted,
 )
 """Events of a closing that follow from the round's price."""
+_OF_FRACTIONS: Final = (
+    AccountCredited,
+    AccountDebited,
+    IssuerAuthorisedSharesAdjusted,
+    IssuerOptionCancelled,
+    IssuerStockIssued,
+    IssuerStockPlanAdjusted,
+    IssuerStockRepurchased,
+    IssuerStockSplit,
+)
+"""Events of a consolidation: itself, and what becomes of fractions."""
 _TAKEN: Final = (
     IssuerFirstRefusalExercised,
     IssuerOptionGranted,
@@ -115,6 +132,9 @@ def keep_agreements(before: Sequence[Event], after: Sequence[Event], agreed: fro
     sold = _find(before, IssuerLiquidityDeclared), _find(after, IssuerLiquidityDeclared)
     if sold[0] is not None and sold[1] is not None:
         return _keep_sale(sold[0], sold[1], agreed) if len(before) == len(after) else frozenset()
+    split = _find(before, IssuerStockSplit)
+    if split is not None:
+        return agreed if _is_near_split(split, before, after) else frozenset()
     if _find(before, IssuerFinancingClosed) is None:
         return frozenset()
     return agreed if _is_near_round(before, after) else frozenset()
@@ -179,6 +199,21 @@ def _sum_payouts(event: IssuerLiquidityDeclared) -> Mapping[str, Fraction]:
     for payout in event.waterfall.payouts:
         found[payout.holder_id] = found.get(payout.holder_id, Fraction(0)) + parse_ratio(payout.amount_exact)
     return found
+
+
+def _is_near_split(split: IssuerStockSplit, before: Sequence[Event], after: Sequence[Event]) -> bool:
+    """Return whether a consolidation is the same but for its fractions, each of which is less than one share after it.
+
+    Who keeps no share by now, or loses more than fractions, is asked by the table of rights.
+    """
+    now = _find(after, IssuerStockSplit)
+    if now is None or structs.replace(now, pool_shares_available=split.pool_shares_available) != split:
+        return False
+    prices = [
+        {each.price_usd_per_share for each in one if isinstance(each, IssuerStockRepurchased)}
+        for one in (before, after)
+    ]
+    return prices[1] <= prices[0] and all(isinstance(each, _OF_FRACTIONS) for each in after)
 
 
 def _is_near_round(before: Sequence[Event], after: Sequence[Event]) -> bool:

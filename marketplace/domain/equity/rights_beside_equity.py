@@ -62,12 +62,13 @@ BESIDE_EQUITY: Final = (
         "a person of the party, who proposes it or agrees to it",
         "nobody else, besides those who agree to the act",
         f"never; refused unless {_ABOVE}. Stock counts at its fair value less what is paid for it, and above any limit"
-        " while no price of a share is known; an instrument whose terms change, at its principal",
+        " while no price of a share is known; preferred stock that it converts, at its preference less the value of the"
+        " common stock; an instrument whose terms change, at its principal",
         _NOTHING,
     ),
     StatedRight(
         "one_person",
-        "a party votes, converts, exercises, answers a pro rata right, approves an order under its mandate, accepts or"
+        "a party votes, exercises, answers a pro rata right, approves an order under its mandate, accepts or"
         " disputes a statement, concedes a dispute, or ends a grant",
         "a person of the party",
         "nobody else of the party",

@@ -3,7 +3,8 @@
 Subject: ``marketplace.mandate.<mandate_id>``.
 
 Invariants:
-    1. Held and committed budget never exceed the budget, and no hold takes an issuer above the issuer's maximum.
+    1. Held and committed budget never exceed the budget, and no hold takes an issuer, with those related to it by then,
+       above the issuer's maximum.
     2. The same holds for a sector, and for the budget of cash drawn besides compute, which is none by default.
     3. A capture never exceeds its hold. Released budget is free again at once.
     4. At the match, the rules in force by then are applied again to what is held. Committed budget keeps the rules
@@ -28,7 +29,7 @@ direct_cash_unwelcome · direct_budget_exhausted · budget_exhausted · issuer_m
 sector_maximum_reached · vendor_maximum_reached · generation_maximum_reached · capture_above_hold · release_above_hold.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -99,6 +100,7 @@ class HoldBudget(msgspec.Struct, frozen=True, kw_only=True):
         hold_id: The hold.
         order_id: The order.
         issuer_id: The issuer of the equity.
+        related_ids: Issuers that firm relations connect with it. What they draw counts as its own.
         instrument: Terms offered.
         implied_cap_usd: The company value at the price of priced stock; it must be within the cap range.
         prices: The price that is offered for each class, at the mandate's credit.
@@ -125,6 +127,7 @@ class HoldBudget(msgspec.Struct, frozen=True, kw_only=True):
     direct: bool = False
     approved: bool = False
     until_max: datetime | None = None
+    related_ids: frozenset[str] = frozenset()
 
 
 class Matched(msgspec.Struct, frozen=True, kw_only=True):
@@ -335,7 +338,7 @@ def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
     require_welcome(state.asked, command)
     _require_room(command, state)
     above = state.terms.approval_above_usd
-    unapproved = _sum_unapproved(command.issuer_id, state)
+    unapproved = _sum_unapproved({command.issuer_id, *command.related_ids}, state)
     needs_approval = above is not None and unapproved + command.amount_usd > above and not command.approved
     return [
         MandateBudgetHeld(
@@ -355,9 +358,9 @@ def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
     ]
 
 
-def _sum_unapproved(issuer_id: str, state: Mandate) -> Decimal:
-    """Return what an issuer draws without the holder's approval, so that many small orders count as one."""
-    holds = (hold for hold in state.holds.values() if hold.issuer_id == issuer_id)
+def _sum_unapproved(issuer_ids: Collection[str], state: Mandate) -> Decimal:
+    """Return what issuers draw without the holder's approval, so that many small orders count as one."""
+    holds = (hold for hold in state.holds.values() if hold.issuer_id in issuer_ids)
     return sum((hold.total_usd for hold in holds if not hold.waits and not hold.approved), ZERO)
 
 
@@ -404,7 +407,8 @@ def _require_room(command: HoldBudget, state: Mandate) -> None:
     whole = _round_free(terms.budget_usd, state.used_usd - own, exact=command.approved) - own
     direct_budget = terms.direct_budget_usd or ZERO
     direct = _round_free(direct_budget, state.used_directly_usd - own, exact=command.approved) - own
-    issuer = terms.issuer_usd_max - state.used_by_issuer_usd.get(command.issuer_id, ZERO)
+    one = {command.issuer_id, *command.related_ids}
+    issuer = terms.issuer_usd_max - sum((state.used_by_issuer_usd.get(each, ZERO) for each in one), ZERO)
     sector = None
     if terms.sector_usd_max is not None:
         of_issuer = state.used_by_issuer_usd.get(command.issuer_id, ZERO)
@@ -419,7 +423,11 @@ def _require_room(command: HoldBudget, state: Mandate) -> None:
     if not command.direct and needed > whole:
         raise Refusal("budget_exhausted", _tell_room(command, "of its budget"), **_measure(command))
     if needed > issuer:
-        raise Refusal("issuer_maximum_reached", _tell_room(command, "for this issuer"), **_measure(command))
+        raise Refusal(
+            "issuer_maximum_reached",
+            _tell_room(command, "for this issuer, with those related to it,"),
+            **_measure(command),
+        )
     if sector is not None and needed > sector:
         raise Refusal("sector_maximum_reached", _tell_room(command, f"for {command.sector}"), **_measure(command))
     for part in _list_parts(terms, [price.gpu_class for price in command.prices]):

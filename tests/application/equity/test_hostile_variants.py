@@ -8,8 +8,9 @@ from msgspec import structs
 
 from events.financing import Investment
 from marketplace.application.access import relations
+from marketplace.application.billing import approvals
 from marketplace.application.equity import consents, instruments, issuers, warrants
-from marketplace.core.ids import derive_id
+from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock
 from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, GrantOption, IssueWarrant
 from marketplace.domain.equity.issuer.stock_commands import (
@@ -282,3 +283,62 @@ async def test_the_price_of_a_round_is_independent_for_a_year(market, held):
     assert await exercise(market, trade, warrant, angel, 100, net=True) is None
     market.clock.at += timedelta(days=1)
     assert await exercise(market, trade, warrant, angel, 100, net=True) is not None
+
+
+async def test_one_share_of_a_warrant_voids_no_consolidation(market, held):
+    """A holder of a warrant exercised one share before each last vote, so that fractions were other ones."""
+    trade, bank, angel = held
+    warrant, proposal_id = await propose_warrant(market, trade, angel, 1_000, "0.01")
+    assert await agree_open(market, proposal_id) == "effective"
+    await pay_in(market, trade.startup)
+    split = {"split_id": derive_id("spl", bank), "numerator": 1, "denominator": 101, "fractions": "cash_in_lieu"}
+    split |= {"cash_usd_per_share": Decimal(1)}
+    proposal_id, _ = await ask(market, trade.startup, SplitStock, startup=trade.startup, **split)
+    assert await exercise(market, trade, warrant, angel, 1) is None
+    before = (await market.account(angel)).available_usd
+    assert await agree_open(market, proposal_id) == "effective"
+    assert await count(market, trade, angel) == 401 // 101
+    assert (await market.account(angel)).available_usd == before + 401 % 101
+    await check_log(market.log)
+
+
+@pytest.mark.parametrize("usd", [50_000, 1])
+async def test_two_issuers_of_one_owner_draw_no_more_than_one(market, usd):
+    """An owner formed a second company, which drew the issuer's maximum of a mandate once more."""
+    fund, owner = await market.party("Fund", "fund", usd=1_000_000), await market.party("Owner", "fund")
+    rules = {**for_cash(100_000), "issuer_usd_max": Decimal(50_000), "approval_above_usd": Decimal(50_000)}
+    mandate = await market.mandate(fund, **rules)
+    first, second = [await market.party(name, "startup") for name in ("First", "Second")]
+    for startup in (first, second):
+        await market.issuer(startup)
+        await relate(market, startup, owner)
+    members = {"mandate_id": mandate, "terms": SAFE}
+    context = market.context(first)
+    await instruments.invest(market.handler, context, startup_id=first, amount_usd=Decimal(50_000), **members)
+    invest_more = instruments.invest(
+        market.handler, market.context(second), startup_id=second, amount_usd=Decimal(usd), **members
+    )
+    await refuse("issuer_maximum_reached", invest_more)
+
+
+@pytest.mark.parametrize("limit", [60, 61])
+async def test_one_person_gives_up_a_preference_only_within_the_limit(market, held, limit):
+    """A clerk converted a fund's preferred stock into common stock that was worth next to nothing, before a sale."""
+    trade, bank, _ = held
+    seed = {"price_per_share_usd": Decimal(1), "liquidation_multiple": Decimal(1), "seniority": 1}
+    await act_agreed(
+        market, trade.startup, CreateStockClass, class_id="seed", kind="preferred", shares_authorised=70, **seed
+    )
+    issue = {"security_id": derive_id("sec", bank, "seed"), "holder_id": bank, "class_id": "seed", "shares": 61}
+    await act_agreed(market, trade.startup, IssueStock, **issue, price_usd_per_share=Decimal(1))
+    clerk = {"actor_person": "p1"}
+    context = structs.replace(market.context(bank), **clerk)
+    await approvals.set_limit(market.handler, context, rename_id("acc", bank), limit_usd=Decimal(limit))
+    convert = {"conversion_id": derive_id("cnv", bank), "holder_id": bank, "class_id": "seed", "shares": 61}
+    command = ConvertStock(issuer_id=trade.issuer, **convert, class_id_after="common")
+    context = structs.replace(market.context(bank), **clerk)
+    if limit < 61:
+        await refuse("limit_exceeded", issuers.act(market.handler, context, command))
+    else:
+        await issuers.act(market.handler, context, command)
+    await check_log(market.log)
