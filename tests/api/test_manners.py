@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -10,9 +11,11 @@ import pytest_asyncio
 import structlog
 from structlog.testing import capture_logs
 
+from marketplace.client import MarketplaceClient
 from marketplace.core.errors import Corrupt
 from marketplace.log.memory import MemoryLog
-from tests.api.stage import ADMIN_KEY, Stage, open_stage
+from tests.api.stage import ADMIN_KEY, Stage, build_terms, open_stage
+from tests.api.supplying import open_pool
 from tests.api.test_commands import PARTY, assert_problem
 
 JSON = {"Content-Type": "application/json"}
@@ -178,6 +181,10 @@ async def test_json_is_utf_8(stage: Stage):
     assert (await send(stage, json.dumps(PARTY).encode(), 'application/json; charset="UTF-8"')).status_code == 201
 
 
+def later(hours: float) -> str:
+    return (datetime.now(UTC) + timedelta(hours=hours)).isoformat()
+
+
 def list_cursors() -> Iterator[str]:
     values = ("a\0b", 2**63, "not-a-date")
     for length in range(6):
@@ -216,3 +223,55 @@ async def test_no_cursor_number_or_instant_of_a_query_is_an_error_of_the_server(
                 assert answer.status_code < 500, (path, name, value, answer.text)
                 tried += 1
     assert tried > 500
+
+
+async def test_parameters_and_choices_that_are_misspelt_are_refused_with_the_nearest(reading: Stage):
+    for query, code, pointer, nearest in (
+        ("limt=5", "parameter_unsupported", "/limt", "did you mean limit?"),
+        ("cursor=&zzzz=1", "parameter_unsupported", "/zzzz", "use auction_id, cursor"),
+        ("status=matchd", "request_invalid", "/status", "did you mean matched?"),
+        ("status=a", "request_invalid", "/status", "use open, locked"),
+    ):
+        answer = await reading.admin.get(f"/v1/orders?{query}")
+        assert_problem(answer, 422, code, pointer)
+        assert nearest in answer.json()["errors"][0]["detail"]
+    told = await reading.post(reading.admin, "/v1/parties?dry_run=true", PARTY)
+    assert_problem(told, 422, "parameter_unsupported", "/dry_run")
+    assert (await reading.services.handler.log.health()).last_sequence == 0
+
+
+async def test_a_class_or_region_that_nobody_has_is_refused_with_the_nearest(reading: Stage):
+    for path in ("lots?region=zz-nowhere", "market/depth?gpu_class=H100", "market/index?gpu_class=H100"):
+        assert (await reading.admin.get(f"/v1/{path}")).status_code == 200, "a market without supply refuses nothing"
+    async with MarketplaceClient("http://test", ADMIN_KEY, httpx.ASGITransport(reading.application)) as platform:
+        await open_pool(platform, await reading.register("Provider", "provider"), 400)
+    startup = await reading.register("Startup", "startup", usd="100000")
+    tenant, headers = await reading.open_tenant(startup), {"Min-Seq": await reading.reach()}
+    for path, code in (
+        ("lots?region=us-eas", "region_unoffered"),
+        ("pools?region=us-eas", "region_unoffered"),
+        ("pools?gpu_class=H100", "gpu_class_unoffered"),
+        ("market/depth?gpu_class=H100", "gpu_class_unoffered"),
+        ("market/curves?gpu_class=H100", "gpu_class_unoffered"),
+        ("market/index?gpu_class=H100", "gpu_class_unoffered"),
+    ):
+        answer = await tenant.get(f"/v1/{path}", headers=headers)
+        assert_problem(answer, 422, code)
+        assert answer.json()["errors"][0]["detail"].endswith(
+            "did you mean H100_SXM?" if code == "gpu_class_unoffered" else "did you mean us-east?"
+        )
+    before, offer = await reading.reach(), build_terms(later)["offers"][0]
+    for change, code, pointer in (
+        ({"offers": [{**offer, "gpu_class": "H100"}]}, "gpu_class_unoffered", "/terms/offers/0/gpu_class"),
+        ({"regions": ["us-east", "zz-nowhere"]}, "region_unoffered", "/terms/regions/1"),
+    ):
+        body = {"startup_id": startup, "terms": build_terms(later) | change}
+        for target in ("/v1/orders", "/v1/quotes"):
+            assert_problem(await reading.post(tenant, target, body), 422, code, pointer)
+    assert await reading.reach() == before
+    body = {"startup_id": startup, "terms": build_terms(later, regions=["us-east"])}
+    placed = await reading.post(tenant, "/v1/orders", body)
+    assert placed.status_code == 201, placed.text
+    terms = build_terms(later) | {"offers": [{**offer, "gpu_class": "H100"}]}
+    amended = await tenant.put(placed.headers["location"], json={"terms": terms})
+    assert_problem(amended, 422, "gpu_class_unoffered", "/terms/offers/0/gpu_class")

@@ -1,6 +1,6 @@
 """Parties: registration, clearance and suspension are for the platform; a party sees itself."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from litestar import Response, Router, get, post
@@ -18,7 +18,7 @@ from marketplace.api.http.bodies.parties import (
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
-from marketplace.api.http.queries import Read, Word, answer_versioned
+from marketplace.api.http.queries import Read, answer_versioned
 from marketplace.application.access.parties import (
     add_role,
     clear_party,
@@ -32,6 +32,7 @@ from marketplace.projections.access.parties import find_party, list_parties, lis
 from marketplace.projections.views.access import PartyView, RelationView
 
 PATH: Final = "/v1/parties"
+Status = Literal["registered", "cleared", "suspended"]
 
 
 @post("/", summary="Register a party and open its account")
@@ -124,7 +125,7 @@ async def list_all(
     limit: Limit = 100,
     cursor: Cursor = None,
     role: Annotated[Role | None, QueryParameter()] = None,
-    status: Word = None,
+    status: Annotated[Status | None, QueryParameter()] = None,
 ) -> Page[PartyView]:
     """Return parties by id; a tenant sees itself."""
     async with reader.connect() as connection:

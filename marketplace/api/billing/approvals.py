@@ -1,22 +1,23 @@
 """Two persons: an account's limit, and the requests that wait for the approval of a second person."""
 
-from typing import Final
+from typing import Annotated, Final, Literal
 
 from litestar import Response, Router, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from marketplace.api.http.bodies.accounts import LimitBody
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
-from marketplace.api.http.queries import Read, Word
+from marketplace.api.http.queries import Read
 from marketplace.application.billing import approvals
 from marketplace.projections.billing.accounts import find_account
 from marketplace.projections.billing.approvals import list_approvals
 from marketplace.projections.views.billing import ApprovalView
 
 PATH: Final = "/v1/accounts/{account_id:str}"
+Status = Literal["open", "approved", "refused", "withdrawn", "lapsed"]
 
 
 @post("/limit", status_code=200, summary="Set an account's limit", opt={"scope": "accounts:limit"})
@@ -79,7 +80,11 @@ async def withdraw(
 
 @get("/approvals", summary="List what waits for a second person")
 async def list_all(
-    reader: Read, account_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None, status: Word = None
+    reader: Read,
+    account_id: FromPath[str],
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    status: Annotated[Status | None, QueryParameter()] = None,
 ) -> Page[ApprovalView]:
     """Return the account's requests for approval, including past ones, by id."""
     after = parse_cursor(cursor, "")

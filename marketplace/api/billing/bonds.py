@@ -1,9 +1,9 @@
 """Bonds of providers, and the claims of startups on them."""
 
-from typing import Final
+from typing import Annotated, Final, Literal
 
 from litestar import Response, Router, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.bonds import AnswerClaimBody, ClaimBody, PostBondBody, ReleaseBondBody
@@ -15,6 +15,7 @@ from marketplace.projections.billing.bonds import list_bonds, list_claims
 from marketplace.projections.views.billing import BondView, ClaimView
 
 PATH: Final = "/v1/bonds"
+Status = Literal["open", "contested", "settled"]
 
 
 @post("/", summary="Post a bond", opt={"scope": "accounts:hold"})
@@ -80,7 +81,11 @@ async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None, part
 
 @get("/claims", summary="List claims on bonds")
 async def list_all_claims(
-    reader: Read, limit: Limit = 100, cursor: Cursor = None, party_id: Word = None, status: Word = None
+    reader: Read,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    party_id: Word = None,
+    status: Annotated[Status | None, QueryParameter()] = None,
 ) -> Page[ClaimView]:
     """Return the claims of a startup or against a provider, by id; a tenant sees its own."""
     party_id, after = reader.narrow(party_id), parse_cursor(cursor, "")

@@ -1,9 +1,9 @@
 """Service lines: work for a grant's startup, proposed, approved, agreed on, and metered in hours."""
 
-from typing import Final
+from typing import Annotated, Final, Literal
 
 from litestar import Response, Router, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.service_lines import (
@@ -26,6 +26,7 @@ from marketplace.projections.billing.service_lines import find_service_line, lis
 from marketplace.projections.views.billing import HoursReadingView, ServiceLineView
 
 PATH: Final = "/v1/service-lines"
+Status = Literal["proposed", "declined", "agreed", "closed"]
 
 
 @post("/", summary="Propose a service line")
@@ -125,7 +126,7 @@ async def list_all(
     cursor: Cursor = None,
     party_id: Word = None,
     grant_id: Word = None,
-    status: Word = None,
+    status: Annotated[Status | None, QueryParameter()] = None,
 ) -> Page[ServiceLineView]:
     """Return the party's service lines by id."""
     after, party_id = parse_cursor(cursor, ""), reader.narrow(party_id)

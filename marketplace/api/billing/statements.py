@@ -1,9 +1,9 @@
 """Statements: the priced usage of a grant in a period; accepted, disputed, resolved."""
 
-from typing import Final
+from typing import Annotated, Final, Literal
 
 from litestar import Response, Router, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.delivery import (
@@ -22,6 +22,7 @@ from marketplace.projections.billing.statements import find_statement, list_stat
 from marketplace.projections.views.billing import StatementView
 
 PATH: Final = "/v1/statements"
+Status = Literal["issued", "disputed", "resolved", "accepted", "credited"]
 
 
 @post("/{statement_id:str}/accept", status_code=200, summary="Accept a statement")
@@ -141,7 +142,7 @@ async def list_all(
     party_id: Word = None,
     grant_id: Word = None,
     service_line_id: Word = None,
-    status: Word = None,
+    status: Annotated[Status | None, QueryParameter()] = None,
 ) -> Page[StatementView]:
     """Return the party's statements by id."""
     after, party_id = parse_cursor(cursor, ""), reader.narrow(party_id)

@@ -1,10 +1,10 @@
 """Grants: awarded capacity; visible to the user, the provider and the equity holder."""
 
-from typing import Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from litestar import Response, Router, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.delivery import (
@@ -36,6 +36,7 @@ from marketplace.projections.delivery.grants import find_grant, find_grant_at, l
 from marketplace.projections.views.delivery import GrantAtView, GrantView
 
 PATH: Final = "/v1/grants"
+Status = Literal["issued", "active", "degraded", "suspended", "completed", "terminated"]
 LOTS: Final = "/v1/lots"
 
 
@@ -203,7 +204,7 @@ async def list_all(
     limit: Limit = 100,
     cursor: Cursor = None,
     party_id: Word = None,
-    status: Word = None,
+    status: Annotated[Status | None, QueryParameter()] = None,
 ) -> Page[GrantView]:
     """Return the party's grants by id."""
     after, party_id = parse_cursor(cursor, ""), reader.narrow(party_id)

@@ -1,9 +1,9 @@
 """Instruments: visible to their holder and their issuer; the startup requests direct investments."""
 
-from typing import Final
+from typing import Annotated, Final, Literal
 
 from litestar import Response, Router, get, post, put
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from marketplace.api.equity.issuers import answer
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
@@ -37,6 +37,7 @@ from marketplace.projections.equity.instruments import find_instrument, list_ins
 from marketplace.projections.views.equity import InstrumentView, MovementView
 
 PATH: Final = "/v1/instruments"
+Status = Literal["active", "suspended", "lapsed", "converted", "repaid", "cancelled"]
 
 
 @post("/", summary="Take a direct cash investment")
@@ -204,7 +205,7 @@ async def list_all(
     cursor: Cursor = None,
     issuer_id: Word = None,
     holder_id: Word = None,
-    status: Word = None,
+    status: Annotated[Status | None, QueryParameter()] = None,
 ) -> Page[InstrumentView]:
     """Return the instruments that the party holds or has issued, by id."""
     after, own = parse_cursor(cursor, ""), reader.party_id

@@ -1,10 +1,10 @@
 """Proposals: acts that wait for the agreement of others; visible to their proposer, company and voters."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final, Literal
 
 from litestar import Response, Router, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.financing import Waterfall
@@ -23,6 +23,7 @@ from marketplace.projections.equity.proposals import Concerned, find_proposal, l
 from marketplace.projections.views.equity import ProposalView, RightsView, RightView
 
 PATH: Final = "/v1/proposals"
+Status = Literal["open", "effective", "refused", "withdrawn", "lapsed", "void"]
 
 
 async def _load(connection: AsyncConnection, reader: Reader, proposal_id: str) -> ProposalView:
@@ -99,7 +100,12 @@ async def get_waterfall(reader: Read, proposal_id: FromPath[str]) -> Waterfall:
 
 @get("/", summary="List proposals")
 async def list_all(
-    *, reader: Read, limit: Limit = 100, cursor: Cursor = None, issuer_id: Word = None, status: Word = None
+    *,
+    reader: Read,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    issuer_id: Word = None,
+    status: Annotated[Status | None, QueryParameter()] = None,
 ) -> Page[ProposalView]:
     """Return the proposals that the party made, votes on, or that concern its own company, by id."""
     after, own = parse_cursor(cursor, ""), reader.party_id

@@ -2,10 +2,11 @@
 
 Refusals in order: header_invalid · rate_limited · credentials_… · scope_missing · encoding_unsupported ·
 media_type_unsupported · header_invalid · <aggregate>_unknown for a path that holds no id of that kind ·
-requests_exhausted.
+parameter_unsupported · requests_exhausted.
 """
 
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -13,6 +14,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from marketplace.api.http.drain import has_body
 from marketplace.api.http.envelope import ADDED
 from marketplace.api.http.keys import SEALED, Principal
+from marketplace.api.http.known_values import suggest
 from marketplace.api.http.rate_limit import AtOnce, Headers, RateLimit
 from marketplace.api.http.services import Services
 from marketplace.core.errors import Refusal
@@ -59,6 +61,7 @@ class AuthMiddleware:
         self._app = app
         self._services = services
         self._limits = limits
+        self._parameters: dict[Any, frozenset[str]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or raise an error that becomes a problem document."""
@@ -70,11 +73,31 @@ class AuthMiddleware:
         headers = dict(scope["headers"])
         principal = scope["user"] = await self._admit(scope, headers)
         _require_form(scope, headers)
+        if scope["query_string"]:
+            self._require_parameters(scope)
         if scope["route_handler"].opt.get("streams") and _STREAM_TYPE in headers.get(b"accept", b""):
             await self._app(scope, receive, send)
             return
         with self._limits.at_once.enter(principal.key_id):
             await self._app(scope, receive, send)
+
+    def _require_parameters(self, scope: Any) -> None:
+        """Refuse parameters of the query that the route does not have, which would pass in silence.
+
+        Raises:
+            Refusal: ``parameter_unsupported``.
+        """
+        if not self._parameters:
+            for route in scope["litestar_app"].routes:
+                for handler, model in getattr(route, "route_handler_map", {}).values():
+                    names = {parameter.field_alias for parameter in model.expected_query_params}
+                    self._parameters[handler] = self._parameters.get(handler, frozenset()) | names
+        known = self._parameters[scope["route_handler"]]
+        for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
+            if name not in known:
+                listed = f"; use {', '.join(sorted(known))}" if known else ""
+                text = f"this route has no parameter {name!r}{listed}{suggest(name, known)}"
+                raise Refusal("parameter_unsupported", text, pointer=f"/{name}")
 
     async def _admit(self, scope: Any, headers: dict[bytes, bytes]) -> Principal:
         added: Headers = scope[ADDED]

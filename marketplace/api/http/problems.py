@@ -8,7 +8,7 @@ without internal details.
 import traceback
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args, get_origin
 
 import msgspec
 import structlog
@@ -17,6 +17,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
 from marketplace.api.http.envelope import list_methods
+from marketplace.api.http.known_values import suggest
 from marketplace.core.errors import Conflict, Corrupt, Fact, LogChanged, Refusal, Unavailable, UnreadableEvent
 from marketplace.log.annotations import GAP
 from marketplace.log.storage import STORAGE
@@ -246,7 +247,7 @@ def answer_http(request: Request[Any, Any, Any], error: HTTPException) -> Respon
     """Answer a refusal of the framework: routes, methods, sizes and parameters."""
     headers = dict(error.headers or {})
     if isinstance(error, ValidationException):
-        errors = tuple(_parse_extra(error.extra))
+        errors = tuple(_parse_extra(request, error.extra))
         detail = "parameters of the request are invalid; see errors"
         return render_problem(HTTPStatus.UNPROCESSABLE_ENTITY, "request_invalid", detail, errors=errors)
     status = error.status_code
@@ -283,10 +284,26 @@ def answer_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Resp
     return render_problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)
 
 
-def _parse_extra(extra: Any) -> Iterator[FieldError]:
+def _parse_extra(request: Request[Any, Any, Any], extra: Any) -> Iterator[FieldError]:
     for item in extra if isinstance(extra, list) else ():
         message, key = str(item.get("message", "invalid")), item.get("key")
-        yield FieldError(pointer=f"/{key}" if key else "", detail=message)
+        yield FieldError(pointer=f"/{key}" if key else "", detail=_tell_choice(request, key) or message)
+
+
+def _tell_choice(request: Request[Any, Any, Any], name: str | None) -> str | None:
+    """Return that a parameter of the query has none of the values that it may have; None if it is no choice."""
+    field = request.route_handler.parsed_fn_signature.parameters.get(name or "")
+    value = request.query_params.get(name or "")
+    literals = () if field is None else _list_literals(field.annotation)
+    if not literals or value is None or value in literals:
+        return None
+    return f"{name} cannot be {value!r}; use {', '.join(literals)}{suggest(value, literals)}"
+
+
+def _list_literals(annotation: Any) -> tuple[str, ...]:
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return tuple(literal for argument in get_args(annotation) for literal in _list_literals(argument))
 
 
 HANDLERS: Final[dict[Any, Any]] = {

@@ -83,6 +83,7 @@ class Services:
         log_watch: A task that ends with `LogChanged` once the log was replaced or went back; None if nothing checks it.
         connections: The open connections.
         quoter: Answers quotes.
+        known: GPU classes and regions of the market that this process has seen; see `known_values.py`.
     """
 
     handler: Handler
@@ -96,6 +97,7 @@ class Services:
     payments: PaymentProvider = MANUAL
     log_watch: "asyncio.Task[None] | None" = None
     quoter: Quoter = field(init=False)
+    known: dict[str, set[str]] = field(default_factory=lambda: {"gpu_class": set(), "region": set()})
 
     def __post_init__(self) -> None:
         """Create the tables of streams and connections and the quoter. Let the key ring end the streams of a key."""

@@ -1,15 +1,16 @@
 """Lots: nodes for sale over a span; the inventory is public to every tenant."""
 
-from typing import Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from litestar import Response, Router, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.supply import ListLotBody, RepriceLotBody, RescheduleLotBody
 from marketplace.api.http.commands import Commanded
+from marketplace.api.http.known_values import require_known
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word, answer_versioned
 from marketplace.application.supply.inventory import (
@@ -25,6 +26,7 @@ from marketplace.projections.supply.inventory import find_lot, list_lots
 from marketplace.projections.views.supply import LotView
 
 PATH: Final = "/v1/lots"
+Status = Literal["listed", "paused", "withdrawn"]
 
 
 @post("/", summary="List a lot")
@@ -115,7 +117,7 @@ async def list_all(
     pool_id: Word = None,
     gpu_class: Word = None,
     region: Word = None,
-    status: Word = None,
+    status: Annotated[Status | None, QueryParameter()] = None,
 ) -> Page[LotView]:
     """Return lots by id, with optional filters."""
     after = parse_cursor(cursor, "")
@@ -130,6 +132,9 @@ async def list_all(
             after=after,
             limit=limit + 1,
         )
+        if not rows:
+            await require_known(connection, "gpu_class", gpu_class)
+            await require_known(connection, "region", region)
     return build_page(rows, limit, lambda row: row.lot_id)
 
 

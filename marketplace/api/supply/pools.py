@@ -9,6 +9,7 @@ from litestar.params import FromPath, JSONBody
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.supply import ClosePoolBody, FailNodesBody, OpenPoolBody, RestoreNodesBody
 from marketplace.api.http.commands import Commanded
+from marketplace.api.http.known_values import require_known
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word
 from marketplace.application.supply.inventory import announce_closing, fail_nodes, open_pool, restore_nodes
@@ -101,6 +102,9 @@ async def list_all(
         rows = await list_pools(
             connection, provider_id=provider_id, gpu_class=gpu_class, region=region, after=after, limit=limit + 1
         )
+        if not rows:
+            await require_known(connection, "gpu_class", gpu_class)
+            await require_known(connection, "region", region)
     return build_page(rows, limit, lambda row: row.pool_id)
 
 

@@ -1,10 +1,10 @@
 """Auctions: times and certificates are public; a decision is for its startup, a book for platform and auditors."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from litestar import Response, Router, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from events.auction import Certificate
 from events.book import Book
@@ -12,7 +12,7 @@ from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.trading import OpenAuctionBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
-from marketplace.api.http.queries import Read, Reader, Word, answer_versioned
+from marketplace.api.http.queries import Read, Reader, answer_versioned
 from marketplace.application.trading.auctions import open_auction
 from marketplace.clearing.bundle import render_bundle
 from marketplace.core.errors import Refusal
@@ -23,6 +23,7 @@ from marketplace.projections.views.trading import AuctionView, DecisionView
 from marketplace.runtime.auctions.audit import load_published
 
 PATH: Final = "/v1/auctions"
+Status = Literal["collecting", "locked", "cleared", "settled", "failed"]
 
 
 @post("/", summary="Open an auction")
@@ -117,7 +118,9 @@ async def read_decisions(
 
 
 @get("/", summary="List auctions")
-async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None, status: Word = None) -> Page[AuctionView]:
+async def list_all(
+    reader: Read, limit: Limit = 100, cursor: Cursor = None, status: Annotated[Status | None, QueryParameter()] = None
+) -> Page[AuctionView]:
     """Return auctions by id."""
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:

@@ -1,9 +1,9 @@
 """Mandates: the terms on which holders take equity; their rules without budgets are under ``/v1/market/mandates``."""
 
-from typing import Final
+from typing import Annotated, Final, Literal
 
 from litestar import Response, Router, get, post, put
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
@@ -25,6 +25,7 @@ from marketplace.projections.trading.mandates import find_mandate, list_budget_h
 from marketplace.projections.views.trading import BudgetHoldView, MandateView
 
 PATH: Final = "/v1/mandates"
+Status = Literal["granted", "revoked"]
 
 
 @post("/", summary="Grant a mandate")
@@ -117,7 +118,11 @@ async def get_one(reader: Read, mandate_id: FromPath[str]) -> Response[MandateVi
 
 @get("/", summary="List mandates")
 async def list_all(
-    reader: Read, limit: Limit = 100, cursor: Cursor = None, holder_id: Word = None, status: Word = None
+    reader: Read,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    holder_id: Word = None,
+    status: Annotated[Status | None, QueryParameter()] = None,
 ) -> Page[MandateView]:
     """Return the holder's mandates by id."""
     after, holder_id = parse_cursor(cursor, ""), reader.narrow(holder_id)

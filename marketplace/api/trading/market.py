@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.market import MandateOffer, MarketPrice
+from marketplace.api.http.known_values import require_known
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, InstantText, OptionalInstantText, Read, Word, parse_at, parse_instant
 from marketplace.core.intervals import require_forward
@@ -73,7 +74,11 @@ async def read_depth(reader: Read, gpu_class: GpuClassText, limit: Limit = 100, 
     """Return the asks, cheapest first, summed by price; now or as of `at`. Bids are sealed: see `/v1/market/curves`."""
     point = parse_at(at)
     async with reader.connect() as connection:
-        return await load_depth(connection, gpu_class, now=reader.services.handler.clock.now(), at=point, limit=limit)
+        now = reader.services.handler.clock.now()
+        levels = await load_depth(connection, gpu_class, now=now, at=point, limit=limit)
+        if not levels:
+            await require_known(connection, "gpu_class", gpu_class)
+    return levels
 
 
 @get("/prices", summary="List prices of auctions")

@@ -10,6 +10,7 @@ from events.schedule import ScheduleTerms
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.market import PublishPricelistBody, PublishScheduleBody
 from marketplace.api.http.commands import Commanded
+from marketplace.api.http.known_values import require_known
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import OptionalInstantText, Read, Word, parse_instant
 from marketplace.api.trading.market import PATH, GpuClassText
@@ -37,7 +38,10 @@ async def read_index(
     first, last = _parse_days(reader, start, end)
     async with reader.connect() as connection:
         now = reader.services.handler.clock.now()
-        return await load_index(connection, gpu_class, start=first, end=last, now=now)
+        points = await load_index(connection, gpu_class, start=first, end=last, now=now)
+        if all(point.index_usd_per_gpu_hour is None and point.list_usd_per_gpu_hour_min is None for point in points):
+            await require_known(connection, "gpu_class", gpu_class)
+    return points
 
 
 def _parse_days(reader: Read, start: str | None, end: str | None) -> tuple[date, date]:
@@ -59,7 +63,10 @@ async def read_curves(reader: Read, gpu_class: GpuClassText, auction_id: Word = 
     async with reader.connect() as connection:
         if auction_id is not None and await find_auction(connection, auction_id) is None:
             raise refuse_unknown("auction", auction_id)
-        return await load_curves(connection, gpu_class, auction_id=auction_id)
+        steps = await load_curves(connection, gpu_class, auction_id=auction_id)
+        if not steps:
+            await require_known(connection, "gpu_class", gpu_class)
+    return steps
 
 
 @get("/list-prices", summary="List public prices of other clouds")

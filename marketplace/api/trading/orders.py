@@ -1,14 +1,15 @@
 """Orders: a startup's requests for nodes over time, sealed to everyone else."""
 
-from typing import Final
+from typing import Annotated, Final, Literal
 
 from litestar import Response, Router, get, post, put
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AmendOrderBody, PlaceOrderBody
 from marketplace.api.http.commands import Commanded
+from marketplace.api.http.known_values import require_terms_known
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, Read, Word, answer_versioned, parse_at
 from marketplace.application.trading.orders import amend_order, cancel_order, place_order
@@ -17,11 +18,13 @@ from marketplace.projections.trading.orders import find_order, list_book, list_o
 from marketplace.projections.views.trading import BookOrderView, DecisionView, OrderView
 
 PATH: Final = "/v1/orders"
+Status = Literal["open", "locked", "matched", "unmatched", "cancelled", "expired"]
 
 
 @post("/", summary="Place an order")
 async def place(command: Commanded, data: JSONBody[PlaceOrderBody]) -> Response[ReceiptBody]:
     """Ask for capacity in the next auction. Cash and mandates' budgets are set aside at once."""
+    await require_terms_known(command.services, data.terms)
     receipt = await place_order(command.handler, command.context, startup_id=data.startup_id, terms=data.terms)
     return command.answer_created(receipt, PATH)
 
@@ -29,6 +32,7 @@ async def place(command: Commanded, data: JSONBody[PlaceOrderBody]) -> Response[
 @put("/{order_id:str}", summary="Amend an order")
 async def amend(command: Commanded, order_id: FromPath[str], data: JSONBody[AmendOrderBody]) -> Response[ReceiptBody]:
     """Change the terms of an open order, and what is set aside for it."""
+    await require_terms_known(command.services, data.terms)
     return command.answer(await amend_order(command.handler, command.context, order_id, terms=data.terms))
 
 
@@ -67,7 +71,7 @@ async def list_all(
     limit: Limit = 100,
     cursor: Cursor = None,
     startup_id: Word = None,
-    status: Word = None,
+    status: Annotated[Status | None, QueryParameter()] = None,
     auction_id: Word = None,
 ) -> Page[OrderView]:
     """Return the startup's orders by id."""

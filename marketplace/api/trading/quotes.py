@@ -4,16 +4,17 @@ Asking for a quote sets nothing aside and stores nothing. A held quote sets asid
 taken, released or expires.
 """
 
-from typing import Final
+from typing import Annotated, Final, Literal
 
 from litestar import Response, Router, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.quotes import QuoteAnswer, QuotePlacement
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AskQuoteBody, HoldQuoteBody
 from marketplace.api.http.commands import Commanded
+from marketplace.api.http.known_values import require_terms_known
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word, answer_versioned
 from marketplace.api.trading import orders
@@ -28,11 +29,13 @@ from marketplace.projections.trading.quotes import find_quote, list_quotes
 from marketplace.projections.views.trading import QuoteView
 
 PATH: Final = "/v1/quotes"
+Status = Literal["held", "taken", "released", "expired"]
 
 
 @post("/", status_code=200, summary="Ask for a quote")
 async def ask(command: Commanded, reader: Read, data: JSONBody[AskQuoteBody]) -> QuoteAnswer:
     """Answer from the current book with the price to win and the cheapest placements. Nothing is set aside."""
+    await require_terms_known(command.services, data.terms)
     order = await preview_order(command.handler, command.context, startup_id=data.startup_id, terms=data.terms)
     quoted = await command.services.quoter.quote(order, min_sequence=reader.min_seq)
     return render_quote(quoted, compute_gpu_hours(order.terms))
@@ -41,6 +44,7 @@ async def ask(command: Commanded, reader: Read, data: JSONBody[AskQuoteBody]) ->
 @post("/hold", summary="Hold a quote")
 async def hold(command: Commanded, data: JSONBody[HoldQuoteBody]) -> Response[ReceiptBody]:
     """Hold the cheapest free placement at the price that wins now, with the cash and budget for its maximum cost."""
+    await require_terms_known(command.services, data.terms)
     receipt = await hold_quote(
         command.handler,
         command.context,
@@ -76,7 +80,12 @@ async def get_one(reader: Read, quote_id: FromPath[str]) -> Response[QuoteView]:
 
 @get("/", summary="List held quotes", opt={"sealed": True})
 async def list_all(
-    *, reader: Read, limit: Limit = 100, cursor: Cursor = None, startup_id: Word = None, status: Word = None
+    *,
+    reader: Read,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    startup_id: Word = None,
+    status: Annotated[Status | None, QueryParameter()] = None,
 ) -> Page[QuoteView]:
     """Return the quotes that the startup holds or held, by id."""
     after, startup_id = parse_cursor(cursor, ""), reader.narrow(startup_id)

@@ -9,7 +9,7 @@ from events import lot as lot_events
 from events import pool as pool_events
 from events import site as site_events
 from marketplace.projections.engine.projection import Projection, tags_of
-from marketplace.projections.engine.queries import find_one, load_all, page
+from marketplace.projections.engine.queries import PAGE_ROWS_MAX, find_one, load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
@@ -198,6 +198,12 @@ async def list_sites(
 async def find_pool(connection: AsyncConnection, pool_id: str) -> PoolView | None:
     """Return a pool, or None."""
     return await find_one(connection, select(pools).where(pools.c.pool_id == pool_id), PoolView)
+
+
+async def list_regions(connection: AsyncConnection) -> list[str]:
+    """Return every region that a site is in, in order, at most 1,000."""
+    query: Any = select(sites.c.region).distinct().order_by(sites.c.region).limit(PAGE_ROWS_MAX)
+    return [row.region for row in await connection.execute(query)]
 
 
 async def list_pools(

@@ -1,0 +1,72 @@
+"""Values that a request names and the market must know: GPU classes of its pools, and regions of its sites.
+
+An order for a class or a region that nobody has would hold money for nothing. Classes and regions are never taken back,
+so a process remembers those that it has seen, and asks the projections only about others. Where these cannot answer,
+nothing is refused, since commands need no database.
+"""
+
+import difflib
+from collections.abc import Collection, Iterable
+from typing import Final, Literal
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events.order import OrderTerms
+from marketplace.api.http.services import Services
+from marketplace.core.errors import Refusal, Unavailable
+from marketplace.projections.supply.capacity import list_classes
+from marketplace.projections.supply.inventory import list_regions
+
+Kind = Literal["gpu_class", "region"]
+_LISTS: Final = {"gpu_class": list_classes, "region": list_regions}
+
+
+def suggest(value: str, known: Collection[str]) -> str:
+    """Return the words that name the nearest known value; none if nothing is near."""
+    nearest = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
+    return f"; did you mean {nearest[0]}?" if nearest else ""
+
+
+async def require_known(connection: AsyncConnection, kind: Kind, value: str | None) -> None:
+    """Refuse a filter by a class or a region that the market does not have. A market without any refuses none.
+
+    Raises:
+        Refusal: ``gpu_class_unoffered`` or ``region_unoffered``.
+    """
+    known = await _LISTS[kind](connection) if value is not None else []
+    if value is not None and known and value not in known:
+        raise _refuse(kind, value, known, f"/{kind}")
+
+
+async def require_terms_known(services: Services, terms: OrderTerms) -> None:
+    """Refuse an order's class or region that the market does not have.
+
+    Raises:
+        Refusal: ``gpu_class_unoffered`` or ``region_unoffered``.
+    """
+    classes = [(offer.gpu_class, f"/terms/offers/{index}/gpu_class") for index, offer in enumerate(terms.offers)]
+    regions = [(region, f"/terms/regions/{index}") for index, region in enumerate(terms.regions)]
+    await _require_all(services, "gpu_class", classes)
+    await _require_all(services, "region", regions)
+
+
+async def _require_all(services: Services, kind: Kind, wanted: Iterable[tuple[str, str]]) -> None:
+    known = services.known[kind]
+    missing = [(value, pointer) for value, pointer in wanted if value not in known]
+    if not missing or services.watch is None:
+        return
+    try:
+        last = (await services.handler.log.health()).last_sequence
+        async with services.watch.connect(last, services.settings.read_wait_seconds_max) as connection:
+            known.update(await _LISTS[kind](connection))
+    except Unavailable:
+        return
+    for value, pointer in missing:
+        if known and value not in known:
+            raise _refuse(kind, value, sorted(known), pointer)
+
+
+def _refuse(kind: Kind, value: str, known: Collection[str], pointer: str) -> Refusal:
+    name = {"gpu_class": "GPU class", "region": "region"}[kind]
+    text = f"the market has no {name} {value!r}; it has {', '.join(known)}{suggest(value, known)}"
+    return Refusal(f"{kind}_unoffered", text, pointer=pointer)
