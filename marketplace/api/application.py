@@ -51,7 +51,9 @@ def create_application(services: Services) -> Litestar:
             title="Compute-for-equity marketplace",
             version=__version__,
             path="/schema",
-            openapi_router=Router("/schema", route_handlers=[], before_request=_require_document),
+            openapi_router=Router(
+                "/schema", route_handlers=[], include_in_schema=False, before_request=_require_document
+            ),
             render_plugins=[JsonRenderPlugin(), ReferencePage()],
             components=Components(security_schemes={"apiKey": SecurityScheme(type="http", scheme="bearer")}),
             security=[{"apiKey": []}],
