@@ -1,6 +1,7 @@
 """Checks that what takes two persons was done by two: a request, an approval by another person, then the act."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -35,17 +36,20 @@ class Persons:
         accounts: By id.
         deposit_limit: The schedule's limit for what one person of the platform records as deposits.
         recorded: By person, the deposits that it alone recorded while there was such a limit.
+        proposed: The effects of each proposal.
     """
 
     findings: Findings
     accounts: dict[str, Limited] = field(default_factory=dict)
     deposit_limit: Decimal | None = None
     recorded: dict[str, list[tuple[datetime, Decimal]]] = field(default_factory=dict)
+    proposed: dict[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Take one decision."""
         given: dict[str, Mapping[str, Any]] = {}
         counted: dict[str, Decimal] = {}
+        limited = {name for name, account in self.accounts.items() if account.limit is not None}
         self._take_schedule(decision)
         for message in decision:
             if not message.event_type.startswith("account."):
@@ -67,6 +71,36 @@ class Persons:
                     self._check(message, account, body, given.get(body["account_id"]), counted)
                 case _:
                     pass
+        self._check_given(decision, limited, counted)
+
+    def _check_given(
+        self, decision: Sequence[Message], limited: Collection[str], counted: Mapping[str, Decimal]
+    ) -> None:
+        """Check that stock which a party gives away, and principal which it gives up, count toward its limit."""
+        least: dict[str, Decimal] = {}
+        for message in decision:
+            party_id = message.headers.get("ce-actor", "")
+            account_id = f"acc_{party_id[4:]}"
+            if account_id not in limited:
+                continue
+            for event_type, body in self._list_acts(message):
+                amount = _find_given(event_type, body, party_id)
+                if amount is not None:
+                    least[account_id] = least.get(account_id, Decimal(0)) + amount
+        for account_id, amount in least.items():
+            text = f"{account_id} lets {amount} USD or more go, and {counted.get(account_id)} counts toward its limit"
+            found = counted.get(account_id, Decimal(0)) >= amount
+            self.findings.require(found, "persons", decision[0].sequence, text)
+
+    def _list_acts(self, message: Message) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield what its actor does by an event: the event, or what it proposes or agrees to."""
+        body = message.read()
+        if message.event_type == "proposal.made.v1":
+            self.proposed[body["proposal_id"]] = body["effects"]
+        if message.event_type in {"proposal.made.v1", "proposal.agreed.v1"}:
+            for effect in self.proposed.get(body["proposal_id"], ()):
+                yield effect["type"], json.loads(effect["body_json"])
+        yield message.event_type, body
 
     def _take_schedule(self, decision: Sequence[Message]) -> None:
         """Take the limit of deposits, and check that what one person alone recorded counts, and is within it."""
@@ -182,3 +216,16 @@ class Persons:
         alone = name != "limit_set" and counted.get(body["account_id"]) == Decimal(body["amount_usd"])
         text = f"one person alone did a {kind} that the limit of {body['account_id']} does not count"
         self.findings.require(alone, "persons", message.sequence, text)
+
+
+def _find_given(event_type: str, body: Mapping[str, Any], party_id: str) -> Decimal | None:
+    """Return the least that a party gives up by an event: principal, or a cent of stock; None if it gives nothing."""
+    if body.get("holder_id") != party_id:
+        return None
+    match event_type:
+        case "issuer.stock_transferred.v1":
+            return Decimal("0.01")
+        case "instrument.principal_reversed.v1":
+            return Decimal(body["principal_usd"])
+        case _:
+            return None

@@ -1,4 +1,4 @@
-"""Checks the marks of related parties: a trade among them is marked, and a mark has a relation behind it."""
+"""Checks related parties: their trades are marked; marks and transfers to affiliates have a relation behind them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,12 +21,14 @@ class Relation:
         since: Since when it holds; None: always.
         until: Until when it held; None: it holds.
         firm_at: When it was found, or stated by the second end; None: one end alone states it.
+        found: Whether the platform found it.
     """
 
     ends: tuple[str, str]
     since: datetime | None = None
     until: datetime | None = None
     firm_at: datetime | None = None
+    found: bool = False
 
     def holds(self, at: datetime) -> bool:
         """Return whether it held at an instant."""
@@ -52,12 +54,14 @@ class Relations:
     Attributes:
         relations: By id.
         trades: By grant.
+        warrants: The first holder of each warrant, and the affiliates that it names.
         now: Time of the last event.
     """
 
     findings: Findings
     relations: dict[str, Relation] = field(default_factory=dict)
     trades: dict[str, Trade] = field(default_factory=dict)
+    warrants: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
     now: datetime | None = None
 
     def take(self, decision: Sequence[Message]) -> None:
@@ -72,6 +76,11 @@ class Relations:
                 self._award(message, message.read(), self.now)
             elif name == "grant.marked":
                 self._mark(message, message.read())
+            elif name == "issuer.warrant_issued":
+                body = message.read()
+                self.warrants[body["warrant_id"]] = body["holder_id"], set(body.get("affiliate_ids", ()))
+            elif name == "issuer.warrant_transferred" and self.now is not None:
+                self._hand_over(message, message.read(), self.now)
 
     def _relate(self, name: str, body: dict[str, Any], now: datetime) -> None:
         known = self.relations.get(body["relation_id"])
@@ -88,6 +97,7 @@ class Relations:
             known.since = since if is_found else None
         else:
             known.since = min(known.since, since)
+        known.found = known.found or is_found
         if known.firm_at is None and (is_found or body.get("firm")):
             known.firm_at = now
 
@@ -97,6 +107,24 @@ class Relations:
         trade = Trade(body["startup_id"], sellers, holder, now, message.sequence, body.get("mark"))
         self.trades[body["grant_id"]] = trade
         self._check_mark(message, body["grant_id"], trade)
+
+    def _hand_over(self, message: Message, body: dict[str, Any], now: datetime) -> None:
+        """Check that who gets a warrant is an affiliate of its first holder, by name or by a relation in force."""
+        first, named = self.warrants.get(body["warrant_id"], ("", set()))
+        after, relation = body["holder_id_after"], body.get("relation")
+        allowed = {first} | named if relation is None else self._connect(first, now, found=relation == "found")
+        text = f"{body['warrant_id']} passes to {after}, which is no affiliate of {first} ({relation or 'named'})"
+        self.findings.require(after in allowed, "relation", message.sequence, text)
+
+    def _connect(self, party: str, at: datetime, *, found: bool) -> set[str]:
+        """Return a party and all whom firm relations connect with it; with `found`, only those that were found."""
+        firm = [each for each in self.relations.values() if each.firm_at is not None and each.holds(at)]
+        ends = [each.ends for each in firm if each.found or not found]
+        reached, before = {party}, 0
+        while len(reached) > before:
+            before = len(reached)
+            reached.update(end for pair in ends if reached & set(pair) for end in pair)
+        return reached
 
     def _mark(self, message: Message, body: dict[str, Any]) -> None:
         trade = self.trades.get(body["grant_id"])
