@@ -13,8 +13,10 @@ Invariants:
     3. No step of published demand is made of offers of fewer than three startups.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from decimal import ROUND_CEILING, Context, Decimal
+from functools import cache
 from typing import Final, NamedTuple
 
 from msgspec import structs
@@ -54,20 +56,24 @@ def round_up_price(price: Decimal) -> Decimal:
     """Return the least price step that is not under a price per GPU-hour; 0 stays 0."""
     if price == ZERO:
         return price
-    return next(step for step in _list_steps(price) if step >= price)
+    steps = _list_steps(price.adjusted())
+    return steps[bisect_left(steps, price)]
 
 
 def round_down_price(price: Decimal) -> Decimal:
     """Return the highest price step that is not above a price per GPU-hour; 0 stays 0."""
     if price == ZERO:
         return price
-    return max((step for step in _list_steps(price) if step <= price), default=ZERO)
+    steps = _list_steps(price.adjusted())
+    above = bisect_right(steps, price)
+    return steps[above - 1] if above else ZERO
 
 
-def _list_steps(price: Decimal) -> list[Decimal]:
-    """Return the price steps of a price's decade, lowest first."""
-    scale = Decimal(1).scaleb(price.adjusted())
-    return [(step * scale).quantize(_LAST_PLACE, ROUND_CEILING, _EXACT).normalize(_EXACT) for step in STEPS]
+@cache
+def _list_steps(exponent: int) -> tuple[Decimal, ...]:
+    """Return the price steps of a decade, lowest first."""
+    scale = Decimal(1).scaleb(exponent)
+    return tuple((step * scale).quantize(_LAST_PLACE, ROUND_CEILING, _EXACT).normalize(_EXACT) for step in STEPS)
 
 
 def conceal_demand(offers: Iterable[Demand]) -> list[DemandStep]:
