@@ -18,6 +18,7 @@ from marketplace.application.equity import consents
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.equity.information import find_waterfall, limit_waterfall
+from marketplace.domain.equity.proposal import DECIDE_WITHIN
 from marketplace.domain.equity.rights import list_rights
 from marketplace.projections.equity.proposals import Concerned, find_proposal, list_proposals
 from marketplace.projections.views.equity import ProposalView, RightsView, RightView
@@ -135,7 +136,7 @@ async def get_rights(reader: Read) -> RightsView:
     """Return who must agree before an act changes what someone owns, owes or was promised; for everybody."""
     del reader
     rows = tuple(RightView(**right._asdict()) for right in list_rights())
-    return RightsView(rights=rows, decide_within_days=consents.DECIDE_WITHIN.days)
+    return RightsView(rights=rows, decide_within_days=DECIDE_WITHIN.days)
 
 
 RIGHTS_ROUTER: Final = Router(

@@ -32,7 +32,7 @@ from marketplace.application.billing.service_hours import report_hours
 from marketplace.application.metering.usage import report_usage
 from marketplace.application.steps.records import record_rejections
 from marketplace.core.errors import Refusal
-from marketplace.domain.metering.usage import READINGS_MAX
+from marketplace.domain.metering.usage import require_report
 from marketplace.domain.metering.usage_commands import Answer, Measurement
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context
@@ -189,12 +189,7 @@ def _split(media_type: bytes, body: bytes) -> list[msgspec.Raw]:
         raise parse_validation_error(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise refuse_malformed(error) from None
-    if not items:
-        raise Refusal("readings_missing", "send at least one reading", pointer="")
-    if len(items) > READINGS_MAX:
-        raise Refusal(
-            "readings_too_many", f"at most {READINGS_MAX} readings may be sent at once; split the batch", pointer=""
-        )
+    require_report(len(items), "")
     return items
 
 

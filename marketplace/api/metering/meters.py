@@ -12,6 +12,7 @@ from marketplace.api.http.commands import IdempotencyKey, TraceParent
 from marketplace.api.http.keys import Principal
 from marketplace.api.http.services import get_services
 from marketplace.api.metering.ingestion import BODY_BYTES_MAX, ENCODINGS, MEDIA_TYPES, STRUCTURED, ingest_request
+from marketplace.domain.metering.usage import READINGS_MAX
 
 PATH: Final = "/v1/usage"
 _EVENT: Final = "A CloudEvent 1.0 of type marketplace.meter.reading.v1, or marketplace.meter.hours.v1 of a service line"
@@ -25,7 +26,7 @@ class MeterOperation(Operation):
     def __post_init__(self) -> None:
         """Set the description of the body."""
         event = Schema(type=OpenAPIType.OBJECT, description=_EVENT)
-        batch = Schema(type=OpenAPIType.ARRAY, items=event, min_items=1, max_items=1_000)
+        batch = Schema(type=OpenAPIType.ARRAY, items=event, min_items=1, max_items=READINGS_MAX)
         self.request_body = RequestBody(
             content={
                 STRUCTURED.decode(): OpenAPIMediaType(schema=event),

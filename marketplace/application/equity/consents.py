@@ -10,7 +10,7 @@ stays open.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -69,6 +69,7 @@ from marketplace.domain.equity.issuer.state import Issuer, list_holders
 from marketplace.domain.equity.issuer.stock_commands import ExerciseFirstRefusal, SplitStock
 from marketplace.domain.equity.issuer.takeover import build_command
 from marketplace.domain.equity.proposal import (
+    DECIDE_WITHIN,
     PROPOSAL,
     AgreeToProposal,
     CarryOutProposal,
@@ -85,9 +86,6 @@ from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
-
-DECIDE_WITHIN: Final = timedelta(days=14)
-"""A proposal that waits for so long lapses. A voter who stays silent does not agree."""
 
 Act = Callable[[UnitOfWork], Awaitable[None]]
 Allows = Callable[[Issuer], frozenset[str]]

@@ -122,8 +122,7 @@ async def count_order(
     """Count an order's largest possible principal toward its issuer's dilution limit.
 
     Raises:
-        Refusal: ``stack_exceeds_company`` · ``dilution_unagreed`` · ``price_below_preference`` · ``dilution_exceeded``
-            or ``missing_convention`` of the issuer's limit.
+        Refusal: One of `REFUSED_OFFERS`.
     """
     since = unit.context.at.date() if isinstance(terms, NoteTerms) else None
     exposure = Exposure(terms=terms, amount_usd=principal_usd, interest_from=since)

@@ -1,9 +1,8 @@
 """Pay a statement: cash, budget and principal move in the append that accepts it, or the part that nobody disputes."""
 
-from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,6 +17,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, round_cents
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, Debit, Reserve
+from marketplace.domain.billing.account_state import RESERVE_SHARE, RESERVED_FOR
 from marketplace.domain.billing.settlement import subtract_credit, subtract_settled
 from marketplace.domain.billing.statement import Statement
 from marketplace.domain.delivery.grant import Grant
@@ -25,10 +25,6 @@ from marketplace.domain.equity.instrument.commands import AccruePrincipal, Lapse
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.execution.unit_of_work import UnitOfWork
-
-RESERVE_SHARE: Final = Fraction(1, 10)
-"""How much of each payment for delivery the provider keeps on its account, for corrections."""
-RESERVED_FOR: Final = timedelta(days=60)
 
 
 class Payment(NamedTuple):

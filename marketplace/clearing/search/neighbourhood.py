@@ -17,7 +17,7 @@ from marketplace.clearing.arrays.allocation import Allocation, Placing
 from marketplace.clearing.arrays.carrying import stack
 from marketplace.clearing.arrays.constraint_usage import ConstraintUsage
 from marketplace.clearing.arrays.grid import Flags, Floats, Grid, Integers
-from marketplace.clearing.money import MICRO
+from marketplace.clearing.money import MICRO, TOLERANCE_MICRO
 from marketplace.clearing.program.bound import Shadow
 from marketplace.clearing.program.integer import Answer, Work, solve_program
 from marketplace.clearing.program.program import CandidateTable, Columns, RowTable, build_program
@@ -41,7 +41,6 @@ LOSSES_NARROW = (0.003, 0.01, 0.03)
 """How much of its worth a placement may lose at the shadow prices and still be considered."""
 SPAN_LEAST = 4
 SHRINK = 0.8
-TOLERANCE_MICRO = 10.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import random
 import numpy as np
 
 from marketplace.clearing.arrays.allocation import Allocation, Placing
+from marketplace.clearing.money import TOLERANCE_MICRO
 from marketplace.clearing.program.prospects import Prospects
 
 SPANS = (5, 10, 20, 30)
@@ -17,7 +18,6 @@ REMOVED_MAX = 12
 LOSERS_MAX = 10
 DENSITY_SPREAD = 0.05
 DENSITY_MIN = -0.1
-TOLERANCE_MICRO = 10.0
 SIZE_SPREAD = 0.3
 
 

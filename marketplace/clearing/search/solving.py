@@ -12,7 +12,7 @@ from marketplace.clearing.program.bound import Shadow, bound_of, solve_relaxatio
 from marketplace.clearing.program.program import CandidateTable, RowTable, list_columns
 from marketplace.clearing.program.prospects import Prospects
 from marketplace.clearing.program.symmetry import drop_symmetric
-from marketplace.clearing.search.diving import dive, tighten_relaxation
+from marketplace.clearing.search.diving import COLUMNS_MANY, dive, tighten_relaxation
 from marketplace.clearing.search.exact import Effort, solve_exactly
 from marketplace.clearing.search.search import SMALL_COLUMNS_MAX, Budget, greedy, has_equals, improve, is_small
 from marketplace.clearing.search.worker_pool import THREADS, WorkerPools
@@ -26,7 +26,6 @@ ROUNDS_LEAST = 16
 ROUNDS_USUAL = 60
 ROUNDS_MAX = 240
 COLUMNS_PER_ROUND = 150
-COLUMNS_MANY = 30_000
 ROUNDS_OF_MANY_LEAST = 30
 COLUMNS_PER_ROUND_OF_MANY = 1_500
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final, Literal
 
 from immutables import Map
@@ -39,6 +40,9 @@ _ApprovalEvent = (
     AccountLimitSet | AccountLimitUsed | AccountApprovalRequested | AccountApprovalGiven | AccountApprovalEnded
 )
 COUNTED: Final = timedelta(hours=24)
+RESERVE_SHARE: Final = Fraction(1, 10)
+"""How much of each payment for delivery the provider keeps on its account, for corrections."""
+RESERVED_FOR: Final = timedelta(days=60)
 """How long what one person alone let go counts toward the limit."""
 _HOLDING: Final = (AccountHoldPlaced, AccountHoldCaptured, AccountHoldReleased, AccountHoldExpired)
 

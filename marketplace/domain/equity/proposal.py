@@ -14,7 +14,7 @@ not_proposer · deadline_passed · consents_missing · not_asked · not_agreed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final, Literal
@@ -36,6 +36,8 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
+DECIDE_WITHIN: Final = timedelta(days=14)
+"""A proposal that waits for so long lapses. A voter who stays silent does not agree."""
 EFFECTS_BYTES_MAX: Final = 7 * 2**20
 """The largest size of a proposal's effects and consents together; with more it would not fit a message of 8 MB."""
 

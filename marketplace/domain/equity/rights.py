@@ -74,13 +74,14 @@ from events.types import Event, NoteTerms, PricedTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id, rename_id
 from marketplace.core.money import ZERO
+from marketplace.domain.equity.instrument.clawback import SETTLED_AFTER
 from marketplace.domain.equity.issuer.rights.fair_value import (
     find_buyout_price,
     find_interested,
     find_value_for_warrant,
 )
 from marketplace.domain.equity.issuer.state import Issuer, list_live_warrants
-from marketplace.domain.equity.proposal import has_majority
+from marketplace.domain.equity.proposal import DECIDE_WITHIN, has_majority
 from marketplace.domain.equity.rights_beside_equity import BESIDE_EQUITY, StatedRight
 from marketplace.domain.register import Register
 
@@ -395,7 +396,7 @@ def _amend(event: InstrumentAmended, setting: Setting) -> Asked:
 
 
 _NONE: Final = "never"
-_LAPSES: Final = "14 days, then the proposal lapses"
+_LAPSES: Final = f"{DECIDE_WITHIN.days} days, then the proposal lapses"
 _BOUGHT_MIN: Final = Fraction(1, 20)
 """The part of the company that money of parties here buys, so that a vote converts the instruments of all."""
 _SHRUNK_MAX: Final = Fraction(999, 1_000)
@@ -633,8 +634,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "a correction of usage reverses principal",
         "company",
         "the holder",
-        "the principal is outstanding, accrued in the last 30 days, its holder delivers itself or let the startup"
-        " accept alone by its mandate, and neither a round is open nor a sale declared;"
+        f"the principal is outstanding, accrued in the last {SETTLED_AFTER.days} days, its holder delivers itself or"
+        " let the startup accept alone by its mandate, and neither a round is open nor a sale declared;"
         " after the sale is paid, nothing is reversed",
         _reduce,
     ),

@@ -121,19 +121,19 @@ def decide(command: UsageCommand | SpreadCommand, state: UsageState) -> Sequence
             return respread(command, state)
 
 
-def require_report(readings: int) -> None:
+def require_report(readings: int, pointer: str = "/readings") -> None:
     """Refuse a report without readings, or with more than one event may have.
 
     Raises:
         Refusal: ``readings_missing`` or ``readings_too_many``.
     """
     if not readings:
-        raise Refusal("readings_missing", "report at least one reading", pointer="/readings")
+        raise Refusal("readings_missing", "report at least one reading", pointer=pointer)
     if readings > READINGS_MAX:
         raise Refusal(
             "readings_too_many",
             f"a report has at most {READINGS_MAX} readings; send the rest in further reports",
-            pointer="/readings",
+            pointer=pointer,
         )
 
 

@@ -15,6 +15,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from events.order import ClassOffer, OrderTerms
+from marketplace.clearing.book_rules import AMOUNT_MAX
 from marketplace.core.errors import Refusal
 from marketplace.core.horizon import Horizon
 from marketplace.core.intervals import require_aware
@@ -25,7 +26,7 @@ MANDATES_MAX, OFFERS_MAX = 4, 16
 SIZES_MAX = 32
 NOTE_TAIL = timedelta(days=90)
 """Notes and warrants must outlive their run by this long, because disputed statements may still accrue."""
-PRINCIPAL_USD_MAX = Decimal(1_000_000_000)
+PRINCIPAL_USD_MAX = AMOUNT_MAX
 """The most principal that the engine can count. A limit on principal must be lower, so that a larger principal never
 fits it."""
 Window = tuple[int, int, int]

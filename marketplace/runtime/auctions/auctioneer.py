@@ -25,6 +25,7 @@ from marketplace.application.trading import auctions, orders
 from marketplace.clearing.book import BACKSTOPS_MAX
 from marketplace.core.errors import Conflict, Refusal, Unavailable
 from marketplace.domain.delivery.reliability import WITHDRAWN
+from marketplace.domain.equity.issuer.dilution import REFUSED_OFFERS
 from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.supply.pool import POOL, Pool
 from marketplace.domain.trading.admission import (
@@ -71,16 +72,6 @@ AT_ONCE_PER_POOL: Final = 4
 """The most matches at once on one pool. Each builds on the one before. A match that must read the pool from the log is
 decided again whenever another match on the pool is stored first."""
 REASON_CHARACTERS_MAX: Final = 500
-OVER_LIMIT: Final = frozenset(
-    {
-        "dilution_exceeded",
-        "dilution_unagreed",
-        "missing_convention",
-        "price_below_preference",
-        "stack_exceeds_company",
-    }
-)
-"""Why an order's equity part cannot be signed under a dilution limit that was set after it was placed."""
 IMPOSSIBLE_SHARE_MAX: Final = Decimal("0.05")
 """Share of the winning orders. Failed nodes and held quotes explain fewer impossible matches than this."""
 PAUSES_SECONDS: Final = (5, 60, 1)
@@ -236,7 +227,7 @@ class Auctioneer:
             await auctions.lock_order(self._handler, context, order_id, auction_id)
         except Refusal as refusal:
             log.info("order_not_locked", order_id=order_id, code=refusal.code)
-            if refusal.code in OVER_LIMIT:
+            if refusal.code in REFUSED_OFFERS:
                 await self._withdraw(order_id, "over-limit", refusal.message[:REASON_CHARACTERS_MAX])
 
     async def _clear(self, auction: LockedAuction) -> None:

@@ -78,11 +78,9 @@ from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.grant import evolve as evolve_grant
 from marketplace.domain.delivery.periods import GRACE, Period, list_periods
 from marketplace.domain.equity.issuer.rights.milestones import list_days
+from marketplace.domain.equity.issuer.state import find_lapse
 from marketplace.domain.trading.order_terms import find_end
 from marketplace.runtime.scheduling.failed_pools import FailedPools, Room
-
-_JUST_AFTER: Final = timedelta(microseconds=1)
-"""A warrant may still be exercised at its last instant."""
 
 HEAP_SPARE: Final = 1_024
 """How many entries the heap may hold beyond twice the tasks. A smaller heap is not rebuilt."""
@@ -466,7 +464,7 @@ class Scheduler:
         for grant_id in event.grant_ids:
             self._count(grant_id, event.issuer_id, event.warrant_id)
         expiry = Task("expire_warrant", event.warrant_id, owner_id=event.issuer_id)
-        self.put(expiry, event.expires_at + _JUST_AFTER)
+        self.put(expiry, find_lapse(event))
         for day in list_days(event.tranches):
             self.put(Task("vest_warrants", event.issuer_id, day.toordinal()), datetime.combine(day, time(), UTC))
 

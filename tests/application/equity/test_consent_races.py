@@ -14,6 +14,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import AddStakeholder
 from marketplace.domain.equity.issuer.stock_commands import IssueStock, RepurchaseStock
+from marketplace.domain.equity.proposal import DECIDE_WITHIN
 from tests.application.equity.test_consents import build, propose, repurchase
 from tests.application.equity.test_equity import act, pay_in
 from tests.application.test_rule_races import list_codes, race
@@ -85,7 +86,7 @@ class ConsentCases:
                 return consents.withdraw_proposal(
                     process.handler, process.context(trade.startup), proposal_id, reason="no"
                 )
-            process.clock.at += consents.DECIDE_WITHIN
+            process.clock.at += DECIDE_WITHIN
             return consents.lapse(process.handler, process.context(), proposal_id)
 
         steps = [agree(trade.fund, proposal_id, market.clock.now()), end]
@@ -101,7 +102,7 @@ class ConsentCases:
 
     async def test_an_agreement_after_the_deadline_is_refused_by_every_process(self, log):
         market, trade, proposal_id = await self.begin(log)
-        market.clock.at += consents.DECIDE_WITHIN
+        market.clock.at += DECIDE_WITHIN
         late = [agree(trade.fund, proposal_id)(process) for process in (market, market.process("other"))]
         codes = list_codes(await asyncio.gather(*late, return_exceptions=True))
         assert codes == ["deadline_passed"] * 2

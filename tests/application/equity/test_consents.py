@@ -18,6 +18,7 @@ from marketplace.domain.equity.issuer.stock_commands import (
     SplitStock,
     TransferStock,
 )
+from marketplace.domain.equity.proposal import DECIDE_WITHIN
 from tests.application.equity.test_equity import act, build_round, found, invest, pay_in
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market, for_cash
@@ -253,7 +254,7 @@ async def test_silence_is_a_refusal(market):
         await consents.lapse(market.handler, market.context(), proposal_id)
     assert caught.value.code == "proposal_not_due"
     async with market.worker():
-        market.clock.at += consents.DECIDE_WITHIN + timedelta(seconds=1)
+        market.clock.at += DECIDE_WITHIN + timedelta(seconds=1)
         assert (await market.until("proposal", proposal_id, "lapsed")).agreed == frozenset()
     with pytest.raises(Refusal) as caught:
         await consents.agree(market.handler, market.context(trade.fund), proposal_id)

@@ -16,6 +16,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.billing.statement_chain import name_adjustment
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.instrument.clawback import REDUCE_WITHIN
+from marketplace.domain.equity.proposal import DECIDE_WITHIN
 from tests.application.equity.test_equity import build_round, deliver_all, pay_in
 from tests.support.market.agreeing import agree_all
 from tests.support.market.invariants import check_log
@@ -99,7 +100,7 @@ async def test_a_holder_that_is_silent_keeps_its_shares(delivered):
     await close_series_a(market, trade)
     before, fund = await look(market, trade, grant), await market.account(trade.fund)
     proposal_id = await correct(market, trade, grant)
-    market.clock.at += consents.DECIDE_WITHIN + timedelta(seconds=1)
+    market.clock.at += DECIDE_WITHIN + timedelta(seconds=1)
     await consents.lapse(market.handler, market.context(), proposal_id)
     assert (await look(market, trade, grant), await market.account(trade.fund)) == (before, fund), (
         "and has paid for them"

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from immutables import Map
 from msgspec import structs
@@ -47,6 +47,17 @@ from marketplace.domain.equity.issuer.state import Issuer, list_holders, list_ro
 from marketplace.domain.equity.issuer.stock_commands import IssueStock, SplitStock
 
 _ORDER = "ord_"
+REFUSED_OFFERS: Final = frozenset(
+    {
+        "cap_below_holders",
+        "dilution_exceeded",
+        "dilution_unagreed",
+        "missing_convention",
+        "price_below_preference",
+        "stack_exceeds_company",
+    }
+)
+"""The codes with which an issuer refuses an order's equity part: when it is placed, and again at the lock."""
 SHOWN_PLACES = 9
 SHOWN_SHARE_PLACES = 2
 
@@ -95,7 +106,7 @@ def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEv
     After a sale is paid out, nothing more is counted or refused.
 
     Raises:
-        Refusal: ``stack_exceeds_company`` · ``dilution_unagreed`` · ``price_below_preference``.
+        Refusal: ``stack_exceeds_company`` and those of `require_agreed`.
     """
     subject_id, exposures = command.subject_id, command.exposures
     refusal = None if command.owed else _refuse_stack(state, subject_id, exposures)

@@ -77,7 +77,7 @@ Refusals in order, of each command:
 - warrant cancelled: warrant_unknown · cancellation_exists · shares · warrant_overdrawn
 - valuation: price · date_before_formation
 - instrument signed: instrument_exists · amounts · stock_class_unknown · stack_exceeds_company · dilution_unagreed ·
-  price_below_preference
+  price_below_preference · cap_below_holders
 - dilution limited: share · amounts · missing_convention · dilution_exceeded
 - exposure recorded: stack_exceeds_company · dilution_unagreed · price_below_preference · cap_below_holders
 - proposal counted: proposals_too_many

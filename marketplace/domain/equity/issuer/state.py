@@ -118,6 +118,11 @@ class Option:
     shares_granted: int
 
 
+def find_lapse(issued: IssuerWarrantIssued) -> datetime:
+    """Return the first instant at which a warrant can no longer be exercised: its last one still counts."""
+    return issued.expires_at + timedelta(microseconds=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Warrant:
     """A warrant.
@@ -142,7 +147,7 @@ class Warrant:
 
     def is_past(self, at: datetime) -> bool:
         """Return whether its last instant of exercise has passed."""
-        return at > self.issued.expires_at
+        return at >= find_lapse(self.issued)
 
     @property
     def shares(self) -> int:
@@ -243,6 +248,10 @@ class Offer:
     offered: IssuerStockOffered
     status: Literal["offered", "waived", "exercised", "withdrawn", "transferred"]
     split_ratio: Fraction
+
+    def is_past(self, at: datetime) -> bool:
+        """Return whether the last instant at which the right may be exercised has passed."""
+        return at > self.offered.decide_until
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,7 @@ def settle(
     while len(made) > count:
         count = len(made)
         for warrant_id, warrant in sorted(state.warrants.items()):
-            if not is_open(warrant) or at > warrant.issued.expires_at:
+            if not is_open(warrant) or warrant.is_past(at):
                 continue
             measured = measure(state, warrant, delivered)
             for index in range(len(warrant.tranches)):

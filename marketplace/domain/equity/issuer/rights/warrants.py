@@ -1,7 +1,6 @@
 """Acts on warrants; `marketplace.domain.equity.issuer.issuer` documents the order of refusals."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from fractions import Fraction
 from typing import Literal
 
@@ -37,7 +36,7 @@ from marketplace.domain.equity.issuer.rules import (
     require_shares,
     require_stakeholder,
 )
-from marketplace.domain.equity.issuer.state import Issuer, Warrant
+from marketplace.domain.equity.issuer.state import Issuer, Warrant, find_lapse
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
 from marketplace.equity.warrants import net_exercise_shares
 
@@ -204,12 +203,12 @@ def expire_warrant(command: ExpireWarrant, state: Issuer) -> Sequence[IssuerEven
     if warrant.expired or not warrant.shares_outstanding:
         return []
     require_aware(command.at, "/at")
-    if command.at <= warrant.issued.expires_at:
+    if not warrant.is_past(command.at):
         raise Refusal(
             "warrant_runs",
             f"warrant {command.warrant_id} may be exercised until {warrant.issued.expires_at.isoformat()}",
             expires_at=warrant.issued.expires_at.isoformat(),
-            due=(warrant.issued.expires_at + timedelta(microseconds=1)).isoformat(),
+            due=find_lapse(warrant.issued).isoformat(),
         )
     return [
         IssuerWarrantExpired(

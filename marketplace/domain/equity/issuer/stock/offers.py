@@ -93,7 +93,7 @@ def exercise_first_refusal(command: ExerciseFirstRefusal, state: Issuer) -> Sequ
     if offer.status != "offered":
         raise refuse_status("offer", command.transfer_id, offer.status, "offered")
     require_unsplit(offer, state)
-    if command.at > offer.offered.decide_until:
+    if offer.is_past(command.at):
         raise Refusal(
             "offer_over",
             f"the right could be exercised until {offer.offered.decide_until.isoformat()} and has lapsed",

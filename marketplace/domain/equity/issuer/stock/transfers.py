@@ -98,7 +98,7 @@ def _require_waived(command: TransferStock, offer: Offer, state: Issuer) -> None
                 f"{name} is {getattr(command, name)}, but {getattr(offer.offered, name)} was offered; make a new offer",
                 pointer=f"/{name}",
             )
-    if offer.status == "offered" and command.at <= offer.offered.decide_until:
+    if offer.status == "offered" and not offer.is_past(command.at):
         raise Refusal(
             "first_refusal_unanswered",
             f"the right of first refusal may be exercised until {offer.offered.decide_until.isoformat()} and is not"
