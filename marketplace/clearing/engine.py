@@ -89,7 +89,7 @@ def _render(answer: _Answer) -> Clearing:
 
 
 def _lose(solved: Solved, welfare: Decimal, most: Decimal) -> tuple[Decimal, Literal["optimum", "lp_bound"]]:
-    """Return the most that is lost against the best allocation without price rules, as a share, and what proves it."""
+    """Return the most that price rules cost, as a share of the best allocation without them, and the kind of proof."""
     if solved.unpriced is None:
         best = usd_of(solved.bound)
         return ratio_up(best - welfare, best), "lp_bound"

@@ -5,7 +5,7 @@
     MarketplaceError
     ├── Refusal       a rule said no: a stable code, a sentence, facts; the caller can act on it
     ├── Conflict      another writer was first; decided again, a bounded number of times
-    ├── Unavailable   NATS or PostgreSQL cannot be reached now; nothing was half done; try again later
+    ├── Unavailable   NATS or PostgreSQL cannot be reached now; a write is whole or not there; try again later
     └── Corrupt       the log or a data folder holds what this release cannot read; stop and say so
         ├── LogChanged        the log went back or is another one; every process stops
         └── UnreadableEvent   one stored event is damaged; only what depends on its aggregate waits for an operator

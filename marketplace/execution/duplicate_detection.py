@@ -54,8 +54,8 @@ class Repeats:
     def name(self, answers: Sequence[Answer]) -> dict[str, str]:
         """Return, for each reading of the report that repeats an earlier one, the id of the earlier one.
 
-        If some readings with the same content have no room, they cannot be told apart, and all of them count as
-        repeated. In a report that repeats itself, the first copies are kept.
+        If the grant has no room for some of several readings with the same content, nothing tells them apart, so all of
+        them count as repeated. In a report that repeats itself, the first copies are kept.
         """
         pairs = list(zip(self.command.measurements, answers, strict=True))
         full = [measurement for measurement, answer in pairs if answer.code in NO_ROOM]

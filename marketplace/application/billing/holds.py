@@ -1,6 +1,6 @@
 """Holds that one party places in favour of another: captured in part or in full, released, or expired.
 
-Holds of orders, grants and mandates follow their owner and cannot be moved here.
+A hold of an order, grant or mandate ends with it, and cannot be captured or released here.
 """
 
 from datetime import datetime

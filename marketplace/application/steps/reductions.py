@@ -1,4 +1,4 @@
-"""What one person alone gives back or away: delivery and work that counts no more, nodes resold below their price."""
+"""Count what one person alone gives back or away: delivery and work that count no more, nodes resold too cheaply."""
 
 from collections.abc import Iterable
 from dataclasses import replace

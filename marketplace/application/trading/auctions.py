@@ -114,7 +114,8 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
 
     If it was cancelled first, the cancellation stands.
 
-    Its issuer's dilution limit is asked now for the last time. A limit that is set later does not undo its match.
+    An order that the issuer does not count yet, or that offers stock or a warrant without a limit, is checked here for
+    the last time. A limit that is set later does not undo the match.
 
     Raises:
         Refusal: ``party_suspended`` · refusals of the auction, the issuer's limit and the order.
@@ -131,7 +132,9 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
 
 
 async def _count(unit: UnitOfWork, order: Order) -> None:
-    """Ask the issuer again about an order that offers equity: without a limit, holders may have joined since.
+    """Ask the issuer again about an order that offers equity.
+
+    If the issuer has no limit, new holders may have joined since the order was placed.
 
     An order that was placed before its company was formed is counted now.
     """

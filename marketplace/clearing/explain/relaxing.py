@@ -1,4 +1,4 @@
-"""What one order would have to give up, and nothing else, to be served: another start, fewer nodes, a shorter run.
+"""Find the single concessions that would each let an order be served: another start, fewer nodes or a shorter run.
 
 An order that fits no empty pool has a smallest conflicting set of its own constraints: with all of them it cannot be
 served, and without any one of them it could. An order that lost to others is tried in the room that they leave. Each

@@ -36,8 +36,8 @@ class Solved:
 
     Attributes:
         bound: US dollars that no allocation is worth more than, by prices that anyone can check.
-        unpriced: The same where an integer program about the whole book has proven the optimum that prices need not
-            suit, None elsewhere.
+        unpriced: The same bound, if an integer program about the whole book proved the optimum without price rules;
+            otherwise None.
         ceiling: The same by cuts and unfinished programs, None where there were none.
     """
 

@@ -3,9 +3,9 @@
 Subject: ``marketplace.bond.<bond_id>``. A provider has one, with a part for all of its grants and one for each lot that
 it posted money for. A claim is paid by the parts of the lots that carry its grant, then by the part for all.
 
-While the claims on a part exceed its money, all of them get the same share of what they claim. What is claimed and
-not yet answered, or contested, keeps its share in the part. The rest of each is recorded as owed, and paid once other
-claims end for less or the provider posts more.
+While the claims on a part exceed its money, all of them get the same share of what they claim. What is claimed and not
+yet answered, or contested, keeps its share in the part. What a settled claim does not get is recorded as owed. It is
+paid when other claims end for less, or when the provider posts more.
 
 Invariants:
     1. Of each part, what was posted is free, paid or released, and none of these is negative.
@@ -331,14 +331,17 @@ def _release(command: ReleaseBond, state: Bond) -> Sequence[BondEvent]:
 
 
 def _list_parts(state: Bond, claim: Claim) -> list[str | None]:
-    """Return the parts that pay a claim, in their order."""
+    """Return the parts that may pay a claim: those of its lots, and the one for all grants.
+
+    `list_payments` decides in which order they pay.
+    """
     return [lot_id for lot_id in (*claim.claimed.lot_ids, None) if lot_id in state.parts]
 
 
 def list_payments(bond_id: str, state: Bond) -> Iterator[BondPaid]:
     """Return what the bond pays now, part by part and claim by claim in their order.
 
-    Of each part every open claim is entitled to the same share of what the parts before leave of it.
+    From each part, every open claim gets the same share of what the earlier parts left unpaid of it.
     """
     claims = state.list_open()
     demands = {claim.claimed.claim_id: (claim.demand_usd, claim.due_usd) for claim in claims}

@@ -129,7 +129,8 @@ def _require_turn(dispute: Dispute, by: Party, at: datetime) -> None:
     if dispute.turn != role:
         raise Refusal(
             "answer_not_due",
-            f"the {dispute.turn} answer next, until {dispute.answer_until.isoformat()}; wait, or concede",
+            f"it is the turn of the {dispute.turn} to answer, until {dispute.answer_until.isoformat()};"
+            " wait, or concede",
             turn=dispute.turn,
         )
     _require_time(dispute, at)

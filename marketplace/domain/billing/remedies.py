@@ -66,7 +66,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """Undelivered GPUs over time, in runs, since when the provider is in default, and which share of the price is due.
+    """A provider's default: the undelivered GPUs over time, when it began, and which share of the price is due.
 
     `statement_id` is the period's; None for an early end. It may be claimed before `until`.
     """
@@ -236,7 +236,7 @@ def require_early(default: Default, at: datetime) -> None:
     """
     if at >= default.until:
         due = default.until.isoformat()
-        raise Refusal("claim_late", f"this could be claimed until {due}", due=due)
+        raise Refusal("claim_late", f"the time to claim this ended at {due}", due=due)
 
 
 def require_answered(chain: Sequence[Statement]) -> None:

@@ -11,8 +11,8 @@ Invariants:
     6. If both sides' meters report and differ by more than `TOLERANCE`, it opens as disputed with both figures.
     7. The startup may dispute it, and so may the holder that pays. In the acceptance period it settles only if each of
        them accepts or claims, so that none decides for the other; a mandate may leave acceptance to the startup.
-    8. What nobody disputes of a disputed statement is paid once all who pay were heard, at the latest when the
-       acceptance period is over. A resolution settles at least that.
+    8. The undisputed part of a disputed statement is paid once every payer has accepted or claimed, and at the latest
+       when the acceptance period ends. A resolution settles at least that.
     9. A dispute ends by agreement, by silence after a deadline, or by the platform (`dispute.py`).
 
 Refusals in order: statement_unknown · statement_exists · statement_<status> · acceptance_period_runs ·

@@ -16,8 +16,9 @@ Invariants:
     1. Every share is between 0 and 1, and so is the score.
     2. Reliability depends only on the order and content of events, so a replay gives the same.
     3. A grant that a startup or the platform ends does not count against the provider.
-    4. A trade of related parties, or of own capacity, adds nothing good. If it is marked only later, what worked, was
-       completed and accepted is taken off again, and what was lost, broken or given up stays: no mark raises a share.
+    4. A trade of related parties, or of own capacity, adds nothing good. If such a trade is marked later, its good
+       results (worked, completed, accepted) are subtracted again and its bad results (lost, broken, given up) stay. So
+       no mark raises a share.
 """
 
 from dataclasses import dataclass, field, replace

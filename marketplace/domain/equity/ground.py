@@ -1,4 +1,6 @@
-"""What a proposal rests on may change before the last agreement; an agreement covers what comes close to it.
+"""The company may change between a proposal and its last agreement.
+
+An agreement still covers a result that differs only a little.
 
 A sale and the closing of a round are computed from the whole company, so that whoever exercises one share of a warrant
 changes their numbers. They are computed again at the last agreement. What is stored then may differ from what was

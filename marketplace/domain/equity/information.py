@@ -6,8 +6,9 @@
 | ``summary`` | these, and the sums of all others by security | these; of a sale also the sums of all others' payouts |
 | ``full`` | everything | everything, with the certificate |
 
-Of a proposal, a party sees who must agree by name. Of a group that votes by weight it sees its own weight and the sum
-of all others; at the depth ``full``, all weights. The holders of a buyer are shown to the buyer only.
+A party sees the names of all who must agree to a proposal. In a group that votes by weight, it sees its own weight and
+the sum of the other weights. At the depth ``full`` it sees every weight. The holders of a buyer are shown to the buyer
+only.
 
 A sum of others' rows stands under the issuer's id. The feed follows the same rule while the holding
 lasts: a holder gets the events of `LIMITED`, limited to its depth, and with the depth ``full`` those of `WHOLE` too.

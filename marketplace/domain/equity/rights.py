@@ -398,9 +398,10 @@ def _amend(event: InstrumentAmended, setting: Setting) -> Asked:
 _NONE: Final = "never"
 _LAPSES: Final = f"{DECIDE_WITHIN.days} days, then the proposal lapses"
 _BOUGHT_MIN: Final = Fraction(1, 20)
-"""The part of the company that money of parties here buys, so that a vote converts the instruments of all."""
+"""If parties here buy at least this part of the company in a round, the vote alone converts the instruments of all
+holders."""
 _SHRUNK_MAX: Final = Fraction(999, 1_000)
-"""What stays of a holder's part of a class if rounding others up is a matter of fractions only."""
+"""A holder that keeps more than this share of its part of a class is not asked when others are rounded up."""
 RIGHTS: Final[dict[type[Event], Right]] = {
     IssuerStockIssued: Right(
         "issue",

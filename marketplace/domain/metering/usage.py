@@ -8,8 +8,8 @@ Invariants:
     1. A reading (source, id) counts once; the same id with other content is a conflict, never an edit.
     2. At no instant are more GPUs counted than were granted, and no named GPU is counted twice.
     3. GPU-seconds = GPUs · seconds, a whole number. If the meter does not state GPUs, all GPUs of the nodes count.
-    4. The limits last copied from the grant to this record apply, so that no reading counts on a grant that has changed
-       (ADR 8).
+    4. A reading must fit the limits of the grant that were last copied to this record. They are copied in the append
+       that changes the grant (ADR 8).
     5. The cost of a reading does not grow with the number of earlier readings. About 16 bytes of each reading are kept
        in each record that has it, some 40 in all of them together.
 

@@ -14,9 +14,9 @@ Invariants:
        again, by the shares in force by then.
     6. A revocation ends every hold that is not captured. A hold that needs the holder's approval is captured only with
        it.
-    7. A refusal states no figure of the budget. What other issuers leave of it is rounded down to twentieths of the
-       budget before an issuer's own holds are counted, so that an issuer that asks again and again learns no more than
-       the twentieth. The holder, who approves by its command, is asked exactly.
+    7. A refusal states no figure of the budget. The part of the budget that other issuers left is first rounded down to
+       a twentieth of the budget; then the issuer's own holds are subtracted. An issuer that asks repeatedly therefore
+       learns only that twentieth. The holder, who approves by its command, is asked exactly.
 
 Refusals in order: mandate_unknown · mandate_exists · hold_exists · hold_unknown · instrument_kinds_missing ·
 not_a_number · amount_not_positive · amount_too_large · amount_too_precise · issuer_above_budget · pricelist_missing ·

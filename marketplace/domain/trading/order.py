@@ -7,8 +7,8 @@ Invariants:
        orders at `no_cancel_at`, or else at its own lock.
     2. It is matched at most once; matched, cancelled and expired are final.
     3. An order that offers equity states its instrument and the mandates it accepts.
-    4. An order whose last mandate ended is cancelled. One that holds mandates' budgets and that nothing on sale could
-       serve ends with its auction, even if it is a standing order.
+    4. An order whose last mandate ended is cancelled. An order that holds a mandate's budget ends with its auction if
+       nothing on sale could ever serve it. This also applies to a standing order.
 
 Refusals in order: order_unknown · order_exists · offers_missing · class_repeated · not_a_number ·
 amount_not_positive · amount_too_large · amount_too_precise · offer_empty · time_naive · window_reversed ·
@@ -58,8 +58,8 @@ _HOPELESS: Final = frozenset({"no_eligible_pool", "never_feasible"})
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Place an order. Holds are in the same atomic batch. To take a held quote, name the quote and its grant.
 
-    `cost` is what the terms cost, if they were priced, and thereby checked, in this batch; None to check them now.
-    `order_usd_min` is the least that an order sets aside, by the schedule.
+    `cost` is what the terms cost, if this batch has priced them already; pricing also checks them. None checks them
+    now. `order_usd_min` is the least that an order sets aside, by the schedule.
     """
 
     order_id: str

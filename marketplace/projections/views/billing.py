@@ -200,7 +200,8 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
 class ServiceLineView(msgspec.Struct, frozen=True, kw_only=True):
     """A service line; `status` is ``proposed``, ``declined``, ``agreed`` or ``closed``.
 
-    `hours` is the most that may be worked; `hours_worked` is what was reported so far.
+    `hours` is the most that may be worked; `hours_worked` is what counts now: readings as last corrected, without
+    voided ones.
     """
 
     service_line_id: str

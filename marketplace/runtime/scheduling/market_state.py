@@ -236,7 +236,9 @@ class MarketState:
         return queue
 
     async def load_supply(self, orders: Iterable[Order]) -> Supply:
-        """Return what is for sale: lots that are not withdrawn, whose pool and site are known.
+        """Return the lots that are not withdrawn, paused ones included.
+
+        A lot is left out if an event of it, of its pool or of its site cannot be read.
 
         With them come all pools of their sites, and the mandates that the orders name.
         """

@@ -6,16 +6,16 @@ The limit counts all instruments together, converted or not: shares that SAFEs a
 bought with them, and what outstanding principal, undrawn commitments and orders that offer equity would become. The
 total is a share of the fully diluted company that includes all of these.
 
-What is not converted is counted at the lowest price that it has a right to: at its cap or, if the limit states a
-company value, at that value less the discount if this is lower. A post-money cap values the company including all
-conversions; any other price values it before them. Notes count with interest to maturity.
+Principal that is not converted counts at the lowest price that it has a right to. Its cap gives one price. If the limit
+states a company value, that value less the discount gives another; the lower one counts. A post-money cap values the
+company including all conversions; any other price values it before them. Notes count with interest to maturity.
 
 Shares are counted as converted into common stock: a series with price protection, or a right to it, counts for more. At
 a company of F fully diluted shares, with post-money parts that sum to Q and other principal over its value that sums to
 A, the whole is T = F · (1 + A) / (1 - Q), and instruments are (converted + warrants + A · F + Q · T) / T.
 
-An open or bound order counts for the most that it may bring, from its placing on and whether or not there is a limit
-yet: a promise is kept, so no limit is set below what is promised, and no later act takes its room.
+An open or bound order counts with the largest principal that it may bring. It counts from its placing on, even before
+there is a limit. No limit may be set below what such orders promise, and no later act may use their room.
 
 Invariant: no act of the issuer raises that share above the limit. What a holder has a right to (an election, a split)
 is counted but not refused.
@@ -123,8 +123,8 @@ def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEv
 def require_agreed(state: Issuer, exposures: Iterable[Exposure], takers: Iterable[str]) -> None:
     """Refuse an instrument for compute that dilutes holders who agreed to no limit, or buys more cheaply than they.
 
-    Stock and warrants need a limit. A SAFE or note needs one where its cap values the company below all that the
-    holders' own caps and prices do.
+    Stock and warrants need a limit. A SAFE or note needs a limit if its cap values the company below every cap and
+    price that the other holders agreed to.
 
     Args:
         state: The issuer.

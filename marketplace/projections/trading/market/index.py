@@ -12,9 +12,9 @@ A fill is a whole award. It counts on the day of the award (UTC), with its GPU-h
    out. So a few unrelated shells move the index by a factor of two at most in that time.
 5. A day that does not print carries the latest print of the `CARRY_DAYS_MAX` days before, and says so.
 
-A day's first value is the one of the end of that day. A fill that is marked later is left out from then on: the values
-that change by it are revisions, each with the instant of the last mark of its day. All of them can be computed again
-from events.
+A day's first value is the one of the end of that day. A fill that is marked later no longer counts. Each value that
+changes because of it is a revision, with the instant of the last mark on the day of the marking. All of them can be
+computed again from events.
 """
 
 from bisect import bisect_right
