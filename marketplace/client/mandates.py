@@ -8,7 +8,7 @@ from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AmendMandateBody, GrantMandateBody
 from marketplace.client.transport import Transport
-from marketplace.projections.views.trading import BudgetHoldView, MandateView
+from marketplace.projections.views.trading import BudgetHoldView, ExposureView, MandateView
 
 
 class Mandates(Transport):
@@ -61,6 +61,13 @@ class Mandates(Transport):
             ProblemError: ``mandate_unknown``, also if it is another holder's.
         """
         return await self.get(f"/v1/mandates/{mandate_id}", MandateView)
+
+    async def read_exposure(self, *, holder_id: str | None = None) -> list[ExposureView]:
+        """Return what the holder's mandates hold and have committed by vendor and generation.
+
+        The platform reads every holder's.
+        """
+        return await self.get("/v1/mandates/exposure", list[ExposureView], holder_id=holder_id)
 
     def list_mandates(self, *, holder_id: str | None = None, status: str | None = None) -> AsyncIterator[MandateView]:
         """Yield the holder's own mandates by id, for the platform everyone's; ``granted`` or ``revoked``."""

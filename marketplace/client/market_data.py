@@ -11,7 +11,7 @@ from marketplace.api.http.bodies.market import MandateOffer, MarketPrice, Publis
 from marketplace.client.transport import Point, Transport
 from marketplace.projections.views.delivery import StandingView
 from marketplace.projections.views.supply import CapacityStep, DepthLevel
-from marketplace.projections.views.trading import CurveStep, IndexPoint, ListPriceView
+from marketplace.projections.views.trading import CurveStep, GenerationView, IndexPoint, ListPriceView
 
 
 class MarketData(Transport):
@@ -38,6 +38,10 @@ class MarketData(Transport):
     ) -> list[IndexPoint]:
         """Return daily prices paid for a class, beside the list prices of other clouds."""
         return await self.get("/v1/market/index", list[IndexPoint], gpu_class=gpu_class, start=start, end=end)
+
+    async def read_generations(self) -> list[GenerationView]:
+        """Return supply, awards and index of each vendor's generations of GPUs, with their classes."""
+        return await self.get("/v1/market/generations", list[GenerationView])
 
     async def read_curves(self, gpu_class: str, *, auction_id: str | None = None) -> list[CurveStep]:
         """Return supply and demand curves of a class in an auction's frozen book, by default the last one with it."""

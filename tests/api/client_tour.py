@@ -64,6 +64,10 @@ async def _see_trading(client: MarketplaceClient, ids: dict) -> None:
     await _see_spreads(client, ids)
     await _see_service_lines(client, ids)
     assert await client.read_index("H100_SXM")
+    [generation] = await client.read_generations()
+    assert (generation.gpu_vendor, generation.gpu_generation) == ("nvidia", "hopper")
+    assert generation.awarded_gpu_hours == sum(one.awarded_gpu_hours for one in generation.classes) > 0
+    assert {row.gpu_generation for row in await client.read_exposure()} == {"hopper"}
     curves = await client.read_curves("H100_SXM")
     assert {step.side for step in curves} == {"ask"}, "demand of fewer than three startups is sealed"
     [listed] = [row async for row in client.list_list_prices()]

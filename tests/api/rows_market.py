@@ -1,6 +1,17 @@
 """Endpoints of the market's data, as each caller is answered."""
 
+from decimal import Decimal
+
 from tests.api.rows import SEEN, Row
+
+GENERATION = ("nvidia", "hopper", ["H100_SXM"], True)
+
+
+def _tell(row: dict) -> tuple:
+    """What a generation is, and whether it has supply and awards."""
+    has_supply = row["gpus"] > 0 and row["awarded_gpu_hours"] > 0 and Decimal(row["paid_usd"]) > 0
+    return row["gpu_vendor"], row["gpu_generation"], [one["gpu_class"] for one in row["classes"]], has_supply
+
 
 MARKET = (
     Row("GET", "/v1/market/classes", other=SEEN, check=lambda names: names == ["H100_SXM"]),
@@ -17,6 +28,18 @@ MARKET = (
         refused=("gpu_class=H100_SXM&at=yesterday", 422, "request_invalid"),
         other=SEEN,
         check=lambda levels: levels == [],
+    ),
+    Row("GET", "/v1/market/generations", other=SEEN, check=lambda rows: [_tell(row) for row in rows] == [GENERATION]),
+    Row(
+        "GET",
+        "/v1/mandates/exposure",
+        "fund",
+        refused=("holder_id={startup}", 404, "party_unknown"),
+        other=SEEN,
+        check=lambda rows: (
+            [(row["gpu_vendor"], row["gpu_generation"]) for row in rows] == [("nvidia", "hopper")]
+            and Decimal(rows[0]["committed_usd"]) > 0
+        ),
     ),
     Row(
         "GET",

@@ -22,7 +22,8 @@ from marketplace.application.trading.mandates import (
 from marketplace.core.ids import rename_id
 from marketplace.execution.handler import Receipt
 from marketplace.projections.trading.mandates import find_mandate, list_budget_holds, list_mandates
-from marketplace.projections.views.trading import BudgetHoldView, MandateView
+from marketplace.projections.trading.market.vendors import list_exposures
+from marketplace.projections.views.trading import BudgetHoldView, ExposureView, MandateView
 
 PATH: Final = "/v1/mandates"
 Status = Literal["granted", "revoked"]
@@ -131,6 +132,17 @@ async def list_all(
     return build_page(rows, limit, lambda row: row.mandate_id)
 
 
+@get("/exposure", summary="Read exposure by vendor and generation of GPUs")
+async def read_exposure(reader: Read, holder_id: Word = None) -> list[ExposureView]:
+    """Return what the holder's mandates hold and have committed, by vendor and generation.
+
+    The platform reads every holder's.
+    """
+    holder_id = reader.narrow(holder_id)
+    async with reader.connect() as connection:
+        return await list_exposures(connection, holder_id=holder_id)
+
+
 @get("/{mandate_id:str}/holds", summary="List holds on a mandate's budget")
 async def list_holds(
     reader: Read, mandate_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
@@ -146,7 +158,7 @@ async def list_holds(
 
 ROUTER: Final = Router(
     PATH,
-    route_handlers=[grant, amend, revoke, approve, refuse, get_one, list_all, list_holds],
+    route_handlers=[grant, amend, revoke, approve, refuse, get_one, list_all, list_holds, read_exposure],
     tags=["mandates"],
     opt={"feature": "mandates"},
 )

@@ -21,7 +21,8 @@ from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID, Schedule
 from marketplace.projections.trading.auctions import find_auction
 from marketplace.projections.trading.market.queries import list_list_prices, load_curves, load_index
-from marketplace.projections.views.trading import CurveStep, IndexPoint, ListPriceView
+from marketplace.projections.trading.market.vendors import load_generations
+from marketplace.projections.views.trading import CurveStep, GenerationView, IndexPoint, ListPriceView
 
 INDEX_DAYS: Final = 30
 INDEX_DAYS_MAX: Final = 366
@@ -55,6 +56,13 @@ def _parse_days(reader: Read, start: str | None, end: str | None) -> tuple[date,
             pointer="/end",
         )
     return first, last
+
+
+@get("/generations", summary="Read the market by vendor and generation of GPUs")
+async def read_generations(reader: Read) -> list[GenerationView]:
+    """Return supply, awards and index of each vendor's generations of GPUs, with their classes."""
+    async with reader.connect() as connection:
+        return await load_generations(connection, now=reader.services.handler.clock.now())
 
 
 @get("/curves", summary="Read supply and demand of a GPU class")
@@ -104,7 +112,15 @@ async def change_schedule(command: Commanded, data: JSONBody[PublishScheduleBody
 
 ROUTER: Final = Router(
     PATH,
-    route_handlers=[read_index, read_curves, read_list_prices, publish, read_schedule, change_schedule],
+    route_handlers=[
+        read_index,
+        read_generations,
+        read_curves,
+        read_list_prices,
+        publish,
+        read_schedule,
+        change_schedule,
+    ],
     tags=["market"],
     opt={"feature": "market"},
 )

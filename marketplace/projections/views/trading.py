@@ -203,6 +203,71 @@ class BudgetHoldView(msgspec.Struct, frozen=True, kw_only=True):
     last_sequence: int
 
 
+class ExposureView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a holder's mandates hold and have committed for one generation of GPUs.
+
+    Attributes:
+        holder_id: The holder.
+        gpu_vendor: Who makes the GPUs.
+        gpu_generation: Their generation, such as ``hopper``.
+        held_usd: Held for open orders. An order that may get several generations counts toward each.
+        committed_usd: Committed to grants.
+    """
+
+    holder_id: str
+    gpu_vendor: str
+    gpu_generation: str
+    held_usd: Decimal
+    committed_usd: Decimal
+
+
+class ClassSupply(msgspec.Struct, frozen=True, kw_only=True):
+    """One class of GPUs in the market as it is now.
+
+    Attributes:
+        gpu_class: The class.
+        gpus: GPUs of all pools.
+        offered_gpu_hours: GPU-hours of listed lots from now on, sold or not.
+        awarded_gpu_hours: GPU-hours awarded so far, in all.
+        paid_usd: Their price in all.
+        index_usd_per_gpu_hour: The class's index of today; None if it has none.
+        index_gpu_hours: GPU-hours behind the index.
+    """
+
+    gpu_class: str
+    gpus: int
+    offered_gpu_hours: int
+    awarded_gpu_hours: int
+    paid_usd: Decimal
+    index_usd_per_gpu_hour: Decimal | None
+    index_gpu_hours: int
+
+
+class GenerationView(msgspec.Struct, frozen=True, kw_only=True):
+    """One generation of GPUs of one vendor in the market as it is now: the sums of its classes.
+
+    Attributes:
+        gpu_vendor: Who makes the GPUs.
+        gpu_generation: Their generation, such as ``hopper``; ``other`` if it is not known.
+        gpus: GPUs of all pools.
+        offered_gpu_hours: GPU-hours of listed lots from now on, sold or not.
+        awarded_gpu_hours: GPU-hours awarded so far, in all.
+        paid_usd: Their price in all.
+        index_usd_per_gpu_hour: Mean of the classes' indices of today, weighed by the GPU-hours behind each; None if no
+            class has one.
+        classes: Its classes.
+    """
+
+    gpu_vendor: str
+    gpu_generation: str
+    gpus: int
+    offered_gpu_hours: int
+    awarded_gpu_hours: int
+    paid_usd: Decimal
+    index_usd_per_gpu_hour: Decimal | None
+    classes: tuple[ClassSupply, ...]
+
+
 class ListPriceView(msgspec.Struct, frozen=True, kw_only=True):
     """Another cloud's public price. An empty product or region was not stated."""
 
