@@ -36,10 +36,17 @@ class Operation(Transport):
         """Move market time forward; in the embedded mode only."""
         return await self.command("/v1/test/clock", AdvanceClockBody(seconds=seconds), **options)
 
-    async def read_events(self, after: int = 0, limit: int = 1_000, *, aggregate_id: str | None = None) -> FeedPage:
-        """Return a page of the event feed, of everything or of one aggregate."""
-        return await self.get("/v1/events", FeedPage, after=after, limit=limit, aggregate_id=aggregate_id)
+    async def read_events(self, after: int = 0, limit: int = 1_000, **filters: Any) -> FeedPage:
+        """Return a page of the event feed.
 
-    def follow_events(self, after: int = 0) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Yield sequence and JSON of every event after one, as they happen."""
-        return self.stream("/v1/events", after)
+        Args:
+            after: Only events above this sequence.
+            limit: Events of the page.
+            filters: `type`, `aggregate` (each one or a list), `aggregate_id`, `party_id`, and `from_`, an instant.
+        """
+        query = {name.rstrip("_"): value for name, value in filters.items()}
+        return await self.get("/v1/events", FeedPage, after=after, limit=limit, **query)
+
+    def follow_events(self, after: int = 0, **filters: Any) -> AsyncGenerator[tuple[int, bytes], None]:
+        """Yield sequence and JSON of every event after one, as they happen; filters as in `read_events`."""
+        return self.stream("/v1/events", after, **{name.rstrip("_"): value for name, value in filters.items()})

@@ -167,10 +167,11 @@ class Transport:
             await asyncio.sleep(min(_parse_wait(response), RETRY_SECONDS_MAX))
         raise AssertionError("a request is answered or raises")
 
-    async def stream(self, path: str, last_event_id: int) -> AsyncGenerator[tuple[int, bytes], None]:
+    async def stream(self, path: str, last_event_id: int, **query: Any) -> AsyncGenerator[tuple[int, bytes], None]:
         """Yield sequence and data of server-sent events after `last_event_id`, for as long as the server sends."""
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(last_event_id)}
-        async with self._http.stream("GET", path, headers=headers, timeout=None) as response:
+        parameters = {name: _render(value) for name, value in query.items() if value is not None}
+        async with self._http.stream("GET", path, headers=headers, params=parameters, timeout=None) as response:
             if not response.is_success:
                 await response.aread()
                 raise _parse_problem(response)

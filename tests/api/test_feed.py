@@ -51,7 +51,106 @@ async def test_pages_of_the_platform_are_the_log_itself():
         ]
         assert rest["items"][1]["event"]["data"]["name"] == "Party 2"
         nothing = (await stage.admin.get("/v1/events", params={"after": 6})).json()
-        assert nothing == {"items": [], "next_after": 6}
+        assert nothing == {"items": [], "next_after": 6, "head": 6}
+
+
+async def read_types(client: httpx.AsyncClient, **query) -> list[str]:
+    """Return the types of all events that a reader gets, page by page."""
+    found, after = [], 0
+    while True:
+        page = (await client.get("/v1/events", params={**query, "after": after, "limit": 2})).json()
+        found += [item["event"]["type"].removeprefix("marketplace.") for item in page["items"]]
+        if page["next_after"] in {after, page["head"]} and not page["items"]:
+            return found
+        after = page["next_after"]
+
+
+async def test_a_key_reads_the_events_whose_kind_its_scopes_cover(database_url: str):
+    async with open_stage(MemoryLog(), database_url) as stage, serve(stage.application) as address:
+        one = await stage.register("One", "startup", usd="10")
+        await stage.register("Two", "startup", usd="20")
+        whole = await stage.open_tenant(one, ["*:read"])
+        await whole.get("/v1/events", headers={"Min-Seq": await stage.reach()})
+        parties = await stage.open_tenant(one, ["events:read", "parties:read"])
+        assert await read_types(parties) == ["party.registered.v1", "party.cleared.v1"]
+        assert await read_types(await stage.open_tenant(one, ["events:read"])) == []
+        assert len(await read_types(whole)) == 4
+        body = {"name": "clerk", "scopes": ["events:read", "accounts:read", "orders:sealed"]}
+        token = (await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"]
+        clerk = await stage.open_client(token)
+        assert set(await read_types(clerk)) == {"account.opened.v1", "account.deposited.v1", "command.recorded.v1"}
+        headers = {"Authorization": parties.headers["authorization"]}
+        async with httpx.AsyncClient(base_url=address, headers=headers, timeout=PATIENCE_SECONDS) as client:
+            assert [name for _, name, _ in await read_stream(client, 2)] == ["party.registered.v1", "party.cleared.v1"]
+
+
+async def test_the_feed_is_filtered_by_type_kind_party_and_time_and_refuses_unknown_ones(
+    database_url: str, monkeypatch
+):
+    monkeypatch.setattr("marketplace.api.feed.feed.FILTERED_MAX", 3)
+    async with open_stage(MemoryLog(), database_url) as stage, serve(stage.application) as address:
+        one = await stage.register("One", "startup", usd="10")
+        between = (await stage.admin.get("/v1/events")).json()["items"][-1]["event"]["time"]
+        two = await stage.register("Two", "startup", usd="20")
+        await stage.admin.get("/v1/parties", headers={"Min-Seq": await stage.reach()})
+        assert await read_types(stage.admin, type="party.cleared.v1") == ["party.cleared.v1"] * 2
+        assert len(await read_types(stage.admin, type=["party.cleared.v1", "account.opened.v1"])) == 4
+        assert set(await read_types(stage.admin, aggregate="account")) == {"account.opened.v1", "account.deposited.v1"}
+        assert await read_types(stage.admin, party_id=two, aggregate="party") == [
+            "party.registered.v1",
+            "party.cleared.v1",
+        ]
+        late = await read_types(stage.admin, **{"from": between, "type": "party.registered.v1"})
+        assert late == ["party.registered.v1"]
+        stranger = await stage.open_tenant(one)
+        for query, pointer, near in (
+            ({"type": "party.clear.v1"}, "/type", "party.cleared.v1"),
+            ({"aggregate": "grnt"}, "/aggregate", "grant"),
+            ({"from": "yesterday"}, "/from", "RFC 3339"),
+        ):
+            refused = await stranger.get("/v1/events", params=query)
+            assert_problem(refused, 422, "request_invalid", pointer)
+            assert near in refused.text
+        assert_problem(await stranger.get("/v1/events", params={"party_id": two}), 404, "party_unknown")
+        headers = {"Authorization": stage.admin.headers["authorization"], "Accept": "text/event-stream"}
+        async with httpx.AsyncClient(base_url=address, headers=headers, timeout=PATIENCE_SECONDS) as client:
+            query = {"type": "party.cleared.v1", "party_id": two}
+            async with client.stream("GET", "/v1/events", params=query) as answer:
+                lines = answer.aiter_lines()
+                while not (line := await anext(lines)).startswith("data: "):
+                    pass
+            assert json.loads(line[6:])["event"]["subject"] == f"party/{two}"
+
+
+async def test_a_stream_without_events_of_its_own_shows_that_it_lives_while_others_trade(
+    database_url: str, monkeypatch
+):
+    monkeypatch.setattr("marketplace.api.feed.feed.KEEP_ALIVE_SECONDS", 0.2)
+    async with open_stage(MemoryLog(), database_url) as stage, serve(stage.application) as address:
+        one = await stage.register("One", "startup")
+        last = int(await stage.reach())
+        tenant = await stage.open_tenant(one)
+        headers = {"Authorization": tenant.headers["authorization"], "Accept": "text/event-stream"}
+
+        async def trade() -> None:
+            number = 0
+            while True:
+                number += 1
+                await stage.post(stage.admin, "/v1/parties", {**PARTY, "name": f"Other {number}"})
+
+        trading = asyncio.create_task(trade())
+        try:
+            async with (
+                asyncio.timeout(PATIENCE_SECONDS),
+                httpx.AsyncClient(base_url=address, headers=headers, timeout=PATIENCE_SECONDS) as client,
+                client.stream("GET", f"/v1/events?after={last}") as answer,
+            ):
+                lines = answer.aiter_lines()
+                before = ""
+                while (line := await anext(lines)) != ": keep-alive" or int(before[3:]) <= last:
+                    before = line
+        finally:
+            trading.cancel()
 
 
 async def test_a_tenant_is_shown_only_what_concerns_it(database_url: str):
@@ -77,7 +176,7 @@ async def test_a_stream_goes_on_after_the_last_event_id(database_url: str):
     async with open_stage(MemoryLog(), database_url) as stage, serve(stage.application) as address:
         one = await stage.register("One", "startup")
         token = (
-            await stage.post(stage.admin, "/v1/api-keys", {"name": "a", "scopes": ["events:read"], "party_id": one})
+            await stage.post(stage.admin, "/v1/api-keys", {"name": "a", "scopes": ["*:read"], "party_id": one})
         ).json()["token"]
         headers = {"Authorization": f"Bearer {token}"}
         async with httpx.AsyncClient(base_url=address, headers=headers, timeout=PATIENCE_SECONDS) as client:

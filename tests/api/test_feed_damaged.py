@@ -88,7 +88,7 @@ async def test_feeds_name_a_damaged_event_to_each_reader_and_go_on_once_it_is_an
         late = await tenant.get("/v1/events", params={"after": before}, headers={"Min-Seq": str(later)})
         assert_problem(late, 503, "projection_stopped")
         waiting = await tenant.get("/v1/events", params={"after": before})
-        assert waiting.json() == {"items": [], "next_after": before}
+        assert (waiting.json()["items"], waiting.json()["next_after"]) == ([], before)
         async with (
             streaming(address, f"Bearer {ADMIN_KEY}", before) as operator,
             streaming(address, tenant.headers["authorization"], before) as concerned,

@@ -1,25 +1,105 @@
 """``GET /v1/events``: the feed as pages, or as server-sent events if the client requests them."""
 
 import re
+from collections.abc import Collection
+from datetime import timedelta
+from difflib import get_close_matches
 from typing import Annotated, Any, Final
 
 from litestar import Request, Response, Router, get
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
-from marketplace.api.feed.feed import load_page, stream
+from events.registry import AGGREGATES, EVENT_TYPES
+from marketplace.api.feed.feed import Selection, load_page, stream
 from marketplace.api.http.bodies.feed import FeedPage
-from marketplace.api.http.queries import Read, Word
+from marketplace.api.http.keys import Principal
+from marketplace.api.http.queries import Read, Reader, Word, parse_instant
 from marketplace.core.errors import Refusal
+from marketplace.projections.feed import find_sequence_at
 
 PATH: Final = "/v1/events"
 STREAM_TYPE: Final = "text/event-stream"
+FAMILIES: Final = {
+    "account": "accounts",
+    "auction": "auctions",
+    "bond": "bonds",
+    "clock": "events",
+    "command": "events",
+    "grant": "grants",
+    "instrument": "instruments",
+    "issuer": "issuers",
+    "log": "events",
+    "lot": "lots",
+    "mandate": "mandates",
+    "order": "orders",
+    "party": "parties",
+    "pool": "pools",
+    "pricelist": "market",
+    "proposal": "proposals",
+    "quote": "quotes",
+    "register": "parties",
+    "schedule": "market",
+    "service_line": "grants",
+    "site": "sites",
+    "statement": "statements",
+    "usage": "usage",
+}
+"""The feature whose read scope shows the events of a kind of aggregate."""
 _SEQUENCE: Final = re.compile(r"^[0-9]{1,18}$")
 After = Annotated[int, QueryParameter(ge=0, le=2**53 - 1, description="Only events above this sequence")]
 EventLimit = Annotated[int, QueryParameter(ge=1, le=1_000, description="Events of a page")]
+Tags = Annotated[
+    list[str] | None,
+    QueryParameter(name="type", max_items=50, description="Only events of these types, such as `grant.issued.v1`"),
+]
+Kinds = Annotated[
+    list[str] | None,
+    QueryParameter(name="aggregate", max_items=50, description="Only events of these kinds, such as `grant`"),
+]
+From = Annotated[
+    str | None,
+    QueryParameter(name="from", max_length=40, description="Only events from this RFC 3339 instant on"),
+]
 LastEventId = Annotated[
     str | None, HeaderParameter(name="Last-Event-ID", max_length=18, description="Where a stream is resumed")
 ]
+
+
+def list_kinds(principal: Principal) -> frozenset[str] | None:
+    """Return the kinds of aggregates whose events a key's scopes show; None for all."""
+    shown = frozenset(kind for kind, feature in FAMILIES.items() if principal.allows(f"{feature}:read"))
+    return None if shown == frozenset(AGGREGATES) else shown
+
+
+def _select(
+    reader: Reader, tags: list[str] | None, kinds: list[str] | None, aggregate_id: str | None, party_id: str | None
+) -> Selection:
+    _require_known("type", tags or (), EVENT_TYPES)
+    _require_known("aggregate", kinds or (), AGGREGATES)
+    shown = list_kinds(reader.principal)
+    if kinds:
+        shown = frozenset(kinds) if shown is None else shown & frozenset(kinds)
+    return Selection(
+        party_id=reader.narrow(party_id), kinds=shown, tags=frozenset(tags or ()), aggregate_id=aggregate_id
+    )
+
+
+def _require_known(name: str, values: Collection[str], known: Collection[str]) -> None:
+    for value in values:
+        if value not in known:
+            nearest = get_close_matches(value, known, n=1)
+            text = f"no event has the {name} {value!r}" + (f"; did you mean {nearest[0]}?" if nearest else "")
+            raise Refusal("request_invalid", text, pointer=f"/{name}")
+
+
+async def _find_start(reader: Reader, text: str | None) -> int:
+    """Return the sequence above which the events from an instant on are; 0 without an instant."""
+    if text is None:
+        return 0
+    start = parse_instant(text, "/from")
+    async with reader.connect() as connection:
+        return await find_sequence_at(connection, start - timedelta(microseconds=1))
 
 
 @get("/", summary="Read the event feed", opt={"streams": True, "sealed": True})
@@ -29,21 +109,30 @@ async def read(
     reader: Read,
     after: After = 0,
     limit: EventLimit = 500,
+    tags: Tags = None,
+    kinds: Kinds = None,
     aggregate_id: Word = None,
+    party_id: Word = None,
+    start: From = None,
     last_event_id: LastEventId = None,
 ) -> Response[FeedPage]:
-    """Return a page of events, or with ``Accept: text/event-stream`` all later events as they happen."""
+    """Return a page of events, or with ``Accept: text/event-stream`` all later events as they happen.
+
+    A key sees the events whose kind its read scopes cover: those of orders with ``orders:read``. Filters combine.
+    """
+    selection = _select(reader, tags, kinds, aggregate_id, party_id)
+    after = max(after, await _find_start(reader, start))
     if STREAM_TYPE not in request.headers.get("accept", ""):
-        return Response(await load_page(reader, after, limit, aggregate_id))
+        return Response(await load_page(reader, after, limit, selection))
     if last_event_id is not None:
         if not _SEQUENCE.match(last_event_id):
             raise Refusal("header_invalid", "Last-Event-ID must be a sequence that the stream gave")
         after = int(last_event_id)
-    if reader.party_id is not None:
+    if selection != Selection():
         reader.services.get_engine()
     reader.services.streams.require_room(reader.principal.key_id, reader.principal.tenant)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Stream(stream(reader, after), media_type=STREAM_TYPE, headers=headers)  # type: ignore[return-value]
+    return Stream(stream(reader, after, selection), media_type=STREAM_TYPE, headers=headers)  # type: ignore[return-value]
 
 
 ROUTER: Final = Router(PATH, route_handlers=[read], tags=["events"], opt={"feature": "events"})

@@ -7,7 +7,8 @@ with the bodies from the log. Both are in the log's order, without gaps or repea
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -24,9 +25,12 @@ from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
 from marketplace.projections.engine.positions import load_reached
 from marketplace.projections.feed import PROJECTION, EventView, list_events
+from marketplace.projections.feed.queries import EventFilter
 
 BODIES_AT_ONCE_MAX: Final = 32
 STREAM_PAGE: Final = 200
+FILTERED_MAX: Final = 100_000
+"""Events that a page with a filter looks through at most."""
 KEEP_ALIVE_SECONDS: Final = 15.0
 PROJECTION_SECONDS_MAX: Final = 5.0
 _PROPOSED: Final = "marketplace.proposal.made.v1"
@@ -65,32 +69,67 @@ def render_item(recorded: Recorded, depth: Depth = "full", party_id: str | None 
     return FeedItem(sequence=recorded.sequence, event=event, depth=depth)
 
 
-async def load_page(reader: Reader, after: int, limit: int, aggregate_id: str | None = None) -> FeedPage:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What a reader asks for and may see.
+
+    Attributes:
+        party_id: Only what concerns this party: the tenant, or the one that the platform names; None: everything.
+        kinds: Only events of these kinds of aggregates; None: of all.
+        tags: Only events of these types; none: of all.
+        aggregate_id: Only events of this aggregate.
+    """
+
+    party_id: str | None = None
+    kinds: frozenset[str] | None = None
+    tags: frozenset[str] = frozenset()
+    aggregate_id: str | None = None
+
+    @property
+    def filters(self) -> bool:
+        """Tell whether it leaves out something that concerns the party."""
+        return self.kinds is not None or bool(self.tags) or self.aggregate_id is not None
+
+
+class Loaded(NamedTuple):
+    """A page; the event before which the projection of the feed stopped, if it did; and whether more follows now."""
+
+    page: FeedPage
+    stopped: int | None = None
+    more: bool = False
+
+
+async def load_page(reader: Reader, after: int, limit: int, selection: Selection) -> FeedPage:
     """Return the events above `after` that concern the reader.
 
     A message that an operator annotated as passed over is left out. A damaged message without annotation ends a page.
 
     Raises:
         UnreadableEvent: The reader's next message is damaged and not annotated.
-        Unavailable: NATS cannot be reached; for a tenant, or if one aggregate is selected, PostgreSQL too.
+        Unavailable: NATS cannot be reached; for a tenant, or if something is selected, PostgreSQL too.
     """
-    return (await _load(reader, after, limit, aggregate_id))[0]
+    return (await _load(reader, after, limit, selection)).page
 
 
-async def _load(reader: Reader, after: int, limit: int, aggregate_id: str | None = None) -> tuple[FeedPage, int | None]:
-    """Return a page, and the event before which the projection of the feed stopped; None if it did not."""
-    if reader.party_id is None and aggregate_id is None:
-        return await _load_all(reader, after, limit), None
+async def _load(reader: Reader, after: int, limit: int, selection: Selection) -> Loaded:
+    if selection == Selection():
+        page = await _load_all(reader, after, limit)
+        return Loaded(page, more=len(page.items) == limit)
     async with reader.connect() as connection:
         reached = await load_reached(connection, [PROJECTION])
-        found = await list_events(
-            connection, party_id=reader.party_id, aggregate_id=aggregate_id, after=after, limit=limit
-        )
+        end, chosen = reached.position, None
+        if selection.filters:
+            end = min(end, after + FILTERED_MAX)
+            chosen = EventFilter(
+                kinds=selection.kinds, tags=selection.tags, aggregate_id=selection.aggregate_id, until=end
+            )
+        found = await list_events(connection, party_id=selection.party_id, chosen=chosen, after=after, limit=limit)
     page = await _load_bodies(reader, found, after)
     if len(found) == limit or (found and page.next_after < found[-1].sequence):
-        return page, None
+        return Loaded(page, more=len(found) == limit)
+    page = msgspec.structs.replace(page, next_after=max(page.next_after, end))
     stopped = next((position + 1 for position in reached.stopped.values()), None)
-    return FeedPage(items=page.items, next_after=max(page.next_after, reached.position)), stopped
+    return Loaded(page, more=True) if end < reached.position else Loaded(page, stopped)
 
 
 async def _load_all(reader: Reader, after: int, limit: int) -> FeedPage:
@@ -103,10 +142,14 @@ async def _load_all(reader: Reader, after: int, limit: int) -> FeedPage:
                 if is_damaged and not items:
                     parse_event(recorded)
                 if is_damaged or len(items) == limit:
-                    return FeedPage(items=items, next_after=after)
+                    return _build_page(reader, items, after)
                 items += [] if recorded.void else [render_item(recorded)]
                 after = recorded.sequence
-    return FeedPage(items=items, next_after=after)
+    return _build_page(reader, items, after)
+
+
+def _build_page(reader: Reader, items: list[FeedItem], after: int) -> FeedPage:
+    return FeedPage(items=items, next_after=after, head=max(after, reader.services.follower.position))
 
 
 async def _load_bodies(reader: Reader, views: Sequence[EventView], after: int) -> FeedPage:
@@ -125,10 +168,11 @@ async def _load_bodies(reader: Reader, views: Sequence[EventView], after: int) -
             if recorded.damage is not None and not recorded.annotated:
                 if not items:
                     parse_event(recorded)
-                return FeedPage(items=items, next_after=after)
-            items += [] if recorded.void else [render_item(recorded, view.depth, reader.party_id)]
+                return _build_page(reader, items, after)
+            depth = "full" if reader.party_id is None else view.depth
+            items += [] if recorded.void else [render_item(recorded, depth, reader.party_id)]
             after = sequence
-    return FeedPage(items=items, next_after=after)
+    return _build_page(reader, items, after)
 
 
 def render_message(item: FeedItem) -> bytes:
@@ -154,13 +198,13 @@ def _listen(reader: Reader) -> Iterator[OpenStream]:
             follower.unlisten(hear)
 
 
-async def stream(reader: Reader, after: int) -> AsyncIterator[bytes]:
+async def stream(reader: Reader, after: int, selection: Selection) -> AsyncIterator[bytes]:
     """Yield server-sent events above `after` while client, key and process exist, with comments in between.
 
     A server that is unavailable for a while delays the stream but does not end it.
     """
     try:
-        async with contextlib.aclosing(_follow(reader, after)) as messages:
+        async with contextlib.aclosing(_follow(reader, after, selection)) as messages:
             async for message in messages:
                 yield message
     except Refusal as refusal:
@@ -173,14 +217,16 @@ def _comment(text: str) -> bytes:
     return b": %b\n\n" % text.replace("\n", " ").encode()
 
 
-async def _follow(reader: Reader, position: int) -> AsyncGenerator[bytes, None]:
+async def _follow(reader: Reader, position: int, selection: Selection) -> AsyncGenerator[bytes, None]:
     told: int | None = None
+    loop = asyncio.get_running_loop()
+    sent = loop.time()
     with _listen(reader) as opened:
         yield b"retry: 1000\n\n"
         while not opened.ended.is_set():
             opened.wake.clear()
             try:
-                loaded = await opened.unless_ended(_load_next(reader, position))
+                loaded = await opened.unless_ended(_load_next(reader, position, selection))
             except Unavailable as error:
                 yield _comment(describe_unavailable(error, is_operator=reader.party_id is None))
                 await opened.unless_ended(asyncio.sleep(error.retry_after_seconds))
@@ -191,13 +237,18 @@ async def _follow(reader: Reader, position: int) -> AsyncGenerator[bytes, None]:
                 continue
             if loaded is None:
                 return
-            page, stopped = loaded
+            page, stopped, more = loaded
             for item in page.items:
                 if opened.ended.is_set():
                     return
                 yield render_message(item)
+                sent = loop.time()
+            more = more and page.next_after > position
             position = page.next_after
-            if len(page.items) == STREAM_PAGE or opened.ended.is_set():
+            if loop.time() - sent >= KEEP_ALIVE_SECONDS:
+                yield _keep_alive(position)
+                sent = loop.time()
+            if more or opened.ended.is_set():
                 continue
             if stopped is not None and stopped != told:
                 yield _comment(
@@ -205,16 +256,20 @@ async def _follow(reader: Reader, position: int) -> AsyncGenerator[bytes, None]:
                     "has annotated the event or rebuilt the feed"
                 )
             told = stopped
-            try:
-                await asyncio.wait_for(opened.wake.wait(), KEEP_ALIVE_SECONDS if stopped is None else OPERATOR_SECONDS)
-            except TimeoutError:
-                yield b": keep-alive\n\n"
+            waits = max(sent + KEEP_ALIVE_SECONDS - loop.time(), 0)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(opened.wake.wait(), waits if stopped is None else OPERATOR_SECONDS)
 
 
-async def _load_next(reader: Reader, position: int) -> tuple[FeedPage, int | None]:
+def _keep_alive(position: int) -> bytes:
+    """Return a message without data: clients see that the stream lives, and resume after `position`."""
+    return b"id: %d\n: keep-alive\n\n" % position
+
+
+async def _load_next(reader: Reader, position: int, selection: Selection) -> Loaded:
     """Return what `_load` returns. For a tenant, first wait a while for the projections to reach the process."""
     watch = reader.services.watch
     if reader.party_id is not None and watch is not None:
         with contextlib.suppress(Unavailable):
             await watch.wait_for(reader.services.follower.position, PROJECTION_SECONDS_MAX)
-    return await _load(reader, position, STREAM_PAGE)
+    return await _load(reader, position, STREAM_PAGE, selection)

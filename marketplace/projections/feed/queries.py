@@ -1,6 +1,6 @@
 """Queries of the feed: the events that concern a party, and the events of a command."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -27,11 +27,27 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     depth: Depth = FULL
 
 
+class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events to read.
+
+    Attributes:
+        kinds: Only of these kinds of aggregates; None: of all.
+        tags: Only of these types, such as ``grant.issued.v1``; none: of all.
+        aggregate_id: Only of this aggregate.
+        until: Only up to this sequence, so that a filter that finds little reads no whole log.
+    """
+
+    kinds: frozenset[str] | None = None
+    tags: frozenset[str] = frozenset()
+    aggregate_id: str | None = None
+    until: int
+
+
 async def list_events(
     connection: AsyncConnection,
     *,
     party_id: str | None = None,
-    aggregate_id: str | None = None,
+    chosen: EventFilter | None = None,
     after: int = 0,
     limit: int = 100,
 ) -> list[EventView]:
@@ -40,14 +56,14 @@ async def list_events(
     Args:
         connection: Where to read.
         party_id: The tenant; None for the platform, which sees everything.
-        aggregate_id: Only of this aggregate.
+        chosen: Only these.
         after: The last sequence of the previous page.
         limit: Rows of a page, at most 1,000.
     """
     query = select(event_index).where(event_index.c.sequence > after).order_by(event_index.c.sequence)
-    if aggregate_id is not None:
-        query = query.where(event_index.c.aggregate_id == aggregate_id)
-    if party_id is not None and aggregate_id is not None:
+    if chosen is not None:
+        query = query.where(*_list_conditions(chosen))
+    if party_id is not None and chosen is not None:
         mine = event_parties.c.party_id.in_((party_id, EVERYONE))
         query = query.join(event_parties, event_parties.c.sequence == event_index.c.sequence).where(mine)
         query = query.add_columns(event_parties.c.depth)
@@ -55,6 +71,16 @@ async def list_events(
         seen = _seen_by(party_id, after, min(limit, PAGE_ROWS_MAX))
         query = query.join(seen, seen.c.sequence == event_index.c.sequence).add_columns(seen.c.depth)
     return await load_all(connection, page(query, limit), EventView)
+
+
+def _list_conditions(chosen: EventFilter) -> Iterator[Any]:
+    yield event_index.c.sequence <= chosen.until
+    if chosen.kinds is not None:
+        yield event_index.c.aggregate.in_(chosen.kinds)
+    if chosen.tags:
+        yield event_index.c.tag.in_(chosen.tags)
+    if chosen.aggregate_id is not None:
+        yield event_index.c.aggregate_id == chosen.aggregate_id
 
 
 def _seen_by(party_id: str, after: int, limit: int) -> Any:

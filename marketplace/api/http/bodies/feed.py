@@ -49,7 +49,9 @@ class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         items: The events.
         next_after: Send it as `after` in the next request. It advances even if no event concerned the reader.
+        head: The last sequence that this server knows; the reader lags behind by its distance from `next_after`.
     """
 
     items: list[FeedItem]
     next_after: int
+    head: int
