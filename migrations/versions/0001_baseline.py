@@ -845,6 +845,16 @@ def _create_holds() -> None:
     )
     op.create_index("ix_holds_party", "holds", ["party_id", "hold_id"])
     op.create_index("ix_holds_purpose", "holds", ["purpose", "hold_id"])
+    op.create_table(
+        "account_reserves",
+        text("account_id"),
+        text("cause"),
+        numeric("amount_usd"),
+        timestamp("kept_until"),
+        bigint("last_sequence"),
+        key("account_reserves", "account_id", "cause"),
+    )
+    op.create_index("ix_account_reserves_until", "account_reserves", ["account_id", "kept_until"])
 
 
 def _create_account_approvals() -> None:
@@ -1402,6 +1412,7 @@ _DROP = (
     "bond_claims",
     "bonds",
     "account_approvals",
+    "account_reserves",
     "holds",
     "posting_subjects",
     "balances",

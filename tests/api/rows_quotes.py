@@ -1,5 +1,7 @@
 """Rows of quotes and of market data."""
 
+from decimal import Decimal
+
 import msgspec
 
 from marketplace.domain.supply.schedule import STANDARD
@@ -28,6 +30,7 @@ QUOTES = (
         check=lambda quote: (
             (quote["guarantee"], quote["price_to_win_usd_per_gpu_hour"], quote["would_win"]) == ("sure", "2.11", False)
             and quote["placements"][0]["gpu_class"] == "H100_SXM"
+            and Decimal(quote["placements"][0]["hold_usd_per_hour"]) > 0
         ),
     ),
     Row(

@@ -96,6 +96,7 @@ async def test_accounts_tell_their_entries_and_statements_in_every_form(database
         deposited = await client.deposit(account_id, Decimal(100), "wire 1", booked_at=booked)
         await client.withdraw(account_id, Decimal("40.50"), "wire 2")
         account = await client.get_account(account_id)
+        assert account.reserved_usd == 0
         assert (account.party_id, account.unit, account.closed_at) == (party_id, "USD", None)
         assert [each async for each in client.list_accounts()] == [account]
         assert await refuse(client.get_account(f"acc_{ABSENT}")) == "account_unknown"

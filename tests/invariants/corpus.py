@@ -336,4 +336,14 @@ INVARIANTS: Final = (
             "return round_cents(amount)",
         ),
     ),
+    Invariant(
+        33,
+        "tests.domain.supply.test_schedule:"
+        "test_an_early_end_costs_no_more_at_a_longer_notice_and_never_more_than_its_price",
+        Mutant(
+            "marketplace.domain.supply.schedule",
+            "return ceil_cents(price_usd * Fraction(share))",
+            "return ceil_cents(price_usd * (1 - Fraction(share)))",
+        ),
+    ),
 )

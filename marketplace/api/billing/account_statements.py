@@ -64,7 +64,7 @@ async def explain(
             limit=limit + 1,
         )
         if not found.balances:
-            account = await find_account(connection, account_id)
+            account = await find_account(connection, account_id, now=reader.now)
             reader.require(account, "account", account_id, lambda row: (row.party_id,))
     shown = found.entries[:limit]
     last = shown[-1].entry if len(found.entries) > limit else None
@@ -80,7 +80,10 @@ async def _load(reader: Reader, account_id: str, start: str, end: str, basis: Ba
     first, last = parse_instant(start, "/start"), parse_instant(end, "/end")
     async with reader.connect() as connection:
         account = reader.require(
-            await find_account(connection, account_id), "account", account_id, lambda row: (row.party_id,)
+            await find_account(connection, account_id, now=reader.now),
+            "account",
+            account_id,
+            lambda row: (row.party_id,),
         )
         return await load_account_statement(connection, account, start=first, end=last, basis=basis)
 

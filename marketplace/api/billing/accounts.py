@@ -71,7 +71,7 @@ async def record_withdrawal(
 async def get_one(reader: Read, account_id: FromPath[str]) -> AccountView:
     """Return an account of the party."""
     async with reader.connect() as connection:
-        view = await find_account(connection, account_id)
+        view = await find_account(connection, account_id, now=reader.now)
     return reader.require(view, "account", account_id, lambda row: (row.party_id,))
 
 
@@ -80,7 +80,7 @@ async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> P
     """Return the party's accounts by id."""
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
-        rows = await list_accounts(connection, party_id=reader.party_id, after=after, limit=limit + 1)
+        rows = await list_accounts(connection, now=reader.now, party_id=reader.party_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.account_id)
 
 

@@ -89,7 +89,7 @@ async def list_all(
     """Return the account's requests for approval, including past ones, by id."""
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
-        account = await find_account(connection, account_id)
+        account = await find_account(connection, account_id, now=reader.now)
         reader.require(account, "account", account_id, lambda row: (row.party_id,))
         rows = await list_approvals(connection, account_id, status=status, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.approval_id)

@@ -67,7 +67,7 @@ async def list_all(
     """Return the party's holds on an account, including past ones, by id."""
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
-        account = await find_account(connection, account_id)
+        account = await find_account(connection, account_id, now=reader.now)
         reader.require(account, "account", account_id, lambda row: (row.party_id,))
         rows = await list_holds(connection, account_id, purpose=purpose, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.hold_id)

@@ -31,7 +31,7 @@ async def read_book(
 ) -> HolderBook:
     """Return the party's positions with cost, mark and multiples, concentration, and exposure to providers."""
     reader.narrow(party_id)
-    instant = reader.services.handler.clock.now() if at is None else parse_instant(at, "/at")
+    instant = reader.now if at is None else parse_instant(at, "/at")
     prices = Prices(parse_prices(retail, "/retail"), parse_prices(own_cost, "/own_cost"))
     async with reader.connect() as connection:
         return await load_book(connection, reader.services.handler.log, party_id, at=instant, prices=prices)

@@ -42,7 +42,7 @@ async def report(
 ) -> CapTableReport:
     """Return the cap table by holder, class and instrument, as of an instant and as known at a sequence."""
     history = await load_own_history(reader, issuer_id)
-    instant = reader.services.handler.clock.now() if at is None else parse_instant(at, "/at")
+    instant = reader.now if at is None else parse_instant(at, "/at")
     return build_report(history, instant, known)
 
 

@@ -48,6 +48,11 @@ class Reader:
         """The tenant, which sees only its own rows; None for the platform, which sees all."""
         return self.principal.party_id
 
+    @property
+    def now(self) -> datetime:
+        """The market's time."""
+        return self.services.handler.clock.now()
+
     @contextlib.asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
         """Yield a connection once the projections have reached `Min-Seq`.

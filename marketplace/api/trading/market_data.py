@@ -38,15 +38,14 @@ async def read_index(
     """
     first, last = _parse_days(reader, start, end)
     async with reader.connect() as connection:
-        now = reader.services.handler.clock.now()
-        points = await load_index(connection, gpu_class, start=first, end=last, now=now)
+        points = await load_index(connection, gpu_class, start=first, end=last, now=reader.now)
         if all(point.index_usd_per_gpu_hour is None and point.list_usd_per_gpu_hour_min is None for point in points):
             await require_known(connection, "gpu_class", gpu_class)
     return points
 
 
 def _parse_days(reader: Read, start: str | None, end: str | None) -> tuple[date, date]:
-    today = reader.services.handler.clock.now().date()
+    today = reader.now.date()
     last = today + timedelta(days=1) if end is None else parse_instant(end, "/end").date()
     first = last - timedelta(days=INDEX_DAYS) if start is None else parse_instant(start, "/start").date()
     if not timedelta(0) < last - first <= timedelta(days=INDEX_DAYS_MAX):

@@ -4,11 +4,15 @@ Asking for a quote sets nothing aside and stores nothing. A held quote sets asid
 taken, released or expires.
 """
 
-from typing import Annotated, Final, Literal
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Annotated, Final, Literal, NamedTuple
 
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
+from events.schedule import ScheduleTerms
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.quotes import QuoteAnswer, QuotePlacement
 from marketplace.api.http.bodies.reasons import ReasonBody
@@ -23,6 +27,7 @@ from marketplace.application.trading.quote_source import Quoted
 from marketplace.application.trading.quotes import hold_quote, release_quote, take_quote
 from marketplace.clearing.quotes.prepared_book import Placement
 from marketplace.core.ids import rename_id
+from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID, Schedule, compute_hold_fee
 from marketplace.domain.trading.book.reason_text import tell_reason
 from marketplace.domain.trading.order_terms import compute_gpu_hours
 from marketplace.projections.trading.quotes import find_quote, list_quotes
@@ -38,7 +43,9 @@ async def ask(command: Commanded, reader: Read, data: JSONBody[AskQuoteBody]) ->
     await require_terms_known(command.services, data.terms)
     order = await preview_order(command.handler, command.context, startup_id=data.startup_id, terms=data.terms)
     quoted = await command.services.quoter.quote(order, min_sequence=reader.min_seq)
-    return render_quote(quoted, compute_gpu_hours(order.terms))
+    schedule: Schedule = (await command.handler.cache.load(SCHEDULE, SCHEDULE_ID)).state
+    fees = HoldFees(schedule.terms, command.context.at)
+    return render_quote(quoted, compute_gpu_hours(order.terms), fees)
 
 
 @post("/hold", summary="Hold a quote")
@@ -94,10 +101,21 @@ async def list_all(
     return build_page(rows, limit, lambda row: row.quote_id)
 
 
-def render_quote(quoted: Quoted, gpu_hours: int) -> QuoteAnswer:
+class HoldFees(NamedTuple):
+    """What holding costs: the rules of the schedule, and since when something would be held."""
+
+    rules: ScheduleTerms
+    at: datetime
+
+    def compute(self, price_usd: Decimal, start: datetime) -> Decimal:
+        """Return what an hour costs."""
+        return compute_hold_fee(self.rules, Fraction(price_usd), self.at, self.at + timedelta(hours=1), start)
+
+
+def render_quote(quoted: Quoted, gpu_hours: int, fees: HoldFees) -> QuoteAnswer:
     """Return a quote in the form of the answer."""
     found = quoted.estimate
-    placements = tuple(_render_placement(quoted, placement, gpu_hours) for placement in found.placements)
+    placements = tuple(_render_placement(quoted, placement, gpu_hours, fees) for placement in found.placements)
     price = found.price_to_win_usd_per_gpu_hour
     return QuoteAnswer(
         book_sequence=quoted.sequence,
@@ -114,20 +132,22 @@ def render_quote(quoted: Quoted, gpu_hours: int) -> QuoteAnswer:
     )
 
 
-def _render_placement(quoted: Quoted, placement: Placement, gpu_hours: int) -> QuotePlacement:
+def _render_placement(quoted: Quoted, placement: Placement, gpu_hours: int, fees: HoldFees) -> QuotePlacement:
     bid = quoted.row.bids[placement.bid]
     pool = next(pool for pool in quoted.book.pools if pool.pool_id == placement.pool_id)
+    start, total_usd = quoted.horizon.at(placement.start_period), placement.price_usd_per_gpu_hour * gpu_hours
     return QuotePlacement(
         gpu_class=pool.gpu_class,
         region=pool.region,
         pool_id=placement.pool_id,
         mandate_id=placement.mandate_id,
         nodes=placement.nodes,
-        start=quoted.horizon.at(placement.start_period),
+        start=start,
         end=quoted.horizon.at(placement.end_period),
         price_to_win_usd_per_gpu_hour=placement.price_usd_per_gpu_hour,
         value_usd_per_gpu_hour=bid.value_usd_per_gpu_hour,
-        total_usd=placement.price_usd_per_gpu_hour * gpu_hours,
+        total_usd=total_usd,
+        hold_usd_per_hour=fees.compute(total_usd, start),
         contested=placement.displaced > 0,
         resold=not quoted.resold.isdisjoint(bid.lot_ids or ()),
     )

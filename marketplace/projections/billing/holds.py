@@ -1,4 +1,4 @@
-"""Holds: money set aside, what was paid from it, and its expiry; one row per hold of an account."""
+"""Holds: money set aside, what was paid from it, and its expiry; beside them the reserves for corrections."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -29,6 +29,15 @@ holds: Final = define(
     instant("placed_at"),
     Index("ix_holds_party", "party_id", "hold_id"),
     Index("ix_holds_purpose", "purpose", "hold_id"),
+    origin=Origin("account", "account_id"),
+)
+account_reserves: Final = define(
+    "account_reserves",
+    text("account_id", key=True),
+    text("cause", key=True),
+    exact("amount_usd"),
+    instant("kept_until"),
+    Index("ix_account_reserves_until", "account_id", "kept_until"),
     origin=Origin("account", "account_id"),
 )
 
@@ -65,21 +74,33 @@ def _expired(changes: WriteBatch, fact: RecordedEvent, event: account_events.Acc
     _lower(changes, fact, event, expired=True)
 
 
+def _reserved(changes: WriteBatch, _: RecordedEvent, event: account_events.AccountReserved) -> None:
+    changes.put(
+        account_reserves,
+        account_id=event.account_id,
+        cause=event.cause,
+        amount_usd=event.amount_usd,
+        kept_until=event.until,
+    )
+
+
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     events: list[Any] = [fact.event for fact in batch]
-    await changes.load(connection, holds, {(event.account_id, event.hold_id) for event in events})
+    named = [event for event in events if hasattr(event, "hold_id")]
+    await changes.load(connection, holds, {(event.account_id, event.hold_id) for event in named})
 
 
 PROJECTION: Final = Projection(
     name="holds",
-    version=1,
-    tables=(holds,),
+    version=2,
+    tables=(holds, account_reserves),
     reads=("account",),
     handlers={
         account_events.AccountHoldPlaced: _placed,
         account_events.AccountHoldCaptured: _lower,
         account_events.AccountHoldReleased: _lower,
         account_events.AccountHoldExpired: _expired,
+        account_events.AccountReserved: _reserved,
     },
     ignores=tags_of(
         account_events.AccountOpened,
@@ -90,7 +111,6 @@ PROJECTION: Final = Projection(
         account_events.AccountCredited,
         account_events.AccountLimitSet,
         account_events.AccountLimitUsed,
-        account_events.AccountReserved,
         account_events.AccountApprovalRequested,
         account_events.AccountApprovalGiven,
         account_events.AccountApprovalEnded,

@@ -239,7 +239,11 @@ class HoursReadingView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountView(msgspec.Struct, frozen=True, kw_only=True):
-    """One party's account with the market; `limit_usd` is what one person alone may let go in 24 hours."""
+    """One party's account with the market.
+
+    `limit_usd` is what one person alone may let go in 24 hours. `reserved_usd` is what it keeps now, of what is
+    available, for corrections of payments: it is neither withdrawn nor held for others.
+    """
 
     account_id: str
     party_id: str
@@ -247,6 +251,7 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     opened_at: datetime
     closed_at: datetime | None
     limit_usd: Decimal | None
+    reserved_usd: Decimal
     last_sequence: int
 
 

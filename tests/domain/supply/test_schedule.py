@@ -80,6 +80,20 @@ def test_an_early_end_costs_less_at_a_longer_notice():
     assert fees == [100, 100, 50, 50, 20, 20]
 
 
+@given(
+    price=st.fractions(min_value=0, max_value=10**10, max_denominator=100),
+    notice=st.integers(min_value=0, max_value=10_000),
+    more=st.integers(min_value=0, max_value=10_000),
+    index=st.integers(min_value=0, max_value=len(STANDARD.ends) - 1),
+)
+def test_an_early_end_costs_no_more_at_a_longer_notice_and_never_more_than_its_price(price, notice, more, index):
+    def cost(hours, price=price):
+        return compute_end_fee(STANDARD.ends[index], price, timedelta(hours=hours))
+
+    assert 0 <= cost(notice + more) <= cost(notice) <= cost(notice, price + 1)
+    assert cost(notice) <= price + Fraction(1, 100)
+
+
 def test_a_person_records_deposits_alone_up_to_the_limit_of_a_week_once_there_is_one():
     told = {
         "schedule_id": SCHEDULE_ID,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from events.account import AccountDeposited, AccountWithdrawn
+from events.account import AccountDeposited, AccountReserved, AccountWithdrawn
 from marketplace.core.errors import Corrupt
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.billing.accounts import (
@@ -180,15 +180,20 @@ async def test_entries_explain_a_balance_page_by_page(engine: AsyncEngine, memor
 async def test_accounts_are_found_by_id_and_party(engine: AsyncEngine, memory_log: MemoryLog):
     story = Story()
     begin(story)
+    now, day = story.now, timedelta(days=1)
+    kept = {"account_id": PAID, "party_id": PROVIDER}
+    for cause, amount, until in ((1, "5", now + day), (2, "7", now + day), (2, "3", now + day), (3, "9", now)):
+        story.tell(AccountReserved(**kept, amount_usd=usd(amount), until=until, cause=make_id("stm", cause)))
     await fill(memory_log, story.recorded)
     await project(engine, memory_log)
     async with engine.connect() as connection:
-        found = await find_account(connection, CASH)
+        found = await find_account(connection, CASH, now=now)
         assert found is not None
-        assert (found.party_id, found.unit) == (STARTUP, "USD")
-        assert await find_account(connection, make_id("acc", 9)) is None
-        assert [row.account_id for row in await list_accounts(connection, party_id=PROVIDER)] == [PAID]
-        assert [row.account_id for row in await list_accounts(connection, after=CASH)] == [PAID, FUNDS]
+        assert (found.party_id, found.unit, found.reserved_usd) == (STARTUP, "USD", 0)
+        assert await find_account(connection, make_id("acc", 9), now=now) is None
+        provider = await list_accounts(connection, now=now, party_id=PROVIDER)
+        assert [(row.account_id, row.reserved_usd) for row in provider] == [(PAID, 8)]
+        assert [row.account_id for row in await list_accounts(connection, now=now, after=CASH)] == [PAID, FUNDS]
 
 
 def test_round_numbers_have_all_of_their_digits():

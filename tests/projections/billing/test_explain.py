@@ -148,7 +148,7 @@ def test_an_event_occurred_when_it_says_and_otherwise_when_it_was_recorded():
 
 async def _load(engine: AsyncEngine, **span) -> billing.AccountStatementView:
     async with engine.connect() as connection:
-        account = await find_account(connection, CASH)
+        account = await find_account(connection, CASH, now=Story().now)
         assert account is not None
         return await load_account_statement(connection, account, **span)
 
@@ -218,6 +218,7 @@ async def test_a_span_that_is_empty_or_has_too_many_lines_is_refused(
 
 async def test_an_account_that_nobody_posted_to_has_an_empty_statement(engine: AsyncEngine):
     opened = {"unit": "USD", "opened_at": Story().now, "closed_at": None, "limit_usd": None, "last_sequence": 1}
+    opened |= {"reserved_usd": usd("0")}
     account = AccountView(account_id=CASH, party_id=PROVIDER, **opened)
     async with engine.connect() as connection:
         span = {"start": account.opened_at, "end": account.opened_at + timedelta(days=1)}

@@ -9,6 +9,7 @@ from sqlalchemy import Select, and_, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.projections.billing.accounts.tables import accounts, balances, entries
+from marketplace.projections.billing.holds import account_reserves
 from marketplace.projections.engine.queries import At, find_one, load_all, page, until
 from marketplace.projections.views.billing import AccountView, BalanceView, Basis, EntryView, TrialBalanceView
 
@@ -18,16 +19,23 @@ class _Sum(msgspec.Struct, frozen=True):
     amount: Decimal
 
 
-async def find_account(connection: AsyncConnection, account_id: str) -> AccountView | None:
+async def find_account(connection: AsyncConnection, account_id: str, *, now: datetime) -> AccountView | None:
     """Return an account, or None."""
-    return await find_one(connection, select(accounts).where(accounts.c.account_id == account_id), AccountView)
+    return await find_one(connection, _select_accounts(now).where(accounts.c.account_id == account_id), AccountView)
+
+
+def _select_accounts(now: datetime) -> Select[Any]:
+    """Return the query of accounts with what each reserves for corrections now."""
+    kept = account_reserves.c.account_id == accounts.c.account_id, account_reserves.c.kept_until > now
+    reserved = select(func.coalesce(func.sum(account_reserves.c.amount_usd), 0)).where(*kept).scalar_subquery()
+    return select(accounts, reserved.label("reserved_usd"))
 
 
 async def list_accounts(
-    connection: AsyncConnection, *, party_id: str | None = None, after: str = "", limit: int = 100
+    connection: AsyncConnection, *, now: datetime, party_id: str | None = None, after: str = "", limit: int = 100
 ) -> list[AccountView]:
     """Return accounts by id above `after`, of one party or all."""
-    query = select(accounts).where(accounts.c.account_id > after).order_by(accounts.c.account_id)
+    query = _select_accounts(now).where(accounts.c.account_id > after).order_by(accounts.c.account_id)
     if party_id is not None:
         query = query.where(accounts.c.party_id == party_id)
     return await load_all(connection, page(query, limit), AccountView)
