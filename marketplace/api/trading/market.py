@@ -74,7 +74,7 @@ async def read_depth(reader: Read, gpu_class: GpuClassText, limit: Limit = 100, 
     """Return the asks, cheapest first, summed by price; now or as of `at`. Bids are sealed: see `/v1/market/curves`."""
     point = parse_at(at)
     async with reader.connect() as connection:
-        levels = await load_depth(connection, gpu_class, now=now, at=point, limit=limit)
+        levels = await load_depth(connection, gpu_class, now=reader.now, at=point, limit=limit)
         if not levels:
             await require_known(connection, "gpu_class", gpu_class)
     return levels
