@@ -37,6 +37,7 @@ class IssuerProgrammeGrantAdded(Event, frozen=True, kw_only=True, tag="issuer.pr
         grant_id: The grant.
         customer_id: Who buys under it.
         vendor_id: Who delivers under it.
+        delivered_before: Whether a statement of it was accepted before.
     """
 
     issuer_id: Id
@@ -44,6 +45,7 @@ class IssuerProgrammeGrantAdded(Event, frozen=True, kw_only=True, tag="issuer.pr
     grant_id: Id
     customer_id: Id
     vendor_id: Id
+    delivered_before: bool = False
 
 
 class IssuerPurchasesStated(Event, frozen=True, kw_only=True, tag="issuer.purchases_stated.v1"):

@@ -192,7 +192,10 @@ async def _find_outsider(connection: AsyncConnection, reader: Reader, issuer_id:
 async def add_grant(
     command: Commanded, issuer_id: FromPath[str], programme_id: FromPath[str], data: JSONBody[AddProgrammeGrantBody]
 ) -> Response[ReceiptBody]:
-    """Let a grant between parties of a programme count in it, as the company or a side of the grant."""
+    """Let a grant between parties of a programme count in it, as the company or a side of the grant.
+
+    If something was accepted under it before, those agree who agree to purchases outside this market.
+    """
     receipt = await use_cases.add_programme_grant(
         command.handler, command.context, issuer_id, programme_id, data.grant_id
     )

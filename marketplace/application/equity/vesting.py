@@ -53,11 +53,12 @@ async def count_delivered(unit: UnitOfWork, issuer: Issuer) -> dict[str, Deliver
     for grant_id in list_counted_grants(issuer):
         grant = await unit.load(GRANT, grant_id)
         if grant is not None and grant.mark != "related":
-            found[grant_id] = await _count_accepted(unit, grant)
+            found[grant_id] = await count_accepted(unit, grant)
     return found
 
 
-async def _count_accepted(unit: UnitOfWork, grant: Grant) -> Delivery:
+async def count_accepted(unit: UnitOfWork, grant: Grant) -> Delivery:
+    """Return what was accepted, less credits, under a grant."""
     issued = grant.issued
     gpu_seconds, paid = 0, Fraction(0)
     for period in list_periods(grant):

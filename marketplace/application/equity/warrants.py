@@ -6,7 +6,7 @@ from decimal import Decimal
 from msgspec import structs
 
 from marketplace.application.equity.consents import carry_out
-from marketplace.application.equity.vesting import exercise, hand_over, vest
+from marketplace.application.equity.vesting import count_accepted, exercise, hand_over, vest
 from marketplace.core.ids import derive_id
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.equity.issuer.issuer import ISSUER
@@ -59,7 +59,7 @@ async def _load_grant(unit: UnitOfWork, grant_id: str) -> Grant:
 async def add_programme_grant(
     handler: Handler, context: Context, issuer_id: str, programme_id: str, grant_id: str
 ) -> Receipt:
-    """Let a grant count in a programme, for the company or a side of the grant.
+    """Let a grant count in a programme, or propose it, for the company or a side of the grant.
 
     Raises:
         Refusal: ``issuer_unknown`` · ``grant_unknown`` · refusals of the issuer.
@@ -77,6 +77,7 @@ async def add_programme_grant(
             grant_id=grant_id,
             customer_id=grant.startup_id,
             vendor_id=grant.issued.provider_id,
+            delivered_before=(await count_accepted(unit, grant)).gpu_seconds > 0,
         )
         await unit.decide(ISSUER, issuer_id, command)
 

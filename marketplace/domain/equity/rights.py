@@ -284,7 +284,12 @@ def _attest(event: IssuerMilestoneAttested, _: Setting) -> Asked:
     return Asked(() if event.attester_id is None else (event.attester_id,))
 
 
-def _state_purchases(event: IssuerPurchasesStated, setting: Setting) -> Asked:
+def _add_grant(event: IssuerProgrammeGrantAdded, setting: Setting) -> Asked:
+    """Ask about what was delivered before, which may vest a warrant at once, as about purchases elsewhere."""
+    return _count_purchases(event, setting) if event.delivered_before else Asked()
+
+
+def _count_purchases(event: IssuerProgrammeGrantAdded | IssuerPurchasesStated, setting: Setting) -> Asked:
     holders = [
         warrant.holder_id
         for _, warrant in list_live_warrants(setting.issuer, setting.at)
@@ -342,7 +347,7 @@ def _vote(_: Event, __: Setting) -> Asked:
 
 
 def _sell(event: IssuerLiquidityDeclared, setting: Setting) -> Asked:
-    """Ask those who lose principal too: no vote of others takes it from them."""
+    """Ask those who lose principal or a note's interest too: no vote of others takes it from them."""
     left: dict[str, Decimal] = {}
     for instrument in event.waterfall.instruments:
         left[instrument.instrument_id] = left.get(instrument.instrument_id, ZERO) + instrument.principal_usd
@@ -350,8 +355,17 @@ def _sell(event: IssuerLiquidityDeclared, setting: Setting) -> Asked:
         if payout.security in left:
             left[payout.security] -= payout.cash_usd
     losers = {each.holder_id for each in event.waterfall.instruments if left[each.instrument_id] > ZERO}
-    losers |= _list_outranked(event, setting.issuer)
+    losers |= _list_outranked(event, setting.issuer) | _list_unpaid(event)
     return Asked(tuple(sorted(losers)), company=True, sale=True)
+
+
+def _list_unpaid(event: IssuerLiquidityDeclared) -> set[str]:
+    """Return the holders of notes if nothing is left for others, so that interest may not be paid in full."""
+    notes = {
+        each.instrument_id: each.holder_id for each in event.waterfall.instruments if isinstance(each.terms, NoteTerms)
+    }
+    is_left = any(each.amount_usd for each in event.waterfall.payouts if each.security not in notes)
+    return set() if is_left else set(notes.values())
 
 
 def _list_outranked(event: IssuerLiquidityDeclared, issuer: Issuer) -> set[str]:
@@ -551,9 +565,10 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "programme_grant",
         "a grant counts in a programme of purchases",
         "company, customer, vendor",
-        "nobody else: the programme names both sides of the grant",
+        "nobody else: the programme names both sides of the grant; if something was accepted under it before, as for"
+        " purchases that are stated",
         _NONE,
-        _nobody,
+        _add_grant,
     ),
     IssuerPurchasesStated: Right(
         "purchases",
@@ -561,7 +576,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "company, customer, vendor",
         "the company, who buys, who delivers, each holder of a warrant that counts them; vote if a warrant does",
         _NONE,
-        _state_purchases,
+        _count_purchases,
     ),
     IssuerPriceSourceNamed: Right(
         "price_source",
@@ -657,7 +672,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "company",
         "vote by the thresholds of the holder terms, directors; a buyer that issues its stock, and its vote; a buyer"
         " that takes over capacity; each holder whose principal is not paid in full, in cash, or whose preferred stock"
-        " ranks behind all SAFEs",
+        " ranks behind all SAFEs; each holder of a note if nothing is left for others",
         "holders with the share of a drag-along agree, which binds options, warrants and classes that it does not name;"
         " the company states who agreed without a key",
         _sell,

@@ -1,17 +1,20 @@
 """Variants of old attacks: the ground changes before the last agreement, a right is dodged, a friend makes a price."""
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from msgspec import structs
 
 from events.financing import Investment
+from events.types import NoteTerms
+from events.vesting import DeliveryMilestone, WarrantTranche
 from marketplace.application.access import relations
 from marketplace.application.billing import approvals
 from marketplace.application.equity import consents, instruments, issuers, warrants
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock
+from marketplace.domain.equity.issuer.programme_commands import OpenProgramme
 from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, GrantOption, IssueWarrant
 from marketplace.domain.equity.issuer.stock_commands import (
     AdjustAuthorisedShares,
@@ -21,9 +24,9 @@ from marketplace.domain.equity.issuer.stock_commands import (
     RepurchaseStock,
     SplitStock,
 )
-from tests.application.equity.test_equity import act, found, invest, pay_in
+from tests.application.equity.test_equity import act, deliver_all, found, invest, pay_in
 from tests.application.equity.test_holder_terms import PAPER, agree_on, hold, list_asked, propose_sale, vote
-from tests.application.equity.test_hostile_pairs import ask, price, propose_closing
+from tests.application.equity.test_hostile_pairs import ask, join, price, propose_closing
 from tests.application.equity.test_hostile_parties import refuse
 from tests.support.market.agreeing import act_agreed, agree_all
 from tests.support.market.invariants import check_log
@@ -342,3 +345,55 @@ async def test_one_person_gives_up_a_preference_only_within_the_limit(market, he
     else:
         await issuers.act(market.handler, context, command)
     await check_log(market.log)
+
+
+async def test_a_grant_of_the_past_vests_nothing_by_its_sides_alone(market):
+    """A vendor added last year's grant to a programme, and its new warrant vested at once."""
+    trade, grant = await deliver_all(market)
+    await act(market, trade.startup, AddStakeholder, holder_id=trade.provider, name="Vendor", kind="other")
+    programme = {"programme_id": derive_id("prg", trade.startup), "name": "Purchases", "counts_outside": False}
+    sides = {"customer_ids": (trade.startup,), "vendor_ids": (trade.provider,)}
+    await act(market, trade.startup, OpenProgramme, **programme, **sides)
+    tranche = WarrantTranche(shares=1_000, conditions=((DeliveryMilestone(gpu_seconds=1_000),),))
+    terms = IssueWarrant(
+        issuer_id=trade.issuer,
+        warrant_id=derive_id("wrt", trade.provider),
+        holder_id=trade.provider,
+        class_id="common",
+        shares=1_000,
+        exercise_price_usd=Decimal("0.01"),
+        expires_at=market.clock.now() + timedelta(days=900),
+        settlement="either",
+        programme_id=programme["programme_id"],
+        tranches=(tranche,),
+    )
+    context = market.context(trade.startup)
+    await warrants.issue_warrant(market.handler, context, terms)
+    assert await agree_open(market, await consents.find_proposal(market.handler, context)) == "effective"
+    context = market.context(trade.provider)
+    add = (trade.issuer, programme["programme_id"], grant.issued.grant_id)
+    await warrants.add_programme_grant(market.handler, context, *add)
+    proposal_id = await consents.find_proposal(market.handler, context)
+    assert set(await list_asked(market, proposal_id)) == {"company", "instruments"}
+    assert (await market.state("issuer", trade.issuer)).warrants[terms.warrant_id].tranches[0].unvested == 1_000
+    assert await agree_open(market, proposal_id) == "effective"
+    assert (await market.state("issuer", trade.issuer)).warrants[terms.warrant_id].tranches[0].unvested == 0
+    await check_log(market.log)
+
+
+@pytest.mark.parametrize(("usd", "asks"), [(250_000, True), (375_001, False)])
+async def test_a_notes_interest_is_not_lost_in_a_sale_by_the_votes_of_others(market, usd, asks):
+    """A friend's bigger note agreed to a sale that paid the principal of both, and a year's interest of none."""
+    trade = await market.trade()
+    await found(market, trade.startup)
+    note = NoteTerms(
+        annual_rate=Decimal("0.5"),
+        interest="simple",
+        day_count="thirty_360",
+        matures_on=date(2028, 1, 1),
+        valuation_cap_usd=Decimal(9_000_000),
+    )
+    lenders = [(await join(market, trade.startup, amount, note))[0] for amount in (50_000, 200_000)]
+    market.clock.at = datetime(2027, 1, 1, tzinfo=UTC)
+    sale, _ = await propose_sale(market, trade, proceeds_usd=Decimal(usd))
+    assert set(await list_asked(market, sale)) - {"instruments"} == {f"holder/{each}" for each in lenders if asks}

@@ -27,6 +27,7 @@ class AddProgrammeGrant(msgspec.Struct, frozen=True, kw_only=True):
     grant_id: str
     customer_id: str
     vendor_id: str
+    delivered_before: bool = False
 
 
 class StatePurchases(msgspec.Struct, frozen=True, kw_only=True):

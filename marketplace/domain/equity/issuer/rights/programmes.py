@@ -112,6 +112,7 @@ def add_programme_grant(command: AddProgrammeGrant, state: Issuer) -> Sequence[I
             grant_id=command.grant_id,
             customer_id=command.customer_id,
             vendor_id=command.vendor_id,
+            delivered_before=command.delivered_before,
         )
     ]
 
