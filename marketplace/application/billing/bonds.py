@@ -71,9 +71,11 @@ async def post_bond(
     More money pays first what claims on the bond are still owed.
 
     Raises:
-        Refusal: ``party_unknown`` · ``party_suspended`` · refusals of the party · ``lot_unknown`` · ``term_missing`` ·
+        Refusal: ``scope_missing`` · ``party_unknown`` · ``party_suspended`` · refusals of the party ·
+            ``lot_unknown`` · ``term_missing`` ·
             ``limit_exceeded`` · refusals of the bond and of the account.
     """
+    require_decider(context)
     bond_id, account_id = rename_id("bnd", party_id), rename_id("acc", party_id)
 
     async def work(unit: UnitOfWork) -> None:

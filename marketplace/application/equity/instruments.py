@@ -53,8 +53,9 @@ async def invest(
     """Accept a cash investment under a mandate, or propose it to those whom it dilutes.
 
     Raises:
-        Refusal: ``issuer_unknown`` · ``mandate_unknown`` · refusals of `take_investment`.
+        Refusal: ``scope_missing`` · ``issuer_unknown`` · ``mandate_unknown`` · refusals of `take_investment`.
     """
+    require_decider(context)
     require_tenant(context, startup_id)
     instrument_id, issuer_id = derive_id("ins", context.command_id), rename_id("iss", startup_id)
 

@@ -39,7 +39,7 @@ def require_side(
     aggregate: str,
     id: str,  # noqa: A002
 ) -> None:
-    """Refuse a tenant that is on none of the allowed sides.
+    """Refuse a tenant that is on none of the allowed sides, and a key of the platform that may not decide for them.
 
     Args:
         context: Who asks.
@@ -49,8 +49,10 @@ def require_side(
         id: Its id.
 
     Raises:
-        Refusal: ``wrong_side`` for a tenant on another side · ``<aggregate>_unknown`` for everyone else.
+        Refusal: ``scope_missing`` for the platform · ``wrong_side`` for a tenant on another side ·
+            ``<aggregate>_unknown`` for everyone else.
     """
+    require_decider(context)
     require_owner(context, tuple(party for party in parties.values() if party is not None), aggregate, id)
     sides = [side for side, party in parties.items() if party == context.party_id]
     if context.party_id is None or not set(sides).isdisjoint(allowed):

@@ -8,7 +8,13 @@ from typing import Final
 from events.mandate import MandateTerms
 from events.order import BudgetHold, OrderPlaced, OrderTerms
 from events.types import PricedTerms
-from marketplace.application.steps.access import load_mandate, require_owner, require_tenant, require_unfrozen
+from marketplace.application.steps.access import (
+    load_mandate,
+    require_decider,
+    require_owner,
+    require_tenant,
+    require_unfrozen,
+)
 from marketplace.application.steps.dilution import count_order, free_order
 from marketplace.application.steps.mandate_hold import list_related_issuers
 from marketplace.core.ids import derive_id, rename_id
@@ -49,8 +55,10 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
 
     Raises:
         Refusal: Refusals of the party · of the order's terms · of its parents · ``issuer_unknown`` ·
-            ``mandate_unknown`` · of each mandate · ``holds_exhausted`` · ``funds_insufficient`` · ``order_too_small``.
+            ``mandate_unknown`` · of each mandate · ``holds_exhausted`` · ``funds_insufficient`` · ``order_too_small`` ·
+            ``scope_missing`` for a platform's key that may not decide for parties, here and in `amend_order`.
     """
+    require_decider(context)
     require_tenant(context, startup_id)
     order_id = derive_id("ord", context.command_id)
     hold_id = rename_id("hld", order_id)
@@ -267,6 +275,7 @@ async def release_order_holds(unit: UnitOfWork, order: Order, reason: str) -> No
 
 async def amend_order(handler: Handler, context: Context, order_id: str, *, terms: OrderTerms) -> Receipt:
     """Change the terms of an open order, and what is set aside for it."""
+    require_decider(context)
     hold_id = derive_id("hld", context.command_id)
 
     async def work(unit: UnitOfWork) -> None:

@@ -12,7 +12,7 @@ from events.grant import ResalePart
 from events.order import OrderTerms
 from events.quote import HoldFee, QuoteHeld
 from events.schedule import ScheduleTerms
-from marketplace.application.steps.access import require_owner, require_tenant
+from marketplace.application.steps.access import require_decider, require_owner, require_tenant
 from marketplace.application.steps.auction_supply import change_supply
 from marketplace.application.steps.capacity import change_capacity, has_capacity
 from marketplace.application.steps.resale_ends import free_quote, pay_hold_fee
@@ -58,6 +58,7 @@ async def hold_quote(
         Refusal: ``quote_linked`` · as `place_order` · ``market_deciding`` · ``quote_unavailable`` · refusals of the
             quote and pool.
     """
+    require_decider(context)
     require_tenant(context, startup_id)
     require_unlinked(terms)
     quote_id = derive_id("quo", context.command_id)

@@ -36,7 +36,7 @@ from marketplace.core.ids import derive_id
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, floor_cents, require_usd
 from marketplace.domain.billing.remedies import CLAIM_WITHIN, DECIDE_WITHIN
-from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.domain.refusals import refuse_status, refuse_unknown
 
 
 class PostBond(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,7 +227,8 @@ def _claim(command: ClaimBond, state: Bond) -> Sequence[BondEvent]:
     if known is not None:
         if known.claimed == claimed:
             return []
-        raise refuse_exists("claim", claimed.claim_id)
+        text = f"claim {claimed.claim_id} is made of this period or early end already; read it in GET /v1/bonds/claims"
+        raise Refusal("claim_exists", text, id=claimed.claim_id)
     return [claimed]
 
 

@@ -7,13 +7,16 @@ import pytest
 from msgspec import structs
 
 from marketplace.application.access.parties import suspend_party
+from marketplace.application.billing import bonds, disputes, statements
 from marketplace.application.billing.approvals import set_limit
 from marketplace.application.delivery import grants
 from marketplace.application.supply import inventory
+from marketplace.application.trading import orders
 from marketplace.application.trading.quotes import hold_quote, release_quote
 from marketplace.application.trading.resale import resell_grant
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
+from marketplace.domain.delivery.periods import list_periods
 from tests.support.market.desk import open_desk
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -126,3 +129,34 @@ async def test_a_suspended_party_ends_no_grant_for_a_fee_and_the_platform_does(d
     assert caught.value.code == "party_suspended"
     assert before == [(await market.account(one)).available_usd for one in (deal.trade.startup, deal.trade.provider)]
     await deal.end(None)
+
+
+async def test_a_key_of_the_platform_without_the_scope_for_it_does_nothing_in_a_partys_name(deal):
+    market, trade = deal.market, deal.trade
+    period = list_periods(deal.grant)[0]
+    async with market.worker():
+        market.clock.at = deal.start
+        await market.until("grant", deal.grant_id, "active")
+        await market.deliver(deal.grant, 30)
+        market.clock.at = period.end + timedelta(hours=25)
+        await market.until("statement", period.statement_id, "issued")
+    clerk, decider = [structs.replace(market.context(), decides=decides) for decides in (False, True)]
+
+    def act(context):
+        bond = {"amount_usd": Decimal(5), "stands_until": market.day(300)}
+        asked = {"startup_id": trade.startup, "terms": market.terms(nodes=1, days=2, earliest=50, latest=60)}
+        at = market.clock.now() + 5 * DAY
+        return [
+            orders.place_order(market.handler, context, **asked),
+            bonds.post_bond(market.handler, context, trade.provider, **bond),
+            statements.accept_statement(market.handler, context, period.statement_id),
+            disputes.refer_dispute(market.handler, context, period.statement_id, reason="unclear"),
+            grants.transfer_grant(market.handler, context, deal.grant_id, startup_id=trade.startup),
+            grants.terminate_grant(market.handler, context, deal.grant_id, at=at, reason="done"),
+        ]
+
+    for attempt in act(clerk):
+        with pytest.raises(Refusal) as caught:
+            await attempt
+        assert (caught.value.code, caught.value.facts["scope"]) == ("scope_missing", "rights:decide")
+    await statements.accept_statement(market.handler, decider, period.statement_id)
