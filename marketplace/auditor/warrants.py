@@ -12,7 +12,7 @@ class Warrant:
     """One warrant, from its events alone.
 
     Attributes:
-        interested: The holders that it had, and their affiliates.
+        interested: The holders that it had, and the affiliates that its issue names.
         attesters: Who attests each milestone; None: the platform.
         available: Vested shares of each tranche that were not exercised.
         released: Tranches whose conditions of exercise hold.

@@ -134,8 +134,8 @@ class HolderBook(msgspec.Struct, frozen=True, kw_only=True):
         holder_id: The holder.
         at: As of when.
         sums: Of all positions.
-        positions: By issuer and instrument.
-        concentration: By dimension, the largest first.
+        positions: As given, issuer by issuer.
+        concentration: Within each dimension, the largest first.
         providers: What the failure of each provider would affect.
     """
 

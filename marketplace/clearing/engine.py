@@ -30,9 +30,11 @@ PARTS = 16
 def clear(book: Book, *, seed: int, iterations: int | None = None, workers: WorkerPools = THREADS) -> Clearing:
     """Clear a book: matches, uniform prices, one decision per order, and a certificate.
 
+    Backstop orders are decided in `backstops`, apart from the others.
+
     Args:
         book: What to decide about.
-        seed: Decides ties of the search; the same book, seed and iterations give the same answer.
+        seed: Decides every random choice of the search; the same book, seed and iterations give the same answer.
         iterations: Rounds of the neighbourhood search; None chooses by the size of the book.
         workers: Where tasks run in parallel; it changes the time taken and nothing else.
 

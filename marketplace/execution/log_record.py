@@ -23,7 +23,10 @@ _SOURCE: Final = "/marketplace"
 
 
 async def record(log: Log, command: Command) -> int:
-    """Store an operator's statement about the log, and return its sequence. A repeat stores nothing new.
+    """Store an operator's statement about the log, and return its sequence.
+
+    A repeat of an annotation or of an accepted gap stores nothing new. A loss is accepted once each time that the log
+    went back.
 
     Raises:
         Refusal: ``annotation_exists`` · ``gap_accepted``.

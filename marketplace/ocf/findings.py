@@ -14,7 +14,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One error in a package, or one thing that an import will not keep.
 
     Attributes:
-        level: A ``problem`` prevents the import; a ``loss`` is only reported.
+        level: A ``problem`` prevents the import; a ``loss`` alone does not, unless there are more than `FINDINGS_MAX`.
         file: Name of the file; empty for the package as a whole.
         item: Kind and id of the object, for example ``TX_STOCK_ISSUANCE abc``; empty for the file as a whole.
         code: Stable code of the reason.

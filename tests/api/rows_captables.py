@@ -3,7 +3,8 @@
 from decimal import Decimal
 
 from tests.api.rows import Row, World
-from tests.api.rows_equity import at, build_round
+from tests.api.rows_equity import build_round
+from tests.api.rows_issuers import at
 
 RANGE = {"low_usd": "10000000", "high_usd": "30000000", "points": 3}
 

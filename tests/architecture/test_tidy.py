@@ -153,6 +153,29 @@ def test_rules_of_the_market_are_refused_in_the_domain_only() -> None:
     assert list_own_refusals("runtime") == OUTSIDE_DOMAIN["runtime"].keys()
 
 
+def test_a_name_is_imported_from_the_module_that_defines_it() -> None:
+    """Packages may state what they offer, and `events.issuer` is the contract of one aggregate in several modules."""
+    found = {module.path.removesuffix(".py").replace("/", "."): module for module in modules()}
+    borrowed = {
+        name: {alias.asname or alias.name for node in module.tree.body for alias in list_imported(node)}
+        for name, module in found.items()
+        if name != "events.issuer"
+    }
+    assert [
+        f"{module.path}:{node.lineno} {alias.name} from {node.module}"
+        for module in found.values()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name in borrowed.get(node.module or "", ()) and f"{node.module}.{alias.name}" not in found
+    ] == []
+
+
+def list_imported(node: ast.stmt) -> list[ast.alias]:
+    """Return the names that a statement imports from a module."""
+    return node.names if isinstance(node, ast.ImportFrom) else []
+
+
 @pytest.mark.parametrize("mutant", [fault.mutant for fault in (*INVARIANTS, *GUARDS)], ids=lambda mutant: mutant.after)
 def test_the_text_that_a_mutant_replaces_stands_once(mutant: Mutant) -> None:
     source = (ROOT / mutant.module.replace(".", "/")).with_suffix(".py").read_text()

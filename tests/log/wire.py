@@ -17,7 +17,8 @@ from marketplace.log.headers import BatchPlace, render_publish
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.port import Head, Message, Write
 from tests.log.build import make_write, make_writes, new_subject
-from tests.support.clients import PATIENCE_SECONDS, ask_until_answered, connected
+from tests.support.clients import ask_until_answered, connected
+from tests.support.patience import PATIENCE_SECONDS
 
 CONFLICT = 10071
 DUPLICATE_IN_BATCH = 10201

@@ -10,11 +10,11 @@ from events.types import WarrantTerms
 from marketplace.domain.equity.instrument import commands
 from marketplace.domain.equity.issuer.rights_commands import CancelWarrant, ExerciseWarrant, IssueWarrant
 from marketplace.domain.equity.issuer.state import list_rows
+from marketplace.ocf.container import write_package
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import render_package
 from tests.captable.company import FUND, Life, found, make_id
-from tests.ocf.package_tools import strip_sidecar, take_in
-from tests.ocf.test_round_trip import check_by_published_schema, write_package
+from tests.ocf.package_tools import check_by_published_schema, strip_sidecar, take_in
 
 BOUGHT, RIGHTS = make_id("ins", 31), make_id("wrt", 31)
 TERMS = WarrantTerms(

@@ -6,11 +6,11 @@ import pytest
 
 from marketplace.domain.equity.issuer.state import list_rows
 from marketplace.domain.equity.issuer.stock_commands import SplitStock, TransferStock
+from marketplace.ocf.container import write_package
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import render_package
 from tests.captable.company import COFOUNDER, FOUNDER, Life, borrow, change_rights, found, make_id
-from tests.ocf.package_tools import take_in
-from tests.ocf.test_round_trip import check_by_published_schema, write_package
+from tests.ocf.package_tools import check_by_published_schema, take_in
 
 
 @pytest.mark.parametrize("policy", ["cash_in_lieu", "give_up", "round_up"])

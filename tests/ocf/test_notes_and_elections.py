@@ -11,8 +11,8 @@ from marketplace.domain.equity.instrument.state import Instrument
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import render_package
 from tests.captable.company import FUND, PROVIDER, Life, found, make_id
+from tests.ocf.foreign import STOCK, note, pack
 from tests.ocf.package_tools import strip_sidecar, take_in
-from tests.ocf.test_foreign import STOCK, note, pack
 
 NOTE, FAVOURED, LATER = (make_id("ins", number) for number in (11, 12, 13))
 CAPPED = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(9_000_000), discount=Decimal("0.1"))

@@ -7,11 +7,11 @@ import pytest
 from events.types import StockTerms
 from marketplace.domain.equity.issuer.state import list_rows
 from marketplace.domain.equity.issuer.stock_commands import IssueStock
+from marketplace.ocf.container import write_package
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import render_package
 from tests.captable.company import FUND, Life, found, make_id
-from tests.ocf.package_tools import strip_sidecar, take_in
-from tests.ocf.test_round_trip import check_by_published_schema, write_package
+from tests.ocf.package_tools import check_by_published_schema, strip_sidecar, take_in
 
 STOCK = make_id("ins", 31)
 TERMS = StockTerms(class_id="common", price_usd_per_share=Decimal("0.70"))

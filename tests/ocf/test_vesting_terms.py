@@ -7,11 +7,11 @@ from decimal import Decimal
 from events.vesting import AmountMilestone, DateMilestone, VestingSchedule, WarrantTranche
 from marketplace.domain.equity.issuer.rights_commands import GrantOption, IssueWarrant
 from marketplace.domain.equity.issuer.stock_commands import AdjustStockPlan
+from marketplace.ocf.container import write_package
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import render_package
 from tests.captable.company import EMPLOYEE, FUND, Life, found, make_id
-from tests.ocf.package_tools import strip_sidecar, take_in
-from tests.ocf.test_round_trip import check_by_published_schema, write_package
+from tests.ocf.package_tools import check_by_published_schema, strip_sidecar, take_in
 
 OPTION, WARRANT = make_id("opt", 41), make_id("wrt", 41)
 SCHEDULE = VestingSchedule(

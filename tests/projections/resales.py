@@ -4,8 +4,8 @@ from events import grant, lot, pool
 from events import instrument as ins
 from events.types import LotShare
 from tests.projections import market
-from tests.projections.market import CASH, FUND, HOUR, ISSUER, LOT, PAID, POOL, PROVIDER, START, STARTUP, STRANGER
-from tests.projections.story import Story, make_id, usd
+from tests.projections.market import CASH, FUND, ISSUER, LOT, PAID, POOL, PROVIDER, START, STARTUP, STRANGER
+from tests.projections.story import HOUR, Story, make_id, usd
 
 SELLER, BUYER, LOOKER, RESALE_LOT = make_id("grt", 3), make_id("grt", 30), make_id("grt", 31), make_id("lot", 30)
 NOON, END = START + 12 * HOUR, START + 24 * HOUR

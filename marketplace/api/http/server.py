@@ -1,7 +1,8 @@
 """The HTTP server: uvicorn, with limits on the cost of a connection (ADR 18).
 
-uvicorn reads HTTP/1.1. This module adds the limits that it lacks: connections by address, and the seconds that a client
-may be silent, take for a head, or leave an answer unread. `drain.py` limits slow bodies.
+uvicorn reads HTTP/1.1. This module adds the limits that it lacks: connections in all and by address, the bytes of a
+head, and the seconds that a client may be silent, take for a head, or leave an answer unread. `drain.py` refuses bodies
+that take too long.
 """
 
 import asyncio

@@ -1,6 +1,7 @@
 """Holds that one party places in favour of another: captured in part or in full, released, or expired.
 
-A hold of an order, grant or mandate ends with it, and cannot be captured or released here.
+Only a hold whose purpose is another account is captured and released here. All others, such as those of orders, grants,
+mandates and bonds, follow what they are for. Above the payer's limit, placing a hold is only requested.
 """
 
 from datetime import datetime

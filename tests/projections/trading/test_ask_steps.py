@@ -9,8 +9,8 @@ from marketplace.log.memory import MemoryLog
 from marketplace.projections.supply import capacity, inventory
 from tests.projections import market
 from tests.projections.conftest import fill, project
-from tests.projections.market import HOUR, LOT, START
-from tests.projections.story import Story, usd
+from tests.projections.market import LOT, START
+from tests.projections.story import HOUR, Story, usd
 from tests.projections.tales import begin
 
 STEPS = (AskStep(nodes=1, ask_usd_per_gpu_hour=usd("2.00")), AskStep(nodes=20, ask_usd_per_gpu_hour=usd("3.00")))
