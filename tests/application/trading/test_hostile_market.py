@@ -1,0 +1,112 @@
+"""What one party tried with orders, lots, grants and disputes of its own."""
+
+from contextlib import suppress
+from datetime import timedelta
+from fractions import Fraction
+from itertools import pairwise
+
+import pytest
+
+from marketplace.application.billing import disputes, statements
+from marketplace.application.delivery.grants import terminate_grant
+from marketplace.auditor.disputes import Disputes
+from marketplace.auditor.fees import Fees
+from marketplace.core.errors import Refusal
+from marketplace.domain.billing.dispute import ANSWER
+from marketplace.domain.delivery.periods import ACCEPTANCE, list_periods
+from marketplace.domain.supply.schedule import STANDARD, compute_end_fee
+from marketplace.log.memory import MemoryLog
+from tests.application.billing.test_adjustments import DAY
+from tests.support.market.auditing import find_faults
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
+
+
+@pytest.fixture
+def market():
+    return Market(MemoryLog())
+
+
+async def test_a_party_in_both_roles_does_not_buy_of_itself(market):
+    both = await market.party("Both", "provider", "startup", usd=100_000)
+    _, pool = await market.pool(both)
+    await market.lot(both, pool)
+    order = await market.order(both, cash="9", nodes=2, days=5)
+    auction = await market.auction()
+    async with market.worker():
+        market.clock.at = market.day(0.5)
+        await market.until("auction", auction, "settled")
+    assert (await market.state("order", order)).status == "unmatched"
+    await check_log(market.log)
+
+
+async def test_who_ends_a_grant_twice_pays_once_and_nobody_ends_it_again(market):
+    trade = await market.trade(cash="3", equity="0")
+    await market.deposit(trade.provider, 50_000)
+    async with market.worker():
+        grant = await market.award(trade)
+    fees = []
+    for days in (30, 20, 35):
+        end = {"at": market.day(days), "reason": "sold to another"}
+        await terminate_grant(market.handler, market.context(trade.provider), grant.issued.grant_id, **end)
+        ended = await market.state("grant", grant.issued.grant_id)
+        fees.append((ended.end, ended.end_fee_usd))
+    assert len(set(fees)) == 1
+    assert (await market.account(trade.provider)).available_usd == 50_000 - fees[0][1]
+    assert await find_faults(Fees, market.log) == []
+    await check_log(market.log)
+
+
+async def test_two_payers_that_take_turns_to_claim_a_second_less_move_no_end_beyond_a_week_after_acceptance(market):
+    trade = await market.trade(startup_accepts_alone=False)
+    async with market.worker():
+        grant = await market.award(trade)
+        await market.deliver(grant, 30)
+        first = list_periods(grant)[0]
+        market.clock.at = first.end + timedelta(hours=25)
+        stated = await market.until("statement", first.statement_id, "issued")
+        claim = stated.charges.gpu_seconds
+        for day in range(ACCEPTANCE.days):
+            market.clock.at = stated.issued.accept_until - ACCEPTANCE + timedelta(days=day)
+            claim -= 1
+            context = market.context((trade.startup, trade.fund)[day % 2])
+            act = {"gpu_seconds_claimed": claim, "reason": "a second less"}
+            with suppress(Refusal):
+                await statements.dispute_statement(market.handler, context, first.statement_id, **act)
+        latest = stated.issued.accept_until + ANSWER
+        assert (await market.state("statement", first.statement_id)).dispute.answer_until <= latest
+        market.clock.at = latest
+        settled = await market.until("statement", first.statement_id, "accepted")
+    assert settled.charges.gpu_seconds >= 30 * DAY - ACCEPTANCE.days
+    assert await find_faults(Disputes, market.log) == []
+    await check_log(market.log)
+
+
+async def test_a_provider_that_lets_its_own_deadline_pass_neither_refers_nor_answers_after_it(market):
+    trade = await market.trade()
+    async with market.worker():
+        grant = await market.award(trade)
+        await market.deliver(grant, 30)
+        first = list_periods(grant)[0]
+        market.clock.at = first.end + timedelta(hours=25)
+        await market.until("statement", first.statement_id, "issued")
+    claim = {"gpu_seconds_claimed": 10 * DAY, "reason": "less was delivered"}
+    await statements.dispute_statement(market.handler, market.context(trade.startup), first.statement_id, **claim)
+    market.clock.at += ANSWER
+    for act in (disputes.refer_dispute, disputes.answer_dispute):
+        with pytest.raises(Refusal) as caught:
+            await act(market.handler, market.context(trade.provider), first.statement_id, reason="wait")
+        assert caught.value.code == "answer_period_over"
+    async with market.worker():
+        settled = await market.until("statement", first.statement_id, "accepted")
+    assert (settled.charges.gpu_seconds, settled.ended_by) == (10 * DAY, "silence")
+    assert await find_faults(Disputes, market.log) == []
+    await check_log(market.log)
+
+
+def test_a_deal_that_is_split_into_small_grants_is_ended_at_a_shorter_notice_for_no_smaller_fee():
+    whole = Fraction(1_000_000)
+    for small, large in pairwise(STANDARD.ends):
+        for hours in (0, 73, 168, 719):
+            parts = 10 * compute_end_fee(small, whole / 10, timedelta(hours=hours))
+            assert parts >= compute_end_fee(large, whole, timedelta(hours=max(hours, large.notice_hours_min)))
