@@ -178,7 +178,7 @@ async def claim_bond(
         require_answered(chain)
         credited_usd = find_credited(grant, chain)
         bought = [await _load_replacement(unit, grant, default, one) for one in require_distinct(replacement_ids)]
-        items = compute_items(grant, default, bought)
+        items = compute_items(grant, default, bought, context.at)
         claimed = BondClaimed(
             bond_id=bond_id,
             party_id=issued.provider_id,
@@ -230,7 +230,8 @@ async def _find_most(unit: UnitOfWork, claimed: BondClaimed) -> Decimal:
         default, chain = await _find_default(
             unit, grant, None if claimed.statement_id is None else starts[claimed.statement_id]
         )
-        return sum_claim(compute_items(grant, default, bought), find_credited(grant, chain))
+        made_at = claimed.answer_until - ANSWER_WITHIN
+        return sum_claim(compute_items(grant, default, bought, made_at), find_credited(grant, chain))
     except Refusal as refusal:
         if refusal.code in NOTHING:
             return ZERO

@@ -4,8 +4,8 @@ An hour is undelivered if its nodes are reported as failed once the cure time is
 the provider, or by the startup for cause. Under the measure ``metered``, nodes that the provider's meter did not count
 have failed too. Of the undelivered hours
 
-1. ``replacement``: those that the startup bought in a later auction cost the difference of the two prices, at most as
-   much again as the hour itself;
+1. ``replacement``: those that the startup bought in a later auction, and got before it claims, cost the difference of
+   the two prices, at most as much again as the hour itself;
 2. ``damages``: the others that failed cost a share of their price;
 3. ``make_whole``: the others that an early end leaves cost a share of their price. Of an end for cause, these are the
    hours of the nodes that did not work when it was declared.
@@ -37,6 +37,7 @@ from itertools import pairwise
 from typing import Final
 
 from events.bond import REPLACEMENTS_MAX, ClaimItem, Remedy
+from events.grant import GrantTerminated
 from events.schedule import RemedyTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import Load
@@ -54,7 +55,8 @@ from marketplace.domain.refusals import refuse_status
 from marketplace.domain.supply.lot import Lot
 
 CLAIM_WITHIN: Final = timedelta(days=30)
-"""How long after the end of a period, the last report of an outage in it, or an early end, a claim may be made."""
+"""How long a claim may be made after the end of a period or the last report of an outage in it, or after the last hour
+that an early end leaves."""
 ANSWER_WITHIN: Final = timedelta(hours=72)
 """Silence of the provider for so long concedes a claim."""
 DECIDE_WITHIN: Final = DECISION
@@ -203,14 +205,14 @@ def find_ending(grant: Grant) -> Default:
         Refusal: ``remedies_missing`` · ``grant_not_defaulted``.
     """
     terms, ended = require_remedies(grant), grant.terminated
-    if ended is None or (ended.by, ended.for_cause) not in {("provider", False), ("startup", True)}:
+    if ended is None or not _is_default(ended):
         raise Refusal(
             "grant_not_defaulted",
             f"grant {grant.issued.grant_id} was not ended early by its provider, nor by its startup for cause; state"
             " the period_start of a period in which its nodes failed",
         )
     most = _count_failed(grant, ended.noticed_at) if ended.for_cause else grant.issued.nodes
-    last = max([grant.issued.end, *(end for _, end in grant.extensions)])
+    last = _find_whole_end(grant)
     gaps = tuple(
         Load(max(start, ended.at), stop, min(own, most) * grant.issued.gpus_per_node)
         for start, stop, (own,) in _sweep(_list_own(grant, last))
@@ -330,11 +332,14 @@ def require_replacement(grant: Grant, bought: Grant, locked_at: datetime | None,
     )
 
 
-def compute_items(grant: Grant, default: Default, bought: Sequence[Grant]) -> tuple[ClaimItem, ...]:
-    """Return the parts of a claim: what each replacement costs more, in their order, and the share for the rest."""
+def compute_items(grant: Grant, default: Default, bought: Sequence[Grant], at: datetime) -> tuple[ClaimItem, ...]:
+    """Return the parts of a claim: what each replacement costs more, in their order, and the share for the rest.
+
+    Only what a replacement delivered before `at`, when the claim is made, replaces something.
+    """
     paid, price = parse_ratio(grant.issued.price_usd_per_gpu_hour), find_owed(grant.issued)
     counts, rest = [0] * len(bought), 0
-    for start, end, (missing, *working) in _sweep(default.gaps, *(_list_working(one) for one in bought)):
+    for start, end, (missing, *working) in _sweep(default.gaps, *(_list_working(one, at) for one in bought)):
         left, span = missing, (end - start) // _MICROSECOND
         for index, gpus in enumerate(working):
             covered = min(left, max(gpus, 0))
@@ -354,10 +359,11 @@ def _find_difference(paid: Fraction, price: Fraction, most: Fraction) -> Fractio
     return min(max(price - paid, Fraction(0)), most)
 
 
-def _list_working(grant: Grant) -> list[Load]:
-    """Return the GPUs of a grant that work and are its own until its end, as loads to add up."""
-    failed = list_failed(grant, grant.issued.start, grant.end)
-    own = [*_list_own(grant, grant.end), *(Load(run.start, run.end, -run.amount) for run in failed)]
+def _list_working(grant: Grant, at: datetime) -> list[Load]:
+    """Return the GPUs of a grant that work and are its own until an instant, as loads to add up."""
+    end = min(grant.end, at)
+    failed = list_failed(grant, grant.issued.start, end)
+    own = [*_list_own(grant, end), *(Load(run.start, run.end, -run.amount) for run in failed)]
     return [Load(load.start, load.end, load.amount * grant.issued.gpus_per_node) for load in own]
 
 
@@ -405,8 +411,22 @@ def require_unclaimed(grant_id: str, claim_id: str | None) -> None:
 
 
 def find_last(grant: Grant) -> datetime:
-    """Return when nothing of a grant is left to fail or to be ended."""
-    return grant.end if grant.terminated is None else max(grant.end, grant.terminated.noticed_at)
+    """Return when nothing of a grant is left to fail or to be replaced.
+
+    After an early end by its provider's fault, this is when it would have ended.
+    """
+    ended = grant.terminated
+    return grant.end if ended is None or not _is_default(ended) else max(_find_whole_end(grant), ended.noticed_at)
+
+
+def _is_default(ended: GrantTerminated) -> bool:
+    """Return whether an early end is its provider's fault."""
+    return (ended.by, ended.for_cause) in {("provider", False), ("startup", True)}
+
+
+def _find_whole_end(grant: Grant) -> datetime:
+    """Return when a grant ends if nobody ends it early."""
+    return max([grant.issued.end, *(end for _, end in grant.extensions)])
 
 
 def find_needed(lot: Lot, ends: Iterable[datetime]) -> datetime | None:

@@ -130,6 +130,7 @@ async def test_an_early_end_pays_what_the_replacement_costs_more_and_a_share_of_
     lost, bought = await market.state("grant", old.grant.issued.grant_id), new.grant.issued.grant_id
     for ids in ([early.grant.issued.grant_id], [bought, bought], [lost.issued.grant_id]):
         assert await refuse(claim(market, startup, lost, replacement_ids=ids)) == "replacement_unfit"
+    market.clock.at = market.day(90)
     receipt = await claim(market, startup, lost, replacement_ids=[bought])
     [claimed] = [one.claimed for one in (await market.state("bond", receipt.id)).claims]
     hours = 60 * 24

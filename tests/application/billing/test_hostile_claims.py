@@ -212,6 +212,7 @@ async def test_a_replacement_counts_for_one_provider_alone(market):
         new = await sell(market, providers[2], startup, lock=6, ask="3.50", nodes=1, start=30)
     ids = [new.grant.issued.grant_id]
     lost = [await market.state("grant", one.grant.issued.grant_id) for one in sold]
+    market.clock.at = market.day(60)
     await claim(market, startup, lost[0], replacement_ids=ids)
     assert await refuse(claim(market, startup, lost[1], replacement_ids=ids)) == "replacement_claimed"
     await claim(market, startup, lost[1])
@@ -238,9 +239,9 @@ async def test_the_bond_of_a_withdrawn_lot_is_free_thirty_days_after_its_last_gr
     market.clock.at = market.day(5)
     end = {"at": market.day(30), "reason": "sold to another"}
     await terminate_grant(market.handler, market.context(provider), sold.grant.issued.grant_id, **end)
-    market.clock.at = market.day(60) - timedelta(seconds=1)
+    market.clock.at = market.day(120) - timedelta(seconds=1)
     assert await refuse(release(market, provider, sold.lot)) == "bond_stands"
-    market.clock.at = market.day(60)
+    market.clock.at = market.day(120)
     await release(market, provider, sold.lot)
     assert await refuse(claim(market, startup, await market.state("grant", sold.grant.issued.grant_id))) == "claim_late"
     await check(market)
@@ -352,6 +353,7 @@ async def test_a_replacement_at_a_friends_price_costs_the_defaulter_at_most_its_
         await inventory.withdraw_lot(market.handler, market.context(first), old.lot, reason="sold to another")
         new = await sell(market, friend, startup, lock=6, ask="8.99", nodes=1, start=30)
     lost = await market.state("grant", old.grant.issued.grant_id)
+    market.clock.at = market.day(90)
     await claim(market, startup, lost, replacement_ids=[new.grant.issued.grant_id])
     [claimed] = await read_claims(market, first)
     [item] = claimed.claimed.items
@@ -378,3 +380,25 @@ async def test_a_provider_owes_damages_on_its_own_price_for_what_was_resold_for_
     [claimed] = await read_claims(market, trade.provider)
     hours = Fraction(sum(item.gpu_seconds for item in claimed.claimed.items), 3_600)
     assert claimed.claimed.amount_usd + claimed.claimed.credited_usd == round_cents(owed * hours / 4)
+
+
+async def test_a_replacement_that_is_ended_after_the_claim_was_paid_only_for_what_it_delivered(market):
+    first, second = [await market.party(name, "provider", usd=50_000) for name in ("First", "Second")]
+    startup = await market.party("Startup", "startup", usd=900_000)
+    await post(market, first, 20_000)
+    async with market.worker():
+        old = await sell(market, first, startup, lock=0.5, ask="2", nodes=1)
+        market.clock.at = market.day(5)
+        end = {"at": market.day(30), "reason": "sold to another"}
+        await terminate_grant(market.handler, market.context(first), old.grant.issued.grant_id, **end)
+        await inventory.withdraw_lot(market.handler, market.context(first), old.lot, reason="sold to another")
+        new = await sell(market, second, startup, lock=6, ask="3.50", nodes=1, start=30)
+        market.clock.at = market.day(40)
+        lost = await market.state("grant", old.grant.issued.grant_id)
+        await claim(market, startup, lost, replacement_ids=[new.grant.issued.grant_id])
+        await answer(market, first)
+    [claimed] = await read_claims(market, first)
+    items = {item.remedy: item.gpu_seconds for item in claimed.claimed.items}
+    assert items == {"replacement": 8 * 10 * 86_400, "make_whole": 8 * 50 * 86_400}
+    assert claimed.due_usd == claimed.claimed.amount_usd
+    await check(market)
