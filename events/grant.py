@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from events.schedule import EndTerms
+from events.schedule import EndTerms, PlatformFee
 from events.service import ServiceTerms
 from events.types import (
     Event,
@@ -107,12 +107,13 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
         startup_account_id: Which account pays the cash part.
         provider_account_id: Which account is paid.
         hold_id: The hold that pays for it.
-        cash_commitment_usd: Cash when everything is delivered.
+        cash_commitment_usd: Cash when everything is delivered, with the startup's platform fee.
         equity: The equity part; None for cash alone.
         resale: The startup that sold it; None if the provider did.
         service: The promise for every statement period, the best one if there are several lots; None: nothing.
         mark: Why it is no trade that prices count; None: it is one.
         ends: What an early end costs, by the schedule at its issue; None: nothing.
+        platform_fee: What the platform takes of its settlements, as its order states; None: nothing.
     """
 
     grant_id: Id
@@ -138,6 +139,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
     service: ServiceTerms | None = None
     mark: Mark | None = None
     ends: EndTerms | None = None
+    platform_fee: PlatformFee | None = None
 
 
 class GrantActivated(Event, frozen=True, kw_only=True, tag="grant.activated.v1"):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from events.schedule import PlatformFee
 from events.types import (
     Event,
     GpuClass,
@@ -120,10 +121,11 @@ class OrderPlaced(Event, frozen=True, kw_only=True, tag="order.placed.v1"):
         account_id: Whose cash is held.
         hold_id: The hold on cash and on each mandate's budget.
         terms: What is asked and offered.
-        cash_hold_usd: Cash set aside: the most expensive acceptable offer in full.
+        cash_hold_usd: Cash set aside: the most expensive acceptable offer in full, with the startup's platform fee.
         budget_holds: Budget set aside, per mandate.
         quote_id: The held quote that it takes, whose holds it takes over; it is matched in the same atomic batch.
         split_ratio: The issuer's split factor when its terms were agreed; prices per share scale with later splits.
+        platform_fee: What the platform takes of its grant's settlements, by the schedule now; None: nothing.
     """
 
     order_id: Id
@@ -136,6 +138,7 @@ class OrderPlaced(Event, frozen=True, kw_only=True, tag="order.placed.v1"):
     budget_holds: tuple[BudgetHold, ...] = ()
     quote_id: Id | None = None
     split_ratio: Ratio | None = None
+    platform_fee: PlatformFee | None = None
 
 
 class OrderAmended(Event, frozen=True, kw_only=True, tag="order.amended.v1"):
@@ -150,6 +153,7 @@ class OrderAmended(Event, frozen=True, kw_only=True, tag="order.amended.v1"):
         keeps_priority: Whether it only improves the order, which then keeps its place in the queue. Otherwise the order
             moves to the end, as if it were placed now.
         split_ratio: The issuer's split factor now.
+        platform_fee: What the platform takes of its grant's settlements, by the schedule now; None: nothing.
     """
 
     order_id: Id
@@ -159,6 +163,7 @@ class OrderAmended(Event, frozen=True, kw_only=True, tag="order.amended.v1"):
     budget_holds: tuple[BudgetHold, ...] = ()
     keeps_priority: bool = False
     split_ratio: Ratio | None = None
+    platform_fee: PlatformFee | None = None
 
 
 class OrderCancelled(Event, frozen=True, kw_only=True, tag="order.cancelled.v1"):

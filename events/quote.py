@@ -6,6 +6,7 @@ import msgspec
 
 from events.auction import MatchTerms
 from events.order import BudgetHold, OrderTerms
+from events.schedule import PlatformFee
 from events.types import Event, Id, Instant, Ratio, Text, Usd
 
 
@@ -37,12 +38,13 @@ class QuoteHeld(Event, frozen=True, kw_only=True, tag="quote.held.v1"):
         account_id: Whose cash is held.
         hold_id: The hold on cash and on each mandate's budget.
         terms: What the order that takes it asks and offers.
-        cash_hold_usd: Cash set aside: the most expensive acceptable offer in full.
+        cash_hold_usd: Cash set aside: the most expensive acceptable offer in full, with the startup's platform fee.
         budget_holds: Budget set aside, per mandate.
         match: What is held, at which price, and the grant that taking it issues; the pool reserves it for that grant.
         expires_at: Until when.
         split_ratio: The issuer's split factor when a price per share in its terms was agreed.
         fee: What it costs if it is not taken.
+        platform_fee: What the platform takes of its grant's settlements; None: nothing.
     """
 
     quote_id: Id
@@ -57,6 +59,7 @@ class QuoteHeld(Event, frozen=True, kw_only=True, tag="quote.held.v1"):
     expires_at: Instant
     split_ratio: Ratio | None = None
     fee: HoldFee | None = None
+    platform_fee: PlatformFee | None = None
 
 
 class QuoteTaken(Event, frozen=True, kw_only=True, tag="quote.taken.v1"):

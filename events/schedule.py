@@ -66,6 +66,20 @@ class EndTerms(msgspec.Struct, frozen=True, kw_only=True):
     remedies: RemedyTerms | None = None
 
 
+class PlatformFee(msgspec.Struct, frozen=True, kw_only=True):
+    """What the platform takes of every settlement. Both parts are paid beside the price, to the cent.
+
+    Attributes:
+        account_id: The platform's account, which receives the fee.
+        provider_share: The provider's part: a share of the money that it receives for delivery.
+        startup_share: The startup's part: a share of the cash that it pays, set aside with it.
+    """
+
+    account_id: Id
+    provider_share: Share
+    startup_share: Share
+
+
 class ScheduleTerms(msgspec.Struct, frozen=True, kw_only=True):
     """The rules of a schedule.
 
@@ -78,6 +92,7 @@ class ScheduleTerms(msgspec.Struct, frozen=True, kw_only=True):
         ends: What early ends cost, the smallest grants first.
         deposit_alone_usd: What one person of the platform alone records as deposits in 7 days, to all accounts
             together. More takes two; None: any amount.
+        platform_fee: What the platform takes of settlements of orders placed from now on; None: nothing.
     """
 
     order_usd_min: Usd
@@ -87,6 +102,7 @@ class ScheduleTerms(msgspec.Struct, frozen=True, kw_only=True):
     near: Annotated[tuple[NearHold, ...], Meta(max_length=20)] = ()
     ends: Annotated[tuple[EndTerms, ...], Meta(max_length=20)] = ()
     deposit_alone_usd: Usd | None = None
+    platform_fee: PlatformFee | None = None
 
 
 class SchedulePublished(Event, frozen=True, kw_only=True, tag="schedule.published.v1"):

@@ -43,6 +43,8 @@ class Charges(msgspec.Struct, frozen=True, kw_only=True):
         reseller_pays_usd: What the seller of a resale adds, if it sold for less than it owes.
         reseller_receives_usd: What the seller of a resale is paid, if it sold for more than it owes.
         service_hours: Hours of a service line that are charged; 0 of compute.
+        provider_fee_usd: What the provider pays the platform of what it receives.
+        startup_fee_usd: What the startup pays the platform beside its cash.
     """
 
     gpu_seconds: GpuSeconds
@@ -53,6 +55,8 @@ class Charges(msgspec.Struct, frozen=True, kw_only=True):
     reseller_pays_usd: Usd = Decimal(0)
     reseller_receives_usd: Usd = Decimal(0)
     service_hours: Hours = Decimal(0)
+    provider_fee_usd: Usd = Decimal(0)
+    startup_fee_usd: Usd = Decimal(0)
 
 
 class ServiceCredit(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,12 +69,16 @@ class ServiceCredit(msgspec.Struct, frozen=True, kw_only=True):
         cash_usd: What the startup gets of it.
         holder_usd: What the holder of the equity gets of it.
         principal_usd: Principal that does not accrue.
+        provider_fee_usd: What the platform gives back to the provider.
+        startup_fee_usd: What the platform gives back to the startup.
     """
 
     provider_usd: Usd
     cash_usd: Usd
     holder_usd: Usd
     principal_usd: Usd
+    provider_fee_usd: Usd = Decimal(0)
+    startup_fee_usd: Usd = Decimal(0)
 
 
 class Metering(msgspec.Struct, frozen=True, kw_only=True):

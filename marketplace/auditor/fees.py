@@ -1,4 +1,7 @@
-"""Checks fees: a held quote and an early end cost what was agreed, once, from the side that owes it to the other."""
+"""Checks fees: a held quote and an early end cost what was agreed, once, from the side that owes it to the other.
+
+The platform's fees of each statement are paid and given back as it states, and are its grant's shares of what is paid.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +12,8 @@ from typing import Any, Final
 from marketplace.auditor.stream import Findings, Message
 
 ZERO: Final = Decimal(0)
+_ROUNDED: Final = Decimal("0.01")
+"""Two sums are rounded to the cent, and a charge is their difference."""
 _Payment = tuple[str, str, Decimal, str]
 """Payer, payee, amount and cause."""
 
@@ -20,16 +25,19 @@ class Fees:
     Attributes:
         quotes: Who pays, who is paid, the fee agreed and the hold, by quote.
         grants: The accounts of startup and provider, and the end terms, by grant.
+        settled: What was paid of disputed statements: their charges less the service credit.
     """
 
     findings: Findings
     quotes: dict[str, dict[str, Any]] = field(default_factory=dict)
     grants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    settled: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Take one decision: the fees that it states are the payments that it makes."""
         owed: Counter[_Payment] = Counter()
         paid: Counter[_Payment] = Counter()
+        self._check_platform(decision)
         for message in decision:
             name = message.event_type.removesuffix(".v1")
             if name in {"account.hold_captured", "account.debited"}:
@@ -75,3 +83,75 @@ class Fees:
         free = terms is None or body.get("for_cause", False) or body["by"] == "platform"
         self.findings.require(not free, "fee", message.sequence, f"{body['grant_id']} ends free of a fee, not of {fee}")
         owed[payer, payee, fee, body["grant_id"]] += 1
+
+    def _check_platform(self, decision: Sequence[Message]) -> None:
+        """Check that the fees that the statements of a decision state are what it moves to the platform, in all."""
+        moved, stated = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+        for message in decision:
+            name, body = message.event_type.removesuffix(".v1"), message.read()
+            if name in {"account.hold_captured", "account.debited"} and body["cause"].startswith("fee_"):
+                amount, cause = Decimal(body["amount_usd"]), f"stm{body['cause'][3:]}"
+                moved[body["account_id"], cause] += amount  # type: ignore[assignment]
+                moved[body["payee_account_id"], cause] -= amount  # type: ignore[assignment]
+            elif name.startswith("statement."):
+                self._state_platform(name, message, stated)
+        for account_id, cause in moved.keys() | stated.keys():
+            if moved[account_id, cause] != stated[account_id, cause]:
+                text = f"{account_id} pays {moved[account_id, cause]} USD of the platform's fee for {cause}, and"
+                text += f" {stated[account_id, cause]} are stated"
+                self.findings.add("fee", decision[0].sequence, text)
+
+    def _state_platform(self, name: str, message: Message, stated: Counter[tuple[str, str]]) -> None:
+        """Add the fees that a statement's event states, by account and cause."""
+        body = message.read()
+        grant = self.grants.get(body["grant_id"])
+        fee = None if grant is None else grant.get("platform_fee")
+        if grant is None or fee is None:
+            return
+        if "charges" in body:
+            self._check_shares(message, grant, fee, body["charges"])
+        statement_id, before = body["statement_id"], (ZERO, ZERO)
+        owed = _read_fees(body.get("charges"))
+        if name == "statement.credited":
+            given = _read_fees(body.get("service_credit"))
+            owed = given[0] - owed[0], given[1] - owed[1]
+        elif name in {"statement.part_settled", "statement.accepted"}:
+            before = self.settled.get(statement_id, before)
+            given = _read_fees(body.get("credit"))
+            owed = self.settled[statement_id] = owed[0] - given[0], owed[1] - given[1]
+        elif name == "statement.service_credited":
+            given = _read_fees(body["credit"])
+            owed = -given[0], -given[1]
+        else:
+            return
+        cause = body.get("part_id") or statement_id
+        for account_id, amount in zip(
+            (grant["provider_account_id"], grant["startup_account_id"]), _subtract(owed, before), strict=True
+        ):
+            stated[account_id, cause] += amount  # type: ignore[assignment]
+            stated[fee["account_id"], cause] -= amount  # type: ignore[assignment]
+
+    def _check_shares(
+        self, message: Message, grant: dict[str, Any], fee: dict[str, str], charges: dict[str, str]
+    ) -> None:
+        """Check that fees are shares of what provider receives and startup pays, each sum rounded to the cent."""
+        own = grant.get("equity") is not None and grant["equity"].get("holder_account_id") is None
+        received = charges["cash_usd" if own else "provider_usd"]
+        stated = _read_fees(charges)
+        for amount, base, share in (
+            (stated[0], received, fee["provider_share"]),
+            (stated[1], charges["cash_usd"], fee["startup_share"]),
+        ):
+            due = Decimal(base) * Decimal(share)
+            text = f"a platform fee of {amount} USD is stated; {share} of {base} USD are {due}"
+            self.findings.require(abs(amount - due) <= _ROUNDED, "fee", message.sequence, text)
+
+
+def _read_fees(amounts: dict[str, str] | None) -> tuple[Decimal, Decimal]:
+    """Return the platform's fees of provider and startup."""
+    read = amounts or {}
+    return Decimal(read.get("provider_fee_usd", "0")), Decimal(read.get("startup_fee_usd", "0"))
+
+
+def _subtract(one: tuple[Decimal, Decimal], other: tuple[Decimal, Decimal]) -> tuple[Decimal, Decimal]:
+    return one[0] - other[0], one[1] - other[1]

@@ -365,6 +365,13 @@ FAULTS = {
         _change("statement.issued.v1", charges=lambda body: {**body["charges"], "provider_usd": "1.00"}),
         "charges",
     ),
+    "the platform's fee is not charged": (
+        _change(
+            "grant.issued.v1",
+            platform_fee={"account_id": "acc_x", "provider_share": "0.05", "startup_share": "0.02"},
+        ),
+        "fee",
+    ),
     "principal accrues twice": (_double("instrument.principal_accrued.v1"), "principal"),
     "principal accrues above its commitment": (
         _change("instrument.issued.v1", commitment_usd="0.01"),

@@ -346,4 +346,14 @@ INVARIANTS: Final = (
             "return ceil_cents(price_usd * (1 - Fraction(share)))",
         ),
     ),
+    Invariant(
+        34,
+        "tests.domain.billing.test_settlement:"
+        "test_the_platform_s_fees_sum_to_its_shares_and_no_fee_exceeds_what_it_is_a_part_of",
+        Mutant(
+            "marketplace.domain.billing.settlement",
+            "provider_fee_usd=after.provider_fee_usd - before.provider_fee_usd,",
+            "provider_fee_usd=after.provider_fee_usd,",
+        ),
+    ),
 )

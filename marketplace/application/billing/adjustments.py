@@ -20,7 +20,7 @@ from marketplace.application.equity.consents import propose_reduction
 from marketplace.application.steps.access import load_grant
 from marketplace.application.steps.service_review import review_service
 from marketplace.application.steps.statement_chain import load_chain, sum_stated, take_turn
-from marketplace.application.steps.statement_payment import list_tranches, pay_back
+from marketplace.application.steps.statement_payment import list_tranches, pay_back, return_fees
 from marketplace.application.steps.undisputed import settle_undisputed
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
@@ -212,11 +212,13 @@ async def credit(
     proposed = await _reverse(unit, case, net.principal_usd, chain)
     refund = _find_refund(case, net, proposed)
     paid = net if refund is None else msgspec.structs.replace(net, holder_usd=net.holder_usd - refund.amount_usd)
+    await return_fees(unit, case.grant, case.statement_id, paid)
     await _require_refund(unit, case.grant, paid)
     await pay_back(unit, case.grant, case.statement_id, paid)
-    payer_id = case.grant.issued.provider_account_id
-    free = Reserve(account_id=payer_id, amount_usd=ZERO, until=_FOREVER, cause=case.statement_id)
-    await unit.decide(ACCOUNT, payer_id, free)
+    fee = case.grant.issued.platform_fee
+    for payer_id in [case.grant.issued.provider_account_id, *(() if fee is None else (fee.account_id,))]:
+        free = Reserve(account_id=payer_id, amount_usd=ZERO, until=_FOREVER, cause=case.statement_id)
+        await unit.decide(ACCOUNT, payer_id, free)
     if proposed:
         issuer_id = rename_id("iss", case.grant.issued.startup_id)
         await propose_reduction(unit, issuer_id, case.statement_id, proposed, refund)

@@ -141,6 +141,7 @@ async def accept_statement(
             by=by,
             at=context.at,
             issuer_ended=await is_without_holder(unit, before),
+            fee=(await get_grant(unit, before.issued.grant_id)).issued.platform_fee,
             side=side,
             service=service,
             credit=await _find_credit(unit, before, service),
@@ -181,7 +182,8 @@ async def _find_credit(unit: UnitOfWork, statement: Statement, service: ServiceR
     """Return the service credit that is due once a statement is settled, less what its period's others gave."""
     issued, charges = statement.issued, statement.charges
     if await is_without_holder(unit, statement):
-        charges = drop_equity(charges, None if statement.settled is None else statement.settled.charges)
+        fee = (await get_grant(unit, issued.grant_id)).issued.platform_fee
+        charges = drop_equity(charges, None if statement.settled is None else statement.settled.charges, fee)
     chain: list[Statement] = []
     if issued.adjustment is not None:
         period = Period(issued.adjustment.statement_id, issued.period_start, issued.period_end)
@@ -329,6 +331,7 @@ async def end_dispute(
         by="resolution",
         at=unit.context.at,
         issuer_ended=await is_without_holder(unit, before),
+        fee=bill.issued.platform_fee,
         conceded=agreed,
         service=service,
         credit=await _find_credit(unit, resolved, service),

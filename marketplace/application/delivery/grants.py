@@ -216,7 +216,7 @@ async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:
     if by == "startup" and fee_usd:
         tariff, left = build_tariff(issued), grant.gpu_seconds_left
         undelivered = min(grant.gpu_seconds_ended, left)
-        spare_usd = compute_totals(tariff, left).cash_usd - compute_totals(tariff, left - undelivered).cash_usd
+        spare_usd = compute_totals(tariff, left).startup_usd - compute_totals(tariff, left - undelivered).startup_usd
         hold = (await unit.get(ACCOUNT, payer_id)).holds.get(issued.hold_id)
         if hold is not None and fee_usd <= min(spare_usd, hold.left_usd):
             capture = CaptureHold(
@@ -300,7 +300,7 @@ async def _assume(unit: UnitOfWork, successor: GrantIssued, cash_usd_max: Decima
     require_trader(await unit.load(PARTY, buyer_id), buyer_id, "startup")
     seconds = int((successor.end - successor.start).total_seconds())
     totals = compute_totals(build_tariff(successor), successor.nodes * successor.gpus_per_node * seconds)
-    require_affordable(grant_id, totals.cash_usd, cash_usd_max)
+    require_affordable(grant_id, totals.startup_usd, cash_usd_max)
     reserve = ReserveCapacity(
         pool_id=successor.pool_id,
         grant_id=grant_id,
@@ -310,11 +310,11 @@ async def _assume(unit: UnitOfWork, successor: GrantIssued, cash_usd_max: Decima
         lots=successor.lots,
     )
     await change_capacity(unit, reserve)
-    priced = structs.replace(successor, cash_commitment_usd=totals.cash_usd)
+    priced = structs.replace(successor, cash_commitment_usd=totals.startup_usd)
     issued = mark_award(await unit.load(REGISTER, REGISTER_ID), priced, unit.context.at)
     await unit.decide(GRANT, grant_id, IssueGrant(issued=issued))
     hold = PlaceHold(
-        account_id=issued.startup_account_id, hold_id=issued.hold_id, amount_usd=totals.cash_usd, purpose=grant_id
+        account_id=issued.startup_account_id, hold_id=issued.hold_id, amount_usd=totals.startup_usd, purpose=grant_id
     )
     await unit.decide(ACCOUNT, issued.startup_account_id, hold)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from events.grant import EquityPart, ResalePart
+from events.grant import EquityPart, GrantIssued, ResalePart
 from events.service import ServiceResult
 from events.statement import Charges, ServiceCredit
 from marketplace.application.steps.dilution import track_instrument
@@ -132,11 +132,34 @@ async def make_payment(unit: UnitOfWork, grant: Grant, payment: Payment) -> None
             cause=cause,
         )
         await _pay(unit, holder, issued.resale, due_usd)
+    await _pay_fees(unit, issued, cause, charges)
     if credit is not None and not takes_back:
+        await return_fees(unit, grant, cause, credit)
         await pay_back(unit, grant, cause, credit)
     await _reserve(unit, issued.provider_account_id, subtract_credit(charges, None if takes_back else credit), cause)
     if equity is not None:
         await _accrue(unit, equity, payment)
+
+
+async def _pay_fees(unit: UnitOfWork, issued: GrantIssued, cause: str, charges: Charges) -> None:
+    """Pay the platform its fees: the startup's from the hold of its cash, the provider's from what it just received."""
+    fee = issued.platform_fee
+    if fee is None:
+        return
+    startup = CaptureHold(
+        account_id=issued.startup_account_id,
+        hold_id=issued.hold_id,
+        amount_usd=charges.startup_fee_usd,
+        payee_account_id=fee.account_id,
+        cause=name_fee(cause),
+    )
+    await capture_or_debit(unit, startup)
+    await _give_back(unit, issued.provider_account_id, fee.account_id, charges.provider_fee_usd, name_fee(cause))
+
+
+def name_fee(cause: str) -> str:
+    """Return the cause that payments of the platform's fee name, beside a statement's other payments."""
+    return rename_id("fee", cause)
 
 
 async def _reserve(unit: UnitOfWork, account_id: str, net: Charges, cause: str) -> None:
@@ -174,6 +197,19 @@ async def _pay(unit: UnitOfWork, capture: CaptureHold, resale: ResalePart | None
         await capture_or_debit(unit, msgspec.structs.replace(capture, amount_usd=part_usd, payee_account_id=seller_id))
     await capture_or_debit(unit, msgspec.structs.replace(capture, amount_usd=capture.amount_usd - part_usd))
     return due_usd - part_usd
+
+
+async def return_fees(unit: UnitOfWork, grant: Grant, statement_id: str, amounts: Charges | ServiceCredit) -> None:
+    """Let the platform give back its fees of what is credited.
+
+    Raises:
+        Refusal: ``funds_insufficient`` if the platform's account does not have them.
+    """
+    issued, fee = grant.issued, grant.issued.platform_fee
+    if fee is not None:
+        cause = name_fee(statement_id)
+        await _give_back(unit, fee.account_id, issued.startup_account_id, amounts.startup_fee_usd, cause)
+        await _give_back(unit, fee.account_id, issued.provider_account_id, amounts.provider_fee_usd, cause)
 
 
 async def pay_back(unit: UnitOfWork, grant: Grant, statement_id: str, amounts: Charges | ServiceCredit) -> None:

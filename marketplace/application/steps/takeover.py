@@ -82,7 +82,7 @@ def _bound_cost(grant: Grant, at: datetime) -> Decimal:
     """Return the most cash that a buyer's grant for the rest of a grant, from an instant on or later, may cost."""
     tariff = build_tariff(structs.replace(grant.issued, cash_share=ALL_CASH))
     seconds = 0 if grant.issued.resale is not None else grant.count_left(max(at, grant.issued.start))
-    return compute_totals(tariff, seconds).cash_usd
+    return compute_totals(tariff, seconds).startup_usd
 
 
 async def deliver_stock(unit: UnitOfWork, issuer: Issuer, liquidity_id: str) -> None:

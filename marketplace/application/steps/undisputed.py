@@ -43,6 +43,7 @@ async def settle_undisputed(unit: UnitOfWork, bill: Grant, statement_id: str) ->
         part_id=name_part(statement_id, statement.parts)[0],
         at=unit.context.at,
         issuer_ended=ended,
+        fee=bill.issued.platform_fee,
     )
     after = await unit.decide(STATEMENT, statement_id, command)
     if after.parts > statement.parts:

@@ -2,6 +2,9 @@
 
 from events.schedule import ScheduleTerms
 from marketplace.application.steps.access import require_platform
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.party import PARTY, require_trader
+from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID, PublishSchedule
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -11,11 +14,21 @@ async def publish_schedule(handler: Handler, context: Context, *, terms: Schedul
     """Publish the schedule for what begins from now on. Orders, quotes and grants that exist keep theirs.
 
     Raises:
-        Refusal: ``platform_only`` · refusals of the schedule.
+        Refusal: ``platform_only`` · ``account_unknown``, ``party_not_cleared`` or ``role_missing`` if the account of
+            the fee is not the platform's · refusals of the schedule.
     """
     require_platform(context)
 
     async def work(unit: UnitOfWork) -> None:
+        if terms.platform_fee is not None:
+            await _require_account(unit, terms.platform_fee.account_id)
         await unit.decide(SCHEDULE, SCHEDULE_ID, PublishSchedule(schedule_id=SCHEDULE_ID, terms=terms))
 
     return await handler.run(context, SCHEDULE, SCHEDULE_ID, work)
+
+
+async def _require_account(unit: UnitOfWork, account_id: str) -> None:
+    account = await unit.load(ACCOUNT, account_id)
+    if account is None:
+        raise refuse_unknown("account", account_id)
+    require_trader(await unit.load(PARTY, account.party_id), account.party_id, "platform")

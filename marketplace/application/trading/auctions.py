@@ -317,6 +317,7 @@ async def _build_grant(
         cash_commitment_usd=ZERO,
         equity=None if match.mandate_id is None else await _build_equity(unit, match, match.mandate_id, offer, order),
         resale=resale,
+        platform_fee=order.platform_fee,
     )
     seconds = int((match.end - match.start).total_seconds())
     totals = compute_totals(build_tariff(grant), match.nodes * pool.opened.gpus_per_node * seconds)
@@ -338,7 +339,7 @@ async def _build_grant(
         service = choose_service([lot.listed.service or pool.opened.service for lot in lots])
     built = msgspec.structs.replace(
         grant,
-        cash_commitment_usd=totals.cash_usd,
+        cash_commitment_usd=totals.startup_usd,
         equity=equity,
         service=service,
         resale=resale,
@@ -370,7 +371,7 @@ async def _keep_holds(unit: UnitOfWork, order: Order, match: MatchTerms, grant: 
     """Keep the grant's maximum cost of every hold, and free the rest."""
     reason = "not needed at the price"
     adjust = AdjustHold(
-        account_id=order.placed.account_id, hold_id=order.hold_id, amount_usd=totals.cash_usd, reason=reason
+        account_id=order.placed.account_id, hold_id=order.hold_id, amount_usd=totals.startup_usd, reason=reason
     )
     await unit.decide(ACCOUNT, order.placed.account_id, adjust)
     for hold in order.budget_holds:

@@ -65,11 +65,11 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
 
     async def work(unit: UnitOfWork) -> None:
         party = require_buyer(await unit.load(PARTY, startup_id), startup_id, backstop=terms.backstop)
-        cost = price_terms(terms, context.at)
+        rules = (await unit.load(SCHEDULE, SCHEDULE_ID)).terms
+        cost = price_terms(terms, context.at, rules.platform_fee)
         await _check_parents(unit, startup_id, terms)
         budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms, cost=cost)
         account_id = rename_id("acc", startup_id)
-        rules = (await unit.load(SCHEDULE, SCHEDULE_ID)).terms
         await hold_cash(unit, account_id, order_id, hold_id, cost.cash_usd, quota=rules.orders_max)
         command = PlaceOrder(
             order_id=order_id,
@@ -84,6 +84,7 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
             cost=cost,
             split_ratio=await find_split_ratio(unit, startup_id, terms),
             order_usd_min=rules.order_usd_min,
+            platform_fee=rules.platform_fee,
         )
         await unit.decide(ORDER, order_id, command)
 
@@ -111,7 +112,8 @@ async def draft_order(unit: UnitOfWork, startup_id: str, terms: OrderTerms, orde
     """
     require_quotable(terms)
     party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
-    cost = price_terms(terms, unit.context.at)
+    fee = (await unit.load(SCHEDULE, SCHEDULE_ID)).terms.platform_fee
+    cost = price_terms(terms, unit.context.at, fee)
     await _check_parents(unit, startup_id, terms)
     placed = OrderPlaced(
         order_id=order_id,
@@ -123,6 +125,7 @@ async def draft_order(unit: UnitOfWork, startup_id: str, terms: OrderTerms, orde
         cash_hold_usd=cost.cash_usd,
         budget_holds=await _hold_budgets(unit, party, order_id, hold_id, terms, cost=cost),
         split_ratio=await find_split_ratio(unit, startup_id, terms),
+        platform_fee=fee,
     )
     order = ORDER.evolve(None, placed)
     assert order is not None, "a placed order is one"
@@ -282,11 +285,11 @@ async def amend_order(handler: Handler, context: Context, order_id: str, *, term
         order = await load_order(unit, order_id)
         startup_id = order.placed.startup_id
         party = require_buyer(await unit.load(PARTY, startup_id), startup_id, backstop=terms.backstop)
-        cost = price_terms(terms, context.at)
+        rules = (await unit.load(SCHEDULE, SCHEDULE_ID)).terms
+        cost = price_terms(terms, context.at, rules.platform_fee)
         await release_order_holds(unit, order, "the order was amended")
         until = {hold.mandate_id: hold.until for hold in order.budget_holds}
         budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms, cost=cost, until=until)
-        rules = (await unit.load(SCHEDULE, SCHEDULE_ID)).terms
         await hold_cash(unit, order.placed.account_id, order_id, hold_id, cost.cash_usd, quota=rules.orders_max)
         command = AmendOrder(
             order_id=order_id,
@@ -298,6 +301,7 @@ async def amend_order(handler: Handler, context: Context, order_id: str, *, term
             cost=cost,
             split_ratio=await find_split_ratio(unit, startup_id, terms),
             order_usd_min=rules.order_usd_min,
+            platform_fee=rules.platform_fee,
         )
         await unit.decide(ORDER, order_id, command)
 

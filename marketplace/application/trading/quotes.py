@@ -91,6 +91,7 @@ async def hold_quote(
             match=match,
             expires_at=context.at + timedelta(seconds=hold_seconds),
             fee=fee,
+            platform_fee=order.platform_fee,
         )
         hold = HoldQuote(held=held, at=context.at, order_usd_min=rules.order_usd_min)
         await unit.decide(QUOTE, quote_id, hold)
@@ -257,6 +258,7 @@ async def take_quote(handler: Handler, context: Context, quote_id: str) -> Recei
             quote_id=quote_id,
             grant_id=held.match.grant_id,
             split_ratio=held.split_ratio,
+            platform_fee=held.platform_fee,
         )
         order = await unit.decide(ORDER, order_id, place)
         resale = await find_resale(unit, held.match)

@@ -44,13 +44,13 @@ async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: Resale
         end=bought.end,
         gpu_seconds=sold,
         price_usd_per_gpu_hour=bought.price_usd_per_gpu_hour,
-        cash_commitment_usd=after.cash_usd,
+        cash_commitment_usd=after.startup_usd,
         principal_commitment_usd=after.principal_usd if source.issued.equity is not None else ZERO,
         budget_commitment_usd=after.holder_usd if source.issued.equity is not None else ZERO,
     )
     left = await unit.decide(GRANT, resale.grant_id, ResellGrant(resold=resold, at=unit.context.at))
     await limit_usage(unit, left)
-    await _free_cash(unit, source.issued, before.cash_usd - after.cash_usd)
+    await _free_cash(unit, source.issued, before.startup_usd - after.startup_usd)
     if resale.commitment_usd:
         hold = PlaceHold(
             account_id=resale.seller_account_id,

@@ -85,7 +85,7 @@ def build_agreement(grant: Grant, proposed: ServiceLineProposed, at: datetime) -
     return AgreeServiceLine(
         service_line_id=line_id,
         hold_id=rename_id("hld", line_id),
-        cash_commitment_usd=totals.cash_usd,
+        cash_commitment_usd=totals.startup_usd,
         equity=equity,
         at=at,
     )

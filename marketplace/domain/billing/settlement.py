@@ -7,6 +7,9 @@ Capacity that a startup resold is delivered to the buyer by the same provider, w
 that the seller had agreed to. The buyer pays p. The provider receives p' and the seller the rest; if p is less than p',
 the seller adds the difference. A resold hour adds no principal for the seller.
 
+The platform's fee is paid beside this: the provider's part is a share of the money that it receives, without what it
+takes in equity itself; the startup's part is a share of the cash that it pays.
+
 Every amount is the difference of two cumulative amounts, each rounded once. The statements of a grant therefore sum to
 one statement over the whole, however the periods are cut. A cent is the least charge: once anything is delivered at a
 price above 0, the cumulative amount is at least a cent. Whole cents more are charged as they fill. Invariants:
@@ -16,7 +19,8 @@ price above 0, the cumulative amount is at least a cent. Whole cents more are ch
 3. The startup never pays more than its offer in whole cents, nor the holder more than its hold.
 4. The holder never pays more than a dollar per dollar of principal, after rounding and after a service credit.
 5. A service credit is at most what was charged. The provider pays back exactly what startup and holder receive.
-6. Delivery at a price above 0 is never free: those who pay are charged at least a cent in all. The provider gets it.
+6. The platform's fees of a grant sum to its shares of the sums, to the cent. No fee exceeds what it is a part of.
+7. Delivery at a price above 0 costs at least a cent in all, and the provider gets it.
 """
 
 from dataclasses import dataclass
@@ -26,6 +30,7 @@ from fractions import Fraction
 import msgspec
 
 from events.grant import GrantIssued
+from events.schedule import PlatformFee
 from events.statement import Charges, ServiceCredit
 from marketplace.core.money import CENT, SECONDS_PER_HOUR, ZERO, parse_ratio, round_cents
 
@@ -39,23 +44,32 @@ class Tariff:
         cash_share: The part of the price that is paid in cash, from 0 to 1.
         principal_share: Principal per dollar of the price.
         owed: p', what the provider is owed for resold capacity; None if the provider is the seller.
+        provider_fee: The platform's share of what the provider receives.
+        startup_fee: The platform's share of what the startup pays in cash, beside it.
+        is_own_capacity: Whether the provider takes the equity itself, so that the holder's part is not paid.
     """
 
     price: Fraction
     cash_share: Fraction
     principal_share: Fraction
     owed: Fraction | None = None
+    provider_fee: Fraction = Fraction(0)
+    startup_fee: Fraction = Fraction(0)
+    is_own_capacity: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Cumulative dollars from the first GPU-second on."""
+    """Cumulative dollars from the first GPU-second on. `startup_usd` is cash with the startup's fee to the platform."""
 
     paid_usd: Decimal
     cash_usd: Decimal
     principal_usd: Decimal
     reseller_pays_usd: Decimal = ZERO
     reseller_receives_usd: Decimal = ZERO
+    provider_fee_usd: Decimal = ZERO
+    startup_fee_usd: Decimal = ZERO
+    startup_usd: Decimal = ZERO
 
     @property
     def provider_usd(self) -> Decimal:
@@ -70,12 +84,15 @@ class Totals:
 
 def build_tariff(grant: GrantIssued) -> Tariff:
     """Return the prices of a grant."""
-    equity = grant.equity
+    equity, fee = grant.equity, grant.platform_fee
     return Tariff(
         price=parse_ratio(grant.price_usd_per_gpu_hour),
         cash_share=parse_ratio(grant.cash_share),
         principal_share=Fraction(0) if equity is None else parse_ratio(equity.principal_share),
         owed=None if grant.resale is None else parse_ratio(grant.resale.owed_usd_per_gpu_hour),
+        provider_fee=Fraction(0 if fee is None else fee.provider_share),
+        startup_fee=Fraction(0 if fee is None else fee.startup_share),
+        is_own_capacity=equity is not None and equity.holder_account_id is None,
     )
 
 
@@ -90,7 +107,18 @@ def compute_totals_of_hours(tariff: Tariff, hours: Fraction) -> Totals:
     cash = round_cents(Fraction(paid) * tariff.cash_share)
     principal = round_cents(tariff.price * tariff.principal_share * hours)
     pays, receives = _compute_resale(tariff, paid, hours)
-    return Totals(paid, cash, max(principal, paid - cash), pays, receives)
+    received = cash if tariff.is_own_capacity else paid + pays - receives
+    startup_fee = round_cents(Fraction(cash) * tariff.startup_fee)
+    return Totals(
+        paid,
+        cash,
+        max(principal, paid - cash),
+        pays,
+        receives,
+        provider_fee_usd=round_cents(Fraction(received) * tariff.provider_fee),
+        startup_fee_usd=startup_fee,
+        startup_usd=cash + startup_fee,
+    )
 
 
 def _compute_resale(tariff: Tariff, paid: Decimal, hours: Fraction) -> tuple[Decimal, Decimal]:
@@ -138,6 +166,8 @@ def _charge(before: Totals, after: Totals, *, gpu_seconds: int = 0, service_hour
         principal_usd=after.principal_usd - before.principal_usd,
         reseller_pays_usd=after.reseller_pays_usd - before.reseller_pays_usd,
         reseller_receives_usd=after.reseller_receives_usd - before.reseller_receives_usd,
+        provider_fee_usd=after.provider_fee_usd - before.provider_fee_usd,
+        startup_fee_usd=after.startup_fee_usd - before.startup_fee_usd,
     )
 
 
@@ -151,25 +181,33 @@ def compute_service_credit(charges: Charges, share: Decimal) -> ServiceCredit:
         cash_usd=cash,
         holder_usd=holder,
         principal_usd=principal,
+        provider_fee_usd=round_cents(Fraction(charges.provider_fee_usd) * Fraction(share)),
+        startup_fee_usd=round_cents(Fraction(charges.startup_fee_usd) * Fraction(share)),
     )
 
 
-def drop_equity(charges: Charges, settled: Charges | None = None) -> Charges:
+def drop_equity(charges: Charges, settled: Charges | None = None, fee: PlatformFee | None = None) -> Charges:
     """Return the charges without their equity part: no principal accrues, and no holder pays for it.
 
     The provider, or in a resale first its seller, receives less by what the holder would have paid. The equity part of
-    what is `settled` already stays.
+    what is `settled` already stays. Of the rest, the provider's `fee` is a share of what it then receives.
     """
     kept = ZERO if settled is None else settled.holder_usd
     dropped = charges.holder_usd - kept
     received = ZERO if settled is None else settled.reseller_receives_usd
     seller_loses = min(charges.reseller_receives_usd - received, dropped)
+    provider_usd = charges.provider_usd - (dropped - seller_loses)
+    before, fee_before = (ZERO, ZERO) if settled is None else (settled.provider_usd, settled.provider_fee_usd)
+    share = Fraction(0 if fee is None else fee.provider_share)
     return msgspec.structs.replace(
         charges,
-        provider_usd=charges.provider_usd - (dropped - seller_loses),
+        provider_usd=provider_usd,
         holder_usd=kept,
         principal_usd=ZERO if settled is None else settled.principal_usd,
         reseller_receives_usd=charges.reseller_receives_usd - seller_loses,
+        provider_fee_usd=min(
+            charges.provider_fee_usd, fee_before + round_cents(Fraction(provider_usd - before) * share)
+        ),
     )
 
 
@@ -190,4 +228,6 @@ def subtract_credit(charges: Charges, credit: ServiceCredit | None) -> Charges:
         cash_usd=charges.cash_usd - credit.cash_usd,
         holder_usd=charges.holder_usd - credit.holder_usd,
         principal_usd=charges.principal_usd - credit.principal_usd,
+        provider_fee_usd=charges.provider_fee_usd - credit.provider_fee_usd,
+        startup_fee_usd=charges.startup_fee_usd - credit.startup_fee_usd,
     )

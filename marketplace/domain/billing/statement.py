@@ -32,6 +32,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from events.schedule import PlatformFee
 from events.service import ServiceResult
 from events.statement import (
     Charges,
@@ -101,6 +102,7 @@ class AcceptStatement(msgspec.Struct, frozen=True, kw_only=True):
         by: Who accepts, or that nobody disputed in time.
         at: When.
         issuer_ended: Whether the startup was sold and its proceeds are paid, so that only the cash part is settled.
+        fee: What the platform takes of it.
         side: Which of those who pay accepts; None if the platform does, or time.
         conceded: Whether the provider ends the dispute, and not the platform.
         service: The service result of the period by what is known now; None if nothing was promised.
@@ -111,6 +113,7 @@ class AcceptStatement(msgspec.Struct, frozen=True, kw_only=True):
     by: Literal["acceptance", "silence", "resolution"]
     at: datetime
     issuer_ended: bool = False
+    fee: PlatformFee | None = None
     side: Side | None = None
     conceded: bool = False
     service: ServiceResult | None = None
@@ -177,6 +180,7 @@ class SettlePart(msgspec.Struct, frozen=True, kw_only=True):
         part_id: The cause that the payments name.
         at: Now.
         issuer_ended: Whether the startup was sold and its proceeds are paid, so that only the cash part is settled.
+        fee: What the platform takes of it.
     """
 
     statement_id: str
@@ -185,6 +189,7 @@ class SettlePart(msgspec.Struct, frozen=True, kw_only=True):
     part_id: str
     at: datetime
     issuer_ended: bool = False
+    fee: PlatformFee | None = None
 
 
 class ResolveStatement(msgspec.Struct, frozen=True, kw_only=True):
@@ -359,12 +364,12 @@ def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEve
         )
     before: list[StatementEvent] = []
     paid = None if state.settled is None else state.settled.charges
-    if command.issuer_ended and drop_equity(state.charges, paid) != state.charges:
+    if command.issuer_ended and drop_equity(state.charges, paid, command.fee) != state.charges:
         lowered = StatementResolved(
             statement_id=command.statement_id,
             grant_id=state.issued.grant_id,
             charges_before=state.charges,
-            charges=drop_equity(state.charges, paid),
+            charges=drop_equity(state.charges, paid, command.fee),
             reason="The company was sold and its proceeds are paid out: only the cash part is settled.",
             by="sale",
         )
@@ -566,7 +571,7 @@ def _settle_part(command: SettlePart, state: Statement) -> Sequence[StatementEve
     if not is_part_due(state, command.at, issuer_ended=command.issuer_ended):
         return []
     paid = None if state.settled is None else state.settled.charges
-    charges = drop_equity(command.charges, paid) if command.issuer_ended else command.charges
+    charges = drop_equity(command.charges, paid, command.fee) if command.issuer_ended else command.charges
     if not (charges.provider_usd or charges.cash_usd or charges.principal_usd):
         return []
     return [

@@ -29,6 +29,8 @@ ADJUSTMENTS_MAX: Final = 1_000
 FINAL: Final = frozenset({"platform", "undecided"})
 """Ends of a dispute after which the same amount is not disputed again."""
 
+_CREDITED: Final = ServiceCredit.__struct_fields__
+
 
 def name_adjustment(statement_id: str, number: int) -> str:
     """Return the id of a statement's adjustment. The first one has the number 0."""
@@ -135,9 +137,7 @@ def find_credit(
     """
     parts = [(known.sign, known.charges) for known in chain] + [(sign, charges)]
     share = ZERO if service is None else service.credit
-    due = compute_service_credit(
-        replace(charges, **{name: _sum(parts, name) for name in ("cash_usd", "holder_usd", "principal_usd")}), share
-    )
+    due = compute_service_credit(replace(charges, **{name: _sum(parts, name) for name in _CREDITED}), share)
     given = [(known.sign, known.service_credit) for known in chain if known.service_credit is not None]
     left = {name: getattr(due, name) - _sum(given, name) for name in ServiceCredit.__struct_fields__}
     return ServiceCredit(**left) if any(left.values()) else None

@@ -1,4 +1,4 @@
-"""The schedule: least order value, quotas, the price of holds, early ends and undelivered hours, the limit of deposits.
+"""The schedule: least order value, quotas, what holds, early ends and undelivered hours cost, the platform's fee.
 
 Subject: ``marketplace.schedule.<schedule_id>``. A market has one. Until the platform publishes another, `STANDARD`
 applies. With shares of 0 it waives fees.
@@ -10,6 +10,7 @@ Invariants:
     1. A schedule applies to what begins after it. A grant keeps the end terms of its issue, a quote those of its hold.
     2. A fee never exceeds the price of what is held or not delivered.
     3. A person's deposits count for 7 days, from when there is a limit.
+    4. The platform's fee of an order is the one of its placing or last amendment, and its grant's too.
 
 Refusals in order: not_a_number · amount_not_positive · amount_too_large · amount_too_precise · steps_unordered.
 """
@@ -145,6 +146,9 @@ def _publish(command: PublishSchedule, state: Schedule) -> Sequence[ScheduleEven
     if terms.deposit_alone_usd is not None:
         require_usd(terms.deposit_alone_usd, "/terms/deposit_alone_usd", zero=True)
     require_share(terms.hold_share_per_hour, "/terms/hold_share_per_hour")
+    if terms.platform_fee is not None:
+        require_share(terms.platform_fee.provider_share, "/terms/platform_fee/provider_share")
+        require_share(terms.platform_fee.startup_share, "/terms/platform_fee/startup_share")
     _require_rising("near", [near.hours_max for near in terms.near])
     _require_rising("ends", [end.value_usd_min for end in terms.ends])
     for index, end in enumerate(terms.ends):

@@ -44,6 +44,7 @@ from events.order import (
     OrderTerms,
     OrderUnmatched,
 )
+from events.schedule import PlatformFee
 from events.types import Reason
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
@@ -76,6 +77,7 @@ class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
     cost: Cost | None = None
     split_ratio: str | None = None
     order_usd_min: Decimal = ZERO
+    platform_fee: PlatformFee | None = None
 
 
 class AmendOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +92,7 @@ class AmendOrder(msgspec.Struct, frozen=True, kw_only=True):
     cost: Cost | None = None
     split_ratio: str | None = None
     order_usd_min: Decimal = ZERO
+    platform_fee: PlatformFee | None = None
 
 
 class CancelOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,6 +174,7 @@ class Order:
     cash_hold_usd: Decimal
     budget_holds: tuple[BudgetHold, ...]
     split_ratio: str | None = None
+    platform_fee: PlatformFee | None = None
 
     @property
     def is_waiting(self) -> bool:
@@ -261,6 +265,7 @@ def _place(command: PlaceOrder, state: OrderState) -> Sequence[OrderEvent]:
         budget_holds=command.budget_holds,
         quote_id=command.quote_id,
         split_ratio=command.split_ratio,
+        platform_fee=command.platform_fee,
     )
     if state is not None:
         if state.placed == event:
@@ -334,6 +339,7 @@ def _amend(command: AmendOrder, state: Order) -> Sequence[OrderEvent]:
             budget_holds=command.budget_holds,
             keeps_priority=keeps_priority(state.terms, command.terms),
             split_ratio=command.split_ratio,
+            platform_fee=command.platform_fee,
         )
     ]
 
@@ -459,9 +465,8 @@ def _turn_holds(state: Order, event: OrderMandateApproved | OrderMandateEnded) -
 
 def _copy(source: Order | OrderPlaced | OrderAmended) -> dict[str, Any]:
     """Return the terms of an order and what is held for it."""
-    return {
-        name: getattr(source, name) for name in ("terms", "hold_id", "cash_hold_usd", "budget_holds", "split_ratio")
-    }
+    names = ("terms", "hold_id", "cash_hold_usd", "budget_holds", "split_ratio", "platform_fee")
+    return {name: getattr(source, name) for name in names}
 
 
 ORDER: Decider[OrderCommand, OrderEvent, OrderState] = Decider("order", "ord", None, decide, evolve)

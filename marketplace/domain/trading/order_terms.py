@@ -15,6 +15,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from events.order import ClassOffer, OrderTerms
+from events.schedule import PlatformFee
 from marketplace.clearing.book_rules import AMOUNT_MAX
 from marketplace.core.errors import Refusal
 from marketplace.core.horizon import Horizon
@@ -34,7 +35,7 @@ Window = tuple[int, int, int]
 
 
 class Cost(NamedTuple):
-    """The full cost of the most expensive offer, in whole cents: cash, and principal.
+    """The full cost of the most expensive offer, in whole cents: cash with the platform's fee, and principal.
 
     Only `price_terms` makes it, which checks the terms first.
     """
@@ -43,14 +44,16 @@ class Cost(NamedTuple):
     principal_usd: Decimal
 
 
-def price_terms(terms: OrderTerms, at: datetime) -> Cost:
-    """Return what terms may cost.
+def price_terms(terms: OrderTerms, at: datetime, fee: PlatformFee | None = None) -> Cost:
+    """Return what terms may cost, with the startup's part of the platform's fee.
 
     Raises:
         Refusal: As `require_terms`.
     """
     require_terms(terms, at)
-    return Cost(compute_cash_hold(terms), compute_principal_max(terms))
+    cash_usd = compute_cash_hold(terms)
+    share = Fraction(0 if fee is None else fee.startup_share)
+    return Cost(cash_usd + ceil_cents(Fraction(cash_usd) * share), compute_principal_max(terms))
 
 
 def require_terms(terms: OrderTerms, at: datetime) -> None:

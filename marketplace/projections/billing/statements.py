@@ -177,7 +177,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="statements",
-    version=4,
+    version=5,
     tables=(statements, statement_parts),
     reads=("statement",),
     handlers={

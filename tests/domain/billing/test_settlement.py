@@ -8,8 +8,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from events.schedule import PlatformFee
 from events.statement import Charges
-from marketplace.core.money import CENT, round_cents
+from marketplace.core.money import CENT, ceil_cents, round_cents
 from marketplace.domain.billing.settlement import (
     Tariff,
     build_tariff,
@@ -17,6 +18,7 @@ from marketplace.domain.billing.settlement import (
     compute_holder_rate,
     compute_service_credit,
     compute_totals,
+    drop_equity,
     subtract_credit,
 )
 from marketplace.domain.trading.order_terms import (
@@ -99,7 +101,7 @@ def test_delivery_at_a_price_costs_at_least_a_cent(case, gpu_seconds, owed):
 
 
 def test_small_usage_is_charged_a_cent_and_then_nothing_until_the_next_cent_is_due():
-    tariff = Tariff(price=Fraction(1, 1_000), value=Fraction(1), cash=Fraction(1), equity=Fraction(0))
+    tariff = Tariff(price=Fraction(1, 1_000), cash_share=Fraction(1), principal_share=Fraction(0))
     hourly = [compute_charges(tariff, hour * 3_600, 3_600).cash_usd for hour in range(16)]
     assert [hour for hour, cash in enumerate(hourly) if cash] == [0, 14]
     assert sum(hourly) == usd("0.02")
@@ -148,6 +150,36 @@ def test_what_is_resold_is_paid_in_full_by_buyer_and_seller_in_every_statement(c
     assert add(parts).cash_usd == compute_charges(plain, 0, whole).cash_usd
     due = Fraction(owed) * Fraction(whole, 3_600)
     assert abs(Fraction(add(parts).provider_usd) - due) <= Fraction(1, 50)
+
+
+@WALK
+@given(cases(), shares, shares, st.booleans(), st.lists(st.fractions(0, 1), max_size=6))
+def test_the_platform_s_fees_sum_to_its_shares_and_no_fee_exceeds_what_it_is_a_part_of(
+    case, provider_fee, startup_fee, own, cuts
+):
+    terms, _, plain, whole = case
+    tariff = replace(plain, provider_fee=provider_fee, startup_fee=startup_fee, is_own_capacity=own)
+    bounds = sorted({0, whole, *(int(whole * cut) for cut in cuts)})
+    parts = [compute_charges(tariff, begin, end - begin) for begin, end in pairwise(bounds)]
+    total, totals = add(parts), compute_totals(tariff, whole)
+    received = total.cash_usd if own else total.provider_usd
+    assert total.provider_fee_usd == round_cents(Fraction(received) * provider_fee) <= received
+    assert total.startup_fee_usd == round_cents(Fraction(total.cash_usd) * startup_fee) <= total.cash_usd
+    assert min(min(part.provider_fee_usd, part.startup_fee_usd) for part in parts) >= 0
+    cash_usd = compute_cash_hold(terms)
+    assert totals.startup_usd <= cash_usd + ceil_cents(Fraction(cash_usd) * startup_fee)
+    credit = compute_service_credit(total, Decimal("0.25"))
+    assert 0 <= credit.provider_fee_usd <= total.provider_fee_usd
+    assert 0 <= credit.startup_fee_usd <= total.startup_fee_usd
+
+
+def test_without_its_equity_part_a_charge_costs_the_fee_of_what_the_provider_still_receives():
+    fee = PlatformFee(account_id="acc", provider_share=Decimal("0.1"), startup_share=Decimal(0))
+    tariff = Tariff(Fraction(2), Fraction(1, 2), Fraction(1, 2), provider_fee=Fraction(1, 10))
+    charges, settled = compute_charges(tariff, 0, 360_000), compute_charges(tariff, 0, 180_000)
+    assert (charges.provider_usd, charges.provider_fee_usd) == (200, 20)
+    assert drop_equity(charges, None, fee).provider_fee_usd == 10
+    assert drop_equity(charges, settled, fee).provider_fee_usd == 15
 
 
 def test_the_holder_s_rate_is_what_it_pays_for_an_hour():

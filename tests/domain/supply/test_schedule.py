@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from events.schedule import EndTerms, NearHold, NoticeFee, ScheduleDepositCounted, SchedulePublished
+from events.schedule import EndTerms, NearHold, NoticeFee, PlatformFee, ScheduleDepositCounted, SchedulePublished
 from marketplace.domain.supply.schedule import (
     DEPOSITS_COUNTED,
     SCHEDULE,
@@ -33,11 +33,17 @@ def end(value, *notices, share="0.1"):
     return EndTerms(value_usd_min=usd(value), notice_hours_min=72, fees=fees)
 
 
+def fee(provider="0", startup="0"):
+    return PlatformFee(account_id="acc", provider_share=usd(provider), startup_share=usd(startup))
+
+
 WAIVED = publish(hold_share_per_hour=usd(0), ends=())
 REFUSALS = [
     Row("not_a_number", (), publish(order_usd_min=NAN), "/terms/order_usd_min"),
     Row("amount_not_positive", (), publish(order_usd_min=usd(-1)), "/terms/order_usd_min"),
+    Row("amount_not_positive", (), publish(platform_fee=fee(startup="-1")), "/terms/platform_fee/startup_share"),
     Row("amount_too_large", (), publish(hold_share_per_hour=usd("1.1")), "/terms/hold_share_per_hour"),
+    Row("amount_too_large", (), publish(platform_fee=fee(provider="1.1")), "/terms/platform_fee/provider_share"),
     Row("amount_too_precise", (), publish(order_usd_min=usd("0.001")), "/terms/order_usd_min"),
     Row("steps_unordered", (), publish(near=(NearHold(hours_max=9, multiple=usd(2)),) * 2), "/terms/near"),
     Row("steps_unordered", (), publish(ends=(end(5, 0), end(5, 0))), "/terms/ends"),

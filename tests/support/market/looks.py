@@ -125,6 +125,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "quotes:release_quote": {"issuer": "met", "site": "met"},
     "quotes:take_quote": {"account": "met", "issuer": "met", "lot": "fixed", "pool": "fixed", "pricelist": "fixed"},
     "resale:resell_grant": {"account": "other", "grant": "again", "mandate": "fixed"},
+    "schedules:publish_schedule": {"account": "fixed"},
     "service_hours:report_hours": {"grant": "met"},
     "service_hours:correct_hours": {"account": "other", "grant": "met"},
     "service_hours:void_hours": {"account": "other", "grant": "met"},
