@@ -180,6 +180,11 @@ class Consents:
         if "issuer.stock_split.v1" in dict(proposed):
             self._check_consolidated(carried, proposal, proposed, stored)
             return
+        if "issuer.dilution_limited.v1" in dict(proposed):
+            limits = [dict(one)["issuer.dilution_limited.v1"] for one in (proposed, stored)]
+            terms = [(body["dilution_max"], body["valuation_usd"]) for body in limits]
+            require(terms[0] == terms[1], "consent", sequence, "the limit is another than was agreed to")
+            return
         before, after = _sum_results(proposed), _sum_results(stored)
         require(before, "consent", sequence, "only a sale or the closing of a round is computed again")
         require(

@@ -11,7 +11,7 @@ proposed in the results only, and only while
 - principal grows by no more than `TOLERANCE`;
 - of a sale, the buyer's shares and instruments, and the cost of the capacity that it takes over, grow by no more than
   `TOLERANCE`. An agreement counts no more if its party would get less than it agreed to by more than `TOLERANCE`;
-- of a consolidation, only its fractions differ, at the same price;
+- of a consolidation, only its fractions differ, at the same price; of a dilution limit, only what counts toward it;
 - of a round, no row of shares is smaller, and all new shares and the pool together are no more, by more than that.
 
 The comparison is with what was proposed, so that several small changes are one.
@@ -33,6 +33,7 @@ from events.financing import StockConsideration
 from events.instrument import InstrumentConverted
 from events.issuer import (
     IssuerAuthorisedSharesAdjusted,
+    IssuerDilutionLimited,
     IssuerFinancingClosed,
     IssuerFinancingPriced,
     IssuerFirstRefusalExercised,
@@ -134,6 +135,9 @@ def keep_agreements(before: Sequence[Event], after: Sequence[Event], agreed: fro
     sold = _find(before, IssuerLiquidityDeclared), _find(after, IssuerLiquidityDeclared)
     if sold[0] is not None and sold[1] is not None:
         return _keep_sale(sold[0], sold[1], agreed) if len(before) == len(after) else frozenset()
+    limit = _find(before, IssuerDilutionLimited), _find(after, IssuerDilutionLimited)
+    if limit[0] is not None and limit[1] is not None:
+        return agreed if structs.replace(limit[1], instruments=limit[0].instruments) == limit[0] else frozenset()
     split = _find(before, IssuerStockSplit)
     if split is not None:
         return agreed if _is_near_split(split, before, after) else frozenset()

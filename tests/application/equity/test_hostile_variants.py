@@ -12,6 +12,9 @@ from events.vesting import DeliveryMilestone, WarrantTranche
 from marketplace.application.access import relations
 from marketplace.application.billing import approvals
 from marketplace.application.equity import consents, instruments, issuers, warrants
+from marketplace.application.equity.dilution import limit_dilution
+from marketplace.auditor.consents import Consents
+from marketplace.auditor.equity import Equity
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock
 from marketplace.domain.equity.issuer.programme_commands import OpenProgramme
@@ -23,12 +26,14 @@ from marketplace.domain.equity.issuer.stock_commands import (
     IssueStock,
     RepurchaseStock,
     SplitStock,
+    TransferStock,
 )
 from tests.application.equity.test_equity import act, deliver_all, found, invest, pay_in
 from tests.application.equity.test_holder_terms import PAPER, agree_on, hold, list_asked, propose_sale, vote
 from tests.application.equity.test_hostile_pairs import ask, join, price, propose_closing
 from tests.application.equity.test_hostile_parties import refuse
 from tests.support.market.agreeing import act_agreed, agree_all
+from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market, for_cash
 
@@ -397,3 +402,39 @@ async def test_a_notes_interest_is_not_lost_in_a_sale_by_the_votes_of_others(mar
     market.clock.at = datetime(2027, 1, 1, tzinfo=UTC)
     sale, _ = await propose_sale(market, trade, proceeds_usd=Decimal(usd))
     assert set(await list_asked(market, sale)) - {"instruments"} == {f"holder/{each}" for each in lenders if asks}
+
+
+async def test_an_agreement_does_not_outlive_the_shares_that_it_was_given_with(market, held):
+    """A fund agreed to senior stock and sold its shares; its old agreement, with a small holder's, took effect."""
+    trade, bank, angel = held
+    senior = {"class_id": "senior", "kind": "preferred", "shares_authorised": 10, "seniority": 9}
+    senior |= {"price_per_share_usd": Decimal(1_000), "liquidation_multiple": Decimal(100)}
+    proposal_id, _ = await ask(market, trade.startup, CreateStockClass, startup=trade.startup, **senior)
+    assert await vote(market, trade.fund, proposal_id) == "open"
+    give = {"transfer_id": derive_id("trf", angel), "holder_id": trade.fund, "holder_id_after": angel, "shares": 1_000}
+    give |= {"class_id": "common", "at": market.clock.now(), "approval": PAPER}
+    transfer, _ = await ask(market, trade.startup, TransferStock, startup=trade.startup, **give)
+    assert await agree_open(market, transfer) == "effective"
+    assert await vote(market, bank, proposal_id) == "void"
+    assert "senior" not in (await market.state("issuer", trade.issuer)).classes
+    await check_log(market.log)
+
+
+async def test_a_match_voids_no_limit_that_holders_vote_on(market):
+    """An auction awarded a grant before the last vote, so that the limit counted one instrument more, and was void."""
+    trade = await market.trade()
+    await found(market, trade.startup)
+    await hold(market, trade.startup, trade.fund, 100)
+    context = market.context(trade.startup)
+    limit = {"dilution_max": Decimal("0.5"), "valuation_usd": Decimal(10_000_000)}
+    await limit_dilution(market.handler, context, trade.issuer, **limit)
+    proposal_id = await consents.find_proposal(market.handler, context)
+    async with market.worker():
+        await market.award(trade)
+    assert await agree_open(market, proposal_id) == "effective"
+    assert [each.instrument_id[:3] for each in (await market.state("issuer", trade.issuer)).limit.instruments] == [
+        "ins"
+    ]
+    faults = await find_faults(lambda findings: Consents(findings, Equity(findings)), market.log)
+    assert faults == []
+    await check_log(market.log)
