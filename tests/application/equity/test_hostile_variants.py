@@ -7,6 +7,7 @@ import pytest
 from msgspec import structs
 
 from events.financing import Investment
+from events.issuer_holders import DragAlong
 from events.types import NoteTerms
 from events.vesting import DeliveryMilestone, WarrantTranche
 from marketplace.application.access import relations
@@ -437,4 +438,50 @@ async def test_a_match_voids_no_limit_that_holders_vote_on(market):
     ]
     faults = await find_faults(lambda findings: Consents(findings, Equity(findings)), market.log)
     assert faults == []
+    await check_log(market.log)
+
+
+async def test_a_companys_affiliate_drags_nobody_along_with_the_company(market, held):
+    """The company's affiliate had more than half of the shares of those who are here, and sold for a dollar."""
+    trade, bank, angel = held
+    await agree_on(market, trade, drag_along=DragAlong(share_needed=Decimal("0.5001")))
+    give = {"transfer_id": derive_id("trf", bank), "holder_id": bank, "holder_id_after": trade.fund, "shares": 200}
+    give |= {"class_id": "common", "at": market.clock.now(), "approval": PAPER}
+    transfer, _ = await ask(market, trade.startup, TransferStock, startup=trade.startup, **give)
+    assert await agree_open(market, transfer) == "effective"
+    await relate(market, trade.fund, trade.startup)
+    sale, _ = await propose_sale(market, trade, proceeds_usd=Decimal(1))
+    assert await vote(market, trade.fund, sale) == "open", "1,200 of 2,000 shares"
+    asked = {each.electorate: each.voters for each in (await market.state("proposal", sale)).made.consents}
+    assert {each.party_id: each.weight for each in asked["holders_here"]} == {bank: 400, angel: 400}
+
+
+async def test_the_money_of_a_companys_affiliate_binds_no_uncapped_safe(market):
+    """The company's affiliate paid a tenth of a round at its own price, and the fund's SAFE converted at that."""
+    trade = await market.trade()
+    await found(market, trade.startup)
+    await pay_in(market, trade.fund)
+    trade.mandate = await market.mandate(trade.fund, uncapped=True, **for_cash(10_000))
+    await invest(market, trade, 10_000, structs.replace(SAFE, valuation_cap_usd=None))
+    await join(market, trade.startup, 20_000)
+    friend = await market.party("Friend", "fund", usd=4_000_000)
+    investments = (Investment(holder_id=friend, amount_usd=Decimal(2_000_000)),)
+    financing = await price(market, trade, pre_money_usd=Decimal(10_000_000), investments=investments)
+    assert f"holder/{trade.fund}" not in await list_asked(market, await propose_closing(market, trade, financing))
+    await relate(market, friend, trade.startup)
+    assert f"holder/{trade.fund}" in await list_asked(market, await propose_closing(market, trade, financing))
+
+
+async def test_shares_are_bought_back_once_of_two_proposals(market, held):
+    """Two proposals to buy all shares of a bank were both agreed to."""
+    trade, bank, _ = held
+    await pay_in(market, trade.startup)
+    proposals = []
+    for name in ("one", "two"):
+        take = {"repurchase_id": derive_id("rep", bank, name), "holder_id": bank, "class_id": "common", "shares": 600}
+        proposal_id, _ = await ask(
+            market, trade.startup, RepurchaseStock, startup=trade.startup, **take, price_usd_per_share=Decimal(1)
+        )
+        proposals.append(proposal_id)
+    assert [await vote(market, bank, each) for each in proposals] == ["effective", "void"]
     await check_log(market.log)
