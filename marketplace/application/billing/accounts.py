@@ -181,10 +181,16 @@ async def withdraw(
 
 
 async def close_account(handler: Handler, context: Context, account_id: str, *, reason: str) -> Receipt:
-    """Close an account to anything new. Money still owed to it is booked, and it may be emptied."""
+    """Close an account to anything new. Money still owed to it is booked, and it may be emptied.
+
+    Raises:
+        Refusal: ``account_unknown`` · ``limit_exceeded`` for one person of a party whose account has a limit ·
+            ``holds_left``.
+    """
+    alone = context.party_id is not None
 
     async def work(unit: UnitOfWork) -> None:
         await load_account(unit, account_id)
-        await unit.decide(ACCOUNT, account_id, CloseAccount(account_id=account_id, reason=reason))
+        await unit.decide(ACCOUNT, account_id, CloseAccount(account_id=account_id, reason=reason, alone=alone))
 
     return await handler.run(context, ACCOUNT, account_id, work)

@@ -140,6 +140,9 @@ def _open(command: OpenAccount, state: AccountState) -> Sequence[AccountEvent]:
 def _close(command: CloseAccount, state: Account) -> Sequence[AccountEvent]:
     if state.closed:
         return []
+    if command.alone and state.limit_usd is not None:
+        text = f"account {command.account_id} has a limit, and one person alone does not close it for good"
+        raise Refusal("limit_exceeded", f"{text}; let two persons remove the limit first")
     if state.held_usd:
         raise Refusal(
             "holds_left",

@@ -20,10 +20,11 @@ class OpenAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CloseAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """Close an account to anything new."""
+    """Close an account to anything new; `alone` if one person of the party does it."""
 
     account_id: str
     reason: str
+    alone: bool = False
 
 
 class Deposit(msgspec.Struct, frozen=True, kw_only=True):

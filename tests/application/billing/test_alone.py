@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from marketplace.application.access.parties import suspend_party
-from marketplace.application.billing import bonds, disputes, statements
+from marketplace.application.billing import accounts, bonds, disputes, statements
 from marketplace.application.billing.approvals import set_limit
 from marketplace.application.delivery import grants
 from marketplace.application.supply import inventory
@@ -160,3 +160,19 @@ async def test_a_key_of_the_platform_without_the_scope_for_it_does_nothing_in_a_
             await attempt
         assert (caught.value.code, caught.value.facts["scope"]) == ("scope_missing", "rights:decide")
     await statements.accept_statement(market.handler, decider, period.statement_id)
+
+
+async def test_one_person_alone_does_not_close_an_account_that_has_a_limit(memory_log):
+    market = Market(memory_log)
+    fund, other = await market.party("Fund", "fund"), await market.party("Other", "fund")
+    limited = structs.replace(market.context(fund), actor_person="p1")
+    await set_limit(market.handler, limited, rename_id("acc", fund), limit_usd=Decimal(LIMIT))
+
+    async def close(party_id, by):
+        await accounts.close_account(market.handler, market.context(by), rename_id("acc", party_id), reason="done")
+        return (await market.account(party_id)).closed
+
+    with pytest.raises(Refusal) as caught:
+        await close(fund, fund)
+    assert caught.value.code == "limit_exceeded"
+    assert [await close(other, other), await close(fund, None)] == [True, True]

@@ -135,6 +135,7 @@ REFUSALS = [
     Row("unit_unsupported", FUNDED, SetLimit(account_id=build.STARTUP_ACCOUNT, limit_usd=usd(1), unit="EUR"), "/unit"),
     Row("unit_unsupported", (*FUNDED, LIMITED), request(act=LimitAct(limit_usd=None), unit="EUR"), "/unit"),
     Row("limit_exceeded", (*FUNDED, LIMITED), USE),
+    Row("limit_exceeded", (*FUNDED, LIMITED), close_account(alone=True)),
     Row("payee_is_payer", FUNDED, place_hold(purpose=build.STARTUP_ACCOUNT), "/payee_account_id"),
     Row("not_a_number", (OPENED,), deposit(amount_usd=NAN), "/amount_usd"),
     Row("not_a_number", (OPENED,), credit(amount_usd=INFINITY), "/amount_usd"),
