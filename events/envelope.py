@@ -57,10 +57,15 @@ _ATTRIBUTES = tuple(name for name in Envelope.__struct_fields__ if name not in {
 _HEADERS = tuple((name, f"ce-{name}") for name in _ATTRIBUTES)
 
 
+def render_time(time: datetime) -> str:
+    """Return the ``time`` of an event as it is stored and hashed, in UTC to the microsecond."""
+    return time.isoformat(timespec="microseconds")[:_TIME_LENGTH] + "Z"
+
+
 def render_headers(envelope: Envelope) -> dict[str, str]:
     """Return the NATS headers of one event; empty attributes are left out."""
     headers = {"content-type": CONTENT_TYPE, "ce-specversion": SPEC_VERSION}
-    headers["ce-time"] = envelope.time.isoformat(timespec="microseconds")[:_TIME_LENGTH] + "Z"
+    headers["ce-time"] = render_time(envelope.time)
     for name, header in _HEADERS:
         value: str = getattr(envelope, name)
         if value:

@@ -3,19 +3,22 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from litestar import Litestar, Request, Router
+from litestar import Litestar, Request, Response, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import NotFoundException
 from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.status_codes import HTTP_202_ACCEPTED
 from litestar.types import ASGIApp
 
 from marketplace import __version__
 from marketplace.api.http import clock, operation
 from marketplace.api.http.auth_middleware import AuthMiddleware, Limits
+from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.commands import provide_command
+from marketplace.api.http.document import Document, name_operation
 from marketplace.api.http.envelope import Envelope
 from marketplace.api.http.keys import list_scopes
 from marketplace.api.http.metrics import Metrics
@@ -29,6 +32,13 @@ from marketplace.core.discovery import find_constants
 _ROOMS: Final = ("access", "supply", "trading", "delivery", "metering", "billing", "equity", "feed")
 ROUTERS: Final = [router for room in _ROOMS for router in find_constants(f"marketplace.api.{room}", Router)]
 """The routers of these folders. Like the test clock, they need an API key. A router's `opt` names its feature."""
+
+
+_WAITING: Final = ResponseSpec(
+    data_container=ReceiptBody,
+    generate_examples=False,
+    description="Others must agree first: the id is that of the proposal or request, at `Location`",
+)
 
 
 def create_application(services: Services) -> Litestar:
@@ -54,7 +64,8 @@ def create_application(services: Services) -> Litestar:
             openapi_router=Router(
                 "/schema", route_handlers=[], include_in_schema=False, before_request=_require_document
             ),
-            render_plugins=[JsonRenderPlugin(), ReferencePage()],
+            render_plugins=[Document(), ReferencePage()],
+            operation_id_creator=name_operation,
             components=Components(security_schemes={"apiKey": SecurityScheme(type="http", scheme="bearer")}),
             security=[{"apiKey": []}],
         ),
@@ -88,8 +99,9 @@ def _list_own_scopes(routers: Sequence[Router]) -> set[str]:
 
 
 def _document(router: Router) -> Router:
-    """Add the problem documents that routes return to the OpenAPI document."""
+    """Add the problem documents that routes return to the OpenAPI document, and that a command may wait for others."""
     for route in router.routes:
         for handler in getattr(route, "route_handlers", ()):
-            handler.responses = DOCUMENTED
+            writes = handler.parsed_fn_signature.return_type.annotation == Response[ReceiptBody]
+            handler.responses = {**DOCUMENTED, HTTP_202_ACCEPTED: _WAITING} if writes else DOCUMENTED
     return router

@@ -28,6 +28,27 @@ async def test_the_openapi_document_is_valid_and_says_what_routes_do():
     assert document["security"] == [{"apiKey": []}]
 
 
+def walk(part):
+    if isinstance(part, dict):
+        yield part
+    for each in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from walk(each)
+
+
+async def test_the_document_accepts_what_the_api_accepts_in_any_language():
+    async with open_stage(MemoryLog()) as stage:
+        document = (await stage.admin.get("/schema/openapi.json")).json()
+    for part in walk(document):
+        assert {} not in part.get("oneOf", ()), part
+        assert not ("oneOf" in part and isinstance(part.get("default"), dict)), part
+        assert "(?" not in str(part.get("pattern")), part
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(names) == len(set(names)) > 200
+    assert {name for name in names if not re.fullmatch(r"[a-z_]+\.[a-z_]+", name)} == set()
+    assert {"orders.place", "grants.list"} < set(names)
+
+
 async def test_the_reference_page_loads_nothing_from_elsewhere():
     async with open_stage(MemoryLog()) as stage:
         page = await stage.admin.get("/schema")

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from events.envelope import CONTENT_TYPE, SPEC_VERSION, Envelope
+from events.envelope import CONTENT_TYPE, SPEC_VERSION, Envelope, render_time
 from events.issuer_holders import Depth
 from events.registry import parse_type, render_body
 from marketplace.api.http.bodies.feed import CloudEvent, FeedItem, FeedPage
@@ -52,7 +52,7 @@ def render_item(recorded: Recorded, depth: Depth = "full", party_id: str | None 
         source=envelope.source,
         type=envelope.type,
         subject=envelope.subject,
-        time=envelope.time.isoformat(),
+        time=render_time(envelope.time),
         datacontenttype=CONTENT_TYPE,
         dataschema=envelope.dataschema,
         correlationid=envelope.correlationid,

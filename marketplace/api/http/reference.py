@@ -6,6 +6,8 @@ from typing import Any, Final
 from litestar import Request
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 
+from marketplace.api.http.document import correct_document
+
 _STYLE: Final = """
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
 body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
@@ -25,7 +27,7 @@ class ReferencePage(OpenAPIRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """Return the page."""
-        return render_page(openapi_schema, self.get_openapi_json_route(request)).encode()
+        return render_page(correct_document(openapi_schema), self.get_openapi_json_route(request)).encode()
 
 
 def render_page(document: dict[str, Any], document_path: str) -> str:

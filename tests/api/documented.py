@@ -1,0 +1,56 @@
+"""Holds requests and answers against the OpenAPI document, by a validator that knows nothing of the API."""
+
+import json
+import re
+from functools import cache
+
+from jsonschema import Draft202012Validator
+
+
+class Documented:
+    """The document of an application, as strangers read it.
+
+    Attributes:
+        faults: What was accepted or answered otherwise than the document says, by method and path.
+        checked: Which operations were held against it.
+    """
+
+    def __init__(self, document):
+        self.document = document
+        self.faults = {}
+        self.checked = set()
+        self._routes = [
+            (re.compile(re.sub(r"\{[^}]*\}", "[^/]+", path) + "$"), path, item)
+            for path, item in sorted(document["paths"].items(), key=lambda each: each[0].count("{"))
+        ]
+        self._build = cache(self._build_validator)
+
+    async def hear(self, answer):
+        """Hold one answer, and the request if it was accepted, against the document."""
+        await answer.aread()
+        request = answer.request
+        found = next(((path, item) for match, path, item in self._routes if match.match(request.url.path)), None)
+        if found is None or request.method.lower() not in found[1]:
+            return
+        path, item = found
+        operation = item[request.method.lower()]
+        self.checked.add((request.method, path))
+        if answer.is_success and request.content and "json" in request.headers.get("content-type", ""):
+            kind = request.headers["content-type"].partition(";")[0]
+            schema = operation.get("requestBody", {}).get("content", {}).get(kind, {}).get("schema", {})
+            self._hold(f"{request.method} {path} body", schema, request.content)
+        answers = operation["responses"].get(str(answer.status_code))
+        if answers is None:
+            self.faults[f"{request.method} {path} {answer.status_code}"] = "this status is not in the document"
+        elif answer.content and "json" in answer.headers.get("content-type", ""):
+            kind = answer.headers["content-type"].partition(";")[0]
+            schema = answers.get("content", {}).get(kind, {}).get("schema", {})
+            self._hold(f"{request.method} {path} {answer.status_code}", schema, answer.content)
+
+    def _hold(self, name, schema, content):
+        validator = self._build(json.dumps(schema, sort_keys=True))
+        for error in validator.iter_errors(json.loads(content)):
+            self.faults.setdefault(name, f"{error.json_path}: {error.message[:200]}")
+
+    def _build_validator(self, schema):
+        return Draft202012Validator({**json.loads(schema), "components": self.document["components"]})
