@@ -59,7 +59,7 @@ ROWS = (
     Row(
         "POST",
         at("/programmes/{programme}/grants"),
-        body=lambda world: {"grant_id": world.ids["grant"]},
+        body=lambda world: {"grant_id": world.ids["late_grant"]},
         refused=({"grant_id": "x"}, 422, "body_invalid"),
     ),
     Row(
