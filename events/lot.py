@@ -1,13 +1,11 @@
 """Lots: nodes of a pool for sale over a span at an ask."""
 
 from decimal import Decimal
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from events.service import ServiceTerms
-from events.types import Event, Id, Instant, Nodes, Text, UsdPerGpuHour
+from events.types import Event, Id, Instant, Nodes, RunHours, Text, UsdPerGpuHour
 
 
 class AskStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +49,7 @@ class LotListed(Event, frozen=True, kw_only=True, tag="lot.listed.v1"):
     end: Instant
     ask_usd_per_gpu_hour: UsdPerGpuHour
     nodes_min: Nodes = 1
-    duration_hours_min: Annotated[int, Meta(ge=1, le=24 * 366)] = 1
+    duration_hours_min: RunHours = 1
     mandate_ids: tuple[Id, ...] = ()
     further_asks: tuple[AskStep, ...] = ()
     grant_id: Id | None = None

@@ -19,6 +19,7 @@ from events.types import (
     Ratio,
     Reason,
     Region,
+    RunHours,
     Share,
     Text,
     Usd,
@@ -70,7 +71,7 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
 
     nodes: Nodes
     gpus_per_node: Annotated[int, Meta(ge=1, le=1024)] = 8
-    duration_hours: Annotated[int, Meta(ge=1, le=24 * 366)]
+    duration_hours: RunHours
     start_earliest: Instant
     start_latest: Instant
     offers: tuple[ClassOffer, ...]

@@ -30,6 +30,7 @@ Hours = Annotated[Decimal, Meta(description="Hours of work, exact decimal string
 GpuSeconds = Annotated[int, Meta(ge=0, description="GPU-seconds of one class")]
 Shares = Annotated[int, Meta(ge=0, description="Whole shares")]
 Nodes = Annotated[int, Meta(ge=1, le=100_000, description="Whole nodes")]
+RunHours = Annotated[int, Meta(ge=1, le=24 * 366 * 5, description="Hours of a run; at most five years")]
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Region = Annotated[str, Meta(pattern=r"^[a-z]{2}(-[a-z0-9]+)+(?!\n)$", max_length=40, description="Such as us-east")]

@@ -8,7 +8,20 @@ from msgspec import Meta
 from events.lot import AskStep
 from events.service import ServiceTerms
 from events.site import PowerKw, SiteStatus
-from events.types import Country, GpuClass, Id, Instant, Interconnect, Name, Nodes, Region, Share, Text, UsdPerGpuHour
+from events.types import (
+    Country,
+    GpuClass,
+    Id,
+    Instant,
+    Interconnect,
+    Name,
+    Nodes,
+    Region,
+    RunHours,
+    Share,
+    Text,
+    UsdPerGpuHour,
+)
 from marketplace.api.http.bodies import Body
 
 IncidentId = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -130,7 +143,7 @@ class ListLotBody(Body, frozen=True, kw_only=True):
     end: Instant
     ask_usd_per_gpu_hour: UsdPerGpuHour
     nodes_min: Nodes = 1
-    duration_hours_min: Annotated[int, Meta(ge=1, le=24 * 366)] = 1
+    duration_hours_min: RunHours = 1
     mandate_ids: Annotated[tuple[Id, ...], Meta(max_length=100)] = ()
     further_asks: Annotated[tuple[AskStep, ...], Meta(max_length=100)] = ()
     service: ServiceTerms | None = None
@@ -154,7 +167,7 @@ class ResellGrantBody(Body, frozen=True, kw_only=True):
     end: Instant
     ask_usd_per_gpu_hour: UsdPerGpuHour
     nodes_min: Nodes = 1
-    duration_hours_min: Annotated[int, Meta(ge=1, le=24 * 366)] = 1
+    duration_hours_min: RunHours = 1
     mandate_ids: Annotated[tuple[Id, ...], Meta(max_length=100)] = ()
 
 
