@@ -108,6 +108,8 @@ def make_up(kind: Any, name: str) -> Any:
         return f"made-up-{name}"
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return kind(**{field.name: f"made-up-{field.name}" for field in msgspec.structs.fields(kind)})
+    if kind == Sequence[str]:
+        return (f"made-up-{name}",)
     if get_origin(kind) in (tuple, Sequence, Mapping):
         return ()
     return next(value for known, value in VALUES if kind is known)

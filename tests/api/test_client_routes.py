@@ -44,10 +44,9 @@ class Document:
         return set(self._follow(content.get("application/json", {}).get("schema", {})).get("properties", ()))
 
     def get_answer(self, route: tuple[str, str]) -> tuple[str | None, dict[str, Any]]:
-        """Return media type and schema of what is answered where all went well."""
-        (content,) = [
-            answer.get("content") for status, answer in self.operations[route]["responses"].items() if status[0] == "2"
-        ]
+        """Return media type and schema of what is answered where all went well and nobody else must agree."""
+        answers = self.operations[route]["responses"].items()
+        (content,) = [answer.get("content") for status, answer in answers if status[0] == "2" and status != "202"]
         ((media_type, media),) = (content or {None: {}}).items()
         return media_type, media.get("schema", {})
 

@@ -9,6 +9,7 @@ from litestar.types import Method
 
 _PYTHON_END: Final = r"(?!\n)$"
 """The end of a pattern for Python, whose `$` also matches before a last line feed; elsewhere `$` is the end."""
+_SCALARS: Final = (str, int, float, list, type(None))
 _ENDINGS: Final = ("_one", "_all")
 
 
@@ -48,7 +49,7 @@ def correct_document(part: Any) -> Any:
         if kept != choices:
             rest = {name: value for name, value in corrected.items() if name != "oneOf"}
             corrected = {**rest, **kept[0]} if len(kept) == 1 else {**rest, "oneOf": kept}
-        if isinstance(corrected.get("default"), dict):
+        if not isinstance(corrected.get("default"), _SCALARS):
             del corrected["default"]
     if isinstance(corrected.get("pattern"), str):
         corrected["pattern"] = corrected["pattern"].replace(_PYTHON_END, "$")
