@@ -19,7 +19,9 @@ Schema = dict[str, Any]
 
 SCHEMA_BASE: Final = "urn:marketplace:schema:"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-DECIMAL_PATTERN: Final = r"^-?[0-9]+(\.[0-9]+)?([Ee][+-]?[0-9]+)?(?!\n)$"
+DECIMAL_PATTERN: Final = r"^-?[0-9]+(\.[0-9]+)?([Ee][+-]?[0-9]+)?$"
+PYTHON_END: Final = r"(?!\n)$"
+"""The end of a pattern in Python, whose `$` also matches before a last line feed. Elsewhere `$` is the end."""
 _TAG_FIELDS: Final = {"type": "Tag of the event type.", "kind": "Tag of this shape."}
 _ANNOTATIONS: Final = frozenset({"title", "description", "$id", "$schema"})
 
@@ -81,14 +83,21 @@ def _with_description(schema: Schema, text: str) -> Schema:
 
 
 def _tighten(schema: Any) -> Any:
-    """Return the schema with decimals that a validator can check, and one-valued enumerations as constants."""
+    """Return the schema as any validator reads it.
+
+    Decimals have a pattern in place of a format that is no standard, patterns are those of ECMA-262, and enumerations
+    of one value are constants.
+    """
     if isinstance(schema, list):
         return [_tighten(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     tightened = {key: _tighten(value) for key, value in schema.items()}
     if tightened.get("format") == "decimal":
+        del tightened["format"]
         tightened["pattern"] = DECIMAL_PATTERN
+    if isinstance(tightened.get("pattern"), str):
+        tightened["pattern"] = tightened["pattern"].replace(PYTHON_END, "$")
     values = tightened.get("enum")
     if isinstance(values, list) and len(values) == 1:
         del tightened["enum"]

@@ -14,7 +14,7 @@ from litestar.status_codes import HTTP_202_ACCEPTED
 from litestar.types import ASGIApp
 
 from marketplace import __version__
-from marketplace.api.http import clock, operation
+from marketplace.api.http import clock, contract, operation
 from marketplace.api.http.auth_middleware import AuthMiddleware, Limits
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.commands import provide_command
@@ -50,7 +50,7 @@ def create_application(services: Services) -> Litestar:
         return AuthMiddleware(app, services, limits)
 
     application = Litestar(
-        route_handlers=[*routers, operation.ROUTER],
+        route_handlers=[*routers, operation.ROUTER, contract.ROUTER],
         middleware=[gate],
         dependencies={"command": Provide(provide_command), "reader": Provide(provide_reader)},
         dto=StrictBody,

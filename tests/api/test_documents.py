@@ -2,6 +2,7 @@
 
 import re
 
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from marketplace.log.memory import MemoryLog
@@ -47,6 +48,21 @@ async def test_the_document_accepts_what_the_api_accepts_in_any_language():
     assert len(names) == len(set(names)) > 200
     assert {name for name in names if not re.fullmatch(r"[a-z_]+\.[a-z_]+", name)} == set()
     assert {"orders.place", "grants.list"} < set(names)
+
+
+async def test_schemas_of_events_are_served_as_their_dataschema_names_them():
+    async with open_stage(MemoryLog()) as stage:
+        anyone = await stage.open_client(None)
+        await stage.post(stage.admin, "/v1/parties", PARTY)
+        for item in (await stage.admin.get("/v1/events")).json()["items"]:
+            name = item["event"]["dataschema"].removeprefix("urn:marketplace:schema:")
+            schema = (await anyone.get(f"/contract/schemas/{name}")).json()
+            assert schema["$id"] == item["event"]["dataschema"]
+            Draft202012Validator(schema).validate(item["event"]["data"])
+        assert (await anyone.get("/contract/asyncapi.json")).json()["asyncapi"].startswith("3.")
+        for wrong in ("party.registered.v9.json", "..%2fparty.py", "lock.json"):
+            answer = await anyone.get(f"/contract/schemas/{wrong}")
+            assert (answer.status_code, answer.json()["code"]) == (404, "route_unknown")
 
 
 async def test_the_reference_page_loads_nothing_from_elsewhere():

@@ -39,6 +39,9 @@ def test_a_schema_is_valid_draft_2020_12_and_stands_alone(tag: str) -> None:
     assert schema["$id"] == json_schema.render_schema_id(tag)
     references = set(re.findall(r'"\$ref": "([^"]+)"', json.dumps(schema)))
     assert references == {f"#/$defs/{name}" for name in schema.get("$defs", {})}
+    text = json.dumps(schema)
+    assert set(re.findall(r'"format": "([^"]+)"', text)) <= {"date-time", "date"}, "strict validators refuse others"
+    assert "(?" not in text, "RE2 and Go know no such patterns"
 
 
 @pytest.mark.parametrize("tag", TAGS)

@@ -7,8 +7,8 @@ from litestar.handlers.http_handlers import HTTPRouteHandler
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import Method
 
-_PYTHON_END: Final = r"(?!\n)$"
-"""The end of a pattern for Python, whose `$` also matches before a last line feed; elsewhere `$` is the end."""
+from events.rendering.json_schema import PYTHON_END
+
 _SCALARS: Final = (str, int, float, list, type(None))
 _ENDINGS: Final = ("_one", "_all")
 
@@ -52,5 +52,5 @@ def correct_document(part: Any) -> Any:
         if not isinstance(corrected.get("default"), _SCALARS):
             del corrected["default"]
     if isinstance(corrected.get("pattern"), str):
-        corrected["pattern"] = corrected["pattern"].replace(_PYTHON_END, "$")
+        corrected["pattern"] = corrected["pattern"].replace(PYTHON_END, "$")
     return corrected
