@@ -5,8 +5,6 @@ from fractions import Fraction
 
 MICRO = 1_000_000
 CENT_MICRO = 10_000
-TOLERANCE_MICRO = 10.0
-"""How much the float sums of two equal allocations may differ."""
 CENT = Decimal("0.01")
 _EXACT = Context(prec=60)
 

@@ -17,6 +17,8 @@ from marketplace.clearing.arrays.grid import Candidate, Flags, Floats, Grid, Poo
 TRIES_MAX = 6
 FLOAT_EXACT_MAX = 2**52
 """Micro-dollars up to which `total` or a pool's costs, sums of whole numbers, are exact."""
+TOLERANCE_MICRO = 10.0
+"""How much the sums of two equal allocations may differ."""
 Placing = tuple[int, int]
 
 

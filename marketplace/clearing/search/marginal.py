@@ -12,12 +12,12 @@ from fractions import Fraction
 
 import numpy as np
 
-from marketplace.clearing.arrays.allocation import Allocation, Placing
+from marketplace.clearing.arrays.allocation import TOLERANCE_MICRO, Allocation, Placing
 from marketplace.clearing.arrays.carrying import stack
 from marketplace.clearing.arrays.grid import Grid, window_sums
 from marketplace.clearing.arrays.ruled import find_rival
 from marketplace.clearing.book import PRICE_USD_MAX
-from marketplace.clearing.money import CENT_MICRO, TOLERANCE_MICRO, ceil_cent, micro
+from marketplace.clearing.money import CENT_MICRO, ceil_cent, micro
 from marketplace.clearing.program.bound import Shadow
 
 PLACEMENTS_MAX = 4

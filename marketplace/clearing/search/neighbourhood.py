@@ -13,11 +13,11 @@ from fractions import Fraction
 
 import numpy as np
 
-from marketplace.clearing.arrays.allocation import Allocation, Placing
+from marketplace.clearing.arrays.allocation import TOLERANCE_MICRO, Allocation, Placing
 from marketplace.clearing.arrays.carrying import stack
 from marketplace.clearing.arrays.constraint_usage import ConstraintUsage
 from marketplace.clearing.arrays.grid import Flags, Floats, Grid, Integers
-from marketplace.clearing.money import MICRO, TOLERANCE_MICRO
+from marketplace.clearing.money import MICRO
 from marketplace.clearing.program.bound import Shadow
 from marketplace.clearing.program.integer import Answer, Work, solve_program
 from marketplace.clearing.program.program import CandidateTable, Columns, RowTable, build_program

@@ -9,8 +9,7 @@ import random
 
 import numpy as np
 
-from marketplace.clearing.arrays.allocation import Allocation, Placing
-from marketplace.clearing.money import TOLERANCE_MICRO
+from marketplace.clearing.arrays.allocation import TOLERANCE_MICRO, Allocation, Placing
 from marketplace.clearing.program.prospects import Prospects
 
 SPANS = (5, 10, 20, 30)
