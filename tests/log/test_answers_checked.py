@@ -180,15 +180,19 @@ async def test_an_error_that_the_leader_gives_is_named(forger: Forger, connectio
 
 async def test_tokens_are_random_and_serve_once(forger: Forger, connection: Connection) -> None:
     replies: list[str] = []
+    heard = asyncio.Event()
 
     async def hear(message: Msg) -> None:
         replies.append(message.reply)
+        if len(replies) == 3:
+            heard.set()
 
     await forger.client.subscribe("question", cb=hear)
     await forger.client.flush()
     forger.truths = [(b"one", {}), (b"two", {})]
     answers = [await connection.request("question", seconds_max=5) for _ in range(3)]
     assert [answer.data for answer in answers] == [b"one"] * 3
+    await asyncio.wait_for(heard.wait(), PATIENCE_SECONDS)  # an answer may come before its question is heard here
     assert len(set(replies)) == 3
     assert all(len(reply.rpartition(".")[2]) == 32 for reply in replies)
     assert all(reply.startswith("_INBOX_APP.") for reply in replies)

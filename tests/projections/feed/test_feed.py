@@ -10,6 +10,7 @@ from marketplace.projections.engine.recorded_events import parse_facts
 from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.equity.cap_tables import find_depth, find_issuer
 from marketplace.projections.feed import holders
+from marketplace.projections.feed.queries import EventFilter
 from marketplace.projections.feed.visibility import PUBLIC
 from tests.projections import market, resales
 from tests.projections.conftest import fill, project
@@ -128,9 +129,10 @@ async def test_the_feed_goes_on_after_a_sequence_without_a_gap_or_a_repeat(engin
             pages += page
             after = page[-1].sequence
         assert pages == whole
-        one = await feed.list_events(connection, party_id=STARTUP, aggregate_id=make_id("ord", 1))
+        chosen = EventFilter(aggregate_id=make_id("ord", 1), until=whole[-1].sequence)
+        one = await feed.list_events(connection, party_id=STARTUP, chosen=chosen)
         assert [event.tag for event in one][:2] == ["order.placed.v1", "order.amended.v1"]
-        assert await feed.list_events(connection, party_id=FUND, aggregate_id=make_id("ord", 1)) == []
+        assert await feed.list_events(connection, party_id=FUND, chosen=chosen) == []
         assert await feed.is_visible(connection, whole[0].sequence, STARTUP)
         assert not await feed.is_visible(connection, one[0].sequence, FUND)
 

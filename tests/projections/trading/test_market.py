@@ -246,7 +246,7 @@ async def test_grants_by_party_and_over_their_life(connection: AsyncConnection):
     assert first.equity is not None
     assert (first.status, first.price_usd_per_gpu_hour, first.holder_id) == ("completed", "5/2", FUND)
     assert first.gpu_seconds_accepted == market.GPU_SECONDS
-    for party_id, count in ((STARTUP, 2), (PROVIDER, 4), (FUND, 3), (STRANGER, 2)):
+    for party_id, count in ((STARTUP, 3), (PROVIDER, 4), (FUND, 3), (STRANGER, 2)):
         assert len(await grants.list_grants(connection, party_id=party_id)) == count
     second = make_id("grt", 2)
     life = []
