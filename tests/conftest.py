@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 import atexit
+import gc
 import os
 import shutil
 import signal
@@ -15,6 +16,9 @@ pytest_plugins = ["tests.support.servers"]
 # What a shell starts in the background ignores Ctrl-C, and so would every process that a test starts and interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A worker keeps thousands of modules, tests and states alive; looking through them often takes a part of its time.
+gc.set_threshold(50_000, 20, 50)
 
 # The tests start some hundred processes, and each would compile every module that it imports. Where no bytecode may lie
 # beside the sources, they share one folder of it for this run; the workers of xdist inherit it.

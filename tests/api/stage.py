@@ -115,7 +115,7 @@ async def open_stage(
             handler=handler,
             follower=follower,
             keys=KeyRing(SECRET, ADMIN_KEY, store),
-            settings=ApiSettings(**settings),
+            settings=ApiSettings(**{"read_wait_seconds_max": PATIENCE_SECONDS, **settings}),
             engine=engine,
             watch=watching,
         )
