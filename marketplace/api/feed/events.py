@@ -3,7 +3,6 @@
 import re
 from collections.abc import Collection
 from datetime import timedelta
-from difflib import get_close_matches
 from typing import Annotated, Any, Final
 
 from litestar import Request, Response, Router, get
@@ -14,6 +13,7 @@ from events.registry import AGGREGATES, EVENT_TYPES
 from marketplace.api.feed.feed import Selection, load_page, stream
 from marketplace.api.http.bodies.feed import FeedPage
 from marketplace.api.http.keys import Principal
+from marketplace.api.http.known_values import suggest
 from marketplace.api.http.queries import Read, Reader, Word, parse_instant
 from marketplace.core.errors import Refusal
 from marketplace.projections.feed import find_sequence_at
@@ -88,8 +88,7 @@ def _select(
 def _require_known(name: str, values: Collection[str], known: Collection[str]) -> None:
     for value in values:
         if value not in known:
-            nearest = get_close_matches(value, known, n=1)
-            text = f"no event has the {name} {value!r}" + (f"; did you mean {nearest[0]}?" if nearest else "")
+            text = f"no event has the {name} {value!r}{suggest(value, known)}"
             raise Refusal("request_invalid", text, pointer=f"/{name}")
 
 
