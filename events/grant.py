@@ -257,7 +257,7 @@ class GrantTransferred(Event, frozen=True, kw_only=True, tag="grant.transferred.
 
 
 class GrantPrioritised(Event, frozen=True, kw_only=True, tag="grant.prioritised.v1"):
-    """The grant's priority changed among the tenant's grants to which usage is allocated, for later usage.
+    """The grant's priority changed among the startup's grants to which usage is allocated, for later usage.
 
     Attributes:
         grant_id: The grant.

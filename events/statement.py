@@ -86,11 +86,11 @@ class Metering(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         provider_gpu_seconds: The provider's, which is charged.
-        tenant_gpu_seconds: The tenant's.
+        startup_gpu_seconds: The startup's.
     """
 
     provider_gpu_seconds: GpuSeconds
-    tenant_gpu_seconds: GpuSeconds
+    startup_gpu_seconds: GpuSeconds
 
 
 class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,7 +128,7 @@ class StatementIssued(Event, frozen=True, kw_only=True, tag="statement.issued.v1
         charges: What it costs.
         accept_until: After this it counts as accepted.
         gpu_seconds_before: GPU-seconds of the grant that were stated before it; amounts are rounded on the sums.
-        metering: What both meters say, where the tenant's reported too.
+        metering: What both meters say, where the startup's reported too.
         adjustment: What it adjusts; None for the statement of a period itself.
         service: The service result of the period; None if nothing was promised.
         service_line_id: The service line whose hours it charges for; None for compute.
@@ -253,7 +253,7 @@ class StatementDisputed(Event, frozen=True, kw_only=True, tag="statement.dispute
     Attributes:
         statement_id: The statement.
         grant_id: The grant.
-        gpu_seconds_claimed: What it, or the tenant's meter, says was delivered; 0 of a service line.
+        gpu_seconds_claimed: What it, or the startup's meter, says was delivered; 0 of a service line.
         reason: Why.
         by: Who disputes.
         hours_claimed: What it says was worked of a service line; None of compute.

@@ -11,7 +11,7 @@ SourceName = Annotated[str, Meta(min_length=1, max_length=200, description="Clou
 ReadingId = Annotated[str, Meta(min_length=1, max_length=200, description="CloudEvents id, unique in its source")]
 DeviceName = Annotated[str, Meta(min_length=1, max_length=100, description="One GPU or MIG instance, such as its UUID")]
 Gpus = Annotated[int, Meta(ge=1, le=10_000_000, description="Whole GPUs")]
-Meter = Literal["provider", "tenant"]
+Meter = Literal["provider", "startup"]
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -60,7 +60,7 @@ class UsageReported(Event, frozen=True, kw_only=True, tag="usage.reported.v1"):
         grant_id: The grant.
         source: The meter.
         readings: The intervals, at least one.
-        meter: Whose meter it is. The provider's is billed; the tenant's is compared with it.
+        meter: Whose meter it is. The provider's is billed; the startup's is compared with it.
     """
 
     usage_id: Id
@@ -255,7 +255,7 @@ class SpreadPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
-    """GPUs that a tenant used over an interval, and which grants carry them.
+    """GPUs that a startup used over an interval, and which grants carry them.
 
     Invariant: at every instant of the interval the GPUs of the parts are those of the reading.
 
@@ -277,13 +277,13 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsageSpread(Event, frozen=True, kw_only=True, tag="usage.spread.v1"):
-    """A meter reported a tenant's usage of a class, which was allocated to the tenant's grants.
+    """A meter reported a startup's usage of a class, which was allocated to the startup's grants.
 
     The readings of the parts are in the same atomic batch.
 
     Attributes:
-        usage_id: The record of the tenant's use of the class at the provider.
-        startup_id: The tenant.
+        usage_id: The record of the startup's use of the class at the provider.
+        startup_id: The startup.
         provider_id: Who delivered.
         gpu_class: Class of the GPUs.
         source: The meter.
@@ -301,13 +301,13 @@ class UsageSpread(Event, frozen=True, kw_only=True, tag="usage.spread.v1"):
 
 
 class UsageRespread(Event, frozen=True, kw_only=True, tag="usage.respread.v1"):
-    """A reading of a tenant's usage was corrected or voided, and its allocation was changed in reverse order.
+    """A reading of a startup's usage was corrected or voided, and its allocation was changed in reverse order.
 
     The corrections, voids and readings of the changed parts are in the same atomic batch.
 
     Attributes:
-        usage_id: The record of the tenant's use of the class at the provider.
-        startup_id: The tenant.
+        usage_id: The record of the startup's use of the class at the provider.
+        startup_id: The startup.
         provider_id: Who delivered.
         gpu_class: Class of the GPUs.
         source: The meter.

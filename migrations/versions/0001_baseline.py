@@ -734,7 +734,7 @@ def _create_statements() -> None:
         text("reason", null=True),
         text("disputed_by", null=True),
         text("agreed_by", null=True),
-        bigint("tenant_gpu_seconds", null=True),
+        bigint("startup_gpu_seconds", null=True),
         jsonb("adjustment", null=True),
         jsonb("service", null=True),
         jsonb("service_credit", null=True),

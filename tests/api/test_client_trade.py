@@ -189,7 +189,7 @@ async def _meter(trade: Trade, grant_id: str) -> None:
     assert (corrected.reading_id, corrected.gpu_seconds, corrected.corrections) == ("r1", 8 * 3_600, 1)
     assert (voided.reading_id, voided.voided, voided.reason) == ("r2", True, "another grant's")
     summed = await client.sum_usage(grant_id)
-    assert (summed.readings, summed.gpu_seconds, summed.gpu_seconds_tenant) == (1, 8 * 3_600, 0)
+    assert (summed.readings, summed.gpu_seconds, summed.gpu_seconds_startup) == (1, 8 * 3_600, 0)
     unknown = VoidUsageBody(source="dcgm", reading_id="r9", reason="x")
     assert await refuse(client.void_usage(grant_id, unknown)) == "reading_unknown"
     beyond = CorrectUsageBody(source="dcgm", reading=msgspec.structs.replace(first, nodes=3), reason="x")
@@ -203,7 +203,7 @@ async def _meter(trade: Trade, grant_id: str) -> None:
 
 
 async def _spread(trade: Trade, grant_id: str) -> None:
-    """Send a reading as a CloudEvent, and one of the tenant, which the grant carries."""
+    """Send a reading as a CloudEvent, and one of the startup, which the grant carries."""
     client, begin = trade.client, trade.begin
     data = {"start": (begin + HOUR).isoformat(), "end": (begin + 2 * HOUR).isoformat(), "nodes": 1}
     event = {
@@ -230,7 +230,7 @@ async def _spread(trade: Trade, grant_id: str) -> None:
     )
     (spread,) = [each async for each in client.list_spreads()]
     assert (spread.reading_id, spread.gpus, spread.corrections) == ("u1", 4, 1)
-    await client.void_spread(VoidSpreadBody(**named, reading_id="u1", reason="another tenant's"))
+    await client.void_spread(VoidSpreadBody(**named, reading_id="u1", reason="another startup's"))
     assert [each.voided async for each in client.list_spreads()] == [True]
 
 

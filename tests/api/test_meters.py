@@ -141,10 +141,10 @@ async def test_a_source_that_changes_its_id_scheme_counts_no_gpu_twice(site: Sit
 
 async def test_both_sides_report_and_neither_counts_for_the_other(site: Site):
     grant_id = await site.grant()
-    provider, tenant = await site.client(PROVIDER), await site.client(STARTUP)
+    provider, startup = await site.client(PROVIDER), await site.client(STARTUP)
     reading = site.event(grant_id, "r1")
-    assert tell(await send(provider, [reading])) == tell(await send(tenant, [reading])) == [("accepted", None, None)]
-    assert sum_counted(await site.count(grant_id)) == sum_counted(await site.count(grant_id, "tenant"))
+    assert tell(await send(provider, [reading])) == tell(await send(startup, [reading])) == [("accepted", None, None)]
+    assert sum_counted(await site.count(grant_id)) == sum_counted(await site.count(grant_id, "startup"))
     stranger = await site.client(id_of("pty", 77))
     assert tell(await send(stranger, [reading])) == [("rejected", "grant_unknown", "/0")]
 

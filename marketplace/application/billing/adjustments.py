@@ -1,7 +1,7 @@
 """Adjustments: readings of a settled period arrive, change or are voided, or an outage of it is reported.
 
 The settled statement does not change. A higher amount becomes a statement of its own, which is compared with the
-tenant's meter, and accepted or disputed like any other. A lower amount is credited at once. Only one adjustment of a
+startup's meter, and accepted or disputed like any other. A lower amount is credited at once. Only one adjustment of a
 period is open at a time; the next one covers everything that changed meanwhile.
 """
 
@@ -154,9 +154,9 @@ async def _adjust(unit: UnitOfWork, grant_id: str, period: Period, statement_id:
         charges = compute_charges(build_tariff(grant.issued), stated - less, less)
         await credit(unit, case, chain, charges, service=_keep_credit(chain, service), closed=usage.closed)
         return
-    tenant = await unit.load(USAGE, name_usage(grant_id, "tenant"))
+    startup = await unit.load(USAGE, name_usage(grant_id, "startup"))
     decided = is_decided(chain, after)
-    metering = None if decided else compare_meters(usage, tenant, grant, period.start, period.end)
+    metering = None if decided else compare_meters(usage, startup, grant, period.start, period.end)
     statement = StatementIssued(
         **case.name(),
         charges=compute_charges(build_tariff(grant.issued), stated, more),
@@ -180,8 +180,8 @@ def _keep_credit(chain: list[Statement], service: ServiceResult | None) -> Servi
 
 
 def _find_claim(chain: list[Statement], metering: Metering, metered: int) -> int:
-    """Return how many GPU-seconds of an adjustment the tenant's meter supports."""
-    supported = metered - metering.provider_gpu_seconds + metering.tenant_gpu_seconds
+    """Return how many GPU-seconds of an adjustment the startup's meter supports."""
+    supported = metered - metering.provider_gpu_seconds + metering.startup_gpu_seconds
     return max(int(compute_due(chain, supported) - sum_charged(chain)), 0)
 
 

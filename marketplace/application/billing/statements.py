@@ -70,7 +70,7 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
         usage = await unit.load(USAGE, name_usage(grant_id))
         delivered = count_delivered(usage, current, period.start, period.end)
         service = await settle_service(unit, current, period, delivered)
-        tenant = await unit.load(USAGE, name_usage(grant_id, "tenant"))
+        startup = await unit.load(USAGE, name_usage(grant_id, "startup"))
         statement = StatementIssued(
             statement_id=period.statement_id,
             grant_id=grant_id,
@@ -81,7 +81,7 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
             charges=compute_charges(build_tariff(current.issued), before, delivered),
             accept_until=context.at + ACCEPTANCE,
             gpu_seconds_before=before,
-            metering=compare_meters(usage, tenant, current, period.start, period.end),
+            metering=compare_meters(usage, startup, current, period.start, period.end),
             service=service,
             holder_accepts=current.holder_accepts,
         )

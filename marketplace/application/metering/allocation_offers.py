@@ -1,4 +1,4 @@
-"""Find the grants among which a tenant's usage may be divided, and how much usage each has already."""
+"""Find the grants among which a startup's usage may be divided, and how much usage each has already."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A tenant's usage of a GPU class, and the grants that may take parts of it: the issue time of each, by id."""
+    """A startup's usage of a GPU class, and the grants that may take parts of it: the issue time of each, by id."""
 
     startup_id: str
     provider_id: str

@@ -1,6 +1,6 @@
-"""Allocation ("spread") of a tenant's usage of a GPU class to its grants, in burn order.
+"""Allocation ("spread") of a startup's usage of a GPU class to its grants, in burn order.
 
-The tenant's usage record states which grant has which part of a reading. Each part is also a reading in the usage
+The startup's usage record states which grant has which part of a reading. Each part is also a reading in the usage
 record of its grant, where statements, accounts and evidence find it like any other. One atomic append writes both
 records, and is refused if either changed meanwhile.
 """
@@ -36,7 +36,7 @@ async def prioritise_grant(handler: Handler, context: Context, grant_id: str, *,
 async def spread_usage(
     handler: Handler, context: Context, use: Use, measurement: Measurement
 ) -> tuple[Receipt, Spread | None]:
-    """Allocate a reading to a tenant's grants. Return the allocation, or None if it was not accepted.
+    """Allocate a reading to a startup's grants. Return the allocation, or None if it was not accepted.
 
     `Receipt.not_taken` says why a reading was not accepted.
 

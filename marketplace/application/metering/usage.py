@@ -56,7 +56,7 @@ async def _find_side(handler: Handler, context: Context, grant_id: str) -> Side:
         raise refuse_unknown("grant", grant_id)
     meter: Meter = "provider"
     if context.party_id is not None and context.party_id == grant.startup_id != grant.issued.provider_id:
-        meter = "tenant"
+        meter = "startup"
     party_id = grant.issued.provider_id if meter == "provider" else grant.startup_id
     return Side(meter, party_id, name_usage(grant_id, meter))
 

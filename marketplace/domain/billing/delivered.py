@@ -1,7 +1,7 @@
-"""What is charged of a grant's readings, and how far the tenant's meter supports it.
+"""What is charged of a grant's readings, and how far the startup's meter supports it.
 
 Readings of nodes that did not work at the time, as the grant's outages say, are not charged. Two meters are compared
-only over the instants at which both could count: those that the tenant's readings cover.
+only over the instants at which both could count: those that the startup's readings cover.
 """
 
 from datetime import datetime, timedelta
@@ -41,23 +41,23 @@ def count_kept(usage: Usage, grant: Grant, start: datetime, end: datetime) -> Fr
     return Fraction(delivered) if result is None else delivered * (1 - Fraction(result.credit))
 
 
-def compare_meters(usage: Usage, tenant: Usage, grant: Grant, start: datetime, end: datetime) -> Metering | None:
-    """Return both meters' totals over what the tenant's readings of a span cover; None if they cover nothing.
+def compare_meters(usage: Usage, startup: Usage, grant: Grant, start: datetime, end: datetime) -> Metering | None:
+    """Return both meters' totals over what the startup's readings of a span cover; None if they cover nothing.
 
     Among related parties, the provider's meter alone is not enough: the totals are those of the whole span.
     """
-    runs = list_runs(tenant.timeline, to_second(start), to_second(end))
+    runs = list_runs(startup.timeline, to_second(start), to_second(end))
     if grant.mark == "related":
-        counted = sum_amounts(tenant.timeline, to_second(start), to_second(end))
+        counted = sum_amounts(startup.timeline, to_second(start), to_second(end))
         delivered = count_delivered(usage, grant, start, end)
-        return Metering(provider_gpu_seconds=delivered, tenant_gpu_seconds=counted)
+        return Metering(provider_gpu_seconds=delivered, startup_gpu_seconds=counted)
     if not runs:
         return None
     delivered = sum(
         count_delivered(usage, grant, EPOCH + begin * SECOND, EPOCH + stop * SECOND) for begin, stop in _join(runs)
     )
     counted = sum(gpus * (stop - begin) for begin, stop, gpus in runs)
-    return Metering(provider_gpu_seconds=delivered, tenant_gpu_seconds=counted)
+    return Metering(provider_gpu_seconds=delivered, startup_gpu_seconds=counted)
 
 
 def _join(runs: list[tuple[int, int, int]]) -> list[tuple[int, int]]:

@@ -82,7 +82,7 @@ class IssueStatement(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         issued: The statement.
-        gpu_seconds_claimed: What the tenant's meter supports of an adjustment.
+        gpu_seconds_claimed: What the startup's meter supports of an adjustment.
     """
 
     issued: StatementIssued | StatementCredited
@@ -248,7 +248,7 @@ class Statement:
 
     @property
     def claims(self) -> frozenset[Side]:
-        """Return those who pay and claim less. The tenant's meter speaks for the startup."""
+        """Return those who pay and claim less. A difference between the meters counts as the startup's claim."""
         return frozenset() if self.dispute is None else frozenset(self.dispute.claims)
 
     def list_unheard(self, *, issuer_ended: bool) -> list[str]:
@@ -306,7 +306,7 @@ def decide(command: StatementCommand, state: StatementState) -> Sequence[Stateme
 
 def is_within_tolerance(metering: Metering) -> bool:
     """Return whether two meters agree: within one percent of the greater figure."""
-    figures = metering.provider_gpu_seconds, metering.tenant_gpu_seconds
+    figures = metering.provider_gpu_seconds, metering.startup_gpu_seconds
     return abs(figures[0] - figures[1]) <= TOLERANCE * max(figures)
 
 
@@ -323,7 +323,7 @@ def _issue(command: IssueStatement, state: StatementState) -> Sequence[Statement
 
 def _dispute_by_meters(issued: StatementIssued, metering: Metering, supported: int | None) -> list[StatementDisputed]:
     """Return the dispute of two meters that differ too much over what both could count."""
-    over = metering.provider_gpu_seconds - metering.tenant_gpu_seconds
+    over = metering.provider_gpu_seconds - metering.startup_gpu_seconds
     stated = issued.charges.gpu_seconds
     claimed = stated - over if supported is None else supported
     if is_within_tolerance(metering) or claimed >= stated:
@@ -333,7 +333,7 @@ def _dispute_by_meters(issued: StatementIssued, metering: Metering, supported: i
             statement_id=issued.statement_id,
             grant_id=issued.grant_id,
             gpu_seconds_claimed=max(claimed, 0),
-            reason=f"over the same hours the startup's meter counted {metering.tenant_gpu_seconds} GPU-seconds, the"
+            reason=f"over the same hours the startup's meter counted {metering.startup_gpu_seconds} GPU-seconds, the"
             f" provider's {metering.provider_gpu_seconds}; they differ by more than one percent",
             answer_until=issued.accept_until,
             by="meters",

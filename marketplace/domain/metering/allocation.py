@@ -1,6 +1,6 @@
-"""Divide a tenant's usage among its grants in burn order: by priority, then expiry, then age.
+"""Divide a startup's usage among its grants in burn order: by priority, then expiry, then age.
 
-A meter may report how many GPUs of a class a tenant used, without naming a grant. This module divides such a reading
+A meter may report how many GPUs of a class a startup used, without naming a grant. This module divides such a reading
 into parts, one for each grant and interval. At any instant, a grant takes as many GPUs as it has free; the rest goes to
 the next grant in burn order. A correction divides the reading again, in the order that was recorded with it: lower
 usage reduces the last grants of the order first, higher usage fills the same grants and then further ones. Events call
@@ -43,7 +43,7 @@ _PLENTY: Final = 10_000_000
 
 
 def spread(command: SpreadUsage, state: Usage) -> Sequence[UsageSpread]:
-    """Divide a tenant's reading among its grants. A reading that was reported before gives no event."""
+    """Divide a startup's reading among its grants. A reading that was reported before gives no event."""
     measurement = command.measurement
     known = state.spreads.find(digest_key(command.source, measurement.reading_id))
     if known is not None:
@@ -161,7 +161,7 @@ def _is_within(part: SpreadPart, known: SpreadPart) -> bool:
 
 
 def digest_measurement(measurement: Measurement) -> bytes:
-    """Return the digest of a tenant's reading."""
+    """Return the digest of a startup's reading."""
     gpus = measurement.gpus
     if measurement.start.tzinfo is None or measurement.end.tzinfo is None:
         return b""

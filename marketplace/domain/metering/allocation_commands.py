@@ -29,7 +29,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SpreadUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Allocate a tenant's usage of a class to its grants."""
+    """Allocate a startup's usage of a class to its grants."""
 
     usage_id: str
     startup_id: str
@@ -64,5 +64,5 @@ SpreadCommand = SpreadUsage | RespreadUsage
 
 
 def name_spread(startup_id: str, provider_id: str, gpu_class: str) -> str:
-    """Return the id of the record of a tenant's usage of a class at a provider."""
+    """Return the id of the record of a startup's usage of a class at a provider."""
     return derive_id("usg", startup_id, f"{provider_id}/{gpu_class}")

@@ -46,7 +46,7 @@ class Limits(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The usage of one grant. A source's record has only `homes` and `grants`, a tenant's only `spreads`.
+    """The usage of one grant. A source's record has only `homes` and `grants`, a startup's only `spreads`.
 
     Attributes:
         readings: A digest of each reading's content, by source and id; `VOIDED` for a voided one.
@@ -56,7 +56,7 @@ class Usage:
         grants: The grants for which the source used ids.
         closed: Whether the grant is fully settled.
         looked: The time of each source's last sample of each device.
-        spreads: Digests of each reading of a tenant and its allocation, by source and id.
+        spreads: Digests of each reading of a startup and its allocation, by source and id.
         limits: The limits since the grant changed; None while it is as issued.
     """
 

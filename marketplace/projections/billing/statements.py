@@ -33,7 +33,7 @@ statements: Final = define(
     text("reason", null=True),
     text("disputed_by", null=True),
     text("agreed_by", null=True),
-    whole("tenant_gpu_seconds", null=True),
+    whole("startup_gpu_seconds", null=True),
     document("adjustment", null=True),
     document("service", null=True),
     document("service_credit", null=True),
@@ -75,7 +75,7 @@ def _issued(changes: WriteBatch, fact: RecordedEvent, event: statement_events.St
         charges_issued=event.charges,
         charges=event.charges,
         status="issued",
-        tenant_gpu_seconds=None if event.metering is None else event.metering.tenant_gpu_seconds,
+        startup_gpu_seconds=None if event.metering is None else event.metering.startup_gpu_seconds,
         adjustment=event.adjustment,
         service_line_id=event.service_line_id,
         service=event.service,
@@ -156,7 +156,7 @@ def _referred(changes: WriteBatch, _: RecordedEvent, event: statement_events.Sta
 
 
 def _find_side(disputed_by: str | None) -> str | None:
-    """Return whose claim it is. The tenant's meter speaks for the startup."""
+    """Return whose claim it is. A difference between the meters counts as the startup's claim."""
     return "startup" if disputed_by == "meters" else disputed_by
 
 

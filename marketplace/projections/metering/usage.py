@@ -273,7 +273,7 @@ async def load_usage(
         func.count().label("readings"),
         *(
             func.coalesce(func.sum(readings.c.gpu_seconds).filter(readings.c.meter == meter), 0).label(name)
-            for meter, name in (("provider", "gpu_seconds"), ("tenant", "gpu_seconds_tenant"))
+            for meter, name in (("provider", "gpu_seconds"), ("startup", "gpu_seconds_startup"))
         ),
         func.min(readings.c.start).label("start"),
         func.max(readings.c.end).label("end"),
@@ -288,7 +288,7 @@ async def load_usage(
         grant_id=grant_id,
         readings=row["readings"],
         gpu_seconds=Decimal(row["gpu_seconds"]),
-        gpu_seconds_tenant=Decimal(row["gpu_seconds_tenant"]),
+        gpu_seconds_startup=Decimal(row["gpu_seconds_startup"]),
         start=row["start"],
         end=row["end"],
     )

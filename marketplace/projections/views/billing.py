@@ -150,8 +150,8 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     """A statement; `status` is ``issued``, ``disputed``, ``resolved``, ``accepted`` or ``credited``.
 
     `charges_issued` are the original charges, `charges` the present ones; those of a credit are paid back.
-    `tenant_gpu_seconds` is the startup's own metering, if it reported. `agreed_by` is the payer that accepted while the
-    other payer has not decided yet. `adjustment` is the change of a settled period.
+    `startup_gpu_seconds` is the startup's own metering, if it reported. `agreed_by` is the payer that accepted while
+    the other payer has not decided yet. `adjustment` is the change of a settled period.
     `service` is the service result of the period. `service_credit` is the part of the charges that was paid back; for a
     credit, the part that was already paid back before. `settled` is the undisputed part, which is paid first.
     A statement of a service line names it, and is in hours.
@@ -179,7 +179,7 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     disputed_by: str | None
     agreed_by: str | None
-    tenant_gpu_seconds: int | None
+    startup_gpu_seconds: int | None
     adjustment: Adjustment | None
     service: ServiceResult | None
     service_credit: ServiceCredit | None

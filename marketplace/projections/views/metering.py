@@ -34,19 +34,19 @@ class ReadingView(msgspec.Struct, frozen=True, kw_only=True):
 class UsageView(msgspec.Struct, frozen=True, kw_only=True):
     """The usage of one grant in a span, without voided readings.
 
-    `gpu_seconds` is what the provider's meters counted, `gpu_seconds_tenant` what the startup's did.
+    `gpu_seconds` is what the provider's meters counted, `gpu_seconds_startup` what the startup's did.
     """
 
     grant_id: str
     readings: int
     gpu_seconds: Decimal
-    gpu_seconds_tenant: Decimal
+    gpu_seconds_startup: Decimal
     start: datetime | None
     end: datetime | None
 
 
 class SpreadView(msgspec.Struct, frozen=True, kw_only=True):
-    """A tenant's usage of a class over an interval, and which grants carry it. A voided one has no parts."""
+    """A startup's usage of a class over an interval, and which grants carry it. A voided one has no parts."""
 
     usage_id: str
     source: str

@@ -156,7 +156,7 @@ class HealthMonitor:
 
 
 def _list_meters(terms: DetectionTerms) -> tuple[str, ...]:
-    return ("tenant",) if terms.meters == "both" else ()
+    return ("startup",) if terms.meters == "both" else ()
 
 
 async def observe_grant(handler: Handler, observer: HealthMonitor, grant_id: str) -> None:

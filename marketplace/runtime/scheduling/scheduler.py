@@ -417,7 +417,7 @@ class Scheduler:
     @notice.register
     def _meter(self, event: UsageReported | UsageCorrected | UsageVoided) -> None:
         """Check again the stated periods for which readings arrived, changed or were voided."""
-        if event.meter == "tenant":
+        if event.meter == "startup":
             return
         self._review_closed(event.grant_id)
         settled = self._settled.get(event.grant_id, {})

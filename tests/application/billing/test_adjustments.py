@@ -237,7 +237,7 @@ async def test_meters_too_far_apart_over_the_same_days_open_the_statement_as_dis
     statement = await market.until("statement", delivery.first.statement_id, status)
     assert statement.charges.gpu_seconds == 30 * DAY
     metering = statement.issued.metering
-    assert (metering.provider_gpu_seconds, metering.tenant_gpu_seconds) == (days * DAY, days * DAY * nodes // 2)
+    assert (metering.provider_gpu_seconds, metering.startup_gpu_seconds) == (days * DAY, days * DAY * nodes // 2)
     if status == "disputed":
         assert (statement.disputed.by, statement.disputed.gpu_seconds_claimed) == ("meters", 25 * DAY)
         provider = market.context(delivery.trade.provider)
@@ -256,7 +256,7 @@ async def test_meters_within_one_percent_agree(delivery):
     market.clock.at = delivery.first.end + timedelta(hours=25)
     statement = await market.until("statement", delivery.first.statement_id, "issued", "disputed")
     assert statement.status == "issued"
-    assert statement.issued.metering.tenant_gpu_seconds == 30 * DAY - 2 * 8 * 7 * 3_600
+    assert statement.issued.metering.startup_gpu_seconds == 30 * DAY - 2 * 8 * 7 * 3_600
 
 
 @pytest.mark.parametrize("act", ["void", "correct", "degrade", "outage"])

@@ -204,7 +204,7 @@ class UsageRaceCases:
             meters = [stage.meter, other] if day % 2 else [stage.meter]
             steps = [
                 *(stage.report(day, chance.randint(1, NODES), meter=meter) for meter in meters),
-                stage.report(day, side="tenant", meter=other),
+                stage.report(day, side="startup", meter=other),
                 stage.sell(day, chance.randint(1, NODES), market=seller),
             ]
             chance.shuffle(steps)

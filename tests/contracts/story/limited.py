@@ -8,8 +8,8 @@ from tests.contracts.story.identifiers import name
 
 def limited(grant_id: str, usage_id: str, end: datetime, *resold: SoldNodes) -> tuple[UsageLimited, UsageLimited]:
     """Return the events in the records of both sides."""
-    tenant_id = name("usg", f"tenant of {grant_id}")
+    startup_id = name("usg", f"startup of {grant_id}")
     return (
         UsageLimited(usage_id=usage_id, grant_id=grant_id, end=end, resold=resold),
-        UsageLimited(usage_id=tenant_id, grant_id=grant_id, end=end, resold=resold, meter="tenant"),
+        UsageLimited(usage_id=startup_id, grant_id=grant_id, end=end, resold=resold, meter="startup"),
     )

@@ -72,7 +72,7 @@ def by_second(usage, second):
 @given(st.lists(outages, max_size=5), readings, readings)
 def test_delivered_is_what_was_counted_of_working_nodes_and_never_above_what_was_left(events, measured, own):
     grant = GRANT.fold([ISSUED, *events])
-    usage, tenant = count(measured), count(own)
+    usage, startup = count(measured), count(own)
     working = [
         min([o.nodes for o in grant.outages if o.start <= at(s) and (o.end is None or at(s) < o.end)] or [ISSUED.nodes])
         for s in range(SECONDS)
@@ -81,9 +81,9 @@ def test_delivered_is_what_was_counted_of_working_nodes_and_never_above_what_was
     delivered = count_delivered(usage, grant, START, END)
     assert delivered == sum(charged)
     assert delivered <= count_promised(grant, START, END) - count_unavailable(grant, START, END)
-    covered = [s for s in range(SECONDS) if by_second(tenant, s)]
-    metering = compare_meters(usage, tenant, grant, START, END)
+    covered = [s for s in range(SECONDS) if by_second(startup, s)]
+    metering = compare_meters(usage, startup, grant, START, END)
     assert (metering is None) == (not covered)
     if metering is not None:
         assert metering.provider_gpu_seconds == sum(charged[s] for s in covered)
-        assert metering.tenant_gpu_seconds == sum(by_second(tenant, s) for s in covered)
+        assert metering.startup_gpu_seconds == sum(by_second(startup, s) for s in covered)

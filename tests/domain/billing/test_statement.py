@@ -319,10 +319,12 @@ def test_a_credit_is_settled_as_it_is_made_and_made_once():
 
 
 @pytest.mark.parametrize(
-    ("tenant_gpu_seconds", "agree"), [(57_600, True), (57_024, True), (57_023, False), (58_182, True)]
+    ("startup_gpu_seconds", "agree"), [(57_600, True), (57_024, True), (57_023, False), (58_182, True)]
 )
-def test_two_meters_agree_within_one_percent_of_the_greater_or_where_the_tenants_counts_more(tenant_gpu_seconds, agree):
-    metering = Metering(provider_gpu_seconds=57_600, tenant_gpu_seconds=tenant_gpu_seconds)
+def test_two_meters_agree_within_one_percent_of_the_greater_or_where_the_startups_counts_more(
+    startup_gpu_seconds, agree
+):
+    metering = Metering(provider_gpu_seconds=57_600, startup_gpu_seconds=startup_gpu_seconds)
     command = issue_statement(metering=metering)
     issued = msgspec.structs.replace(ISSUED, metering=metering)
     if agree:
@@ -330,7 +332,7 @@ def test_two_meters_agree_within_one_percent_of_the_greater_or_where_the_tenants
         return
     events = STATEMENT.decide(command, None)
     assert events[0] == issued
-    assert (events[1].by, events[1].gpu_seconds_claimed) == ("meters", tenant_gpu_seconds)
+    assert (events[1].by, events[1].gpu_seconds_claimed) == ("meters", startup_gpu_seconds)
     assert STATEMENT.fold(events).status == "disputed"
 
 

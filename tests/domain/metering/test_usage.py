@@ -65,7 +65,7 @@ SECOND = UsageReported(**MINE, readings=(reading("r2", 11, 12),))
 
 limit = builder(
     LimitUsage(
-        usage_id=build.USAGE, grant_id=GRANT, end=hour(15), resold=(Load(hour(11), hour(12), 1),), meter="tenant"
+        usage_id=build.USAGE, grant_id=GRANT, end=hour(15), resold=(Load(hour(11), hour(12), 1),), meter="startup"
     )
 )
 LIMITED = UsageLimited(
@@ -73,7 +73,7 @@ LIMITED = UsageLimited(
     grant_id=GRANT,
     end=hour(15),
     resold=(SoldNodes(start=hour(11), end=hour(12), nodes=1),),
-    meter="tenant",
+    meter="startup",
 )
 
 FAULTS = {
@@ -291,7 +291,7 @@ def test_what_is_settled_in_full_can_only_be_lowered():
 def test_what_may_be_counted_is_told_once():
     Given(USAGE).when(limit()).then(LIMITED)
     Given(USAGE, LIMITED).when(limit(end=hour(14), resold=())).then(
-        UsageLimited(usage_id=build.USAGE, grant_id=GRANT, end=hour(14), meter="tenant")
+        UsageLimited(usage_id=build.USAGE, grant_id=GRANT, end=hour(14), meter="startup")
     )
 
 

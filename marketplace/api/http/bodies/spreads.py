@@ -16,7 +16,7 @@ SpreadReadingId = Annotated[
 
 
 class UseBody(Body, frozen=True, kw_only=True):
-    """GPUs that a tenant used over an interval.
+    """GPUs that a startup used over an interval.
 
     Attributes:
         reading_id: Unique in its source.
@@ -32,10 +32,10 @@ class UseBody(Body, frozen=True, kw_only=True):
 
 
 class SpreadUsageBody(Body, frozen=True, kw_only=True):
-    """A meter's readings of a tenant's usage of a class.
+    """A meter's readings of a startup's usage of a class.
 
     Attributes:
-        startup_id: The tenant.
+        startup_id: The startup.
         gpu_class: Class of the GPUs.
         source: The meter.
         readings: Its intervals, at most 100.
@@ -53,7 +53,7 @@ class CorrectSpreadBody(Body, frozen=True, kw_only=True):
     """A reading that replaces the one with its id.
 
     Attributes:
-        startup_id: The tenant.
+        startup_id: The startup.
         gpu_class: Class of the GPUs.
         source: The meter.
         reading: The new content.
@@ -73,7 +73,7 @@ class VoidSpreadBody(Body, frozen=True, kw_only=True):
     """A reading to void.
 
     Attributes:
-        startup_id: The tenant.
+        startup_id: The startup.
         gpu_class: Class of the GPUs.
         source: The meter.
         reading_id: The reading.
@@ -111,10 +111,10 @@ class SpreadAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class SpreadReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a meter's report about a tenant.
+    """The answer to a meter's report about a startup.
 
     Attributes:
-        id: The record of the tenant's use of the class at the provider.
+        id: The record of the startup's use of the class at the provider.
         sequence: Position in the log at which everything accepted is complete.
         readings: The answer to each reading, in the order of the request.
     """
