@@ -50,7 +50,7 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         electorate: Who is asked: ``holder/`` and a party, whose own position changes; ``company``; ``class/`` and a
             class of stock; ``instruments``, by their outstanding principal; ``commitments``, by what may still be
-            drawn; ``options``; ``warrants``; of a sale ``board``, all ``holders`` whose share binds the rest,
+            drawn; ``options``; ``warrants``; of a sale ``directors``, all ``holders`` whose share binds the rest,
             those of them that are parties here (``holders_here``), and of a buyer that pays in its stock the same
             groups behind ``buyer_``. Behind ``unrelated_`` are those of a group whom no firm relation connects with
             the company; they are asked where others of the group are connected.

@@ -96,7 +96,7 @@ WHOLE: Final = (
 _DECLARED: Final = IssuerLiquidityDeclared.__struct_config__.tag
 _CLOSED: Final = IssuerFinancingClosed.__struct_config__.tag
 _BUYER: Final = "buyer_"
-_BY_NAME: Final = frozenset({"holder", "company", "board", "buyer"})
+_BY_NAME: Final = frozenset({"holder", "company", "directors", "buyer"})
 """Electorates whose voters each agree by name, with a weight of 1."""
 _KINDS: Final = {"ins": "instruments", "opt": "options", "wrt": "warrants"}
 

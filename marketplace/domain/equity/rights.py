@@ -796,7 +796,7 @@ def _list_sale(setting: Setting) -> Iterable[_Group]:
     """Yield who agrees to a sale: directors, holders by their terms, and a buyer that issues its stock."""
     terms = setting.issuer.holder_terms
     if terms.directors:
-        yield _Group("board", dict.fromkeys(terms.directors, 1))
+        yield _Group("directors", dict.fromkeys(terms.directors, 1))
     yield from _list_sellers(setting, terms)
     buyer = setting.buyer
     if buyer is None:

@@ -143,8 +143,10 @@ def get_audience(fact: RecordedEvent, behind: set[str], depths: Mapping[str, Dep
         return {}
     named = dict.fromkeys(get_named(fact.event) | behind, FULL)
     if isinstance(fact.event, proposal.ProposalMade) and find_waterfall(fact.event.effects) is not None:
-        board = {voter.party_id for one in fact.event.consents if one.electorate == "board" for voter in one.voters}
-        whole = behind | board
+        directors = {
+            voter.party_id for one in fact.event.consents if one.electorate == "directors" for voter in one.voters
+        }
+        whole = behind | directors
         return {party_id: FULL if party_id in whole else depths.get(party_id, "own") for party_id in named}
     if isinstance(fact.event, LIMITED):
         return {**depths, **named}

@@ -174,7 +174,7 @@ async def test_directors_agree_by_majority_besides_the_holders(market, held):
     director = await market.party("Director", "fund")
     await agree_on(market, trade, directors=(director, bank, angel))
     sale, _ = await propose_sale(market, trade)
-    assert await list_asked(market, sale) == {"board": (3, None), "class/common": (3, None)}
+    assert await list_asked(market, sale) == {"directors": (3, None), "class/common": (3, None)}
     assert await vote(market, trade.fund, sale) == "open"
     assert await vote(market, director, sale) == "open"
     assert await vote(market, bank, sale) == "effective"
