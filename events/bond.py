@@ -73,7 +73,7 @@ class BondClaimed(Event, frozen=True, kw_only=True, tag="bond.claimed.v1"):
         items: Its parts, in the order of the remedies.
         credited_usd: What was credited or paid for the same hours already; the claim is less by it.
         amount_usd: What is claimed.
-        answer_until: The provider may answer until then; silence concedes the claim.
+        answer_until: The provider may answer until then; silence concedes the claim. Nothing is paid before.
     """
 
     bond_id: Id

@@ -23,6 +23,7 @@ class Bonds:
         holds: What each hold of a bond has left.
         claims: What each claim claims, was answered with and was paid.
         due: When each open claim may be settled by silence.
+        pays_at: From when on each claim may be paid.
         claimed: The periods and early ends that were claimed, and the grants that replace others.
     """
 
@@ -30,6 +31,7 @@ class Bonds:
     holds: dict[str, Decimal] = field(default_factory=dict)
     claims: dict[str, list[Decimal]] = field(default_factory=dict)
     due: dict[str, datetime] = field(default_factory=dict)
+    pays_at: dict[str, datetime] = field(default_factory=dict)
     claimed: set[tuple[str, ...]] = field(default_factory=set)
 
     def take(self, decision: Sequence[Message]) -> None:
@@ -72,6 +74,10 @@ class Bonds:
             right = claim[2] + Decimal(body["owed_usd"]) == claim[1]
             text = f"{body['claim_id']} was paid {claim[2]} USD, is owed {body['owed_usd']}, of {claim[1]}"
             self.findings.require(right, "bond", message.sequence, text)
+            pays_at = self.pays_at.get(body["claim_id"])
+            waited = pays_at is None or parse_instant(message.headers["ce-time"]) >= pays_at
+            text = f"{body['claim_id']} is paid before {pays_at}"
+            self.findings.require(waited, "bond", message.sequence, text)
 
     def _take_answer(self, message: Message, body: dict[str, Any], amount: Decimal) -> None:
         claim_id, outcome = body["claim_id"], body["outcome"]
@@ -98,4 +104,4 @@ class Bonds:
         text = f"{body['claim_id']} claims {amount} USD, its items less credits come to {total}"
         self.findings.require(total == amount > 0, "bond", message.sequence, text)
         self.claims[body["claim_id"]] = [amount, ZERO, ZERO]
-        self.due[body["claim_id"]] = parse_instant(body["answer_until"])
+        self.due[body["claim_id"]] = self.pays_at[body["claim_id"]] = parse_instant(body["answer_until"])

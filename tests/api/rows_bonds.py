@@ -77,7 +77,7 @@ ROWS = (
         "startup",
         refused=("limit=0", 422, "request_invalid"),
         other=SEEN,
-        check=lambda page: any(Decimal(row["paid_usd"]) > 0 for row in page["items"]),
+        check=lambda page: any(Decimal(row["claims_open_usd"]) > 0 for row in page["items"]),
         ask=lambda client, ids: anext(client.list_bonds(party_id=ids["provider"])),
     ),
 )

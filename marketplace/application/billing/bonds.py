@@ -253,7 +253,8 @@ async def answer_claim(
 ) -> Receipt:
     """Answer a claim as its provider, or decide it as the platform. Silence of the provider concedes it.
 
-    What the provider admits is paid at once; the platform decides the rest, and its silence settles in the middle.
+    What the provider admits is paid once the time for answers is over, 72 hours after the claim. The platform decides
+    the rest, and its silence settles in the middle.
 
     Raises:
         Refusal: ``scope_missing`` · ``bond_unknown`` · refusals of the bond.
@@ -271,7 +272,7 @@ async def answer_claim(
 
 
 async def lapse_claim(handler: Handler, context: Context, bond_id: str, claim_id: str) -> Receipt:
-    """Settle a claim that its provider did not answer in time, or that the platform did not decide in time."""
+    """Settle a claim that its provider did not answer, or the platform did not decide, in time; pay what was answered."""
     command = AnswerClaim(
         bond_id=bond_id,
         claim_id=claim_id,

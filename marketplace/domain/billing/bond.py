@@ -4,8 +4,10 @@ Subject: ``marketplace.bond.<bond_id>``. A provider has one, with a part for all
 it posted money for. A claim is paid by the parts of the lots that carry its grant, then by the part for all.
 
 While the claims on a part exceed its money, all of them get the same share of what they claim. What is claimed and not
-yet answered, or contested, keeps its share in the part. What a settled claim does not get is recorded as owed. It is
-paid when other claims end for less, or when the provider posts more.
+yet answered, or contested, keeps its share in the part. Nothing is paid of a claim before its time for answers is over,
+whoever answered it and when. So who claims first, and is answered at once, takes nothing from others that claim in that
+time. What a settled claim does not get is recorded as owed. It is paid when other claims end for less, or when the
+provider posts more.
 
 Invariants:
     1. Of each part, what was posted is free, paid or released, and none of these is negative.
@@ -13,6 +15,7 @@ Invariants:
     3. A period or an early end of a grant is claimed once.
     4. A part is released whole, once it stands for nothing any more and no claim on it is open or owed.
     5. A posting counts once.
+    6. Nothing is paid of a claim before its `answer_until`.
 
 Refusals in order: bond_unknown · not_a_number · amount_not_positive · amount_too_large · amount_too_precise ·
 time_naive · term_passed · term_shorter · claim_exists · claim_unknown · claim_<status> ·
@@ -77,6 +80,7 @@ class AnswerClaim(msgspec.Struct, frozen=True, kw_only=True):
         bond_id: The bond.
         claim_id: The claim.
         by: Who answers: the provider, time by its silence or the platform's, or the platform, which ends the dispute.
+            Once the time for answers is over, time also pays what was answered before.
         amount_usd: What is admitted or decided; None: all that is claimed.
         reason: Why.
         at: Now.
@@ -218,7 +222,7 @@ def _post(command: PostBond, state: BondState) -> Sequence[BondEvent]:
         amount_usd=command.amount_usd,
         stands_until=command.stands_until,
     )
-    return [posted, *list_payments(command.bond_id, evolve(state, posted))]
+    return [posted, *list_payments(command.bond_id, evolve(state, posted), command.at)]
 
 
 def _claim(command: ClaimBond, state: Bond) -> Sequence[BondEvent]:
@@ -241,7 +245,10 @@ def _answer(command: AnswerClaim, state: Bond) -> Sequence[BondEvent]:
     amount = most if command.amount_usd is None else command.amount_usd
     require_usd(amount, "/amount_usd", zero=True)
     if claim.status == "settled" and (command.by == "silence" or claim.due_usd == amount):
-        return []
+        return list(list_payments(command.bond_id, state, command.at))
+    is_running = claim.decide_until is not None and command.at < claim.decide_until
+    if command.by == "silence" and is_running and (payments := list(list_payments(command.bond_id, state, command.at))):
+        return payments
     if (claim.status, command.by) == ("contested", "silence"):
         amount = floor_cents(Fraction(most + claim.due_usd) / 2)
     outcome = _find_outcome(command, claim, is_whole=amount == most)
@@ -273,7 +280,7 @@ def _answer(command: AnswerClaim, state: Bond) -> Sequence[BondEvent]:
         reason=command.reason,
         decide_until=command.at + DECIDE_WITHIN if outcome == "contested" else None,
     )
-    return [answered, *list_payments(command.bond_id, evolve(state, answered))]
+    return [answered, *list_payments(command.bond_id, evolve(state, answered), command.at)]
 
 
 def _find_outcome(
@@ -339,10 +346,11 @@ def _list_parts(state: Bond, claim: Claim) -> list[str | None]:
     return [lot_id for lot_id in (*claim.claimed.lot_ids, None) if lot_id in state.parts]
 
 
-def list_payments(bond_id: str, state: Bond) -> Iterator[BondPaid]:
+def list_payments(bond_id: str, state: Bond, at: datetime) -> Iterator[BondPaid]:
     """Return what the bond pays now, part by part and claim by claim in their order.
 
-    From each part, every open claim gets the same share of what the earlier parts left unpaid of it.
+    From each part, every open claim gets the same share of what the earlier parts left unpaid of it, once the time for
+    its answer is over.
     """
     claims = state.list_open()
     demands = {claim.claimed.claim_id: (claim.demand_usd, claim.due_usd) for claim in claims}
@@ -362,7 +370,7 @@ def list_payments(bond_id: str, state: Bond) -> Iterator[BondPaid]:
             demands[claim_id] = demand - floor_cents(Fraction(demand) * share), due - entitled
             now = next(one for one in state.claims if one.claimed.claim_id == claim_id)
             amount = min(entitled - claim.paid.get(lot_id, ZERO), state.parts[lot_id].free_usd)
-            if amount > 0:
+            if amount > 0 and at >= now.claimed.answer_until:
                 paid = _pay(bond_id, state, now, lot_id, amount)
                 state = evolve(state, paid)
                 yield paid

@@ -88,7 +88,7 @@ class ClaimView(msgspec.Struct, frozen=True, kw_only=True):
         amount_usd: What is claimed.
         status: ``open``, ``contested`` or ``settled``.
         due_usd: What is conceded, admitted or decided.
-        paid_usd: What was paid. The rest of what is due is owed, and paid once the bond has more.
+        paid_usd: What was paid, nothing in the first 72 hours. The rest of what is due is paid once the bond has more.
         reason: Why it was answered so; None before.
         claimed_at: When it was made.
         answer_until: Silence of the provider until then concedes it. Once it is contested, silence of the platform

@@ -555,10 +555,11 @@ class Scheduler:
 
     @notice.register
     def _answer_claim(self, event: BondAnswered) -> None:
-        task = Task("lapse_claim", event.claim_id, owner_id=event.bond_id)
-        self.drop(task)
+        """Keep the task of the claim, which pays it once the time for answers is over."""
+        decision = Task("lapse_claim", event.claim_id, 1, event.bond_id)
+        self.drop(decision)
         if event.decide_until is not None:
-            self.put(task, event.decide_until)
+            self.put(decision, event.decide_until)
 
     @notice.register
     def _change_nodes(self, event: PoolNodeFailed | PoolNodeRestored) -> None:

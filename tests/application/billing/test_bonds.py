@@ -19,6 +19,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.money import parse_ratio, round_cents
 from marketplace.domain.billing.remedies import ANSWER_WITHIN, CLAIM_WITHIN
+from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
 from tests.application.billing.test_service_credits import Month
 from tests.application.test_rule_races import race
@@ -45,9 +46,18 @@ async def answer(market, provider, number=-1, *, usd=None, by_platform=False):
     bond = await market.state("bond", rename_id("bnd", provider))
     context = market.context(None if by_platform else provider)
     claim_id, amount = bond.claims[number].claimed.claim_id, None if usd is None else Decimal(usd)
+    process = Handler(market.log, market.clock)  # It has read what other processes stored.
     return await bonds.answer_claim(
-        market.handler, context, rename_id("bnd", provider), claim_id, amount_usd=amount, reason="as the log says"
+        process, context, rename_id("bnd", provider), claim_id, amount_usd=amount, reason="as the log says"
     )
+
+
+async def wait_and_pay(market, provider, number=-1):
+    """Let the time for answers end, and pay what was answered."""
+    bond_id = rename_id("bnd", provider)
+    claimed = (await market.state("bond", bond_id)).claims[number].claimed
+    market.clock.at = max(market.clock.at, claimed.answer_until)
+    return await bonds.lapse_claim(market.handler, market.context(), bond_id, claimed.claim_id)
 
 
 async def refuse(attempt):
@@ -141,6 +151,8 @@ async def test_an_early_end_pays_what_the_replacement_costs_more_and_a_share_of_
     assert claimed.amount_usd == extra + rest - lost.end_fee_usd > 3_500
     before = (await market.account(startup)).available_usd
     await answer(market, first)
+    assert (await market.account(startup)).available_usd == before, "others may claim for 72 hours"
+    await wait_and_pay(market, first)
     assert (await market.account(startup)).available_usd - before == 3_500
     await post(market, first, 40_000, days=400)
     assert (await market.account(startup)).available_usd - before == claimed.amount_usd
@@ -178,8 +190,9 @@ async def test_two_processes_claim_and_answer_at_once_and_no_cent_is_paid_twice(
     both = list(zip(startups, grants, strict=True))[:claims] * (3 - claims)
     steps = [lambda process, who=who, what=what: claim(process, who, what) for who, what in both]
     assert not any(isinstance(one, Exception) for one in await race(market, *steps))
-    turns = [lambda process, number=number % claims: answer(process, provider, number) for number in (0, 1)]
-    await race(market, *turns)
+    for turn in (answer, wait_and_pay):
+        turns = [lambda process, turn=turn, number=number % claims: turn(process, provider, number) for number in (0, 1)]
+        await race(market, *turns)
     bond = await market.state("bond", rename_id("bnd", provider))
     assert [one.paid_usd for one in bond.claims] == [Decimal(1_000) / claims] * claims
     assert bond.parts[None].free_usd == 0

@@ -101,6 +101,10 @@ async def test_a_dispute_does_not_outlast_the_time_for_a_claim(market):
         before = (await market.account(trade.startup)).available_usd
         market.clock.at += timedelta(days=1)
         await answer(market, trade.provider)
+        market.clock.at += ANSWER_WITHIN
+        async with asyncio.timeout(WAIT):
+            while not (await read_claims(market, trade.provider))[0].paid:
+                await market.tick()
     [claimed] = await read_claims(market, trade.provider)
     stated = await market.state("statement", month.first.statement_id)
     credit = round_cents(Fraction(stated.charges.provider_usd) * Fraction(stated.service.credit))

@@ -78,6 +78,9 @@ def play(*commands):
     return state, tuple(log)
 
 
+WAITED = answer(by="silence", at=NOW + ANSWER_WITHIN)
+
+
 def list_paid(log):
     return [
         (event.claim_id, event.lot_id, event.amount_usd, event.owed_usd) for event in log if isinstance(event, BondPaid)
@@ -88,8 +91,8 @@ POSTED, CLAIMED, SETTLED = (
     play(*commands)[1] for commands in ((post(),), (post(), claim()), (post(), claim(), answer()))
 )
 CONTESTED = play(post(), claim(), answer(amount_usd=usd(40)))[1]
-OWED = play(post(), claim(usd_=150), answer())[1]
-SHORT = play(post(), claim(1), claim(2), answer())[1]
+OWED = play(post(), claim(usd_=150), answer(), WAITED)[1]
+SHORT = play(post(), claim(1), claim(2), answer(), WAITED)[1]
 REFUSALS = [
     Row("bond_unknown", (), claim()),
     Row("not_a_number", (), post(amount_usd=NAN), "/amount_usd"),
@@ -104,7 +107,7 @@ REFUSALS = [
     Row("claim_settled", SETTLED, answer(amount_usd=usd(1))),
     Row("claim_contested", CONTESTED, answer(amount_usd=usd(1))),
     Row("answer_not_due", CLAIMED, answer(by="silence")),
-    Row("answer_not_due", CONTESTED, answer(by="silence", at=NOW + ANSWER_WITHIN)),
+    Row("answer_not_due", (*CONTESTED, *BOND.decide(WAITED, BOND.fold(CONTESTED))), WAITED),
     Row("answer_late", CLAIMED, answer(at=NOW + ANSWER_WITHIN)),
     Row("answer_above_claim", CLAIMED, answer(amount_usd=usd(101)), "/amount_usd"),
     Row("answer_above_claim", CLAIMED, answer(amount_usd=usd(61), most_usd=usd(60)), "/amount_usd"),
@@ -147,8 +150,9 @@ def test_a_bond_is_posted_claimed_answered_paid_and_released():
         ("silence", NOW + ANSWER_WITHIN, "lapsed"),
         ("platform", NOW, "decided"),
     ):
-        answered, paid = play(post(), claim(usd_=60), answer(by=by, at=at))[1][-2:]
-        Given(BOND, *given).when(answer(by=by, at=at)).then(answered, paid)
+        answered, paid = play(post(), claim(usd_=60), answer(by=by, at=at), WAITED)[1][-2:]
+        now = (answered, paid) if by == "silence" else (answered,)
+        Given(BOND, *given).when(answer(by=by, at=at)).then(*now)
         assert isinstance(answered, BondAnswered)
         assert (answered.outcome, paid.amount_usd, paid.owed_usd, paid.payee_account_id) == (
             outcome,
@@ -156,39 +160,45 @@ def test_a_bond_is_posted_claimed_answered_paid_and_released():
             0,
             STARTUP_ACCOUNT,
         )
-    [released] = play(post(), claim(usd_=60), answer(), release())[1][-1:]
+    [released] = play(post(), claim(usd_=60), answer(), WAITED, release())[1][-1:]
     assert isinstance(released, BondReleased)
     assert released.amount_usd == 40
 
 
-LAST = answer(claim_id=SECOND, by="platform", amount_usd=usd(0))
+LAST = answer(claim_id=SECOND, by="platform", amount_usd=usd(0), at=WAITED.at)
 SHORTFALLS = {
     "what is missing is owed, and paid once more is posted": (
-        (post(), claim(usd_=150), answer(), post(posting_id=id_of("pst", 2), amount_usd=usd(70))),
+        (post(), claim(usd_=150), answer(), WAITED, post(at=WAITED.at, posting_id=id_of("pst", 2), amount_usd=usd(70))),
         [(FIRST, None, 100, 50), (FIRST, None, 50, 0)],
     ),
     "claims that stand together get the same share, whichever is answered first": (
-        (post(), claim(1), claim(2, 300), answer(claim_id=SECOND), answer()),
-        [(SECOND, None, 75, 225), (FIRST, None, 25, 75)],
+        (post(), claim(1), claim(2, 300), answer(claim_id=SECOND), answer(), WAITED),
+        [(FIRST, None, 25, 75), (SECOND, None, 75, 225)],
     ),
     "a claim that ends for nothing leaves its share to the others": (
-        (post(), claim(1), claim(2, 300), answer(), LAST),
+        (post(), claim(1), claim(2, 300), answer(), WAITED, LAST),
         [(FIRST, None, 25, 75), (FIRST, None, 75, 0)],
     ),
-    "what is admitted is paid at once, what is decided above it later": (
-        (post(), claim(usd_=80), answer(amount_usd=usd(30)), answer(by="platform", amount_usd=usd(50))),
+    "what is admitted is paid before what is decided above it": (
+        (
+            post(),
+            claim(usd_=80),
+            answer(amount_usd=usd(30)),
+            WAITED,
+            answer(by="platform", amount_usd=usd(50), at=WAITED.at),
+        ),
         [(FIRST, None, 30, 0), (FIRST, None, 20, 0)],
     ),
     "what the platform does not decide in time is settled in the middle of what is claimed and admitted": (
-        (post(), claim(usd_=80), answer(amount_usd=usd(30)), answer(by="silence", at=NOW + DECIDE_WITHIN)),
+        (post(), claim(usd_=80), answer(amount_usd=usd(30)), WAITED, answer(by="silence", at=NOW + DECIDE_WITHIN)),
         [(FIRST, None, 30, 0), (FIRST, None, 25, 0)],
     ),
     "a claim that comes to less when it is answered is conceded for that": (
-        (post(), claim(usd_=80), answer(most_usd=usd(50))),
+        (post(), claim(usd_=80), answer(most_usd=usd(50)), WAITED),
         [(FIRST, None, 50, 0)],
     ),
     "what was admitted stays, also if the claim comes to less later": (
-        (post(), claim(usd_=80), answer(amount_usd=usd(30)), answer(by="platform", most_usd=usd(10))),
+        (post(), claim(usd_=80), answer(amount_usd=usd(30)), answer(by="platform", most_usd=usd(10)), WAITED),
         [(FIRST, None, 30, 0)],
     ),
     "the bond of the lot pays first, for its own grants alone": (
@@ -199,11 +209,16 @@ SHORTFALLS = {
             claim(2),
             answer(),
             answer(claim_id=SECOND),
+            WAITED,
         ),
         [(FIRST, LOT, 60, 40), (FIRST, None, "22.85", "17.15"), (SECOND, None, "57.14", "42.86")],
     ),
+    "who claims first and is answered at once shares with who claims before it is paid": (
+        (post(), claim(1, 300), answer(), claim(2), answer(claim_id=SECOND), WAITED),
+        [(FIRST, None, 75, 225), (SECOND, None, 25, 75)],
+    ),
     "a claim that came after the money was paid waits": (
-        (post(), claim(1), answer(), claim(2), answer(claim_id=SECOND)),
+        (post(), claim(1), answer(), WAITED, claim(2), answer(claim_id=SECOND), WAITED),
         [(FIRST, None, 100, 0)],
     ),
 }
@@ -252,4 +267,5 @@ def test_what_was_posted_is_free_paid_or_released_and_no_claim_is_paid_above_its
         for one in bond.claims:
             paid = [each.amount_usd for each in log if type(each) is BondPaid and each.claim_id == one.claimed.claim_id]
             assert ZERO <= sum(paid, ZERO) <= one.due_usd <= one.claimed.amount_usd
+        assert not any(type(event) is BondPaid for event in events) or command.at >= NOW + ANSWER_WITHIN
         assert all(replace(event) == event for event in events)
