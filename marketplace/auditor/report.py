@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from marketplace.auditor.bonds import Bonds
 from marketplace.auditor.capacity import Capacity
+from marketplace.auditor.caps import Caps
 from marketplace.auditor.chain import Chains
 from marketplace.auditor.consents import Consents
 from marketplace.auditor.disputes import Disputes
@@ -39,6 +40,7 @@ class Audit:
     money: Money = field(init=False)
     fees: Fees = field(init=False)
     bonds: Bonds = field(init=False)
+    caps: Caps = field(init=False)
     capacity: Capacity = field(init=False)
     market: Market = field(init=False)
     disputes: Disputes = field(init=False)
@@ -54,6 +56,7 @@ class Audit:
         self.money = Money(self.findings)
         self.fees = Fees(self.findings)
         self.bonds = Bonds(self.findings)
+        self.caps = Caps(self.findings)
         self.capacity = Capacity(self.findings)
         self.market = Market(self.findings)
         self.disputes = Disputes(self.findings)
@@ -103,6 +106,7 @@ class Audit:
         self.money.take(decision)
         self.fees.take(decision)
         self.bonds.take(decision)
+        self.caps.take(decision)
         self.persons.take(decision)
         self.relations.take(decision)
         self.consents.take(decision)

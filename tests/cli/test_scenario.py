@@ -232,6 +232,11 @@ BROKEN: dict[str, tuple[str, Change, str]] = {
         lambda data: data["orders"][0].update(start_day_latest=89),
         "outside the horizon",
     ),
+    "run of five years in a horizon of 90 days": (
+        "orders",
+        lambda data: data["orders"][0].update(duration_hours=43_920),
+        "outside the horizon",
+    ),
     "no offers": ("orders", lambda data: data["orders"][0].update(offers=[]), "at least one class"),
     "offer of another kind": ("orders", lambda data: data["orders"][0].update(offer="equity"), "its offers differ"),
     "equity without a mandate": ("orders", lambda data: data["orders"][0].update(mandates=[]), "mandates"),

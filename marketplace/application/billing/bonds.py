@@ -272,7 +272,7 @@ async def answer_claim(
 
 
 async def lapse_claim(handler: Handler, context: Context, bond_id: str, claim_id: str) -> Receipt:
-    """Settle a claim that its provider did not answer, or the platform did not decide, in time; pay what was answered."""
+    """Settle a claim that its provider did not answer or the platform did not decide in time. Pay what was answered."""
     command = AnswerClaim(
         bond_id=bond_id,
         claim_id=claim_id,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from events.order import ClassOffer, OrderTerms
-from events.types import GpuClass, Nodes, Region, SafeTerms, UsdPerGpuHour
+from events.types import GpuClass, Nodes, Region, RunHours, SafeTerms, UsdPerGpuHour
 from marketplace.cli.scenario.words import DayIndex, Key, Shape
 
 
@@ -46,7 +46,7 @@ class Order(Shape, frozen=True, kw_only=True):
     philly_row: str
     startup: Annotated[int, Meta(ge=0)]
     nodes: Nodes
-    duration_hours: Annotated[int, Meta(ge=24, le=24 * 366)]
+    duration_hours: RunHours
     start_day_earliest: DayIndex
     start_day_latest: DayIndex
     offer: Literal["cash", "equity", "mixed"]

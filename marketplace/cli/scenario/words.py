@@ -12,7 +12,7 @@ from msgspec import Meta
 from events.types import Country, Name
 
 Key = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]*(?!\n)$", max_length=60, description="Name in the scenario")]
-DayIndex = Annotated[int, Meta(ge=0, le=366, description="Days after the first day of the horizon")]
+DayIndex = Annotated[int, Meta(ge=0, le=366 * 5, description="Days after the first day of the horizon")]
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -191,7 +191,9 @@ async def test_two_processes_claim_and_answer_at_once_and_no_cent_is_paid_twice(
     steps = [lambda process, who=who, what=what: claim(process, who, what) for who, what in both]
     assert not any(isinstance(one, Exception) for one in await race(market, *steps))
     for turn in (answer, wait_and_pay):
-        turns = [lambda process, turn=turn, number=number % claims: turn(process, provider, number) for number in (0, 1)]
+        turns = [
+            lambda process, turn=turn, number=number % claims: turn(process, provider, number) for number in (0, 1)
+        ]
         await race(market, *turns)
     bond = await market.state("bond", rename_id("bnd", provider))
     assert [one.paid_usd for one in bond.claims] == [Decimal(1_000) / claims] * claims

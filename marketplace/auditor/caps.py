@@ -1,0 +1,126 @@
+"""Checks the caps of mandates: how much of a budget GPUs of one vendor, or of one generation, may take."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+from marketplace.auditor.stream import Findings, Message
+
+ZERO: Final = Decimal(0)
+_VENDORS: Final = {
+    "amd": r"MI",
+    "intel": r"GAUDI",
+    "google": r"TPU",
+    "aws": r"TRN|INF",
+    "nvidia": r"A[1-4]|B[1-3]|G[BH]|H[12]|L4|R[12]|RTX|T4|V1|VR",
+}
+_GENERATIONS: Final = {
+    "rubin": r"VR|R[12]",
+    "blackwell": r"B[1-3]|GB",
+    "hopper": r"H[12]|GH",
+    "ada": r"L4|RTX_?4|RTX_6000_ADA",
+    "ampere": r"A[1-4]",
+    "turing": r"T4",
+    "volta": r"V1",
+    "cdna_5": r"MI4[45]",
+    "cdna_4": r"MI35",
+    "cdna_3": r"MI3",
+    "cdna_2": r"MI2",
+    "cdna_1": r"MI1",
+}
+_NUMBERED: Final = re.compile(r"(GAUDI|TPU_?V|TRN|INF)_?([0-9]+)")
+_SERIES: Final = {"GAUDI": "gaudi", "TPUV": "tpu_v", "TRN": "trainium_", "INF": "inferentia_"}
+
+
+def find_vendor(gpu_class: str) -> str:
+    """Return who makes a class; ``other`` if unknown."""
+    return next((name for name, start in _VENDORS.items() if re.match(start, gpu_class)), "other")
+
+
+def find_generation(gpu_class: str) -> str:
+    """Return the generation of a class; ``other`` if unknown."""
+    numbered = _NUMBERED.match(gpu_class)
+    if numbered is not None:
+        return _SERIES[numbered[1].replace("_", "")] + numbered[2]
+    return next((name for name, start in _GENERATIONS.items() if re.match(start, gpu_class)), "other")
+
+
+@dataclass(slots=True)
+class Hold:
+    """What a mandate holds for an order, or pays for a grant, and the classes that this is for."""
+
+    classes: tuple[str, ...]
+    total: Decimal = ZERO
+    committed: Decimal = ZERO
+
+    def list_parts(self) -> Iterator[tuple[str, str]]:
+        """Yield the vendors and generations toward which the hold counts, each once."""
+        yield from {("vendor", find_vendor(each)) for each in self.classes}
+        yield from {("generation", find_generation(each)) for each in self.classes}
+
+
+@dataclass(slots=True)
+class Caps:
+    """Folds the budgets of mandates.
+
+    Attributes:
+        caps: The dollars that one vendor, and one generation, of each mandate may take, where it states them.
+        holds: By mandate and hold.
+    """
+
+    findings: Findings
+    caps: dict[str, dict[str, Decimal]] = field(default_factory=dict)
+    holds: dict[str, dict[str, Hold]] = field(default_factory=dict)
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Take one decision."""
+        for message in decision:
+            if message.event_type.startswith("mandate."):
+                self._take(message, message.event_type.split(".")[1], message.read())
+
+    def _take(self, message: Message, name: str, body: dict[str, Any]) -> None:
+        mandate_id = body["mandate_id"]
+        holds = self.holds.setdefault(mandate_id, {})
+        if name in {"granted", "amended"}:
+            terms = body["terms"]
+            shares = {kind: terms.get(f"{kind}_share_max") for kind in ("vendor", "generation")}
+            self.caps[mandate_id] = {
+                kind: Decimal(share) * Decimal(terms["budget_usd"])
+                for kind, share in shares.items()
+                if share is not None
+            }
+        elif name == "budget_held":
+            hold = holds.setdefault(body["hold_id"], Hold(tuple(body.get("gpu_classes", ()))))
+            hold.total += Decimal(body["amount_usd"])
+            self._check(message, mandate_id, hold, ((one, one.total) for one in holds.values()))
+        elif name == "budget_captured":
+            hold = holds.setdefault(body["hold_id"], Hold(()))
+            hold.committed = Decimal(body["amount_usd"])
+            if body.get("gpu_class") is not None:
+                hold.classes = (body["gpu_class"],)
+                self._check(message, mandate_id, hold, ((one, one.committed) for one in holds.values()))
+        elif name in {"budget_released", "order_refused"}:
+            self._free(holds, body)
+        elif name == "revoked":
+            for ended in body.get("ended", ()):
+                self._free(holds, ended)
+
+    def _free(self, holds: dict[str, Hold], body: dict[str, Any]) -> None:
+        hold = holds.get(body["hold_id"])
+        if hold is not None:
+            hold.total -= Decimal(body["amount_usd"])
+            hold.committed = min(hold.committed, hold.total)
+
+    def _check(self, message: Message, mandate_id: str, hold: Hold, amounts: Iterable[tuple[Hold, Decimal]]) -> None:
+        """Check that what counts toward each vendor and generation of a hold is within the caps in force."""
+        used: Counter[tuple[str, str]] = Counter()
+        for one, amount in amounts:
+            for part in one.list_parts():
+                used[part] += amount  # type: ignore[assignment]
+        for part in hold.list_parts():
+            cap = self.caps.get(mandate_id, {}).get(part[0])
+            text = f"{mandate_id} has {used[part]} USD for {part[0]} {part[1]}, and its cap is {cap}"
+            self.findings.require(cap is None or used[part] <= cap, "cap", message.sequence, text)

@@ -1,0 +1,58 @@
+"""The auditor finds budget above a mandate's cap for one vendor or generation of GPUs, in code of its own."""
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from events.mandate import MandateBudgetCaptured, MandateBudgetReleased
+from marketplace.auditor import caps
+from marketplace.auditor.caps import Caps
+from marketplace.auditor.stream import Findings, Message
+from marketplace.domain.supply import gpu_vendors
+from tests.domain import build
+from tests.domain.build import HOLD, usd
+from tests.domain.trading.test_mandate import GRANT_2, HOLD_2, ISSUER_2, amended, granted, held
+
+CAPS = granted(vendor_share_max=usd("0.5"), generation_share_max=usd("0.45"))
+HOPPER = held(amount=400, gpu_classes=("H100_SXM", "MI300X"))
+AMD = held(HOLD_2, ISSUER_2, amount=400, gpu_classes=("MI300X",))
+RELEASED = MandateBudgetReleased(mandate_id=build.MANDATE, hold_id=HOLD, amount_usd=usd(0), reason="not needed")
+WON = MandateBudgetCaptured(
+    mandate_id=build.MANDATE, hold_id=HOLD, grant_id=build.GRANT, amount_usd=usd(400), gpu_class="H100_SXM"
+)
+SECOND = replace(WON, hold_id=HOLD_2, grant_id=GRANT_2, gpu_class="MI300X")
+
+
+def audit(*events):
+    part = Caps(Findings())
+    for number, event in enumerate(events):
+        headers = {"ce-type": f"marketplace.{event.__struct_config__.tag}"}
+        part.take([Message(number, "marketplace.mandate.x", headers, msgspec.json.encode(event))])
+    return [text.split(" USD for ")[1].split(",")[0] for _, _, text in part.findings.kept]
+
+
+@pytest.mark.parametrize(
+    ("events", "found"),
+    [
+        ((CAPS, HOPPER, WON, AMD, SECOND), []),
+        ((CAPS, HOPPER, replace(RELEASED, amount_usd=usd(400)), AMD), []),
+        ((CAPS, HOPPER, amended(vendor_share_max=usd("0.3"))), []),
+        ((CAPS, HOPPER, AMD), ["vendor amd", "generation cdna_3"]),
+        ((CAPS, HOPPER, WON, AMD, replace(SECOND, gpu_class="H200_SXM")), ["vendor nvidia", "generation hopper"]),
+        ((CAPS, replace(HOPPER, amount_usd=usd("450.01"))), ["generation cdna_3", "generation hopper"]),
+        ((CAPS, HOPPER, amended(vendor_share_max=usd("0.3")), WON), ["vendor nvidia"]),
+    ],
+)
+def test_budget_above_a_cap_is_found(events, found):
+    assert sorted(audit(*events)) == sorted(found)
+
+
+def test_both_codes_name_the_same_vendors_and_generations():
+    starts = {name for names, _ in (*gpu_vendors._VENDORS, *gpu_vendors._GENERATIONS) for name in names}
+    series = {f"{name}{number}" for name in gpu_vendors._NUMBERED for number in ("3", "_5E", "7X")}
+    classes = sorted(
+        {f"{start}{rest}" for start in starts for rest in ("", "00_SXM", "_X", "5")} | series | {"X1", "RX"}
+    )
+    for gpu_class in classes:
+        assert caps.find_vendor(gpu_class) == gpu_vendors.find_vendor(gpu_class), gpu_class
+        assert caps.find_generation(gpu_class) == gpu_vendors.find_generation(gpu_class), gpu_class
