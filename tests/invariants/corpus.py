@@ -13,13 +13,18 @@ class Mutant:
 
     Attributes:
         module: Where.
-        before: Text that stands there once.
+        before: Text that stands there once, in a function.
         after: What stands there instead.
     """
 
     module: str
     before: str
     after: str
+
+    def change(self, source: str) -> str:
+        """Return the module's source with the fault in it."""
+        assert source.count(self.before) == 1, f"{self.module} has {self.before!r} not once"
+        return source.replace(self.before, self.after)
 
 
 @dataclass(frozen=True)
@@ -152,8 +157,9 @@ INVARIANTS: Final = (
         "tests.invariants.ledger:test_the_ledger_says_what_the_accounts_say",
         Mutant(
             "marketplace.projections.billing.accounts.rules",
-            "account.AccountHoldReleased: _hold_released,",
-            "account.AccountHoldReleased: _hold_placed,",
+            "return _move(USD, event.amount_usd, _held(event), _available(event))",
+            "return _hold_placed(event, _) if isinstance(event, account.AccountHoldReleased) else "
+            "_move(USD, event.amount_usd, _held(event), _available(event))",
         ),
     ),
     Invariant(

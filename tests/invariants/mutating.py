@@ -1,9 +1,14 @@
-"""Imports a module with a mutant in place: one text of its source is another."""
+"""Puts a mutant in place: one text of a module's source is another."""
 
+import gc
 import importlib.abc
 import importlib.util
 import linecache
+import sys
+from collections.abc import Iterator
 from importlib.machinery import PathFinder, SourceFileLoader
+from pathlib import Path
+from types import CodeType, FunctionType
 
 from tests.invariants.corpus import Mutant
 
@@ -17,9 +22,7 @@ class _Loader(SourceFileLoader):
 
     def get_code(self, fullname):
         path = self.get_filename(fullname)
-        source = self.get_data(path).decode()
-        assert source.count(self._mutant.before) == 1, f"{fullname} has {self._mutant.before!r} not once"
-        mutated = source.replace(self._mutant.before, self._mutant.after)
+        mutated = self._mutant.change(self.get_data(path).decode())
         linecache.cache[path] = (len(mutated), None, mutated.splitlines(keepends=True), path)
         return compile(mutated, path, "exec")
 
@@ -38,3 +41,45 @@ class Mutating(importlib.abc.MetaPathFinder):
         assert spec.origin is not None
         loader = _Loader(fullname, spec.origin, self._mutant)
         return importlib.util.spec_from_file_location(fullname, spec.origin, loader=loader)
+
+
+class Mutation:
+    """A mutant in the functions of a module that is imported already.
+
+    Attributes:
+        codes: The bytecode, as it is without the mutant, of each function that the mutant changes, and in it.
+    """
+
+    def __init__(self, mutant: Mutant) -> None:
+        module = sys.modules[mutant.module]
+        assert module.__file__ is not None
+        self._path = module.__file__
+        source = Path(self._path).read_text(encoding="utf-8")
+        self._mutated = mutant.change(source)
+        whole = compile(source, self._path, "exec"), compile(self._mutated, self._path, "exec")
+        changed = {before: after for before, after in _pair(*whole) if before != after}
+        self._functions = {
+            function: changed[function.__code__]
+            for function in gc.get_objects()
+            if isinstance(function, FunctionType)
+            and function.__module__ == mutant.module
+            and function.__code__ in changed
+        }
+        assert self._functions, f"{mutant.before!r} is in no function of {mutant.module}"
+        self.codes = {inner for function in self._functions for inner, _ in _pair(function.__code__, function.__code__)}
+
+    def put(self) -> None:
+        """Put the mutant in place."""
+        for function, code in self._functions.items():
+            function.__code__ = code
+        lines = self._mutated.splitlines(keepends=True)
+        linecache.cache[self._path] = (len(self._mutated), None, lines, self._path)
+
+
+def _pair(before: CodeType, after: CodeType) -> Iterator[tuple[CodeType, CodeType]]:
+    """Walk the bytecode of a text and of its mutant side by side, no deeper where one has a function more."""
+    yield before, after
+    inner = [[part for part in code.co_consts if isinstance(part, CodeType)] for code in (before, after)]
+    if len(inner[0]) == len(inner[1]):
+        for parts in zip(*inner, strict=True):
+            yield from _pair(*parts)

@@ -1,65 +1,112 @@
-"""Plays every property once with one mutant in place, and prints the numbers of those that failed.
+"""Plays properties with one mutant in place each, and prints the numbers of those that failed, one list a line.
 
-    python -m tests.invariants.play 4        with the fault that invariant 4 must catch; 0 for none
+    echo 4 | python -m tests.invariants.play        with the fault that invariant 4 must catch; 0 for none
 
-A process of its own, since the mutant has to be there when its module is imported. Examples are fewer than in the
-properties' own runs, and the same every time: what is asked here is whether a fault is seen.
+One process imports everything and plays every property once without a fault. Each mutant then has a fork, so that
+nothing of it is left. The fork plays the properties that ran the mutant's function before, since the others run as
+they did: examples are the same every time. It leaves out whole lives, which may catch any fault, for another's mutant.
+Examples are fewer than in the properties' own runs. What is asked here is whether a fault is seen.
 """
 
-import functools
 import gc
 import importlib
 import json
+import os
 import sys
+from functools import _lru_cache_wrapper
+from types import CodeType
 
 import hypothesis
 
-from tests.invariants.corpus import INVARIANTS, Invariant
-from tests.invariants.mutating import Mutating
+from tests.invariants.corpus import INVARIANTS, WHOLE_LIVES, Invariant
+from tests.invariants.mutating import Mutation
+from tests.support.running import recording
+from tests.support.source_walk import OURS
 
 EXAMPLES_OWN, EXAMPLES_OTHER = 150, 10
-REAL = hypothesis.settings
+SETTINGS = "_hypothesis_internal_use_settings"
 
 
-def limit_examples(examples: int) -> None:
-    """Let every property that is imported from now on try so many examples at most, the same every time."""
-    REAL.register_profile(
-        "mutants", deadline=None, derandomize=True, database=None, phases=(hypothesis.Phase.generate,),
-        max_examples=examples, suppress_health_check=list(hypothesis.HealthCheck),
-    )  # fmt: skip
-    REAL.load_profile("mutants")
+class Property:
+    """The property of an invariant, and what of the source it ran when it was played last without a fault.
 
-    @functools.wraps(REAL, updated=())
-    def limited(*arguments, **options):
-        options["max_examples"] = min(options.get("max_examples", examples), examples)
-        return REAL(*arguments, **options)
+    A property without examples reads the source, so it may see any mutant.
+    """
 
-    limited.default = REAL.default
-    hypothesis.settings = limited
+    def __init__(self, invariant: Invariant) -> None:
+        self.invariant = invariant
+        self.ran: set[CodeType] = set()
+        self._test = getattr(importlib.import_module(invariant.module), invariant.function)
+        self._settings = getattr(self._test, SETTINGS, None) or hypothesis.settings()
+
+    def may_see(self, mutation: Mutation) -> bool:
+        """Whether the property's run, or its failure, depends on the mutant."""
+        return not hypothesis.is_hypothesis_test(self._test) or bool(self.ran & mutation.codes)
+
+    def holds(self, examples: int) -> bool:
+        """Whether the property holds for so many examples."""
+        examples = min(examples, self._settings.max_examples)
+        setattr(self._test, SETTINGS, hypothesis.settings(self._settings, max_examples=examples))
+        try:
+            self._test(*self.invariant.arguments)
+        except Exception as error:  # noqa: BLE001 - a fault may break a property in any way
+            sys.stderr.write(f"{self.invariant.test}: {type(error).__name__}: {error}\n")
+            return False
+        return True
 
 
-def holds(invariant: Invariant) -> bool:
-    """Whether the property of an invariant holds."""
-    try:
-        getattr(importlib.import_module(invariant.module), invariant.function)(*invariant.arguments)
-    except Exception as error:  # noqa: BLE001 - a fault may break a property in any way
-        sys.stderr.write(f"{invariant.test}: {type(error).__name__}: {error}\n")
-        return False
-    return True
+def forget() -> None:
+    """Empty every cache, so that a property runs all that it rests on."""
+    for cached in gc.get_objects():
+        if isinstance(cached, _lru_cache_wrapper) and cached.__module__.partition(".")[0] in OURS:
+            cached.cache_clear()
 
 
-def main(number: int) -> None:
-    """Play every property with the mutant of an invariant."""
-    gc.disable()  # the process is short
-    for invariant in INVARIANTS:
-        if invariant.number == number:
-            sys.meta_path.insert(0, Mutating(invariant.mutant))
-            limit_examples(EXAMPLES_OWN)
-            importlib.import_module(invariant.module)
-    limit_examples(EXAMPLES_OTHER)
-    failed = [invariant.number for invariant in INVARIANTS if not holds(invariant)]
+def play_alone(each: Property) -> bool:
+    """Play a property without a fault, and remember what it ran."""
+    forget()
+    with recording(each.ran):
+        return each.holds(EXAMPLES_OTHER)
+
+
+def play(properties: list[Property], number: int) -> None:
+    """Play the properties with the mutant of an invariant in place, and print which failed."""
+    mutation = Mutation(next(each.invariant.mutant for each in properties if each.invariant.number == number))
+    mutation.put()
+    forget()
+    failed = []
+    for each in properties:
+        at = each.invariant.number
+        if at == number or (at != WHOLE_LIVES and each.may_see(mutation)):
+            failed += [] if each.holds(EXAMPLES_OWN if at == number else EXAMPLES_OTHER) else [at]
+    write(failed)
+
+
+def write(failed: list[int]) -> None:
+    """Answer the process that asked."""
     sys.stdout.write(json.dumps(failed) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Answer the numbers of standard input until it ends."""
+    gc.disable()  # the process is short
+    hypothesis.settings.register_profile(
+        "mutants", deadline=None, derandomize=True, database=None, phases=(hypothesis.Phase.generate,),
+        max_examples=EXAMPLES_OWN, suppress_health_check=list(hypothesis.HealthCheck),
+    )  # fmt: skip
+    hypothesis.settings.load_profile("mutants")
+    properties = [Property(invariant) for invariant in INVARIANTS]
+    failed = [each.invariant.number for each in properties if not play_alone(each)]
+    for line in sys.stdin:
+        if int(line) == 0:
+            write(failed)
+        elif (child := os.fork()) == 0:
+            play(properties, int(line))
+            os._exit(0)
+        else:
+            os.waitpid(child, 0)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main()
