@@ -6,8 +6,9 @@ Only the text before the sections and the `Attributes:` section are read.
 import re
 from dataclasses import dataclass, field
 from inspect import cleandoc
+from textwrap import dedent
 
-_ATTRIBUTE = re.compile(r"^(?P<name>[a-z_]+): (?P<text>.+)$")
+_ATTRIBUTE = re.compile(r"^(?P<name>[a-z_0-9]+): (?P<text>.+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ def parse_docstring(docstring: str) -> Docstring:
     text, _, section = cleandoc(docstring).partition("\nAttributes:\n")
     attributes: dict[str, str] = {}
     name = ""
-    for line in cleandoc(section).splitlines():
+    for line in dedent(section).splitlines():
         begins = _ATTRIBUTE.match(line)
         if begins:
             name = begins["name"]

@@ -3,26 +3,23 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from litestar import Litestar, Request, Response, Router
+from litestar import Litestar, Request, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import NotFoundException
 from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.status_codes import HTTP_202_ACCEPTED
 from litestar.types import ASGIApp
 
 from marketplace import __version__
 from marketplace.api.http import clock, contract, operation
 from marketplace.api.http.auth_middleware import AuthMiddleware, Limits
-from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.commands import provide_command
 from marketplace.api.http.document import Document, name_operation
 from marketplace.api.http.envelope import Envelope
 from marketplace.api.http.keys import list_scopes
 from marketplace.api.http.metrics import Metrics
-from marketplace.api.http.problems import DOCUMENTED, HANDLERS
+from marketplace.api.http.problems import HANDLERS
 from marketplace.api.http.queries import provide_reader
 from marketplace.api.http.reference import ReferencePage
 from marketplace.api.http.services import Services
@@ -34,17 +31,10 @@ ROUTERS: Final = [router for room in _ROOMS for router in find_constants(f"marke
 """The routers of these folders. Like the test clock, they need an API key. A router's `opt` names its feature."""
 
 
-_WAITING: Final = ResponseSpec(
-    data_container=ReceiptBody,
-    generate_examples=False,
-    description="Others must agree first: the id is that of the proposal or request, at `Location`",
-)
-
-
 def create_application(services: Services) -> Litestar:
     """Return the application that uses these services. The caller starts and stops them."""
     metrics, limits = Metrics(services), Limits(services)
-    routers = [_document(router) for router in (*ROUTERS, clock.ROUTER)]
+    routers = [*ROUTERS, clock.ROUTER]
 
     def gate(app: ASGIApp) -> ASGIApp:
         return AuthMiddleware(app, services, limits)
@@ -96,12 +86,3 @@ def _list_own_scopes(routers: Sequence[Router]) -> set[str]:
     routes = (route for router in routers for route in router.routes)
     handlers = (handler for route in routes for handler in getattr(route, "route_handlers", ()))
     return {handler.opt["scope"] for handler in handlers if "scope" in handler.opt}
-
-
-def _document(router: Router) -> Router:
-    """Add the problem documents that routes return to the OpenAPI document, and that a command may wait for others."""
-    for route in router.routes:
-        for handler in getattr(route, "route_handlers", ()):
-            writes = handler.parsed_fn_signature.return_type.annotation == Response[ReceiptBody]
-            handler.responses = {**DOCUMENTED, HTTP_202_ACCEPTED: _WAITING} if writes else DOCUMENTED
-    return router

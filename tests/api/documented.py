@@ -39,13 +39,20 @@ class Documented:
             kind = request.headers["content-type"].partition(";")[0]
             schema = operation.get("requestBody", {}).get("content", {}).get(kind, {}).get("schema", {})
             self._hold(f"{request.method} {path} body", schema, request.content)
-        answers = operation["responses"].get(str(answer.status_code))
+        status = str(answer.status_code)
+        answers = self._follow(operation["responses"].get(status) or operation["responses"].get(f"{status[0]}XX"))
         if answers is None:
             self.faults[f"{request.method} {path} {answer.status_code}"] = "this status is not in the document"
         elif answer.content and "json" in answer.headers.get("content-type", ""):
             kind = answer.headers["content-type"].partition(";")[0]
             schema = answers.get("content", {}).get(kind, {}).get("schema", {})
             self._hold(f"{request.method} {path} {answer.status_code}", schema, answer.content)
+
+    def _follow(self, part):
+        while part and "$ref" in part:
+            _, kind, name = part["$ref"].removeprefix("#/").split("/")
+            part = self.document["components"][kind][name]
+        return part
 
     def _hold(self, name, schema, content):
         validator = self._build(json.dumps(schema, sort_keys=True))

@@ -1,16 +1,66 @@
-"""The OpenAPI document, corrected where Litestar describes a type otherwise than the API reads and writes it."""
+"""The OpenAPI document: routes and parameters as Litestar finds them, types as `shapes.py` describes them.
 
-from typing import Any, Final
+What many operations share stands once: parameters, headers, answers to commands, and problems by range of status.
+"""
 
-from litestar import Request
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any, Final, get_args, get_origin
+
+from litestar import Litestar, Request, Response
 from litestar.handlers.http_handlers import HTTPRouteHandler
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.routes import HTTPRoute
 from litestar.types import Method
 
-from events.rendering.json_schema import PYTHON_END
+from events.rendering.docstrings import render_markdown
+from marketplace.api.http.bodies.answers import ReceiptBody
+from marketplace.api.http.problems import MEDIA_TYPE, Problem
+from marketplace.api.http.shapes import Schema, Shapes
 
-_SCALARS: Final = (str, int, float, list, type(None))
+JSON: Final = "application/json"
+_Operation = tuple[str, str, Schema, HTTPRouteHandler]
 _ENDINGS: Final = ("_one", "_all")
+_SECTIONS: Final = ("\nArgs:", "\nReturns:", "\nRaises:")
+_VERBS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+_NOISE: Final = ("deprecated", "allowEmptyValue", "allowReserved")
+_DRAWN: Final = "400"
+"""A status that Litestar adds to every route with parameters."""
+_TEXT: Final = {"type": "string"}
+_COUNT: Final = {"type": "integer", "minimum": 0}
+_HEADERS: Final = {
+    "Request-Id": ("Names the request in the server's log; the client's own, if it sent one", _TEXT),
+    "ETag": ("The aggregate's version, for `If-Match`", {"type": "string", "pattern": '^"[0-9]+"$'}),
+    "Commit-Seq": ("Position in the log; send it as `Min-Seq` to read what the command did", _COUNT),
+    "Idempotent-Replayed": ("`true` if the command had taken effect before", {"type": "string", "const": "true"}),
+    "Location": ("Path of what was created or proposed", _TEXT),
+    "Retry-After": ("Seconds after which the same request may succeed", _COUNT),
+    "WWW-Authenticate": ("How to authenticate, with status 401", _TEXT),
+    "RateLimit-Limit": ("Requests that the key may send in a window", _COUNT),
+    "RateLimit-Policy": ("The limit and its window in seconds, such as `600;w=60`", _TEXT),
+    "RateLimit-Remaining": ("Requests that are left in the window", _COUNT),
+    "RateLimit-Reset": ("Seconds until the window is over", _COUNT),
+}
+_LIMITS: Final = ("RateLimit-Limit", "RateLimit-Policy", "RateLimit-Remaining", "RateLimit-Reset")
+_COMMANDED: Final = ("Request-Id", "Commit-Seq", "ETag", "Idempotent-Replayed")
+_EVENT_STREAM: Final = {
+    "description": "With `Accept: text/event-stream`: server-sent events. `id` is the sequence, `event` the event "
+    "type, `data` a `FeedItem` as JSON. Comments keep the stream alive. Resume with `Last-Event-ID`",
+    "type": "string",
+    "examples": [
+        'id: 7\nevent: order.placed.v1\ndata: {"sequence":7,"event":{"specversion":"1.0","type":"…"},"depth":"own"}\n\n'
+    ],
+}
+_ABOUT: Final = """Startups pay for GPU capacity with cash, equity or both; providers list it; funds take the equity.
+
+Send the key as `Authorization: Bearer`. Every POST carries an `Idempotency-Key`, which names its command for ever.
+Money and prices are decimal strings, instants RFC 3339 with an offset. Refusals are problems (RFC 9457): branch on
+`code`, whose page `type` names. Any operation may answer any problem, so these stand once for each range of statuses.
+Every request may carry a W3C `traceparent`. Answers may have further members later; bodies may not have members that
+are not described here."""
 
 
 def name_operation(route_handler: HTTPRouteHandler, http_method: Method, path_components: list[Any]) -> str:
@@ -27,30 +77,215 @@ class Document(JsonRenderPlugin):
     """Serves the document as ``/schema/openapi.json``."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        """Return the corrected document as JSON."""
-        return super().render(request, correct_document(openapi_schema))
+        """Return the document as JSON."""
+        return super().render(request, load_document(request.app, openapi_schema))
 
 
-def correct_document(part: Any) -> Any:
-    """Return a part of the document in which arrays, defaults and patterns say what the API accepts.
+def load_document(app: Litestar, drawn: dict[str, Any]) -> dict[str, Any]:
+    """Return the document of an application, which is built once, from what Litestar draws of its routes."""
+    if "document" not in app.state:
+        app.state["document"] = build_document(app, drawn)
+    document: dict[str, Any] = app.state["document"]
+    return document
 
-    - Litestar describes the items of ``tuple[X, ...]`` as X or anything (`oneOf: [X, {}]`), which accepts no X.
-    - A default beside `oneOf` that is an object makes generators drop the type.
-    - Patterns are those of ECMA-262, as JSON Schema asks.
-    """
-    if isinstance(part, list):
-        return [correct_document(each) for each in part]
-    if not isinstance(part, dict):
-        return part
-    corrected = {name: correct_document(value) for name, value in part.items()}
-    choices = corrected.get("oneOf")
-    if isinstance(choices, list):
-        kept = [choice for choice in choices if choice != {}]
-        if kept != choices:
-            rest = {name: value for name, value in corrected.items() if name != "oneOf"}
-            corrected = {**rest, **kept[0]} if len(kept) == 1 else {**rest, "oneOf": kept}
-        if not isinstance(corrected.get("default"), _SCALARS):
-            del corrected["default"]
-    if isinstance(corrected.get("pattern"), str):
-        corrected["pattern"] = corrected["pattern"].replace(PYTHON_END, "$")
-    return corrected
+
+def build_document(app: Litestar, drawn: dict[str, Any]) -> dict[str, Any]:
+    """Return the document: Litestar's routes and parameters, our types, answers and words."""
+    handlers = dict(_list_handlers(app))
+    operations = [
+        (path, verb, item[verb], handlers[verb, path])
+        for path, item in drawn["paths"].items()
+        for verb in _VERBS
+        if verb in item
+    ]
+    bodies = [handler.parsed_data_field.annotation for *_, handler in operations if handler.parsed_data_field]
+    answers = [answer for *_, handler in operations if (answer := _find_answer(handler)) is not None]
+    shapes = Shapes(bodies, [*answers, Problem, ReceiptBody])
+    paths: dict[str, Any] = {path: {} for path in drawn["paths"]}
+    for path, verb, operation, handler in operations:
+        paths[path][verb] = _describe_operation(verb, operation, handler, shapes)
+    return {
+        "openapi": drawn["openapi"],
+        "info": {
+            **drawn["info"],
+            "description": _ABOUT,
+            "contact": {"name": "The operator of this market"},
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": drawn["servers"],
+        "tags": list(_list_tags(operations)),
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(shapes.components.items())),
+            "parameters": _share_parameters(paths),
+            "headers": {name: {"description": text, "schema": schema} for name, (text, schema) in _HEADERS.items()},
+            "responses": _share_responses(shapes),
+            "securitySchemes": drawn["components"]["securitySchemes"],
+        },
+        "security": drawn["security"],
+    }
+
+
+def _list_handlers(app: Litestar) -> Iterator[tuple[tuple[str, str], HTTPRouteHandler]]:
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for handler in route.route_handlers:
+                for method in handler.http_methods:
+                    yield (method.lower(), route.path_format), handler
+
+
+def _find_answer(handler: HTTPRouteHandler) -> Any:
+    """Return the type of a handler's answer; None if it is not JSON."""
+    answer = handler.parsed_fn_signature.return_type.annotation
+    if get_origin(answer) is Response:
+        answer = get_args(answer)[0]
+    return None if answer in (bytes, str, Any, None, type(None)) else answer
+
+
+def _list_tags(operations: Iterable[_Operation]) -> Iterator[Schema]:
+    """Yield the tags, each with the first sentence of the module that has the routes."""
+    told: set[str] = set()
+    for _, _, operation, handler in operations:
+        for tag in operation["tags"]:
+            if tag not in told:
+                told.add(tag)
+                text = (sys.modules[handler.fn.__module__].__doc__ or tag).partition("\n\n")[0]
+                yield {"name": tag, "description": " ".join(render_markdown(text).split())}
+
+
+def _describe_operation(verb: str, operation: Schema, handler: HTTPRouteHandler, shapes: Shapes) -> Schema:
+    described = {name: value for name, value in operation.items() if name not in _NOISE}
+    text = handler.fn.__doc__ or ""
+    for section in _SECTIONS:
+        text = text.partition(section)[0]
+    described["description"] = "\n\n".join(
+        " ".join(paragraph.split()) for paragraph in render_markdown(text).split("\n\n")
+    )
+    described["parameters"] = [
+        _describe_parameter(each, required=verb == "post" and not handler.opt.get("repeatable", False))
+        for each in operation.get("parameters", ())
+        if each["name"] != "traceparent"
+    ]
+    if handler.parsed_data_field:
+        described["requestBody"]["content"] = {
+            JSON: {"schema": shapes.refer(handler.parsed_data_field.annotation)},
+        }
+    described["responses"] = _describe_responses(operation["responses"], handler, shapes)
+    return described
+
+
+def _describe_parameter(parameter: Schema, *, required: bool) -> Schema:
+    """Return a parameter without null, which no query and no header can send."""
+    schema = parameter["schema"]
+    described = {name: value for name, value in parameter.items() if name not in _NOISE}
+    choices = [choice for choice in schema.get("oneOf", ()) if choice != {"type": "null"}]
+    if len(choices) == 1:
+        schema = {**choices[0], **{name: value for name, value in schema.items() if name != "oneOf"}}
+    if isinstance(schema.get("enum"), list):
+        schema = {**schema, "type": "string", "enum": [value for value in schema["enum"] if value is not None]}
+    described["schema"] = {
+        name: int(value) if isinstance(value, float) else value
+        for name, value in schema.items()
+        if name != "description"
+    }
+    name = parameter["name"]
+    words = name.removesuffix("_id").replace("_", " ")
+    described.setdefault("description", f"The {words}" if parameter["required"] else f"Only with this {words}")
+    if name == "Idempotency-Key" and required:
+        described["required"] = True
+    return described if described["required"] else {**{k: v for k, v in described.items() if k != "required"}}
+
+
+def _describe_responses(drawn: Mapping[str, Schema], handler: HTTPRouteHandler, shapes: Shapes) -> Schema:
+    answer = _find_answer(handler)
+    if answer is ReceiptBody:
+        success = "201" if "201" in drawn else "200"
+        found: Schema = {success: _refer("responses", "Created" if success == "201" else "Receipt")}
+        found["202"] = _refer("responses", "Proposed")
+    else:
+        found = {
+            status: _describe_answer(response, answer, handler, shapes)
+            for status, response in sorted(drawn.items())
+            if status != _DRAWN
+        }
+    return found | {"4XX": _refer("responses", "Refused"), "5XX": _refer("responses", "Failed")}
+
+
+def _describe_answer(response: Schema, answer: Any, handler: HTTPRouteHandler, shapes: Shapes) -> Schema:
+    content = {kind: dict(media) for kind, media in response.get("content", {}).items()}
+    if JSON in content and answer is not None:
+        content[JSON] = {"schema": shapes.refer(answer)}
+    if handler.opt.get("streams"):
+        content["text/event-stream"] = {"schema": _EVENT_STREAM}
+    has_version = get_origin(handler.parsed_fn_signature.return_type.annotation) is Response
+    headers = ("Request-Id", "ETag") if has_version and "GET" in handler.http_methods else ("Request-Id",)
+    described = {"description": "The answer", "headers": {name: _refer("headers", name) for name in headers}}
+    return described | ({"content": content} if content else {})
+
+
+def _share_parameters(paths: Mapping[str, Any]) -> dict[str, Schema]:
+    """Move the parameters that several operations share to components, and return these."""
+    operations = [operation for item in paths.values() for operation in item.values()]
+    counts = Counter(_render_key(each) for operation in operations for each in operation["parameters"])
+    names: dict[str, str] = {}
+    components: dict[str, Schema] = {}
+    for key, count in counts.most_common():
+        if count > 1:
+            parameter = json.loads(key)
+            name = parameter["name"] if parameter["in"] != "query" else f"{parameter['name']}.query"
+            while name in components:
+                name += "2"
+            names[key], components[name] = name, parameter
+    for operation in operations:
+        operation["parameters"] = [
+            _refer("parameters", names[key]) if (key := _render_key(each)) in names else each
+            for each in operation["parameters"]
+        ]
+        if not operation["parameters"]:
+            del operation["parameters"]
+    return dict(sorted(components.items()))
+
+
+def _render_key(parameter: Schema) -> str:
+    return json.dumps(parameter, sort_keys=True)
+
+
+@cache
+def _refer(kind: str, name: str) -> Schema:
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+def _share_responses(shapes: Shapes) -> dict[str, Schema]:
+    """Return the answers that operations share: receipts of commands, and problems."""
+    receipt, problem = {JSON: {"schema": shapes.refer(ReceiptBody)}}, {MEDIA_TYPE: {"schema": shapes.refer(Problem)}}
+
+    def describe(text: str, headers: Iterable[str], content: Schema) -> Schema:
+        return {
+            "description": text,
+            "headers": {name: _refer("headers", name) for name in headers},
+            "content": content,
+        }
+
+    return {
+        "Receipt": describe("The command took effect", _COMMANDED, receipt),
+        "Created": describe("The command created something, at `Location`", (*_COMMANDED, "Location"), receipt),
+        "Proposed": describe(
+            "Others must agree first: the id is that of the proposal or request, at `Location`",
+            (*_COMMANDED, "Location"),
+            receipt,
+        ),
+        "Refused": describe(
+            "The request is refused, and nothing was changed: 400 it is not well-formed; 401 no valid key; 403 the key "
+            "may not; 404 unknown, or another tenant's; 408 too slow; 409 not in this state, or the idempotency key "
+            "names another command; 412 `If-Match` is stale; 413 too large; 415 not JSON; 422 against a rule; 429 too "
+            "many requests",
+            ("Request-Id", "Retry-After", "WWW-Authenticate", *_LIMITS),
+            problem,
+        ),
+        "Failed": describe(
+            "500 an error of the server, or 503 a server that it needs is away. Send the request again, with the same "
+            "`Idempotency-Key`",
+            ("Request-Id", "Retry-After"),
+            problem,
+        ),
+    }

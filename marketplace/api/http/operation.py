@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from litestar import Request, Response, Router, get
+from litestar.openapi.datastructures import ResponseSpec
 
 from marketplace.api.http.bodies.answers import Liveness, Readiness
 from marketplace.api.http.metrics import CONTENT_TYPE
@@ -34,7 +35,12 @@ async def tell_live() -> Liveness:
     return Liveness(status="live")
 
 
-@get("/health/ready", summary="Check that commands are accepted", security=[{}])
+@get(
+    "/health/ready",
+    summary="Check that commands are accepted",
+    security=[{}],
+    responses={503: ResponseSpec(Readiness, generate_examples=False)},
+)
 async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
     """Answer 200 if commands are accepted, 503 if not. Reads may fail independently.
 

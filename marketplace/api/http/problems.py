@@ -14,7 +14,6 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
-from litestar.openapi.datastructures import ResponseSpec
 
 from marketplace.api.http.envelope import list_methods
 from marketplace.api.http.known_values import suggest
@@ -315,11 +314,4 @@ HANDLERS: Final[dict[Any, Any]] = {
     Corrupt: answer_corrupt,
     HTTPException: answer_http,
     Exception: answer_unforeseen,
-}
-
-DOCUMENTED: Final = {
-    status: ResponseSpec(
-        data_container=Problem, media_type=MEDIA_TYPE, generate_examples=False, description=HTTPStatus(status).phrase
-    )
-    for status in (400, 401, 403, 404, 408, 409, 412, 413, 415, 422, 429, 500, 503)
 }

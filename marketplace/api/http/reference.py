@@ -6,7 +6,7 @@ from typing import Any, Final
 from litestar import Request
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 
-from marketplace.api.http.document import correct_document
+from marketplace.api.http.document import load_document
 
 _STYLE: Final = """
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
@@ -27,7 +27,7 @@ class ReferencePage(OpenAPIRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """Return the page."""
-        return render_page(correct_document(openapi_schema), self.get_openapi_json_route(request)).encode()
+        return render_page(load_document(request.app, openapi_schema), self.get_openapi_json_route(request)).encode()
 
 
 def render_page(document: dict[str, Any], document_path: str) -> str:
@@ -39,7 +39,8 @@ def render_page(document: dict[str, Any], document_path: str) -> str:
         for verb in _VERBS:
             if verb in item:
                 tag = (item[verb].get("tags") or ["other"])[0]
-                groups.setdefault(tag, []).append(_render_operation(path, verb, item[verb]))
+                operation = _inline(item[verb], document["components"])
+                groups.setdefault(tag, []).append(_render_operation(path, verb, operation))
     sections = "".join(f"<h2>{html.escape(tag)}</h2>{''.join(rows)}" for tag, rows in sorted(groups.items()))
     schemas = document.get("components", {}).get("schemas", {})
     shapes = "".join(_render_schema(name, schema) for name, schema in sorted(schemas.items()))
@@ -48,6 +49,23 @@ def render_page(document: dict[str, Any], document_path: str) -> str:
         f'<h1>{title}</h1><p>The same as <a href="{html.escape(document_path)}">OpenAPI 3.1</a> for machines.</p>'
         f"{sections}<h2>Shapes</h2>{shapes}</html>"
     )
+
+
+def _inline(operation: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    """Return an operation with its parameters and answers in place of references to them."""
+
+    def follow(part: dict[str, Any]) -> dict[str, Any]:
+        if "$ref" not in part:
+            return part
+        *_, kind, name = part["$ref"].split("/")
+        found: dict[str, Any] = components[kind][name]
+        return found
+
+    return {
+        **operation,
+        "parameters": [follow(each) for each in operation.get("parameters", ())],
+        "responses": {status: follow(answer) for status, answer in operation["responses"].items()},
+    }
 
 
 def _render_operation(path: str, verb: str, operation: dict[str, Any]) -> str:

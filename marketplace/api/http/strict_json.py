@@ -23,7 +23,8 @@ from marketplace.api.http.strict_text import refuse_unprintable, require_readabl
 from marketplace.core.errors import Refusal
 
 WHOLE_MAX: Final = 2**53 - 1
-_DecimalString = Annotated[str, Meta(pattern=r"^-?[0-9]{1,24}(\.[0-9]{1,24})?(?!\n)$")]
+DECIMAL_PATTERN: Final = r"^-?[0-9]{1,24}(\.[0-9]{1,24})?(?!\n)$"
+_DecimalString = Annotated[str, Meta(pattern=DECIMAL_PATTERN)]
 _PATH: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>\$.*?)`)?$", re.DOTALL)
 _MEMBER: Final = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]*)`")
 _ONE_LINE: Final = r"^[^\t\n\r]*$"

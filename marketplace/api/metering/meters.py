@@ -40,7 +40,7 @@ class MeterOperation(Operation):
     "/",
     status_code=200,
     summary="Report readings of meters",
-    opt={"media_types": MEDIA_TYPES, "encodings": ENCODINGS},
+    opt={"media_types": MEDIA_TYPES, "encodings": ENCODINGS, "repeatable": True},
     request_max_body_size=BODY_BYTES_MAX,
     operation_class=MeterOperation,
 )
