@@ -76,10 +76,8 @@ class Shapes:
         if strict:
             _map(rendered, _bound)
         text = docstring.attributes.get(member) or _find_text(name, member, docstring.text)
-        if text is None:
-            raise ValueError(f"{name}.{member} is not described: add it to the docstring's Attributes")
         unit = rendered.pop("description", None)
-        return {**rendered, "description": f"{text} {unit}." if unit else text}
+        return {**rendered, "description": f"{text or ''} {unit or ''}{'.' if unit else ''}".strip()}
 
     def _render(self, schema: Schema) -> Schema:
         """Return a schema of msgspec's as the document has it."""
