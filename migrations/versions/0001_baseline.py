@@ -513,6 +513,7 @@ def _create_fills() -> None:
         text("gpu_class"),
         text("pool_id"),
         text("startup_id"),
+        text("seller_id"),
         text("mark", null=True),
         timestamp("marked_at", null=True),
         day("day"),

@@ -35,11 +35,12 @@ CLOSE = datetime(2026, 3, 3, tzinfo=UTC)
 """The end of Monday."""
 
 
-def traded(day, startup="a", price="2", gpu_hours=200, fills=1, marked_at=None):
+def traded(day, startup="a", price="2", gpu_hours=200, fills=1, marked_at=None, seller=None):
     when = MONDAY + timedelta(days=day)
     return Traded(
         day=when,
         startup_id=startup,
+        seller_id=seller or f"seller to {startup}",
         price_usd_per_gpu_hour=f"{Fraction(price).numerator}/{Fraction(price).denominator}",
         fills=fills,
         gpu_hours=gpu_hours,
@@ -89,6 +90,22 @@ def test_three_unrelated_shells_on_a_day_of_their_own_print_no_price_that_nobody
     assert (point.index_usd_per_gpu_hour, point.status) == (Decimal("2.01"), "carried")
     later = [traded(10, f"buyer {number}", "2.40") for number in range(3)]
     assert index_of(*HONEST, *shells, *later, day=10).index_usd_per_gpu_hour == Decimal("2.40")
+
+
+def test_one_seller_with_any_number_of_shells_moves_it_only_within_what_others_traded_at():
+    shells = [traded(0, f"shell {number}", "3.99", 10**6, seller="shells") for number in range(9)]
+    point = index_of(*HONEST, *shells)
+    assert Decimal("2.00") <= point.index_usd_per_gpu_hour <= Decimal("2.02")
+    for one_side in ({"seller": "one"}, {"startup": "one"}):
+        rows = [traded(0, **{"startup": name, "seller": name} | one_side) for name in "abc"]
+        assert index_of(*rows).status == "none"
+
+
+@pytest.mark.parametrize(("price", "status"), [("5000.01", "none"), ("0.9", "none"), ("19", "printed")])
+def test_a_class_that_nobody_traded_prints_nothing_far_from_the_list_prices(price, status):
+    shells = [traded(0, f"shell {number}", price) for number in range(3)]
+    prices = [listed("4", 0), listed("5", 0, "Lambda"), listed("6", 0, "AWS")]
+    assert index_of(*shells, listed=prices).status == status
 
 
 def test_a_price_that_everybody_pays_for_a_month_is_not_left_out_for_ever():
@@ -177,7 +194,7 @@ def build_grant(number, startup, price="5/2", nodes=1):
         grant_id=make_id("grt", number),
         order_id=make_id("ord", number),
         startup_id=startup,
-        provider_id=PROVIDER,
+        provider_id=PROVIDER if number == 1 else make_id("pty", 50 + number),
         pool_id=POOL,
         gpu_class="H100_SXM",
         nodes=nodes,

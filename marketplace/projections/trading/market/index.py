@@ -3,13 +3,16 @@
 A fill is a whole award. It counts on the day of the award (UTC), with its GPU-hours and its price. Marked awards
 (`events.grant.Mark`) are no fills; list prices, asks and bids never replace one.
 
-1. A day *prints* if it has a fill, and the shortest run of days that ends on it and has fills of `BUYERS_MIN` buyers
-   with `GPU_HOURS_MIN` GPU-hours in all is no longer than `DAYS_MAX` days.
-2. The fills of that run are weighed by their GPU-hours, but no buyer weighs more than a third of all.
+1. A day *prints* if it has a fill, and the shortest run of days that ends on it and has fills of `PARTIES_MIN` buyers
+   and `PARTIES_MIN` sellers with `GPU_HOURS_MIN` GPU-hours in all, so that rule 2 can hold, is no longer than `DAYS_MAX`
+   days.
+2. The fills of that run are weighed by their GPU-hours, but no buyer and no seller weighs more than a third of all.
 3. In order of price, the lowest and the highest third of the weight are left out. The index is the weighted mean of the
-   middle third. So no single buyer, at whatever price and volume, moves the index beyond what others paid.
+   middle third. So no single buyer and no single seller, at whatever price and volume and with however many shells on
+   the other side, moves the index beyond what others traded at.
 4. If fills of the 30 days before a day could print, those of its run above twice or under half of their index are left
-   out. So a few unrelated shells move the index by a factor of two at most in that time.
+   out. Else those beyond a factor of four of the median list price of that day are, if there is one. So shells cannot
+   print any price on a class that nobody else trades.
 5. A day that does not print carries the latest print of the `CARRY_DAYS_MAX` days before, and says so.
 
 A day's first value is the one of the end of that day. A fill that is marked later no longer counts. Each value that
@@ -18,6 +21,7 @@ computed again from events.
 """
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -30,22 +34,26 @@ import msgspec
 from marketplace.core.money import parse_ratio
 from marketplace.projections.views.trading import IndexPoint, IndexRevision
 
-BUYERS_MIN: Final = 3
+PARTIES_MIN: Final = 3
 GPU_HOURS_MIN: Final = 192
 DAYS_MAX: Final = 30
 FACTOR_MAX: Final = 2
+LIST_FACTOR_MAX: Final = 4
 CARRY_DAYS_MAX: Final = 366
 MICRO: Final = 1_000_000
+_PARTS: Final = 1_000
+"""In how many parts of a GPU-hour fills are weighed."""
 DAY: Final = timedelta(days=1)
 _THIRD: Final = Fraction(1, 3)
 
 
 class Traded(msgspec.Struct, frozen=True, kw_only=True):
-    """Fills of one startup on one day at one price.
+    """Fills of one startup by one seller on one day at one price.
 
     Attributes:
         day: The day of their awards.
         startup_id: Who bought.
+        seller_id: Who sold: the provider, or the startup that sold on.
         price_usd_per_gpu_hour: Their price, an exact fraction.
         fills: How many.
         gpu_hours: Their volume.
@@ -54,6 +62,7 @@ class Traded(msgspec.Struct, frozen=True, kw_only=True):
 
     day: date
     startup_id: str
+    seller_id: str
     price_usd_per_gpu_hour: str
     fills: int
     gpu_hours: int
@@ -91,7 +100,8 @@ class Print(NamedTuple):
 class _Fills:
     """Fills by day, as they counted at any instant."""
 
-    def __init__(self, traded: Sequence[Traded]) -> None:
+    def __init__(self, traded: Sequence[Traded], listed: Sequence[Listed]) -> None:
+        self._listed = listed
         self._by_day: dict[date, list[Traded]] = {}
         for row in traded:
             self._by_day.setdefault(row.day, []).append(row)
@@ -113,22 +123,27 @@ class _Fills:
         return self._prints[day, at]
 
     def _compute_print(self, day: date, at: datetime) -> Print | None:
-        before = self._find_before(day, at)
+        low, high = self._find_bounds(day, at)
         chosen: list[Traded] = []
         for days in range(1, DAYS_MAX + 1):
-            chosen += (row for row in self._list_counted(day - (days - 1) * DAY, at) if _is_near(row, before))
+            added = [row for row in self._list_counted(day - (days - 1) * DAY, at) if _is_near(row, low, high)]
+            chosen += added
             if not chosen:
                 return None
-            if _is_enough(chosen):
+            mean = compute_mean(chosen) if added else None
+            if mean is not None:
                 gpu_hours = sum(row.gpu_hours for row in chosen)
-                return Print(day, compute_mean(chosen), days, sum(row.fills for row in chosen), gpu_hours)
+                return Print(day, mean, days, sum(row.fills for row in chosen), gpu_hours)
         return None
 
-    def _find_before(self, day: date, at: datetime) -> Fraction | None:
-        """Return the index of all fills of the days before a day together; None if they are too few."""
+    def _find_bounds(self, day: date, at: datetime) -> tuple[Fraction, Fraction | None]:
+        """Return between which prices fills of a day count, by the fills before it or else by list prices."""
         days = range(1, DAYS_MAX + 1)
         rows = [row for days_before in days for row in self._list_counted(day - days_before * DAY, at)]
-        return Fraction(compute_mean(rows)) if _is_enough(rows) else None
+        before, factor = compute_mean(rows), FACTOR_MAX
+        if before is None:
+            before, factor = find_median(list_in_force(self._listed, day)), LIST_FACTOR_MAX
+        return (Fraction(0), None) if before is None else (Fraction(before) / factor, Fraction(before) * factor)
 
     def _list_counted(self, day: date, at: datetime) -> Iterator[Traded]:
         return (row for row in self._by_day.get(day, ()) if row.marked_at is None or row.marked_at > at)
@@ -151,7 +166,7 @@ def compute_index(
 
     `traded` are all fills of `DAYS_MAX` and `CARRY_DAYS_MAX` days before `start`, and those up to `end`.
     """
-    fills = _Fills(traded)
+    fills = _Fills(traded, listed)
     days = (start + number * DAY for number in range((end - start).days))
     return [_compute_point(fills, list_in_force(listed, day), day, now) for day in days]
 
@@ -188,27 +203,24 @@ def _get_price(value: Print | None) -> Decimal | None:
     return None if value is None else value.index_usd_per_gpu_hour
 
 
-def _is_enough(rows: Sequence[Traded]) -> bool:
-    """Return whether fills have enough buyers and volume to print."""
-    return len({row.startup_id for row in rows}) >= BUYERS_MIN and sum(row.gpu_hours for row in rows) >= GPU_HOURS_MIN
-
-
-def _is_near(row: Traded, before: Fraction | None) -> bool:
-    """Return whether a price is within the factor of what was paid before."""
+def _is_near(row: Traded, low: Fraction, high: Fraction | None) -> bool:
+    """Return whether a price is within bounds."""
     price = parse_ratio(row.price_usd_per_gpu_hour)
-    return before is None or before <= FACTOR_MAX * price <= FACTOR_MAX**2 * before
+    return low <= price and (high is None or price <= high)
 
 
-def compute_mean(fills: Sequence[Traded]) -> Decimal:
-    """Return the mean price of the middle third of the weight of fills of three buyers or more."""
-    by_buyer: dict[str, int] = {}
-    for row in fills:
-        by_buyer[row.startup_id] = by_buyer.get(row.startup_id, 0) + row.gpu_hours
-    most = _find_weight_max(sorted(by_buyer.values(), reverse=True))
-    scales = {buyer: min(Fraction(1), most / gpu_hours) for buyer, gpu_hours in by_buyer.items()}
-    weighed = sorted((parse_ratio(row.price_usd_per_gpu_hour), row.gpu_hours * scales[row.startup_id]) for row in fills)
-    whole = sum((weight for _, weight in weighed), Fraction(0))
-    low, high, passed, paid = whole * _THIRD, whole * 2 * _THIRD, Fraction(0), Fraction(0)
+def compute_mean(fills: Sequence[Traded]) -> Decimal | None:
+    """Return the mean price of the middle third of the weight of fills.
+
+    None if they are too little, or of so few parties on a side that one weighs more than a third.
+    """
+    weights = _weigh(fills)
+    if weights is None:
+        return None
+    whole = Fraction(sum(weights))
+    weighed = sorted(zip((parse_ratio(row.price_usd_per_gpu_hour) for row in fills), weights, strict=True))
+    low = max(whole * _THIRD, Fraction(_find_most(fills, weights)))  # Weights are whole numbers.
+    high, passed, paid = whole - low, Fraction(0), Fraction(0)
     for price, weight in weighed:
         inside = min(passed + weight, high) - max(passed, low)
         paid += price * max(inside, Fraction(0))
@@ -216,13 +228,51 @@ def compute_mean(fills: Sequence[Traded]) -> Decimal:
     return Decimal(round(paid / (high - low) * MICRO)) / MICRO
 
 
-def _find_weight_max(volumes: Sequence[int]) -> Fraction:
-    """Return the most that one buyer weighs, a third of what all weigh then; volumes come largest first."""
-    whole, (first, second, *_) = sum(volumes), volumes
-    if 3 * first <= whole:
-        return Fraction(first)
-    most = Fraction(whole - first, 2)
-    return most if second <= most else Fraction(whole - first - second)
+def _weigh(fills: Sequence[Traded]) -> list[int] | None:
+    """Return what fills weigh in thousandths of a GPU-hour, with no buyer or seller above a third of all; None if none.
+
+    The most that one party may weigh is as large as can be, to the rounding of two parts per fill.
+    """
+    volume = sum(row.gpu_hours for row in fills)
+    parties = min(len({row.startup_id for row in fills}), len({row.seller_id for row in fills}))
+    if parties < PARTIES_MIN or volume < GPU_HOURS_MIN:
+        return None
+    low, high, found = 1, volume * _PARTS, None
+    while low <= high:
+        most = (low + high) // 2
+        weights = _cap(fills, most)
+        if PARTIES_MIN * _find_most(fills, weights) <= sum(weights) + 2 * len(weights):
+            low, found = most + 1, weights
+        else:
+            high = most - 1
+    return found if found is not None and 2 * _find_most(fills, found) < sum(found) else None
+
+
+def _cap(fills: Sequence[Traded], most: int) -> list[int]:
+    """Return what fills weigh if no buyer, and then no seller, weighs more than `most`."""
+    weights = [row.gpu_hours * _PARTS for row in fills]
+    for side in (0, 1):
+        sums: Counter[str] = Counter()
+        for row, weight in zip(fills, weights, strict=True):
+            sums[_list_sides(row)[side]] += weight
+        weights = [
+            weight * min(most, sums[party]) // max(sums[party], 1)
+            for weight, party in zip(weights, (_list_sides(row)[side] for row in fills), strict=True)
+        ]
+    return weights
+
+
+def _find_most(fills: Sequence[Traded], weights: Sequence[int]) -> int:
+    """Return what the party weighs that weighs most."""
+    sums: Counter[tuple[int, str]] = Counter()
+    for row, weight in zip(fills, weights, strict=True):
+        for number, party in enumerate(_list_sides(row)):
+            sums[number, party] += weight
+    return max(sums.values())
+
+
+def _list_sides(row: Traded) -> tuple[str, str]:
+    return row.startup_id, row.seller_id
 
 
 def find_median(prices: Sequence[Decimal]) -> Decimal | None:

@@ -29,6 +29,7 @@ def _filled(changes: WriteBatch, fact: RecordedEvent, event: GrantIssued) -> Non
         gpu_class=event.gpu_class,
         pool_id=event.pool_id,
         startup_id=event.startup_id,
+        seller_id=event.provider_id if event.resale is None else event.resale.seller_id,
         mark=event.mark,
         marked_at=None if event.mark is None else fact.time,
         day=fact.time.date(),
@@ -104,7 +105,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="market",
-    version=3,
+    version=4,
     tables=(fills, list_prices, curves),
     reads=("grant", "pricelist", "auction"),
     handlers={GrantIssued: _filled, GrantMarked: _marked, PricelistPublished: _published, AuctionBookFrozen: _frozen},

@@ -23,7 +23,7 @@ async def load_index(
 ) -> list[IndexPoint]:
     """Return the index of a class for each day of ``[start, end)``, as it is known now."""
     begin = start - timedelta(days=DAYS_MAX + CARRY_DAYS_MAX)
-    same = (fills.c.day, fills.c.startup_id, fills.c.price_usd_per_gpu_hour, fills.c.marked_at)
+    same = (fills.c.day, fills.c.startup_id, fills.c.seller_id, fills.c.price_usd_per_gpu_hour, fills.c.marked_at)
     traded: Any = (
         select(*same, func.count().label("fills"), func.sum(fills.c.gpu_hours).cast(BigInteger).label("gpu_hours"))
         .where(fills.c.gpu_class == gpu_class, fills.c.day >= begin, fills.c.day < end, fills.c.gpu_hours > 0)

@@ -12,6 +12,7 @@ fills: Final = define(
     text("gpu_class"),
     text("pool_id"),
     text("startup_id"),
+    text("seller_id"),
     text("mark", null=True),
     instant("marked_at", null=True),
     Column("day", Date, nullable=False),
