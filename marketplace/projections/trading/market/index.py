@@ -4,8 +4,8 @@ A fill is a whole award. It counts on the day of the award (UTC), with its GPU-h
 (`events.grant.Mark`) are no fills; list prices, asks and bids never replace one.
 
 1. A day *prints* if it has a fill, and the shortest run of days that ends on it and has fills of `PARTIES_MIN` buyers
-   and `PARTIES_MIN` sellers with `GPU_HOURS_MIN` GPU-hours in all, so that rule 2 can hold, is no longer than `DAYS_MAX`
-   days.
+   and `PARTIES_MIN` sellers with `GPU_HOURS_MIN` GPU-hours in all, for which rule 2 can hold, is no longer than
+   `DAYS_MAX` days.
 2. The fills of that run are weighed by their GPU-hours, but no buyer and no seller weighs more than a third of all.
 3. In order of price, the lowest and the highest third of the weight are left out. The index is the weighted mean of the
    middle third. So no single buyer and no single seller, at whatever price and volume and with however many shells on
