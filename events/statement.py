@@ -226,7 +226,7 @@ class StatementAccepted(Event, frozen=True, kw_only=True, tag="statement.accepte
 class StatementServiceCredited(Event, frozen=True, kw_only=True, tag="statement.service_credited.v1"):
     """The period was below the promised availability, and part of its charges is paid back at settlement.
 
-    No claim is needed; the payments are in the same atomic batch.
+    Nobody has to ask for it; the payments are in the same atomic batch.
 
     Attributes:
         statement_id: The statement that was accepted.
@@ -246,28 +246,28 @@ class StatementServiceCredited(Event, frozen=True, kw_only=True, tag="statement.
 
 
 class StatementDisputed(Event, frozen=True, kw_only=True, tag="statement.disputed.v1"):
-    """The startup, or the holder that pays, claims that less was delivered, or the two meters differ too much.
+    """The startup, or the holder that pays, says that less was delivered, or the two meters differ too much.
 
-    If both claim, the lower claim stands.
+    If both dispute it, the lower count stands.
 
     Attributes:
         statement_id: The statement.
         grant_id: The grant.
-        gpu_seconds_claimed: What it, or the startup's meter, says was delivered; 0 of a service line.
+        gpu_seconds_counted: What it, or the startup's meter, says was delivered; 0 of a service line.
         reason: Why.
         by: Who disputes.
-        hours_claimed: What it says was worked of a service line; None of compute.
-        answer_until: By when the provider answers. If it is silent, the claim settles.
-        evidence: What the claim refers to.
+        hours_counted: What it says was worked of a service line; None of compute.
+        answer_until: By when the provider answers. If it is silent, the count settles.
+        evidence: What the count refers to.
     """
 
     statement_id: Id
     grant_id: Id
-    gpu_seconds_claimed: GpuSeconds
+    gpu_seconds_counted: GpuSeconds
     reason: Text
     answer_until: Instant
     by: Literal["startup", "holder", "meters"] = "startup"
-    hours_claimed: Hours | None = None
+    hours_counted: Hours | None = None
     evidence: References = ()
 
 
@@ -308,8 +308,8 @@ class StatementConceded(Event, frozen=True, kw_only=True, tag="statement.concede
         charges: What the statement charges at most after it.
         gpu_seconds: What it says was delivered, after it; 0 of a service line.
         hours: The same for a service line; None of compute.
-        gpu_seconds_claimed: The claim that stands after it; 0 of a service line.
-        hours_claimed: The same for a service line; None of compute.
+        gpu_seconds_counted: The count that stands after it; 0 of a service line.
+        hours_counted: The same for a service line; None of compute.
     """
 
     statement_id: Id
@@ -319,8 +319,8 @@ class StatementConceded(Event, frozen=True, kw_only=True, tag="statement.concede
     charges: Charges
     gpu_seconds: GpuSeconds = 0
     hours: Hours | None = None
-    gpu_seconds_claimed: GpuSeconds = 0
-    hours_claimed: Hours | None = None
+    gpu_seconds_counted: GpuSeconds = 0
+    hours_counted: Hours | None = None
 
 
 class StatementReferred(Event, frozen=True, kw_only=True, tag="statement.referred.v1"):
@@ -331,7 +331,7 @@ class StatementReferred(Event, frozen=True, kw_only=True, tag="statement.referre
         grant_id: The grant.
         by: Who asked.
         reason: Why.
-        decide_until: By when the platform decides. If it does not, the middle between claim and position settles.
+        decide_until: By when the platform decides. If it does not, the middle between count and position settles.
         evidence: What the platform is referred to.
     """
 
@@ -351,7 +351,7 @@ class StatementPartSettled(Event, frozen=True, kw_only=True, tag="statement.part
     Attributes:
         statement_id: The statement.
         grant_id: The grant.
-        charges: What is paid of it so far, with this part: the charges of what is claimed as delivered.
+        charges: What is paid of it so far, with this part: the charges of what is counted as delivered.
         part_id: The cause that the payments of this part name.
         credit: The service credit of what is paid so far, which is paid back; None if nothing is.
     """

@@ -20,7 +20,7 @@ class Dispute:
 
     Attributes:
         position: What the provider charges at most.
-        claims: What each payer says was delivered.
+        counts: Of each payer that disputes, what it says was delivered.
         paid: What was paid before its end.
         turn: Who has to act.
         due: Until when.
@@ -28,7 +28,7 @@ class Dispute:
     """
 
     position: Decimal
-    claims: dict[str, Decimal] = field(default_factory=dict)
+    counts: dict[str, Decimal] = field(default_factory=dict)
     paid: Decimal = ZERO
     turn: str = "provider"
     due: datetime | None = None
@@ -63,7 +63,7 @@ class Disputes:
             if name == "issued":
                 self._issue(body)
             elif name == "disputed":
-                self._claim(message, body)
+                self._dispute(message, body)
             elif (dispute := self.running.get(statement_id)) is not None:
                 self._argue(message, name, body, dispute)
 
@@ -74,16 +74,16 @@ class Disputes:
         self.stated[statement_id] = stated
         self.metered[statement_id] = (adjusted["statement_id"], after) if adjusted else (statement_id, stated)
 
-    def _claim(self, message: Message, body: dict[str, Any]) -> None:
+    def _dispute(self, message: Message, body: dict[str, Any]) -> None:
         stated = self.stated.get(body["statement_id"], ZERO)
         dispute = self.running.setdefault(body["statement_id"], Dispute(stated))
-        claim, known = _read(body, "gpu_seconds_claimed", "hours_claimed"), min(dispute.claims.values(), default=stated)
+        count, known = _read(body, "gpu_seconds_counted", "hours_counted"), min(dispute.counts.values(), default=stated)
         base, metered = self.metered.get(body["statement_id"], ("", ZERO))
         text = f"{body['statement_id']} is disputed again, which the platform decided for {metered} metered"
         self.findings.require(metered > self.decided.get(base, Decimal(-1)), "dispute", message.sequence, text)
-        text = f"{body['statement_id']} is claimed to be {claim}, and {known} stood before"
-        self.findings.require(claim < known, "dispute", message.sequence, text)
-        dispute.claims["holder" if body.get("by") == "holder" else "startup"] = claim
+        text = f"{body['statement_id']} is counted as {count}, and {known} stood before"
+        self.findings.require(count < known, "dispute", message.sequence, text)
+        dispute.counts["holder" if body.get("by") == "holder" else "startup"] = count
         dispute.turn, dispute.due = "provider", parse_instant(body["answer_until"])
 
     def _argue(self, message: Message, name: str, body: dict[str, Any], dispute: Dispute) -> None:
@@ -96,9 +96,9 @@ class Disputes:
             dispute.turn, dispute.due = "platform", parse_instant(body["decide_until"])
             dispute.referred = True
         elif name == "part_settled":
-            claim, dispute.paid = min(dispute.claims.values()), _count(body["charges"])
-            text = f"{body['statement_id']} pays {dispute.paid} before its end, and {claim} are not disputed"
-            self.findings.require(dispute.paid <= claim, "dispute", message.sequence, text)
+            count, dispute.paid = min(dispute.counts.values()), _count(body["charges"])
+            text = f"{body['statement_id']} pays {dispute.paid} before its end, and {count} are not disputed"
+            self.findings.require(dispute.paid <= count, "dispute", message.sequence, text)
         elif name == "resolved":
             self._resolve(message, body, dispute)
 
@@ -108,20 +108,20 @@ class Disputes:
         text = f"the {side} answer {body['statement_id']}, and it is the turn of the {dispute.turn}"
         self.findings.require(dispute.turn == side, "dispute", message.sequence, text)
         if body.get("gpu_seconds_offered") is not None or body.get("hours_offered") is not None:
-            offer, claim = _read(body, "gpu_seconds_offered", "hours_offered"), min(dispute.claims.values())
-            text = f"{offer} are offered, the claim is {claim} and the position {dispute.position}"
-            self.findings.require(claim < offer < dispute.position, "dispute", message.sequence, text)
+            offer, count = _read(body, "gpu_seconds_offered", "hours_offered"), min(dispute.counts.values())
+            text = f"{offer} are offered, the count is {count} and the position {dispute.position}"
+            self.findings.require(count < offer < dispute.position, "dispute", message.sequence, text)
         dispute.turn = "payers" if side == "provider" else "provider"
         dispute.due = parse_instant(body["answer_until"])
 
     def _concede(self, message: Message, body: dict[str, Any], dispute: Dispute) -> None:
         amount, by = _read(body, "gpu_seconds", "hours"), body["by"]
         if by == "provider":
-            right = min(dispute.claims.values()) <= amount < dispute.position
+            right = min(dispute.counts.values()) <= amount < dispute.position
             dispute.position = amount
         else:
-            right = dispute.claims.get(by, amount) < amount <= dispute.position
-            dispute.claims[by] = amount
+            right = dispute.counts.get(by, amount) < amount <= dispute.position
+            dispute.counts[by] = amount
         text = f"the {by} of {body['statement_id']} concedes to {amount}, away from the other side"
         self.findings.require(right, "dispute", message.sequence, text)
 

@@ -130,7 +130,7 @@ class Delivery(Transport):
         return await self.command(f"/v1/statements/{statement_id}/accept", **options)
 
     async def dispute_statement(self, statement_id: str, body: DisputeStatementBody, **options: Any) -> ReceiptBody:
-        """Dispute a statement: claim that less was delivered."""
+        """Dispute a statement: state a lower count of what was delivered."""
         return await self.command(f"/v1/statements/{statement_id}/dispute", body, **options)
 
     async def answer_dispute(self, statement_id: str, body: AnswerDisputeBody, **options: Any) -> ReceiptBody:
@@ -146,5 +146,5 @@ class Delivery(Transport):
         return await self.command(f"/v1/statements/{statement_id}/refer", body, **options)
 
     async def resolve_statement(self, statement_id: str, body: ResolveStatementBody, **options: Any) -> ReceiptBody:
-        """Concede a disputed claim, or decide it as the platform."""
+        """Concede the count of a dispute, or decide the dispute as the platform."""
         return await self.command(f"/v1/statements/{statement_id}/resolve", body, **options)

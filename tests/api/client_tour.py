@@ -182,7 +182,7 @@ async def _see_statement(client: MarketplaceClient, statement_id: str) -> None:
     assert (await client.get_statement(statement_id)).status == "accepted"
     late = {"reason": "it comes late"}
     for sent in (
-        client.dispute_statement(statement_id, DisputeStatementBody(gpu_seconds_claimed=0, **late)),
+        client.dispute_statement(statement_id, DisputeStatementBody(gpu_seconds_counted=0, **late)),
         client.answer_dispute(statement_id, AnswerDisputeBody(**late)),
         client.concede_part(statement_id, ConcedePartBody(gpu_seconds=0, **late)),
         client.refer_dispute(statement_id, ReferDisputeBody(**late)),

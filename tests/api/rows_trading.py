@@ -351,8 +351,8 @@ STATEMENTS = (
         "POST",
         "/v1/statements/{statement}/dispute",
         "startup",
-        {"gpu_seconds_claimed": 1_000_000, "reason": "slow nodes"},
-        refused=({"gpu_seconds_claimed": 10**12, "reason": "x"}, 422, "claim_above_statement"),
+        {"gpu_seconds_counted": 1_000_000, "reason": "slow nodes"},
+        refused=({"gpu_seconds_counted": 10**12, "reason": "x"}, 422, "count_above_statement"),
     ),
     Row(
         "POST",
@@ -388,7 +388,7 @@ STATEMENTS = (
         "startup",
         other=(404, "statement_unknown"),
         check=lambda one: (
-            (one["turn"], one["offered_by"], one["gpu_seconds_claimed"]) == ("platform", "startup", 1_000_001)
+            (one["turn"], one["offered_by"], one["gpu_seconds_counted"]) == ("platform", "startup", 1_000_001)
         ),
     ),
     Row(
@@ -396,7 +396,7 @@ STATEMENTS = (
         "/v1/statements/{statement}/resolve",
         "provider",
         {"gpu_seconds": 1_000_001, "reason": "conceded"},
-        refused=({"gpu_seconds": 2_000_000, "reason": "x"}, 422, "concession_above_claim"),
+        refused=({"gpu_seconds": 2_000_000, "reason": "x"}, 422, "concession_above_count"),
     ),
     Row(
         "POST",

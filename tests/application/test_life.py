@@ -90,19 +90,19 @@ async def test_the_fund_that_pays_disputes_and_the_startups_higher_claim_does_no
         stranger = await market.party("Stranger", "fund")
         for party, code in ((trade.provider, "wrong_side"), (stranger, "statement_unknown")):
             with pytest.raises(Refusal) as caught:
-                await dispute(market.context(party), statement, gpu_seconds_claimed=half)
+                await dispute(market.context(party), statement, gpu_seconds_counted=half)
             assert caught.value.code == code
-        await dispute(market.context(trade.fund), statement, gpu_seconds_claimed=half)
+        await dispute(market.context(trade.fund), statement, gpu_seconds_counted=half)
         with pytest.raises(Refusal) as caught:
-            await dispute(market.context(trade.startup), statement, gpu_seconds_claimed=2 * half - 1)
-        assert caught.value.code == "claim_above_statement"
+            await dispute(market.context(trade.startup), statement, gpu_seconds_counted=2 * half - 1)
+        assert caught.value.code == "count_above_statement"
         await statements.accept_statement(market.handler, market.context(trade.startup), statement)
         provider = market.context(trade.provider)
         with pytest.raises(Refusal) as caught:
             await statements.resolve_statement(
                 market.handler, provider, statement, gpu_seconds=2 * half - 1, reason="as the startup says"
             )
-        assert caught.value.code == "concession_above_claim"
+        assert caught.value.code == "concession_above_count"
         provider = market.context(trade.provider)
         await statements.resolve_statement(market.handler, provider, statement, gpu_seconds=half, reason="agreed")
     ledger = await check_log(market.log)
@@ -120,7 +120,7 @@ async def test_a_provider_that_pays_itself_disputes_no_statement_of_its_own(mark
         await market.until("statement", statement, "issued")
         with pytest.raises(Refusal) as caught:
             await statements.dispute_statement(
-                market.handler, market.context(trade.provider), statement, gpu_seconds_claimed=1, reason="for myself"
+                market.handler, market.context(trade.provider), statement, gpu_seconds_counted=1, reason="for myself"
             )
     assert caught.value.code == "wrong_side"
 
@@ -137,14 +137,14 @@ async def test_a_disputed_statement_settles_what_it_is_resolved_to(market, by):
         half = 2 * 8 * 5 * 86_400
         startup, provider = market.context(trade.startup), market.context(trade.provider)
         await statements.dispute_statement(
-            market.handler, startup, statement, gpu_seconds_claimed=half, reason="five days were down"
+            market.handler, startup, statement, gpu_seconds_counted=half, reason="five days were down"
         )
         market.clock.at = grant.end + timedelta(days=4)
         with pytest.raises(Refusal) as caught:
             await statements.resolve_statement(
                 market.handler, provider, statement, gpu_seconds=half + 1, reason="they were not"
             )
-        assert caught.value.code == "concession_above_claim"
+        assert caught.value.code == "concession_above_count"
         for side, party in (("startup", trade.startup), ("holder", trade.fund)):
             context = market.context(party)
             with pytest.raises(Refusal) as caught:

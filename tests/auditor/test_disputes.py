@@ -101,7 +101,7 @@ async def test_nothing_is_found_in_a_dispute(argued):
         (lambda log: change(log, "statement.answered.v1", by="startup"), "it is the turn of the provider"),
         (lambda log: change(log, "statement.answered.v1", answer_until="2100-01-01T00:00:00Z"), "by silence before"),
         (lambda log: change(log, "statement.disputed.v1", answer_until="2020-01-01T00:00:00Z"), "is answered after"),
-        (lambda log: change(log, "statement.disputed.v1", gpu_seconds_claimed=30 * DAY), "stood before"),
+        (lambda log: change(log, "statement.disputed.v1", gpu_seconds_counted=30 * DAY), "stood before"),
         (lambda log: change(log, "statement.conceded.v1", gpu_seconds=CLAIM - 1), "away from the other side"),
         (
             lambda log: change(
@@ -130,11 +130,11 @@ def test_what_the_platform_decided_is_disputed_again_only_for_what_was_metered_s
     adjustment = {"statement_id": "stm_1", "gpu_seconds_before": 0, "gpu_seconds_after": after}
     log = [
         tell(1, "issued", **first, charges={"gpu_seconds": DAY}),
-        tell(2, "disputed", **first, by="startup", gpu_seconds_claimed=5),
+        tell(2, "disputed", **first, by="startup", gpu_seconds_counted=5),
         tell(3, "referred", **first, decide_until="2026-02-09T00:00:00Z"),
         tell(4, "resolved", **first, charges={"gpu_seconds": 9}, by="platform"),
         tell(5, "issued", **second, charges={"gpu_seconds": 7}, adjustment=adjustment),
-        tell(6, "disputed", **second, by="startup", gpu_seconds_claimed=5),
+        tell(6, "disputed", **second, by="startup", gpu_seconds_counted=5),
     ]
     findings = Findings()
     part = Disputes(findings)

@@ -214,7 +214,7 @@ class Market:
         statement = self.world.states[statement_id]
         claimed = int(statement.charges.gpu_seconds * part)
         dispute = DisputeStatement(
-            statement_id=statement_id, gpu_seconds_claimed=claimed, reason="a node was down", at=build.NOW
+            statement_id=statement_id, gpu_seconds_counted=claimed, reason="a node was down", at=build.NOW
         )
         assert self.world.run((STATEMENT, statement_id, dispute)) is None
         before = sum(

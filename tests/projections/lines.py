@@ -55,8 +55,8 @@ def tell_lines(story: Story, number: int) -> None:
     disputed = statement.StatementDisputed(
         statement_id=issued["statement_id"],
         grant_id=grant_id,
-        gpu_seconds_claimed=0,
-        hours_claimed=usd("1"),
+        gpu_seconds_counted=0,
+        hours_counted=usd("1"),
         reason="a break",
         answer_until=START + 300 * HOUR,
     )

@@ -275,12 +275,12 @@ def _tell_second_grant(story: Story) -> None:
     statement_id = {"statement_id": make_id("stm", 2), "grant_id": grant_id}
     market.settle(story, 2)
     story.tell(statement.StatementAgreed(**statement_id, by="holder"))
-    story.tell(statement.StatementDisputed(**statement_id, gpu_seconds_claimed=3600, reason="idle", answer_until=START))
+    story.tell(statement.StatementDisputed(**statement_id, gpu_seconds_counted=3600, reason="idle", answer_until=START))
     story.tell(statement.StatementPartSettled(**statement_id, charges=market.CHARGES, part_id=make_id("stm", 4)))
     answer = {**statement_id, "by": "provider", "reason": "no"}
     story.tell(statement.StatementAnswered(**answer, answer_until=START, gpu_seconds_offered=5000))
     story.tell(
-        statement.StatementConceded(**answer, charges=market.CHARGES, gpu_seconds=6000, gpu_seconds_claimed=3600)
+        statement.StatementConceded(**answer, charges=market.CHARGES, gpu_seconds=6000, gpu_seconds_counted=3600)
     )
     story.tell(statement.StatementReferred(**answer, decide_until=START))
     past = {"at": START + 4 * HOUR, "until": START + 5 * HOUR, "reported_at": START + 9 * HOUR}

@@ -39,16 +39,16 @@ async def accept(command: Commanded, statement_id: FromPath[str]) -> Response[Re
 async def dispute(
     command: Commanded, statement_id: FromPath[str], data: JSONBody[DisputeStatementBody]
 ) -> Response[ReceiptBody]:
-    """Claim, as the startup or the holder that pays, that less was delivered than stated.
+    """State, as the startup or the holder that pays, a count of what was delivered that is below the stated amount.
 
-    If the other side has claimed already, the new claim must be lower, and replaces it.
+    If the other payer has stated a count already, the new count must be lower, and replaces it.
     """
     receipt = await dispute_statement(
         command.handler,
         command.context,
         statement_id,
-        gpu_seconds_claimed=data.gpu_seconds_claimed,
-        hours_claimed=data.hours_claimed,
+        gpu_seconds_counted=data.gpu_seconds_counted,
+        hours_counted=data.hours_counted,
         reason=data.reason,
         evidence=data.evidence,
     )
@@ -97,7 +97,7 @@ async def refer(
 ) -> Response[ReceiptBody]:
     """Ask the platform, after an answer of each side or 14 days. Its decision ends the dispute for ever.
 
-    If it does not decide within 30 days, the middle between claim and position settles.
+    If it does not decide within 30 days, the middle between count and position settles.
     """
     receipt = await refer_dispute(
         command.handler, command.context, statement_id, reason=data.reason, evidence=data.evidence
@@ -109,7 +109,7 @@ async def refer(
 async def resolve(
     command: Commanded, statement_id: FromPath[str], data: JSONBody[ResolveStatementBody]
 ) -> Response[ReceiptBody]:
-    """End a dispute: the provider concedes the claim or accepts the payers' counter-offer, or the platform decides.
+    """End a dispute: the provider concedes the count or accepts the payers' counter-offer, or the platform decides.
 
     The platform decides only what a side referred to it.
     """

@@ -166,8 +166,8 @@ async def _adjust(unit: UnitOfWork, grant_id: str, period: Period, statement_id:
         service=service,
         holder_accepts=grant.holder_accepts,
     )
-    claimed = None if metering is None else _find_claim(chain, metering, after)
-    await unit.decide(STATEMENT, statement_id, IssueStatement(issued=statement, gpu_seconds_claimed=claimed))
+    counted = None if metering is None else _find_count(chain, metering, after)
+    await unit.decide(STATEMENT, statement_id, IssueStatement(issued=statement, gpu_seconds_counted=counted))
     await settle_undisputed(unit, grant, statement_id)
 
 
@@ -179,7 +179,7 @@ def _keep_credit(chain: list[Statement], service: ServiceResult | None) -> Servi
     return msgspec.structs.replace(service, credit=given.credit, consequence=given.consequence)
 
 
-def _find_claim(chain: list[Statement], metering: Metering, metered: int) -> int:
+def _find_count(chain: list[Statement], metering: Metering, metered: int) -> int:
     """Return how many GPU-seconds of an adjustment the startup's meter supports."""
     supported = metered - metering.provider_gpu_seconds + metering.startup_gpu_seconds
     return max(int(compute_due(chain, supported) - sum_charged(chain)), 0)

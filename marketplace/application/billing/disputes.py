@@ -1,6 +1,7 @@
 """Disputes: answers, partial concessions, the last resort, and what silence settles.
 
-A dispute begins by a claim and ends by a resolution (`statements.py`); `domain/billing/dispute.py` has the rules.
+A dispute begins with a payer's count and ends with a resolution (`statements.py`). `domain/billing/dispute.py` has
+the rules.
 """
 
 from decimal import Decimal
@@ -82,9 +83,9 @@ async def concede_part(
     gpu_seconds: int | None = None,
     hours: Decimal | None = None,
 ) -> Receipt:
-    """Give a part of a dispute up: a payer raises its claim and pays the part, a provider charges less.
+    """Give a part of a dispute up: a payer raises its count and pays the part, a provider charges less.
 
-    The dispute ends once claim and position meet.
+    The dispute ends once count and position meet.
 
     Raises:
         Refusal: ``statement_unknown`` · ``wrong_side`` · ``party_suspended`` · ``amount_missing`` · refusals of the
@@ -103,7 +104,7 @@ async def concede_part(
         )
         after = await unit.decide(STATEMENT, statement_id, command)
         dispute = get_dispute(after)
-        if dispute.claim >= dispute.position:
+        if dispute.count >= dispute.position:
             await end_dispute(unit, after, dispute.position, "concession", reason, agreed=True)
         else:
             await settle_part(unit, after)

@@ -149,7 +149,7 @@ async def accept_statement(
         after = await unit.decide(STATEMENT, statement_id, command)
         if (before.status, after.status) == ("issued", "accepted"):
             await _settle(unit, before, statement_id)
-        elif after.dispute is not None and side in after.claims:
+        elif after.dispute is not None and side in after.disputing:
             await _settle_offer(unit, after)
         await settle_part(unit, before)
 
@@ -157,12 +157,12 @@ async def accept_statement(
 
 
 async def _settle_offer(unit: UnitOfWork, statement: Statement) -> None:
-    """Settle a dispute at the provider's offer, once all payers that claim less agree to it."""
+    """Settle a dispute at the provider's offer, once all payers with a lower count agree to it."""
     dispute = statement.dispute
     offer = None if dispute is None else dispute.offer
     if dispute is None or offer is None or offer.by != "provider" or not dispute.is_agreed():
         return
-    reason = f"those who claimed less accepted the provider's offer of {offer.amount}"
+    reason = f"the payers with a lower count accepted the provider's offer of {offer.amount}"
     await end_dispute(unit, statement, offer.amount, "offer", reason, agreed=True)
 
 
@@ -216,14 +216,14 @@ async def dispute_statement(
     context: Context,
     statement_id: str,
     *,
-    gpu_seconds_claimed: int | None = None,
-    hours_claimed: Decimal | None = None,
+    gpu_seconds_counted: int | None = None,
+    hours_counted: Decimal | None = None,
     reason: str,
     evidence: tuple[Reference, ...] = (),
 ) -> Receipt:
-    """Claim, as the startup or the holder that pays in cash, that less was delivered than stated.
+    """State, as the startup or the holder that pays in cash, a count of what was delivered below the stated amount.
 
-    For a service line, the claim is in hours. The provider has `ANSWER` to answer.
+    For a service line, the count is in hours. The provider has `ANSWER` to answer.
 
     Raises:
         Refusal: ``statement_unknown`` · ``wrong_side`` · ``dispute_decided`` · refusals of the statement.
@@ -237,8 +237,8 @@ async def dispute_statement(
             require_undecided(await load_chain(unit, period), statement)
         command = DisputeStatement(
             statement_id=statement_id,
-            gpu_seconds_claimed=gpu_seconds_claimed,
-            hours_claimed=hours_claimed,
+            gpu_seconds_counted=gpu_seconds_counted,
+            hours_counted=hours_counted,
             reason=reason,
             at=context.at,
             by=await find_side(unit, statement),
@@ -276,7 +276,7 @@ async def resolve_statement(
     hours: Decimal | None = None,
     reason: str,
 ) -> Receipt:
-    """Resolve a dispute and settle the result. The provider may concede the claim, or accept the payers' offer.
+    """Resolve a dispute and settle the result. The provider may concede the count, or accept the payers' offer.
 
     Args:
         handler: Runs the command.
@@ -287,8 +287,8 @@ async def resolve_statement(
         reason: How it was decided.
 
     Raises:
-        Refusal: ``amount_missing`` if the amount is in the other unit · ``concession_above_claim`` if a provider
-            settles more than is claimed · ``acceptance_period_runs`` if it concedes before all payers have answered.
+        Refusal: ``amount_missing`` if the amount is in the other unit · ``concession_above_count`` if a provider
+            settles at more than the count · ``acceptance_period_runs`` if it concedes before all payers have answered.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -297,8 +297,8 @@ async def resolve_statement(
         ending: Ending = "platform"
         if context.party_id is not None:
             require_concession(before, amount)
-            claim = None if before.dispute is None else before.dispute.claim
-            ending = "offer" if claim is not None and amount > claim else "concession"
+            count = None if before.dispute is None else before.dispute.count
+            ending = "offer" if count is not None and amount > count else "concession"
         await end_dispute(unit, before, amount, ending, reason, agreed=context.party_id is not None)
 
     return await handler.run(context, STATEMENT, statement_id, work)

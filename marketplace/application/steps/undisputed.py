@@ -33,7 +33,7 @@ async def settle_undisputed(unit: UnitOfWork, bill: Grant, statement_id: str) ->
     if not is_part_due(statement, unit.context.at, issuer_ended=ended):
         return
     assert statement.dispute is not None, "a disputed statement has a dispute"
-    charges = price_amount(bill, statement, statement.dispute.claim)
+    charges = price_amount(bill, statement, statement.dispute.count)
     # A statement that adjusts others may take a credit back; that waits for its end.
     credit = find_credit([], charges, statement.service) if statement.issued.adjustment is None else None
     command = SettlePart(

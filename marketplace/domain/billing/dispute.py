@@ -1,23 +1,23 @@
-"""Disputes of a statement: claims, counter-offers, concessions, deadlines and the last resort.
+"""Disputes of a statement: counts, counter-offers, concessions, deadlines and the last resort.
 
-Those who pay claim what was delivered; the provider's position is what it still charges. Amounts are GPU-seconds, or
-hours of a service line. Whose turn it is answers within `ANSWER`, with a counter-offer or by insisting. What each
-silence means:
+A payer's count is what it says was delivered; the provider's position is what it still charges. Amounts are
+GPU-seconds, or hours of a service line. The side that is awaited answers within `ANSWER`, with a counter-offer or by
+insisting. What each silence means:
 
-- The provider is silent: the payers' last word settles, their counter-offer or else their claim.
+- The provider is silent: the payers' last word settles, their counter-offer or else their count.
 - The payers are silent: the provider's last word settles, its counter-offer or else its position.
-- The platform is silent for `DECISION` after it was asked: the middle between claim and position settles.
+- The platform is silent for `DECISION` after it was asked: the middle between count and position settles.
 
 Invariants:
-    1. Claims only rise, by concessions of who claims, and the position only falls, by concessions of the provider. A
-       new claim is below the one that stands.
-    2. An offer lies between the standing claim and the position. It binds once everybody whom it takes from agrees.
+    1. Counts only rise, by concessions of its payer, and the position only falls, by concessions of the provider. A
+       new count is below the one that stands.
+    2. An offer lies between the lowest count and the position. It binds once everybody who loses by it agrees.
     3. A dispute ends: each side answers within its time, at most `ANSWERS_MAX` times together, and a concession moves
        no deadline.
     4. Either side asks the platform after an answer of each side, or once `REFERRAL` is over. It decides what it is
        asked, and nothing else; its decision is final.
 
-Refusals in order: referral_missing · claim_none · answer_not_due · statement_referred · answer_period_over ·
+Refusals in order: referral_missing · count_none · answer_not_due · statement_referred · answer_period_over ·
 answers_too_many · referral_early · concessions_too_many · amount_missing · not_a_number · amount_not_positive ·
 amount_too_large · amount_too_precise · offer_outside · concession_outside · answer_period_runs.
 """
@@ -74,7 +74,7 @@ class Dispute:
     """A running dispute.
 
     Attributes:
-        claims: What each payer that disputes says was delivered.
+        counts: Of each payer that disputes, what it says was delivered.
         position: What the provider charges at most.
         turn: Who has to answer.
         answer_until: By when; then silence decides.
@@ -84,7 +84,7 @@ class Dispute:
         concessions: How many partial concessions each party made.
     """
 
-    claims: Mapping[Side, Amount]
+    counts: Mapping[Side, Amount]
     position: Amount
     turn: Literal["provider", "payers", "platform"]
     answer_until: datetime
@@ -94,21 +94,21 @@ class Dispute:
     concessions: Mapping[Party, int] = field(default_factory=dict)
 
     @property
-    def claim(self) -> Amount:
-        """Return the claim that stands, the lowest."""
-        return min(self.claims.values())
+    def count(self) -> Amount:
+        """Return the lowest count of a payer, which stands."""
+        return min(self.counts.values())
 
     def is_agreed(self) -> bool:
-        """Return whether all payers that claim less than the offer agree to it, so that the provider's word settles."""
+        """Return whether all payers with a count below the offer agree to it, so that the provider's word settles."""
         offer = self.offer
         if offer is None:
             return False
-        return all(claim >= offer.amount or side in offer.agreed for side, claim in self.claims.items())
+        return all(count >= offer.amount or side in offer.agreed for side, count in self.counts.items())
 
     def find_most(self) -> Amount:
-        """Return the most that the provider may settle at alone: the claim, or an offer to which all payers agree."""
+        """Return the most that the provider may settle at alone: the count, or an offer to which all payers agree."""
         offer = self.offer
-        return offer.amount if offer is not None and offer.by != "provider" and self.is_agreed() else self.claim
+        return offer.amount if offer is not None and offer.by != "provider" and self.is_agreed() else self.count
 
 
 def build_amount(gpu_seconds: int | None, hours: Decimal | None) -> Amount:
@@ -144,34 +144,34 @@ def _require_time(dispute: Dispute, at: datetime) -> None:
         )
 
 
-def require_claimant(dispute: Dispute, by: Party) -> None:
+def require_disputing(dispute: Dispute, by: Party) -> None:
     """Refuse a payer that disputes nothing.
 
     Raises:
-        Refusal: ``claim_none``.
+        Refusal: ``count_none``.
     """
-    if by != "provider" and by not in dispute.claims:
-        raise Refusal("claim_none", f"the {by} disputes nothing of this statement; dispute it first, or accept it")
+    if by != "provider" and by not in dispute.counts:
+        raise Refusal("count_none", f"the {by} disputes nothing of this statement; dispute it first, or accept it")
 
 
 def require_answer(dispute: Dispute, by: Party, offered: Amount | None, at: datetime, pointer: str) -> None:
     """Refuse an answer that is not due, or an offer that is not between the two positions.
 
     Raises:
-        Refusal: ``claim_none`` · ``statement_referred`` · ``answer_not_due`` · ``answer_period_over`` ·
+        Refusal: ``count_none`` · ``statement_referred`` · ``answer_not_due`` · ``answer_period_over`` ·
             ``answers_too_many`` · ``offer_outside``.
     """
-    require_claimant(dispute, by)
+    require_disputing(dispute, by)
     _require_turn(dispute, by, at)
     if dispute.answers >= ANSWERS_MAX:
         raise Refusal(
             "answers_too_many",
             f"{dispute.answers} answers were given, the maximum; concede, accept, or ask the platform",
         )
-    if offered is not None and not dispute.claim < offered < dispute.position:
+    if offered is not None and not dispute.count < offered < dispute.position:
         raise Refusal(
             "offer_outside",
-            f"an offer lies between the claim, {dispute.claim}, and the provider's position, {dispute.position}; it is"
+            f"an offer lies between the count, {dispute.count}, and the provider's position, {dispute.position}; it is"
             f" {offered}",
             pointer=pointer,
         )
@@ -181,19 +181,19 @@ def require_partial(dispute: Dispute, by: Party, amount: Amount, pointer: str) -
     """Refuse a concession that gives nothing, or more than the other side asks for.
 
     Raises:
-        Refusal: ``claim_none`` · ``concessions_too_many`` · ``concession_outside``.
+        Refusal: ``count_none`` · ``concessions_too_many`` · ``concession_outside``.
     """
-    require_claimant(dispute, by)
+    require_disputing(dispute, by)
     made = dispute.concessions.get(by, 0)
     if made >= CONCESSIONS_MAX:
         raise Refusal("concessions_too_many", f"the {by} conceded {made} times, the maximum; concede all, or answer")
     if by == "provider":
         allowed, span = (
-            dispute.claim <= amount < dispute.position,
-            f"from {dispute.claim} to below {dispute.position}",
+            dispute.count <= amount < dispute.position,
+            f"from {dispute.count} to below {dispute.position}",
         )
     else:
-        own = dispute.claims[by]
+        own = dispute.counts[by]
         allowed, span = own < amount <= dispute.position, f"above {own} up to {dispute.position}"
     if not allowed:
         raise Refusal("concession_outside", f"the {by} may concede {span}, not {amount}", pointer=pointer)
@@ -203,9 +203,9 @@ def require_referable(dispute: Dispute, by: Party, at: datetime) -> None:
     """Refuse to ask the platform before both sides answered, or too late.
 
     Raises:
-        Refusal: ``claim_none`` · ``statement_referred`` · ``answer_period_over`` · ``referral_early``.
+        Refusal: ``count_none`` · ``statement_referred`` · ``answer_period_over`` · ``referral_early``.
     """
-    require_claimant(dispute, by)
+    require_disputing(dispute, by)
     if dispute.turn == "platform":
         _require_turn(dispute, by, at)
     _require_time(dispute, at)
@@ -240,7 +240,7 @@ def find_lapse(dispute: Dispute, at: datetime) -> tuple[Amount, Literal["silence
         due = dispute.answer_until.isoformat()
         raise Refusal("answer_period_runs", f"the {dispute.turn} may answer until {due}", due=due)
     if dispute.turn == "platform":
-        middle = Decimal(dispute.claim + dispute.position) / 2
+        middle = Decimal(dispute.count + dispute.position) / 2
         whole = isinstance(dispute.position, int)
         return (int(middle) if whole else middle.quantize(_PRECISION, ROUND_FLOOR)), "undecided"
     if dispute.turn == "provider":
@@ -250,21 +250,21 @@ def find_lapse(dispute: Dispute, at: datetime) -> tuple[Amount, Literal["silence
 
 
 def begin_dispute(dispute: Dispute | None, event: StatementDisputed, stated: Amount) -> Dispute:
-    """Return a dispute after a claim."""
+    """Return a dispute after a payer stated a count."""
     side: Side = "holder" if event.by == "holder" else "startup"
-    hours = event.hours_claimed
-    claim = event.gpu_seconds_claimed if hours is None else hours
+    hours = event.hours_counted
+    count = event.gpu_seconds_counted if hours is None else hours
     if dispute is None:
         referable_at = event.answer_until - ANSWER + REFERRAL
-        return Dispute({side: claim}, stated, "provider", event.answer_until, referable_at)
-    claims = {**dispute.claims, side: claim}
-    return _keep_offer(replace(dispute, claims=claims, turn="provider", answer_until=event.answer_until))
+        return Dispute({side: count}, stated, "provider", event.answer_until, referable_at)
+    counts = {**dispute.counts, side: count}
+    return _keep_offer(replace(dispute, counts=counts, turn="provider", answer_until=event.answer_until))
 
 
 def _keep_offer(dispute: Dispute) -> Dispute:
-    """Drop an offer that is not between claim and position any more."""
+    """Drop an offer that is not between count and position any more."""
     offer = dispute.offer
-    inside = offer is not None and dispute.claim < offer.amount < dispute.position
+    inside = offer is not None and dispute.count < offer.amount < dispute.position
     return dispute if inside else replace(dispute, offer=None)
 
 
@@ -288,12 +288,12 @@ def evolve_dispute(
             counted = dict(Counter(dispute.concessions) + Counter([event.by]))
             if event.by == "provider":
                 return _keep_offer(replace(dispute, position=amount, concessions=counted))
-            claims = {**dispute.claims, event.by: amount}
-            return _keep_offer(replace(dispute, claims=claims, concessions=counted))
+            counts = {**dispute.counts, event.by: amount}
+            return _keep_offer(replace(dispute, counts=counts, concessions=counted))
         case StatementReferred():
             return replace(dispute, turn="platform", answer_until=event.decide_until)
         case StatementAgreed():
             offer = dispute.offer
-            if offer is None or event.by not in dispute.claims:
+            if offer is None or event.by not in dispute.counts:
                 return dispute
             return replace(dispute, offer=replace(offer, agreed=offer.agreed | {event.by}))

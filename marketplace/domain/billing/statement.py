@@ -10,17 +10,17 @@ Invariants:
     5. If the promised availability was not met, the service credit is decided at acceptance, from what is known then.
     6. If both sides' meters report and differ by more than `TOLERANCE`, it opens as disputed with both figures.
     7. The startup may dispute it, and so may the holder that pays. In the acceptance period it settles only if each of
-       them accepts or claims, so that none decides for the other; a mandate may leave acceptance to the startup.
-    8. The undisputed part of a disputed statement is paid once every payer has accepted or claimed, and at the latest
+       them accepts or disputes, so that none decides for the other; a mandate may leave acceptance to the startup.
+    8. The undisputed part of a disputed statement is paid once every payer has accepted or disputed, and at the latest
        when the acceptance period ends. A resolution settles at least that.
     9. A dispute ends by agreement, by silence after a deadline, or by the platform (`dispute.py`).
 
 Refusals in order: statement_unknown · statement_exists · statement_<status> · acceptance_period_runs ·
-acceptance_period_over · claim_settled · claim_conceded · claim_missing · not_a_number · amount_not_positive ·
-amount_too_large · amount_too_precise · claim_above_statement · referral_missing · charges_above_statement ·
-charges_below_settled · claim_none · answer_not_due · answer_period_over · answers_too_many · referral_early ·
+acceptance_period_over · count_settled · count_conceded · count_missing · not_a_number · amount_not_positive ·
+amount_too_large · amount_too_precise · count_above_statement · referral_missing · charges_above_statement ·
+charges_below_settled · count_none · answer_not_due · answer_period_over · answers_too_many · referral_early ·
 concessions_too_many · amount_missing · not_a_number · amount_not_positive · amount_too_large · amount_too_precise ·
-offer_outside · concession_outside. Those from claim_none on, and referral_missing, are of a dispute (`dispute.py`).
+offer_outside · concession_outside. Those from count_none on, and referral_missing, are of a dispute (`dispute.py`).
 """
 
 from collections.abc import Sequence
@@ -82,11 +82,11 @@ class IssueStatement(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         issued: The statement.
-        gpu_seconds_claimed: What the startup's meter supports of an adjustment.
+        gpu_seconds_counted: What the startup's meter supports of an adjustment.
     """
 
     issued: StatementIssued | StatementCredited
-    gpu_seconds_claimed: int | None = None
+    gpu_seconds_counted: int | None = None
 
     @property
     def statement_id(self) -> str:
@@ -121,14 +121,14 @@ class AcceptStatement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DisputeStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """Claim that less was delivered; in hours for a service line."""
+    """State a lower count of what was delivered; in hours for a service line."""
 
     statement_id: str
     reason: str
     at: datetime
     by: Side = "startup"
-    gpu_seconds_claimed: int | None = None
-    hours_claimed: Decimal | None = None
+    gpu_seconds_counted: int | None = None
+    hours_counted: Decimal | None = None
     evidence: tuple[Reference, ...] = ()
 
 
@@ -175,7 +175,7 @@ class SettlePart(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         statement_id: The statement.
-        charges: The charges of what is claimed as delivered, in all.
+        charges: The charges of the count, in all.
         credit: The service credit of that part.
         part_id: The cause that the payments name.
         at: Now.
@@ -227,7 +227,7 @@ class Statement:
     `gpu_seconds_metered` is what the provider's meter counted in the period, of nodes that worked, when it was stated;
     for a service line, `hours_metered` is. `service` is the service result of its period when it was settled, or before
     that as stated; None without a promise. `service_credit` is the part of the charges that was paid back at
-    settlement. `agreed` are those who accepted or claimed while another one is still to be heard. `dispute` is the
+    settlement. `agreed` are those who accepted or disputed while another one is still to be heard. `dispute` is the
     dispute while it runs, and `ended_by` what ended it. `settled` is what nobody disputed and was paid before the rest,
     in `parts` parts.
     """
@@ -247,15 +247,15 @@ class Statement:
     ended_by: str | None = None
 
     @property
-    def claims(self) -> frozenset[Side]:
-        """Return those who pay and claim less. A difference between the meters counts as the startup's claim."""
-        return frozenset() if self.dispute is None else frozenset(self.dispute.claims)
+    def disputing(self) -> frozenset[Side]:
+        """Return the payers that dispute. A difference between the meters counts as the startup's count."""
+        return frozenset() if self.dispute is None else frozenset(self.dispute.counts)
 
     def list_unheard(self, *, issuer_ended: bool) -> list[str]:
-        """Return those who pay and neither accepted nor claim."""
+        """Return the payers that neither accepted nor dispute."""
         needs_holder = isinstance(self.issued, StatementIssued) and self.issued.holder_accepts
         sides = {"startup", "holder"} if needs_holder and self.charges.holder_usd and not issuer_ended else {"startup"}
-        return sorted(sides - self.agreed - self.claims)
+        return sorted(sides - self.agreed - self.disputing)
 
     @property
     def sign(self) -> int:
@@ -315,7 +315,7 @@ def _issue(command: IssueStatement, state: StatementState) -> Sequence[Statement
     if state is None:
         if isinstance(issued, StatementCredited) or issued.metering is None:
             return [issued]
-        return [issued, *_dispute_by_meters(issued, issued.metering, command.gpu_seconds_claimed)]
+        return [issued, *_dispute_by_meters(issued, issued.metering, command.gpu_seconds_counted)]
     if (state.issued.grant_id, state.issued.period_end) == (issued.grant_id, issued.period_end):
         return []
     raise refuse_exists("statement", issued.statement_id)
@@ -325,14 +325,14 @@ def _dispute_by_meters(issued: StatementIssued, metering: Metering, supported: i
     """Return the dispute of two meters that differ too much over what both could count."""
     over = metering.provider_gpu_seconds - metering.startup_gpu_seconds
     stated = issued.charges.gpu_seconds
-    claimed = stated - over if supported is None else supported
-    if is_within_tolerance(metering) or claimed >= stated:
+    counted = stated - over if supported is None else supported
+    if is_within_tolerance(metering) or counted >= stated:
         return []
     return [
         StatementDisputed(
             statement_id=issued.statement_id,
             grant_id=issued.grant_id,
-            gpu_seconds_claimed=max(claimed, 0),
+            gpu_seconds_counted=max(counted, 0),
             reason=f"over the same hours the startup's meter counted {metering.startup_gpu_seconds} GPU-seconds, the"
             f" provider's {metering.provider_gpu_seconds}; they differ by more than one percent",
             answer_until=issued.accept_until,
@@ -359,7 +359,7 @@ def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEve
         raise Refusal(
             "acceptance_period_runs",
             f"statement {command.statement_id} may be disputed until {issued.accept_until.isoformat()}"
-            + (f", and {' and '.join(unheard)} neither accepted it nor claims" if unheard else ""),
+            + (f", and {' and '.join(unheard)} neither accepted nor disputes it" if unheard else ""),
             due=issued.accept_until.isoformat(),
         )
     before: list[StatementEvent] = []
@@ -392,7 +392,7 @@ def _count_unavailable(service: ServiceResult | None) -> int:
 
 def _agree(side: Side, command: AcceptStatement, state: Statement) -> list[StatementEvent] | None:
     """Return the agreement of one of those who pay; None if it is the last one that is needed."""
-    if state.dispute is not None and side in state.claims:
+    if state.dispute is not None and side in state.disputing:
         offer = state.dispute.offer
         if offer is None or offer.by == side:
             _require_status(state, "issued")
@@ -428,10 +428,10 @@ def _dispute(command: DisputeStatement, state: Statement) -> Sequence[StatementE
     event = StatementDisputed(
         statement_id=command.statement_id,
         grant_id=state.issued.grant_id,
-        gpu_seconds_claimed=command.gpu_seconds_claimed or 0,
+        gpu_seconds_counted=command.gpu_seconds_counted or 0,
         reason=command.reason,
         answer_until=command.at + ANSWER,
-        hours_claimed=command.hours_claimed,
+        hours_counted=command.hours_counted,
         by=command.by,
         evidence=command.evidence,
     )
@@ -447,13 +447,13 @@ def _dispute(command: DisputeStatement, state: Statement) -> Sequence[StatementE
         )
     if state.settled is not None:
         raise Refusal(
-            "claim_settled",
-            f"what nobody disputed of statement {command.statement_id} is already paid; the claim stands. The provider"
+            "count_settled",
+            f"what nobody disputed of statement {command.statement_id} is already paid; the count stands. The provider"
             " may concede the rest, or the platform decides it",
         )
     if state.dispute is not None and state.dispute.concessions.get(command.by):
-        raise Refusal("claim_conceded", f"the {command.by} conceded a part of its claim, and cannot claim less again")
-    _require_claim(command, state)
+        raise Refusal("count_conceded", f"the {command.by} conceded a part of its count, and cannot lower it again")
+    _require_count(command, state)
     return [event]
 
 
@@ -529,9 +529,9 @@ def _concede(command: ConcedePart, state: Statement) -> Sequence[StatementEvent]
         gpu_seconds=0 if is_service else command.charges.gpu_seconds,
         hours=command.charges.service_hours if is_service else None,
     )
-    claim = evolve_dispute(dispute, event).claim
-    name = "hours_claimed" if is_service else "gpu_seconds_claimed"
-    return [msgspec.structs.replace(event, **{name: claim})]
+    count = evolve_dispute(dispute, event).count
+    name = "hours_counted" if is_service else "gpu_seconds_counted"
+    return [msgspec.structs.replace(event, **{name: count})]
 
 
 def _refer(command: ReferDispute, state: Statement) -> Sequence[StatementEvent]:
@@ -562,7 +562,7 @@ def is_part_due(state: Statement, at: datetime, *, issuer_ended: bool) -> bool:
     issued = state.issued
     if state.dispute is None or not isinstance(issued, StatementIssued):
         return False
-    if state.settled is not None and _get_amount(state.settled.charges) >= state.dispute.claim:
+    if state.settled is not None and _get_amount(state.settled.charges) >= state.dispute.count:
         return False
     return at >= issued.accept_until or not state.list_unheard(issuer_ended=issuer_ended)
 
@@ -586,37 +586,37 @@ def _settle_part(command: SettlePart, state: Statement) -> Sequence[StatementEve
 
 
 def _may_lower(command: DisputeStatement, state: Statement) -> bool:
-    """Return whether the claim that stands is another side's."""
+    """Return whether the count that stands is another side's."""
     dispute = state.dispute
     return dispute is not None and any(
-        side != command.by and claim == dispute.claim for side, claim in dispute.claims.items()
+        side != command.by and count == dispute.count for side, count in dispute.counts.items()
     )
 
 
-def _require_claim(command: DisputeStatement, state: Statement) -> None:
-    """Refuse a claim that is not below the stated amount, in the statement's own unit."""
+def _require_count(command: DisputeStatement, state: Statement) -> None:
+    """Refuse a count that is not below the stated amount, in the statement's own unit."""
     is_service, charges = state.issued.service_line_id is not None, state.charges
-    claimed: Decimal | int | None = command.gpu_seconds_claimed
-    other: Decimal | int | None = command.hours_claimed
-    name, stated, member = "GPU-seconds", Decimal(charges.gpu_seconds), "/gpu_seconds_claimed"
+    counted: Decimal | int | None = command.gpu_seconds_counted
+    other: Decimal | int | None = command.hours_counted
+    name, stated, member = "GPU-seconds", Decimal(charges.gpu_seconds), "/gpu_seconds_counted"
     if is_service:
-        claimed, other = other, claimed
-        name, stated, member = "hours", charges.service_hours, "/hours_claimed"
-    if claimed is None or other is not None:
-        raise Refusal("claim_missing", f"the statement is in {name}; claim only {name}", pointer=member)
+        counted, other = other, counted
+        name, stated, member = "hours", charges.service_hours, "/hours_counted"
+    if counted is None or other is not None:
+        raise Refusal("count_missing", f"the statement is in {name}; state the count in {name} alone", pointer=member)
     if is_service:
-        require_hours(Decimal(claimed), member, zero=True)
-    if claimed >= stated:
+        require_hours(Decimal(counted), member, zero=True)
+    if counted >= stated:
         raise Refusal(
-            "claim_above_statement",
-            f"{stated} {name} are stated; a claim must be below that",
+            "count_above_statement",
+            f"{stated} {name} are stated; a count must be below that",
             pointer=member,
         )
-    known = None if state.dispute is None else state.dispute.claim
-    if known is not None and claimed >= known:
+    known = None if state.dispute is None else state.dispute.count
+    if known is not None and counted >= known:
         raise Refusal(
-            "claim_above_statement",
-            f"a claim of {known} {name} stands already; another one must be below that",
+            "count_above_statement",
+            f"a count of {known} {name} stands already; another one must be below that",
             pointer=member,
         )
 
@@ -667,7 +667,7 @@ def evolve(state: StatementState, event: StatementEvent) -> StatementState:
     assert state is not None, "a statement is issued first"
     match event:
         case StatementAgreed():
-            if state.dispute is not None and event.by in state.claims:
+            if state.dispute is not None and event.by in state.disputing:
                 return replace(state, dispute=evolve_dispute(state.dispute, event))
             return replace(state, agreed=state.agreed | {event.by})
         case StatementAccepted():
@@ -684,7 +684,7 @@ def evolve(state: StatementState, event: StatementEvent) -> StatementState:
         case StatementPartSettled():
             return replace(state, settled=event, parts=state.parts + 1)
         case StatementResolved():
-            heard, ended_by = state.agreed | state.claims, state.ended_by or event.by
+            heard, ended_by = state.agreed | state.disputing, state.ended_by or event.by
             resolved = replace(state, status="resolved", charges=event.charges, dispute=None)
             return replace(resolved, agreed=heard, ended_by=ended_by)
 

@@ -4,7 +4,7 @@ The statement of a period and its adjustments are a chain, oldest first.
 
 Refusals: period_runs · statement_out_of_order · adjustments_too_many when a period is stated; statement_<status> ·
 nothing_to_adjust when it is adjusted; dispute_decided when an adjustment is disputed; amount_missing ·
-concession_above_claim when a dispute is resolved;
+concession_above_count when a dispute is resolved;
 statements_open when its grant or service line closes.
 """
 
@@ -192,7 +192,7 @@ def require_concession(statement: Statement, amount: Decimal | int) -> None:
     """Refuse that a provider settles more of a disputed statement than is claimed, or than the payers offered.
 
     Raises:
-        Refusal: ``concession_above_claim``.
+        Refusal: ``concession_above_count``.
     """
     dispute = statement.dispute
     if dispute is None:
@@ -203,7 +203,7 @@ def require_concession(statement: Statement, amount: Decimal | int) -> None:
             ("hours", "hours") if statement.issued.service_line_id is not None else ("GPU-seconds", "gpu_seconds")
         )
         said = f"those who pay claim {most} {name}; concede that, offer more, or ask the platform"
-        raise Refusal("concession_above_claim", said, pointer=f"/{member}")
+        raise Refusal("concession_above_count", said, pointer=f"/{member}")
 
 
 def is_decided(chain: Sequence[Statement], metered: Decimal | int) -> bool:

@@ -27,9 +27,9 @@ statements: Final = define(
     document("charges"),
     text("status"),
     text("accepted_by", null=True),
-    whole("gpu_seconds_claimed", null=True),
+    whole("gpu_seconds_counted", null=True),
     text("service_line_id", null=True),
-    exact("hours_claimed", null=True),
+    exact("hours_counted", null=True),
     text("reason", null=True),
     text("disputed_by", null=True),
     text("agreed_by", null=True),
@@ -121,13 +121,13 @@ def _service_credited(changes: WriteBatch, _: RecordedEvent, event: statement_ev
 
 def _disputed(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementDisputed) -> None:
     disputed = {"status": "disputed", "reason": event.reason, "disputed_by": event.by}
-    gpu_seconds = event.gpu_seconds_claimed if event.hours_claimed is None else None
-    claims = {"gpu_seconds_claimed": gpu_seconds, "hours_claimed": event.hours_claimed}
+    gpu_seconds = event.gpu_seconds_counted if event.hours_counted is None else None
+    counts = {"gpu_seconds_counted": gpu_seconds, "hours_counted": event.hours_counted}
     row = changes.find(statements, event.statement_id)
     heard = set() if row is None else {row["agreed_by"], _find_side(row["disputed_by"])}
     agreed_by = next(iter(heard - {None, _find_side(event.by)}), None)
     due = {"turn": "provider", "answer_until": event.answer_until, "evidence": event.evidence}
-    changes.update(statements, event.statement_id, **disputed, **claims, **due, agreed_by=agreed_by)
+    changes.update(statements, event.statement_id, **disputed, **counts, **due, agreed_by=agreed_by)
 
 
 def _answered(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementAnswered) -> None:
@@ -145,9 +145,9 @@ def _answered(changes: WriteBatch, _: RecordedEvent, event: statement_events.Sta
 
 
 def _conceded(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementConceded) -> None:
-    gpu_seconds = event.gpu_seconds_claimed if event.hours_claimed is None else None
-    claims = {"gpu_seconds_claimed": gpu_seconds, "hours_claimed": event.hours_claimed}
-    changes.update(statements, event.statement_id, charges=event.charges, reason=event.reason, **claims)
+    gpu_seconds = event.gpu_seconds_counted if event.hours_counted is None else None
+    counts = {"gpu_seconds_counted": gpu_seconds, "hours_counted": event.hours_counted}
+    changes.update(statements, event.statement_id, charges=event.charges, reason=event.reason, **counts)
 
 
 def _referred(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementReferred) -> None:
@@ -156,7 +156,7 @@ def _referred(changes: WriteBatch, _: RecordedEvent, event: statement_events.Sta
 
 
 def _find_side(disputed_by: str | None) -> str | None:
-    """Return whose claim it is. A difference between the meters counts as the startup's claim."""
+    """Return whose count it is. A difference between the meters counts as the startup's count."""
     return "startup" if disputed_by == "meters" else disputed_by
 
 

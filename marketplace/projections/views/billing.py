@@ -174,8 +174,8 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     accepted_by: str | None
     service_line_id: str | None
-    gpu_seconds_claimed: int | None
-    hours_claimed: Decimal | None
+    gpu_seconds_counted: int | None
+    hours_counted: Decimal | None
     reason: str | None
     disputed_by: str | None
     agreed_by: str | None

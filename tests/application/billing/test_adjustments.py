@@ -213,7 +213,7 @@ async def test_what_a_dispute_lowered_is_not_charged_by_an_adjustment(delivery):
     await market.until("statement", first, "issued")
     startup, provider = market.context(delivery.trade.startup), market.context(delivery.trade.provider)
     await statements.dispute_statement(
-        market.handler, startup, first, gpu_seconds_claimed=8 * DAY, reason="two days were slow"
+        market.handler, startup, first, gpu_seconds_counted=8 * DAY, reason="two days were slow"
     )
     await statements.resolve_statement(market.handler, provider, first, gpu_seconds=8 * DAY, reason="conceded")
     await delivery.void("day-4")
@@ -239,7 +239,7 @@ async def test_meters_too_far_apart_over_the_same_days_open_the_statement_as_dis
     metering = statement.issued.metering
     assert (metering.provider_gpu_seconds, metering.startup_gpu_seconds) == (days * DAY, days * DAY * nodes // 2)
     if status == "disputed":
-        assert (statement.disputed.by, statement.disputed.gpu_seconds_claimed) == ("meters", 25 * DAY)
+        assert (statement.disputed.by, statement.disputed.gpu_seconds_counted) == ("meters", 25 * DAY)
         provider = market.context(delivery.trade.provider)
         await statements.resolve_statement(
             market.handler, provider, delivery.first.statement_id, gpu_seconds=25 * DAY, reason="conceded"

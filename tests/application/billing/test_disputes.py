@@ -27,7 +27,7 @@ LOGS = (Reference(kind="outage", reference="inc_7"), Reference(kind="document", 
 
 
 class Argument(Month):
-    """A month of which the startup claims twenty days, and how both sides argue about it."""
+    """A month of which the startup counts twenty days, and how both sides argue about it."""
 
     def context(self, side):
         return self.market.context(None if side == "platform" else getattr(self.trade, side))
@@ -93,7 +93,7 @@ async def argument():
         yield one
 
 
-async def test_a_dispute_that_nobody_answers_settles_at_the_claim(argument):
+async def test_a_dispute_that_nobody_answers_settles_at_the_count(argument):
     assert await argument.earned() == argument.worth(CLAIM)
     await argument.wait(ANSWER)
     await argument.end(CLAIM, "silence")
@@ -203,7 +203,7 @@ async def paid_by_two(memory_log):
         yield Billed(market, trade, one.first.statement_id, FULL), one
 
 
-async def test_an_offer_binds_no_payer_that_claims_less_and_does_not_agree(paid_by_two):
+async def test_an_offer_binds_no_payer_that_counts_less_and_does_not_agree(paid_by_two):
     billed, argument = paid_by_two
     await billed.dispute("startup", 5 * DAY)
     await billed.dispute("fund", 10 * DAY)
@@ -213,7 +213,7 @@ async def test_an_offer_binds_no_payer_that_claims_less_and_does_not_agree(paid_
     await argument.answer("startup", 22 * DAY)
     with pytest.raises(Refusal) as refused:
         await argument.resolve(22 * DAY)
-    assert refused.value.code == "concession_above_claim"
+    assert refused.value.code == "concession_above_count"
     await argument.accept("fund")
     await argument.resolve(22 * DAY)
     await argument.end(22 * DAY, "offer")

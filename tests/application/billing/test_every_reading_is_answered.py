@@ -142,7 +142,7 @@ class Life:
             await statements.accept_statement(handler, context, statement_id)
         elif kind == "dispute":
             await statements.dispute_statement(
-                handler, context, statement_id, gpu_seconds_claimed=amount, reason="it was slow"
+                handler, context, statement_id, gpu_seconds_counted=amount, reason="it was slow"
             )
         elif kind == "answer":
             offer = amount if percent % 2 else None

@@ -95,7 +95,7 @@ async def test_a_dispute_does_not_outlast_the_time_for_a_claim(market):
         market.clock.at = month.first.end + timedelta(hours=25)
         await market.until("statement", month.first.statement_id, "issued")
         context = market.context(trade.startup)
-        claimed = {"gpu_seconds_claimed": 1_000_000, "reason": "less was delivered"}
+        claimed = {"gpu_seconds_counted": 1_000_000, "reason": "less was delivered"}
         await dispute_statement(market.handler, context, month.first.statement_id, **claimed)
         await claim(market, trade.startup, month.grant, period_start=month.first.start)
         before = (await market.account(trade.startup)).available_usd

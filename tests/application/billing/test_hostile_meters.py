@@ -72,7 +72,7 @@ class Month(Delivery):
             self.market.handler,
             context,
             statement_id or self.first.statement_id,
-            gpu_seconds_claimed=claimed,
+            gpu_seconds_counted=claimed,
             reason="less was delivered",
         )
 
@@ -190,7 +190,7 @@ async def test_a_second_of_the_tenants_meter_stops_no_payment(month):
     second = Measurement(reading_id="s", start=start, end=start + timedelta(seconds=1), gpus=1)
     assert await month.report(second, party=month.trade.startup) == ["accepted"]
     stated = await month.state_first()
-    assert (stated.status, stated.disputed.gpu_seconds_claimed) == ("disputed", 30 * DAY - 15)
+    assert (stated.status, stated.disputed.gpu_seconds_counted) == ("disputed", 30 * DAY - 15)
     assert await month.earned() == month.worth(30 * DAY - 15)
 
 
@@ -220,7 +220,7 @@ async def test_late_readings_are_held_against_the_tenants_meter(month):
     await month.market.deliver(month.grant, 10, first=10)
     late = await month.adjusted(0, "issued", "disputed")
     assert (late.status, late.charges.gpu_seconds) == ("disputed", 10 * DAY)
-    assert (late.disputed.by, late.disputed.gpu_seconds_claimed) == ("meters", 5 * DAY)
+    assert (late.disputed.by, late.disputed.gpu_seconds_counted) == ("meters", 5 * DAY)
 
 
 async def test_readings_that_come_during_a_dispute_are_charged_after_it(month):
@@ -301,11 +301,11 @@ async def relate_both(month):
 async def test_late_readings_among_related_parties_need_the_second_meter_too(month):
     await relate_both(month)
     await month.market.deliver(month.grant, 10)
-    assert (await month.state_first()).disputed.gpu_seconds_claimed == 0
+    assert (await month.state_first()).disputed.gpu_seconds_counted == 0
     await decide(month.market, month.trade, month.first.statement_id, 10 * DAY)
     assert await month.report(month.measure(20), month.measure(21)) == ["accepted", "accepted"]
     adjusted = await month.adjusted(0, "disputed")
-    assert (adjusted.disputed.by, adjusted.disputed.gpu_seconds_claimed) == ("meters", 0)
+    assert (adjusted.disputed.by, adjusted.disputed.gpu_seconds_counted) == ("meters", 0)
     month.market.clock.at += timedelta(days=7)
     assert (await month.adjusted(0)).charges.gpu_seconds == 0, "the provider's silence settles at the claim"
 

@@ -22,7 +22,7 @@ class Billed:
         await statements.accept_statement(self.market.handler, context, self.statement_id)
 
     async def dispute(self, side, less):
-        claimed = {"gpu_seconds_claimed": self.seconds - less, "reason": "the meter ran on"}
+        claimed = {"gpu_seconds_counted": self.seconds - less, "reason": "the meter ran on"}
         context = self.market.context(getattr(self.trade, side))
         await statements.dispute_statement(self.market.handler, context, self.statement_id, **claimed)
 

@@ -110,7 +110,7 @@ async def test_of_a_disputed_statement_the_fee_of_each_part_is_paid_with_it():
         market.clock.at = first.end + timedelta(hours=25)
         await market.until("statement", first.statement_id, "issued")
         startup = market.context(trade.startup)
-        claim = {"gpu_seconds_claimed": 20 * DAY, "reason": "ten days were missing"}
+        claim = {"gpu_seconds_counted": 20 * DAY, "reason": "ten days were missing"}
         await statements.dispute_statement(market.handler, startup, first.statement_id, **claim)
         market.clock.at += timedelta(hours=1)
         tariff = build_tariff(delivery.grant.issued)

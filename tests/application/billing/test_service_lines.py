@@ -223,14 +223,14 @@ async def test_a_dispute_is_in_hours_and_the_provider_concedes_what_is_claimed(w
     await work.report(work.reading(2, "4"))
     stated = await work.pass_period(0)
     statement_id, handler = stated.issued.statement_id, work.market.handler
-    with pytest.raises(Refusal, match="claim only"):
+    with pytest.raises(Refusal, match="in hours alone"):
         await statements.dispute_statement(
-            handler, work.me("startup"), statement_id, gpu_seconds_claimed=0, reason="less"
+            handler, work.me("startup"), statement_id, gpu_seconds_counted=0, reason="less"
         )
     await statements.dispute_statement(
-        handler, work.me("startup"), statement_id, hours_claimed=Decimal("2.5"), reason="less"
+        handler, work.me("startup"), statement_id, hours_counted=Decimal("2.5"), reason="less"
     )
-    for amount, code in (({"gpu_seconds": 1}, "amount_missing"), ({"hours": Decimal(3)}, "concession_above_claim")):
+    for amount, code in (({"gpu_seconds": 1}, "amount_missing"), ({"hours": Decimal(3)}, "concession_above_count")):
         with pytest.raises(Refusal) as caught:
             await statements.resolve_statement(handler, work.me("provider"), statement_id, **amount, reason="yes")
         assert caught.value.code == code

@@ -70,7 +70,7 @@ async def test_two_payers_that_take_turns_to_claim_a_second_less_move_no_end_bey
             market.clock.at = stated.issued.accept_until - ACCEPTANCE + timedelta(days=day)
             claim -= 1
             context = market.context((trade.startup, trade.fund)[day % 2])
-            act = {"gpu_seconds_claimed": claim, "reason": "a second less"}
+            act = {"gpu_seconds_counted": claim, "reason": "a second less"}
             with suppress(Refusal):
                 await statements.dispute_statement(market.handler, context, first.statement_id, **act)
         latest = stated.issued.accept_until + ANSWER
@@ -90,7 +90,7 @@ async def test_a_provider_that_lets_its_own_deadline_pass_neither_refers_nor_ans
         first = list_periods(grant)[0]
         market.clock.at = first.end + timedelta(hours=25)
         await market.until("statement", first.statement_id, "issued")
-    claim = {"gpu_seconds_claimed": 10 * DAY, "reason": "less was delivered"}
+    claim = {"gpu_seconds_counted": 10 * DAY, "reason": "less was delivered"}
     await statements.dispute_statement(market.handler, market.context(trade.startup), first.statement_id, **claim)
     market.clock.at += ANSWER
     for act in (disputes.refer_dispute, disputes.answer_dispute):

@@ -195,7 +195,7 @@ async def test_a_relation_found_after_the_trade_marks_it_ends_the_mandates_part_
         first = list_periods(grant)[0]
         market.clock.at = first.end + timedelta(hours=25)
         stated = await market.until("statement", first.statement_id, "disputed")
-        assert (stated.disputed.by, stated.disputed.gpu_seconds_claimed) == ("meters", 0)
+        assert (stated.disputed.by, stated.disputed.gpu_seconds_counted) == ("meters", 0)
         await decide(market, trade, first.statement_id, stated.issued.charges.gpu_seconds)
     paid = await market.state("statement", first.statement_id)
     assert (paid.status, paid.net.holder_usd, paid.net.principal_usd) == ("accepted", 0, 0)

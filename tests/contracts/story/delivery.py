@@ -149,7 +149,7 @@ def _tell_second_day(teller: Teller) -> None:
     claim = StatementDisputed(
         statement_id=second,
         grant_id=FOLDING_GRANT,
-        gpu_seconds_claimed=744 * 3_600,
+        gpu_seconds_counted=744 * 3_600,
         reason=f"one node was down for three hours, incident {_INCIDENT}",
         answer_until=at("2026-03-18T08:00"),
         evidence=(Reference(kind="outage", reference=_INCIDENT),),
@@ -191,7 +191,7 @@ def _argue(teller: Teller, statement: str) -> None:
             reason="two GPU-hours were a maintenance",
             charges=price(766),
             gpu_seconds=766 * 3_600,
-            gpu_seconds_claimed=744 * 3_600,
+            gpu_seconds_counted=744 * 3_600,
         ),
         StatementAnswered(
             **named,

@@ -46,7 +46,7 @@ LESS = charges(
     principal_usd=usd("12.80"),
 )
 accept = builder(AcceptStatement(**MINE, by="acceptance", at=hour(12)))
-dispute = builder(DisputeStatement(**MINE, gpu_seconds_claimed=28_800, reason="a node was down", at=hour(12)))
+dispute = builder(DisputeStatement(**MINE, gpu_seconds_counted=28_800, reason="a node was down", at=hour(12)))
 resolve = builder(ResolveStatement(**MINE, charges=LESS, reason="logs of the provider", by="concession"))
 answer = builder(AnswerDispute(**MINE, by="provider", reason="no", at=hour(13), gpu_seconds_offered=40_000))
 concede = builder(ConcedePart(**MINE, by="provider", reason="yes", charges=charges(gpu_seconds=40_000)))
@@ -54,7 +54,7 @@ refer = builder(ReferDispute(**MINE, by="provider", reason="decide", at=hour(14)
 ISSUED = build.statement_issued()
 DUE = hour(12) + ANSWER
 DISPUTED = StatementDisputed(
-    **MINE, grant_id=GRANT, gpu_seconds_claimed=28_800, reason="a node was down", answer_until=DUE
+    **MINE, grant_id=GRANT, gpu_seconds_counted=28_800, reason="a node was down", answer_until=DUE
 )
 ANSWERED = StatementAnswered(**MINE, grant_id=GRANT, by="provider", reason="no", answer_until=DUE)
 INSISTED = msgspec.structs.replace(ANSWERED, by="startup")
@@ -67,7 +67,7 @@ CONCEDED = StatementConceded(
     reason="yes",
     charges=charges(),
     gpu_seconds=28_801,
-    gpu_seconds_claimed=28_801,
+    gpu_seconds_counted=28_801,
 )
 ARGUED = (ISSUED, DISPUTED, ANSWERED, INSISTED)
 RESOLVED = StatementResolved(
@@ -79,12 +79,12 @@ SETTLED = StatementPartSettled(**MINE, grant_id=GRANT, charges=LESS, part_id=id_
 LINE_ISSUED = msgspec.structs.replace(
     ISSUED, service_line_id=id_of("svl"), charges=charges(gpu_seconds=0, service_hours=usd("2.5"))
 )
-LINE_DISPUTED = msgspec.structs.replace(DISPUTED, gpu_seconds_claimed=0, hours_claimed=usd("0.5"))
-CLAIMED_TOO = msgspec.structs.replace(DISPUTED, by="holder", gpu_seconds_claimed=28_000)
+LINE_DISPUTED = msgspec.structs.replace(DISPUTED, gpu_seconds_counted=0, hours_counted=usd("0.5"))
+DISPUTED_TOO = msgspec.structs.replace(DISPUTED, by="holder", gpu_seconds_counted=28_000)
 
 
-def claim(hours):
-    return dispute(gpu_seconds_claimed=None, hours_claimed=hours)
+def count(hours):
+    return dispute(gpu_seconds_counted=None, hours_counted=hours)
 
 
 def accepted(by, what=None):
@@ -101,7 +101,7 @@ REFUSALS = [
     Row("statement_issued", (ISSUED,), resolve()),
     Row("statement_disputed", (ISSUED, DISPUTED), accept()),
     Row("statement_disputed", (ISSUED, DISPUTED), accept(by="silence", at=hour(99))),
-    Row("statement_disputed", (ISSUED, DISPUTED), dispute(gpu_seconds_claimed=1)),
+    Row("statement_disputed", (ISSUED, DISPUTED), dispute(gpu_seconds_counted=1)),
     Row("statement_resolved", (ISSUED, DISPUTED, RESOLVED), accept()),
     Row("statement_resolved", (ISSUED, DISPUTED, RESOLVED), dispute()),
     Row("statement_resolved", (ISSUED, DISPUTED, RESOLVED), resolve(charges=charges())),
@@ -114,17 +114,17 @@ REFUSALS = [
     Row("statement_referred", (*ARGUED, REFERRED), refer()),
     Row("acceptance_period_runs", (ISSUED,), accept(by="silence", at=hour(34))),
     Row("acceptance_period_over", (ISSUED,), dispute(at=hour(35))),
-    Row("claim_settled", (ISSUED, DISPUTED, SETTLED), dispute(by="holder", gpu_seconds_claimed=1)),
-    Row("claim_conceded", (ISSUED, DISPUTED, CLAIMED_TOO, CONCEDED), dispute(gpu_seconds_claimed=1)),
-    Row("claim_missing", (ISSUED,), dispute(gpu_seconds_claimed=None), "/gpu_seconds_claimed"),
-    Row("claim_missing", (ISSUED,), dispute(hours_claimed=usd(1)), "/gpu_seconds_claimed"),
-    Row("claim_missing", (LINE_ISSUED,), dispute(), "/hours_claimed"),
-    Row("not_a_number", (LINE_ISSUED,), claim(NAN), "/hours_claimed"),
-    Row("amount_not_positive", (LINE_ISSUED,), claim(usd(-1)), "/hours_claimed"),
-    Row("amount_too_large", (LINE_ISSUED,), claim(usd(10**7)), "/hours_claimed"),
-    Row("amount_too_precise", (LINE_ISSUED,), claim(usd("0.00001")), "/hours_claimed"),
-    Row("claim_above_statement", (LINE_ISSUED,), claim(usd("2.5")), "/hours_claimed"),
-    Row("claim_above_statement", (ISSUED,), dispute(gpu_seconds_claimed=57_600), "/gpu_seconds_claimed"),
+    Row("count_settled", (ISSUED, DISPUTED, SETTLED), dispute(by="holder", gpu_seconds_counted=1)),
+    Row("count_conceded", (ISSUED, DISPUTED, DISPUTED_TOO, CONCEDED), dispute(gpu_seconds_counted=1)),
+    Row("count_missing", (ISSUED,), dispute(gpu_seconds_counted=None), "/gpu_seconds_counted"),
+    Row("count_missing", (ISSUED,), dispute(hours_counted=usd(1)), "/gpu_seconds_counted"),
+    Row("count_missing", (LINE_ISSUED,), dispute(), "/hours_counted"),
+    Row("not_a_number", (LINE_ISSUED,), count(NAN), "/hours_counted"),
+    Row("amount_not_positive", (LINE_ISSUED,), count(usd(-1)), "/hours_counted"),
+    Row("amount_too_large", (LINE_ISSUED,), count(usd(10**7)), "/hours_counted"),
+    Row("amount_too_precise", (LINE_ISSUED,), count(usd("0.00001")), "/hours_counted"),
+    Row("count_above_statement", (LINE_ISSUED,), count(usd("2.5")), "/hours_counted"),
+    Row("count_above_statement", (ISSUED,), dispute(gpu_seconds_counted=57_600), "/gpu_seconds_counted"),
     Row("referral_missing", ARGUED, resolve(by="platform")),
     Row(
         "charges_above_statement",
@@ -142,9 +142,9 @@ REFUSALS = [
         resolve(charges=charges(gpu_seconds=28_799)),
         "/gpu_seconds",
     ),
-    Row("claim_none", (ISSUED, DISPUTED), answer(by="holder")),
-    Row("claim_none", (ISSUED, DISPUTED), concede(by="holder")),
-    Row("claim_none", ARGUED, refer(by="holder")),
+    Row("count_none", (ISSUED, DISPUTED), answer(by="holder")),
+    Row("count_none", (ISSUED, DISPUTED), concede(by="holder")),
+    Row("count_none", ARGUED, refer(by="holder")),
     Row("answer_not_due", (ISSUED, DISPUTED), answer(by="startup")),
     Row("answer_period_over", (ISSUED, DISPUTED), answer(at=DUE)),
     Row("answer_period_over", ARGUED, refer(at=DUE)),
@@ -179,10 +179,10 @@ REFUSALS = [
     Row("concession_outside", (ISSUED, DISPUTED), concede(by="startup", charges=LESS), "/gpu_seconds"),
 ]
 PRECEDENCE = [
-    Row("statement_unknown", (), dispute(gpu_seconds_claimed=10**9)),
+    Row("statement_unknown", (), dispute(gpu_seconds_counted=10**9)),
     Row("statement_issued", (ISSUED,), resolve(charges=charges(gpu_seconds=57_601))),
-    Row("statement_accepted", (ISSUED, ACCEPTED), dispute(at=hour(99), gpu_seconds_claimed=10**9)),
-    Row("acceptance_period_over", (ISSUED,), dispute(at=hour(35), gpu_seconds_claimed=10**9)),
+    Row("statement_accepted", (ISSUED, ACCEPTED), dispute(at=hour(99), gpu_seconds_counted=10**9)),
+    Row("acceptance_period_over", (ISSUED,), dispute(at=hour(35), gpu_seconds_counted=10**9)),
 ]
 
 
@@ -216,9 +216,9 @@ def test_is_settled_once():
 def test_disputes_until_the_period_is_over():
     Given(STATEMENT, ISSUED).when(dispute()).then(DISPUTED)
     nothing = StatementDisputed(
-        **MINE, grant_id=GRANT, gpu_seconds_claimed=0, reason="a node was down", answer_until=DUE
+        **MINE, grant_id=GRANT, gpu_seconds_counted=0, reason="a node was down", answer_until=DUE
     )
-    Given(STATEMENT, ISSUED).when(dispute(gpu_seconds_claimed=0)).then(nothing)
+    Given(STATEMENT, ISSUED).when(dispute(gpu_seconds_counted=0)).then(nothing)
 
 
 def test_a_resolution_is_what_is_settled():
@@ -332,18 +332,18 @@ def test_two_meters_agree_within_one_percent_of_the_greater_or_where_the_startup
         return
     events = STATEMENT.decide(command, None)
     assert events[0] == issued
-    assert (events[1].by, events[1].gpu_seconds_claimed) == ("meters", startup_gpu_seconds)
+    assert (events[1].by, events[1].gpu_seconds_counted) == ("meters", startup_gpu_seconds)
     assert STATEMENT.fold(events).status == "disputed"
 
 
-def test_the_holder_that_pays_disputes_too_and_the_lower_claim_stands():
-    lower = dispute(by="holder", gpu_seconds_claimed=DISPUTED.gpu_seconds_claimed - 1)
-    event = msgspec.structs.replace(DISPUTED, by="holder", gpu_seconds_claimed=lower.gpu_seconds_claimed)
+def test_the_holder_that_pays_disputes_too_and_the_lower_count_stands():
+    lower = dispute(by="holder", gpu_seconds_counted=DISPUTED.gpu_seconds_counted - 1)
+    event = msgspec.structs.replace(DISPUTED, by="holder", gpu_seconds_counted=lower.gpu_seconds_counted)
     Given(STATEMENT, ISSUED).when(lower).then(msgspec.structs.replace(event, reason=lower.reason))
     Given(STATEMENT, ISSUED, DISPUTED).when(lower).then(msgspec.structs.replace(event, reason=lower.reason))
-    higher = dispute(by="holder", gpu_seconds_claimed=DISPUTED.gpu_seconds_claimed)
-    Given(STATEMENT, ISSUED, DISPUTED).when(higher).refused("claim_above_statement")
-    Given(STATEMENT, ISSUED, event).when(dispute(by="holder", gpu_seconds_claimed=1)).refused("statement_disputed")
+    higher = dispute(by="holder", gpu_seconds_counted=DISPUTED.gpu_seconds_counted)
+    Given(STATEMENT, ISSUED, DISPUTED).when(higher).refused("count_above_statement")
+    Given(STATEMENT, ISSUED, event).when(dispute(by="holder", gpu_seconds_counted=1)).refused("statement_disputed")
 
 
 @pytest.mark.parametrize(
@@ -355,7 +355,7 @@ def test_the_holder_that_pays_disputes_too_and_the_lower_claim_stands():
         ((*ARGUED, REFERRED), DUE + DECISION, 43_200, "undecided"),
         ((LINE_ISSUED, LINE_DISPUTED), DUE, usd("0.5"), "silence"),
         (
-            (LINE_ISSUED, msgspec.structs.replace(LINE_DISPUTED, hours_claimed=usd("0.0001")), REFERRED),
+            (LINE_ISSUED, msgspec.structs.replace(LINE_DISPUTED, hours_counted=usd("0.0001")), REFERRED),
             DUE + DECISION,
             usd("1.2500"),
             "undecided",

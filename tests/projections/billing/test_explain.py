@@ -86,7 +86,7 @@ async def test_a_payment_of_an_undisputed_part_leads_to_its_statement(engine: As
         statement_id = list_periods(grant)[0].statement_id
         market.clock.at = list_periods(grant)[0].end + timedelta(hours=25)
         await market.until("statement", statement_id, "issued")
-    claim = {"gpu_seconds_claimed": 86_400, "reason": "less"}
+    claim = {"gpu_seconds_counted": 86_400, "reason": "less"}
     await dispute_statement(market.handler, market.context(trade.startup), statement_id, **claim)
     await project(engine, memory_log)
     async with engine.connect() as connection:

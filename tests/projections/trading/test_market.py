@@ -307,13 +307,13 @@ async def test_statements_by_party_and_status(connection: AsyncConnection):
     assert credited.adjustment is not None
     assert (credited.adjustment.statement_id, credited.charges.gpu_seconds) == (first.statement_id, 0)
     resolved = await statements.list_statements(connection, status="resolved")
-    assert [(row.gpu_seconds_claimed, row.holder_id) for row in resolved] == [(3600, FUND)]
+    assert [(row.gpu_seconds_counted, row.holder_id) for row in resolved] == [(3600, FUND)]
     for party_id, count in ((STARTUP, 4), (PROVIDER, 4), (FUND, 4), (STRANGER, 0)):
         assert len(await statements.list_statements(connection, party_id=party_id)) == count
     assert len(await statements.list_statements(connection, grant_id=make_id("grt", 2))) == 2
     (of_line,) = await statements.list_statements(connection, service_line_id=lines.LINE)
-    assert (of_line.charges.service_hours, of_line.hours_claimed) == (usd("1.5"), 1)
-    assert of_line.gpu_seconds_claimed is None
+    assert (of_line.charges.service_hours, of_line.hours_counted) == (usd("1.5"), 1)
+    assert of_line.gpu_seconds_counted is None
 
 
 async def test_a_page_never_holds_more_than_its_bound(engine: AsyncEngine, memory_log: MemoryLog):

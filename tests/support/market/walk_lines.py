@@ -95,5 +95,5 @@ def share_settled(state):
 
 async def dispute(market, context, statement_id, state):
     """Claim half of what is stated."""
-    claim = {f"{name}_claimed": value for name, value in share(state, Decimal("0.5")).items()}
-    await statements.dispute_statement(market.handler, context, statement_id, **claim, reason="it was down")
+    counted = {f"{name}_counted": value for name, value in share(state, Decimal("0.5")).items()}
+    await statements.dispute_statement(market.handler, context, statement_id, **counted, reason="it was down")

@@ -160,17 +160,17 @@ class VoidUsageBody(Body, frozen=True, kw_only=True):
 
 
 class DisputeStatementBody(Body, frozen=True, kw_only=True):
-    """A claim that less was delivered, in the unit of the statement.
+    """A payer's count of what was delivered, in the unit of the statement.
 
     Attributes:
-        gpu_seconds_claimed: What was delivered; leave it out for a service line.
-        hours_claimed: The hours worked, for a service line.
+        gpu_seconds_counted: What was delivered; leave it out for a service line.
+        hours_counted: The hours worked, for a service line.
         reason: Why.
         evidence: What it refers to.
     """
 
-    gpu_seconds_claimed: GpuSeconds | None = None
-    hours_claimed: Hours | None = None
+    gpu_seconds_counted: GpuSeconds | None = None
+    hours_counted: Hours | None = None
     reason: Text
     evidence: References = ()
 
@@ -179,7 +179,7 @@ class AnswerDisputeBody(Body, frozen=True, kw_only=True):
     """An answer to the other side of a dispute.
 
     Attributes:
-        gpu_seconds_offered: A counter-offer between claim and position; without one, the sender insists.
+        gpu_seconds_offered: A counter-offer between count and position; without one, the sender insists.
         hours_offered: The same in hours, for a service line.
         reason: Why.
         evidence: What it refers to.
