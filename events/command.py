@@ -33,7 +33,8 @@ class CommandRecorded(Event, frozen=True, kw_only=True, tag="command.recorded.v1
     its grant or service line.
 
     Attributes:
-        command_id: The command; for a turn, an id that derives from the grant or line and the number of the statement.
+        command_id: The command. For the number of a statement, an id that derives from the grant or line, and from the
+            number.
         aggregate: The kind of the aggregate that it was for.
         aggregate_id: That aggregate, or the part of it that the answer names, such as a relation.
         version: The version of that aggregate that was answered; None: the event before this one.

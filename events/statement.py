@@ -372,7 +372,7 @@ class StatementResolved(Event, frozen=True, kw_only=True, tag="statement.resolve
         charges_before: What it charged at most before: what was issued, less what the provider conceded.
         charges: What is to be settled.
         reason: How it was decided.
-        by: What ended it: a concession, an accepted offer, the silence of the side whose turn it was, the platform,
+        by: What ended it: a concession, an accepted offer, the silence of the awaited side, the platform,
             that the platform was asked and did not decide in time, or the sale of the company.
     """
 

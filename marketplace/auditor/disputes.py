@@ -22,7 +22,7 @@ class Dispute:
         position: What the provider charges at most.
         counts: Of each payer that disputes, what it says was delivered.
         paid: What was paid before its end.
-        turn: Who has to act.
+        awaits: Who has to act.
         due: Until when.
         referred: Whether a side asked the platform.
     """
@@ -30,7 +30,7 @@ class Dispute:
     position: Decimal
     counts: dict[str, Decimal] = field(default_factory=dict)
     paid: Decimal = ZERO
-    turn: str = "provider"
+    awaits: str = "provider"
     due: datetime | None = None
     referred: bool = False
 
@@ -84,7 +84,7 @@ class Disputes:
         text = f"{body['statement_id']} is counted as {count}, and {known} stood before"
         self.findings.require(count < known, "dispute", message.sequence, text)
         dispute.counts["holder" if body.get("by") == "holder" else "startup"] = count
-        dispute.turn, dispute.due = "provider", parse_instant(body["answer_until"])
+        dispute.awaits, dispute.due = "provider", parse_instant(body["answer_until"])
 
     def _argue(self, message: Message, name: str, body: dict[str, Any], dispute: Dispute) -> None:
         if name == "answered":
@@ -93,7 +93,7 @@ class Disputes:
             self._concede(message, body, dispute)
         elif name == "referred":
             self._check_time(message, body, dispute)
-            dispute.turn, dispute.due = "platform", parse_instant(body["decide_until"])
+            dispute.awaits, dispute.due = "platform", parse_instant(body["decide_until"])
             dispute.referred = True
         elif name == "part_settled":
             count, dispute.paid = min(dispute.counts.values()), _count(body["charges"])
@@ -105,13 +105,13 @@ class Disputes:
     def _answer(self, message: Message, body: dict[str, Any], dispute: Dispute) -> None:
         self._check_time(message, body, dispute)
         side = "provider" if body["by"] == "provider" else "payers"
-        text = f"the {side} answer {body['statement_id']}, and it is the turn of the {dispute.turn}"
-        self.findings.require(dispute.turn == side, "dispute", message.sequence, text)
+        text = f"the {side} answer {body['statement_id']}, and the dispute awaits the {dispute.awaits}"
+        self.findings.require(dispute.awaits == side, "dispute", message.sequence, text)
         if body.get("gpu_seconds_offered") is not None or body.get("hours_offered") is not None:
             offer, count = _read(body, "gpu_seconds_offered", "hours_offered"), min(dispute.counts.values())
             text = f"{offer} are offered, the count is {count} and the position {dispute.position}"
             self.findings.require(count < offer < dispute.position, "dispute", message.sequence, text)
-        dispute.turn = "payers" if side == "provider" else "provider"
+        dispute.awaits = "payers" if side == "provider" else "provider"
         dispute.due = parse_instant(body["answer_until"])
 
     def _concede(self, message: Message, body: dict[str, Any], dispute: Dispute) -> None:
@@ -139,7 +139,7 @@ class Disputes:
             early = dispute.due is not None and parse_instant(message.headers["ce-time"]) < dispute.due
             text = f"{body['statement_id']} settles by {by} before {dispute.due}"
             require(
-                not early and (dispute.turn == "platform") == (by == "undecided"), "dispute", message.sequence, text
+                not early and (dispute.awaits == "platform") == (by == "undecided"), "dispute", message.sequence, text
             )
         actor = message.headers.get("ce-actor", "")
         text = f"{actor} decides {body['statement_id']} as the platform, asked: {dispute.referred}"

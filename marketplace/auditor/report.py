@@ -148,7 +148,7 @@ class Audit:
         for statement_id, dispute in self.disputes.running.items():
             if dispute.due is not None and now is not None and dispute.due + OVERDUE < now:
                 due = dispute.due.isoformat()
-                hanging.append(f"statement {statement_id} is disputed, the {dispute.turn} had until {due}")
+                hanging.append(f"statement {statement_id} is disputed, the {dispute.awaits} had until {due}")
         return hanging
 
     def _list_grants(self) -> list[str]:

@@ -47,7 +47,7 @@ class ProcessedCommands:
         self._archive = archive
         self._traces = CommandRecords()
         self._marks = bytearray((MARKS_MASK + 1) >> 3)
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._begun = 0
         self._ended = 0
         self.position = 0
@@ -82,7 +82,7 @@ class ProcessedCommands:
             Unavailable: The log cannot be reached.
         """
         begun = self._begun
-        async with self._turn:
+        async with self._lock:
             if self._ended > begun:
                 return
             self._begun += 1

@@ -740,7 +740,7 @@ def _create_statements() -> None:
         jsonb("service", null=True),
         jsonb("service_credit", null=True),
         jsonb("settled", null=True),
-        text("turn", null=True),
+        text("awaits", null=True),
         timestamp("answer_until", null=True),
         text("offered_by", null=True),
         bigint("gpu_seconds_offered", null=True),

@@ -388,7 +388,7 @@ STATEMENTS = (
         "startup",
         other=(404, "statement_unknown"),
         check=lambda one: (
-            (one["turn"], one["offered_by"], one["gpu_seconds_counted"]) == ("platform", "startup", 1_000_001)
+            (one["awaits"], one["offered_by"], one["gpu_seconds_counted"]) == ("platform", "startup", 1_000_001)
         ),
     ),
     Row(

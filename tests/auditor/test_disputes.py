@@ -98,7 +98,7 @@ async def test_nothing_is_found_in_a_dispute(argued):
     ("plant", "found"),
     [
         (lambda log: change(log, "statement.answered.v1", gpu_seconds_offered=30 * DAY), "are offered"),
-        (lambda log: change(log, "statement.answered.v1", by="startup"), "it is the turn of the provider"),
+        (lambda log: change(log, "statement.answered.v1", by="startup"), "the dispute awaits the provider"),
         (lambda log: change(log, "statement.answered.v1", answer_until="2100-01-01T00:00:00Z"), "by silence before"),
         (lambda log: change(log, "statement.disputed.v1", answer_until="2020-01-01T00:00:00Z"), "is answered after"),
         (lambda log: change(log, "statement.disputed.v1", gpu_seconds_counted=30 * DAY), "stood before"),

@@ -128,12 +128,12 @@ GUARDS: Final = (
         ("test_hours_that_were_decided_before_an_early_end_and_come_after_it_are_decided_again",),
     ),
     Guard(
-        "statement-turn",
+        "statement-number",
         "statements of one grant or service line are priced one after the other",
         Mutant(
             f"{_COMMANDS}.steps.statement_chain",
-            "    await unit.decide(COMMAND, turn_id, record)\n    if not unit.list_events(COMMAND, turn_id):",
-            "    if COMMAND.decide(record, await unit.load(COMMAND, turn_id)) is None:",
+            "    await unit.decide(COMMAND, number_id, record)\n    if not unit.list_events(COMMAND, number_id):",
+            "    if COMMAND.decide(record, await unit.load(COMMAND, number_id)) is None:",
         ),
         "test_rule_races.py::TestStatementsOnMemory",
         ("test_statements_of_two_periods_are_priced_one_after_the_other",),

@@ -59,7 +59,7 @@ async def dispute(
 async def answer(
     command: Commanded, statement_id: FromPath[str], data: JSONBody[AnswerDisputeBody]
 ) -> Response[ReceiptBody]:
-    """Offer the other side an amount between both positions, or insist, when it is the sender's turn.
+    """Offer the other side an amount between both positions, or insist, while the sender is awaited.
 
     The other side has seven days to answer; its silence settles the dispute at this answer.
     """

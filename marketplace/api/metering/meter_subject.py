@@ -44,7 +44,7 @@ class MeterSubject:
         self._services = services
         self._url = url
         self._inbox_prefix = inbox_prefix
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(AT_ONCE)
         self._answering: set[asyncio.Task[None]] = set()
         self.listening = asyncio.Event()
 
@@ -56,7 +56,7 @@ class MeterSubject:
             await connection.client.flush()
             self.listening.set()
             async for message in subscription.messages:
-                await self._turns.acquire()
+                await self._slots.acquire()
                 task = asyncio.create_task(self._take(message))
                 self._answering.add(task)
                 task.add_done_callback(self._answering.discard)
@@ -79,7 +79,7 @@ class MeterSubject:
             elif message.reply:
                 log.warning("meter_reply_refused", reply=message.reply, allowed=f"{METER_INBOX}.>")
         finally:
-            self._turns.release()
+            self._slots.release()
 
     async def _answer(self, headers: Mapping[str, str], body: bytes) -> tuple[bytes, dict[str, str]]:
         try:

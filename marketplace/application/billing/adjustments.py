@@ -19,7 +19,7 @@ from marketplace.application.equity.clawbacks import claw_back
 from marketplace.application.equity.consents import propose_reduction
 from marketplace.application.steps.access import load_grant
 from marketplace.application.steps.service_review import review_service
-from marketplace.application.steps.statement_chain import load_chain, sum_stated, take_turn
+from marketplace.application.steps.statement_chain import load_chain, sum_stated, take_number
 from marketplace.application.steps.statement_payment import list_tranches, pay_back, return_fees
 from marketplace.application.steps.undisputed import settle_undisputed
 from marketplace.core.errors import Refusal
@@ -148,7 +148,7 @@ async def _adjust(unit: UnitOfWork, grant_id: str, period: Period, statement_id:
         unavailable_after=lost[1],
     )
     case, stated = Case(grant, period, statement_id, adjustment), await sum_stated(unit, grant)
-    await take_turn(unit, grant_id, list_periods(grant), statement_id)
+    await take_number(unit, grant_id, list_periods(grant), statement_id)
     if is_credit:
         less = max(-more, 0)
         charges = compute_charges(build_tariff(grant.issued), stated - less, less)

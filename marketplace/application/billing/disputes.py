@@ -52,7 +52,7 @@ async def answer_dispute(
     hours_offered: Decimal | None = None,
     evidence: tuple[Reference, ...] = (),
 ) -> Receipt:
-    """Answer the other side of a dispute, when it is one's turn: offer an amount between both positions, or insist.
+    """Answer the other side of a dispute, while it is awaited: offer an amount between both positions, or insist.
 
     Raises:
         Refusal: ``statement_unknown`` · ``wrong_side`` · refusals of the dispute.

@@ -14,7 +14,7 @@ from marketplace.application.steps.statement_chain import (
     check_stated,
     find_chain,
     load_chain,
-    take_turn,
+    take_number,
 )
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
@@ -105,7 +105,7 @@ async def issue_service_statement(handler: Handler, context: Context, line_id: s
             hours_before=before,
             holder_accepts=course.bill.holder_accepts,
         )
-        await take_turn(unit, line_id, course.periods.values(), period.statement_id)
+        await take_number(unit, line_id, course.periods.values(), period.statement_id)
         await unit.decide(STATEMENT, period.statement_id, IssueStatement(issued=statement))
 
     return await handler.run(context, STATEMENT, period.statement_id, work)
@@ -137,7 +137,7 @@ async def _adjust(unit: UnitOfWork, line_id: str, period: Period, statement_id: 
     require_difference(chain, after)
     adjustment = Adjustment(statement_id=period.statement_id, hours_before=before, hours_after=after)
     case, stated = Case(course.bill, period, statement_id, adjustment, line_id), await course.sum_stated(unit)
-    await take_turn(unit, line_id, course.periods.values(), statement_id)
+    await take_number(unit, line_id, course.periods.values(), statement_id)
     more = Decimal(compute_due(chain, after) - sum_charged(chain))
     if more <= 0:
         less = -more

@@ -10,7 +10,7 @@ from marketplace.application.billing.service_statements import find_bill
 from marketplace.application.equity.vesting import vest
 from marketplace.application.steps.access import list_sides, load_grant, require_side, require_unfrozen
 from marketplace.application.steps.service_review import review_service
-from marketplace.application.steps.statement_chain import check_stated, load_chain, sum_stated, take_turn
+from marketplace.application.steps.statement_chain import check_stated, load_chain, sum_stated, take_number
 from marketplace.application.steps.statement_payment import pay_statement
 from marketplace.application.steps.undisputed import is_without_holder, price_amount, settle_undisputed
 from marketplace.core.errors import Refusal
@@ -85,7 +85,7 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
             service=service,
             holder_accepts=current.holder_accepts,
         )
-        await take_turn(unit, grant_id, periods, period.statement_id)
+        await take_number(unit, grant_id, periods, period.statement_id)
         await unit.decide(STATEMENT, period.statement_id, IssueStatement(issued=statement))
         await settle_undisputed(unit, current, period.statement_id)
 

@@ -9,7 +9,7 @@ from marketplace.domain.billing.statement_chain import (
     ADJUSTMENTS_MAX,
     name_adjustment,
     refuse_adjustments,
-    refuse_turn,
+    refuse_number,
     require_stated,
     sum_charged,
 )
@@ -80,21 +80,21 @@ async def _is_unsettled(unit: UnitOfWork, grant_id: str) -> bool:
     return False
 
 
-async def take_turn(unit: UnitOfWork, owner_id: str, periods: Iterable[Period], statement_id: str) -> None:
-    """Reserve the next turn for a statement of a grant or service line, for any period (ADR 17).
+async def take_number(unit: UnitOfWork, owner_id: str, periods: Iterable[Period], statement_id: str) -> None:
+    """Reserve the next number for a statement of a grant or service line, for any period (ADR 17).
 
-    A statement's price depends on what the other statements charge. Each statement writes the record of its turn. If
+    A statement's price depends on what the other statements charge. Each statement writes the record of its number. If
     two are decided at once, the one stored second is decided again.
 
     Raises:
-        Refusal: ``statement_out_of_order`` if another statement took the turn, so that the statements read are stale.
+        Refusal: ``statement_out_of_order`` if another statement took the number, so that the statements read are stale.
     """
-    turn = sum([len(await find_chain(unit, period)) for period in periods])
-    turn_id = derive_id("cmd", owner_id, f"statement/{turn}")
-    record = RecordCommand(command_id=turn_id, aggregate="statement", aggregate_id=statement_id, version=None)
-    await unit.decide(COMMAND, turn_id, record)
-    if not unit.list_events(COMMAND, turn_id):
-        raise refuse_turn(owner_id, turn)
+    number = sum([len(await find_chain(unit, period)) for period in periods])
+    number_id = derive_id("cmd", owner_id, f"statement/{number}")
+    record = RecordCommand(command_id=number_id, aggregate="statement", aggregate_id=statement_id, version=None)
+    await unit.decide(COMMAND, number_id, record)
+    if not unit.list_events(COMMAND, number_id):
+        raise refuse_number(owner_id, number)
 
 
 async def check_stated(unit: UnitOfWork, periods: list[Period]) -> None:

@@ -39,7 +39,7 @@ from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.supply.pool_commands import ResellCapacity, ReserveCapacity
 from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID
-from marketplace.domain.trading.admission import NO_RIVALS, Rivals, require_opening, require_turn
+from marketplace.domain.trading.admission import NO_RIVALS, Rivals, require_opening, require_precedence
 from marketplace.domain.trading.auction import (
     AUCTION,
     BindAuction,
@@ -148,8 +148,8 @@ async def _count(unit: UnitOfWork, order: Order) -> None:
     await count_order(unit, issuer_id, order_id, instrument, principal_usd, mandate_ids=mandate_ids)
 
 
-async def check_turn(unit: UnitOfWork, auction_id: str, rivals: Rivals) -> None:
-    """Refuse to lock an auction out of its turn.
+async def check_precedence(unit: UnitOfWork, auction_id: str, rivals: Rivals) -> None:
+    """Refuse to lock an auction before those that precede it have settled.
 
     Raises:
         Refusal: ``auction_waits``.
@@ -158,7 +158,7 @@ async def check_turn(unit: UnitOfWork, auction_id: str, rivals: Rivals) -> None:
         return
     earlier = [await unit.get(AUCTION, rival_id) for rival_id in rivals.earlier]
     later = [await unit.get(AUCTION, rival_id) for rival_id in rivals.later]
-    require_turn(await unit.get(AUCTION, auction_id), earlier, later)
+    require_precedence(await unit.get(AUCTION, auction_id), earlier, later)
 
 
 async def lock_auction(
@@ -181,7 +181,7 @@ async def lock_auction(
     """
 
     async def work(unit: UnitOfWork) -> None:
-        await check_turn(unit, auction_id, rivals)
+        await check_precedence(unit, auction_id, rivals)
         command = LockAuction(
             auction_id=auction_id, book=book, book_hash=book_hash, deferrals=deferrals, changes=changes
         )

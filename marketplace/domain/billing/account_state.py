@@ -403,14 +403,14 @@ def _evolve_approvals(state: Account, event: _ApprovalEvent) -> Account:
         case AccountApprovalRequested():
             return replace(state, approvals=state.approvals.set(event.approval_id, Approval(event)))
         case AccountApprovalGiven():
-            return _turn(state, event.approval_id, "approved", event.person)
+            return _change(state, event.approval_id, "approved", event.person)
         case AccountApprovalEnded():
-            return _turn(state, event.approval_id, event.outcome, event.person)
+            return _change(state, event.approval_id, event.outcome, event.person)
 
 
-def _turn(state: Account, approval_id: str, status: Any, person: str | None) -> Account:
-    turned = replace(state.approvals[approval_id], status=status, decided_by=person)
-    return replace(state, approvals=state.approvals.set(approval_id, turned))
+def _change(state: Account, approval_id: str, status: Any, person: str | None) -> Account:
+    changed = replace(state.approvals[approval_id], status=status, decided_by=person)
+    return replace(state, approvals=state.approvals.set(approval_id, changed))
 
 
 def _evolve_money(state: Account, event: _MoneyEvent) -> Account:

@@ -406,7 +406,7 @@ def evolve(state: BondState, event: BondEvent) -> Bond:
             return replace(state, claims=(*state.claims, Claim(event)))
         case BondAnswered():
             status: Status = "contested" if event.outcome == "contested" else "settled"
-            return _turn(
+            return _change(
                 state, event.claim_id, status=status, due_usd=event.amount_usd, decide_until=event.decide_until
             )
         case BondPaid():
@@ -415,14 +415,14 @@ def evolve(state: BondState, event: BondEvent) -> Bond:
             sum_usd = claim.paid.get(event.lot_id, ZERO) + event.amount_usd
             paid = replace(part, paid_usd=part.paid_usd + event.amount_usd)
             state = replace(state, parts=state.parts.set(event.lot_id, paid))
-            return _turn(state, event.claim_id, paid=claim.paid.set(event.lot_id, sum_usd))
+            return _change(state, event.claim_id, paid=claim.paid.set(event.lot_id, sum_usd))
         case BondReleased():
             part = state.parts[event.lot_id]
             part = replace(part, released_usd=part.released_usd + event.amount_usd)
             return replace(state, parts=state.parts.set(event.lot_id, part))
 
 
-def _turn(state: Bond, claim_id: str, **changes: object) -> Bond:
+def _change(state: Bond, claim_id: str, **changes: object) -> Bond:
     claims = (
         replace(claim, **changes) if claim.claimed.claim_id == claim_id else claim  # type: ignore[arg-type]
         for claim in state.claims

@@ -76,7 +76,7 @@ class Dispute:
     Attributes:
         counts: Of each payer that disputes, what it says was delivered.
         position: What the provider charges at most.
-        turn: Who has to answer.
+        awaits: Who has to answer.
         answer_until: By when; then silence decides.
         referable_at: From when on either side may ask the platform, whatever was answered.
         offer: The last word of the other side, if it is a counter-offer.
@@ -86,7 +86,7 @@ class Dispute:
 
     counts: Mapping[Side, Amount]
     position: Amount
-    turn: Literal["provider", "payers", "platform"]
+    awaits: Literal["provider", "payers", "platform"]
     answer_until: datetime
     referable_at: datetime
     offer: Offer | None = None
@@ -118,20 +118,19 @@ def build_amount(gpu_seconds: int | None, hours: Decimal | None) -> Amount:
     return amount
 
 
-def _require_turn(dispute: Dispute, by: Party, at: datetime) -> None:
+def _require_awaited(dispute: Dispute, by: Party, at: datetime) -> None:
     role = "provider" if by == "provider" else "payers"
-    if dispute.turn == "platform":
+    if dispute.awaits == "platform":
         raise Refusal(
             "statement_referred",
             f"the platform was asked and decides until {dispute.answer_until.isoformat()}; concede, or wait",
             due=dispute.answer_until.isoformat(),
         )
-    if dispute.turn != role:
+    if dispute.awaits != role:
         raise Refusal(
             "answer_not_due",
-            f"it is the turn of the {dispute.turn} to answer, until {dispute.answer_until.isoformat()};"
-            " wait, or concede",
-            turn=dispute.turn,
+            f"the {dispute.awaits} must answer until {dispute.answer_until.isoformat()}; wait, or concede",
+            awaits=dispute.awaits,
         )
     _require_time(dispute, at)
 
@@ -162,7 +161,7 @@ def require_answer(dispute: Dispute, by: Party, offered: Amount | None, at: date
             ``answers_too_many`` · ``offer_outside``.
     """
     require_disputing(dispute, by)
-    _require_turn(dispute, by, at)
+    _require_awaited(dispute, by, at)
     if dispute.answers >= ANSWERS_MAX:
         raise Refusal(
             "answers_too_many",
@@ -206,8 +205,8 @@ def require_referable(dispute: Dispute, by: Party, at: datetime) -> None:
         Refusal: ``count_none`` · ``statement_referred`` · ``answer_period_over`` · ``referral_early``.
     """
     require_disputing(dispute, by)
-    if dispute.turn == "platform":
-        _require_turn(dispute, by, at)
+    if dispute.awaits == "platform":
+        _require_awaited(dispute, by, at)
     _require_time(dispute, at)
     if dispute.answers < REFERRAL_ANSWERS and at < dispute.referable_at:
         raise Refusal(
@@ -223,27 +222,27 @@ def require_referred(dispute: Dispute) -> None:
     Raises:
         Refusal: ``referral_missing``.
     """
-    if dispute.turn != "platform":
+    if dispute.awaits != "platform":
         raise Refusal(
             "referral_missing",
-            f"neither side asked the platform; the {dispute.turn} answer until {dispute.answer_until.isoformat()}",
+            f"neither side asked the platform; the {dispute.awaits} answer until {dispute.answer_until.isoformat()}",
         )
 
 
 def find_lapse(dispute: Dispute, at: datetime) -> tuple[Amount, Literal["silence", "undecided"]]:
-    """Return the amount that settles because whose turn it was is silent, and how.
+    """Return the amount that settles because the awaited side is silent, and how.
 
     Raises:
         Refusal: ``answer_period_runs``.
     """
     if at < dispute.answer_until:
         due = dispute.answer_until.isoformat()
-        raise Refusal("answer_period_runs", f"the {dispute.turn} may answer until {due}", due=due)
-    if dispute.turn == "platform":
+        raise Refusal("answer_period_runs", f"the {dispute.awaits} may answer until {due}", due=due)
+    if dispute.awaits == "platform":
         middle = Decimal(dispute.count + dispute.position) / 2
         whole = isinstance(dispute.position, int)
         return (int(middle) if whole else middle.quantize(_PRECISION, ROUND_FLOOR)), "undecided"
-    if dispute.turn == "provider":
+    if dispute.awaits == "provider":
         return dispute.find_most(), "silence"
     offer = dispute.offer
     return (dispute.position if offer is None or offer.by != "provider" else offer.amount), "silence"
@@ -258,7 +257,7 @@ def begin_dispute(dispute: Dispute | None, event: StatementDisputed, stated: Amo
         referable_at = event.answer_until - ANSWER + REFERRAL
         return Dispute({side: count}, stated, "provider", event.answer_until, referable_at)
     counts = {**dispute.counts, side: count}
-    return _keep_offer(replace(dispute, counts=counts, turn="provider", answer_until=event.answer_until))
+    return _keep_offer(replace(dispute, counts=counts, awaits="provider", answer_until=event.answer_until))
 
 
 def _keep_offer(dispute: Dispute) -> Dispute:
@@ -278,7 +277,7 @@ def evolve_dispute(
             mine: frozenset[Party] = frozenset({event.by})
             return replace(
                 dispute,
-                turn="payers" if event.by == "provider" else "provider",
+                awaits="payers" if event.by == "provider" else "provider",
                 answer_until=event.answer_until,
                 offer=None if amount is None else Offer(event.by, amount, mine),
                 answers=dispute.answers + 1,
@@ -291,7 +290,7 @@ def evolve_dispute(
             counts = {**dispute.counts, event.by: amount}
             return _keep_offer(replace(dispute, counts=counts, concessions=counted))
         case StatementReferred():
-            return replace(dispute, turn="platform", answer_until=event.decide_until)
+            return replace(dispute, awaits="platform", answer_until=event.decide_until)
         case StatementAgreed():
             offer = dispute.offer
             if offer is None or event.by not in dispute.counts:

@@ -71,9 +71,9 @@ def require_stated(period: Period, statement: Statement | None) -> None:
         raise Refusal("statement_out_of_order", said)
 
 
-def refuse_turn(owner_id: str, turn: int) -> Refusal:
-    """Return the refusal ``statement_out_of_order``, for a statement whose turn another one has taken."""
-    said = f"another statement was stored as number {turn + 1} of {owner_id}; decide this one again after it"
+def refuse_number(owner_id: str, number: int) -> Refusal:
+    """Return the refusal ``statement_out_of_order``, for a statement whose number another one has taken."""
+    said = f"another statement was stored as number {number + 1} of {owner_id}; decide this one again after it"
     return Refusal("statement_out_of_order", said)
 
 

@@ -247,7 +247,7 @@ def _advance(event: _Timed, course: Course, record: Record) -> tuple[Course, Rec
             return _evolve_nodes(event, course, record)
         case GrantTerminated():
             broken = record.grants_broken + _is_broken(event)
-            ended, record = _turn(course, record, event.at, working=course.working)
+            ended, record = _count_up_to(course, record, event.at, working=course.working)
             return replace(ended, running=False), replace(record, grants_broken=broken)
         case GrantCompleted():
             completed = record.grants_completed + 1
@@ -267,11 +267,11 @@ def _evolve_nodes(
     match event:
         case GrantDegraded():
             past = event.until is not None
-            return (course, record) if past else _turn(course, record, event.at, working=event.nodes_available)
+            return (course, record) if past else _count_up_to(course, record, event.at, working=event.nodes_available)
         case GrantSuspended():
-            return _turn(course, record, event.at, working=0)
+            return _count_up_to(course, record, event.at, working=0)
         case GrantResumed():
-            return _turn(course, record, event.at, working=course.nodes)
+            return _count_up_to(course, record, event.at, working=course.nodes)
 
 
 def _is_broken(event: GrantTerminated) -> bool:
@@ -297,7 +297,7 @@ def _state(event: StatementIssued, course: Course, record: Record) -> tuple[Cour
     """Count a period that is over. If something was promised, the statement's service result is counted."""
     if event.adjustment is not None:
         return course, _correct(event.adjustment, record)
-    course, record = _turn(course, record, event.period_end, working=course.working)
+    course, record = _count_up_to(course, record, event.period_end, working=course.working)
     result = event.service
     if result is None or course.stated_until is None:
         return course, record
@@ -316,7 +316,7 @@ def _correct(adjustment: Adjustment, record: Record) -> Record:
     return replace(record, gpu_seconds_lost=record.gpu_seconds_lost + lost)
 
 
-def _turn(course: Course, record: Record, at: datetime, *, working: int) -> tuple[Course, Record]:
+def _count_up_to(course: Course, record: Record, at: datetime, *, working: int) -> tuple[Course, Record]:
     """Count the run up to an instant. What was already counted does not change.
 
     If something was promised, no run is counted beyond the period that is stated next, because its statement contains

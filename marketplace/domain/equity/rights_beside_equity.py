@@ -183,7 +183,7 @@ BESIDE_EQUITY: Final = (
     StatedRight(
         "counter_offer",
         "a disputed statement settles at an amount between count and position",
-        "startup, the holder that pays, provider, each when it is its turn, six answers in all",
+        "startup, the holder that pays, provider, each while it is awaited, six answers in all",
         "the other side; each payer with a lower count",
         "never",
         "7 days, then the last word of the other side settles: its offer, else its count or position",

@@ -351,7 +351,7 @@ def list_dark(site: SiteState, at: datetime, rank: Callable[[str], int]) -> dict
     return dark
 
 
-def find_next_turn(site: SiteState, after: datetime) -> datetime | None:
+def find_next_power_change(site: SiteState, after: datetime) -> datetime | None:
     """Return the next instant at which power or draws change, if the site sells more than it has; else None."""
     drawn = [] if site is None else site.list_drawn()
     end = max((load.end for load in drawn), default=after)
@@ -361,8 +361,8 @@ def find_next_turn(site: SiteState, after: datetime) -> datetime | None:
         or find_peak([*drawn, *map(_negate, _list_serving(site, after, end))], after, end)[0] <= 0
     ):
         return None
-    turns = {at for load in drawn for at in (load.start, load.end)} | set(list_power_turns(site))
-    return min(at for at in turns if at > after)
+    changes = {at for load in drawn for at in (load.start, load.end)} | set(list_power_changes(site))
+    return min(at for at in changes if at > after)
 
 
 def _list_serving(site: Site, start: datetime, end: datetime) -> list[Load]:
@@ -374,7 +374,7 @@ def _list_serving(site: Site, start: datetime, end: datetime) -> list[Load]:
     return [Load(max(run.start, ready_at), run.end, run.amount) for run in power if run.end > ready_at]
 
 
-def list_power_turns(site: SiteState) -> list[datetime]:
+def list_power_changes(site: SiteState) -> list[datetime]:
     """Return the instants at which a site's power changes."""
     if site is None:
         return []

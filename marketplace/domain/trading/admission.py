@@ -99,7 +99,7 @@ def require_opening(locks_at: datetime, horizon_start: datetime, at: datetime) -
         )
 
 
-def require_turn(auction: Auction, earlier: Iterable[Auction], later: Iterable[Auction]) -> None:
+def require_precedence(auction: Auction, earlier: Iterable[Auction], later: Iterable[Auction]) -> None:
     """Refuse to lock an auction while another one awards capacity that its book would contain.
 
     Args:

@@ -38,7 +38,7 @@ statements: Final = define(
     document("service", null=True),
     document("service_credit", null=True),
     document("settled", null=True),
-    text("turn", null=True),
+    text("awaits", null=True),
     instant("answer_until", null=True),
     text("offered_by", null=True),
     whole("gpu_seconds_offered", null=True),
@@ -126,7 +126,7 @@ def _disputed(changes: WriteBatch, _: RecordedEvent, event: statement_events.Sta
     row = changes.find(statements, event.statement_id)
     heard = set() if row is None else {row["agreed_by"], _find_side(row["disputed_by"])}
     agreed_by = next(iter(heard - {None, _find_side(event.by)}), None)
-    due = {"turn": "provider", "answer_until": event.answer_until, "evidence": event.evidence}
+    due = {"awaits": "provider", "answer_until": event.answer_until, "evidence": event.evidence}
     changes.update(statements, event.statement_id, **disputed, **counts, **due, agreed_by=agreed_by)
 
 
@@ -134,7 +134,7 @@ def _answered(changes: WriteBatch, _: RecordedEvent, event: statement_events.Sta
     changes.update(
         statements,
         event.statement_id,
-        turn="payers" if event.by == "provider" else "provider",
+        awaits="payers" if event.by == "provider" else "provider",
         answer_until=event.answer_until,
         offered_by=None if event.gpu_seconds_offered is None and event.hours_offered is None else event.by,
         gpu_seconds_offered=event.gpu_seconds_offered,
@@ -151,7 +151,7 @@ def _conceded(changes: WriteBatch, _: RecordedEvent, event: statement_events.Sta
 
 
 def _referred(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementReferred) -> None:
-    due = {"turn": "platform", "answer_until": event.decide_until}
+    due = {"awaits": "platform", "answer_until": event.decide_until}
     changes.update(statements, event.statement_id, **due, reason=event.reason, evidence=event.evidence)
 
 
@@ -166,7 +166,7 @@ def _part_settled(changes: WriteBatch, _: RecordedEvent, event: statement_events
 
 
 def _resolved(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementResolved) -> None:
-    ended = {"status": "resolved", "turn": None, "answer_until": None, "resolved_by": event.by}
+    ended = {"status": "resolved", "awaits": None, "answer_until": None, "resolved_by": event.by}
     changes.update(statements, event.statement_id, **ended, charges=event.charges, reason=event.reason)
 
 

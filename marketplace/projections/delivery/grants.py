@@ -83,7 +83,7 @@ def _remember(changes: WriteBatch, fact: RecordedEvent) -> None:
     changes.append(grant_history, fact.id, fact.sequence, *(row[name] for name in _CHANGING), fact.time)
 
 
-def _turn(changes: WriteBatch, fact: RecordedEvent, **values: Any) -> None:
+def _change(changes: WriteBatch, fact: RecordedEvent, **values: Any) -> None:
     if changes.find(grants, fact.id) is None:
         raise Corrupt(f"event {fact.sequence} is about grant {fact.id}, which the log never issued")
     changes.update(grants, fact.id, **values)
@@ -107,7 +107,7 @@ def _issued(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantI
 
 
 def _activated(changes: WriteBatch, fact: RecordedEvent, _: grant_events.GrantActivated) -> None:
-    _turn(changes, fact, status="active")
+    _change(changes, fact, status="active")
 
 
 def _keep_end(changes: WriteBatch, fact: RecordedEvent, status: str) -> str:
@@ -118,9 +118,9 @@ def _keep_end(changes: WriteBatch, fact: RecordedEvent, status: str) -> str:
 
 def _degraded(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantDegraded) -> None:
     if event.until is not None:
-        _turn(changes, fact)
+        _change(changes, fact)
         return
-    _turn(
+    _change(
         changes,
         fact,
         status=_keep_end(changes, fact, "degraded"),
@@ -130,38 +130,38 @@ def _degraded(changes: WriteBatch, fact: RecordedEvent, event: grant_events.Gran
 
 
 def _suspended(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantSuspended) -> None:
-    _turn(changes, fact, status=_keep_end(changes, fact, "suspended"), reason=event.reason)
+    _change(changes, fact, status=_keep_end(changes, fact, "suspended"), reason=event.reason)
 
 
 def _resumed(changes: WriteBatch, fact: RecordedEvent, _: grant_events.GrantResumed) -> None:
     row = changes.find(grants, fact.id) or {}
-    _turn(changes, fact, status=_keep_end(changes, fact, "active"), nodes_available=row.get("nodes"), reason=None)
+    _change(changes, fact, status=_keep_end(changes, fact, "active"), nodes_available=row.get("nodes"), reason=None)
 
 
 def _substituted(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantSubstituted) -> None:
-    _turn(changes, fact, pool_id=event.pool_id, lots=event.lots, reason=event.reason)
+    _change(changes, fact, pool_id=event.pool_id, lots=event.lots, reason=event.reason)
 
 
 def _extended(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantExtended) -> None:
     row = changes.find(grants, fact.id) or {}
-    _turn(changes, fact, end=event.end, lots=[*row.get("lots", ()), *event.lots])
+    _change(changes, fact, end=event.end, lots=[*row.get("lots", ()), *event.lots])
 
 
 def _transferred(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantTransferred) -> None:
-    _turn(changes, fact, startup_id=event.startup_id)
+    _change(changes, fact, startup_id=event.startup_id)
 
 
 def _prioritised(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantPrioritised) -> None:
-    _turn(changes, fact, priority=event.priority)
+    _change(changes, fact, priority=event.priority)
 
 
 def _marked(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantMarked) -> None:
-    _turn(changes, fact, mark=event.mark)
+    _change(changes, fact, mark=event.mark)
 
 
 def _line_added(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantServiceLineAdded) -> None:
     row = changes.find(grants, fact.id) or {"service_lines": []}
-    _turn(changes, fact, service_lines=[*row["service_lines"], event.service_line_id])
+    _change(changes, fact, service_lines=[*row["service_lines"], event.service_line_id])
 
 
 def _resold(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantResold) -> None:
@@ -172,16 +172,16 @@ def _resold(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantR
         equity = msgspec.convert(msgspec.to_builtins(row["equity"]), EquityPart)
         commitments["equity"] = msgspec.structs.replace(equity, **left)
     part = ResoldPart(**{name: getattr(event, name) for name in ResoldPart.__struct_fields__})
-    _turn(changes, fact, resold=[*row["resold"], part], **commitments)
+    _change(changes, fact, resold=[*row["resold"], part], **commitments)
 
 
 def _completed(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantCompleted) -> None:
     accepted = event.gpu_seconds_accepted
-    _turn(changes, fact, status="completed", gpu_seconds_accepted=accepted, ended_at=fact.time)
+    _change(changes, fact, status="completed", gpu_seconds_accepted=accepted, ended_at=fact.time)
 
 
 def _terminated(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantTerminated) -> None:
-    _turn(changes, fact, status="terminated", reason=event.reason, ended_at=event.at)
+    _change(changes, fact, status="terminated", reason=event.reason, ended_at=event.at)
 
 
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:

@@ -83,7 +83,7 @@ def _amended(changes: WriteBatch, fact: RecordedEvent, event: order_events.Order
     changes.append(order_history, event.order_id, fact.sequence, "open", event.terms, fact.time)
 
 
-def _turn(changes: WriteBatch, fact: RecordedEvent, order_id: str, status: str, **values: Any) -> None:
+def _change(changes: WriteBatch, fact: RecordedEvent, order_id: str, status: str, **values: Any) -> None:
     changes.update(orders, order_id, status=status, **values)
     changes.append(order_history, order_id, fact.sequence, status, None, fact.time)
 
@@ -102,24 +102,24 @@ def _mandate_ended(changes: WriteBatch, _: RecordedEvent, event: order_events.Or
 
 
 def _cancelled(changes: WriteBatch, fact: RecordedEvent, event: order_events.OrderCancelled) -> None:
-    _turn(changes, fact, event.order_id, "cancelled", cancel_reason=event.reason)
+    _change(changes, fact, event.order_id, "cancelled", cancel_reason=event.reason)
 
 
 def _expired(changes: WriteBatch, fact: RecordedEvent, event: order_events.OrderExpired) -> None:
-    _turn(changes, fact, event.order_id, "expired")
+    _change(changes, fact, event.order_id, "expired")
 
 
 def _locked(changes: WriteBatch, fact: RecordedEvent, event: order_events.OrderLocked) -> None:
-    _turn(changes, fact, event.order_id, "locked", auction_id=event.auction_id)
+    _change(changes, fact, event.order_id, "locked", auction_id=event.auction_id)
 
 
 def _matched(changes: WriteBatch, fact: RecordedEvent, event: order_events.OrderMatched) -> None:
     decided = {"reasons": (), "price_to_win_usd_per_gpu_hour": None}
-    _turn(changes, fact, event.order_id, "matched", auction_id=event.auction_id, grant_id=event.grant_id, **decided)
+    _change(changes, fact, event.order_id, "matched", auction_id=event.auction_id, grant_id=event.grant_id, **decided)
 
 
 def _unmatched(changes: WriteBatch, fact: RecordedEvent, event: order_events.OrderUnmatched) -> None:
-    _turn(
+    _change(
         changes,
         fact,
         event.order_id,

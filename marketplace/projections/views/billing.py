@@ -156,7 +156,7 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     credit, the part that was already paid back before. `settled` is the undisputed part, which is paid first.
     A statement of a service line names it, and is in hours.
 
-    While it is disputed, `turn` says whether the ``provider``, the ``payers`` or the ``platform`` has to act until
+    While it is disputed, `awaits` says whether the ``provider``, the ``payers`` or the ``platform`` has to act until
     `answer_until`; then silence settles it (`docs/how-to-meter.md`). `offered_by` made the last counter-offer, of
     `gpu_seconds_offered` or `hours_offered`. `evidence` is what the last claim, answer or referral attached.
     `resolved_by` is what ended the dispute.
@@ -184,7 +184,7 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     service: ServiceResult | None
     service_credit: ServiceCredit | None
     settled: Charges | None
-    turn: str | None
+    awaits: str | None
     answer_until: datetime | None
     offered_by: str | None
     gpu_seconds_offered: int | None

@@ -157,7 +157,7 @@ class Auctioneer:
         auction_id = auction.opened.auction_id
         rivals = self._market.list_rivals(auction_id)
         context = build_context(self._handler, "auctioneer", auction_id, "lock")
-        await auctions.check_turn(UnitOfWork(self._handler.cache, context), auction_id, rivals)
+        await auctions.check_precedence(UnitOfWork(self._handler.cache, context), auction_id, rivals)
         locked, admission = await self._lock_orders(auction, self._places)
         changes = await self._count_changes(auction_id)
         book, dropped = fit_book(await self._build_book(auction, locked))

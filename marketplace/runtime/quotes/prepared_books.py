@@ -96,12 +96,12 @@ class _Turns:
     """Runs one at a time. After each, it rests for a share of the time that the run took."""
 
     def __init__(self, rest: int) -> None:
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._rest = rest
         self._rest_until = 0.0
 
     async def take(self, work: Callable[[], Awaitable[SolvedBook]]) -> SolvedBook:
-        async with self._turn:
+        async with self._lock:
             await asyncio.sleep(max(self._rest_until - time.monotonic(), 0))
             began = time.monotonic()
             found = await work()

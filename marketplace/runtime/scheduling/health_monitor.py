@@ -28,7 +28,7 @@ _KIND: Final = "meters"
 _SECOND: Final = timedelta(seconds=1)
 
 
-class Turn(NamedTuple):
+class Transition(NamedTuple):
     """An incident to open or close.
 
     Attributes:
@@ -53,24 +53,24 @@ class _Watch:
     healths: dict[tuple[str, str, str], Health] = field(default_factory=dict)
     open: list[tuple[str, datetime]] = field(default_factory=list)
     opened: int = 0
-    due: dict[Turn, datetime] = field(default_factory=dict)
+    due: dict[Transition, datetime] = field(default_factory=dict)
 
     def count_failed(self) -> int:
         """Return the number of failed nodes. A GPU is bad if at least one source says so."""
         bad = {device for (_, _, device), health in self.healths.items() if health.is_bad}
         return count_nodes(len(bad), self.gpus_per_node)
 
-    def turn(self, grant_id: str, at: datetime) -> None:
+    def change(self, grant_id: str, at: datetime) -> None:
         """Open or close an incident if the number of working nodes changed at an instant."""
         failed = self.count_failed()
         if failed > len(self.open):
             name = f"{_KIND}/{grant_id}/{self.moves}/{self.opened}"
             self.opened += 1
             self.open.append((name, at))
-            self.due[Turn(self.pool_id, name, opens=True)] = at
+            self.due[Transition(self.pool_id, name, opens=True)] = at
         elif failed < len(self.open):
             name, since = self.open.pop()
-            self.due[Turn(self.pool_id, name, opens=False)] = max(at, since + _SECOND)
+            self.due[Transition(self.pool_id, name, opens=False)] = max(at, since + _SECOND)
 
 
 class HealthMonitor:
@@ -100,10 +100,10 @@ class HealthMonitor:
     @notice.register
     def _done(self, event: PoolNodeFailed | PoolNodeRestored) -> None:
         """Remove an incident that any worker has handled."""
-        turn = Turn(event.pool_id, event.incident_id, opens=isinstance(event, PoolNodeFailed))
+        transition = Transition(event.pool_id, event.incident_id, opens=isinstance(event, PoolNodeFailed))
         kind, _, rest = event.incident_id.partition("/")
         if kind == _KIND:
-            self.drop(rest.partition("/")[0], turn)
+            self.drop(rest.partition("/")[0], transition)
 
     @notice.register
     def _end(self, event: GrantCompleted | UsageClosed) -> None:
@@ -139,20 +139,20 @@ class HealthMonitor:
     def _keep(self, grant_id: str, watch: _Watch, key: tuple[str, str, str], before: Health, after: Health) -> None:
         watch.healths[key] = after
         if after.is_bad != before.is_bad and after.since is not None:
-            watch.turn(grant_id, after.since)
+            watch.change(grant_id, after.since)
             if watch.due:
                 self._scheduler.put(Task("observe_grant", grant_id), NOW)
 
-    def list_due(self, grant_id: str) -> list[tuple[Turn, datetime]]:
+    def list_due(self, grant_id: str) -> list[tuple[Transition, datetime]]:
         """Return which incidents of a grant are to be opened or closed, and since when, in order."""
         watch = self._watches.get(grant_id)
         return [] if watch is None else list(watch.due.items())
 
-    def drop(self, grant_id: str, turn: Turn) -> None:
+    def drop(self, grant_id: str, transition: Transition) -> None:
         """Remove an incident that was handled, or cannot be."""
         watch = self._watches.get(grant_id)
         if watch is not None:
-            watch.due.pop(turn, None)
+            watch.due.pop(transition, None)
 
 
 def _list_meters(terms: DetectionTerms) -> tuple[str, ...]:
@@ -165,14 +165,14 @@ async def observe_grant(handler: Handler, observer: HealthMonitor, grant_id: str
     now = handler.clock.now()
     if grant is None or grant.phase not in {"running", "terminated"} or grant.end <= now:
         return
-    for turn, since in observer.list_due(grant_id):
-        verb = "fail" if turn.opens else "restore"
-        context = build_context(handler, "reactor", turn.pool_id, f"{verb}/{turn.incident_id}")
-        of: dict[str, Any] = {"incident_id": turn.incident_id, "at": min(since, now)}
+    for transition, since in observer.list_due(grant_id):
+        verb = "fail" if transition.opens else "restore"
+        context = build_context(handler, "reactor", transition.pool_id, f"{verb}/{transition.incident_id}")
+        of: dict[str, Any] = {"incident_id": transition.incident_id, "at": min(since, now)}
         try:
-            if turn.opens:
-                await inventory.fail_nodes(handler, context, turn.pool_id, nodes=1, grant_id=grant_id, **of)
+            if transition.opens:
+                await inventory.fail_nodes(handler, context, transition.pool_id, nodes=1, grant_id=grant_id, **of)
             else:
-                await inventory.restore_nodes(handler, context, turn.pool_id, **of)
+                await inventory.restore_nodes(handler, context, transition.pool_id, **of)
         except Refusal:
-            observer.drop(grant_id, turn)
+            observer.drop(grant_id, transition)

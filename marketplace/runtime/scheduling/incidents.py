@@ -19,7 +19,7 @@ from typing import Final
 from marketplace.application.delivery import grants
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.supply.pool import POOL, Pool, Reservation
-from marketplace.domain.supply.site import SITE, SiteState, find_next_turn, list_dark, list_power_turns
+from marketplace.domain.supply.site import SITE, SiteState, find_next_power_change, list_dark, list_power_changes
 from marketplace.execution.handler import Handler
 from marketplace.execution.scheduled_context import build_context
 from marketplace.runtime.scheduling.health_monitor import observe_grant
@@ -51,22 +51,22 @@ class Incidents:
         now = self._handler.clock.now()
         self._look_again(pool_id, site, now)
         rank = self._market.scheduler.rank_issue
-        step, turns = _name_step(pool, site, now, rank), _list_turns(pool, site, now)
+        step, changes = _name_step(pool, site, now, rank), _list_changes(pool, site, now)
         staying = await self._list_running(pool, now)
         for grant in tuple(staying):
             missing = _share_lack(pool, site, staying, now, rank)[grant.issued.grant_id]
             if missing and await move_grant(self._handler, self._market, grant, reason=REASON, step=step):
                 staying.remove(grant)
                 continue
-            at = max(turns[-1] if turns else now, pool.reservations[grant.issued.grant_id].start)
+            at = max(changes[-1] if changes else now, pool.reservations[grant.issued.grant_id].start)
             await self._bring_to(grant, grant.issued.nodes - missing, step, at)
-        for begin, end in pairwise([*turns, now]):
+        for begin, end in pairwise([*changes, now]):
             await self._record(pool, site, begin, end, step)
 
     def _look_again(self, pool_id: str, site: SiteState, now: datetime) -> None:
         """Look at the pool again when its site's power or draws change, as long as it sells more than it has."""
-        if (turn := find_next_turn(site, now)) is not None:
-            self._market.scheduler.put(Task("serve_pool", pool_id), turn)
+        if (changes_at := find_next_power_change(site, now)) is not None:
+            self._market.scheduler.put(Task("serve_pool", pool_id), changes_at)
 
     async def _record(self, pool: Pool, site: SiteState, begin: datetime, end: datetime, step: str) -> None:
         """Record the outages of a past span for every grant that was on the pool then, also if it has left it."""
@@ -156,10 +156,10 @@ def _share_lack(
     return lacking
 
 
-def _list_turns(pool: Pool, site: SiteState, now: datetime) -> list[datetime]:
+def _list_changes(pool: Pool, site: SiteState, now: datetime) -> list[datetime]:
     """Return the instants up to now at which the number of working nodes changed, in order."""
     failed = {at for one in pool.incidents.values() for at in (one.start, one.end)}
-    return sorted(at for at in failed.union(list_power_turns(site)) if at <= now)
+    return sorted(at for at in failed.union(list_power_changes(site)) if at <= now)
 
 
 def _name_step(pool: Pool, site: SiteState, now: datetime, rank: Callable[[str], int]) -> str:

@@ -21,10 +21,10 @@ from marketplace.domain.supply.site import (
     EnergiseSite,
     ScheduleConversion,
     SlipConversion,
-    find_next_turn,
+    find_next_power_change,
     list_dark,
     list_power,
-    list_power_turns,
+    list_power_changes,
 )
 from tests.domain import build
 from tests.domain.build import INFINITY, NAIVE, NAN, Row, builder, hour, id_of, usd
@@ -195,20 +195,24 @@ def test_the_last_grant_is_dark_first_where_less_is_live_than_is_drawn():
     last_is_first = list_dark(site, hour(15), lambda grant_id: -rank(grant_id))
     assert last_is_first == {(build.POOL, id_of("grt", 1)): 50}, "by the order of issue, not of ids"
     assert list_dark(site, hour(15), rank) == {(build.POOL, id_of("grt", 2)): 50}
-    assert find_next_turn(site, hour(0)) == hour(1)
-    assert find_next_turn(site, hour(15)) == hour(20)
-    assert find_next_turn(site, hour(20)) is None
+    assert find_next_power_change(site, hour(0)) == hour(1)
+    assert find_next_power_change(site, hour(15)) == hour(20)
+    assert find_next_power_change(site, hour(20)) is None
 
 
 def test_a_site_whose_first_event_was_passed_over_tells_nothing_of_its_power():
-    assert (list_dark(None, hour(1), rank), find_next_turn(None, hour(1)), list_power_turns(None)) == ({}, None, [])
+    assert (list_dark(None, hour(1), rank), find_next_power_change(None, hour(1)), list_power_changes(None)) == (
+        {},
+        None,
+        [],
+    )
 
 
 def test_nothing_is_lit_before_a_conversion_is_ready():
     site = SITE.fold([REGISTERED, SCHEDULED, SLIPPED, reserved(10, start=90, end=250)])
     assert list_dark(site, hour(199), rank) == {(build.POOL, id_of("grt", 1)): 10}
     assert list_dark(site, hour(200), rank) == {}
-    assert (find_next_turn(site, hour(0)), find_next_turn(site, hour(90))) == (hour(90), hour(200))
+    assert (find_next_power_change(site, hour(0)), find_next_power_change(site, hour(90))) == (hour(90), hour(200))
 
 
 def test_a_refusal_names_the_first_instant_at_which_most_is_missing():
