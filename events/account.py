@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from events.mandate import MandateTerms
+from events.order import OrderTerms
 from events.types import Event, Id, Instant, Person, Text, Usd
 
 Reference = Annotated[str, Meta(min_length=1, max_length=200, description="The payment's own id; it counts once")]
@@ -55,13 +56,17 @@ class HoldAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
 
 
 class LimitAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="limit"):
-    """Another limit.
+    """Other limits.
 
     Attributes:
-        limit_usd: The limit; None for none.
+        limit_usd: What one person alone may let go in 24 hours; None for no limit.
+        order_limit_usd: What one order may cost in cash that one person alone places; None for no limit.
+        week_limit_usd: What all that single persons buy in 7 days may cost in cash; None for no limit.
     """
 
     limit_usd: Usd | None
+    order_limit_usd: Usd | None = None
+    week_limit_usd: Usd | None = None
 
 
 class MandateAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="mandate"):
@@ -78,7 +83,21 @@ class MandateAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
     terms: MandateTerms
 
 
-AccountAct = WithdrawalAct | DepositAct | HoldAct | LimitAct | MandateAct
+class OrderAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="order"):
+    """An order that would be placed or amended, which the account pays.
+
+    Attributes:
+        order_id: The order.
+        amount_usd: How much more would be held for it.
+        terms: Its terms from then on.
+    """
+
+    order_id: Id
+    amount_usd: Usd
+    terms: OrderTerms
+
+
+AccountAct = WithdrawalAct | DepositAct | HoldAct | LimitAct | MandateAct | OrderAct
 
 
 class AccountOpened(Event, frozen=True, kw_only=True, tag="account.opened.v1"):
@@ -162,6 +181,7 @@ class AccountHoldPlaced(Event, frozen=True, kw_only=True, tag="account.hold_plac
         purpose: The id of the order, mandate, quote or approval that it is for, or of the account that may be paid
             from it.
         expires_at: When the rest is available again; None if it ends with its purpose.
+        bought_at: When one person alone bought by it; None: two persons did, or it pays for no purchase.
     """
 
     account_id: Id
@@ -170,6 +190,7 @@ class AccountHoldPlaced(Event, frozen=True, kw_only=True, tag="account.hold_plac
     amount_usd: Usd
     purpose: Id
     expires_at: Instant | None = None
+    bought_at: Instant | None = None
 
 
 class AccountHoldCaptured(Event, frozen=True, kw_only=True, tag="account.hold_captured.v1"):
@@ -265,17 +286,21 @@ class AccountCredited(Event, frozen=True, kw_only=True, tag="account.credited.v1
 
 
 class AccountLimitSet(Event, frozen=True, kw_only=True, tag="account.limit_set.v1"):
-    """What one person alone may let go in 24 hours changed. More than that takes a second person.
+    """What one person alone may let go or buy changed. More than that takes a second person.
 
     Attributes:
         account_id: The account.
         party_id: Whose it is.
-        limit_usd: The limit; None for none.
+        limit_usd: What one person alone may let go in 24 hours; None for no limit.
+        order_limit_usd: What one order may cost in cash that one person alone places; None for no limit.
+        week_limit_usd: What all that single persons buy in 7 days may cost in cash; None for no limit.
     """
 
     account_id: Id
     party_id: Id
     limit_usd: Usd | None
+    order_limit_usd: Usd | None = None
+    week_limit_usd: Usd | None = None
 
 
 class AccountLimitUsed(Event, frozen=True, kw_only=True, tag="account.limit_used.v1"):

@@ -14,18 +14,33 @@ COUNTED: Final = timedelta(hours=24)
 """How long what one person alone let go counts toward the limit."""
 RECORDED: Final = timedelta(days=7)
 """How long a deposit counts toward the limit of the one person of the platform that recorded it."""
+BOUGHT: Final = timedelta(days=7)
+"""How long what one person alone bought counts toward the limit."""
+_BUYING: Final = ("order.placed.v1", "order.amended.v1", "quote.held.v1", "service_line.agreed.v1")
 _DEPOSIT: Final = ("kind", "amount_usd", "reference")
 
 
 @dataclass(slots=True)
 class Limited:
-    """One account's limit, what counts toward it, its requests, and deposits that one person alone recorded."""
+    """One account's limits, what counts toward them, its requests, and deposits that one person alone recorded.
+
+    `bought` has the holds by which one person alone bought, and `holds` what of them was not freed again.
+    """
 
     limit: Decimal | None = None
+    order_limit: Decimal | None = None
+    week_limit: Decimal | None = None
     used: list[tuple[datetime, Decimal]] = field(default_factory=list)
     requests: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
     deposited: list[tuple[datetime, Decimal]] = field(default_factory=list)
+    bought: list[tuple[datetime, str]] = field(default_factory=list)
+    holds: dict[str, Decimal] = field(default_factory=dict)
+
+    @property
+    def has_limit(self) -> bool:
+        """Return whether one person alone may not do everything."""
+        return (self.limit, self.order_limit, self.week_limit) != (None, None, None)
 
 
 @dataclass(slots=True)
@@ -51,6 +66,7 @@ class Persons:
         counted: dict[str, Decimal] = {}
         limited = {name for name, account in self.accounts.items() if account.limit is not None}
         self._take_schedule(decision)
+        buys = any(message.event_type in _BUYING for message in decision)
         for message in decision:
             if not message.event_type.startswith("account."):
                 continue
@@ -71,6 +87,7 @@ class Persons:
                     self._check(message, account, body, given.get(body["account_id"]), counted)
                 case _:
                     pass
+            self._take_hold(message, account, body, given.get(body["account_id"]), buys=buys)
         self._check_given(decision, limited, counted)
 
     def _check_given(
@@ -188,6 +205,38 @@ class Persons:
         text = f"one person alone recorded deposits of {total} USD in 24 hours, the limit is {account.limit}"
         self.findings.require(within, "persons", message.sequence, text)
 
+    def _take_hold(
+        self, message: Message, account: Limited, body: dict[str, Any], given: Mapping[str, Any] | None, *, buys: bool
+    ) -> None:
+        """Take what a hold changes of purchases that one person alone made, and check a purchase."""
+        name, hold_id = message.event_type.split(".")[1], body.get("hold_id")
+        if name in {"hold_released", "hold_expired"} and hold_id in account.holds:
+            account.holds[hold_id] -= Decimal(body["amount_usd"])
+        is_purchase = buys and name == "hold_placed" and body["purpose"].startswith(("ord_", "svl_"))
+        if is_purchase and (account.order_limit, account.week_limit) != (None, None):
+            self._check_bought(message, account, body, given)
+
+    def _check_bought(
+        self, message: Message, account: Limited, body: dict[str, Any], given: Mapping[str, Any] | None
+    ) -> None:
+        """Check a purchase: two persons agreed to it, or it is within what one person alone may buy."""
+        require, sequence = self.findings.require, message.sequence
+        amount, at = body["amount_usd"], body.get("bought_at")
+        if at is None:
+            same = given is not None and (given.get("kind"), given.get("order_id")) == ("order", body["purpose"])
+            require(same, "persons", sequence, f"two persons agreed to {given}, not to buy for {body['purpose']}")
+            return
+        bought_at, hold_id = parse_instant(at), body["hold_id"]
+        account.bought = [*(each for each in account.bought if each[0] > bought_at - BOUGHT), (bought_at, hold_id)]
+        account.holds = {each: account.holds.get(each, Decimal(0)) for _, each in account.bought}
+        account.holds[hold_id] += Decimal(amount)
+        total = sum(account.holds.values())
+        within = account.order_limit is None or Decimal(amount) <= account.order_limit
+        within = within and (account.week_limit is None or total <= account.week_limit)
+        limits = f"{account.order_limit} an order and {account.week_limit} in 7 days"
+        text = f"one person alone bought for {amount} USD, {total} in 7 days; it may spend {limits}"
+        require(within, "persons", sequence, text)
+
     def _check(
         self,
         message: Message,
@@ -197,13 +246,16 @@ class Persons:
         counted: Mapping[str, Decimal],
     ) -> None:
         name, is_party = message.event_type.split(".")[1], message.headers.get("ce-actor", "").startswith("pty_")
-        before = account.limit
+        is_limited = account.limit is not None
         if name == "limit_set":
-            limit = body["limit_usd"]
-            account.limit = None if limit is None else Decimal(limit)
+            is_limited = account.has_limit
+            account.limit, account.order_limit, account.week_limit = [
+                None if body.get(each) is None else Decimal(body[each])
+                for each in ("limit_usd", "order_limit_usd", "week_limit_usd")
+            ]
         purpose = str(body.get("purpose", ""))
         for_other = name != "hold_placed" or purpose.startswith(("acc_", "mnd_", "bnd_"))
-        if before is None or not is_party or not for_other:
+        if not is_limited or not is_party or not for_other:
             return
         kinds = {"limit_set": "limit", "withdrawn": "withdrawal", "hold_placed": "hold"}
         kind = "mandate" if purpose.startswith("mnd_") else kinds[name]

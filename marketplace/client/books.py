@@ -66,15 +66,22 @@ class Books(Transport):
         return await self.command(f"/v1/accounts/{account_id}/holds/{hold_id}/release", body, **options)
 
     async def set_limit(
-        self, account_id: str, limit_usd: Decimal | None, *, unit: str = "USD", **options: Any
+        self,
+        account_id: str,
+        limit_usd: Decimal | None,
+        *,
+        order_limit_usd: Decimal | None = None,
+        week_limit_usd: Decimal | None = None,
+        unit: str = "USD",
+        **options: Any,
     ) -> ReceiptBody:
-        """Set what one person alone may let go in 24 hours. A change of the limit needs a second person's approval.
+        """Set what one person alone may let go and buy. A change of existing limits needs a second person's approval.
 
         Raises:
             ProblemError: ``account_unknown`` · ``party_suspended`` · ``unit_unsupported`` · ``person_missing`` ·
                 ``amount_not_positive`` · ``amount_too_large`` · ``amount_too_precise``.
         """
-        body = LimitBody(limit_usd=limit_usd, unit=unit)
+        body = LimitBody(limit_usd=limit_usd, order_limit_usd=order_limit_usd, week_limit_usd=week_limit_usd, unit=unit)
         return await self.command(f"/v1/accounts/{account_id}/limit", body, **options)
 
     async def approve(self, account_id: str, approval_id: str, **options: Any) -> ReceiptBody:

@@ -775,6 +775,8 @@ def _create_accounts() -> None:
         timestamp("opened_at"),
         timestamp("closed_at", null=True),
         numeric("limit_usd", null=True),
+        numeric("order_limit_usd", null=True),
+        numeric("week_limit_usd", null=True),
         bigint("last_sequence"),
         key("accounts", "account_id"),
     )

@@ -22,9 +22,18 @@ Status = Literal["open", "approved", "refused", "withdrawn", "lapsed"]
 
 @post("/limit", status_code=200, summary="Set an account's limit", opt={"scope": "accounts:limit"})
 async def limit(command: Commanded, account_id: FromPath[str], data: JSONBody[LimitBody]) -> Response[ReceiptBody]:
-    """Set how much one person alone may let go in 24 hours. A change of an existing limit waits for a second person."""
+    """Set how much one person alone may let go in 24 hours, and may buy for. The limits replace earlier ones.
+
+    A change of existing limits waits for a second person.
+    """
     receipt = await approvals.set_limit(
-        command.handler, command.context, account_id, limit_usd=data.limit_usd, currency=data.unit
+        command.handler,
+        command.context,
+        account_id,
+        limit_usd=data.limit_usd,
+        order_limit_usd=data.order_limit_usd,
+        week_limit_usd=data.week_limit_usd,
+        currency=data.unit,
     )
     approval_id = await approvals.find_approval(command.handler, command.context, account_id)
     if approval_id is not None:

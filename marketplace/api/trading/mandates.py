@@ -8,10 +8,10 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AmendMandateBody, GrantMandateBody
-from marketplace.api.http.commands import Command, Commanded
+from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word, answer_versioned
-from marketplace.application.billing.approvals import find_approval
+from marketplace.api.trading.asked import answer_asked
 from marketplace.application.trading.mandates import (
     amend_mandate,
     approve_order,
@@ -19,8 +19,6 @@ from marketplace.application.trading.mandates import (
     refuse_order,
     revoke_mandate,
 )
-from marketplace.core.ids import rename_id
-from marketplace.execution.handler import Receipt
 from marketplace.projections.trading.mandates import find_mandate, list_budget_holds, list_mandates
 from marketplace.projections.trading.market.vendors import list_exposures
 from marketplace.projections.views.trading import BudgetHoldView, ExposureView, MandateView
@@ -38,18 +36,7 @@ async def grant(command: Commanded, data: JSONBody[GrantMandateBody]) -> Respons
     receipt = await grant_mandate(
         command.handler, command.context, holder_id=data.holder_id, funding=data.funding, terms=data.terms
     )
-    return await _answer_asked(command, receipt) or command.answer_created(receipt, PATH)
-
-
-async def _answer_asked(command: Command, receipt: Receipt) -> Response[ReceiptBody] | None:
-    """Return the answer of a command that waits for a second person; None if it was done at once."""
-    if command.principal.party_id is None:
-        return None
-    account_id = rename_id("acc", command.principal.party_id)
-    approval_id = await find_approval(command.handler, command.context, account_id)
-    if approval_id is None:
-        return None
-    return command.answer_proposed(receipt, approval_id, f"/v1/accounts/{account_id}/approvals")
+    return await answer_asked(command, receipt) or command.answer_created(receipt, PATH)
 
 
 @put("/{mandate_id:str}", summary="Amend a mandate")
@@ -63,7 +50,7 @@ async def amend(
     receipt = await amend_mandate(
         command.handler, command.context, mandate_id, terms=data.terms, auction_ids=await command.list_auctions()
     )
-    return await _answer_asked(command, receipt) or command.answer(receipt)
+    return await answer_asked(command, receipt) or command.answer(receipt)
 
 
 @post("/{mandate_id:str}/revoke", status_code=200, summary="Revoke a mandate")

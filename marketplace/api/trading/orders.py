@@ -12,6 +12,7 @@ from marketplace.api.http.commands import Commanded
 from marketplace.api.http.known_values import require_terms_known
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, Read, Word, answer_versioned, parse_at
+from marketplace.api.trading.asked import answer_asked
 from marketplace.application.trading.orders import amend_order, cancel_order, place_order
 from marketplace.projections.trading.auctions import list_decisions
 from marketplace.projections.trading.orders import find_order, list_book, list_orders
@@ -23,17 +24,24 @@ Status = Literal["open", "locked", "matched", "unmatched", "cancelled", "expired
 
 @post("/", summary="Place an order")
 async def place(command: Commanded, data: JSONBody[PlaceOrderBody]) -> Response[ReceiptBody]:
-    """Ask for capacity in the next auction. Cash and mandates' budgets are set aside at once."""
+    """Ask for capacity in the next auction. Cash and mandates' budgets are set aside at once.
+
+    Above what one person alone may buy, the order waits for a second person, and the answer is 202.
+    """
     await require_terms_known(command.services, data.terms)
     receipt = await place_order(command.handler, command.context, startup_id=data.startup_id, terms=data.terms)
-    return command.answer_created(receipt, PATH)
+    return await answer_asked(command, receipt) or command.answer_created(receipt, PATH)
 
 
 @put("/{order_id:str}", summary="Amend an order")
 async def amend(command: Commanded, order_id: FromPath[str], data: JSONBody[AmendOrderBody]) -> Response[ReceiptBody]:
-    """Change the terms of an open order, and what is set aside for it."""
+    """Change the terms of an open order, and what is set aside for it.
+
+    Above what one person alone may buy, the change waits for a second person, and the answer is 202.
+    """
     await require_terms_known(command.services, data.terms)
-    return command.answer(await amend_order(command.handler, command.context, order_id, terms=data.terms))
+    receipt = await amend_order(command.handler, command.context, order_id, terms=data.terms)
+    return await answer_asked(command, receipt) or command.answer(receipt)
 
 
 @post("/{order_id:str}/cancel", status_code=200, summary="Cancel an order")

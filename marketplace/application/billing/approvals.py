@@ -2,24 +2,33 @@
 
 from decimal import Decimal
 
-from events.account import DepositAct, LimitAct, MandateAct, WithdrawalAct
+from events.account import DepositAct, LimitAct, MandateAct, OrderAct, WithdrawalAct
 from marketplace.application.billing.accounts import load_account, use_references
 from marketplace.application.billing.payment_provider import MANUAL, PaymentProvider, Transfer
 from marketplace.application.steps.access import require_platform, require_unfrozen
 from marketplace.application.steps.mandate_hold import set_mandate
+from marketplace.application.steps.order_holds import set_order
 from marketplace.application.steps.two_persons import ask_second, name_person
 from marketplace.core.ids import derive_id
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import UNIT, Approve, EndApproval, LapseApproval, SetLimit
+from marketplace.domain.billing.account_state import UNLIMITED
 from marketplace.domain.billing.transfer import require_payer
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def set_limit(
-    handler: Handler, context: Context, account_id: str, *, limit_usd: Decimal | None, currency: str = UNIT
+    handler: Handler,
+    context: Context,
+    account_id: str,
+    *,
+    limit_usd: Decimal | None,
+    order_limit_usd: Decimal | None = None,
+    week_limit_usd: Decimal | None = None,
+    currency: str = UNIT,
 ) -> Receipt:
-    """Set how much money one person alone may let go in 24 hours. A change of an existing limit needs two persons.
+    """Set how much money one person alone may let go and spend. A change of existing limits needs two persons.
 
     A change that the platform requests waits for a person of the party. If a party has lost its persons, the platform
     issues keys that name others.
@@ -28,22 +37,25 @@ async def set_limit(
         handler: Runs the command.
         context: Who asks.
         account_id: The account.
-        limit_usd: The limit; None for none.
+        limit_usd: What one person alone may let go in 24 hours; None for no limit.
+        order_limit_usd: What one order may cost in cash that one person alone places; None for no limit.
+        week_limit_usd: What all that single persons buy in 7 days may cost in cash; None for no limit.
         currency: The currency, which must be the account's.
 
     Raises:
         Refusal: ``account_unknown`` · ``party_suspended`` · ``unit_unsupported`` · ``person_missing`` · refusals of the
             account.
     """
+    limits = LimitAct(limit_usd=limit_usd, order_limit_usd=order_limit_usd, week_limit_usd=week_limit_usd)
 
     async def work(unit: UnitOfWork) -> None:
         account = await load_account(unit, account_id)
         await require_unfrozen(unit)
-        if account.limit_usd is not None and limit_usd != account.limit_usd:
-            await ask_second(unit, account_id, LimitAct(limit_usd=limit_usd), currency)
+        if account.limits not in (UNLIMITED, limits):
+            await ask_second(unit, account_id, limits, currency)
             return
         person = None if context.party_id is None else context.actor_person
-        command = SetLimit(account_id=account_id, limit_usd=limit_usd, unit=currency, person=person)
+        command = SetLimit(account_id=account_id, limits=limits, unit=currency, person=person)
         await unit.decide(ACCOUNT, account_id, command)
 
     return await handler.run(context, ACCOUNT, account_id, work)
@@ -95,6 +107,8 @@ async def approve(
         await use_references(unit, account_id)
         if isinstance(act, MandateAct) and known is not None and known.status == "open":
             await set_mandate(unit, act.mandate_id, account.party_id, act.terms, alone_at=None)
+        if isinstance(act, OrderAct) and known is not None and known.status == "open":
+            await set_order(unit, act.order_id, account.party_id, act.terms, bought_at=None)
 
     return await handler.run(context, ACCOUNT, account_id, work)
 

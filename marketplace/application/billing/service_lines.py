@@ -130,7 +130,11 @@ async def agree_service_line(handler: Handler, context: Context, line_id: str) -
         await unit.decide(GRANT, grant_id, AddServiceLine(grant_id=grant_id, service_line_id=line_id, at=context.at))
         account_id = grant.issued.startup_account_id
         cash = PlaceHold(
-            account_id=account_id, hold_id=agree.hold_id, amount_usd=agree.cash_commitment_usd, purpose=line_id
+            account_id=account_id,
+            hold_id=agree.hold_id,
+            amount_usd=agree.cash_commitment_usd,
+            purpose=line_id,
+            bought_at=context.at,
         )
         await unit.decide(ACCOUNT, account_id, cash)
         if agree.equity is not None:

@@ -1,53 +1,41 @@
-"""Orders: placing one sets aside the startup's cash and each accepted mandate's budget in one atomic append."""
+"""Orders: placing one sets aside the startup's cash and each accepted mandate's budget in one atomic append.
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
-from decimal import Decimal
-from typing import Final
+Above what one person alone may buy, an order or its amendment is only requested, and waits for a second person; see
+`marketplace.application.billing.approvals`.
+"""
 
-from events.mandate import MandateTerms
-from events.order import BudgetHold, OrderPlaced, OrderTerms
-from events.types import PricedTerms
-from marketplace.application.steps.access import (
-    load_mandate,
-    require_decider,
-    require_owner,
-    require_tenant,
-    require_unfrozen,
+from events.account import OrderAct
+from events.order import OrderPlaced, OrderTerms
+from marketplace.application.steps.access import load_mandate, require_decider, require_tenant
+from marketplace.application.steps.order_holds import (
+    check_parents,
+    find_split_ratio,
+    hold_budgets,
+    load_order,
+    release_order_holds,
+    set_order,
 )
-from marketplace.application.steps.dilution import count_order, free_order
-from marketplace.application.steps.mandate_hold import list_related_issuers
+from marketplace.application.steps.two_persons import ask_second
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.core.money import ZERO, render_ratio
+from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
-from marketplace.domain.billing.account_commands import AdjustHold, PlaceHold
-from marketplace.domain.equity.issuer.dilution import find_implied_cap
-from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.state import Issuer
-from marketplace.domain.party import PARTY, Party, require_buyer, require_trader
-from marketplace.domain.refusals import refuse_unknown
-from marketplace.domain.supply.pricelist import PRICELIST, find_list_price
+from marketplace.domain.billing.account_state import UNLIMITED
+from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID
-from marketplace.domain.trading.mandate import MANDATE, HoldBudget, ReleaseBudget
+from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.domain.trading.mandate_ends import require_over
-from marketplace.domain.trading.mandate_rules import OfferedPrice
 from marketplace.domain.trading.order import (
     ORDER,
-    AmendOrder,
     CancelOrder,
     EndMandate,
     ExpireOrder,
     OpenOrder,
     Order,
-    PlaceOrder,
 )
-from marketplace.domain.trading.order_terms import Cost, compute_budget_hold, compute_value, price_terms
-from marketplace.domain.trading.parents import PARENTS_MAX, require_parents
+from marketplace.domain.trading.order_terms import price_terms
 from marketplace.domain.trading.quotable import require_quotable
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
-
-EMPTY: Final[Mapping[str, datetime | None]] = {}
 
 
 async def place_order(handler: Handler, context: Context, *, startup_id: str, terms: OrderTerms) -> Receipt:
@@ -61,34 +49,28 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
     require_decider(context)
     require_tenant(context, startup_id)
     order_id = derive_id("ord", context.command_id)
-    hold_id = rename_id("hld", order_id)
 
     async def work(unit: UnitOfWork) -> None:
-        party = require_buyer(await unit.load(PARTY, startup_id), startup_id, backstop=terms.backstop)
-        rules = (await unit.load(SCHEDULE, SCHEDULE_ID)).terms
-        cost = price_terms(terms, context.at, rules.platform_fee)
-        await _check_parents(unit, startup_id, terms)
-        budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms, cost=cost)
-        account_id = rename_id("acc", startup_id)
-        await hold_cash(unit, account_id, order_id, hold_id, cost.cash_usd, quota=rules.orders_max)
-        command = PlaceOrder(
-            order_id=order_id,
-            startup_id=startup_id,
-            issuer_id=rename_id("iss", startup_id),
-            account_id=account_id,
-            hold_id=hold_id,
-            terms=terms,
-            cash_hold_usd=cost.cash_usd,
-            budget_holds=budget_holds,
-            at=context.at,
-            cost=cost,
-            split_ratio=await find_split_ratio(unit, startup_id, terms),
-            order_usd_min=rules.order_usd_min,
-            platform_fee=rules.platform_fee,
-        )
-        await unit.decide(ORDER, order_id, command)
+        await _buy(unit, order_id, startup_id, terms)
 
     return await handler.run(context, ORDER, order_id, work, new=True)
+
+
+async def _buy(unit: UnitOfWork, order_id: str, startup_id: str, terms: OrderTerms) -> None:
+    """Place or amend an order. Above what one person alone may buy, ask for a second person instead."""
+    account_id, at = rename_id("acc", startup_id), unit.context.at
+    account, before = await unit.load(ACCOUNT, account_id), await unit.load(ORDER, order_id)
+    if account is None or account.limits == UNLIMITED:
+        await set_order(unit, order_id, startup_id, terms, bought_at=at)
+        return
+    probe = unit.branch()
+    await set_order(probe, order_id, startup_id, terms, bought_at=None)
+    cash_usd = (await probe.get(ORDER, order_id)).cash_hold_usd
+    if not account.needs_second_to_buy(cash_usd, at, instead_of=None if before is None else before.hold_id):
+        await set_order(unit, order_id, startup_id, terms, bought_at=at)
+        return
+    more = max(cash_usd - (ZERO if before is None else before.cash_hold_usd), ZERO)
+    await ask_second(unit, account_id, OrderAct(order_id=order_id, amount_usd=more, terms=terms))
 
 
 async def preview_order(handler: Handler, context: Context, *, startup_id: str, terms: OrderTerms) -> Order:
@@ -114,7 +96,7 @@ async def draft_order(unit: UnitOfWork, startup_id: str, terms: OrderTerms, orde
     party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
     fee = (await unit.load(SCHEDULE, SCHEDULE_ID)).terms.platform_fee
     cost = price_terms(terms, unit.context.at, fee)
-    await _check_parents(unit, startup_id, terms)
+    await check_parents(unit, startup_id, terms)
     placed = OrderPlaced(
         order_id=order_id,
         startup_id=startup_id,
@@ -123,94 +105,13 @@ async def draft_order(unit: UnitOfWork, startup_id: str, terms: OrderTerms, orde
         hold_id=hold_id,
         terms=terms,
         cash_hold_usd=cost.cash_usd,
-        budget_holds=await _hold_budgets(unit, party, order_id, hold_id, terms, cost=cost),
+        budget_holds=await hold_budgets(unit, party, order_id, hold_id, terms, cost=cost),
         split_ratio=await find_split_ratio(unit, startup_id, terms),
         platform_fee=fee,
     )
     order = ORDER.evolve(None, placed)
     assert order is not None, "a placed order is one"
     return order
-
-
-async def hold_cash(
-    unit: UnitOfWork, account_id: str, order_id: str, hold_id: str, amount_usd: Decimal, *, quota: int
-) -> None:
-    """Set aside the cash that covers any offer of an order. `quota` is the most orders with money on the account."""
-    hold = PlaceHold(account_id=account_id, hold_id=hold_id, amount_usd=amount_usd, purpose=order_id, quota=quota)
-    await unit.decide(ACCOUNT, account_id, hold)
-
-
-async def find_split_ratio(unit: UnitOfWork, startup_id: str, terms: OrderTerms) -> str | None:
-    """Return the issuer's split factor now, if the terms state a price per share."""
-    issuer = await unit.load(ISSUER, rename_id("iss", startup_id))
-    if not isinstance(terms.instrument, PricedTerms) or not isinstance(issuer, Issuer):
-        return None
-    return render_ratio(issuer.split_ratio)
-
-
-async def _hold_budgets(
-    unit: UnitOfWork,
-    party: Party,
-    order_id: str,
-    hold_id: str,
-    terms: OrderTerms,
-    *,
-    cost: Cost,
-    until: Mapping[str, datetime | None] = EMPTY,
-) -> tuple[BudgetHold, ...]:
-    """Hold what each mandate would pay at most. `until` limits how long, by mandate: when the order's old hold ends."""
-    if terms.instrument is None:
-        return ()
-    issuer_id = rename_id("iss", party.registered.party_id)
-    issuer = await unit.load(ISSUER, issuer_id)
-    if not isinstance(issuer, Issuer):
-        raise refuse_unknown("issuer", issuer_id)
-    implied_cap_usd = find_implied_cap(issuer, terms.instrument)
-    await count_order(unit, issuer_id, order_id, terms.instrument, cost.principal_usd, mandate_ids=terms.mandate_ids)
-    holds = []
-    for mandate_id in terms.mandate_ids:
-        mandate = await load_mandate(unit, mandate_id)
-        await require_unfrozen(unit, mandate.granted.holder_id)
-        amount = compute_budget_hold(terms, mandate.terms.equity_credit)
-        offers = [(offer.gpu_class, compute_value(offer, mandate.terms.equity_credit)) for offer in terms.offers]
-        command = HoldBudget(
-            mandate_id=mandate_id,
-            hold_id=hold_id,
-            order_id=order_id,
-            issuer_id=issuer_id,
-            instrument=terms.instrument,
-            sector=party.registered.sector,
-            stage=party.stage,
-            amount_usd=amount,
-            at=unit.context.at,
-            implied_cap_usd=implied_cap_usd,
-            prices=await list_prices(unit, mandate.terms, offers),
-            until_max=until.get(mandate_id),
-            related_ids=await list_related_issuers(unit, party.registered.party_id),
-        )
-        held = (await unit.decide(MANDATE, mandate_id, command)).holds[hold_id]
-        holds.append(
-            BudgetHold(
-                mandate_id=mandate_id,
-                holder_id=mandate.granted.holder_id,
-                equity_credit=mandate.terms.equity_credit,
-                amount_usd=amount,
-                needs_approval=held.waits,
-                until=held.until,
-            )
-        )
-    return tuple(holds)
-
-
-async def list_prices(
-    unit: UnitOfWork, terms: MandateTerms, offers: Iterable[tuple[str, Decimal]]
-) -> tuple[OfferedPrice, ...]:
-    """Return prices by class of GPUs, each with the class's price in the mandate's price list."""
-    pricelist = None if terms.pricelist_id is None else await unit.load(PRICELIST, terms.pricelist_id)
-    return tuple(
-        OfferedPrice(gpu_class, price, None if pricelist is None else find_list_price(pricelist, gpu_class))
-        for gpu_class, price in offers
-    )
 
 
 async def end_mandate(handler: Handler, context: Context, order_id: str, mandate_id: str) -> Receipt:
@@ -239,71 +140,13 @@ async def end_mandate(handler: Handler, context: Context, order_id: str, mandate
     return await handler.run(context, ORDER, order_id, work)
 
 
-async def load_order(unit: UnitOfWork, order_id: str) -> Order:
-    """Return an order of the tenant.
-
-    Raises:
-        Refusal: ``order_unknown``.
-    """
-    order = await unit.load(ORDER, order_id)
-    if order is None:
-        raise refuse_unknown("order", order_id)
-    require_owner(unit.context, (order.placed.startup_id,), "order", order_id)
-    return order
-
-
-async def _check_parents(unit: UnitOfWork, startup_id: str, terms: OrderTerms) -> None:
-    """Refuse an order whose parents make a match impossible, also if the platform places the order."""
-    parents: list[Order | None] = []
-    parent_id = terms.parent_order_id
-    while parent_id is not None and len(parents) < PARENTS_MAX:
-        parent = await unit.load(ORDER, parent_id)
-        parents.append(parent)
-        parent_id = None if parent is None else parent.terms.parent_order_id
-    if parents:
-        require_parents(startup_id, terms, parents)
-
-
-async def release_order_holds(unit: UnitOfWork, order: Order, reason: str) -> None:
-    """Free everything that is set aside for an order."""
-    account_id = order.placed.account_id
-    adjust = AdjustHold(account_id=account_id, hold_id=order.hold_id, amount_usd=ZERO, reason=reason)
-    await unit.decide(ACCOUNT, account_id, adjust)
-    if order.terms.instrument is not None:
-        await free_order(unit, order.placed.issuer_id, order.placed.order_id)
-    for hold in order.budget_holds:
-        release = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=order.hold_id, keep_usd=ZERO, reason=reason)
-        await unit.decide(MANDATE, hold.mandate_id, release)
-
-
 async def amend_order(handler: Handler, context: Context, order_id: str, *, terms: OrderTerms) -> Receipt:
     """Change the terms of an open order, and what is set aside for it."""
     require_decider(context)
-    hold_id = derive_id("hld", context.command_id)
 
     async def work(unit: UnitOfWork) -> None:
         order = await load_order(unit, order_id)
-        startup_id = order.placed.startup_id
-        party = require_buyer(await unit.load(PARTY, startup_id), startup_id, backstop=terms.backstop)
-        rules = (await unit.load(SCHEDULE, SCHEDULE_ID)).terms
-        cost = price_terms(terms, context.at, rules.platform_fee)
-        await release_order_holds(unit, order, "the order was amended")
-        until = {hold.mandate_id: hold.until for hold in order.budget_holds}
-        budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms, cost=cost, until=until)
-        await hold_cash(unit, order.placed.account_id, order_id, hold_id, cost.cash_usd, quota=rules.orders_max)
-        command = AmendOrder(
-            order_id=order_id,
-            hold_id=hold_id,
-            terms=terms,
-            cash_hold_usd=cost.cash_usd,
-            budget_holds=budget_holds,
-            at=context.at,
-            cost=cost,
-            split_ratio=await find_split_ratio(unit, startup_id, terms),
-            order_usd_min=rules.order_usd_min,
-            platform_fee=rules.platform_fee,
-        )
-        await unit.decide(ORDER, order_id, command)
+        await _buy(unit, order_id, order.placed.startup_id, terms)
 
     return await handler.run(context, ORDER, order_id, work)
 

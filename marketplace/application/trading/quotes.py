@@ -15,10 +15,11 @@ from events.schedule import ScheduleTerms
 from marketplace.application.steps.access import require_decider, require_owner, require_tenant
 from marketplace.application.steps.auction_supply import change_supply
 from marketplace.application.steps.capacity import change_capacity, has_capacity
+from marketplace.application.steps.order_holds import hold_cash
 from marketplace.application.steps.resale_ends import free_quote, pay_hold_fee
 from marketplace.application.steps.two_persons import use_limit
 from marketplace.application.trading.auctions import award, find_resale, take_nodes
-from marketplace.application.trading.orders import draft_order, hold_cash
+from marketplace.application.trading.orders import draft_order
 from marketplace.application.trading.quote_source import Quoted, QuoteSource
 from marketplace.clearing.quotes.prepared_book import Placement
 from marketplace.core.errors import Refusal
@@ -77,7 +78,8 @@ async def hold_quote(
         fee = await _hold_fee(
             unit, rules, quote_id, order.placed.account_id, match=match, resale=resale, hold_seconds=hold_seconds
         )
-        await hold_cash(unit, order.placed.account_id, order_id, hold_id, cash_hold_usd, quota=rules.orders_max)
+        quota, account_id = rules.orders_max, order.placed.account_id
+        await hold_cash(unit, account_id, order_id, hold_id, cash_hold_usd, quota=quota, bought_at=context.at)
         held = QuoteHeld(
             quote_id=quote_id,
             startup_id=startup_id,

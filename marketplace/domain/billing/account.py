@@ -11,13 +11,13 @@ Invariants:
     5. A closed account has no holds, except of withdrawals that wait for a second person. It still receives and pays
        what is owed, and may be emptied, but begins nothing new.
     6. Above a limit that is set, what one person asks for happens once another person approves it, and its money is
-       held until then. Deposits are asked for and approved by persons of the platform.
+       held until then. This covers orders too. Deposits are asked for and approved by persons of the platform.
     7. A reserve for corrections is neither withdrawn nor held for others. It pays what is owed.
 
 Refusals in order: account_unknown · account_exists · approval_exists · approval_unknown · approval_<status> ·
-approval_not_due · person_missing · person_same · requester_only · unit_unsupported · limit_exceeded ·
-payee_is_payer · not_a_number · amount_not_positive · amount_too_large · amount_too_precise · reference_exists ·
-cause_exists · hold_exists · holds_left · hold_unknown · account_closed · holds_exhausted · time_naive · expiry_passed ·
+approval_not_due · person_missing · person_same · requester_only · unit_unsupported · payee_is_payer · not_a_number ·
+amount_not_positive · amount_too_large · amount_too_precise · reference_exists · cause_exists · hold_exists ·
+limit_exceeded · holds_left · hold_unknown · account_closed · holds_exhausted · time_naive · expiry_passed ·
 hold_not_due · hold_expired · funds_insufficient · funds_reserved · capture_above_hold.
 """
 
@@ -58,6 +58,7 @@ from marketplace.domain.billing.account_commands import (
     Withdraw,
 )
 from marketplace.domain.billing.account_state import (
+    UNLIMITED,
     Account,
     AccountState,
     adjust,
@@ -140,7 +141,7 @@ def _open(command: OpenAccount, state: AccountState) -> Sequence[AccountEvent]:
 def _close(command: CloseAccount, state: Account) -> Sequence[AccountEvent]:
     if state.closed:
         return []
-    if command.alone and state.limit_usd is not None:
+    if command.alone and state.limits != UNLIMITED:
         text = f"account {command.account_id} has a limit, and one person alone does not close it for good"
         raise Refusal("limit_exceeded", f"{text}; let two persons remove the limit first")
     if state.held_usd:

@@ -27,6 +27,7 @@ from events.account import (
     HoldAct,
     LimitAct,
     MandateAct,
+    OrderAct,
     WithdrawalAct,
 )
 from marketplace.core.errors import Refusal
@@ -64,10 +65,18 @@ def set_limit(command: SetLimit, state: Account) -> Sequence[AccountEvent]:
     if command.person is not None:
         _require_person(command.person)
     _require_unit(command.unit)
-    _require_limit(command.limit_usd)
-    if command.limit_usd == state.limit_usd:
+    _require_limits(command.limits)
+    if command.limits == state.limits:
         return []
-    return [AccountLimitSet(account_id=command.account_id, party_id=state.party_id, limit_usd=command.limit_usd)]
+    return [
+        AccountLimitSet(
+            account_id=command.account_id,
+            party_id=state.party_id,
+            limit_usd=command.limits.limit_usd,
+            order_limit_usd=command.limits.order_limit_usd,
+            week_limit_usd=command.limits.week_limit_usd,
+        )
+    ]
 
 
 def _require_unit(unit: str) -> None:
@@ -76,9 +85,10 @@ def _require_unit(unit: str) -> None:
         raise Refusal("unit_unsupported", text, pointer="/unit")
 
 
-def _require_limit(limit_usd: Decimal | None) -> None:
-    if limit_usd is not None:
-        require_usd(limit_usd, "/limit_usd", zero=True)
+def _require_limits(limits: LimitAct) -> None:
+    for name in ("limit_usd", "order_limit_usd", "week_limit_usd"):
+        if (amount := getattr(limits, name)) is not None:
+            require_usd(amount, f"/{name}", zero=True)
 
 
 def use_limit(command: UseLimit, state: Account) -> Sequence[AccountEvent]:
@@ -109,7 +119,7 @@ def request(command: RequestApproval, state: Account) -> Sequence[AccountEvent]:
     _require_unit(command.unit)
     amount = None if isinstance(act, LimitAct | DepositAct) else act.amount_usd
     if not isinstance(act, LimitAct):
-        require_usd(act.amount_usd, "/amount_usd", zero=isinstance(act, MandateAct))
+        require_usd(act.amount_usd, "/amount_usd", zero=isinstance(act, MandateAct | OrderAct))
     if isinstance(act, WithdrawalAct | DepositAct) and _is_moved(act, state):
         return []
     _require_possible(command, state)
@@ -141,8 +151,8 @@ def request(command: RequestApproval, state: Account) -> Sequence[AccountEvent]:
 def _require_possible(command: RequestApproval, state: Account) -> None:
     """Refuse an act that could not be done if it were approved now."""
     match command.act:
-        case LimitAct(limit_usd=limit_usd):
-            _require_limit(limit_usd)
+        case LimitAct() as limits:
+            _require_limits(limits)
         case DepositAct():
             require_open(command.account_id, state)
         case HoldAct() as act:
@@ -235,11 +245,11 @@ def approve(command: Approve, state: Account) -> Sequence[AccountEvent]:
 def _act(command: Approve, act: AccountAct, state: Account) -> Sequence[AccountEvent]:
     match act:
         case LimitAct():
-            return set_limit(SetLimit(account_id=command.account_id, limit_usd=act.limit_usd), state)
+            return set_limit(SetLimit(account_id=command.account_id, limits=act), state)
         case HoldAct():
             return _place(command.account_id, command.approval_id, act, state, command.at)
-        case MandateAct():
-            return []  # the mandate decides it, in the same append
+        case MandateAct() | OrderAct():
+            return []  # the mandate or the order decides it, in the same append
         case WithdrawalAct() | DepositAct():
             if is_repeat(state.references, act.reference, _sign(act), "reference"):
                 text = f"{act.reference} was recorded meanwhile; end the request"

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from events.account import AccountAct
+from events.account import AccountAct, LimitAct
 
 UNIT: Final = "USD"
 """The currency of every account."""
@@ -72,6 +72,7 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
         at: Now; needed with `expires_at`. The account's reserve is then not available.
         alone_at: When one person alone sets it aside for another account; None otherwise.
         quota: The most holds with money for purposes of this kind; None for any number.
+        bought_at: When one person alone buys by it; None where two persons do, or nothing is bought.
     """
 
     account_id: str
@@ -82,6 +83,7 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime | None = None
     alone_at: datetime | None = None
     quota: int | None = None
+    bought_at: datetime | None = None
 
 
 class Reserve(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,17 +149,17 @@ class Credit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SetLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """Set what one person alone may let go in 24 hours; None for no limit.
+    """Set what one person alone may let go and buy.
 
     Attributes:
         account_id: The account.
-        limit_usd: The limit.
+        limits: The limits. They replace earlier ones.
         unit: The currency.
         person: Who sets it, empty for a key that names nobody; None for the platform, or where two persons do.
     """
 
     account_id: str
-    limit_usd: Decimal | None
+    limits: LimitAct
     unit: str = UNIT
     person: str | None = None
 

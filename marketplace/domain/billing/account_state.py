@@ -27,6 +27,7 @@ from events.account import (
     AccountOpened,
     AccountReserved,
     AccountWithdrawn,
+    LimitAct,
 )
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
@@ -40,10 +41,13 @@ _ApprovalEvent = (
     AccountLimitSet | AccountLimitUsed | AccountApprovalRequested | AccountApprovalGiven | AccountApprovalEnded
 )
 COUNTED: Final = timedelta(hours=24)
+"""How long what one person alone let go counts toward the limit."""
+BOUGHT: Final = timedelta(days=7)
+"""How long what one person alone bought counts toward the limit."""
+UNLIMITED: Final = LimitAct(limit_usd=None)
 RESERVE_SHARE: Final = Fraction(1, 10)
 """How much of each payment for delivery the provider keeps on its account, for corrections."""
 RESERVED_FOR: Final = timedelta(days=60)
-"""How long what one person alone let go counts toward the limit."""
 _HOLDING: Final = (AccountHoldPlaced, AccountHoldCaptured, AccountHoldReleased, AccountHoldExpired)
 
 
@@ -71,11 +75,12 @@ class Approval:
 class Account:
     """An account. If `closed`, it may still receive what is owed and be emptied, but begins nothing new.
 
-    `references` and `causes` map each earlier payment to its amount, so that nothing counts twice. `limit_usd` is what
-    one person alone may let go in 24 hours, and `used` what one let go in the last ones. `counts` has the number of
-    holds that still have money, by the kind of their purpose. `reserves` are amounts for corrections, by cause, and
-    until when they are kept. `deposited` is what one person of the platform alone recorded in the last 24 hours.
-    Of both, an older one goes once all before it are older too; the sums leave it out.
+    `references` and `causes` map each earlier payment to its amount, so that nothing counts twice. `limits` say what
+    one person alone may let go and buy, and `used` is what one let go in the last 24 hours. `bought` has the holds by
+    which one person alone bought in the last 7 days, of which only what is held or was paid counts. `counts` has the
+    number of holds that still have money, by the kind of their purpose. `reserves` are amounts for corrections, by
+    cause, and until when they are kept. `deposited` is what one person of the platform alone recorded in the last 24
+    hours. Of all three, an older one goes once all before it are older too; the sums leave it out.
     """
 
     party_id: str
@@ -84,12 +89,18 @@ class Account:
     references: Map[str, Decimal] = field(default_factory=Map)
     causes: Map[str, Decimal] = field(default_factory=Map)
     closed: bool = False
-    limit_usd: Decimal | None = None
+    limits: LimitAct = UNLIMITED
     used: tuple[AccountLimitUsed, ...] = ()
     approvals: Map[str, Approval] = field(default_factory=Map)
     counts: Map[str, int] = field(default_factory=Map)
     reserves: Map[str, tuple[Decimal, datetime]] = field(default_factory=Map)
     deposited: tuple[tuple[datetime, Decimal], ...] = ()
+    bought: tuple[tuple[datetime, str], ...] = ()
+
+    @property
+    def limit_usd(self) -> Decimal | None:
+        """Return what one person alone may let go in 24 hours; None for no limit."""
+        return self.limits.limit_usd
 
     @property
     def held_usd(self) -> Decimal:
@@ -107,6 +118,14 @@ class Account:
             return False
         counted = (use.amount_usd for use in self.used if use.at > at - COUNTED)
         return sum(counted, amount_usd) > self.limit_usd
+
+    def needs_second_to_buy(self, amount_usd: Decimal, at: datetime, instead_of: str | None = None) -> bool:
+        """Return whether an order takes two persons; `instead_of` is the hold that the order's one replaces."""
+        holds = {hold_id for bought_at, hold_id in self.bought if bought_at > at - BOUGHT and hold_id != instead_of}
+        counted = (self.holds[hold_id].left_usd + self.holds[hold_id].captured_usd for hold_id in holds)
+        order, week = self.limits.order_limit_usd, self.limits.week_limit_usd
+        above = order is not None and amount_usd > order
+        return bool(amount_usd) and (above or (week is not None and sum(counted, amount_usd) > week))
 
     def needs_second_for_deposit(self, amount_usd: Decimal, at: datetime) -> bool:
         """Return whether a deposit takes two persons: with what counts, it is above the account's limit."""
@@ -218,6 +237,7 @@ def place(command: PlaceHold, state: Account) -> Sequence[AccountEvent]:
         if (known.left_usd, known.purpose, known.expires_at) == asked:
             return []
         raise Refusal("hold_exists", f"hold {command.hold_id} exists with another amount", hold_id=command.hold_id)
+    _require_few_bought(command, state)
     require_open(command.account_id, state)
     _require_quota(command, state)
     _require_time_left(command)
@@ -232,8 +252,31 @@ def place(command: PlaceHold, state: Account) -> Sequence[AccountEvent]:
             amount_usd=command.amount_usd,
             purpose=command.purpose,
             expires_at=command.expires_at,
+            bought_at=command.bought_at if _limits_purchases(state) else None,
         ),
     ]
+
+
+def _limits_purchases(state: Account) -> bool:
+    return state.limits.order_limit_usd is not None or state.limits.week_limit_usd is not None
+
+
+def _name(limit_usd: Decimal | None) -> str:
+    return "any sum" if limit_usd is None else str(limit_usd)
+
+
+def _require_few_bought(command: PlaceHold, state: Account) -> None:
+    if command.bought_at is None or not state.needs_second_to_buy(command.amount_usd, command.bought_at):
+        return
+    order, week = state.limits.order_limit_usd, state.limits.week_limit_usd
+    raise Refusal(
+        "limit_exceeded",
+        f"this costs {command.amount_usd}; one person of {state.party_id} may spend {_name(order)} on an order and"
+        f" {_name(week)} in 7 days; place an order, which a second person can approve",
+        amount_usd=str(command.amount_usd),
+        order_limit_usd=None if order is None else str(order),
+        week_limit_usd=None if week is None else str(week),
+    )
 
 
 def _require_quota(command: PlaceHold, state: Account) -> None:
@@ -396,7 +439,10 @@ def evolve_all(state: Account, events: Iterable[AccountEvent]) -> Account:
 def _evolve_approvals(state: Account, event: _ApprovalEvent) -> Account:
     match event:
         case AccountLimitSet():
-            return replace(state, limit_usd=event.limit_usd)
+            limits = LimitAct(
+                limit_usd=event.limit_usd, order_limit_usd=event.order_limit_usd, week_limit_usd=event.week_limit_usd
+            )
+            return replace(state, limits=limits)
         case AccountLimitUsed():
             past = next((n for n, use in enumerate(state.used) if use.at > event.at - COUNTED), len(state.used))
             return replace(state, used=(*state.used[past:], event))
@@ -440,8 +486,15 @@ def _count_deposit(state: Account, at: datetime, amount_usd: Decimal) -> Account
     return replace(state, deposited=(*state.deposited[past:], (at, amount_usd)))
 
 
+def _count_bought(state: Account, at: datetime, hold_id: str) -> Account:
+    past = next((n for n, each in enumerate(state.bought) if each[0] > at - BOUGHT), len(state.bought))
+    return replace(state, bought=(*state.bought[past:], (at, hold_id)))
+
+
 def _evolve_holds(state: Account, event: _HoldEvent) -> Account:
     after = _move_hold(state, event)
+    if isinstance(event, AccountHoldPlaced) and event.bought_at is not None:
+        after = _count_bought(after, event.bought_at, event.hold_id)
     before, now = state.holds.get(event.hold_id), after.holds[event.hold_id]
     change = bool(now.left_usd) - bool(before is not None and before.left_usd)
     if not change:

@@ -93,10 +93,19 @@ BESIDE_EQUITY: Final = (
     ),
     StatedRight(
         "limit",
-        "an account's limit changes",
+        "an account's limits change",
         "a person of the party, the platform",
         "another person of the party",
         "it is the first one",
+        _ENDS,
+    ),
+    StatedRight(
+        "purchase",
+        "capacity or hours of work are bought: an order, a held quote, a service line",
+        "a person of the party, the platform",
+        "another person of the party; a quote and a service line are refused instead",
+        "its cash is within the account's `order_limit_usd`, and within `week_limit_usd` with what single persons bought"
+        " in 7 days and was not freed since; or there are none",
         _ENDS,
     ),
     StatedRight(

@@ -241,8 +241,9 @@ class HoursReadingView(msgspec.Struct, frozen=True, kw_only=True):
 class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     """One party's account with the market.
 
-    `limit_usd` is what one person alone may let go in 24 hours. `reserved_usd` is what it keeps now, of what is
-    available, for corrections of payments: it is neither withdrawn nor held for others.
+    `limit_usd` is what one person alone may let go in 24 hours. `order_limit_usd` is what one order may cost that it
+    places alone, and `week_limit_usd` what all purchases of single persons in 7 days may cost. `reserved_usd` is
+    what it keeps now, of what is available, for corrections of payments: it is neither withdrawn nor held for others.
     """
 
     account_id: str
@@ -251,6 +252,8 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     opened_at: datetime
     closed_at: datetime | None
     limit_usd: Decimal | None
+    order_limit_usd: Decimal | None
+    week_limit_usd: Decimal | None
     reserved_usd: Decimal
     last_sequence: int
 

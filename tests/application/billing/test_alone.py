@@ -8,15 +8,17 @@ from msgspec import structs
 
 from marketplace.application.access.parties import suspend_party
 from marketplace.application.billing import accounts, bonds, disputes, statements
-from marketplace.application.billing.approvals import set_limit
+from marketplace.application.billing.approvals import approve, find_approval, refuse_approval, set_limit
 from marketplace.application.delivery import grants
 from marketplace.application.supply import inventory
 from marketplace.application.trading import orders
 from marketplace.application.trading.quotes import hold_quote, release_quote
 from marketplace.application.trading.resale import resell_grant
+from marketplace.auditor.persons import Persons
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.delivery.periods import list_periods
+from tests.support.market.auditing import find_faults
 from tests.support.market.desk import open_desk
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -160,6 +162,80 @@ async def test_a_key_of_the_platform_without_the_scope_for_it_does_nothing_in_a_
             await attempt
         assert (caught.value.code, caught.value.facts["scope"]) == ("scope_missing", "rights:decide")
     await statements.accept_statement(market.handler, decider, period.statement_id)
+
+
+class Buyer:
+    """A startup whose clerk p1 buys, with limits of 2 USD a GPU-hour an order and 3 USD in 7 days."""
+
+    def __init__(self, market, startup):
+        self.market, self.startup, self.account_id = market, startup, rename_id("acc", startup)
+
+    def act_as(self, person):
+        return structs.replace(self.market.context(self.startup), actor_person=person)
+
+    async def limit(self, hours):
+        limits = {"limit_usd": None, "order_limit_usd": Decimal(hours * 2), "week_limit_usd": Decimal(hours * 3)}
+        await set_limit(self.market.handler, self.act_as("p1"), self.account_id, **limits)
+
+    async def order(self, cash, instead_of=None):
+        """Return the order, and the request that waits for a second person; None if there is none."""
+        handler, context = self.market.handler, self.act_as("p1")
+        terms = self.market.terms(cash=str(cash), nodes=2, days=2, earliest=10, latest=20)
+        if instead_of is None:
+            receipt = await orders.place_order(handler, context, startup_id=self.startup, terms=terms)
+        else:
+            receipt = await orders.amend_order(handler, context, instead_of, terms=terms)
+        return receipt.id, await find_approval(handler, context, self.account_id)
+
+    async def approve(self, person, approval_id):
+        await approve(self.market.handler, self.act_as(person), self.account_id, approval_id)
+
+    async def held(self):
+        return (await self.market.account(self.startup)).held_usd
+
+
+async def test_one_person_buys_within_the_limits_and_above_them_a_second_one_approves(memory_log):
+    """A clerk who buys from an accomplice at any price spends what its party lets one person spend, and no more."""
+    market, hours = Market(memory_log), 2 * 8 * 48
+    startup = await market.party("Startup", "startup")
+    await market.deposit(startup, 1_000_000)
+    buyer = Buyer(market, startup)
+    await buyer.limit(hours)
+    first, at_once = await buyer.order(2)
+    dear, asked = await buyer.order(900)
+    assert (at_once, await buyer.held()) == (None, hours * 902), "what waits is held"
+    with pytest.raises(Refusal) as caught:
+        await buyer.approve("p1", asked)
+    assert caught.value.code == "person_same"
+    await refuse_approval(market.handler, buyer.act_as("p2"), buyer.account_id, asked, reason="nobody costs so much")
+    assert (await buyer.held(), await market.state("order", dear)) == (hours * 2, None)
+    assert await buyer.order(1, first) == (first, None)
+    assert (await buyer.order(2))[1] is None, "what is freed is spent again"
+    _, waits = await buyer.order(1)
+    assert waits is not None, "many small orders are one large one"
+    await buyer.approve("p2", waits)
+    assert await buyer.held() == hours * 4
+    _, waits = await buyer.order(5, first)
+    assert waits is not None, "an amendment buys too"
+    await buyer.approve("p2", waits)
+    assert (await market.state("order", first)).cash_hold_usd == hours * 5
+    await check_log(market.log)
+    for drop in ("account.approval_given.v1", "account.hold_released.v1"):
+        assert await find_faults(Persons, market.log, drop), drop
+    assert await find_faults(Persons, market.log) == []
+
+
+async def test_a_held_quote_counts_as_an_order_and_waits_for_nobody(deal):
+    startup = deal.trade.startup
+    await set_limit(
+        deal.market.handler,
+        structs.replace(deal.market.context(startup), actor_person="p1"),
+        rename_id("acc", startup),
+        limit_usd=None,
+        order_limit_usd=Decimal(LIMIT),
+    )
+    with pytest.raises(Refusal, match="may spend 40 on an order and any sum in 7 days; place an order"):
+        await deal.hold(startup)
 
 
 async def test_one_person_alone_does_not_close_an_account_that_has_a_limit(memory_log):

@@ -112,6 +112,13 @@ GIVEN = AccountApprovalGiven(**MINE, approval_id=APPROVAL, person="p2")
 FREED = AccountHoldReleased(**MINE, hold_id=ITS_HOLD, amount_usd=usd(60), reason="a second person approved")
 PAID = AccountWithdrawn(**MINE, amount_usd=usd(60), reference="wire 9")
 
+
+def set_limit(limit_usd, **fields):
+    return SetLimit(account_id=build.STARTUP_ACCOUNT, limits=LimitAct(limit_usd=limit_usd), **fields)
+
+
+BUYS = AccountLimitSet(**MINE, limit_usd=None, order_limit_usd=usd(70), week_limit_usd=usd(90))
+
 REFUSALS = [
     Row("account_unknown", (), deposit()),
     Row("account_exists", (OPENED,), build.open_account(party_id=build.FUND)),
@@ -126,16 +133,14 @@ REFUSALS = [
     Row("approval_lapsed", WAITING, approve(at=hour(73))),
     Row("approval_not_due", WAITING, lapse(at=hour(72))),
     Row("person_missing", (*FUNDED, LIMITED), request(person="")),
-    Row("person_missing", FUNDED, SetLimit(account_id=build.STARTUP_ACCOUNT, limit_usd=usd(1), person="")),
+    Row("person_missing", FUNDED, set_limit(usd(1), person="")),
     Row("person_missing", WAITING, approve(person="")),
     Row("person_missing", WAITING, end(person="")),
     Row("person_same", WAITING, approve(person="p1")),
     Row("person_same", WAITING, end(person="p1")),
     Row("requester_only", WAITING, end(outcome="withdrawn")),
-    Row("unit_unsupported", FUNDED, SetLimit(account_id=build.STARTUP_ACCOUNT, limit_usd=usd(1), unit="EUR"), "/unit"),
+    Row("unit_unsupported", FUNDED, set_limit(usd(1), unit="EUR"), "/unit"),
     Row("unit_unsupported", (*FUNDED, LIMITED), request(act=LimitAct(limit_usd=None), unit="EUR"), "/unit"),
-    Row("limit_exceeded", (*FUNDED, LIMITED), USE),
-    Row("limit_exceeded", (*FUNDED, LIMITED), close_account(alone=True)),
     Row("payee_is_payer", FUNDED, place_hold(purpose=build.STARTUP_ACCOUNT), "/payee_account_id"),
     Row("not_a_number", (OPENED,), deposit(amount_usd=NAN), "/amount_usd"),
     Row("not_a_number", (OPENED,), credit(amount_usd=INFINITY), "/amount_usd"),
@@ -146,9 +151,9 @@ REFUSALS = [
     Row("amount_not_positive", (*FUNDED, HELD), capture_hold(amount_usd=usd(0)), "/amount_usd"),
     Row("amount_not_positive", (*FUNDED, HELD), adjust_hold(amount_usd=usd(-5)), "/amount_usd"),
     Row("amount_not_positive", FUNDED, debit(amount_usd=usd(-1)), "/amount_usd"),
-    Row("amount_not_positive", FUNDED, SetLimit(account_id=build.STARTUP_ACCOUNT, limit_usd=usd(-1)), "/limit_usd"),
+    Row("amount_not_positive", FUNDED, set_limit(usd(-1)), "/limit_usd"),
     Row("amount_not_positive", (*FUNDED, LIMITED), request(act=LimitAct(limit_usd=usd(-1))), "/limit_usd"),
-    Row("amount_too_large", FUNDED, SetLimit(account_id=build.STARTUP_ACCOUNT, limit_usd=usd(10**16)), "/limit_usd"),
+    Row("amount_too_large", FUNDED, set_limit(usd(10**16)), "/limit_usd"),
     Row("amount_too_large", (OPENED,), deposit(amount_usd=usd("1000000000000000.01")), "/amount_usd"),
     Row("amount_too_precise", (OPENED,), deposit(amount_usd=usd("0.001")), "/amount_usd"),
     Row("reference_exists", FUNDED, deposit(amount_usd=usd(101)), "/reference"),
@@ -161,6 +166,9 @@ REFUSALS = [
     Row("hold_exists", (*FUNDED, HELD), place_hold(amount_usd=usd(61))),
     Row("hold_exists", (*FUNDED, HELD), place_hold(purpose=id_of("ord", 2))),
     Row("hold_exists", (*FUNDED, TIMED), place_timed(expires_at=hour(6))),
+    Row("limit_exceeded", (*FUNDED, LIMITED), USE),
+    Row("limit_exceeded", (*FUNDED, LIMITED), close_account(alone=True)),
+    Row("limit_exceeded", (*FUNDED, BUYS), place_hold(amount_usd=usd(71), bought_at=hour(1))),
     Row("holds_left", (*FUNDED, HELD), close_account()),
     Row("hold_unknown", FUNDED, capture_hold()),
     Row("hold_unknown", FUNDED, adjust_hold()),
@@ -310,9 +318,23 @@ def test_a_raised_hold_keeps_its_expiry():
 
 
 def test_the_first_limit_takes_one_person_and_no_limit_none():
-    Given(ACCOUNT, *FUNDED).when(SetLimit(account_id=build.STARTUP_ACCOUNT, limit_usd=usd(50))).then(LIMITED)
-    Given(ACCOUNT, *FUNDED, LIMITED).when(SetLimit(account_id=build.STARTUP_ACCOUNT, limit_usd=usd(50))).then_nothing()
+    Given(ACCOUNT, *FUNDED).when(set_limit(usd(50))).then(LIMITED)
+    Given(ACCOUNT, *FUNDED, LIMITED).when(set_limit(usd(50))).then_nothing()
     assert not ACCOUNT.fold(FUNDED).needs_second(usd(100), hour(1))
+
+
+def test_what_one_person_buys_counts_for_a_week_while_it_is_held_or_paid():
+    bought = structs.replace(HELD, bought_at=hour(1))
+    Given(ACCOUNT, *FUNDED, BUYS).when(place_hold(bought_at=hour(1))).then(bought)
+    Given(ACCOUNT, *FUNDED, BUYS).when(place_hold(amount_usd=usd(80))).then(structs.replace(HELD, amount_usd=usd(80)))
+    Given(ACCOUNT, *FUNDED).when(place_hold(bought_at=hour(1))).then(HELD)
+    other = {"hold_id": id_of("hld", 7), "purpose": id_of("ord", 7), "amount_usd": usd(40)}
+    one, week = (*FUNDED, BUYS, bought), hour(1 + 7 * 24)
+    paid = (*one, CAPTURED, released(35))
+    Given(ACCOUNT, *one).when(place_hold(**other, bought_at=hour(2))).refused("limit_exceeded")
+    for before, at in [((*one, released(60)), hour(2)), (one, week), (paid, hour(2))]:
+        then = AccountHoldPlaced(**MINE, **other, bought_at=at)
+        Given(ACCOUNT, *before).when(place_hold(**other, bought_at=at)).then(then)
 
 
 def test_what_one_person_lets_go_counts_for_a_day():

@@ -25,6 +25,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "statement": "met",
         "usage": "again",
     },
+    "approvals:approve": {"issuer": "again", "order": "again", "pricelist": "fixed"},
     "auctions:carry_out_match": {
         "account": "met",
         "issuer": "met",

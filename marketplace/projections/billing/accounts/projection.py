@@ -52,7 +52,13 @@ def _close(changes: WriteBatch, fact: RecordedEvent, event: AccountClosed) -> No
 
 
 def _limit(changes: WriteBatch, _: RecordedEvent, event: AccountLimitSet) -> None:
-    changes.update(accounts, event.account_id, limit_usd=event.limit_usd)
+    changes.update(
+        accounts,
+        event.account_id,
+        limit_usd=event.limit_usd,
+        order_limit_usd=event.order_limit_usd,
+        week_limit_usd=event.week_limit_usd,
+    )
 
 
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:

@@ -20,6 +20,8 @@ accounts: Final = define(
     instant("opened_at"),
     instant("closed_at", null=True),
     exact("limit_usd", null=True),
+    exact("order_limit_usd", null=True),
+    exact("week_limit_usd", null=True),
     Index("ix_accounts_party", "party_id", "account_id"),
     origin=Origin("account", "account_id"),
 )

@@ -1,0 +1,243 @@
+"""What an order sets aside: the startup's cash and each accepted mandate's budget; how it is placed and amended."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from events.mandate import MandateTerms
+from events.order import BudgetHold, OrderTerms
+from events.types import PricedTerms
+from marketplace.application.steps.access import load_mandate, require_owner, require_unfrozen
+from marketplace.application.steps.dilution import count_order, free_order
+from marketplace.application.steps.mandate_hold import list_related_issuers
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import ZERO, render_ratio
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import AdjustHold, PlaceHold
+from marketplace.domain.equity.issuer.dilution import find_implied_cap
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.party import PARTY, Party, require_buyer
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.supply.pricelist import PRICELIST, find_list_price
+from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID
+from marketplace.domain.trading.mandate import MANDATE, HoldBudget, ReleaseBudget
+from marketplace.domain.trading.mandate_rules import OfferedPrice
+from marketplace.domain.trading.order import ORDER, AmendOrder, Order, PlaceOrder
+from marketplace.domain.trading.order_terms import Cost, compute_budget_hold, compute_value, price_terms
+from marketplace.domain.trading.parents import PARENTS_MAX, require_parents
+from marketplace.execution.unit_of_work import UnitOfWork
+
+EMPTY: Final[Mapping[str, datetime | None]] = {}
+
+
+async def set_order(
+    unit: UnitOfWork, order_id: str, startup_id: str, terms: OrderTerms, *, bought_at: datetime | None
+) -> None:
+    """Place an order, or amend it, and set aside what it may cost.
+
+    Args:
+        unit: The decision.
+        order_id: The order.
+        startup_id: Who buys.
+        terms: Its terms.
+        bought_at: The time, if one person alone buys; None if two persons do.
+
+    Raises:
+        Refusal: As `marketplace.application.trading.orders.place_order`.
+    """
+    at, account_id, issuer_id = unit.context.at, rename_id("acc", startup_id), rename_id("iss", startup_id)
+    order = await unit.load(ORDER, order_id)
+    party = require_buyer(await unit.load(PARTY, startup_id), startup_id, backstop=terms.backstop)
+    rules = (await unit.load(SCHEDULE, SCHEDULE_ID)).terms
+    cost = price_terms(terms, at, rules.platform_fee)
+    hold_id, until = rename_id("hld", order_id), EMPTY
+    if order is None:
+        await check_parents(unit, startup_id, terms)
+    else:
+        hold_id, until = (
+            derive_id("hld", unit.context.command_id),
+            {hold.mandate_id: hold.until for hold in order.budget_holds},
+        )
+        await release_order_holds(unit, order, "the order was amended")
+    budget_holds = await hold_budgets(unit, party, order_id, hold_id, terms, cost=cost, until=until)
+    quota = rules.orders_max
+    await hold_cash(unit, account_id, order_id, hold_id, cost.cash_usd, quota=quota, bought_at=bought_at)
+    split_ratio = await find_split_ratio(unit, startup_id, terms)
+    if order is not None:
+        amend = AmendOrder(
+            order_id=order_id,
+            hold_id=hold_id,
+            terms=terms,
+            cash_hold_usd=cost.cash_usd,
+            budget_holds=budget_holds,
+            at=at,
+            cost=cost,
+            split_ratio=split_ratio,
+            order_usd_min=rules.order_usd_min,
+            platform_fee=rules.platform_fee,
+        )
+        await unit.decide(ORDER, order_id, amend)
+        return
+    place = PlaceOrder(
+        order_id=order_id,
+        startup_id=startup_id,
+        issuer_id=issuer_id,
+        account_id=account_id,
+        hold_id=hold_id,
+        terms=terms,
+        cash_hold_usd=cost.cash_usd,
+        budget_holds=budget_holds,
+        at=at,
+        cost=cost,
+        split_ratio=split_ratio,
+        order_usd_min=rules.order_usd_min,
+        platform_fee=rules.platform_fee,
+    )
+    await unit.decide(ORDER, order_id, place)
+
+
+async def hold_cash(
+    unit: UnitOfWork,
+    account_id: str,
+    order_id: str,
+    hold_id: str,
+    amount_usd: Decimal,
+    *,
+    quota: int,
+    bought_at: datetime | None,
+) -> None:
+    """Set aside the cash that covers any offer of an order.
+
+    Args:
+        unit: The decision.
+        account_id: The startup's account.
+        order_id: The order.
+        hold_id: Its hold.
+        amount_usd: The cash.
+        quota: The most orders with money on the account.
+        bought_at: The time, if one person alone buys; None if two persons do.
+
+    Raises:
+        Refusal: ``limit_exceeded`` · ``holds_exhausted`` · ``funds_insufficient``.
+    """
+    hold = PlaceHold(
+        account_id=account_id,
+        hold_id=hold_id,
+        amount_usd=amount_usd,
+        purpose=order_id,
+        quota=quota,
+        bought_at=bought_at,
+    )
+    await unit.decide(ACCOUNT, account_id, hold)
+
+
+async def find_split_ratio(unit: UnitOfWork, startup_id: str, terms: OrderTerms) -> str | None:
+    """Return the issuer's split factor now, if the terms state a price per share."""
+    issuer = await unit.load(ISSUER, rename_id("iss", startup_id))
+    if not isinstance(terms.instrument, PricedTerms) or not isinstance(issuer, Issuer):
+        return None
+    return render_ratio(issuer.split_ratio)
+
+
+async def hold_budgets(
+    unit: UnitOfWork,
+    party: Party,
+    order_id: str,
+    hold_id: str,
+    terms: OrderTerms,
+    *,
+    cost: Cost,
+    until: Mapping[str, datetime | None] = EMPTY,
+) -> tuple[BudgetHold, ...]:
+    """Hold what each mandate would pay at most. `until` limits how long, by mandate: when the order's old hold ends."""
+    if terms.instrument is None:
+        return ()
+    issuer_id = rename_id("iss", party.registered.party_id)
+    issuer = await unit.load(ISSUER, issuer_id)
+    if not isinstance(issuer, Issuer):
+        raise refuse_unknown("issuer", issuer_id)
+    implied_cap_usd = find_implied_cap(issuer, terms.instrument)
+    await count_order(unit, issuer_id, order_id, terms.instrument, cost.principal_usd, mandate_ids=terms.mandate_ids)
+    holds = []
+    for mandate_id in terms.mandate_ids:
+        mandate = await load_mandate(unit, mandate_id)
+        await require_unfrozen(unit, mandate.granted.holder_id)
+        amount = compute_budget_hold(terms, mandate.terms.equity_credit)
+        offers = [(offer.gpu_class, compute_value(offer, mandate.terms.equity_credit)) for offer in terms.offers]
+        command = HoldBudget(
+            mandate_id=mandate_id,
+            hold_id=hold_id,
+            order_id=order_id,
+            issuer_id=issuer_id,
+            instrument=terms.instrument,
+            sector=party.registered.sector,
+            stage=party.stage,
+            amount_usd=amount,
+            at=unit.context.at,
+            implied_cap_usd=implied_cap_usd,
+            prices=await list_prices(unit, mandate.terms, offers),
+            until_max=until.get(mandate_id),
+            related_ids=await list_related_issuers(unit, party.registered.party_id),
+        )
+        held = (await unit.decide(MANDATE, mandate_id, command)).holds[hold_id]
+        holds.append(
+            BudgetHold(
+                mandate_id=mandate_id,
+                holder_id=mandate.granted.holder_id,
+                equity_credit=mandate.terms.equity_credit,
+                amount_usd=amount,
+                needs_approval=held.waits,
+                until=held.until,
+            )
+        )
+    return tuple(holds)
+
+
+async def list_prices(
+    unit: UnitOfWork, terms: MandateTerms, offers: Iterable[tuple[str, Decimal]]
+) -> tuple[OfferedPrice, ...]:
+    """Return prices by class of GPUs, each with the class's price in the mandate's price list."""
+    pricelist = None if terms.pricelist_id is None else await unit.load(PRICELIST, terms.pricelist_id)
+    return tuple(
+        OfferedPrice(gpu_class, price, None if pricelist is None else find_list_price(pricelist, gpu_class))
+        for gpu_class, price in offers
+    )
+
+
+async def load_order(unit: UnitOfWork, order_id: str) -> Order:
+    """Return an order of the tenant.
+
+    Raises:
+        Refusal: ``order_unknown``.
+    """
+    order = await unit.load(ORDER, order_id)
+    if order is None:
+        raise refuse_unknown("order", order_id)
+    require_owner(unit.context, (order.placed.startup_id,), "order", order_id)
+    return order
+
+
+async def check_parents(unit: UnitOfWork, startup_id: str, terms: OrderTerms) -> None:
+    """Refuse an order whose parents make a match impossible, also if the platform places the order."""
+    parents: list[Order | None] = []
+    parent_id = terms.parent_order_id
+    while parent_id is not None and len(parents) < PARENTS_MAX:
+        parent = await unit.load(ORDER, parent_id)
+        parents.append(parent)
+        parent_id = None if parent is None else parent.terms.parent_order_id
+    if parents:
+        require_parents(startup_id, terms, parents)
+
+
+async def release_order_holds(unit: UnitOfWork, order: Order, reason: str) -> None:
+    """Free everything that is set aside for an order."""
+    account_id = order.placed.account_id
+    adjust = AdjustHold(account_id=account_id, hold_id=order.hold_id, amount_usd=ZERO, reason=reason)
+    await unit.decide(ACCOUNT, account_id, adjust)
+    if order.terms.instrument is not None:
+        await free_order(unit, order.placed.issuer_id, order.placed.order_id)
+    for hold in order.budget_holds:
+        release = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=order.hold_id, keep_usd=ZERO, reason=reason)
+        await unit.decide(MANDATE, hold.mandate_id, release)
