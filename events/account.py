@@ -350,6 +350,8 @@ class AccountApprovalRequested(Event, frozen=True, kw_only=True, tag="account.ap
         approval_id: The request.
         act: What will be done once another person approves it.
         person: Who asks.
+        operator: Who of the platform stands behind the key that asked: its person, or who named the party's person;
+            None for the platform's first key, and for who got the key from that.
         hold_id: The hold on its money; None if it needs none.
         approve_until: Silence until then ends it.
     """
@@ -359,6 +361,7 @@ class AccountApprovalRequested(Event, frozen=True, kw_only=True, tag="account.ap
     approval_id: Id
     act: AccountAct
     person: Person
+    operator: Text | None = None
     hold_id: Id | None
     approve_until: Instant
 
@@ -371,12 +374,15 @@ class AccountApprovalGiven(Event, frozen=True, kw_only=True, tag="account.approv
         party_id: Whose it is.
         approval_id: The request.
         person: Who approved.
+        operator: Who of the platform stands behind the key that approved, as in `account.approval_requested`; the
+            request's is another one, or none.
     """
 
     account_id: Id
     party_id: Id
     approval_id: Id
     person: Person
+    operator: Text | None = None
 
 
 class AccountApprovalEnded(Event, frozen=True, kw_only=True, tag="account.approval_ended.v1"):

@@ -170,6 +170,9 @@ class Persons:
             return {}
         text = f"{body['person']} asked for {approval_id} and approves it"
         require(requested["person"] != body["person"], "persons", sequence, text)
+        operator = body.get("operator")
+        text = f"{operator} of the platform stands behind the request {approval_id} and its approval"
+        require(operator is None or operator != requested.get("operator"), "persons", sequence, text)
         late = parse_instant(message.headers["ce-time"]) >= parse_instant(requested["approve_until"])
         require(not late, "persons", sequence, f"{approval_id} could be approved until {requested['approve_until']}")
         act: Mapping[str, Any] = requested["act"]

@@ -41,6 +41,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         actor: Party or worker, written into every event.
         actor_key: The API key that the request used, written into every event; empty for none.
         actor_person: The person whom that key names, written into every event; empty for nobody.
+        actor_operator: Who of the platform stands behind that key, who could also act with its other keys; None for
+            the platform's first key, for keys that it issued to parties, and for workers.
         party_id: The tenant, which may touch only its own aggregates; None for the platform.
         at: Market time.
         correlation_id: The command that began the chain; its own id if it began one.
@@ -63,6 +65,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     recorded: bool = True
     actor_key: str = ""
     actor_person: str = ""
+    actor_operator: str | None = None
     decides: bool = True
 
     @property

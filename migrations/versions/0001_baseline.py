@@ -31,6 +31,7 @@ def _create_api_keys() -> None:
         text("key_id"),
         text("party_id", null=True),
         text("person", null=True),
+        text("named_by", null=True),
         text("name"),
         jsonb("scopes"),
         binary("hmac"),

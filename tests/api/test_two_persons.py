@@ -175,6 +175,29 @@ async def test_a_key_issues_none_for_another_person(treasury: Treasury):
     assert code(await treasury.end(clerk, "approve", approval_id)) == (403, "person_same")
 
 
+async def test_an_operator_is_no_second_person_by_the_keys_that_it_issues(treasury: Treasury):
+    stage = treasury.stage
+
+    async def issue(client: httpx.AsyncClient, **more: str) -> httpx.AsyncClient:
+        body = {"name": "operators", "scopes": ["api_keys:write", "accounts:withdraw", "accounts:approve"], **more}
+        answer = await stage.post(client, "/v1/api-keys", body)
+        assert answer.status_code == 201, answer.text
+        return await stage.open_client(answer.json()["token"])
+
+    one, other, nobody = [await issue(stage.admin, **more) for more in ({"person": "o1"}, {"person": "o2"}, {})]
+    for operator in (one, nobody):
+        twin = {"name": "twin", "scopes": ["accounts:approve"], "person": "o9"}
+        assert code(await stage.post(operator, "/v1/api-keys", twin)) == (403, "person_foreign")
+        clerk, chief = [await issue(operator, party_id=treasury.party, person=person) for person in ("p7", "p8")]
+        again = await issue(await issue(operator), party_id=treasury.party, person="p9")
+        for number, asking in enumerate((operator, clerk)):
+            approval_id = get_id(await treasury.withdraw(asking, "150", f"mule {operator is one} {number}"))
+            for approving in (chief, again):
+                assert code(await treasury.end(approving, "approve", approval_id)) == (403, "person_same")
+    third = await issue(other, party_id=treasury.party, person="p8")
+    assert (await treasury.end(third, "approve", approval_id)).status_code == 200
+
+
 async def test_another_party_and_nobody_see_and_approve_nothing(treasury: Treasury):
     stage = treasury.stage
     approval_id = get_id(await treasury.withdraw(treasury.clerk, "500", "wire"))

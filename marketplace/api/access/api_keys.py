@@ -1,7 +1,9 @@
 """API keys: a tenant issues, suspends and revokes its own, never one with more rights than the key it uses.
 
 A key names the person who acts with it, so that two persons can be told apart where an act needs two. A tenant's key
-issues keys for its own person only; the platform names the persons. Otherwise one person could act as two.
+issues keys for its own person only; the platform names the persons of parties. Its first key names those of the
+platform. A key records which operator named its person: two persons that one operator named do not approve each other's
+requests. Otherwise one person could act as two.
 """
 
 from datetime import UTC, datetime
@@ -38,6 +40,7 @@ def _render(key: ApiKey) -> KeyView:
         key_id=key.key_id,
         party_id=key.party_id,
         person=key.person,
+        named_by=key.named_by,
         name=key.name,
         scopes=key.scopes,
         created_at=key.created_at,
@@ -68,15 +71,17 @@ def _require_weaker(principal: Principal, key: ApiKey) -> None:
         raise Refusal("key_stronger", text, scopes=lacking)
 
 
-def _require_person(principal: Principal, person: str | None) -> None:
-    """Refuse a tenant's key that names another person than its own.
+def _require_person(principal: Principal, party_id: str | None, person: str | None) -> None:
+    """Refuse a key of the principal's own tenant that names another person; only the platform's first key issues it.
 
     Raises:
         Refusal: ``person_foreign``.
     """
-    if principal.party_id is not None and person not in {None, principal.person}:
+    is_first = principal.party_id is None and principal.operator is None
+    if principal.party_id == party_id and not is_first and person not in {None, principal.person}:
         own = "nobody" if principal.person is None else principal.person
-        text = f"this key acts for {own} and cannot issue one for {person}; ask the platform to issue it"
+        issuer = "with the first key" if principal.party_id is None else "to issue it"
+        text = f"this key acts for {own} and cannot issue one for {person}; ask the platform {issuer}"
         raise Refusal("person_foreign", text, pointer="/person")
 
 
@@ -153,7 +158,7 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody], state: State) 
     if principal.party_id not in (None, party_id):
         raise refuse_unknown("party", str(party_id))
     _require_scopes(principal, data.scopes, state.scopes)
-    _require_person(principal, data.person)
+    _require_person(principal, party_id, data.person)
     if party_id is not None and (await command.handler.cache.load(PARTY, party_id)).state is None:
         raise refuse_unknown("party", party_id)
     key_id, now = rename_id("key", command.context.command_id), datetime.now(UTC)
@@ -165,6 +170,7 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody], state: State) 
             scopes=data.scopes,
             hmac=b"",
             person=data.person or principal.person if party_id == principal.party_id else data.person,
+            named_by=principal.operator,
             created_at=now,
             expires_at=data.expires_at or min(now + LIFETIME_MAX, principal.expires_at or now + LIFETIME_MAX),
         )

@@ -237,6 +237,7 @@ def build_context(
         actor=principal.tenant,
         actor_key=principal.key_id,
         actor_person=principal.person or "",
+        actor_operator=principal.operator,
         party_id=principal.party_id,
         at=handler.clock.now(),
         traceparent=traceparent if traceparent is not None and _TRACE.match(traceparent) else "",

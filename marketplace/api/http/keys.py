@@ -3,9 +3,9 @@
 A key is ``mkp_<id>_<secret>``. The secret derives from the id under the server's own secret. A repeated request
 therefore returns the same key although the key is not stored, and a forged key is refused without a query.
 
-Each stored row has a seal: an HMAC-SHA256 under the server's secret over the secret half, the party, the person, the
-scopes, the expiry and the state. A key whose row was changed by other means is invalid; the process logs it as
-``api_key_tampered``.
+Each stored row has a seal: an HMAC-SHA256 under the server's secret over the secret half, the party, the person, who
+named the person, the scopes, the expiry and the state. A key whose row was changed by other means is invalid; the
+process logs it as ``api_key_tampered``.
 
 Every `CONFIRM_SECONDS`, each process confirms with PostgreSQL the keys that it used within `ACTIVE_SECONDS` and those
 of open streams. Any other key is confirmed before use if its last confirmation is older than `CONFIRMED_SECONDS_MAX`. A
@@ -75,6 +75,9 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         scopes: What it may do.
         expires_at: When the key stops working; None for the platform's first key, from the settings.
         person: Who acts with it; None if nobody was named.
+        operator: Who of the platform stands behind it: its person, the key itself, or who issued it to a party. Two
+            keys of one operator are not those of two persons. None for the platform's first key, and for keys that it
+            issued to parties.
     """
 
     key_id: str
@@ -82,6 +85,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     scopes: frozenset[str]
     expires_at: datetime | None = None
     person: str | None = None
+    operator: str | None = None
 
     @property
     def tenant(self) -> str:
@@ -205,13 +209,14 @@ class KeyRing:
         return f"mkp_{key_id.removeprefix('key_')}_{self._derive_secret(key_id)}"
 
     def seal(self, key: ApiKey) -> ApiKey:
-        """Return a key with the seal of its party, person, scopes, expiry and state."""
+        """Return a key with the seal of its party, persons, scopes, expiry and state."""
         return msgspec.structs.replace(key, hmac=self._compute_seal(key))
 
     def _compute_seal(self, key: ApiKey) -> bytes:
         expiry = key.expires_at.astimezone(UTC).isoformat()
         secret, scopes = self._derive_secret(key.key_id), list(key.scopes)
-        return self._mac([_SEAL, key.key_id, secret, key.party_id, key.person, scopes, expiry, get_state(key)])
+        persons = [key.person, key.named_by]
+        return self._mac([_SEAL, key.key_id, secret, key.party_id, *persons, scopes, expiry, get_state(key)])
 
     def is_sealed(self, key: ApiKey) -> bool:
         """Return whether a row is as this code wrote it; log it if not."""
@@ -390,6 +395,7 @@ def _render_principal(key: ApiKey) -> Principal:
         scopes=frozenset(key.scopes),
         expires_at=key.expires_at,
         person=key.person,
+        operator=key.named_by if key.party_id is not None else key.person or key.named_by or key.key_id,
     )
 
 

@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+from msgspec import structs
+
 from events.account import DepositAct, LimitAct, MandateAct, OrderAct, WithdrawalAct
 from marketplace.application.billing.accounts import load_account, use_references
 from marketplace.application.billing.payment_provider import MANUAL, PaymentProvider, Transfer
@@ -87,7 +89,13 @@ async def approve(
         else:
             require_payer(account.party_id, context.party_id)
         await require_unfrozen(unit)
-        command = Approve(account_id=account_id, approval_id=approval_id, person=context.actor_person, at=context.at)
+        command = Approve(
+            account_id=account_id,
+            approval_id=approval_id,
+            person=context.actor_person,
+            at=context.at,
+            operator=context.actor_operator,
+        )
         act = None if known is None else known.requested.act
         if isinstance(act, WithdrawalAct | DepositAct):
             await unit.branch().decide(ACCOUNT, account_id, command)
@@ -95,13 +103,8 @@ async def approve(
             is_deposit = isinstance(act, DepositAct)
             confirm = provider.confirm_deposit if is_deposit else provider.confirm_withdrawal
             confirmed = await confirm(context, transfer)
-            command = Approve(
-                account_id=account_id,
-                approval_id=approval_id,
-                person=context.actor_person,
-                at=context.at,
-                provider=confirmed.provider,
-                booked_at=act.booked_at or confirmed.booked_at,
+            command = structs.replace(
+                command, provider=confirmed.provider, booked_at=act.booked_at or confirmed.booked_at
             )
         await unit.decide(ACCOUNT, account_id, command)
         await use_references(unit, account_id)

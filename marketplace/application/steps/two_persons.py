@@ -43,6 +43,7 @@ async def ask_second(unit: UnitOfWork, account_id: str, act: AccountAct, currenc
         person=unit.context.actor_person if isinstance(act, DepositAct) else name_person(unit.context),
         at=unit.context.at,
         unit=currency,
+        operator=unit.context.actor_operator,
     )
     await unit.decide(ACCOUNT, account_id, command)
 

@@ -1,6 +1,7 @@
 """Two persons: what one alone may let go in 24 hours, and acts above that, which a second person approves.
 
-A key names a person, and two keys of one person are one person. The first limit is set by one person; once there is a
+A key names a person, and two keys of one person are one person. So are those of two persons if one operator of the
+platform issued both keys. The first limit is set by one person; once there is a
 limit, another one takes two. While an act waits, its money is held. `marketplace.domain.billing.account` documents the
 rules and the order of refusals.
 """
@@ -133,6 +134,7 @@ def request(command: RequestApproval, state: Account) -> Sequence[AccountEvent]:
         approval_id=approval_id,
         act=act,
         person=command.person,
+        operator=command.operator,
         hold_id=hold_id,
         approve_until=until,
     )
@@ -232,11 +234,19 @@ def approve(command: Approve, state: Account) -> Sequence[AccountEvent]:
             f"{command.person} asked for approval {command.approval_id}; another person must approve it",
             person=command.person,
         )
+    if command.operator is not None and command.operator == requested.operator:
+        raise Refusal(
+            "person_same",
+            f"{command.operator} of the platform issued the keys of {requested.person} and {command.person}, or asked"
+            " itself, and could act as both; ask another operator for the key of one",
+            person=command.person,
+        )
     given = AccountApprovalGiven(
         account_id=command.account_id,
         party_id=state.party_id,
         approval_id=command.approval_id,
         person=command.person,
+        operator=command.operator,
     )
     events: list[AccountEvent] = [given, *_release(command.account_id, requested, state, "a second person approved")]
     return [*events, *_act(command, requested.act, evolve_all(state, events))]

@@ -174,7 +174,17 @@ class UseLimit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestApproval(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask for an act that takes two persons, and hold its money. `unit` is the currency of the act."""
+    """Ask for an act that takes two persons, and hold its money.
+
+    Attributes:
+        account_id: The account.
+        approval_id: The request.
+        act: What is asked for.
+        person: Who asks; empty for nobody.
+        at: When.
+        unit: The currency of the act.
+        operator: Who of the platform stands behind the key; None for its first key, and for who got the key from that.
+    """
 
     account_id: str
     approval_id: str
@@ -182,6 +192,7 @@ class RequestApproval(msgspec.Struct, frozen=True, kw_only=True):
     person: str
     at: datetime
     unit: str = UNIT
+    operator: str | None = None
 
 
 class Approve(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,6 +205,7 @@ class Approve(msgspec.Struct, frozen=True, kw_only=True):
         at: When.
         provider: Who vouches for a deposit or withdrawal.
         booked_at: When that was booked outside; None where that is not known.
+        operator: Who of the platform stands behind the key; see `RequestApproval`.
     """
 
     account_id: str
@@ -202,6 +214,7 @@ class Approve(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     provider: str = "manual"
     booked_at: datetime | None = None
+    operator: str | None = None
 
 
 class EndApproval(msgspec.Struct, frozen=True, kw_only=True):

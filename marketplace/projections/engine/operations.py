@@ -23,6 +23,7 @@ api_keys: Final = Table(
     text("key_id", key=True),
     text("party_id", null=True),
     text("person", null=True),
+    text("named_by", null=True),
     text("name"),
     document("scopes"),
     Column("hmac", LargeBinary, nullable=False),
@@ -68,6 +69,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
         created_at: Since when.
         expires_at: When it stops working.
         person: Who acts with it, by the party's own identifier; None if nobody was named.
+        named_by: The operator that issued it: a person of the platform, or a key that names nobody. None if that was
+            the first key, from the settings.
         suspended_at: Since when it is suspended; None while it is not.
         revoked_at: When it was revoked for good; None while it was not.
     """
@@ -80,6 +83,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     expires_at: datetime
     person: str | None = None
+    named_by: str | None = None
     suspended_at: datetime | None = None
     revoked_at: datetime | None = None
 

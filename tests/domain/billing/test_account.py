@@ -97,8 +97,8 @@ end = build.builder(
 lapse = build.builder(LapseApproval(account_id=build.STARTUP_ACCOUNT, approval_id=APPROVAL, at=hour(73)))
 
 
-def requested(act=WIRE, hold_id=ITS_HOLD):
-    named = {"approval_id": APPROVAL, "person": "p1", "approve_until": hour(73)}
+def requested(act=WIRE, hold_id=ITS_HOLD, operator=None):
+    named = {"approval_id": APPROVAL, "person": "p1", "approve_until": hour(73), "operator": operator}
     return AccountApprovalRequested(**MINE, **named, act=act, hold_id=hold_id)
 
 
@@ -137,6 +137,7 @@ REFUSALS = [
     Row("person_missing", WAITING, approve(person="")),
     Row("person_missing", WAITING, end(person="")),
     Row("person_same", WAITING, approve(person="p1")),
+    Row("person_same", (*FUNDED, LIMITED, requested(operator="op"), WAITING_HOLD), approve(operator="op")),
     Row("person_same", WAITING, end(person="p1")),
     Row("requester_only", WAITING, end(outcome="withdrawn")),
     Row("unit_unsupported", FUNDED, set_limit(usd(1), unit="EUR"), "/unit"),

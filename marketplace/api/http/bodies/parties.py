@@ -98,11 +98,12 @@ class IssueKeyBody(Body, frozen=True, kw_only=True):
 
 
 class KeyView(msgspec.Struct, frozen=True, kw_only=True):
-    """A key without its secret."""
+    """A key without its secret. `named_by` is the operator of the platform that issued it; None for its first key."""
 
     key_id: str
     party_id: str | None
     person: str | None
+    named_by: str | None
     name: str
     scopes: tuple[str, ...]
     created_at: datetime
