@@ -53,8 +53,9 @@ from marketplace.application.steps.takeover import load_buyer
 from marketplace.application.steps.two_persons import count_own
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.core.money import parse_ratio, render_ratio
-from marketplace.domain.billing.account_commands import Debit
+from marketplace.core.money import ZERO, parse_ratio, render_ratio
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import Debit, Reserve
 from marketplace.domain.equity.ground import is_ground_lost, keep_agreements, measure_rights
 from marketplace.domain.equity.instrument.clawback import build_reversal
 from marketplace.domain.equity.instrument.commands import AmendInstrument, IssueInstrument, ReversePrincipal
@@ -173,8 +174,9 @@ async def propose_reduction(
 ) -> None:
     """Propose to the holder to reverse principal that became shares or money, because of a credit.
 
-    The holder keeps what it has unless it agrees within `DECIDE_WITHIN`, or the platform decides the reversal. The
-    proposal's id derives from the credit's, with the prefix ``prp_``.
+    The holder keeps what it has unless it agrees within `DECIDE_WITHIN`, or the platform decides the reversal. Until
+    then the payer of the refund keeps its amount. The proposal's id derives from the credit's, with the prefix
+    ``prp_``.
 
     Args:
         unit: The decision that records the credit.
@@ -194,6 +196,25 @@ async def propose_reduction(
         await pay(branch, refund)
     consents = await _list_consents(branch, issuer, company_id)
     await _propose(unit, issuer, company_id, consents, branch.list_effects(), named_by=statement_id)
+    if refund is not None:
+        await _reserve(unit, derive_id("prp", statement_id), refund.account_id, refund.amount_usd)
+
+
+async def _reserve(unit: UnitOfWork, proposal_id: str, account_id: str, amount_usd: Decimal) -> None:
+    """Keep on an account what it pays once a proposal takes effect; 0 once the proposal has ended."""
+    until = unit.context.at + DECIDE_WITHIN
+    command = Reserve(account_id=account_id, amount_usd=amount_usd, until=until, cause=proposal_id)
+    await unit.decide(ACCOUNT, account_id, command)
+
+
+async def _free_refund(unit: UnitOfWork, proposal_id: str) -> None:
+    """Free what is kept for the refund of a proposal, if that has ended."""
+    proposal = await unit.get(PROPOSAL, proposal_id)
+    if proposal.status == "open":
+        return
+    for event in parse_effects(proposal.made):
+        if isinstance(event, AccountDebited) and event.cause == proposal_id:
+            await _reserve(unit, proposal_id, event.account_id, ZERO)
 
 
 async def find_proposal(handler: Handler, context: Context) -> str | None:
@@ -303,6 +324,7 @@ async def agree(handler: Handler, context: Context, proposal_id: str) -> Receipt
             await _take_effect(unit, proposal)
         if unit.list_events(PROPOSAL, proposal_id) and not unit.rejected:
             await count_own(unit, parse_effects(proposal.made))
+        await _free_refund(unit, proposal_id)
 
     return await handler.run(context, PROPOSAL, proposal_id, work)
 
@@ -556,6 +578,7 @@ async def refuse(handler: Handler, context: Context, proposal_id: str, *, reason
         await _load_asked(unit, proposal_id)
         command = RefuseProposal(proposal_id=proposal_id, party_id=_name_sender(unit), reason=reason, at=context.at)
         await unit.decide(PROPOSAL, proposal_id, command)
+        await _free_refund(unit, proposal_id)
 
     return await handler.run(context, PROPOSAL, proposal_id, work)
 
@@ -571,6 +594,7 @@ async def withdraw_proposal(handler: Handler, context: Context, proposal_id: str
         await _load_asked(unit, proposal_id)
         command = EndProposal(proposal_id=proposal_id, outcome="withdrawn", reason=reason, party_id=context.party_id)
         await unit.decide(PROPOSAL, proposal_id, command)
+        await _free_refund(unit, proposal_id)
 
     return await handler.run(context, PROPOSAL, proposal_id, work)
 
@@ -580,5 +604,6 @@ async def lapse(handler: Handler, context: Context, proposal_id: str) -> Receipt
 
     async def work(unit: UnitOfWork) -> None:
         await unit.decide(PROPOSAL, proposal_id, LapseProposal(proposal_id=proposal_id, at=context.at))
+        await _free_refund(unit, proposal_id)
 
     return await handler.run(context, PROPOSAL, proposal_id, work)

@@ -338,8 +338,8 @@ BESIDE_EQUITY: Final = (
         "key",
         "a key is issued or revoked",
         "the party, the platform",
-        "nobody else; the key that asks has every scope of it, and names the same person or is the platform's, whose first"
-        " key alone names persons of the platform",
+        "nobody else; the key that asks has every scope of it, and names the same person or is the platform's, whose"
+        " first key alone names persons of the platform",
         "never",
         "it ends at its expiry, within a year",
     ),

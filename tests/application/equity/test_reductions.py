@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from events.financing import Approval
+from marketplace.application.billing import accounts
 from marketplace.application.billing.adjustments import adjust_statement
 from marketplace.application.equity import consents, issuers
 from marketplace.application.equity.clawbacks import reverse_principal
@@ -86,12 +87,21 @@ async def test_shares_go_only_when_their_holder_agrees(delivered):
     made = (await market.state("proposal", proposal_id)).made
     assert [consent.electorate for consent in made.consents] == [f"holder/{trade.fund}"]
     assert made.proposer_id == trade.startup
+    refund, _ = (provider := await market.account(trade.provider)).reserves[proposal_id]
+    free = provider.count_free(market.clock.now())
+    account_id = rename_id("acc", trade.provider)
+    withdraw = {"amount_usd": free + refund, "reference": "out"}
+    with pytest.raises(Refusal, match="covers"):
+        await accounts.withdraw(market.handler, market.context(trade.provider), account_id, **withdraw)
     await consents.agree(market.handler, market.context(trade.fund), proposal_id)
     assert (await market.state("proposal", proposal_id)).status == "effective"
     shares, principal, debt = await look(market, trade, grant)
     assert (shares < before[0], principal < before[1], debt) == (True, True, 0)
     credit = await market.state("statement", name_adjustment(list_periods(grant)[0].statement_id, 0))
-    assert (await market.account(trade.fund)).available_usd - fund.available_usd == credit.net.holder_usd > 0
+    assert (await market.account(trade.fund)).available_usd - fund.available_usd == credit.net.holder_usd == refund > 0
+    provider = await market.account(trade.provider)
+    assert provider.count_free(market.clock.now()) == free, "counted once"
+    assert proposal_id not in provider.reserves
     await check_log(market.log)
 
 
@@ -105,6 +115,7 @@ async def test_a_holder_that_is_silent_keeps_its_shares(delivered):
     assert (await look(market, trade, grant), await market.account(trade.fund)) == (before, fund), (
         "and has paid for them"
     )
+    assert proposal_id not in (await market.account(trade.provider)).reserves
 
 
 async def test_a_sale_ends_reductions(delivered):
