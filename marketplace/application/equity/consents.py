@@ -241,13 +241,19 @@ async def load_concerned(unit: UnitOfWork, issuer_id: str, allows: Allows | None
     return issuer
 
 
-async def _list_consents(unit: UnitOfWork, issuer: Issuer, proposer_id: str | None) -> tuple[Consent, ...]:
-    """Return whose agreement the decided events need beside the proposer's; of None, whose at all."""
+async def _list_consents(
+    unit: UnitOfWork, issuer: Issuer, proposer_id: str | None, *, again: bool = False
+) -> tuple[Consent, ...]:
+    """Return whose agreement the decided events need beside the proposer's; of None, whose at all.
+
+    `again` if they were proposed before, and those who were asked then have agreed.
+    """
     effects = [event for _, event in unit.list_effects()]
     buyer = await _find_buyer(unit, effects)
     outstanding = await _read_outstanding(unit, [each for each in (issuer, buyer) if each is not None])
     register = await unit.load(REGISTER, REGISTER_ID)
-    setting = Setting(issuer, issuer.formed.party_id, effects, unit.context.at, buyer, outstanding, register)
+    company_id, at = issuer.formed.party_id, unit.context.at
+    setting = Setting(issuer, company_id, effects, at, buyer, outstanding, register, again)
     if proposer_id is not None:
         require_proposer(setting, proposer_id)
     return list_consents(setting, proposer_id or "")
@@ -380,7 +386,7 @@ async def _find_change(unit: UnitOfWork, proposal: Proposal) -> tuple[str | None
             text = "it would now record other events than were agreed to, because the company or a price changed since"
             return text, None
     agreed = (proposal.agreed if covered is None else covered) | {made.proposer_id} | list_mandated(parse_effects(made))
-    needed = await _list_consents(unit, issuer, made.proposer_id)
+    needed = await _list_consents(unit, issuer, made.proposer_id, again=True)
     missing = [consent.electorate for consent in needed if not has_majority(consent, agreed)]
     if missing:
         return f"the company's holders changed since, so that it also needs the agreement of {', '.join(missing)}", None

@@ -97,6 +97,7 @@ class Setting(NamedTuple):
         buyer: Who buys the issuer with its stock, where it is here.
         outstanding: Outstanding principal by instrument, of both; one that is missing counts in full.
         register: Who is related to whom.
+        again: Whether it is asked again at its effect. Those asked before have agreed by then.
     """
 
     issuer: Issuer
@@ -106,6 +107,7 @@ class Setting(NamedTuple):
     buyer: Issuer | None = None
     outstanding: Mapping[str, Decimal] = MappingProxyType({})
     register: Register = Register()
+    again: bool = False
 
     @property
     def related(self) -> frozenset[str]:
@@ -179,7 +181,11 @@ def _is_party(holder_id: str, setting: Setting) -> bool:
 
 
 def _split(event: IssuerStockSplit, setting: Setting) -> Asked:
-    """Ask also those who lose a thousandth or more: others are rounded up, or their own rights down."""
+    """Ask also those who lose a thousandth or more: others are rounded up, or their own rights down.
+
+    At the effect, rights that are rounded down and were not before became so by their holder's own exercise. It is not
+    asked, so that nobody stops a consolidation by exercising one share.
+    """
     filled: dict[tuple[str, str], int] = {}
     grown: dict[str, int] = {}
     for each in setting.effects:
@@ -192,8 +198,14 @@ def _split(event: IssuerStockSplit, setting: Setting) -> Asked:
         after = Fraction(shares + filled.get((holder_id, class_id), 0), before + grown.get(class_id, 0))
         if after <= Fraction(shares, before) * _SHRUNK_MAX:
             shrunk.append(holder_id)
-    shrunk += _list_trimmed(setting.issuer, Fraction(event.numerator, event.denominator))
+    shrunk += () if setting.again else _list_trimmed(setting.issuer, Fraction(event.numerator, event.denominator))
     return Asked(tuple(shrunk), company=True, vote=event.numerator < event.denominator)
+
+
+def _cancel_option(event: IssuerOptionCancelled, setting: Setting) -> Asked:
+    """Ask the holder, as `_split` does if a consolidation cancels what would be a fraction."""
+    rounded = setting.again and any(isinstance(each, IssuerStockSplit) for each in setting.effects)
+    return Asked(() if rounded else (event.holder_id,), company=True)
 
 
 def _list_trimmed(issuer: Issuer, ratio: Fraction) -> Iterable[str]:
@@ -483,7 +495,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "several shares become one",
         "company",
         "vote; each whose part shrinks by a thousandth or more, because others are rounded up; each whose option,"
-        " warrant or promise is rounded down by a thousandth or more",
+        " warrant or promise is rounded down by a thousandth or more, unless by its own exercise since the proposal",
         "it is a split into more shares",
         _split,
     ),
@@ -523,7 +535,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         _exercise_option,
     ),
     IssuerOptionCancelled: Right(
-        "option_cancellation", "an option is cancelled", "company", "the holder", _NONE, _holder
+        "option_cancellation", "an option is cancelled", "company", "the holder", _NONE, _cancel_option
     ),
     IssuerWarrantIssued: Right(
         "warrant",

@@ -311,6 +311,28 @@ async def test_one_share_of_a_warrant_voids_no_consolidation(market, held):
     await check_log(market.log)
 
 
+@pytest.mark.parametrize(("fractions", "status"), [("round_up", "effective"), ("cash_in_lieu", "void")])
+async def test_a_new_fraction_blocks_no_consolidation_that_rounds_up(market, held, fractions, status):
+    """Who keeps no share is asked, so that a new holder of one share stopped it; rounded up, everybody keeps one."""
+    trade, bank, _ = held
+    friend = await market.party("Friend", "fund", usd=10)
+    await act(market, trade.startup, AddStakeholder, holder_id=friend, name="Friend", kind="investor")
+    for holder_id, shares in ((bank, 5_050), (friend, 1_010)):
+        warrant, proposal_id = await propose_warrant(market, trade, holder_id, shares, "0.01")
+        assert await agree_open(market, proposal_id) == "effective"
+    split = {"split_id": derive_id("spl", bank), "numerator": 1, "denominator": 101, "fractions": fractions}
+    split |= {"cash_usd_per_share": Decimal(1)} if status == "void" else {}
+    await pay_in(market, trade.startup)
+    proposal_id, _ = await ask(market, trade.startup, SplitStock, startup=trade.startup, **split)
+    assert await exercise(market, trade, warrant, friend, 1) is None
+    proposal = await market.state("proposal", proposal_id)
+    for party_id in sorted(proposal.voters - proposal.agreed - {friend}):
+        await vote(market, party_id, proposal_id)
+    assert (await market.state("proposal", proposal_id)).status == status
+    await check_log(market.log)
+    assert await find_faults(lambda findings: Consents(findings, Equity(findings)), market.log) == []
+
+
 @pytest.mark.parametrize("usd", [50_000, 1])
 async def test_two_issuers_of_one_owner_draw_no_more_than_one(market, usd):
     """An owner formed a second company, which drew the issuer's maximum of a mandate once more."""
