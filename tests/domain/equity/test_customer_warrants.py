@@ -188,6 +188,7 @@ def test_delivery_and_amounts_of_grants_and_stated_purchases_count_together():
         when(AmountMilestone(basis="paid", amount_usd=Decimal(1_000))),
         when(AmountMilestone(basis="purchased", amount_usd=Decimal(3_000))),
         grant_ids=(GRANT_ID,),
+        on_reduction="keep",
     )
     grant = Delivery(gpu_seconds=100 * HOUR, paid_usd=Fraction(600), purchased_usd=Fraction(2_000))
     state = settle(state, {GRANT_ID: grant})
@@ -564,6 +565,8 @@ BY_COMPANY = AttestedMilestone(name="works", description="it works", attester_id
         ("attester_interested", [when(BY_COMPANY)], {}),
         ("attester_interested", [when(WORKS)], {"affiliate_ids": (ENGINEER,)}),
         ("stakeholder_unknown", [when(WORKS)], {"affiliate_ids": (RECORDER,)}),
+        ("missing_convention", [when(AmountMilestone(basis="purchased", amount_usd=Decimal(3)))], {}),
+        ("missing_convention", [WarrantTranche(shares=1, proportion=replace(RATABLE, basis="purchased"))], {}),
         ("milestone_differs", [when(WORKS), when(replace(WORKS, description="other"))], {}),
         ("tranche_unknown", [when(TrancheMilestone(tranche=1))], {}),
         ("warrant_unknown", [when(TrancheMilestone(tranche=0, warrant_id=make_id("wrt", 9)))], {}),

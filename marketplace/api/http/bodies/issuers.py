@@ -250,7 +250,10 @@ class ExerciseOptionBody(Body, frozen=True, kw_only=True):
 
 
 class IssueWarrantBody(Body, frozen=True, kw_only=True):
-    """A right to buy shares; see the event `issuer.warrant_issued`."""
+    """A right to buy shares; see the event `issuer.warrant_issued`.
+
+    `on_reduction` must be stated if a tranche counts what was purchased, and is ``keep`` otherwise.
+    """
 
     holder_id: Id
     class_id: ClassId
@@ -261,7 +264,7 @@ class IssueWarrantBody(Body, frozen=True, kw_only=True):
     tranches: Annotated[tuple[WarrantTranche, ...], Meta(max_length=100)] = ()
     grant_ids: Annotated[tuple[Id, ...], Meta(max_length=64)] = ()
     programme_id: Id | None = None
-    on_reduction: WarrantReduction = "keep"
+    on_reduction: WarrantReduction | None = None
     transfer: WarrantTransfer = "none"
     affiliate_ids: Annotated[tuple[Id, ...], Meta(max_length=20)] = ()
     change_of_control: ChangeOfControl | None = None

@@ -55,7 +55,7 @@ Refusals in order, of each command:
   date_before_formation · programme_unknown · threshold_missing, threshold_unexpected ·
   price_source_unknown · recorder_interested · average_impossible · of each tranche: shares, its milestones
   (grant_missing, amounts, attester_interested, tranche_unknown, warrant_unknown), proportion_empty, price_stated_twice,
-  multiple_out_of_range · milestone_differs · tranches_circular · tranches_differ
+  multiple_out_of_range · missing_convention · milestone_differs · tranches_circular · tranches_differ
 - warrants vested: time_naive
 - warrant exercised: warrant_unknown · exercise_exists · time_naive · warrant_expired · shares · warrant_overdrawn ·
   sale_declared · tranche_unknown · warrant_unvested, warrant_not_exercisable · tranche_missing ·

@@ -70,7 +70,7 @@ class CancelOption(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IssueWarrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Issue a right to buy shares."""
+    """Issue a right to buy shares. `on_reduction` is stated if it counts what was purchased and may never be paid."""
 
     issuer_id: str
     warrant_id: str
@@ -83,7 +83,7 @@ class IssueWarrant(msgspec.Struct, frozen=True, kw_only=True):
     tranches: tuple[WarrantTranche, ...] = ()
     grant_ids: tuple[str, ...] = ()
     programme_id: str | None = None
-    on_reduction: WarrantReduction = "keep"
+    on_reduction: WarrantReduction | None = None
     transfer: WarrantTransfer = "none"
     affiliate_ids: tuple[str, ...] = ()
     change_of_control: ChangeOfControl | None = None

@@ -21,7 +21,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import require_price_per_share, require_usd
 from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
-from marketplace.domain.equity.issuer.rules import require_shares, require_stakeholder
+from marketplace.domain.equity.issuer.rules import refuse_missing, require_shares, require_stakeholder
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.refusals import refuse_unknown
 
@@ -39,6 +39,7 @@ def require_terms(command: IssueWarrant, state: Issuer) -> None:
         _require_average(command.fair_value, command, state, "/fair_value")
     for index, tranche in enumerate(command.tranches):
         _require_tranche(tranche, f"/tranches/{index}", command, state)
+    _require_reduction(command)
     _require_same_milestones(command.tranches)
     _require_no_cycle(command.tranches)
     total = sum(tranche.shares for tranche in command.tranches)
@@ -50,6 +51,24 @@ def require_terms(command: IssueWarrant, state: Issuer) -> None:
             shares=command.shares,
             tranches=total,
         )
+
+
+def _require_reduction(command: IssueWarrant) -> None:
+    """Refuse to leave open what becomes of shares that vested by a purchase which ends before it is paid."""
+    if command.on_reduction is None and any(_counts_purchases(tranche) for tranche in command.tranches):
+        raise refuse_missing(
+            "on_reduction",
+            "claw_back or keep, since a grant may end before it is paid; or count what was paid",
+            "",
+        )
+
+
+def _counts_purchases(tranche: WarrantTranche) -> bool:
+    amounts = (each for each in _list_milestones(tranche) if isinstance(each, AmountMilestone))
+    proportion = tranche.proportion
+    return any(each.basis == "purchased" for each in amounts) or (
+        proportion is not None and proportion.basis == "purchased"
+    )
 
 
 def _require_change_of_control(terms: ChangeOfControl | None) -> None:

@@ -55,7 +55,7 @@ def issue_warrant(command: IssueWarrant, state: Issuer) -> Sequence[IssuerEvent]
         tranches=command.tranches,
         grant_ids=command.grant_ids,
         programme_id=command.programme_id,
-        on_reduction=command.on_reduction,
+        on_reduction=command.on_reduction or "keep",
         transfer=command.transfer,
         affiliate_ids=command.affiliate_ids,
         change_of_control=command.change_of_control,
