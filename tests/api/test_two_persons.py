@@ -194,6 +194,9 @@ async def test_an_operator_is_no_second_person_by_the_keys_that_it_issues(treasu
             approval_id = get_id(await treasury.withdraw(asking, "150", f"mule {operator is one} {number}"))
             for approving in (chief, again):
                 assert code(await treasury.end(approving, "approve", approval_id)) == (403, "person_same")
+    body = {"name": "p5", "scopes": ["accounts:approve"], "party_id": treasury.party, "person": "p5"}
+    repeated = [await stage.post(client, "/v1/api-keys", body, key="first") for client in (stage.admin, one)]
+    assert [answer.status_code for answer in repeated] == [201, 422], "the first key's repeat is no key of an operator"
     third = await issue(other, party_id=treasury.party, person="p8")
     assert (await treasury.end(third, "approve", approval_id)).status_code == 200
 

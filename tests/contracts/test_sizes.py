@@ -75,6 +75,9 @@ BOUNDS = {
             "issuer_ids",
             "provider_ids",
             "site_ids",
+            "offers[]",
+            "regions[]",
+            "mandate_ids[]",
         )
     },
     ("mandate.granted.v1", "terms.instrument_kinds"): REQUEST,

@@ -142,7 +142,7 @@ GUARDS: Final = (
         "cash-held",
         "money, a mandate's budget and its maximum per issuer",
         Mutant(
-            f"{_COMMANDS}.trading.orders",
+            f"{_COMMANDS}.steps.order_holds",
             "await unit.decide(ACCOUNT, account_id, hold)",
             "ACCOUNT.decide(hold, await unit.load(ACCOUNT, account_id))",
         ),
@@ -153,7 +153,7 @@ GUARDS: Final = (
         "budget-held",
         "money, a mandate's budget and its maximum per issuer",
         Mutant(
-            f"{_COMMANDS}.trading.orders",
+            f"{_COMMANDS}.steps.order_holds",
             "await unit.decide(MANDATE, mandate_id, command)",
             "MANDATE.decide(command, mandate)",
         ),

@@ -124,7 +124,7 @@ def _require_usable(key: ApiKey) -> None:
 
 
 def _render_issued(key: ApiKey) -> tuple[object, ...]:
-    return key.name, key.scopes, key.party_id, key.person, key.expires_at
+    return key.name, key.scopes, key.party_id, key.person, key.named_by, key.expires_at
 
 
 async def _store(command: Command, key: ApiKey, expires_at: datetime | None) -> ApiKey:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from events.mandate import MandateTerms
 from events.order import BudgetHold, OrderTerms
@@ -56,46 +56,27 @@ async def set_order(
     if order is None:
         await check_parents(unit, startup_id, terms)
     else:
-        hold_id, until = (
-            derive_id("hld", unit.context.command_id),
-            {hold.mandate_id: hold.until for hold in order.budget_holds},
-        )
+        hold_id = derive_id("hld", unit.context.command_id)
+        until = {hold.mandate_id: hold.until for hold in order.budget_holds}
         await release_order_holds(unit, order, "the order was amended")
     budget_holds = await hold_budgets(unit, party, order_id, hold_id, terms, cost=cost, until=until)
     quota = rules.orders_max
     await hold_cash(unit, account_id, order_id, hold_id, cost.cash_usd, quota=quota, bought_at=bought_at)
-    split_ratio = await find_split_ratio(unit, startup_id, terms)
-    if order is not None:
-        amend = AmendOrder(
-            order_id=order_id,
-            hold_id=hold_id,
-            terms=terms,
-            cash_hold_usd=cost.cash_usd,
-            budget_holds=budget_holds,
-            at=at,
-            cost=cost,
-            split_ratio=split_ratio,
-            order_usd_min=rules.order_usd_min,
-            platform_fee=rules.platform_fee,
-        )
-        await unit.decide(ORDER, order_id, amend)
-        return
-    place = PlaceOrder(
-        order_id=order_id,
-        startup_id=startup_id,
-        issuer_id=issuer_id,
-        account_id=account_id,
-        hold_id=hold_id,
-        terms=terms,
-        cash_hold_usd=cost.cash_usd,
-        budget_holds=budget_holds,
-        at=at,
-        cost=cost,
-        split_ratio=split_ratio,
-        order_usd_min=rules.order_usd_min,
-        platform_fee=rules.platform_fee,
-    )
-    await unit.decide(ORDER, order_id, place)
+    stated: dict[str, Any] = {
+        "order_id": order_id,
+        "hold_id": hold_id,
+        "terms": terms,
+        "cash_hold_usd": cost.cash_usd,
+        "budget_holds": budget_holds,
+        "at": at,
+        "cost": cost,
+        "split_ratio": await find_split_ratio(unit, startup_id, terms),
+        "order_usd_min": rules.order_usd_min,
+        "platform_fee": rules.platform_fee,
+    }
+    whose: dict[str, Any] = {"startup_id": startup_id, "issuer_id": issuer_id, "account_id": account_id}
+    command = PlaceOrder(**whose, **stated) if order is None else AmendOrder(**stated)
+    await unit.decide(ORDER, order_id, command)
 
 
 async def hold_cash(
