@@ -168,6 +168,33 @@ async def test_text_that_a_person_cannot_read_is_refused(stage: Stage, body, sta
         assert (await stage.services.handler.log.health()).last_sequence == 0
 
 
+async def test_every_wrong_member_of_a_body_is_named_at_once_without_regular_expressions(stage: Stage):
+    offer = {"gpu_class": "h100", "cash_usd_per_gpu_hour": 2, "equity_usd_per_gpu_hour": "1"}
+    terms = {"offers": [offer], "interconnect": "infinibnad", "instrument": {"kind": "safe", "cap": 1}, "regions": None}
+    body = {
+        "startup_id": "x",
+        "terms": {**build_terms(lambda day: f"2026-02-{day:02}T00:00:00Z"), **terms},
+        "note": "x",
+    }
+    refused = await stage.post(stage.admin, "/v1/orders", body)
+    assert (refused.status_code, refused.json()["code"]) == (422, "body_invalid")
+    errors = {error["pointer"]: error for error in refused.json()["errors"]}
+    assert {
+        "/startup_id",
+        "/terms/offers/0/gpu_class",
+        "/terms/offers/0/cash_usd_per_gpu_hour",
+        "/terms/interconnect",
+        "/terms/instrument/cap",
+        "/terms/instrument/conversion_timing",
+        "/terms/regions",
+        "/note",
+    } == set(errors)
+    assert errors["/terms/interconnect"]["allowed"] == ["any", "ethernet", "infiniband"]
+    assert "did you mean infiniband?" in errors["/terms/interconnect"]["detail"]
+    assert "in quotes" in errors["/terms/offers/0/cash_usd_per_gpu_hour"]["detail"]
+    assert "[" not in "".join(error["detail"] for error in errors.values()), "a regular expression is shown"
+
+
 async def test_a_reason_may_have_lines(stage: Stage):
     party_id = (await send(stage, json.dumps(PARTY).encode())).json()["id"]
     reason = {"reason": "first line\n\tsecond line"}

@@ -19,6 +19,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_202_ACCEPT
 from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 
 from marketplace.api.http.bodies.answers import ReceiptBody
+from marketplace.api.http.body_faults import BodyFault
 from marketplace.api.http.keys import DECIDE, Principal
 from marketplace.api.http.services import Services, get_services
 from marketplace.api.http.strict_json import BodyInvalid, refuse_malformed
@@ -215,9 +216,9 @@ async def _require_body(request: Request[Principal, Any, Any]) -> None:
     body = await request.body()
     if request.route_handler.parsed_data_field is not None:
         if not body:
-            raise BodyInvalid("this route needs a body, and there is none; send JSON", "")
+            raise BodyInvalid(BodyFault("", "this route needs a body, and there is none; send JSON"))
     elif body.strip() not in (b"", b"{}"):
-        raise BodyInvalid("this route has no body; leave it out", "")
+        raise BodyInvalid(BodyFault("", "this route has no body; leave it out"))
 
 
 def build_context(

@@ -15,8 +15,10 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
+from marketplace.api.http.body_faults import render_fault
 from marketplace.api.http.envelope import list_methods
 from marketplace.api.http.known_values import suggest
+from marketplace.api.http.strict_json import BodyInvalid
 from marketplace.core.errors import Conflict, Corrupt, Fact, LogChanged, Refusal, Unavailable, UnreadableEvent
 from marketplace.log.annotations import GAP
 from marketplace.log.storage import STORAGE
@@ -86,16 +88,18 @@ _FOR_TENANTS: Final = {
 }
 
 
-class FieldError(msgspec.Struct, frozen=True, kw_only=True):
+class FieldError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One wrong member of the request.
 
     Attributes:
         pointer: JSON pointer into the body, or into the query or headers by their names.
         detail: What is wrong with it.
+        allowed: The values that it may have, where these are few.
     """
 
     pointer: str
     detail: str
+    allowed: tuple[str, ...] = ()
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -175,7 +179,11 @@ def answer_refusal(_: Request[Any, Any, Any] | None, refusal: Refusal) -> Respon
         headers["WWW-Authenticate"] = 'Bearer realm="marketplace"'
     if refusal.code in _RETRIED:
         headers["Retry-After"] = str(facts.get("retry_after_seconds", RETRY_SECONDS))
-    errors = () if refusal.pointer is None else (FieldError(pointer=refusal.pointer, detail=refusal.message),)
+    errors: tuple[FieldError, ...] = ()
+    if isinstance(refusal, BodyInvalid):
+        errors = tuple(FieldError(**fault._asdict()) for fault in refusal.faults)
+    elif refusal.pointer is not None:
+        errors = (FieldError(pointer=refusal.pointer, detail=refusal.message),)
     return render_problem(status, refusal.code, refusal.message, errors=errors, facts=facts, headers=headers)
 
 
@@ -286,17 +294,18 @@ def answer_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Resp
 def _parse_extra(request: Request[Any, Any, Any], extra: Any) -> Iterator[FieldError]:
     for item in extra if isinstance(extra, list) else ():
         message, key = str(item.get("message", "invalid")), item.get("key")
-        yield FieldError(pointer=f"/{key}" if key else "", detail=_tell_choice(request, key) or message)
+        pointer, (choice, allowed) = f"/{key}" if key else "", _tell_choice(request, key)
+        yield FieldError(pointer=pointer, detail=choice or render_fault(message), allowed=allowed)
 
 
-def _tell_choice(request: Request[Any, Any, Any], name: str | None) -> str | None:
-    """Return that a parameter of the query has none of the values that it may have; None if it is no choice."""
+def _tell_choice(request: Request[Any, Any, Any], name: str | None) -> tuple[str | None, tuple[str, ...]]:
+    """Return that a parameter of the query has none of its allowed values, and these; None if it is no choice."""
     field = request.route_handler.parsed_fn_signature.parameters.get(name or "")
     value = request.query_params.get(name or "")
     literals = () if field is None else _list_literals(field.annotation)
     if not literals or value is None or value in literals:
-        return None
-    return f"{name} cannot be {value!r}; use {', '.join(literals)}{suggest(value, literals)}"
+        return None, ()
+    return f"{name} cannot be {value!r}; use {', '.join(literals)}{suggest(value, literals)}", literals
 
 
 def _list_literals(annotation: Any) -> tuple[str, ...]:

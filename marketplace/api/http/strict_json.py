@@ -19,11 +19,11 @@ from litestar.typing import FieldDefinition
 from msgspec import Meta
 
 from events.types import Name
+from marketplace.api.http.body_faults import DECIMAL_PATTERN, BodyFault, find_faults, render_fault
 from marketplace.api.http.strict_text import refuse_unprintable, require_readable
 from marketplace.core.errors import Refusal
 
 WHOLE_MAX: Final = 2**53 - 1
-DECIMAL_PATTERN: Final = r"^-?[0-9]{1,24}(\.[0-9]{1,24})?(?!\n)$"
 _DecimalString = Annotated[str, Meta(pattern=DECIMAL_PATTERN)]
 _PATH: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>\$.*?)`)?$", re.DOTALL)
 _MEMBER: Final = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]*)`")
@@ -31,10 +31,17 @@ _ONE_LINE: Final = r"^[^\t\n\r]*$"
 
 
 class BodyInvalid(Refusal):
-    """The body is JSON but not of the type that the route accepts."""
+    """The body is JSON but not of the type that the route accepts.
 
-    def __init__(self, message: str, pointer: str) -> None:
-        super().__init__("body_invalid", message, pointer=pointer)
+    Args:
+        faults: Every wrong member, one at least.
+    """
+
+    def __init__(self, *faults: BodyFault) -> None:
+        first, rest = faults[0], len(faults) - 1
+        more = f"; {rest} more members are wrong, see errors" if rest else ""
+        super().__init__("body_invalid", f"{first.pointer or 'the body'}: {first.detail}{more}", pointer=first.pointer)
+        self.faults = faults
 
 
 def build_twin(annotation: Any) -> Any:
@@ -94,7 +101,8 @@ class Decoders:
     """The two decoders of one body type."""
 
     def __init__(self, annotation: Any) -> None:
-        self._twin = msgspec.json.Decoder(build_twin(annotation))
+        self._twin_type = build_twin(annotation)
+        self._twin = msgspec.json.Decoder(self._twin_type)
         self._true = msgspec.json.Decoder(annotation)
 
     def decode(self, body: bytes | msgspec.Raw) -> Any:
@@ -109,7 +117,9 @@ class Decoders:
             self._twin.decode(body)
             return self._true.decode(body)
         except msgspec.ValidationError as error:
-            raise parse_validation_error(error) from None
+            refusal = parse_validation_error(error)
+            faults = find_faults(self._twin_type, msgspec.json.decode(body)) if isinstance(refusal, BodyInvalid) else ()
+            raise BodyInvalid(*faults) if faults else refusal from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise refuse_malformed(error) from None
 
@@ -129,7 +139,7 @@ def parse_validation_error(error: msgspec.ValidationError) -> Refusal:
         pointer = f"{pointer}/{member['name']}"
     if repr(_ONE_LINE) in match["what"]:
         return refuse_unprintable("a tab or a line break", pointer)
-    return BodyInvalid(match["what"], pointer)
+    return BodyInvalid(BodyFault(pointer, render_fault(match["what"])))
 
 
 def render_pointer(path: str) -> str:

@@ -1,0 +1,164 @@
+"""Every fault of a refused body at once. msgspec stops at the first, so this walks the body along its type.
+
+It runs only after a body was refused. A valid body costs nothing.
+"""
+
+import ast
+import re
+import types
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from events import types as values
+from marketplace.api.http.known_values import suggest
+
+FAULTS_MAX: Final = 20
+DECIMAL_PATTERN: Final = r"^-?[0-9]{1,24}(\.[0-9]{1,24})?(?!\n)$"
+_KIND: Final = re.compile(r"`(\w+)`")
+_FORM: Final = re.compile(r"matching regex (?P<pattern>.*)$", re.DOTALL)
+_KINDS: Final = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+    "datetime": "an RFC 3339 instant in quotes",
+    "date": "a day in quotes, such as 2026-01-31",
+}
+_SENTENCES: Final = {
+    "Invalid RFC3339 encoded datetime": "must be an RFC 3339 instant with an offset, such as 2026-01-31T00:00:00Z",
+    "Expected `datetime` with a timezone component": "must have an offset, such as 2026-01-31T00:00:00Z",
+    "Invalid RFC3339 encoded date": "must be a day such as 2026-01-31",
+}
+_DECIMAL: Final = 'must be a decimal in quotes, such as "1.50"'
+_EXAMPLES: Final = {
+    "Id": "an id such as pty_01jdm5v5tze1xa6a4sbz1gk3c4",
+    "Ratio": 'an exact fraction such as "7/3"',
+    "Region": "a region such as us-east",
+    "GpuClass": "a class such as H100_SXM",
+    "Country": "two letters of ISO 3166-1 such as US",
+    "Person": "a name such as ada@example",
+}
+
+
+class BodyFault(NamedTuple):
+    """One wrong member: its JSON pointer, what is wrong, and the values that it may have, where these are few."""
+
+    pointer: str
+    detail: str
+    allowed: tuple[str, ...] = ()
+
+
+def find_faults(annotation: Any, value: Any) -> list[BodyFault]:
+    """Return what is wrong with a decoded body, in the body's order, at most `FAULTS_MAX`.
+
+    Args:
+        annotation: The type that it should have, which forbids unknown members.
+        value: The body as JSON's own types.
+    """
+    return list(islice(_walk(annotation, value, ""), FAULTS_MAX))
+
+
+def _walk(annotation: Any, value: Any, pointer: str) -> Iterator[BodyFault]:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    base = arguments[0] if origin is Annotated else annotation
+    if get_origin(base) in (Union, types.UnionType):
+        yield from _walk_choices([each for each in get_args(base) if each is not type(None)], base, value, pointer)
+    elif isinstance(base, type) and issubclass(base, msgspec.Struct) and isinstance(value, dict):
+        yield from _walk_object(base, value, pointer)
+    elif get_origin(base) in (tuple, list) and isinstance(value, list):
+        bounds = arguments[1:] if origin is Annotated else ()
+        yield from _convert(Annotated[(list[Any], *bounds)] if bounds else list[Any], value, pointer)
+        for index, item in enumerate(value):
+            yield from _walk(get_args(base)[0], item, f"{pointer}/{index}")
+    elif get_origin(base) is dict and isinstance(value, dict):
+        for name, item in value.items():
+            yield from _convert(get_args(base)[0], name, f"{pointer}/{name}")
+            yield from _walk(get_args(base)[1], item, f"{pointer}/{name}")
+    else:
+        yield from _convert(annotation, value, pointer)
+
+
+def _walk_choices(choices: list[Any], union: Any, value: Any, pointer: str) -> Iterator[BodyFault]:
+    """Walk the member of a union that a value means: by its tag, or the only one beside null."""
+    if value is None and type(None) in get_args(union):
+        return
+    if len(choices) == 1:
+        yield from _walk(choices[0], value, pointer)
+        return
+    tagged = {choice.__struct_config__.tag: choice for choice in choices if hasattr(choice, "__struct_config__")}
+    if not tagged or not isinstance(value, dict):
+        yield from _convert(union, value, pointer)
+        return
+    field, allowed = next(iter(tagged.values())).__struct_config__.tag_field, sorted(tagged)
+    tag = value.get(field)
+    if isinstance(tag, str) and tag in tagged:
+        yield from _walk_object(tagged[tag], value, pointer)
+    elif field in value:
+        yield _refuse_choice(f"{pointer}/{field}", tag, allowed)
+    else:
+        yield BodyFault(f"{pointer}/{field}", f"{field} is missing; use {', '.join(allowed)}", (*allowed,))
+
+
+def _walk_object(struct: type[msgspec.Struct], value: Mapping[str, Any], pointer: str) -> Iterator[BodyFault]:
+    hints, config = get_type_hints(struct, include_extras=True), struct.__struct_config__
+    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+    for name, item in value.items():
+        if name in fields:
+            yield from _walk(hints[fields[name].name], item, f"{pointer}/{name}")
+        elif name != config.tag_field:
+            yield BodyFault(f"{pointer}/{name}", f"{name} is no member here{suggest(name, fields)}")
+        elif item != config.tag:
+            yield _refuse_choice(f"{pointer}/{name}", item, [str(config.tag)])
+    for name, field in fields.items():
+        if field.required and name not in value:
+            yield BodyFault(f"{pointer}/{name}", f"{name} is missing")
+
+
+def _convert(annotation: Any, value: Any, pointer: str) -> Iterator[BodyFault]:
+    try:
+        msgspec.convert(value, annotation)
+    except msgspec.ValidationError as error:
+        literals = _list_literals(annotation)
+        if literals:
+            yield _refuse_choice(pointer, value, [str(literal) for literal in literals])
+            return
+        is_decimal = any(isinstance(each, Meta) and each.pattern == DECIMAL_PATTERN for each in get_args(annotation))
+        yield BodyFault(pointer, _DECIMAL if is_decimal else render_fault(str(error)))
+
+
+def _refuse_choice(pointer: str, value: Any, allowed: list[str]) -> BodyFault:
+    near = suggest(value, allowed) if isinstance(value, str) else ""
+    shown = msgspec.json.encode(value).decode()[:60]
+    return BodyFault(pointer, f"{shown} is none of the values allowed: {', '.join(allowed)}{near}", (*allowed,))
+
+
+def _list_literals(annotation: Any) -> tuple[Any, ...]:
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return tuple(literal for argument in get_args(annotation) for literal in _list_literals(argument))
+
+
+def render_fault(text: str) -> str:
+    """Return msgspec's sentence in JSON's words, with the form in place of a regular expression."""
+    form = _FORM.search(text)
+    if form is not None:
+        return _FORMS.get(ast.literal_eval(form["pattern"]), "must have the form that /schema shows")
+    return _SENTENCES.get(text) or _KIND.sub(lambda match: _KINDS.get(match[1], match[1]), text)
+
+
+def _list_forms() -> Iterator[tuple[str, str]]:
+    for name, text in _EXAMPLES.items():
+        metas = [meta for meta in get_args(getattr(values, name))[1:] if isinstance(meta, Meta)]
+        yield from ((meta.pattern, f"must be {text}") for meta in metas if meta.pattern is not None)
+    yield r"^[a-z0-9][a-z0-9_-]{0,39}(?!\n)$", "must be a short name such as series-a"
+    yield DECIMAL_PATTERN, _DECIMAL
+
+
+_FORMS: Final = dict(_list_forms())
