@@ -1,6 +1,8 @@
 """The HTTP application: middleware, routes and problem documents."""
 
 from collections.abc import Sequence
+from copy import copy
+from functools import cache
 from typing import Any, Final
 
 from litestar import Litestar, Request, Router
@@ -9,7 +11,6 @@ from litestar.di import Provide
 from litestar.exceptions import NotFoundException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.types import ASGIApp
 
 from marketplace import __version__
 from marketplace.api.http import clock, contract, operation
@@ -33,20 +34,25 @@ ROUTERS: Final = [router for room in _ROOMS for router in find_constants(f"marke
 
 def create_application(services: Services) -> Litestar:
     """Return the application that uses these services. The caller starts and stops them."""
-    metrics, limits = Metrics(services), Limits(services)
-    routers = [*ROUTERS, clock.ROUTER]
+    application, metrics = copy(_build(services.settings.body_bytes_max)), Metrics(services)
+    application.state = State(
+        {"services": services, "metrics": metrics, "limits": Limits(services), "scopes": _list_scopes()}
+    )
+    application.asgi_handler = Envelope(application.asgi_handler, metrics)
+    return application
 
-    def gate(app: ASGIApp) -> ASGIApp:
-        return AuthMiddleware(app, services, limits)
 
-    application = Litestar(
-        route_handlers=[*routers, operation.ROUTER, contract.ROUTER],
-        middleware=[gate],
+@cache
+def _build(body_bytes_max: int) -> Litestar:
+    """Return the application without services: its routes, which several applications of one process share."""
+    return Litestar(
+        route_handlers=[*ROUTERS, clock.ROUTER, operation.ROUTER, contract.ROUTER],
+        middleware=[AuthMiddleware],
         dependencies={"command": Provide(provide_command), "reader": Provide(provide_reader)},
         dto=StrictBody,
         return_dto=None,
         exception_handlers=HANDLERS,
-        request_max_body_size=services.settings.body_bytes_max,
+        request_max_body_size=body_bytes_max,
         openapi_config=OpenAPIConfig(
             title="Compute-for-equity marketplace",
             version=__version__,
@@ -59,20 +65,14 @@ def create_application(services: Services) -> Litestar:
             components=Components(security_schemes={"apiKey": SecurityScheme(type="http", scheme="bearer")}),
             security=[{"apiKey": []}],
         ),
-        state=State(
-            {
-                "services": services,
-                "metrics": metrics,
-                "scopes": list_scopes(
-                    (router.opt["feature"] for router in routers), _list_own_scopes([*routers, operation.ROUTER])
-                ),
-            }
-        ),
         logging_config=None,
         debug=False,
     )
-    application.asgi_handler = Envelope(application.asgi_handler, metrics)
-    return application
+
+
+def _list_scopes() -> Any:
+    routers = [*ROUTERS, clock.ROUTER]
+    return list_scopes((router.opt["feature"] for router in routers), _list_own_scopes([*routers, operation.ROUTER]))
 
 
 def _require_document(request: Request[Any, Any, Any]) -> None:

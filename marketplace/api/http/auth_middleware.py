@@ -57,10 +57,8 @@ class AuthMiddleware:
     whether it `streams`.
     """
 
-    def __init__(self, app: ASGIApp, services: Services, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._services = services
-        self._limits = limits
         self._parameters: dict[Any, frozenset[str]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,7 +76,8 @@ class AuthMiddleware:
         if scope["route_handler"].opt.get("streams") and _STREAM_TYPE in headers.get(b"accept", b""):
             await self._app(scope, receive, send)
             return
-        with self._limits.at_once.enter(principal.key_id):
+        limits: Limits = scope["litestar_app"].state["limits"]
+        with limits.at_once.enter(principal.key_id):
             await self._app(scope, receive, send)
 
     def _require_parameters(self, scope: Any) -> None:
@@ -101,17 +100,17 @@ class AuthMiddleware:
 
     async def _admit(self, scope: Any, headers: dict[bytes, bytes]) -> Principal:
         added: Headers = scope[ADDED]
+        services: Services = scope["litestar_app"].state["services"]
+        limits: Limits = scope["litestar_app"].state["limits"]
         authorization = headers.get(b"authorization")
         _require_single(scope, headers)
         try:
-            principal = await self._services.keys.verify(
-                None if authorization is None else authorization.decode("latin-1")
-            )
+            principal = await services.keys.verify(None if authorization is None else authorization.decode("latin-1"))
         except Refusal:
             address = (scope.get("client") or ("unknown", 0))[0]
-            self._limits.addresses.hit(address, added)
+            limits.addresses.hit(address, added)
             raise
-        self._limits.keys.hit(principal.key_id, added)
+        limits.keys.hit(principal.key_id, added)
         for needed in _list_needed(scope, principal):
             if not principal.allows(needed):
                 text = f"this key lacks the scope {needed}; ask for one that has it"
