@@ -7,6 +7,22 @@ from functools import cache
 from jsonschema import Draft202012Validator
 
 
+async def read_document(client):
+    """Return the document of an API with its parameters and answers in place of references to them."""
+    document = (await client.get("/schema/openapi.json")).json()
+    kinds = ("parameters", "responses")
+    shared = {
+        f"#/components/{kind}/{name}": part for kind in kinds for name, part in document["components"][kind].items()
+    }
+    for item in document["paths"].values():
+        for operation in item.values():
+            listed = operation.get("parameters", ())
+            operation["parameters"] = [shared.get(each.get("$ref"), each) for each in listed]
+            answers = operation["responses"].items()
+            operation["responses"] = {status: shared.get(each.get("$ref"), each) for status, each in answers}
+    return document
+
+
 class Documented:
     """The document of an application, as strangers read it.
 
@@ -40,19 +56,13 @@ class Documented:
             schema = operation.get("requestBody", {}).get("content", {}).get(kind, {}).get("schema", {})
             self._hold(f"{request.method} {path} body", schema, request.content)
         status = str(answer.status_code)
-        answers = self._follow(operation["responses"].get(status) or operation["responses"].get(f"{status[0]}XX"))
+        answers = operation["responses"].get(status) or operation["responses"].get(f"{status[0]}XX")
         if answers is None:
             self.faults[f"{request.method} {path} {answer.status_code}"] = "this status is not in the document"
         elif answer.content and "json" in answer.headers.get("content-type", ""):
             kind = answer.headers["content-type"].partition(";")[0]
             schema = answers.get("content", {}).get(kind, {}).get("schema", {})
             self._hold(f"{request.method} {path} {answer.status_code}", schema, answer.content)
-
-    def _follow(self, part):
-        while part and "$ref" in part:
-            _, kind, name = part["$ref"].removeprefix("#/").split("/")
-            part = self.document["components"][kind][name]
-        return part
 
     def _hold(self, name, schema, content):
         validator = self._build(json.dumps(schema, sort_keys=True))

@@ -15,6 +15,7 @@ from marketplace.client import MarketplaceClient
 from marketplace.client.transport import Transport
 from marketplace.log.memory import MemoryLog
 from tests.api.client_calls import KEY, SEQUENCE, VERSION, Call, call, call_all, list_methods, name_route
+from tests.api.documented import read_document
 from tests.api.stage import open_stage
 
 HERE = Path(__file__).parent
@@ -47,7 +48,7 @@ class Document:
         """Return media type and schema of what is answered where all went well and nobody else must agree."""
         answers = self.operations[route]["responses"].items()
         (content,) = [answer.get("content") for status, answer in answers if status[0] == "2" and status != "202"]
-        ((media_type, media),) = (content or {None: {}}).items()
+        media_type, media = next(iter((content or {None: {}}).items()))  # beside JSON the feed has a stream
         return media_type, media.get("schema", {})
 
     def _follow(self, schema: dict[str, Any]) -> dict[str, Any]:
@@ -57,7 +58,7 @@ class Document:
 @pytest.fixture
 async def document() -> Document:
     async with open_stage(MemoryLog()) as stage:
-        return Document((await stage.admin.get("/schema/openapi.json")).json())
+        return Document(await read_document(stage.admin))
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def _spell(answer: Any) -> str:
     """Return the name that the document has for what a method returns."""
     origin, arguments = get_origin(answer), get_args(answer)
     if origin is AsyncIterator:
-        return f"Page_{arguments[0].__module__}.{arguments[0].__qualname__}_"
+        return f"{arguments[0].__name__.removesuffix('View')}Page"
     if origin is list:
         return f"list of {_spell(arguments[0])}"
     plain = {dict: "object", str: "string", type(None): "nothing"}

@@ -20,7 +20,7 @@ from tests.api import (
     rows_warrants,
 )
 from tests.api.client_tour import tour
-from tests.api.documented import Documented
+from tests.api.documented import Documented, read_document
 from tests.api.rows import Row, World, play
 from tests.api.stage import Stage, get_id, open_stage
 
@@ -107,7 +107,7 @@ async def add_spares(world: World, row: Row) -> None:
 async def test_every_endpoint_answers_each_caller(jetstream_log: JetStreamLog, database_url: str):
     async with open_stage(jetstream_log, database_url, worker=True, embedded=True) as stage:
         world = await prepare(stage)
-        documented = Documented((await stage.admin.get("/schema/openapi.json")).json())
+        documented = Documented(await read_document(stage.admin))
         for client in world.clients.values():
             client.event_hooks["response"].append(documented.hear)
         for row in STORY:

@@ -11,6 +11,7 @@ from events.subjects import parse_subject
 from marketplace.application.delivery.grants import transfer_grant
 from marketplace.domain.deciders import PREFIXES
 from marketplace.log.memory import MemoryLog
+from tests.api.documented import read_document
 from tests.api.stage import open_stage
 from tests.support.market.market import Market
 
@@ -99,7 +100,7 @@ async def test_no_route_and_no_event_shows_another_partys_offers(database_url):
     parties = await play(market)
     async with open_stage(market.log, database_url) as stage:
         ids, seen = await list_ids(market.log), {}
-        document = (await stage.admin.get("/schema/openapi.json")).json()
+        document = await read_document(stage.admin)
         paths = list(list_paths(document, ids))
         for name, party_id in parties.items():
             client = await stage.open_tenant(party_id)
