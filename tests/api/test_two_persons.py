@@ -10,7 +10,7 @@ import pytest_asyncio
 from marketplace.auditor.report import Audit
 from marketplace.auditor.stream import read_stream
 from marketplace.core.ids import rename_id
-from tests.api.stage import Stage, get_id, open_stage
+from tests.api.stage import Stage, build_terms, get_id, open_stage
 from tests.support.patience import PATIENCE_SECONDS
 
 
@@ -199,6 +199,29 @@ async def test_an_operator_is_no_second_person_by_the_keys_that_it_issues(treasu
     assert [answer.status_code for answer in repeated] == [201, 422], "the first key's repeat is no key of an operator"
     third = await issue(other, party_id=treasury.party, person="p8")
     assert (await treasury.end(third, "approve", approval_id)).status_code == 200
+
+
+async def test_a_dear_order_waits_whoever_places_it(treasury: Treasury):
+    stage, now = treasury.stage, treasury.stage.services.handler.clock.now()
+    startup = await stage.register("Buyer", "startup", usd="100000")
+    clerk, chief = [await stage.open_tenant(startup, person=person) for person in ("p1", "p2")]
+    path = f"/v1/accounts/{rename_id('acc', startup)}"
+    get_id(await stage.post(clerk, f"{path}/limit", {"limit_usd": None, "order_limit_usd": "2000"}))
+
+    def build(cash: str) -> dict:
+        return build_terms(lambda days: (now + timedelta(days=days)).isoformat(), cash=cash)
+
+    order_id = get_id(await stage.post(clerk, "/v1/orders", {"startup_id": startup, "terms": build("2")}))
+    for client in (clerk, stage.admin):
+        answers = [await stage.post(client, "/v1/orders", {"startup_id": startup, "terms": build("3")})]
+        headers = {"Idempotency-Key": f"amend-{client is clerk}"}
+        answers.append(await client.put(f"/v1/orders/{order_id}", json={"terms": build("3")}, headers=headers))
+        for answer in answers:
+            assert answer.status_code == 202
+            assert answer.headers["Location"] == f"{path}/approvals/{get_id(answer)}"
+            assert (await stage.post(chief, f"{path}/approvals/{get_id(answer)}/approve")).status_code == 200
+    read = await clerk.get("/v1/orders", headers={"Min-Seq": await stage.reach()})
+    assert sorted(order["cash_hold_usd"] for order in read.json()["items"]) == ["2304.00"] * 3
 
 
 async def test_another_party_and_nobody_see_and_approve_nothing(treasury: Treasury):

@@ -9,11 +9,11 @@ from marketplace.core.ids import rename_id
 from marketplace.execution.handler import Receipt
 
 
-async def answer_asked(command: Command, receipt: Receipt) -> Response[ReceiptBody] | None:
-    """Return the answer of a command that waits for a second person; None if it was done at once."""
-    if command.principal.party_id is None:
+async def answer_asked(command: Command, receipt: Receipt, party_id: str | None) -> Response[ReceiptBody] | None:
+    """Return the answer of a command that waits for a second person of a party; None if it was done at once."""
+    if party_id is None:
         return None
-    account_id = rename_id("acc", command.principal.party_id)
+    account_id = rename_id("acc", party_id)
     approval_id = await find_approval(command.handler, command.context, account_id)
     if approval_id is None:
         return None

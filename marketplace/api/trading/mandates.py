@@ -36,7 +36,7 @@ async def grant(command: Commanded, data: JSONBody[GrantMandateBody]) -> Respons
     receipt = await grant_mandate(
         command.handler, command.context, holder_id=data.holder_id, funding=data.funding, terms=data.terms
     )
-    return await answer_asked(command, receipt) or command.answer_created(receipt, PATH)
+    return await answer_asked(command, receipt, command.principal.party_id) or command.answer_created(receipt, PATH)
 
 
 @put("/{mandate_id:str}", summary="Amend a mandate")
@@ -50,7 +50,7 @@ async def amend(
     receipt = await amend_mandate(
         command.handler, command.context, mandate_id, terms=data.terms, auction_ids=await command.list_auctions()
     )
-    return await answer_asked(command, receipt) or command.answer(receipt)
+    return await answer_asked(command, receipt, command.principal.party_id) or command.answer(receipt)
 
 
 @post("/{mandate_id:str}/revoke", status_code=200, summary="Revoke a mandate")

@@ -14,6 +14,7 @@ from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, Read, Word, answer_versioned, parse_at
 from marketplace.api.trading.asked import answer_asked
 from marketplace.application.trading.orders import amend_order, cancel_order, place_order
+from marketplace.domain.trading.order import ORDER
 from marketplace.projections.trading.auctions import list_decisions
 from marketplace.projections.trading.orders import find_order, list_book, list_orders
 from marketplace.projections.views.trading import BookOrderView, DecisionView, OrderView
@@ -30,7 +31,7 @@ async def place(command: Commanded, data: JSONBody[PlaceOrderBody]) -> Response[
     """
     await require_terms_known(command.services, data.terms)
     receipt = await place_order(command.handler, command.context, startup_id=data.startup_id, terms=data.terms)
-    return await answer_asked(command, receipt) or command.answer_created(receipt, PATH)
+    return await answer_asked(command, receipt, data.startup_id) or command.answer_created(receipt, PATH)
 
 
 @put("/{order_id:str}", summary="Amend an order")
@@ -41,7 +42,9 @@ async def amend(command: Commanded, order_id: FromPath[str], data: JSONBody[Amen
     """
     await require_terms_known(command.services, data.terms)
     receipt = await amend_order(command.handler, command.context, order_id, terms=data.terms)
-    return await answer_asked(command, receipt) or command.answer(receipt)
+    order = (await command.handler.cache.load(ORDER, order_id)).state
+    startup_id = None if order is None else order.placed.startup_id
+    return await answer_asked(command, receipt, startup_id) or command.answer(receipt)
 
 
 @post("/{order_id:str}/cancel", status_code=200, summary="Cancel an order")
