@@ -1,4 +1,4 @@
-"""Checks the caps of mandates: how much of a budget GPUs of one vendor, or of one generation, may take."""
+"""Checks the caps of mandates: what one vendor, one generation of GPUs, and related issuers may take of a budget."""
 
 import re
 from collections import Counter
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
+from marketplace.auditor.relations import Relations
 from marketplace.auditor.stream import Findings, Message
 
 ZERO: Final = Decimal(0)
@@ -50,9 +51,10 @@ def find_generation(gpu_class: str) -> str:
 
 @dataclass(slots=True)
 class Hold:
-    """What a mandate holds for an order, or pays for a grant, and the classes that this is for."""
+    """What a mandate holds for an order, or pays for a grant, for whom, and the classes that this is for."""
 
     classes: tuple[str, ...]
+    issuer_id: str = ""
     total: Decimal = ZERO
     committed: Decimal = ZERO
 
@@ -68,10 +70,14 @@ class Caps:
 
     Attributes:
         caps: The dollars that one vendor, and one generation, of each mandate may take, where it states them.
+        maxima: The dollars that one issuer may draw from each mandate, with those related to it.
         holds: By mandate and hold.
+        relations: Who is related to whom; None if nobody is.
     """
 
     findings: Findings
+    relations: Relations | None = None
+    maxima: dict[str, Decimal] = field(default_factory=dict)
     caps: dict[str, dict[str, Decimal]] = field(default_factory=dict)
     holds: dict[str, dict[str, Hold]] = field(default_factory=dict)
 
@@ -87,15 +93,18 @@ class Caps:
         if name in {"granted", "amended"}:
             terms = body["terms"]
             shares = {kind: terms.get(f"{kind}_share_max") for kind in ("vendor", "generation")}
+            self.maxima[mandate_id] = Decimal(terms["issuer_usd_max"])
             self.caps[mandate_id] = {
                 kind: Decimal(share) * Decimal(terms["budget_usd"])
                 for kind, share in shares.items()
                 if share is not None
             }
         elif name == "budget_held":
-            hold = holds.setdefault(body["hold_id"], Hold(tuple(body.get("gpu_classes", ()))))
+            classes = tuple(body.get("gpu_classes", ()))
+            hold = holds.setdefault(body["hold_id"], Hold(classes, body["issuer_id"]))
             hold.total += Decimal(body["amount_usd"])
             self._check(message, mandate_id, hold, ((one, one.total) for one in holds.values()))
+            self._check_issuer(message, mandate_id, body["issuer_id"])
         elif name == "budget_captured":
             hold = holds.setdefault(body["hold_id"], Hold(()))
             hold.committed = Decimal(body["amount_usd"])
@@ -113,6 +122,17 @@ class Caps:
         if hold is not None:
             hold.total -= Decimal(body["amount_usd"])
             hold.committed = min(hold.committed, hold.total)
+
+    def _check_issuer(self, message: Message, mandate_id: str, issuer_id: str) -> None:
+        """Check that an issuer, with those that relations connect with it, draws no more than its maximum."""
+        parties, now = {f"pty_{issuer_id[4:]}"}, None if self.relations is None else self.relations.now
+        if self.relations is not None and now is not None:
+            parties = self.relations.reach(f"pty_{issuer_id[4:]}", now)
+        holds = self.holds[mandate_id].values()
+        used = sum((one.total for one in holds if f"pty_{one.issuer_id[4:]}" in parties), ZERO)
+        most = self.maxima.get(mandate_id, ZERO)
+        text = f"{mandate_id} has {used} USD for issuer {issuer_id} and those related to it, and its maximum is {most}"
+        self.findings.require(used <= most, "cap", message.sequence, text)
 
     def _check(self, message: Message, mandate_id: str, hold: Hold, amounts: Iterable[tuple[Hold, Decimal]]) -> None:
         """Check that what counts toward each vendor and generation of a hold is within the caps in force."""

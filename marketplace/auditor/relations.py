@@ -135,20 +135,20 @@ class Relations:
     def _check_mark(self, message: Message, grant_id: str, trade: Trade) -> None:
         """Check that a mark of related parties has a relation behind it, be it stated by one end alone."""
         if trade.mark == "related":
-            known = trade.sellers & self._reach(trade.buyer, trade.at, firm=False)
+            known = trade.sellers & self.reach(trade.buyer, trade.at, firm=False)
             text = f"{grant_id} is marked as related, and nobody stated or found a relation of its parties"
             self.findings.require(bool(known), "relation", message.sequence, text)
 
     def finish(self) -> None:
         """Check that every trade of firmly related parties is marked, soon after the relation is known."""
         for grant_id, trade in self.trades.items():
-            bought = trade.sellers & self._reach(trade.buyer, trade.at)
-            taken = trade.holder is not None and trade.sellers & self._reach(trade.holder, trade.at)
+            bought = trade.sellers & self.reach(trade.buyer, trade.at)
+            taken = trade.holder is not None and trade.sellers & self.reach(trade.holder, trade.at)
             right = trade.mark == "related" if bought else trade.mark is not None or not taken
             text = f"{grant_id} is a trade of related parties, and its mark is {trade.mark}"
             self.findings.require(right, "relation", trade.sequence, text)
 
-    def _reach(self, party: str, at: datetime, *, firm: bool = True) -> set[str]:
+    def reach(self, party: str, at: datetime, *, firm: bool = True) -> set[str]:
         """Return a party and all that relations connect with it at an instant; firm ones that are known long enough."""
         found, waiting = {party}, [party]
         while waiting:

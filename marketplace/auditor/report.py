@@ -56,7 +56,6 @@ class Audit:
         self.money = Money(self.findings)
         self.fees = Fees(self.findings)
         self.bonds = Bonds(self.findings)
-        self.caps = Caps(self.findings)
         self.capacity = Capacity(self.findings)
         self.market = Market(self.findings)
         self.disputes = Disputes(self.findings)
@@ -64,6 +63,7 @@ class Audit:
         self.consents = Consents(self.findings, self.equity)
         self.persons = Persons(self.findings)
         self.relations = Relations(self.findings)
+        self.caps = Caps(self.findings, self.relations)
 
     async def read(self, messages: AsyncIterator[Message], annotations: Iterable[Message] = ()) -> int:
         """Take a whole log, and return its last sequence.

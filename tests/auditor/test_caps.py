@@ -1,5 +1,7 @@
 """The auditor finds budget above a mandate's cap for one vendor or generation of GPUs, in code of its own."""
 
+from datetime import timedelta
+
 import msgspec
 import pytest
 from msgspec.structs import replace
@@ -7,10 +9,12 @@ from msgspec.structs import replace
 from events.mandate import MandateBudgetCaptured, MandateBudgetReleased
 from marketplace.auditor import caps
 from marketplace.auditor.caps import Caps
+from marketplace.auditor.relations import Relation, Relations
 from marketplace.auditor.stream import Findings, Message
+from marketplace.core.ids import rename_id
 from marketplace.domain.supply import gpu_vendors
 from tests.domain import build
-from tests.domain.build import HOLD, usd
+from tests.domain.build import HOLD, ISSUER, NOW, usd
 from tests.domain.trading.test_mandate import GRANT_2, HOLD_2, ISSUER_2, amended, granted, held
 
 CAPS = granted(vendor_share_max=usd("0.5"), generation_share_max=usd("0.45"))
@@ -25,10 +29,14 @@ SECOND = replace(WON, hold_id=HOLD_2, grant_id=GRANT_2, gpu_class="MI300X")
 
 def audit(*events):
     part = Caps(Findings())
+    play(part, *events)
+    return [text.split(" USD for ")[1].split(",")[0] for _, _, text in part.findings.kept]
+
+
+def play(part, *events):
     for number, event in enumerate(events):
         headers = {"ce-type": f"marketplace.{event.__struct_config__.tag}"}
         part.take([Message(number, "marketplace.mandate.x", headers, msgspec.json.encode(event))])
-    return [text.split(" USD for ")[1].split(",")[0] for _, _, text in part.findings.kept]
 
 
 @pytest.mark.parametrize(
@@ -45,6 +53,19 @@ def audit(*events):
 )
 def test_budget_above_a_cap_is_found(events, found):
     assert sorted(audit(*events)) == sorted(found)
+
+
+@pytest.mark.parametrize(
+    ("amount", "related", "found"), [(300, True, 0), (400, False, 0), (301, True, 1), (601, False, 1)]
+)
+def test_related_issuers_draw_no_more_than_one(amount, related, found):
+    relations = Relations(Findings(), now=NOW)
+    ends = tuple(rename_id("pty", issuer_id) for issuer_id in (ISSUER, ISSUER_2))
+    relations.relations["rel"] = Relation(ends, firm_at=NOW - timedelta(hours=2) if related else None)
+    part = Caps(Findings(), relations)
+    second = held(HOLD_2, ISSUER_2, amount=amount if amount < 600 else 1)
+    play(part, granted(), held(amount=max(300, amount if amount > 600 else 0)), second)
+    assert len(part.findings.kept) == found
 
 
 def test_both_codes_name_the_same_vendors_and_generations():
