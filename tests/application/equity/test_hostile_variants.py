@@ -458,8 +458,13 @@ async def test_a_match_voids_no_limit_that_holders_vote_on(market):
     assert [each.instrument_id[:3] for each in (await market.state("issuer", trade.issuer)).limit.instruments] == [
         "ins"
     ]
-    faults = await find_faults(lambda findings: Consents(findings, Equity(findings)), market.log)
-    assert faults == []
+
+    def build(findings):
+        return Consents(findings, Equity(findings))
+
+    assert await find_faults(build, market.log) == []
+    faults = await find_faults(build, market.log, valuation_usd="1.00")
+    assert any("the limit is another" in text for _, _, text in faults)
     await check_log(market.log)
 
 

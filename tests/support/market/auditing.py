@@ -1,17 +1,19 @@
 """Let one part of the auditor read a log in memory, whole or without the events of a type."""
 
+import json
 from collections import defaultdict
 
 from marketplace.auditor.stream import Findings, Message
 
 
-async def find_faults(build, log, drop=None):
+async def find_faults(build, log, drop=None, **changed):
     """Return what a part of the auditor finds in a log.
 
     Args:
         build: Makes the part, given where it puts its findings.
         log: The log.
         drop: The type of the events that are left out.
+        changed: Members of all events that have them, with values that nobody stored.
     """
     part, decisions = build(Findings()), defaultdict(list)
     async for page in log.read():
@@ -24,7 +26,12 @@ async def find_faults(build, log, drop=None):
                 "ce-actorperson": envelope.actorperson,
                 "ce-time": envelope.time.isoformat(),
             }
-            message = Message(recorded.sequence, recorded.subject, headers, recorded.body)
+            body, fault = recorded.body, {}
+            if changed:
+                fault = {name: value for name, value in changed.items() if name in json.loads(body)}
+            if fault:
+                body = json.dumps(json.loads(body) | fault).encode()
+            message = Message(recorded.sequence, recorded.subject, headers, body)
             if message.event_type != drop:
                 decisions[message.decision].append(message)
     for decision in decisions.values():
