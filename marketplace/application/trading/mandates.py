@@ -88,13 +88,14 @@ async def amend_mandate(
     not settled, here and in the next commands.
 
     Raises:
-        Refusal: As `grant_mandate` · ``mandate_unknown`` · ``mandate_bound``.
+        Refusal: As `grant_mandate` · ``mandate_unknown`` · ``party_suspended`` · ``mandate_bound``.
     """
 
     async def work(unit: UnitOfWork) -> None:
         mandate = await load_mandate(unit, mandate_id)
         granted = mandate.granted
         require_owner(context, (granted.holder_id,), "mandate", mandate_id)
+        await require_unfrozen(unit)
         await _require_unbound(unit, mandate, mandate.holds.values(), auction_ids)
         await _require_pricelist(unit, terms)
         if granted.funding == "cash":

@@ -8,6 +8,7 @@ import pytest
 from marketplace.application.access import parties
 from marketplace.application.billing import accounts, holds
 from marketplace.application.equity import consents, instruments
+from marketplace.application.trading import mandates
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import AddStakeholder
@@ -88,7 +89,9 @@ async def test_nobody_draws_on_the_mandate_of_a_suspended_fund(memory_log):
     fund, startup = await market.party("Fund", "fund", usd=1_000), await market.party("Startup", "startup", usd=100)
     await market.issuer(startup)
     mandate = await market.mandate(fund, budget=1_000)
+    terms = (await market.state("mandate", mandate)).terms
     await suspend(market, fund)
+    await refused(mandates.amend_mandate(market.handler, market.context(fund), mandate, terms=terms))
     investment = {"startup_id": startup, "mandate_id": mandate, "amount_usd": Decimal(100), "terms": SAFE}
     await refused(instruments.invest(market.handler, market.context(startup), **investment))
     await refused(market.order(startup, cash="0.01", equity="1", mandate_ids=(mandate,), nodes=1, days=1))
