@@ -2,9 +2,10 @@
 
     uv run --group node python scripts/node_checks.py
 
-Node comes from the wheel of the dependency group `node`, or is the machine's own from version 20 on. npm installs into
+Node comes from the wheel of the dependency group `node`, or is the machine's own from version 22 on. npm installs into
 a temporary folder, so that no lock file with registry addresses is left behind. A NATS server from the wheel stores the
-story that gives the golden samples; the subscriber in Node must print the same lines as the one in Python.
+story that gives the golden samples; the subscriber in Node must print the same lines as the one in Python, for the user
+of the log's account and for the systems with an account of their own in `events/README.md`.
 """
 
 import asyncio
@@ -18,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from events.registry import AGGREGATES, EVENT_TYPES
-from tests.contracts.market import ROOT, open_market, run_subscriber
+from tests.contracts.market import ROOT, find_own_accounts, open_market, render_own_url, run_subscriber
 from tests.contracts.story.book import tell_story
 
-NODE_MAJOR_MIN = 20
+NODE_MAJOR_MIN = 22
 INSTALL_SECONDS_MAX = 300
 RUN_SECONDS_MAX = 60
 
@@ -92,18 +93,24 @@ def write_broken_documents(folder: Path, document: dict[str, Any]) -> list[Path]
 
 
 async def check_subscriber(node: Path, folder: Path) -> None:
-    """Run both subscribers on the story, whole and filtered by aggregate, and then Node's a second time.
+    """Run both subscribers on the story as each user, and then Node's a second time.
 
     Raises:
         Failed: They print different lines, or the second run prints an event that the first one handled.
     """
+    (folder / "nats").mkdir()
+    (folder / "nats" / "own.conf").write_text(find_own_accounts(), encoding="utf-8")
     async with open_market(folder / "nats", tell_story()) as servers:
-        for filters in ([], ["--aggregate=grant"], ["--aggregate=order", "--aggregate=auction"]):
-            name = "-".join(filters).replace("--aggregate=", "") or "all"
-            arguments = ["--verify-chain", *filters]
-            _, expected, _ = await run_subscriber(servers.subscriber_url, folder / f"{name}.sqlite", *arguments)
+        port = servers.members[0].port
+        for name, url, chosen in (
+            ("subscriber", servers.subscriber_url, ["--aggregate=order", "--aggregate=auction"]),
+            ("reads_all", render_own_url(port, "reads_all"), ["--consumer=reads_all"]),
+            ("reads_grants", render_own_url(port, "reads_grants"), ["--consumer=reads_grants", "--aggregate=grant"]),
+        ):
+            arguments = ["--verify-chain", *chosen]
+            _, expected, _ = await run_subscriber(url, folder / f"{name}.sqlite", *arguments)
             command = [
-                *(str(node), "subscriber.mjs", "--once", "--url", servers.subscriber_url),
+                *(str(node), "subscriber.mjs", "--once", "--url", url),
                 *("--position", f"{name}.json", *arguments),
             ]
             printed = await run_node(command, folder)

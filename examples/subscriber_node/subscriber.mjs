@@ -1,17 +1,24 @@
 // Follow the marketplace's events from a position of one's own, with the official NATS client and nothing of ours.
 //
-//   node subscriber.mjs --url nats://subscriber:secret@127.0.0.1:4222 --aggregate grant --aggregate statement
+//   node subscriber.mjs --url nats://reads_grants:secret@127.0.0.1:4222 --consumer reads_grants --aggregate grant
 //
 // Prints one line per event, the same as examples/subscriber_python. The position is the stream sequence of the last
-// event that was handled, kept in a file: handling comes first and the position after it, hence at least once.
+// event that was handled, kept in a file: a page is handled first and the position stored after it, hence at least once.
 
-import { createHash } from "node:crypto";
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { createHash, randomUUID } from "node:crypto";
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { DeliverPolicy, jetstream } from "@nats-io/jetstream";
-import { connect } from "@nats-io/transport-node";
+import { AckPolicy, DeliverPolicy, JetStreamApiError, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { connect, nanos } from "@nats-io/transport-node";
 
 const STREAM = "MARKETPLACE";
+const DOMAIN = "MARKETPLACE";
+const PAGE_EVENTS_MAX = 256;
+const WAIT_MS = 2_000;
+const RETRY_MS = 1_000;
+const FAILURES_MAX = 60;
+const CONSUMER_IDLE_MS = 30_000;
+const CONSUMER_NOT_FOUND = 10_014;
 
 class BrokenChain extends Error {}
 
@@ -26,8 +33,10 @@ class Progress {
   // A reader of the file sees the old position or the new one, never half of it.
   move(sequence) {
     this.sequence = sequence;
-    const text = JSON.stringify({ sequence, heads: Object.fromEntries(this.heads) });
-    writeFileSync(`${this.path}.new`, text, { flush: true });
+    const file = openSync(`${this.path}.new`, "w");
+    writeSync(file, JSON.stringify({ sequence, heads: Object.fromEntries(this.heads) }));
+    fsyncSync(file);
+    closeSync(file);
     renameSync(`${this.path}.new`, this.path);
   }
 }
@@ -63,25 +72,76 @@ function renderLine(message) {
   ].join("\t");
 }
 
-// Ordered: the client makes its consumer again from the last sequence when the server forgot it or an answer was lost.
-async function follow(connection, progress, options) {
-  const consumer = await jetstream(connection).consumers.get(STREAM, {
-    filter_subjects: (options.aggregate ?? ["*"]).map((aggregate) => `marketplace.${aggregate}.*`),
-    deliver_policy: DeliverPolicy.StartSequence,
-    opt_start_seq: progress.sequence + 1,
-  });
-  if (options.once && (await consumer.info()).num_pending === 0) return;
-  for await (const message of await consumer.consume()) {
+// Do what this subscriber is for, then move the position once for the page: put your own effect in place of the print.
+function handle(page, progress, options) {
+  for (const message of page) {
     if (options["verify-chain"]) verify(message, progress);
     console.log(renderLine(message));
-    progress.move(message.seq);
-    if (options.once && message.info.pending === 0) return;
+  }
+  if (page.length > 0) progress.move(page.at(-1).seq);
+}
+
+// An account of its own reaches JetStream by the domain, and may use one consumer; the log's account makes any.
+function describeConsumer(progress, options) {
+  const subjects = (options.aggregate ?? ["*"]).map((aggregate) => `marketplace.${aggregate}.*`);
+  return {
+    name: options.consumer ?? `subscriber-${randomUUID()}`,
+    ...(subjects.length === 1 ? { filter_subject: subjects[0] } : { filter_subjects: subjects }),
+    deliver_policy: DeliverPolicy.StartSequence,
+    opt_start_seq: progress.sequence + 1,
+    ack_policy: AckPolicy.None,
+    inactive_threshold: nanos(CONSUMER_IDLE_MS),
+    mem_storage: true,
+    num_replicas: 1,
+  };
+}
+
+// Reads from a consumer in the server's memory until the server forgot it or a message was lost on the way.
+// Returns whether everything was read, which only `--once` asks.
+async function readConsumer(connection, progress, options) {
+  const scope = options.consumer ? { domain: DOMAIN } : {};
+  const manager = await jetstreamManager(connection, { ...scope, checkAPI: false });
+  if (options.consumer) {
+    await manager.consumers.delete(STREAM, options.consumer).catch((error) => {
+      if (!(error instanceof JetStreamApiError) || error.code !== CONSUMER_NOT_FOUND) throw error;
+    });
+  }
+  const made = await manager.consumers.add(STREAM, describeConsumer(progress, options));
+  if (options.once && made.num_pending === 0) return true;
+  const consumer = jetstream(connection, scope).consumers.getConsumerFromInfo(made);
+  for (let delivered = 0; ; ) {
+    const page = [];
+    for await (const message of await consumer.fetch({ max_messages: PAGE_EVENTS_MAX, expires: WAIT_MS })) {
+      if (message.info.deliverySequence !== delivered + 1) return false;
+      delivered += 1;
+      page.push(message);
+      if (message.info.pending === 0) break; // nothing more now: handle the page at once
+    }
+    handle(page, progress, options);
+    if (options.once && page.at(-1)?.info.pending === 0) return true;
+    if (page.length === 0) await consumer.info(); // fails if the server forgot it
+  }
+}
+
+async function follow(connection, progress, options) {
+  for (let failures = 0; ; ) {
+    const before = progress.sequence;
+    try {
+      if (await readConsumer(connection, progress, options)) return;
+    } catch (error) {
+      if (error instanceof BrokenChain || connection.isClosed()) throw error;
+      failures = progress.sequence > before ? 1 : failures + 1;
+      if (failures === FAILURES_MAX) throw error;
+      console.error(`trying again in ${RETRY_MS} ms: ${error.message}`);
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
   }
 }
 
 const { values: options } = parseArgs({
   options: {
     url: { type: "string" },
+    consumer: { type: "string" },
     "inbox-prefix": { type: "string" },
     position: { type: "string", default: "position.json" },
     aggregate: { type: "string", multiple: true },
@@ -95,7 +155,7 @@ if (!options.url) {
 }
 const { username, password } = new URL(options.url.split(",")[0]);
 const servers = options.url.split(",").map((url) => new URL(url).host);
-// The servers let each user hear an inbox of its own only: _INBOX_ and its name in capitals.
+// In the log's account each user hears an inbox of its own only: _INBOX_ and its name in capitals.
 const inboxPrefix = options["inbox-prefix"] ?? `_INBOX_${(username || "subscriber").toUpperCase()}`;
 const connection = await connect({
   servers, inboxPrefix, user: username || undefined, pass: password || undefined, maxReconnectAttempts: -1,

@@ -16,7 +16,8 @@ import sqlite3
 import sys
 import uuid
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -37,6 +38,7 @@ WAIT_SECONDS = 2.0
 RETRY_SECONDS = 1
 FAILURES_MAX = 60
 CONSUMER_IDLE_SECONDS = 30.0
+DOMAIN = "MARKETPLACE"
 RETRIED = (TimeoutError, NoRespondersError, ServiceUnavailableError)  # nats-py raises Python's own as well as its own
 
 
@@ -125,7 +127,27 @@ def render_line(message: Msg) -> str:
     return "\t".join((str(sequence), envelope.type, f"{aggregate}/{key}", when, envelope.id, fields))
 
 
-async def read_pages(client: Client, subjects: list[str], progress: Progress) -> AsyncGenerator[list[Msg], None]:
+@dataclass(frozen=True)
+class Source:
+    """What is read, and from where.
+
+    Attributes:
+        client: The connection.
+        subjects: Filters of the events.
+        consumer: The one consumer that an account of its own may use; None in the log's account.
+    """
+
+    client: Client
+    subjects: list[str]
+    consumer: str | None
+
+    @property
+    def stream(self) -> JetStreamContext:
+        """JetStream, which an account of its own reaches by the domain."""
+        return self.client.jetstream(domain=DOMAIN) if self.consumer else self.client.jetstream()
+
+
+async def read_pages(source: Source, progress: Progress) -> AsyncGenerator[list[Msg], None]:
     """Yield pages of events above the position for ever; an empty page says that there is nothing new now.
 
     Raises:
@@ -134,7 +156,7 @@ async def read_pages(client: Client, subjects: list[str], progress: Progress) ->
     failures = 0
     while True:
         try:
-            async with aclosing(read_consumer(client, subjects, progress.sequence)) as pages:
+            async with aclosing(read_consumer(source, progress.sequence)) as pages:
                 async for page in pages:
                     failures = 0
                     yield page
@@ -146,13 +168,16 @@ async def read_pages(client: Client, subjects: list[str], progress: Progress) ->
             await asyncio.sleep(RETRY_SECONDS)
 
 
-async def read_consumer(client: Client, subjects: list[str], after: int) -> AsyncGenerator[list[Msg], None]:
+async def read_consumer(source: Source, after: int) -> AsyncGenerator[list[Msg], None]:
     """Yield pages above a sequence, from a consumer in the server's memory, until the server has forgotten it.
 
     The consumer counts what it delivers. A count that is missing is an answer lost on the way, and ends it too.
     """
-    stream = client.jetstream()
-    info = await stream.add_consumer(STREAM, build_consumer(subjects, after))
+    stream = source.stream
+    if source.consumer:
+        with suppress(NotFoundError):
+            await stream.delete_consumer(STREAM, source.consumer)
+    info = await stream.add_consumer(STREAM, build_consumer(source, after))
     subscription = await stream.pull_subscribe_bind(consumer=info.name, stream=STREAM)
     delivered = 0
     try:
@@ -187,13 +212,14 @@ async def fetch_page(subscription: JetStreamContext.PullSubscription) -> list[Ms
         return []
 
 
-def build_consumer(subjects: list[str], after: int) -> ConsumerConfig:
+def build_consumer(source: Source, after: int) -> ConsumerConfig:
     """Return a consumer that begins after a sequence and is forgotten soon after this program is gone.
 
     With one subject the request itself names it, so that the server's permissions can allow that subject alone.
     """
+    subjects = source.subjects
     return ConsumerConfig(
-        name=f"subscriber-{uuid.uuid4().hex}",
+        name=source.consumer or f"subscriber-{uuid.uuid4().hex}",
         deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
         opt_start_seq=after + 1,
         ack_policy=AckPolicy.NONE,
@@ -236,7 +262,8 @@ async def follow(arguments: argparse.Namespace, progress: Progress) -> None:
         reconnect_time_wait=RETRY_SECONDS,
     )
     try:
-        async with aclosing(read_pages(client, subjects, progress)) as pages:
+        source = Source(client, subjects, arguments.consumer)
+        async with aclosing(read_pages(source, progress)) as pages:
             async for page in pages:
                 handle(page, progress, verify_chain=arguments.verify_chain)
                 if arguments.once and (not page or page[-1].metadata.num_pending == 0):
@@ -250,6 +277,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", required=True, help="of the NATS servers, separated by commas")
     parser.add_argument("--inbox-prefix", help="of this NATS user; by default _INBOX_ and its name in capitals")
+    parser.add_argument("--consumer", help="the consumer of an account of its own, by events/README.md")
     parser.add_argument("--position", type=Path, default=Path("position.sqlite"), help="file that keeps the position")
     parser.add_argument(
         "--aggregate", action="append", help="only these aggregates, for example order; may be repeated"

@@ -40,6 +40,7 @@ class Stack:
         roles: Its API and its worker by name.
         supervisor: Keeps them and the servers running.
         waits_for: What an operator must do before commands are accepted; empty if they are.
+        nats_port_taken: The port of NATS of the last start, if another process has it now.
     """
 
     settings: Settings
@@ -49,6 +50,7 @@ class Stack:
     roles: dict[str, Role]
     supervisor: Supervisor
     waits_for: str
+    nats_port_taken: int | None = None
 
     async def watch(self, tell: Tell) -> str:
         """Keep everything running and report restarts. Return the reason if a server cannot be kept running.
@@ -120,6 +122,7 @@ async def open_stack(
             roles,
             Supervisor(data, [*watched, *roles.values()], servers),
             waits_for,
+            None if servers is None else servers.port_taken,
         )
 
 

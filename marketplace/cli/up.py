@@ -57,6 +57,8 @@ async def _up(opening: AbstractAsyncContextManager[Stack], data: Path) -> int:
     CONSOLE.print("Starting the market on", mark("bold", str(data)), "…")
     async with opening as stack:
         CONSOLE.print(_render_welcome(stack), soft_wrap=True)
+        if stack.nats_port_taken is not None:
+            _tell(f"another process has port {stack.nats_port_taken}, so NATS has another one than before")
         if stack.waits_for:
             _tell(stack.waits_for)
         watching, stopping = asyncio.create_task(stack.watch(_tell)), asyncio.create_task(stop.wait())

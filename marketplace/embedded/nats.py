@@ -3,7 +3,8 @@
 Every write is on disk before it is acknowledged (`sync_interval: always`). The users: the application may publish and
 read, but not delete, change or purge the stream; the admin creates it; subscribers may only read; meters may send
 requests on one subject and receive the answers; a user of the system account lets the log check that the servers really
-sync. `permissions.py` lists the permissions of each.
+sync. `permissions.py` lists the permissions of each. An operator's own accounts stand in `own.conf` of the data folder,
+which is included and never written again.
 """
 
 import asyncio
@@ -17,15 +18,26 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
+import msgspec
 import nats
 import nats.errors
 
 from marketplace.core.errors import Corrupt, Refusal
 from marketplace.embedded.folder import FREE_BYTES_MIN, claim, load_passwords, write_private
-from marketplace.embedded.permissions import APPLICATION, MAY_HEAR, MAY_PUBLISH, METER, SUBSCRIBER
-from marketplace.embedded.process import LOOPBACK, Child, find_free_port, read_tail
+from marketplace.embedded.permissions import (
+    APPLICATION,
+    EXPORTS,
+    MAY_HEAR,
+    MAY_PUBLISH,
+    METER,
+    METERS,
+    STREAMED_EXPORTS,
+    SUBSCRIBER,
+)
+from marketplace.embedded.process import LOOPBACK, Child, find_free_port, is_free_port, read_tail
 
 RESERVED_BYTES = 64 * 1024 * 1024
 """The free bytes that the log leaves on its disk, for the servers' own files and for PostgreSQL."""
@@ -42,6 +54,9 @@ _LOG_BYTES_MAX = 8 * 1024 * 1024
 # is no damage; the log itself checks that no event is missing.
 _DAMAGE = re.compile(r"\[(?:WRN|ERR|FTL)\] .*(?:metafile|recreating stream|no space left).*", re.IGNORECASE)
 _PORT_TAKEN = "address already in use"
+_OWN_ACCOUNTS = """# Accounts of your own, for subscribers and meters: events/README.md, docs/how-to-meter.md.
+# This file is yours; a start reads it and never writes it. The server reads a change at its next start, or after SIGHUP.
+"""
 
 
 @dataclass(slots=True)
@@ -67,6 +82,8 @@ class NatsServers:
     members: tuple[NatsServer, ...]
     lock: int
     passwords: dict[str, str] = field(repr=False)
+    port_taken: int | None = None
+    """The first member's port of the start before, if another process has it now."""
 
     @property
     def url(self) -> str:
@@ -146,7 +163,8 @@ async def embedded_nats(
     Args:
         data: Folder of the servers' files; created where missing.
         servers: 1, or 3 for a cluster.
-        port: Client port of the first member; a free one by default.
+        port: Client port of the first member; by default the one of the last start, and a free one at the first start
+            or if another process has it.
         free_bytes_min: Free space that the disk must have.
 
     Raises:
@@ -160,14 +178,22 @@ async def embedded_nats(
         lock = await stack.enter_async_context(claim(data, free_bytes_min))
         _check_layout(data, servers)
         passwords = load_passwords(data / "passwords.json", _USERS, may_grow=True)
+        if not (data / "own.conf").exists():
+            write_private(data / "own.conf", _OWN_ACCOUNTS)
         running = await _start_all(data, servers, port, lock, passwords)
         stack.push_async_callback(running.stop)
         yield running
 
 
 async def _start_all(data: Path, count: int, port: int | None, lock: int, passwords: dict[str, str]) -> NatsServers:
+    kept = _load_ports(data / "ports.json", count)
+    before = kept[0][0] if kept else None
+    if not all(map(is_free_port, chain.from_iterable(kept))):
+        kept = []
     for start in range(1, _STARTS_MAX + 1):
-        members = tuple(_lay_member(data, number, port if number == 1 else None) for number in range(1, count + 1))
+        members = tuple(_lay_member(data, number, *kept[number - 1 : number]) for number in range(1, count + 1))
+        if port is not None:
+            members[0].port = port
         running = NatsServers(members=members, lock=lock, passwords=passwords)
         try:
             await asyncio.gather(*(running.start(index) for index in range(count)))
@@ -177,7 +203,11 @@ async def _start_all(data: Path, count: int, port: int | None, lock: int, passwo
             taken = isinstance(error, Corrupt) and _PORT_TAKEN in str(error)
             if not taken or port is not None or start == _STARTS_MAX:
                 raise
+            kept = []
         else:
+            ports = [(member.port, member.cluster_port) for member in members]
+            write_private(data / "ports.json", json.dumps(ports))
+            running.port_taken = before if port is None and before != members[0].port else None
             return running
     raise AssertionError("the last start returns or raises")
 
@@ -217,11 +247,20 @@ def _measure_room(folder: Path, members: int) -> int:
     return held + max(1, shutil.disk_usage(folder).free - RESERVED_BYTES) // members
 
 
-def _lay_member(data: Path, number: int, port: int | None) -> NatsServer:
+def _load_ports(path: Path, count: int) -> list[tuple[int, int]]:
+    """Return the ports of the last start by member, for clients and for the cluster; none if they are not known."""
+    try:
+        ports = msgspec.json.decode(path.read_bytes(), type=list[tuple[int, int]])
+    except (FileNotFoundError, msgspec.DecodeError):
+        return []
+    return ports if len(ports) == count else []
+
+
+def _lay_member(data: Path, number: int, ports: tuple[int, int] | None = None) -> NatsServer:
     folder = data / f"server-{number}"
     folder.mkdir(exist_ok=True)
     (folder / "start.log").unlink(missing_ok=True)
-    return NatsServer(f"marketplace-{number}", folder, port or find_free_port(), find_free_port())
+    return NatsServer(f"marketplace-{number}", folder, *(ports or (find_free_port(), find_free_port())))
 
 
 def _check_layout(data: Path, servers: int) -> None:
@@ -271,8 +310,8 @@ def find_nats_server() -> Path:
 
 
 def _render_config(member: NatsServer, members: Sequence[NatsServer], passwords: dict[str, str]) -> str:
-    users: list[dict[str, object]] = [
-        {
+    users: dict[str, dict[str, object]] = {
+        user: {
             "user": user,
             "password": passwords[user],
             "permissions": {
@@ -281,8 +320,12 @@ def _render_config(member: NatsServer, members: Sequence[NatsServer], passwords:
             },
         }
         for user in (APPLICATION, SUBSCRIBER, METER)
+    }
+    admin = {"user": "admin", "password": passwords["admin"]}
+    exports = [
+        {"service": subject, "response_type": "stream" if subject in STREAMED_EXPORTS else "singleton"}
+        for subject in EXPORTS
     ]
-    users.append({"user": "admin", "password": passwords["admin"]})
     config: dict[str, object] = {
         "server_name": member.name,
         "listen": f"{LOOPBACK}:{member.port}",
@@ -296,7 +339,15 @@ def _render_config(member: NatsServer, members: Sequence[NatsServer], passwords:
             "sync_interval": "always",
         },
         "accounts": {
-            "MARKETPLACE": {"jetstream": "enabled", "users": users},
+            "MARKETPLACE": {
+                "jetstream": "enabled",
+                "users": [users[APPLICATION], users[SUBSCRIBER], admin],
+                "exports": exports,
+            },
+            "METER": {
+                "users": [users[METER]],
+                "imports": [{"service": {"account": "MARKETPLACE", "subject": METERS}}],
+            },
             "SYSTEM": {"users": [{"user": "system", "password": passwords["system"]}]},
         },
         "system_account": "SYSTEM",
@@ -307,4 +358,4 @@ def _render_config(member: NatsServer, members: Sequence[NatsServer], passwords:
             "listen": f"{LOOPBACK}:{member.cluster_port}",
             "routes": [f"nats://{LOOPBACK}:{other.cluster_port}" for other in members if other is not member],
         }
-    return json.dumps(config, indent=2)
+    return json.dumps(config, indent=2).replace('"accounts": {', '"accounts": {\n    include "../own.conf"', 1)

@@ -152,6 +152,15 @@ def find_free_port() -> int:
         return port
 
 
+def is_free_port(port: int) -> bool:
+    """Return whether no other process listens on a loopback port."""
+    try:
+        require_free_port(port)
+    except Refusal:
+        return False
+    return True
+
+
 def require_free_port(port: int) -> None:
     """Refuse a loopback port on which another process listens; otherwise that one might answer for us.
 

@@ -26,3 +26,5 @@ def derive_inbox_prefix(url: str) -> str:
 
 METER_INBOX: Final = render_inbox_prefix("meter")
 SUBSCRIBER_INBOX: Final = render_inbox_prefix("subscriber")
+SERVICE_REPLIES: Final = "_R_"
+"""Where the servers expect the answer to a request that came from another account. The names are random."""

@@ -18,6 +18,7 @@ from marketplace.log.jetstream import JetStreamLog
 from tests.api.meters import BATCH, Site, open_site
 from tests.api.stage import ADMIN_KEY, running
 from tests.domain.build import PROVIDER
+from tests.support.clients import connected
 from tests.support.patience import PATIENCE_SECONDS
 
 HEADERS = {"Authorization": f"Bearer {ADMIN_KEY}", **BATCH}
@@ -106,11 +107,16 @@ async def test_a_meter_may_neither_write_nor_read_the_log_nor_hear_other_answers
     assert (await site.stage.services.handler.log.health()).last_sequence == before
 
 
-@pytest.mark.parametrize("reply", ["marketplace.account.acc_forged", "_INBOX_APP.guess.1", "_INBOX_METERS.one"])
-async def test_an_answer_goes_to_an_inbox_of_meters_only(site: Site, meter: Client, reply: str):
+@pytest.mark.parametrize("user", ["meter", "admin"])
+@pytest.mark.parametrize("reply", ["marketplace.account.acc_forged", "_INBOX_APP.guess.1"])
+async def test_an_answer_reaches_nothing_of_the_logs_account(
+    site: Site, meter: Client, nats_server: NatsServers, reply: str, user: str
+):
     log = site.stage.services.handler.log
     before = (await log.health()).last_sequence
-    await meter.publish(SUBJECT, b"[]", reply=reply, headers=HEADERS)
+    async with connected(nats_server.admin_url if user == "admin" else nats_server.meter_url) as asker:
+        await asker.publish(SUBJECT, b"[]", reply=reply, headers=HEADERS)
+        await asker.flush()
     assert (await ask(meter, []))[0] != "", "the request before it was answered too"
     await asyncio.sleep(0.2)
     assert (await log.health()).last_sequence == before

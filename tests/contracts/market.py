@@ -1,6 +1,7 @@
 """A NATS server that holds the story as the log stores it, and a subscriber as a process."""
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -11,12 +12,31 @@ from nats.js.api import StorageType, StreamConfig
 from events.registry import render_type
 from events.subjects import ALL, STREAM
 from marketplace.embedded.nats import NatsServers, embedded_nats
+from marketplace.embedded.process import LOOPBACK
 from tests.contracts.story.teller import Told
 from tests.support.clients import connected
 from tests.support.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 SUBSCRIBER = ROOT / "examples" / "subscriber_python" / "subscriber.py"
+OWN_USERS = {"reads_all": "all", "reads_grants": "grants", "meter_rjukan": "rjukan"}
+"""Users with an account of their own, as the documents show them, and their passwords here."""
+
+
+def find_own_accounts() -> str:
+    """Return the accounts that the documents show, with passwords."""
+    pages = (ROOT / "events" / "README.md", ROOT / "docs" / "how-to-meter.md")
+    shown = [re.findall(r"```hcl\n(.+?)```", page.read_text(encoding="utf-8"), re.DOTALL) for page in pages]
+    text = "\n".join(block for blocks in shown for block in blocks)
+    for user, password in OWN_USERS.items():
+        assert f"${user.upper()}_PASSWORD" in text
+        text = text.replace(f"${user.upper()}_PASSWORD", password)
+    return text
+
+
+def render_own_url(port: int, user: str) -> str:
+    """Return the URL of a user with an account of its own."""
+    return f"nats://{user}:{OWN_USERS[user]}@{LOOPBACK}:{port}"
 
 
 @asynccontextmanager

@@ -2,27 +2,37 @@
 
 import asyncio
 import json
-import os
 import re
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import nats
 import pytest
 import pytest_asyncio
-from nats.js.api import ConsumerConfig
-from nats.js.errors import BadRequestError
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
+from nats.js.api import AckPolicy, ConsumerConfig
+from nats.js.errors import BadRequestError, ServiceUnavailableError
 
 from events.envelope import Envelope, parse_headers, render_headers
 from events.registry import EVENT_TYPES
 from events.rendering.reference import BEGIN, END, replace_table
 from events.subjects import STREAM
-from marketplace.embedded.nats import find_nats_server
-from marketplace.embedded.process import LOOPBACK, find_free_port
+from marketplace.embedded.folder import temporary_folder
+from marketplace.embedded.nats import NatsServers
 from marketplace.log.codec import compute_hash
 from scripts.contract_files import FOLDER
-from tests.contracts.market import lay_stream, publish, render_expected, run_subscriber, start_subscriber
+from tests.contracts.market import (
+    find_own_accounts,
+    open_market,
+    render_expected,
+    render_own_url,
+    run_subscriber,
+    start_subscriber,
+)
 from tests.contracts.recipe import chain_hash
 from tests.contracts.story.book import tell_story
 from tests.support.clients import connected
@@ -81,86 +91,103 @@ def test_every_link_leads_to_a_file(path: Path) -> None:
     assert not [link for link in links if not (path.parent / link).exists()]
 
 
-@pytest_asyncio.fixture
-async def port(tmp_path: Path) -> AsyncIterator[int]:
-    """A server with the README's users and an admin, and the story in its stream."""
-    found = find_free_port()
-    config = tmp_path / "nats.conf"
-    users = find_block("hcl").replace("users: [", "users: [\n{ user: admin, password: admin }", 1)
-    store = f'jetstream: {{ store_dir: "{tmp_path / "store"}" }}'
-    config.write_text(f"listen: {LOOPBACK}:{found}\n{store}\n{users}", encoding="utf-8")
-    process = await asyncio.create_subprocess_exec(
-        find_nats_server(),
-        *("--config", str(config), "--log", str(tmp_path / "server.log")),
-        env={**os.environ, "READS_ALL_PASSWORD": "all", "READS_GRANTS_PASSWORD": "grants"},
-    )
-    try:
-        await wait_for_port(found)
-        await lay_stream(f"nats://admin:admin@{LOOPBACK}:{found}")
-        await publish(f"nats://admin:admin@{LOOPBACK}:{found}", STORY)
-        yield found
-    finally:
-        process.terminate()
-        await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def servers() -> AsyncIterator[NatsServers]:
+    """A market of the story whose operator wrote the accounts of the documents into its own file."""
+    with temporary_folder("marketplace-own-") as folder:
+        (folder / "own.conf").write_text(find_own_accounts(), encoding="utf-8")
+        async with open_market(folder, STORY) as running:
+            yield running
 
 
-async def wait_for_port(port: int) -> None:
-    for _ in range(3_000):
-        with suppress(OSError):
-            _, writer = await asyncio.open_connection(LOOPBACK, port)
-            writer.close()
-            await writer.wait_closed()
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"nats-server does not listen on port {port}")
+@pytest.fixture
+def port(servers: NatsServers) -> int:
+    return servers.members[0].port
 
 
-async def test_the_permissions_of_the_readme_suffice_to_follow_and_verify(port: int, tmp_path: Path) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_accounts_of_the_readme_suffice_to_follow_and_verify(port: int, tmp_path: Path) -> None:
     for user, chosen, expected in (
-        ("reads_all:all", (), render_expected(STORY)),
-        ("reads_grants:grants", ("--aggregate=grant",), GRANTS),
+        ("reads_all", (), render_expected(STORY)),
+        ("reads_grants", ("--aggregate=grant",), GRANTS),
     ):
-        position = tmp_path / f"{user.partition(':')[0]}.sqlite"
-        code, lines, said = await run_subscriber(
-            f"nats://{user}@{LOOPBACK}:{port}", position, "--verify-chain", *chosen
-        )
+        arguments = ("--verify-chain", "--consumer", user, *chosen)
+        position = tmp_path / f"{user}.sqlite"
+        code, lines, said = await run_subscriber(render_own_url(port, user), position, *arguments)
         assert (code, said) == (0, "")
         assert [line.rpartition("\t")[0] for line in lines] == expected
+        assert await run_subscriber(render_own_url(port, user), position, *arguments) == (0, [], "")
 
 
-async def test_a_refused_permission_is_told_by_the_subscriber(port: int, tmp_path: Path) -> None:
-    process = await start_subscriber(f"nats://reads_grants:grants@{LOOPBACK}:{port}", tmp_path / "position.sqlite")
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_filter_that_is_not_allowed_is_told_by_the_subscriber(port: int, tmp_path: Path) -> None:
+    url = render_own_url(port, "reads_grants")
+    process = await start_subscriber(url, tmp_path / "position.sqlite", "--consumer", "reads_grants")
     assert process.stderr is not None
     said = (await asyncio.wait_for(process.stderr.readline(), PATIENCE_SECONDS)).decode()
     process.kill()
     await process.communicate()
-    assert 'permissions violation for publish to "$js.api.consumer.create.marketplace.subscriber' in said.lower()
+    assert "no answer, trying again" in said
 
 
-@pytest.mark.parametrize(
-    "subject",
-    [
-        "marketplace.grant.grt_01ke6p4ym0exe9fxr9tv3kk9jm",
-        f"$JS.API.CONSUMER.CREATE.{STREAM}.mine",
-        f"$JS.API.CONSUMER.CREATE.{STREAM}.mine.marketplace.order.>",
-        f"$JS.API.CONSUMER.CREATE.{STREAM}.mine.marketplace.>",
-        f"$JS.API.CONSUMER.DELETE.{STREAM}.theirs",
-        f"$JS.API.STREAM.DELETE.{STREAM}",
-        f"$JS.API.STREAM.PURGE.{STREAM}",
-        f"$JS.API.STREAM.UPDATE.{STREAM}",
-        f"$JS.API.STREAM.MSG.GET.{STREAM}",
-        f"$JS.API.DIRECT.GET.{STREAM}",
-    ],
-)
-async def test_a_user_for_grants_may_publish_on_nothing_else(port: int, subject: str) -> None:
-    refusals: asyncio.Queue[Exception] = asyncio.Queue()
-    url = f"nats://reads_grants:grants@{LOOPBACK}:{port}"
-    async with connected(url, error_cb=refusals.put) as client:
-        await client.publish(subject, b"{}")
-        refused = await asyncio.wait_for(refusals.get(), PATIENCE_SECONDS)
-    assert f'permissions violation for publish to "{subject}"'.lower() in str(refused).lower()
+def name_request(kind: str, consumer: str = "reads_grants", filtered: str = "") -> str:
+    return ".".join(filter(None, ("$JS.MARKETPLACE.API.CONSUMER", kind, STREAM, consumer, filtered)))
 
 
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_system_with_an_account_of_its_own_reaches_nothing_else(port: int, servers: NatsServers) -> None:
+    """It finds, pulls, re-creates and deletes no other consumer, makes no second one, and hears nobody."""
+    heard: list[str] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(message.subject)
+
+    theirs = ConsumerConfig(name="theirs", durable_name="theirs", ack_policy=AckPolicy.NONE)
+    async with (
+        connected(servers.admin_url) as admin,
+        connected(render_own_url(port, "reads_grants")) as client,
+        connected(render_own_url(port, "meter_rjukan")) as meter,
+    ):
+        before = await admin.jsm().add_consumer(STREAM, theirs)
+        await meter.subscribe("inbox.meter", cb=hear)
+        await meter.flush()
+        subjects = [
+            "marketplace.grant.grt_01ke6p4ym0exe9fxr9tv3kk9jm",
+            "meters.usage",
+            *(name_request(kind, "theirs") for kind in ("INFO", "DELETE", "MSG.NEXT")),
+            *(name_request("CREATE", name, "marketplace.grant.*") for name in ("theirs", "second")),
+            *(name_request("CREATE", filtered=one) for one in ("", "marketplace.order.*", "marketplace.>")),
+            f"$JS.MARKETPLACE.API.CONSUMER.NAMES.{STREAM}",
+            f"$JS.MARKETPLACE.API.CONSUMER.DURABLE.CREATE.{STREAM}.reads_grants",
+            *(f"$JS.MARKETPLACE.API.STREAM.{kind}.{STREAM}" for kind in ("DELETE", "PURGE", "INFO", "MSG.GET")),
+            f"$JS.MARKETPLACE.API.DIRECT.GET.{STREAM}",
+        ]
+        for subject in subjects:
+            with pytest.raises(NoRespondersError):
+                await client.request(subject, b"{}", timeout=PATIENCE_SECONDS)
+        with pytest.raises(ServiceUnavailableError, match="not enabled for account"):
+            await client.jsm().consumer_info(STREAM, "theirs")
+        for reply in ("inbox.meter", "_INBOX_METER.guess", "_INBOX_APP.guess"):
+            await client.publish(name_request("INFO"), reply=reply)
+            await client.publish(name_request("MSG.NEXT"), reply=reply)
+        config = {"name": "reads_grants", "filter_subject": "marketplace.grant.*", "ack_policy": "none"}
+        pushed = {"stream_name": STREAM, "config": {**config, "deliver_subject": "inbox.meter"}}
+        create = name_request("CREATE", filtered="marketplace.grant.*")
+        made = await client.request(create, json.dumps(pushed).encode(), timeout=PATIENCE_SECONDS)
+        assert json.loads(made.data)["config"]["deliver_subject"] == "inbox.meter"
+        for one in (client, admin, meter):
+            await one.flush()
+        after = await admin.jsm().consumer_info(STREAM, "theirs")
+        assert (after.config, after.delivered, after.num_pending) == (before.config, before.delivered, len(STORY))
+        names = {info.name for info in await admin.jsm().consumers_info(STREAM)}
+        assert names - {"reads_all"} == {"theirs", "reads_grants"}
+        await client.jetstream(domain="MARKETPLACE").delete_consumer(STREAM, "reads_grants")
+        await admin.jsm().delete_consumer(STREAM, "theirs")
+        assert (await admin.jsm().stream_info(STREAM)).state.messages == len(STORY)
+        assert heard == []
+
+
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "filters",
     [
@@ -171,16 +198,43 @@ async def test_a_user_for_grants_may_publish_on_nothing_else(port: int, subject:
     ],
 )
 async def test_the_filter_of_a_consumer_must_be_the_one_that_is_allowed(port: int, filters: dict[str, object]) -> None:
-    config = {"name": "mine", "ack_policy": "none", "inactive_threshold": 1_000_000_000, **filters}
+    config = {"name": "reads_grants", "ack_policy": "none", "inactive_threshold": 1_000_000_000, **filters}
     request = json.dumps({"stream_name": STREAM, "config": config}).encode()
-    create = f"$JS.API.CONSUMER.CREATE.{STREAM}.mine.marketplace.grant.*"
-    async with connected(f"nats://reads_grants:grants@{LOOPBACK}:{port}") as client:
+    create = name_request("CREATE", filtered="marketplace.grant.*")
+    async with connected(render_own_url(port, "reads_grants")) as client:
         answer = await client.request(create, request, timeout=PATIENCE_SECONDS)
     assert "error" in json.loads(answer.data)
 
 
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_account_has_limits_of_connections_and_subscriptions(port: int) -> None:
+    url = render_own_url(port, "reads_grants")
+    closed = asyncio.Event()
+
+    async def note() -> None:
+        closed.set()
+
+    async with AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(connected(url, allow_reconnect=False, error_cb=_ignore, closed_cb=note))
+            for _ in range(4)
+        ]
+        with pytest.raises(NatsError, match="maximum account active connections exceeded"):
+            await nats.connect(url, allow_reconnect=False, connect_timeout=PATIENCE_SECONDS, error_cb=_ignore)
+        for number in range(33):
+            await clients[0].subscribe(f"more.{number}")
+        await asyncio.wait_for(closed.wait(), PATIENCE_SECONDS)
+        assert [client.is_connected for client in clients] == [False, True, True, True]
+        await clients[1].flush(PATIENCE_SECONDS)
+
+
+async def _ignore(_: Exception) -> None:
+    pass
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_subscriber_cannot_let_the_server_write_into_the_stream(port: int) -> None:
-    pushed = ConsumerConfig(name="mine", deliver_subject="marketplace.order.ord_forged")
-    async with connected(f"nats://reads_all:all@{LOOPBACK}:{port}") as client:
+    pushed = ConsumerConfig(name="reads_all", filter_subject="marketplace.>", deliver_subject="marketplace.order.ord_1")
+    async with connected(render_own_url(port, "reads_all")) as client:
         with pytest.raises(BadRequestError, match="cycle"):
-            await client.jetstream(timeout=PATIENCE_SECONDS).add_consumer(STREAM, pushed)
+            await client.jetstream(timeout=PATIENCE_SECONDS, domain="MARKETPLACE").add_consumer(STREAM, pushed)

@@ -81,6 +81,8 @@ def stop_and_kill(data, tmp_path):
     assert asyncio.run(ask_as_meter(up)) == "grant_unknown"
     assert up.stop() == 0
     again = Up(data, tmp_path / "second.log")
+    address = r"NATS\s+(nats://\S+)"
+    assert again.read_until(address) == up.read_until(address)
     repeated = again.post("/v1/parties", PARTY, "key-1")
     assert repeated.json() == party
     assert repeated.headers["Idempotent-Replayed"] == "true"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from pathlib import Path
 
 import nats.errors
@@ -10,6 +11,7 @@ import pytest
 
 from marketplace.core.errors import Corrupt, Refusal
 from marketplace.embedded.nats import NatsServers, embedded_nats
+from marketplace.embedded.process import LOOPBACK
 from tests.support.clients import ask_until_answered, connected
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -70,18 +72,33 @@ async def test_a_wrong_password_is_refused(nats_server: NatsServers) -> None:
     await writer.wait_closed()
 
 
-async def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
-    async with embedded_nats(tmp_path / "nats") as servers, connected(servers.admin_url) as client:
+async def test_what_was_stored_is_there_after_a_restart_with_the_port_and_the_operators_users(tmp_path: Path) -> None:
+    folder = tmp_path / "nats"
+    async with embedded_nats(folder) as servers, connected(servers.admin_url) as client:
         stream = client.jetstream(timeout=PATIENCE_SECONDS)
         await stream.add_stream(name="KEPT", subjects=["kept"])
         await stream.publish("kept", b"once")
-    async with embedded_nats(tmp_path / "nats") as servers, connected(servers.admin_url) as client:
+        port = servers.members[0].port
+    with (folder / "own.conf").open("a") as own:
+        own.write("OURS: { users: [{ user: ours, password: ours }] }\n")
+    async with embedded_nats(folder) as servers, connected(servers.admin_url) as client:
+        assert (servers.members[0].port, servers.port_taken) == (port, None)
         assert (await client.jetstream(timeout=PATIENCE_SECONDS).get_msg("KEPT", 1)).data == b"once"
+        async with connected(f"nats://ours:ours@{LOOPBACK}:{port}") as ours:
+            await ours.flush(PATIENCE_SECONDS)
+    with socket.create_server((LOOPBACK, port)):
+        async with embedded_nats(folder) as servers, connected(servers.url):
+            moved = servers.members[0].port
+            assert (servers.port_taken, moved != port) == (port, True)
+    (folder / "own.conf").write_text("OURS: {")
+    with pytest.raises(Corrupt, match=r"own\.conf"):
+        async with embedded_nats(folder):
+            pass
 
 
 async def test_passwords_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     async with embedded_nats(tmp_path / "nats"):
-        for name in ("passwords.json", "server-1/server.conf"):
+        for name in ("passwords.json", "own.conf", "server-1/server.conf"):
             assert (tmp_path / "nats" / name).stat().st_mode & 0o777 == 0o600
 
 

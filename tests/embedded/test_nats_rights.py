@@ -14,10 +14,11 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from marketplace.embedded.nats import NatsServers, embedded_nats, find_nats_server
-from marketplace.embedded.permissions import MAY_HEAR, MAY_PUBLISH
+from marketplace.embedded.permissions import EXPORTS, MAY_HEAR, MAY_PUBLISH, STREAMED_EXPORTS
 from marketplace.embedded.process import LOOPBACK, Child, find_free_port
 from marketplace.log.inboxes import render_inbox_prefix
 from marketplace.log.jetstream import JetStreamLog
+from tests.contracts.market import find_own_accounts, render_own_url
 from tests.log.build import make_writes
 from tests.support.clients import connected
 from tests.support.patience import PATIENCE_SECONDS
@@ -32,6 +33,7 @@ WRITES = {
     OTHER: b"forged",
     "_INBOX.someone.1": b"forged",
     "_INBOX_ADMIN.someone.1": b"forged",
+    "_INBOX_METER.someone.1": b"forged",
     "_INBOX_OPERATOR.someone.1": b"forged",
     "$JS.API.STREAM.DELETE.MARKETPLACE": b"",
     "$JS.API.STREAM.PURGE.MARKETPLACE": b"",
@@ -58,14 +60,13 @@ WRITES = {
     "$SYS.REQ.ACCOUNT.MARKETPLACE.CONNZ": b"",
     "$SYS.REQ.CLAIMS.UPDATE": b"",
     "$SYS.ACCOUNT.MARKETPLACE.SERVER.CONNS": b"",
-    "_R_.guess": b"",
     "meters.other": b"{}",
 }
 """What nobody but the application may publish, or nobody at all."""
 
 APPEND = ("marketplace.order.ord_1", "marketplace.account.acc_1")
 DELETE = {"$JS.API.CONSUMER.DELETE.MARKETPLACE.reader": b""}
-ANSWER = {"_INBOX_METER.someone.1": b"forged"}
+ANSWER = {"_R_.someone.1": b"answer"}
 READ = {
     "$JS.API.STREAM.INFO.MARKETPLACE": b"",
     "$JS.API.STREAM.MSG.GET.MARKETPLACE": b'{"seq":1}',
@@ -113,6 +114,8 @@ async def deployed(folder: Path) -> AsyncIterator[Site]:
     beside = '\n    users: [{ user: stranger, password: "pstranger" }]\n  }\n'
     accounts = DEPLOYED.read_text().rstrip().removesuffix("}") + f"  STRANGERS: {{\n    jetstream: enabled{beside}}}\n"
     (folder / "accounts.conf").write_text(accounts)
+    own = DEPLOYED.with_name("own.conf").read_text()
+    (folder / "own.conf").write_text(own + find_own_accounts())
     (folder / "server.conf").write_text(
         f'listen: "{LOOPBACK}:{port}"\nmax_payload: 8MB\njetstream: {{ store_dir: "{folder}/store" }}\n'
         "include accounts.conf\n"
@@ -126,13 +129,14 @@ async def deployed(folder: Path) -> AsyncIterator[Site]:
         log = await JetStreamLog.open(urls["app"])
         await log.append(make_writes(1))
         await log.close()
-        yield Site(urls)
+        yield Site(urls | {"meter_rjukan": render_own_url(port, "meter_rjukan")})
     finally:
         child.kill()
 
 
 @asynccontextmanager
 async def embedded(folder: Path) -> AsyncIterator[Site]:
+    (folder / "own.conf").write_text(find_own_accounts())
     async with embedded_nats(folder) as servers:
         log = await JetStreamLog.open(servers.url, admin_url=servers.admin_url)
         await log.append(make_writes(1))
@@ -147,6 +151,7 @@ def list_urls(servers: NatsServers) -> dict[str, str]:
         "meter": servers.meter_url,
         "operator": servers.admin_url,
         "system": servers.system_url,
+        "meter_rjukan": render_own_url(servers.members[0].port, "meter_rjukan"),
     }
 
 
@@ -196,6 +201,33 @@ async def test_the_application_creates_the_stream_only_where_nobody_else_does(si
     async with connected(site.urls["operator"]) as operator:
         info = await operator.jetstream(timeout=PATIENCE_SECONDS).stream_info("MARKETPLACE")
     assert (info.config.max_msgs, info.state.messages) == (-1, 1)
+
+
+async def test_meters_with_accounts_of_their_own_hear_only_themselves(site: Site) -> None:
+    heard: list[bytes] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(message.data)
+
+    async def answer(message: Msg) -> None:
+        await message.respond(message.data)
+
+    prefix = render_inbox_prefix("meter")
+    async with (
+        connected(site.urls["app"]) as application,
+        connected(site.urls["meter"]) as other,
+        connected(site.urls["meter_rjukan"], inbox_prefix=prefix) as meter,
+    ):
+        await application.subscribe("meters.usage", cb=answer)
+        await other.subscribe(f"{prefix}.>", cb=hear)
+        await meter.subscribe(">", cb=hear)
+        for client in (application, other, meter):
+            await client.flush()
+        assert (await ask(meter, "meters.usage", b"mine")).data == b"mine"
+        assert (await ask(other, "meters.usage", b"theirs")).data == b"theirs"
+        for client in (other, meter):
+            await client.flush()
+    assert sorted(heard) == [b"mine", b"mine", b"theirs"], "each its own answer, and the asker also its own question"
 
 
 async def test_a_user_with_every_right_in_another_account_reaches_nothing_of_this_one(tmp_path: Path) -> None:
@@ -296,3 +328,5 @@ def test_what_is_deployed_allows_what_the_embedded_servers_allow() -> None:
         assert set(heard) == set(MAY_HEAR[user])
         assert f"{render_inbox_prefix(user)}.>" in heard
     assert found == {"operator": []}
+    exports = dict(re.findall(r'{ service: "(.*?)", response_type: (\w+) }', text))
+    assert exports == {one: "stream" if one in STREAMED_EXPORTS else "singleton" for one in EXPORTS}

@@ -21,7 +21,7 @@ from marketplace.api.http.services import Services
 from marketplace.api.metering.ingestion import ingest_request
 from marketplace.core.errors import Conflict, Refusal, Unavailable
 from marketplace.log.connection import Connection
-from marketplace.log.inboxes import METER_INBOX
+from marketplace.log.inboxes import SERVICE_REPLIES
 
 SUBJECT: Final = "meters.usage"
 QUEUE: Final = "api"
@@ -66,18 +66,19 @@ class MeterSubject:
             await connection.close()
 
     async def _take(self, message: Msg) -> None:
-        """Answer one request, only to an inbox of meters.
+        """Answer one request, only if it came from another account.
 
-        The meter chooses the reply subject, and the answer is sent with the application's rights. On another subject it
-        would be stored in the log, or call the servers' API.
+        The asker chooses the reply subject, and the answer is sent with the application's rights. In this account it
+        could be stored in the log, or call the servers' API. The servers replace the reply subject of a request from
+        another account by a random one.
         """
         try:
             headers = {name.lower(): value for name, value in (message.headers or {}).items()}
             body, answered = await self._answer(headers, message.data)
-            if message.reply.startswith(f"{METER_INBOX}."):
+            if message.reply.startswith(f"{SERVICE_REPLIES}."):
                 await message._client.publish(message.reply, body, headers=answered)  # noqa: SLF001 - as `respond` does
             elif message.reply:
-                log.warning("meter_reply_refused", reply=message.reply, allowed=f"{METER_INBOX}.>")
+                log.warning("meter_reply_refused", reply=message.reply, allowed=f"{SERVICE_REPLIES}.>")
         finally:
             self._slots.release()
 
