@@ -8,11 +8,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import nats
 import pytest
 import pytest_asyncio
 from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import BadRequestError, ServiceUnavailableError
@@ -23,6 +21,7 @@ from events.rendering.reference import BEGIN, END, replace_table
 from events.subjects import STREAM
 from marketplace.embedded.folder import temporary_folder
 from marketplace.embedded.nats import NatsServers
+from marketplace.embedded.process import LOOPBACK
 from marketplace.log.codec import compute_hash
 from scripts.contract_files import FOLDER
 from tests.contracts.market import (
@@ -219,8 +218,12 @@ async def test_an_account_has_limits_of_connections_and_subscriptions(port: int)
             await stack.enter_async_context(connected(url, allow_reconnect=False, error_cb=_ignore, closed_cb=note))
             for _ in range(4)
         ]
-        with pytest.raises(NatsError, match="maximum account active connections exceeded"):
-            await nats.connect(url, allow_reconnect=False, connect_timeout=PATIENCE_SECONDS, error_cb=_ignore)
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        await reader.readline()
+        writer.write(b'CONNECT {"user":"reads_grants","pass":"grants","verbose":false}\r\nPING\r\n')
+        assert b"maximum account active connections exceeded" in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
         for number in range(33):
             await clients[0].subscribe(f"more.{number}")
         await asyncio.wait_for(closed.wait(), PATIENCE_SECONDS)
