@@ -12,7 +12,9 @@ from cyclopts.validators import Number
 
 from marketplace.cli.console import configure_logging, run, stop_on_signals
 from marketplace.cli.output import CONSOLE, ERRORS, mark
+from marketplace.cli.sandbox import hold_auctions, open_sandbox
 from marketplace.cli.stack import Stack, open_stack
+from marketplace.client import MarketplaceClient
 from marketplace.log.inboxes import METER_INBOX, derive_inbox_prefix
 from marketplace.runtime.process.config import CLEARING_SECONDS_MAX, SECONDS_MAX
 
@@ -29,6 +31,7 @@ def up(
     database_url: Annotated[str | None, Parameter(env_var="MARKETPLACE_DATABASE_URL")] = None,
     calendar: Annotated[bool, Parameter(env_var="MARKETPLACE_CALENDAR")] = False,
     clearing_seconds_max: Annotated[int, ClearingSeconds] = CLEARING_SECONDS_MAX,
+    sandbox: bool = False,
 ) -> int:
     """Start NATS, PostgreSQL, the API and the worker; stop them on Ctrl-C.
 
@@ -39,6 +42,8 @@ def up(
         database_url: Use this PostgreSQL (postgresql+asyncpg://…) instead of starting one.
         calendar: Open auctions by the calendar, hourly for near starts and daily for longer terms.
         clearing_seconds_max: The longest run of the clearing engine before the attempt fails.
+        sandbox: Fill an empty market with a small scenario, write its keys to `sandbox/env` of the data folder, and hold
+            an auction soon after each order.
     """
     configure_logging("warning")
     opening = open_stack(
@@ -49,10 +54,10 @@ def up(
         calendar=calendar,
         clearing_seconds_max=clearing_seconds_max,
     )
-    return run(_up(opening, data))
+    return run(_up(opening, data, sandbox=sandbox))
 
 
-async def _up(opening: AbstractAsyncContextManager[Stack], data: Path) -> int:
+async def _up(opening: AbstractAsyncContextManager[Stack], data: Path, *, sandbox: bool) -> int:
     stop = stop_on_signals()
     CONSOLE.print("Starting the market on", mark("bold", str(data)), "…")
     async with opening as stack:
@@ -62,15 +67,27 @@ async def _up(opening: AbstractAsyncContextManager[Stack], data: Path) -> int:
         if stack.waits_for:
             _tell(stack.waits_for)
         watching, stopping = asyncio.create_task(stack.watch(_tell)), asyncio.create_task(stop.wait())
-        await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if watching.done():
-            ERRORS.print(mark("bold red", watching.result()), soft_wrap=True)
+        playing = asyncio.create_task(_play(stack, data / "sandbox") if sandbox else asyncio.Event().wait())
+        await asyncio.wait({watching, stopping, playing}, return_when=asyncio.FIRST_COMPLETED)
+        ended = [task for task in (watching, playing) if task.done()]
+        for task in {watching, stopping, playing}.difference(ended):
+            task.cancel()
+        await asyncio.gather(watching, stopping, playing, return_exceptions=True)
+        if ended:
+            ERRORS.print(mark("bold red", str(ended[0].result())), soft_wrap=True)
             return 1
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
         CONSOLE.print("Stopping …")
     CONSOLE.print("Stopped. All data is kept; `marketplace up` continues from here.")
     return 0
+
+
+async def _play(stack: Stack, folder: Path) -> None:
+    """Set up the sandbox and hold its auctions, until cancelled."""
+    async with MarketplaceClient(stack.api_url, stack.settings.admin_key) as platform:
+        _tell("the sandbox is being filled …")
+        path = await open_sandbox(platform, stack.api_url, folder)
+        _tell(f"the sandbox is ready: `. {path}` gives its keys to a shell; an auction follows each order")
+        await hold_auctions(platform, _tell)
 
 
 def _tell(line: str) -> None:

@@ -1,0 +1,148 @@
+"""`marketplace up --sandbox`: a small market to try, with a key per role and an auction soon after each order.
+
+The market is the part of the demo's scenario around one startup, one fund and two providers. Its keys are kept in
+`sandbox/keys.json` of the data folder, and `sandbox/env` gives them to a shell. Market time can be moved by the
+platform's key, as on every embedded market.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import httpx
+import msgspec
+
+from marketplace.api.http.bodies.trading import OpenAuctionBody
+from marketplace.cli.demo.play import SEED, Play
+from marketplace.cli.demo.setup import set_up
+from marketplace.cli.scenario import load_scenario
+from marketplace.cli.scenario.market import Scenario
+from marketplace.client import MarketplaceClient, ProblemError
+from marketplace.core.errors import Unavailable
+from marketplace.embedded.folder import write_private
+
+STARTUP: Final = "protein"
+FUND: Final = "growth-fund"
+PROVIDERS: Final = ("lakeside", "north")
+MANDATE: Final = "growth-fund"
+LOT_DAYS: Final = 180
+AUCTION_DAYS: Final = 28
+LOCK_SECONDS: Final = 10
+POLL_SECONDS: Final = 1.0
+Tell = Callable[[str], None]
+
+
+class _Sandbox(Play):
+    """The play of a small market, which remembers its keys."""
+
+    def __init__(self, platform: MarketplaceClient, api_url: str) -> None:
+        super().__init__(cut(load_scenario()), platform, api_url)
+        self.tokens: dict[str, str] = {}
+
+    def enter(self, key: str, token: str) -> None:
+        """See `Play.enter`."""
+        super().enter(key, token)
+        self.tokens[key] = token
+
+
+def cut(scenario: Scenario) -> Scenario:
+    """Return the part of a scenario around one startup, one fund and two providers, with lots for half a year."""
+    sites = tuple(site for site in scenario.sites if site.provider in PROVIDERS and site.conversion is None)
+    pools = tuple(pool for pool in scenario.pools if pool.site in {site.key for site in sites})
+    lots = tuple(
+        msgspec.structs.replace(lot, from_day=0, to_day=LOT_DAYS, mandates=(MANDATE,))
+        for lot in {lot.pool: lot for lot in scenario.lots}.values()
+        if lot.pool in {pool.key for pool in pools}
+    )
+    return msgspec.structs.replace(
+        scenario,
+        providers=tuple(one for one in scenario.providers if one.key in PROVIDERS),
+        sites=sites,
+        pools=pools,
+        lots=lots,
+        funds=tuple(one for one in scenario.funds if one.key == FUND),
+        mandates=tuple(one for one in scenario.mandates if one.key == MANDATE),
+        startups=tuple(one for one in scenario.startups if one.key == STARTUP),
+    )
+
+
+async def open_sandbox(platform: MarketplaceClient, api_url: str, folder: Path) -> Path:
+    """Set up the market unless it was, and write the variables of a shell. Return their file.
+
+    Args:
+        platform: The operator's client.
+        api_url: Where the API answers now.
+        folder: Where keys and variables are kept, readable by their owner only.
+    """
+    now = (await platform.get_clock()).now
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keys = folder / "keys.json"
+    if not keys.exists():
+        play = _Sandbox(platform, api_url)
+        play.first_day = _find_midnight(now)
+        try:
+            await set_up(play, lambda _: None)
+            (issuer,) = [one async for one in play.client(STARTUP).list_issuers()]
+        finally:
+            await play.close()
+        known = {
+            "STARTUP_KEY": play.tokens[STARTUP],
+            "FUND_KEY": play.tokens[FUND],
+            "PROVIDER_KEY": play.tokens[PROVIDERS[0]],
+            "STARTUP_ID": play.ids[STARTUP],
+            "ISSUER_ID": issuer.issuer_id,
+            "MANDATE_ID": play.ids[f"mandate {MANDATE}"],
+        }
+        write_private(keys, json.dumps(known))
+    variables: dict[str, str] = {"API": api_url, **json.loads(keys.read_bytes())}
+    first = _find_midnight(now)
+    variables |= {"START": f"{first:%Y-%m-%dT%H:%M:%SZ}", "LATEST": f"{first + timedelta(days=7):%Y-%m-%dT%H:%M:%SZ}"}
+    write_private(folder / "env", "".join(f"export {name}='{value}'\n" for name, value in variables.items()))
+    return folder / "env"
+
+
+def _find_midnight(now: datetime) -> datetime:
+    return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
+
+
+async def hold_auctions(platform: MarketplaceClient, tell: Tell) -> None:
+    """Open an auction soon after each new order, until cancelled.
+
+    Orders that wait on after an auction take part in the next one, which the next new order brings.
+    """
+    seen: set[str] = set()
+    while True:
+        try:
+            waiting = {order.order_id async for order in platform.list_orders(status="open")}
+            if waiting - seen:
+                auction_id = await _open_auction(platform)
+                tell(f"auction {auction_id} collects orders and locks in {LOCK_SECONDS} s")
+                status = await _wait_until_over(platform, auction_id)
+                tell(f"auction {auction_id} is {status}")
+                seen = waiting
+        except (ProblemError, Unavailable, httpx.TransportError) as error:
+            tell(f"no auction for now: {error}")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _open_auction(platform: MarketplaceClient) -> str:
+    now = (await platform.get_clock()).now
+    body = OpenAuctionBody(
+        locks_at=now + timedelta(seconds=LOCK_SECONDS),
+        horizon_start=_find_midnight(now) - timedelta(days=1),
+        period_hours=24,
+        periods=AUCTION_DAYS,
+        seed=SEED,
+    )
+    return (await platform.open_auction(body)).id
+
+
+async def _wait_until_over(platform: MarketplaceClient, auction_id: str) -> str:
+    while True:
+        status = (await platform.get_auction(auction_id)).status
+        if status in {"settled", "failed"}:
+            return status
+        await asyncio.sleep(POLL_SECONDS)
