@@ -16,7 +16,7 @@ import httpx
 import msgspec
 
 from marketplace.api.http.bodies.trading import OpenAuctionBody
-from marketplace.cli.demo.play import SEED, Play
+from marketplace.cli.demo.play import SEED, Play, name_mandate
 from marketplace.cli.demo.setup import set_up
 from marketplace.cli.scenario import load_scenario
 from marketplace.cli.scenario.market import Scenario
@@ -30,6 +30,8 @@ PROVIDERS: Final = ("lakeside", "north")
 MANDATE: Final = "growth-fund"
 LOT_DAYS: Final = 180
 AUCTION_DAYS: Final = 28
+WINDOW_DAYS: Final = 7
+INSTANT: Final = "%Y-%m-%dT%H:%M:%SZ"
 LOCK_SECONDS: Final = 10
 POLL_SECONDS: Final = 1.0
 Tell = Callable[[str], None]
@@ -53,7 +55,7 @@ def cut(scenario: Scenario) -> Scenario:
     sites = tuple(site for site in scenario.sites if site.provider in PROVIDERS and site.conversion is None)
     pools = tuple(pool for pool in scenario.pools if pool.site in {site.key for site in sites})
     lots = tuple(
-        msgspec.structs.replace(lot, from_day=0, to_day=LOT_DAYS, mandates=(MANDATE,))
+        msgspec.structs.replace(lot, from_day=0, to_day=LOT_DAYS, duration_hours_min=1, mandates=(MANDATE,))
         for lot in {lot.pool: lot for lot in scenario.lots}.values()
         if lot.pool in {pool.key for pool in pools}
     )
@@ -69,18 +71,18 @@ def cut(scenario: Scenario) -> Scenario:
     )
 
 
-async def open_sandbox(platform: MarketplaceClient, api_url: str, folder: Path) -> Path:
+async def open_sandbox(platform: MarketplaceClient, platform_key: str, api_url: str, folder: Path) -> Path:
     """Set up the market unless it was, and write the variables of a shell. Return their file.
 
     Args:
         platform: The operator's client.
+        platform_key: The operator's key.
         api_url: Where the API answers now.
         folder: Where keys and variables are kept, readable by their owner only.
     """
+    known = _load_keys(folder)
     now = (await platform.get_clock()).now
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    keys = folder / "keys.json"
-    if not keys.exists():
+    if not known:
         play = _Sandbox(platform, api_url)
         play.first_day = _find_midnight(now)
         try:
@@ -89,19 +91,27 @@ async def open_sandbox(platform: MarketplaceClient, api_url: str, folder: Path) 
         finally:
             await play.close()
         known = {
+            "ADMIN_KEY": platform_key,
             "STARTUP_KEY": play.tokens[STARTUP],
             "FUND_KEY": play.tokens[FUND],
             "PROVIDER_KEY": play.tokens[PROVIDERS[0]],
             "STARTUP_ID": play.ids[STARTUP],
             "ISSUER_ID": issuer.issuer_id,
-            "MANDATE_ID": play.ids[f"mandate {MANDATE}"],
+            "MANDATE_ID": play.ids[name_mandate(MANDATE)],
         }
-        write_private(keys, json.dumps(known))
-    variables: dict[str, str] = {"API": api_url, **json.loads(keys.read_bytes())}
+        write_private(folder / "keys.json", json.dumps(known))
     first = _find_midnight(now)
-    variables |= {"START": f"{first:%Y-%m-%dT%H:%M:%SZ}", "LATEST": f"{first + timedelta(days=7):%Y-%m-%dT%H:%M:%SZ}"}
+    dates = {"START": f"{first:{INSTANT}}", "LATEST": f"{first + timedelta(days=WINDOW_DAYS):{INSTANT}}"}
+    variables = {"API": api_url} | known | dates
     write_private(folder / "env", "".join(f"export {name}='{value}'\n" for name, value in variables.items()))
     return folder / "env"
+
+
+def _load_keys(folder: Path) -> dict[str, str]:
+    """Return the keys of the last start; none before the market was set up."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keys = folder / "keys.json"
+    return dict(json.loads(keys.read_bytes())) if keys.exists() else {}
 
 
 def _find_midnight(now: datetime) -> datetime:

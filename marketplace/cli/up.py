@@ -42,8 +42,8 @@ def up(
         database_url: Use this PostgreSQL (postgresql+asyncpg://…) instead of starting one.
         calendar: Open auctions by the calendar, hourly for near starts and daily for longer terms.
         clearing_seconds_max: The longest run of the clearing engine before the attempt fails.
-        sandbox: Fill an empty market with a small scenario, write its keys to `sandbox/env` of the data folder, and hold
-            an auction soon after each order.
+        sandbox: Set up a small market, write its keys to `sandbox/env` of the data folder, and hold an auction soon
+            after each order.
     """
     configure_logging("warning")
     opening = open_stack(
@@ -85,7 +85,7 @@ async def _play(stack: Stack, folder: Path) -> None:
     """Set up the sandbox and hold its auctions, until cancelled."""
     async with MarketplaceClient(stack.api_url, stack.settings.admin_key) as platform:
         _tell("the sandbox is being filled …")
-        path = await open_sandbox(platform, stack.api_url, folder)
+        path = await open_sandbox(platform, stack.settings.admin_key, stack.api_url, folder)
         _tell(f"the sandbox is ready: `. {path}` gives its keys to a shell; an auction follows each order")
         await hold_auctions(platform, _tell)
 
