@@ -1,6 +1,6 @@
 """`marketplace up --sandbox`: a small market to try, with a key per role and an auction soon after each order.
 
-The market is the part of the demo's scenario around one startup, one fund and two providers. Its keys are kept in
+The market is the part of the demo's scenario around one startup, one fund and one provider. Its keys are kept in
 `sandbox/keys.json` of the data folder, and `sandbox/env` gives them to a shell. Market time can be moved by the
 platform's key, as on every embedded market.
 """
@@ -26,11 +26,11 @@ from marketplace.embedded.folder import write_private
 
 STARTUP: Final = "protein"
 FUND: Final = "growth-fund"
-PROVIDERS: Final = ("lakeside", "north")
+PROVIDER: Final = "north"
 MANDATE: Final = "growth-fund"
 LOT_DAYS: Final = 180
 AUCTION_DAYS: Final = 28
-WINDOW_DAYS: Final = 7
+RUN_DAYS: Final = 2
 INSTANT: Final = "%Y-%m-%dT%H:%M:%SZ"
 LOCK_SECONDS: Final = 10
 POLL_SECONDS: Final = 1.0
@@ -51,8 +51,8 @@ class _Sandbox(Play):
 
 
 def cut(scenario: Scenario) -> Scenario:
-    """Return the part of a scenario around one startup, one fund and two providers, with lots for half a year."""
-    sites = tuple(site for site in scenario.sites if site.provider in PROVIDERS and site.conversion is None)
+    """Return the part of a scenario around one startup, one fund and one provider, with lots for half a year."""
+    sites = tuple(site for site in scenario.sites if site.provider == PROVIDER and site.conversion is None)
     pools = tuple(pool for pool in scenario.pools if pool.site in {site.key for site in sites})
     lots = tuple(
         msgspec.structs.replace(lot, from_day=0, to_day=LOT_DAYS, duration_hours_min=1, mandates=(MANDATE,))
@@ -61,7 +61,7 @@ def cut(scenario: Scenario) -> Scenario:
     )
     return msgspec.structs.replace(
         scenario,
-        providers=tuple(one for one in scenario.providers if one.key in PROVIDERS),
+        providers=tuple(one for one in scenario.providers if one.key == PROVIDER),
         sites=sites,
         pools=pools,
         lots=lots,
@@ -94,14 +94,14 @@ async def open_sandbox(platform: MarketplaceClient, platform_key: str, api_url: 
             "ADMIN_KEY": platform_key,
             "STARTUP_KEY": play.tokens[STARTUP],
             "FUND_KEY": play.tokens[FUND],
-            "PROVIDER_KEY": play.tokens[PROVIDERS[0]],
+            "PROVIDER_KEY": play.tokens[PROVIDER],
             "STARTUP_ID": play.ids[STARTUP],
             "ISSUER_ID": issuer.issuer_id,
             "MANDATE_ID": play.ids[name_mandate(MANDATE)],
         }
         write_private(folder / "keys.json", json.dumps(known))
     first = _find_midnight(now)
-    dates = {"START": f"{first:{INSTANT}}", "LATEST": f"{first + timedelta(days=WINDOW_DAYS):{INSTANT}}"}
+    dates = {"START": f"{first:{INSTANT}}", "END": f"{first + timedelta(days=RUN_DAYS):{INSTANT}}"}
     variables = {"API": api_url} | known | dates
     write_private(folder / "env", "".join(f"export {name}='{value}'\n" for name, value in variables.items()))
     return folder / "env"

@@ -15,7 +15,7 @@ import msgspec
 from marketplace.cli.supervisor import NatsMember, Postgres, Role, Service, Supervisor, Tell
 from marketplace.core.errors import Corrupt, Unavailable
 from marketplace.embedded.folder import write_private
-from marketplace.embedded.nats import embedded_nats
+from marketplace.embedded.nats import NatsServers, embedded_nats
 from marketplace.embedded.postgres import embedded_postgres
 from marketplace.embedded.process import LOOPBACK, find_free_port, require_free_port
 from marketplace.projections.engine.database import build_engine
@@ -35,22 +35,18 @@ class Stack:
     Attributes:
         settings: The settings of its processes.
         api_url: Where the API answers.
-        subscriber_url: NATS for subscribers; None if the servers were given.
-        meter_url: NATS for meters; None if the servers were given.
+        nats: The embedded NATS servers; None if the servers were given.
         roles: Its API and its worker by name.
         supervisor: Keeps them and the servers running.
         waits_for: What an operator must do before commands are accepted; empty if they are.
-        nats_port_taken: The port of NATS of the last start, if another process has it now.
     """
 
     settings: Settings
     api_url: str
-    subscriber_url: str | None
-    meter_url: str | None
+    nats: NatsServers | None
     roles: dict[str, Role]
     supervisor: Supervisor
     waits_for: str
-    nats_port_taken: int | None = None
 
     async def watch(self, tell: Tell) -> str:
         """Keep everything running and report restarts. Return the reason if a server cannot be kept running.
@@ -117,12 +113,10 @@ async def open_stack(
         yield Stack(
             settings,
             f"http://{LOOPBACK}:{port}",
-            None if servers is None else servers.subscriber_url,
-            None if servers is None else servers.meter_url,
+            servers,
             roles,
             Supervisor(data, [*watched, *roles.values()], servers),
             waits_for,
-            None if servers is None else servers.port_taken,
         )
 
 

@@ -62,8 +62,8 @@ async def _up(opening: AbstractAsyncContextManager[Stack], data: Path, *, sandbo
     CONSOLE.print("Starting the market on", mark("bold", str(data)), "…")
     async with opening as stack:
         CONSOLE.print(_render_welcome(stack), soft_wrap=True)
-        if stack.nats_port_taken is not None:
-            _tell(f"another process has port {stack.nats_port_taken}, so NATS has another one than before")
+        if stack.nats is not None and stack.nats.port_taken is not None:
+            _tell(f"another process has port {stack.nats.port_taken}, so NATS has another one than before")
         if stack.waits_for:
             _tell(stack.waits_for)
         watching, stopping = asyncio.create_task(stack.watch(_tell)), asyncio.create_task(stop.wait())
@@ -96,13 +96,13 @@ def _tell(line: str) -> None:
 
 
 def _render_welcome(stack: Stack) -> str:
-    nats_url = stack.subscriber_url or stack.settings.nats_url
+    nats_url = stack.settings.nats_url if stack.nats is None else stack.nats.subscriber_url
     lines = [
         "The market is open.",
         "",
         f"API         {stack.api_url}   (reference at {stack.api_url}/schema)",
         f"NATS        {nats_url}   (inbox prefix {derive_inbox_prefix(nats_url)})",
-        *([] if stack.meter_url is None else [f"Meters      {stack.meter_url}   (inbox prefix {METER_INBOX})"]),
+        *([] if stack.nats is None else [f"Meters      {stack.nats.meter_url}   (inbox prefix {METER_INBOX})"]),
         f"PostgreSQL  {stack.settings.database_url}",
         f"Admin key   {stack.settings.admin_key}",
         "",
