@@ -1,5 +1,8 @@
 """Runs `docker-compose.yml` in real containers, ends its servers one by one, and leaves nothing behind.
 
+Then it runs the file once more with `deploy/expose.yml`, for the host `localhost`, for which Caddy signs a certificate
+by itself, and asks the API through it. That step is left out where the image of Caddy or a port is missing.
+
     uv run python scripts/compose_check.py [--no-build]
 
 It needs Docker or Podman with a Compose command, and the base images or a registry. On a machine without them it prints
@@ -31,6 +34,8 @@ COMPOSES = (["docker", "compose"], ["docker-compose"], ["podman", "compose"])
 BASES = ("python:3.11-slim", "nats:2.15.1-alpine", "postgres:18")
 IMAGE = "compute-equity-marketplace"
 PORTS = (8000, 8001, 4222, 4223, 4224)
+PROXY = "caddy:2"
+PROXY_PORTS = (80, 443)
 SERVERS = ("nats-1", "nats-2", "nats-3", "projector", "auctioneer", "api-1", "postgres")
 READY_SECONDS_MAX = 300
 ANSWER_SECONDS_MAX = 30
@@ -50,9 +55,10 @@ class Containers:
         environment: File of the variables that the Compose file asks for.
     """
 
-    def __init__(self, engine: str, compose: list[str], environment: Path) -> None:
+    def __init__(self, engine: str, compose: list[str], environment: Path, *files: str) -> None:
         self.engine = engine
-        self._compose = [*compose, "--project-name", PROJECT, "--env-file", str(environment)]
+        chosen = [word for file in files for word in ("--file", file)]
+        self._compose = [*compose, "--project-name", PROJECT, "--env-file", str(environment), *chosen]
 
     def compose(self, *arguments: str) -> None:
         """Print and run one Compose command; exit with its output if it fails."""
@@ -221,6 +227,63 @@ def check(containers: Containers, market: Market) -> None:
         print(f"{server}: killed, the market went on after {seconds:.1f} s, and it came back")
 
 
+def check_exposed(containers: Containers, key: str) -> None:
+    """Bring everything up behind Caddy, and ask the API over TLS. Plain HTTP leads there."""
+    containers.compose("up", "--detach", "--no-build")
+    headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "exposed", "Request-Id": "through-the-proxy"}
+    with httpx.Client(base_url="https://localhost", verify=False, timeout=ANSWER_SECONDS_MAX) as client:  # noqa: S501 - self-signed
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        while not is_exposed(client):
+            if time.monotonic() > deadline:
+                raise SystemExit(f"https://localhost was not ready within {READY_SECONDS_MAX} s")
+            time.sleep(0.5)
+        body = {"name": "Exposed", "roles": ["startup"], "jurisdiction": "US"}
+        answer = client.post("/v1/parties", json=body, headers=headers)
+        if answer.status_code != httpx.codes.CREATED or answer.headers["Request-Id"] != "through-the-proxy":
+            raise SystemExit(
+                f"a command through the proxy answers {answer.status_code} {answer.headers}: {answer.text}"
+            )
+        asked = {**headers, "Accept": "text/event-stream"}
+        with client.stream("GET", "/v1/events", headers=asked) as stream:
+            first = next(line for line in stream.iter_lines() if line.startswith("data:"))
+        plain = httpx.get("http://localhost/health/ready", timeout=ANSWER_SECONDS_MAX)
+        if not plain.is_redirect or not plain.headers["Location"].startswith("https://localhost"):
+            raise SystemExit(f"plain HTTP answers {plain.status_code} {plain.headers}")
+    print(f"exposed: TLS, a command, and a stream that begins with {first[:60]}; plain HTTP leads to TLS")
+
+
+def is_exposed(client: httpx.Client) -> bool:
+    """Return whether the API answers through the proxy."""
+    try:
+        return client.get("/health/ready").is_success
+    except httpx.TransportError:
+        return False
+
+
+def find_missing_proxy(engine: str) -> str:
+    """Return what the check of the proxy lacks on this machine; nothing if it can run."""
+    for port in PROXY_PORTS:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return f"port {port} is in use"
+    if not succeeds([engine, "image", "inspect", PROXY]) and not succeeds([engine, "pull", PROXY]):
+        return f"{PROXY} is not here and cannot be pulled"
+    return ""
+
+
+@contextlib.contextmanager
+def running(containers: Containers) -> Iterator[None]:
+    """Run health checks meanwhile, show the logs of a failure, and take everything down."""
+    with containers.checking_health():
+        try:
+            yield
+        except SystemExit:
+            print(run([*containers._compose, "logs", "--tail", "40"]))  # noqa: SLF001
+            raise
+        finally:
+            take_down(containers)
+
+
 def take_down(containers: Containers) -> None:
     """Take everything down, and exit with an error if something is left."""
     containers.compose("down", "--volumes", "--remove-orphans", "--timeout", "20")
@@ -247,15 +310,18 @@ def main() -> None:
         run([engine, "build", "--tag", IMAGE, *(["--network", "host"] if engine == "podman" else []), "."])
     with tempfile.TemporaryDirectory() as folder:
         environment = Path(folder) / "env"
-        containers, market = Containers(engine, compose, environment), Market(write_environment(environment))
-        with containers.checking_health():
-            try:
-                check(containers, market)
-            except SystemExit:
-                print(run([*containers._compose, "logs", "--tail", "40"]))  # noqa: SLF001
-                raise
-            finally:
-                take_down(containers)
+        key = write_environment(environment)
+        containers = Containers(engine, compose, environment)
+        with running(containers):
+            check(containers, Market(key))
+        if missing := find_missing_proxy(engine):
+            print(f"LEFT OUT: deploy/expose.yml was not run, since {missing}")
+            sys.exit(1 if arguments.require else 0)
+        with environment.open("a") as file:
+            file.write("PUBLIC_HOST=localhost\n")
+        exposed = Containers(engine, compose, environment, "docker-compose.yml", "deploy/expose.yml")
+        with running(exposed):
+            check_exposed(exposed, key)
 
 
 if __name__ == "__main__":

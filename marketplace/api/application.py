@@ -23,6 +23,7 @@ from marketplace.api.http.metrics import Metrics
 from marketplace.api.http.problems import HANDLERS
 from marketplace.api.http.queries import provide_reader
 from marketplace.api.http.reference import ReferencePage
+from marketplace.api.http.request_file import RequestFile
 from marketplace.api.http.services import Services
 from marketplace.api.http.strict_json import StrictBody
 from marketplace.core.discovery import find_constants
@@ -60,7 +61,7 @@ def _build(body_bytes_max: int) -> Litestar:
             openapi_router=Router(
                 "/schema", route_handlers=[], include_in_schema=False, before_request=_require_document
             ),
-            render_plugins=[Document(), ReferencePage()],
+            render_plugins=[Document(), ReferencePage(), RequestFile()],
             operation_id_creator=name_operation,
             components=Components(security_schemes={"apiKey": SecurityScheme(type="http", scheme="bearer")}),
             security=[{"apiKey": []}],

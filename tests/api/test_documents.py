@@ -1,5 +1,6 @@
 """The API describes itself, and what it says of itself is true."""
 
+import json
 import re
 
 from jsonschema import Draft202012Validator
@@ -16,6 +17,31 @@ def walk(part):
         yield from walk(each)
 
 
+def check_requests(text, document):
+    """Every operation is in the file once, and each body has the members that the document requires."""
+    head, *requests = text.split("### ")
+    assert "@api = http" in head
+    expected = {
+        operation["operationId"]: (verb.upper(), path.replace("{", "{{").replace("}", "}}"), operation)
+        for path, item in document["paths"].items()
+        for verb, operation in item.items()
+    }
+    assert sorted(each.partition(":")[0] for each in requests) == sorted(expected)
+    bodies = 0
+    for each in requests:
+        verb, path, operation = expected[each.partition(":")[0]]
+        assert each.splitlines()[1].partition("?")[0] == f"{verb} {{{{api}}}}{path}"
+        if "requestBody" not in operation:
+            continue
+        (kind, content), *_ = operation["requestBody"]["content"].items()
+        schema = {**content["schema"], "components": document["components"]}
+        assert f"Content-Type: {kind}" in each
+        faults = [*Draft202012Validator(schema).iter_errors(json.loads(each.partition("\n\n")[2]))]
+        assert not [fault.message for fault in faults if fault.validator in {"required", "type"}], each
+        bodies += 1
+    assert bodies > 50
+
+
 BYTES_MAX = 540_000
 """Every property is described, which is a third of it. No answer to a refusal stands at an operation."""
 
@@ -24,6 +50,7 @@ async def test_the_openapi_document_says_what_routes_do_in_any_language():
     async with open_stage(MemoryLog()) as stage:
         served = await stage.admin.get("/schema/openapi.json")
         page = await stage.admin.get("/schema")
+        requests = (await stage.admin.get("/schema/requests.http")).text
     assert len(served.content) <= BYTES_MAX
     document = served.json()
     assert document["openapi"].startswith("3.1")
@@ -58,6 +85,7 @@ async def test_the_openapi_document_says_what_routes_do_in_any_language():
         assert not ("oneOf" in part and isinstance(part.get("default"), dict)), part
         assert "(?" not in str(part.get("pattern")), part
     operations = [operation for item in document["paths"].values() for operation in item.values()]
+    check_requests(requests, document)
     names = [operation["operationId"] for operation in operations]
     assert len(names) == len(set(names)) > 200
     assert {name for name in names if not re.fullmatch(r"[a-z_]+\.[a-z_]+", name)} == set()
