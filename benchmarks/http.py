@@ -99,9 +99,9 @@ def wait_until_live(port: int) -> None:
     raise SystemExit("the server did not start within 30 s")
 
 
-def prepare(port: int, startups: int) -> list[bytes]:
+def prepare(port: int, startups: int, admin_key: str = ADMIN_KEY) -> list[bytes]:
     """Register startups with money, and return the order that each of them places."""
-    headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    headers = {"Authorization": f"Bearer {admin_key}"}
     bodies = []
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=20) as client:
         for number in range(startups):

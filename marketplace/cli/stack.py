@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -67,6 +67,7 @@ async def open_stack(
     database_url: str | None = None,
     calendar: bool = False,
     clearing_seconds_max: int = CLEARING_SECONDS_MAX,
+    bounds: Mapping[str, int] | None = None,
 ) -> AsyncIterator[Stack]:
     """Start everything on a data folder, and stop it at the end.
 
@@ -77,6 +78,7 @@ async def open_stack(
         database_url: Use this PostgreSQL instead of an embedded one.
         calendar: Whether the worker opens auctions by the calendar.
         clearing_seconds_max: The longest run of the clearing engine.
+        bounds: Bounds of the API's connections and streams, by the names of `Settings`, in place of the usual ones.
 
     Raises:
         Refusal: ``port_taken``; the data folder is in use, or the servers may not access it.
@@ -108,16 +110,11 @@ async def open_stack(
             calendar=calendar,
             clearing_seconds_max=clearing_seconds_max,
         )
+        settings = msgspec.structs.replace(settings, **(bounds or {}))
         await _prepare(settings)
         roles, waits_for = await _start_roles(stack, settings, data, port)
-        yield Stack(
-            settings,
-            f"http://{LOOPBACK}:{port}",
-            servers,
-            roles,
-            Supervisor(data, [*watched, *roles.values()], servers),
-            waits_for,
-        )
+        supervisor = Supervisor(data, [*watched, *roles.values()], servers)
+        yield Stack(settings, f"http://{LOOPBACK}:{port}", servers, roles, supervisor, waits_for)
 
 
 def _choose_port(port: int | None) -> int:
