@@ -1,10 +1,19 @@
-"""`docs/events-and-tables.md` says what the handlers do."""
+"""`docs/events-and-tables.md` says what the handlers do; the recipes of the page on figures give what they write."""
 
+import json
+import re
+from typing import Any
+
+from sqlalchemy import text as text_of
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from events.registry import EVENT_TYPES
+from marketplace.log.port import Recorded
 from marketplace.projections.registry import PROJECTIONS
 from tests.projections.event_tables import COMMAND, FEED, PAGE, record_tables, render_page
+from tests.projections.tales import tell_everything
+
+FIGURES = PAGE.with_name("how-to-compute-figures.md")
 
 
 async def test_the_page_says_which_tables_each_event_type_changes(engine: AsyncEngine):
@@ -17,3 +26,44 @@ async def test_the_page_says_which_tables_each_event_type_changes(engine: AsyncE
         tables = set().union(*(written[tag][projection.name] for tag in handled))
         assert tables == {table.name for table in projection.tables}, "no table is left out"
     assert all(changed[FEED] for changed in written.values())
+    await check_figures(
+        engine, {tag for tag, changed in written.items() if "holdings" in changed.get("cap_tables", ())}
+    )
+
+
+async def check_figures(engine: AsyncEngine, holding_tags: set[str]) -> None:
+    """The recipes of the page on figures give what the tables have, and it names every event that changes a holding."""
+    text = FIGURES.read_text(encoding="utf-8")
+    recipes: dict[str, Any] = {}
+    exec("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), recipes)  # noqa: S102 - our own page
+    listed = text.partition("Shares are changed by these events")[2].partition("\n\n")[2].partition("\n\n")[0]
+    assert {f"{tag}.v1" for tag in re.findall(r"`(issuer\.\w+)`", listed)} == holding_tags
+    told = [(get_tag(one), json.loads(one.body)) for one in tell_everything().recorded]
+    available, held = recipes["compute_balances"](told)
+    revenue, principal = recipes["compute_revenue"](told), recipes["compute_principal"](told)
+    figures = {f"{account}/available": amount for account, amount in available.items()}
+    figures |= {f"{account}/held": amount for account, amount in held.items()}
+    async with engine.connect() as connection:
+
+        async def read(query: str) -> dict[Any, Any]:
+            return {row[0] if len(row) == 2 else row[:-1]: row[-1] for row in await connection.execute(text_of(query))}
+
+        balances = await read("SELECT account, amount FROM balances WHERE account LIKE 'acc\\_%'")
+        paid = await read(
+            "SELECT split_part(account, '/', 1), cause, sum(amount) FROM entries WHERE account LIKE 'acc\\_%/available'"
+            " AND cause LIKE 'stm\\_%' AND tag IN ('account.credited.v1', 'account.debited.v1') GROUP BY 1, 2"
+        )
+        outstanding = await read("SELECT instrument_id, principal_usd FROM instruments")
+        fills = await read(
+            "SELECT grant_id, (gpu_class, startup_id, seller_id, gpu_hours, price_usd_per_gpu_hour)::text FROM fills"
+            " WHERE mark IS NULL"
+        )
+    for computed, found in ((figures, balances), (revenue, paid), (principal, outstanding)):
+        assert {key: value for key, value in computed.items() if value} == {k: v for k, v in found.items() if v}
+        assert any(found.values())
+    assert {grant: f"({','.join(map(str, fill))})" for grant, fill in recipes["list_fills"](told).items()} == fills
+    assert fills
+
+
+def get_tag(recorded: Recorded) -> str:
+    return recorded.envelope.type.removeprefix("marketplace.").removesuffix(".v1")
