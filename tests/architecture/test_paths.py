@@ -136,10 +136,10 @@ async def walk_equity_auction():
 @pytest.mark.parametrize(
     ("titles", "follow", "rooms_max", "returns_max"),
     [
-        (["Placing an order"], walk_order, 18, 13),
+        (["Placing an order"], walk_order, 18, 12),
         (["Reporting usage"], walk_usage, 5, 11),
-        (["Running an auction"], walk_auction, 22, 40),
-        (["Running an auction", "Matching an order that offers equity"], walk_equity_auction, 36, 65),
+        (["Running an auction"], walk_auction, 22, 35),
+        (["Running an auction", "Matching an order that offers equity"], walk_equity_auction, 36, 61),
     ],
     ids=["order", "usage", "auction", "auction with equity"],
 )

@@ -15,7 +15,7 @@ from events.auction import Deferral, MatchTerms
 from events.book import Book
 from events.grant import EquityPart, GrantIssued, ResalePart
 from events.order import ClassOffer, LostMatch
-from events.types import PricedTerms, Reason
+from events.types import PricedTerms, PrincipalTerms, Reason
 from marketplace.application.steps.access import require_platform
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.dilution import count_order, free_order, sign_instrument
@@ -124,23 +124,24 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
     async def work(unit: UnitOfWork) -> None:
         require_collecting(await unit.get(AUCTION, auction_id))
         order = await unit.get(ORDER, order_id)
-        await _count(unit, order)
-        await _require_unsuspended(unit, order.placed.startup_id)
+        if order.terms.instrument is not None:
+            await _count(unit, order, order.terms.instrument)
+        require_all_unsuspended({order.placed.startup_id: await unit.load(PARTY, order.placed.startup_id)})
         await unit.decide(ORDER, order_id, LockOrder(order_id=order_id, auction_id=auction_id))
 
     return await handler.run(context, ORDER, order_id, work)
 
 
-async def _count(unit: UnitOfWork, order: Order) -> None:
+async def _count(unit: UnitOfWork, order: Order, instrument: PrincipalTerms) -> None:
     """Ask the issuer again about an order that offers equity.
 
     If the issuer has no limit, new holders may have joined since the order was placed.
 
     An order that was placed before its company was formed is counted now.
     """
-    issuer_id, order_id, instrument = order.placed.issuer_id, order.placed.order_id, order.terms.instrument
-    issuer = None if instrument is None else await unit.load(ISSUER, issuer_id)
-    if instrument is None or not isinstance(issuer, Issuer):
+    issuer_id, order_id = order.placed.issuer_id, order.placed.order_id
+    issuer = await unit.load(ISSUER, issuer_id)
+    if not isinstance(issuer, Issuer):
         return
     if order_id in issuer.exposures and (issuer.limit is not None or not isinstance(instrument, PricedTerms)):
         return
@@ -275,7 +276,8 @@ async def award(
             ``parties_related`` in an auction.
     """
     holder_ids = [hold.holder_id for hold in order.budget_holds if hold.mandate_id == match.mandate_id]
-    await _require_unsuspended(unit, order.placed.startup_id, pool.opened.provider_id, *holder_ids)
+    party_ids = (order.placed.startup_id, pool.opened.provider_id, *holder_ids)
+    require_all_unsuspended({party_id: await unit.load(PARTY, party_id) for party_id in party_ids})
     grant, totals = await _build_grant(unit, order, match, pool, resale, auction_id=auction_id)
     if grant.resale is not None:
         await take_from_source(unit, grant, grant.resale)
@@ -286,10 +288,6 @@ async def award(
         await free_order(unit, order.placed.issuer_id, order.placed.order_id)
     if grant.equity is not None:
         await _sign(unit, order, grant, grant.equity)
-
-
-async def _require_unsuspended(unit: UnitOfWork, *party_ids: str) -> None:
-    require_all_unsuspended({party_id: await unit.load(PARTY, party_id) for party_id in party_ids})
 
 
 async def _build_grant(
@@ -330,22 +328,17 @@ async def _build_grant(
             if totals.principal_usd
             else None
         )
-    service = None
     if resale is not None:
         resale = msgspec.structs.replace(resale, commitment_usd=totals.reseller_pays_usd)
-    else:
+    priced = msgspec.structs.replace(grant, cash_commitment_usd=totals.startup_usd, equity=equity, resale=resale)
+    marked = mark_award(await unit.load(REGISTER, REGISTER_ID), priced, unit.context.at)
+    service = None
+    if resale is None:
         lots = [await unit.get(LOT, lot_id) for lot_id in dict.fromkeys(share.lot_id for share in match.lots)]
         # A lot without terms of its own has those of its pool.
         service = choose_service([lot.listed.service or pool.opened.service for lot in lots])
-    built = msgspec.structs.replace(
-        grant,
-        cash_commitment_usd=totals.startup_usd,
-        equity=equity,
-        service=service,
-        resale=resale,
-        ends=choose_ends((await unit.load(SCHEDULE, SCHEDULE_ID)).terms.ends, grant),
-    )
-    return mark_award(await unit.load(REGISTER, REGISTER_ID), built, unit.context.at), totals
+    ends = choose_ends((await unit.load(SCHEDULE, SCHEDULE_ID)).terms.ends, marked)
+    return msgspec.structs.replace(marked, service=service, ends=ends), totals
 
 
 async def _build_equity(

@@ -206,6 +206,15 @@ def find_window(terms: OrderTerms, horizon: Horizon) -> Window | None:
     return (length, earliest, latest) if earliest <= latest else None
 
 
+def limit_principal(asked: Iterable[tuple[str, OrderTerms]]) -> list[tuple[str, Decimal]]:
+    """Return each startup with its limit on principal, by id. Of several limits of a startup the lowest counts."""
+    most: dict[str, Decimal] = {}
+    for startup_id, terms in asked:
+        if terms.principal_usd_max is not None:
+            most[startup_id] = min(terms.principal_usd_max, most.get(startup_id, terms.principal_usd_max))
+    return sorted(most.items())
+
+
 def name_group(startup_id: str, terms: OrderTerms) -> str | None:
     """Return a key that distinguishes an order's group from other startups' groups; None without a group."""
     return None if terms.group is None else f"{startup_id}/{terms.group}"

@@ -32,6 +32,7 @@ from marketplace.domain.trading.admission import (
     GROUP_SERVED,
     PLACES_MAX,
     Admission,
+    Waiting,
     admit_orders,
     count_bound_places,
     list_hopeless,
@@ -149,16 +150,17 @@ class Auctioneer:
         auction = await self._load(auction_id)
         if not isinstance(auction, CollectingAuction) or auction.bound is not None:
             return
-        bound, _ = await self._lock_orders(auction, count_bound_places(self._places))
+        queue = await self._market.load_queue()
+        bound, _ = await self._lock_orders(auction, queue, count_bound_places(self._places))
         context = build_context(self._handler, "auctioneer", auction_id, "bind")
         await auctions.record_step(self._handler, context, BindAuction(auction_id=auction_id, orders=len(bound)))
 
     async def _lock(self, auction: Auction) -> None:
         auction_id = auction.opened.auction_id
-        rivals = self._market.list_rivals(auction_id)
+        rivals, queue = self._market.list_rivals(auction_id), await self._market.load_queue()
         context = build_context(self._handler, "auctioneer", auction_id, "lock")
         await auctions.check_precedence(UnitOfWork(self._handler.cache, context), auction_id, rivals)
-        locked, admission = await self._lock_orders(auction, self._places)
+        locked, admission = await self._lock_orders(auction, queue, self._places)
         changes = await self._count_changes(auction_id)
         book, dropped = fit_book(await self._build_book(auction, locked))
         await auctions.lock_auction(
@@ -189,10 +191,9 @@ class Auctioneer:
         served = {parent.placed.order_id for parent in parents if isinstance(parent, MatchedOrder)}
         return build_book(auction.opened, await self._market.load_supply(orders), orders, served)
 
-    async def _lock_orders(self, auction: Auction, places: int) -> tuple[list[Order], Admission]:
+    async def _lock_orders(self, auction: Auction, queue: list[Waiting], places: int) -> tuple[list[Order], Admission]:
         """Lock the orders that the auction admits. Return its locked orders in queue order, and the admission."""
         auction_id = auction.opened.auction_id
-        queue = await self._market.load_queue()
         withdrawn: set[str] = set()
         while hopeless := [each for each in list_hopeless(queue) if each.order_id not in withdrawn]:
             for each in hopeless:

@@ -267,8 +267,8 @@ class MarketState:
         ordered = sorted(self._auctions, key=self._auctions.__getitem__)
         if auction_id not in self._auctions:
             return Rivals(tuple(ordered), ())
-        turn = ordered.index(auction_id)
-        return Rivals(tuple(ordered[:turn]), tuple(ordered[turn + 1 :]))
+        place = ordered.index(auction_id)
+        return Rivals(tuple(ordered[:place]), tuple(ordered[place + 1 :]))
 
     def _is_for_sale(self, lot_id: str, pool_id: str) -> bool:
         site_id = self._pools.get(pool_id, "")

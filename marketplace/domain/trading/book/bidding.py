@@ -88,8 +88,9 @@ def build_row(order: Order, window: Window, offered: Offered, names: AbstractSet
     terms = order.terms
     sizes, group_id = list_sizes(terms), name_group(order.placed.startup_id, terms)
     supply = offered.supply
+    related = supply.register.list_related(order.placed.startup_id)
     pools = [name for name in offered.listed if next(_list_unmet(terms, supply.pools[name], supply), None) is None]
-    request = _Request(order, window, sizes, pools, supply.register.list_related(order.placed.startup_id))
+    request = _Request(order, window, sizes, pools, related)
     conflict, remedies = _find_conflict(request, offered)
     length, earliest, latest = window
     return BookOrder(

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from decimal import Decimal
 
 import msgspec
 
@@ -27,7 +26,7 @@ from marketplace.domain.trading.book.market_snapshot import (
     read_offered,
 )
 from marketplace.domain.trading.order import Order
-from marketplace.domain.trading.order_terms import Window, find_window
+from marketplace.domain.trading.order_terms import Window, find_window, limit_principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +72,8 @@ def build_book(
         known: Rows of an earlier book that can be reused.
     """
     horizon = build_horizon(opened)
-    windows = [(order, find_window(order.terms, horizon)) for order in orders]
-    ordered = _keep_linked([(order, window) for order, window in windows if window is not None], served)
-    principals = _limit_principal(order for order, _ in ordered)
+    ordered = _choose_orders(orders, horizon, served)
+    principals = limit_principal((order.placed.startup_id, order.terms) for order, _ in ordered)
     lots = build_lots(supply, horizon) if known is None else known.book.lots
     book = Book(
         period_hours=opened.period_hours,
@@ -83,7 +81,10 @@ def build_book(
         pools=build_pools(supply, lots),
         lots=lots,
         orders=(),
-        limits=(*limit_power(supply, horizon), *principals),
+        limits=(
+            *limit_power(supply, horizon),
+            *(BookLimit(limit_id=f"{PRINCIPAL}/{startup_id}", amount=most) for startup_id, most in principals),
+        ),
     )
     offered = read_offered(supply, book, horizon)
     names = {order.placed.order_id for order, _ in ordered}
@@ -97,9 +98,10 @@ def build_book(
     return msgspec.structs.replace(book, orders=tuple(firm), backstops=tuple(backstops))
 
 
-def _keep_linked(orders: list[tuple[Order, Window]], served: AbstractSet[str]) -> list[tuple[Order, Window]]:
-    """Return the orders, in order, whose parent is among them or was matched before."""
-    kept = {order.placed.order_id: (order, window) for order, window in orders}
+def _choose_orders(orders: Iterable[Order], horizon: Horizon, served: AbstractSet[str]) -> list[tuple[Order, Window]]:
+    """Return the orders that fit the horizon, in order, if their parent is among them or was matched before."""
+    windows = [(order, find_window(order.terms, horizon)) for order in orders]
+    kept = {order.placed.order_id: (order, window) for order, window in windows if window is not None}
     while True:
         gone = [
             order_id
@@ -110,18 +112,6 @@ def _keep_linked(orders: list[tuple[Order, Window]], served: AbstractSet[str]) -
             return list(kept.values())
         for order_id in gone:
             del kept[order_id]
-
-
-def _limit_principal(orders: Iterable[Order]) -> tuple[BookLimit, ...]:
-    """Return the limits on the principal of startups. Of several limits of a startup the lowest counts."""
-    most: dict[str, Decimal] = {}
-    for order in orders:
-        principal, startup_id = order.terms.principal_usd_max, order.placed.startup_id
-        if principal is not None:
-            most[startup_id] = min(principal, most.get(startup_id, principal))
-    return tuple(
-        BookLimit(limit_id=f"{PRINCIPAL}/{startup_id}", amount=most[startup_id]) for startup_id in sorted(most)
-    )
 
 
 def build_order(order: Order, supply: Supply, book: Book, horizon: Horizon) -> BookOrder | None:
