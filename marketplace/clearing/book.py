@@ -12,9 +12,8 @@ from itertools import pairwise
 from marketplace.clearing.book_rules import check_rules
 from marketplace.clearing.model import Book, Lot, Order
 from marketplace.core.errors import Refusal
+from marketplace.core.money import PRICE_MAX_USD_PER_GPU_HOUR, PRICE_PLACES
 
-PRICE_USD_MAX = Decimal(1_000_000_000)
-PRICE_PLACES_MAX = 6
 NODES_MAX = 1_000_000
 GPUS_PER_NODE_MAX = 1_024
 PERIODS_MAX = 182 * 24
@@ -103,13 +102,14 @@ def _check_pool(pool_id: str, pools: set[str], pointer: str) -> None:
 
 def check_price(price: Decimal, pointer: str) -> None:
     """Refuse a price that is not a finite Decimal from 0 to a billion with at most six places."""
-    if price.is_finite() and 0 <= price <= PRICE_USD_MAX:
+    if price.is_finite() and 0 <= price <= PRICE_MAX_USD_PER_GPU_HOUR:
         exponent = price.normalize().as_tuple().exponent
-        if isinstance(exponent, int) and exponent >= -PRICE_PLACES_MAX:
+        if isinstance(exponent, int) and exponent >= -PRICE_PLACES:
             return
     raise Refusal(
         "invalid_price",
-        f"{pointer} is {price}, expected US dollars from 0 to {PRICE_USD_MAX} with at most {PRICE_PLACES_MAX} places",
+        f"{pointer} is {price}, expected US dollars from 0 to {PRICE_MAX_USD_PER_GPU_HOUR} with at most {PRICE_PLACES}"
+        " places",
         pointer=pointer,
         value=str(price),
     )

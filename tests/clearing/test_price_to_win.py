@@ -4,10 +4,10 @@ from decimal import Decimal
 
 import pytest
 
-from marketplace.clearing.book import PRICE_USD_MAX
 from marketplace.clearing.engine import clear
 from marketplace.clearing.model import Bid, Book, Lot, Order, Pool
 from marketplace.clearing.verify.verifier import find_violations
+from marketplace.core.money import PRICE_MAX_USD_PER_GPU_HOUR
 from tests.clearing.books import book, market_book, order
 from tests.clearing.tight_books import find_decision, raise_order, tight_book
 
@@ -33,7 +33,7 @@ def test_the_price_to_win_wins_and_a_cent_less_loses(first):
         for decision in lost[seed % max(1, len(lost)) :][:1]:
             price = decision.price_to_win_usd_per_gpu_hour
             if price is None:
-                assert not wins(given, decision.order_id, PRICE_USD_MAX, seed)
+                assert not wins(given, decision.order_id, PRICE_MAX_USD_PER_GPU_HOUR, seed)
                 continue
             assert decision.price_to_win_range.guarantee == "exact"
             assert wins(given, decision.order_id, price, seed), (seed, decision.order_id)

@@ -29,6 +29,8 @@ RAISED_BY = {
     "require_drawdown": AMOUNTS
     | {"time_naive", "conversion_empty", "missing_convention", "discount_whole", "cap_below_commitment"}
     | {"note_too_short", "warrant_too_short", "consequence_missing"},
+    "require_over": {"outage_open"},
+    "require_prompt": {"resumption_backdated"},
     "require_span": {"time_naive", "span_empty"},
     "require_report": {"readings_missing", "readings_too_many"},
     "require_consequence": {"consequence_missing"},

@@ -16,15 +16,15 @@ from marketplace.clearing.arrays.allocation import TOLERANCE_MICRO, Allocation, 
 from marketplace.clearing.arrays.carrying import stack
 from marketplace.clearing.arrays.grid import Grid, window_sums
 from marketplace.clearing.arrays.ruled import find_rival
-from marketplace.clearing.book import PRICE_USD_MAX
 from marketplace.clearing.money import CENT_MICRO, ceil_cent, micro
 from marketplace.clearing.program.bound import Shadow
+from marketplace.core.money import PRICE_MAX_USD_PER_GPU_HOUR
 
 PLACEMENTS_MAX = 4
 WAITS_SHORT = (1.05, 1.15, 1.3, 1.5)
 """An order that needs at least the n-th of these multiples of its own value is skipped in the next n runs."""
 ROUNDS_MAX = 200
-VALUE_MICRO_MAX = micro(PRICE_USD_MAX)
+VALUE_MICRO_MAX = micro(PRICE_MAX_USD_PER_GPU_HOUR)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ UNLIMITED: Final = LimitAct(limit_usd=None)
 RESERVE_SHARE: Final = Fraction(1, 10)
 """How much of each payment for delivery the provider keeps on its account, for corrections."""
 RESERVED_FOR: Final = timedelta(days=60)
+"""How long it keeps that."""
 _HOLDING: Final = (AccountHoldPlaced, AccountHoldCaptured, AccountHoldReleased, AccountHoldExpired)
 
 
@@ -60,6 +61,15 @@ class Hold:
     purpose: str
     expires_at: datetime | None = None
     expired: bool = False
+
+    def is_over(self, at: datetime | None) -> bool:
+        """Return whether it expired, or its time is over at an instant, if there is one."""
+        return self.expired or (at is not None and _is_past(self.expires_at, at))
+
+
+def _is_past(expires_at: datetime | None, at: datetime) -> bool:
+    """Return whether an expiry has come: its own instant is over already."""
+    return expires_at is not None and at >= expires_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +306,7 @@ def _require_time_left(command: PlaceHold) -> None:
         return
     require_aware(command.expires_at, "/expires_at")
     assert command.at is not None, "a hold that expires is placed at a stated instant"
-    if command.expires_at <= command.at:
+    if _is_past(command.expires_at, command.at):
         raise Refusal(
             "expiry_passed",
             f"the expiry {command.expires_at.isoformat()} is not after now, {command.at.isoformat()}",
@@ -317,8 +327,7 @@ def capture(command: CaptureHold, state: Account) -> Sequence[AccountEvent]:
     if is_repeat(state.causes, key_of("to", command.payee_account_id, command.cause), -command.amount_usd, "cause"):
         return []
     hold = _get_hold(state, command.account_id, command.hold_id)
-    over = command.at is not None and hold.expires_at is not None and hold.expires_at <= command.at
-    if hold.expired or over:
+    if hold.is_over(command.at):
         raise _refuse_expired(command.hold_id, hold)
     held = hold.left_usd
     if command.amount_usd > held:
@@ -391,7 +400,7 @@ def expire(command: ExpireHold, state: Account) -> Sequence[AccountEvent]:
     require_aware(command.at, "/at")
     if hold.expired:
         return []
-    if hold.expires_at is None or command.at < hold.expires_at:
+    if not hold.is_over(command.at):
         due = None if hold.expires_at is None else hold.expires_at.isoformat()
         says = "never expires by itself" if due is None else f"expires at {due}"
         raise Refusal("hold_not_due", f"hold {command.hold_id} {says}; it is {command.at.isoformat()}", due=due)

@@ -8,7 +8,7 @@ Invariants:
        also reports about its nodes.
     3. At no instant is more resold than was granted.
     4. Outages are only added. Nodes that were reported as failed count as failed until they are reported to work, and
-       only the platform dates that back by more than `BACKDATED_MAX`.
+       only the platform dates that back by more than `BACKDATED_MAX` (`supply/outages.py`).
 
 Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status> · grant_not_due · nodes_above_grant ·
 outage_open · resumption_backdated · pool_unchanged · cause_missing · cause_unanswered · notice_too_short · grant_bought
@@ -66,7 +66,7 @@ from marketplace.domain.delivery.grant_commands import (
 )
 from marketplace.domain.delivery.grant_notice import find_end_fee, require_cause, require_notice
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
-from marketplace.domain.supply.pool import BACKDATED_MAX
+from marketplace.domain.supply.outages import require_over, require_prompt
 
 RUNNING = ("active", "degraded", "suspended")
 SERVICE_LINES_MAX = 16
@@ -279,9 +279,10 @@ def _degrade(command: DegradeGrant, state: Grant) -> Sequence[GrantEvent]:
             pointer="/nodes_available",
         )
     if command.until is not None:
-        _require_past(command.at, command.until, command.reported_at)
-    elif command.nodes_available > state.nodes_working:
-        _require_prompt(command)
+        require_span(command.at, command.until, "/until")
+        require_over(command.until, command.reported_at)
+    elif command.nodes_available > state.nodes_working and not command.is_ordered:
+        require_prompt(command.at, command.reported_at)
     return [
         GrantDegraded(
             grant_id=command.grant_id,
@@ -306,39 +307,6 @@ def _is_known(command: DegradeGrant | SuspendGrant, state: Grant) -> bool:
     )
 
 
-def _require_past(at: datetime, until: datetime, now: datetime) -> None:
-    """Refuse an outage that is reported as over and is not.
-
-    Raises:
-        Refusal: ``time_naive`` · ``span_empty`` · ``outage_open``.
-    """
-    require_span(at, until, "/until")
-    if until > now:
-        raise Refusal(
-            "outage_open",
-            f"the outage would end at {until.isoformat()}, after now, {now.isoformat()}; report it without an end, and"
-            " resume when the nodes work",
-            pointer="/until",
-        )
-
-
-def _require_prompt(command: DegradeGrant | ResumeGrant) -> None:
-    """Refuse that more nodes work since long ago, when they were reported as failed all the time.
-
-    Raises:
-        Refusal: ``resumption_backdated``.
-    """
-    earliest = command.reported_at - BACKDATED_MAX
-    if command.at < earliest and not command.is_ordered:
-        raise Refusal(
-            "resumption_backdated",
-            f"nodes that were reported as failed work again since {earliest.isoformat()} at the earliest, an hour"
-            f" before now, not since {command.at.isoformat()}; the platform decides about more",
-            pointer="/at",
-            earliest=earliest.isoformat(),
-        )
-
-
 def _suspend(command: SuspendGrant, state: Grant) -> Sequence[GrantEvent]:
     _require_running(state, command.at)
     if state.status in {"suspended", "terminated"} and _is_known(command, state):
@@ -352,7 +320,8 @@ def _resume(command: ResumeGrant, state: Grant) -> Sequence[GrantEvent]:
     _require_running(state, command.at)
     if state.nodes_working == state.issued.nodes and state.condition == "active":
         return []
-    _require_prompt(command)
+    if not command.is_ordered:
+        require_prompt(command.at, command.reported_at)
     return [GrantResumed(grant_id=command.grant_id, at=command.at)]
 
 

@@ -49,6 +49,7 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import Load, build_steps, find_peak, overlaps, require_aware, require_span
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
+from marketplace.domain.supply.outages import require_over, require_prompt
 from marketplace.domain.supply.pool_commands import (
     AnnounceClosing,
     CapacityCommand,
@@ -71,8 +72,6 @@ RESALES_MAX: Final = 64
 
 
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
-BACKDATED_MAX: Final = timedelta(hours=1)
-"""How long before its report an outage may end, unless the platform reports it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,7 +418,7 @@ def _fail(command: FailNodes, state: Pool) -> Sequence[PoolEvent]:
     require_aware(command.at, "/at")
     if until is not None:
         require_span(command.at, until, "/until")
-        _require_over(until, command.reported_at)
+        require_over(until, command.reported_at)
     down, _ = find_peak(state.failed(), command.at, until or FOREVER)
     if down + command.nodes > state.opened.nodes:
         raise Refusal(
@@ -433,21 +432,6 @@ def _fail(command: FailNodes, state: Pool) -> Sequence[PoolEvent]:
     return [event, restored]
 
 
-def _require_over(until: datetime, now: datetime | None) -> None:
-    """Refuse an outage that is reported as over and is not.
-
-    Raises:
-        Refusal: ``outage_open``.
-    """
-    if now is None or until > now:
-        raise Refusal(
-            "outage_open",
-            f"the outage would end at {until.isoformat()}, after now; report it without an end, and restore the nodes"
-            " when they work",
-            pointer="/until",
-        )
-
-
 def _restore(command: RestoreNodes, state: Pool) -> Sequence[PoolEvent]:
     known = state.incidents.get(command.incident_id)
     if known is None:
@@ -456,30 +440,11 @@ def _restore(command: RestoreNodes, state: Pool) -> Sequence[PoolEvent]:
     if known.end != FOREVER:
         return []
     require_span(known.start, command.at, "/at")
-    _require_prompt(command, known)
+    if command.reported_at is not None:
+        require_prompt(command.at, command.reported_at, known.reported_at)
     return [
         PoolNodeRestored(pool_id=command.pool_id, incident_id=command.incident_id, nodes=known.nodes, at=command.at)
     ]
-
-
-def _require_prompt(command: RestoreNodes, known: Incident) -> None:
-    """Refuse that nodes work again since long ago, when they were reported as failed all the time.
-
-    Raises:
-        Refusal: ``resumption_backdated``.
-    """
-    if command.reported_at is None:
-        return
-    earliest = command.reported_at - BACKDATED_MAX
-    if command.at < earliest and known.reported_at < earliest:
-        raise Refusal(
-            "resumption_backdated",
-            f"incident {command.incident_id} was reported at {known.reported_at.isoformat()} and ends at"
-            f" {earliest.isoformat()} at the earliest, an hour before now, not at {command.at.isoformat()}; the"
-            " platform decides about more",
-            pointer="/at",
-            earliest=earliest.isoformat(),
-        )
 
 
 def _require_staying(state: Pool) -> None:

@@ -147,8 +147,9 @@ def has_bound(auction: Auction, at: datetime) -> bool:
 
     This begins with its no-cancel phase, or at its lock time if it has none.
     """
-    opened = auction.opened
-    return auction.status != "settled" and at >= (opened.no_cancel_at or opened.locks_at)
+    if auction.status == "collecting":
+        return at >= (auction.opened.no_cancel_at or auction.opened.locks_at)
+    return auction.status != "settled"
 
 
 def require_not_deciding(auction: Auction, at: datetime) -> None:
@@ -161,7 +162,7 @@ def require_not_deciding(auction: Auction, at: datetime) -> None:
         Refusal: ``market_deciding``.
     """
     opened = auction.opened
-    if has_bound(auction, at) or not (auction.status == "settled" or auction.takes_orders(at)):
+    if has_bound(auction, at):
         raise Refusal(
             "market_deciding",
             f"auction {opened.auction_id} is deciding who gets what is free; it locks at"

@@ -205,6 +205,8 @@ class LockedOrder(Order):
 
 WaitingOrder = OpenOrder | LockedOrder
 """An order that an auction may still match."""
+WAITING: Final = ("open", "locked")
+"""The statuses of such an order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

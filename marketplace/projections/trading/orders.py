@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import order as order_events
 from marketplace.core.errors import Corrupt
+from marketplace.domain.trading.order import WAITING
 from marketplace.domain.trading.order_terms import find_end
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import At, find_one, load_all, page, until
@@ -215,7 +216,7 @@ async def list_book(
     query = (
         select(latest, orders.c.startup_id, terms.label("terms"))
         .join(orders, orders.c.order_id == latest.c.order_id)
-        .where(latest.c.status.in_(("open", "locked")))
+        .where(latest.c.status.in_(WAITING))
         .order_by(latest.c.order_id)
     )
     if startup_id is not None:
