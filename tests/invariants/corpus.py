@@ -148,8 +148,8 @@ INVARIANTS: Final = (
         "tests.domain.test_money_properties:test_a_hold_pays_until_it_expires_and_is_then_available_again",
         Mutant(
             "marketplace.domain.billing.account_state",
-            "hold.expires_at is not None and hold.expires_at <= command.at",
-            "hold.expires_at is not None and hold.expires_at < command.at",
+            "expires_at is not None and at >= expires_at",
+            "expires_at is not None and at > expires_at",
         ),
     ),
     Invariant(
