@@ -232,7 +232,7 @@ class AccountHoldReleased(Event, frozen=True, kw_only=True, tag="account.hold_re
 
 
 class AccountHoldExpired(Event, frozen=True, kw_only=True, tag="account.hold_expired.v1"):
-    """A hold expired; the rest of it is available again.
+    """A hold expired; the money that was left in it is available again.
 
     Attributes:
         account_id: The account.

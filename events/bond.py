@@ -1,4 +1,4 @@
-"""Bonds: money that a provider sets apart, and what startups claim and get of it when capacity is not delivered."""
+"""Bonds: money that a provider sets apart, and what startups claim from it when capacity is not delivered."""
 
 from typing import Annotated, Literal
 

@@ -62,7 +62,7 @@ class PayToPlay(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         duties: Who has to invest how much.
         class_id_after: The class of common stock that preferred stock becomes if its holder does not pay.
-        common_per_preferred: Shares of it for one preferred share, as converted; below 1 punishes.
+        common_per_preferred: Common shares for one preferred share, as converted; below 1, not paying costs shares.
     """
 
     duties: Annotated[tuple[PayToPlayDuty, ...], Meta(min_length=1, max_length=50)]
@@ -218,7 +218,7 @@ class Forfeit(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         holder_id: Who.
         class_id: The class that it was.
-        shares: How many of it.
+        shares: How many shares of that class.
         class_id_after: The class that it becomes.
         shares_exact: Shares of that before rounding, exact.
         shares_after: Shares of that.

@@ -280,7 +280,7 @@ class GrantResold(Event, frozen=True, kw_only=True, tag="grant.resold.v1"):
         nodes: Nodes at every instant of the span.
         start: First instant.
         end: Instant after the last.
-        gpu_seconds: GPU-seconds of it.
+        gpu_seconds: GPU-seconds that were resold.
         price_usd_per_gpu_hour: What the buyer pays, exact.
         cash_commitment_usd: Cash when everything that is left is delivered.
         principal_commitment_usd: Principal then.
@@ -332,7 +332,7 @@ class GrantServiceLineAdded(Event, frozen=True, kw_only=True, tag="grant.service
 
 
 class GrantCompleted(Event, frozen=True, kw_only=True, tag="grant.completed.v1"):
-    """The span is over and every statement of it is settled.
+    """The span is over and every statement of the grant is settled.
 
     Attributes:
         grant_id: The grant.

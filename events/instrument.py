@@ -288,7 +288,7 @@ class InstrumentCancelled(Event, frozen=True, kw_only=True, tag="instrument.canc
 
 
 class InstrumentMatured(Event, frozen=True, kw_only=True, tag="instrument.matured.v1"):
-    """A note, or tranches of it, matured unpaid. It earns no more interest until it is extended.
+    """A note, or some of its tranches, matured unpaid. It earns no more interest until it is extended.
 
     If its terms say so, it converts into stock in the same atomic batch.
 

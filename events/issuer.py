@@ -174,7 +174,7 @@ class IssuerFinancingOpened(Event, frozen=True, kw_only=True, tag="issuer.financ
         financing_id: The round.
         name: What it is called, for example ``Series A``.
         terms: Its terms.
-        pro_rata: What holders may take of it by their right, besides the investments of the terms.
+        pro_rata: What holders may buy of the round by their right, besides the investments of the terms.
         pro_rata_until: Until when they may. Silence declines.
         closing_days: For how many days after its pricing it may close at that price.
     """

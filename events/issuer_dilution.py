@@ -36,7 +36,7 @@ class CountedInstrument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IssuerDilutionLimited(Event, frozen=True, kw_only=True, tag="issuer.dilution_limited.v1"):
-    """The issuer set or lifted a limit on the share of it that all instruments together may become.
+    """The issuer set or lifted a limit on the share of the company that all instruments together may become.
 
     Attributes:
         issuer_id: The issuer.

@@ -62,11 +62,11 @@ class IssuerPurchasesStated(Event, frozen=True, kw_only=True, tag="issuer.purcha
         gpu_seconds: Delivered.
         kilowatts: Power of the delivered nodes.
         purchased_usd: Dollars of capacity that was purchased.
-        paid_usd: Dollars of it that were paid.
+        paid_usd: How many of these dollars were paid.
         document: The paper that both signed.
         replaces: The statement of the same parties and span that it corrects.
-        excludes_market: The sides state that nothing of it was delivered through this market, whose grants count by
-            themselves.
+        excludes_market: Both sides state that this capacity was not delivered through this market, whose grants
+            count by themselves.
     """
 
     issuer_id: Id

@@ -97,7 +97,7 @@ class IssuerOptionExercised(Event, frozen=True, kw_only=True, tag="issuer.option
 
 
 class IssuerOptionCancelled(Event, frozen=True, kw_only=True, tag="issuer.option_cancelled.v1"):
-    """An option, or part of it, ended without shares; they are available in the pool again.
+    """An option, in full or in part, ended without shares, which are available in the pool again.
 
     Attributes:
         issuer_id: The issuer.

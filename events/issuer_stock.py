@@ -245,7 +245,7 @@ class IssuerStockConverted(Event, frozen=True, kw_only=True, tag="issuer.stock_c
         conversion_id: The conversion.
         holder_id: Who holds it.
         class_id: Class that it was.
-        shares: How many of it.
+        shares: How many shares of that class.
         class_id_after: Class that it is now.
         shares_exact: Shares of that before rounding, exact.
         shares_after: Shares of that.

@@ -16,7 +16,7 @@ class HoldFee(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         hold_id: The hold on the startup's account from which it is paid.
         payee_account_id: Account of whoever sells the capacity.
-        fee_usd: The fee for the whole time. A quote that is released earlier costs its part of it.
+        fee_usd: The fee for the whole time. A quote that is released earlier costs less, by the time that it was held.
         deposit_usd: What is set aside: the fee, at least a cent.
         held_at: Since when the quote is held.
     """

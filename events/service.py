@@ -43,7 +43,7 @@ class DetectionTerms(msgspec.Struct, frozen=True, kw_only=True):
         reading_xid_errors_min: How many XID errors in one reading mean a failure.
         idle_watts_max: Power above which a GPU at zero utilisation counts as hung, not idle.
         open_after: How many bad observations of a GPU in a row open an incident.
-        close_after: How many good observations of it in a row close it.
+        close_after: How many good observations of that GPU in a row close the incident.
         meters: Whose evidence counts.
     """
 

@@ -66,8 +66,8 @@ class ServiceCredit(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         provider_usd: What the provider gives back.
-        cash_usd: What the startup gets of it.
-        holder_usd: What the holder of the equity gets of it.
+        cash_usd: The part that the startup gets.
+        holder_usd: The part that the holder of the equity gets.
         principal_usd: Principal that does not accrue.
         provider_fee_usd: What the platform gives back to the provider.
         startup_fee_usd: What the platform gives back to the startup.
@@ -99,9 +99,9 @@ class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         statement_id: The period's own statement, which stays as it is.
         gpu_seconds_before: What was metered of the period, on nodes that worked, when it was last stated.
-        gpu_seconds_after: What is metered of it now.
+        gpu_seconds_after: What is metered of the period now.
         hours_before: The same of a service line, in hours.
-        hours_after: The same of it now.
+        hours_after: The same now, in hours.
         unavailable_before: GPU-seconds of the period that were unavailable when it was last stated.
         unavailable_after: Those that are unavailable by what is known now.
     """
@@ -116,7 +116,7 @@ class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatementIssued(Event, frozen=True, kw_only=True, tag="statement.issued.v1"):
-    """A period's usage on nodes that worked was priced, or more of it was metered for a settled period.
+    """A period's usage on nodes that worked was priced, or more usage of a settled period was metered.
 
     Attributes:
         statement_id: The statement.
@@ -351,7 +351,7 @@ class StatementPartSettled(Event, frozen=True, kw_only=True, tag="statement.part
     Attributes:
         statement_id: The statement.
         grant_id: The grant.
-        charges: What is paid of it so far, with this part: the charges of what is counted as delivered.
+        charges: The charges of the lowest count: what is paid so far, with this part.
         part_id: The cause that the payments of this part name.
         credit: The service credit of what is paid so far, which is paid back; None if nothing is.
     """

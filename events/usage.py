@@ -159,7 +159,7 @@ class SoldNodes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsageLimited(Event, frozen=True, kw_only=True, tag="usage.limited.v1"):
-    """The limits of a grant's usage changed, because it ends sooner or later or nodes of it were resold.
+    """The limits of a grant's usage changed, because the grant ends sooner or later, or some of its nodes were resold.
 
     The event is in the atomic batch of that change, in the records of both sides, so that a reading decided on the
     earlier state cannot be stored after it. It states all limits from then on.
@@ -168,7 +168,7 @@ class UsageLimited(Event, frozen=True, kw_only=True, tag="usage.limited.v1"):
         usage_id: The usage record of the grant.
         grant_id: The grant.
         end: When the grant ends.
-        resold: What was resold of it, in the order in which it was sold.
+        resold: Capacity of the grant that was resold, in the order of its sale.
         meter: Whose meters it binds.
     """
 
@@ -244,7 +244,7 @@ class SpreadPart(msgspec.Struct, frozen=True, kw_only=True):
         reading_id: The id of that reading, under the same source.
         start: First instant.
         end: Instant after the last.
-        gpus: GPUs at every instant of it.
+        gpus: GPUs at every instant of the interval.
     """
 
     grant_id: Id
@@ -262,7 +262,7 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         start: First instant.
         end: Instant after the last.
-        gpus: GPUs used at every instant of it.
+        gpus: GPUs used at every instant of the interval.
         ranks: The grants that were considered, in the order in which they were used.
         parts: What each of them carries, by that order and then by time.
         parts_made: How many parts the reading has ever had; their ids are never used again.

@@ -92,7 +92,7 @@ class ReadingBody(Body, frozen=True, kw_only=True):
         reading_id: Unique in its source.
         start: First instant.
         end: Instant after the last.
-        nodes: Nodes allocated at every instant of it.
+        nodes: Nodes allocated at every instant of the interval.
         gpus: GPUs allocated, if not all of the nodes'.
         devices: The GPUs, if the meter can name them.
         evidence: What the machines report for the interval.

@@ -157,7 +157,7 @@ class ConvertStockBody(Body, frozen=True, kw_only=True):
     Attributes:
         holder_id: Whose.
         class_id: Class of preferred stock.
-        shares: How many of it.
+        shares: How many shares of that class.
         class_id_after: Class of common stock.
     """
 

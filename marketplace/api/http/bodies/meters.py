@@ -22,7 +22,7 @@ class ReadingData(Body, frozen=True, kw_only=True, gc=False):
     Attributes:
         start: First instant, a whole second.
         end: Instant after the last, at most 31 days later.
-        nodes: Nodes allocated at every instant of it.
+        nodes: Nodes allocated at every instant of the interval.
         gpus: GPUs allocated, if not all of the nodes'.
         devices: The GPUs, if the meter can name them. Each then counts once at any instant.
         evidence: What the machines report for the interval.

@@ -22,7 +22,7 @@ class UseBody(Body, frozen=True, kw_only=True):
         reading_id: Unique in its source.
         start: First instant.
         end: Instant after the last.
-        gpus: GPUs used at every instant of it.
+        gpus: GPUs used at every instant of the interval.
     """
 
     reading_id: SpreadReadingId
