@@ -1,14 +1,16 @@
 """Money is conserved: accounts, mandates."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from events.account import LimitAct
 from events.mandate import MandateBudgetHeld
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
-from marketplace.domain.billing.account_commands import CaptureHold, Credit, Debit, Deposit, Withdraw
+from marketplace.domain.billing.account_commands import CaptureHold, Credit, Debit, Deposit, SetLimit, Withdraw
 from marketplace.domain.trading.mandate import MANDATE, AmendMandate, RevokeMandate
 from tests.domain import build
 from tests.domain.build import hour, id_of, usd
@@ -69,6 +71,41 @@ def test_a_hold_pays_until_it_expires_and_is_then_available_again(amount, paid, 
     account, events, code = step(ACCOUNT, account, build.expire_hold(at=at))
     assert (code, len(events)) == ((None, 1) if at >= expires_at else ("hold_not_due", 0))
     assert account.held_usd == (0 if at >= expires_at else amount - min(paid, amount))
+
+
+buys = st.tuples(st.integers(1, 30).map(usd), st.integers(0, 60), st.sampled_from(["buy", "free", "pay"]))
+
+
+@WALK
+@given(st.lists(buys, max_size=30), st.integers(1, 30).map(usd), st.integers(1, 60).map(usd))
+def test_single_persons_buy_within_the_limits_of_their_account(walk, most, week):
+    account, _, _ = step(ACCOUNT, None, build.open_account())
+    limits = SetLimit(
+        account_id=build.STARTUP_ACCOUNT, limits=LimitAct(limit_usd=None, order_limit_usd=most, week_limit_usd=week)
+    )
+    bought, at = {}, hour(0)
+    for command in (build.deposit(amount_usd=usd(10_000)), limits):
+        account, _, _ = step(ACCOUNT, account, command)
+    for number, (amount, later, act) in enumerate(walk):
+        hold_id, at = id_of("hld", number), at + timedelta(hours=later)
+        if act == "buy":
+            command = build.place_hold(hold_id=hold_id, amount_usd=amount, purpose=id_of("ord", number), bought_at=at)
+            account, events, code = step(ACCOUNT, account, command)
+            assert (code is None) == bool(events)
+            if events:
+                bought[hold_id] = (at, amount)
+        elif bought:
+            last, (when, _) = list(bought.items())[-1]
+            if act == "free":
+                account, _, _ = step(ACCOUNT, account, build.adjust_hold(hold_id=last, amount_usd=ZERO))
+                bought[last] = (when, account.holds[last].captured_usd)
+            elif account.holds[last].left_usd:
+                half = account.holds[last].left_usd / 2
+                capture = build.capture_hold(hold_id=last, amount_usd=half, cause=id_of("stm", number))
+                account, _, _ = step(ACCOUNT, account, capture)
+        recent = [held for when, held in bought.values() if when > at - timedelta(days=7)]
+        assert sum(recent, ZERO) <= week
+        assert all(held <= most for held in recent)
 
 
 issuers = st.sampled_from([id_of("iss", number) for number in range(1, 4)])

@@ -362,4 +362,13 @@ INVARIANTS: Final = (
             "provider_fee_usd=after.provider_fee_usd,",
         ),
     ),
+    Invariant(
+        35,
+        "tests.domain.test_money_properties:test_single_persons_buy_within_the_limits_of_their_account",
+        Mutant(
+            "marketplace.domain.billing.account_state",
+            "sum(counted, amount_usd) > week",
+            "amount_usd > week",
+        ),
+    ),
 )
