@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import shlex
 import signal
@@ -26,13 +27,14 @@ START_SECONDS_MAX = 150
 class Up:
     """`marketplace up` on a folder, until it is stopped."""
 
-    def __init__(self, data, log, *options):
+    def __init__(self, data, log, *options, program=MARKETPLACE, **process):
         self.log = log
         with log.open("w") as sink:
             self.process = subprocess.Popen(
-                [*MARKETPLACE, "up", "--data", str(data), "--port", "0", *options],
+                [*program, "up", "--data", str(data), "--port", "0", *options],
                 stdout=sink,
                 stderr=subprocess.STDOUT,
+                **process,
             )
         self.url = self.read_until(r"API\s+(http://\S+)")
         self.key = json.loads((data / "secrets.json").read_text())["admin_key"]
@@ -159,13 +161,14 @@ def run_command(*arguments):
 
 @pytest.mark.timeout(600)
 @pytest.mark.xdist_group("stack")
-def test_a_demonstration_that_is_kept_goes_on_with_up(tmp_path):
-    with temporary_folder("marketplace-kept-") as folder:
-        data = folder / "data"
-        run_command("demo", "--keep", str(data))
-        up = Up(data, tmp_path / "up.log")
-        try:
-            balances = up.get("/v1/trial-balance", 1).json()
-            assert {row["unit"] for row in balances} >= {"USD", "GPU-second:H100_SXM"}
-        finally:
-            assert up.stop() == 0
+def test_a_demonstration_that_is_not_kept_leaves_nothing(tmp_path):
+    with temporary_folder("marketplace-demo-") as folder, (tmp_path / "demo.log").open("w+") as log:
+        environment = {**os.environ, "TMPDIR": str(folder)}
+        demonstration = subprocess.Popen([*MARKETPLACE, "demo"], env=environment, stdout=log, stderr=log)
+        while "the stack is up" not in (tmp_path / "demo.log").read_text():
+            assert demonstration.poll() is None, (tmp_path / "demo.log").read_text()
+            time.sleep(0.1)
+        assert [path.name for path in folder.glob("marketplace-demo-*/nats")] == ["nats"]
+        demonstration.send_signal(signal.SIGINT)
+        assert demonstration.wait() != 0
+        assert list(folder.iterdir()) == []

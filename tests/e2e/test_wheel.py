@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from marketplace.embedded.folder import temporary_folder
+from tests.e2e.test_commands import Up
+
 ROOT = Path(__file__).parents[2]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
@@ -40,13 +43,17 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return environment
 
 
+def get_environment(home: Path) -> dict[str, str]:
+    return {"HOME": str(home), "PATH": os.defpath}
+
+
 def call(environment: Path, home: Path, *arguments: str) -> str:
     """Run a program of the environment where nothing of the checkout is in reach, and return what it prints."""
     program, *rest = arguments
     done = subprocess.run(
         [str(environment / "bin" / program), *rest],
         cwd=home,
-        env={"HOME": str(home), "PATH": os.defpath},
+        env=get_environment(home),
         capture_output=True,
         text=True,
         check=False,
@@ -64,8 +71,20 @@ def test_the_version_is_that_of_the_project(installed: Path, tmp_path: Path):
 
 @pytest.mark.timeout(900)
 @pytest.mark.xdist_group("stack")
-def test_the_demonstration_holds_from_the_wheel_alone(installed: Path, tmp_path: Path):
-    text = call(installed, tmp_path, "marketplace", "demo")
+def test_the_demonstration_holds_from_the_wheel_alone_and_goes_on_with_up(installed: Path, tmp_path: Path):
+    with temporary_folder("marketplace-kept-") as folder:
+        check_demonstration(call(installed, tmp_path, "marketplace", "demo", "--keep", str(folder / "data")))
+        program = (str(installed / "bin" / "marketplace"),)
+        environment = get_environment(tmp_path)
+        up = Up(folder / "data", tmp_path / "up.log", program=program, cwd=tmp_path, env=environment)
+        try:
+            balances = up.get("/v1/trial-balance", 1).json()
+            assert {row["unit"] for row in balances} >= {"USD", "GPU-second:H100_SXM"}
+        finally:
+            assert up.stop() == 0
+
+
+def check_demonstration(text: str) -> None:
     assert "everything held" in text
     assert "the hash chain holds" in text
     for title in ("Inventory", "Winners", "Why they lost", "cap table around", "Trial balance", "Rebuilt from the log"):
