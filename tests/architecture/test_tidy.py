@@ -13,6 +13,9 @@ from tests.architecture.source import PURE, ROOT, Module, modules, parse, tracke
 from tests.invariants.corpus import INVARIANTS, Mutant
 from tests.invariants.guards import GUARDS
 
+# One worker reads all files, which takes longer than the rules.
+pytestmark = pytest.mark.xdist_group("source")
+
 Rule = Callable[[Module], Iterator[str]]
 
 PURE_RULES: list[Rule] = [rules.floats, rules.asynchrony, rules.clocks, rules.doors]

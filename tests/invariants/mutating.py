@@ -1,46 +1,13 @@
 """Puts a mutant in place: one text of a module's source is another."""
 
 import gc
-import importlib.abc
-import importlib.util
 import linecache
 import sys
 from collections.abc import Iterator
-from importlib.machinery import PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, FunctionType
 
 from tests.invariants.corpus import Mutant
-
-
-class _Loader(SourceFileLoader):
-    """Loads a module with one text in place of another; never from compiled files."""
-
-    def __init__(self, name: str, path: str, mutant: Mutant) -> None:
-        super().__init__(name, path)
-        self._mutant = mutant
-
-    def get_code(self, fullname):
-        path = self.get_filename(fullname)
-        mutated = self._mutant.change(self.get_data(path).decode())
-        linecache.cache[path] = (len(mutated), None, mutated.splitlines(keepends=True), path)
-        return compile(mutated, path, "exec")
-
-
-class Mutating(importlib.abc.MetaPathFinder):
-    """Lets one module be imported with a mutant in place."""
-
-    def __init__(self, mutant: Mutant) -> None:
-        self._mutant = mutant
-
-    def find_spec(self, fullname, path, target=None):
-        if fullname != self._mutant.module:
-            return None
-        spec = PathFinder.find_spec(fullname, path, target)
-        assert spec is not None
-        assert spec.origin is not None
-        loader = _Loader(fullname, spec.origin, self._mutant)
-        return importlib.util.spec_from_file_location(fullname, spec.origin, loader=loader)
 
 
 class Mutation:

@@ -1,4 +1,4 @@
-"""Plays properties with one mutant in place each, and prints the numbers of those that failed, one list a line.
+"""Plays properties with one mutant in place each, and answers the numbers of those that failed.
 
     echo 4 | python -m tests.invariants.play        with the fault that invariant 4 must catch; 0 for none
 
@@ -10,8 +10,6 @@ Examples are fewer than in the properties' own runs. What is asked here is wheth
 
 import gc
 import importlib
-import json
-import os
 import sys
 from functools import _lru_cache_wrapper
 from types import CodeType
@@ -19,6 +17,7 @@ from types import CodeType
 import hypothesis
 
 from tests.invariants.corpus import INVARIANTS, WHOLE_LIVES, Invariant
+from tests.invariants.forks import answer_each
 from tests.invariants.mutating import Mutation
 from tests.support.running import recording
 from tests.support.source_walk import OURS
@@ -69,8 +68,8 @@ def play_alone(each: Property) -> bool:
         return each.holds(EXAMPLES_OTHER)
 
 
-def play(properties: list[Property], number: int) -> None:
-    """Play the properties with the mutant of an invariant in place, and print which failed."""
+def play(properties: list[Property], number: int) -> list[int]:
+    """Play the properties with the mutant of an invariant in place, and return which failed."""
     mutation = Mutation(next(each.invariant.mutant for each in properties if each.invariant.number == number))
     mutation.put()
     forget()
@@ -79,13 +78,7 @@ def play(properties: list[Property], number: int) -> None:
         at = each.invariant.number
         if at == number or (at != WHOLE_LIVES and each.may_see(mutation)):
             failed += [] if each.holds(EXAMPLES_OWN if at == number else EXAMPLES_OTHER) else [at]
-    write(failed)
-
-
-def write(failed: list[int]) -> None:
-    """Answer the process that asked."""
-    sys.stdout.write(json.dumps(failed) + "\n")
-    sys.stdout.flush()
+    return failed
 
 
 def main() -> None:
@@ -98,14 +91,7 @@ def main() -> None:
     hypothesis.settings.load_profile("mutants")
     properties = [Property(invariant) for invariant in INVARIANTS]
     failed = [each.invariant.number for each in properties if not play_alone(each)]
-    for line in sys.stdin:
-        if int(line) == 0:
-            write(failed)
-        elif (child := os.fork()) == 0:
-            play(properties, int(line))
-            os._exit(0)
-        else:
-            os.waitpid(child, 0)
+    answer_each(lambda line: play(properties, int(line)) if int(line) else failed)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,18 @@
-"""Runs the races of one guard with the guard taken away, in a process of its own, and prints what each came to.
+"""Runs the races of guards with the guard taken away each, and answers which failed, with any of their parameters.
 
-    python -m tests.invariants.play_guard group-served
+    echo group-served | python -m tests.invariants.play_guard
 
-A mutant has to be there when its module is imported, which is why pytest begins after it.
+What the guards guard is imported once, and each guard has a fork. The tests are not imported before pytest begins,
+which rewrites their assertions.
 """
 
-import json
-import sys
+import importlib
 
 import pytest
 
+from tests.invariants.forks import answer_each
 from tests.invariants.guards import GUARDS
-from tests.invariants.mutating import Mutating
+from tests.invariants.mutating import Mutation
 from tests.support import patience
 
 SECONDS_MAX = 10.0
@@ -30,15 +31,18 @@ class _Outcomes:
             self.failed.add(report.nodeid.partition("[")[0])
 
 
-def main(name: str) -> None:
-    """Run the races of a guard, and print which failed, with any of their parameters."""
+def play(name: str) -> list[str]:
+    """Run the races of a guard, and return which failed."""
     (guard,) = [each for each in GUARDS if each.name == name]
-    patience.PATIENCE_SECONDS = SECONDS_MAX
-    sys.meta_path.insert(0, Mutating(guard.mutant))
+    Mutation(guard.mutant).put()
     outcomes = _Outcomes()
-    pytest.main(["-n0", "-p", "no:cacheprovider", *guard.ids], plugins=[outcomes])
-    sys.stdout.write("\n" + json.dumps({"failed": sorted(outcomes.failed)}) + "\n")
+    imported = ("-W", "ignore::pytest.PytestAssertRewriteWarning")  # of libraries that are pytest plugins too
+    pytest.main(["-n0", "-p", "no:cacheprovider", *imported, *guard.ids], plugins=[outcomes])
+    return sorted(outcomes.failed)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    patience.PATIENCE_SECONDS = SECONDS_MAX
+    for module in ("marketplace.app", *(each.mutant.module for each in GUARDS)):
+        importlib.import_module(module)
+    answer_each(play)

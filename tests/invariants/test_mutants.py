@@ -1,17 +1,13 @@
 """Every invariant's property catches the fault that was made for it, and no other property does."""
 
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.invariants.corpus import INVARIANTS, WHOLE_LIVES, Invariant
+from tests.invariants.forks import ROOT, asking
 
-ROOT = Path(__file__).parents[2]
 SINGLE = [invariant for invariant in INVARIANTS if invariant.number != WHOLE_LIVES]
 IN_ONE_PROCESS = pytest.mark.xdist_group("mutants")
 README = (ROOT / "marketplace" / "domain" / "README.md").read_text()
@@ -20,16 +16,8 @@ README = (ROOT / "marketplace" / "domain" / "README.md").read_text()
 @pytest.fixture(scope="module")
 def play() -> Iterator[Callable[[int], set[int]]]:
     """Return the numbers of the properties that fail with the mutant of an invariant, 0 for none."""
-    command = [sys.executable, "-m", "tests.invariants.play"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-
-        def ask(number: int) -> set[int]:
-            process.stdin.write(f"{number}\n")
-            process.stdin.flush()
-            return set(json.loads(process.stdout.readline()))
-
-        yield ask
-        process.stdin.close()
+    with asking("tests.invariants.play") as ask:
+        yield lambda number: set(ask(number))
 
 
 @IN_ONE_PROCESS
