@@ -23,6 +23,7 @@ from marketplace.api.http.server import ApiServer, bound_connections
 from marketplace.api.http.services import ApiSettings, Services
 from marketplace.api.http.sql_archive import SqlArchive
 from marketplace.api.metering.meter_subject import MeterSubject
+from marketplace.console.application import mount_console
 from marketplace.core.errors import Conflict, Unavailable
 from marketplace.execution.clock import MarketClock
 from marketplace.execution.follower import Follower
@@ -210,7 +211,9 @@ async def serve_api(settings: Settings, host: str, port: int, stop: asyncio.Even
         if services is None:
             return
         _lasting.append(services)
-        server = build_server(create_application(services), host, port)
+        application = create_application(services)
+        mount_console(application, services)
+        server = build_server(application, host, port)
         settle_collector()
         serving = asyncio.create_task(server.serve())
         waiting = asyncio.create_task(stop.wait())

@@ -246,10 +246,25 @@ class KeyRing:
             return self._admin
         if not hmac.compare_digest(self._derive_secret(key_id), secret):
             raise refuse_credentials()
+        return await self.admit(key_id)
+
+    async def admit(self, key_id: str) -> Principal:
+        """Return who acts with a key whose secret was shown before, if the key is still valid.
+
+        Raises:
+            Refusal: ``credentials_invalid``.
+            Unavailable: The key cannot be confirmed, because the store cannot be reached.
+        """
+        if key_id == self._admin.key_id:
+            return self._admin
         known = await self._find(key_id)
         if known is None or has_expired(known.key):
             raise refuse_credentials()
         return known.principal
+
+    def derive_secret(self, purpose: str) -> bytes:
+        """Return a secret of the server for one purpose, which is the same in every process."""
+        return self._mac([purpose])
 
     async def _find(self, key_id: str) -> _Known | None:
         now = time.monotonic()

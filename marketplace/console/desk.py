@@ -1,0 +1,184 @@
+"""The desk of one request: who is signed in, what the menu shows, and the API as that key sees it."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any, Final
+
+import httpx
+import msgspec
+from litestar import Request, Response
+from litestar.datastructures import Cookie
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
+from litestar.response import Redirect, Template
+from litestar.status_codes import HTTP_204_NO_CONTENT, HTTP_303_SEE_OTHER
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from marketplace.api.http.auth_middleware import SESSION
+from marketplace.api.http.keys import Principal
+from marketplace.api.http.rate_limit import RateLimit
+from marketplace.api.http.services import Services
+from marketplace.client import MarketplaceClient, ProblemError
+from marketplace.console.menu import MENU, Entry
+from marketplace.console.sessions import COOKIE, IDLE_SECONDS_MAX, Session, Sessions
+from marketplace.core.errors import Refusal
+from marketplace.projections.views.access import PartyView
+
+_BASE_URL: Final = "http://console.internal"
+_DESKS: Final = {"startup": "trading", "provider": "trading", "fund": "holding"}
+
+
+class SignedOut(Exception):  # noqa: N818 - a state, answered with the sign-in page
+    """The request has no valid session."""
+
+
+class Door:
+    """What the console needs of its process.
+
+    Args:
+        services: The API's services.
+        sessions: Signs sessions.
+        api: The API's application.
+        is_secure: Whether browsers send the cookie over TLS alone.
+    """
+
+    def __init__(self, services: Services, sessions: Sessions, api: ASGIApp, *, is_secure: bool) -> None:
+        self.is_secure = is_secure
+        self.services = services
+        self.sessions = sessions
+        self.attempts = RateLimit(services.settings.anonymous_requests_per_minute_max)
+        self._api = api
+
+    def open_client(self, session: Session) -> MarketplaceClient:
+        """Return the API as the key of a session sees it. Its reads show the session's last command."""
+
+        async def enter(scope: Scope, receive: Receive, send: Send) -> None:
+            scope[SESSION] = session.key_id  # type: ignore[typeddict-unknown-key]
+            await self._api(scope, receive, send)
+
+        client = MarketplaceClient(_BASE_URL, "", httpx.ASGITransport(enter))  # type: ignore[arg-type]
+        client.last_sequence = session.sequence
+        return client
+
+    def build_cookie(self, session: Session | None) -> Cookie:
+        """Return the cookie of a session, or one that ends it."""
+        return Cookie(
+            COOKIE,
+            path="/console",
+            value="" if session is None else self.sessions.render(session),
+            max_age=0 if session is None else IDLE_SECONDS_MAX,
+            httponly=True,
+            samesite="strict",
+            secure=self.is_secure,
+        )
+
+
+class Desk:
+    """One signed-in request.
+
+    Attributes:
+        principal: The key.
+        party: Its party; None for the platform, and for a key that may not read it.
+        client: The API.
+    """
+
+    def __init__(
+        self,
+        request: Request[Any, Any, Any],
+        principal: Principal,
+        session: Session,
+        client: MarketplaceClient,
+        *,
+        is_due: bool,
+    ) -> None:
+        self.request = request
+        self.principal = principal
+        self.party: PartyView | None = None
+        self.client = client
+        self._session = session
+        self._is_due = is_due
+
+    @property
+    def party_id(self) -> str:
+        """The party that is signed in.
+
+        Raises:
+            ProblemError: ``party_only``: the platform is.
+        """
+        if self.principal.party_id is None:
+            raise ProblemError(403, {"code": "party_only", "detail": "this page is for a party; sign in with its key"})
+        return self.principal.party_id
+
+    @property
+    def desks(self) -> tuple[str, ...]:
+        """The desks that the menu shows, by role."""
+        if self.principal.party_id is None:
+            return ("operator", "market")
+        roles = () if self.party is None else self.party.roles
+        return (*dict.fromkeys(_DESKS[role] for role in roles if role in _DESKS), "market")
+
+    @property
+    def menu(self) -> tuple[Entry, ...]:
+        """The pages that this key may open."""
+        entries = (entry for name in self.desks for entry in MENU[name])
+        return tuple(dict.fromkeys(one for one in entries if self.principal.allows(f"{one.feature}:read")))
+
+    @property
+    def now(self) -> datetime:
+        """The market's time."""
+        door: Door = self.request.app.state["door"]
+        return door.services.handler.clock.now()
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a page asks for the part of itself that changes."""
+        return "hx-request" in self.request.headers
+
+    def show(self, name: str, **context: Any) -> Template:
+        """Return a page, or where the page itself asks, the part of it that changes.
+
+        Args:
+            name: The template. `operator/today.html` includes `operator/today.part.html`, which is the part.
+            context: What it shows.
+        """
+        name = name.replace(".html", ".part.html") if self.is_partial else name
+        return Template(template_name=name, context={"desk": self, **context}, cookies=self._renew())
+
+    def go(self, path: str) -> Response[Any]:
+        """Return the answer to a form whose command took effect: the page to look at next."""
+        if self.is_partial:
+            return Response(None, status_code=HTTP_204_NO_CONTENT, headers={"HX-Redirect": path}, cookies=self._renew())
+        return Redirect(path, status_code=HTTP_303_SEE_OTHER, cookies=self._renew())
+
+    def _renew(self) -> list[Cookie]:
+        """Return the session's cookie where it must be signed again: its time, or its last command, changed."""
+        sequence = self.client.last_sequence
+        if not self._is_due and sequence == self._session.sequence:
+            return []
+        door: Door = self.request.app.state["door"]
+        return [door.build_cookie(msgspec.structs.replace(self._session, sequence=sequence))]
+
+
+Desked = NamedDependency[SkipValidation[Desk]]
+
+
+async def provide_desk(request: Request[Any, Any, Any]) -> AsyncIterator[Desk]:
+    """Yield the desk of a request.
+
+    Raises:
+        SignedOut: There is no session, or its key is not valid any more.
+    """
+    door: Door = request.app.state["door"]
+    found = door.sessions.read(request.cookies.get(COOKIE))
+    if found is None:
+        raise SignedOut
+    session, is_due = found
+    try:
+        principal = await door.services.keys.admit(session.key_id)
+    except Refusal:
+        raise SignedOut from None
+    async with door.open_client(session) as client:
+        desk = Desk(request, principal, session, client, is_due=is_due)
+        if principal.party_id is not None and principal.allows("parties:read"):
+            desk.party = await client.get_party(principal.party_id)
+        yield desk

@@ -1,0 +1,90 @@
+"""How the console writes values: money, instants, durations, shares, ids and states."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final
+
+NONE: Final = "\u2013"
+MINUS: Final = "\u2212"
+_SIX_PLACES: Final = Decimal("0.000001")
+
+
+def render_usd(amount: Any) -> str:
+    """Return an amount with its sign, thousands and cents: ``$1,234.50``; the sign stands before the dollar."""
+    if amount is None:
+        return NONE
+    value = Decimal(str(amount))
+    return f"{MINUS if value < 0 else ''}${abs(value):,.2f}"
+
+
+def render_rate(price: Any) -> str:
+    """Return a price per GPU-hour, with two to six places; exact fractions are rounded for reading."""
+    if price is None:
+        return NONE
+    fraction = Fraction(str(price))
+    value = Decimal(fraction.numerator) / Decimal(fraction.denominator)
+    text = f"{value.quantize(_SIX_PLACES):f}".rstrip("0")
+    whole, _, places = text.partition(".")
+    return f"${int(whole):,}.{places.ljust(2, '0')}"
+
+
+def render_number(value: Any) -> str:
+    """Return a whole or decimal number with thousands."""
+    if value is None:
+        return NONE
+    number = Decimal(str(value))
+    return f"{number:,f}".rstrip("0").rstrip(".") if number % 1 else f"{int(number):,}"
+
+
+def render_share(value: Any) -> str:
+    """Return a share from 0 to 1, decimal or an exact fraction, in per cent."""
+    return NONE if value is None else f"{float(Fraction(str(value))):.2%}"
+
+
+def render_instant(at: datetime | None) -> str:
+    """Return an instant in UTC: ``2026-11-28 14:05 Z``."""
+    return NONE if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M} Z"
+
+
+def render_duration(span: timedelta | float | None) -> str:
+    """Return a span by its two largest units: ``3 d 4 h``."""
+    if span is None:
+        return NONE
+    seconds = int(span.total_seconds() if isinstance(span, timedelta) else span)
+    sign, seconds = (MINUS if seconds < 0 else ""), abs(seconds)
+    parts = [
+        (seconds // 86_400, "d"),
+        (seconds % 86_400 // 3_600, "h"),
+        (seconds % 3_600 // 60, "min"),
+        (seconds % 60, "s"),
+    ]
+    while len(parts) > 1 and not parts[0][0]:
+        parts = parts[1:]
+    return sign + " ".join(f"{count} {unit}" for count, unit in parts[:2] if count or unit == parts[0][1])
+
+
+def shorten_id(text: str | None) -> str:
+    """Return an id by its kind and its end: ``ord_…4k7x``."""
+    if not text:
+        return NONE
+    kind, _, rest = text.partition("_")
+    return f"{kind}_…{rest[-6:]}"
+
+
+def render_word(word: str | None) -> str:
+    """Return a state or code as words: ``no_cancel`` is ``no cancel``."""
+    return NONE if not word else word.replace("_", " ")
+
+
+FILTERS: Final[dict[str, Callable[[Any], str]]] = {
+    "usd": render_usd,
+    "rate": render_rate,
+    "number": render_number,
+    "share": render_share,
+    "instant": render_instant,
+    "duration": render_duration,
+    "short": shorten_id,
+    "word": render_word,
+}

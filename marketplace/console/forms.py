@@ -1,0 +1,59 @@
+"""Forms of pages, read into the API's own bodies.
+
+A field's name is its path in the body, such as ``offers.0.gpu_class``. An empty field is left out. A time without an
+offset, as browsers send it, is UTC.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from marketplace.client import ProblemError
+
+T = TypeVar("T")
+_LOCAL: Final = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d(?P<seconds>:\d\d)?$")
+_DEPTH_MAX: Final = 6
+_OWN: Final = frozenset({"_csrf_token", "key"})
+"""Fields of the page itself: its protection against forged requests, and the command's idempotency key."""
+
+
+def parse_form(fields: Iterable[tuple[str, str]], body: type[T]) -> T:
+    """Return the body that a form describes.
+
+    Raises:
+        ProblemError: ``form_invalid``: a field is missing, unknown or not of its type.
+    """
+    tree: dict[str, Any] = {}
+    for name, text in fields:
+        if name not in _OWN and text.strip():
+            _put(tree, name.split(".")[:_DEPTH_MAX], text.strip())
+    try:
+        return msgspec.convert(_join(tree), body, strict=False)
+    except msgspec.ValidationError as error:
+        raise ProblemError(422, {"code": "form_invalid", "detail": str(error)}) from None
+
+
+def _put(tree: dict[str, Any], path: list[str], text: str) -> None:
+    *folders, last = path
+    for folder in folders:
+        inner = tree.setdefault(folder, {})
+        if not isinstance(inner, dict):
+            return
+        tree = inner
+    local = _LOCAL.match(text)
+    value = text if local is None else f"{text}{'' if local['seconds'] else ':00'}Z"
+    if last.endswith("[]"):
+        tree.setdefault(last[:-2], []).append(value)
+    else:
+        tree[last] = value
+
+
+def _join(value: Any) -> Any:
+    """Return the value with folders of numbers as lists; a part of a list that is incomplete stays."""
+    if not isinstance(value, dict):
+        return value
+    if value and all(name.isdecimal() for name in value):
+        return [_join(value[name]) for name in sorted(value, key=int)]
+    return {name: _join(inner) for name, inner in value.items()}

@@ -1,0 +1,42 @@
+"""What an operator looks at first: auctions by phase, what is stuck, how far the tables are, and what just happened."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from litestar import Router, get
+from litestar.response import Template
+
+from marketplace.client import MarketplaceClient
+from marketplace.console.desk import Desked
+from marketplace.projections.views.trading import AuctionView
+
+_DONE: Final = frozenset({"settled"})
+_EVENTS: Final = 12
+
+
+@get("/")
+async def show(desk: Desked) -> Template:
+    """Show the market now."""
+    ready = await desk.client.get_readiness()
+    open_auctions = [one async for one in list_unsettled(desk.client)]
+    orders = [one async for one in desk.client.list_orders(status="open")]
+    head = ready.log_sequence or 0
+    page = await desk.client.read_events(max(0, head - _EVENTS))
+    return desk.show(
+        "operator/today.html",
+        ready=ready,
+        lag=None if ready.projected_sequence is None else head - ready.projected_sequence,
+        auctions=open_auctions,
+        orders=len(orders),
+        events=list(reversed(page.items)),
+    )
+
+
+async def list_unsettled(client: MarketplaceClient) -> AsyncIterator[AuctionView]:
+    """Yield the auctions that are not over, the next lock first."""
+    found = [one async for one in client.list_auctions() if one.status not in _DONE]
+    for one in sorted(found, key=lambda one: one.locks_at):
+        yield one
+
+
+ROUTER: Final = Router("/operator", route_handlers=[show])

@@ -1,0 +1,1 @@
+"""The trader's pages: a startup's and a provider's."""

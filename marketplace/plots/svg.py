@@ -1,0 +1,110 @@
+"""The parts of a chart as SVG: scales, axes, and marks that a stylesheet colours.
+
+No mark states a colour: classes do, so that one drawing fits a light page, a dark page and a file. Everything that
+comes from data is escaped.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from typing import Final
+from xml.sax.saxutils import escape, quoteattr
+
+Number = int | float | Decimal
+WIDTH: Final = 720
+_MARGIN_LEFT: Final = 64
+_MARGIN_RIGHT: Final = 12
+_MARGIN_TOP: Final = 10
+_MARGIN_BOTTOM: Final = 34
+_TICKS: Final = 5
+_FILE_STYLE: Final = (
+    "svg{background:#fff;font:11px sans-serif}text{fill:#444}.axis{stroke:#ccc}.line{fill:none;stroke-width:2}"
+    ".s1{stroke:#0f766e}.s2{stroke:#b45309}.s3{stroke:#4f46e5}.f1{fill:#0f766e}.f2{fill:#b45309}.f3{fill:#4f46e5}"
+    ".f4{fill:#be185d}.f5{fill:#4d7c0f}.f6{fill:#64748b}.mark{stroke:#b42318;stroke-dasharray:4 3}"
+    ".faint{fill:#eef2f4;stroke:#d9dee3}"
+)
+
+
+class Axis:
+    """A linear scale from values to pixels.
+
+    Args:
+        low: Least value.
+        high: Greatest value.
+        begin: Pixel of the least.
+        end: Pixel of the greatest.
+    """
+
+    def __init__(self, low: Number, high: Number, begin: float, end: float) -> None:
+        self.low, self.high = float(low), float(high)
+        if self.high <= self.low:
+            self.high = self.low + 1.0
+        self.begin, self.end = begin, end
+
+    def place(self, value: Number) -> float:
+        """Return the pixel of a value, to a tenth."""
+        share = (float(value) - self.low) / (self.high - self.low)
+        return round(self.begin + share * (self.end - self.begin), 1)
+
+    def list_ticks(self) -> list[float]:
+        """Return round values within the scale."""
+        rough = (self.high - self.low) / _TICKS
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough)
+        first = math.ceil(self.low / step)
+        return [round(at * step, 12) for at in range(first, math.floor(self.high / step) + 1)]
+
+
+def render_frame(x: Axis, y: Axis, x_label: str, y_label: str) -> Iterator[str]:
+    """Yield grid lines, ticks and labels."""
+    for tick in y.list_ticks():
+        at = y.place(tick)
+        yield f'<line class="axis" x1="{x.begin}" x2="{x.end}" y1="{at}" y2="{at}"/>'
+        yield f'<text x="{x.begin - 6}" y="{at + 4}" text-anchor="end">{render_tick(tick)}</text>'
+    for tick in x.list_ticks():
+        yield f'<text x="{x.place(tick)}" y="{y.begin + 15}" text-anchor="middle">{render_tick(tick)}</text>'
+    yield f'<text x="{x.end}" y="{y.begin + 29}" text-anchor="end">{escape(x_label)}</text>'
+    yield f'<text x="4" y="{y.end}" dominant-baseline="hanging">{escape(y_label)}</text>'
+
+
+def build_axes(
+    x_range: tuple[Number, Number], y_range: tuple[Number, Number], height: int, width: int = WIDTH
+) -> tuple[Axis, Axis]:
+    """Return the scales of a chart of this size."""
+    return (
+        Axis(*x_range, _MARGIN_LEFT, width - _MARGIN_RIGHT),
+        Axis(*y_range, height - _MARGIN_BOTTOM, _MARGIN_TOP + 14),
+    )
+
+
+def render_tick(value: float) -> str:
+    """Return a value briefly: ``1.5k``, ``20M``."""
+    for unit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:g}{name}"
+    return f"{value:g}"
+
+
+def render_path(points: Iterable[tuple[float, float]], css: str) -> str:
+    """Return a line through points."""
+    return f'<path class="line {css}" d="M{" L".join(f"{x},{y}" for x, y in points)}"/>'
+
+
+def render_svg(parts: Iterable[str], title: str, height: int, width: int = WIDTH) -> str:
+    """Return a chart with a title that screen readers read."""
+    body = "".join(parts)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="plot" viewBox="0 0 {width} {height}" role="img" '
+        f"aria-label={quoteattr(title)}><title>{escape(title)}</title>{body}</svg>"
+    )
+
+
+def render_file(svg: str) -> str:
+    """Return a chart as a file of its own, in a light page's colours."""
+    head, _, rest = svg.partition("</title>")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{head}</title><style>{_FILE_STYLE}</style>{rest}'
+
+
+def find_range(values: Sequence[Number]) -> tuple[float, float]:
+    """Return a range from zero that holds all values, with a little room above."""
+    return min(0.0, *map(float, values), 0.0), max(map(float, values), default=1.0) * 1.05 or 1.0
