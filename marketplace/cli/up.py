@@ -10,11 +10,13 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
+from marketplace.api.http.keys import KeyRing
 from marketplace.cli.console import configure_logging, run, stop_on_signals
 from marketplace.cli.output import CONSOLE, ERRORS, mark
 from marketplace.cli.sandbox import hold_auctions, open_sandbox
 from marketplace.cli.stack import Stack, open_stack
 from marketplace.client import MarketplaceClient
+from marketplace.console.sessions import PURPOSE, Sessions
 from marketplace.log.inboxes import METER_INBOX, derive_inbox_prefix
 from marketplace.runtime.process.config import CLEARING_SECONDS_MAX, SECONDS_MAX
 
@@ -101,6 +103,7 @@ def _render_welcome(stack: Stack) -> str:
         "The market is open.",
         "",
         f"API         {stack.api_url}   (reference at {stack.api_url}/schema)",
+        f"Console     {_render_link(stack)}   (signs in once, for ten minutes; later with a key)",
         f"NATS        {nats_url}   (inbox prefix {derive_inbox_prefix(nats_url)})",
         *([] if stack.nats is None else [f"Meters      {stack.nats.meter_url}   (inbox prefix {METER_INBOX})"]),
         f"PostgreSQL  {stack.settings.database_url}",
@@ -114,3 +117,9 @@ def _render_welcome(stack: Stack) -> str:
         "Ctrl-C stops it.",
     ]
     return "\n".join(lines)
+
+
+def _render_link(stack: Stack) -> str:
+    """Return the console's address with a link that signs the operator in."""
+    keys = KeyRing(stack.settings.api_key_secret.encode(), stack.settings.admin_key, None)
+    return Sessions(keys.derive_secret(PURPOSE)).render_link(stack.api_url, keys.admin_key_id)

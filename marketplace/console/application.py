@@ -33,11 +33,10 @@ from marketplace.client import ProblemError
 from marketplace.console import signing_in
 from marketplace.console.desk import Door, SignedOut, provide_desk
 from marketplace.console.formats import FILTERS
-from marketplace.console.sessions import COOKIE, Sessions
+from marketplace.console.sessions import COOKIE, PATH, PURPOSE, Sessions
 from marketplace.core.discovery import find_constants
 from marketplace.core.errors import Unavailable
 
-PATH: Final = "/console"
 LIVE_PATH: Final = f"{PATH}/live"
 _FEED_PATH: Final = "/v1/events"
 _log = structlog.get_logger(__name__)
@@ -65,7 +64,7 @@ def mount_console(application: Litestar, services: Services, *, is_secure: bool 
         services: Its services.
         is_secure: Whether browsers reach it over TLS alone, so that cookies must not travel otherwise.
     """
-    sessions = Sessions(services.keys.derive_secret("marketplace.console.v1"))
+    sessions = Sessions(services.keys.derive_secret(PURPOSE))
     console = _create(services, Door(services, sessions, application, is_secure=is_secure))
     application.asgi_handler = _Front(application.asgi_handler, console, sessions)
 

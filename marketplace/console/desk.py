@@ -20,7 +20,7 @@ from marketplace.api.http.rate_limit import RateLimit
 from marketplace.api.http.services import Services
 from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.console.menu import MENU, Entry
-from marketplace.console.sessions import COOKIE, IDLE_SECONDS_MAX, Session, Sessions
+from marketplace.console.sessions import COOKIE, IDLE_SECONDS_MAX, PATH, Session, Sessions
 from marketplace.core.errors import Refusal
 from marketplace.projections.views.access import PartyView
 
@@ -64,7 +64,7 @@ class Door:
         """Return the cookie of a session, or one that ends it."""
         return Cookie(
             COOKIE,
-            path="/console",
+            path=PATH,
             value="" if session is None else self.sessions.render(session),
             max_age=0 if session is None else IDLE_SECONDS_MAX,
             httponly=True,

@@ -12,6 +12,9 @@ from typing import Final
 import msgspec
 from itsdangerous import BadData, URLSafeTimedSerializer
 
+PURPOSE: Final = "marketplace.console.v1"
+"""The purpose of the secret that signs sessions and links; see `KeyRing.derive_secret`."""
+PATH: Final = "/console"
 COOKIE: Final = "marketplace_session"
 IDLE_SECONDS_MAX: Final = 30 * 60
 SECONDS_MAX: Final = 12 * 3_600
@@ -48,9 +51,9 @@ class Sessions:
         self._links = URLSafeTimedSerializer(secret, salt=_LINK)
         self._used: OrderedDict[str, float] = OrderedDict()
 
-    def begin(self, key_id: str) -> Session:
-        """Return a new session of a key."""
-        return Session(key_id, int(time.time()))
+    def begin(self, key_id: str, sequence: int = 0) -> Session:
+        """Return a new session of a key. Its pages show what the log held at `sequence`."""
+        return Session(key_id, int(time.time()), sequence)
 
     def render(self, session: Session) -> str:
         """Return the cookie of a session. It lasts `IDLE_SECONDS_MAX` from now unless it is renewed."""
@@ -73,6 +76,10 @@ class Sessions:
     def issue_link(self, key_id: str) -> str:
         """Return the token of a link that signs in once, within `LINK_SECONDS_MAX`."""
         return self._links.dumps([key_id, secrets.token_urlsafe(12)])
+
+    def render_link(self, base_url: str, key_id: str) -> str:
+        """Return a link that signs in once. Its token stands after the hash, which browsers send to no server."""
+        return f"{base_url}{PATH}/enter#{self.issue_link(key_id)}"
 
     def use_link(self, token: str) -> str | None:
         """Return the key of a link's token, once; None if it is not valid, too old, or used."""

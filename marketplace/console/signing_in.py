@@ -1,11 +1,10 @@
 """Signing in, by an API key or a one-time link, and signing out."""
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response, get, post
-from litestar.enums import RequestEncodingType
-from litestar.params import Body
+from litestar.params import URLEncodedBody
 from litestar.response import Redirect, Template
 from litestar.status_codes import HTTP_303_SEE_OTHER, HTTP_401_UNAUTHORIZED
 
@@ -50,9 +49,7 @@ async def show_enter() -> Template:
 
 
 @post("/sign-in")
-async def sign_in(
-    request: Request[Any, Any, Any], data: Annotated[KeyForm, Body(media_type=RequestEncodingType.URL_ENCODED)]
-) -> Template | Redirect:
+async def sign_in(request: Request[Any, Any, Any], data: URLEncodedBody[KeyForm]) -> Template | Redirect:
     """Begin a session with an API key."""
     door: Door = request.app.state["door"]
     address = request.client.host if request.client else "unknown"
@@ -65,9 +62,7 @@ async def sign_in(
 
 
 @post("/enter")
-async def enter(
-    request: Request[Any, Any, Any], data: Annotated[LinkForm, Body(media_type=RequestEncodingType.URL_ENCODED)]
-) -> Template | Redirect:
+async def enter(request: Request[Any, Any, Any], data: URLEncodedBody[LinkForm]) -> Template | Redirect:
     """Begin a session with the token of a one-time link."""
     door: Door = request.app.state["door"]
     key_id = door.sessions.use_link(data.token)
@@ -89,7 +84,7 @@ def _show(problem: str | None) -> Template:
 
 
 def _begin(door: Door, key_id: str) -> Redirect:
-    cookie = door.build_cookie(door.sessions.begin(key_id))
+    cookie = door.build_cookie(door.sessions.begin(key_id, door.services.follower.position))
     return Redirect("/console", status_code=HTTP_303_SEE_OTHER, cookies=[cookie])
 
 

@@ -262,6 +262,11 @@ class KeyRing:
             raise refuse_credentials()
         return known.principal
 
+    @property
+    def admin_key_id(self) -> str:
+        """The id of the first key, of the platform."""
+        return self._admin.key_id
+
     def derive_secret(self, purpose: str) -> bytes:
         """Return a secret of the server for one purpose, which is the same in every process."""
         return self._mac([purpose])

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 from litestar import Request, Router, get
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
 from litestar.status_codes import HTTP_303_SEE_OTHER
 
@@ -32,7 +32,7 @@ async def explore(request: Request[Any, Any, Any], desk: Desked) -> Template:
 
 
 @get("/jump")
-async def jump(sequence: int) -> Redirect:
+async def jump(sequence: FromQuery[int]) -> Redirect:
     """Lead to the event at a sequence."""
     return Redirect(f"{_PATH}/{sequence}", status_code=HTTP_303_SEE_OTHER)
 

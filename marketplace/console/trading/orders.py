@@ -5,7 +5,7 @@ from typing import Any, Final, get_args
 
 import uuid_utils
 from litestar import Request, Response, Router, get, post
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
 from events.order import OrderTerms
@@ -22,7 +22,9 @@ _DAYS: Final = 7
 
 
 @get("/")
-async def list_own(desk: Desked, status: str | None = None, cursor: str | None = None) -> Template:
+async def list_own(
+    desk: Desked, status: FromQuery[str | None] = None, cursor: FromQuery[str | None] = None
+) -> Template:
     """List orders, a page at a time."""
     query: dict[str, Any] = {"limit": _PAGE, "cursor": cursor, "status": status or None}
     page = await desk.client.get("/v1/orders", Page[OrderView], **query)

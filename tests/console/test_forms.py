@@ -1,0 +1,72 @@
+"""Forms and formats of the console."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from events.order import OrderTerms
+from marketplace.client import ProblemError
+from marketplace.console.formats import FILTERS
+from marketplace.console.forms import parse_form
+
+FIELDS = [
+    ("_csrf_token", "t"),
+    ("nodes", "2"),
+    ("duration_hours", "24"),
+    ("start_earliest", "2026-12-01T10:00"),
+    ("start_latest", "2026-12-01T10:00:30"),
+    ("offers.0.gpu_class", "H100_SXM"),
+    ("offers.0.cash_usd_per_gpu_hour", " 2.50 "),
+    ("offers.0.equity_usd_per_gpu_hour", "0"),
+    ("offers.1.gpu_class", ""),
+    ("regions[]", "us-east"),
+    ("regions[]", "eu-north"),
+    ("standing", "true"),
+]
+
+
+def test_a_form_becomes_the_body_that_its_fields_name():
+    terms = parse_form(FIELDS, OrderTerms)
+    assert terms.nodes == 2
+    assert terms.start_earliest == datetime(2026, 12, 1, 10, tzinfo=UTC)
+    assert terms.start_latest.second == 30
+    assert [offer.cash_usd_per_gpu_hour for offer in terms.offers] == [Decimal("2.50")]
+    assert terms.regions == ("us-east", "eu-north")
+    assert terms.standing
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "named"),
+    [
+        ("nodes", "many", "nodes"),
+        ("offers.0.cash_usd_per_gpu_hour", "cheap", "cash_usd_per_gpu_hour"),
+        ("start_latest", "tomorrow", "start_latest"),
+        ("nodes.0.x", "1", "nodes"),
+    ],
+)
+def test_a_wrong_field_is_named(name, text, named):
+    with pytest.raises(ProblemError, match=named):
+        parse_form(
+            [one for one in FIELDS if one[0] != name and not name.startswith(f"{one[0]}.")] + [(name, text)], OrderTerms
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("usd", Decimal("-1234.5"), "\u2212$1,234.50"),
+        ("usd", None, "\u2013"),
+        ("rate", "7/3", "$2.333333"),
+        ("rate", Decimal("2.5"), "$2.50"),
+        ("number", 1234567, "1,234,567"),
+        ("share", "1/8", "12.50%"),
+        ("instant", datetime(2026, 1, 2, 3, 4, tzinfo=UTC), "2026-01-02 03:04 Z"),
+        ("duration", timedelta(days=3, hours=4, minutes=5), "3 d 4 h"),
+        ("duration", -61, "\u22121 min 1 s"),
+        ("short", "ord_01jdm5v5tze1xa6a4sbz1gk3c4", "ord_\u20261gk3c4"),
+        ("word", "no_cancel", "no cancel"),
+    ],
+)
+def test_values_are_written_for_people(name, value, shown):
+    assert FILTERS[name](value) == shown
