@@ -196,6 +196,12 @@ async def test_every_wrong_member_of_a_body_is_named_at_once_without_regular_exp
     assert "[" not in "".join(error["detail"] for error in errors.values()), "a regular expression is shown"
 
 
+async def test_the_operator_cannot_grant_the_mandate_of_nobody(stage: Stage):
+    terms = {"budget_usd": "1", "equity_credit": "1", "instrument_kinds": ["safe"], "issuer_usd_max": "1"}
+    body = {"holder_id": "pty_01jdm5v5tze1xa6a4sbz1gk3c4", "funding": "cash", "terms": terms}
+    assert_problem(await stage.post(stage.admin, "/v1/mandates", body), 404, "party_unknown")
+
+
 async def test_a_reason_may_have_lines(stage: Stage):
     party_id = (await send(stage, json.dumps(PARTY).encode())).json()["id"]
     reason = {"reason": "first line\n\tsecond line"}
@@ -259,10 +265,15 @@ async def test_parameters_and_choices_that_are_misspelt_are_refused_with_the_nea
         ("cursor=&zzzz=1", "parameter_unsupported", "/zzzz", "use auction_id, cursor"),
         ("status=matchd", "request_invalid", "/status", "did you mean matched?"),
         ("status=a", "request_invalid", "/status", "use open, locked"),
+        ("status=null", "request_invalid", "/status", "leave it out"),
+        ("limit=5&limit=6", "parameter_repeated", "/limit", "send it once"),
     ):
         answer = await reading.admin.get(f"/v1/orders?{query}")
-        assert_problem(answer, 422, code, pointer)
+        assert_problem(answer, 400 if code == "parameter_repeated" else 422, code, pointer)
         assert nearest in answer.json()["errors"][0]["detail"]
+    beyond = await reading.admin.get("/v1/orders", headers={"Min-Seq": "9"})
+    assert_problem(beyond, 400, "header_invalid")
+    assert "the log ends at 0" in beyond.json()["detail"]
     told = await reading.post(reading.admin, "/v1/parties?dry_run=true", PARTY)
     assert_problem(told, 422, "parameter_unsupported", "/dry_run")
     assert (await reading.services.handler.log.health()).last_sequence == 0

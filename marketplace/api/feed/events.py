@@ -59,10 +59,21 @@ Kinds = Annotated[
 ]
 From = Annotated[
     str | None,
-    QueryParameter(name="from", max_length=40, description="Only events from this RFC 3339 instant on"),
+    QueryParameter(
+        name="from",
+        max_length=40,
+        description="Only events from this RFC 3339 instant on",
+        schema_extra={"format": "date-time"},
+    ),
 ]
 LastEventId = Annotated[
-    str | None, HeaderParameter(name="Last-Event-ID", max_length=18, description="Where a stream is resumed")
+    str | None,
+    HeaderParameter(
+        name="Last-Event-ID",
+        max_length=18,
+        description="Where a stream is resumed",
+        schema_extra={"pattern": _SEQUENCE.pattern},
+    ),
 ]
 
 

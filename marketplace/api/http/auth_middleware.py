@@ -61,7 +61,7 @@ class AuthMiddleware:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._parameters: dict[Any, frozenset[str]] = {}
+        self._parameters: dict[Any, dict[str, bool]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or raise an error that becomes a problem document."""
@@ -83,22 +83,31 @@ class AuthMiddleware:
             await self._app(scope, receive, send)
 
     def _require_parameters(self, scope: Any) -> None:
-        """Refuse parameters of the query that the route does not have, which would pass in silence.
+        """Refuse parameters of the query that would pass in silence.
+
+        These are parameters that the route does not have, repeats of one that has one value, and the word `null`, which
+        Litestar reads as no value.
 
         Raises:
-            Refusal: ``parameter_unsupported``.
+            Refusal: ``parameter_unsupported`` · ``parameter_repeated`` · ``request_invalid``.
         """
         if not self._parameters:
             for route in scope["litestar_app"].routes:
                 for handler, model in getattr(route, "route_handler_map", {}).values():
-                    names = {parameter.field_alias for parameter in model.expected_query_params}
-                    self._parameters[handler] = self._parameters.get(handler, frozenset()) | names
+                    names = {each.field_alias: each.is_sequence for each in model.expected_query_params}
+                    self._parameters[handler] = self._parameters.get(handler, {}) | names
         known = self._parameters[scope["route_handler"]]
-        for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
+        seen: set[str] = set()
+        for name, value in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
             if name not in known:
                 listed = f"; use {', '.join(sorted(known))}" if known else ""
                 text = f"this route has no parameter {name!r}{listed}{suggest(name, known)}"
                 raise Refusal("parameter_unsupported", text, pointer=f"/{name}")
+            if name in seen and not known[name]:
+                raise Refusal("parameter_repeated", f"{name} has one value; send it once", pointer=f"/{name}")
+            if value == "null":
+                raise Refusal("request_invalid", f"{name} cannot be null; leave it out", pointer=f"/{name}")
+            seen.add(name)
 
     async def _admit(self, scope: Any, headers: dict[bytes, bytes]) -> Principal:
         added: Headers = scope[ADDED]

@@ -139,12 +139,18 @@ def split_context(context: Context, place: int, name: str) -> Context:
 IdempotencyKey = Annotated[
     str | None,
     HeaderParameter(
-        name="Idempotency-Key", description="Names the command for ever; required for POST, new for each command"
+        name="Idempotency-Key",
+        description="Names the command for ever; required for POST, new for each command",
+        schema_extra={"pattern": _KEY.pattern},
     ),
 ]
 IfMatch = Annotated[
     str | None,
-    HeaderParameter(name="If-Match", description="ETag that the aggregate must still have; without it, any version"),
+    HeaderParameter(
+        name="If-Match",
+        description="ETag that the aggregate must still have; without it, any version",
+        schema_extra={"pattern": '^"[0-9]{1,18}"$'},
+    ),
 ]
 TraceParent = Annotated[str | None, HeaderParameter(name="traceparent", description="W3C trace context")]
 

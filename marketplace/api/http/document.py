@@ -213,6 +213,8 @@ def _describe_responses(drawn: Mapping[str, Schema], handler: HTTPRouteHandler, 
 
 def _describe_answer(response: Schema, answer: Any, handler: HTTPRouteHandler, shapes: Shapes) -> Schema:
     content = {kind: dict(media) for kind, media in response.get("content", {}).items()}
+    if "application/zip" in content:
+        content["application/zip"] = {"schema": {"type": "string", "format": "binary"}}
     if JSON in content and answer is not None:
         content[JSON] = {"schema": shapes.refer(answer)}
     if handler.opt.get("streams"):

@@ -36,6 +36,7 @@ _STATUSES: Final[dict[str, int]] = {
     "body_malformed": 400,
     "member_repeated": 400,
     "cursor_invalid": 400,
+    "parameter_repeated": 400,
     "idempotency_key_missing": 400,
     "credentials_missing": 401,
     "credentials_invalid": 401,

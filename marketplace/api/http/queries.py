@@ -23,11 +23,20 @@ _SEQUENCE: Final = re.compile(r"^[0-9]{1,18}$")
 V = TypeVar("V")
 
 AtText = Annotated[
-    str | None, QueryParameter(name="at", max_length=40, description="A sequence, or an RFC 3339 instant")
+    str | None,
+    QueryParameter(
+        name="at",
+        max_length=40,
+        description="A sequence, or an RFC 3339 instant",
+        schema_extra={"anyOf": [{"pattern": _SEQUENCE.pattern}, {"format": "date-time"}]},
+    ),
 ]
-InstantText = Annotated[str, QueryParameter(max_length=40, description="RFC 3339 instant with an offset")]
+_INSTANT: Final = {"format": "date-time"}
+InstantText = Annotated[
+    str, QueryParameter(max_length=40, description="RFC 3339 instant with an offset", schema_extra=_INSTANT)
+]
 OptionalInstantText = Annotated[
-    str | None, QueryParameter(max_length=40, description="RFC 3339 instant with an offset")
+    str | None, QueryParameter(max_length=40, description="RFC 3339 instant with an offset", schema_extra=_INSTANT)
 ]
 KnownSequence = Annotated[
     int | None, QueryParameter(name="known", ge=0, le=2**53 - 1, description="Only what the log held at this sequence")
@@ -113,7 +122,11 @@ Read = NamedDependency[SkipValidation[Reader]]
 
 MinSeq = Annotated[
     str | None,
-    HeaderParameter(name="Min-Seq", description="`Commit-Seq` of a command whose effect the answer must show"),
+    HeaderParameter(
+        name="Min-Seq",
+        description="`Commit-Seq` of a command whose effect the answer must show",
+        schema_extra={"pattern": _SEQUENCE.pattern},
+    ),
 ]
 
 
@@ -126,7 +139,24 @@ async def provide_reader(request: Request[Principal, Any, Any], min_seq: MinSeq 
     text = "0" if min_seq is None else min_seq
     if not _SEQUENCE.match(text):
         raise Refusal("header_invalid", "Min-Seq must be a sequence that Commit-Seq gave")
+    await _require_given(get_services(request), int(text))
     return Reader(get_services(request), request.user, int(text))
+
+
+async def _require_given(services: Services, sequence: int) -> None:
+    """Refuse a sequence beyond the log's end at once, in place of waiting for it. If NATS is away, nothing is refused.
+
+    Raises:
+        Refusal: ``header_invalid``.
+    """
+    if sequence <= services.follower.position:
+        return
+    with contextlib.suppress(Unavailable):
+        last = (await services.handler.log.health()).last_sequence
+        if sequence > last:
+            raise Refusal(
+                "header_invalid", f"Min-Seq is {sequence}, and the log ends at {last}; send what Commit-Seq gave"
+            )
 
 
 def answer_versioned(view: V, version: int) -> Response[V]:

@@ -46,8 +46,8 @@ async def grant_mandate(
     `marketplace.application.billing.approvals`.
 
     Raises:
-        Refusal: ``pricelist_unknown`` · ``payer_only`` for cash · refusals of the party (a fund pays cash, a provider
-            its own capacity), mandate and account.
+        Refusal: ``pricelist_unknown`` · ``party_unknown`` · ``payer_only`` for cash · refusals of the party (a fund
+            pays cash, a provider its own capacity), mandate and account.
     """
     require_tenant(context, holder_id)
     mandate_id = derive_id("mnd", context.command_id)
@@ -67,7 +67,9 @@ async def grant_mandate(
 async def _set_cash(unit: UnitOfWork, mandate_id: str, holder_id: str, terms: MandateTerms) -> None:
     """Grant or amend a cash mandate. If its budgets exceed what one person alone may spend, request it instead."""
     account_id, at = rename_id("acc", holder_id), unit.context.at
-    account, before = await unit.get(ACCOUNT, account_id), await unit.load(MANDATE, mandate_id)
+    account, before = await unit.load(ACCOUNT, account_id), await unit.load(MANDATE, mandate_id)
+    if account is None:
+        raise refuse_unknown("party", holder_id)
     require_payer(holder_id, unit.context.party_id)
     budgets = terms.budget_usd + (terms.direct_budget_usd or ZERO)
     is_same = before is not None and before.terms == terms

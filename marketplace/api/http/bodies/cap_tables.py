@@ -28,7 +28,9 @@ class ImportIssuerBody(Body, frozen=True, kw_only=True):
 
     party_id: Id
     source: Text
-    package_base64: str
+    package_base64: Annotated[
+        str, Meta(pattern=r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?(?!\n)$", description="Base64")
+    ]
 
 
 class ScenarioBody(Body, frozen=True, kw_only=True):
