@@ -100,6 +100,7 @@ WORDS: Final = {
     "meter": "Whose meter it is.",
     "multiple": "What a success returns per dollar granted.",
     "name": "Its name.",
+    "named_by": "The operator of the platform that issued it; null for its first key.",
     "next_cursor": "Send it as `cursor` for the next page; null on the last one.",
     "nodes": "Whole nodes.",
     "occurred_at": "When it happened.",
