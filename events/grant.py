@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from events.schedule import EndTerms, PlatformFee
+from events.schedule import EndTerms, NoticeStep, PlatformFee
 from events.service import ServiceTerms
 from events.types import (
     Event,
@@ -114,6 +114,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
         mark: Why it is no trade that prices count; None: it is one.
         ends: What an early end costs, by the schedule at its issue; None: nothing.
         platform_fee: What the platform takes of its settlements, as its order states; None: nothing.
+        notices: The notice that an early end takes, by the price of all grants that its startup has of its provider.
     """
 
     grant_id: Id
@@ -140,6 +141,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
     mark: Mark | None = None
     ends: EndTerms | None = None
     platform_fee: PlatformFee | None = None
+    notices: Annotated[tuple[NoticeStep, ...], Meta(max_length=20)] = ()
 
 
 class GrantActivated(Event, frozen=True, kw_only=True, tag="grant.activated.v1"):

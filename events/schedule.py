@@ -66,6 +66,18 @@ class EndTerms(msgspec.Struct, frozen=True, kw_only=True):
     remedies: RemedyTerms | None = None
 
 
+class NoticeStep(msgspec.Struct, frozen=True, kw_only=True):
+    """The notice that deals of a size take.
+
+    Attributes:
+        value_usd_min: For deals of so much money, or more.
+        notice_hours_min: The notice.
+    """
+
+    value_usd_min: Usd
+    notice_hours_min: Hours
+
+
 class PlatformFee(msgspec.Struct, frozen=True, kw_only=True):
     """What the platform takes of every settlement. Both parts are paid beside the price, to the cent.
 

@@ -43,6 +43,7 @@ from marketplace.domain.billing.statement_chain import (
     name_adjustment,
     require_difference,
     require_settled,
+    require_spaced,
     sum_charged,
 )
 from marketplace.domain.delivery.grant import Grant
@@ -98,7 +99,8 @@ async def adjust_statement(handler: Handler, context: Context, grant_id: str, in
 
     Raises:
         Refusal: ``grant_unknown`` · ``statement_unknown`` · ``statement_<status>`` while a statement of the period is
-            open · ``nothing_to_adjust``; for a credit, ``funds_insufficient`` if the provider's account cannot pay it.
+            open · ``nothing_to_adjust`` · ``adjustment_early``; for a credit, ``funds_insufficient`` if the
+            provider's account cannot pay it.
     """
     unit = UnitOfWork(handler.cache, context)
     period = list_periods(await load_grant(unit, grant_id, "provider"))[index]
@@ -137,6 +139,7 @@ async def _adjust(unit: UnitOfWork, grant_id: str, period: Period, statement_id:
     before, after = chain[-1].gpu_seconds_metered, count_delivered(usage, grant, period.start, period.end)
     service = await review_service(unit, grant, period, after, chain[-1].service)
     require_difference(chain, after, service)
+    require_spaced(chain, period, unit.context.at)
     more = int(compute_due(chain, after) - sum_charged(chain))
     is_credit = more <= 0 or is_worse(chain, service)
     lost = [0 if known is None else known.gpu_seconds_unavailable for known in (chain[-1].service, service)]

@@ -29,6 +29,7 @@ from marketplace.domain.billing.statement_chain import (
     require_difference,
     require_period_over,
     require_settled,
+    require_spaced,
     sum_charged,
 )
 from marketplace.domain.delivery.grant import GRANT, Grant
@@ -116,8 +117,8 @@ async def adjust_service_statement(handler: Handler, context: Context, line_id: 
 
     Raises:
         Refusal: ``service_line_unknown`` · ``period_unknown`` · ``statement_unknown`` · ``statement_<status>`` while
-            a statement of the period is open · ``nothing_to_adjust``; for a credit, ``funds_insufficient`` if the
-            provider's account cannot pay it.
+            a statement of the period is open · ``nothing_to_adjust`` · ``adjustment_early``; for a credit,
+            ``funds_insufficient`` if the provider's account cannot pay it.
     """
     unit = UnitOfWork(handler.cache, context)
     period = _get_period(await _load(unit, line_id), line_id, index)
@@ -135,6 +136,7 @@ async def _adjust(unit: UnitOfWork, line_id: str, period: Period, statement_id: 
     require_settled(chain)
     before, after = chain[-1].hours_metered, sum_hours(course.line, period.start, period.end)
     require_difference(chain, after)
+    require_spaced(chain, period, unit.context.at)
     adjustment = Adjustment(statement_id=period.statement_id, hours_before=before, hours_after=after)
     case, stated = Case(course.bill, period, statement_id, adjustment, line_id), await course.sum_stated(unit)
     await take_number(unit, line_id, course.periods.values(), statement_id)

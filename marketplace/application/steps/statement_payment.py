@@ -1,8 +1,9 @@
 """Pay a statement: cash, budget and principal move in the append that accepts it, or the part that nobody disputes."""
 
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -25,6 +26,8 @@ from marketplace.domain.equity.instrument.commands import AccruePrincipal, Lapse
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.execution.unit_of_work import UnitOfWork
+
+_FEES_RESERVED_FOR: Final = RESERVED_FOR + timedelta(days=1)
 
 
 class Payment(NamedTuple):
@@ -155,6 +158,21 @@ async def _pay_fees(unit: UnitOfWork, issued: GrantIssued, cause: str, charges: 
     )
     await capture_or_debit(unit, startup)
     await _give_back(unit, issued.provider_account_id, fee.account_id, charges.provider_fee_usd, name_fee(cause))
+    await _reserve_fees(unit, fee.account_id, charges.startup_fee_usd + charges.provider_fee_usd)
+
+
+async def _reserve_fees(unit: UnitOfWork, account_id: str, fees_usd: Decimal) -> None:
+    """Keep a share of the platform's fees for those that corrections give back, in one reserve per day."""
+    day = unit.context.at.date()
+    cause, until = (
+        derive_id("fee", account_id, day.isoformat()),
+        datetime.combine(day, time(), UTC) + _FEES_RESERVED_FOR,
+    )
+    known = (await unit.get(ACCOUNT, account_id)).reserves.get(cause, (ZERO, until))[0]
+    more = round_cents(Fraction(fees_usd) * RESERVE_SHARE)
+    if more > 0:
+        reserve = Reserve(account_id=account_id, amount_usd=known + more, until=until, cause=cause)
+        await unit.decide(ACCOUNT, account_id, reserve)
 
 
 def name_fee(cause: str) -> str:

@@ -12,8 +12,13 @@ from marketplace.application.steps.access import load_named_mandates, require_ow
 from marketplace.application.steps.auction_supply import change_supply
 from marketplace.application.steps.reductions import count_outage, count_resale
 from marketplace.application.supply.sites import load_site
-from marketplace.core.ids import derive_id
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import ZERO
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.domain.billing.account_commands import Reserve
 from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.delivery.grant_commands import TerminateGrant
+from marketplace.domain.delivery.grant_notice import find_end_fee
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.supply.listing import require_contracted_power, require_listable
@@ -28,7 +33,7 @@ from marketplace.domain.supply.lot import (
     ResumeLot,
     WithdrawLot,
 )
-from marketplace.domain.supply.pool import POOL, Pool
+from marketplace.domain.supply.pool import FEES_KEPT, POOL, Pool
 from marketplace.domain.supply.pool_commands import (
     AnnounceClosing,
     FailNodes,
@@ -155,6 +160,8 @@ async def announce_closing(
 ) -> Receipt:
     """Give notice that a pool leaves the market. Reactors withdraw its lots at once and end its grants at that time.
 
+    The provider's account keeps the fees of these ends until a week after the closing.
+
     `auction_ids` are the auctions that are not settled.
 
     Raises:
@@ -168,8 +175,22 @@ async def announce_closing(
             await _check_unfrozen(unit, await _load_lot(unit, lot_id), auction_ids, moves=True)
         command = AnnounceClosing(pool_id=pool_id, closes_at=closes_at, reason=reason, at=context.at)
         await unit.decide(POOL, pool_id, command)
+        if unit.list_events(POOL, pool_id):
+            await _reserve_end_fees(unit, pool, pool_id, closes_at)
 
     return await handler.run(context, POOL, pool_id, work)
+
+
+async def _reserve_end_fees(unit: UnitOfWork, pool: Pool, pool_id: str, closes_at: datetime) -> None:
+    """Keep on the provider's account what the ends of a pool's grants cost at its closing."""
+    fees_usd, account_id = ZERO, rename_id("acc", pool.opened.provider_id)
+    for grant_id, reservation in pool.reservations.items():
+        grant = await unit.load(GRANT, grant_id)
+        if grant is not None and grant.pool_id == pool_id and reservation.end > closes_at:
+            end = TerminateGrant(grant_id=grant_id, at=closes_at, by="provider", noticed_at=closes_at, reason="closing")
+            fees_usd += find_end_fee(end, grant.issued, closes_at, grant.count_left(closes_at))
+    reserve = Reserve(account_id=account_id, amount_usd=fees_usd, until=closes_at + FEES_KEPT, cause=pool_id)
+    await unit.decide(ACCOUNT, account_id, reserve)
 
 
 async def list_lot(

@@ -27,7 +27,7 @@ from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold
 from marketplace.domain.billing.draw import build_draw
 from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
-from marketplace.domain.delivery.grant import GRANT, choose_ends, choose_service
+from marketplace.domain.delivery.grant import GRANT, choose_ends, choose_service, list_notices
 from marketplace.domain.delivery.grant_commands import IssueGrant
 from marketplace.domain.equity.instrument.commands import IssueInstrument
 from marketplace.domain.equity.issuer.dilution import find_implied_cap
@@ -337,8 +337,9 @@ async def _build_grant(
         lots = [await unit.get(LOT, lot_id) for lot_id in dict.fromkeys(share.lot_id for share in match.lots)]
         # A lot without terms of its own has those of its pool.
         service = choose_service([lot.listed.service or pool.opened.service for lot in lots])
-    ends = choose_ends((await unit.load(SCHEDULE, SCHEDULE_ID)).terms.ends, marked)
-    return msgspec.structs.replace(marked, service=service, ends=ends), totals
+    steps = (await unit.load(SCHEDULE, SCHEDULE_ID)).terms.ends
+    ends, notices = choose_ends(steps, marked), list_notices(steps)
+    return msgspec.structs.replace(marked, service=service, ends=ends, notices=notices), totals
 
 
 async def _build_equity(

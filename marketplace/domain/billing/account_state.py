@@ -46,7 +46,8 @@ BOUGHT: Final = timedelta(days=7)
 """How long what one person alone bought counts toward the limit."""
 UNLIMITED: Final = LimitAct(limit_usd=None)
 RESERVE_SHARE: Final = Fraction(1, 10)
-"""How much of each payment for delivery the provider keeps on its account, for corrections."""
+"""How much of each payment for delivery the provider keeps on its account, and the platform of its fees, for
+corrections."""
 RESERVED_FOR: Final = timedelta(days=60)
 """How long it keeps that."""
 _HOLDING: Final = (AccountHoldPlaced, AccountHoldCaptured, AccountHoldReleased, AccountHoldExpired)
@@ -430,7 +431,7 @@ def evolve(state: AccountState, event: AccountEvent) -> AccountState:
 
 
 def _keep(state: Account, event: AccountReserved) -> Map[str, tuple[Decimal, datetime]]:
-    """Return the reserves after one changed, without those that had ended when this one begins."""
+    """Return the reserves after one changed."""
     if not event.amount_usd:
         return state.reserves.delete(event.cause) if event.cause in state.reserves else state.reserves
     return state.reserves.set(event.cause, (event.amount_usd, event.until))

@@ -554,7 +554,23 @@ def find_silence(state: Statement, at: datetime) -> tuple[Amount, Ending]:
     Raises:
         Refusal: ``statement_<status>`` · ``answer_period_runs``.
     """
-    return find_lapse(get_dispute(state), at)
+    dispute = get_dispute(state)
+    return find_lapse(replace(dispute, counts=_raise_counts(state, dispute)), at)
+
+
+def _raise_counts(state: Statement, dispute: Dispute) -> dict[Side, Amount]:
+    """Return the counts if the platform is silent: the startup's is no less than its own meter supports.
+
+    A startup that did not meter supports nothing below the provider's position. A holder has no meter, and the hours of
+    service lines have no second one.
+    """
+    counts = dict(dispute.counts)
+    if dispute.awaits == "platform" and "startup" in counts and state.issued.service_line_id is None:
+        metering = state.issued.metering if isinstance(state.issued, StatementIssued) else None
+        lacks = 0 if metering is None else metering.provider_gpu_seconds - metering.startup_gpu_seconds
+        supported = min(dispute.position, state.issued.charges.gpu_seconds - max(lacks, 0))
+        counts["startup"] = max(counts["startup"], supported)
+    return counts
 
 
 def is_part_due(state: Statement, at: datetime, *, issuer_ended: bool) -> bool:

@@ -3,13 +3,13 @@
 The statement of a period and its adjustments are a chain, oldest first.
 
 Refusals: period_runs · statement_out_of_order · adjustments_too_many when a period is stated; statement_<status> ·
-nothing_to_adjust when it is adjusted; dispute_decided when an adjustment is disputed; amount_missing ·
-concession_above_count when a dispute is resolved;
+nothing_to_adjust · adjustment_early when it is adjusted; dispute_decided when an adjustment is disputed;
+amount_missing · concession_above_count when a dispute is resolved;
 statements_open when its grant or service line closes.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -26,6 +26,8 @@ from marketplace.domain.delivery.periods import Period
 from marketplace.domain.refusals import refuse_status
 
 ADJUSTMENTS_MAX: Final = 1_000
+ADJUSTMENTS_PROMPT: Final = 100
+"""So many adjustments of a period are made at once. For each later one, a week more must pass after the period."""
 FINAL: Final = frozenset({"platform", "undecided"})
 """Ends of a dispute after which the same amount is not disputed again."""
 
@@ -221,6 +223,24 @@ def require_undecided(chain: Sequence[Statement], statement: Statement) -> None:
         raise Refusal(
             "dispute_decided",
             f"the platform decided what was metered of this period up to {statement.metered}; nobody disputes it again",
+        )
+
+
+def require_spaced(chain: Sequence[Statement], period: Period, at: datetime) -> None:
+    """Refuse an adjustment before its time, so that small corrections never use up those that a period may have.
+
+    The next adjustment covers everything that changed until then.
+
+    Raises:
+        Refusal: ``adjustment_early``.
+    """
+    due = period.end + timedelta(weeks=max(len(chain) - ADJUSTMENTS_PROMPT, 0))
+    if at < due:
+        raise Refusal(
+            "adjustment_early",
+            f"statement {period.statement_id} was adjusted {len(chain) - 1} times; what changed since is stated from"
+            f" {due.isoformat()} on",
+            due=due.isoformat(),
         )
 
 

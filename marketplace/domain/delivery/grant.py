@@ -40,7 +40,7 @@ from events.grant import (
     GrantTransferred,
     Mark,
 )
-from events.schedule import EndTerms
+from events.schedule import EndTerms, NoticeStep
 from events.service import ServiceTerms
 from events.types import LotShare
 from marketplace.core.decider import Decider
@@ -179,12 +179,24 @@ def choose_service(promises: Sequence[ServiceTerms | None]) -> ServiceTerms | No
     return max(made, key=lambda terms: terms.availability_min, default=None)
 
 
-def choose_ends(ends: Sequence[EndTerms], issued: GrantIssued) -> EndTerms | None:
-    """Return the end terms of a grant, by its price; None if there are none."""
+def find_price(issued: GrantIssued) -> Fraction:
+    """Return the price of a whole grant."""
     seconds = int((issued.end - issued.start).total_seconds())
     gpu_hours = Fraction(issued.nodes * issued.gpus_per_node * seconds, SECONDS_PER_HOUR)
-    price_usd = parse_ratio(issued.price_usd_per_gpu_hour) * gpu_hours
+    return parse_ratio(issued.price_usd_per_gpu_hour) * gpu_hours
+
+
+def choose_ends(ends: Sequence[EndTerms], issued: GrantIssued) -> EndTerms | None:
+    """Return the end terms of a grant, by its price; None if there are none."""
+    price_usd = find_price(issued)
     return next((terms for terms in reversed(ends) if price_usd >= terms.value_usd_min), None)
+
+
+def list_notices(ends: Sequence[EndTerms]) -> tuple[NoticeStep, ...]:
+    """Return the notice that deals of each size take."""
+    return tuple(
+        NoticeStep(value_usd_min=terms.value_usd_min, notice_hours_min=terms.notice_hours_min) for terms in ends
+    )
 
 
 def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 
 import msgspec
 
@@ -153,6 +154,7 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
         startup_suspended: Whether the startup is suspended.
         is_ordered: Whether the platform orders it. The platform owes no notice.
         payable_usd: What the fee may be at most, because the side that pays it is not asked; None: the whole fee.
+        deal_usd: The price of all grants that the startup has of the provider.
     """
 
     grant_id: str
@@ -164,6 +166,7 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
     startup_suspended: bool = False
     is_ordered: bool = False
     payable_usd: Decimal | None = None
+    deal_usd: Fraction = Fraction(0)
 
 
 GrantCommand = (

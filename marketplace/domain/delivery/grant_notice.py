@@ -56,13 +56,15 @@ def require_cause(command: TerminateGrant, status: str, failing_since: datetime 
 def require_notice(command: TerminateGrant, issued: GrantIssued, at: datetime, end: datetime) -> None:
     """Refuse to end a grant before the notice period of its terms is over. Its regular end is always allowed.
 
-    The notice is that of its service terms or, if it is longer, the one that the schedule asks for a grant of its size.
+    The notice is that of its service terms or, if it is longer, the one that the schedule asks for a deal of its size.
+    A deal is all that the startup has of the provider, so that many small grants take the notice of one large one.
 
     Raises:
         Refusal: ``notice_too_short``.
     """
     promised = 0 if issued.service is None else issued.service.notice_hours_min
-    notice = max(promised, 0 if issued.ends is None else issued.ends.notice_hours_min) * _HOUR
+    sized = (step.notice_hours_min for step in reversed(issued.notices) if command.deal_usd >= step.value_usd_min)
+    notice = max(promised, 0 if issued.ends is None else issued.ends.notice_hours_min, next(sized, 0)) * _HOUR
     earliest = min(command.noticed_at + notice, end)
     if at < earliest:
         raise Refusal(

@@ -67,6 +67,8 @@ from marketplace.domain.supply.pool_commands import (
 from marketplace.domain.supply.service_level import require_service
 
 NOTICE_MIN = timedelta(days=14)
+FEES_KEPT = timedelta(days=7)
+"""How long after its closing the provider's account keeps the fees of the ends of its grants."""
 RESALES_MAX: Final = 64
 """The most resale lots of a pool at a time. Each is a separate bid of every order that it could serve."""
 

@@ -183,13 +183,13 @@ async def test_the_platform_decides_for_ever_and_no_correction_undoes_it(argumen
     assert await argument.earned() == argument.worth(24 * DAY)
 
 
-async def test_a_platform_that_does_not_decide_splits_the_difference(argument):
+async def test_a_platform_that_does_not_decide_leaves_a_claim_without_a_meter_at_the_providers_word(argument):
     await argument.concede("provider", 28 * DAY)
     await argument.answer("provider")
     await argument.answer("startup")
     await argument.refer("startup")
     await argument.wait(DECISION)
-    await argument.end(24 * DAY, "undecided")
+    await argument.end(28 * DAY, "undecided")
 
 
 @pytest.fixture

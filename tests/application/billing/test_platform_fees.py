@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from msgspec import structs
@@ -13,6 +14,7 @@ from marketplace.application.supply.schedules import publish_schedule
 from marketplace.auditor.fees import Fees
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
+from marketplace.core.money import CENT, round_cents
 from marketplace.domain.billing.settlement import build_tariff, compute_charges, compute_totals
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.supply.schedule import STANDARD
@@ -135,18 +137,25 @@ async def test_a_credit_waits_for_a_platform_that_let_its_revenue_go_and_keeps_w
         await delivery.settle_first(30)
         account_id = rename_id("acc", platform)
         revenue = (await market.account(platform)).available_usd
-        await accounts.withdraw(
-            market.handler, market.context(platform), account_id, amount_usd=revenue, reference="payout"
-        )
+        kept = round_cents(Fraction(revenue) / 10)
+        payout = {"amount_usd": revenue - kept + CENT, "reference": "payout"}
+        with pytest.raises(Refusal) as caught:
+            await accounts.withdraw(market.handler, market.context(platform), account_id, **payout)
+        assert caught.value.code == "funds_reserved"
+        payout["amount_usd"] -= CENT
+        await accounts.withdraw(market.handler, market.context(platform), account_id, **payout)
         await delivery.void("day-3")
+        await delivery.adjusted(0)
+        assert 0 < (await market.account(platform)).available_usd < kept, "the reserve gives it back"
+        market.clock.at += timedelta(hours=1)
+        for day in (4, 5, 6, 7):
+            await delivery.void(f"day-{day}")
         market.clock.at += timedelta(hours=2)
-        assert (await market.account(platform)).available_usd == 0
         await market.deposit(platform, 1_000)
         market.clock.at += timedelta(hours=2)
-        await delivery.adjusted(0)
         await delivery.complete()
         state = await market.account(platform)
-        assert not any(amount for amount, _ in state.reserves.values())
+        assert not any(amount for amount, until in state.reserves.values() if until.year == 9999)
     await require_clean(market)
 
 

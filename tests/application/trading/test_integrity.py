@@ -132,14 +132,16 @@ async def test_after_the_lock_an_ask_changes_for_later_auctions_and_a_lot_in_the
     assert {code for code, _ in filter(None, refused.values())} == {"lot_frozen"}
 
 
-async def sell(market, *, usd, start=61, days=20, price="3"):
+async def sell(market, *, usd, start=61, days=20, price="3", parts=1):
     """Sell four nodes from day 61 on, in an auction of the first day, and return the trade and its grant."""
     provider = await market.party("Provider", "provider", usd=usd)
     startup = await market.party("Startup", "startup", usd=100_000)
     _, pool = await market.pool(provider)
     await market.lot(provider, pool, end=181)
-    order = await market.order(startup, nodes=4, days=days, earliest=start, latest=start, cash=price)
-    trade = SimpleNamespace(provider=provider, startup=startup, order=order, auction=await market.auction(periods=182))
+    asked = {"nodes": 4 // parts, "days": days, "earliest": start, "latest": start, "cash": price}
+    orders = [await market.order(startup, **asked) for _ in range(parts)]
+    auction = await market.auction(periods=182)
+    trade = SimpleNamespace(provider=provider, startup=startup, order=orders[0], auction=auction)
     async with market.worker():
         return trade, await market.award(trade)
 
@@ -178,13 +180,15 @@ async def test_a_provider_without_the_fee_ends_nothing_and_pays_what_it_has_when
     assert (await market.account(trade.provider)).available_usd == 0
 
 
-@pytest.mark.parametrize(("value", "hours"), [(None, 73), (1, 168), (50_000, 720)])
-async def test_a_larger_grant_takes_a_longer_notice_and_a_schedule_waives_the_fee(market, value, hours):
+@pytest.mark.parametrize(("value", "hours", "parts"), [(None, 73, 1), (1, 168, 1), (50_000, 720, 1), (50_000, 720, 4)])
+async def test_a_larger_deal_takes_a_longer_notice_in_parts_too_and_a_schedule_waives_the_fee(
+    market, value, hours, parts
+):
     if value is not None:
         ends = (EndTerms(value_usd_min=Decimal(value), notice_hours_min=hours),)
         terms = structs.replace(STANDARD, ends=ends, hold_share_per_hour=Decimal(0))
         await publish_schedule(market.handler, market.context(), terms=terms)
-    trade, grant = await sell(market, usd=10_000, days=40)
+    trade, grant = await sell(market, usd=10_000, days=40, parts=parts)
     grant_id, start = grant.issued.grant_id, grant.issued.start
     for notice in (hours - 1, hours):
         market.clock.at = start - timedelta(hours=notice)

@@ -1,5 +1,7 @@
 """Statements: accepted, disputed, resolved; settled once."""
 
+from datetime import timedelta
+
 import msgspec
 import pytest
 
@@ -32,7 +34,8 @@ from marketplace.domain.billing.statement import (
     Statement,
     find_silence,
 )
-from marketplace.domain.billing.statement_chain import compute_due, find_credit
+from marketplace.domain.billing.statement_chain import ADJUSTMENTS_PROMPT, compute_due, find_credit, require_spaced
+from marketplace.domain.delivery.periods import Period
 from tests.domain import build
 from tests.domain.build import GRANT, NAN, Row, builder, charges, hour, id_of, issue_statement, usd
 from tests.support.spec import Given
@@ -69,6 +72,7 @@ CONCEDED = StatementConceded(
     gpu_seconds=28_801,
     gpu_seconds_counted=28_801,
 )
+METERED = build.statement_issued(metering=Metering(provider_gpu_seconds=57_600, startup_gpu_seconds=0))
 ARGUED = (ISSUED, DISPUTED, ANSWERED, INSISTED)
 RESOLVED = StatementResolved(
     **MINE, grant_id=GRANT, charges_before=charges(), charges=LESS, reason="logs of the provider", by="concession"
@@ -352,7 +356,8 @@ def test_the_holder_that_pays_disputes_too_and_the_lower_count_stands():
         ((ISSUED, DISPUTED), DUE, 28_800, "silence"),
         ((ISSUED, DISPUTED, ANSWERED), DUE, 57_600, "silence"),
         ((ISSUED, DISPUTED, OFFERED), DUE, 40_000, "silence"),
-        ((*ARGUED, REFERRED), DUE + DECISION, 43_200, "undecided"),
+        ((METERED, *ARGUED[1:], REFERRED), DUE + DECISION, 43_200, "undecided"),
+        ((*ARGUED, REFERRED), DUE + DECISION, 57_600, "undecided"),
         ((LINE_ISSUED, LINE_DISPUTED), DUE, usd("0.5"), "silence"),
         (
             (LINE_ISSUED, msgspec.structs.replace(LINE_DISPUTED, hours_counted=usd("0.0001")), REFERRED),
@@ -377,3 +382,15 @@ def test_a_concession_drops_an_offer_that_it_passes():
     passed = msgspec.structs.replace(CONCEDED, by="provider", charges=less, gpu_seconds=40_000)
     after = STATEMENT.evolve(state, passed)
     assert (after.dispute.offer, after.dispute.position, after.charges) == (None, 40_000, less)
+
+
+@pytest.mark.parametrize(
+    ("adjustments", "weeks"), [(0, 0), (ADJUSTMENTS_PROMPT - 1, 0), (ADJUSTMENTS_PROMPT, 1), (199, 100)]
+)
+def test_many_small_corrections_of_a_period_never_use_up_its_adjustments(adjustments, weeks):
+    chain, period = [STATEMENT.fold([ISSUED])] * (adjustments + 1), Period(id_of("stm"), hour(0), hour(24))
+    due = period.end + timedelta(weeks=weeks)
+    require_spaced(chain, period, due)
+    with pytest.raises(Refusal) as refused:
+        require_spaced(chain, period, due - timedelta(seconds=1))
+    assert (refused.value.code, refused.value.facts["due"]) == ("adjustment_early", due.isoformat())

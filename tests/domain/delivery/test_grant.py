@@ -1,5 +1,7 @@
 """Grants: from issue to their one end."""
 
+from fractions import Fraction
+
 import msgspec
 import pytest
 
@@ -17,6 +19,7 @@ from events.grant import (
     GrantTerminated,
     GrantTransferred,
 )
+from events.schedule import NoticeStep
 from marketplace.domain.delivery.grant import GRANT, PRIORITY, Outage
 from marketplace.domain.delivery.grant_commands import (
     ActivateGrant,
@@ -113,6 +116,10 @@ def line_added(number):
     return GrantServiceLineAdded(**MINE, service_line_id=id_of("svl", number))
 
 
+STEPS = tuple(
+    NoticeStep(value_usd_min=build.usd(value), notice_hours_min=hours) for value, hours in ((0, 0), (10**6, 11))
+)
+SPLIT = (grant_issued(notices=STEPS), ACTIVATED)
 NOTICED = (grant_issued(service=service_terms(notice_hours_min=4)), ACTIVATED)
 AFTER_END = [
     activate(),
@@ -148,6 +155,7 @@ REFUSALS = [
     Row("cause_unanswered", (*ACTIVE, DEGRADED), terminate(for_cause=True, noticed_at=hour(13)), "/for_cause"),
     Row("notice_too_short", NOTICED, terminate(at=hour(13)), "/at"),
     Row("notice_too_short", NOTICED, terminate(at=hour(13), by="provider"), "/at"),
+    Row("notice_too_short", SPLIT, terminate(deal_usd=Fraction(10**6)), "/at"),
     Row("grant_bought", (BOUGHT,), resell()),
     Row("grant_transferred", (*ACTIVE, TRANSFERRED), resell()),
     Row("span_empty", ACTIVE, resell(end=hour(12)), "/end"),

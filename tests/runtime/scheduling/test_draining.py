@@ -2,11 +2,14 @@
 
 import asyncio
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
+from marketplace.application.billing.accounts import withdraw
 from marketplace.application.supply.inventory import announce_closing
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
 from marketplace.log.memory import MemoryLog
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
@@ -42,7 +45,13 @@ async def test_a_pool_that_leaves_takes_nothing_new_at_once():
 
 async def test_what_still_runs_when_the_pool_leaves_ends_then():
     market, trade, grant = await build()
+    await market.deposit(trade.provider, 10_000)
     closes_at = await announce(market, trade, 20)
+    available, account_id = (await market.account(trade.provider)).available_usd, rename_id("acc", trade.provider)
+    payout = {"amount_usd": available, "reference": "all of it"}
+    with pytest.raises(Refusal) as refused:
+        await withdraw(market.handler, market.context(trade.provider), account_id, **payout)
+    assert refused.value.code == "funds_reserved", "the fee of the end is kept from the notice on"
     async with market.worker():
         await market.until("grant", grant.issued.grant_id, "issued", "active")
         market.clock.at = closes_at - timedelta(seconds=1)
@@ -50,6 +59,7 @@ async def test_what_still_runs_when_the_pool_leaves_ends_then():
         market.clock.at = closes_at
         ended = await market.until("grant", grant.issued.grant_id, "terminated", "completed")
     assert ended.end == closes_at
+    assert available - ended.end_fee_usd == Decimal(refused.value.facts["free_usd"])
     reservation = (await market.state("pool", trade.pool)).reservations[grant.issued.grant_id]
     assert reservation.end == closes_at
 
