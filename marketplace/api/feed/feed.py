@@ -32,6 +32,9 @@ STREAM_PAGE: Final = 200
 FILTERED_MAX: Final = 100_000
 """Events that a page with a filter looks through at most."""
 KEEP_ALIVE_SECONDS: Final = 15.0
+PACE_SECONDS: Final = 0.01
+"""How long a stream waits with new events before it reads them, for each open stream of the process. All streams
+together then read at most a hundred times a second, whatever their number and that of the events."""
 PROJECTION_SECONDS_MAX: Final = 5.0
 _PROPOSED: Final = "marketplace.proposal.made.v1"
 """An event of which even its company does not see all: the holders of a buyer are shown to the buyer only."""
@@ -259,6 +262,7 @@ async def _follow(reader: Reader, position: int, selection: Selection) -> AsyncG
             waits = max(sent + KEEP_ALIVE_SECONDS - loop.time(), 0)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(opened.wake.wait(), waits if stopped is None else OPERATOR_SECONDS)
+                await opened.unless_ended(asyncio.sleep(PACE_SECONDS * reader.services.streams.count()))
 
 
 def _keep_alive(position: int) -> bytes:
