@@ -30,6 +30,7 @@ from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.site import SITE
 from marketplace.domain.trading.admission import Rivals, Waiting
+from marketplace.domain.trading.auction import AUCTION
 from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.domain.trading.mandate import MANDATE
 from marketplace.domain.trading.order import ORDER, Order, WaitingOrder
@@ -155,6 +156,8 @@ class MarketState:
                 self._auctions[event.auction_id] = event.locks_at
             case AuctionSettled():
                 self._auctions.pop(event.auction_id, None)
+                # Its book and its result weigh as much as the orders in them, and no task needs them any more.
+                self._handler.cache.forget(render_subject(AUCTION.aggregate, event.auction_id))
             case ClockAdvanced():
                 self._handler.clock.offset_seconds = event.offset_seconds
             case LogAnnotated() | LogGapAccepted():

@@ -6,6 +6,7 @@ import pytest
 
 from events.book import Book
 from events.registry import parse_body
+from events.subjects import render_subject
 from marketplace.application.supply import inventory
 from marketplace.application.trading import auctions
 from marketplace.domain.delivery.reliability import ReliabilityState, evolve
@@ -14,7 +15,7 @@ from marketplace.log.memory import MemoryLog
 from marketplace.runtime import worker
 from marketplace.runtime.auctions import auctioneer, engines
 from tests.support.market.invariants import check_log
-from tests.support.market.market import Market
+from tests.support.market.market import Market, running_worker
 from tests.support.market.meddling import Meddling
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -205,13 +206,20 @@ async def test_an_order_that_was_locked_and_missed_the_book_is_deferred():
         await assert_deferred(market, startup, late)
 
 
-async def test_an_auction_without_orders_settles():
+async def test_an_auction_without_orders_settles_and_the_worker_keeps_none_of_its_book_in_memory():
     market = Market(MemoryLog())
     auction = await market.auction()
-    async with market.worker():
+    cache = market.handler.cache
+    subject = render_subject("auction", auction)
+    async with running_worker(worker.Worker(market.handler)) as running:
+        assert cache.find(subject) is not None
         market.clock.at = market.day(0.5)
         settled = (await market.until("auction", auction, "settled")).settled
+        end = (await market.log.health()).last_sequence
+        while running.market.position < end:
+            await market.tick()
     assert (settled.matched, settled.unmatched, settled.impossible) == (0, 0, 0)
+    assert cache.find(subject) is None
 
 
 class Lagging:
