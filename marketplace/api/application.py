@@ -20,6 +20,7 @@ from marketplace.api.http.document import Document, name_operation
 from marketplace.api.http.envelope import Envelope
 from marketplace.api.http.keys import list_scopes
 from marketplace.api.http.metrics import Metrics
+from marketplace.api.http.paging import provide_listing
 from marketplace.api.http.problems import HANDLERS
 from marketplace.api.http.queries import provide_reader
 from marketplace.api.http.reference import ReferencePage
@@ -49,7 +50,11 @@ def _build(body_bytes_max: int) -> Litestar:
     return Litestar(
         route_handlers=[*ROUTERS, clock.ROUTER, operation.ROUTER, contract.ROUTER],
         middleware=[AuthMiddleware],
-        dependencies={"command": Provide(provide_command), "reader": Provide(provide_reader)},
+        dependencies={
+            "command": Provide(provide_command),
+            "reader": Provide(provide_reader),
+            "listing": Provide(provide_listing, sync_to_thread=False),
+        },
         dto=StrictBody,
         return_dto=None,
         exception_handlers=HANDLERS,

@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, Unpack
 
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.bonds import AnswerClaimBody, ClaimBody, PostBondBody, ReleaseBondBody
-from marketplace.client.transport import Transport
+from marketplace.client.transport import Listed, Statuses, Transport
 from marketplace.projections.views.billing import BondView, ClaimView
 
 
@@ -56,6 +56,8 @@ class Bonds(Transport):
         """Yield what providers have set apart, by bond and lot."""
         return self.rows("/v1/bonds", BondView, party_id=party_id)
 
-    def list_claims(self, *, party_id: str | None = None, status: str | None = None) -> AsyncIterator[ClaimView]:
+    def list_claims(
+        self, *, party_id: str | None = None, status: Statuses = None, **listed: Unpack[Listed]
+    ) -> AsyncIterator[ClaimView]:
         """Yield the claims of a startup or against a provider, by id."""
-        return self.rows("/v1/bonds/claims", ClaimView, party_id=party_id, status=status)
+        return self.rows("/v1/bonds/claims", ClaimView, party_id=party_id, status=status, **listed)

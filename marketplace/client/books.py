@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Unpack
 
 from marketplace.api.http.bodies.accounts import CaptureHoldBody, LimitBody, PlaceHoldBody, TransferBody
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
-from marketplace.client.transport import Point, Transport
+from marketplace.client.transport import Listed, Point, Statuses, Transport
 from marketplace.projections.views.billing import (
     AccountStatementView,
     AccountView,
@@ -113,17 +113,21 @@ class Books(Transport):
         path = f"/v1/accounts/{account_id}/approvals/{approval_id}/withdraw"
         return await self.command(path, ReasonBody(reason=reason), **options)
 
-    def list_approvals(self, account_id: str, *, status: str | None = None) -> AsyncIterator[ApprovalView]:
+    def list_approvals(
+        self, account_id: str, *, status: Statuses = None, **listed: Unpack[Listed]
+    ) -> AsyncIterator[ApprovalView]:
         """Yield requests for a second person's approval; `status` is ``open`` or how a request ended."""
-        return self.rows(f"/v1/accounts/{account_id}/approvals", ApprovalView, status=status)
+        return self.rows(f"/v1/accounts/{account_id}/approvals", ApprovalView, status=status, **listed)
 
     async def close_account(self, account_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Close an account, which must have no holds: nothing new can begin on it."""
         return await self.command(f"/v1/accounts/{account_id}/close", ReasonBody(reason=reason), **options)
 
-    def list_holds(self, account_id: str, *, purpose: str | None = None) -> AsyncIterator[HoldView]:
+    def list_holds(
+        self, account_id: str, *, purpose: str | None = None, **listed: Unpack[Listed]
+    ) -> AsyncIterator[HoldView]:
         """Yield the present and past holds on an account."""
-        return self.rows(f"/v1/accounts/{account_id}/holds", HoldView, purpose=purpose)
+        return self.rows(f"/v1/accounts/{account_id}/holds", HoldView, purpose=purpose, **listed)
 
     async def get_account(self, account_id: str) -> AccountView:
         """Return an account with its unit; its balances come from `list_balances`.

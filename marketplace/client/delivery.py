@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.delivery import (
@@ -19,7 +19,7 @@ from marketplace.api.http.bodies.delivery import (
     TransferGrantBody,
 )
 from marketplace.api.http.bodies.reasons import TimedReasonBody
-from marketplace.client.transport import Point, Transport
+from marketplace.client.transport import Listed, Point, Statuses, Transport
 from marketplace.projections.views.billing import StatementView
 from marketplace.projections.views.delivery import GrantAtView, GrantView
 
@@ -31,9 +31,11 @@ class Delivery(Transport):
         """Return a grant."""
         return await self.get(f"/v1/grants/{grant_id}", GrantView)
 
-    def list_grants(self, *, party_id: str | None = None, status: str | None = None) -> AsyncIterator[GrantView]:
+    def list_grants(
+        self, *, party_id: str | None = None, status: Statuses = None, **listed: Unpack[Listed]
+    ) -> AsyncIterator[GrantView]:
         """Yield the party's own grants by id, as its startup, provider or holder."""
-        return self.rows("/v1/grants", GrantView, party_id=party_id, status=status)
+        return self.rows("/v1/grants", GrantView, party_id=party_id, status=status, **listed)
 
     async def get_grant_at(self, grant_id: str, at: Point | None = None) -> GrantAtView:
         """Return the changing fields of a grant as of a sequence or an instant.
@@ -119,11 +121,12 @@ class Delivery(Transport):
         party_id: str | None = None,
         grant_id: str | None = None,
         service_line_id: str | None = None,
-        status: str | None = None,
+        status: Statuses = None,
+        **listed: Unpack[Listed],
     ) -> AsyncIterator[StatementView]:
         """Yield statements, of a party, a grant or a service line."""
         query = {"party_id": party_id, "grant_id": grant_id, "service_line_id": service_line_id}
-        return self.rows("/v1/statements", StatementView, status=status, **query)
+        return self.rows("/v1/statements", StatementView, status=status, **query, **listed)
 
     async def accept_statement(self, statement_id: str, **options: Any) -> ReceiptBody:
         """Accept a statement. It settles once all who pay accepted, at the latest after the acceptance period."""

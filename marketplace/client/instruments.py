@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, Unpack
 
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.equity import (
@@ -14,7 +14,7 @@ from marketplace.api.http.bodies.equity import (
     ReversePrincipalBody,
 )
 from marketplace.api.http.bodies.reasons import ReasonBody, TimedReasonBody
-from marketplace.client.transport import Transport
+from marketplace.client.transport import Listed, Statuses, Transport
 from marketplace.projections.views.equity import InstrumentView, MovementView
 
 
@@ -30,10 +30,17 @@ class Instruments(Transport):
         return await self.get(f"/v1/instruments/{instrument_id}", InstrumentView)
 
     def list_instruments(
-        self, *, issuer_id: str | None = None, holder_id: str | None = None, status: str | None = None
+        self,
+        *,
+        issuer_id: str | None = None,
+        holder_id: str | None = None,
+        status: Statuses = None,
+        **listed: Unpack[Listed],
     ) -> AsyncIterator[InstrumentView]:
         """Yield instruments, of an issuer or a holder."""
-        return self.rows("/v1/instruments", InstrumentView, issuer_id=issuer_id, holder_id=holder_id, status=status)
+        return self.rows(
+            "/v1/instruments", InstrumentView, issuer_id=issuer_id, holder_id=holder_id, status=status, **listed
+        )
 
     def list_movements(self, instrument_id: str) -> AsyncIterator[MovementView]:
         """Yield the movements of an instrument's principal, oldest first."""

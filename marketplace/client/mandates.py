@@ -1,13 +1,13 @@
 """Methods of the client for mandates: which equity a holder takes, and its budget."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Unpack
 
 from events.mandate import MandateTerms
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AmendMandateBody, GrantMandateBody
-from marketplace.client.transport import Transport
+from marketplace.client.transport import Listed, Statuses, Transport
 from marketplace.projections.views.trading import BudgetHoldView, ExposureView, MandateView
 
 
@@ -69,9 +69,11 @@ class Mandates(Transport):
         """
         return await self.get("/v1/mandates/exposure", list[ExposureView], holder_id=holder_id)
 
-    def list_mandates(self, *, holder_id: str | None = None, status: str | None = None) -> AsyncIterator[MandateView]:
+    def list_mandates(
+        self, *, holder_id: str | None = None, status: Statuses = None, **listed: Unpack[Listed]
+    ) -> AsyncIterator[MandateView]:
         """Yield the holder's own mandates by id, for the platform everyone's; ``granted`` or ``revoked``."""
-        return self.rows("/v1/mandates", MandateView, holder_id=holder_id, status=status)
+        return self.rows("/v1/mandates", MandateView, holder_id=holder_id, status=status, **listed)
 
     def list_budget_holds(self, mandate_id: str) -> AsyncIterator[BudgetHoldView]:
         """Yield the present and past holds on a mandate's budget by hold id, one for each order.

@@ -1,7 +1,7 @@
 """Methods of the client for parties and their API keys."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Unpack
 
 from events.types import Role, Stage
 from marketplace.api.http.bodies.answers import ReceiptBody
@@ -16,7 +16,7 @@ from marketplace.api.http.bodies.parties import (
     StageBody,
 )
 from marketplace.api.http.bodies.reasons import ReasonBody
-from marketplace.client.transport import Transport
+from marketplace.client.transport import Listed, Statuses, Transport
 from marketplace.projections.views.access import PartyView, RelationView
 
 
@@ -95,9 +95,11 @@ class Parties(Transport):
         """
         return await self.get(f"/v1/parties/{party_id}", PartyView)
 
-    def list_parties(self, *, role: Role | None = None, status: str | None = None) -> AsyncIterator[PartyView]:
+    def list_parties(
+        self, *, role: Role | None = None, status: Statuses = None, **listed: Unpack[Listed]
+    ) -> AsyncIterator[PartyView]:
         """Yield parties by id, optionally of one role or status (``registered``, ``cleared`` or ``suspended``)."""
-        return self.rows("/v1/parties", PartyView, role=role, status=status)
+        return self.rows("/v1/parties", PartyView, role=role, status=status, **listed)
 
     async def issue_key(self, body: IssueKeyBody, **options: Any) -> IssuedKey:
         """Issue an API key; only this answer has its token."""

@@ -1,12 +1,12 @@
 """Methods of the client for proposals: what waits for agreement, and votes."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Unpack
 
 from events.financing import Waterfall
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
-from marketplace.client.transport import Transport
+from marketplace.client.transport import Listed, Statuses, Transport
 from marketplace.projections.views.equity import ProposalView, RightsView
 
 
@@ -25,9 +25,11 @@ class Proposals(Transport):
         """Return what a proposed sale pays, others' amounts only as far as the party may see the company."""
         return await self.get(f"/v1/proposals/{proposal_id}/waterfall", Waterfall)
 
-    def list_proposals(self, *, issuer_id: str | None = None, status: str | None = None) -> AsyncIterator[ProposalView]:
+    def list_proposals(
+        self, *, issuer_id: str | None = None, status: Statuses = None, **listed: Unpack[Listed]
+    ) -> AsyncIterator[ProposalView]:
         """Yield the proposals that concern the party."""
-        return self.rows("/v1/proposals", ProposalView, issuer_id=issuer_id, status=status)
+        return self.rows("/v1/proposals", ProposalView, issuer_id=issuer_id, status=status, **listed)
 
     async def agree_to_proposal(self, proposal_id: str, **options: Any) -> ReceiptBody:
         """Agree to a proposal."""

@@ -1,7 +1,7 @@
 """Methods of the client for service lines: work beside a grant, agreed on and metered in hours."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Unpack
 
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.service_lines import (
@@ -10,7 +10,7 @@ from marketplace.api.http.bodies.service_lines import (
     ProposeServiceLineBody,
     VoidHoursBody,
 )
-from marketplace.client.transport import Transport
+from marketplace.client.transport import Listed, Statuses, Transport
 from marketplace.projections.views.billing import HoursReadingView, ServiceLineView
 
 
@@ -47,10 +47,17 @@ class ServiceLines(Transport):
         return await self.get(f"/v1/service-lines/{service_line_id}", ServiceLineView)
 
     def list_service_lines(
-        self, grant_id: str | None = None, *, party_id: str | None = None, status: str | None = None
+        self,
+        grant_id: str | None = None,
+        *,
+        party_id: str | None = None,
+        status: Statuses = None,
+        **listed: Unpack[Listed],
     ) -> AsyncIterator[ServiceLineView]:
         """Yield service lines, of one grant or all."""
-        return self.rows("/v1/service-lines", ServiceLineView, grant_id=grant_id, party_id=party_id, status=status)
+        return self.rows(
+            "/v1/service-lines", ServiceLineView, grant_id=grant_id, party_id=party_id, status=status, **listed
+        )
 
     def list_hours(self, service_line_id: str) -> AsyncIterator[HoursReadingView]:
         """Yield readings of hours, oldest first."""

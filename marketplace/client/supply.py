@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
@@ -21,7 +21,7 @@ from marketplace.api.http.bodies.supply import (
     ScheduleConversionBody,
     SlipConversionBody,
 )
-from marketplace.client.transport import Transport
+from marketplace.client.transport import Listed, Statuses, Transport
 from marketplace.projections.views.supply import LotView, PoolView, SiteView
 
 
@@ -143,8 +143,9 @@ class Supply(Transport):
         pool_id: str | None = None,
         gpu_class: str | None = None,
         region: str | None = None,
-        status: str | None = None,
+        status: Statuses = None,
+        **listed: Unpack[Listed],
     ) -> AsyncIterator[LotView]:
         """Yield lots by id, narrowed by what is given; `status` is ``listed``, ``paused`` or ``withdrawn``."""
         query = {"provider_id": provider_id, "pool_id": pool_id, "gpu_class": gpu_class}
-        return self.rows("/v1/lots", LotView, region=region, status=status, **query)
+        return self.rows("/v1/lots", LotView, region=region, status=status, **query, **listed)

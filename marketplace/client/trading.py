@@ -1,7 +1,7 @@
 """Methods of the client for trade: quotes, orders, and the auctions that decide them."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Unpack
 
 from events.auction import Certificate
 from events.book import Book
@@ -16,7 +16,7 @@ from marketplace.api.http.bodies.trading import (
     OpenAuctionBody,
     PlaceOrderBody,
 )
-from marketplace.client.transport import Point, Transport
+from marketplace.client.transport import Listed, Point, Statuses, Transport
 from marketplace.projections.views.trading import AuctionView, BookOrderView, DecisionView, OrderView, QuoteView
 
 
@@ -44,9 +44,11 @@ class Trading(Transport):
         """Return a held quote."""
         return await self.get(f"/v1/quotes/{quote_id}", QuoteView)
 
-    def list_quotes(self, *, startup_id: str | None = None, status: str | None = None) -> AsyncIterator[QuoteView]:
+    def list_quotes(
+        self, *, startup_id: str | None = None, status: Statuses = None, **listed: Unpack[Listed]
+    ) -> AsyncIterator[QuoteView]:
         """Yield the startup's own held quotes by id; ``held``, ``taken``, ``released`` or ``expired``."""
-        return self.rows("/v1/quotes", QuoteView, startup_id=startup_id, status=status)
+        return self.rows("/v1/quotes", QuoteView, startup_id=startup_id, status=status, **listed)
 
     async def place_order(self, startup_id: str, terms: OrderTerms, **options: Any) -> ReceiptBody:
         """Place an order for the next auction."""
@@ -65,10 +67,15 @@ class Trading(Transport):
         return await self.get(f"/v1/orders/{order_id}", OrderView)
 
     def list_orders(
-        self, *, startup_id: str | None = None, status: str | None = None, auction_id: str | None = None
+        self,
+        *,
+        startup_id: str | None = None,
+        status: Statuses = None,
+        auction_id: str | None = None,
+        **listed: Unpack[Listed],
     ) -> AsyncIterator[OrderView]:
-        """Yield the startup's own orders by id; `auction_id` selects those that the auction locked or decided last."""
-        return self.rows("/v1/orders", OrderView, startup_id=startup_id, status=status, auction_id=auction_id)
+        """Yield the startup's own orders; `auction_id` selects those that the auction locked or decided last."""
+        return self.rows("/v1/orders", OrderView, startup_id=startup_id, status=status, auction_id=auction_id, **listed)
 
     def list_order_decisions(self, order_id: str) -> AsyncIterator[DecisionView]:
         """Yield the decision of every auction that took an order; a standing order may have several.
@@ -90,9 +97,9 @@ class Trading(Transport):
         """Return an auction with its certificate."""
         return await self.get(f"/v1/auctions/{auction_id}", AuctionView)
 
-    def list_auctions(self, *, status: str | None = None) -> AsyncIterator[AuctionView]:
-        """Yield auctions by id; ``collecting``, ``locked``, ``cleared``, ``settled`` or ``failed``."""
-        return self.rows("/v1/auctions", AuctionView, status=status)
+    def list_auctions(self, *, status: Statuses = None, **listed: Unpack[Listed]) -> AsyncIterator[AuctionView]:
+        """Yield auctions by id; ``collecting``, ``locked``, ``cleared`` or ``failed``."""
+        return self.rows("/v1/auctions", AuctionView, status=status, **listed)
 
     async def get_certificate(self, auction_id: str) -> Certificate:
         """Return an auction's certificate, with which anyone can check or repeat its result.

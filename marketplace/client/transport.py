@@ -1,10 +1,10 @@
 """HTTP for the client: idempotent commands that are sent again when needed, and problems as exceptions."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypedDict, TypeVar
 
 import httpx
 import msgspec
@@ -15,6 +15,8 @@ from marketplace.api.http.bodies.answers import Page, ReceiptBody
 T = TypeVar("T")
 Point = int | datetime | str
 """A point in the past: a sequence or an instant, or either as text."""
+Statuses = str | Sequence[str] | None
+"""One status or several; None for all."""
 ATTEMPTS_MAX: Final = 8
 RETRY_SECONDS_MAX: Final = 5.0
 TIMEOUT_SECONDS: Final = 30.0
@@ -41,6 +43,20 @@ class ProblemError(Exception):
         self.detail = str(problem.get("detail", problem.get("title", "")))
         self.problem = problem
         super().__init__(f"{status} {self.code}: {self.detail}")
+
+
+class Listed(TypedDict, total=False):
+    """What every list of things with a time of creation takes beside its filters.
+
+    Attributes:
+        order: ``id``, or by creation ``oldest`` or ``newest`` first.
+        created_from: Only what was created at this instant or later.
+        created_before: Only what was created before this instant.
+    """
+
+    order: Literal["id", "oldest", "newest"]
+    created_from: datetime
+    created_before: datetime
 
 
 def new_key() -> str:
@@ -143,6 +159,10 @@ class Transport:
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+    async def count(self, path: str, **query: Any) -> int | None:
+        """Return how many rows a list such as ``/v1/orders`` has with these filters; None if more than 10,000."""
+        return (await self.get(path, Page[Any], limit=1, count="true", **query)).count
 
     async def _read(self, path: str, query: Mapping[str, Any], *, fresh: bool = True) -> httpx.Response:
         headers = {"Min-Seq": str(self.last_sequence)} if fresh and self.last_sequence else {}

@@ -245,6 +245,8 @@ def _create_orders() -> None:
     )
     op.create_index("ix_orders_auction", "orders", ["auction_id", "order_id"])
     op.create_index("ix_orders_startup", "orders", ["startup_id", "order_id"])
+    op.create_index("ix_orders_startup_placed", "orders", ["startup_id", "placed_at", "order_id"])
+    op.create_index("ix_orders_placed", "orders", ["placed_at", "order_id"])
     op.create_index("ix_orders_status", "orders", ["status", "order_id"])
 
 
@@ -308,6 +310,7 @@ def _create_auctions() -> None:
         bigint("attempts"),
         timestamp("opened_at"),
         timestamp("cleared_at", null=True),
+        timestamp("carried_out_at", null=True),
         bigint("last_sequence"),
         key("auctions", "auction_id"),
     )
@@ -467,6 +470,8 @@ def _create_grants() -> None:
         key("grants", "grant_id"),
     )
     op.create_index("ix_grants_holder", "grants", ["holder_id", "grant_id"])
+    op.create_index("ix_grants_payer", "grants", ["payer_id", "grant_id"])
+    op.create_index("ix_grants_issued", "grants", ["issued_at", "grant_id"])
     op.create_index("ix_grants_provider", "grants", ["provider_id", "grant_id"])
     op.create_index("ix_grants_startup", "grants", ["startup_id", "grant_id"])
 
@@ -687,6 +692,7 @@ def _create_service_lines() -> None:
         text("status"),
         text("declined_by", null=True),
         text("reason", null=True),
+        timestamp("proposed_at"),
         timestamp("approved_at", null=True),
         timestamp("agreed_at", null=True),
         numeric("cash_commitment_usd", null=True),
@@ -754,6 +760,7 @@ def _create_statements() -> None:
         bigint("last_sequence"),
         key("statements", "statement_id"),
     )
+    op.create_index("ix_statements_issued", "statements", ["issued_at", "statement_id"])
     op.create_index("ix_statements_due", "statements", ["status", "accept_until"])
     op.create_index("ix_statements_grant", "statements", ["grant_id", "statement_id"])
     op.create_index("ix_statements_provider", "statements", ["provider_id", "statement_id"])

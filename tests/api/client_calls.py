@@ -88,8 +88,10 @@ async def call(client: type[Transport], name: str) -> Call:
         hints = get_type_hints(method)
         parameters = inspect.signature(method).parameters.values()
         named = [each for each in parameters if each.kind is not each.VAR_KEYWORD]
-        takes_options = len(named) < len(parameters)
+        (more,) = get_args(hints.get("listed")) or (None,)
+        takes_options = more is None and len(named) < len(parameters)
         given = {each.name: make_up(hints[each.name], each.name) for each in named}
+        given |= {name: make_up(kind, name) for name, kind in (get_type_hints(more) if more else {}).items()}
         options = {"key": KEY, "if_match": VERSION} if takes_options else {}
         asked = method(**given, **options)
         with pytest.raises(ProblemError, match="nobody_there"):

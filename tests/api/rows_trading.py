@@ -35,7 +35,7 @@ async def clear_auction(world: World) -> None:
     answer = await world.stage.post(world.stage.admin, "/v1/test/clock", {"seconds": 3_700})
     assert answer.status_code == 200
     path = f"/v1/auctions/{world.ids['auction']}"
-    await world.find(path, lambda one: one["status"] == "settled")
+    await world.find(path, lambda one: one["carried_out_at"])
     for order, grant in (("order", "grant"), ("cash_order", "second_grant"), ("late_order", "late_grant")):
         found = await world.find(f"/v1/orders/{world.ids[order]}", lambda one: one)
         assert found["status"] == "matched", found
@@ -190,7 +190,12 @@ AUCTIONS = (
         other=SEEN,
         check=lambda page: len(page["items"]) == 3,
     ),
-    Row("GET", "/v1/auctions?status=settled", other=SEEN, check=lambda page: len(page["items"]) == 1),
+    Row(
+        "GET",
+        "/v1/auctions?status=cleared&status=failed&order=newest",
+        other=SEEN,
+        check=lambda page: len(page["items"]) == 1,
+    ),
 )
 GRANTS = (
     Row(

@@ -139,8 +139,8 @@ async def _trade(trade: Trade) -> str:
     assert await refuse(client.get_auction_book(auction_id)) == "auction_collecting"
     await trade.move_to((await client.get_auction(auction_id)).locks_at)
     order = await trade.wait(lambda: client.get_order(placed.id), lambda one: one.status == "matched")
-    auction = await trade.wait(lambda: client.get_auction(auction_id), lambda one: one.status == "settled")
-    assert [each.auction_id async for each in client.list_auctions(status="settled")] == [auction_id]
+    auction = await trade.wait(lambda: client.get_auction(auction_id), lambda one: one.carried_out_at is not None)
+    assert [each.auction_id async for each in client.list_auctions(status="cleared")] == [auction_id]
     assert await client.get_certificate(auction_id) == auction.certificate
     book = await client.get_auction_book(auction_id)
     assert ([each.order_id for each in book.orders], book.periods) == ([placed.id], 4)

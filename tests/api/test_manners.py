@@ -242,7 +242,7 @@ async def test_no_cursor_number_or_instant_of_a_query_is_an_error_of_the_server(
         "known": [str(2**63), str(10**40)],
         "at": [str(2**63), "9" * 18, "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"],
     }
-    values |= dict.fromkeys(("start", "end", "occurred_until"), values["at"])
+    values |= dict.fromkeys(("start", "end", "occurred_until", "created_from", "created_before"), values["at"])
     values |= {"after": values["known"], "limit": values["known"]}
     needed = {"gpu_class": "H100_SXM", "start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z"}
     for template, item in document["paths"].items():
@@ -262,11 +262,14 @@ async def test_no_cursor_number_or_instant_of_a_query_is_an_error_of_the_server(
 async def test_parameters_and_choices_that_are_misspelt_are_refused_with_the_nearest(reading: Stage):
     for query, code, pointer, nearest in (
         ("limt=5", "parameter_unsupported", "/limt", "did you mean limit?"),
-        ("cursor=&zzzz=1", "parameter_unsupported", "/zzzz", "use auction_id, cursor"),
+        ("cursor=&zzzz=1", "parameter_unsupported", "/zzzz", "use auction_id, count, created_before"),
         ("status=matchd", "request_invalid", "/status", "did you mean matched?"),
         ("status=a", "request_invalid", "/status", "use open, locked"),
         ("status=null", "request_invalid", "/status", "leave it out"),
         ("limit=5&limit=6", "parameter_repeated", "/limit", "send it once"),
+        ("status=open&status=matchd", "request_invalid", "/status", "did you mean matched?"),
+        ("order=newst", "request_invalid", "/order", "did you mean newest?"),
+        ("created_from=yesterday", "request_invalid", "/created_from", "RFC 3339"),
     ):
         answer = await reading.admin.get(f"/v1/orders?{query}")
         assert_problem(answer, 400 if code == "parameter_repeated" else 422, code, pointer)

@@ -17,7 +17,7 @@ from marketplace.api.http.bodies.parties import (
 )
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
 from marketplace.api.http.queries import Read, answer_versioned
 from marketplace.application.access.parties import (
     add_role,
@@ -33,6 +33,7 @@ from marketplace.projections.views.access import PartyView, RelationView
 
 PATH: Final = "/v1/parties"
 Status = Literal["registered", "cleared", "suspended"]
+Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/", summary="Register a party and open its account")
@@ -122,19 +123,17 @@ async def get_one(reader: Read, party_id: FromPath[str]) -> Response[PartyView]:
 async def list_all(
     *,
     reader: Read,
-    limit: Limit = 100,
-    cursor: Cursor = None,
+    listing: List,
     role: Annotated[Role | None, QueryParameter()] = None,
-    status: Annotated[Status | None, QueryParameter()] = None,
+    status: Statuses = None,
 ) -> Page[PartyView]:
     """Return parties by id; a tenant sees itself."""
     async with reader.connect() as connection:
         if reader.party_id is not None:
             view = await find_party(connection, reader.party_id)
             return Page(items=[] if view is None else [view])
-        after = parse_cursor(cursor, "")
-        rows = await list_parties(connection, role=role, status=status, after=after, limit=limit + 1)
-    return build_page(rows, limit, lambda row: row.party_id)
+        rows = await list_parties(connection, role=role, status=status, window=listing.window)
+    return listing.build_page(rows, rows, lambda row: (row.registered_at, row.party_id))
 
 
 ROUTER: Final = Router(

@@ -9,7 +9,7 @@ from marketplace.api.http.bodies.accounts import LimitBody
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.paging import List
 from marketplace.api.http.queries import Read
 from marketplace.application.billing import approvals
 from marketplace.projections.billing.accounts import find_account
@@ -18,6 +18,7 @@ from marketplace.projections.views.billing import ApprovalView
 
 PATH: Final = "/v1/accounts/{account_id:str}"
 Status = Literal["open", "approved", "refused", "withdrawn", "lapsed"]
+Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/limit", status_code=200, summary="Set an account's limit", opt={"scope": "accounts:limit"})
@@ -91,17 +92,15 @@ async def withdraw(
 async def list_all(
     reader: Read,
     account_id: FromPath[str],
-    limit: Limit = 100,
-    cursor: Cursor = None,
-    status: Annotated[Status | None, QueryParameter()] = None,
+    listing: List,
+    status: Statuses = None,
 ) -> Page[ApprovalView]:
-    """Return the account's requests for approval, including past ones, by id."""
-    after = parse_cursor(cursor, "")
+    """Return the account's requests for approval, including past ones."""
     async with reader.connect() as connection:
         account = await find_account(connection, account_id, now=reader.now)
         reader.require(account, "account", account_id, lambda row: (row.party_id,))
-        rows = await list_approvals(connection, account_id, status=status, after=after, limit=limit + 1)
-    return build_page(rows, limit, lambda row: row.approval_id)
+        rows = await list_approvals(connection, account_id, status=status, window=listing.window)
+    return listing.build_page(rows, rows, lambda row: (row.requested_at, row.approval_id))
 
 
 ROUTER: Final = Router(

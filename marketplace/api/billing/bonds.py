@@ -8,7 +8,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.bonds import AnswerClaimBody, ClaimBody, PostBondBody, ReleaseBondBody
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word
 from marketplace.application.billing.bonds import answer_claim, claim_bond, post_bond, release_bond
 from marketplace.projections.billing.bonds import list_bonds, list_claims
@@ -16,6 +16,7 @@ from marketplace.projections.views.billing import BondView, ClaimView
 
 PATH: Final = "/v1/bonds"
 Status = Literal["open", "contested", "settled"]
+Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/", summary="Post a bond", opt={"scope": "accounts:hold"})
@@ -82,16 +83,15 @@ async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None, part
 @get("/claims", summary="List claims on bonds")
 async def list_all_claims(
     reader: Read,
-    limit: Limit = 100,
-    cursor: Cursor = None,
+    listing: List,
     party_id: Word = None,
-    status: Annotated[Status | None, QueryParameter()] = None,
+    status: Statuses = None,
 ) -> Page[ClaimView]:
     """Return the claims of a startup or against a provider, by id; a tenant sees its own."""
-    party_id, after = reader.narrow(party_id), parse_cursor(cursor, "")
+    party_id = reader.narrow(party_id)
     async with reader.connect() as connection:
-        rows = await list_claims(connection, party_id=party_id, status=status, after=after, limit=limit + 1)
-    return build_page(rows, limit, lambda row: row.claim_id)
+        rows = await list_claims(connection, party_id=party_id, status=status, window=listing.window)
+    return listing.build_page(rows, rows, lambda row: (row.claimed_at, row.claim_id))
 
 
 ROUTER: Final = Router(

@@ -9,7 +9,7 @@ from marketplace.api.http.bodies.accounts import CaptureHoldBody, PlaceHoldBody
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.paging import List
 from marketplace.api.http.queries import Read, Word
 from marketplace.application.billing.accounts import close_account
 from marketplace.application.billing.approvals import find_approval
@@ -61,16 +61,13 @@ async def release(
 
 
 @get("/holds", summary="List the holds of an account")
-async def list_all(
-    reader: Read, account_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None, purpose: Word = None
-) -> Page[HoldView]:
-    """Return the party's holds on an account, including past ones, by id."""
-    after = parse_cursor(cursor, "")
+async def list_all(reader: Read, account_id: FromPath[str], listing: List, purpose: Word = None) -> Page[HoldView]:
+    """Return the party's holds on an account, including past ones."""
     async with reader.connect() as connection:
         account = await find_account(connection, account_id, now=reader.now)
         reader.require(account, "account", account_id, lambda row: (row.party_id,))
-        rows = await list_holds(connection, account_id, purpose=purpose, after=after, limit=limit + 1)
-    return build_page(rows, limit, lambda row: row.hold_id)
+        rows = await list_holds(connection, account_id, purpose=purpose, window=listing.window)
+    return listing.build_page(rows, rows, lambda row: (row.placed_at, row.hold_id))
 
 
 @post("/close", status_code=200, summary="Close an account", opt={"scope": "accounts:close"})

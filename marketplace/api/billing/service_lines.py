@@ -13,7 +13,7 @@ from marketplace.api.http.bodies.service_lines import (
     VoidHoursBody,
 )
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Reader, Word, answer_versioned
 from marketplace.application.billing.service_hours import correct_hours, void_hours
 from marketplace.application.billing.service_lines import (
@@ -27,6 +27,7 @@ from marketplace.projections.views.billing import HoursReadingView, ServiceLineV
 
 PATH: Final = "/v1/service-lines"
 Status = Literal["proposed", "declined", "agreed", "closed"]
+Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/", summary="Propose a service line")
@@ -122,19 +123,18 @@ async def list_readings(
 async def list_all(
     *,
     reader: Read,
-    limit: Limit = 100,
-    cursor: Cursor = None,
+    listing: List,
     party_id: Word = None,
     grant_id: Word = None,
-    status: Annotated[Status | None, QueryParameter()] = None,
+    status: Statuses = None,
 ) -> Page[ServiceLineView]:
-    """Return the party's service lines by id."""
-    after, party_id = parse_cursor(cursor, ""), reader.narrow(party_id)
+    """Return the party's service lines."""
+    party_id = reader.narrow(party_id)
     async with reader.connect() as connection:
         rows = await list_service_lines(
-            connection, party_id=party_id, grant_id=grant_id, status=status, after=after, limit=limit + 1
+            connection, party_id=party_id, grant_id=grant_id, status=status, window=listing.window
         )
-    return build_page(rows, limit, lambda row: row.service_line_id)
+    return listing.build_page(rows, rows, lambda row: (row.proposed_at, row.service_line_id))
 
 
 ROUTER: Final = Router(

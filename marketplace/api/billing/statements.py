@@ -14,7 +14,7 @@ from marketplace.api.http.bodies.delivery import (
     ResolveStatementBody,
 )
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.paging import List
 from marketplace.api.http.queries import Read, Word, answer_versioned
 from marketplace.application.billing.disputes import answer_dispute, concede_part, refer_dispute
 from marketplace.application.billing.statements import accept_statement, dispute_statement, resolve_statement
@@ -23,6 +23,7 @@ from marketplace.projections.views.billing import StatementView
 
 PATH: Final = "/v1/statements"
 Status = Literal["issued", "disputed", "resolved", "accepted", "credited"]
+Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/{statement_id:str}/accept", status_code=200, summary="Accept a statement")
@@ -137,15 +138,14 @@ async def get_one(reader: Read, statement_id: FromPath[str]) -> Response[Stateme
 async def list_all(
     *,
     reader: Read,
-    limit: Limit = 100,
-    cursor: Cursor = None,
+    listing: List,
     party_id: Word = None,
     grant_id: Word = None,
     service_line_id: Word = None,
-    status: Annotated[Status | None, QueryParameter()] = None,
+    status: Statuses = None,
 ) -> Page[StatementView]:
-    """Return the party's statements by id."""
-    after, party_id = parse_cursor(cursor, ""), reader.narrow(party_id)
+    """Return the party's statements."""
+    party_id = reader.narrow(party_id)
     async with reader.connect() as connection:
         rows = await list_statements(
             connection,
@@ -153,10 +153,9 @@ async def list_all(
             grant_id=grant_id,
             service_line_id=service_line_id,
             status=status,
-            after=after,
-            limit=limit + 1,
+            window=listing.window,
         )
-    return build_page(rows, limit, lambda row: row.statement_id)
+    return listing.build_page(rows, rows, lambda row: (row.issued_at, row.statement_id))
 
 
 ROUTER: Final = Router(

@@ -18,7 +18,7 @@ from marketplace.api.http.bodies.delivery import (
 from marketplace.api.http.bodies.reasons import TimedReasonBody
 from marketplace.api.http.bodies.supply import ResellGrantBody
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, Read, Reader, Word, answer_versioned, parse_at
 from marketplace.application.delivery.grants import (
     activate_grant,
@@ -37,6 +37,7 @@ from marketplace.projections.views.delivery import GrantAtView, GrantView
 
 PATH: Final = "/v1/grants"
 Status = Literal["issued", "active", "degraded", "suspended", "completed", "terminated"]
+Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 LOTS: Final = "/v1/lots"
 
 
@@ -201,17 +202,16 @@ async def list_past(
 async def list_all(
     *,
     reader: Read,
-    limit: Limit = 100,
-    cursor: Cursor = None,
+    listing: List,
     party_id: Word = None,
-    status: Annotated[Status | None, QueryParameter()] = None,
+    status: Statuses = None,
 ) -> Page[GrantView]:
-    """Return the party's grants by id."""
-    after, party_id = parse_cursor(cursor, ""), reader.narrow(party_id)
+    """Return the party's grants."""
+    party_id = reader.narrow(party_id)
     async with reader.connect() as connection:
-        rows = await list_grants(connection, party_id=party_id, status=status, after=after, limit=limit + 1)
-    rows = [limit_grant(row, reader.party_id) for row in rows]
-    return build_page(rows, limit, lambda row: row.grant_id)
+        rows = await list_grants(connection, party_id=party_id, status=status, window=listing.window)
+    shown = [limit_grant(row, reader.party_id) for row in rows]
+    return listing.build_page(rows, shown, lambda row: (row.issued_at, row.grant_id))
 
 
 ROUTER: Final = Router(

@@ -17,7 +17,7 @@ from marketplace.api.http.bodies.equity import (
 )
 from marketplace.api.http.bodies.reasons import ReasonBody, TimedReasonBody
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Reader, Word, answer_versioned
 from marketplace.application.equity.clawbacks import pay_debt, reverse_principal
 from marketplace.application.equity.instruments import (
@@ -38,6 +38,7 @@ from marketplace.projections.views.equity import InstrumentView, MovementView
 
 PATH: Final = "/v1/instruments"
 Status = Literal["active", "suspended", "lapsed", "converted", "repaid", "cancelled"]
+Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/", summary="Take a direct cash investment")
@@ -201,14 +202,13 @@ async def read_movements(
 async def list_all(
     *,
     reader: Read,
-    limit: Limit = 100,
-    cursor: Cursor = None,
+    listing: List,
     issuer_id: Word = None,
     holder_id: Word = None,
-    status: Annotated[Status | None, QueryParameter()] = None,
+    status: Statuses = None,
 ) -> Page[InstrumentView]:
-    """Return the instruments that the party holds or has issued, by id."""
-    after, own = parse_cursor(cursor, ""), reader.party_id
+    """Return the instruments that the party holds or has issued."""
+    own = reader.party_id
     async with reader.connect() as connection:
         rows = await list_instruments(
             connection,
@@ -216,10 +216,9 @@ async def list_all(
             holder_id=holder_id,
             party=None if own is None else (own, rename_id("iss", own)),
             status=status,
-            after=after,
-            limit=limit + 1,
+            window=listing.window,
         )
-    return build_page(rows, limit, lambda row: row.instrument_id)
+    return listing.build_page(rows, rows, lambda row: (row.issued_at, row.instrument_id))
 
 
 ROUTER: Final = Router(

@@ -12,7 +12,7 @@ from marketplace.api.equity.information import limit_proposal, load_voter_sight
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.paging import List
 from marketplace.api.http.queries import Read, Reader, Word, answer_versioned
 from marketplace.application.equity import consents
 from marketplace.core.errors import Refusal
@@ -25,6 +25,7 @@ from marketplace.projections.views.equity import ProposalView, RightsView, Right
 
 PATH: Final = "/v1/proposals"
 Status = Literal["open", "effective", "refused", "withdrawn", "lapsed", "void"]
+Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 async def _load(connection: AsyncConnection, reader: Reader, proposal_id: str) -> ProposalView:
@@ -103,24 +104,22 @@ async def get_waterfall(reader: Read, proposal_id: FromPath[str]) -> Waterfall:
 async def list_all(
     *,
     reader: Read,
-    limit: Limit = 100,
-    cursor: Cursor = None,
+    listing: List,
     issuer_id: Word = None,
-    status: Annotated[Status | None, QueryParameter()] = None,
+    status: Statuses = None,
 ) -> Page[ProposalView]:
-    """Return the proposals that the party made, votes on, or that concern its own company, by id."""
-    after, own = parse_cursor(cursor, ""), reader.party_id
+    """Return the proposals that the party made, votes on, or that concern its own company."""
+    own = reader.party_id
     async with reader.connect() as connection:
         rows = await list_proposals(
             connection,
             concerned=None if own is None else Concerned(own, rename_id("iss", own)),
             issuer_id=issuer_id,
             status=status,
-            after=after,
-            limit=limit + 1,
+            window=listing.window,
         )
         shown = await _limit(connection, reader, rows)
-    return build_page(shown, limit, lambda row: row.proposal_id)
+    return listing.build_page(rows, shown, lambda row: (row.proposed_at, row.proposal_id))
 
 
 ROUTER: Final = Router(

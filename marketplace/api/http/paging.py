@@ -3,22 +3,44 @@
 import base64
 import binascii
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
-from litestar.params import QueryParameter
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter, SkipValidation
 
 from marketplace.api.http.bodies.answers import Page, T
+from marketplace.api.http.queries import parse_instant
 from marketplace.core.errors import Refusal
+from marketplace.projections.engine.queries import Rows, Sorting, Window
 
 LIMIT_MAX: Final = 500
 CURSOR_CHARACTERS_MAX: Final = 400
 INT_MAX: Final = 2**63 - 1
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 Key = TypeVar("Key")
 
 Limit = Annotated[int, QueryParameter(ge=1, le=LIMIT_MAX, description="Rows of a page")]
 Cursor = Annotated[
     str | None, QueryParameter(max_length=CURSOR_CHARACTERS_MAX, description="`next_cursor` of the previous page")
+]
+
+
+Order = Annotated[
+    Sorting, QueryParameter(name="order", description="By id, or by when rows were created: `oldest` or `newest` first")
+]
+CreatedFrom = Annotated[
+    str | None,
+    QueryParameter(max_length=40, description="Only what was created at this RFC 3339 instant or later"),
+]
+CreatedBefore = Annotated[
+    str | None, QueryParameter(max_length=40, description="Only what was created before this RFC 3339 instant")
+]
+Counts = Annotated[
+    bool, QueryParameter(name="count", description="Whether the page tells `count`, the rows of the whole list")
 ]
 
 
@@ -41,10 +63,13 @@ def parse_cursor(cursor: str | None, first: Key) -> Key:
         key: Key = msgspec.json.decode(decoded, type=annotation)
         _require_storable(key if isinstance(key, tuple) else (key,))
     except (binascii.Error, msgspec.DecodeError, ValueError):
-        raise Refusal(
-            "cursor_invalid", "this route did not give this cursor; begin again without it", pointer="/cursor"
-        ) from None
+        raise _refuse_cursor() from None
     return key
+
+
+def _refuse_cursor() -> Refusal:
+    text = "this route did not give this cursor in this order; begin again without it"
+    return Refusal("cursor_invalid", text, pointer="/cursor")
 
 
 def _require_storable(key: tuple[Any, ...]) -> None:
@@ -62,3 +87,70 @@ def build_page(rows: Sequence[T], limit: int, key: Callable[[T], Any]) -> Page[T
     """Return the page of at most `limit` rows, given one row more."""
     shown = list(rows[:limit])
     return Page(items=shown, next_cursor=render_cursor(key(shown[-1])) if len(rows) > limit else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a request asks of a list: a page, an order, and when rows were created.
+
+    Attributes:
+        limit: Rows of the page.
+        window: The same for a query, with one row more.
+    """
+
+    limit: int
+    window: Window
+
+    def build_page(self, rows: Rows[Any], shown: Sequence[T], key: Callable[[T], tuple[datetime, str]]) -> Page[T]:
+        """Return the page.
+
+        Args:
+            rows: What the query found.
+            shown: The same rows, as the reader sees them.
+            key: When a row was created, and its id.
+        """
+        by_id = self.window.order == "id"
+
+        def render(row: T) -> Any:
+            created, id_ = key(row)
+            return id_ if by_id else ((created - _EPOCH) // _MICROSECOND, id_)
+
+        return msgspec.structs.replace(build_page(shown, self.limit, render), count=rows.total)
+
+
+List = NamedDependency[SkipValidation[Listing]]
+
+
+def _parse_key(cursor: str, order: Sorting) -> str | tuple[datetime, str]:
+    if order == "id":
+        return parse_cursor(cursor, "")
+    microseconds, id_ = parse_cursor(cursor, (0, ""))
+    try:
+        return _EPOCH + microseconds * _MICROSECOND, id_
+    except OverflowError:
+        raise _refuse_cursor() from None
+
+
+def provide_listing(
+    *,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    order: Order = "id",
+    created_from: CreatedFrom = None,
+    created_before: CreatedBefore = None,
+    count: Counts = False,
+) -> Listing:
+    """Return what a request asks of a list.
+
+    Raises:
+        Refusal: ``cursor_invalid`` or ``request_invalid``.
+    """
+    window = Window(
+        limit=limit + 1,
+        order=order,
+        after=None if cursor is None else _parse_key(cursor, order),
+        created_from=None if created_from is None else parse_instant(created_from, "/created_from"),
+        created_before=None if created_before is None else parse_instant(created_before, "/created_before"),
+        counts=count,
+    )
+    return Listing(limit, window)

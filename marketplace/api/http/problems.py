@@ -301,12 +301,15 @@ def _parse_extra(request: Request[Any, Any, Any], extra: Any) -> Iterator[FieldE
 
 def _tell_choice(request: Request[Any, Any, Any], name: str | None) -> tuple[str | None, tuple[str, ...]]:
     """Return that a parameter of the query has none of its allowed values, and these; None if it is no choice."""
-    field = request.route_handler.parsed_fn_signature.parameters.get(name or "")
-    value = request.query_params.get(name or "")
-    literals = () if field is None else _list_literals(field.annotation)
-    if not literals or value is None or value in literals:
-        return None, ()
-    return f"{name} cannot be {value!r}; use {', '.join(literals)}{suggest(value, literals)}", literals
+    handler = request.route_handler
+    signatures = [handler.parsed_fn_signature]
+    signatures += [each.parsed_fn_signature for each in handler.resolve_dependencies().values()]
+    fields = [field for field in (each.parameters.get(name or "") for each in signatures) if field is not None]
+    literals = _list_literals(fields[0].annotation) if fields else ()
+    for value in request.query_params.getall(name or "", []):
+        if literals and value not in literals:
+            return f"{name} cannot be {value!r}; use {', '.join(literals)}{suggest(value, literals)}", literals
+    return None, ()
 
 
 def _list_literals(annotation: Any) -> tuple[str, ...]:

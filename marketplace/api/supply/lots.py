@@ -11,7 +11,7 @@ from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.supply import ListLotBody, RepriceLotBody, RescheduleLotBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.known_values import require_known
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.paging import List
 from marketplace.api.http.queries import Read, Word, answer_versioned
 from marketplace.application.supply.inventory import (
     list_lot,
@@ -27,6 +27,7 @@ from marketplace.projections.views.supply import LotView
 
 PATH: Final = "/v1/lots"
 Status = Literal["listed", "paused", "withdrawn"]
+Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/", summary="List a lot")
@@ -111,16 +112,14 @@ async def get_one(reader: Read, lot_id: FromPath[str]) -> Response[LotView]:
 async def list_all(
     *,
     reader: Read,
-    limit: Limit = 100,
-    cursor: Cursor = None,
+    listing: List,
     provider_id: Word = None,
     pool_id: Word = None,
     gpu_class: Word = None,
     region: Word = None,
-    status: Annotated[Status | None, QueryParameter()] = None,
+    status: Statuses = None,
 ) -> Page[LotView]:
     """Return lots by id, with optional filters."""
-    after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
         rows = await list_lots(
             connection,
@@ -129,13 +128,12 @@ async def list_all(
             gpu_class=gpu_class,
             region=region,
             status=status,
-            after=after,
-            limit=limit + 1,
+            window=listing.window,
         )
         if not rows:
             await require_known(connection, "gpu_class", gpu_class)
             await require_known(connection, "region", region)
-    return build_page(rows, limit, lambda row: row.lot_id)
+    return listing.build_page(rows, rows, lambda row: (row.listed_at, row.lot_id))
 
 
 ROUTER: Final = Router(

@@ -11,7 +11,7 @@ from events.book import Book
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.trading import OpenAuctionBody
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Reader, answer_versioned
 from marketplace.application.trading.auctions import open_auction
 from marketplace.clearing.bundle import render_bundle
@@ -23,7 +23,8 @@ from marketplace.projections.views.trading import AuctionView, DecisionView
 from marketplace.runtime.auctions.audit import load_published
 
 PATH: Final = "/v1/auctions"
-Status = Literal["collecting", "locked", "cleared", "settled", "failed"]
+Status = Literal["collecting", "locked", "cleared", "failed"]
+Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/", summary="Open an auction")
@@ -47,12 +48,12 @@ async def _load(reader: Reader, auction_id: str) -> AuctionView:
 
 def _refuse_uncleared(view: AuctionView) -> Refusal:
     what = f"auction {view.auction_id} is {view.status}; it has a certificate once it is cleared"
-    if view.status == "failed":
+    if view.carried_out_at is not None:
+        what = f"auction {view.auction_id} failed {view.attempts} times and released its orders: {view.reason}"
+    elif view.status == "failed":
         what = (
             f"attempt {view.attempts} at auction {view.auction_id} failed: {view.reason}; it is retried automatically"
         )
-    elif view.status == "settled":
-        what = f"auction {view.auction_id} failed {view.attempts} times and released its orders: {view.reason}"
     return Refusal(f"auction_{view.status}", what, status=view.status, allowed="cleared")
 
 
@@ -118,14 +119,11 @@ async def read_decisions(
 
 
 @get("/", summary="List auctions")
-async def list_all(
-    reader: Read, limit: Limit = 100, cursor: Cursor = None, status: Annotated[Status | None, QueryParameter()] = None
-) -> Page[AuctionView]:
-    """Return auctions by id."""
-    after = parse_cursor(cursor, "")
+async def list_all(reader: Read, listing: List, status: Statuses = None) -> Page[AuctionView]:
+    """Return auctions."""
     async with reader.connect() as connection:
-        rows = await list_auctions(connection, status=status, after=after, limit=limit + 1)
-    return build_page(rows, limit, lambda row: row.auction_id)
+        rows = await list_auctions(connection, status=status, window=listing.window)
+    return listing.build_page(rows, rows, lambda row: (row.opened_at, row.auction_id))
 
 
 ROUTER: Final = Router(

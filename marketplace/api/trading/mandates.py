@@ -9,7 +9,7 @@ from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AmendMandateBody, GrantMandateBody
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word, answer_versioned
 from marketplace.api.trading.asked import answer_asked
 from marketplace.application.trading.mandates import (
@@ -25,6 +25,7 @@ from marketplace.projections.views.trading import BudgetHoldView, ExposureView, 
 
 PATH: Final = "/v1/mandates"
 Status = Literal["granted", "revoked"]
+Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/", summary="Grant a mandate")
@@ -107,16 +108,15 @@ async def get_one(reader: Read, mandate_id: FromPath[str]) -> Response[MandateVi
 @get("/", summary="List mandates")
 async def list_all(
     reader: Read,
-    limit: Limit = 100,
-    cursor: Cursor = None,
+    listing: List,
     holder_id: Word = None,
-    status: Annotated[Status | None, QueryParameter()] = None,
+    status: Statuses = None,
 ) -> Page[MandateView]:
-    """Return the holder's mandates by id."""
-    after, holder_id = parse_cursor(cursor, ""), reader.narrow(holder_id)
+    """Return the holder's mandates."""
+    holder_id = reader.narrow(holder_id)
     async with reader.connect() as connection:
-        rows = await list_mandates(connection, holder_id=holder_id, status=status, after=after, limit=limit + 1)
-    return build_page(rows, limit, lambda row: row.mandate_id)
+        rows = await list_mandates(connection, holder_id=holder_id, status=status, window=listing.window)
+    return listing.build_page(rows, rows, lambda row: (row.granted_at, row.mandate_id))
 
 
 @get("/exposure", summary="Read exposure by vendor and generation of GPUs")

@@ -17,6 +17,7 @@ from marketplace.core.intervals import require_forward
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.access.parties import find_party
 from marketplace.projections.delivery.reliability import list_standings, load_standing
+from marketplace.projections.engine.queries import Window
 from marketplace.projections.supply.capacity import list_classes, load_calendar, load_depth
 from marketplace.projections.supply.inventory import find_pool
 from marketplace.projections.trading.auctions import list_prices
@@ -130,7 +131,7 @@ async def read_mandates(reader: Read, limit: Limit = 100, cursor: Cursor = None)
     """Return the rules of mandates that are open to new orders, by id."""
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
-        rows = await list_mandates(connection, status="granted", after=after, limit=limit + 1)
+        rows = await list_mandates(connection, status="granted", window=Window(after=after, limit=limit + 1))
     return build_page([_render_offer(row) for row in rows], limit, lambda row: row.mandate_id)
 
 

@@ -10,7 +10,7 @@ from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AmendOrderBody, PlaceOrderBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.known_values import require_terms_known
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, Read, Word, answer_versioned, parse_at
 from marketplace.api.trading.asked import answer_asked
 from marketplace.application.trading.orders import amend_order, cancel_order, place_order
@@ -21,6 +21,7 @@ from marketplace.projections.views.trading import BookOrderView, DecisionView, O
 
 PATH: Final = "/v1/orders"
 Status = Literal["open", "locked", "matched", "unmatched", "cancelled", "expired"]
+Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/", summary="Place an order")
@@ -79,19 +80,18 @@ async def read_decisions(
 async def list_all(
     *,
     reader: Read,
-    limit: Limit = 100,
-    cursor: Cursor = None,
+    listing: List,
     startup_id: Word = None,
-    status: Annotated[Status | None, QueryParameter()] = None,
+    status: Statuses = None,
     auction_id: Word = None,
 ) -> Page[OrderView]:
-    """Return the startup's orders by id."""
-    after, startup_id = parse_cursor(cursor, ""), reader.narrow(startup_id)
+    """Return the startup's orders."""
+    startup_id = reader.narrow(startup_id)
     async with reader.connect() as connection:
         rows = await list_orders(
-            connection, startup_id=startup_id, status=status, auction_id=auction_id, after=after, limit=limit + 1
+            connection, startup_id=startup_id, status=status, auction_id=auction_id, window=listing.window
         )
-    return build_page(rows, limit, lambda row: row.order_id)
+    return listing.build_page(rows, rows, lambda row: (row.placed_at, row.order_id))
 
 
 @get("/book", summary="Read the book", opt={"sealed": True})

@@ -19,7 +19,7 @@ from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AskQuoteBody, HoldQuoteBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.known_values import require_terms_known
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.paging import List
 from marketplace.api.http.queries import Read, Word, answer_versioned
 from marketplace.api.trading import orders
 from marketplace.application.trading.orders import preview_order
@@ -35,6 +35,7 @@ from marketplace.projections.views.trading import QuoteView
 
 PATH: Final = "/v1/quotes"
 Status = Literal["held", "taken", "released", "expired"]
+Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/", status_code=200, summary="Ask for a quote")
@@ -89,16 +90,15 @@ async def get_one(reader: Read, quote_id: FromPath[str]) -> Response[QuoteView]:
 async def list_all(
     *,
     reader: Read,
-    limit: Limit = 100,
-    cursor: Cursor = None,
+    listing: List,
     startup_id: Word = None,
-    status: Annotated[Status | None, QueryParameter()] = None,
+    status: Statuses = None,
 ) -> Page[QuoteView]:
-    """Return the quotes that the startup holds or held, by id."""
-    after, startup_id = parse_cursor(cursor, ""), reader.narrow(startup_id)
+    """Return the quotes that the startup holds or held."""
+    startup_id = reader.narrow(startup_id)
     async with reader.connect() as connection:
-        rows = await list_quotes(connection, startup_id=startup_id, status=status, after=after, limit=limit + 1)
-    return build_page(rows, limit, lambda row: row.quote_id)
+        rows = await list_quotes(connection, startup_id=startup_id, status=status, window=listing.window)
+    return listing.build_page(rows, rows, lambda row: (row.held_at, row.quote_id))
 
 
 class HoldFees(NamedTuple):

@@ -18,6 +18,7 @@ from marketplace.log.port import Log
 from marketplace.projections.access.parties import find_party
 from marketplace.projections.billing.statements import list_statements
 from marketplace.projections.delivery.grants import find_grant
+from marketplace.projections.engine.queries import Window
 from marketplace.projections.equity.cap_tables import list_issuers
 from marketplace.projections.equity.instruments import list_instruments
 
@@ -56,7 +57,7 @@ async def _load_held(
     grants: set[str] = set()
     after = ""
     for _ in range(_PAGES_MAX):
-        page = await list_instruments(connection, holder_id=party_id, after=after, limit=_PAGE)
+        page = await list_instruments(connection, holder_id=party_id, window=Window(after=after, limit=_PAGE))
         issuer_ids |= {each.issuer_id for each in page}
         grants |= {each.grant_id for each in page if each.grant_id is not None}
         if len(page) < _PAGE:
@@ -80,7 +81,7 @@ async def _load_deliveries(connection: AsyncConnection, grant_id: str) -> dict[s
     deliveries: dict[str, Delivery] = {}
     after = ""
     for _ in range(_PAGES_MAX):
-        page = await list_statements(connection, grant_id=grant_id, after=after, limit=_PAGE)
+        page = await list_statements(connection, grant_id=grant_id, window=Window(after=after, limit=_PAGE))
         for each in page:
             charges = subtract_credit(each.charges, each.service_credit)
             deliveries[each.statement_id] = Delivery(charges.holder_usd, charges.gpu_seconds, charges.principal_usd)

@@ -148,7 +148,7 @@ class Play:
         await self.platform.advance_clock(3_660)
 
         async def settled() -> bool:
-            return (await self.platform.get_auction(self.auction_id)).status == "settled"
+            return (await self.platform.get_auction(self.auction_id)).carried_out_at is not None
 
         await self.wait_for(settled, "the auction to be settled")
 

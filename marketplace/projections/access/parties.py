@@ -20,7 +20,17 @@ from events.register import RegisterRelationEnded, RegisterRelationFound, Regist
 from events.types import Role
 from marketplace.core.errors import Corrupt
 from marketplace.projections.engine.projection import Projection
-from marketplace.projections.engine.queries import find_one, load_all, page
+from marketplace.projections.engine.queries import (
+    WINDOW,
+    Filter,
+    Rows,
+    Window,
+    find_one,
+    load_all,
+    load_window,
+    narrow,
+    page,
+)
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, instant, text
 from marketplace.projections.engine.write_batch import WriteBatch
@@ -181,17 +191,14 @@ async def list_parties(
     connection: AsyncConnection,
     *,
     role: Role | None = None,
-    status: str | None = None,
-    after: str = "",
-    limit: int = 100,
-) -> list[PartyView]:
-    """Return parties by id above `after`, optionally of one role or status."""
-    query: Any = select(parties).where(parties.c.party_id > after).order_by(parties.c.party_id)
+    status: Filter = None,
+    window: Window = WINDOW,
+) -> Rows[PartyView]:
+    """Return parties, optionally of one role or of statuses."""
+    query = narrow(select(parties), ((parties.c.status, status),))
     if role is not None:
         query = query.where(parties.c.roles.contains([role]))
-    if status is not None:
-        query = query.where(parties.c.status == status)
-    return await load_all(connection, page(query, limit), PartyView)
+    return await load_window(connection, query, PartyView, window, parties.c.party_id, parties.c.registered_at)
 
 
 async def list_relations(

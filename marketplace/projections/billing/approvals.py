@@ -1,6 +1,6 @@
 """Approvals: acts that wait, or waited, for the approval of a second person of a party."""
 
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Index, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,7 +9,7 @@ from events import account as account_events
 from events.registry import list_tags
 from events.types import Event
 from marketplace.projections.engine.projection import Handler, Projection, tags_of
-from marketplace.projections.engine.queries import load_all, page
+from marketplace.projections.engine.queries import WINDOW, Filter, Rows, Window, load_window, narrow
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, instant, text
 from marketplace.projections.engine.write_batch import WriteBatch
@@ -73,10 +73,8 @@ PROJECTION: Final = Projection(
 
 
 async def list_approvals(
-    connection: AsyncConnection, account_id: str, *, status: str | None = None, after: str = "", limit: int = 100
-) -> list[ApprovalView]:
-    """Return the requests for approval of an account by id above `after`, optionally of one status."""
-    query: Any = select(approvals).where(approvals.c.account_id == account_id, approvals.c.approval_id > after)
-    if status is not None:
-        query = query.where(approvals.c.status == status)
-    return await load_all(connection, page(query.order_by(approvals.c.approval_id), limit), ApprovalView)
+    connection: AsyncConnection, account_id: str, *, status: Filter = None, window: Window = WINDOW
+) -> Rows[ApprovalView]:
+    """Return the requests for approval of an account, optionally of statuses."""
+    query = narrow(select(approvals), ((approvals.c.account_id, account_id), (approvals.c.status, status)))
+    return await load_window(connection, query, ApprovalView, window, approvals.c.approval_id, approvals.c.requested_at)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import bond as bond_events
 from marketplace.core.errors import Corrupt
 from marketplace.projections.engine.projection import Projection
-from marketplace.projections.engine.queries import load_all, page
+from marketplace.projections.engine.queries import WINDOW, Filter, Rows, Window, load_all, load_window, narrow, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text
 from marketplace.projections.engine.write_batch import WriteBatch
@@ -170,14 +170,11 @@ async def list_claims(
     connection: AsyncConnection,
     *,
     party_id: str | None = None,
-    status: str | None = None,
-    after: str = "",
-    limit: int = 100,
-) -> list[ClaimView]:
-    """Return claims by id above `after`, optionally those of or against one party, or of one status."""
-    query = select(bond_claims).where(bond_claims.c.claim_id > after).order_by(bond_claims.c.claim_id)
+    status: Filter = None,
+    window: Window = WINDOW,
+) -> Rows[ClaimView]:
+    """Return claims, optionally those of or against one party, or of statuses."""
+    query = narrow(select(bond_claims), ((bond_claims.c.status, status),))
     if party_id is not None:
         query = query.where((bond_claims.c.startup_id == party_id) | (bond_claims.c.party_id == party_id))
-    if status is not None:
-        query = query.where(bond_claims.c.status == status)
-    return await load_all(connection, page(query, limit), ClaimView)
+    return await load_window(connection, query, ClaimView, window, bond_claims.c.claim_id, bond_claims.c.claimed_at)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import account as account_events
 from marketplace.core.errors import Corrupt
 from marketplace.projections.engine.projection import Projection, tags_of
-from marketplace.projections.engine.queries import load_all, page
+from marketplace.projections.engine.queries import WINDOW, Filter, Rows, Window, load_window, narrow
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, exact, instant, text
 from marketplace.projections.engine.write_batch import WriteBatch
@@ -120,10 +120,8 @@ PROJECTION: Final = Projection(
 
 
 async def list_holds(
-    connection: AsyncConnection, account_id: str, *, purpose: str | None = None, after: str = "", limit: int = 100
-) -> list[HoldView]:
-    """Return the holds of an account by id above `after`, optionally for one purpose."""
-    query = select(holds).where(holds.c.account_id == account_id, holds.c.hold_id > after).order_by(holds.c.hold_id)
-    if purpose is not None:
-        query = query.where(holds.c.purpose == purpose)
-    return await load_all(connection, page(query, limit), HoldView)
+    connection: AsyncConnection, account_id: str, *, purpose: Filter = None, window: Window = WINDOW
+) -> Rows[HoldView]:
+    """Return the holds of an account, optionally for one purpose."""
+    query = narrow(select(holds), ((holds.c.account_id, account_id), (holds.c.purpose, purpose)))
+    return await load_window(connection, query, HoldView, window, holds.c.hold_id, holds.c.placed_at)

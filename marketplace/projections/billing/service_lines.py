@@ -9,7 +9,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import service_line as line_events
 from events.service_line import HoursReading
 from marketplace.projections.engine.projection import Projection
-from marketplace.projections.engine.queries import find_one, load_all, page
+from marketplace.projections.engine.queries import (
+    WINDOW,
+    Filter,
+    Rows,
+    Window,
+    find_one,
+    load_all,
+    load_window,
+    narrow,
+    page,
+)
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
@@ -28,6 +38,7 @@ service_lines: Final = define(
     text("status"),
     text("declined_by", null=True),
     text("reason", null=True),
+    instant("proposed_at"),
     instant("approved_at", null=True),
     instant("agreed_at", null=True),
     exact("cash_commitment_usd", null=True),
@@ -54,8 +65,10 @@ hours_readings: Final = define(
 _FIELDS: Final = line_events.ServiceLineProposed.__struct_fields__
 
 
-def _proposed(changes: WriteBatch, _: RecordedEvent, event: line_events.ServiceLineProposed) -> None:
-    changes.put(service_lines, **{name: getattr(event, name) for name in _FIELDS}, status="proposed")
+def _proposed(changes: WriteBatch, fact: RecordedEvent, event: line_events.ServiceLineProposed) -> None:
+    changes.put(
+        service_lines, **{name: getattr(event, name) for name in _FIELDS}, status="proposed", proposed_at=fact.time
+    )
 
 
 def _approved(changes: WriteBatch, fact: RecordedEvent, event: line_events.ServiceLineApproved) -> None:
@@ -113,7 +126,7 @@ def _closed(changes: WriteBatch, _: RecordedEvent, event: line_events.ServiceLin
 
 PROJECTION: Final = Projection(
     name="service_lines",
-    version=2,
+    version=3,
     tables=(service_lines, hours_readings),
     reads=("service_line",),
     handlers={
@@ -149,19 +162,16 @@ async def list_service_lines(
     *,
     party_id: str | None = None,
     grant_id: str | None = None,
-    status: str | None = None,
-    after: str = "",
-    limit: int = 100,
-) -> list[ServiceLineView]:
-    """Return service lines by id above `after`: those that a party pays, works or approves, or all."""
-    query = _LINES.where(service_lines.c.service_line_id > after).order_by(service_lines.c.service_line_id)
+    status: Filter = None,
+    window: Window = WINDOW,
+) -> Rows[ServiceLineView]:
+    """Return service lines: those that a party pays, works or approves, or all."""
+    query = narrow(_LINES, ((service_lines.c.grant_id, grant_id), (service_lines.c.status, status)))
     if party_id is not None:
         mine = (service_lines.c.startup_id, service_lines.c.provider_id, service_lines.c.holder_id)
         query = query.where(or_(*(column == party_id for column in mine)))
-    for column, value in ((service_lines.c.grant_id, grant_id), (service_lines.c.status, status)):
-        if value is not None:
-            query = query.where(column == value)
-    return await load_all(connection, page(query, limit), ServiceLineView)
+    keys = (service_lines.c.service_line_id, service_lines.c.proposed_at)
+    return await load_window(connection, query, ServiceLineView, window, *keys)
 
 
 async def list_hours(

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import statement as statement_events
 from marketplace.projections.delivery.grants import grants
 from marketplace.projections.engine.projection import Projection
-from marketplace.projections.engine.queries import find_one, load_all, page
+from marketplace.projections.engine.queries import WINDOW, Filter, Rows, Window, find_one, load_window, narrow
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
@@ -51,6 +51,7 @@ statements: Final = define(
     Index("ix_statements_grant", "grant_id", "statement_id"),
     Index("ix_statements_startup", "startup_id", "statement_id"),
     Index("ix_statements_provider", "provider_id", "statement_id"),
+    Index("ix_statements_issued", "issued_at", "statement_id"),
     Index("ix_statements_due", "status", "accept_until"),
     origin=Origin("statement", "statement_id"),
 )
@@ -219,17 +220,21 @@ async def list_statements(
     party_id: str | None = None,
     grant_id: str | None = None,
     service_line_id: str | None = None,
-    status: str | None = None,
-    after: str = "",
-    limit: int = 100,
-) -> list[StatementView]:
-    """Return statements by id above `after`: those that a party accepts, is paid by or pays for, or all."""
-    query = _STATEMENTS.where(statements.c.statement_id > after).order_by(statements.c.statement_id)
+    status: Filter = None,
+    window: Window = WINDOW,
+) -> Rows[StatementView]:
+    """Return statements: those that a party accepts, is paid by or pays for, or all."""
+    query = narrow(
+        _STATEMENTS,
+        (
+            (statements.c.grant_id, grant_id),
+            (statements.c.service_line_id, service_line_id),
+            (statements.c.status, status),
+        ),
+    )
     if party_id is not None:
         mine = (statements.c.startup_id, statements.c.provider_id, grants.c.holder_id)
         query = query.where(or_(*(column == party_id for column in mine)))
-    wanted = {"grant_id": grant_id, "service_line_id": service_line_id, "status": status}
-    for column, value in ((statements.c[name], value) for name, value in wanted.items()):
-        if value is not None:
-            query = query.where(column == value)
-    return await load_all(connection, page(query, limit), StatementView)
+    return await load_window(
+        connection, query, StatementView, window, statements.c.statement_id, statements.c.issued_at
+    )

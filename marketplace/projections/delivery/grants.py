@@ -14,7 +14,19 @@ from events.grant import EquityPart
 from marketplace.core.errors import Corrupt
 from marketplace.domain.delivery.grant import PRIORITY
 from marketplace.projections.engine.projection import Projection
-from marketplace.projections.engine.queries import At, find_one, load_all, page, until
+from marketplace.projections.engine.queries import (
+    WINDOW,
+    At,
+    Filter,
+    Rows,
+    Window,
+    find_one,
+    load_all,
+    load_window,
+    narrow,
+    page,
+    until,
+)
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
@@ -57,6 +69,8 @@ grants: Final = define(
     instant("ended_at", null=True),
     instant("issued_at"),
     Index("ix_grants_startup", "startup_id", "grant_id"),
+    Index("ix_grants_payer", "payer_id", "grant_id"),
+    Index("ix_grants_issued", "issued_at", "grant_id"),
     Index("ix_grants_provider", "provider_id", "grant_id"),
     Index("ix_grants_holder", "holder_id", "grant_id"),
     origin=Origin("grant", "grant_id"),
@@ -227,17 +241,14 @@ async def list_grants(
     connection: AsyncConnection,
     *,
     party_id: str | None = None,
-    status: str | None = None,
-    after: str = "",
-    limit: int = 100,
-) -> list[GrantView]:
-    """Return grants by id above `after`: those that a party uses, pays, delivers or holds the equity of, or all."""
-    query: Any = select(grants).where(grants.c.grant_id > after).order_by(grants.c.grant_id)
+    status: Filter = None,
+    window: Window = WINDOW,
+) -> Rows[GrantView]:
+    """Return grants: those that a party uses, pays, delivers or holds the equity of, or all."""
+    query = narrow(select(grants), ((grants.c.status, status),))
     if party_id is not None:
         query = query.where(_concerns(party_id))
-    if status is not None:
-        query = query.where(grants.c.status == status)
-    return await load_all(connection, page(query, limit), GrantView)
+    return await load_window(connection, query, GrantView, window, grants.c.grant_id, grants.c.issued_at)
 
 
 async def list_carriers(

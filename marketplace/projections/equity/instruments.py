@@ -11,7 +11,19 @@ from events import instrument as instrument_events
 from events.types import NoteTerms
 from marketplace.core.errors import Corrupt
 from marketplace.projections.engine.projection import Projection
-from marketplace.projections.engine.queries import At, find_one, load_all, page, until
+from marketplace.projections.engine.queries import (
+    WINDOW,
+    At,
+    Filter,
+    Rows,
+    Window,
+    find_one,
+    load_all,
+    load_window,
+    narrow,
+    page,
+    until,
+)
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
@@ -248,33 +260,28 @@ async def list_instruments(
     issuer_id: str | None = None,
     holder_id: str | None = None,
     party: tuple[str, str] | None = None,
-    status: str | None = None,
-    after: str = "",
-    limit: int = 100,
-) -> list[InstrumentView]:
-    """Return instruments by id above `after`.
+    status: Filter = None,
+    window: Window = WINDOW,
+) -> Rows[InstrumentView]:
+    """Return instruments.
 
     Args:
         connection: Where to read.
         issuer_id: Only of this issuer.
         holder_id: Only held by this party.
         party: ``(party_id, issuer_id)``: only held by this party or issued by its issuer.
-        status: Only in this status.
-        after: The last id of the previous page.
-        limit: Rows of a page, at most 1,000.
+        status: Only in these statuses.
+        window: Which of them, and in which order.
     """
-    query: Any = select(instruments).where(instruments.c.instrument_id > after).order_by(instruments.c.instrument_id)
-    given = (
-        (instruments.c.issuer_id, issuer_id),
-        (instruments.c.holder_id, holder_id),
-        (instruments.c.status, status),
+    query = narrow(
+        select(instruments),
+        ((instruments.c.issuer_id, issuer_id), (instruments.c.holder_id, holder_id), (instruments.c.status, status)),
     )
-    for column, value in given:
-        if value is not None:
-            query = query.where(column == value)
     if party is not None:
         query = query.where(or_(instruments.c.holder_id == party[0], instruments.c.issuer_id == party[1]))
-    return await load_all(connection, page(query, limit), InstrumentView)
+    return await load_window(
+        connection, query, InstrumentView, window, instruments.c.instrument_id, instruments.c.issued_at
+    )
 
 
 async def list_movements(

@@ -1,7 +1,7 @@
 """Proposals with their votes, and which party may see which."""
 
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Index, select
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import proposal
 from events.proposal import Consent, ProposedEvent
 from marketplace.projections.engine.projection import Projection
-from marketplace.projections.engine.queries import find_one, load_all, page
+from marketplace.projections.engine.queries import WINDOW, Filter, Rows, Window, find_one, load_all, load_window, narrow
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, instant, text
 from marketplace.projections.engine.write_batch import WriteBatch
@@ -132,12 +132,11 @@ async def list_proposals(
     *,
     concerned: Concerned | None = None,
     issuer_id: str | None = None,
-    status: str | None = None,
-    after: str = "",
-    limit: int = 100,
-) -> list[ProposalView]:
-    """Return proposals by id above `after`, optionally those that concern a party, of one issuer or status."""
-    query: Any = select(proposals).where(proposals.c.proposal_id > after).order_by(proposals.c.proposal_id)
+    status: Filter = None,
+    window: Window = WINDOW,
+) -> Rows[ProposalView]:
+    """Return proposals, optionally those that concern a party, of one issuer or of statuses."""
+    query = narrow(select(proposals), ((proposals.c.issuer_id, issuer_id), (proposals.c.status, status)))
     if concerned is not None:
         asked = select(proposal_votes.c.proposal_id).where(proposal_votes.c.party_id == concerned.party_id)
         query = query.where(
@@ -145,10 +144,10 @@ async def list_proposals(
             | (proposals.c.issuer_id == concerned.issuer_id)
             | proposals.c.proposal_id.in_(asked)
         )
-    for column, value in ((proposals.c.issuer_id, issuer_id), (proposals.c.status, status)):
-        if value is not None:
-            query = query.where(column == value)
-    return await _add_votes(connection, await load_all(connection, page(query, limit), _Proposed))
+    found = await load_window(connection, query, _Proposed, window, proposals.c.proposal_id, proposals.c.proposed_at)
+    rows = Rows(await _add_votes(connection, found))
+    rows.total = found.total
+    return rows
 
 
 async def _add_votes(connection: AsyncConnection, found: list[_Proposed]) -> list[ProposalView]:

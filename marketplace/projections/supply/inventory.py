@@ -9,7 +9,18 @@ from events import lot as lot_events
 from events import pool as pool_events
 from events import site as site_events
 from marketplace.projections.engine.projection import Projection, tags_of
-from marketplace.projections.engine.queries import PAGE_ROWS_MAX, find_one, load_all, page
+from marketplace.projections.engine.queries import (
+    PAGE_ROWS_MAX,
+    WINDOW,
+    Filter,
+    Rows,
+    Window,
+    find_one,
+    load_all,
+    load_window,
+    narrow,
+    page,
+)
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
@@ -235,20 +246,18 @@ async def list_lots(
     pool_id: str | None = None,
     gpu_class: str | None = None,
     region: str | None = None,
-    status: str | None = None,
-    after: str = "",
-    limit: int = 100,
-) -> list[LotView]:
-    """Return lots by id above `after`, with optional filters."""
-    query = _LOTS.where(lots.c.lot_id > after).order_by(lots.c.lot_id)
-    given = (
-        (lots.c.provider_id, provider_id),
-        (lots.c.pool_id, pool_id),
-        (pools.c.gpu_class, gpu_class),
-        (pools.c.region, region),
-        (lots.c.status, status),
+    status: Filter = None,
+    window: Window = WINDOW,
+) -> Rows[LotView]:
+    """Return lots, with optional filters."""
+    query = narrow(
+        _LOTS,
+        (
+            (lots.c.provider_id, provider_id),
+            (lots.c.pool_id, pool_id),
+            (pools.c.gpu_class, gpu_class),
+            (pools.c.region, region),
+            (lots.c.status, status),
+        ),
     )
-    for column, value in given:
-        if value is not None:
-            query = query.where(column == value)
-    return await load_all(connection, page(query, limit), LotView)
+    return await load_window(connection, query, LotView, window, lots.c.lot_id, lots.c.listed_at)

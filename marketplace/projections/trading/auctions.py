@@ -11,7 +11,17 @@ from events import auction as auction_events
 from marketplace.core.errors import Corrupt
 from marketplace.core.money import ZERO
 from marketplace.projections.engine.projection import Projection
-from marketplace.projections.engine.queries import find_one, load_all, page
+from marketplace.projections.engine.queries import (
+    WINDOW,
+    Filter,
+    Rows,
+    Window,
+    find_one,
+    load_all,
+    load_window,
+    narrow,
+    page,
+)
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
@@ -44,6 +54,7 @@ auctions: Final = define(
     whole("attempts"),
     instant("opened_at"),
     instant("cleared_at", null=True),
+    instant("carried_out_at", null=True),
     Index("ix_auctions_status", "status", "auction_id"),
     origin=Origin("auction", "auction_id"),
 )
@@ -189,11 +200,11 @@ def _failed(changes: WriteBatch, _: RecordedEvent, event: auction_events.Auction
     changes.update(auctions, event.auction_id, status="failed", reason=event.reason, attempts=event.attempt)
 
 
-def _settled(changes: WriteBatch, _: RecordedEvent, event: auction_events.AuctionSettled) -> None:
+def _settled(changes: WriteBatch, fact: RecordedEvent, event: auction_events.AuctionSettled) -> None:
     changes.update(
         auctions,
         event.auction_id,
-        status="settled",
+        carried_out_at=fact.time,
         matched=event.matched,
         unmatched=event.unmatched,
         impossible=event.impossible,
@@ -208,7 +219,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="auctions",
-    version=2,
+    version=3,
     tables=(auctions, prices, decisions),
     reads=("auction",),
     handlers={
@@ -234,13 +245,11 @@ async def find_auction(connection: AsyncConnection, auction_id: str) -> AuctionV
 
 
 async def list_auctions(
-    connection: AsyncConnection, *, status: str | None = None, after: str = "", limit: int = 100
-) -> list[AuctionView]:
-    """Return auctions by id above `after`, optionally of one status."""
-    query: Any = select(auctions).where(auctions.c.auction_id > after).order_by(auctions.c.auction_id)
-    if status is not None:
-        query = query.where(auctions.c.status == status)
-    return await load_all(connection, page(query, limit), AuctionView)
+    connection: AsyncConnection, *, status: Filter = None, window: Window = WINDOW
+) -> Rows[AuctionView]:
+    """Return auctions, optionally of statuses."""
+    query = narrow(select(auctions), ((auctions.c.status, status),))
+    return await load_window(connection, query, AuctionView, window, auctions.c.auction_id, auctions.c.opened_at)
 
 
 async def list_decisions(

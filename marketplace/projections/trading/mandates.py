@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Index, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,7 +10,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import mandate as mandate_events
 from marketplace.core.errors import Corrupt
 from marketplace.projections.engine.projection import Projection
-from marketplace.projections.engine.queries import find_one, load_all, page
+from marketplace.projections.engine.queries import (
+    WINDOW,
+    Filter,
+    Rows,
+    Window,
+    find_one,
+    load_all,
+    load_window,
+    narrow,
+    page,
+)
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text
 from marketplace.projections.engine.write_batch import WriteBatch
@@ -163,16 +173,12 @@ async def list_mandates(
     connection: AsyncConnection,
     *,
     holder_id: str | None = None,
-    status: str | None = None,
-    after: str = "",
-    limit: int = 100,
-) -> list[MandateView]:
-    """Return mandates by id above `after`, optionally of one holder or status."""
-    query: Any = select(mandates).where(mandates.c.mandate_id > after).order_by(mandates.c.mandate_id)
-    for column, value in ((mandates.c.holder_id, holder_id), (mandates.c.status, status)):
-        if value is not None:
-            query = query.where(column == value)
-    return await load_all(connection, page(query, limit), MandateView)
+    status: Filter = None,
+    window: Window = WINDOW,
+) -> Rows[MandateView]:
+    """Return mandates, optionally of one holder or of statuses."""
+    query = narrow(select(mandates), ((mandates.c.holder_id, holder_id), (mandates.c.status, status)))
+    return await load_window(connection, query, MandateView, window, mandates.c.mandate_id, mandates.c.granted_at)
 
 
 async def list_budget_holds(

@@ -12,8 +12,21 @@ from events import order as order_events
 from marketplace.core.errors import Corrupt
 from marketplace.domain.trading.order import WAITING
 from marketplace.domain.trading.order_terms import find_end
+from marketplace.projections.delivery.grants import grants
 from marketplace.projections.engine.projection import Projection
-from marketplace.projections.engine.queries import At, find_one, load_all, page, until
+from marketplace.projections.engine.queries import (
+    WINDOW,
+    At,
+    Filter,
+    Rows,
+    Window,
+    find_one,
+    load_all,
+    load_window,
+    narrow,
+    page,
+    until,
+)
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
@@ -38,6 +51,8 @@ orders: Final = define(
     text("cancel_reason", null=True),
     instant("placed_at"),
     Index("ix_orders_startup", "startup_id", "order_id"),
+    Index("ix_orders_startup_placed", "startup_id", "placed_at", "order_id"),
+    Index("ix_orders_placed", "placed_at", "order_id"),
     Index("ix_orders_status", "status", "order_id"),
     Index("ix_orders_auction", "auction_id", "order_id"),
     origin=Origin("order", "order_id"),
@@ -165,27 +180,30 @@ PROJECTION: Final = Projection(
 )
 
 
+_ORDERS: Final[Any] = select(orders, grants.c.price_usd_per_gpu_hour, grants.c.start).select_from(
+    orders.outerjoin(grants, grants.c.grant_id == orders.c.grant_id)
+)
+
+
 async def find_order(connection: AsyncConnection, order_id: str) -> OrderView | None:
     """Return an order, or None."""
-    return await find_one(connection, select(orders).where(orders.c.order_id == order_id), OrderView)
+    return await find_one(connection, _ORDERS.where(orders.c.order_id == order_id), OrderView)
 
 
 async def list_orders(
     connection: AsyncConnection,
     *,
     startup_id: str | None = None,
-    status: str | None = None,
+    status: Filter = None,
     auction_id: str | None = None,
-    after: str = "",
-    limit: int = 100,
-) -> list[OrderView]:
-    """Return orders by id above `after`, with optional filters."""
-    query: Any = select(orders).where(orders.c.order_id > after).order_by(orders.c.order_id)
-    given = ((orders.c.startup_id, startup_id), (orders.c.status, status), (orders.c.auction_id, auction_id))
-    for column, value in given:
-        if value is not None:
-            query = query.where(column == value)
-    return await load_all(connection, page(query, limit), OrderView)
+    window: Window = WINDOW,
+) -> Rows[OrderView]:
+    """Return orders, optionally of a startup, of statuses, or those that an auction locked or decided last."""
+    query = narrow(
+        _ORDERS,
+        ((orders.c.startup_id, startup_id), (orders.c.status, status), (orders.c.auction_id, auction_id)),
+    )
+    return await load_window(connection, query, OrderView, window, orders.c.order_id, orders.c.placed_at)
 
 
 async def list_book(

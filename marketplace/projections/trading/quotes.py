@@ -1,13 +1,13 @@
 """Present and past held quotes, with their content."""
 
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Index, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import quote as quote_events
 from marketplace.projections.engine.projection import Projection
-from marketplace.projections.engine.queries import find_one, load_all, page
+from marketplace.projections.engine.queries import WINDOW, Filter, Rows, Window, find_one, load_window, narrow
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text
 from marketplace.projections.engine.write_batch import WriteBatch
@@ -84,13 +84,9 @@ async def list_quotes(
     connection: AsyncConnection,
     *,
     startup_id: str | None = None,
-    status: str | None = None,
-    after: str = "",
-    limit: int = 100,
-) -> list[QuoteView]:
-    """Return held quotes by id above `after`, optionally of one startup or status."""
-    query: Any = select(quotes).where(quotes.c.quote_id > after).order_by(quotes.c.quote_id)
-    for column, value in ((quotes.c.startup_id, startup_id), (quotes.c.status, status)):
-        if value is not None:
-            query = query.where(column == value)
-    return await load_all(connection, page(query, limit), QuoteView)
+    status: Filter = None,
+    window: Window = WINDOW,
+) -> Rows[QuoteView]:
+    """Return held quotes, optionally of one startup or of statuses."""
+    query = narrow(select(quotes), ((quotes.c.startup_id, startup_id), (quotes.c.status, status)))
+    return await load_window(connection, query, QuoteView, window, quotes.c.quote_id, quotes.c.held_at)

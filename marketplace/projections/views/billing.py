@@ -216,6 +216,7 @@ class ServiceLineView(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     declined_by: str | None
     reason: str | None
+    proposed_at: datetime
     approved_at: datetime | None
     agreed_at: datetime | None
     cash_commitment_usd: Decimal | None

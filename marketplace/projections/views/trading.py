@@ -9,7 +9,7 @@ from events.auction import Certificate, MatchTerms, Price, PriceRange, SecondBes
 from events.mandate import MandateTerms
 from events.order import BudgetHold, OrderTerms
 from events.quote import HoldFee
-from events.types import PrincipalTerms, Reason
+from events.types import PrincipalTerms, Ratio, Reason
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +28,8 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
         budget_holds: Budget set aside, per mandate.
         auction_id: The auction that locked or decided it last.
         grant_id: The grant that it won.
+        price_usd_per_gpu_hour: What it pays, once it has won.
+        start: When its grant starts, once it has won.
         reasons: Why it lost last, decisive reason first; None before any decision.
         price_to_win_usd_per_gpu_hour: The lowest value that would have won.
         cancel_reason: Why it was cancelled.
@@ -47,6 +49,8 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     budget_holds: tuple[BudgetHold, ...]
     auction_id: str | None
     grant_id: str | None
+    price_usd_per_gpu_hour: Ratio | None
+    start: datetime | None
     reasons: tuple[Reason, ...] | None
     price_to_win_usd_per_gpu_hour: Decimal | None
     cancel_reason: str | None
@@ -87,13 +91,14 @@ class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuctionView(msgspec.Struct, frozen=True, kw_only=True):
-    """An auction; `status` is ``collecting``, ``locked``, ``cleared``, ``settled`` or ``failed``.
+    """An auction; `status` is ``collecting``, ``locked``, ``cleared`` or ``failed``.
 
     `phase` is ``collecting``, ``indicative`` (non-binding prices are published), ``no_cancel`` (orders are bound),
     ``locked`` or ``cleared``. `locked_sequence` is the event that froze the book, whose parts precede it. `deferred` is
     the number of orders that were not admitted and stay open; the decisions contain the reason of each. `attempts` is
-    the number of failed attempts, and `reason` the reason of the last. An auction that failed three times is
-    ``settled`` without a certificate, and its orders are released.
+    the number of failed attempts, and `reason` the reason of the last. `carried_out_at` is when its last decision was
+    carried out: all matched orders have their grants since then. An auction that failed three times has it too, and
+    released its orders.
     """
 
     auction_id: str
@@ -119,6 +124,7 @@ class AuctionView(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     opened_at: datetime
     cleared_at: datetime | None
+    carried_out_at: datetime | None
     last_sequence: int
 
 

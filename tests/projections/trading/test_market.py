@@ -12,6 +12,7 @@ from marketplace.log.memory import MemoryLog
 from marketplace.projections.access import parties
 from marketplace.projections.billing import statements
 from marketplace.projections.delivery import grants
+from marketplace.projections.engine.queries import Window
 from marketplace.projections.metering import usage
 from marketplace.projections.supply import capacity, inventory
 from marketplace.projections.trading import auctions, mandates, orders
@@ -73,7 +74,10 @@ async def test_inventory_as_it_is_now(connection: AsyncConnection):
     assert (lot.ask_usd_per_gpu_hour, lot.gpu_class, lot.gpus_per_node) == (usd("1.95"), "H100_SXM", 8)
     assert (lot.start, lot.end, lot.mandate_ids, lot.status) == (START, market.END, (MANDATE,), "listed")
     assert [row.lot_id for row in await inventory.list_lots(connection, status="withdrawn")] == [LOT_B]
-    assert [row.lot_id for row in await inventory.list_lots(connection, after=LOT)] == [LOT_B, resales.RESALE_LOT]
+    assert [row.lot_id for row in await inventory.list_lots(connection, window=Window(after=LOT))] == [
+        LOT_B,
+        resales.RESALE_LOT,
+    ]
 
 
 async def test_a_mandate_knows_what_is_held_and_what_is_committed(connection: AsyncConnection):
@@ -99,13 +103,15 @@ async def test_an_order_keeps_its_last_decision(connection: AsyncConnection):
     assert lost.reasons[0].facts == {"price_to_win": "3.10"}
     won = await orders.find_order(connection, make_id("ord", 1))
     assert won is not None
+    assert (won.price_usd_per_gpu_hour, won.start) == ("5/2", START)
+    assert (lost.price_usd_per_gpu_hour, lost.start) == (None, None)
     assert (won.grant_id, won.terms, won.last_sequence) == (
         make_id("grt", 1),
         market.TERMS,
         sequence_of("order.matched.v1"),
     )
     assert await orders.list_orders(connection, startup_id=STRANGER) == []
-    assert len(await orders.list_orders(connection, status="open", limit=1)) == 1
+    assert len(await orders.list_orders(connection, status="open", window=Window(limit=1))) == 1
 
 
 async def test_the_book_as_of_any_point(connection: AsyncConnection):
@@ -135,7 +141,7 @@ async def test_an_auction_with_prices_and_decisions(connection: AsyncConnection)
     auction = await auctions.find_auction(connection, AUCTION)
     assert auction is not None
     assert auction.certificate is not None
-    assert (auction.status, auction.matched, auction.unmatched, auction.book_orders) == ("settled", 3, 2, 5)
+    assert (auction.status, auction.matched, auction.unmatched, auction.book_orders) == ("cleared", 3, 2, 5)
     assert (auction.certificate.welfare_usd, auction.attempts) == (usd("633.60"), 1)
     assert auction.locked_sequence == sequence_of("auction.locked.v1")
     decided = await auctions.list_decisions(connection, auction_id=AUCTION, startup_id=STARTUP)
@@ -325,7 +331,35 @@ async def test_a_page_never_holds_more_than_its_bound(engine: AsyncEngine, memor
     await fill(memory_log, story.recorded)
     await project(engine, memory_log)
     async with engine.connect() as connection:
-        first = await orders.list_orders(connection, limit=10_000)
-        rest = await orders.list_orders(connection, after=first[-1].order_id, limit=10_000)
+        first = await orders.list_orders(connection, window=Window(limit=10_000))
+        rest = await orders.list_orders(connection, window=Window(limit=10_000, after=first[-1].order_id))
         assert (len(first), len(rest)) == (1_000, 4)
         assert first[0].placed_at - rest[-1].placed_at < timedelta(0)
+        placed = {one.order_id: one.placed_at for one in (*first, *rest)}
+        await check_walks(connection, placed)
+        newest = await orders.list_orders(connection, window=Window(limit=3, order="newest"))
+        market.place_order(story, 1_005)
+        await fill(memory_log, story.recorded[-3:])
+        await project(engine, memory_log)
+        after = (newest[-1].placed_at, newest[-1].order_id)
+        following = await orders.list_orders(connection, window=Window(limit=1_000, order="newest", after=after))
+        walked = [one.order_id for one in (*newest, *following)]
+        assert walked == sorted(placed, key=lambda id_: (placed[id_], id_), reverse=True)[:1_003]
+
+
+async def check_walks(connection: AsyncConnection, placed: dict[str, datetime]) -> None:
+    """Walk the orders by when they were placed, in both directions, within a span that ends before its last one."""
+    by_time = sorted(placed, key=lambda id_: (placed[id_], id_))
+    span = {"created_from": placed[by_time[3]], "created_before": placed[by_time[503]]}
+    for order in ("oldest", "newest"):
+        seen, after = [], None
+        while page := await orders.list_orders(
+            connection,
+            status=("open", "matched"),
+            window=Window(limit=77, order=order, after=after, counts=True, **span),
+        ):
+            assert page.total == 500
+            seen += [one.order_id for one in page]
+            after = (page[-1].placed_at, page[-1].order_id)
+        assert (seen if order == "oldest" else seen[::-1]) == by_time[3:503]
+    assert (await orders.list_orders(connection, status=("matched",), window=Window(counts=True))).total == 0

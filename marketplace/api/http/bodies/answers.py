@@ -24,10 +24,17 @@ T = TypeVar("T")
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """Rows, and the cursor of the next page; None on the last page."""
+    """A page of a list.
+
+    Attributes:
+        items: Rows.
+        next_cursor: Cursor of the next page; None on the last page.
+        count: Rows of the whole list; None if the request did not ask (`count=true`), or they are more than 10,000.
+    """
 
     items: list[T]
     next_cursor: str | None = None
+    count: int | None = None
 
 
 class ClockView(msgspec.Struct, frozen=True, kw_only=True):
