@@ -23,7 +23,7 @@ from marketplace.api.http.metrics import Metrics
 from marketplace.api.http.paging import provide_listing
 from marketplace.api.http.problems import HANDLERS
 from marketplace.api.http.queries import provide_reader
-from marketplace.api.http.reference import ReferencePage
+from marketplace.api.http.reference import ReferencePage, get_asset
 from marketplace.api.http.request_file import RequestFile
 from marketplace.api.http.services import Services
 from marketplace.api.http.strict_json import StrictBody
@@ -64,7 +64,7 @@ def _build(body_bytes_max: int) -> Litestar:
             version=__version__,
             path="/schema",
             openapi_router=Router(
-                "/schema", route_handlers=[], include_in_schema=False, before_request=_require_document
+                "/schema", route_handlers=[get_asset], include_in_schema=False, before_request=_require_document
             ),
             render_plugins=[Document(), ReferencePage(), RequestFile()],
             operation_id_creator=name_operation,

@@ -1,22 +1,45 @@
-"""The API's reference as one page of HTML, rendered here from the OpenAPI document, without external content."""
+"""The API's reference at ``/schema``: Swagger UI, in which calls can be tried with a key.
 
-import html
+Its files are those of the npm package swagger-ui-dist in the version below, served by this process. The page runs no
+inline script and asks nobody else (`Content-Security-Policy`).
+"""
+
+from importlib.resources import files
 from typing import Any, Final
 
-from litestar import Request
+from litestar import Request, Response, get
+from litestar.exceptions import NotFoundException
 from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.params import FromPath
 
-from marketplace.api.http.document import load_document
+from marketplace.api.http.envelope import ADDED
 
-_STYLE: Final = """
-:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
-body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h2 { margin-top: 2.5rem; border-bottom: 1px solid #8886; } code, pre { font: 13px/1.45 ui-monospace, monospace; }
-details { margin: .3rem 0; padding: .3rem .6rem; border: 1px solid #8884; border-radius: .4rem; }
-summary { cursor: pointer; } .verb { display: inline-block; width: 4.2rem; font-weight: 600; }
-table { border-collapse: collapse; } td, th { padding: .15rem .8rem .15rem 0; text-align: left; vertical-align: top; }
+VERSION: Final = "5.35.0"
+"""The version of swagger-ui-dist. Its licence and notices stand beside its files."""
+_FOLDER: Final = files("marketplace.api.http").joinpath("swagger_ui")
+_ASSETS: Final = {
+    "reference.js": "text/javascript",
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+}
+_HEADER: Final = b"content-security-policy"
+_POLICY: Final = (
+    b"default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    b"style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_PAGE: Final = b"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Reference of the marketplace's API</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/schema/assets/swagger-ui.css">
+<div id="reference"></div>
+<noscript>For machines: <a href="/schema/openapi.json">the OpenAPI document</a>.</noscript>
+<script src="/schema/assets/swagger-ui-bundle.js"></script>
+<script src="/schema/assets/reference.js"></script>
+</html>
 """
-_VERBS: Final = ("get", "post", "put", "patch", "delete")
 
 
 class ReferencePage(OpenAPIRenderPlugin):
@@ -26,101 +49,18 @@ class ReferencePage(OpenAPIRenderPlugin):
         super().__init__(path="/")
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        """Return the page."""
-        return render_page(load_document(request.app, openapi_schema), self.get_openapi_json_route(request)).encode()
+        """Return the page, and let it run the scripts of this server."""
+        del openapi_schema
+        scope: dict[str, Any] = dict(request.scope)
+        added = scope[ADDED]
+        added[:] = [(name, _POLICY if name == _HEADER else value) for name, value in added]
+        return _PAGE
 
 
-def render_page(document: dict[str, Any], document_path: str) -> str:
-    """Return the reference of an OpenAPI document as HTML."""
-    info = document["info"]
-    title = html.escape(f"{info['title']} {info['version']}")
-    groups: dict[str, list[str]] = {}
-    for path, item in sorted(document["paths"].items()):
-        for verb in _VERBS:
-            if verb in item:
-                tag = (item[verb].get("tags") or ["other"])[0]
-                operation = _inline(item[verb], document["components"])
-                groups.setdefault(tag, []).append(_render_operation(path, verb, operation))
-    sections = "".join(f"<h2>{html.escape(tag)}</h2>{''.join(rows)}" for tag, rows in sorted(groups.items()))
-    schemas = document.get("components", {}).get("schemas", {})
-    shapes = "".join(_render_schema(name, schema) for name, schema in sorted(schemas.items()))
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-        f'<h1>{title}</h1><p>The same as <a href="{html.escape(document_path)}">OpenAPI 3.1</a> for machines.</p>'
-        f"{sections}<h2>Shapes</h2>{shapes}</html>"
-    )
-
-
-def _inline(operation: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
-    """Return an operation with its parameters and answers in place of references to them."""
-
-    def follow(part: dict[str, Any]) -> dict[str, Any]:
-        if "$ref" not in part:
-            return part
-        *_, kind, name = part["$ref"].split("/")
-        found: dict[str, Any] = components[kind][name]
-        return found
-
-    return {
-        **operation,
-        "parameters": [follow(each) for each in operation.get("parameters", ())],
-        "responses": {status: follow(answer) for status, answer in operation["responses"].items()},
-    }
-
-
-def _render_operation(path: str, verb: str, operation: dict[str, Any]) -> str:
-    head = f'<span class="verb">{verb.upper()}</span> <code>{html.escape(path)}</code>'
-    summary = html.escape(operation.get("summary") or "")
-    description = html.escape(operation.get("description") or "")
-    parameters = "".join(
-        f"<tr><td><code>{html.escape(one['name'])}</code><td>{html.escape(one['in'])}"
-        f"<td>{_render_type(one.get('schema', {}))}<td>{html.escape(one.get('description') or '')}</tr>"
-        for one in operation.get("parameters") or ()
-    )
-    table = f"<table><tr><th>parameter<th>in<th>type<th></tr>{parameters}</table>" if parameters else ""
-    body = "".join(
-        f"<p>Body: {_render_type(content.get('schema', {}))}</p>"
-        for content in (operation.get("requestBody") or {}).get("content", {}).values()
-    )
-    answers = "".join(
-        f"<tr><td>{html.escape(status)}<td>{_render_answer(answer)}</tr>"
-        for status, answer in sorted((operation.get("responses") or {}).items())
-    )
-    return (
-        f"<details><summary>{head} — {summary}</summary><p>{description}</p>{table}{body}"
-        f"<table><tr><th>status<th>answer</tr>{answers}</table></details>"
-    )
-
-
-def _render_answer(answer: dict[str, Any]) -> str:
-    shapes = [_render_type(content.get("schema", {})) for content in (answer.get("content") or {}).values()]
-    return ", ".join(shapes) or html.escape(answer.get("description") or "")
-
-
-def _render_schema(name: str, schema: dict[str, Any]) -> str:
-    required = set(schema.get("required") or ())
-    rows = "".join(
-        f"<tr><td><code>{html.escape(field)}</code><td>{_render_type(shape)}"
-        f"<td>{'required' if field in required else ''}<td>{html.escape(str(shape.get('description') or ''))}</tr>"
-        for field, shape in (schema.get("properties") or {}).items()
-    )
-    return (
-        f'<details id="{html.escape(name)}"><summary><code>{html.escape(name)}</code></summary>'
-        f"<p>{html.escape(str(schema.get('description') or ''))}</p><table>{rows}</table></details>"
-    )
-
-
-def _render_type(schema: dict[str, Any]) -> str:
-    if "$ref" in schema:
-        name = html.escape(schema["$ref"].rsplit("/", 1)[1])
-        return f'<a href="#{name}"><code>{name}</code></a>'
-    for several in ("oneOf", "anyOf"):
-        if several in schema:
-            return " or ".join(_render_type(one) for one in schema[several])
-    if schema.get("type") == "array":
-        return f"list of {_render_type(schema.get('items') or {})}"
-    kind = schema.get("type")
-    words = " or ".join(kind) if isinstance(kind, list) else str(kind or "any")
-    if schema.get("enum"):
-        words = " | ".join(str(value) for value in schema["enum"])
-    return f"<code>{html.escape(words)}</code>"
+@get("/assets/{name:str}", sync_to_thread=True)
+def get_asset(name: FromPath[str]) -> Response[bytes]:
+    """Return a file of the page."""
+    if name not in _ASSETS:
+        raise NotFoundException
+    headers = {"Cache-Control": "public, max-age=86400"}
+    return Response(_FOLDER.joinpath(name).read_bytes(), media_type=_ASSETS[name], headers=headers)
