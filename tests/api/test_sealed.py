@@ -4,12 +4,15 @@ Nor does a grant that was transferred show its user what the payer pays.
 """
 
 import itertools
+import re
 from collections import defaultdict
+from datetime import timedelta
 from decimal import Decimal
 
 from events.subjects import parse_subject
 from marketplace.application.delivery.grants import transfer_grant
 from marketplace.domain.deciders import PREFIXES
+from marketplace.domain.delivery.periods import list_periods
 from marketplace.log.memory import MemoryLog
 from tests.api.documented import read_document
 from tests.api.stage import open_stage
@@ -28,8 +31,13 @@ async def test_who_got_a_grant_by_transfer_does_not_see_what_it_costs_and_who_pa
     heir = await market.party("Heir", "startup")
     async with market.worker():
         grant = await market.award(trade)
-    id_ = grant.issued.grant_id
-    await transfer_grant(market.handler, market.context(trade.startup), id_, startup_id=heir)
+        id_ = grant.issued.grant_id
+        await transfer_grant(market.handler, market.context(trade.startup), id_, startup_id=heir)
+        market.clock.at = grant.issued.start
+        await market.until("grant", id_, "active")
+        await market.deliver(grant, 2)
+        market.clock.at = grant.end + timedelta(days=2)
+        await market.until("statement", list_periods(grant)[0].statement_id, "issued")
     async with open_stage(market.log, database_url) as stage:
         reach = {"Min-Seq": await stage.reach()}
         views = {}
@@ -38,6 +46,13 @@ async def test_who_got_a_grant_by_transfer_does_not_see_what_it_costs_and_who_pa
             view = (await client.get(f"/v1/grants/{id_}", headers=reach)).json()
             assert (await client.get("/v1/grants", headers=reach)).json()["items"] == [view]
             views[party_id] = view
+            listed = (await client.get("/v1/statements", headers=reach)).json()["items"]
+            tags = set(re.findall(r'"type":"marketplace\.(\w+)', await read_feed(client)))
+            assert ({"grant", "usage"} <= tags, bool(listed), "statement" in tags) == (
+                True,
+                party_id != heir,
+                party_id != heir,
+            )
     costs = ("price_usd_per_gpu_hour", "cash_share", "cash_commitment_usd", "startup_account_id", "hold_id", "equity")
     assert {views[heir][name] for name in costs} == {None}
     assert (views[heir]["startup_id"], views[heir]["payer_id"]) == (heir, trade.startup)

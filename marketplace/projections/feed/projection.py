@@ -20,7 +20,7 @@ from marketplace.projections.feed.holders import (
     list_depths,
     load,
 )
-from marketplace.projections.feed.visibility import get_audience, get_founders, get_relatives
+from marketplace.projections.feed.visibility import get_audience, get_founded, get_founders, get_relatives
 
 event_index: Final = define_history(
     "event_index",
@@ -61,7 +61,7 @@ def _index(changes: WriteBatch, fact: RecordedEvent, _: Event) -> None:
     fold(changes, fact)
     founders = get_founders(fact, behind)
     if founders:
-        changes.put(owners, id=fact.id, parties=sorted(founders))
+        changes.put(owners, id=get_founded(fact), parties=sorted(founders))
 
 
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
@@ -71,7 +71,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="feed",
-    version=2,
+    version=3,
     tables=(event_index, event_parties, owners, event_holders, event_instruments),
     reads=AGGREGATES,
     handlers=dict.fromkeys(EVENT_TYPES.values(), _index),

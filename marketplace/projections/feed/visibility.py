@@ -98,8 +98,9 @@ FOUNDING: Final = frozenset(
     if aggregate not in {"usage", "statement", "register"}
     for tag in list_tags(aggregate)[:1]
 ) | tags_of(grant.GrantTransferred)
-"""Events that put the parties that they name behind their aggregate: its first event, and a transfer of a grant.
+"""Events that put the parties that they name behind their aggregate, which is its first event.
 
+A transfer of a grant puts its user behind what happens to the grant and behind its usage, not behind its statements.
 Usage and statements have no parties of their own; the parties of their grant are behind them. Nobody is behind the
 register: each relation is for the parties that it names.
 """
@@ -121,12 +122,26 @@ def get_relatives(fact: RecordedEvent) -> tuple[str, ...]:
 
     An event about holding or releasing nodes of a resold grant also concerns the seller.
     """
+    if (grant_id := _find_used(fact)) is not None:
+        return fact.id, grant_id, name_users(grant_id)
     held = isinstance(fact.event, pool.PoolCapacityHeld | pool.PoolCapacityReleased)
     if held and (seller := getattr(fact.event, "grant_id_before", None)) is not None:
         return fact.id, seller
     parent = _PARENTS.get(fact.aggregate)
     parent_id: str | None = None if parent is None else getattr(fact.event, parent, None)
     return (fact.id,) if parent_id is None else (fact.id, parent_id)
+
+
+def name_users(grant_id: str) -> str:
+    """Return the name under which those stand who use a grant by transfer. They do not see what it costs."""
+    return f"{grant_id}/users"
+
+
+def _find_used(fact: RecordedEvent) -> str | None:
+    """Return the grant whose users by transfer the event concerns too: what happens to it, but not what it costs."""
+    if fact.aggregate == "grant" and not isinstance(fact.event, grant.GrantResold):
+        return fact.id
+    return getattr(fact.event, "grant_id", None) if fact.aggregate == "usage" else None
 
 
 def get_audience(fact: RecordedEvent, behind: set[str], depths: Mapping[str, Depth]) -> dict[str, Depth]:
@@ -155,8 +170,13 @@ def get_audience(fact: RecordedEvent, behind: set[str], depths: Mapping[str, Dep
     return named
 
 
+def get_founded(fact: RecordedEvent) -> str:
+    """Return behind what the founders of an event stand: its aggregate, or the users of a transferred grant."""
+    return name_users(fact.id) if isinstance(fact.event, grant.GrantTransferred) else fact.id
+
+
 def get_founders(fact: RecordedEvent, behind: set[str]) -> set[str]:
-    """Return the parties that are behind the event's own aggregate from then on; none for most events."""
+    """Return the parties that are behind what the event founds from then on; none for most events."""
     if fact.tag not in FOUNDING:
         return set()
     return get_named(fact.event) | behind
