@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from events.schedule import EndTerms, NoticeStep, PlatformFee
 from events.service import ServiceTerms
+from events.stages import StageTerms
 from events.types import (
     Event,
     GpuClass,
@@ -115,6 +116,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
         ends: What an early end costs, by the schedule at its issue; None: nothing.
         platform_fee: What the platform takes of its settlements, as its order states; None: nothing.
         notices: The notice that an early end takes, by the price of all grants that its startup has of its provider.
+        stages: How its cash is set aside in stages; None: all of it is set aside.
     """
 
     grant_id: Id
@@ -142,6 +144,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
     ends: EndTerms | None = None
     platform_fee: PlatformFee | None = None
     notices: Annotated[tuple[NoticeStep, ...], Meta(max_length=20)] = ()
+    stages: StageTerms | None = None
 
 
 class GrantActivated(Event, frozen=True, kw_only=True, tag="grant.activated.v1"):
@@ -345,6 +348,79 @@ class GrantCompleted(Event, frozen=True, kw_only=True, tag="grant.completed.v1")
     gpu_seconds_accepted: GpuSeconds
 
 
+class GrantStagePaid(Event, frozen=True, kw_only=True, tag="grant.stage_paid.v1"):
+    """A stage was paid: its cash is set aside in the same atomic batch. Delivery that was withheld goes on.
+
+    Attributes:
+        grant_id: The grant.
+        stages_paid: How many stages are paid now, the first one among them.
+        amount_usd: What was set aside for it.
+        set_aside_usd: What was set aside for the grant since its match, with the security.
+        at: When.
+    """
+
+    grant_id: Id
+    stages_paid: Annotated[int, Meta(ge=1)]
+    amount_usd: Usd
+    set_aside_usd: Usd
+    at: Instant
+
+
+class GrantStageMissed(Event, frozen=True, kw_only=True, tag="grant.stage_missed.v1"):
+    """A stage began, and the startup did not have its cash available. Delivery goes on, covered by the security.
+
+    Attributes:
+        grant_id: The grant.
+        stage: The stage, counted from 1.
+        amount_usd: What is missing.
+        cure_until: From then on delivery is withheld, unless the startup pays before.
+    """
+
+    grant_id: Id
+    stage: Annotated[int, Meta(ge=1)]
+    amount_usd: Usd
+    cure_until: Instant
+
+
+class GrantWithheld(Event, frozen=True, kw_only=True, tag="grant.withheld.v1"):
+    """Delivery is withheld, because a stage was not paid in its cure time. The nodes stay the grant's.
+
+    Attributes:
+        grant_id: The grant.
+        at: Since when.
+        ends_at: When the grant ends, after the notice of its terms, unless the startup pays before.
+    """
+
+    grant_id: Id
+    at: Instant
+    ends_at: Instant
+
+
+class GrantWithholdingEnded(Event, frozen=True, kw_only=True, tag="grant.withholding_ended.v1"):
+    """Delivery is not withheld any more: the stage was paid, or the grant ends.
+
+    The withheld hours are neither delivered nor charged, and nothing accrues. The startup's hold pays the provider
+    damages for them in the same atomic batch.
+
+    Attributes:
+        grant_id: The grant.
+        since: Since when delivery was withheld.
+        at: Until when.
+        gpu_seconds: GPU-seconds in which the nodes worked and were withheld.
+        damages_usd: Their price in cash, as far as what is set aside goes beyond the delivered hours.
+        payment_id: The cause of the payment.
+        is_paid: Whether the stage was paid, so that delivery goes on.
+    """
+
+    grant_id: Id
+    since: Instant
+    at: Instant
+    gpu_seconds: GpuSeconds
+    damages_usd: Usd
+    payment_id: Id
+    is_paid: bool
+
+
 class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1"):
     """The grant ended early. Undelivered capacity is released and accrues no principal.
 
@@ -380,6 +456,10 @@ GrantEvent = (
     | GrantResold
     | GrantMarked
     | GrantServiceLineAdded
+    | GrantStagePaid
+    | GrantStageMissed
+    | GrantWithheld
+    | GrantWithholdingEnded
     | GrantCompleted
     | GrantTerminated
 )

@@ -5,6 +5,7 @@ from decimal import Decimal
 import msgspec
 
 from events.service import ServiceTerms
+from events.stages import StageTerms
 from events.types import Event, Id, Instant, Nodes, RunHours, Text, UsdPerGpuHour
 
 
@@ -39,6 +40,8 @@ class LotListed(Event, frozen=True, kw_only=True, tag="lot.listed.v1"):
         ask_floor_usd_per_gpu_hour: The lowest ask allowed; for a resale, what the holder of the grant's equity would
             have paid for an hour.
         service: The promise to grants that it carries; None: the pool's promise.
+        stages: The shortest stages and the least security of staged orders that it serves; None: it serves none. Every
+            lot serves orders that set all of their cash aside.
     """
 
     lot_id: Id
@@ -55,6 +58,7 @@ class LotListed(Event, frozen=True, kw_only=True, tag="lot.listed.v1"):
     grant_id: Id | None = None
     ask_floor_usd_per_gpu_hour: UsdPerGpuHour = Decimal(0)
     service: ServiceTerms | None = None
+    stages: StageTerms | None = None
 
 
 class LotRepriced(Event, frozen=True, kw_only=True, tag="lot.repriced.v1"):

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from events.schedule import PlatformFee
+from events.stages import StageTerms
 from events.types import (
     Event,
     GpuClass,
@@ -67,6 +68,7 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
         standing: Whether it takes part in the next auction if it was not matched.
         backstop: Whether it buys only what the other orders of its auction leave, at exactly its offer, in cash.
         expires_at: When it ends by itself; None: at `start_latest`.
+        stages: How its cash is set aside in stages, which only lots that accept them serve; None: all at once.
     """
 
     nodes: Nodes
@@ -90,6 +92,7 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     standing: bool = False
     backstop: bool = False
     expires_at: Instant | None = None
+    stages: StageTerms | None = None
 
 
 class BudgetHold(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +125,8 @@ class OrderPlaced(Event, frozen=True, kw_only=True, tag="order.placed.v1"):
         account_id: Whose cash is held.
         hold_id: The hold on cash and on each mandate's budget.
         terms: What is asked and offered.
-        cash_hold_usd: Cash set aside: the most expensive acceptable offer in full, with the startup's platform fee.
+        cash_hold_usd: Cash set aside: the most expensive acceptable offer, with the startup's platform fee; of a staged
+            order, for its first stage and its security.
         budget_holds: Budget set aside, per mandate.
         quote_id: The held quote that it takes, whose holds it takes over; it is matched in the same atomic batch.
         split_ratio: The issuer's split factor when its terms were agreed; prices per share scale with later splits.

@@ -273,6 +273,8 @@ class Market:
             grant.report(parse_instant(body["at"]), None, 0)
         elif name == "resumed":
             grant.close(parse_instant(body["at"]))
+        elif name == "withholding_ended":
+            grant.outages.append((parse_instant(body["since"]), parse_instant(body["at"]), 0))
         elif name == "resold":
             grant.resold_gpu_seconds += body["gpu_seconds"]
         elif name == "completed":

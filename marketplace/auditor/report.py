@@ -18,6 +18,7 @@ from marketplace.auditor.money import ZERO, Money
 from marketplace.auditor.persons import Persons
 from marketplace.auditor.relations import Relations
 from marketplace.auditor.spans import parse_instant
+from marketplace.auditor.stages import Stages
 from marketplace.auditor.stream import EMPTY, Findings, Message
 from marketplace.auditor.tables import Expected, compare_tables
 
@@ -41,6 +42,7 @@ class Audit:
     fees: Fees = field(init=False)
     bonds: Bonds = field(init=False)
     caps: Caps = field(init=False)
+    stages: Stages = field(init=False)
     capacity: Capacity = field(init=False)
     market: Market = field(init=False)
     disputes: Disputes = field(init=False)
@@ -56,6 +58,7 @@ class Audit:
         self.money = Money(self.findings)
         self.fees = Fees(self.findings)
         self.bonds = Bonds(self.findings)
+        self.stages = Stages(self.findings)
         self.capacity = Capacity(self.findings)
         self.market = Market(self.findings)
         self.disputes = Disputes(self.findings)
@@ -107,6 +110,7 @@ class Audit:
         self.fees.take(decision)
         self.bonds.take(decision)
         self.caps.take(decision)
+        self.stages.take(decision)
         self.persons.take(decision)
         self.relations.take(decision)
         self.consents.take(decision)

@@ -107,6 +107,15 @@ class Delivery(Transport):
         body = PrioritiseGrantBody(priority=priority)
         return await self.command(f"/v1/grants/{grant_id}/prioritise", body, **options)
 
+    async def pay_stage(self, grant_id: str, **options: Any) -> ReceiptBody:
+        """Set aside the cash of a staged grant's next stage, or of all that have begun.
+
+        Raises:
+            ProblemError: ``grant_unknown`` · ``wrong_side`` · ``grant_prepaid`` · ``stages_paid`` ·
+                ``funds_insufficient``.
+        """
+        return await self.command(f"/v1/grants/{grant_id}/stages", **options)
+
     async def terminate_grant(self, grant_id: str, body: TerminateGrantBody, **options: Any) -> ReceiptBody:
         """End a grant early, with the notice of its terms or for cause."""
         return await self.command(f"/v1/grants/{grant_id}/terminate", body, **options)

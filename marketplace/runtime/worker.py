@@ -83,6 +83,7 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
     "lapse_proposal": lambda handler, context, task: consents.lapse(handler, context, task.id),
     "mature_note": lambda handler, context, task: notes.mature_note(handler, context, task.id),
     "lapse_sale": lambda handler, context, task: issuers.lapse_liquidity(handler, context, task.owner_id, task.id),
+    "collect_stage": lambda handler, context, task: grants.collect_stage(handler, context, task.id),
     "end_grant": lambda handler, context, task: grants.end_sold_grant(handler, context, task.id),
     "finish_grant": lambda handler, context, task: grants.finish_grant(handler, context, task.id),
 }

@@ -176,6 +176,7 @@ def _create_lots() -> None:
         timestamp("listed_at"),
         text("grant_id", null=True),
         numeric("ask_floor_usd_per_gpu_hour"),
+        jsonb("stages", null=True),
         bigint("last_sequence"),
         key("lots", "lot_id"),
     )
@@ -458,6 +459,8 @@ def _create_grants() -> None:
         jsonb("service_lines"),
         jsonb("service", null=True),
         jsonb("ends", null=True),
+        jsonb("stages", null=True),
+        jsonb("stage", null=True),
         text("mark", null=True),
         text("status"),
         bigint("nodes_available"),

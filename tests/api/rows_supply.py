@@ -36,6 +36,7 @@ def build_lot(world: World, **more) -> dict:
         "nodes": 4,
         "ask_usd_per_gpu_hour": "2",
         "mandate_ids": mandates,
+        "stages": {"hours": 24, "security_hours": 72},
         **span,
         **more,
     }

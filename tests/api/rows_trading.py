@@ -9,6 +9,8 @@ from tests.api.rows_service_lines import SERVICE_LINES
 from tests.api.rows_spreads import SPREADS
 from tests.api.stage import build_terms, get_id
 
+STAGES = {"hours": 240, "security_hours": 240}
+
 
 def build_order(world: World, **more) -> dict:
     equity = {"equity": "3", "mandate_ids": [world.ids["mandate"]], "cash": "1"}
@@ -21,7 +23,7 @@ def build_cash_order(world: World, cash: str = "3", latest: float = 2) -> dict:
     begin = {"start_earliest": world.day(2), "start_latest": world.day(latest)}
     return {
         "startup_id": world.ids["startup"],
-        "terms": build_terms(world.day, cash=cash, duration_hours=24 * 40, **begin),
+        "terms": build_terms(world.day, cash=cash, duration_hours=24 * 40, stages=STAGES, **begin),
     }
 
 
@@ -225,6 +227,7 @@ GRANTS = (
         refused=({"at": 5}, 422, "body_invalid"),
     ),
     *SERVICE_LINES,
+    Row("POST", "/v1/grants/{second_grant}/stages", "startup"),
     Row(
         "POST",
         "/v1/grants/{second_grant}/suspend",

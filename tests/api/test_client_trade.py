@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+import pytest
 
 from events.mandate import MandateTerms
 from events.order import OrderTerms
@@ -22,6 +23,7 @@ from marketplace.api.http.bodies.issuers import FormIssuerBody
 from marketplace.api.http.bodies.spreads import CorrectSpreadBody, SpreadUsageBody, UseBody, VoidSpreadBody
 from marketplace.api.http.bodies.supply import ListLotBody
 from marketplace.api.http.bodies.trading import GrantMandateBody, HoldQuoteBody, OpenAuctionBody
+from marketplace.client import ProblemError
 from marketplace.log.memory import MemoryLog
 from tests.api.rows import ABSENT
 from tests.api.stage import open_stage
@@ -220,6 +222,8 @@ async def _spread(trade: Trade, grant_id: str) -> None:
         ("rejected", "nodes_above_grant"),
     ]
     await client.prioritise_grant(grant_id, 5)
+    with pytest.raises(ProblemError, match="grant_prepaid"):
+        await client.pay_stage(grant_id)
     assert (await client.get_grant(grant_id)).priority == 5
     named = {"startup_id": trade.startup, "provider_id": trade.provider, "gpu_class": "H100_SXM", "source": "fleet"}
     use = UseBody(reading_id="u1", start=begin + 2 * HOUR, end=begin + 3 * HOUR, gpus=9)

@@ -371,4 +371,14 @@ INVARIANTS: Final = (
             "amount_usd > week",
         ),
     ),
+    Invariant(
+        36,
+        "tests.domain.billing.test_stages:"
+        "test_what_is_set_aside_covers_what_was_delivered_and_withheld_whenever_a_startup_stops_paying",
+        Mutant(
+            "marketplace.domain.billing.stages",
+            "(stages_paid * issued.stages.hours + issued.stages.security_hours) * _HOUR",
+            "stages_paid * issued.stages.hours * _HOUR",
+        ),
+    ),
 )

@@ -23,6 +23,7 @@ from marketplace.api.http.queries import AtText, Read, Reader, Word, answer_vers
 from marketplace.application.delivery.grants import (
     activate_grant,
     degrade_grant,
+    pay_stage,
     resume_grant,
     suspend_grant,
     terminate_grant,
@@ -61,6 +62,8 @@ def limit_grant(grant: GrantView, party_id: str | None) -> GrantView:
         resale=None,
         resold=(),
         ends=None,
+        stages=None,
+        stage=None,
     )
 
 
@@ -157,6 +160,16 @@ async def resell(command: Commanded, grant_id: FromPath[str], data: JSONBody[Res
     return command.answer_created(receipt, LOTS)
 
 
+@post("/{grant_id:str}/stages", status_code=200, summary="Pay a stage of a grant")
+async def pay_next_stage(command: Commanded, grant_id: FromPath[str]) -> Response[ReceiptBody]:
+    """Set aside the cash of the next stage, or of all that have begun, as the startup that pays for a staged grant.
+
+    A stage is set aside by itself as it begins, if the account has its cash available. Within 72 hours after that it
+    may still be paid. Then delivery is withheld until it is paid, and the grant ends after the notice of its terms.
+    """
+    return command.answer(await pay_stage(command.handler, command.context, grant_id))
+
+
 @post("/{grant_id:str}/terminate", status_code=200, summary="End a grant early")
 async def terminate(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[TerminateGrantBody]
@@ -225,6 +238,7 @@ ROUTER: Final = Router(
         transfer,
         prioritise,
         resell,
+        pay_next_stage,
         terminate,
         get_one,
         get_past,

@@ -7,13 +7,20 @@ from fractions import Fraction
 from msgspec import structs
 
 from events.grant import GrantIssued, Mark, Side
-from marketplace.application.steps.access import load_grant, load_mandate, require_unfrozen
+from marketplace.application.steps.access import (
+    list_sides,
+    load_grant,
+    load_mandate,
+    require_side,
+    require_unfrozen,
+)
 from marketplace.application.steps.capacity import change_capacity
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.reductions import count_reduction
 from marketplace.application.steps.resale_ends import check_unheld, withdraw_resales
 from marketplace.application.steps.service_closing import close_service_lines
 from marketplace.application.steps.service_review import review_service
+from marketplace.application.steps.stages import collect, compute_spare, raise_hold
 from marketplace.application.steps.statement_chain import find_chain
 from marketplace.application.steps.statement_payment import release_undelivered
 from marketplace.application.steps.two_persons import use_limit
@@ -48,6 +55,7 @@ from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.metering.usage_commands import CloseUsage
 from marketplace.domain.party import PARTY, is_suspended, require_trader
+from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.register import REGISTER, REGISTER_ID, mark_award, require_unrelated
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.pool_commands import ReleaseCapacity, ReserveCapacity
@@ -173,10 +181,58 @@ async def terminate_grant(
     return await handler.run(context, GRANT, grant_id, work)
 
 
+async def pay_stage(handler: Handler, context: Context, grant_id: str) -> Receipt:
+    """Set aside the cash of a staged grant's next stage, or of all that have begun, as the startup that pays for it.
+
+    Delivery that was withheld because of it goes on, and the withheld hours are paid as damages.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``wrong_side`` · ``party_suspended`` · ``grant_<status>`` · ``grant_prepaid`` ·
+            ``stages_paid`` · ``account_closed`` · ``funds_insufficient``.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        grant = await unit.load(GRANT, grant_id)
+        if grant is None:
+            raise refuse_unknown("grant", grant_id)
+        parties = {**list_sides(grant), "startup": grant.issued.startup_id}
+        require_side(context, parties, ("startup",), "grant", grant_id)
+        await require_unfrozen(unit)
+        await collect(unit, grant, is_asked=True)
+
+    return await handler.run(context, GRANT, grant_id, work)
+
+
+async def collect_stage(handler: Handler, context: Context, grant_id: str) -> Receipt:
+    """Set aside what a staged grant needs by now. Where it is missing, withhold delivery, and later end the grant.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``grant_prepaid`` · refusals of the grant's end.
+    """
+
+    async def work(unit: UnitOfWork) -> None:
+        grant = await load_grant(unit, grant_id, "provider")
+        after = await collect(unit, grant)
+        if grant.withheld is not None and after.withheld is None and context.at >= grant.withheld.ends_at:
+            unpaid = not after.withholdings[-1].is_paid and after.phase == "running" and context.at < after.end
+            if unpaid:
+                reason, since = "a stage was not paid", grant.withheld.at
+                await _terminate(unit, after, context.at, reason, by="startup", noticed_at=since)
+
+    return await handler.run(context, GRANT, grant_id, work)
+
+
 async def _terminate(
-    unit: UnitOfWork, grant: Grant, at: datetime, reason: str, *, by: Side, for_cause: bool = False
+    unit: UnitOfWork,
+    grant: Grant,
+    at: datetime,
+    reason: str,
+    *,
+    by: Side,
+    for_cause: bool = False,
+    noticed_at: datetime | None = None,
 ) -> Grant:
-    """Decide the end of a grant and what it frees, and return the grant."""
+    """Decide the end of a grant and what it frees, and return the grant. Notice is given now, if not before."""
     context, grant_id = unit.context, grant.issued.grant_id
     party = await unit.load(PARTY, grant.startup_id)
     side = _find_side(context, grant)
@@ -186,7 +242,7 @@ async def _terminate(
         grant_id=grant_id,
         at=await find_counted_end(unit, grant, max(at, context.at)),
         by=side or by,
-        noticed_at=context.at,
+        noticed_at=noticed_at or context.at,
         reason=reason,
         for_cause=for_cause,
         startup_suspended=is_suspended(party),
@@ -196,6 +252,8 @@ async def _terminate(
     )
     await withdraw_resales(unit, grant.pool_id, grant_id, "the grant was terminated")
     after = await unit.decide(GRANT, grant_id, command)
+    if after.withheld is not None and after.end <= context.at:
+        after = await collect(unit, after)
     await limit_grant(unit, after)
     await change_capacity(unit, ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end))
     await _pay_end_fee(unit, after, command.by)
@@ -234,7 +292,13 @@ async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:
         tariff, left = build_tariff(issued), grant.gpu_seconds_left
         undelivered = min(grant.gpu_seconds_ended, left)
         spare_usd = compute_totals(tariff, left).startup_usd - compute_totals(tariff, left - undelivered).startup_usd
-        hold = (await unit.get(ACCOUNT, payer_id)).holds.get(issued.hold_id)
+        account = await unit.get(ACCOUNT, payer_id)
+        hold = account.holds.get(issued.hold_id)
+        if issued.stages is not None:
+            spare_usd = compute_spare(unit, grant, account)
+            if fee_usd > spare_usd:
+                await raise_hold(unit, grant, fee_usd - spare_usd, "the fee of the early end")
+                spare_usd, hold = fee_usd, (await unit.get(ACCOUNT, payer_id)).holds[issued.hold_id]
         if hold is not None and fee_usd <= min(spare_usd, hold.left_usd):
             capture = CaptureHold(
                 account_id=payer_id,
@@ -261,7 +325,11 @@ async def _find_payable(unit: UnitOfWork, grant: Grant, by: Side) -> Decimal | N
     if unit.context.party_id is not None:
         return None
     account = await unit.load(ACCOUNT, _find_sides(grant, by)[0])
-    return ZERO if account is None else account.available_usd
+    if account is None:
+        return ZERO
+    if by == "startup" and grant.issued.stages is not None:
+        return account.available_usd + compute_spare(unit, grant, account)
+    return account.available_usd
 
 
 async def end_sold_grant(handler: Handler, context: Context, grant_id: str) -> Receipt:

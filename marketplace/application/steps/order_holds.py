@@ -61,7 +61,7 @@ async def set_order(
         await release_order_holds(unit, order, "the order was amended")
     budget_holds = await hold_budgets(unit, party, order_id, hold_id, terms, cost=cost, until=until)
     quota = rules.orders_max
-    await hold_cash(unit, account_id, order_id, hold_id, cost.cash_usd, quota=quota, bought_at=bought_at)
+    await hold_cash(unit, account_id, order_id, hold_id, cost.cash_usd, terms=terms, quota=quota, bought_at=bought_at)
     stated: dict[str, Any] = {
         "order_id": order_id,
         "hold_id": hold_id,
@@ -86,6 +86,7 @@ async def hold_cash(
     hold_id: str,
     amount_usd: Decimal,
     *,
+    terms: OrderTerms,
     quota: int,
     bought_at: datetime | None,
 ) -> None:
@@ -97,6 +98,7 @@ async def hold_cash(
         order_id: The order.
         hold_id: Its hold.
         amount_usd: The cash.
+        terms: The order's terms.
         quota: The most orders with money on the account.
         bought_at: The time, if one person alone buys; None if two persons do.
 
@@ -110,6 +112,7 @@ async def hold_cash(
         purpose=order_id,
         quota=quota,
         bought_at=bought_at,
+        is_staged=terms.stages is not None,
     )
     await unit.decide(ACCOUNT, account_id, hold)
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from events.lot import AskStep, LotListed
 from events.pool import PoolOpened
 from events.service import STANDARD_SERVICE, ServiceTerms
+from events.stages import StageTerms
 from events.types import Interconnect
 from marketplace.application.steps.access import load_named_mandates, require_owner
 from marketplace.application.steps.auction_supply import change_supply
@@ -207,6 +208,7 @@ async def list_lot(
     mandate_ids: tuple[str, ...] = (),
     further_asks: tuple[AskStep, ...] = (),
     service: ServiceTerms | None = None,
+    stages: StageTerms | None = None,
 ) -> Receipt:
     """Offer nodes of the tenant's pool for a span.
 
@@ -236,6 +238,7 @@ async def list_lot(
             mandate_ids=mandate_ids,
             further_asks=further_asks,
             service=service,
+            stages=stages,
         )
         await unit.decide(LOT, lot_id, ListLot(listed=listed))
         await unit.decide(

@@ -27,6 +27,7 @@ from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold
 from marketplace.domain.billing.draw import build_draw
 from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
+from marketplace.domain.billing.stages import compute_funding
 from marketplace.domain.delivery.grant import GRANT, choose_ends, choose_service, list_notices
 from marketplace.domain.delivery.grant_commands import IssueGrant
 from marketplace.domain.equity.instrument.commands import IssueInstrument
@@ -316,6 +317,7 @@ async def _build_grant(
         equity=None if match.mandate_id is None else await _build_equity(unit, match, match.mandate_id, offer, order),
         resale=resale,
         platform_fee=order.platform_fee,
+        stages=order.terms.stages,
     )
     seconds = int((match.end - match.start).total_seconds())
     totals = compute_totals(build_tariff(grant), match.nodes * pool.opened.gpus_per_node * seconds)
@@ -362,11 +364,10 @@ async def _build_equity(
 
 
 async def _keep_holds(unit: UnitOfWork, order: Order, match: MatchTerms, grant: GrantIssued, totals: Totals) -> None:
-    """Keep the grant's maximum cost of every hold, and free the rest."""
+    """Keep the grant's maximum cost of every hold, and free the rest. In cash, it is what the first stage needs."""
     reason = "not needed at the price"
-    adjust = AdjustHold(
-        account_id=order.placed.account_id, hold_id=order.hold_id, amount_usd=totals.startup_usd, reason=reason
-    )
+    cash_usd = totals.startup_usd if grant.stages is None else compute_funding(grant, 1, grant.end)
+    adjust = AdjustHold(account_id=order.placed.account_id, hold_id=order.hold_id, amount_usd=cash_usd, reason=reason)
     await unit.decide(ACCOUNT, order.placed.account_id, adjust)
     for hold in order.budget_holds:
         keep: Decimal = ZERO

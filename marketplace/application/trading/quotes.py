@@ -79,7 +79,9 @@ async def hold_quote(
             unit, rules, quote_id, order.placed.account_id, match=match, resale=resale, hold_seconds=hold_seconds
         )
         quota, account_id = rules.orders_max, order.placed.account_id
-        await hold_cash(unit, account_id, order_id, hold_id, cash_hold_usd, quota=quota, bought_at=context.at)
+        await hold_cash(
+            unit, account_id, order_id, hold_id, cash_hold_usd, terms=terms, quota=quota, bought_at=context.at
+        )
         held = QuoteHeld(
             quote_id=quote_id,
             startup_id=startup_id,

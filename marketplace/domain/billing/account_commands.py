@@ -73,6 +73,7 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
         alone_at: When one person alone sets it aside for another account; None otherwise.
         quota: The most holds with money for purposes of this kind; None for any number.
         bought_at: When one person alone buys by it; None where two persons do, or nothing is bought.
+        is_staged: Whether what it buys costs more in later stages.
     """
 
     account_id: str
@@ -84,6 +85,7 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
     alone_at: datetime | None = None
     quota: int | None = None
     bought_at: datetime | None = None
+    is_staged: bool = False
 
 
 class Reserve(msgspec.Struct, frozen=True, kw_only=True):

@@ -130,8 +130,15 @@ class Account:
         counted = (use.amount_usd for use in self.used if use.at > at - COUNTED)
         return sum(counted, amount_usd) > self.limit_usd
 
-    def needs_second_to_buy(self, amount_usd: Decimal, at: datetime, instead_of: str | None = None) -> bool:
-        """Return whether an order takes two persons; `instead_of` is the hold that the order's one replaces."""
+    def needs_second_to_buy(
+        self, amount_usd: Decimal, at: datetime, instead_of: str | None = None, *, is_staged: bool = False
+    ) -> bool:
+        """Return whether an order takes two persons; `instead_of` is the hold that the order's one replaces.
+
+        A staged order costs more than it sets aside, so it takes two wherever there is a limit.
+        """
+        if is_staged and self.limits != UNLIMITED:
+            return True
         holds = {hold_id for bought_at, hold_id in self.bought if bought_at > at - BOUGHT and hold_id != instead_of}
         counted = (self.holds[hold_id].left_usd + self.holds[hold_id].captured_usd for hold_id in holds)
         order, week = self.limits.order_limit_usd, self.limits.week_limit_usd
@@ -277,7 +284,9 @@ def _name(limit_usd: Decimal | None) -> str:
 
 
 def _require_few_bought(command: PlaceHold, state: Account) -> None:
-    if command.bought_at is None or not state.needs_second_to_buy(command.amount_usd, command.bought_at):
+    if command.bought_at is None or not state.needs_second_to_buy(
+        command.amount_usd, command.bought_at, is_staged=command.is_staged
+    ):
         return
     order, week = state.limits.order_limit_usd, state.limits.week_limit_usd
     raise Refusal(

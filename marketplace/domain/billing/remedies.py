@@ -162,10 +162,11 @@ def _list_missing(grant: Grant, usage: Usage, end: datetime) -> Iterator[Load]:
 
 
 def _list_own(grant: Grant, end: datetime) -> list[Load]:
-    """Return the nodes of a grant that it has and did not resell until an instant, as loads to add up."""
+    """Return the nodes of a grant that it has until an instant, and that were not resold or withheld, as loads."""
     spans = [(start, min(stop, end)) for start, stop in ((grant.issued.start, grant.issued.end), *grant.extensions)]
-    sold = [Load(load.start, min(load.end, end), -load.amount) for load in grant.list_resold()]
-    own = [*(Load(start, stop, grant.issued.nodes) for start, stop in spans), *sold]
+    away = (*grant.list_resold(), *grant.list_withheld(end))
+    less = [Load(load.start, min(load.end, end), -load.amount) for load in away]
+    own = [*(Load(start, stop, grant.issued.nodes) for start, stop in spans), *less]
     return [load for load in own if load.start < load.end]
 
 

@@ -9,10 +9,13 @@ Invariants:
     3. At no instant is more resold than was granted.
     4. Outages are only added. Nodes that were reported as failed count as failed until they are reported to work, and
        only the platform dates that back by more than `BACKDATED_MAX` (`supply/outages.py`).
+    5. Of a staged grant, delivery is withheld only after a stage was missed and its cure time is over. Withheld hours
+       cost no more than what is set aside beyond the delivered ones.
 
 Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status> · grant_not_due · nodes_above_grant ·
 outage_open · resumption_backdated · pool_unchanged · cause_missing · cause_unanswered · notice_too_short · grant_bought
-· grant_transferred · span_empty · resale_outside_grant · resale_above_grant · grant_over · service_lines_too_many.
+· grant_transferred · grant_staged · span_empty · resale_outside_grant · resale_above_grant · grant_over ·
+service_lines_too_many · grant_prepaid · stages_paid.
 """
 
 from collections.abc import Sequence
@@ -34,10 +37,14 @@ from events.grant import (
     GrantResold,
     GrantResumed,
     GrantServiceLineAdded,
+    GrantStageMissed,
+    GrantStagePaid,
     GrantSubstituted,
     GrantSuspended,
     GrantTerminated,
     GrantTransferred,
+    GrantWithheld,
+    GrantWithholdingEnded,
     Mark,
 )
 from events.schedule import EndTerms, NoticeStep
@@ -45,11 +52,14 @@ from events.service import ServiceTerms
 from events.types import LotShare
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id
 from marketplace.core.intervals import Load, find_peak, require_aware, require_span
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio
+from marketplace.domain.billing.stages import CURE, compute_damages, compute_funding, count_due
 from marketplace.domain.delivery.grant_commands import (
     ActivateGrant,
     AddServiceLine,
+    CollectStage,
     CompleteGrant,
     DegradeGrant,
     ExtendGrant,
@@ -64,7 +74,7 @@ from marketplace.domain.delivery.grant_commands import (
     TerminateGrant,
     TransferGrant,
 )
-from marketplace.domain.delivery.grant_notice import find_end_fee, require_cause, require_notice
+from marketplace.domain.delivery.grant_notice import find_end_fee, find_notice, require_cause, require_notice
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 from marketplace.domain.supply.outages import require_over, require_prompt
 
@@ -104,6 +114,8 @@ class Grant:
     the order of their reports; where several cover an instant, the fewest nodes worked. `failing_since` is when the
     first report of the present outage was made. `end_fee_usd` is what its early end cost the side that ended it,
     `gpu_seconds_ended` what is not delivered because of it. `terminated` says who ended it early, and when.
+    Of a staged grant, `stages_paid` counts the stages, `set_aside_usd` is what they set aside; `missed` and `withheld`
+    are the present ones, `withholdings` the past ones, for which `damages_usd` was paid.
     """
 
     issued: GrantIssued
@@ -125,6 +137,12 @@ class Grant:
     end_fee_usd: Decimal = ZERO
     gpu_seconds_ended: int = 0
     terminated: GrantTerminated | None = None
+    stages_paid: int = 1
+    set_aside_usd: Decimal = ZERO
+    missed: GrantStageMissed | None = None
+    withheld: GrantWithheld | None = None
+    withholdings: tuple[GrantWithholdingEnded, ...] = ()
+    damages_usd: Decimal = ZERO
 
     @property
     def status(self) -> Status:
@@ -164,6 +182,13 @@ class Grant:
     def list_resold(self) -> list[Load]:
         """Return the nodes that were resold."""
         return [Load(part.start, part.end, part.nodes) for part in self.resold]
+
+    def list_withheld(self, end: datetime) -> list[Load]:
+        """Return the spans until an instant in which delivery was withheld, with all of the grant's nodes."""
+        spans = [(past.since, past.at) for past in self.withholdings]
+        if self.withheld is not None:
+            spans.append((self.withheld.at, end))
+        return [Load(start, min(stop, end), self.issued.nodes) for start, stop in spans if start < min(stop, end)]
 
     def count_nodes(self, at: datetime) -> int:
         """Return the nodes that are the grant's own, not resold, at an instant of its span."""
@@ -218,16 +243,20 @@ def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
             return _arrange(command, state)
         case ResellGrant() | AddServiceLine():
             return _part(command, state)
-        case CompleteGrant() | TerminateGrant():
+        case CompleteGrant() | TerminateGrant() | CollectStage():
             return _end(command, state)
         case _:
             return _interrupt(command, state)
 
 
-def _end(command: CompleteGrant | TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
-    if isinstance(command, CompleteGrant):
-        return _complete(command, state)
-    return _terminate(command, state)
+def _end(command: CompleteGrant | TerminateGrant | CollectStage, state: Grant) -> Sequence[GrantEvent]:
+    match command:
+        case CompleteGrant():
+            return _complete(command, state)
+        case TerminateGrant():
+            return _terminate(command, state)
+        case CollectStage():
+            return _collect(command, state)
 
 
 def _interrupt(command: DegradeGrant | SuspendGrant | ResumeGrant, state: Grant) -> Sequence[GrantEvent]:
@@ -407,8 +436,8 @@ def require_resale(state: Grant, nodes: int, start: datetime, end: datetime) -> 
     """Refuse to resell what is not the grant's to sell; the module lists the order.
 
     Raises:
-        Refusal: ``grant_<status>`` · ``grant_bought`` · ``grant_transferred`` · ``time_naive`` · ``span_empty`` ·
-            ``resale_outside_grant`` · ``resale_above_grant``.
+        Refusal: ``grant_<status>`` · ``grant_bought`` · ``grant_transferred`` · ``grant_staged`` · ``time_naive`` ·
+            ``span_empty`` · ``resale_outside_grant`` · ``resale_above_grant``.
     """
     issued = state.issued
     _require_status(state, "issued", "active")
@@ -422,6 +451,11 @@ def require_resale(state: Grant, nodes: int, start: datetime, end: datetime) -> 
             f"grant {issued.grant_id} is paid by {issued.startup_id} and used by {state.startup_id}; only a startup"
             " that both"
             " pays for and uses a grant may resell it",
+        )
+    if issued.stages is not None:
+        raise Refusal(
+            "grant_staged",
+            f"the cash of grant {issued.grant_id} is set aside in stages; only what is paid in advance is resold",
         )
     require_span(start, end, "/end")
     if start < issued.start or end > state.end:
@@ -469,6 +503,68 @@ def _resell(command: ResellGrant, state: Grant) -> Sequence[GrantEvent]:
     return [sold]
 
 
+def _collect(command: CollectStage, state: Grant) -> Sequence[GrantEvent]:
+    """Return the payment of the stages that are due; where it is missing, the next step of what happens then."""
+    issued = state.issued
+    if issued.stages is None:
+        raise Refusal("grant_prepaid", f"all of the cash of grant {issued.grant_id} is set aside already")
+    if command.at >= state.end or state.phase == "completed":
+        if command.is_asked:
+            raise refuse_status("grant", issued.grant_id, state.status, "before its end")
+        return _end_withholding(command, state, is_paid=False)
+    stages = max(count_due(issued, command.at), state.stages_paid + command.is_asked)
+    total_usd = compute_funding(issued, stages, state.end)
+    missing_usd = total_usd - state.set_aside_usd
+    if missing_usd <= 0:
+        if command.is_asked:
+            raise Refusal("stages_paid", f"every stage of grant {issued.grant_id} is paid")
+        return []
+    if not command.is_asked and missing_usd > command.available_usd:
+        return _chase(command, state, missing_usd)
+    paid = GrantStagePaid(
+        grant_id=issued.grant_id,
+        stages_paid=stages,
+        amount_usd=missing_usd,
+        set_aside_usd=total_usd,
+        at=command.at,
+    )
+    return [*_end_withholding(command, state, is_paid=True), paid]
+
+
+def _chase(command: CollectStage, state: Grant, missing_usd: Decimal) -> Sequence[GrantEvent]:
+    """Return the next step where the cash of a stage is missing. While no node works, no stage is asked for."""
+    grant_id = state.issued.grant_id
+    if not state.nodes_working:
+        return []
+    if state.missed is None:
+        stage, until = state.stages_paid + 1, command.at + CURE
+        return [GrantStageMissed(grant_id=grant_id, stage=stage, amount_usd=missing_usd, cure_until=until)]
+    if state.withheld is not None:
+        return _end_withholding(command, state, is_paid=False) if command.at >= state.withheld.ends_at else []
+    if command.at < state.missed.cure_until:
+        return []
+    ends_at = min(command.at + find_notice(state.issued), state.end)
+    return [GrantWithheld(grant_id=grant_id, at=command.at, ends_at=ends_at)]
+
+
+def _end_withholding(command: CollectStage, state: Grant, *, is_paid: bool) -> list[GrantEvent]:
+    """Return the end of a withholding, with what it costs; nothing if delivery is not withheld."""
+    if state.withheld is None:
+        return []
+    grant_id, number = state.issued.grant_id, len(state.withholdings)
+    return [
+        GrantWithholdingEnded(
+            grant_id=grant_id,
+            since=state.withheld.at,
+            at=min(command.at, state.end),
+            gpu_seconds=command.gpu_seconds_withheld,
+            damages_usd=min(compute_damages(state.issued, command.gpu_seconds_withheld), command.spare_usd),
+            payment_id=derive_id("dmg", grant_id, str(number)),
+            is_paid=is_paid,
+        )
+    ]
+
+
 def _complete(command: CompleteGrant, state: Grant) -> Sequence[GrantEvent]:
     if state.status == "completed":
         return []
@@ -483,7 +579,7 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
     _require_status(state, "issued", *RUNNING)
     at = min(max(command.at, state.issued.start), state.end)
     if command.for_cause:
-        require_cause(command, state.status, state.failing_since)
+        require_cause(command, state.status, state.failing_since, is_withheld=state.withheld is not None)
     elif not command.is_ordered:
         require_notice(command, state.issued, at, state.end)
     return [
@@ -503,13 +599,16 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
     """Return the state after an event."""
     if isinstance(event, GrantIssued):
         nodes, mark = event.nodes, event.mark
-        return Grant(event, "issued", event.startup_id, event.pool_id, event.lots, event.end, nodes, mark=mark)
+        issued = Grant(event, "issued", event.startup_id, event.pool_id, event.lots, event.end, nodes, mark=mark)
+        return issued if event.stages is None else replace(issued, set_aside_usd=compute_funding(event, 1, event.end))
     assert state is not None, "a grant is issued first"
     match event:
         case GrantActivated():
             return replace(state, phase="running")
         case GrantDegraded() | GrantSuspended() | GrantResumed():
             return _evolve_nodes(state, event)
+        case GrantStagePaid() | GrantStageMissed() | GrantWithheld() | GrantWithholdingEnded():
+            return _evolve_stages(state, event)
         case GrantCompleted():
             return replace(state, phase="completed")
         case GrantTerminated():
@@ -546,6 +645,21 @@ def _hand_over(
             return replace(state, startup_id=event.startup_id)
         case GrantResold():
             return replace(state, resold=(*state.resold, event))
+
+
+def _evolve_stages(
+    state: Grant, event: GrantStagePaid | GrantStageMissed | GrantWithheld | GrantWithholdingEnded
+) -> Grant:
+    match event:
+        case GrantStagePaid():
+            return replace(state, stages_paid=event.stages_paid, set_aside_usd=event.set_aside_usd, missed=None)
+        case GrantStageMissed():
+            return replace(state, missed=event)
+        case GrantWithheld():
+            return replace(state, withheld=event)
+        case GrantWithholdingEnded():
+            past, damages_usd = (*state.withholdings, event), state.damages_usd + event.damages_usd
+            return replace(state, withheld=None, withholdings=past, damages_usd=damages_usd)
 
 
 def _evolve_nodes(state: Grant, event: GrantDegraded | GrantSuspended | GrantResumed) -> Grant:

@@ -8,6 +8,7 @@ import msgspec
 
 from events.grant import GrantIssued, GrantResold, Mark, Side
 from events.types import LotShare
+from marketplace.core.money import ZERO
 
 
 class IssueGrant(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +133,26 @@ class AddServiceLine(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
+class CollectStage(msgspec.Struct, frozen=True, kw_only=True):
+    """Pay what the stages of a staged grant need by now, or take the next step of what happens where it is missing.
+
+    Attributes:
+        grant_id: The grant.
+        at: Now.
+        available_usd: What the startup's account has available.
+        is_asked: Whether the startup pays, the next stage also before it begins. Otherwise time does.
+        gpu_seconds_withheld: GPU-seconds in which nodes worked and delivery was withheld, since it was withheld last.
+        spare_usd: What is set aside beyond the delivered hours, at most paid as damages.
+    """
+
+    grant_id: str
+    at: datetime
+    available_usd: Decimal
+    is_asked: bool = False
+    gpu_seconds_withheld: int = 0
+    spare_usd: Decimal = ZERO
+
+
 class CompleteGrant(msgspec.Struct, frozen=True, kw_only=True):
     """Complete the grant: its span is over and its statements are settled."""
 
@@ -150,7 +171,7 @@ class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
         noticed_at: When notice is given.
         reason: Why.
         for_cause: Whether there is cause: for the startup while the grant lacks nodes, for the provider while the
-            startup is suspended.
+            startup is suspended or delivery is withheld.
         startup_suspended: Whether the startup is suspended.
         is_ordered: Whether the platform orders it. The platform owes no notice.
         payable_usd: What the fee may be at most, because the side that pays it is not asked; None: the whole fee.
@@ -182,6 +203,7 @@ GrantCommand = (
     | ResellGrant
     | MarkGrant
     | AddServiceLine
+    | CollectStage
     | CompleteGrant
     | TerminateGrant
 )

@@ -19,26 +19,27 @@ ANSWERED_WITHIN: Final = timedelta(hours=24)
 """How long the provider may repair nodes, or answer evidence against them, before the startup has cause."""
 
 
-def require_cause(command: TerminateGrant, status: str, failing_since: datetime | None) -> None:
+def require_cause(command: TerminateGrant, status: str, failing_since: datetime | None, *, is_withheld: bool) -> None:
     """Refuse to end a grant for cause without a cause, or before the provider could answer.
 
     A startup has cause while the grant is degraded or suspended and its provider let `ANSWERED_WITHIN` pass since that
-    was reported. A provider has cause while the startup is suspended.
+    was reported. A provider has cause while the startup is suspended, and while delivery is withheld because a stage
+    is not paid.
 
     Raises:
         Refusal: ``cause_missing`` · ``cause_unanswered``.
     """
     has_cause = {
         "startup": status in {"degraded", "suspended"},
-        "provider": command.startup_suspended,
+        "provider": command.startup_suspended or is_withheld,
         "platform": True,
     }[command.by]
     if not has_cause:
         raise Refusal(
             "cause_missing",
             f"grant {command.grant_id} is {status}, and its startup is not suspended: a startup has cause to end a"
-            " grant"
-            " while nodes of it do not work, a provider while the startup is suspended; give notice instead",
+            " grant while nodes of it do not work, a provider while the startup is suspended or delivery is"
+            " withheld; give notice instead",
             pointer="/for_cause",
             status=status,
         )
@@ -62,9 +63,8 @@ def require_notice(command: TerminateGrant, issued: GrantIssued, at: datetime, e
     Raises:
         Refusal: ``notice_too_short``.
     """
-    promised = 0 if issued.service is None else issued.service.notice_hours_min
     sized = (step.notice_hours_min for step in reversed(issued.notices) if command.deal_usd >= step.value_usd_min)
-    notice = max(promised, 0 if issued.ends is None else issued.ends.notice_hours_min, next(sized, 0)) * _HOUR
+    notice = max(find_notice(issued), next(sized, 0) * _HOUR)
     earliest = min(command.noticed_at + notice, end)
     if at < earliest:
         raise Refusal(
@@ -75,6 +75,12 @@ def require_notice(command: TerminateGrant, issued: GrantIssued, at: datetime, e
             grant_id=command.grant_id,
             earliest=earliest.isoformat(),
         )
+
+
+def find_notice(issued: GrantIssued) -> timedelta:
+    """Return the notice that the terms of a grant ask of a side that ends it early without cause."""
+    promised = 0 if issued.service is None else issued.service.notice_hours_min
+    return max(promised, 0 if issued.ends is None else issued.ends.notice_hours_min) * _HOUR
 
 
 def find_owed(issued: GrantIssued) -> Fraction:

@@ -1,7 +1,8 @@
 """The service result of a grant's period against its promised service level, exact in GPU-seconds.
 
 Availability is (promised - unavailable) / promised GPU-seconds of the period. A GPU-second is unavailable while its
-node does not work, according to the grant's events. Under the measure ``metered``, the default, GPU-seconds that the
+node does not work, according to the grant's events. While delivery is withheld because a stage is not paid, nothing is
+promised. Under the measure ``metered``, the default, GPU-seconds that the
 provider's meter did not count are unavailable too. An outage that is recorded after the period's statement leads to an
 adjustment.
 
@@ -41,11 +42,35 @@ def count_promised(grant: Grant, start: datetime, end: datetime) -> int:
 
 def list_failed(grant: Grant, start: datetime, end: datetime) -> list[Load]:
     """Return how many nodes of a grant did not work over a span, in runs of equal numbers, without those of none."""
-    outages = [
-        Load(max(outage.start, start), min(outage.end or end, end), grant.issued.nodes - outage.nodes)
+    return _find_runs(_list_outages(grant, end), start, end)
+
+
+def list_undelivered(grant: Grant, start: datetime, end: datetime) -> list[Load]:
+    """Return likewise how many nodes did not work, or were withheld."""
+    return _find_runs([*_list_outages(grant, end), *grant.list_withheld(end)], start, end)
+
+
+def count_withheld(grant: Grant, at: datetime) -> int:
+    """Return the GPU-seconds in which the nodes of a grant worked and were withheld, since they were withheld last."""
+    if grant.withheld is None:
+        return 0
+    start, end = grant.withheld.at, min(at, grant.end)
+    failed = sum(run.amount * ((run.end - run.start) // _MICROSECOND) for run in list_failed(grant, start, end))
+    whole = grant.issued.nodes * (max(end - start, timedelta()) // _MICROSECOND)
+    return grant.issued.gpus_per_node * (whole - failed) // _PER_SECOND
+
+
+def _list_outages(grant: Grant, end: datetime) -> list[Load]:
+    return [
+        Load(outage.start, outage.end or end, grant.issued.nodes - outage.nodes)
         for outage in grant.outages
+        if outage.end is not None or outage.start < end
     ]
-    cut = [load for load in outages if load.start < load.end]
+
+
+def _find_runs(loads: list[Load], start: datetime, end: datetime) -> list[Load]:
+    cut = [Load(max(load.start, start), min(load.end, end), load.amount) for load in loads]
+    cut = [load for load in cut if load.start < load.end]
     bounds = sorted({at for load in cut for at in (load.start, load.end)})
     runs = (
         Load(begin, stop, max((load.amount for load in cut if load.start <= begin and stop <= load.end), default=0))
@@ -65,15 +90,18 @@ def list_working(grant: Grant, start: datetime, end: datetime) -> list[Load]:
     sold = [Load(load.start, load.end, -load.amount) for load in grant.list_resold()]
     return [
         Load(own.start, own.end, max(own.amount - run.amount, 0) * grant.issued.gpus_per_node)
-        for run in list_failed(grant, start, end)
+        for run in list_undelivered(grant, start, end)
         for own in build_steps([Load(run.start, run.end, grant.issued.nodes), *sold], run.start, run.end)
     ]
 
 
 def _count(grant: Grant, nodes: int, start: datetime, end: datetime) -> int:
-    """Return the GPU-microseconds of so many nodes over a span, limited to the grant's own nodes at each instant."""
-    sold = [Load(load.start, load.end, -load.amount) for load in grant.list_resold()]
-    runs = build_steps([Load(start, end, grant.issued.nodes), *sold], start, end) if start < end else []
+    """Return the GPU-microseconds of so many nodes over a span, limited to the grant's own nodes at each instant.
+
+    Nodes that were resold or withheld are not its own.
+    """
+    away = [Load(load.start, load.end, -load.amount) for load in (*grant.list_resold(), *grant.list_withheld(end))]
+    runs = build_steps([Load(start, end, grant.issued.nodes), *away], start, end) if start < end else []
     counted = sum(min(nodes, run.amount) * ((run.end - run.start) // _MICROSECOND) for run in runs)
     return grant.issued.gpus_per_node * counted
 

@@ -157,6 +157,7 @@ def build_successor(
         hold_id=rename_id("hld", grant_id),
         equity=None,
         mark="assumed",
+        stages=None,
     )
 
 

@@ -11,7 +11,7 @@ Invariants:
 Refusals in order: lot_unknown · lot_exists · lot_withdrawn · time_naive · span_empty · not_a_number ·
 amount_not_positive · amount_too_large · amount_too_precise · ask_below_principal · nodes_min_above_nodes ·
 duration_min_above_span · steps_too_many · steps_not_rising · steps_above_nodes · resale_fixed ·
-credits_above_promise · credits_out_of_order.
+credits_above_promise · credits_out_of_order · security_too_short.
 """
 
 from collections.abc import Sequence
@@ -29,6 +29,7 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_span
 from marketplace.core.money import require_price
+from marketplace.domain.billing.stages import require_stages
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 from marketplace.domain.supply.service_level import require_service
 
@@ -162,6 +163,8 @@ def _list(command: ListLot, state: LotState) -> Sequence[LotEvent]:
     _require_steps(listed.ask_usd_per_gpu_hour, listed.further_asks, listed.nodes)
     if listed.service is not None:
         require_service(listed.service, "/service")
+    if listed.stages is not None:
+        require_stages(listed.stages, "/stages")
     return [listed]
 
 

@@ -4,8 +4,8 @@ Refusals in order: offers_missing · class_repeated · not_a_number · amount_no
 amount_too_precise · offer_empty · time_naive · window_reversed · window_past · range_empty · sizes_too_many ·
 pue_out_of_range · backstop_linked · backstop_equity · instrument_unneeded · instrument_missing · mandates_missing ·
 mandates_too_many · conversion_empty · missing_convention · discount_whole · cap_below_commitment · note_too_short ·
-warrant_too_short · consequence_missing · expiry_past. Beside them, value_too_precise at a mandate's credit, and
-class_not_offered.
+warrant_too_short · consequence_missing · expiry_past · security_too_short. Beside them, value_too_precise at a
+mandate's credit, and class_not_offered.
 """
 
 from collections.abc import Iterable
@@ -21,6 +21,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.horizon import Horizon
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import PRICE_PLACES, ZERO, ceil_cents, require_price, require_share, require_usd
+from marketplace.domain.billing.stages import count_hours_held, require_stages
 from marketplace.domain.equity.instrument.terms import require_drawdown
 
 MANDATES_MAX, OFFERS_MAX = 4, 16
@@ -35,7 +36,7 @@ Window = tuple[int, int, int]
 
 
 class Cost(NamedTuple):
-    """The full cost of the most expensive offer, in whole cents: cash with the platform's fee, and principal.
+    """The cost of the most expensive offer, in whole cents: cash to set aside with the platform's fee, and principal.
 
     Only `price_terms` makes it, which checks the terms first.
     """
@@ -84,6 +85,8 @@ def require_terms(terms: OrderTerms, at: datetime) -> None:
                 f"the order would expire at {terms.expires_at.isoformat()}, which has passed; choose a later time",
                 pointer="/terms/expires_at",
             )
+    if terms.stages is not None:
+        require_stages(terms.stages, "/terms/stages")
 
 
 def _require_offer(offer: ClassOffer, index: int, terms: OrderTerms) -> None:
@@ -238,8 +241,10 @@ def compute_gpu_hours(terms: OrderTerms) -> int:
 
 
 def compute_cash_hold(terms: OrderTerms) -> Decimal:
-    """Return the dollars that cover any of the offers, in whole cents."""
+    """Return the dollars that cover any of the offers, in whole cents; of a staged order, what its match needs."""
     hours = compute_gpu_hours(terms)
+    if terms.stages is not None:
+        hours = terms.nodes * terms.gpus_per_node * count_hours_held(terms.stages, terms.duration_hours)
     return max(ceil_cents(Fraction(offer.cash_usd_per_gpu_hour) * hours) for offer in terms.offers)
 
 

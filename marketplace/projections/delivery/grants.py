@@ -1,6 +1,6 @@
 """Grants: awarded capacity, now and as of any sequence or instant."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import grant as grant_events
 from events.grant import EquityPart
 from marketplace.core.errors import Corrupt
+from marketplace.domain.billing.stages import compute_funding
 from marketplace.domain.delivery.grant import PRIORITY
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import (
@@ -30,7 +31,7 @@ from marketplace.projections.engine.queries import (
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
-from marketplace.projections.views.delivery import GrantAtView, GrantView, ResoldPart
+from marketplace.projections.views.delivery import GrantAtView, GrantView, ResoldPart, StageView
 
 grants: Final = define(
     "grants",
@@ -60,6 +61,8 @@ grants: Final = define(
     document("service_lines"),
     document("service", null=True),
     document("ends", null=True),
+    document("stages", null=True),
+    document("stage", null=True),
     text("mark", null=True),
     text("status"),
     whole("nodes_available"),
@@ -116,6 +119,9 @@ def _issued(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantI
         service_lines=[],
         payer_id=event.startup_id,
         issued_at=fact.time,
+        stage=None
+        if event.stages is None
+        else StageView(stages_paid=1, set_aside_usd=compute_funding(event, 1, event.end)),
     )
     _remember(changes, fact)
 
@@ -189,6 +195,34 @@ def _resold(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantR
     _change(changes, fact, resold=[*row["resold"], part], **commitments)
 
 
+def _change_stage(changes: WriteBatch, fact: RecordedEvent, **values: Any) -> None:
+    row = changes.find(grants, fact.id) or {}
+    _change(changes, fact, stage=msgspec.structs.replace(_read_stage(row), **values))
+
+
+def _read_stage(row: Mapping[str, Any]) -> StageView:
+    return msgspec.convert(msgspec.to_builtins(row.get("stage") or {}), StageView)
+
+
+def _stage_paid(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantStagePaid) -> None:
+    paid = {"stages_paid": event.stages_paid, "set_aside_usd": event.set_aside_usd}
+    _change_stage(changes, fact, **paid, missing_usd=None, cure_until=None)
+
+
+def _stage_missed(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantStageMissed) -> None:
+    _change_stage(changes, fact, missing_usd=event.amount_usd, cure_until=event.cure_until)
+
+
+def _withheld(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantWithheld) -> None:
+    _change_stage(changes, fact, withheld_at=event.at, ends_at=event.ends_at)
+
+
+def _withholding_ended(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantWithholdingEnded) -> None:
+    row = changes.find(grants, fact.id) or {}
+    damages_usd = _read_stage(row).damages_usd + event.damages_usd
+    _change_stage(changes, fact, damages_usd=damages_usd, withheld_at=None, ends_at=None)
+
+
 def _completed(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantCompleted) -> None:
     accepted = event.gpu_seconds_accepted
     _change(changes, fact, status="completed", gpu_seconds_accepted=accepted, ended_at=fact.time)
@@ -205,7 +239,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="grants",
-    version=6,
+    version=7,
     tables=(grants, grant_history),
     reads=("grant",),
     handlers={
@@ -221,6 +255,10 @@ PROJECTION: Final = Projection(
         grant_events.GrantResold: _resold,
         grant_events.GrantMarked: _marked,
         grant_events.GrantServiceLineAdded: _line_added,
+        grant_events.GrantStagePaid: _stage_paid,
+        grant_events.GrantStageMissed: _stage_missed,
+        grant_events.GrantWithheld: _withheld,
+        grant_events.GrantWithholdingEnded: _withholding_ended,
         grant_events.GrantCompleted: _completed,
         grant_events.GrantTerminated: _terminated,
     },

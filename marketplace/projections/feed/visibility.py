@@ -69,6 +69,8 @@ PUBLIC: Final = tags_of(
 )
 PLATFORM: Final = all_of("auction", "command", "log") - PUBLIC
 PARTIES: Final = frozenset(EVENT_TYPES) - PUBLIC - PLATFORM
+_COSTS: Final = (grant.GrantResold, grant.GrantStagePaid, grant.GrantStageMissed, grant.GrantWithholdingEnded)
+"""Events of a grant that say what it costs."""
 _PARTY: Final = re.compile(r"^pty_[0-9a-z]{26}$")
 _NAMES: Final = (
     "party_id",
@@ -139,7 +141,7 @@ def name_users(grant_id: str) -> str:
 
 def _find_used(fact: RecordedEvent) -> str | None:
     """Return the grant whose users by transfer the event concerns too: what happens to it, but not what it costs."""
-    if fact.aggregate == "grant" and not isinstance(fact.event, grant.GrantResold):
+    if fact.aggregate == "grant" and not isinstance(fact.event, _COSTS):
         return fact.id
     return getattr(fact.event, "grant_id", None) if fact.aggregate == "usage" else None
 

@@ -80,6 +80,7 @@ lots: Final = define(
     instant("listed_at"),
     text("grant_id", null=True),
     exact("ask_floor_usd_per_gpu_hour"),
+    document("stages", null=True),
     Index("ix_lots_pool", "pool_id", "lot_id"),
     Index("ix_lots_provider", "provider_id", "lot_id"),
     origin=Origin("lot", "lot_id"),
@@ -153,7 +154,7 @@ def _lot_withdrawn(changes: WriteBatch, _: RecordedEvent, event: lot_events.LotW
 
 PROJECTION: Final = Projection(
     name="inventory",
-    version=1,
+    version=2,
     tables=(sites, pools, lots),
     reads=("site", "pool", "lot"),
     handlers={

@@ -8,6 +8,7 @@ import msgspec
 from events.grant import EquityPart, ResalePart
 from events.schedule import EndTerms
 from events.service import ServiceTerms
+from events.stages import StageTerms
 from events.types import LotShare
 
 
@@ -21,14 +22,37 @@ class ResoldPart(msgspec.Struct, frozen=True, kw_only=True):
     price_usd_per_gpu_hour: str
 
 
+class StageView(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a staged grant stands.
+
+    Attributes:
+        stages_paid: Stages that are paid, the first one among them.
+        set_aside_usd: What was set aside for the grant since its match.
+        damages_usd: What was paid for hours in which delivery was withheld.
+        missing_usd: What a stage that began lacks; None: nothing.
+        cure_until: From then on delivery is withheld, unless that is paid; None: nothing is missing.
+        withheld_at: Since when delivery is withheld; None: it is not.
+        ends_at: When the grant ends, unless the stage is paid before; None: delivery is not withheld.
+    """
+
+    stages_paid: int = 1
+    set_aside_usd: Decimal = Decimal(0)
+    damages_usd: Decimal = Decimal(0)
+    missing_usd: Decimal | None = None
+    cure_until: datetime | None = None
+    withheld_at: datetime | None = None
+    ends_at: datetime | None = None
+
+
 class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     """A grant; `status` is ``issued``, ``active``, ``degraded``, ``suspended``, ``completed`` or ``terminated``.
 
     The price and the part of it that is paid in cash are exact fractions, for example ``"7/3"``. `mark` says why it is
     no trade that prices count: ``related``, ``own_capacity`` or ``assumed``; None: it is one. `ends` is what an early
-    end without cause costs the side that ends it, by its notice; None for nothing. `payer_id` is the startup that won
+    end without cause costs the side that ends it, by its notice; None for nothing. `stages` is how its cash is set
+    aside, and `stage` where that stands; None: all of it is set aside. `payer_id` is the startup that won
     it, which still pays where it transferred the grant to `startup_id`. To a startup that uses it without paying, what
-    it costs is None or empty: from `price_usd_per_gpu_hour` to `ends`, lots and service apart.
+    it costs is None or empty: from `price_usd_per_gpu_hour` to `stage`, lots and service apart.
     """
 
     grant_id: str
@@ -57,6 +81,8 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     service_lines: tuple[str, ...]
     service: ServiceTerms | None
     ends: EndTerms | None
+    stages: StageTerms | None
+    stage: StageView | None
     mark: str | None
     status: str
     nodes_available: int

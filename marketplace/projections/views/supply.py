@@ -7,6 +7,7 @@ import msgspec
 
 from events.lot import AskStep
 from events.service import ServiceTerms
+from events.stages import StageTerms
 from events.types import Interconnect
 
 
@@ -52,7 +53,8 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
 class LotView(msgspec.Struct, frozen=True, kw_only=True):
     """A lot as it is now, with its pool's class and region; `status` is ``listed``, ``paused`` or ``withdrawn``.
 
-    `service` is its promise for the grants on it; without one, its pool's promise applies. With a `grant_id`,
+    `service` is its promise for the grants on it; without one, its pool's promise applies. `stages` are the shortest
+    stages and the least security of staged orders that it serves; without them it serves none. With a `grant_id`,
     `provider_id` is the startup that resells nodes of that grant.
     """
 
@@ -77,6 +79,7 @@ class LotView(msgspec.Struct, frozen=True, kw_only=True):
     listed_at: datetime
     grant_id: str | None
     ask_floor_usd_per_gpu_hour: Decimal
+    stages: StageTerms | None
     last_sequence: int
 
 

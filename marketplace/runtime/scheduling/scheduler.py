@@ -26,8 +26,13 @@ from events.grant import (
     GrantExtended,
     GrantIssued,
     GrantMarked,
+    GrantResumed,
+    GrantStageMissed,
+    GrantStagePaid,
     GrantSuspended,
     GrantTerminated,
+    GrantWithheld,
+    GrantWithholdingEnded,
 )
 from events.instrument import InstrumentAmended, InstrumentIssued
 from events.issuer import (
@@ -74,6 +79,7 @@ from events.types import Event, NoteTerms
 from events.usage import Reading, UsageClosed, UsageCorrected, UsageReported, UsageVoided
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.service_line import HoursEvent
+from marketplace.domain.billing.stages import find_due
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.grant import evolve as evolve_grant
 from marketplace.domain.delivery.periods import GRACE, Period, list_periods
@@ -84,6 +90,8 @@ from marketplace.runtime.scheduling.failed_pools import FailedPools, Room
 
 HEAP_SPARE: Final = 1_024
 """How many entries the heap may hold beyond twice the tasks. A smaller heap is not rebuilt."""
+
+StageEvent = GrantStagePaid | GrantStageMissed | GrantWithheld | GrantWithholdingEnded
 
 NOW: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -295,6 +303,45 @@ class Scheduler:
         self._turn_grant(event)
         for task, period in self._list_periods(event.grant_id).items():
             self.put(task, period.end + GRACE)
+        self._collect_next(event.grant_id)
+
+    def _collect(self, grant_id: str, due: datetime) -> None:
+        """Ask for the cash of a staged grant at an instant, or go on where it is missing."""
+        self.put(Task("collect_stage", grant_id, int(due.timestamp())), due)
+
+    def _collect_next(self, grant_id: str) -> None:
+        """Ask for the cash of a grant's next stage when it begins, if that is before the grant's end."""
+        grant = self._grants[grant_id]
+        if grant.issued.stages is not None:
+            due = find_due(grant.issued, grant.stages_paid)
+            if due < grant.end:
+                self._collect(grant_id, due)
+
+    @notice.register
+    def _move_stage(self, event: StageEvent) -> None:
+        known = self._grants.get(event.grant_id)
+        if known is None:
+            return
+        grant = evolve_grant(known, event)
+        assert grant is not None, "the grant was issued"
+        self._grants[event.grant_id] = grant
+        match event:
+            case GrantStagePaid():
+                self._collect_next(event.grant_id)
+            case GrantStageMissed():
+                self._collect(event.grant_id, event.cure_until)
+            case GrantWithheld():
+                self._collect(event.grant_id, event.ends_at)
+                self._collect(event.grant_id, grant.end)
+            case GrantWithholdingEnded():
+                pass
+
+    @notice.register
+    def _resume_grant(self, event: GrantResumed) -> None:
+        """Ask for what became due while no node worked."""
+        grant = self._grants.get(event.grant_id)
+        if grant is not None and grant.issued.stages is not None:
+            self.put(Task("collect_stage", event.grant_id, int(event.at.timestamp())), NOW)
 
     def rank_issue(self, grant_id: str) -> int:
         """Return the place of a grant in the order in which the log issued them; one that was not read yet is last."""
@@ -316,6 +363,8 @@ class Scheduler:
         assert grant is not None, "the grant was issued"
         self._grants[event.grant_id] = grant
         self._periods[event.grant_id] = list_periods(grant)
+        if grant.withheld is not None:
+            self._collect(event.grant_id, grant.end)
 
     @notice.register
     def _extend_grant(self, event: GrantExtended) -> None:

@@ -68,6 +68,7 @@ NEEDLESS: Final[Mapping[str, frozenset[str]]] = {
     "end_grant": _GRANT_OVER,
     "lapse_approval": frozenset({"approval_approved", "approval_refused", "approval_withdrawn"}),
     "lapse_claim": _NEVER,
+    "collect_stage": _GRANT_OVER,
     "mature_note": frozenset(
         {"not_a_note", "instrument_converted", "instrument_cancelled", "instrument_repaid", "instrument_lapsed"}
     ),

@@ -34,6 +34,7 @@ from tests.contracts.story.repeats import tell_repeats
 from tests.contracts.story.resale import tell_resale
 from tests.contracts.story.rights import tell_rights
 from tests.contracts.story.sale import tell_sale
+from tests.contracts.story.stages import tell_stages
 from tests.contracts.story.supply import LATTICE_CASH, PLATFORM, QUILLWORK, tell_supply
 from tests.contracts.story.teller import Teller, Told
 from tests.contracts.story.warrants import tell_warrants
@@ -61,6 +62,7 @@ def tell_story() -> tuple[Told, ...]:
     tell_relations(teller)
     _tell_schedule(teller)
     tell_bonds(teller)
+    tell_stages(teller)
     return tuple(teller.seal())
 
 

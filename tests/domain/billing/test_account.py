@@ -170,6 +170,7 @@ REFUSALS = [
     Row("limit_exceeded", (*FUNDED, LIMITED), USE),
     Row("limit_exceeded", (*FUNDED, LIMITED), close_account(alone=True)),
     Row("limit_exceeded", (*FUNDED, BUYS), place_hold(amount_usd=usd(71), bought_at=hour(1))),
+    Row("limit_exceeded", (*FUNDED, BUYS), place_hold(amount_usd=usd(1), bought_at=hour(1), is_staged=True)),
     Row("holds_left", (*FUNDED, HELD), close_account()),
     Row("hold_unknown", FUNDED, capture_hold()),
     Row("hold_unknown", FUNDED, adjust_hold()),

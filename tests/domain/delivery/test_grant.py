@@ -20,10 +20,12 @@ from events.grant import (
     GrantTransferred,
 )
 from events.schedule import NoticeStep
+from events.stages import StageTerms
 from marketplace.domain.delivery.grant import GRANT, PRIORITY, Outage
 from marketplace.domain.delivery.grant_commands import (
     ActivateGrant,
     AddServiceLine,
+    CollectStage,
     CompleteGrant,
     DegradeGrant,
     ExtendGrant,
@@ -133,6 +135,8 @@ AFTER_END = [
     resell(),
     add_line(),
 ]
+STAGED = grant_issued(stages=StageTerms(hours=24, security_hours=72))
+collect = builder(CollectStage(**MINE, at=hour(12), available_usd=build.usd(0)))
 
 REFUSALS = [
     Row("grant_unknown", (), activate()),
@@ -158,6 +162,7 @@ REFUSALS = [
     Row("notice_too_short", SPLIT, terminate(deal_usd=Fraction(10**6)), "/at"),
     Row("grant_bought", (BOUGHT,), resell()),
     Row("grant_transferred", (*ACTIVE, TRANSFERRED), resell()),
+    Row("grant_staged", (STAGED,), resell()),
     Row("span_empty", ACTIVE, resell(end=hour(12)), "/end"),
     Row("span_empty", ACTIVE, degrade(until=hour(12)), "/until"),
     Row("resale_outside_grant", ACTIVE, resell(start=hour(9)), "/start"),
@@ -166,6 +171,8 @@ REFUSALS = [
     Row("resale_above_grant", (*ACTIVE, RESOLD), resell(resale_grant_id=id_of("grt", 3), nodes=2), "/nodes"),
     Row("grant_over", ACTIVE, add_line(at=hour(20))),
     Row("service_lines_too_many", (*ACTIVE, *(line_added(number) for number in range(2, 18))), add_line()),
+    Row("grant_prepaid", ACTIVE, collect()),
+    Row("stages_paid", (STAGED,), collect(is_asked=True)),
 ]
 PRECEDENCE = [
     Row("grant_unknown", (), activate(at=NAIVE)),

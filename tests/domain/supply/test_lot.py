@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.lot import AskStep, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
+from events.stages import StageTerms
 from marketplace.domain.supply.lot import LOT, PauseLot, RepriceLot, RescheduleLot, ResumeLot, WithdrawLot
 from tests.domain import build
 from tests.domain.build import NAIVE, NAN, Row, builder, hour, list_lot, service_terms, usd
@@ -67,6 +68,7 @@ REFUSALS = [
     Row("resale_fixed", (RESOLD,), reschedule(), "/start"),
     Row("credits_above_promise", (), list_lot(service=service_terms(availability_min=usd("0.9")))),
     Row("credits_out_of_order", (), list_lot(service=service_terms(credits=service_terms().credits[::-1]))),
+    Row("security_too_short", (), list_lot(stages=StageTerms(hours=24, security_hours=71)), "/stages/security_hours"),
 ]
 PRECEDENCE = [
     Row("lot_unknown", (), reprice(ask_usd_per_gpu_hour=NAN)),

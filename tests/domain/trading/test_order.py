@@ -15,6 +15,7 @@ from events.order import (
     OrderPlaced,
     OrderUnmatched,
 )
+from events.stages import StageTerms
 from events.types import MaturityConversion, NoteTerms, Reason, WarrantTerms
 from marketplace.core.errors import Refusal
 from marketplace.domain.trading.order import (
@@ -204,6 +205,9 @@ REFUSALS = [
         "/terms/instrument/service_consequence",
     ),
     Row("expiry_past", (), place(expires_at=NOW), "/terms/expires_at"),
+    Row(
+        "security_too_short", (), place(stages=StageTerms(hours=24, security_hours=71)), "/terms/stages/security_hours"
+    ),
     Row("order_too_small", (), place_order(order_usd_min=usd(100_000)), "/terms/offers"),
     Row("bundle_fixed", (PLACED,), amend(terms=order_terms(group="run")), "/terms/group"),
     Row("order_open", (PLACED,), match()),

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from events.order import ClassOffer
+from events.stages import StageTerms
 from marketplace.application.supply import inventory, sites
 from marketplace.application.trading import orders
 from marketplace.clearing.verify.verifier import find_violations
@@ -77,6 +78,7 @@ CASES = [
     ({"days": 11}, {"duration"}),
     ({"earliest": 9, "latest": 9, "days": 5}, {"start_window", "duration"}),
     ({"offers": ask("A100"), "days": 1}, {"lot_terms", "duration", "gpu_class"}),
+    ({"stages": StageTerms(hours=24, security_hours=72)}, {"lot_terms"}),
 ]
 
 

@@ -81,6 +81,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     },
     "disputes:refer_dispute": {"grant": "fixed"},
     "grants:_change": {"account": "other", "usage": "met"},
+    "grants:collect_stage": {"account": "again", "lot": "final", "pool": "met", "usage": "met"},
     "grants:end_sold_grant": {"account": "met", "issuer": "final", "lot": "final", "pool": "met", "usage": "met"},
     "grants:finish_grant": {
         "account": "met",

@@ -8,6 +8,7 @@ from msgspec import Meta
 from events.lot import AskStep
 from events.service import ServiceTerms
 from events.site import PowerKw, SiteStatus
+from events.stages import StageTerms
 from events.types import (
     Country,
     GpuClass,
@@ -147,6 +148,7 @@ class ListLotBody(Body, frozen=True, kw_only=True):
     mandate_ids: Annotated[tuple[Id, ...], Meta(max_length=100)] = ()
     further_asks: Annotated[tuple[AskStep, ...], Meta(max_length=100)] = ()
     service: ServiceTerms | None = None
+    stages: StageTerms | None = None
 
 
 class ResellGrantBody(Body, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 
 from events.book import BookBid, BookOrder, BookRemedy, BookUse
 from events.order import ClassOffer, OrderTerms
+from marketplace.domain.billing.stages import accepts_stages
 from marketplace.domain.supply.lot import Lot
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.supply.site import Site
@@ -49,8 +50,8 @@ WISHES: Final = (
     "region",
     "gpu_class",
 )
-"""In the order in which they are removed. ``lot_terms`` stands for what lots require of orders: nodes, duration, who
-takes the equity, and that who buys is not related to who sells."""
+"""In the order in which they are removed. ``lot_terms`` stands for what lots require of orders: nodes, duration,
+stages, who takes the equity, and that who buys is not related to who sells."""
 
 VALUES_MAX: Final = 8
 """The most values that a remedy names."""
@@ -172,7 +173,9 @@ def _group_sizes(
             continue
         groups: dict[tuple[str, ...], tuple[list[Lot], list[int]]] = {}
         for size in request.sizes:
-            lots = [lot for lot in seller if _is_large_enough(lot, size, request.order.terms.duration_hours)]
+            lots = [
+                lot for lot in seller if _serves(lot, request.order.terms, size, request.order.terms.duration_hours)
+            ]
             if lots:
                 groups.setdefault(tuple(lot.listed.lot_id for lot in lots), (lots, []))[1].append(size)
         yield from groups.values()
@@ -196,8 +199,11 @@ def _is_related(request: _Request, pool: Pool, lot: Lot) -> bool:
     return lot.listed.provider_id in request.related or pool.opened.provider_id in request.related
 
 
-def _is_large_enough(lot: Lot, nodes: int, duration_hours: int) -> bool:
-    return lot.listed.nodes_min <= nodes and lot.listed.duration_hours_min <= duration_hours
+def _serves(lot: Lot, terms: OrderTerms, nodes: int, duration_hours: int) -> bool:
+    """Return whether a lot serves an order of so many nodes and hours, and accepts how the order pays."""
+    listed = lot.listed
+    is_large_enough = listed.nodes_min <= nodes and listed.duration_hours_min <= duration_hours
+    return is_large_enough and (terms.stages is None or accepts_stages(listed.stages, terms.stages))
 
 
 def _list_takers(
@@ -295,7 +301,7 @@ def _list_serving(
 
 def _is_willing(request: _Request, supply: Supply, pool: Pool, lot: Lot, size: tuple[int, int]) -> bool:
     """Return whether a lot serves an order at so many nodes and hours, and its equity finds a taker there."""
-    if not _is_large_enough(lot, *size) or _is_barred(request, supply, pool, lot):
+    if not _serves(lot, request.order.terms, *size) or _is_barred(request, supply, pool, lot):
         return False
     if not any(
         offer.equity_usd_per_gpu_hour

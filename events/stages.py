@@ -1,0 +1,17 @@
+"""Stages: cash that is set aside stage by stage, ahead of delivery, in place of all of it at the match."""
+
+import msgspec
+
+from events.types import RunHours
+
+
+class StageTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """How the cash of a run is set aside: the security and the first stage at the match, each later stage as it begins.
+
+    Attributes:
+        hours: Length of a stage. The last one may be shorter.
+        security_hours: The hours that are set aside ahead of the stages: the last ones of the run, paid at the match.
+    """
+
+    hours: RunHours
+    security_hours: RunHours

@@ -1,0 +1,137 @@
+"""Checks staged grants: what each stage sets aside, when delivery is withheld, and what withheld hours cost."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final
+
+from marketplace.auditor.spans import parse_instant
+from marketplace.auditor.stream import Findings, Message
+
+ZERO: Final = Decimal(0)
+_ROUNDED: Final = Fraction(2, 100)
+"""Price, cash and fee are rounded to the cent, one after the other."""
+_HOUR: Final = timedelta(hours=1)
+
+
+@dataclass(slots=True)
+class Staged:
+    """One staged grant, from its events alone.
+
+    Attributes:
+        issued: Its first event.
+        end: When it ends, as far as its first span goes.
+        cure_until: Until when a stage that was missed may be paid; None: none was.
+        withheld_at: Since when delivery is withheld; None: it is not.
+    """
+
+    issued: dict[str, Any]
+    end: datetime
+    cure_until: datetime | None = None
+    withheld_at: datetime | None = None
+
+    def price(self, gpu_hours: Fraction, *, with_fee: bool) -> Fraction:
+        """Return the cash price of GPU-hours, with the startup's part of the platform's fee or without."""
+        fee = self.issued.get("platform_fee")
+        share = Fraction(fee["startup_share"]) if with_fee and fee else Fraction(0)
+        rate = Fraction(self.issued["price_usd_per_gpu_hour"]) * Fraction(self.issued["cash_share"])
+        return rate * gpu_hours * (1 + share)
+
+    def count(self, span: timedelta) -> Fraction:
+        """Return the GPU-hours of all nodes over a span."""
+        seconds = Fraction(span // timedelta(microseconds=1), 1_000_000)
+        return int(self.issued["nodes"]) * int(self.issued["gpus_per_node"]) * seconds / 3_600
+
+    def find_due(self, stage: int) -> datetime:
+        """Return when a stage begins, counted from 1."""
+        return parse_instant(self.issued["start"]) + (stage - 1) * int(self.issued["stages"]["hours"]) * _HOUR
+
+    def find_set_aside(self, stages_paid: int) -> Fraction:
+        """Return what so many stages set aside in all, with the security."""
+        span = self.find_due(stages_paid + 1) - self.find_due(1) + self.issued["stages"]["security_hours"] * _HOUR
+        return self.price(self.count(min(span, self.end - self.find_due(1))), with_fee=True)
+
+
+@dataclass(slots=True)
+class Stages:
+    """Folds the stages of grants.
+
+    Attributes:
+        grants: The staged ones, by id.
+        holds: What was set aside in all, and not released, by hold.
+    """
+
+    findings: Findings
+    grants: dict[str, Staged] = field(default_factory=dict)
+    holds: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Take one decision: what its events state is what it sets aside and pays."""
+        captured: defaultdict[str, Decimal] = defaultdict(Decimal)
+        steps: list[tuple[Message, str, dict[str, Any]]] = []
+        for message in decision:
+            name, body = message.event_type.removesuffix(".v1"), message.read()
+            if name == "account.hold_placed":
+                self.holds[body["hold_id"]] += Decimal(body["amount_usd"])
+            elif name in {"account.hold_released", "account.hold_expired"}:
+                self.holds[body["hold_id"]] -= Decimal(body["amount_usd"])
+            elif name == "account.hold_captured":
+                captured[body["cause"]] += Decimal(body["amount_usd"])
+            elif name == "grant.issued" and body.get("stages"):
+                self.grants[body["grant_id"]] = Staged(body, parse_instant(body["end"]))
+                steps.append((message, name, body))
+            elif name.startswith("grant.") and body["grant_id"] in self.grants:
+                steps.append((message, name, body))
+        for message, name, body in steps:
+            self._take_step(message, name, body, captured)
+
+    def _take_step(
+        self, message: Message, name: str, body: dict[str, Any], captured: defaultdict[str, Decimal]
+    ) -> None:
+        grant = self.grants[body["grant_id"]]
+        match name:
+            case "grant.issued":
+                self._check_set_aside(message, grant, 1)
+            case "grant.terminated":
+                grant.end = min(grant.end, parse_instant(body["at"]))
+            case "grant.stage_paid":
+                grant.cure_until = None
+                self._check_set_aside(message, grant, body["stages_paid"], Decimal(body["set_aside_usd"]))
+            case "grant.stage_missed":
+                due, now = grant.find_due(body["stage"]), parse_instant(message.headers["ce-time"])
+                text = f"{body['grant_id']} misses stage {body['stage']}, which begins at {due.isoformat()}"
+                self._require(message, text, holds=due <= now)
+                grant.cure_until = parse_instant(body["cure_until"])
+            case "grant.withheld":
+                grant.withheld_at = parse_instant(body["at"])
+                in_time = grant.cure_until is not None and grant.cure_until <= grant.withheld_at
+                self._require(message, f"{body['grant_id']} is withheld in its cure time", holds=in_time)
+            case "grant.withholding_ended":
+                self._check_damages(message, grant, body, captured[body["payment_id"]])
+                grant.withheld_at = None
+
+    def _require(self, message: Message, text: str, *, holds: bool) -> None:
+        self.findings.require(holds, "stage", message.sequence, text)
+
+    def _check_set_aside(
+        self, message: Message, grant: Staged, stages_paid: int, stated: Decimal | None = None
+    ) -> None:
+        """Check that a grant's hold got what its stages need, and what the event states."""
+        held, due = self.holds[grant.issued["hold_id"]], grant.find_set_aside(stages_paid)
+        right = abs(Fraction(held) - due) <= _ROUNDED and stated in {None, held}
+        text = f"{grant.issued['grant_id']} sets {held} USD aside for {stages_paid} stages, states {stated}"
+        self._require(message, f"{text} and needs {due}", holds=right)
+
+    def _check_damages(self, message: Message, grant: Staged, body: dict[str, Any], paid: Decimal) -> None:
+        """Check that withheld hours are those since delivery was withheld, and cost at most their price, once."""
+        since, at = parse_instant(body["since"]), parse_instant(body["at"])
+        hours, damages = Fraction(body["gpu_seconds"], 3_600), Decimal(body["damages_usd"])
+        named = body["grant_id"]
+        is_counted = since == grant.withheld_at and hours <= grant.count(at - since)
+        self._require(message, f"{named} was withheld for {hours} GPU-hours from {since.isoformat()}", holds=is_counted)
+        most = grant.price(hours, with_fee=False)
+        text = f"{named} owes {damages} USD for {hours} GPU-hours withheld, of at most {most}, and pays {paid}"
+        self._require(message, text, holds=ZERO <= damages == paid and Fraction(damages) <= most + _ROUNDED)

@@ -1,0 +1,191 @@
+"""Staged prepayment: the security and a stage are set aside, and whoever stops paying leaves no hour unpaid."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from msgspec import structs
+
+from events.stages import StageTerms
+from marketplace.application.billing import accounts
+from marketplace.application.delivery import grants
+from marketplace.application.supply import inventory
+from marketplace.application.trading import resale
+from marketplace.auditor.stages import Stages
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
+from marketplace.domain.billing.settlement import build_tariff, compute_totals
+from marketplace.domain.billing.stages import CURE, compute_damages, compute_funding
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.log.memory import MemoryLog
+from tests.application.billing.test_platform_fees import publish
+from tests.support.market.auditing import find_faults
+from tests.support.market.invariants import check_log
+from tests.support.market.market import INCIDENTS, Market
+
+HOUR = timedelta(hours=1)
+DAY = 2 * 8 * 86_400
+MONTH = StageTerms(hours=720, security_hours=240)
+SERVICE = structs.replace(INCIDENTS, notice_hours_min=120)
+
+
+class Deal:
+    """Two nodes for 80 days at 1.90 dollars, half in equity, in stages of 30 days with a security of ten."""
+
+    def __init__(self, usd=16_000, fee=True):
+        self.market, self.usd, self.fee = Market(MemoryLog()), usd, fee
+
+    async def close(self):
+        market = self.market
+        market.service = SERVICE
+        if self.fee:
+            await publish(market)
+        self.fund = await market.party("Fund", "fund", usd=1_000_000)
+        self.provider = await market.party("Provider", "provider")
+        self.startup = await market.party("Startup", "startup", usd=self.usd, sector="robotics")
+        await market.issuer(self.startup)
+        mandate = await market.mandate(self.fund, budget=900_000, credit="1")
+        _, self.pool = await market.pool(self.provider)
+        self.lot = await self.list_lot(MONTH, (mandate,))
+        self.order = await market.order(
+            self.startup, cash="1", equity="1", mandate_ids=(mandate,), days=80, latest=1, stages=MONTH
+        )
+        self.held = (await market.account(self.startup)).held_usd
+        market.clock.at = market.day(0.4)
+        self.auction = await market.auction()
+
+    async def list_lot(self, stages, mandate_ids=(), nodes=4):
+        market = self.market
+        receipt = await inventory.list_lot(
+            market.handler,
+            market.context(self.provider),
+            pool_id=self.pool,
+            nodes=nodes,
+            start=market.day(1),
+            end=market.day(91),
+            ask_usd_per_gpu_hour=Decimal("1.9"),
+            mandate_ids=mandate_ids,
+            stages=stages,
+        )
+        return receipt.id
+
+    async def award(self):
+        market = self.market
+        market.clock.at = market.day(0.5)
+        await market.until("auction", self.auction, "settled")
+        self.grant_id = (await market.state("order", self.order)).grant_id
+        self.issued = (await self.grant()).issued
+        return await self.grant()
+
+    async def grant(self):
+        return await self.market.state("grant", self.grant_id)
+
+    async def wait(self, accept):
+        while not accept(await self.grant()):
+            await self.market.tick()
+        return await self.grant()
+
+    async def move(self, days, accept):
+        """Let days since the start of the grant pass, and wait for what they bring."""
+        self.market.clock.at = self.issued.start + timedelta(days=days)
+        return await self.wait(accept)
+
+    async def top_up(self, usd, reference):
+        context, account_id = self.market.context(), rename_id("acc", self.startup)
+        await accounts.deposit(self.market.handler, context, account_id, amount_usd=Decimal(usd), reference=reference)
+
+    async def pay(self):
+        return await grants.pay_stage(self.market.handler, self.market.context(self.startup), self.grant_id)
+
+    async def resell(self):
+        span = {"start": self.market.day(40), "end": self.market.day(41)}
+        context = self.market.context(self.startup)
+        await resale.resell_grant(
+            self.market.handler, context, self.grant_id, nodes=1, ask_usd_per_gpu_hour=Decimal(3), **span
+        )
+
+    async def settle(self):
+        """Let silence accept every statement, and wait until nothing is set aside any more."""
+        grant = await self.grant()
+        self.market.clock.at = max(self.market.clock.at, grant.end + 25 * HOUR)
+        last = list_periods(grant)[-1].statement_id
+        await self.market.until("statement", last, "issued", "accepted")
+        self.market.clock.at += timedelta(days=8)
+        while (await self.market.account(self.startup)).held_usd:
+            await self.market.tick()
+
+    async def require_clean(self, drop):
+        await check_log(self.market.log)
+        assert await find_faults(Stages, self.market.log) == []
+        assert await find_faults(Stages, self.market.log, drop=drop)
+
+
+async def refuse(coroutine):
+    with pytest.raises(Refusal) as caught:
+        await coroutine
+    return caught.value.code
+
+
+async def test_a_stage_that_is_never_paid_ends_the_grant_and_pays_the_withheld_notice_from_the_security():
+    deal = Deal()
+    market = deal.market
+    await deal.close()
+    async with market.worker():
+        grant = await deal.award()
+        tariff, first = build_tariff(deal.issued), compute_totals(build_tariff(deal.issued), 40 * DAY).startup_usd
+        held = (await market.account(deal.startup)).held_usd
+        assert held == first == grant.set_aside_usd <= deal.held < deal.issued.cash_commitment_usd
+        assert await refuse(deal.resell()) == "grant_staged"
+        await market.deliver(grant, 30)
+        missed = (await deal.wait(lambda one: one.missed)).missed
+        due_usd = compute_funding(deal.issued, 2, deal.issued.end) - first
+        assert (missed.stage, missed.amount_usd, missed.cure_until) == (2, due_usd, market.clock.now() + CURE)
+        assert await refuse(deal.pay()) == "funds_insufficient"
+        await market.deliver(grant, 3, first=30)
+        withheld = (await deal.wait(lambda one: one.withheld)).withheld
+        assert withheld.ends_at == withheld.at + timedelta(hours=120)
+        await market.deliver(grant, 1, first=33)
+        pool = await market.state("pool", deal.pool)
+        assert pool.reservations[deal.grant_id].end == deal.issued.end, "nobody else buys the withheld nodes"
+        ended = await deal.move(38, lambda one: one.status == "terminated")
+        (past,) = ended.withholdings
+        assert (past.gpu_seconds, past.damages_usd) == (5 * DAY, compute_damages(deal.issued, 5 * DAY))
+        assert (ended.terminated.by, ended.end, past.is_paid) == ("startup", withheld.ends_at, False)
+        await deal.settle()
+        paid = compute_totals(tariff, 33 * DAY)
+        left = (await market.account(deal.startup)).available_usd
+        assert left == deal.usd - paid.startup_usd - past.damages_usd - ended.end_fee_usd == 0, (
+            "the fee of the end takes the rest"
+        )
+        got = paid.provider_usd - paid.provider_fee_usd + past.damages_usd + ended.end_fee_usd
+        assert (await market.account(deal.provider)).available_usd == got, "the withheld day is not charged"
+        instrument = await market.state("instrument", rename_id("ins", deal.grant_id))
+        assert instrument.principal_usd == paid.principal_usd, "only delivery accrues"
+    await deal.require_clean("account.hold_placed.v1")
+
+
+async def test_stages_are_set_aside_as_they_begin_and_a_late_one_resumes_delivery_for_the_withheld_hours():
+    deal = Deal(fee=False)
+    market = deal.market
+    await deal.close()
+    async with market.worker():
+        grant = await deal.award()
+        assert (
+            await refuse(grants.pay_stage(market.handler, market.context(deal.provider), deal.grant_id)) == "wrong_side"
+        )
+        await deal.move(30, lambda one: one.missed)
+        await deal.move(33, lambda one: one.withheld)
+        await deal.top_up(20_000, "late")
+        market.clock.at += timedelta(days=2)
+        await deal.pay()
+        resumed = await deal.grant()
+        (past,) = resumed.withholdings
+        assert (past.is_paid, past.gpu_seconds, resumed.missed, resumed.withheld) == (True, 2 * DAY, None, None)
+        assert resumed.set_aside_usd == compute_funding(deal.issued, 2, deal.issued.end)
+        await deal.move(60, lambda one: one.stages_paid == 3)
+        assert await refuse(deal.pay()) == "stages_paid"
+        await market.deliver(grant, 80)
+        await deal.settle()
+        cash = compute_totals(build_tariff(deal.issued), 80 * DAY).cash_usd
+        assert deal.usd + 20_000 - (await market.account(deal.startup)).available_usd == cash, "withheld or delivered"
+    await deal.require_clean("grant.withheld.v1")

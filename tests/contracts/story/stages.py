@@ -1,0 +1,136 @@
+"""A staged run: Quillwork sets four days and a security of three aside, pays the rest late, and pays a withheld day."""
+
+from decimal import Decimal
+
+from events.account import AccountCredited, AccountDeposited, AccountHoldCaptured, AccountHoldPlaced
+from events.grant import (
+    GrantActivated,
+    GrantIssued,
+    GrantStageMissed,
+    GrantStagePaid,
+    GrantWithheld,
+    GrantWithholdingEnded,
+)
+from events.lot import LotListed
+from events.order import ClassOffer, OrderMatched, OrderPlaced, OrderTerms
+from events.pool import PoolCapacityOffered, PoolCapacityReserved
+from events.stages import StageTerms
+from events.types import LotShare
+from tests.contracts.story.demand import QUILLWORK_ISSUER
+from tests.contracts.story.identifiers import name
+from tests.contracts.story.supply import (
+    LOT_SERVICE,
+    NORTHFJORD,
+    NORTHFJORD_CASH,
+    QUILLWORK,
+    QUILLWORK_CASH,
+    SPARE_POOL,
+    at,
+    drawn,
+)
+from tests.contracts.story.teller import Teller
+
+_LOT, _ORDER, _HOLD, _GRANT = (name(prefix, "a staged run") for prefix in ("lot", "ord", "hld", "grt"))
+_START, _END = at("2031-03-10T00:00"), at("2031-03-20T00:00")
+_STAGES = StageTerms(hours=96, security_hours=72)
+_MINE = {"account_id": QUILLWORK_CASH, "party_id": QUILLWORK}
+
+
+def tell_stages(teller: Teller) -> None:
+    """List a lot that accepts stages, match an order of two, miss the second, and pay it after a withheld day."""
+    span = {"nodes": 1, "start": _START, "end": _END}
+    listed = LotListed(
+        lot_id=_LOT,
+        pool_id=SPARE_POOL,
+        provider_id=NORTHFJORD,
+        ask_usd_per_gpu_hour=Decimal(2),
+        stages=_STAGES,
+        **span,
+    )
+    teller.tell("2031-03-01T09:00", NORTHFJORD, listed, PoolCapacityOffered(pool_id=SPARE_POOL, lot_id=_LOT, **span))
+    _match(teller)
+    teller.tell("2031-03-10T00:01", "timer", GrantActivated(grant_id=_GRANT, at=_START))
+    missing, until = Decimal("1152.00"), at("2031-03-17T00:00")
+    missed = GrantStageMissed(grant_id=_GRANT, stage=2, amount_usd=missing, cure_until=until)
+    teller.tell("2031-03-14T00:00", "timer", missed)
+    teller.tell("2031-03-17T00:00", "timer", GrantWithheld(grant_id=_GRANT, at=until, ends_at=_END))
+    _deposit(teller, "2031-03-17T23:00", missing)
+    _pay(teller, missing)
+
+
+def _deposit(teller: Teller, when: str, amount: Decimal) -> None:
+    teller.tell(when, "platform", AccountDeposited(**_MINE, amount_usd=amount, reference=f"stages {when}"))
+
+
+def _match(teller: Teller) -> None:
+    amount = Decimal("2688.00")
+    _deposit(teller, "2031-03-02T09:00", amount)
+    offer = ClassOffer(gpu_class="H100_SXM", cash_usd_per_gpu_hour=Decimal(2), equity_usd_per_gpu_hour=Decimal(0))
+    terms = OrderTerms(
+        nodes=1, duration_hours=240, start_earliest=_START, start_latest=_START, offers=(offer,), stages=_STAGES
+    )
+    placed = OrderPlaced(
+        order_id=_ORDER,
+        startup_id=QUILLWORK,
+        issuer_id=QUILLWORK_ISSUER,
+        account_id=QUILLWORK_CASH,
+        hold_id=_HOLD,
+        terms=terms,
+        cash_hold_usd=amount,
+    )
+    held = AccountHoldPlaced(**_MINE, hold_id=_HOLD, amount_usd=amount, purpose=_ORDER)
+    teller.tell("2031-03-02T10:00", QUILLWORK, placed, held)
+    shares = (LotShare(lot_id=_LOT, nodes=1, start=_START, end=_END),)
+    issued = GrantIssued(
+        grant_id=_GRANT,
+        order_id=_ORDER,
+        startup_id=QUILLWORK,
+        provider_id=NORTHFJORD,
+        pool_id=SPARE_POOL,
+        gpu_class="H100_SXM",
+        nodes=1,
+        gpus_per_node=8,
+        start=_START,
+        end=_END,
+        lots=shares,
+        price_usd_per_gpu_hour="2/1",
+        cash_share="1/1",
+        startup_account_id=QUILLWORK_CASH,
+        provider_account_id=NORTHFJORD_CASH,
+        hold_id=_HOLD,
+        cash_commitment_usd=Decimal("3840.00"),
+        service=LOT_SERVICE,
+        stages=_STAGES,
+    )
+    reserved = PoolCapacityReserved(pool_id=SPARE_POOL, grant_id=_GRANT, nodes=1, start=_START, end=_END, lots=shares)
+    matched = OrderMatched(order_id=_ORDER, grant_id=_GRANT)
+    teller.tell("2031-03-02T12:00", "auctioneer", matched, reserved, drawn(SPARE_POOL, _GRANT, *shares), issued)
+
+
+def _pay(teller: Teller, missing: Decimal) -> None:
+    since, until, damages = at("2031-03-17T00:00"), at("2031-03-18T00:00"), Decimal("384.00")
+    payment_id = name("dmg", "a withheld day")
+    ended = GrantWithholdingEnded(
+        grant_id=_GRANT,
+        since=since,
+        at=until,
+        gpu_seconds=8 * 86_400,
+        damages_usd=damages,
+        payment_id=payment_id,
+        is_paid=True,
+    )
+    paid = GrantStagePaid(
+        grant_id=_GRANT, stages_paid=2, amount_usd=missing, set_aside_usd=Decimal("3840.00"), at=until
+    )
+    captured = AccountHoldCaptured(
+        **_MINE, hold_id=_HOLD, amount_usd=damages, payee_account_id=NORTHFJORD_CASH, cause=payment_id
+    )
+    credited = AccountCredited(
+        account_id=NORTHFJORD_CASH,
+        party_id=NORTHFJORD,
+        amount_usd=damages,
+        payer_account_id=QUILLWORK_CASH,
+        cause=payment_id,
+    )
+    held = AccountHoldPlaced(**_MINE, hold_id=_HOLD, amount_usd=missing, purpose=_ORDER)
+    teller.tell("2031-03-18T00:00", QUILLWORK, ended, paid, captured, credited, held)

@@ -1,0 +1,121 @@
+"""Stages: what is set aside always covers what was delivered, and what withheld hours cost."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events.grant import GrantActivated, GrantStageMissed, GrantStagePaid, GrantSuspended, GrantWithheld
+from events.stages import StageTerms
+from marketplace.domain.billing.settlement import build_tariff, compute_totals
+from marketplace.domain.billing.stages import CURE, accepts_stages, find_due, find_spare
+from marketplace.domain.delivery.grant import GRANT
+from marketplace.domain.delivery.grant_commands import CollectStage, TerminateGrant
+from marketplace.domain.delivery.grant_notice import find_notice
+from marketplace.domain.delivery.service_level import assess, count_promised, count_withheld
+from tests.domain import build
+from tests.domain.build import grant_issued, hour, service_terms, usd
+from tests.domain.walk import WALK
+
+SHORT = StageTerms(hours=24, security_hours=72)
+
+
+def stage(hours, security, duration=200, notice=48):
+    return grant_issued(
+        start=hour(0),
+        end=hour(duration),
+        stages=StageTerms(hours=hours, security_hours=security),
+        service=service_terms(notice_hours_min=notice),
+    )
+
+
+def ask(state, at, *, rich, asked=False):
+    """Return the events of asking for what a grant needs by now; `rich` is whether its startup has it."""
+    withheld = sum((load.end - load.start for load in state.list_withheld(at)), timedelta())
+    delivered = min(at, state.end) - state.issued.start - withheld
+    spare = find_spare(state.issued, state.set_aside_usd, delivered, state.damages_usd)
+    command = CollectStage(
+        grant_id=build.GRANT,
+        at=at,
+        available_usd=usd(10**9 if rich else 0),
+        is_asked=asked,
+        gpu_seconds_withheld=count_withheld(state, at),
+        spare_usd=spare,
+    )
+    return GRANT.decide(command, state)
+
+
+@WALK
+@given(
+    st.integers(1, 90),
+    st.integers(72, 150),
+    st.integers(1, 400),
+    st.integers(0, 72),
+    st.lists(st.booleans(), max_size=9),
+)
+def test_what_is_set_aside_covers_what_was_delivered_and_withheld_whenever_a_startup_stops_paying(
+    hours, security, duration, notice, pays
+):
+    issued = stage(hours, security, duration, notice)
+    state = GRANT.fold([issued, GrantActivated(grant_id=build.GRANT, at=hour(0))])
+    tariff, gpus = build_tariff(issued), issued.nodes * issued.gpus_per_node
+    paying = iter(pays)
+    while True:
+        at = find_due(issued, state.stages_paid)
+        if state.missed is not None:
+            at = state.missed.cure_until if state.withheld is None else state.withheld.ends_at
+        at = min(at, state.end)
+        before, rich = state, next(paying, False)
+        events = ask(state, at, rich=rich)
+        for event in events:
+            state = GRANT.evolve(state, event)
+            assert not isinstance(event, GrantWithheld) or before.missed.cure_until <= event.at
+        withheld = sum((load.end - load.start for load in state.list_withheld(at)), timedelta())
+        delivered = gpus * int((at - issued.start - withheld).total_seconds())
+        owed = compute_totals(tariff, delivered).startup_usd + state.damages_usd
+        assert owed <= state.set_aside_usd <= compute_totals(tariff, gpus * 3_600 * duration).startup_usd
+        if not events or at == state.end or (before.withheld is not None and not rich):
+            break
+
+
+def test_a_stage_is_missed_withheld_after_its_cure_time_and_ends_with_the_notice_unless_it_is_paid():
+    issued = stage(48, 72)
+    state = GRANT.fold([issued, GrantActivated(grant_id=build.GRANT, at=hour(0))])
+    assert ask(state, hour(47), rich=False) == []
+    (missed,) = ask(state, hour(48), rich=False)
+    assert (type(missed), missed.stage, missed.cure_until) == (GrantStageMissed, 2, hour(48) + CURE)
+    late = GRANT.evolve(state, missed)
+    assert ask(late, hour(60), rich=False) == []
+    (withheld,) = ask(late, hour(120), rich=False)
+    assert withheld.ends_at == hour(120) + find_notice(issued) == hour(168)
+    stopped = GRANT.evolve(late, withheld)
+    over = TerminateGrant(
+        grant_id=build.GRANT, at=hour(121), by="provider", noticed_at=hour(121), reason="unpaid", for_cause=True
+    )
+    assert GRANT.decide(over, stopped), "a provider has cause while it is not paid"
+    assert count_promised(stopped, hour(100), hour(150)) == 20 * 16 * 3_600, "nothing is promised while it is withheld"
+    assert assess(stopped, hour(120), hour(150), 0).met
+    ended, paid = ask(stopped, hour(140), rich=False, asked=True)
+    assert (ended.gpu_seconds, ended.is_paid, paid.stages_paid) == (20 * 16 * 3_600, True, 3)
+    assert isinstance(paid, GrantStagePaid)
+    assert GRANT.evolve(GRANT.evolve(stopped, ended), paid).withheld is None
+
+
+def test_no_stage_is_asked_for_while_no_node_works():
+    failed = GrantSuspended(grant_id=build.GRANT, at=hour(40), reason="fire", reported_at=hour(40))
+    state = GRANT.fold([stage(48, 72), GrantActivated(grant_id=build.GRANT, at=hour(0)), failed])
+    assert ask(state, hour(48), rich=False) == []
+
+
+@pytest.mark.parametrize(
+    ("accepted", "asked", "served"),
+    [
+        (None, SHORT, False),
+        (SHORT, SHORT, True),
+        (SHORT, StageTerms(hours=23, security_hours=72), False),
+        (StageTerms(hours=24, security_hours=73), SHORT, False),
+    ],
+)
+def test_a_lot_serves_stages_and_a_security_as_long_as_its_own(accepted, asked, served):
+    assert accepts_stages(accepted, asked) is served
