@@ -21,6 +21,7 @@ from marketplace.projections.engine.queries import (
     Filter,
     Rows,
     Window,
+    as_decimal,
     find_one,
     load_all,
     load_window,
@@ -270,9 +271,16 @@ def _concerns(party_id: str) -> Any:
     return or_(*(grants.c[side] == party_id for side in ("startup_id", "payer_id", "provider_id", "holder_id")))
 
 
+_FRACTIONS: Final = ("price_usd_per_gpu_hour", "cash_share")
+_GRANTS: Final[Any] = select(
+    *(column for column in grants.c if column.name not in _FRACTIONS),
+    *(as_decimal(grants.c[name]).label(name) for name in _FRACTIONS),
+)
+
+
 async def find_grant(connection: AsyncConnection, grant_id: str) -> GrantView | None:
     """Return a grant, or None."""
-    return await find_one(connection, select(grants).where(grants.c.grant_id == grant_id), GrantView)
+    return await find_one(connection, _GRANTS.where(grants.c.grant_id == grant_id), GrantView)
 
 
 async def list_grants(
@@ -283,7 +291,7 @@ async def list_grants(
     window: Window = WINDOW,
 ) -> Rows[GrantView]:
     """Return grants: those that a party uses, pays, delivers or holds the equity of, or all."""
-    query = narrow(select(grants), ((grants.c.status, status),))
+    query = narrow(_GRANTS, ((grants.c.status, status),))
     if party_id is not None:
         query = query.where(_concerns(party_id))
     return await load_window(connection, query, GrantView, window, grants.c.grant_id, grants.c.issued_at)

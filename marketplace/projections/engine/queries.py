@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, Select, func, select, true, tuple_
+from sqlalchemy import Column, ColumnElement, Numeric, Select, cast, func, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 PAGE_ROWS_MAX: Final = 1_000
@@ -85,6 +85,12 @@ def until(at: At, sequence: Column[Any], time: Column[Any]) -> ColumnElement[boo
     if at is None:
         return true()
     return sequence <= at if isinstance(at, int) else time <= at
+
+
+def as_decimal(fraction: ColumnElement[str]) -> ColumnElement[Decimal]:
+    """Return a column of exact fractions such as ``7/3`` as decimals with at most 12 places, rounded half up."""
+    numerator, denominator = (cast(func.split_part(fraction, "/", part), Numeric) for part in (1, 2))
+    return func.trim_scale(func.round(numerator * 10**12 / denominator) * Decimal("1E-12"))
 
 
 def narrow(query: Select[Any], given: Iterable[tuple[ColumnElement[Any], Filter]]) -> Select[Any]:

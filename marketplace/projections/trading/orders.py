@@ -20,6 +20,7 @@ from marketplace.projections.engine.queries import (
     Filter,
     Rows,
     Window,
+    as_decimal,
     find_one,
     load_all,
     load_window,
@@ -180,9 +181,9 @@ PROJECTION: Final = Projection(
 )
 
 
-_ORDERS: Final[Any] = select(orders, grants.c.price_usd_per_gpu_hour, grants.c.start).select_from(
-    orders.outerjoin(grants, grants.c.grant_id == orders.c.grant_id)
-)
+_ORDERS: Final[Any] = select(
+    orders, as_decimal(grants.c.price_usd_per_gpu_hour).label("price_usd_per_gpu_hour"), grants.c.start
+).select_from(orders.outerjoin(grants, grants.c.grant_id == orders.c.grant_id))
 
 
 async def find_order(connection: AsyncConnection, order_id: str) -> OrderView | None:

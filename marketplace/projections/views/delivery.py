@@ -47,7 +47,8 @@ class StageView(msgspec.Struct, frozen=True, kw_only=True):
 class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     """A grant; `status` is ``issued``, ``active``, ``degraded``, ``suspended``, ``completed`` or ``terminated``.
 
-    The price and the part of it that is paid in cash are exact fractions, for example ``"7/3"``. `mark` says why it is
+    The price and the part of it that is paid in cash have at most 12 places; the events state them as exact fractions.
+    `mark` says why it is
     no trade that prices count: ``related``, ``own_capacity`` or ``assumed``; None: it is one. `ends` is what an early
     end without cause costs the side that ends it, by its notice; None for nothing. `stages` is how its cash is set
     aside, and `stage` where that stands; None: all of it is set aside. `payer_id` is the startup that won
@@ -69,8 +70,8 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     start: datetime
     end: datetime
     lots: tuple[LotShare, ...]
-    price_usd_per_gpu_hour: str | None
-    cash_share: str | None
+    price_usd_per_gpu_hour: Decimal | None
+    cash_share: Decimal | None
     startup_account_id: str | None
     provider_account_id: str
     hold_id: str | None

@@ -9,7 +9,7 @@ from events.auction import Certificate, MatchTerms, Price, PriceRange, SecondBes
 from events.mandate import MandateTerms
 from events.order import BudgetHold, OrderTerms
 from events.quote import HoldFee
-from events.types import PrincipalTerms, Ratio, Reason
+from events.types import PrincipalTerms, Reason
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +49,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     budget_holds: tuple[BudgetHold, ...]
     auction_id: str | None
     grant_id: str | None
-    price_usd_per_gpu_hour: Ratio | None
+    price_usd_per_gpu_hour: Decimal | None
     start: datetime | None
     reasons: tuple[Reason, ...] | None
     price_to_win_usd_per_gpu_hour: Decimal | None

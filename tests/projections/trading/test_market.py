@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest_asyncio
+from sqlalchemy import literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.access import parties
 from marketplace.projections.billing import statements
 from marketplace.projections.delivery import grants
-from marketplace.projections.engine.queries import Window
+from marketplace.projections.engine.queries import Window, as_decimal
 from marketplace.projections.metering import usage
 from marketplace.projections.supply import capacity, inventory
 from marketplace.projections.trading import auctions, mandates, orders
@@ -103,8 +104,14 @@ async def test_an_order_keeps_its_last_decision(connection: AsyncConnection):
     assert lost.reasons[0].facts == {"price_to_win": "3.10"}
     won = await orders.find_order(connection, make_id("ord", 1))
     assert won is not None
-    assert (won.price_usd_per_gpu_hour, won.start) == ("5/2", START)
+    assert (won.price_usd_per_gpu_hour, won.start) == (usd("2.5"), START)
     assert (lost.price_usd_per_gpu_hour, lost.start) == (None, None)
+    for exact, shown in (
+        ("7/3", "2.333333333333"),
+        ("800000000000001/8", "100000000000000.125"),
+        ("2/3", "0.666666666667"),
+    ):
+        assert (await connection.execute(select(as_decimal(literal(exact))))).scalar_one() == Decimal(shown)
     assert (won.grant_id, won.terms, won.last_sequence) == (
         make_id("grt", 1),
         market.TERMS,
@@ -250,7 +257,7 @@ async def test_grants_by_party_and_over_their_life(connection: AsyncConnection):
     first = await grants.find_grant(connection, make_id("grt", 1))
     assert first is not None
     assert first.equity is not None
-    assert (first.status, first.price_usd_per_gpu_hour, first.holder_id) == ("completed", "5/2", FUND)
+    assert (first.status, first.price_usd_per_gpu_hour, first.holder_id) == ("completed", usd("2.5"), FUND)
     assert first.gpu_seconds_accepted == market.GPU_SECONDS
     for party_id, count in ((STARTUP, 3), (PROVIDER, 4), (FUND, 3), (STRANGER, 2)):
         assert len(await grants.list_grants(connection, party_id=party_id)) == count
