@@ -176,8 +176,8 @@ INVARIANTS: Final = (
         "tests.domain.delivery.test_service_level:test_what_a_period_came_to_is_between_nothing_and_all_and_halves_sum_to_the_whole",
         Mutant(
             "marketplace.domain.delivery.service_level",
-            "Load(max(outage.start, start), min(outage.end or end, end), grant.issued.nodes - outage.nodes)",
-            "Load(outage.start, min(outage.end or end, end), grant.issued.nodes - outage.nodes)",
+            "Load(max(load.start, start), min(load.end, end), load.amount)",
+            "Load(load.start, min(load.end, end), load.amount)",
         ),
         also=frozenset({25}),
     ),
