@@ -23,5 +23,5 @@ MENU: Final[Mapping[str, tuple[Entry, ...]]] = {
         Entry("/console/auctions", "Auctions", "auctions"),
     ),
     "holding": (),
-    "market": (Entry("/console/market", "Market", "market"),),
+    "market": (),
 }

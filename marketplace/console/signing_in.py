@@ -32,8 +32,8 @@ async def to_console() -> Redirect:
 
 @get("/")
 async def home(desk: Desked) -> Response[Any]:
-    """Lead to the first desk of who is signed in."""
-    return desk.go(f"/console/{desk.desks[0]}")
+    """Lead to the first page that the key may open."""
+    return desk.go(desk.menu[0].path)
 
 
 @get("/sign-in")

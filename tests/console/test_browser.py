@@ -1,0 +1,122 @@
+"""The console in a real browser: Debian's Chromium, driven by Playwright.
+
+A machine without a browser leaves these tests out and says so; with MARKETPLACE_BROWSER_REQUIRED set, as `.ci/run`
+sets it, that is a failure.
+"""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from marketplace.console.application import mount_console
+from marketplace.log.memory import MemoryLog
+from tests.api.doors import serve
+from tests.api.stage import ADMIN_KEY, open_stage
+from tests.support.market.market import Market
+from tests.support.patience import PATIENCE_SECONDS
+
+CHROMIUM = os.environ.get("MARKETPLACE_BROWSER") or shutil.which("chromium") or shutil.which("google-chrome")
+REQUIRED = bool(os.environ.get("MARKETPLACE_BROWSER_REQUIRED"))
+MILLISECONDS = PATIENCE_SECONDS * 1_000
+
+pytestmark = [
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.skipif(
+        CHROMIUM is None and not REQUIRED, reason="no Chromium on PATH, and none in MARKETPLACE_BROWSER"
+    ),
+]
+
+
+@asynccontextmanager
+async def browsing() -> AsyncIterator[Browser]:
+    assert CHROMIUM is not None, "there is no Chromium: install it, or name it in MARKETPLACE_BROWSER"
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        await browser.close()
+
+
+@asynccontextmanager
+async def watching(browser: Browser, base_url: str, **options) -> AsyncIterator[Page]:
+    """Yield a page; at the end, nothing was written to its console, and nothing was asked of another address."""
+    context = await browser.new_context(base_url=base_url, **options)
+    context.set_default_timeout(MILLISECONDS)
+    page = await context.new_page()
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: None if request.url.startswith(base_url) else wrong.append(request.url))
+    yield page
+    assert wrong == []
+    await context.close()
+
+
+async def check(page: Page) -> None:
+    """Find no violation of axe's rules, among them contrast, labels and regions."""
+    found = await Axe().run(page)
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found.response["violations"]] == []
+
+
+async def sign_in(page: Page, token: str) -> None:
+    """Sign in by the keyboard alone; the field of the key has the focus."""
+    await page.goto("/")
+    await check(page)
+    await page.keyboard.type(token)
+    await page.keyboard.press("Enter")
+    await page.locator("header .who").wait_for()
+
+
+async def press_to(page: Page, name: str) -> None:
+    """Move the focus by Tab to the field or button of this name."""
+    for _ in range(60):
+        await page.keyboard.press("Tab")
+        focused = await page.evaluate(
+            "(document.activeElement.name || document.activeElement.textContent || '').trim()"
+        )
+        if focused == name:
+            return
+    raise AssertionError(f"Tab did not reach {name!r}")
+
+
+async def test_every_page_as_every_desk_and_an_order_by_the_keyboard_alone(database_url):
+    market = Market(MemoryLog())
+    trade = await market.trade(cash="2.50")
+    rival = await market.party("Rival", "startup", usd=100_000)
+    async with open_stage(market.log, database_url) as stage, browsing() as browser:
+        mount_console(stage.application, stage.services)
+        token = (
+            await stage.post(stage.admin, "/v1/api-keys", {"name": "web", "scopes": ["*"], "party_id": rival})
+        ).json()["token"]
+        async with (
+            serve(stage.application) as base_url,
+            watching(browser, base_url, color_scheme="dark") as operator,
+        ):
+            await sign_in(operator, ADMIN_KEY)
+            for path in ("auctions", f"auctions/{trade.auction}", "events", "events/1", f"orders/{trade.order}"):
+                await operator.goto(f"/console/{path}")
+                await check(operator)
+            await operator.goto("/console/operator")
+            await check(operator)
+            head = operator.locator("#head")
+            before = await head.inner_text()
+
+            async with watching(browser, base_url, viewport={"width": 390, "height": 844}) as page:
+                await sign_in(page, token)
+                await page.goto("/console/orders/new")
+                await expect(page.locator("#quote dl")).to_be_visible(timeout=MILLISECONDS)
+                await check(page)
+                await press_to(page, "offers.0.cash_usd_per_gpu_hour")
+                await page.keyboard.type("4")
+                await press_to(page, "Place the order")
+                await page.keyboard.press("Enter")
+                await page.wait_for_url("**/console/orders/ord_*")
+                await expect(page.get_by_text("No auction has decided it yet.")).to_be_visible()
+                await check(page)
+                await page.goto("/console/orders")
+                await check(page)
+            await expect(head).not_to_have_text(before, timeout=MILLISECONDS)
