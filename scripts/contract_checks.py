@@ -30,8 +30,9 @@ from marketplace.app import build_server
 from marketplace.embedded.postgres import embedded_postgres
 from marketplace.embedded.process import find_free_port
 from marketplace.log.memory import MemoryLog
-from scripts.node_checks import ROOT, Failed, find_node
+from scripts.node_checks import Failed, find_node
 from tests.api.stage import ADMIN_KEY, open_stage, running
+from tests.contracts.market import ROOT
 
 PROGRAMS: Final = ROOT / "tests" / "contracts" / "generated"
 BIN: Final = Path(sys.executable).parent

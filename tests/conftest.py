@@ -11,7 +11,10 @@ import tempfile
 import hypothesis
 import pytest
 
+from tests.support.browser import TESTS, leaves_out_browser
+
 pytest_plugins = ["tests.support.servers"]
+collect_ignore = [TESTS] if leaves_out_browser() else []
 
 # What a shell starts in the background ignores Ctrl-C, and so would every process that a test starts and interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -32,6 +35,14 @@ if "PYTHONPYCACHEPREFIX" not in os.environ and os.environ.pop("PYTHONDONTWRITEBY
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let any file of worked equity examples be run: ``pytest tests/equity/test_vectors.py --vectors FILE``."""
     parser.addoption("--vectors", default=None, metavar="FILE", help="file of worked equity examples to run")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out."""
+    if leaves_out_browser():
+        terminalreporter.write_line(
+            f"left out: tests/{TESTS}, since there is no Chromium on PATH or in MARKETPLACE_BROWSER"
+        )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -151,7 +151,7 @@ def _show_problem(request: Request[Any, Any, Any], error: Exception) -> Response
     """Answer a refusal with a page that says it; a part of a page gets a part."""
     if isinstance(error, ProblemError):
         status, code, detail = error.status, error.code, error.detail
-    elif isinstance(error, HTTPException):
+    elif isinstance(error, HTTPException) and error.status_code < HTTP_500_INTERNAL_SERVER_ERROR:
         status, code, detail = error.status_code, HTTPStatus(error.status_code).phrase, error.detail
     elif isinstance(error, Unavailable):
         status, code, detail = HTTP_503_SERVICE_UNAVAILABLE, "unavailable", str(error)

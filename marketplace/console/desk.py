@@ -141,7 +141,8 @@ class Desk:
             name: The template. `operator/today.html` includes `operator/today.part.html`, which is the part.
             context: What it shows.
         """
-        name = name.replace(".html", ".part.html") if self.is_partial else name
+        if self.is_partial and not name.endswith(".part.html"):
+            name = name.replace(".html", ".part.html")
         return Template(template_name=name, context={"desk": self, **context}, cookies=self._renew())
 
     def go(self, path: str) -> Response[Any]:

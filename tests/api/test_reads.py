@@ -3,6 +3,8 @@
 import asyncio
 from datetime import UTC, datetime
 
+from sqlalchemy import text
+
 from marketplace.embedded.nats import NatsServers
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
@@ -21,7 +23,13 @@ async def test_a_read_waits_for_what_was_written(database_url: str):
             seen = await stage.admin.get(placed.headers["location"], headers={"Min-Seq": placed.headers["commit-seq"]})
             assert seen.json()["name"] == f"Party {number}"
             assert seen.headers["etag"] == placed.headers["etag"]
-        behind = await stage.admin.get("/v1/parties", headers={"Min-Seq": "1000000"})
+        beyond = await stage.admin.get("/v1/parties", headers={"Min-Seq": "1000000"})
+        assert_problem(beyond, 400, "header_invalid")
+        assert stage.services.engine is not None
+        async with stage.services.engine.begin() as other:
+            await other.execute(text("LOCK TABLE parties IN SHARE MODE"))  # nothing is projected into it meanwhile
+            placed = await stage.post(stage.admin, "/v1/parties", PARTY)
+            behind = await stage.admin.get("/v1/parties", headers={"Min-Seq": placed.headers["commit-seq"]})
         assert_problem(behind, 503, "projection_behind")
         assert behind.headers["retry-after"] == "1"
 

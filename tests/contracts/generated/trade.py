@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -76,17 +76,37 @@ def name() -> str:
 def main() -> None:
     """Trade two nodes for a day."""
     facts = json.loads(Path(sys.argv[1]).read_text())
-
-    def connect(role: str) -> AuthenticatedClient:
-        return AuthenticatedClient(base_url=facts["url"], token=facts[f"{role}_key"], raise_on_unexpected_status=True)
-
-    admin, provider, startup = connect("admin"), connect("provider"), connect("startup")
+    admin, provider, startup = (
+        AuthenticatedClient(base_url=facts["url"], token=facts[f"{role}_key"], raise_on_unexpected_status=True)
+        for role in ("admin", "provider", "startup")
+    )
     now = expect(ClockView, clock_tell.sync(client=admin)).now
     begin = (now + timedelta(days=2)).replace(hour=0, minute=0, second=0, microsecond=0)
-    day = timedelta(days=1)
+    offer_capacity(provider, startup, facts["provider_id"], begin)
+    order_id = order_nodes(provider, startup, facts["startup_id"], begin)
+    auction = OpenAuctionBody(
+        locks_at=now + timedelta(minutes=10), horizon_start=begin, period_hours=24, periods=4, seed=1
+    )
+    expect(ReceiptBody, auctions_open.sync(client=admin, body=auction, idempotency_key=name()))
+    move(admin, timedelta(minutes=20))
+    grant_id = find_grant(startup, order_id)
+    move(admin, begin - now)
+    statement_id = deliver(admin, provider, startup, grant_id, begin)
+    print(f"Python: order {order_id}, grant {grant_id}, statement {statement_id}")
 
+
+def move(admin: AuthenticatedClient, span: timedelta) -> None:
+    """Move market time forward."""
+    body = AdvanceClockBody(seconds=int(span.total_seconds()))
+    expect(ReceiptBody, clock_advance.sync(client=admin, body=body, idempotency_key=name()))
+
+
+def offer_capacity(
+    provider: AuthenticatedClient, startup: AuthenticatedClient, provider_id: str, begin: datetime
+) -> None:
+    """Offer four nodes for four days, with a promise of availability."""
     site = RegisterSiteBody(
-        provider_id=facts["provider_id"],
+        provider_id=provider_id,
         name="North",
         region="us-east",
         jurisdiction="US",
@@ -110,61 +130,64 @@ def main() -> None:
     if opened.id not in [each.pool_id for each in pools.items]:
         sys.exit("the pool is not listed")
     promise = ServiceTerms(availability_min="0.99", credits_=[CreditStep(availability_below="0.99", credit="0.1")])
-    lot = ListLotBody(
-        pool_id=opened.id, nodes=4, start=begin, end=begin + 4 * day, ask_usd_per_gpu_hour="2", service=promise
-    )
+    end = begin + timedelta(days=4)
+    lot = ListLotBody(pool_id=opened.id, nodes=4, start=begin, end=end, ask_usd_per_gpu_hour="2", service=promise)
     expect(ReceiptBody, lots_offer.sync(client=provider, body=lot, idempotency_key=name()))
 
+
+def order_nodes(provider: AuthenticatedClient, startup: AuthenticatedClient, startup_id: str, begin: datetime) -> str:
+    """Place an order, which the provider does not see, after one that is refused; return its id."""
     offer = ClassOffer(gpu_class="H100_SXM", cash_usd_per_gpu_hour="3", equity_usd_per_gpu_hour="0")
     terms = OrderTerms(nodes=2, duration_hours=24, start_earliest=begin, start_latest=begin, offers=[offer])
-    order = PlaceOrderBody(startup_id=facts["startup_id"], terms=terms)
     wrong = PlaceOrderBody(startup_id="x", terms=OrderTerms.from_dict({**terms.to_dict(), "interconnect": "any"}))
     refused = expect(Problem, orders_place.sync(client=startup, body=wrong, idempotency_key=name()))
     if (refused.code, refused.status) != ("body_invalid", 422):
         sys.exit(f"the order is refused with {refused.code}")
+    order = PlaceOrderBody(startup_id=startup_id, terms=terms)
     placed = expect(ReceiptBody, orders_place.sync(client=startup, body=order, idempotency_key=name()))
     hidden = expect(Problem, orders_get.sync(placed.id, client=provider, min_seq=str(placed.sequence)))
     if hidden.code != "order_unknown":
         sys.exit(f"another party's order answers {hidden.code}")
+    return placed.id
 
-    def move(seconds: int) -> None:
-        expect(
-            ReceiptBody,
-            clock_advance.sync(client=admin, body=AdvanceClockBody(seconds=seconds), idempotency_key=name()),
-        )
 
-    auction = OpenAuctionBody(
-        locks_at=now + timedelta(minutes=10), horizon_start=begin, period_hours=24, periods=4, seed=1
-    )
-    expect(ReceiptBody, auctions_open.sync(client=admin, body=auction, idempotency_key=name()))
-    move(1_200)
+def find_grant(startup: AuthenticatedClient, order_id: str) -> str:
+    """Return the grant that the order won, once it is there with the lot's promise."""
 
-    def find_grant() -> GrantView | None:
+    def find() -> GrantView | None:
         page = expect(GrantPage, grants_list.sync(client=startup))
-        return next((each for each in page.items if each.order_id == placed.id), None)
+        return next((each for each in page.items if each.order_id == order_id), None)
 
-    grant = wait(find_grant)
-    view = expect(GrantView, grants_get.sync(grant.grant_id, client=startup))
+    view = expect(GrantView, grants_get.sync(wait(find).grant_id, client=startup))
     if not isinstance(view.service, ServiceTerms) or view.service.availability_min != "0.99":
         sys.exit(f"the grant promises {view.service!r}")
-    if expect(OrderView, orders_get.sync(placed.id, client=startup)).status != "matched":
+    if expect(OrderView, orders_get.sync(order_id, client=startup)).status != "matched":
         sys.exit("the order is not matched")
+    return view.grant_id
 
-    move(int((begin - now).total_seconds()))
-    wait(lambda: grants_activate.sync(grant.grant_id, client=provider, idempotency_key=name()))
-    move(86_400)
-    reading = ReadingBody(reading_id=name(), start=begin, end=begin + day, nodes=2)
+
+def deliver(
+    admin: AuthenticatedClient,
+    provider: AuthenticatedClient,
+    startup: AuthenticatedClient,
+    grant_id: str,
+    begin: datetime,
+) -> str:
+    """Report the day's usage, and return the statement that it gets."""
+    wait(lambda: grants_activate.sync(grant_id, client=provider, idempotency_key=name()))
+    move(admin, timedelta(days=1))
+    reading = ReadingBody(reading_id=name(), start=begin, end=begin + timedelta(days=1), nodes=2)
     report = ReportUsageBody(source="dcgm", readings=[reading])
-    told = usage_report.sync(grant.grant_id, client=provider, body=report, idempotency_key=name())
+    told = usage_report.sync(grant_id, client=provider, body=report, idempotency_key=name())
     if [each.outcome for each in expect(UsageReceipt, told).readings] != ["accepted"]:
         sys.exit(f"the reading answers {told!r}")
-    move(40 * 86_400)
+    move(admin, timedelta(days=40))
 
-    def find_statement() -> str | None:
-        page = expect(StatementPage, statements_list.sync(client=startup, grant_id=grant.grant_id))
+    def find() -> str | None:
+        page = expect(StatementPage, statements_list.sync(client=startup, grant_id=grant_id))
         return page.items[0].statement_id if page.items else None
 
-    print(f"Python: order {placed.id}, grant {grant.grant_id}, statement {wait(find_statement)}")
+    return wait(find)
 
 
 if __name__ == "__main__":
