@@ -29,7 +29,9 @@ async def browsing() -> AsyncIterator[Browser]:
     program = find_browser()
     assert program is not None, "there is no Chromium: install it, or name it in MARKETPLACE_BROWSER"
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        browser = await playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
         yield browser
         await browser.close()
 
