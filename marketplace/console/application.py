@@ -4,6 +4,7 @@ A page is rendered from answers of the API. The console asks it inside the proce
 rights, visibility and limits are decided in one place.
 """
 
+import re
 import traceback
 from http import HTTPStatus
 from pathlib import Path
@@ -40,6 +41,7 @@ from marketplace.core.errors import Unavailable
 LIVE_PATH: Final = f"{PATH}/live"
 _FEED_PATH: Final = "/v1/events"
 _log = structlog.get_logger(__name__)
+_EVENT_NAME: Final = re.compile(rb"(?m)^event: [^\n]*\n")
 _HERE: Final = Path(__file__).parent
 _ROOMS: Final = ("operator", "trading", "holding", "market")
 _HEADERS: Final = (
@@ -87,13 +89,22 @@ class _Front:
             await self._api(scope, receive, send)
 
     async def _follow(self, scope: Any, receive: Receive, send: Send) -> None:
-        """Answer as the feed does; the session stands for the key. Only pages of this address may read it."""
+        """Answer as the feed does; the session stands for the key.
+
+        The feed names each event by its type. A page waits for any event, so the names are left out.
+        """
         found = self._sessions.read(Request[Any, Any, Any](scope).cookies.get(COOKIE))
         headers = [(name, value) for name, value in scope["headers"] if name not in (b"authorization", b"cookie")]
         inner: Any = {**scope, "path": _FEED_PATH, "raw_path": _FEED_PATH.encode(), "headers": headers}
         if found is not None:
             inner[SESSION] = found[0].key_id
-        await self._api(inner, receive, send)
+
+        async def send_unnamed(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message["body"] = _EVENT_NAME.sub(b"", message["body"])
+            await send(message)
+
+        await self._api(inner, receive, send_unnamed)
 
 
 def _add_headers(send: Send) -> Send:
