@@ -1,1 +1,1 @@
-"""Charts as SVG, for the console's pages and for files."""
+"""Charts as SVG, for the console's pages."""

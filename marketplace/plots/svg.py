@@ -1,6 +1,6 @@
 """The parts of a chart as SVG: scales, axes, and marks that a stylesheet colours.
 
-No mark states a colour: classes do, so that one drawing fits a light page, a dark page and a file. Everything that
+No mark states a colour: classes do, so that one drawing fits a light and a dark page. Everything that
 comes from data is escaped.
 """
 
@@ -17,12 +17,6 @@ _MARGIN_RIGHT: Final = 12
 _MARGIN_TOP: Final = 10
 _MARGIN_BOTTOM: Final = 34
 _TICKS: Final = 5
-_FILE_STYLE: Final = (
-    "svg{background:#fff;font:11px sans-serif}text{fill:#444}.axis{stroke:#ccc}.line{fill:none;stroke-width:2}"
-    ".s1{stroke:#0f766e}.s2{stroke:#b45309}.s3{stroke:#4f46e5}.f1{fill:#0f766e}.f2{fill:#b45309}.f3{fill:#4f46e5}"
-    ".f4{fill:#be185d}.f5{fill:#4d7c0f}.f6{fill:#64748b}.mark{stroke:#b42318;stroke-dasharray:4 3}"
-    ".faint{fill:#eef2f4;stroke:#d9dee3}"
-)
 
 
 class Axis:
@@ -97,12 +91,6 @@ def render_svg(parts: Iterable[str], title: str, height: int, width: int = WIDTH
         f'<svg xmlns="http://www.w3.org/2000/svg" class="plot" viewBox="0 0 {width} {height}" role="img" '
         f"aria-label={quoteattr(title)}><title>{escape(title)}</title>{body}</svg>"
     )
-
-
-def render_file(svg: str) -> str:
-    """Return a chart as a file of its own, in a light page's colours."""
-    head, _, rest = svg.partition("</title>")
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{head}</title><style>{_FILE_STYLE}</style>{rest}'
 
 
 def find_range(values: Sequence[Number]) -> tuple[float, float]:

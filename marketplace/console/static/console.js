@@ -20,32 +20,3 @@ const stated = document.querySelector("[data-now]");
 const clockOffset = stated ? Date.parse(stated.dataset.now) - Date.now() : 0;
 count();
 setInterval(count, 1000);
-
-// Series: <figure data-series='{"x":[…],"lines":[{"label":"…","values":[…]}]}'> drawn by uPlot.
-function draw(root) {
-  for (const figure of root.querySelectorAll("[data-series]:not([data-drawn])")) {
-    figure.dataset.drawn = "";
-    const series = JSON.parse(figure.dataset.series);
-    const style = getComputedStyle(figure);
-    const colour = (name) => style.getPropertyValue(name).trim();
-    const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line") }, ticks: { stroke: colour("--line") } };
-    const lines = series.lines.map((line, at) => ({
-      label: line.label,
-      stroke: colour(`--series-${at + 1}`),
-      width: 2,
-      spanGaps: true,
-      paths: line.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
-      points: { show: line.values.length < 40 },
-    }));
-    const size = () => ({ width: Math.max(240, figure.clientWidth), height: 260 });
-    const scales = series.time === false ? { x: { time: false } } : {};
-    const plot = new uPlot(
-      { ...size(), scales, axes: [axis, axis], series: [{ label: series.axis || "" }, ...lines] },
-      [series.x, ...series.lines.map((line) => line.values)],
-      figure,
-    );
-    new ResizeObserver(() => plot.setSize(size())).observe(figure);
-  }
-}
-draw(document);
-document.addEventListener("htmx:afterSettle", (event) => draw(event.target));
