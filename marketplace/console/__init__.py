@@ -1,1 +1,1 @@
-"""The web console: pages for operators, traders and holders, rendered from the answers of the API."""
+"""The web console: pages for operators and traders, rendered from the answers of the API."""

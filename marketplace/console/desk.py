@@ -25,7 +25,7 @@ from marketplace.core.errors import Refusal
 from marketplace.projections.views.access import PartyView
 
 _BASE_URL: Final = "http://console.internal"
-_DESKS: Final = {"startup": "trading", "provider": "trading", "fund": "holding"}
+_DESKS: Final = {"startup": "trading", "provider": "trading"}
 
 
 class SignedOut(Exception):  # noqa: N818 - a state, answered with the sign-in page
@@ -121,7 +121,19 @@ class Desk:
     def menu(self) -> tuple[Entry, ...]:
         """The pages that this key may open."""
         entries = (entry for name in self.desks for entry in MENU[name])
-        return tuple(dict.fromkeys(one for one in entries if self.principal.allows(f"{one.feature}:read")))
+        return tuple(one for one in entries if self.principal.allows(f"{one.feature}:read"))
+
+    @property
+    def first(self) -> str:
+        """The path of the first page.
+
+        Raises:
+            ProblemError: ``scope_missing``: the key opens no page.
+        """
+        if not self.menu:
+            text = "this key opens no page; sign in with one that has auctions:read, events:read or orders:read"
+            raise ProblemError(403, {"code": "scope_missing", "detail": text})
+        return self.menu[0].path
 
     @property
     def now(self) -> datetime:

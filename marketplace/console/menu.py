@@ -12,16 +12,10 @@ class Entry(NamedTuple):
     feature: str
 
 
+_AUCTIONS: Final = Entry("/console/auctions", "Auctions", "auctions")
+_EVENTS: Final = Entry("/console/events", "Events", "events")
 MENU: Final[Mapping[str, tuple[Entry, ...]]] = {
-    "operator": (
-        Entry("/console/operator", "Today", "auctions"),
-        Entry("/console/auctions", "Auctions", "auctions"),
-        Entry("/console/events", "Events", "events"),
-    ),
-    "trading": (
-        Entry("/console/orders", "Orders", "orders"),
-        Entry("/console/auctions", "Auctions", "auctions"),
-    ),
-    "holding": (),
-    "market": (),
+    "operator": (Entry("/console/operator", "Today", "auctions"),),
+    "trading": (Entry("/console/orders", "Orders", "orders"),),
+    "market": (_AUCTIONS, _EVENTS),
 }

@@ -33,7 +33,7 @@ async def to_console() -> Redirect:
 @get("/")
 async def home(desk: Desked) -> Response[Any]:
     """Lead to the first page that the key may open."""
-    return desk.go(desk.menu[0].path)
+    return desk.go(desk.first)
 
 
 @get("/sign-in")

@@ -112,3 +112,22 @@ async def test_each_sees_its_own_and_a_form_places_an_order_once(database_url):
         assert {one.status_code for one in placed} == {303}
         assert placed[0].headers["location"] == placed[1].headers["location"]
         assert "open" in (await browsers[rival].get(placed[0].headers["location"])).text
+
+
+async def test_every_key_is_led_to_a_page_that_it_opens_or_told_that_there_is_none(database_url):
+    async with open_stage(MemoryLog(), database_url) as stage:
+        mount_console(stage.application, stage.services)
+        fund = await stage.register("Fund", "fund")
+        for scopes, status, found in (
+            (["*"], 303, "/console/auctions"),
+            (["events:read"], 303, "/console/events"),
+            (["accounts:read"], 403, "scope_missing"),
+        ):
+            body = {"name": "web", "scopes": scopes, "party_id": fund}
+            token = (await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"]
+            browser = await open_browser(stage)
+            await sign_in(browser, token)
+            home = await browser.get("/console")
+            assert (home.status_code, found in home.headers.get("location", home.text)) == (status, True)
+            if status == 303:
+                assert (await browser.get(found)).status_code == 200

@@ -6,9 +6,10 @@ from typing import Final
 from litestar import Router, get
 from litestar.response import Template
 
+from marketplace.api.http.bodies.answers import Page
 from marketplace.client import MarketplaceClient
 from marketplace.console.desk import Desked
-from marketplace.projections.views.trading import AuctionView
+from marketplace.projections.views.trading import AuctionView, OrderView
 
 _DONE: Final = frozenset({"settled"})
 _EVENTS: Final = 12
@@ -19,7 +20,7 @@ async def show(desk: Desked) -> Template:
     """Show the market now."""
     ready = await desk.client.get_readiness()
     open_auctions = [one async for one in list_unsettled(desk.client)]
-    orders = [one async for one in desk.client.list_orders(status="open")]
+    orders = await desk.client.get("/v1/orders", Page[OrderView], limit=1, status="open", count="true")
     head = ready.log_sequence or 0
     page = await desk.client.read_events(max(0, head - _EVENTS))
     return desk.show(
@@ -27,7 +28,7 @@ async def show(desk: Desked) -> Template:
         ready=ready,
         lag=None if ready.projected_sequence is None else head - ready.projected_sequence,
         auctions=open_auctions,
-        orders=len(orders),
+        orders=orders.count,
         events=list(reversed(page.items)),
     )
 
