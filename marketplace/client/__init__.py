@@ -1,8 +1,9 @@
-"""The typed async client of the HTTP API: one method for each operation."""
+"""The typed client of the HTTP API, async or not: one method for each operation."""
 
 from events.order import ClassOffer, OrderTerms
 from events.types import NoteTerms, SafeTerms, StockTerms, WarrantTerms
 from marketplace.client.market import MarketplaceClient
+from marketplace.client.sync import SyncMarketplaceClient
 from marketplace.client.transport import ProblemError, new_key
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "ProblemError",
     "SafeTerms",
     "StockTerms",
+    "SyncMarketplaceClient",
     "WarrantTerms",
     "new_key",
 ]

@@ -1,6 +1,7 @@
 """HTTP for the client: idempotent commands that are sent again when needed, and problems as exceptions."""
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -18,12 +19,14 @@ Point = int | datetime | str
 Statuses = str | Sequence[str] | None
 """One status or several; None for all."""
 ATTEMPTS_MAX: Final = 8
+RETRY_SECONDS: Final = 0.2
 RETRY_SECONDS_MAX: Final = 5.0
+RETRY_AFTER_SECONDS_MAX: Final = 60
+"""An answer that asks for a longer wait is raised at once."""
 TIMEOUT_SECONDS: Final = 30.0
 PAGE_ROWS: Final = 500
 PAGES_MAX: Final = 10_000
-RETRY_SECONDS: Final = 0.2
-_SEND_AGAIN: Final = frozenset({429, 502, 503})
+_SEND_AGAIN: Final = frozenset({429, 502, 503, 504})
 _SEND_AGAIN_CODES: Final = frozenset({"command_in_flight", "conflict"})
 
 
@@ -94,6 +97,8 @@ class Transport:
         self, path: str, body: Any = None, *, key: str | None = None, if_match: int | None = None, method: str = "POST"
     ) -> ReceiptBody:
         """Send a command and return its receipt. While the API is unavailable, it is sent again with the same key.
+
+        Waits between attempts grow, differ at random, and are never shorter than ``Retry-After``.
 
         Raises:
             ProblemError: The command was refused.
@@ -177,14 +182,15 @@ class Transport:
             except httpx.TransportError:
                 if last:
                     raise
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(compute_wait(attempt))
                 continue
             if response.is_success:
                 return response
-            problem = _parse_problem(response)
-            if last or not (problem.status in _SEND_AGAIN or problem.code in _SEND_AGAIN_CODES):
+            problem, asked = _parse_problem(response), _parse_retry_after(response)
+            again = problem.status in _SEND_AGAIN or problem.code in _SEND_AGAIN_CODES
+            if last or not again or asked > RETRY_AFTER_SECONDS_MAX:
                 raise problem
-            await asyncio.sleep(min(_parse_wait(response), RETRY_SECONDS_MAX))
+            await asyncio.sleep(compute_wait(attempt, asked))
         raise AssertionError("a request is answered or raises")
 
     async def stream(self, path: str, last_event_id: int, **query: Any) -> AsyncGenerator[tuple[int, bytes], None]:
@@ -216,6 +222,21 @@ def _parse_problem(response: httpx.Response) -> ProblemError:
     return ProblemError(response.status_code, problem)
 
 
-def _parse_wait(response: httpx.Response) -> float:
+def _parse_retry_after(response: httpx.Response) -> int:
+    """Return the seconds that an answer asks to wait; 0 if it names none."""
     seconds = response.headers.get("Retry-After", "")
-    return float(seconds) if seconds.isdigit() else RETRY_SECONDS
+    return int(seconds) if seconds.isdecimal() else 0
+
+
+def compute_wait(attempt: int, asked: int = 0) -> float:
+    """Return the seconds to wait before the next attempt.
+
+    The wait doubles from attempt to attempt, up to a maximum, and a random half of it spreads clients that failed
+    together. It is never shorter than the server asked for.
+
+    Args:
+        attempt: How often the request was sent.
+        asked: Seconds of ``Retry-After``.
+    """
+    wait = min(RETRY_SECONDS * 2.0 ** (attempt - 1), RETRY_SECONDS_MAX)
+    return asked + wait * random.uniform(0.5, 1)  # noqa: S311 - spreads load, protects nothing

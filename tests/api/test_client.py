@@ -1,15 +1,19 @@
 """The typed client: one effect per command whatever breaks, problems as exceptions, and its own writes in its reads."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from itertools import islice
 
 import httpx
 import pytest
 
 from marketplace.api.http.bodies.parties import RegisterPartyBody
-from marketplace.client import MarketplaceClient, ProblemError
+from marketplace.client import MarketplaceClient, ProblemError, SyncMarketplaceClient
+from marketplace.client.transport import ATTEMPTS_MAX, RETRY_SECONDS, RETRY_SECONDS_MAX, compute_wait
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.views.access import PartyView
+from tests.api.doors import serve
 from tests.api.stage import ADMIN_KEY, Stage, open_stage
 
 BODY = RegisterPartyBody(name="Acme", roles=("startup",), jurisdiction="US")
@@ -18,7 +22,8 @@ BODY = RegisterPartyBody(name="Acme", roles=("startup",), jurisdiction="US")
 class Breaking(httpx.AsyncBaseTransport):
     """Reaches the application, and loses the first answers."""
 
-    def __init__(self, stage: Stage, losses: int, status: int | None = None) -> None:
+    def __init__(self, stage: Stage, losses: int, status: int | None = None, wait: int = 0) -> None:
+        self._wait = str(wait)
         self._inner = httpx.ASGITransport(stage.application)
         self._losses = losses
         self._status = status
@@ -32,7 +37,7 @@ class Breaking(httpx.AsyncBaseTransport):
             return answer
         if self._status is None:
             raise httpx.ReadError("the connection broke")
-        return httpx.Response(self._status, headers={"Retry-After": "0"}, json={"code": "busy"})
+        return httpx.Response(self._status, headers={"Retry-After": self._wait}, json={"code": "busy"})
 
 
 @pytest.mark.parametrize("status", [None, 503, 429])
@@ -54,6 +59,40 @@ async def test_a_refusal_is_raised_with_its_code_at_once():
                 await client.deposit("acc_01jdm5v5tze1xa6a4sbz1gk3c4", Decimal(5), "wire")
         assert (caught.value.status, caught.value.code) == (404, "account_unknown")
         assert len(transport.keys) == 1
+
+
+def test_waits_grow_differ_and_are_never_shorter_than_asked():
+    longest = [min(RETRY_SECONDS * 2**number, RETRY_SECONDS_MAX) for number in range(ATTEMPTS_MAX - 1)]
+    assert longest[-1] == RETRY_SECONDS_MAX
+    for attempt, wait in enumerate(longest, 1):
+        drawn = {compute_wait(attempt) for _ in range(100)}
+        assert len(drawn) > 1
+        assert wait / 2 <= min(drawn) < max(drawn) <= wait
+        assert compute_wait(attempt, 7) > 7
+
+
+async def test_an_answer_that_asks_for_a_long_wait_is_raised_at_once():
+    async with open_stage(MemoryLog()) as stage:
+        transport = Breaking(stage, 1, 503, wait=61)
+        async with MarketplaceClient("http://test", ADMIN_KEY, transport) as client:
+            with pytest.raises(ProblemError, match="503 busy"):
+                await client.register_party(BODY)
+        assert len(transport.keys) == 1
+
+
+async def test_the_client_without_asyncio_commands_reads_follows_and_refuses():
+    def use(address: str) -> None:
+        with SyncMarketplaceClient(address, ADMIN_KEY) as client:
+            receipt = client.register_party(BODY)
+            assert client.last_sequence == receipt.sequence == client.read_events().next_after
+            assert [sequence for sequence, _ in islice(client.follow_events(), 2)] == [1, 2]
+            with pytest.raises(ProblemError, match="account_unknown"):
+                client.deposit("acc_01jdm5v5tze1xa6a4sbz1gk3c4", Decimal(5), "wire")
+        with pytest.raises(RuntimeError, match="outside its `with` block"):
+            client.get_clock()
+
+    async with open_stage(MemoryLog()) as stage, serve(stage.application) as address:
+        await asyncio.to_thread(use, address)
 
 
 async def test_reads_see_what_the_client_wrote(database_url: str):

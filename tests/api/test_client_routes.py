@@ -11,9 +11,10 @@ from typing import Any, get_args, get_origin
 
 import pytest
 
-from marketplace.client import MarketplaceClient
+from marketplace.client import MarketplaceClient, SyncMarketplaceClient
 from marketplace.client.transport import Transport
 from marketplace.log.memory import MemoryLog
+from scripts.sync_client import STUB, render_stub
 from tests.api.client_calls import KEY, SEQUENCE, VERSION, Call, call, call_all, list_methods, name_route
 from tests.api.documented import read_document
 from tests.api.stage import open_stage
@@ -144,6 +145,11 @@ def _spell(answer: Any) -> str:
         return f"list of {_spell(arguments[0])}"
     plain = {dict: "object", str: "string", type(None): "nothing"}
     return plain.get(origin or answer) or answer.__name__
+
+
+def test_the_client_without_asyncio_has_every_method_and_its_signature():
+    assert STUB.read_text() == render_stub(), "run scripts/render_contracts.py"
+    assert {*list_methods(MarketplaceClient)} <= {*dir(SyncMarketplaceClient)}
 
 
 async def test_every_method_is_asked_by_a_test_of_the_running_api(calls: list[Call]):

@@ -1,5 +1,6 @@
 """The Python of the README and of docs/how-to-use-the-api.md runs as it stands."""
 
+import asyncio
 import re
 import textwrap
 from pathlib import Path
@@ -15,16 +16,20 @@ README = ROOT / "README.md"
 
 async def test_the_examples_run(database_url: str, capsys):
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) == 3
-    source = "async def example(base_url, admin_key):\n" + textwrap.indent("".join(blocks), "    ")
+    asynchronous = [block for block in blocks if "async with" in block]
+    assert (len(blocks), len(asynchronous)) == (4, 3)
+    (plain,) = set(blocks) - {*asynchronous}
+    source = "async def example(base_url, admin_key):\n" + textwrap.indent("".join(asynchronous), "    ")
+    source += "\ndef plain(base_url, admin_key):\n" + textwrap.indent(plain, "    ")
     namespace: dict = {}
     exec(compile(source, str(PAGE), "exec"), namespace)  # noqa: S102 - our own page
     async with open_stage(MemoryLog(), database_url) as stage, serve(stage.application) as address:
         await namespace["example"](address, ADMIN_KEY)
+        await asyncio.to_thread(namespace["plain"], address, ADMIN_KEY)
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith("mkp_")
     assert told[1].startswith("1 {")
-    assert told[2:] == ["Acme Robotics cleared", "Other Ltd registered"]
+    assert told[2:] == ["Acme Robotics cleared", "Other Ltd registered", "Third Ltd registered"]
 
 
 async def test_the_example_of_the_readme_runs(database_url: str):

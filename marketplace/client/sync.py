@@ -1,0 +1,81 @@
+"""The client for programs that do not use asyncio: every method of `MarketplaceClient`, made to wait for its answer.
+
+`sync.pyi` states the signatures. ``scripts/render_contracts.py`` writes it from the async client's.
+"""
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from marketplace.client.market import MarketplaceClient
+
+_END: Final = object()
+
+
+class SyncMarketplaceClient:
+    """Speaks to one API with one key, without asyncio; use it as a context manager.
+
+    Requests run on an event loop in a thread of their own, so several threads may use one client.
+    """
+
+    def __init__(self, base_url: str, api_key: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._client = MarketplaceClient(base_url, api_key, transport)
+        self._closing = ExitStack()
+        self._portal: BlockingPortal | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as closing:
+            self._portal = closing.enter_context(start_blocking_portal())
+            closing.enter_context(self._portal.wrap_async_context_manager(self._client))
+            self._closing = closing.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.__exit__(kind, error, trace)
+        self._portal = None
+
+    @property
+    def last_sequence(self) -> int:
+        """The position that reads wait for."""
+        return self._client.last_sequence
+
+    @last_sequence.setter
+    def last_sequence(self, sequence: int) -> None:
+        self._client.last_sequence = sequence
+
+    def _call(self, function: Callable[..., Any], *given: Any, **named: Any) -> Any:
+        if self._portal is None:
+            raise RuntimeError("the client is used outside its `with` block")
+        answer = self._portal.call(functools.partial(function, *given, **named))
+        return self._iterate(answer) if isinstance(answer, AsyncIterator) else answer
+
+    def _iterate(self, rows: AsyncIterator[Any]) -> Iterator[Any]:
+        try:
+            while (row := self._call(anext, rows, _END)) is not _END:
+                yield row
+        finally:
+            if inspect.isasyncgen(rows) and self._portal is not None:
+                self._call(rows.aclose)
+
+
+def _wait_for(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(self: SyncMarketplaceClient, *given: Any, **named: Any) -> Any:
+        return self._call(method, self._client, *given, **named)
+
+    del call.__wrapped__  # type: ignore[attr-defined] - it is no coroutine function, unlike the method
+    call.__qualname__ = f"{SyncMarketplaceClient.__name__}.{name}"
+    return call
+
+
+for _name, _method in inspect.getmembers(MarketplaceClient, inspect.isfunction):
+    if not _name.startswith("_") and _name != "close":
+        setattr(SyncMarketplaceClient, _name, _wait_for(_name, _method))
