@@ -391,7 +391,7 @@ class AuctionFailed(Event, frozen=True, kw_only=True, tag="auction.failed.v1"):
     attempt: Annotated[int, Meta(ge=1)]
 
 
-class AuctionSettled(Event, frozen=True, kw_only=True, tag="auction.settled.v1"):
+class AuctionCompleted(Event, frozen=True, kw_only=True, tag="auction.completed.v1"):
     """Every decision was carried out.
 
     Attributes:
@@ -430,5 +430,5 @@ AuctionEvent = (
     | AuctionResultPublished
     | AuctionCleared
     | AuctionFailed
-    | AuctionSettled
+    | AuctionCompleted
 )

@@ -204,20 +204,20 @@ class Market:
         elif name == "cleared":
             require(auction.status == "locked", "auction", sequence, f"{auction_id} is {auction.status} and is cleared")
             auction.status = "cleared"
-        elif name == "settled":
+        elif name == "completed":
             require(auction.status in {"locked", "cleared"}, "auction", sequence, f"{auction_id} is {auction.status}")
-            auction.status = "settled"
-            self._check_settled(message, auction, body)
+            auction.status = "completed"
+            self._check_completed(message, auction, body)
 
-    def _check_settled(self, message: Message, auction: Auction, body: dict[str, Any]) -> None:
-        """Check that every order of the book has exactly one decision when the auction is settled.
+    def _check_completed(self, message: Message, auction: Auction, body: dict[str, Any]) -> None:
+        """Check that every order of the book has exactly one decision when the auction is completed.
 
         An order that is locked beside the book, by a worker that does not know yet that it was frozen, may be deferred
         later.
         """
         decided = auction.decisions
         wrong = sorted(order_id for order_id in auction.book if decided[order_id] != 1)
-        text = f"{body['auction_id']} is settled; {len(wrong)} of its orders have no decision or two: {wrong[:3]}"
+        text = f"{body['auction_id']} is completed; {len(wrong)} of its orders have no decision or two: {wrong[:3]}"
         self.findings.require(not wrong, "decision", message.sequence, text)
 
     def _take_grant(self, message: Message, name: str, body: dict[str, Any]) -> None:

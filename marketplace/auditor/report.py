@@ -134,7 +134,7 @@ class Audit:
         for auction_id, auction in market.auctions.items():
             if auction.status in {"locked", "cleared"}:
                 hanging.append(f"auction {auction_id} is {auction.status}")
-            elif auction.status == "settled":
+            elif auction.status == "completed":
                 locked = [order_id for order_id in auction.locked if market.orders[order_id] == "locked"]
                 hanging += [f"order {order_id} is locked, and no auction is at work on it" for order_id in locked]
         hanging += self._list_holds()

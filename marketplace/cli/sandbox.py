@@ -153,6 +153,6 @@ async def _open_auction(platform: MarketplaceClient) -> str:
 async def _wait_until_over(platform: MarketplaceClient, auction_id: str) -> str:
     while True:
         status = (await platform.get_auction(auction_id)).status
-        if status in {"settled", "failed"}:
+        if status in {"completed", "failed"}:
             return status
         await asyncio.sleep(POLL_SECONDS)

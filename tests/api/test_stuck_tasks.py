@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from marketplace import app
 from marketplace.application.trading import auctions
-from marketplace.domain.trading.auction import ClearAuction, SettleAuction
+from marketplace.domain.trading.auction import ClearAuction, CompleteAuction
 from marketplace.execution.clock import MarketClock
 from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
@@ -91,8 +91,8 @@ async def test_matches_that_became_impossible_are_counted():
         await auctions.lock_auction(handler, market.context(), opened.id, book=BOOK, book_hash=CERTIFICATE.book_hash)
         clear = ClearAuction(auction_id=opened.id, prices=(), decisions=DECISIONS, certificate=CERTIFICATE)
         await auctions.record_step(handler, market.context(), clear)
-        settle = SettleAuction(auction_id=opened.id, matched=3, unmatched=1, impossible=2)
-        await auctions.record_step(handler, market.context(), settle)
+        complete = CompleteAuction(auction_id=opened.id, matched=3, unmatched=1, impossible=2)
+        await auctions.record_step(handler, market.context(), complete)
         async with asyncio.timeout(PATIENCE_SECONDS):
             while stage.services.follower.position < (await log.health()).last_sequence:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

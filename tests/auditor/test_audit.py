@@ -436,8 +436,8 @@ async def test_a_planted_fault_is_found(story, name):
 
 
 async def test_what_hangs_is_named(story):
-    settled = _find(story, "auction.settled.v1")
-    hanging = _audit(_relink(story[:settled])).list_hanging()
+    completed = _find(story, "auction.completed.v1")
+    hanging = _audit(_relink(story[:completed])).list_hanging()
     assert any(text.endswith("is cleared") for text in hanging)
     released = _drop("account.hold_released.v1")(story)
     assert any("hold" in text for text in _audit(released).list_hanging())

@@ -1,4 +1,4 @@
-"""One full auction on real servers: its orders are placed, locked, cleared by the engine's own process, and settled.
+"""One full auction on real servers: its orders are placed, locked, cleared by the engine's own process, and completed.
 
 The worker reads and writes over a connection of its own. Meanwhile another process deposits, one deposit after the
 other, so that what a large append costs everybody else is seen.
@@ -82,7 +82,7 @@ async def run_auction(servers: NatsServers, sizes: Sizes, seconds_max: float) ->
             await _wait_until(lambda: _is_read(worker, log), seconds_max)
             market.clock.at = market.day(0.5)
             began = time.monotonic()
-            for status in ("locked", "cleared", "settled"):
+            for status in ("locked", "cleared", "completed"):
                 await _wait_until(lambda status=status: _has_reached(worker, auction, status), seconds_max)
                 marks[status] = time.monotonic() - began
                 waits.mark(status)
@@ -152,7 +152,7 @@ async def _is_read(worker: Worker, log: JetStreamLog) -> bool:
 
 
 async def _has_reached(worker: Worker, auction: str, status: str) -> bool:
-    order = ("collecting", "locked", "cleared", "settled")
+    order = ("collecting", "locked", "cleared", "completed")
     reached = (await worker._handler.cache.load(AUCTION, auction)).state.status
     assert reached in order, reached
     return order.index(reached) >= order.index(status)

@@ -48,7 +48,7 @@ def tell_everything() -> Story:
         market.issue_grant(story, number)
     market.lose_order(story, 5, again=True)
     market.lose_order(story, 6, again=False)
-    story.tell(auction.AuctionSettled(auction_id=AUCTION, matched=3, unmatched=2))
+    story.tell(auction.AuctionCompleted(auction_id=AUCTION, matched=3, unmatched=2))
     _tell_first_grant(story)
     _tell_second_grant(story)
     resales.tell_resale(story)

@@ -76,7 +76,7 @@ class Command:
         return Receipted(body, HTTP_202_ACCEPTED, headers)
 
     async def list_auctions(self) -> list[str]:
-        """Return the auctions that are not settled, which may have frozen what this command changes."""
+        """Return the auctions that are not completed, which may have frozen what this command changes."""
         return [auction.opened.auction_id for auction in await self.services.quoter.list_auctions()]
 
     def derive(self, prefix: str) -> str:

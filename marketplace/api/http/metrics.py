@@ -5,14 +5,14 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from events.auction import AuctionSettled
+from events.auction import AuctionCompleted
 from events.registry import render_type
 from marketplace.api.http.services import Services
 from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
 
 CONTENT_TYPE: Final = "text/plain; version=1.0.0"
-_SETTLED: Final = render_type("auction.settled.v1")
+_COMPLETED: Final = render_type("auction.completed.v1")
 _SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -71,12 +71,12 @@ class Metrics:
         )
 
     def _count_matches(self, page: list[Recorded]) -> None:
-        """Count the outcomes of settled auctions' matches."""
+        """Count the outcomes of completed auctions' matches."""
         for recorded in page:
-            if recorded.envelope.type != _SETTLED or recorded.void:
+            if recorded.envelope.type != _COMPLETED or recorded.void:
                 continue
             event = parse_event(recorded)
-            assert isinstance(event, AuctionSettled), "the type says so"
+            assert isinstance(event, AuctionCompleted), "the type says so"
             self._matches.labels("granted").inc(event.matched)
             self._matches.labels("impossible").inc(event.impossible)
 

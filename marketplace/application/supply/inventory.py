@@ -163,7 +163,7 @@ async def announce_closing(
 
     The provider's account keeps the fees of these ends until a week after the closing.
 
-    `auction_ids` are the auctions that are not settled.
+    `auction_ids` are the auctions that are not completed.
 
     Raises:
         Refusal: ``pool_unknown`` · ``lot_frozen``, but not for the platform · ``notice_too_short`` ·
@@ -292,7 +292,7 @@ async def reprice_lot(
 ) -> Receipt:
     """Change the asks for auctions that are not locked yet. Without further asks, all nodes ask the same.
 
-    `auction_ids` are the auctions that are not settled, here and in the next commands.
+    `auction_ids` are the auctions that are not completed, here and in the next commands.
 
     Raises:
         Refusal: ``lot_unknown`` · ``lot_frozen`` · refusals of the lot · ``limit_exceeded`` as in `resell_grant`.
@@ -323,7 +323,7 @@ async def withdraw_lot(
         context: Who asks.
         lot_id: The lot.
         reason: Why.
-        auction_ids: Auctions that are not settled, and may have frozen the lot.
+        auction_ids: Auctions that are not completed, and may have frozen the lot.
 
     Raises:
         Refusal: ``lot_unknown`` · ``lot_frozen``.

@@ -45,11 +45,11 @@ from marketplace.domain.trading.auction import (
     AUCTION,
     BindAuction,
     ClearAuction,
+    CompleteAuction,
     FailAuction,
     IndicateAuction,
     LockAuction,
     OpenAuction,
-    SettleAuction,
     require_collecting,
 )
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, Matched, ReleaseBudget
@@ -100,7 +100,7 @@ async def open_auction(
 async def record_step(
     handler: Handler,
     context: Context,
-    command: IndicateAuction | BindAuction | ClearAuction | FailAuction | SettleAuction,
+    command: IndicateAuction | BindAuction | ClearAuction | FailAuction | CompleteAuction,
 ) -> Receipt:
     """Record a step of an auction that touches no other aggregate."""
 
@@ -151,7 +151,7 @@ async def _count(unit: UnitOfWork, order: Order, instrument: PrincipalTerms) -> 
 
 
 async def check_precedence(unit: UnitOfWork, auction_id: str, rivals: Rivals) -> None:
-    """Refuse to lock an auction before those that precede it have settled.
+    """Refuse to lock an auction before those that precede it are completed.
 
     Raises:
         Refusal: ``auction_waits``.

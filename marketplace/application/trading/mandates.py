@@ -87,7 +87,7 @@ async def amend_mandate(
     """Change the rules and the budgets, for orders that are not matched yet.
 
     Above the account's limit, the change of a cash mandate is only requested. `auction_ids` are the auctions that are
-    not settled, here and in the next commands.
+    not completed, here and in the next commands.
 
     Raises:
         Refusal: As `grant_mandate` · ``mandate_unknown`` · ``party_suspended`` · ``mandate_bound``.

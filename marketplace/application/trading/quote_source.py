@@ -45,5 +45,5 @@ class QuoteSource(Protocol):
         ...
 
     async def list_auctions(self) -> list[Auction]:
-        """Return the auctions that are not settled, next to lock first."""
+        """Return the auctions that are not completed, next to lock first."""
         ...

@@ -147,10 +147,10 @@ class Play:
         self.auction_id = (await self.platform.open_auction(body)).id
         await self.platform.advance_clock(3_660)
 
-        async def settled() -> bool:
+        async def completed() -> bool:
             return (await self.platform.get_auction(self.auction_id)).carried_out_at is not None
 
-        await self.wait_for(settled, "the auction to be settled")
+        await self.wait_for(completed, "the auction to be completed")
 
     async def deliver(self, say: Callable[[str], None]) -> None:
         """Advance the horizon day by day: meters report, statements are accepted, principal accrues."""

@@ -57,7 +57,7 @@ async def show_auction(play: Play) -> None:
     decisions = [decision async for decision in play.platform.list_decisions(play.auction_id)]
     orders = {order.order_id: order async for order in play.platform.list_orders()}
     certificate = auction.certificate
-    assert certificate is not None, "a settled auction has its certificate"
+    assert certificate is not None, "a completed auction has its certificate"
     CONSOLE.print(
         mark("bold", "Auction"),
         f"{auction.matched} matched, {auction.unmatched} unmatched, {auction.impossible} impossible;"

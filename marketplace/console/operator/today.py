@@ -11,7 +11,7 @@ from marketplace.client import MarketplaceClient
 from marketplace.console.desk import Desked
 from marketplace.projections.views.trading import AuctionView, OrderView
 
-_DONE: Final = frozenset({"settled"})
+_DONE: Final = frozenset({"completed"})
 _EVENTS: Final = 12
 
 
@@ -19,7 +19,7 @@ _EVENTS: Final = 12
 async def show(desk: Desked) -> Template:
     """Show the market now."""
     ready = await desk.client.get_readiness()
-    open_auctions = [one async for one in list_unsettled(desk.client)]
+    open_auctions = [one async for one in list_open_auctions(desk.client)]
     orders = await desk.client.get("/v1/orders", Page[OrderView], limit=1, status="open", count="true")
     head = ready.log_sequence or 0
     page = await desk.client.read_events(max(0, head - _EVENTS))
@@ -33,7 +33,7 @@ async def show(desk: Desked) -> Template:
     )
 
 
-async def list_unsettled(client: MarketplaceClient) -> AsyncIterator[AuctionView]:
+async def list_open_auctions(client: MarketplaceClient) -> AsyncIterator[AuctionView]:
     """Yield the auctions that are not over, the next lock first."""
     found = [one async for one in client.list_auctions() if one.status not in _DONE]
     for one in sorted(found, key=lambda one: one.locks_at):

@@ -67,7 +67,7 @@ BOUND_PLACES: Final = (3, 4)
 
 
 class Rivals(NamedTuple):
-    """The other auctions that are not settled, relative to one auction.
+    """The other auctions that are not completed, relative to one auction.
 
     Attributes:
         earlier: Those that lock before it, or at the same instant and were opened before it.
@@ -104,8 +104,8 @@ def require_precedence(auction: Auction, earlier: Iterable[Auction], later: Iter
 
     Args:
         auction: The auction that is to lock.
-        earlier: Unsettled auctions that lock before it.
-        later: All other unsettled auctions.
+        earlier: Auctions that lock before it.
+        later: All other auctions that are not completed.
 
     Raises:
         Refusal: ``auction_waits``.
@@ -119,37 +119,37 @@ def require_precedence(auction: Auction, earlier: Iterable[Auction], later: Iter
                 raise Refusal(
                     "auction_waits",
                     f"auction {rival_id} is {rival.status} and awards capacity of the same time;"
-                    f" {auction.opened.auction_id} locks once that one has settled",
+                    f" {auction.opened.auction_id} locks once that one is completed",
                     auction_id=rival_id,
                     status=rival.status,
                 )
 
 
 def holds_up(rival: Auction, auction: Auction, *, earlier: bool) -> bool:
-    """Return whether an auction must settle before another one may lock.
+    """Return whether an auction must be completed before another one may lock.
 
     A frozen book contains what is unsold. If two auctions award capacity of the same time, the second one's book is
     correct only once every match of the first one was carried out or has become impossible. An auction that failed for
-    good settles when its orders are released, so that no auction waits for ever.
+    good is completed when its orders are released, so that no auction waits for ever.
 
     Args:
-        rival: The auction that may have to settle first.
+        rival: The auction that may have to be completed first.
         auction: The auction that is to lock.
         earlier: Whether the rival locks first. A later one matters only once it is locked.
     """
-    if rival.status == "settled" or (rival.status == "collecting" and not earlier):
+    if rival.status == "completed" or (rival.status == "collecting" and not earlier):
         return False
     return rival.horizon_start < auction.horizon_end and auction.horizon_start < rival.horizon_end
 
 
 def has_bound(auction: Auction, at: datetime) -> bool:
-    """Return whether an auction has bound its orders and what is on sale, and has not settled.
+    """Return whether an auction has bound its orders and what is on sale, and is not completed.
 
     This begins with its no-cancel phase, or at its lock time if it has none.
     """
     if auction.status == "collecting":
         return at >= (auction.opened.no_cancel_at or auction.opened.locks_at)
-    return auction.status != "settled"
+    return auction.status != "completed"
 
 
 def require_not_deciding(auction: Auction, at: datetime) -> None:
@@ -166,10 +166,10 @@ def require_not_deciding(auction: Auction, at: datetime) -> None:
         raise Refusal(
             "market_deciding",
             f"auction {opened.auction_id} is deciding who gets what is free; it locks at"
-            f" {opened.locks_at.isoformat()}; hold again once it has settled",
+            f" {opened.locks_at.isoformat()}; hold again once it is completed",
             auction_id=opened.auction_id,
             frozen_until=opened.locks_at.isoformat(),
-            allowed="settled",
+            allowed="completed",
         )
 
 
@@ -181,7 +181,7 @@ def require_unfrozen_lot(auction: Auction, lot: Lot, at: datetime, *, moves: boo
     in the frozen book stays where it is until its matches are carried out.
 
     Args:
-        auction: An auction that is not settled.
+        auction: An auction that is not completed.
         lot: The lot.
         at: Now.
         moves: Whether the lot is withdrawn or its span moves.
@@ -206,7 +206,7 @@ def require_unfrozen_lot(auction: Auction, lot: Lot, at: datetime, *, moves: boo
         lot_id=lot.listed.lot_id,
         auction_id=opened.auction_id,
         frozen_until=opened.locks_at.isoformat(),
-        allowed="settled" if moves else "locked",
+        allowed="completed" if moves else "locked",
     )
 
 
@@ -223,12 +223,12 @@ def require_unbound(auction: Auction, mandate_id: str, order: OrderState, at: da
         raise Refusal(
             "mandate_bound",
             f"auction {opened.auction_id} decides on order {order.placed.order_id}, paid by mandate {mandate_id};"
-            f" it locks at {opened.locks_at.isoformat()}, and this works again once it has settled",
+            f" it locks at {opened.locks_at.isoformat()}, and this works again once it is completed",
             mandate_id=mandate_id,
             order_id=order.placed.order_id,
             auction_id=opened.auction_id,
             frozen_until=opened.locks_at.isoformat(),
-            allowed="settled",
+            allowed="completed",
         )
 
 

@@ -32,6 +32,7 @@ from events.auction import (
     AuctionBookFrozen,
     AuctionBound,
     AuctionCleared,
+    AuctionCompleted,
     AuctionEvent,
     AuctionFailed,
     AuctionIndicated,
@@ -39,7 +40,6 @@ from events.auction import (
     AuctionOpened,
     AuctionOrdersDeferred,
     AuctionResultPublished,
-    AuctionSettled,
     AuctionSupplyChanged,
     Certificate,
     Decision,
@@ -157,7 +157,7 @@ class FailAuction(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
 
 
-class SettleAuction(msgspec.Struct, frozen=True, kw_only=True):
+class CompleteAuction(msgspec.Struct, frozen=True, kw_only=True):
     """Record that every decision was carried out, or that an auction that failed for good released its orders."""
 
     auction_id: str
@@ -174,11 +174,11 @@ AuctionCommand = (
     | LockAuction
     | ClearAuction
     | FailAuction
-    | SettleAuction
+    | CompleteAuction
 )
 
 
-Status = Literal["collecting", "locked", "failed", "cleared", "settled"]
+Status = Literal["collecting", "locked", "failed", "cleared", "completed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ class Auction(ABC):
     @property
     @abstractmethod
     def status(self) -> Status:
-        """Return ``collecting``, ``locked``, ``failed``, ``cleared`` or ``settled``."""
+        """Return ``collecting``, ``locked``, ``failed``, ``cleared`` or ``completed``."""
 
     @property
     def horizon_start(self) -> datetime:
@@ -272,16 +272,16 @@ class ClearedAuction(FrozenAuction):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SettledAuction(FrozenAuction):
+class CompletedAuction(FrozenAuction):
     """An auction that is over; `cleared` is None where it failed for good."""
 
     cleared: Result | None
-    settled: AuctionSettled
+    completed: AuctionCompleted
 
     @property
     def status(self) -> Status:
-        """Return ``settled``."""
-        return "settled"
+        """Return ``completed``."""
+        return "completed"
 
 
 AuctionState = Auction | None
@@ -306,8 +306,8 @@ def decide(command: AuctionCommand, state: AuctionState) -> Sequence[AuctionEven
             return _clear(command, state)
         case FailAuction():
             return _fail(command, state)
-        case SettleAuction():
-            return _settle(command, state)
+        case CompleteAuction():
+            return _complete(command, state)
 
 
 def _open(command: OpenAuction, state: AuctionState) -> Sequence[AuctionEvent]:
@@ -385,7 +385,7 @@ def _lock(command: LockAuction, state: Auction) -> Sequence[AuctionEvent]:
 
 def _clear(command: ClearAuction, state: Auction) -> Sequence[AuctionEvent]:
     result = Result(**{name: getattr(command, name) for name in command.__struct_fields__})
-    if isinstance(state, ClearedAuction | SettledAuction) and state.cleared == result:
+    if isinstance(state, ClearedAuction | CompletedAuction) and state.cleared == result:
         return []
     if isinstance(state, AbandonedAuction):
         raise refuse_status("auction", command.auction_id, state.status, "locked")
@@ -417,9 +417,9 @@ def _fail(command: FailAuction, state: Auction) -> Sequence[AuctionEvent]:
     return [AuctionFailed(auction_id=command.auction_id, reason=command.reason, attempt=command.attempt)]
 
 
-def _settle(command: SettleAuction, state: Auction) -> Sequence[AuctionEvent]:
-    event = AuctionSettled(**{name: getattr(command, name) for name in command.__struct_fields__})
-    if isinstance(state, SettledAuction) and state.settled == event:
+def _complete(command: CompleteAuction, state: Auction) -> Sequence[AuctionEvent]:
+    event = AuctionCompleted(**{name: getattr(command, name) for name in command.__struct_fields__})
+    if isinstance(state, CompletedAuction) and state.completed == event:
         return []
     if not isinstance(state, ClearedAuction | AbandonedAuction):
         raise refuse_status("auction", command.auction_id, state.status, "cleared")
@@ -442,10 +442,10 @@ def evolve(state: AuctionState, event: AuctionEvent) -> AuctionState:
         case LockedAuction(), AuctionCleared():
             result = join_result(state.result_parts, event)
             return ClearedAuction(**_copy(state), locked=state.locked, attempts=state.attempts, cleared=result)
-        case ((LockedAuction() | ClearedAuction()), AuctionSettled()):
+        case ((LockedAuction() | ClearedAuction()), AuctionCompleted()):
             cleared = state.cleared if isinstance(state, ClearedAuction) else None
-            return SettledAuction(
-                **_copy(state), locked=state.locked, attempts=state.attempts, cleared=cleared, settled=event
+            return CompletedAuction(
+                **_copy(state), locked=state.locked, attempts=state.attempts, cleared=cleared, completed=event
             )
     raise AssertionError(f"{type(event).__name__} does not follow on {state!r:.80}")
 

@@ -59,7 +59,7 @@ PUBLIC: Final = tags_of(
     auction.AuctionOpened,
     auction.AuctionIndicated,
     auction.AuctionBound,
-    auction.AuctionSettled,
+    auction.AuctionCompleted,
     auction.AuctionFailed,
     pricelist.PricelistPublished,
     schedule.SchedulePublished,

@@ -200,7 +200,7 @@ def _failed(changes: WriteBatch, _: RecordedEvent, event: auction_events.Auction
     changes.update(auctions, event.auction_id, status="failed", reason=event.reason, attempts=event.attempt)
 
 
-def _settled(changes: WriteBatch, fact: RecordedEvent, event: auction_events.AuctionSettled) -> None:
+def _completed(changes: WriteBatch, fact: RecordedEvent, event: auction_events.AuctionCompleted) -> None:
     changes.update(
         auctions,
         event.auction_id,
@@ -219,7 +219,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="auctions",
-    version=3,
+    version=4,
     tables=(auctions, prices, decisions),
     reads=("auction",),
     handlers={
@@ -233,7 +233,7 @@ PROJECTION: Final = Projection(
         auction_events.AuctionResultPublished: _published,
         auction_events.AuctionCleared: _cleared,
         auction_events.AuctionFailed: _failed,
-        auction_events.AuctionSettled: _settled,
+        auction_events.AuctionCompleted: _completed,
     },
     load=_load,
 )

@@ -15,7 +15,7 @@ class OpenMarket(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         orders: Orders that are open or locked, oldest id first.
         lots: Lots that are not withdrawn.
-        auctions: Auctions that are not settled.
+        auctions: Auctions that are not completed.
     """
 
     orders: tuple[str, ...]
@@ -26,7 +26,7 @@ class OpenMarket(msgspec.Struct, frozen=True, kw_only=True):
 _QUERIES: Final = (
     "SELECT order_id FROM orders WHERE status IN ('open', 'locked') ORDER BY order_id LIMIT :limit",
     "SELECT lot_id FROM lots WHERE status <> 'withdrawn' ORDER BY lot_id LIMIT :limit",
-    "SELECT auction_id FROM auctions WHERE status <> 'settled' ORDER BY auction_id LIMIT :limit",
+    "SELECT auction_id FROM auctions WHERE status <> 'completed' ORDER BY auction_id LIMIT :limit",
 )
 
 

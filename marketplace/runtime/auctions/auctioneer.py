@@ -45,11 +45,11 @@ from marketplace.domain.trading.auction import (
     BindAuction,
     ClearedAuction,
     CollectingAuction,
+    CompleteAuction,
     FailAuction,
     IndicateAuction,
     LockedAuction,
     Result,
-    SettleAuction,
     fit_book,
 )
 from marketplace.domain.trading.book.book import build_book, list_waves
@@ -111,7 +111,7 @@ class Auctioneer:
         if isinstance(auction, AbandonedAuction):
             await self._let_go(auction)
         elif isinstance(auction, ClearedAuction):
-            await self._settle(auction)
+            await self._complete(auction)
 
     async def defer(self, order_id: str) -> None:
         """Release an order that an auction locked and whose book does not contain it."""
@@ -263,10 +263,10 @@ class Auctioneer:
         await self._each(order_ids, lambda order_id: self._reject(auction_id, order_id, reasons, None))
         await self._defer_strays(auction_id, set(order_ids))
         context = build_context(self._handler, "auctioneer", auction_id, "let-go")
-        command = SettleAuction(auction_id=auction_id, matched=0, unmatched=len(order_ids), impossible=0)
+        command = CompleteAuction(auction_id=auction_id, matched=0, unmatched=len(order_ids), impossible=0)
         await auctions.record_step(self._handler, context, command)
 
-    async def _settle(self, auction: ClearedAuction) -> None:
+    async def _complete(self, auction: ClearedAuction) -> None:
         cleared = auction.cleared
         auction_id = cleared.auction_id
         gates: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE_PER_POOL))
@@ -285,8 +285,8 @@ class Auctioneer:
         await self._defer_strays(auction_id, set(decided))
         outcomes = list(decided.values())
         _tell_impossible(auction_id, outcomes)
-        context = build_context(self._handler, "auctioneer", auction_id, "settle")
-        command = SettleAuction(
+        context = build_context(self._handler, "auctioneer", auction_id, "complete")
+        command = CompleteAuction(
             auction_id=auction_id,
             matched=outcomes.count("matched"),
             unmatched=outcomes.count("unmatched"),

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-from events.auction import AuctionFailed, AuctionOpened, AuctionSettled
+from events.auction import AuctionCompleted, AuctionFailed, AuctionOpened
 from events.subjects import render_subject
 from events.types import Event
 from marketplace.clearing import model
 from marketplace.clearing.codec import hash_book
 from marketplace.clearing.engine import ENGINE_VERSION, clear
 from marketplace.core.errors import Corrupt, Refusal
-from marketplace.domain.trading.auction import AUCTION, ClearedAuction, SettledAuction
+from marketplace.domain.trading.auction import AUCTION, ClearedAuction, CompletedAuction
 from marketplace.log.events import parse_event
 from marketplace.log.port import Log
 from marketplace.runtime.auctions.clearing import parse_book, parse_result
@@ -38,7 +38,7 @@ async def load_published(log: Log, auction_id: str) -> Published:
         raise Refusal("auction_not_found", f"the log has no auction {auction_id}; check the id", auction_id=auction_id)
     auction = AUCTION.fold(events)
     assert auction is not None, "the events of an auction begin with its opening"
-    if not isinstance(auction, ClearedAuction | SettledAuction) or auction.cleared is None:
+    if not isinstance(auction, ClearedAuction | CompletedAuction) or auction.cleared is None:
         raise Refusal("auction_not_cleared", _tell_uncleared(auction_id, events), auction_id=auction_id)
     book = parse_book(auction.locked.book)
     _require_hash(auction_id, book, auction.locked.book_hash)
@@ -64,7 +64,7 @@ def _tell_uncleared(auction_id: str, events: list[Event]) -> str:
     if not failures:
         return f"auction {auction_id} has no result yet; it can be checked once it is cleared"
     count, reason = failures[-1].attempt, failures[-1].reason
-    if any(isinstance(event, AuctionSettled) for event in events):
+    if any(isinstance(event, AuctionCompleted) for event in events):
         return (
             f"auction {auction_id} has no result: it failed {count} times and released its orders; the last reason is:"
             f" {reason}"

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
-from events.auction import AuctionOpened, AuctionSettled
+from events.auction import AuctionCompleted, AuctionOpened
 from events.lot import LotListed, LotWithdrawn
 from events.order import OrderCancelled, OrderExpired, OrderMatched, OrderPlaced, OrderUnmatched
 from events.types import Event
@@ -19,7 +19,7 @@ from marketplace.log.port import Recorded
 
 RELEVANT: Final = frozenset({"order", "lot", "pool", "site", "auction", "register"})
 LoadOpen = Callable[[], Awaitable[tuple[Iterable[str], Iterable[str], Iterable[str]]]]
-"""Returns the ids of open orders, lots and unsettled auctions, at or after the follower's position."""
+"""Returns the ids of open orders, lots and auctions that are not completed, at or after the follower's position."""
 
 
 class OpenMarket:
@@ -28,7 +28,7 @@ class OpenMarket:
     Attributes:
         orders: Orders that are open or locked.
         lots: Lots that are not withdrawn.
-        auctions: Auctions that are not settled.
+        auctions: Auctions that are not completed.
         changed: Sequence of the last event that may have changed a book; 0 if none was seen.
     """
 
@@ -109,7 +109,7 @@ class OpenMarket:
                 self.lots.pop(event.lot_id, None)
             case AuctionOpened():
                 self.auctions[event.auction_id] = None
-            case AuctionSettled():
+            case AuctionCompleted():
                 self.auctions.pop(event.auction_id, None)
             case _:
                 pass

@@ -97,7 +97,7 @@ class Quoter:
         )
 
     async def list_auctions(self) -> list[Auction]:
-        """Return the auctions that are not settled, next to lock first."""
+        """Return the auctions that are not completed, next to lock first."""
         await self._market.begin()
         known = await self._books.load(AUCTION, self._market.auctions)
         found = [auction for auction in known.values() if auction is not None]

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import structlog
 
-from events.auction import AuctionOpened, AuctionSettled
+from events.auction import AuctionCompleted, AuctionOpened
 from events.clock import ClockAdvanced
 from events.log import LogAnnotated, LogGapAccepted
 from events.lot import LotListed, LotWithdrawn
@@ -154,7 +154,7 @@ class MarketState:
                 self._pools[event.pool_id] = event.site_id
             case AuctionOpened():
                 self._auctions[event.auction_id] = event.locks_at
-            case AuctionSettled():
+            case AuctionCompleted():
                 self._auctions.pop(event.auction_id, None)
                 # Its book and its result weigh as much as the orders in them, and no task needs them any more.
                 self._handler.cache.forget(render_subject(AUCTION.aggregate, event.auction_id))
@@ -266,7 +266,7 @@ class MarketState:
         return not self._unsound or render_subject(aggregate, id) not in self._unsound
 
     def list_rivals(self, auction_id: str) -> Rivals:
-        """Return the other auctions that are not settled, in the order in which they lock."""
+        """Return the other auctions that are not completed, in the order in which they lock."""
         ordered = sorted(self._auctions, key=self._auctions.__getitem__)
         if auction_id not in self._auctions:
             return Rivals(tuple(ordered), ())

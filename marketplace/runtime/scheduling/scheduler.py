@@ -17,7 +17,7 @@ from events.account import (
     AccountHoldExpired,
     AccountHoldPlaced,
 )
-from events.auction import AuctionBookFrozen, AuctionLocked, AuctionOpened, AuctionSettled
+from events.auction import AuctionBookFrozen, AuctionCompleted, AuctionLocked, AuctionOpened
 from events.bond import BondAnswered, BondClaimed
 from events.grant import (
     GrantActivated,
@@ -290,7 +290,7 @@ class Scheduler:
                 self.put(Task("defer_order", order_id), NOW)
 
     @notice.register
-    def _settle_auction(self, event: AuctionSettled) -> None:
+    def _complete_auction(self, event: AuctionCompleted) -> None:
         """Forget the auction. Orders that a slow auctioneer still locks for it are deferred."""
         self._auctions.pop(event.auction_id, None)
         for kind in ("run_auction", "indicate_auction", "bind_auction"):

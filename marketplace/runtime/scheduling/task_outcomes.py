@@ -24,7 +24,7 @@ _DOUBLINGS_MAX: Final = 16
 WAITING: Final = frozenset({"funds_insufficient", "note_matured"})
 """Refusals that may end once an account is filled or a note extended."""
 
-_RACED: Final = frozenset({"auction_locked", "auction_failed", "auction_cleared", "auction_settled"})
+_RACED: Final = frozenset({"auction_locked", "auction_failed", "auction_cleared", "auction_completed"})
 """Another worker moved the auction on. The next check finds what is left to do."""
 
 _NEVER: Final[frozenset[str]] = frozenset()

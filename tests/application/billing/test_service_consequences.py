@@ -161,7 +161,7 @@ async def test_cash_alone_rolls_forward_where_the_grant_says_so(start):
     auction = await market.auction()
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", auction, "settled", seconds=WAIT)
+        await market.until("auction", auction, "completed", seconds=WAIT)
         grant = await market.state("grant", (await market.state("order", order)).grant_id)
         assert grant.issued.service == terms
         trade = type("Trade", (), {"provider": provider})

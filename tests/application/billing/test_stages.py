@@ -72,7 +72,7 @@ class Deal:
     async def award(self):
         market = self.market
         market.clock.at = market.day(0.5)
-        await market.until("auction", self.auction, "settled")
+        await market.until("auction", self.auction, "completed")
         self.grant_id = (await market.state("order", self.order)).grant_id
         self.issued = (await self.grant()).issued
         return await self.grant()

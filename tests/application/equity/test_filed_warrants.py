@@ -233,7 +233,7 @@ async def deliver_gigawatt(deal):
     order = await market.order(deal.customer, equity="0", nodes=1_000, days=2, latest=1, offers=offers)
     auction = await market.auction()
     market.clock.at = market.day(0.5)
-    await market.until("auction", auction, "settled")
+    await market.until("auction", auction, "completed")
     grant = await market.state("grant", (await market.state("order", order)).grant_id)
     context = market.context(deal.customer)
     await warrants.add_programme_grant(market.handler, context, deal.issuer, deal.programme, grant.issued.grant_id)

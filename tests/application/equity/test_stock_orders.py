@@ -235,7 +235,7 @@ async def test_shares_issued_between_order_and_match_beyond_what_the_mandate_all
     )
     async with market.worker():
         market.clock.at = max(market.clock.at, market.day(0.5))
-        await market.until("auction", trade.auction, "settled")
+        await market.until("auction", trade.auction, "completed")
     assert dict((await market.state("issuer", trade.issuer)).instruments) == {}
     events = [event async for page in market.log.read() for event in page]
     (body,) = (event.body for event in events if event.envelope.type.endswith("order.unmatched.v1"))

@@ -237,7 +237,7 @@ async def test_what_is_held_is_not_sold_in_an_auction():
     auction = await market.auction()
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", auction, "settled")
+        await market.until("auction", auction, "completed")
     assert (await market.state("order", order)).status == "unmatched"
     await take_quote(market.handler, market.context(startup), quote_id)
     await check_log(market.log)

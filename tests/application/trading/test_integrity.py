@@ -58,7 +58,7 @@ async def test_a_lot_stays_as_it_is_from_the_no_cancel_phase_on(market, what):
     assert (code, {name: facts[name] for name in frozen}) == ("lot_frozen", frozen)
     async with market.worker():
         grant = await market.award(trade)
-        await market.until("auction", auction, "settled")
+        await market.until("auction", auction, "completed")
     assert grant is not None
     assert await change(market, trade, what, [trade.auction, auction]) is None
     await check_log(market.log)
@@ -90,8 +90,8 @@ async def test_a_mandate_undoes_no_order_that_an_auction_has_bound(market):
             assert caught.value.facts["order_id"] == trade.order
         market.clock.at = market.day(0.5)
         await market.until("order", trade.order, "matched")
-        await market.until("auction", auction, "settled")
-        await market.until("auction", trade.auction, "settled")
+        await market.until("auction", auction, "completed")
+        await market.until("auction", trade.auction, "completed")
     await do(mandates.amend_mandate)
     await do(mandates.revoke_mandate)
     await check_log(market.log)
@@ -117,7 +117,7 @@ async def test_a_pool_closes_only_once_an_auction_that_has_bound_orders_to_its_l
     assert caught.value.code == "lot_frozen"
     async with market.worker():
         grant = await market.award(trade)
-        await market.until("auction", auction, "settled")
+        await market.until("auction", auction, "completed")
         assert grant is not None
         await inventory.announce_closing(market.handler, market.context(trade.provider), trade.pool, **act)
         await market.until("lot", trade.lot, "withdrawn")

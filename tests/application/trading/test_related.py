@@ -61,7 +61,7 @@ async def test_own_startup_and_own_provider_get_nothing_from_a_funds_mandate(mar
     await connect(market, trade.startup, trade.provider)
     market.clock.at = market.day(0.5)
     async with market.worker():
-        await market.until("auction", trade.auction, "settled")
+        await market.until("auction", trade.auction, "completed")
     order = await market.state("order", trade.order)
     assert order.status == "unmatched"
     assert (await market.state("mandate", trade.mandate)).used_usd == 0
@@ -81,7 +81,7 @@ async def test_a_relation_that_is_stored_after_the_lock_stops_the_award(market):
 
         worker._auctioneer._engine.clear = relate_then_clear
         market.clock.at = auction.opened.locks_at
-        await market.until("auction", trade.auction, "settled")
+        await market.until("auction", trade.auction, "completed")
     assert (await market.state("order", trade.order)).status == "unmatched"
     assert (await market.state("mandate", trade.mandate)).used_usd == 0
 
@@ -99,7 +99,7 @@ async def test_shills_neither_win_nor_set_the_price_of_an_honest_buyer(market, f
         await relate(market, party_id, owner=OWNER)
     market.clock.at = market.day(0.5)
     async with market.worker():
-        await market.until("auction", trade.auction, "settled")
+        await market.until("auction", trade.auction, "completed")
     grant = await market.state("grant", (await market.state("order", order)).grant_id)
     assert parse_ratio(grant.issued.price_usd_per_gpu_hour) <= Fraction("2.01")
     assert (await market.state("order", trade.order)).status == "unmatched"
@@ -122,7 +122,7 @@ async def test_a_shell_does_not_buy_what_its_sister_resells_under_the_mandate(ma
         order = await market.order(shell, cash="9.01", days=3, nodes=1, earliest=6, latest=6)
         auction = await market.auction(locks_at=2, horizon=2)
         market.clock.at = market.day(2)
-        await market.until("auction", auction, "settled")
+        await market.until("auction", auction, "completed")
         assert (await market.state("order", order)).status == "unmatched"
         stranger = await buy(market, cash="9.01")
     bought = await market.state("grant", (await market.state("order", stranger.order)).grant_id)

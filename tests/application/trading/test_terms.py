@@ -40,7 +40,7 @@ class World:
         auction = await self.market.auction(locks_at)
         async with self.market.worker():
             self.market.clock.at = max(self.market.clock.at, self.market.day(locks_at))
-            await self.market.until("auction", auction, "settled")
+            await self.market.until("auction", auction, "completed")
         states = (await check_log(self.market.log)).states
         self.auction = states["auction"][auction]
         return states
@@ -115,7 +115,7 @@ async def test_a_child_is_matched_only_with_its_parent_or_after_it(world):
     auction = await world.market.auction(locks_at=2, horizon=100)
     async with world.market.worker():
         world.market.clock.at = world.market.day(2)
-        await world.market.until("auction", auction, "settled")
+        await world.market.until("auction", auction, "completed")
     assert (await world.market.state("order", late)).status == "matched"
 
 
@@ -266,7 +266,7 @@ async def test_a_site_sells_no_more_than_its_power_carries(world):
     small = await world.order(cash="3", nodes=2, nodes_min=1, days=2, earliest=6, latest=6)
     async with world.market.worker():
         world.market.clock.at = world.market.day(0.6)
-        await world.market.until("auction", again, "settled")
+        await world.market.until("auction", again, "completed")
     assert (await world.grant(small)).nodes == 1, "what a grant draws is off the power that is left"
 
 
@@ -334,7 +334,7 @@ async def test_the_longest_horizon_of_hours_is_cleared(world):
     order = await world.order(cash="3", nodes=2, latest=80)
     async with world.market.worker():
         world.market.clock.at = world.market.day(0.5)
-        await world.market.until("auction", opened.id, "settled", seconds=60)
+        await world.market.until("auction", opened.id, "completed", seconds=60)
     assert (await world.grant(order)).start == world.market.day(1)
 
 
@@ -348,6 +348,6 @@ async def test_a_group_is_in_one_auction_at_a_time(world):
     assert [states["order"][order].status for order in (first, second, other)] == ["locked", "open", "matched"]
     async with world.market.worker():
         world.market.clock.at = world.market.day(0.9)
-        await world.market.until("auction", later, "settled")
+        await world.market.until("auction", later, "completed")
     assert (await world.market.state("order", first)).status == "unmatched"
     assert (await world.market.state("order", second)).status == "matched", "it offers more, in the group's own auction"

@@ -11,10 +11,10 @@ from decimal import Decimal
 from events.account import AccountHoldReleased
 from events.auction import (
     AuctionBound,
+    AuctionCompleted,
     AuctionFailed,
     AuctionIndicated,
     AuctionOpened,
-    AuctionSettled,
     Certificate,
     Decision,
     Deferral,
@@ -244,7 +244,7 @@ def tell_clearing(teller: Teller) -> None:
             reason="not matched",
         ),
     )
-    teller.tell("2026-03-06T12:03", "auctioneer", AuctionSettled(auction_id=AUCTION, matched=2, unmatched=1))
+    teller.tell("2026-03-06T12:03", "auctioneer", AuctionCompleted(auction_id=AUCTION, matched=2, unmatched=1))
 
 
 _DEFERRALS = (

@@ -11,8 +11,8 @@ from decimal import Decimal
 
 from events.account import AccountHoldReleased
 from events.auction import (
+    AuctionCompleted,
     AuctionOpened,
-    AuctionSettled,
     AuctionSupplyChanged,
     Certificate,
     Decision,
@@ -149,7 +149,7 @@ def tell_resale(teller: Teller) -> None:
     tell_thinking_over(teller, _AUCTION, _GRANT, _FOR_SALE)
     _tell_auction(teller)
     _tell_match(teller)
-    teller.tell("2026-03-08T18:03", "auctioneer", AuctionSettled(auction_id=_AUCTION, matched=1, unmatched=0))
+    teller.tell("2026-03-08T18:03", "auctioneer", AuctionCompleted(auction_id=_AUCTION, matched=1, unmatched=0))
 
 
 def _tell_taking(teller: Teller) -> None:

@@ -7,12 +7,12 @@ from events.auction import (
     AuctionBookFrozen,
     AuctionBound,
     AuctionCleared,
+    AuctionCompleted,
     AuctionFailed,
     AuctionIndicated,
     AuctionLocked,
     AuctionOpened,
     AuctionResultPublished,
-    AuctionSettled,
     AuctionSupplyChanged,
     Certificate,
     Decision,
@@ -25,10 +25,10 @@ from marketplace.domain.trading.auction import (
     BindAuction,
     ChangeSupply,
     ClearAuction,
+    CompleteAuction,
     FailAuction,
     IndicateAuction,
     LockAuction,
-    SettleAuction,
 )
 from tests.domain import build
 from tests.domain.build import LOT, NAIVE, ORDER, POOL, Row, builder, hour, id_of, open_auction, usd
@@ -64,7 +64,7 @@ PRICE = Price(pool_id=POOL, from_period=0, to_period=48, price_usd_per_gpu_hour=
 lock = builder(LockAuction(auction_id=build.AUCTION, book=BOOK, book_hash="b" * 64))
 clear = builder(ClearAuction(auction_id=build.AUCTION, prices=(PRICE,), decisions=DECISIONS, certificate=CERTIFICATE))
 fail = builder(FailAuction(auction_id=build.AUCTION, reason="the verifier disagreed", attempt=1))
-settle = builder(SettleAuction(auction_id=build.AUCTION, matched=0, unmatched=2, impossible=0))
+complete = builder(CompleteAuction(auction_id=build.AUCTION, matched=0, unmatched=2, impossible=0))
 _DEFAULT = open_auction()
 OPENED = AuctionOpened(**{name: getattr(_DEFAULT, name) for name in _DEFAULT.__struct_fields__})
 FROZEN = AuctionBookFrozen(
@@ -90,7 +90,7 @@ CLEARED = (
     AuctionResultPublished(auction_id=build.AUCTION, part=0, prices=(PRICE,), decisions=DECISIONS),
     AuctionCleared(auction_id=build.AUCTION, certificate=CERTIFICATE, parts=1, matched=0, unmatched=2),
 )
-SETTLED = AuctionSettled(auction_id=build.AUCTION, matched=0, unmatched=2, impossible=0)
+COMPLETED = AuctionCompleted(auction_id=build.AUCTION, matched=0, unmatched=2, impossible=0)
 INDICATE = IndicateAuction(auction_id=build.AUCTION, orders=2, book_hash="b" * 64, prices=(PRICE,))
 BIND = BindAuction(auction_id=build.AUCTION, orders=2)
 INDICATED = AuctionIndicated(auction_id=build.AUCTION, orders=2, book_hash="b" * 64, prices=(PRICE,))
@@ -112,19 +112,19 @@ REFUSALS = [
     Row("horizon_too_long", (), open_auction(periods=182 * 24 + 1), "/periods"),
     Row("auction_collecting", (OPENED,), clear()),
     Row("auction_collecting", (OPENED,), fail()),
-    Row("auction_collecting", (OPENED,), settle()),
+    Row("auction_collecting", (OPENED,), complete()),
     Row("auction_locked", (OPENED, *LOCKED), lock(book_hash="c" * 64)),
-    Row("auction_locked", (OPENED, *LOCKED), settle()),
+    Row("auction_locked", (OPENED, *LOCKED), complete()),
     Row("auction_locked", (OPENED, *LOCKED), INDICATE),
     Row("auction_locked", (OPENED, *LOCKED), BIND),
     Row("auction_locked", (OPENED, *LOCKED), CHANGE),
     Row("auction_failed", (OPENED, *LOCKED, FAILED), lock(book_hash="c" * 64)),
-    Row("auction_failed", (OPENED, *LOCKED, FAILED), settle()),
+    Row("auction_failed", (OPENED, *LOCKED, FAILED), complete()),
     Row("auction_failed", (OPENED, *LOCKED, LAST), clear()),
     Row("auction_cleared", (OPENED, *LOCKED, *CLEARED), clear(prices=())),
     Row("auction_cleared", (OPENED, *LOCKED, *CLEARED), fail()),
-    Row("auction_settled", (OPENED, *LOCKED, *CLEARED, SETTLED), settle(matched=1)),
-    Row("auction_settled", (OPENED, *LOCKED, *CLEARED, SETTLED), clear(prices=())),
+    Row("auction_completed", (OPENED, *LOCKED, *CLEARED, COMPLETED), complete(matched=1)),
+    Row("auction_completed", (OPENED, *LOCKED, *CLEARED, COMPLETED), clear(prices=())),
     Row("supply_changed", (OPENED, CHANGED), lock(changes=0)),
     Row("supply_changed", (OPENED,), lock(changes=1)),
     Row("book_mismatch", (OPENED, *LOCKED), clear(certificate=OTHER_BOOK)),
@@ -164,7 +164,7 @@ def test_opens():
 
 def test_locks_once():
     Given(AUCTION, OPENED).when(lock()).then(*LOCKED)
-    Given(AUCTION, OPENED, *LOCKED, FAILED, *CLEARED, SETTLED).when(lock()).then_nothing()
+    Given(AUCTION, OPENED, *LOCKED, FAILED, *CLEARED, COMPLETED).when(lock()).then_nothing()
 
 
 def test_what_is_taken_while_it_collects_is_in_the_book_that_is_frozen():
@@ -176,7 +176,7 @@ def test_what_is_taken_while_it_collects_is_in_the_book_that_is_frozen():
 
 def test_clears_the_book_that_was_frozen():
     Given(AUCTION, OPENED, *LOCKED).when(clear()).then(*CLEARED)
-    Given(AUCTION, OPENED, *LOCKED, *CLEARED, SETTLED).when(clear()).then_nothing()
+    Given(AUCTION, OPENED, *LOCKED, *CLEARED, COMPLETED).when(clear()).then_nothing()
 
 
 def test_a_failed_attempt_is_followed_by_the_next_on_the_same_book():
@@ -193,12 +193,12 @@ def test_an_attempt_keeps_its_number_even_where_an_earlier_one_left_no_trace():
 
 def test_after_the_last_attempt_orders_are_let_go_and_nothing_else_happens():
     Given(AUCTION, OPENED, *LOCKED, LAST).when(fail(attempt=4)).then_nothing()
-    nobody = settle(matched=0)
-    Given(AUCTION, OPENED, *LOCKED, LAST).when(nobody).then(msgspec.structs.replace(SETTLED, matched=0))
+    nobody = complete(matched=0)
+    Given(AUCTION, OPENED, *LOCKED, LAST).when(nobody).then(msgspec.structs.replace(COMPLETED, matched=0))
 
 
-def test_settles():
-    Given(AUCTION, OPENED, *LOCKED, *CLEARED).when(settle()).then(SETTLED)
+def test_completes():
+    Given(AUCTION, OPENED, *LOCKED, *CLEARED).when(complete()).then(COMPLETED)
 
 
 def test_a_result_names_when_it_locks_and_begins():

@@ -16,16 +16,16 @@ from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 from tests.support.market.meddling import Meddling
 
-LOCKED, SETTLED = "marketplace.auction.locked.v1", "marketplace.auction.settled.v1"
+LOCKED, COMPLETED = "marketplace.auction.locked.v1", "marketplace.auction.completed.v1"
 
 
 async def list_turns(log):
-    """Return what locked and what settled, in order."""
+    """Return what locked and what completed, in order."""
     return [
         (event.envelope.type.split(".")[2], event.envelope.subject.partition("/")[2])
         async for page in log.read()
         for event in page
-        if event.envelope.type in {LOCKED, SETTLED}
+        if event.envelope.type in {LOCKED, COMPLETED}
     ]
 
 
@@ -55,14 +55,14 @@ async def run_rush(monkeypatch, market, ids, failures, workers=1):
         async with contexts(market, workers):
             market.clock.at = market.day(0.6)
             if failures:
-                await market.until("auction", ids[0], "failed", "cleared", "settled")
+                await market.until("auction", ids[0], "failed", "cleared", "completed")
                 late = await market.party("Late", "startup", usd=1_000_000)
                 await market.order(late, cash="7", nodes=4, days=20, latest=1, standing=True)
-            states = [await market.until("auction", each, "settled") for each in ids]
+            states = [await market.until("auction", each, "completed") for each in ids]
     await check_log(market.log)
     turns = await list_turns(market.log)
-    assert turns == [(what, each) for each in ids for what in ("locked", "settled")]
-    assert sum(state.settled.impossible for state in states) == 0
+    assert turns == [(what, each) for each in ids for what in ("locked", "completed")]
+    assert sum(state.completed.impossible for state in states) == 0
     return states
 
 
@@ -87,21 +87,21 @@ async def test_auctions_that_are_due_at_once_run_in_the_order_in_which_they_lock
     market = Market(MemoryLog())
     ids = await build_rush(market)
     states = await run_rush(monkeypatch, market, ids, failures=0)
-    assert [state.settled.matched for state in states] == [1, 0, 0]
+    assert [state.completed.matched for state in states] == [1, 0, 0]
 
 
 async def test_a_failed_clearing_keeps_the_next_auction_from_freezing_its_book(monkeypatch):
     market = Market(MemoryLog())
     ids = await build_rush(market)
     states = await run_rush(monkeypatch, market, ids, failures=2)
-    assert [(state.attempts, state.settled.matched) for state in states] == [(2, 1), (0, 0), (0, 0)]
+    assert [(state.attempts, state.completed.matched) for state in states] == [(2, 1), (0, 0), (0, 0)]
 
 
 async def test_an_auction_that_fails_for_good_is_let_go_and_then_the_next_locks(monkeypatch):
     market = Market(MemoryLog())
     ids = await build_rush(market)
     states = await run_rush(monkeypatch, market, ids, failures=3)
-    assert [(state.attempts, state.settled.matched) for state in states] == [(3, 0), (0, 1), (0, 0)]
+    assert [(state.attempts, state.completed.matched) for state in states] == [(3, 0), (0, 1), (0, 0)]
 
 
 async def test_two_workers_let_overlapping_auctions_take_turns(monkeypatch):
@@ -127,7 +127,7 @@ async def test_auctions_of_other_times_do_not_wait_for_each_other(monkeypatch):
     async with market.worker():
         market.clock.at = market.day(0.6)
         await market.until("auction", near, "failed")
-        await market.until("auction", far, "settled")
+        await market.until("auction", far, "completed")
         assert (await market.state("auction", near)).status == "failed"
 
 
@@ -181,9 +181,9 @@ async def test_a_child_whose_parent_became_impossible_while_the_engine_worked_is
     meddling.before["marketplace.auction.cleared.v1"] = fail_nodes
     async with market.worker(meddling):
         market.clock.at = market.day(0.5)
-        auction = await market.until("auction", family.auction, "settled")
+        auction = await market.until("auction", family.auction, "completed")
     states = (await check_log(market.log)).states
-    assert auction.settled.impossible == 3
+    assert auction.completed.impossible == 3
     assert {states["order"][each].status for each in (family.parent, family.child, family.grandchild)} == {"unmatched"}
     assert "nodes_failed" in (await list_reasons(market.log, family.parent))[0]
     for child, parent in ((family.child, family.parent), (family.grandchild, family.child)):
@@ -197,7 +197,7 @@ async def test_a_child_is_matched_after_its_parent():
     market, family = await build_family(MemoryLog())
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", family.auction, "settled")
+        await market.until("auction", family.auction, "completed")
     matched = [
         event.envelope.subject.partition("/")[2]
         async for page in market.log.read()
@@ -227,5 +227,5 @@ async def test_nobody_matches_a_child_ahead_of_its_parent():
     meddling.before["marketplace.order.matched.v1"] = match_child
     async with market.worker(meddling):
         market.clock.at = market.day(0.5)
-        await market.until("auction", family.auction, "settled")
+        await market.until("auction", family.auction, "completed")
     assert tried == ["parent_unmatched"]

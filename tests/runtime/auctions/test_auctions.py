@@ -21,7 +21,7 @@ from tests.support.patience import PATIENCE_SECONDS
 
 MATCHED = "marketplace.order.matched.v1"
 STEPS = 4 + 1 + 1 + 4 + 1
-"""Appends of the auction below: orders locked, book frozen, result published, decisions carried out, settled."""
+"""Appends of the auction below: orders locked, book frozen, result published, decisions carried out, completed."""
 
 
 async def build(log):
@@ -126,10 +126,10 @@ async def test_a_match_that_became_impossible_is_answered_and_frees_what_was_hel
     meddling.before[MATCHED] = fail_nodes
     async with market.worker(meddling):
         market.clock.at = market.day(0.5)
-        auction = await market.until("auction", trade.auction, "settled")
+        auction = await market.until("auction", trade.auction, "completed")
     states = await read_end(market.log)
-    assert auction.settled.impossible > 0
-    assert auction.settled.matched + auction.settled.unmatched + auction.settled.impossible == 4
+    assert auction.completed.impossible > 0
+    assert auction.completed.matched + auction.completed.unmatched + auction.completed.impossible == 4
     impossible = [
         reason
         async for page in market.log.read()
@@ -137,14 +137,14 @@ async def test_a_match_that_became_impossible_is_answered_and_frees_what_was_hel
         if event.envelope.type == "marketplace.order.unmatched.v1" and (reason := event.body.decode())
     ]
     assert sum("became_impossible" in reason and "nodes_failed" in reason for reason in impossible) == (
-        auction.settled.impossible
+        auction.completed.impossible
     )
     (lost,) = [record async for record in fold_reliability(market.log)]
-    assert (lost.grants_broken, lost.gpu_seconds_lost) == (auction.settled.impossible, lost.gpu_seconds_due)
+    assert (lost.grants_broken, lost.gpu_seconds_lost) == (auction.completed.impossible, lost.gpu_seconds_due)
     assert lost.gpu_seconds_lost > 0
     held = sum(account.held_usd for account in states["account"].values())
     matched = [order for order in states["order"].values() if order.status == "matched"]
-    assert len(matched) == auction.settled.matched
+    assert len(matched) == auction.completed.matched
     committed = sum(grant.issued.cash_commitment_usd for grant in states["grant"].values())
     terms = states["mandate"][trade.mandate].terms
     assert held == terms.budget_usd + terms.direct_budget_usd + committed
@@ -206,7 +206,7 @@ async def test_an_order_that_was_locked_and_missed_the_book_is_deferred():
         await assert_deferred(market, startup, late)
 
 
-async def test_an_auction_without_orders_settles_and_the_worker_keeps_none_of_its_book_in_memory():
+async def test_an_auction_without_orders_completes_and_the_worker_keeps_none_of_its_book_in_memory():
     market = Market(MemoryLog())
     auction = await market.auction()
     cache = market.handler.cache
@@ -214,11 +214,11 @@ async def test_an_auction_without_orders_settles_and_the_worker_keeps_none_of_it
     async with running_worker(worker.Worker(market.handler)) as running:
         assert cache.find(subject) is not None
         market.clock.at = market.day(0.5)
-        settled = (await market.until("auction", auction, "settled")).settled
+        completed = (await market.until("auction", auction, "completed")).completed
         end = (await market.log.health()).last_sequence
         while running.market.position < end:
             await market.tick()
-    assert (settled.matched, settled.unmatched, settled.impossible) == (0, 0, 0)
+    assert (completed.matched, completed.unmatched, completed.impossible) == (0, 0, 0)
     assert cache.find(subject) is None
 
 
@@ -260,6 +260,6 @@ async def test_an_order_that_is_stored_before_the_lock_takes_part_however_far_be
         lagging.is_open.clear()
         late = await market.order(startup)
         market.clock.at = market.day(0.5)
-        await market.until("auction", auction, "settled")
+        await market.until("auction", auction, "completed")
     book = (await market.state("auction", auction)).locked.book
     assert {row.order_id for row in book.orders} == {early, late}

@@ -29,8 +29,8 @@ async def test_orders_of_an_auction_that_fails_for_good_are_freed(monkeypatch, f
     auction = await market.auction()
     async with market.worker():
         market.clock.at = market.day(0.5)
-        settled = await market.until("auction", auction, "settled")
-    assert settled.attempts == 3
+        completed = await market.until("auction", auction, "completed")
+    assert completed.attempts == 3
     assert (await market.state("order", order)).status == "unmatched"
     assert (await market.state("order", standing)).status == "open"
     account = await market.state("account", rename_id("acc", startup))

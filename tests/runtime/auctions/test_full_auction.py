@@ -37,8 +37,8 @@ async def test_cheap_standing_orders_starve_no_auction_and_are_told():
             good = await market.order(honest, cash=cash, nodes=2, days=2)
             auction = await market.auction(locks_at=0.2 + 0.2 * number)
             market.clock.at = market.day(0.25 + 0.2 * number)
-            settled = await market.until("auction", auction, "settled")
-            assert (settled.settled.matched, len(settled.locked.book.orders)) == (1, PLACES)
+            completed = await market.until("auction", auction, "completed")
+            assert (completed.completed.matched, len(completed.locked.book.orders)) == (1, PLACES)
             assert (await market.state("order", good)).status == "matched"
     states = (await check_log(market.log)).states
     assert {order.status for order in states["order"].values() if order.placed.startup_id == cheap} == {"open"}

@@ -13,4 +13,4 @@ async def test_an_auction_on_a_real_server_decides_every_order(nats_server):
     assert sum(figures.statuses.values()) == ORDERS
     assert set(figures.statuses) <= {"matched", "unmatched"}
     assert figures.statuses["matched"] > ORDERS // 4
-    assert figures.parts["AuctionSettled"] == 1
+    assert figures.parts["AuctionCompleted"] == 1

@@ -64,7 +64,7 @@ async def test_a_worker_keeps_the_calendar():
     async with running_worker(Worker(Handler(market.log, market.clock), calendar=True)):
         for _ in range(2):
             for name, number in list_calls(market.clock.now()):
-                await market.until("auction", call_id(name, number), "collecting", "locked", "cleared", "settled")
+                await market.until("auction", call_id(name, number), "collecting", "locked", "cleared", "completed")
             market.clock.at += timedelta(hours=1)
     await check_log(market.log)
 
@@ -126,7 +126,7 @@ async def test_an_order_that_is_bound_is_not_cancelled_and_one_that_comes_later_
         assert refused.value.code == "order_locked"
         late = await market.order(startup, nodes=4, days=20, latest=1, cash="5")
         market.clock.at = market.day(0.5)
-        state = await market.until("auction", auction, "settled")
+        state = await market.until("auction", auction, "completed")
     assert [order.order_id for order in state.locked.book.orders] == [*orders, late]
     assert [(await market.state("order", order)).status for order in (*orders, late)] == [
         "unmatched",
@@ -141,8 +141,8 @@ async def test_an_engine_that_fails_at_indicating_fails_nothing_else(monkeypatch
     monkeypatch.setattr("marketplace.runtime.auctions.engines.price_book", lambda *_: 1 / 0)
     async with market.worker():
         market.clock.at = market.day(0.5)
-        state = await market.until("auction", auction, "settled")
-    assert (state.indicated, state.settled.matched) == (None, 1)
+        state = await market.until("auction", auction, "completed")
+    assert (state.indicated, state.completed.matched) == (None, 1)
 
 
 async def test_a_standing_order_goes_into_the_next_auction():
@@ -150,11 +150,11 @@ async def test_a_standing_order_goes_into_the_next_auction():
     standing = await market.order(startup, nodes=4, days=20, latest=30, cash="2.5", standing=True)
     async with market.worker():
         market.clock.at = market.day(0.5)
-        await market.until("auction", first, "settled")
+        await market.until("auction", first, "completed")
         assert (await market.state("order", standing)).status in {"open", "matched"}
         second = await market.auction(locks_at=0.9)
         market.clock.at = market.day(0.9)
-        await market.until("auction", second, "settled")
+        await market.until("auction", second, "completed")
     del orders
     order = await market.state("order", standing)
     assert order.terms.offers[0].cash_usd_per_gpu_hour == Decimal("2.5")
@@ -173,5 +173,5 @@ async def test_an_amendment_that_only_improves_keeps_the_place_in_the_book(cash,
     await amend(market, startup, orders[0], cash=cash)
     async with market.worker():
         market.clock.at = market.day(0.5)
-        state = await market.until("auction", auction, "settled")
+        state = await market.until("auction", auction, "completed")
     assert [order.order_id for order in state.locked.book.orders] == [orders[first], orders[1 - first]]

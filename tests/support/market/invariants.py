@@ -6,7 +6,7 @@ from decimal import Decimal
 from itertools import groupby
 
 from events.account import AccountDeposited, AccountWithdrawn
-from events.auction import AuctionBookFrozen, AuctionSettled
+from events.auction import AuctionBookFrozen, AuctionCompleted
 from events.grant import GrantIssued
 from events.order import OrderMatched, OrderUnmatched
 from events.subjects import parse_subject
@@ -41,7 +41,7 @@ class Ledger:
         self.balances = {}
         self.decisions = Counter()
         self.books = {}
-        self.settled = set()
+        self.completed = set()
         self.metered = {}
 
     def take(self, recorded):
@@ -60,8 +60,8 @@ class Ledger:
                 self.decisions[event.auction_id, event.order_id] += 1
             case AuctionBookFrozen():
                 self.books.setdefault(event.auction_id, []).extend(order.order_id for order in event.orders)
-            case AuctionSettled():
-                self.settled.add(event.auction_id)
+            case AuctionCompleted():
+                self.completed.add(event.auction_id)
         return aggregate, id
 
     def check_step(self, touched):
@@ -130,7 +130,7 @@ class Ledger:
     def check_end(self):
         """Check what holds between decisions."""
         assert set(self.decisions.values()) <= {1}
-        for auction_id in self.settled:
+        for auction_id in self.completed:
             assert all(self.decisions[auction_id, order_id] == 1 for order_id in self.books[auction_id])
         self.check_principal()
         self.check_holds()

@@ -3,7 +3,7 @@
 `tests/support/market/look_check.py` holds every command that a test of the runtime runs to this list.
 
 - ``fixed``: what is looked at never changes, such as an owner or terms as issued.
-- ``final``: once so it stays, such as a match, an accepted statement or a settled auction.
+- ``final``: once so it stays, such as a match, an accepted statement or a completed auction.
 - ``other``: who changes it does not look at what the command writes, so that one was before the other.
 - ``met``: who changes it writes something that the command writes too.
 - ``again``: it is looked at again, once the log holds both.

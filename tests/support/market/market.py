@@ -242,7 +242,7 @@ class Market:
     async def award(self, trade):
         """Let the auction of a trade run, and return the grant; a worker has to be at work."""
         self.clock.at = max(self.clock.at, self.day(0.5))
-        await self.until("auction", trade.auction, "settled")
+        await self.until("auction", trade.auction, "completed")
         return await self.state("grant", (await self.state("order", trade.order)).grant_id)
 
     async def deliver(self, grant, days, first=0):
