@@ -37,6 +37,7 @@ from marketplace.console.formats import FILTERS
 from marketplace.console.sessions import COOKIE, PATH, PURPOSE, Sessions
 from marketplace.core.discovery import find_constants
 from marketplace.core.errors import Unavailable
+from marketplace.plots.svg import STATIC as PLOTS
 
 LIVE_PATH: Final = f"{PATH}/live"
 _FEED_PATH: Final = "/v1/events"
@@ -123,7 +124,9 @@ def _create(services: Services, door: Door) -> Litestar:
     engine.engine.filters.update(FILTERS)
     engine.engine.trim_blocks = engine.engine.lstrip_blocks = True
     files = create_static_files_router(
-        path="/static", directories=[_HERE / "static"], cache_control=CacheControlHeader(max_age=3_600, public=True)
+        path="/static",
+        directories=[_HERE / "static", PLOTS],
+        cache_control=CacheControlHeader(max_age=3_600, public=True),
     )
     pages = [router for room in _ROOMS for router in find_constants(f"marketplace.console.{room}", Router)]
     return Litestar(

@@ -120,7 +120,7 @@ class Desk:
     @property
     def menu(self) -> tuple[Entry, ...]:
         """The pages that this key may open."""
-        entries = (entry for name in self.desks for entry in MENU[name])
+        entries = dict.fromkeys(entry for name in self.desks for entry in MENU[name])
         return tuple(one for one in entries if self.principal.allows(f"{one.feature}:read"))
 
     @property

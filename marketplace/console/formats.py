@@ -6,6 +6,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
+from marketplace.plots.calendar import list_cells, render_calendar, render_nodes
+
 NONE: Final = "\u2013"
 MINUS: Final = "\u2212"
 _SIX_PLACES: Final = Decimal("0.000001")
@@ -78,7 +80,7 @@ def render_word(word: str | None) -> str:
     return NONE if not word else word.replace("_", " ")
 
 
-FILTERS: Final[dict[str, Callable[[Any], str]]] = {
+FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "usd": render_usd,
     "rate": render_rate,
     "number": render_number,
@@ -87,4 +89,7 @@ FILTERS: Final[dict[str, Callable[[Any], str]]] = {
     "duration": render_duration,
     "short": shorten_id,
     "word": render_word,
+    "nodes": render_nodes,
+    "cells": list_cells,
+    "calendar": render_calendar,
 }

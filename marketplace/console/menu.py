@@ -5,7 +5,13 @@ from typing import Final, NamedTuple
 
 
 class Entry(NamedTuple):
-    """One page in the menu: its path, its label, and the feature that it reads."""
+    """One page in the menu: its path, its label, and the feature that it reads.
+
+    Attributes:
+        path: Where it is; pages below it belong to it.
+        label: Its name.
+        feature: The feature of the API that it reads.
+    """
 
     path: str
     label: str
@@ -15,7 +21,13 @@ class Entry(NamedTuple):
 _AUCTIONS: Final = Entry("/console/auctions", "Auctions", "auctions")
 _EVENTS: Final = Entry("/console/events", "Events", "events")
 MENU: Final[Mapping[str, tuple[Entry, ...]]] = {
-    "operator": (Entry("/console/operator", "Today", "auctions"),),
+    "operator": (
+        Entry("/console/operator", "Today", "auctions"),
+        _AUCTIONS,
+        Entry("/console/orders", "Orders", "orders"),
+        _EVENTS,
+    ),
     "trading": (Entry("/console/orders", "Orders", "orders"),),
     "market": (_AUCTIONS, _EVENTS),
 }
+"""Pages by desk, in the order in which a menu shows them. A page of two desks is shown once."""

@@ -6,17 +6,25 @@ comes from data is escaped.
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
 Number = int | float | Decimal
+STATIC: Final = Path(__file__).parent / "static"
+"""The folder of the stylesheet."""
 WIDTH: Final = 720
 _MARGIN_LEFT: Final = 64
 _MARGIN_RIGHT: Final = 12
 _MARGIN_TOP: Final = 10
 _MARGIN_BOTTOM: Final = 34
 _TICKS: Final = 5
+_HOUR: Final = timedelta(hours=1)
+_DAY_HOURS: Final = 24
+_TICK_HOURS: Final = (1, 3, 6, 12, 24, 48, 168, 336, 720, 2_160)
+_TIME_TICKS_MAX: Final = 12
 
 
 class Axis:
@@ -79,6 +87,26 @@ def render_tick(value: float) -> str:
     return f"{value:g}"
 
 
+def render_time_ticks(x: Axis, label_y: float, bottom: float) -> Iterator[str]:
+    """Yield a line and a label per day, week, month or so. The scale is in seconds since 1970."""
+    begin, end = (datetime.fromtimestamp(at, UTC) for at in (x.low, x.high))
+    hours = next((one for one in _TICK_HOURS if (end - begin) / _HOUR <= one * _TIME_TICKS_MAX), 24 * 366)
+    at = begin.replace(hour=begin.hour if hours < _DAY_HOURS else 0, minute=0, second=0, microsecond=0)
+    while at <= end:
+        if at >= begin:
+            place = x.place(at.timestamp())
+            yield f'<line class="axis" x1="{place}" x2="{place}" y1="{label_y + 4}" y2="{bottom}"/>'
+            text = f"{at:%b} {at.day}" if hours >= _DAY_HOURS else f"{at:%b} {at.day}, {at:%H:%M}"
+            yield render_label(place, label_y, text)
+        at += hours * _HOUR
+
+
+def render_label(x: float, y: float, text: str, *, anchor: str = "start", css: str = "") -> str:
+    """Return a line of text; it begins, ends or has its middle at a point."""
+    name = f' class="{css}"' if css else ""
+    return f'<text{name} x="{x}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
 def render_path(points: Iterable[tuple[float, float]], css: str) -> str:
     """Return a line through points."""
     return f'<path class="line {css}" d="M{" L".join(f"{x},{y}" for x, y in points)}"/>'
@@ -96,3 +124,10 @@ def render_svg(parts: Iterable[str], title: str, height: int, width: int = WIDTH
 def find_range(values: Sequence[Number]) -> tuple[float, float]:
     """Return a range from zero that holds all values, with a little room above."""
     return min(0.0, *map(float, values), 0.0), max(map(float, values), default=1.0) * 1.05 or 1.0
+
+
+def render_file(drawing: str) -> str:
+    """Return a chart as a file of its own, with its stylesheet in it."""
+    head, _, body = drawing.partition(">")
+    style = (STATIC / "plots.css").read_text(encoding="utf-8")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{head}><style>{style}</style>{body}\n'

@@ -1,5 +1,6 @@
 """Auctions: the list, and one auction with its curves, prices, decisions and certificate."""
 
+from datetime import timedelta
 from typing import Final
 
 from litestar import Router, get
@@ -9,6 +10,8 @@ from litestar.response import Template
 from marketplace.api.http.bodies.market import MarketPrice
 from marketplace.client import ProblemError
 from marketplace.console.desk import Desk, Desked
+from marketplace.console.market.capacity import load_lanes
+from marketplace.plots.calendar import Lane
 from marketplace.plots.curves import render_curves
 from marketplace.projections.views.trading import DecisionView
 
@@ -27,12 +30,17 @@ async def list_all(desk: Desked) -> Template:
 async def show(desk: Desked, auction_id: FromPath[str]) -> Template:
     """Show one auction as far as the key may see it."""
     auction = await desk.client.get_auction(auction_id)
-    prices, decisions, curves = [], [], dict[str, str]()
+    prices, decisions, curves, lanes = [], [], dict[str, str](), list[Lane]()
     if auction.certificate is not None:
         prices = [one async for one in desk.client.list_prices(auction_id=auction_id)]
         decisions = await _list_decisions(desk, auction_id)
         curves = await _draw_curves(desk, auction_id, prices)
-    return desk.show("market/auction.html", auction=auction, prices=prices, decisions=decisions, curves=curves)
+        end = auction.horizon_start + timedelta(hours=auction.period_hours * auction.periods)
+        ids = frozenset(one.pool_id for one in prices)
+        lanes = await load_lanes(desk.client, ids, auction.horizon_start, end)
+    return desk.show(
+        "market/auction.html", auction=auction, prices=prices, decisions=decisions, curves=curves, lanes=lanes
+    )
 
 
 async def _list_decisions(desk: Desk, auction_id: str) -> list[DecisionView]:

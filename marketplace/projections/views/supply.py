@@ -91,6 +91,7 @@ class CapacityStep(msgspec.Struct, frozen=True, kw_only=True):
         end: Instant after the last.
         offered: Nodes that the provider's lots offer. Nodes that a grant resells count as reserved.
         reserved: Nodes taken by grants.
+        resold: How many of these were sold on by a grant that had them first.
         failed: Nodes that do not work. An outage without an end counts until the end of the window.
         free: Offered nodes that are neither reserved nor failed.
     """
@@ -99,6 +100,7 @@ class CapacityStep(msgspec.Struct, frozen=True, kw_only=True):
     end: datetime
     offered: int
     reserved: int
+    resold: int
     failed: int
     free: int
 

@@ -167,14 +167,15 @@ async def test_an_auction_with_prices_and_decisions(connection: AsyncConnection)
 
 async def test_the_calendar_shows_what_is_free_at_every_instant(connection: AsyncConnection):
     steps = await capacity.load_calendar(connection, POOL, start=START - HOUR, end=START + 30 * HOUR)
-    seen = [((s.start - START) / HOUR, s.offered, s.reserved, s.failed, s.free) for s in steps]
+    seen = [((s.start - START) / HOUR, s.offered, s.reserved, s.resold, s.failed, s.free) for s in steps]
     assert seen == [
-        (-1, 0, 0, 0, 0),
-        (0, 64, 6, 0, 58),
-        (1, 64, 6, 2, 56),
-        (3, 64, 4, 2, 58),
-        (9, 64, 4, 0, 60),
-        (24, 64, 0, 0, 64),
+        (-1, 0, 0, 0, 0, 0),
+        (0, 64, 6, 0, 0, 58),
+        (1, 64, 6, 0, 2, 56),
+        (3, 64, 4, 0, 2, 58),
+        (9, 64, 4, 0, 0, 60),
+        (12, 64, 4, 1, 0, 60),
+        (24, 64, 0, 0, 0, 64),
     ]
     assert all(one.end == two.start for one, two in itertools.pairwise(steps))
     recalled = await capacity.load_calendar(connection, POOL_B, start=START, end=START + 24 * HOUR)
@@ -206,19 +207,19 @@ async def test_of_a_lot_only_what_lies_ahead_is_asked(connection: AsyncConnectio
 
 
 async def test_what_is_held_of_a_resale_is_asked_no_more_and_still_its_sellers(connection: AsyncConnection):
-    async def read(tag: str, nth: int = 0) -> tuple[Decimal, int]:
+    async def read(tag: str, nth: int = 0) -> tuple[Decimal, int, int]:
         at = sequence_of(tag, nth)
         levels = await capacity.load_depth(connection, "H100_SXM", now=STORY.now, at=at)
         [step, *_] = await capacity.load_calendar(connection, POOL, start=resales.NOON, end=resales.END, at=at)
         found = [level.node_hours for level in levels if level.price_usd_per_gpu_hour == usd("2.75")]
-        return sum(found, Decimal(0)), step.reserved
+        return sum(found, Decimal(0)), step.reserved, step.resold
 
     hours = Decimal((resales.END - resales.NOON) // HOUR)
     offered = (await read("pool.capacity_offered.v1", 2), await read("pool.capacity_held.v1"))
-    assert [asked for asked, _ in offered] == [hours, 0]
+    assert [asked for asked, _, _ in offered] == [hours, 0]
     assert offered[0][1] == offered[1][1]
-    assert await read("pool.capacity_held.v1", 1) == (0, offered[0][1])
-    assert (await read("pool.capacity_held.v1", 1))[0] == (await read("pool.capacity_resold.v1"))[0] == 0
+    assert await read("pool.capacity_held.v1", 1) == (0, offered[0][1], 0)
+    assert (await read("pool.capacity_resold.v1")) == (0, offered[0][1], 1)
 
 
 async def test_the_depth_and_the_calendar_as_they_were(connection: AsyncConnection):

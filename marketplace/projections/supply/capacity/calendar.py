@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-import msgspec
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.projections.engine.queries import PAGE_ROWS_MAX, At
@@ -26,7 +26,8 @@ WITH known AS (
  SELECT DISTINCT ON (lot_id) nodes, start, "end", grant_id FROM capacity_offers AS o
   WHERE pool_id = :pool_id AND HAPPENED(o) ORDER BY lot_id, sequence DESC
 ), kept AS (
- SELECT r.nodes, r.start, CASE WHEN freed.at < r."end" THEN greatest(r.start, freed.at) ELSE r."end" END AS until
+ SELECT r.nodes, r.resale_lot_id, r.start,
+        CASE WHEN freed.at < r."end" THEN greatest(r.start, freed.at) ELSE r."end" END AS until
    FROM reservations AS r
    LEFT JOIN LATERAL (
     SELECT min(coalesce(e.at, '-infinity')) AS at FROM releases AS e
@@ -38,6 +39,8 @@ SELECT 'offered' AS kind, nodes, start, "end" FROM known
  WHERE nodes IS NOT NULL AND grant_id IS NULL AND start < :end AND "end" > :start
 UNION ALL
 SELECT 'reserved', nodes, start, until FROM kept WHERE until > :start
+UNION ALL
+SELECT 'resold', nodes, start, until FROM kept WHERE until > :start AND resale_lot_id IS NOT NULL
 UNION ALL
 SELECT 'failed', nodes, f.at, :end FROM outages AS f WHERE pool_id = :pool_id AND f.at < :end AND HAPPENED(f)
 """
@@ -62,7 +65,7 @@ def _sweep(spans: Sequence[_Span], start: datetime, end: datetime) -> list[Capac
             if time < end:
                 delta = deltas.setdefault(time, {})
                 delta[span.kind] = delta.get(span.kind, 0) + sign * span.nodes
-    level = {"offered": 0, "reserved": 0, "failed": 0}
+    level = {"offered": 0, "reserved": 0, "resold": 0, "failed": 0}
     times = sorted(deltas)
     steps: list[CapacityStep] = []
     for time, after in zip(times, [*times[1:], end], strict=True):
@@ -71,10 +74,10 @@ def _sweep(spans: Sequence[_Span], start: datetime, end: datetime) -> list[Capac
         free = max(0, level["offered"] - level["reserved"] - level["failed"])
         step = CapacityStep(start=time, end=after, free=free, **level)
         if steps and _same(steps[-1], step):
-            step = msgspec.structs.replace(steps.pop(), end=after)
+            step = replace(steps.pop(), end=after)
         steps.append(step)
     return steps
 
 
 def _same(one: CapacityStep, two: CapacityStep) -> bool:
-    return (one.offered, one.reserved, one.failed) == (two.offered, two.reserved, two.failed)
+    return replace(two, start=one.start, end=one.end) == one
