@@ -94,14 +94,12 @@ class Consents:
     Attributes:
         companies: The party of each issuer.
         proposals: By id.
-        asked: Instruments whose holder accepts statements itself; a credit reduces them only as it agrees.
     """
 
     findings: Findings
     equity: Equity
     companies: dict[str, str] = field(default_factory=dict)
     proposals: dict[str, Proposal] = field(default_factory=dict)
-    asked: set[str] = field(default_factory=set)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Take one decision. The cap tables of `equity` must be those before it."""
@@ -110,10 +108,6 @@ class Consents:
             body = message.read()
             if message.event_type == "issuer.formed.v1":
                 self.companies[body["issuer_id"]] = body["party_id"]
-            elif message.event_type == "grant.issued.v1":
-                equity = body.get("equity") or {}
-                if equity.get("holder_accepts") and equity["holder_id"] != body["provider_id"]:
-                    self.asked.add(equity["instrument_id"])
             elif message.event_type.startswith("proposal."):
                 self._take_proposal(message, body)
                 if message.event_type == "proposal.carried_out.v1":
@@ -220,10 +214,6 @@ class Consents:
         """Check that what a party did alone concerns only itself, its company and holders that are not parties."""
         for message in decision:
             actor, body = message.headers.get("ce-actor", ""), message.read()
-            if message.event_type == "instrument.principal_reversed.v1" and body["reason"].startswith("credit "):
-                text = f"a credit takes principal of {body['instrument_id']} from its holder, which did not agree"
-                unasked = body["became"] == "outstanding" and body["instrument_id"] not in self.asked
-                self.findings.require(unasked, "consent", message.sequence, text)
             if not actor.startswith("pty_"):
                 continue
             concerned = self._list_concerned(message.event_type, body, decision)

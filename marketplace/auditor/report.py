@@ -16,6 +16,7 @@ from marketplace.auditor.fees import Fees
 from marketplace.auditor.market import Market
 from marketplace.auditor.money import ZERO, Money
 from marketplace.auditor.persons import Persons
+from marketplace.auditor.reductions import Reductions
 from marketplace.auditor.relations import Relations
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stages import Stages
@@ -48,6 +49,7 @@ class Audit:
     disputes: Disputes = field(init=False)
     equity: Equity = field(init=False)
     consents: Consents = field(init=False)
+    reductions: Reductions = field(init=False)
     persons: Persons = field(init=False)
     relations: Relations = field(init=False)
     _decision: list[Message] = field(default_factory=list)
@@ -64,6 +66,7 @@ class Audit:
         self.disputes = Disputes(self.findings)
         self.equity = Equity(self.findings)
         self.consents = Consents(self.findings, self.equity)
+        self.reductions = Reductions(self.findings)
         self.persons = Persons(self.findings)
         self.relations = Relations(self.findings)
         self.caps = Caps(self.findings, self.relations)
@@ -114,6 +117,7 @@ class Audit:
         self.persons.take(decision)
         self.relations.take(decision)
         self.consents.take(decision)
+        self.reductions.take(decision)
         self.equity.take(decision)
         self.market.take(decision)
         self.disputes.take(decision)

@@ -379,7 +379,7 @@ FAULTS = {
     ),
     "stock is bought back without an agreement": (_drop("proposal.agreed.v1"), "consent"),
     "a proposal takes effect twice": (_double("proposal.carried_out.v1"), "consent"),
-    "a credit takes principal without its holder": (_reduce_unasked, "consent"),
+    "a credit takes principal without its holder": (_reduce_unasked, "reduction"),
     "a party takes another's stock alone": (_alone("issuer.stock_repurchased.v1"), "consent"),
     "a party takes another's stock by a right that nobody exercised": (
         _alone("issuer.stock_repurchased.v1", cause="ins_made_up"),

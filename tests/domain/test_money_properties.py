@@ -6,11 +6,21 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.account import LimitAct
+from events.account import LimitAct, WithdrawalAct
 from events.mandate import MandateBudgetHeld
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
-from marketplace.domain.billing.account_commands import CaptureHold, Credit, Debit, Deposit, SetLimit, Withdraw
+from marketplace.domain.billing.account_commands import (
+    Approve,
+    CaptureHold,
+    Credit,
+    Debit,
+    Deposit,
+    EndApproval,
+    RequestApproval,
+    SetLimit,
+    Withdraw,
+)
 from marketplace.domain.trading.mandate import MANDATE, AmendMandate, RevokeMandate
 from tests.domain import build
 from tests.domain.build import hour, id_of, usd
@@ -106,6 +116,40 @@ def test_single_persons_buy_within_the_limits_of_their_account(walk, most, week)
         recent = [held for when, held in bought.values() if when > at - timedelta(days=7)]
         assert sum(recent, ZERO) <= week
         assert all(held <= most for held in recent)
+
+
+persons = st.sampled_from(["p1", "p2", "p3"])
+operators = st.sampled_from([None, "o1", "o2"])
+votes = st.tuples(st.sampled_from(["ask", "approve", "approve", "end"]), persons, operators, st.integers(0, 30))
+
+
+@WALK
+@given(st.lists(votes, max_size=20))
+def test_two_persons_let_an_act_happen_and_no_operator_stands_behind_both(walk):
+    account, _, _ = step(ACCOUNT, None, build.open_account())
+    account, _, _ = step(ACCOUNT, account, build.deposit(amount_usd=usd(10_000)))
+    named, asked, waits, at = {"account_id": build.STARTUP_ACCOUNT}, {}, None, hour(0)
+    for number, (act, person, operator, later) in enumerate(walk):
+        at += timedelta(hours=later)
+        if act == "ask" or waits is None:
+            waits = id_of("apr", number)
+            wire = WithdrawalAct(amount_usd=usd(1), reference=f"wire {number}")
+            command = RequestApproval(**named, approval_id=waits, act=wire, person=person, operator=operator, at=at)
+            asked[waits] = [person, operator, at]
+        elif act == "approve":
+            command = Approve(**named, approval_id=waits, person=person, operator=operator, at=at)
+        else:
+            command = EndApproval(**named, approval_id=waits, outcome="refused", reason="no", person=person)
+        before = account.available_usd + account.held_usd
+        account, events, _ = step(ACCOUNT, account, command)
+        if account.available_usd + account.held_usd < before:
+            by, behind, since = asked.pop(waits)
+            assert act == "approve"
+            assert person != by
+            assert operator is None or operator != behind
+            assert at - since < timedelta(hours=72)
+        if events and isinstance(command, EndApproval):
+            asked.pop(waits, None)
 
 
 issuers = st.sampled_from([id_of("iss", number) for number in range(1, 4)])

@@ -381,4 +381,32 @@ INVARIANTS: Final = (
             "stages_paid * issued.stages.hours * _HOUR",
         ),
     ),
+    Invariant(
+        37,
+        "tests.domain.test_money_properties:test_two_persons_let_an_act_happen_and_no_operator_stands_behind_both",
+        Mutant(
+            "marketplace.domain.billing.account_approvals",
+            "if command.operator is not None and command.operator == requested.operator:",
+            "if command.operator is not None and command.operator == command.person:",
+        ),
+    ),
+    Invariant(
+        38,
+        "tests.application.test_access:test_the_platform_decides_in_place_of_a_party_only_by_the_scope_for_it",
+        Mutant(
+            "marketplace.application.steps.access",
+            "if context.party_id is None and not context.decides:",
+            "if context.party_id is not None and not context.decides:",
+        ),
+    ),
+    Invariant(
+        39,
+        "tests.domain.equity.test_clawback:"
+        "test_what_principal_became_falls_only_as_its_holder_agrees_and_not_after_half_a_year",
+        Mutant(
+            "marketplace.domain.equity.instrument.clawback",
+            "return accepts or bool(became) or is_pending",
+            "return accepts or is_pending",
+        ),
+    ),
 )

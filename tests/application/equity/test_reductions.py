@@ -7,11 +7,12 @@ import msgspec
 import pytest
 
 from events.financing import Approval
-from marketplace.application.billing import accounts
+from marketplace.application.billing import accounts, adjustments
 from marketplace.application.billing.adjustments import adjust_statement
 from marketplace.application.equity import consents, issuers
 from marketplace.application.equity.clawbacks import reverse_principal
 from marketplace.application.metering import usage
+from marketplace.auditor.reductions import Reductions
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.billing.statement_chain import name_adjustment
@@ -20,6 +21,7 @@ from marketplace.domain.equity.instrument.clawback import REDUCE_WITHIN
 from marketplace.domain.equity.proposal import DECIDE_WITHIN
 from tests.application.equity.test_equity import build_round, deliver_all, pay_in
 from tests.support.market.agreeing import agree_all
+from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market
 
@@ -103,6 +105,34 @@ async def test_shares_go_only_when_their_holder_agrees(delivered):
     assert provider.count_free(market.clock.now()) == free, "counted once"
     assert proposal_id not in provider.reserves
     await check_log(market.log)
+    for fault, found in FAULTS:
+        texts = [text for _, _, text in await find_faults(Reductions, market.log, **fault)]
+        assert (texts == []) if found is None else any(found in text for text in texts), (fault, texts)
+
+
+FAULTS = (
+    ({}, None),
+    ({"drop": "proposal.carried_out.v1"}, "reverses it alone"),
+    ({"consents": []}, "was not asked"),
+    ({"interest_from": "2020-01-01"}, "became something else, and accrued on 2020"),
+    ({"drop": "statement.credited.v1"}, "more than it credits"),
+    ({"became": "outstanding"}, "became shares, not outstanding"),
+    ({"debt_exact": "999999/1"}, "USD are taken for"),
+    ({"amount_exact": "1/1"}, "USD are taken for"),
+    ({"drop": "issuer.stock_repurchased.v1"}, "were to be returned"),
+)
+"""What is wrong in a log, and what the auditor says."""
+
+
+async def test_the_auditor_finds_a_market_that_asks_no_holder(delivered, monkeypatch):
+    """Market code without the rule: a credit takes what became shares, and what was settled long ago."""
+    market, trade, grant = delivered
+    await close_series_a(market, trade)
+    monkeypatch.setattr(adjustments, "needs_holder", lambda *_, **__: False)
+    await correct(market, trade, grant)
+    texts = [text for _, _, text in await find_faults(Reductions, market.log)]
+    assert len(texts) == 1
+    assert "became, which did not agree" in texts[0]
 
 
 async def test_a_holder_that_is_silent_keeps_its_shares(delivered):

@@ -1,6 +1,6 @@
 """Principal that is taken back after it became shares or money: what is cancelled, what is owed."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from events.instrument import InstrumentConverted, InstrumentDebtPaid, InstrumentPrincipalReversed, TakenShares
 from events.types import NoteTerms
 from marketplace.core.money import render_ratio
+from marketplace.domain.equity.instrument.clawback import is_late, needs_holder
 from marketplace.domain.equity.instrument.commands import ImportInstrument, PayDebt
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from tests.domain.equity.test_instrument import (
@@ -226,3 +227,15 @@ def test_what_goes_back_is_shares_and_dollars_and_less_than_a_share_waits(tranch
         assert state.debt_usd == sum(event.debt_usd for event in log)
     assert state.principal_usd == 0
     assert sum(event.taken.shares_due for event in log) == shares
+
+
+@given(st.sampled_from(["outstanding", "shares", "money"]), st.integers(0, 400), st.booleans(), st.booleans())
+def test_what_principal_became_falls_only_as_its_holder_agrees_and_not_after_half_a_year(
+    became, days, pending, accepts
+):
+    became_by = {"outstanding": [], "shares": [converted(700, "7/3", 300)], "money": [repaid(700, 900)]}
+    tranche = INSTRUMENT.fold([*DRAWN, *became_by[became]]).find_tranche(make_id("trn", 1))
+    day = tranche.interest_from + timedelta(days=days)
+    asks = became != "outstanding" or pending or accepts or days > 30
+    assert needs_holder(tranche, day, is_pending=pending, accepts=accepts) == asks
+    assert is_late(tranche, day) == (became != "outstanding" and days > 180)
