@@ -236,7 +236,7 @@ class BurnRank(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Instant
 
 
-class SpreadPart(msgspec.Struct, frozen=True, kw_only=True):
+class AllocationPart(msgspec.Struct, frozen=True, kw_only=True):
     """The part of an allocated reading that one grant carries. It is a separate reading in the grant's record.
 
     Attributes:
@@ -254,7 +254,7 @@ class SpreadPart(msgspec.Struct, frozen=True, kw_only=True):
     gpus: Gpus
 
 
-class Spread(msgspec.Struct, frozen=True, kw_only=True):
+class Allocation(msgspec.Struct, frozen=True, kw_only=True):
     """GPUs that a startup used over an interval, and which grants carry them.
 
     Invariant: at every instant of the interval the GPUs of the parts are those of the reading.
@@ -272,11 +272,11 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
     end: Instant
     gpus: Gpus
     ranks: tuple[BurnRank, ...]
-    parts: tuple[SpreadPart, ...]
+    parts: tuple[AllocationPart, ...]
     parts_made: Annotated[int, Meta(ge=1)]
 
 
-class UsageSpread(Event, frozen=True, kw_only=True, tag="usage.spread.v1"):
+class UsageAllocated(Event, frozen=True, kw_only=True, tag="usage.allocated.v1"):
     """A meter reported a startup's usage of a class, which was allocated to the startup's grants.
 
     The readings of the parts are in the same atomic batch.
@@ -288,7 +288,7 @@ class UsageSpread(Event, frozen=True, kw_only=True, tag="usage.spread.v1"):
         gpu_class: Class of the GPUs.
         source: The meter.
         reading_id: Unique in its source.
-        spread: What was used, and which grants carry it.
+        allocation: What was used, and which grants carry it.
     """
 
     usage_id: Id
@@ -297,10 +297,10 @@ class UsageSpread(Event, frozen=True, kw_only=True, tag="usage.spread.v1"):
     gpu_class: GpuClass
     source: SourceName
     reading_id: ReadingId
-    spread: Spread
+    allocation: Allocation
 
 
-class UsageRespread(Event, frozen=True, kw_only=True, tag="usage.respread.v1"):
+class UsageReallocated(Event, frozen=True, kw_only=True, tag="usage.reallocated.v1"):
     """A reading of a startup's usage was corrected or voided, and its allocation was changed in reverse order.
 
     The corrections, voids and readings of the changed parts are in the same atomic batch.
@@ -323,8 +323,8 @@ class UsageRespread(Event, frozen=True, kw_only=True, tag="usage.respread.v1"):
     gpu_class: GpuClass
     source: SourceName
     reading_id: ReadingId
-    before: Spread
-    after: Spread | None
+    before: Allocation
+    after: Allocation | None
     reason: Text
 
 
@@ -336,6 +336,6 @@ UsageEvent = (
     | UsageIdentified
     | UsageClosed
     | UsageLimited
-    | UsageSpread
-    | UsageRespread
+    | UsageAllocated
+    | UsageReallocated
 )

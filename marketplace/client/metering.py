@@ -4,6 +4,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from marketplace.api.http.bodies.allocations import (
+    AllocateUsageBody,
+    AllocationReceipt,
+    CorrectAllocationBody,
+    VoidAllocationBody,
+)
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.delivery import (
     CorrectUsageBody,
@@ -13,10 +19,9 @@ from marketplace.api.http.bodies.delivery import (
     VoidUsageBody,
 )
 from marketplace.api.http.bodies.meters import BATCHED, IngestionReceipt
-from marketplace.api.http.bodies.spreads import CorrectSpreadBody, SpreadReceipt, SpreadUsageBody, VoidSpreadBody
 from marketplace.client.transport import Transport
 from marketplace.domain.metering.contradictions import Contradiction
-from marketplace.projections.views.metering import ReadingView, SpreadView, UsageView
+from marketplace.projections.views.metering import AllocationView, ReadingView, UsageView
 
 
 class Metering(Transport):
@@ -80,18 +85,18 @@ class Metering(Transport):
         """
         return await self.get(f"/v1/grants/{grant_id}/usage/contradictions", list[Contradiction], start=start, end=end)
 
-    async def spread_usage(self, body: SpreadUsageBody, **options: Any) -> SpreadReceipt:
+    async def allocate_usage(self, body: AllocateUsageBody, **options: Any) -> AllocationReceipt:
         """Report what a tenant used of a class; the answer names the grants that it is allocated to."""
-        return await self.send("/v1/usage/spreads", SpreadReceipt, body, **options)
+        return await self.send("/v1/usage/allocations", AllocationReceipt, body, **options)
 
-    async def correct_spread(self, body: CorrectSpreadBody, **options: Any) -> ReceiptBody:
+    async def correct_allocation(self, body: CorrectAllocationBody, **options: Any) -> ReceiptBody:
         """Replace an allocated reading; the recorded order of grants decides which of them change."""
-        return await self.command("/v1/usage/spreads/corrections", body, **options)
+        return await self.command("/v1/usage/allocations/corrections", body, **options)
 
-    async def void_spread(self, body: VoidSpreadBody, **options: Any) -> ReceiptBody:
+    async def void_allocation(self, body: VoidAllocationBody, **options: Any) -> ReceiptBody:
         """Void an allocated reading, with its part in every grant."""
-        return await self.command("/v1/usage/spreads/voids", body, **options)
+        return await self.command("/v1/usage/allocations/voids", body, **options)
 
-    def list_spreads(self) -> AsyncIterator[SpreadView]:
+    def list_allocations(self) -> AsyncIterator[AllocationView]:
         """Yield allocated readings, oldest first."""
-        return self.rows("/v1/usage/spreads", SpreadView)
+        return self.rows("/v1/usage/allocations", AllocationView)

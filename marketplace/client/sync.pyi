@@ -15,6 +15,12 @@ from events.pricelist import ListPrice
 from events.schedule import ScheduleTerms
 from events.types import Role, Stage
 from marketplace.api.http.bodies.accounts import PlaceHoldBody
+from marketplace.api.http.bodies.allocations import (
+    AllocateUsageBody,
+    AllocationReceipt,
+    CorrectAllocationBody,
+    VoidAllocationBody,
+)
 from marketplace.api.http.bodies.answers import ClockView, Liveness, Readiness, ReceiptBody
 from marketplace.api.http.bodies.bonds import ClaimBody, PostBondBody
 from marketplace.api.http.bodies.cap_tables import (
@@ -87,7 +93,6 @@ from marketplace.api.http.bodies.parties import IssuedKey, IssueKeyBody, KeyView
 from marketplace.api.http.bodies.quotes import QuoteAnswer
 from marketplace.api.http.bodies.reasons import TimedReasonBody
 from marketplace.api.http.bodies.service_lines import CorrectHoursBody, ProposeServiceLineBody, VoidHoursBody
-from marketplace.api.http.bodies.spreads import CorrectSpreadBody, SpreadReceipt, SpreadUsageBody, VoidSpreadBody
 from marketplace.api.http.bodies.supply import (
     ClosePoolBody,
     DerateSiteBody,
@@ -146,7 +151,7 @@ from marketplace.projections.views.equity import (
     ValuationView,
     WarrantView,
 )
-from marketplace.projections.views.metering import ReadingView, SpreadView, UsageView
+from marketplace.projections.views.metering import AllocationView, ReadingView, UsageView
 from marketplace.projections.views.supply import CapacityStep, DepthLevel, LotView, PoolView, SiteView
 from marketplace.projections.views.trading import (
     AuctionView,
@@ -303,10 +308,10 @@ class SyncMarketplaceClient:
     def find_contradictions(
         self, grant_id: str, *, start: datetime | None = None, end: datetime | None = None
     ) -> list[Contradiction]: ...
-    def spread_usage(self, body: SpreadUsageBody, **options: Any) -> SpreadReceipt: ...
-    def correct_spread(self, body: CorrectSpreadBody, **options: Any) -> ReceiptBody: ...
-    def void_spread(self, body: VoidSpreadBody, **options: Any) -> ReceiptBody: ...
-    def list_spreads(self) -> Iterator[SpreadView]: ...
+    def allocate_usage(self, body: AllocateUsageBody, **options: Any) -> AllocationReceipt: ...
+    def correct_allocation(self, body: CorrectAllocationBody, **options: Any) -> ReceiptBody: ...
+    def void_allocation(self, body: VoidAllocationBody, **options: Any) -> ReceiptBody: ...
+    def list_allocations(self) -> Iterator[AllocationView]: ...
     def propose_service_line(self, body: ProposeServiceLineBody, **options: Any) -> ReceiptBody: ...
     def approve_service_line(self, service_line_id: str, **options: Any) -> ReceiptBody: ...
     def agree_service_line(self, service_line_id: str, **options: Any) -> ReceiptBody: ...

@@ -57,7 +57,7 @@ class Codec:
     weigh: Callable[[Any], int]
 
 
-CODECS: Final[Mapping[type, Codec]] = {Usage: Codec(1, USAGE, render_usage, parse_usage, weigh_usage)}
+CODECS: Final[Mapping[type, Codec]] = {Usage: Codec(2, USAGE, render_usage, parse_usage, weigh_usage)}
 """By type of state. Aggregates of other types have few events, and are always folded."""
 
 

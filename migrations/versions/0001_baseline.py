@@ -656,9 +656,9 @@ def _create_evidence_samples() -> None:
     )
 
 
-def _create_spreads() -> None:
+def _create_allocations() -> None:
     op.create_table(
-        "spreads",
+        "allocations",
         text("usage_id"),
         text("source"),
         text("reading_id"),
@@ -675,10 +675,10 @@ def _create_spreads() -> None:
         flag("voided"),
         text("reason", null=True),
         bigint("last_sequence"),
-        key("spreads", "usage_id", "source", "reading_id"),
+        key("allocations", "usage_id", "source", "reading_id"),
     )
-    op.create_index("ix_spreads_provider", "spreads", ["provider_id", "reported_sequence"])
-    op.create_index("ix_spreads_startup", "spreads", ["startup_id", "reported_sequence"])
+    op.create_index("ix_allocations_provider", "allocations", ["provider_id", "reported_sequence"])
+    op.create_index("ix_allocations_startup", "allocations", ["startup_id", "reported_sequence"])
 
 
 def _create_service_lines() -> None:
@@ -1352,7 +1352,7 @@ _CREATE = (
     _create_standing_courses,
     _create_readings,
     _create_evidence_samples,
-    _create_spreads,
+    _create_allocations,
     _create_service_lines,
     _create_hours_readings,
     _create_statements,
@@ -1436,7 +1436,7 @@ _DROP = (
     "statements",
     "hours_readings",
     "service_lines",
-    "spreads",
+    "allocations",
     "evidence_samples",
     "readings",
     "standing_courses",

@@ -12,6 +12,7 @@ from events.order import ClassOffer, OrderTerms
 from events.pricelist import ListPrice
 from events.service import STANDARD_SERVICE
 from events.service_line import HoursReading
+from marketplace.api.http.bodies.allocations import CorrectAllocationBody, UseBody, VoidAllocationBody
 from marketplace.api.http.bodies.cap_tables import AskRecoveryBody, PlotExitsBody, PlotRoundsBody, ScenarioBody
 from marketplace.api.http.bodies.delivery import (
     AnswerDisputeBody,
@@ -23,7 +24,6 @@ from marketplace.api.http.bodies.delivery import (
 )
 from marketplace.api.http.bodies.issuers import LimitDilutionBody
 from marketplace.api.http.bodies.service_lines import CorrectHoursBody, ProposeServiceLineBody, VoidHoursBody
-from marketplace.api.http.bodies.spreads import CorrectSpreadBody, UseBody, VoidSpreadBody
 from marketplace.api.http.bodies.supply import (
     ClosePoolBody,
     FailNodesBody,
@@ -61,7 +61,7 @@ async def _see_trading(client: MarketplaceClient, ids: dict) -> None:
     assert Decimal(audit["certificate"]["price_loss_max"]) == certificate.price_loss_max
     assert Decimal(audit["certificate"]["dual_bound_usd"]) == certificate.dual_bound_usd
     assert (await client.get_standing(ids["provider"])).provider_id == ids["provider"]
-    await _see_spreads(client, ids)
+    await _see_allocations(client, ids)
     await _see_service_lines(client, ids)
     assert await client.read_index("H100_SXM")
     [generation] = await client.read_generations()
@@ -83,18 +83,18 @@ async def _see_trading(client: MarketplaceClient, ids: dict) -> None:
     await client.publish_schedule(msgspec.structs.replace(terms, quotes_max=14))
 
 
-async def _see_spreads(client: MarketplaceClient, ids: dict) -> None:
-    """See what was spread, and correct and take back what was not."""
-    (spread,) = [each async for each in client.list_spreads()]
-    assert spread.voided
+async def _see_allocations(client: MarketplaceClient, ids: dict) -> None:
+    """See what was allocated, and correct and take back what was not."""
+    (allocation,) = [each async for each in client.list_allocations()]
+    assert allocation.voided
     named = {"startup_id": ids["startup"], "provider_id": ids["provider"], "gpu_class": "H100_SXM", "source": "fleet"}
-    use = UseBody(reading_id="never-sent", start=spread.start, end=spread.end, gpus=1)
+    use = UseBody(reading_id="never-sent", start=allocation.start, end=allocation.end, gpus=1)
     with pytest.raises(ProblemError) as caught:
-        await client.correct_spread(CorrectSpreadBody(**named, reading=use, reason="a tour"))
-    assert caught.value.code == "spread_unknown"
+        await client.correct_allocation(CorrectAllocationBody(**named, reading=use, reason="a tour"))
+    assert caught.value.code == "allocation_unknown"
     with pytest.raises(ProblemError) as caught:
-        await client.void_spread(VoidSpreadBody(**named, reading_id="never-sent", reason="a tour"))
-    assert caught.value.code == "spread_unknown"
+        await client.void_allocation(VoidAllocationBody(**named, reading_id="never-sent", reason="a tour"))
+    assert caught.value.code == "allocation_unknown"
 
 
 async def _see_service_lines(client: MarketplaceClient, ids: dict) -> None:

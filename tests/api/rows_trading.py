@@ -5,8 +5,8 @@ from datetime import timedelta
 from marketplace.core.ids import rename_id
 from tests.api import rows_supply
 from tests.api.rows import ABSENT, PLATFORM_ONLY, SEEN, Row, World
+from tests.api.rows_allocations import ALLOCATIONS
 from tests.api.rows_service_lines import SERVICE_LINES
-from tests.api.rows_spreads import SPREADS
 from tests.api.stage import build_terms, get_id
 
 STAGES = {"hours": 240, "security_hours": 240}
@@ -340,7 +340,7 @@ USAGE = (
         check=lambda one: one["readings"][0]["code"] == "nodes_above_grant",
         media_type="application/cloudevents+json",
     ),
-    *SPREADS,
+    *ALLOCATIONS,
 )
 
 

@@ -11,6 +11,12 @@ from events.mandate import MandateTerms
 from events.order import OrderTerms
 from events.types import SafeTerms
 from events.usage import Sample
+from marketplace.api.http.bodies.allocations import (
+    AllocateUsageBody,
+    CorrectAllocationBody,
+    UseBody,
+    VoidAllocationBody,
+)
 from marketplace.api.http.bodies.delivery import (
     CorrectUsageBody,
     DegradeGrantBody,
@@ -20,7 +26,6 @@ from marketplace.api.http.bodies.delivery import (
     VoidUsageBody,
 )
 from marketplace.api.http.bodies.issuers import FormIssuerBody
-from marketplace.api.http.bodies.spreads import CorrectSpreadBody, SpreadUsageBody, UseBody, VoidSpreadBody
 from marketplace.api.http.bodies.supply import ListLotBody
 from marketplace.api.http.bodies.trading import GrantMandateBody, HoldQuoteBody, OpenAuctionBody
 from marketplace.client import ProblemError
@@ -96,7 +101,7 @@ async def test_a_trade_is_asked_about_from_its_order_to_its_end(database_url: st
         grant_id = await _trade(trade)
         await _begin(trade, grant_id)
         await _meter(trade, grant_id)
-        await _spread(trade, grant_id)
+        await _allocate(trade, grant_id)
         await _interrupt(trade, grant_id)
         await _move(trade, grant_id)
         await _end(trade, grant_id)
@@ -204,7 +209,7 @@ async def _meter(trade: Trade, grant_id: str) -> None:
     assert await refuse(client.sum_usage(f"grt_{ABSENT}")) == "grant_unknown"
 
 
-async def _spread(trade: Trade, grant_id: str) -> None:
+async def _allocate(trade: Trade, grant_id: str) -> None:
     """Send a reading as a CloudEvent, and one of the startup, which the grant carries."""
     client, begin = trade.client, trade.begin
     data = {"start": (begin + HOUR).isoformat(), "end": (begin + 2 * HOUR).isoformat(), "nodes": 1}
@@ -227,15 +232,15 @@ async def _spread(trade: Trade, grant_id: str) -> None:
     assert (await client.get_grant(grant_id)).priority == 5
     named = {"startup_id": trade.startup, "provider_id": trade.provider, "gpu_class": "H100_SXM", "source": "fleet"}
     use = UseBody(reading_id="u1", start=begin + 2 * HOUR, end=begin + 3 * HOUR, gpus=9)
-    (answer,) = (await client.spread_usage(SpreadUsageBody(**named, readings=(use,)))).readings
+    (answer,) = (await client.allocate_usage(AllocateUsageBody(**named, readings=(use,)))).readings
     assert (answer.outcome, [(part.grant_id, part.gpus) for part in answer.parts]) == ("accepted", [(grant_id, 9)])
-    await client.correct_spread(
-        CorrectSpreadBody(**named, reading=msgspec.structs.replace(use, gpus=4), reason="counted twice")
+    await client.correct_allocation(
+        CorrectAllocationBody(**named, reading=msgspec.structs.replace(use, gpus=4), reason="counted twice")
     )
-    (spread,) = [each async for each in client.list_spreads()]
-    assert (spread.reading_id, spread.gpus, spread.corrections) == ("u1", 4, 1)
-    await client.void_spread(VoidSpreadBody(**named, reading_id="u1", reason="another startup's"))
-    assert [each.voided async for each in client.list_spreads()] == [True]
+    (allocation,) = [each async for each in client.list_allocations()]
+    assert (allocation.reading_id, allocation.gpus, allocation.corrections) == ("u1", 4, 1)
+    await client.void_allocation(VoidAllocationBody(**named, reading_id="u1", reason="another startup's"))
+    assert [each.voided async for each in client.list_allocations()] == [True]
 
 
 def build_reading(name: str, start: datetime) -> ReadingBody:

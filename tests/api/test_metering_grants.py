@@ -1,4 +1,4 @@
-"""Meters across grants over HTTP: a GPU in two grants is flagged, and one figure is spread over several."""
+"""Meters across grants over HTTP: a GPU in two grants is flagged, and one figure is allocated to several."""
 
 from marketplace.log.memory import MemoryLog
 from tests.api.meters import BATCH, open_site
@@ -61,7 +61,7 @@ async def test_what_a_source_says_again_under_other_ids_is_flagged_where_the_gra
         assert await tell(voided) == []
 
 
-async def test_one_figure_is_spread_over_grants_and_shown_on_each(database_url: str):
+async def test_one_figure_is_allocated_to_grants_and_shown_on_each(database_url: str):
     async with open_site(MemoryLog(), database_url=database_url) as site:
         first, second = await site.grant(1), await site.grant(2, hours=30)
         provider, startup = await site.client(PROVIDER), await site.client(STARTUP)
@@ -70,25 +70,25 @@ async def test_one_figure_is_spread_over_grants_and_shown_on_each(database_url: 
             **TENANT,
             "readings": [{"reading_id": "u", "gpus": 20, **span}, {"reading_id": "v", "gpus": 20, **span}],
         }
-        sent = await provider.post("/v1/usage/spreads", json=body, headers={"Idempotency-Key": "u"})
+        sent = await provider.post("/v1/usage/allocations", json=body, headers={"Idempotency-Key": "u"})
         one, two = sent.json()["readings"]
         assert [(part["grant_id"], part["gpus"]) for part in one["parts"]] == [(second, 16), (first, 4)]
         assert (two["outcome"], two["code"], two["pointer"]) == ("rejected", "grants_exhausted", "/readings/1")
-        again = await provider.post("/v1/usage/spreads", json=body, headers={"Idempotency-Key": "other"})
+        again = await provider.post("/v1/usage/allocations", json=body, headers={"Idempotency-Key": "other"})
         assert [reading["outcome"] for reading in again.json()["readings"]] == ["duplicate", "rejected"]
         lowered = await provider.post(
-            "/v1/usage/spreads/corrections",
+            "/v1/usage/allocations/corrections",
             json={**TENANT, "reading": {"reading_id": "u", "gpus": 18, **span}, "reason": "miscounted"},
             headers={"Idempotency-Key": "lower"},
         )
         seen = {"Min-Seq": lowered.headers["commit-seq"]}
         sums = [(await startup.get(f"/v1/grants/{grant}/usage", headers=seen)).json() for grant in (first, second)]
         assert [int(one["gpu_seconds"]) for one in sums] == [2 * 3_600, 16 * 3_600]
-        rows = (await startup.get("/v1/usage/spreads", headers=seen)).json()["items"]
+        rows = (await startup.get("/v1/usage/allocations", headers=seen)).json()["items"]
         assert [(row["reading_id"], row["gpus"], len(row["parts"]), row["reason"]) for row in rows] == [
             ("u", 18, 2, "miscounted")
         ]
         stranger = await site.client(id_of("pty", 7))
-        assert (await stranger.get("/v1/usage/spreads", headers=seen)).json()["items"] == []
-        nameless = await site.stage.admin.post("/v1/usage/spreads", json=body, headers={"Idempotency-Key": "n"})
+        assert (await stranger.get("/v1/usage/allocations", headers=seen)).json()["items"] == []
+        nameless = await site.stage.admin.post("/v1/usage/allocations", json=body, headers={"Idempotency-Key": "n"})
         assert nameless.json()["code"] == "provider_missing"

@@ -12,14 +12,14 @@ from events.issuer_import import IssuerImported
 from events.pricelist import ListPrice, PricelistPublished
 from events.registry import EVENT_TYPES, render_body
 from events.usage import (
+    Allocation,
+    AllocationPart,
     BurnRank,
     Sample,
     SoldNodes,
-    Spread,
-    SpreadPart,
     UsageEvidenced,
     UsageLimited,
-    UsageRespread,
+    UsageReallocated,
 )
 from marketplace.api.metering.ingestion import BODY_BYTES_MAX
 from marketplace.application.supply import inventory
@@ -148,12 +148,12 @@ BOUNDS = {
     ("usage.voided.v1", "reading.devices"): REQUEST,
     ("usage.identified.v1", "reading_ids"): REQUEST,
     ("usage.limited.v1", "resold"): DOMAIN,
-    ("usage.spread.v1", "spread.ranks"): DOMAIN,
-    ("usage.spread.v1", "spread.parts"): DOMAIN,
-    ("usage.respread.v1", "before.ranks"): DOMAIN,
-    ("usage.respread.v1", "before.parts"): DOMAIN,
-    ("usage.respread.v1", "after.ranks"): DOMAIN,
-    ("usage.respread.v1", "after.parts"): DOMAIN,
+    ("usage.allocated.v1", "allocation.ranks"): DOMAIN,
+    ("usage.allocated.v1", "allocation.parts"): DOMAIN,
+    ("usage.reallocated.v1", "before.ranks"): DOMAIN,
+    ("usage.reallocated.v1", "before.parts"): DOMAIN,
+    ("usage.reallocated.v1", "after.ranks"): DOMAIN,
+    ("usage.reallocated.v1", "after.parts"): DOMAIN,
     ("statement.issued.v1", "service.availability"): NUMBER,
     ("statement.accepted.v1", "service.availability"): NUMBER,
     ("statement.credited.v1", "service.availability"): NUMBER,
@@ -282,7 +282,7 @@ LARGEST = {
 }
 
 
-_SPREAD = Spread(
+_ALLOCATION = Allocation(
     start=datetime(2026, 1, 1, tzinfo=UTC),
     end=datetime(2026, 2, 1, tzinfo=UTC),
     gpus=10_000_000,
@@ -296,7 +296,7 @@ _SPREAD = Spread(
     )
     * OFFERS_MAX,
     parts=(
-        SpreadPart(
+        AllocationPart(
             grant_id=id_of("grt", 1),
             reading_id="\U0001f5a5" * 200,
             start=datetime(2026, 1, 1, tzinfo=UTC),
@@ -309,15 +309,15 @@ _SPREAD = Spread(
 )
 
 SMALL = {
-    "a reading that is spread anew": UsageRespread(
+    "a reading that is allocated anew": UsageReallocated(
         usage_id=id_of("usg", 1),
         startup_id=id_of("pty", 1),
         provider_id=id_of("pty", 2),
         gpu_class="H" * 40,
         source="\U0001f5a5" * 200,
         reading_id="\U0001f5a5" * 200,
-        before=_SPREAD,
-        after=_SPREAD,
+        before=_ALLOCATION,
+        after=_ALLOCATION,
         reason="r" * 500,
     ),
     "what is left of a grant that is resold as often as may be": UsageLimited(

@@ -88,8 +88,8 @@ def tell_meters(story: Story) -> None:
     story.tell(identified, usage.UsageClosed(usage_id=make_id("usg", 1), grant_id=make_id("grt", 1), gpu_seconds=0))
 
 
-def tell_spreads(story: Story) -> None:
-    """Spread two hours of use over a grant, lower it, and take it back."""
+def tell_allocations(story: Story) -> None:
+    """Allocate two hours of use to a grant, lower it, and take it back."""
     grant_id, part_id = make_id("grt", 1), "u1#1"
     start, end = START, START + 2 * HOUR
     tenant = {
@@ -103,20 +103,22 @@ def tell_spreads(story: Story) -> None:
     meter = {"usage_id": make_id("usg", 1), "grant_id": grant_id, "source": "fleet"}
     rank = usage.BurnRank(grant_id=grant_id, priority=100, expires_at=START + 24 * HOUR, created_at=START)
 
-    def spread(gpus: int) -> usage.Spread:
-        part = usage.SpreadPart(grant_id=grant_id, reading_id=part_id, start=start, end=end, gpus=gpus)
-        return usage.Spread(start=start, end=end, gpus=gpus, ranks=(rank,), parts=(part,), parts_made=1)
+    def allocation(gpus: int) -> usage.Allocation:
+        part = usage.AllocationPart(grant_id=grant_id, reading_id=part_id, start=start, end=end, gpus=gpus)
+        return usage.Allocation(start=start, end=end, gpus=gpus, ranks=(rank,), parts=(part,), parts_made=1)
 
     def reading(gpus: int) -> usage.Reading:
         return usage.Reading(reading_id=part_id, start=start, end=end, nodes=1, gpu_seconds=gpus * 7_200, gpus=gpus)
 
     story.tell(grant.GrantPrioritised(grant_id=grant_id, priority=3))
-    story.tell(usage.UsageSpread(**tenant, spread=spread(2)), usage.UsageReported(**meter, readings=(reading(2),)))
     story.tell(
-        usage.UsageRespread(**tenant, before=spread(2), after=spread(1), reason="less"),
+        usage.UsageAllocated(**tenant, allocation=allocation(2)), usage.UsageReported(**meter, readings=(reading(2),))
+    )
+    story.tell(
+        usage.UsageReallocated(**tenant, before=allocation(2), after=allocation(1), reason="less"),
         usage.UsageCorrected(**meter, before=reading(2), after=reading(1), reason="less"),
     )
     story.tell(
-        usage.UsageRespread(**tenant, before=spread(1), after=None, reason="not used"),
+        usage.UsageReallocated(**tenant, before=allocation(1), after=None, reason="not used"),
         usage.UsageVoided(**meter, reading=reading(1), reason="not used"),
     )

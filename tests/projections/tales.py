@@ -241,7 +241,7 @@ def _tell_first_grant(story: Story) -> None:
     story.tell(usage.UsageVoided(**meter, reading=market.make_reading(30), reason="double"))
     sample = usage.Sample(device="GPU-1", at=START + HOUR, gpu_utilisation=usd("0.9"), energy_kwh=usd("15.5"))
     story.tell(usage.UsageEvidenced(**meter, samples=(sample,)))
-    days.tell_spreads(story)
+    days.tell_allocations(story)
     ids = {"usage_id": make_id("usg", 9), "party_id": market.PROVIDER, "source": "dcgm", "grant_id": grant_id}
     story.tell(usage.UsageIdentified(**ids, reading_ids=("h0", "h1")))
     market.settle(story, 1)

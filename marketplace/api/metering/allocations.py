@@ -1,4 +1,4 @@
-"""Allocation ("spreads"): a provider's meters report a tenant's usage of a class, which is divided among its grants."""
+"""Allocation: a provider's meters report a tenant's usage of a class, which is divided among its grants."""
 
 from datetime import datetime
 from typing import Final
@@ -6,41 +6,43 @@ from typing import Final
 from litestar import Response, Router, get, post
 from litestar.params import JSONBody
 
-from events.usage import Spread
-from marketplace.api.http.bodies.answers import Page, ReceiptBody
-from marketplace.api.http.bodies.spreads import (
-    CorrectSpreadBody,
-    SpreadAnswer,
-    SpreadReceipt,
-    SpreadUsageBody,
+from events.usage import Allocation
+from marketplace.api.http.bodies.allocations import (
+    AllocateUsageBody,
+    AllocationAnswer,
+    AllocationReceipt,
+    CorrectAllocationBody,
     UseBody,
-    VoidSpreadBody,
+    VoidAllocationBody,
 )
+from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.commands import REPLAYED, REUSED, Command, Commanded, split_context
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Reader
 from marketplace.application.metering.allocation_offers import Use
-from marketplace.application.metering.allocations import respread_usage, spread_usage
+from marketplace.application.metering.allocations import allocate_usage, reallocate_usage
 from marketplace.application.steps.records import record_rejections
 from marketplace.core.errors import Refusal
 from marketplace.domain.metering.allocation import OFFERS_MAX
 from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.execution.handler import Receipt
 from marketplace.projections.delivery.grants import list_carriers
-from marketplace.projections.metering.usage import list_spreads
-from marketplace.projections.views.metering import SpreadView
+from marketplace.projections.metering.usage import list_allocations
+from marketplace.projections.views.metering import AllocationView
 
-PATH: Final = "/v1/usage/spreads"
+PATH: Final = "/v1/usage/allocations"
 
 
-def _find_provider(command: Command, data: SpreadUsageBody | CorrectSpreadBody | VoidSpreadBody) -> str:
+def _find_provider(command: Command, data: AllocateUsageBody | CorrectAllocationBody | VoidAllocationBody) -> str:
     provider_id = data.provider_id or command.context.party_id
     if provider_id is None:
         raise Refusal("provider_missing", "name the provider: this key is the platform's", pointer="/provider_id")
     return provider_id
 
 
-async def _find_use(command: Command, data: SpreadUsageBody | CorrectSpreadBody, start: datetime, end: datetime) -> Use:
+async def _find_use(
+    command: Command, data: AllocateUsageBody | CorrectAllocationBody, start: datetime, end: datetime
+) -> Use:
     """Return the usage that a body is about, with the known grants that overlap its span."""
     provider_id, services = _find_provider(command, data), command.services
     async with Reader(services, command.principal, services.follower.position).connect() as connection:
@@ -61,34 +63,34 @@ def _parse(reading: UseBody) -> Measurement:
 
 
 @post("/", status_code=200, summary="Report a tenant's usage")
-async def report(command: Commanded, data: JSONBody[SpreadUsageBody]) -> Response[SpreadReceipt]:
+async def report(command: Commanded, data: JSONBody[AllocateUsageBody]) -> Response[AllocationReceipt]:
     """Report a tenant's usage of a class. Each reading is allocated to its grants by priority, expiry and age."""
-    answers: list[SpreadAnswer] = []
+    answers: list[AllocationAnswer] = []
     usage_id, sequence, replayed = "", 0, True
     for index, reading in enumerate(data.readings):
         use = await _find_use(command, data, reading.start, reading.end)
-        usage_id, context = use.usage_id, split_context(command.context, index, "spread")
-        spread: Spread | None = None
+        usage_id, context = use.usage_id, split_context(command.context, index, "allocate")
+        allocation: Allocation | None = None
         try:
-            receipt, spread = await spread_usage(command.handler, context, use, _parse(reading))
+            receipt, allocation = await allocate_usage(command.handler, context, use, _parse(reading))
         except Refusal as refusal:
             if refusal.code in {"party_unknown", *REUSED}:
                 raise
             receipt, _ = await record_rejections(command.handler, context, (reading.reading_id,), refusal)
         sequence = max(sequence, receipt.sequence)
         replayed &= receipt.repeated
-        answers.append(_answer(reading.reading_id, index, receipt, spread))
-    body = SpreadReceipt(id=usage_id, sequence=sequence, readings=tuple(answers))
+        answers.append(_answer(reading.reading_id, index, receipt, allocation))
+    body = AllocationReceipt(id=usage_id, sequence=sequence, readings=tuple(answers))
     return Response(body, headers={"Commit-Seq": str(sequence)} | (REPLAYED if replayed else {}))
 
 
-def _answer(reading_id: str, index: int, receipt: Receipt, spread: Spread | None) -> SpreadAnswer:
-    if spread is not None:
-        return SpreadAnswer(reading_id=reading_id, outcome="accepted", parts=spread.parts)
+def _answer(reading_id: str, index: int, receipt: Receipt, allocation: Allocation | None) -> AllocationAnswer:
+    if allocation is not None:
+        return AllocationAnswer(reading_id=reading_id, outcome="accepted", parts=allocation.parts)
     (said,) = receipt.not_taken
-    return SpreadAnswer(
+    return AllocationAnswer(
         reading_id=reading_id,
-        outcome="conflict" if said.code in {"spread_exists", "reading_exists"} else said.outcome,
+        outcome="conflict" if said.code in {"allocation_exists", "reading_exists"} else said.outcome,
         pointer=None if said.code is None else f"/readings/{index}",
         code=said.code,
         message=said.message,
@@ -96,10 +98,10 @@ def _answer(reading_id: str, index: int, receipt: Receipt, spread: Spread | None
 
 
 @post("/corrections", status_code=200, summary="Correct a tenant's reading")
-async def correct(command: Commanded, data: JSONBody[CorrectSpreadBody]) -> Response[ReceiptBody]:
+async def correct(command: Commanded, data: JSONBody[CorrectAllocationBody]) -> Response[ReceiptBody]:
     """Replace a reading, as its source. Lower usage reduces the last grants of its allocation first."""
     use = await _find_use(command, data, data.reading.start, data.reading.end)
-    receipt = await respread_usage(
+    receipt = await reallocate_usage(
         command.handler,
         command.context,
         use,
@@ -111,21 +113,21 @@ async def correct(command: Commanded, data: JSONBody[CorrectSpreadBody]) -> Resp
 
 
 @post("/voids", status_code=200, summary="Void a tenant's reading")
-async def void(command: Commanded, data: JSONBody[VoidSpreadBody]) -> Response[ReceiptBody]:
+async def void(command: Commanded, data: JSONBody[VoidAllocationBody]) -> Response[ReceiptBody]:
     """Void a reading, on every grant that carries a part of it."""
     use = Use(data.startup_id, _find_provider(command, data), data.gpu_class, data.source, {})
-    receipt = await respread_usage(
+    receipt = await reallocate_usage(
         command.handler, command.context, use, reading_id=data.reading_id, measurement=None, reason=data.reason
     )
     return command.answer(receipt)
 
 
 @get("/", summary="List allocated readings")
-async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[SpreadView]:
+async def list_all(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[AllocationView]:
     """Return the party's allocated readings, oldest first, each with the grants that carry it."""
     after = parse_cursor(cursor, (0, "", ""))
     async with reader.connect() as connection:
-        rows = await list_spreads(connection, party_id=reader.party_id, after=after, limit=limit + 1)
+        rows = await list_allocations(connection, party_id=reader.party_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: (row.reported_sequence, row.source, row.reading_id))
 
 

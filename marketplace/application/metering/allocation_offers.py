@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from events.usage import BurnRank, SpreadPart
+from events.usage import AllocationPart, BurnRank
 from marketplace.core.intervals import Load
 from marketplace.core.timeline import EMPTY, Tally
 from marketplace.core.timeline_sums import list_runs
 from marketplace.domain.delivery.grant import GRANT, Grant
-from marketplace.domain.metering.allocation_commands import Offer, name_spread
+from marketplace.domain.metering.allocation_commands import Offer, name_allocation
 from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.domain.metering.usage_record import to_second
@@ -29,7 +29,7 @@ class Use:
     @property
     def usage_id(self) -> str:
         """Return the id of this usage's record."""
-        return name_spread(self.startup_id, self.provider_id, self.gpu_class)
+        return name_allocation(self.startup_id, self.provider_id, self.gpu_class)
 
     def name(self) -> dict[str, str]:
         """Return the fields that its commands share."""
@@ -43,7 +43,7 @@ class Use:
 
 
 async def list_offers(
-    unit: UnitOfWork, use: Use, measurement: Measurement, parts: Sequence[SpreadPart]
+    unit: UnitOfWork, use: Use, measurement: Measurement, parts: Sequence[AllocationPart]
 ) -> tuple[Offer, ...]:
     """Return the grants that may take parts of a reading, and their usage without the given parts.
 

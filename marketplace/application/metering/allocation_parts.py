@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from events.usage import SpreadPart, UsageRespread
+from events.usage import AllocationPart, UsageReallocated
 from marketplace.application.metering.allocation_offers import Use
 from marketplace.application.metering.usage import Side, build_metered, decide_report
 from marketplace.application.steps.reductions import count_reduction
@@ -18,7 +18,7 @@ from marketplace.domain.metering.usage_commands import CorrectUsage, VoidUsage
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
-async def report_parts(unit: UnitOfWork, use: Use, parts: Iterable[SpreadPart]) -> None:
+async def report_parts(unit: UnitOfWork, use: Use, parts: Iterable[AllocationPart]) -> None:
     """Report each part as a reading of its grant.
 
     Raises:
@@ -30,7 +30,7 @@ async def report_parts(unit: UnitOfWork, use: Use, parts: Iterable[SpreadPart]) 
         require_counted(part, decided.answers[0])
 
 
-async def unwind_parts(unit: UnitOfWork, use: Use, event: UsageRespread) -> None:
+async def unwind_parts(unit: UnitOfWork, use: Use, event: UsageReallocated) -> None:
     """Void or lower the parts that the new allocation reduces, then report the new parts."""
     after = {part.reading_id: part for part in (() if event.after is None else event.after.parts)}
     for part in event.before.parts:
@@ -40,7 +40,7 @@ async def unwind_parts(unit: UnitOfWork, use: Use, event: UsageRespread) -> None
     await report_parts(unit, use, after.values())
 
 
-async def _change(unit: UnitOfWork, use: Use, part: SpreadPart, left: SpreadPart | None, reason: str) -> None:
+async def _change(unit: UnitOfWork, use: Use, part: AllocationPart, left: AllocationPart | None, reason: str) -> None:
     grant = await unit.load(GRANT, part.grant_id)
     assert grant is not None, "the grant of a part exists"
     usage = await unit.load(USAGE, name_usage(part.grant_id))

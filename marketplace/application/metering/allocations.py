@@ -1,4 +1,4 @@
-"""Allocation ("spread") of a startup's usage of a GPU class to its grants, in burn order.
+"""Allocation of a startup's usage of a GPU class to its grants, in burn order.
 
 The startup's usage record states which grant has which part of a reading. Each part is also a reading in the usage
 record of its grant, where statements, accounts and evidence find it like any other. One atomic append writes both
@@ -6,18 +6,18 @@ records, and is refused if either changed meanwhile.
 """
 
 from events.subjects import render_subject
-from events.usage import Spread, UsageRespread, UsageSpread
+from events.usage import Allocation, UsageAllocated, UsageReallocated
 from marketplace.application.metering.allocation_offers import Use, list_offers
 from marketplace.application.metering.allocation_parts import report_parts, unwind_parts
 from marketplace.application.steps.access import load_grant, require_tenant
 from marketplace.core.errors import Refusal
 from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.delivery.grant_commands import PrioritiseGrant
-from marketplace.domain.metering.allocation import digest_spread
-from marketplace.domain.metering.allocation_commands import RespreadUsage, SpreadUsage
+from marketplace.domain.metering.allocation import digest_allocation
+from marketplace.domain.metering.allocation_commands import AllocateUsage, ReallocateUsage
 from marketplace.domain.metering.usage import USAGE
 from marketplace.domain.metering.usage_commands import Answer, Measurement
-from marketplace.domain.metering.usage_record import SPREAD_VOIDED, digest_key, list_not_taken
+from marketplace.domain.metering.usage_record import ALLOCATION_VOIDED, digest_key, list_not_taken
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 from marketplace.log.events import parse_event
@@ -33,9 +33,9 @@ async def prioritise_grant(handler: Handler, context: Context, grant_id: str, *,
     return await handler.run(context, GRANT, grant_id, work)
 
 
-async def spread_usage(
+async def allocate_usage(
     handler: Handler, context: Context, use: Use, measurement: Measurement
-) -> tuple[Receipt, Spread | None]:
+) -> tuple[Receipt, Allocation | None]:
     """Allocate a reading to a startup's grants. Return the allocation, or None if it was not accepted.
 
     `Receipt.not_taken` says why a reading was not accepted.
@@ -43,18 +43,18 @@ async def spread_usage(
     Raises:
         Refusal: ``party_unknown`` for another provider's key; refusals of a reading (`domain/metering/usage.py`).
     """
-    decided: list[Spread] = []
+    decided: list[Allocation] = []
 
     async def work(unit: UnitOfWork) -> None:
         decided.clear()
         require_tenant(context, use.provider_id)
         offers = await list_offers(unit, use, measurement, ())
-        command = SpreadUsage(**use.name(), measurement=measurement, offers=offers, at=context.at)
+        command = AllocateUsage(**use.name(), measurement=measurement, offers=offers, at=context.at)
         await unit.decide(USAGE, use.usage_id, command)
         for event in unit.list_events(USAGE, use.usage_id):
-            assert isinstance(event, UsageSpread), "a new reading is allocated"
-            decided.append(event.spread)
-            await report_parts(unit, use, event.spread.parts)
+            assert isinstance(event, UsageAllocated), "a new reading is allocated"
+            decided.append(event.allocation)
+            await report_parts(unit, use, event.allocation.parts)
         if not decided:
             unit.not_taken = list_not_taken([Answer(measurement.reading_id, "duplicate")])
 
@@ -62,18 +62,18 @@ async def spread_usage(
     if receipt.repeated and not receipt.not_taken:
         recorded = await handler.processed.find_last(context.command_id, receipt.sequence)
         event = parse_event(recorded)
-        assert isinstance(event, UsageSpread), "an accepted reading is allocated by the last event of its command"
-        return receipt, event.spread
+        assert isinstance(event, UsageAllocated), "an accepted reading is allocated by the last event of its command"
+        return receipt, event.allocation
     return receipt, decided[0] if decided else None
 
 
-async def respread_usage(
+async def reallocate_usage(
     handler: Handler, context: Context, use: Use, *, reading_id: str, measurement: Measurement | None, reason: str
 ) -> Receipt:
     """Correct an allocated reading, or void it if `measurement` is None. Lower usage reduces the last grants first.
 
     Raises:
-        Refusal: As for `spread_usage`, and ``part_changed`` if a part was corrected or voided on its own.
+        Refusal: As for `allocate_usage`, and ``part_changed`` if a part was corrected or voided on its own.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -81,7 +81,7 @@ async def respread_usage(
         before = await _recall(handler, unit, use, reading_id)
         parts = () if before is None else before.parts
         offers = () if measurement is None else await list_offers(unit, use, measurement, parts)
-        command = RespreadUsage(
+        command = ReallocateUsage(
             **use.name(),
             reading_id=reading_id,
             measurement=measurement,
@@ -92,31 +92,31 @@ async def respread_usage(
         )
         await unit.decide(USAGE, use.usage_id, command)
         for event in unit.list_events(USAGE, use.usage_id):
-            assert isinstance(event, UsageRespread), "a known reading is allocated again"
+            assert isinstance(event, UsageReallocated), "a known reading is allocated again"
             await unwind_parts(unit, use, event)
 
     return await handler.run(context, USAGE, use.usage_id, work)
 
 
-async def _recall(handler: Handler, unit: UnitOfWork, use: Use, reading_id: str) -> Spread | None:
+async def _recall(handler: Handler, unit: UnitOfWork, use: Use, reading_id: str) -> Allocation | None:
     """Return the present allocation of a reading; None if it was voided or never allocated."""
     state = await unit.load(USAGE, use.usage_id)
-    known = state.spreads.find(digest_key(use.source, reading_id))
-    if known is None or known == SPREAD_VOIDED:
+    known = state.allocations.find(digest_key(use.source, reading_id))
+    if known is None or known == ALLOCATION_VOIDED:
         return None
-    found = await _find_spread(handler, use, reading_id)
-    if found is None or digest_spread(found) != known:
+    found = await _find_allocation(handler, use, reading_id)
+    if found is None or digest_allocation(found) != known:
         said = f"reading {reading_id} is being changed by another request; send this one again"
         raise Refusal("reading_in_flight", said)
     return found
 
 
-async def _find_spread(handler: Handler, use: Use, reading_id: str) -> Spread | None:
+async def _find_allocation(handler: Handler, use: Use, reading_id: str) -> Allocation | None:
     """Return the last allocation of a reading in the log; None if it was voided or never allocated."""
     for recorded in reversed(await handler.log.load(render_subject("usage", use.usage_id))):
         event = None if recorded.void else parse_event(recorded)
-        if isinstance(event, UsageSpread) and (event.source, event.reading_id) == (use.source, reading_id):
-            return event.spread
-        if isinstance(event, UsageRespread) and (event.source, event.reading_id) == (use.source, reading_id):
+        if isinstance(event, UsageAllocated) and (event.source, event.reading_id) == (use.source, reading_id):
+            return event.allocation
+        if isinstance(event, UsageReallocated) and (event.source, event.reading_id) == (use.source, reading_id):
             return event.after
     return None

@@ -3,8 +3,8 @@
 A meter may report how many GPUs of a class a startup used, without naming a grant. This module divides such a reading
 into parts, one for each grant and interval. At any instant, a grant takes as many GPUs as it has free; the rest goes to
 the next grant in burn order. A correction divides the reading again, in the order that was recorded with it: lower
-usage reduces the last grants of the order first, higher usage fills the same grants and then further ones. Events call
-an allocation a spread. `usage.py` lists the refusals.
+usage reduces the last grants of the order first, higher usage fills the same grants and then further ones.
+`usage.py` lists the refusals.
 
 Invariants:
     1. At every instant, the GPUs of the parts sum to those of the reading, and no grant has more than its free GPUs.
@@ -17,17 +17,17 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Final
 
-from events.usage import BurnRank, Spread, SpreadPart, UsageRespread, UsageSpread
+from events.usage import Allocation, AllocationPart, BurnRank, UsageAllocated, UsageReallocated
 from marketplace.core.errors import Refusal
 from marketplace.core.packed import digest
-from marketplace.domain.metering.allocation_commands import Offer, RespreadUsage, SpreadUsage
-from marketplace.domain.metering.burn_order import Piece, spread_gpus
+from marketplace.domain.metering.allocation_commands import AllocateUsage, Offer, ReallocateUsage
+from marketplace.domain.metering.burn_order import Piece, allocate_gpus
 from marketplace.domain.metering.usage_commands import Measurement, Metered
 from marketplace.domain.metering.usage_record import (
+    ALLOCATION_VOIDED,
     EPOCH,
     PARTS_BYTES,
     SECOND,
-    SPREAD_VOIDED,
     Count,
     Said,
     Usage,
@@ -42,51 +42,53 @@ PARTS_MAX: Final = 100
 _PLENTY: Final = 10_000_000
 
 
-def spread(command: SpreadUsage, state: Usage) -> Sequence[UsageSpread]:
+def allocate(command: AllocateUsage, state: Usage) -> Sequence[UsageAllocated]:
     """Divide a startup's reading among its grants. A reading that was reported before gives no event."""
     measurement = command.measurement
-    known = state.spreads.find(digest_key(command.source, measurement.reading_id))
+    known = state.allocations.find(digest_key(command.source, measurement.reading_id))
     if known is not None:
         if known[:-PARTS_BYTES] == digest_measurement(measurement):
             return []
-        was = "taken back" if known == SPREAD_VOIDED else "reported with other content"
-        raise Refusal("spread_exists", f"reading {measurement.reading_id} was {was}; correct it, or use another id")
+        was = "taken back" if known == ALLOCATION_VOIDED else "reported with other content"
+        raise Refusal("allocation_exists", f"reading {measurement.reading_id} was {was}; correct it, or use another id")
     _require_sound(measurement, command.at)
-    spread_ = _build(measurement, _order(command.offers, ()), None)
+    allocation = _build(measurement, _order(command.offers, ()), None)
     return [
-        UsageSpread(
+        UsageAllocated(
             usage_id=command.usage_id,
             startup_id=command.startup_id,
             provider_id=command.provider_id,
             gpu_class=command.gpu_class,
             source=command.source,
             reading_id=measurement.reading_id,
-            spread=spread_,
+            allocation=allocation,
         )
     ]
 
 
-def respread(command: RespreadUsage, state: Usage) -> Sequence[UsageRespread]:
+def reallocate(command: ReallocateUsage, state: Usage) -> Sequence[UsageReallocated]:
     """Divide a corrected reading again, or void it. The present content gives no event."""
-    known = state.spreads.find(digest_key(command.source, command.reading_id))
+    known = state.allocations.find(digest_key(command.source, command.reading_id))
     if known is None:
-        raise Refusal("spread_unknown", f"source {command.source} has no reading {command.reading_id} of this usage")
+        raise Refusal(
+            "allocation_unknown", f"source {command.source} has no reading {command.reading_id} of this usage"
+        )
     measurement = command.measurement
-    if known == SPREAD_VOIDED:
+    if known == ALLOCATION_VOIDED:
         if measurement is None:
             return []
-        raise Refusal("spread_voided", f"reading {command.reading_id} was voided; report it under another id")
+        raise Refusal("allocation_voided", f"reading {command.reading_id} was voided; report it under another id")
     if measurement is not None and known[:-PARTS_BYTES] == digest_measurement(measurement):
         return []
     before = command.before
     assert before is not None, "the command includes the present allocation"
-    assert digest_spread(before) == known, "the allocation in the command is the last recorded one"
+    assert digest_allocation(before) == known, "the allocation in the command is the last recorded one"
     after = None
     if measurement is not None:
         _require_sound(measurement, command.at)
         after = _build(measurement, _order(command.offers, before.ranks), before)
     return [
-        UsageRespread(
+        UsageReallocated(
             usage_id=command.usage_id,
             startup_id=command.startup_id,
             provider_id=command.provider_id,
@@ -118,9 +120,9 @@ def _order(offers: Sequence[Offer], recorded: Sequence[BurnRank]) -> list[Offer]
     return sorted(offers, key=lambda offer: (places.get(offer.rank.grant_id, len(places)), by_rank(offer.rank)))
 
 
-def _build(measurement: Measurement, offers: Sequence[Offer], before: Spread | None) -> Spread:
+def _build(measurement: Measurement, offers: Sequence[Offer], before: Allocation | None) -> Allocation:
     gpus = measurement.gpus or 0
-    pieces = spread_gpus(to_second(measurement.start), to_second(measurement.end), gpus, offers)
+    pieces = allocate_gpus(to_second(measurement.start), to_second(measurement.end), gpus, offers)
     if len(pieces) > PARTS_MAX:
         raise Refusal(
             "parts_too_many",
@@ -128,7 +130,7 @@ def _build(measurement: Measurement, offers: Sequence[Offer], before: Spread | N
         )
     made = 0 if before is None else before.parts_made
     kept = list(() if before is None else before.parts)
-    parts: list[SpreadPart] = []
+    parts: list[AllocationPart] = []
     for piece in pieces:
         part = _render(piece, f"{measurement.reading_id}#{made + 1}")
         home = next((known for known in kept if _is_within(part, known)), None)
@@ -139,13 +141,13 @@ def _build(measurement: Measurement, offers: Sequence[Offer], before: Spread | N
             part = _render(piece, home.reading_id)
         parts.append(part)
     ranks = tuple(offer.rank for offer in offers)
-    return Spread(
+    return Allocation(
         start=measurement.start, end=measurement.end, gpus=gpus, ranks=ranks, parts=tuple(parts), parts_made=made
     )
 
 
-def _render(piece: Piece, reading_id: str) -> SpreadPart:
-    return SpreadPart(
+def _render(piece: Piece, reading_id: str) -> AllocationPart:
+    return AllocationPart(
         grant_id=piece.grant_id,
         reading_id=reading_id,
         start=EPOCH + piece.start * SECOND,
@@ -154,7 +156,7 @@ def _render(piece: Piece, reading_id: str) -> SpreadPart:
     )
 
 
-def _is_within(part: SpreadPart, known: SpreadPart) -> bool:
+def _is_within(part: AllocationPart, known: AllocationPart) -> bool:
     """Return whether a part lies within a known one, so that correcting it only lowers usage of its grant."""
     same = part.grant_id == known.grant_id
     return same and known.start <= part.start and part.end <= known.end and part.gpus <= known.gpus
@@ -168,7 +170,7 @@ def digest_measurement(measurement: Measurement) -> bytes:
     return digest_content(Said(measurement.start, measurement.end, gpus or 0, gpus, (), None))
 
 
-def digest_spread(known: Spread) -> bytes:
+def digest_allocation(known: Allocation) -> bytes:
     """Return the digest of an allocation: the reading, and which grants carry it."""
     said = digest_content(Said(known.start, known.end, known.gpus, known.gpus, (), None))
     parts = " ".join(

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from events.usage import BurnRank, Spread
+from events.usage import Allocation, BurnRank
 from marketplace.core.ids import derive_id
 from marketplace.core.timeline import Run
 from marketplace.domain.metering.usage_commands import Measurement
@@ -28,7 +28,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[Run, ...] = ()
 
 
-class SpreadUsage(msgspec.Struct, frozen=True, kw_only=True):
+class AllocateUsage(msgspec.Struct, frozen=True, kw_only=True):
     """Allocate a startup's usage of a class to its grants."""
 
     usage_id: str
@@ -41,7 +41,7 @@ class SpreadUsage(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-class RespreadUsage(msgspec.Struct, frozen=True, kw_only=True):
+class ReallocateUsage(msgspec.Struct, frozen=True, kw_only=True):
     """Correct an allocated reading, or void it if there is no measurement, in reverse of the recorded order.
 
     `before` is the present allocation; None if the record has none that counts. The offers do not include its parts.
@@ -57,12 +57,12 @@ class RespreadUsage(msgspec.Struct, frozen=True, kw_only=True):
     offers: tuple[Offer, ...]
     reason: str
     at: datetime
-    before: Spread | None = None
+    before: Allocation | None = None
 
 
-SpreadCommand = SpreadUsage | RespreadUsage
+AllocationCommand = AllocateUsage | ReallocateUsage
 
 
-def name_spread(startup_id: str, provider_id: str, gpu_class: str) -> str:
+def name_allocation(startup_id: str, provider_id: str, gpu_class: str) -> str:
     """Return the id of the record of a startup's usage of a class at a provider."""
     return derive_id("usg", startup_id, f"{provider_id}/{gpu_class}")

@@ -3,18 +3,18 @@
 Refusals: reading_exists, or the fault of the part, when it is added; part_changed when it is corrected or voided.
 """
 
-from events.usage import Reading, SpreadPart
+from events.usage import AllocationPart, Reading
 from marketplace.core.errors import Refusal
 from marketplace.domain.metering.usage_commands import Answer, Measurement
 from marketplace.domain.metering.usage_record import SECOND, Usage, digest_reading
 
 
-def measure_part(part: SpreadPart) -> Measurement:
+def measure_part(part: AllocationPart) -> Measurement:
     """Return a part as a meter of its grant would report it."""
     return Measurement(reading_id=part.reading_id, start=part.start, end=part.end, gpus=part.gpus)
 
 
-def build_part_reading(part: SpreadPart, gpus_per_node: int) -> Reading:
+def build_part_reading(part: AllocationPart, gpus_per_node: int) -> Reading:
     """Return the reading by which a part counts on its grant."""
     return Reading(
         reading_id=part.reading_id,
@@ -26,7 +26,7 @@ def build_part_reading(part: SpreadPart, gpus_per_node: int) -> Reading:
     )
 
 
-def require_counted(part: SpreadPart, answer: Answer) -> None:
+def require_counted(part: AllocationPart, answer: Answer) -> None:
     """Refuse an allocation of which a grant cannot count its part.
 
     Raises:
@@ -37,7 +37,7 @@ def require_counted(part: SpreadPart, answer: Answer) -> None:
         raise Refusal(answer.code or "reading_exists", f"part {part.reading_id} on grant {part.grant_id}: {said}")
 
 
-def require_unchanged(part: SpreadPart, source: str, usage: Usage, reading: Reading) -> None:
+def require_unchanged(part: AllocationPart, source: str, usage: Usage, reading: Reading) -> None:
     """Refuse to change an allocation of which a part was corrected or voided on its own.
 
     Raises:

@@ -18,7 +18,7 @@ class Piece(NamedTuple):
     gpus: int
 
 
-def spread_gpus(start: int, end: int, gpus: int, offers: Sequence[Offer]) -> list[Piece]:
+def allocate_gpus(start: int, end: int, gpus: int, offers: Sequence[Offer]) -> list[Piece]:
     """Return what each grant carries, ordered by offer and then time. Cost: bounds times offers.
 
     Raises:

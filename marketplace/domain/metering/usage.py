@@ -19,7 +19,7 @@ Faults in order: time_naive · span_empty · seconds_not_whole · nodes_not_posi
 grant_closed · interval_too_long · devices_too_many · device_counted · nodes_above_grant.
 
 Refusals in order: readings_missing · readings_too_many · samples_missing · samples_too_many · reading_unknown ·
-reading_voided · spread_unknown · spread_voided · spread_exists · grants_too_many · grants_exhausted ·
+reading_voided · allocation_unknown · allocation_voided · allocation_exists · grants_too_many · grants_exhausted ·
 parts_too_many, then, for a correction, its faults.
 """
 
@@ -29,20 +29,20 @@ from datetime import datetime
 from typing import Final
 
 from events.usage import (
+    Allocation,
     Meter,
     Reading,
     Sample,
     SoldNodes,
-    Spread,
+    UsageAllocated,
     UsageClosed,
     UsageCorrected,
     UsageEvent,
     UsageEvidenced,
     UsageIdentified,
     UsageLimited,
+    UsageReallocated,
     UsageReported,
-    UsageRespread,
-    UsageSpread,
     UsageVoided,
 )
 from marketplace.core.decider import Decider
@@ -51,8 +51,8 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.intervals import Load
 from marketplace.core.packed import digest
 from marketplace.core.timeline_sums import sum_all, sum_amounts
-from marketplace.domain.metering.allocation import digest_spread, respread, spread
-from marketplace.domain.metering.allocation_commands import RespreadUsage, SpreadCommand, SpreadUsage
+from marketplace.domain.metering.allocation import allocate, digest_allocation, reallocate
+from marketplace.domain.metering.allocation_commands import AllocateUsage, AllocationCommand, ReallocateUsage
 from marketplace.domain.metering.usage_commands import (
     CloseUsage,
     CorrectUsage,
@@ -66,9 +66,9 @@ from marketplace.domain.metering.usage_commands import (
     VoidUsage,
 )
 from marketplace.domain.metering.usage_record import (
+    ALLOCATION_VOIDED,
     HOME_BYTES,
     SECOND,
-    SPREAD_VOIDED,
     VOIDED,
     Count,
     Limits,
@@ -98,7 +98,7 @@ def count_gpu_seconds(state: UsageState, start: datetime, end: datetime) -> int:
     return sum_amounts(state.timeline, to_second(start), to_second(end))
 
 
-def decide(command: UsageCommand | SpreadCommand, state: UsageState) -> Sequence[UsageEvent]:
+def decide(command: UsageCommand | AllocationCommand, state: UsageState) -> Sequence[UsageEvent]:
     """Return the events of a command; the module lists the order of refusals."""
     match command:
         case ReportUsage():
@@ -115,10 +115,10 @@ def decide(command: UsageCommand | SpreadCommand, state: UsageState) -> Sequence
             return _close(command, state)
         case LimitUsage():
             return _limit(command, state)
-        case SpreadUsage():
-            return spread(command, state)
-        case RespreadUsage():
-            return respread(command, state)
+        case AllocateUsage():
+            return allocate(command, state)
+        case ReallocateUsage():
+            return reallocate(command, state)
 
 
 def require_report(readings: int, pointer: str = "/readings") -> None:
@@ -277,10 +277,10 @@ def evolve(state: UsageState, event: UsageEvent) -> UsageState:
         case UsageLimited():
             resold = tuple(Load(sold.start, sold.end, sold.nodes) for sold in event.resold)
             return replace(state, limits=Limits(event.end, resold))
-        case UsageSpread():
-            return _evolve_spread(state, event, event.spread)
-        case UsageRespread():
-            return _evolve_spread(state, event, event.after)
+        case UsageAllocated():
+            return _evolve_allocation(state, event, event.allocation)
+        case UsageReallocated():
+            return _evolve_allocation(state, event, event.after)
 
 
 def _evolve_count(state: UsageState, source: str, added: tuple[Reading, ...], taken: tuple[Reading, ...]) -> UsageState:
@@ -299,9 +299,13 @@ def _evolve_homes(state: UsageState, event: UsageIdentified) -> UsageState:
     return replace(state, homes=homes, grants=grants)
 
 
-def _evolve_spread(state: UsageState, event: UsageSpread | UsageRespread, after: Spread | None) -> UsageState:
-    known = SPREAD_VOIDED if after is None else digest_spread(after)
-    return replace(state, spreads=state.spreads.update({digest_key(event.source, event.reading_id): known}))
+def _evolve_allocation(
+    state: UsageState, event: UsageAllocated | UsageReallocated, after: Allocation | None
+) -> UsageState:
+    known = ALLOCATION_VOIDED if after is None else digest_allocation(after)
+    return replace(state, allocations=state.allocations.update({digest_key(event.source, event.reading_id): known}))
 
 
-USAGE: Decider[UsageCommand | SpreadCommand, UsageEvent, UsageState] = Decider("usage", "usg", Usage(), decide, evolve)
+USAGE: Decider[UsageCommand | AllocationCommand, UsageEvent, UsageState] = Decider(
+    "usage", "usg", Usage(), decide, evolve
+)

@@ -27,7 +27,7 @@ CONTENT_BYTES: Final = 6
 VOIDED: Final = bytes(CONTENT_BYTES)
 """Replaces the digest of a reading that was voided."""
 PARTS_BYTES: Final = 8
-SPREAD_VOIDED: Final = bytes(CONTENT_BYTES + PARTS_BYTES)
+ALLOCATION_VOIDED: Final = bytes(CONTENT_BYTES + PARTS_BYTES)
 HOME_BYTES: Final = 4
 DEVICE_SECONDS: Final = 1 << 21
 """Seconds per block. A GPU is mostly metered without a gap, so that some 24 days of it are one run."""
@@ -46,7 +46,7 @@ class Limits(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The usage of one grant. A source's record has only `homes` and `grants`, a startup's only `spreads`.
+    """The usage of one grant. A source's record has only `homes` and `grants`, a startup's only `allocations`.
 
     Attributes:
         readings: A digest of each reading's content, by source and id; `VOIDED` for a voided one.
@@ -56,7 +56,7 @@ class Usage:
         grants: The grants for which the source used ids.
         closed: Whether the grant is fully settled.
         looked: The time of each source's last sample of each device.
-        spreads: Digests of each reading of a startup and its allocation, by source and id.
+        allocations: Digests of each reading of a startup and its allocation, by source and id.
         limits: The limits since the grant changed; None while it is as issued.
     """
 
@@ -67,7 +67,7 @@ class Usage:
     grants: tuple[str, ...] = ()
     closed: bool = False
     looked: Map[str, datetime] = field(default_factory=Map)
-    spreads: Packed = field(default_factory=lambda: Packed(CONTENT_BYTES + PARTS_BYTES))
+    allocations: Packed = field(default_factory=lambda: Packed(CONTENT_BYTES + PARTS_BYTES))
     limits: Limits | None = None
 
     def find_content(self, source: str, reading_id: str) -> bytes | None:

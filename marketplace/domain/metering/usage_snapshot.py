@@ -21,7 +21,7 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
     grants: tuple[str, ...]
     closed: bool
     looked: dict[str, datetime]
-    spreads: Parts
+    allocations: Parts
     limits: Limits | None
 
 
@@ -35,7 +35,7 @@ def render_usage(state: Usage) -> bytes:
         grants=state.grants,
         closed=state.closed,
         looked=dict(state.looked),
-        spreads=state.spreads.list_parts(),
+        allocations=state.allocations.list_parts(),
         limits=state.limits,
     )
     return msgspec.msgpack.encode(stored)
@@ -57,7 +57,7 @@ def parse_usage(content: bytes) -> Usage:
         grants=stored.grants,
         closed=stored.closed,
         looked=Map(stored.looked),
-        spreads=Packed.restore(CONTENT_BYTES + PARTS_BYTES, stored.spreads),
+        allocations=Packed.restore(CONTENT_BYTES + PARTS_BYTES, stored.allocations),
         limits=stored.limits,
     )
 
@@ -65,4 +65,4 @@ def parse_usage(content: bytes) -> Usage:
 def weigh_usage(state: Usage) -> int:
     """Return about how many bytes of memory a state takes."""
     seen = len(state.timeline) * _BLOCK_BYTES + (len(state.devices) + len(state.looked)) * _DEVICE_BYTES
-    return state.readings.size_bytes + state.homes.size_bytes + state.spreads.size_bytes + seen
+    return state.readings.size_bytes + state.homes.size_bytes + state.allocations.size_bytes + seen

@@ -18,7 +18,7 @@ from marketplace.projections.engine.queries import find_one, load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
-from marketplace.projections.views.metering import ReadingView, SpreadView, UsageView
+from marketplace.projections.views.metering import AllocationView, ReadingView, UsageView
 
 ALIKE_MAX: Final = 10_000
 
@@ -62,8 +62,8 @@ samples: Final = define(
 )
 
 
-spreads: Final = define(
-    "spreads",
+allocations: Final = define(
+    "allocations",
     text("usage_id", key=True),
     text("source", key=True),
     text("reading_id", key=True),
@@ -79,15 +79,15 @@ spreads: Final = define(
     whole("corrections"),
     Column("voided", Boolean, nullable=False),
     text("reason", null=True),
-    Index("ix_spreads_startup", "startup_id", "reported_sequence"),
-    Index("ix_spreads_provider", "provider_id", "reported_sequence"),
+    Index("ix_allocations_startup", "startup_id", "reported_sequence"),
+    Index("ix_allocations_provider", "provider_id", "reported_sequence"),
     origin=Origin("usage", "usage_id"),
 )
 
 
-def _spread(changes: WriteBatch, fact: RecordedEvent, event: usage_events.UsageSpread) -> None:
+def _allocate(changes: WriteBatch, fact: RecordedEvent, event: usage_events.UsageAllocated) -> None:
     changes.put(
-        spreads,
+        allocations,
         usage_id=event.usage_id,
         source=event.source,
         reading_id=event.reading_id,
@@ -98,23 +98,23 @@ def _spread(changes: WriteBatch, fact: RecordedEvent, event: usage_events.UsageS
         corrections=0,
         voided=False,
         reason=None,
-        **_lay_out(event.spread),
+        **_lay_out(event.allocation),
     )
 
 
-def _respread(changes: WriteBatch, _: RecordedEvent, event: usage_events.UsageRespread) -> None:
+def _reallocate(changes: WriteBatch, _: RecordedEvent, event: usage_events.UsageReallocated) -> None:
     key = (event.usage_id, event.source, event.reading_id)
     if event.after is None:
-        changes.update(spreads, *key, voided=True, reason=event.reason, parts=())
+        changes.update(allocations, *key, voided=True, reason=event.reason, parts=())
         return
-    row = changes.find(spreads, *key)
+    row = changes.find(allocations, *key)
     corrections = 1 if row is None else row["corrections"] + 1
-    changes.update(spreads, *key, **_lay_out(event.after), corrections=corrections, reason=event.reason)
+    changes.update(allocations, *key, **_lay_out(event.after), corrections=corrections, reason=event.reason)
 
 
-def _lay_out(spread: usage_events.Spread) -> dict[str, Any]:
+def _lay_out(allocation: usage_events.Allocation) -> dict[str, Any]:
     names = ("start", "end", "gpus", "ranks", "parts")
-    return {name: getattr(spread, name) for name in names}
+    return {name: getattr(allocation, name) for name in names}
 
 
 def _evidenced(changes: WriteBatch, _: RecordedEvent, event: usage_events.UsageEvidenced) -> None:
@@ -176,22 +176,22 @@ def _voided(changes: WriteBatch, _: RecordedEvent, event: usage_events.UsageVoid
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     corrected = [fact.event for fact in batch if isinstance(fact.event, usage_events.UsageCorrected)]
     await changes.load(connection, readings, {(e.grant_id, e.meter, e.source, e.after.reading_id) for e in corrected})
-    respread = [fact.event for fact in batch if isinstance(fact.event, usage_events.UsageRespread)]
-    await changes.load(connection, spreads, {(e.usage_id, e.source, e.reading_id) for e in respread})
+    changed = [fact.event for fact in batch if isinstance(fact.event, usage_events.UsageReallocated)]
+    await changes.load(connection, allocations, {(e.usage_id, e.source, e.reading_id) for e in changed})
 
 
 PROJECTION: Final = Projection(
     name="usage",
-    version=1,
-    tables=(readings, samples, spreads),
+    version=2,
+    tables=(readings, samples, allocations),
     reads=("usage",),
     handlers={
         usage_events.UsageReported: _reported,
         usage_events.UsageEvidenced: _evidenced,
         usage_events.UsageCorrected: _corrected,
         usage_events.UsageVoided: _voided,
-        usage_events.UsageSpread: _spread,
-        usage_events.UsageRespread: _respread,
+        usage_events.UsageAllocated: _allocate,
+        usage_events.UsageReallocated: _reallocate,
     },
     ignores=tags_of(usage_events.UsageIdentified, usage_events.UsageClosed, usage_events.UsageLimited),
     load=_load,
@@ -294,13 +294,13 @@ async def load_usage(
     )
 
 
-async def list_spreads(
+async def list_allocations(
     connection: AsyncConnection,
     *,
     party_id: str | None = None,
     after: tuple[int, str, str] = (0, "", ""),
     limit: int = 100,
-) -> list[SpreadView]:
+) -> list[AllocationView]:
     """Return allocated readings above the cursor ``(reported_sequence, source, reading_id)``, oldest first.
 
     Args:
@@ -309,8 +309,8 @@ async def list_spreads(
         after: Cursor of the last row of the previous page.
         limit: Rows of a page, at most 1,000.
     """
-    key = (spreads.c.reported_sequence, spreads.c.source, spreads.c.reading_id)
-    query: Any = select(spreads).where(tuple_(*key) > tuple_(*after)).order_by(*key)
+    key = (allocations.c.reported_sequence, allocations.c.source, allocations.c.reading_id)
+    query: Any = select(allocations).where(tuple_(*key) > tuple_(*after)).order_by(*key)
     if party_id is not None:
-        query = query.where(or_(spreads.c.startup_id == party_id, spreads.c.provider_id == party_id))
-    return await load_all(connection, page(query, limit), SpreadView)
+        query = query.where(or_(allocations.c.startup_id == party_id, allocations.c.provider_id == party_id))
+    return await load_all(connection, page(query, limit), AllocationView)

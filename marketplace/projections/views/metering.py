@@ -45,7 +45,7 @@ class UsageView(msgspec.Struct, frozen=True, kw_only=True):
     end: datetime | None
 
 
-class SpreadView(msgspec.Struct, frozen=True, kw_only=True):
+class AllocationView(msgspec.Struct, frozen=True, kw_only=True):
     """A startup's usage of a class over an interval, and which grants carry it. A voided one has no parts."""
 
     usage_id: str
@@ -59,7 +59,7 @@ class SpreadView(msgspec.Struct, frozen=True, kw_only=True):
     end: datetime
     gpus: int
     ranks: tuple[usage_events.BurnRank, ...]
-    parts: tuple[usage_events.SpreadPart, ...]
+    parts: tuple[usage_events.AllocationPart, ...]
     corrections: int
     voided: bool
     reason: str | None

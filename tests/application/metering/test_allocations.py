@@ -7,12 +7,12 @@ import pytest
 
 from marketplace.application.metering import usage
 from marketplace.application.metering.allocation_offers import Use
-from marketplace.application.metering.allocations import prioritise_grant, respread_usage, spread_usage
+from marketplace.application.metering.allocations import allocate_usage, prioritise_grant, reallocate_usage
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_command_id, rename_id
 from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.delivery.grant_commands import ActivateGrant, IssueGrant
-from marketplace.domain.metering.allocation_commands import name_spread
+from marketplace.domain.metering.allocation_commands import name_allocation
 from marketplace.domain.metering.usage import USAGE, count_gpu_seconds, name_usage
 from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.execution.clock import MarketClock
@@ -67,16 +67,18 @@ class Fleet:
         }
         return Use(**(members | changes))
 
-    async def spread(self, reading_id, gpus, start=0, end=1, name=None, **changes):
+    async def allocate(self, reading_id, gpus, start=0, end=1, name=None, **changes):
         """Return how many GPUs each grant carries, part by part."""
         context = self.context(name or f"{reading_id}/{gpus}")
-        _, found = await spread_usage(self.handler, context, self.use(**changes), measure(reading_id, gpus, start, end))
+        _, found = await allocate_usage(
+            self.handler, context, self.use(**changes), measure(reading_id, gpus, start, end)
+        )
         return None if found is None else [(part.grant_id, part.gpus) for part in found.parts]
 
-    async def respread(self, reading_id, gpus, start=0, end=1):
+    async def reallocate(self, reading_id, gpus, start=0, end=1):
         measurement = None if gpus is None else measure(reading_id, gpus, start, end)
         context = self.context(f"again/{reading_id}/{gpus}")
-        return await respread_usage(
+        return await reallocate_usage(
             self.handler, context, self.use(), reading_id=reading_id, measurement=measurement, reason="miscounted"
         )
 
@@ -108,18 +110,18 @@ async def fleet():
 
 
 async def test_use_goes_to_the_grant_that_expires_first_and_on_from_there(fleet):
-    assert await fleet.spread("a", 20) == [(FIRST, 16), (SECOND, 4)]
-    assert await fleet.spread("b", 20) == [(SECOND, 12), (THIRD, 8)]
+    assert await fleet.allocate("a", 20) == [(FIRST, 16), (SECOND, 4)]
+    assert await fleet.allocate("b", 20) == [(SECOND, 12), (THIRD, 8)]
     assert await fleet.count(0) == [16, 16, 8]
     with pytest.raises(Refusal) as caught:
-        await fleet.spread("c", 9)
+        await fleet.allocate("c", 9)
     assert caught.value.code == "grants_exhausted"
     assert await fleet.count(0) == [16, 16, 8]
 
 
 async def test_the_tenant_says_which_grant_is_used_first(fleet):
     await prioritise_grant(fleet.handler, fleet.context("first", STARTUP), THIRD, priority=1)
-    assert await fleet.spread("a", 20) == [(THIRD, 16), (FIRST, 4)]
+    assert await fleet.allocate("a", 20) == [(THIRD, 16), (FIRST, 4)]
     with pytest.raises(Refusal) as caught:
         await prioritise_grant(fleet.handler, fleet.context("theirs", PROVIDER), THIRD, priority=1)
     assert caught.value.code == "wrong_side"
@@ -128,74 +130,74 @@ async def test_the_tenant_says_which_grant_is_used_first(fleet):
 async def test_what_a_grant_counts_by_itself_is_not_free(fleet):
     direct = (build.measurement(reading_id="d", start=BEGIN, end=BEGIN + timedelta(hours=1), nodes=1),)
     await usage.report_usage(fleet.handler, fleet.context("direct"), FIRST, source="dcgm", measurements=direct)
-    assert await fleet.spread("a", 10, end=2) == [(FIRST, 8), (FIRST, 10), (SECOND, 2)]
+    assert await fleet.allocate("a", 10, end=2) == [(FIRST, 8), (FIRST, 10), (SECOND, 2)]
 
 
 async def test_corrections_unwind_the_recorded_order(fleet):
-    await fleet.spread("a", 40)
-    await fleet.respread("a", 20)
+    await fleet.allocate("a", 40)
+    await fleet.reallocate("a", 20)
     assert await fleet.count(0) == [16, 4, 0]
     await prioritise_grant(fleet.handler, fleet.context("first", STARTUP), THIRD, priority=1)
-    await fleet.respread("a", 34)
+    await fleet.reallocate("a", 34)
     assert await fleet.count(0) == [16, 16, 2]
-    await fleet.respread("a", 6, start=1, end=3)
+    await fleet.reallocate("a", 6, start=1, end=3)
     assert [await fleet.count(hour) for hour in range(3)] == [[0, 0, 0], [6, 0, 0], [6, 0, 0]]
-    await fleet.respread("a", None)
+    await fleet.reallocate("a", None)
     assert await fleet.count(1) == [0, 0, 0]
-    assert await fleet.spread("late", 3) == [(THIRD, 3)]
+    assert await fleet.allocate("late", 3) == [(THIRD, 3)]
 
 
 async def test_a_repeat_changes_nothing_and_another_content_is_a_conflict(fleet):
-    first = await fleet.spread("a", 20)
+    first = await fleet.allocate("a", 20)
     before = (await fleet.log.health()).last_sequence
     assert first is not None
-    assert await fleet.spread("a", 20) == first
+    assert await fleet.allocate("a", 20) == first
     assert (await fleet.log.health()).last_sequence == before
     for _ in range(2):
-        assert await fleet.spread("a", 20, name="another request") is None
+        assert await fleet.allocate("a", 20, name="another request") is None
         assert (await fleet.log.health()).last_sequence == before + 1
     with pytest.raises(Refusal) as caught:
-        await fleet.spread("a", 21)
-    assert caught.value.code == "spread_exists"
+        await fleet.allocate("a", 21)
+    assert caught.value.code == "allocation_exists"
     restarted = Fleet(fleet.log)
-    assert await restarted.spread("a", 20, name="after a restart") is None
-    await restarted.respread("a", 2)
+    assert await restarted.allocate("a", 20, name="after a restart") is None
+    await restarted.reallocate("a", 2)
     assert await restarted.count(0) == [2, 0, 0]
 
 
 async def test_parts_that_were_changed_by_themselves_are_not_overwritten(fleet):
-    await fleet.spread("a", 20)
+    await fleet.allocate("a", 20)
     await usage.void_usage(
         fleet.handler, fleet.context("void"), SECOND, source=SOURCE, reading_id="a#2", reason="by itself"
     )
     with pytest.raises(Refusal) as caught:
-        await fleet.respread("a", None)
+        await fleet.reallocate("a", None)
     assert caught.value.code == "part_changed"
     assert await fleet.count(0) == [16, 0, 0]
 
 
 async def test_nobody_but_the_provider_tells_and_no_other_tenant_pays(fleet):
     with pytest.raises(Refusal) as caught:
-        await spread_usage(fleet.handler, fleet.context("theirs", STARTUP), fleet.use(), measure("a", 1))
+        await allocate_usage(fleet.handler, fleet.context("theirs", STARTUP), fleet.use(), measure("a", 1))
     assert caught.value.code == "party_unknown"
     for other in ({"startup_id": id_of("pty", 8)}, {"gpu_class": "A100_80GB"}):
         with pytest.raises(Refusal) as caught:
-            await fleet.spread("a", 1, name=str(other), **other)
+            await fleet.allocate("a", 1, name=str(other), **other)
         assert caught.value.code == "grants_exhausted"
     assert await fleet.count(0) == [0, 0, 0]
 
 
-async def test_what_comes_at_once_is_spread_one_after_another(fleet):
-    parts = await asyncio.gather(*(fleet.spread(f"r{number}", 4) for number in range(12)))
+async def test_what_comes_at_once_is_allocated_one_after_another(fleet):
+    parts = await asyncio.gather(*(fleet.allocate(f"r{number}", 4) for number in range(12)))
     assert sum(gpus for carried in parts for _, gpus in carried) == 3 * GPUS
     assert await fleet.count(0) == [GPUS, GPUS, GPUS]
-    again = await asyncio.gather(*(fleet.respread(f"r{number}", 2) for number in range(12)))
+    again = await asyncio.gather(*(fleet.reallocate(f"r{number}", 2) for number in range(12)))
     assert len({receipt.sequence for receipt in again}) == 12
     assert sum(await fleet.count(0)) == 24
-    record = await fleet.fold(name_spread(STARTUP, PROVIDER, "H100_SXM"))
-    assert record.spreads.count == 12
-    assert record == (await fleet.handler.cache.load(USAGE, name_spread(STARTUP, PROVIDER, "H100_SXM"))).state
+    record = await fleet.fold(name_allocation(STARTUP, PROVIDER, "H100_SXM"))
+    assert record.allocations.count == 12
+    assert record == (await fleet.handler.cache.load(USAGE, name_allocation(STARTUP, PROVIDER, "H100_SXM"))).state
 
 
 def test_a_record_of_use_is_not_the_record_of_a_grant():
-    assert name_spread(STARTUP, PROVIDER, "H100_SXM") != rename_id("usg", STARTUP)
+    assert name_allocation(STARTUP, PROVIDER, "H100_SXM") != rename_id("usg", STARTUP)

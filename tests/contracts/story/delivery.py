@@ -49,13 +49,13 @@ from events.usage import (
     UsageReported,
     UsageVoided,
 )
+from tests.contracts.story.allocating import tell_allocating
 from tests.contracts.story.clearing import COMPUTE_SAFE, FOLDING_GRANT, FOLDING_LOTS
 from tests.contracts.story.credit import tell_credit
 from tests.contracts.story.demand import FOLDING_HOLD, LATTICE_ISSUER
 from tests.contracts.story.identifiers import name
 from tests.contracts.story.metered import METER, USAGE, price, reading, sample
 from tests.contracts.story.service import tell_evaluation, tell_rolled_day
-from tests.contracts.story.spreading import tell_spreading
 from tests.contracts.story.supply import (
     LATTICE,
     LATTICE_CASH,
@@ -83,7 +83,7 @@ _INCIDENT = "RJU-2026-014"
 def tell_delivery(teller: Teller) -> None:
     """Deliver the folding grant from activation to completion, and end the other one early."""
     _tell_first_day(teller)
-    tell_spreading(teller)
+    tell_allocating(teller)
     _tell_second_day(teller)
     _tell_the_rest(teller)
     _tell_the_end(teller)

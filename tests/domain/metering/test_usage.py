@@ -21,7 +21,7 @@ from marketplace.core.intervals import Load
 from marketplace.domain.metering.usage import READINGS_MAX, SAMPLES_MAX, USAGE, count_gpu_seconds
 from marketplace.domain.metering.usage_commands import CloseUsage, CorrectUsage, EvidenceUsage, LimitUsage, VoidUsage
 from marketplace.domain.metering.usage_record import DEVICES_MAX, answer
-from tests.domain import build, spreads
+from tests.domain import allocations, build
 from tests.domain.build import GRANT, NAIVE, Row, builder, hour, id_of, measurement, metered, report_usage, usd
 from tests.support.spec import Given
 
@@ -103,7 +103,7 @@ REFUSALS = [
     Row("reading_unknown", (), correct()),
     Row("reading_unknown", (REPORTED,), void(source="/meters/2")),
     Row("reading_voided", (REPORTED, VOIDED), correct()),
-    *spreads.REFUSALS,
+    *allocations.REFUSALS,
 ]
 PRECEDENCE = [
     Row("reading_unknown", (), correct(measurement=measurement(nodes=3))),

@@ -279,12 +279,12 @@ async def test_grants_by_party_and_over_their_life(connection: AsyncConnection):
     assert [grant.status for grant in then] == ["active", "issued", "issued"]
 
 
-async def test_a_spread_that_was_taken_back_is_shown_with_what_it_said_last(connection: AsyncConnection):
-    (spread,) = await usage.list_spreads(connection, party_id=STARTUP)
-    assert (spread.gpus, spread.corrections, spread.voided, spread.parts) == (1, 1, True, ())
-    assert [rank.grant_id for rank in spread.ranks] == [make_id("grt", 1)]
-    assert await usage.list_spreads(connection, party_id=STRANGER) == []
-    assert await usage.list_spreads(connection, after=(spread.reported_sequence, "fleet", "u1")) == []
+async def test_an_allocation_that_was_taken_back_is_shown_with_what_it_said_last(connection: AsyncConnection):
+    (allocation,) = await usage.list_allocations(connection, party_id=STARTUP)
+    assert (allocation.gpus, allocation.corrections, allocation.voided, allocation.parts) == (1, 1, True, ())
+    assert [rank.grant_id for rank in allocation.ranks] == [make_id("grt", 1)]
+    assert await usage.list_allocations(connection, party_id=STRANGER) == []
+    assert await usage.list_allocations(connection, after=(allocation.reported_sequence, "fleet", "u1")) == []
     first = await grants.find_grant(connection, make_id("grt", 1))
     assert first is not None
     assert first.priority == 3

@@ -149,8 +149,8 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "statement": "met",
     },
     "service_statements:issue_service_statement": {"grant": "fixed", "service_line": "again", "statement": "met"},
-    "allocations:respread_usage": {"account": "other", "grant": "met", "usage": "other"},
-    "allocations:spread_usage": {"grant": "met", "usage": "other"},
+    "allocations:reallocate_usage": {"account": "other", "grant": "met", "usage": "other"},
+    "allocations:allocate_usage": {"grant": "met", "usage": "other"},
     "statements:accept_statement": {
         "instrument": "again",
         "account": "met",

@@ -6,11 +6,11 @@ import msgspec
 from msgspec import Meta
 
 from events.types import GpuClass, Id, Instant, Text
-from events.usage import Gpus, SourceName, SpreadPart
+from events.usage import AllocationPart, Gpus, SourceName
 from marketplace.api.http.bodies import Body
 from marketplace.domain.metering.usage_commands import Outcome
 
-SpreadReadingId = Annotated[
+AllocationReadingId = Annotated[
     str, Meta(min_length=1, max_length=190, description="Unique in its source; its parts are named by it and a number")
 ]
 
@@ -25,13 +25,13 @@ class UseBody(Body, frozen=True, kw_only=True):
         gpus: GPUs used at every instant of the interval.
     """
 
-    reading_id: SpreadReadingId
+    reading_id: AllocationReadingId
     start: Instant
     end: Instant
     gpus: Gpus
 
 
-class SpreadUsageBody(Body, frozen=True, kw_only=True):
+class AllocateUsageBody(Body, frozen=True, kw_only=True):
     """A meter's readings of a startup's usage of a class.
 
     Attributes:
@@ -49,7 +49,7 @@ class SpreadUsageBody(Body, frozen=True, kw_only=True):
     provider_id: Id | None = None
 
 
-class CorrectSpreadBody(Body, frozen=True, kw_only=True):
+class CorrectAllocationBody(Body, frozen=True, kw_only=True):
     """A reading that replaces the one with its id.
 
     Attributes:
@@ -69,7 +69,7 @@ class CorrectSpreadBody(Body, frozen=True, kw_only=True):
     provider_id: Id | None = None
 
 
-class VoidSpreadBody(Body, frozen=True, kw_only=True):
+class VoidAllocationBody(Body, frozen=True, kw_only=True):
     """A reading to void.
 
     Attributes:
@@ -84,12 +84,12 @@ class VoidSpreadBody(Body, frozen=True, kw_only=True):
     startup_id: Id
     gpu_class: GpuClass
     source: SourceName
-    reading_id: SpreadReadingId
+    reading_id: AllocationReadingId
     reason: Text
     provider_id: Id | None = None
 
 
-class SpreadAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class AllocationAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer to one reading.
 
     Attributes:
@@ -104,13 +104,13 @@ class SpreadAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     reading_id: str
     outcome: Outcome
-    parts: tuple[SpreadPart, ...] = ()
+    parts: tuple[AllocationPart, ...] = ()
     pointer: str | None = None
     code: str | None = None
     message: str | None = None
 
 
-class SpreadReceipt(msgspec.Struct, frozen=True, kw_only=True):
+class AllocationReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a meter's report about a startup.
 
     Attributes:
@@ -121,4 +121,4 @@ class SpreadReceipt(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     sequence: int
-    readings: tuple[SpreadAnswer, ...]
+    readings: tuple[AllocationAnswer, ...]

@@ -1,10 +1,10 @@
-"""Use that is spread over grants: offers, commands, and the rows that refuse them."""
+"""Use that is allocated to grants: offers, commands, and the rows that refuse them."""
 
 import msgspec
 
-from events.usage import BurnRank, Spread, SpreadPart, UsageRespread, UsageSpread
+from events.usage import Allocation, AllocationPart, BurnRank, UsageAllocated, UsageReallocated
 from marketplace.domain.metering.allocation import OFFERS_MAX
-from marketplace.domain.metering.allocation_commands import Offer, RespreadUsage, SpreadUsage
+from marketplace.domain.metering.allocation_commands import AllocateUsage, Offer, ReallocateUsage
 from tests.domain import build
 from tests.domain.build import Row, builder, hour, id_of, measurement
 
@@ -33,25 +33,25 @@ def offer(number=1, gpus=8, start=0, end=20, priority=100, expires=None, created
 
 
 OFFERS = (offer(1), offer(2, created=1))
-spread = builder(SpreadUsage(**TENANT, measurement=use(), offers=OFFERS, at=hour(12)))
+allocate = builder(AllocateUsage(**TENANT, measurement=use(), offers=OFFERS, at=hour(12)))
 
 
 def part(number, grant=1, start=10, end=12, gpus=8):
-    return SpreadPart(
+    return AllocationPart(
         grant_id=id_of("grt", grant), reading_id=f"r1#{number}", start=hour(start), end=hour(end), gpus=gpus
     )
 
 
-def spread_of(*parts, gpus=12, start=10, end=12, offers=OFFERS, made=2):
+def allocation_of(*parts, gpus=12, start=10, end=12, offers=OFFERS, made=2):
     ranks = tuple(one.rank for one in offers)
-    return Spread(start=hour(start), end=hour(end), gpus=gpus, ranks=ranks, parts=parts, parts_made=made)
+    return Allocation(start=hour(start), end=hour(end), gpus=gpus, ranks=ranks, parts=parts, parts_made=made)
 
 
-TWELVE = spread_of(part(1), part(2, 2, gpus=4))
-SPREAD = UsageSpread(**TENANT, reading_id="r1", spread=TWELVE)
-GONE = UsageRespread(**TENANT, reading_id="r1", before=TWELVE, after=None, reason="not used")
-respread = builder(
-    RespreadUsage(
+TWELVE = allocation_of(part(1), part(2, 2, gpus=4))
+ALLOCATION = UsageAllocated(**TENANT, reading_id="r1", allocation=TWELVE)
+GONE = UsageReallocated(**TENANT, reading_id="r1", before=TWELVE, after=None, reason="not used")
+reallocate = builder(
+    ReallocateUsage(
         **TENANT, reading_id="r1", measurement=use(10), offers=OFFERS, reason="miscounted", at=hour(12), before=TWELVE
     )
 )
@@ -59,10 +59,10 @@ MANY = tuple(offer(number, gpus=1) for number in range(1, OFFERS_MAX + 2))
 STRIPED = tuple(msgspec.structs.replace(one, runs=one.runs) for one in MANY[:OFFERS_MAX])
 HOLES = tuple((at, at + 60, 1) for at in range(1_772_359_200, 1_772_366_400, 120))
 REFUSALS = (
-    Row("spread_unknown", (), respread()),
-    Row("spread_voided", (SPREAD, GONE), respread()),
-    Row("spread_exists", (SPREAD,), spread(measurement=use(11))),
-    Row("grants_too_many", (), spread(offers=MANY)),
-    Row("grants_exhausted", (), spread(measurement=use(17))),
-    Row("parts_too_many", (), spread(measurement=use(1), offers=(offer(1, gpus=1, runs=HOLES), offer(2)))),
+    Row("allocation_unknown", (), reallocate()),
+    Row("allocation_voided", (ALLOCATION, GONE), reallocate()),
+    Row("allocation_exists", (ALLOCATION,), allocate(measurement=use(11))),
+    Row("grants_too_many", (), allocate(offers=MANY)),
+    Row("grants_exhausted", (), allocate(measurement=use(17))),
+    Row("parts_too_many", (), allocate(measurement=use(1), offers=(offer(1, gpus=1, runs=HOLES), offer(2)))),
 )

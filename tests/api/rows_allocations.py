@@ -1,4 +1,4 @@
-"""Rows of what a tenant used of a class, spread over its grants."""
+"""Rows of what a tenant used of a class, allocated to its grants."""
 
 from tests.api.rows import Row, World
 
@@ -14,7 +14,7 @@ def build_use(world: World, gpus: int, reading_id: str = "u1") -> dict:
     return {"reading_id": reading_id, "start": world.day(2), "end": world.day(2.05), "gpus": gpus}
 
 
-SPREADS = (
+ALLOCATIONS = (
     Row(
         "POST",
         "/v1/grants/{grant}/prioritise",
@@ -24,7 +24,7 @@ SPREADS = (
     ),
     Row(
         "POST",
-        "/v1/usage/spreads",
+        "/v1/usage/allocations",
         "provider",
         lambda world: name_use(world, readings=[build_use(world, 9), build_use(world, 900, "u2")]),
         refused=(lambda world: name_use(world, readings=[]), 422, "body_invalid"),
@@ -37,24 +37,28 @@ SPREADS = (
     ),
     Row(
         "POST",
-        "/v1/usage/spreads/corrections",
+        "/v1/usage/allocations/corrections",
         "provider",
         lambda world: name_use(world, reading=build_use(world, 4), reason="counted twice"),
-        refused=(lambda world: name_use(world, reading=build_use(world, 4, "u9"), reason="x"), 404, "spread_unknown"),
+        refused=(
+            lambda world: name_use(world, reading=build_use(world, 4, "u9"), reason="x"),
+            404,
+            "allocation_unknown",
+        ),
         other=NOT_MINE,
     ),
     Row(
         "GET",
-        "/v1/usage/spreads",
+        "/v1/usage/allocations",
         "startup",
         check=lambda page: [(row["gpus"], row["corrections"]) for row in page["items"]] == [(4, 1)],
     ),
     Row(
         "POST",
-        "/v1/usage/spreads/voids",
+        "/v1/usage/allocations/voids",
         "provider",
         lambda world: name_use(world, reading_id="u1", reason="another tenant's"),
-        refused=(lambda world: name_use(world, reading_id="u9", reason="x"), 404, "spread_unknown"),
+        refused=(lambda world: name_use(world, reading_id="u9", reason="x"), 404, "allocation_unknown"),
         other=NOT_MINE,
     ),
 )

@@ -2,15 +2,15 @@
 
 from events.grant import GrantPrioritised
 from events.usage import (
+    Allocation,
+    AllocationPart,
     BurnRank,
     Reading,
-    Spread,
-    SpreadPart,
+    UsageAllocated,
     UsageCorrected,
     UsageIdentified,
+    UsageReallocated,
     UsageReported,
-    UsageRespread,
-    UsageSpread,
     UsageVoided,
 )
 from tests.contracts.story.clearing import FOLDING_GRANT
@@ -33,8 +33,8 @@ _TENANT = {
 }
 
 
-def tell_spreading(teller: Teller) -> None:
-    """Say which grant is used first, and spread a reading that the provider takes back in the end."""
+def tell_allocating(teller: Teller) -> None:
+    """Say which grant is used first, and allocate a reading that the provider takes back in the end."""
     teller.tell("2026-03-09T08:00", LATTICE, GrantPrioritised(grant_id=FOLDING_GRANT, priority=10))
     part = {"usage_id": USAGE, "grant_id": FOLDING_GRANT, "source": METER}
     identified = UsageIdentified(
@@ -45,19 +45,19 @@ def tell_spreading(teller: Teller) -> None:
         reading_ids=("fleet/2026-03-10#1",),
     )
     reported = UsageReported(**part, readings=(_reading(8),))
-    teller.tell("2026-03-10T06:02", METER, UsageSpread(**_TENANT, spread=_spread(8)), reported, identified)
+    teller.tell("2026-03-10T06:02", METER, UsageAllocated(**_TENANT, allocation=_allocation(8)), reported, identified)
     reason = "four GPUs were another tenant's"
     teller.tell(
         "2026-03-10T06:10",
         METER,
-        UsageRespread(**_TENANT, before=_spread(8), after=_spread(4), reason=reason),
+        UsageReallocated(**_TENANT, before=_allocation(8), after=_allocation(4), reason=reason),
         UsageCorrected(**part, before=_reading(8), after=_reading(4), reason=reason),
     )
     reason = "the grant's own meter told the same hours"
     teller.tell(
         "2026-03-10T06:20",
         METER,
-        UsageRespread(**_TENANT, before=_spread(4), after=None, reason=reason),
+        UsageReallocated(**_TENANT, before=_allocation(4), after=None, reason=reason),
         UsageVoided(**part, reading=_reading(4), reason=reason),
     )
 
@@ -67,6 +67,6 @@ def _reading(gpus: int) -> Reading:
     return Reading(reading_id="fleet/2026-03-10#1", start=_START, end=_END, nodes=1, gpu_seconds=seconds, gpus=gpus)
 
 
-def _spread(gpus: int) -> Spread:
-    part = SpreadPart(grant_id=FOLDING_GRANT, reading_id="fleet/2026-03-10#1", start=_START, end=_END, gpus=gpus)
-    return Spread(start=_START, end=_END, gpus=gpus, ranks=(_RANK,), parts=(part,), parts_made=1)
+def _allocation(gpus: int) -> Allocation:
+    part = AllocationPart(grant_id=FOLDING_GRANT, reading_id="fleet/2026-03-10#1", start=_START, end=_END, gpus=gpus)
+    return Allocation(start=_START, end=_END, gpus=gpus, ranks=(_RANK,), parts=(part,), parts_made=1)
