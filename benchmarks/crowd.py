@@ -3,7 +3,8 @@
     uv run python -m benchmarks.crowd [--seconds 5] [--rounds 3] [--idle 2000] [--slow 200] [--streams 500]
 
 The crowd is a process of its own: silent connections, connections that send a byte of their headers every half second,
-and event streams of a fund. The API runs as an operator starts it, with a worker,
+and event streams of a fund, into whose account a deposit is made every half second: the time from each deposit to its
+arrival at each stream is measured. The API runs as an operator starts it, with a worker,
 NATS and PostgreSQL from wheels; only the bounds per address, key and party are raised, because one machine plays
 everybody. Connections that the API ends, because their headers took too long, are opened again by nobody; the end says
 how many were left. Figures of one run share a machine with the load generator, so compare the ratio.
@@ -12,12 +13,15 @@ how many were left. Figures of one run share a machine with the load generator, 
 import argparse
 import asyncio
 import contextlib
+import re
 import resource
 import statistics
 import subprocess
 import sys
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -32,6 +36,8 @@ from marketplace.embedded.folder import temporary_folder
 CLIENTS = 64
 FILES = 8_192
 DRIP_SECONDS = 0.5
+DEPOSIT_SECONDS = 0.5
+_DEPOSITED = re.compile(rb'"type":"marketplace.account.deposited.v1".*?"time":"([^"]+)"')
 BOUNDS = {
     "connections_per_address_max": 4_096,
     "streams_max": 1_000,
@@ -40,17 +46,26 @@ BOUNDS = {
 }
 
 
-async def hold(port: int, key: str, idle: int, slow: int, streams: int) -> None:
+async def hold(port: int, key: str, after: int, sizes: list[int]) -> None:
     """Open the crowd, say so, and hold it until the input ends; exit with an error if a stream was not let in."""
+    idle, slow, streams = sizes
     writers = [await _open(port, b"") for _ in range(idle)]
     slow_ones = [await _open(port, b"GET /health/live HTTP/1.1\r\nHost: a\r\nx-slow: ") for _ in range(slow)]
-    head = f"GET /v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nAccept: text/event-stream\r\n\r\n"
+    head = f"GET /v1/events?after={after} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n"
+    head += "Accept: text/event-stream\r\n\r\n"
     held = [await _open_stream(port, head.encode()) for _ in range(streams)]
+    delays: list[float] = []
     async with asyncio.TaskGroup() as group:
-        dripping = group.create_task(_drip([writer for _, writer in slow_ones]))
+        tasks = [group.create_task(_drip([writer for _, writer in slow_ones]))]
+        tasks += [group.create_task(_hear(reader, delays)) for reader, _ in held]
         print("held", flush=True)
         await asyncio.to_thread(sys.stdin.read)
-        dripping.cancel()
+        for task in tasks:
+            task.cancel()
+    delays.sort()
+    if delays:
+        middle, late = delays[len(delays) // 2], delays[len(delays) * 99 // 100]
+        print(f"{len(delays)} deposits arrived at streams after {middle:.3f} s, p99 {late:.3f} s", flush=True)
     for name, group_ in (("idle", writers), ("slow", slow_ones), ("stream", held)):
         still = sum(not writer.is_closing() and not reader.at_eof() for reader, writer in group_)
         print(f"{name}: {still} of {len(group_)} were held to the end", flush=True)
@@ -72,6 +87,26 @@ async def _open_stream(port: int, head: bytes) -> tuple[asyncio.StreamReader, as
     return reader, writer
 
 
+async def _hear(reader: asyncio.StreamReader, delays: list[float]) -> None:
+    """Note how long after its recording each deposit arrives."""
+    while line := await reader.readline():
+        if line.startswith(b"data:") and (found := _DEPOSITED.search(line)):
+            recorded = datetime.fromisoformat(found[1].decode())
+            delays.append((datetime.now(UTC) - recorded).total_seconds())
+
+
+async def _deposit(port: int, admin_key: str, party_id: str) -> None:
+    """Deposit into a party's account every half second, until cancelled."""
+    path = f"/v1/accounts/acc{party_id.removeprefix('pty')}/deposits"
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        while True:
+            key = uuid.uuid4().hex
+            headers = {"Authorization": f"Bearer {admin_key}", "Idempotency-Key": key}
+            answer = await client.post(path, json={"amount_usd": "1", "reference": key}, headers=headers)
+            answer.raise_for_status()
+            await asyncio.sleep(DEPOSIT_SECONDS)
+
+
 async def _drip(writers: list[asyncio.StreamWriter]) -> None:
     while True:
         for writer in writers:
@@ -83,7 +118,10 @@ async def _drip(writers: list[asyncio.StreamWriter]) -> None:
 @asynccontextmanager
 async def crowd(port: int, key: str, sizes: list[int]) -> AsyncIterator[None]:
     """Hold the crowd in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.crowd", "--hold", str(port), key, *map(str, sizes)]
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        page = await client.get("/v1/events", params={"limit": 1}, headers={"Authorization": f"Bearer {key}"})
+    head = page.raise_for_status().json()["head"]
+    command = [sys.executable, "-m", "benchmarks.crowd", "--hold", str(port), key, str(head), *map(str, sizes)]
     process = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None
     assert process.stdout is not None
@@ -97,15 +135,15 @@ async def crowd(port: int, key: str, sizes: list[int]) -> AsyncIterator[None]:
         await process.wait()
 
 
-def issue_key(port: int, admin_key: str) -> str:
-    """Return a key of a fund, which no order concerns."""
+def issue_key(port: int, admin_key: str) -> tuple[str, str]:
+    """Return a fund, which no order concerns, and its key."""
     headers = {"Authorization": f"Bearer {admin_key}"}
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:
         body: dict[str, object] = {"name": "Watching fund", "roles": ["fund"], "jurisdiction": "US"}
         party = client.post("/v1/parties", json=body, headers={"Idempotency-Key": "fund"}).raise_for_status().json()
         key = {"name": "watch", "scopes": ["*"], "party_id": party["id"]}
         answer = client.post("/v1/api-keys", json=key, headers={"Idempotency-Key": "key"}).raise_for_status().json()
-        return str(answer["token"])
+        return str(party["id"]), str(answer["token"])
 
 
 async def compare(folder: Path, arguments: argparse.Namespace) -> None:
@@ -116,7 +154,7 @@ async def compare(folder: Path, arguments: argparse.Namespace) -> None:
         bodies = await asyncio.to_thread(prepare, port, CLIENTS, admin_key)
         numbers = number_from(0)
         requests = [build_request("/v1/orders", admin_key, body, numbers) for body in bodies]
-        token = await asyncio.to_thread(issue_key, port, admin_key)
+        fund_id, token = await asyncio.to_thread(issue_key, port, admin_key)
         await measure(port, requests, 1.0)
         rates: dict[bool, list[float]] = {False: [], True: []}
         slowest: dict[bool, list[float]] = {False: [], True: []}
@@ -124,7 +162,9 @@ async def compare(folder: Path, arguments: argparse.Namespace) -> None:
             for beside in (False, True):
                 held = crowd(port, token, [arguments.idle, arguments.slow, arguments.streams])
                 async with held if beside else contextlib.nullcontext():
+                    depositing = asyncio.create_task(_deposit(port, admin_key, fund_id))
                     rate, times = await measure(port, requests, arguments.seconds)
+                    depositing.cancel()
                 rates[beside].append(rate)
                 slowest[beside].append(sorted(times)[len(times) * 99 // 100] * 1_000)
         alone, among = statistics.median(rates[False]), statistics.median(rates[True])
@@ -142,13 +182,14 @@ def main() -> None:
     parser.add_argument("--idle", type=int, default=2_000)
     parser.add_argument("--slow", type=int, default=200)
     parser.add_argument("--streams", type=int, default=500)
-    parser.add_argument("--hold", nargs=5, help="used by the benchmark itself")
+    parser.add_argument("--hold", nargs=6, help="used by the benchmark itself")
     arguments = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES, hard), hard))
     if arguments.hold is not None:
-        port, key, *sizes = arguments.hold
-        uvloop.run(hold(int(port), key, *map(int, sizes)))
+        port, key, *numbers = arguments.hold
+        after, *sizes = map(int, numbers)
+        uvloop.run(hold(int(port), key, after, sizes))
         return
     with temporary_folder() as folder:
         uvloop.run(compare(folder, arguments))

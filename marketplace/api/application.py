@@ -13,6 +13,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
 from marketplace import __version__
+from marketplace.api.feed.stream import Feeds
 from marketplace.api.http import clock, contract, operation
 from marketplace.api.http.auth_middleware import AuthMiddleware, Limits
 from marketplace.api.http.commands import provide_command
@@ -38,7 +39,13 @@ def create_application(services: Services) -> Litestar:
     """Return the application that uses these services. The caller starts and stops them."""
     application, metrics = copy(_build(services.settings.body_bytes_max)), Metrics(services)
     application.state = State(
-        {"services": services, "metrics": metrics, "limits": Limits(services), "scopes": _list_scopes()}
+        {
+            "services": services,
+            "metrics": metrics,
+            "limits": Limits(services),
+            "scopes": _list_scopes(),
+            "feeds": Feeds(services),
+        }
     )
     application.asgi_handler = Envelope(application.asgi_handler, metrics)
     return application

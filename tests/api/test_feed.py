@@ -2,11 +2,12 @@
 
 import asyncio
 import json
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 
 import httpx
 import pytest
 
+from marketplace.api.feed import tails
 from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.core.errors import Unavailable
 from marketplace.log.memory import MemoryLog
@@ -125,7 +126,7 @@ async def test_the_feed_is_filtered_by_type_kind_party_and_time_and_refuses_unkn
 async def test_a_stream_without_events_of_its_own_shows_that_it_lives_while_others_trade(
     database_url: str, monkeypatch
 ):
-    monkeypatch.setattr("marketplace.api.feed.feed.KEEP_ALIVE_SECONDS", 0.2)
+    monkeypatch.setattr("marketplace.api.feed.stream.KEEP_ALIVE_SECONDS", 0.2)
     async with open_stage(MemoryLog(), database_url) as stage, serve(stage.application) as address:
         one = await stage.register("One", "startup")
         last = int(await stage.reach())
@@ -193,13 +194,47 @@ async def test_a_stream_goes_on_after_the_last_event_id(database_url: str):
             assert resumed[1][2]["event"]["data"]["amount_usd"] == "5"
 
 
+@pytest.mark.parametrize("kept_bytes", [tails.TAIL_BYTES_MAX, 0])
+async def test_streams_that_share_their_reading_get_what_pages_show(database_url: str, monkeypatch, kept_bytes):
+    """Also where a tail keeps nothing of earlier rounds, so that streams which were behind read by themselves."""
+    monkeypatch.setattr(tails, "TAIL_BYTES_MAX", kept_bytes)
+    async with open_stage(MemoryLog(), database_url) as stage, serve(stage.application) as address:
+        parties = [await stage.register(name, "startup") for name in ("One", "Two")]
+        one, two = [await stage.open_tenant(party_id) for party_id in parties]
+        last = int(await stage.reach())
+        asked = [(client, query) for client in (one, two, stage.admin) for query in ({}, {"aggregate": "account"})]
+        asked.append((stage.admin, {"party_id": parties[0]}))
+        async with AsyncExitStack() as closing, asyncio.timeout(PATIENCE_SECONDS):
+            opened = []
+            for client, query in asked * 2:
+                headers = {"Authorization": client.headers["authorization"], "Accept": "text/event-stream"}
+                direct = await closing.enter_async_context(httpx.AsyncClient(base_url=address, headers=headers))
+                streaming = direct.stream("GET", "/v1/events", params={**query, "after": last}, timeout=None)
+                opened.append(aiter((await closing.enter_async_context(streaming)).aiter_lines()))
+            for number in range(6):
+                account = f"/v1/accounts/acc{parties[number % 2][3:]}/deposits"
+                get_id(await stage.post(stage.admin, account, {"amount_usd": "5", "reference": f"a{number}"}))
+            end = await stage.reach()
+            expected = []
+            for client, query in asked:
+                page = await client.get("/v1/events", params={**query, "after": last}, headers={"Min-Seq": end})
+                expected.append([item["sequence"] for item in page.json()["items"]])
+            assert [len(sequences) for sequences in expected] == [3, 3, 3, 3, 12, 6, 3]
+            for lines, sequences in zip(opened, expected * 2, strict=True):
+                heard: list[int] = []
+                while len(heard) < len(sequences):
+                    if (line := await anext(lines)).startswith("data: "):
+                        heard.append(json.loads(line[6:])["sequence"])
+                assert heard == sequences
+
+
 async def test_a_stream_that_waits_for_a_server_names_its_address_to_operators_only(database_url: str, monkeypatch):
     async def fail(*_, **__):
         raise Unavailable("PostgreSQL", "10.0.0.7 refuses connections")
 
     async with open_stage(MemoryLog(), database_url) as stage, serve(stage.application) as address:
         tenant = await stage.open_tenant(await stage.register("One", "startup"))
-        monkeypatch.setattr("marketplace.api.feed.feed._load_next", fail)
+        monkeypatch.setattr("marketplace.api.feed.stream._load_next", fail)
         for client, inside in ((tenant, False), (stage.admin, True)):
             headers = {"Authorization": client.headers["authorization"], "Accept": "text/event-stream"}
             async with (

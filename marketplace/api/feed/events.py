@@ -10,7 +10,8 @@ from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from events.registry import AGGREGATES, EVENT_TYPES
-from marketplace.api.feed.feed import Selection, load_page, stream
+from marketplace.api.feed.feed import Selection, load_page
+from marketplace.api.feed.stream import stream
 from marketplace.api.http.bodies.feed import FeedPage
 from marketplace.api.http.keys import Principal
 from marketplace.api.http.known_values import suggest
@@ -142,7 +143,8 @@ async def read(
         reader.services.get_engine()
     reader.services.streams.require_room(reader.principal.key_id, reader.principal.tenant)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Stream(stream(reader, after, selection), media_type=STREAM_TYPE, headers=headers)  # type: ignore[return-value]
+    messages = stream(request.app.state["feeds"], reader, after, selection)
+    return Stream(messages, media_type=STREAM_TYPE, headers=headers)  # type: ignore[return-value]
 
 
 ROUTER: Final = Router(PATH, route_handlers=[read], tags=["events"], opt={"feature": "events"})

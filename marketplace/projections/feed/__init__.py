@@ -8,6 +8,7 @@ from marketplace.projections.feed.queries import (
     is_visible,
     list_client_commands,
     list_command_events,
+    list_concerned,
     list_events,
     list_visible,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "is_visible",
     "list_client_commands",
     "list_command_events",
+    "list_concerned",
     "list_events",
     "list_visible",
 ]

@@ -27,6 +27,12 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     depth: Depth = FULL
 
 
+class _ConcernedView(EventView, frozen=True, kw_only=True):
+    """An event with a party that it concerns."""
+
+    party_id: str
+
+
 class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which events to read.
 
@@ -71,6 +77,24 @@ async def list_events(
         seen = _seen_by(party_id, after, min(limit, PAGE_ROWS_MAX))
         query = query.join(seen, seen.c.sequence == event_index.c.sequence).add_columns(seen.c.depth)
     return await load_all(connection, page(query, limit), EventView)
+
+
+async def list_concerned(
+    connection: AsyncConnection, parties: Collection[str | None], *, after: int, until: int
+) -> list[tuple[str | None, EventView]]:
+    """Return the events in a span of the log that concern any of some parties, each with the party.
+
+    An event that everybody sees is there once, with `EVERYONE`. None among the parties stands for the platform.
+    """
+    span = (event_index.c.sequence > after, event_index.c.sequence <= until)
+    named = [*(party_id for party_id in parties if party_id is not None), EVERYONE]
+    both = event_parties.c.sequence == event_index.c.sequence
+    mine = select(event_index, event_parties.c.depth, event_parties.c.party_id).join(event_parties, both)
+    found = await load_all(connection, mine.where(*span, event_parties.c.party_id.in_(named)), _ConcernedView)
+    rows: list[tuple[str | None, EventView]] = [(view.party_id, view) for view in found]
+    if None in parties:
+        rows += [(None, view) for view in await load_all(connection, select(event_index).where(*span), EventView)]
+    return rows
 
 
 def _list_conditions(chosen: EventFilter) -> Iterator[Any]:
