@@ -306,10 +306,10 @@ class GrantResold(Event, frozen=True, kw_only=True, tag="grant.resold.v1"):
 
 
 class GrantMarked(Event, frozen=True, kw_only=True, tag="grant.marked.v1"):
-    """A relation among its parties became known after the award. From now on the grant counts in no index or standing.
+    """A relation among its parties became known after the award. From then on no index or reliability counts the grant.
 
-    What indices published before stays published; each gets a later revision. Of the provider's standing, what worked
-    and was accepted is taken off again; what was lost, broken or given up stays.
+    Published indices stay published; each gets a later revision. The provider's reliability loses the hours that worked
+    and were accepted; hours that were lost, broken or given up stay.
 
     Attributes:
         grant_id: The grant.
@@ -427,7 +427,7 @@ class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1
     Attributes:
         grant_id: The grant.
         at: Last instant of delivery.
-        by: Who ended it. An end by the provider counts against its standing.
+        by: Who ended it. An end by the provider counts against its reliability.
         noticed_at: When notice was given.
         reason: Why.
         for_cause: Whether it ended for cause, which needs no notice.

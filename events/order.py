@@ -56,7 +56,7 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
         offers: One offer per acceptable class.
         regions: Acceptable regions; none: any.
         interconnect: ``any``, or the fabric it needs.
-        provider_standing_min: Least standing of the provider, from 0 to 1; a provider without history has 1.
+        provider_reliability_min: Least reliability of the provider, from 0 to 1; a provider without history has 1.
         power_usage_effectiveness_max: Greatest PUE of the site.
         renewable_share_min: Least share of renewable energy of the site.
         group: A name of the startup's own; of its orders with the same name at most one is matched.
@@ -81,7 +81,7 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     interconnect: Literal["any", "ethernet", "infiniband"] = "any"
     nodes_min: Nodes | None = None
     nodes_step: Nodes = 1
-    provider_standing_min: Share | None = None
+    provider_reliability_min: Share | None = None
     power_usage_effectiveness_max: Decimal | None = None
     renewable_share_min: Share | None = None
     group: Name | None = None
@@ -227,7 +227,7 @@ class LostMatch(msgspec.Struct, frozen=True, kw_only=True):
     """A match that won and whose capacity its provider no longer had when it was carried out.
 
     Attributes:
-        provider_id: The provider, in whose standing it counts.
+        provider_id: The provider, in whose reliability it counts.
         pool_id: The pool.
         gpu_seconds: GPU-seconds that it would have delivered.
         cause: Code of the refusal, such as ``nodes_failed``.

@@ -1,4 +1,4 @@
-"""Methods of the client for the market's data: depth, curves, prices, index, list prices, capacity and standings."""
+"""Methods of the client for the market's data: depth, curves, prices, index, list prices, capacity and reliability."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -9,7 +9,7 @@ from events.schedule import ScheduleTerms
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.market import MandateOffer, MarketPrice, PublishPricelistBody, PublishScheduleBody
 from marketplace.client.transport import Point, Transport
-from marketplace.projections.views.delivery import StandingView
+from marketplace.projections.views.delivery import ReliabilityView
 from marketplace.projections.views.supply import CapacityStep, DepthLevel
 from marketplace.projections.views.trading import CurveStep, GenerationView, IndexPoint, ListPriceView
 
@@ -81,10 +81,10 @@ class MarketData(Transport):
         """Yield the rules of mandates that accept new orders, by id; an order names those whose terms it meets."""
         return self.rows("/v1/market/mandates", MandateOffer)
 
-    def list_standings(self) -> AsyncIterator[StandingView]:
+    def list_reliability(self) -> AsyncIterator[ReliabilityView]:
         """Yield the reliability of each provider with a history, by id; shares are exact, such as ``"19/20"``."""
-        return self.rows("/v1/market/standings", StandingView)
+        return self.rows("/v1/market/reliability", ReliabilityView)
 
-    async def get_standing(self, provider_id: str) -> StandingView:
+    async def get_reliability(self, provider_id: str) -> ReliabilityView:
         """Return the reliability of a provider so far."""
-        return await self.get(f"/v1/market/standings/{provider_id}", StandingView)
+        return await self.get(f"/v1/market/reliability/{provider_id}", ReliabilityView)

@@ -149,7 +149,7 @@ def require_trader(party: PartyState, party_id: str, role: Role) -> Party:
             "party_not_cleared",
             f"party {party_id} is {party.status}; the platform must clear it first",
             party_id=party_id,
-            standing=party.status,
+            party_status=party.status,
         )
     if not party.has_role(role):
         raise Refusal(

@@ -13,8 +13,8 @@ else, so that nobody can make two strangers related.
 Trades: an auction never matches an order with capacity of a related party, and a bid on it does not stand in the book,
 so that it neither wins nor sets a price. By a held quote related parties may trade, at no lower price than the asks;
 the grant is marked. No mandate pays for such a trade unless its terms say so. A marked grant counts in no index,
-standing or milestone. Where a holder takes equity for its own capacity, or for a related party's, the grant is marked
-too, and counts in no index or standing.
+reliability or milestone. Where a holder takes equity for its own capacity, or for a related party's, the grant is
+marked too, and counts in no index or reliability.
 
 Invariants:
     1. Being related is symmetric, and within firm relations transitive.
@@ -49,7 +49,7 @@ from marketplace.domain.refusals import refuse_unknown
 REGISTER_ID: Final = "reg_00000000000000000000000000"
 RELATIONS_MAX: Final = 64
 """The most relations in force that one party may state."""
-Standing = Literal["found", "stated", "ended"]
+RelationState = Literal["found", "stated", "ended"]
 """How two parties are related: by what the platform found, by what parties state of each other, or no longer."""
 
 
@@ -155,9 +155,9 @@ class Register:
         """Return the party, and all parties and owners that firm relations connect with it."""
         return self._connect(party_id, lambda known: known.is_firm and known.holds(at))
 
-    def find_standing(self, one: str, two: str) -> Standing | None:
+    def find_state(self, one: str, two: str) -> RelationState | None:
         """Return what firm relations say of two parties now; None if they never said anything."""
-        tests: dict[Standing, Callable[[Relation], bool]] = {
+        tests: dict[RelationState, Callable[[Relation], bool]] = {
             "found": lambda known: known.found and known.holds(None),
             "stated": lambda known: known.is_firm and known.holds(None),
             "ended": lambda known: known.is_firm,

@@ -70,14 +70,14 @@ class LifeCycle:
             reason = f"security_id names {item.security_id!r}, which is never issued"
             self._complain(located, "reference_dangling", reason)
             return
-        if not self._check_standing(located, item, security):
+        if not self._check_fits(located, item, security):
             return
         if isinstance(item, tx.ReturnToPool):
             return
         self._check_results(located, item, security)
         self._take(located, item, security)
 
-    def _check_standing(self, located: Located, item: tx.OfSecurity, security: Security) -> bool:
+    def _check_fits(self, located: Located, item: tx.OfSecurity, security: Security) -> bool:
         tag = str(item.__struct_config__.tag)
         if f"TX_{security.kind}_" not in tag and not tag.startswith(("TX_VESTING_", "TX_STOCK_PLAN_")):
             reason = f"security {item.security_id} is {security.kind.lower()}; {tag} is for another kind"

@@ -568,9 +568,9 @@ def _create_curves() -> None:
     op.create_index("ix_curves_class", "curves", ["gpu_class", "locked_at"])
 
 
-def _create_standings() -> None:
+def _create_reliability() -> None:
     op.create_table(
-        "standings",
+        "reliability",
         text("provider_id"),
         bigint("gpu_seconds_due"),
         bigint("gpu_seconds_lost"),
@@ -579,13 +579,13 @@ def _create_standings() -> None:
         bigint("gpu_seconds_accepted"),
         bigint("gpu_seconds_conceded"),
         bigint("last_sequence"),
-        key("standings", "provider_id"),
+        key("reliability", "provider_id"),
     )
 
 
-def _create_standing_courses() -> None:
+def _create_reliability_courses() -> None:
     op.create_table(
-        "standing_courses",
+        "reliability_courses",
         text("grant_id"),
         text("provider_id"),
         bigint("gpus_per_node"),
@@ -602,7 +602,7 @@ def _create_standing_courses() -> None:
         bigint("completed"),
         bigint("accepted"),
         bigint("last_sequence"),
-        key("standing_courses", "grant_id"),
+        key("reliability_courses", "grant_id"),
     )
 
 
@@ -1348,8 +1348,8 @@ _CREATE = (
     _create_fills,
     _create_list_prices,
     _create_curves,
-    _create_standings,
-    _create_standing_courses,
+    _create_reliability,
+    _create_reliability_courses,
     _create_readings,
     _create_evidence_samples,
     _create_allocations,
@@ -1439,8 +1439,8 @@ _DROP = (
     "allocations",
     "evidence_samples",
     "readings",
-    "standing_courses",
-    "standings",
+    "reliability_courses",
+    "reliability",
     "curves",
     "list_prices",
     "fills",

@@ -60,7 +60,7 @@ async def _see_trading(client: MarketplaceClient, ids: dict) -> None:
     assert audit["certificate"]["price_loss_kind"] == certificate.price_loss_kind
     assert Decimal(audit["certificate"]["price_loss_max"]) == certificate.price_loss_max
     assert Decimal(audit["certificate"]["dual_bound_usd"]) == certificate.dual_bound_usd
-    assert (await client.get_standing(ids["provider"])).provider_id == ids["provider"]
+    assert (await client.get_reliability(ids["provider"])).provider_id == ids["provider"]
     await _see_allocations(client, ids)
     await _see_service_lines(client, ids)
     assert await client.read_index("H100_SXM")

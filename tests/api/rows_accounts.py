@@ -114,11 +114,11 @@ APPROVALS = (
 BOOKS = (
     Row(
         "GET",
-        "/v1/market/standings",
+        "/v1/market/reliability",
         other=SEEN,
         check=lambda page: [row["provider_id"][:4] for row in page["items"]] == ["pty_"],
     ),
-    Row("GET", "/v1/market/standings/{provider}", other=SEEN, check=lambda one: one["gpu_seconds_due"] > 0),
+    Row("GET", "/v1/market/reliability/{provider}", other=SEEN, check=lambda one: one["gpu_seconds_due"] > 0),
     Row(
         "GET",
         "/v1/accounts/{account}/explain?limit=50",

@@ -283,14 +283,16 @@ async def _move(trade: Trade, grant_id: str) -> None:
 async def _end(trade: Trade, grant_id: str) -> None:
     """Let the grant run to its end, and accept what was delivered."""
     client = trade.client
-    before = await client.get_standing(trade.provider)
-    assert [each async for each in client.list_standings()] == [before]
+    before = await client.get_reliability(trade.provider)
+    assert [each async for each in client.list_reliability()] == [before]
     await trade.move_to(trade.begin + 6 * DAY)
     await trade.settle(grant_id)
     await trade.wait(lambda: client.get_grant(grant_id), lambda one: one.status == "completed")
-    standing = await trade.wait(lambda: client.get_standing(trade.provider), lambda one: one.grants_completed == 1)
-    assert [each async for each in client.list_standings()] == [standing]
-    assert (standing.provider_id, standing.gpu_seconds_due) == (trade.provider, 16 * 96 * 3_600)
-    undelivered = standing.gpu_seconds_due - standing.gpu_seconds_accepted
-    assert standing.gpu_seconds_lost == undelivered, "the default promise counts what is not metered as undelivered"
+    reliability = await trade.wait(
+        lambda: client.get_reliability(trade.provider), lambda one: one.grants_completed == 1
+    )
+    assert [each async for each in client.list_reliability()] == [reliability]
+    assert (reliability.provider_id, reliability.gpu_seconds_due) == (trade.provider, 16 * 96 * 3_600)
+    undelivered = reliability.gpu_seconds_due - reliability.gpu_seconds_accepted
+    assert reliability.gpu_seconds_lost == undelivered, "the default promise counts what is not metered as undelivered"
     assert await refuse(client.activate_grant(grant_id)) == "grant_completed"

@@ -19,7 +19,7 @@ TERMS = {
 WISHES = {
     "nodes_min": 2,
     "nodes_step": 2,
-    "provider_standing_min": "0.9",
+    "provider_reliability_min": "0.9",
     "power_usage_effectiveness_max": "1.3",
     "renewable_share_min": "0.5",
     "group": "training run",
@@ -79,7 +79,7 @@ async def test_an_order_tells_when_it_ends_by_itself_whatever_its_expiry_says(st
         ("nodes_min", 9, "range_empty"),
         ("nodes_min", 0, "body_invalid"),
         ("nodes_step", 0, "body_invalid"),
-        ("provider_standing_min", "1.1", "amount_too_large"),
+        ("provider_reliability_min", "1.1", "amount_too_large"),
         ("power_usage_effectiveness_max", "0.5", "pue_out_of_range"),
         ("renewable_share_min", "-1", "amount_not_positive"),
         ("principal_usd_max", "0", "amount_not_positive"),

@@ -183,14 +183,14 @@ def _check(statements):
 
 
 async def _check_books(client, year, statements):
-    """Check principal, standing, dollars and the note, which falls due last."""
+    """Check principal, reliability, dollars and the note, which falls due last."""
     given_back = statements[BAD_MONTH].service_credit.principal_usd
     accrued = sum(one.charges.principal_usd for one in statements) - given_back
     (note,) = [one async for one in client.list_instruments()]
     assert (note.principal_usd, note.status) == (accrued, "lapsed")
     undelivered = round(statements[BAD_MONTH].charges.principal_usd / 9, 2)  # a tenth of the month's nodes failed
     assert note.lapsed_usd == given_back + undelivered
-    assert (await client.get_standing(year.provider)).uptime == "119/120"
+    assert (await client.get_reliability(year.provider)).uptime == "119/120"
     assert not sum(row.amount for row in await client.get_trial_balance() if row.unit == "USD")
     await year.move_to(datetime.combine(year.matures_on + DAY, datetime.min.time(), UTC) + timedelta(seconds=1))
     due = await year.wait(lambda: _find_due(client))

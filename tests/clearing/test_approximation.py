@@ -75,14 +75,14 @@ def test_prices_of_a_book_of_other_days_are_read_on_the_same_days(shift):
     assert estimate(found, asked).reason is not None or estimate(found, asked).placements
 
 
-def check_allocation(standing):
+def check_allocation(prepared):
     """No pool carries more than it has, everyone could be charged a price, and rules hold."""
-    allocation = standing.solved.allocation
+    allocation = prepared.solved.allocation
     assert not any(allocation.is_overloaded(pool) for pool in range(len(allocation.members)))
     assert not allocation.losing()
     assert not allocation.breaks_rules()
     assert allocation.total == pytest.approx(allocation.welfare())
-    assert allocation.total <= standing.solved.bound * 10**6
+    assert allocation.total <= prepared.solved.bound * 10**6
 
 
 @pytest.mark.usefixtures("large")

@@ -79,19 +79,19 @@ def test_what_no_price_would_win_has_a_reason():
 
 
 def test_asking_leaves_the_book_as_it_was():
-    standing = prepare(market_book(3, orders=60, pools=6), seed=1)
-    before = (list(standing.solved.allocation.placed), standing.solved.allocation.total)
+    prepared = prepare(market_book(3, orders=60, pools=6), seed=1)
+    before = (list(prepared.solved.allocation.placed), prepared.solved.allocation.total)
     asked = order("mine", 8, 10, (0, 20), *(Bid(f"p{pool}", Decimal(4)) for pool in range(6)))
-    first = estimate(standing, asked)
-    assert estimate(standing, asked) == first
-    assert (list(standing.solved.allocation.placed), standing.solved.allocation.total) == before
+    first = estimate(prepared, asked)
+    assert estimate(prepared, asked) == first
+    assert (list(prepared.solved.allocation.placed), prepared.solved.allocation.total) == before
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_what_an_order_offers_does_not_change_its_quote(seed):
-    standing = prepare(market_book(seed, orders=60, pools=6, mandates=True), seed=1)
+    prepared = prepare(market_book(seed, orders=60, pools=6, mandates=True), seed=1)
     answers = [
-        estimate(standing, order("mine", 8, 10, (0, 20), *(Bid(f"p{pool}", Decimal(value)) for pool in range(6))))
+        estimate(prepared, order("mine", 8, 10, (0, 20), *(Bid(f"p{pool}", Decimal(value)) for pool in range(6))))
         for value in ("0.01", "4")
     ]
     assert answers[0] == answers[1]
@@ -100,8 +100,8 @@ def test_what_an_order_offers_does_not_change_its_quote(seed):
 
 def test_lots_that_no_other_order_names_together_are_quoted():
     lots = (("a", 4, 0, 10, "1"), ("b", 4, 0, 10, "2"))
-    standing = prepare(book(order("theirs", 4, 10, (0, 0)), lots=lots), seed=1)
-    answer = estimate(standing, order("mine", 4, 10, (0, 0), Bid("p", Decimal(5), ("b",))))
+    prepared = prepare(book(order("theirs", 4, 10, (0, 0)), lots=lots), seed=1)
+    answer = estimate(prepared, order("mine", 4, 10, (0, 0), Bid("p", Decimal(5), ("b",))))
     assert answer.price_to_win_usd_per_gpu_hour == Decimal("2.01")
     assert answer.placements[0].displaced == 0
 

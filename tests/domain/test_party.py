@@ -74,7 +74,7 @@ def test_a_role_named_twice_counts_once():
     Given(PARTY).when(command).then(expected)
 
 
-def test_registering_again_with_the_same_content_changes_nothing_in_any_standing():
+def test_registering_again_with_the_same_content_changes_nothing_in_any_status():
     Given(PARTY, REGISTERED, CLEARED, SUSPENDED).when(build.register_party()).then_nothing()
 
 
@@ -110,7 +110,7 @@ def test_a_cleared_party_of_the_role_trades():
     assert require_trader(PARTY.fold([REGISTERED, CLEARED]), STARTUP, "startup").status == "cleared"
 
 
-def test_a_group_is_served_once_in_any_standing():
+def test_a_group_is_served_once_in_any_status():
     Given(PARTY, REGISTERED).when(SERVE).then(SERVED)
     Given(PARTY, REGISTERED, SERVED, SUSPENDED).when(SERVE).then_nothing()
     other = ServeGroup(party_id=STARTUP, group="another", order_id=id_of("ord", 2))

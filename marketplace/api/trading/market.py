@@ -16,7 +16,7 @@ from marketplace.api.http.queries import AtText, InstantText, OptionalInstantTex
 from marketplace.core.intervals import require_forward
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.access.parties import find_party
-from marketplace.projections.delivery.reliability import list_standings, load_standing
+from marketplace.projections.delivery.reliability import list_reliability, load_reliability
 from marketplace.projections.engine.queries import Window
 from marketplace.projections.supply.capacity import list_classes, load_calendar, load_depth
 from marketplace.projections.supply.inventory import find_pool
@@ -24,7 +24,7 @@ from marketplace.projections.trading.auctions import list_prices
 from marketplace.projections.trading.mandates import list_mandates
 from marketplace.projections.trading.market.index import find_median, list_in_force
 from marketplace.projections.trading.market.queries import load_listed
-from marketplace.projections.views.delivery import StandingView
+from marketplace.projections.views.delivery import ReliabilityView
 from marketplace.projections.views.supply import CapacityStep, DepthLevel
 from marketplace.projections.views.trading import MandateView, PriceView
 
@@ -135,28 +135,36 @@ async def read_mandates(reader: Read, limit: Limit = 100, cursor: Cursor = None)
     return build_page([_render_offer(row) for row in rows], limit, lambda row: row.mandate_id)
 
 
-@get("/standings", summary="List providers' standings")
-async def read_standings(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[StandingView]:
+@get("/reliability", summary="List providers' reliability")
+async def read_reliability(reader: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[ReliabilityView]:
     """Return the reliability of each provider that has a history, by id."""
     after = parse_cursor(cursor, "")
     async with reader.connect() as connection:
-        rows = await list_standings(connection, after=after, limit=limit + 1)
+        rows = await list_reliability(connection, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: row.provider_id)
 
 
-@get("/standings/{party_id:str}", summary="Get a provider's standing")
-async def read_standing(reader: Read, party_id: FromPath[str]) -> StandingView:
+@get("/reliability/{party_id:str}", summary="Get a provider's reliability")
+async def get_reliability(reader: Read, party_id: FromPath[str]) -> ReliabilityView:
     """Return a provider's reliability so far; its score is 1 without a history."""
     async with reader.connect() as connection:
         party = await find_party(connection, party_id)
         if party is None or "provider" not in party.roles:
             raise refuse_unknown("party", party_id)
-        return await load_standing(connection, party_id)
+        return await load_reliability(connection, party_id)
 
 
 ROUTER: Final = Router(
     PATH,
-    route_handlers=[read_classes, read_depth, read_prices, read_capacity, read_mandates, read_standings, read_standing],
+    route_handlers=[
+        read_classes,
+        read_depth,
+        read_prices,
+        read_capacity,
+        read_mandates,
+        read_reliability,
+        get_reliability,
+    ],
     tags=["market"],
     opt={"feature": "market"},
 )

@@ -326,7 +326,7 @@ async def agree(handler: Handler, context: Context, proposal_id: str) -> Receipt
         command = AgreeToProposal(proposal_id=proposal_id, party_id=_name_sender(unit), at=context.at)
         proposal = await unit.decide(PROPOSAL, proposal_id, command)
         if not proposal.list_missing():
-            await _require_standing(unit, proposal)
+            await _require_none_suspended(unit, proposal)
             await _take_effect(unit, proposal)
         if unit.list_events(PROPOSAL, proposal_id) and not unit.rejected:
             await count_own(unit, parse_effects(proposal.made))
@@ -335,7 +335,7 @@ async def agree(handler: Handler, context: Context, proposal_id: str) -> Receipt
     return await handler.run(context, PROPOSAL, proposal_id, work)
 
 
-async def _require_standing(unit: UnitOfWork, proposal: Proposal) -> None:
+async def _require_none_suspended(unit: UnitOfWork, proposal: Proposal) -> None:
     """Refuse an effect that rests on the agreement of a party that was suspended since it gave it.
 
     Raises:

@@ -90,7 +90,7 @@ async def hand_over(unit: UnitOfWork, command: TransferWarrant) -> None:
     warrant = issuer.warrants.get(command.warrant_id)
     if warrant is not None:
         register = await unit.load(REGISTER, REGISTER_ID)
-        relation = register.find_standing(warrant.issued.holder_id, command.holder_id_after)
+        relation = register.find_state(warrant.issued.holder_id, command.holder_id_after)
         command = structs.replace(command, relation=relation)
     await unit.decide(ISSUER, command.issuer_id, command)
 

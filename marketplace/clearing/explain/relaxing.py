@@ -26,7 +26,7 @@ NAMES: Final = {
     "lot_terms": "terms that lots ask for",
     "power_usage_effectiveness": "PUE",
     "renewable_share": "renewable share",
-    "provider_standing": "provider standing",
+    "provider_reliability": "provider reliability",
     "gpus_per_node": "GPUs per node",
     "gpu_class": "GPU class",
 }

@@ -1,4 +1,4 @@
-"""Reliability (a "standing" over HTTP): how well a provider has delivered so far, from events alone.
+"""Reliability: how well a provider has delivered so far, from events alone.
 
 The score is the product of three exact shares. Each is 1 without a history:
 
@@ -57,10 +57,10 @@ _Timed = (
     | StatementAccepted
     | StatementCredited
 )
-StandingEvent = _Timed | GrantResold | GrantMarked
+ReliabilityEvent = _Timed | GrantResold | GrantMarked
 LEFT_OUT: Final = frozenset({"related", "own_capacity"})
-"""Marks of grants that count in no standing."""
-COUNTED: Final = StandingEvent.__args__
+"""Marks of grants that count in no reliability."""
+COUNTED: Final = ReliabilityEvent.__args__
 """The event types of grants that affect reliability."""
 WITHDRAWN: Final = frozenset(
     {"lot_not_offered", "lot_sold", "nodes_failed", "pool_closing", "pool_full", "site_power_exceeded"}
@@ -202,7 +202,7 @@ def count_lost(lost: LostMatch, record: Record) -> Record:
     )
 
 
-def advance(event: StandingEvent, course: Course, record: Record) -> tuple[Course, Record]:
+def advance(event: ReliabilityEvent, course: Course, record: Record) -> tuple[Course, Record]:
     """Return a grant's course and its provider's record after an event of the grant or one of its statements."""
     if course.left_out:
         return course, record

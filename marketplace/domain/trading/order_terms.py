@@ -146,7 +146,7 @@ def _require_wishes(terms: OrderTerms) -> None:
             pointer="/terms/power_usage_effectiveness_max",
         )
     for share, name in (
-        (terms.provider_standing_min, "provider_standing_min"),
+        (terms.provider_reliability_min, "provider_reliability_min"),
         (terms.renewable_share_min, "renewable_share_min"),
     ):
         if share is not None:

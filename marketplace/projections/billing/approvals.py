@@ -64,7 +64,7 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
 }
 PROJECTION: Final = Projection(
     name="approvals",
-    version=3,
+    version=4,
     tables=(approvals,),
     reads=("account",),
     handlers=_HANDLERS,

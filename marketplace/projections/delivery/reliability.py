@@ -1,4 +1,4 @@
-"""Standings: each provider's reliability, as `domain/delivery/reliability.py` computes it."""
+"""Each provider's reliability, as `domain/delivery/reliability.py` computes it."""
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -16,7 +16,7 @@ from marketplace.domain.delivery.reliability import (
     COUNTED,
     Course,
     Record,
-    StandingEvent,
+    ReliabilityEvent,
     advance,
     begin,
     compute_reliability,
@@ -27,20 +27,20 @@ from marketplace.projections.engine.queries import page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
-from marketplace.projections.views.delivery import StandingView
+from marketplace.projections.views.delivery import ReliabilityView
 
 _COURSE: Final = tuple(Course.__slots__)
 _RECORD: Final = tuple(Record.__slots__)
 
 PROVIDERS_MAX = 100_000
-standings: Final = define(
-    "standings",
+reliability: Final = define(
+    "reliability",
     text("provider_id", key=True),
     *(whole(name) for name in _RECORD),
     origin=Origin(),
 )
 courses: Final = define(
-    "standing_courses",
+    "reliability_courses",
     text("grant_id", key=True),
     text("provider_id"),
     whole("gpus_per_node"),
@@ -72,27 +72,27 @@ def _issued(changes: WriteBatch, _: RecordedEvent, event: GrantIssued) -> None:
     _put(changes, event.grant_id, begin(event))
 
 
-def _count(changes: WriteBatch, fact: RecordedEvent, event: StandingEvent) -> None:
+def _count(changes: WriteBatch, fact: RecordedEvent, event: ReliabilityEvent) -> None:
     row = changes.find(courses, event.grant_id)
     if row is None:
         raise Corrupt(f"event {fact.sequence} is about grant {event.grant_id}, which the log never issued")
-    before = changes.find(standings, row["provider_id"])
+    before = changes.find(reliability, row["provider_id"])
     record = Record() if before is None else Record(**_pick(before, _RECORD))
     known = _pick(row, _COURSE)
     resold = tuple((start, end, nodes) for start, end, nodes in known.pop("resold"))
     course, record = advance(event, Course(**known, resold=resold), record)
     _put(changes, event.grant_id, course)
     values = {name: getattr(record, name) for name in _RECORD}
-    changes.put(standings, provider_id=course.provider_id, **values)
+    changes.put(reliability, provider_id=course.provider_id, **values)
 
 
 def _lose(changes: WriteBatch, _: RecordedEvent, event: OrderUnmatched) -> None:
     if event.lost is None:
         return
-    before = changes.find(standings, event.lost.provider_id)
+    before = changes.find(reliability, event.lost.provider_id)
     record = count_lost(event.lost, Record() if before is None else Record(**_pick(before, _RECORD)))
     values = {name: getattr(record, name) for name in _RECORD}
-    changes.put(standings, provider_id=event.lost.provider_id, **values)
+    changes.put(reliability, provider_id=event.lost.provider_id, **values)
 
 
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
@@ -102,7 +102,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
     await changes.load(connection, courses, {(grant_id,) for grant_id in grant_ids})
     providers = {row["provider_id"] for row in changes.rows(courses)} | {match.provider_id for match in lost}
     providers |= {event.provider_id for event in events if isinstance(event, GrantIssued)}
-    await changes.load(connection, standings, {(provider_id,) for provider_id in providers})
+    await changes.load(connection, reliability, {(provider_id,) for provider_id in providers})
 
 
 _HANDLERS: Final[dict[type[Event], Handler]] = {
@@ -111,9 +111,9 @@ _HANDLERS: Final[dict[type[Event], Handler]] = {
     OrderUnmatched: _lose,
 }
 PROJECTION: Final = Projection(
-    name="standings",
+    name="reliability",
     version=3,
-    tables=(standings, courses),
+    tables=(reliability, courses),
     reads=("grant", "order", "statement"),
     handlers=_HANDLERS,
     ignores=all_of("grant", "order", "statement") - tags_of(*COUNTED, OrderUnmatched),
@@ -121,41 +121,41 @@ PROJECTION: Final = Projection(
 )
 
 
-def _render(provider_id: str, record: Record, last_sequence: int) -> StandingView:
-    standing = compute_reliability(record)
-    return StandingView(
+def _render(provider_id: str, record: Record, last_sequence: int) -> ReliabilityView:
+    computed = compute_reliability(record)
+    return ReliabilityView(
         provider_id=provider_id,
-        uptime=render_ratio(standing.uptime),
-        completion=render_ratio(standing.completion),
-        undisputed=render_ratio(standing.undisputed),
-        score=render_ratio(standing.score),
+        uptime=render_ratio(computed.uptime),
+        completion=render_ratio(computed.completion),
+        undisputed=render_ratio(computed.undisputed),
+        score=render_ratio(computed.score),
         **{name: getattr(record, name) for name in _RECORD},
         last_sequence=last_sequence,
     )
 
 
-async def load_standing(connection: AsyncConnection, provider_id: str) -> StandingView:
-    """Return the standing of a provider; its score is 1 without a history."""
-    rows = await connection.execute(select(standings).where(standings.c.provider_id == provider_id))
+async def load_reliability(connection: AsyncConnection, provider_id: str) -> ReliabilityView:
+    """Return the reliability of a provider; its score is 1 without a history."""
+    rows = await connection.execute(select(reliability).where(reliability.c.provider_id == provider_id))
     row = rows.mappings().first()
     if row is None:
         return _render(provider_id, Record(), 0)
     return _render_row(row)
 
 
-def _render_row(row: Mapping[Any, Any]) -> StandingView:
+def _render_row(row: Mapping[Any, Any]) -> ReliabilityView:
     return _render(row["provider_id"], Record(**_pick(row, _RECORD)), row["last_sequence"])
 
 
-async def list_standings(connection: AsyncConnection, *, after: str = "", limit: int = 100) -> list[StandingView]:
-    """Return the standings of providers that have a history, by id above `after`."""
-    query = select(standings).where(standings.c.provider_id > after).order_by(standings.c.provider_id)
+async def list_reliability(connection: AsyncConnection, *, after: str = "", limit: int = 100) -> list[ReliabilityView]:
+    """Return the reliability of providers that have a history, by id above `after`."""
+    query = select(reliability).where(reliability.c.provider_id > after).order_by(reliability.c.provider_id)
     result = await connection.execute(page(query, limit))
     return [_render_row(row) for row in result.mappings()]
 
 
 async def load_scores(connection: AsyncConnection) -> dict[str, Fraction]:
     """Return the score of every provider that has a history."""
-    result = await connection.execute(select(standings).limit(PROVIDERS_MAX))
+    result = await connection.execute(select(reliability).limit(PROVIDERS_MAX))
     rows = map(dict[str, Any], result.mappings())
     return {row["provider_id"]: compute_reliability(Record(**_pick(row, _RECORD))).score for row in rows}

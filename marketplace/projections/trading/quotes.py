@@ -63,7 +63,7 @@ def _expired(changes: WriteBatch, _: RecordedEvent, event: quote_events.QuoteExp
 
 PROJECTION: Final = Projection(
     name="quotes",
-    version=4,
+    version=5,
     tables=(quotes,),
     reads=("quote",),
     handlers={

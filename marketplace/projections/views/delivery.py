@@ -107,7 +107,7 @@ class GrantAtView(msgspec.Struct, frozen=True, kw_only=True):
     last_sequence: int
 
 
-class StandingView(msgspec.Struct, frozen=True, kw_only=True):
+class ReliabilityView(msgspec.Struct, frozen=True, kw_only=True):
     """A provider's reliability so far. Shares are exact fractions, such as ``"19/20"``.
 
     Attributes:

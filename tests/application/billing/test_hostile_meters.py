@@ -91,7 +91,7 @@ class Month(Delivery):
     def worth(self, gpu_seconds):
         return compute_totals(build_tariff(self.grant.issued), gpu_seconds).provider_usd
 
-    async def standing(self):
+    async def reliability(self):
         state = ReliabilityState()
         async for page in self.market.log.read():
             for recorded in page:
@@ -114,7 +114,7 @@ async def test_nodes_reported_as_failed_are_not_billed(month):
     await month.market.deliver(month.grant, 30)
     settled = await month.settle()
     assert (settled.charges.gpu_seconds, settled.service.availability) == (0, "0/1")
-    assert (await month.earned(), (await month.standing()).uptime) == (ZERO, 0)
+    assert (await month.earned(), (await month.reliability()).uptime) == (ZERO, 0)
 
 
 async def test_a_resumption_cannot_be_backdated(month):
@@ -139,7 +139,7 @@ async def test_an_outage_told_after_the_statement_is_credited(month):
     assert credit.issued.service.availability == "9/10"
     before = await month.earned()
     assert abs(before - month.worth(27 * DAY) * 3 / 4) <= Decimal("0.01"), "and a quarter of the rest, by the schedule"
-    assert (await month.standing()).uptime == Fraction(9, 10)
+    assert (await month.reliability()).uptime == Fraction(9, 10)
     await month.degrade(3, 1, until=month.at(9))
     await month.complete()
     await check_log(month.market.log)
@@ -153,7 +153,7 @@ async def test_a_provider_that_delivers_nothing_broke_its_promise():
         month = Month(market, trade, await market.award(trade))
         settled = await month.settle()
         assert (settled.service.met, settled.service.availability) == (False, "0/1")
-        assert (await month.standing()).uptime == 0
+        assert (await month.reliability()).uptime == 0
 
 
 @pytest.mark.parametrize("consequence", ["roll_forward", "exclude"])
@@ -180,7 +180,7 @@ async def test_what_is_undisputed_is_paid_at_once(month):
     await month.dispute(30 * DAY - 1)
     assert await month.earned() == month.worth(30 * DAY - 1)
     await month.resolve(30 * DAY - 1)
-    assert (await month.standing()).undisputed == 1 - Fraction(1, 30 * DAY)
+    assert (await month.reliability()).undisputed == 1 - Fraction(1, 30 * DAY)
     await month.check(30 * DAY - 1)
 
 

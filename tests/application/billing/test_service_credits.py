@@ -133,8 +133,8 @@ async def test_an_order_that_asks_for_a_better_provider_is_told_what_the_stateme
         await month.settle()
         assert worker.market.list_reliability() == {trade.provider: Fraction(9, 10)}
         terms = {"cash": "3", "nodes": 1, "earliest": 60, "latest": 62}
-        picky = await market.order(trade.startup, **terms, provider_standing_min=Decimal("0.91"))
-        content = await market.order(trade.startup, **terms, provider_standing_min=Decimal("0.9"))
+        picky = await market.order(trade.startup, **terms, provider_reliability_min=Decimal("0.91"))
+        content = await market.order(trade.startup, **terms, provider_reliability_min=Decimal("0.9"))
         today = (market.clock.at - market.day(0)).days
         auction = await market.auction(locks_at=today + 2, horizon=today + 3, periods=40)
         market.clock.at = market.day(today + 2)

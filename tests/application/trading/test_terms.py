@@ -202,7 +202,7 @@ async def test_what_binds_orders_together_is_not_amended(world):
         ("power_usage_effectiveness_max", "1.19", False),
         ("renewable_share_min", "0.5", True),
         ("renewable_share_min", "0.51", False),
-        ("provider_standing_min", "1", True),
+        ("provider_reliability_min", "1", True),
     ],
 )
 async def test_an_order_runs_only_where_the_site_is_good_enough(world, wish, bound, met):
@@ -214,7 +214,7 @@ async def test_an_order_runs_only_where_the_site_is_good_enough(world, wish, bou
 
 async def test_an_order_that_asks_for_standing_bids_on_no_provider_below_it(world):
     order = await world.market.state(
-        "order", await world.order(cash="3", nodes=1, provider_standing_min=Decimal("0.9"))
+        "order", await world.order(cash="3", nodes=1, provider_reliability_min=Decimal("0.9"))
     )
     opened = (await world.market.state("auction", await world.market.auction())).opened
     pool, lot = await world.market.state("pool", world.pool), await world.market.state("lot", world.lot)
@@ -240,9 +240,9 @@ async def test_a_quote_heeds_sizes_sites_and_limits(world):
         four = (await desk.ask(world.startup, nodes=4, cash="3", latest=1)).estimate
         assert four.price_to_win_usd_per_gpu_hour is None
         assert four.reason.code == "limit_reached"
-        desk.standings = {world.provider: Fraction(1, 2)}
+        desk.scores = {world.provider: Fraction(1, 2)}
         await world.order(cash="3", nodes=1)
-        wary = (await desk.ask(world.startup, nodes=1, provider_standing_min=Decimal(1), latest=1)).estimate
+        wary = (await desk.ask(world.startup, nodes=1, provider_reliability_min=Decimal(1), latest=1)).estimate
         assert wary.reason.code == "no_eligible_pool"
 
 

@@ -1,4 +1,4 @@
-"""A provider's standing is what its grants and statements say, exact and the same whenever it is asked."""
+"""A provider's reliability is what its grants and statements say, exact and the same whenever it is asked."""
 
 from fractions import Fraction
 
@@ -172,12 +172,12 @@ TURNS = st.one_of(
 
 @given(st.lists(TURNS, max_size=20), st.sampled_from([ISSUED, PROMISED]))
 def test_every_share_is_between_nothing_and_one_in_any_order(turns: list[Event], issued: GrantIssued):
-    standing = stand(issued, ACTIVE, *turns)
-    shares = (standing.uptime, standing.completion, standing.undisputed, standing.score)
+    reliability = stand(issued, ACTIVE, *turns)
+    shares = (reliability.uptime, reliability.completion, reliability.undisputed, reliability.score)
     assert all(0 <= share <= 1 for share in shares)
 
 
-def test_what_is_marked_counts_in_no_standing_and_nothing_bad_is_wiped_out_by_a_mark():
+def test_what_is_marked_counts_in_no_reliability_and_nothing_bad_is_wiped_out_by_a_mark():
     lost = (ISSUED, ACTIVE, degraded(3, hour(3)), GrantResumed(grant_id=GRANT, at=hour(5)))
     life = (*lost, *DONE, accepted(100))
     assert stand(*life).uptime == Fraction(19, 20)

@@ -12,14 +12,14 @@ from marketplace.projections.registry import PROJECTIONS, get_projection
 from tests.projections.conftest import dump, fill, project
 from tests.projections.tales import tell_everything
 
-OLDER = ("statements", "standings")
+OLDER = ("statements", "reliability")
 
 
 async def make_older(engine):
     """Leave rows as a release left them that knew less."""
     async with engine.begin() as connection:
         await connection.execute(text("UPDATE statements SET charges = charges - 'service_hours', service = NULL"))
-        await connection.execute(text("DELETE FROM standings"))
+        await connection.execute(text("DELETE FROM reliability"))
         await connection.execute(
             text("UPDATE projection_positions SET version = 0 WHERE name = ANY(:names)"), {"names": list(OLDER)}
         )

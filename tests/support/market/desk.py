@@ -13,9 +13,9 @@ class Desk:
 
     def __init__(self, market):
         self.market = market
-        self.standings = {}
+        self.scores = {}
         self.follower = Follower(market.handler)
-        self.quoter = Quoter(market.handler, self.follower, self.load_open, self.load_standings)
+        self.quoter = Quoter(market.handler, self.follower, self.load_open, self.load_scores)
 
     async def load_open(self):
         found = {"order": {}, "lot": {}, "auction": {}}
@@ -25,8 +25,8 @@ class Desk:
                 found.get(aggregate, {})[id] = None
         return tuple(found["order"]), tuple(found["lot"]), tuple(found["auction"])
 
-    async def load_standings(self):
-        return self.standings
+    async def load_scores(self):
+        return self.scores
 
     async def ask(self, startup, **terms):
         """Return the quote on everything that is in the log by now."""

@@ -44,7 +44,7 @@ WISHES: Final = (
     "lot_terms",
     "renewable_share",
     "power_usage_effectiveness",
-    "provider_standing",
+    "provider_reliability",
     "gpus_per_node",
     "interconnect",
     "region",
@@ -56,7 +56,7 @@ stages, who takes the equity, and that who buys is not related to who sells."""
 VALUES_MAX: Final = 8
 """The most values that a remedy names."""
 
-STANDING_STEP: Final = Decimal("0.000001")
+RELIABILITY_STEP: Final = Decimal("0.000001")
 
 
 class _Request(NamedTuple):
@@ -112,9 +112,9 @@ def build_row(order: Order, window: Window, offered: Offered, names: AbstractSet
 def _list_unmet(terms: OrderTerms, pool: Pool, supply: Supply) -> Iterator[str]:
     """Yield the wishes of an order for its pool, provider and site that a pool does not meet."""
     yield from list_unmet(terms, pool, supply.sites[pool.opened.site_id])
-    standing_min = terms.provider_standing_min
-    if standing_min is not None and _get_reliability(pool, supply) < standing_min:
-        yield "provider_standing"
+    reliability_min = terms.provider_reliability_min
+    if reliability_min is not None and _get_reliability(pool, supply) < reliability_min:
+        yield "provider_reliability"
 
 
 def list_unmet(terms: OrderTerms, pool: Pool, site: Site) -> Iterator[str]:
@@ -329,7 +329,7 @@ def _list_values(wish: str, options: list[_Option], terms: OrderTerms, offered: 
     match wish:
         case "gpu_class" | "region" | "interconnect" | "gpus_per_node":
             return tuple(sorted({str(getattr(pool.opened, wish)) for pool in pools}))[:VALUES_MAX]
-        case "provider_standing":
+        case "provider_reliability":
             best = max((_get_reliability(pool, offered.supply) for pool in pools), default=None)
             return () if best is None else (_floor(Decimal(best.numerator) / best.denominator),)
         case "power_usage_effectiveness":
@@ -348,4 +348,4 @@ def _list_values(wish: str, options: list[_Option], terms: OrderTerms, offered: 
 
 
 def _floor(share: Decimal) -> str:
-    return str(share.quantize(STANDING_STEP, rounding=ROUND_FLOOR))
+    return str(share.quantize(RELIABILITY_STEP, rounding=ROUND_FLOOR))
