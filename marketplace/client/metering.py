@@ -21,7 +21,7 @@ from marketplace.api.http.bodies.delivery import (
 from marketplace.api.http.bodies.meters import BATCHED, IngestionReceipt
 from marketplace.client.transport import Transport
 from marketplace.domain.metering.contradictions import Contradiction
-from marketplace.projections.views.metering import AllocationView, ReadingView, UsageView
+from marketplace.projections.views.metering import AllocationView, ReadingView, UsageDay, UsageView
 
 
 class Metering(Transport):
@@ -67,13 +67,23 @@ class Metering(Transport):
         """
         return await self.get(f"/v1/grants/{grant_id}/usage", UsageView, start=start, end=end)
 
-    def list_readings(self, grant_id: str) -> AsyncIterator[ReadingView]:
-        """Yield the readings of a grant in their present form, oldest report first; voided ones too.
+    async def sum_usage_days(self, grant_id: str) -> list[UsageDay]:
+        """Return the GPU-seconds of readings by the day in UTC on which they begin, for each side's meters.
 
         Raises:
             ProblemError: ``grant_unknown``, also if it is another's.
         """
-        return self.rows(f"/v1/grants/{grant_id}/usage/readings", ReadingView)
+        return await self.get(f"/v1/grants/{grant_id}/usage/days", list[UsageDay])
+
+    def list_readings(
+        self, grant_id: str, *, start: datetime | None = None, end: datetime | None = None
+    ) -> AsyncIterator[ReadingView]:
+        """Yield the readings of a grant that begin in ``[start, end)``, or all, oldest report first; voided ones too.
+
+        Raises:
+            ProblemError: ``grant_unknown``, also if it is another's.
+        """
+        return self.rows(f"/v1/grants/{grant_id}/usage/readings", ReadingView, start=start, end=end)
 
     async def find_contradictions(
         self, grant_id: str, *, start: datetime | None = None, end: datetime | None = None

@@ -315,7 +315,14 @@ USAGE = (
         ),
     ),
     Row("GET", "/v1/grants/{grant}/usage", "startup", check=lambda one: int(one["gpu_seconds"]) == 8 * 4_320),
-    Row("GET", "/v1/grants/{grant}/usage/readings", "startup", check=lambda page: len(page["items"]) == 1),
+    Row("GET", "/v1/grants/{grant}/usage/days", "startup", check=lambda days: int(days[0]["gpu_seconds"]) == 8 * 4_320),
+    Row(
+        "GET",
+        "/v1/grants/{grant}/usage/readings",
+        "startup",
+        refused=("start=soon", 422, "request_invalid"),
+        check=lambda page: len(page["items"]) == 1,
+    ),
     Row(
         "POST",
         "/v1/grants/{grant}/usage/voids",

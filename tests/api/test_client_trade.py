@@ -197,6 +197,9 @@ async def _meter(trade: Trade, grant_id: str) -> None:
     assert (voided.reading_id, voided.voided, voided.reason) == ("r2", True, "another grant's")
     summed = await client.sum_usage(grant_id)
     assert (summed.readings, summed.gpu_seconds, summed.gpu_seconds_startup) == (1, 8 * 3_600, 0)
+    assert [each async for each in client.list_readings(grant_id, start=begin + HOUR)] == [voided]
+    (day,) = await client.sum_usage_days(grant_id)
+    assert (day.day, day.gpu_seconds) == (begin.date(), summed.gpu_seconds)
     unknown = VoidUsageBody(source="dcgm", reading_id="r9", reason="x")
     assert await refuse(client.void_usage(grant_id, unknown)) == "reading_unknown"
     beyond = CorrectUsageBody(source="dcgm", reading=msgspec.structs.replace(first, nodes=3), reason="x")

@@ -23,8 +23,8 @@ from marketplace.application.metering.usage import correct_usage, evidence_usage
 from marketplace.domain.metering.contradictions import Contradiction
 from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.projections.metering.evidence import load_contradictions
-from marketplace.projections.metering.usage import list_readings, load_usage
-from marketplace.projections.views.metering import ReadingView, UsageView
+from marketplace.projections.metering.usage import list_readings, list_usage_days, load_usage
+from marketplace.projections.views.metering import ReadingView, UsageDay, UsageView
 
 PATH: Final = "/v1/grants/{grant_id:str}/usage"
 
@@ -129,21 +129,37 @@ async def sum_up(
         return await load_usage(connection, grant_id, start=first, end=last)
 
 
-@get("/readings", summary="List a grant's readings")
-async def list_all(
-    reader: Read, grant_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
-) -> Page[ReadingView]:
-    """Return the readings in their present form, oldest report first."""
-    after = parse_cursor(cursor, (0, "", ""))
+@get("/days", summary="Sum a grant's usage by day")
+async def sum_days(reader: Read, grant_id: FromPath[str]) -> list[UsageDay]:
+    """Return the sums of the readings that begin on each day, in UTC; days without a reading are left out."""
     await load_grant(reader, grant_id)
     async with reader.connect() as connection:
-        rows = await list_readings(connection, grant_id=grant_id, after=after, limit=limit + 1)
+        return await list_usage_days(connection, grant_id)
+
+
+@get("/readings", summary="List a grant's readings")
+async def list_all(
+    *,
+    reader: Read,
+    grant_id: FromPath[str],
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    start: OptionalInstantText = None,
+    end: OptionalInstantText = None,
+) -> Page[ReadingView]:
+    """Return the readings that begin in ``[start, end)``, or all, in their present form, oldest report first."""
+    after = parse_cursor(cursor, (0, "", ""))
+    first = None if start is None else parse_instant(start, "/start")
+    last = None if end is None else parse_instant(end, "/end")
+    await load_grant(reader, grant_id)
+    async with reader.connect() as connection:
+        rows = await list_readings(connection, grant_id=grant_id, start=first, end=last, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: (row.reported_sequence, row.source, row.reading_id))
 
 
 ROUTER: Final = Router(
     PATH,
-    route_handlers=[report, keep_evidence, find_all, correct, void, sum_up, list_all],
+    route_handlers=[report, keep_evidence, find_all, correct, void, sum_up, sum_days, list_all],
     tags=["usage"],
     opt={"feature": "usage"},
 )

@@ -73,10 +73,9 @@ def count_due(issued: GrantIssued, at: datetime) -> int:
     return max((at - issued.start) // (issued.stages.hours * _HOUR), 0) + 1
 
 
-def find_due(issued: GrantIssued, stages_paid: int) -> datetime:
-    """Return when the next stage of a staged grant begins."""
-    assert issued.stages is not None, "the grant is staged"
-    return issued.start + stages_paid * issued.stages.hours * _HOUR
+def find_due(start: datetime, stages: StageTerms, stages_paid: int) -> datetime:
+    """Return when the next stage of a staged grant begins, given when the grant starts."""
+    return start + stages_paid * stages.hours * _HOUR
 
 
 def find_spare(issued: GrantIssued, set_aside_usd: Decimal, delivered: timedelta, damages_usd: Decimal) -> Decimal:

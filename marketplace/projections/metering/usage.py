@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Column, Index, func, or_, select, tuple_
+from sqlalchemy import Boolean, Column, Date, Index, cast, func, or_, select, tuple_
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,7 +18,7 @@ from marketplace.projections.engine.queries import find_one, load_all, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
-from marketplace.projections.views.metering import AllocationView, ReadingView, UsageView
+from marketplace.projections.views.metering import AllocationView, ReadingView, UsageDay, UsageView
 
 ALIKE_MAX: Final = 10_000
 
@@ -265,16 +265,19 @@ async def list_readings(
     return await load_all(connection, page(query, limit), ReadingView)
 
 
+_SUMS: Final = tuple(
+    func.coalesce(func.sum(readings.c.gpu_seconds).filter(readings.c.meter == meter), 0).label(name)
+    for meter, name in (("provider", "gpu_seconds"), ("startup", "gpu_seconds_startup"))
+)
+
+
 async def load_usage(
     connection: AsyncConnection, grant_id: str, *, start: datetime | None = None, end: datetime | None = None
 ) -> UsageView:
     """Return the sum of a grant's readings that begin in ``[start, end)``; of all if no span is given."""
     columns = (
         func.count().label("readings"),
-        *(
-            func.coalesce(func.sum(readings.c.gpu_seconds).filter(readings.c.meter == meter), 0).label(name)
-            for meter, name in (("provider", "gpu_seconds"), ("startup", "gpu_seconds_startup"))
-        ),
+        *_SUMS,
         func.min(readings.c.start).label("start"),
         func.max(readings.c.end).label("end"),
     )
@@ -292,6 +295,13 @@ async def load_usage(
         start=row["start"],
         end=row["end"],
     )
+
+
+async def list_usage_days(connection: AsyncConnection, grant_id: str) -> list[UsageDay]:
+    """Return the days on which a reading of the grant begins, in order, with the sums of their readings."""
+    day = cast(func.timezone("UTC", readings.c.start), Date).label("day")
+    query: Any = select(day, *_SUMS).where(readings.c.grant_id == grant_id, ~readings.c.voided)
+    return await load_all(connection, query.group_by(day).order_by(day), UsageDay)
 
 
 async def list_allocations(

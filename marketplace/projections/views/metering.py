@@ -1,6 +1,6 @@
 """Views of usage."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 import msgspec
@@ -43,6 +43,17 @@ class UsageView(msgspec.Struct, frozen=True, kw_only=True):
     gpu_seconds_startup: Decimal
     start: datetime | None
     end: datetime | None
+
+
+class UsageDay(msgspec.Struct, frozen=True, kw_only=True):
+    """The usage of one grant on one day in UTC, without voided readings. A reading counts on the day it begins.
+
+    `gpu_seconds` is what the provider's meters counted, `gpu_seconds_startup` what the startup's did.
+    """
+
+    day: date
+    gpu_seconds: Decimal
+    gpu_seconds_startup: Decimal
 
 
 class AllocationView(msgspec.Struct, frozen=True, kw_only=True):

@@ -313,7 +313,7 @@ class Scheduler:
         """Ask for the cash of a grant's next stage when it begins, if that is before the grant's end."""
         grant = self._grants[grant_id]
         if grant.issued.stages is not None:
-            due = find_due(grant.issued, grant.stages_paid)
+            due = find_due(grant.issued.start, grant.issued.stages, grant.stages_paid)
             if due < grant.end:
                 self._collect(grant_id, due)
 

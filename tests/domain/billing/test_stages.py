@@ -62,7 +62,7 @@ def test_what_is_set_aside_covers_what_was_delivered_and_withheld_whenever_a_sta
     tariff, gpus = build_tariff(issued), issued.nodes * issued.gpus_per_node
     paying = iter(pays)
     while True:
-        at = find_due(issued, state.stages_paid)
+        at = find_due(issued.start, issued.stages, state.stages_paid)
         if state.missed is not None:
             at = state.missed.cure_until if state.withheld is None else state.withheld.ends_at
         at = min(at, state.end)
