@@ -34,6 +34,7 @@ from marketplace.client import ProblemError
 from marketplace.console import signing_in
 from marketplace.console.desk import Door, SignedOut, provide_desk
 from marketplace.console.formats import FILTERS
+from marketplace.console.forms import name_field
 from marketplace.console.sessions import COOKIE, PATH, PURPOSE, Sessions
 from marketplace.core.discovery import find_constants
 from marketplace.core.errors import Unavailable
@@ -163,8 +164,10 @@ def _ask_to_sign_in(request: Request[Any, Any, Any], _: Exception) -> Response[A
 
 def _show_problem(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Answer a refusal with a page that says it; a part of a page gets a part."""
+    errors: list[tuple[str, str]] = []
     if isinstance(error, ProblemError):
         status, code, detail = error.status, error.code, error.detail
+        errors = [(name_field(one["pointer"]), one["detail"]) for one in error.problem.get("errors", ())]
     elif isinstance(error, HTTPException) and error.status_code < HTTP_500_INTERNAL_SERVER_ERROR:
         status, code, detail = error.status_code, HTTPStatus(error.status_code).phrase, error.detail
     elif isinstance(error, Unavailable):
@@ -173,7 +176,7 @@ def _show_problem(request: Request[Any, Any, Any], error: Exception) -> Response
         _log.error("console_failed", error=repr(error), trace=traceback.format_exception(error))
         status, code, detail = HTTP_500_INTERNAL_SERVER_ERROR, "internal_error", "an error of the console was logged"
     name = "problem.part.html" if "hx-request" in request.headers else "problem.html"
-    context = {"status": status, "code": code, "detail": detail, "desk": None}
+    context = {"status": status, "code": code, "detail": detail, "errors": errors, "desk": None}
     return Template(name, context=context, status_code=status)
 
 

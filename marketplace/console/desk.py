@@ -18,14 +18,13 @@ from marketplace.api.http.auth_middleware import SESSION
 from marketplace.api.http.keys import Principal
 from marketplace.api.http.rate_limit import RateLimit
 from marketplace.api.http.services import Services
-from marketplace.client import MarketplaceClient, ProblemError
+from marketplace.client import MarketplaceClient, ProblemError, new_key
 from marketplace.console.menu import MENU, Entry
 from marketplace.console.sessions import COOKIE, IDLE_SECONDS_MAX, PATH, Session, Sessions
 from marketplace.core.errors import Refusal
 from marketplace.projections.views.access import PartyView
 
 _BASE_URL: Final = "http://console.internal"
-_DESKS: Final = {"startup": "trading", "provider": "trading"}
 
 
 class SignedOut(Exception):  # noqa: N818 - a state, answered with the sign-in page
@@ -114,8 +113,7 @@ class Desk:
         """The desks that the menu shows, by role."""
         if self.principal.party_id is None:
             return ("operator", "market")
-        roles = () if self.party is None else self.party.roles
-        return (*dict.fromkeys(_DESKS[role] for role in roles if role in _DESKS), "market")
+        return (*(role for role in self.roles if role in MENU), "market")
 
     @property
     def menu(self) -> tuple[Entry, ...]:
@@ -140,6 +138,20 @@ class Desk:
         """The market's time."""
         door: Door = self.request.app.state["door"]
         return door.services.handler.clock.now()
+
+    @property
+    def key(self) -> str:
+        """A new idempotency key for a form: a second press is the same command."""
+        return new_key()
+
+    def may(self, scope: str) -> bool:
+        """Return whether the key allows an act, such as ``orders:write``."""
+        return self.principal.allows(scope)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The party's roles; none for the platform, and for a key that may not read its party."""
+        return () if self.party is None else self.party.roles
 
     @property
     def is_partial(self) -> bool:

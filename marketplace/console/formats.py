@@ -40,6 +40,11 @@ def render_number(value: Any) -> str:
     return f"{number:,f}".rstrip("0").rstrip(".") if number % 1 else f"{int(number):,}"
 
 
+def render_gpu_hours(seconds: Any) -> str:
+    """Return GPU-seconds as GPU-hours, to a tenth: ``1,234.5``."""
+    return NONE if seconds is None else render_number((Decimal(str(seconds)) / 3_600).quantize(Decimal("0.1")))
+
+
 def render_share(value: Any) -> str:
     """Return a share from 0 to 1, decimal or an exact fraction, in per cent."""
     return NONE if value is None else f"{float(Fraction(str(value))):.2%}"
@@ -48,6 +53,11 @@ def render_share(value: Any) -> str:
 def render_instant(at: datetime | None) -> str:
     """Return an instant in UTC: ``2026-11-28 14:05 Z``."""
     return NONE if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M} Z"
+
+
+def render_day(at: datetime | None) -> str:
+    """Return the day of an instant in UTC: ``2026-11-28``."""
+    return NONE if at is None else f"{at.astimezone(UTC):%Y-%m-%d}"
 
 
 def render_duration(span: timedelta | float | None) -> str:
@@ -84,8 +94,10 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "usd": render_usd,
     "rate": render_rate,
     "number": render_number,
+    "gpu_hours": render_gpu_hours,
     "share": render_share,
     "instant": render_instant,
+    "day": render_day,
     "duration": render_duration,
     "short": shorten_id,
     "word": render_word,

@@ -14,6 +14,7 @@ from marketplace.client import ProblemError
 
 T = TypeVar("T")
 _LOCAL: Final = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d(?P<seconds>:\d\d)?$")
+_MISSING: Final = re.compile(r"missing required field `(\w+)`")
 _DEPTH_MAX: Final = 6
 _OWN: Final = frozenset({"_csrf_token", "key"})
 """Fields of the page itself: its protection against forged requests, and the command's idempotency key."""
@@ -32,7 +33,16 @@ def parse_form(fields: Iterable[tuple[str, str]], body: type[T]) -> T:
     try:
         return msgspec.convert(_join(tree), body, strict=False)
     except msgspec.ValidationError as error:
-        raise ProblemError(422, {"code": "form_invalid", "detail": str(error)}) from None
+        what, _, path = str(error).partition(" - at `$")
+        missing = _MISSING.search(what)
+        pointer = re.sub(r"[.\[]", "/", path.rstrip("`").replace("]", "")) + (f"/{missing[1]}" if missing else "")
+        errors = [{"pointer": pointer, "detail": "state it" if missing else what}]
+        raise ProblemError(422, {"code": "form_invalid", "detail": str(error), "errors": errors}) from None
+
+
+def name_field(pointer: str) -> str:
+    """Return the name of the field that an error of the API points to: ``/terms/nodes`` is ``nodes``."""
+    return pointer.removeprefix("/terms").lstrip("/").replace("/", ".")
 
 
 def _put(tree: dict[str, Any], path: list[str], text: str) -> None:

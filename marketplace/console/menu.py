@@ -20,14 +20,19 @@ class Entry(NamedTuple):
 
 _AUCTIONS: Final = Entry("/console/auctions", "Auctions", "auctions")
 _EVENTS: Final = Entry("/console/events", "Events", "events")
+_ORDERS: Final = Entry("/console/orders", "Orders", "orders")
+_GRANTS: Final = Entry("/console/grants", "Grants", "grants")
+_STATEMENTS: Final = Entry("/console/statements", "Statements", "statements")
+_ACCOUNT: Final = Entry("/console/account", "Balance", "accounts")
 MENU: Final[Mapping[str, tuple[Entry, ...]]] = {
     "operator": (
         Entry("/console/operator", "Today", "auctions"),
         _AUCTIONS,
-        Entry("/console/orders", "Orders", "orders"),
+        _ORDERS,
         _EVENTS,
     ),
-    "trading": (Entry("/console/orders", "Orders", "orders"),),
+    "startup": (_ORDERS, _GRANTS, _STATEMENTS, _ACCOUNT),
+    "provider": (_GRANTS, _STATEMENTS, _ACCOUNT),
     "market": (_AUCTIONS, _EVENTS),
 }
 """Pages by desk, in the order in which a menu shows them. A page of two desks is shown once."""

@@ -25,6 +25,7 @@ _HOUR: Final = timedelta(hours=1)
 _DAY_HOURS: Final = 24
 _TICK_HOURS: Final = (1, 3, 6, 12, 24, 48, 168, 336, 720, 2_160)
 _TIME_TICKS_MAX: Final = 12
+_LABEL_WIDTH: Final = 40
 
 
 class Axis:
@@ -57,12 +58,17 @@ class Axis:
         return [round(at * step, 12) for at in range(first, math.floor(self.high / step) + 1)]
 
 
-def render_frame(x: Axis, y: Axis, x_label: str, y_label: str) -> Iterator[str]:
-    """Yield grid lines, ticks and labels."""
+def render_levels(x: Axis, y: Axis) -> Iterator[str]:
+    """Yield a grid line and a label at each tick of the values."""
     for tick in y.list_ticks():
         at = y.place(tick)
         yield f'<line class="axis" x1="{x.begin}" x2="{x.end}" y1="{at}" y2="{at}"/>'
         yield f'<text x="{x.begin - 6}" y="{at + 4}" text-anchor="end">{render_tick(tick)}</text>'
+
+
+def render_frame(x: Axis, y: Axis, x_label: str, y_label: str) -> Iterator[str]:
+    """Yield grid lines, ticks and labels."""
+    yield from render_levels(x, y)
     for tick in x.list_ticks():
         yield f'<text x="{x.place(tick)}" y="{y.begin + 15}" text-anchor="middle">{render_tick(tick)}</text>'
     yield f'<text x="{x.end}" y="{y.begin + 29}" text-anchor="end">{escape(x_label)}</text>'
@@ -87,17 +93,18 @@ def render_tick(value: float) -> str:
     return f"{value:g}"
 
 
-def render_time_ticks(x: Axis, label_y: float, bottom: float) -> Iterator[str]:
+def render_time_ticks(x: Axis, label_y: float, bottom: float, ticks_max: int = _TIME_TICKS_MAX) -> Iterator[str]:
     """Yield a line and a label per day, week, month or so. The scale is in seconds since 1970."""
     begin, end = (datetime.fromtimestamp(at, UTC) for at in (x.low, x.high))
-    hours = next((one for one in _TICK_HOURS if (end - begin) / _HOUR <= one * _TIME_TICKS_MAX), 24 * 366)
+    hours = next((one for one in _TICK_HOURS if (end - begin) / _HOUR <= one * ticks_max), 24 * 366)
     at = begin.replace(hour=begin.hour if hours < _DAY_HOURS else 0, minute=0, second=0, microsecond=0)
     while at <= end:
         if at >= begin:
             place = x.place(at.timestamp())
             yield f'<line class="axis" x1="{place}" x2="{place}" y1="{label_y + 4}" y2="{bottom}"/>'
             text = f"{at:%b} {at.day}" if hours >= _DAY_HOURS else f"{at:%b} {at.day}, {at:%H:%M}"
-            yield render_label(place, label_y, text)
+            if x.end - place >= _LABEL_WIDTH:
+                yield render_label(place, label_y, text)
         at += hours * _HOUR
 
 

@@ -93,10 +93,15 @@ async def running(*coroutines) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def open_stage(
-    log: Log, database_url: str | None = None, *, worker: bool = False, **settings
+    log: Log,
+    database_url: str | None = None,
+    *,
+    worker: bool = False,
+    clock: MarketClock | None = None,
+    **settings,
 ) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
-        handler = Handler(log, MarketClock())
+        handler = Handler(log, clock or MarketClock())
         follower = Follower(handler)
         await follower.start()
         await stack.enter_async_context(running(follower.run()))

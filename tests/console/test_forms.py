@@ -8,7 +8,7 @@ import pytest
 from events.order import OrderTerms
 from marketplace.client import ProblemError
 from marketplace.console.formats import FILTERS
-from marketplace.console.forms import parse_form
+from marketplace.console.forms import name_field, parse_form
 
 FIELDS = [
     ("_csrf_token", "t"),
@@ -43,13 +43,16 @@ def test_a_form_becomes_the_body_that_its_fields_name():
         ("offers.0.cash_usd_per_gpu_hour", "cheap", "cash_usd_per_gpu_hour"),
         ("start_latest", "tomorrow", "start_latest"),
         ("nodes.0.x", "1", "nodes"),
+        ("duration_hours", "", "duration_hours"),
     ],
 )
 def test_a_wrong_field_is_named(name, text, named):
-    with pytest.raises(ProblemError, match=named):
+    with pytest.raises(ProblemError, match=named) as caught:
         parse_form(
             [one for one in FIELDS if one[0] != name and not name.startswith(f"{one[0]}.")] + [(name, text)], OrderTerms
         )
+    (fault,) = caught.value.problem["errors"]
+    assert name_field(fault["pointer"]) == name.removesuffix(".0.x")
 
 
 @pytest.mark.parametrize(
@@ -61,6 +64,7 @@ def test_a_wrong_field_is_named(name, text, named):
         ("rate", Decimal("2.5"), "$2.50"),
         ("number", 1234567, "1,234,567"),
         ("share", "1/8", "12.50%"),
+        ("gpu_hours", 4_443_000, "1,234.2"),
         ("instant", datetime(2026, 1, 2, 3, 4, tzinfo=UTC), "2026-01-02 03:04 Z"),
         ("duration", timedelta(days=3, hours=4, minutes=5), "3 d 4 h"),
         ("duration", -61, "\u22121 min 1 s"),

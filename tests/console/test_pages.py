@@ -7,7 +7,7 @@ import httpx
 from marketplace.console.application import mount_console
 from marketplace.log.memory import MemoryLog
 from tests.api.stage import ADMIN_KEY, open_stage
-from tests.support.market.market import Market
+from tests.console.scene import open_scene
 from tests.support.patience import PATIENCE_SECONDS
 
 
@@ -15,6 +15,13 @@ def find_csrf(page: httpx.Response) -> str:
     found = re.search(r'name="_csrf_token" value="([^"]+)"', page.text)
     assert found is not None, page.text
     return found[1]
+
+
+def read_form(page: httpx.Response) -> dict[str, str]:
+    """Return the token of a page's forms, and the key of the first one."""
+    key = re.search(r'name="key" value="([^"]+)"', page.text)
+    assert key is not None, page.text
+    return {"_csrf_token": find_csrf(page), "key": key[1]}
 
 
 async def open_browser(stage) -> httpx.AsyncClient:
@@ -59,59 +66,77 @@ async def test_a_session_begins_with_a_key_holds_no_secret_and_ends_with_the_key
         assert (await browser.post("/console/sign-out")).status_code == 403
 
         other = await open_browser(stage)
-        other.cookies.set("marketplace_session", browser.cookies["marketplace_session"][:-1] + "x")
+        other.cookies.set("marketplace_session", "x" + browser.cookies["marketplace_session"])
         assert (await other.get("/console/orders")).status_code == 303
         await stage.admin.delete(f"/v1/api-keys/{issued['key_id']}", headers={"Idempotency-Key": "end"})
         assert (await browser.get("/console/orders")).headers["location"] == "/console/sign-in"
 
 
-async def test_each_sees_its_own_and_a_form_places_an_order_once(database_url):
-    market = Market(MemoryLog())
-    trade = await market.trade(cash="2.50")
-    rival = await market.party("Rival", "startup", usd=100_000)
-    async with open_stage(market.log, database_url) as stage:
-        mount_console(stage.application, stage.services)
+async def test_each_sees_its_own_and_a_form_is_one_command(database_url):
+    async with open_scene(database_url) as scene:
         browsers = {}
-        for party in (trade.startup, rival):
-            body = {"name": "web", "scopes": ["*"], "party_id": party}
-            token = (await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"]
-            browsers[party] = await open_browser(stage)
-            await sign_in(browsers[party], token)
-        operator = await open_browser(stage)
-        await sign_in(operator, ADMIN_KEY)
-        path = f"/console/orders/{trade.order}"
-        assert trade.order in (await browsers[trade.startup].get(path)).text
-        hidden = await browsers[rival].get(path)
-        assert hidden.status_code == 404
-        assert "order_unknown" in hidden.text
-        assert trade.order not in (await browsers[rival].get("/console/orders")).text
-        today = await operator.get("/console/operator")
-        assert today.status_code == 200
-        assert "marketplace.order.placed.v1" in (await operator.get("/console/events?after=0")).text
-        assert (await browsers[rival].get("/console/operator")).status_code in {200, 403}
+        for name, token in (*scene.keys.items(), ("operator", ADMIN_KEY)):
+            browsers[name] = await open_browser(scene.stage)
+            await sign_in(browsers[name], token)
+        startup, rival = browsers["startup"], browsers["rival"]
+        for kind, path in scene.paths.items():
+            own, hidden, listed = [await one.get(path) for one in (startup, rival)] + [
+                await rival.get(path.rpartition("/")[0])
+            ]
+            assert own.status_code == 200, own.text
+            assert path.rpartition("/")[2] in own.text
+            assert (hidden.status_code, f"{kind}_unknown" in hidden.text) == (404, True)
+            assert path not in listed.text
+        assert (await browsers["operator"].get("/console/operator")).status_code == 200
+        assert "marketplace.order.placed.v1" in (await browsers["operator"].get("/console/events?after=0")).text
+        assert (await rival.get("/console/operator")).status_code in {200, 403}
+        await _place_an_order(rival)
+        await _dispute(startup, scene.paths["statement"])
+        concession = {**read_form(await browsers["provider"].get(scene.paths["statement"])), "reason": "agreed"}
+        conceded = await browsers["provider"].post(
+            f"{scene.paths['statement']}/resolve", data={**concession, "gpu_seconds": "11,000"}
+        )
+        assert conceded.status_code == 303, conceded.text
+        assert "by concession" in (await startup.get(scene.paths["statement"])).text
+        wired = {**read_form(await startup.get("/console/account")), "amount_usd": "10.50", "reference": "w"}
+        assert (await startup.post(f"{scene.paths['account']}/withdraw", data=wired)).status_code == 303
+        assert "\u2212$10.50" in (await startup.get("/console/account")).text
 
-        form_page = await browsers[rival].get("/console/orders/new")
-        start = re.search(r'name="start_earliest"[^>]*value="([^"]+)"', form_page.text)[1]
-        form = {
-            "_csrf_token": find_csrf(form_page),
-            "key": re.search(r'name="key" value="([^"]+)"', form_page.text)[1],
-            "nodes": "1",
-            "gpus_per_node": "8",
-            "duration_hours": "24",
-            "start_earliest": start,
-            "start_latest": start,
-            "offers.0.gpu_class": "H100_SXM",
-            "offers.0.cash_usd_per_gpu_hour": "3",
-            "offers.0.equity_usd_per_gpu_hour": "0",
-            "offers.1.gpu_class": "",
-        }
-        wrong = await browsers[rival].post("/console/orders/new", data={**form, "nodes": "many"})
-        assert wrong.status_code == 422
-        assert "nodes" in wrong.text
-        placed = [await browsers[rival].post("/console/orders/new", data=form) for _ in range(2)]
-        assert {one.status_code for one in placed} == {303}
-        assert placed[0].headers["location"] == placed[1].headers["location"]
-        assert "open" in (await browsers[rival].get(placed[0].headers["location"])).text
+
+async def _place_an_order(browser: httpx.AsyncClient) -> None:
+    form_page = await browser.get("/console/orders/new")
+    start = re.search(r'name="start_earliest"[^>]*value="([^"]+)"', form_page.text)[1]
+    form = {
+        **read_form(form_page),
+        "nodes": "1",
+        "gpus_per_node": "8",
+        "duration_hours": "24",
+        "start_earliest": start,
+        "start_latest": start,
+        "offers.0.gpu_class": "H100_SXM",
+        "offers.0.cash_usd_per_gpu_hour": "3",
+        "offers.0.equity_usd_per_gpu_hour": "0",
+        "offers.1.gpu_class": "",
+    }
+    wrong = await browser.post("/console/orders/new", data={**form, "nodes": "many"})
+    assert wrong.status_code == 422
+    assert 'data-field="nodes"' in wrong.text
+    placed = [await browser.post("/console/orders/new", data=form) for _ in range(2)]
+    assert {one.status_code for one in placed} == {303}
+    assert placed[0].headers["location"] == placed[1].headers["location"]
+    assert "open" in (await browser.get(placed[0].headers["location"])).text
+
+
+async def _dispute(browser: httpx.AsyncClient, path: str) -> None:
+    """State a count in GPU-hours; what is wrong with it is said beside its field."""
+    form = {**read_form(await browser.get(path)), "reason": "two nodes were away"}
+    assert (await browser.post(f"{path}/dispute", data={"gpu_seconds_counted": "1"})).status_code == 403  # no token
+    for count in ("", "some", "999,999"):
+        wrong = await browser.post(f"{path}/dispute", data={**form, "gpu_seconds_counted": count})
+        assert (wrong.status_code, 'data-field="gpu_seconds_counted"' in wrong.text) == (422, True), wrong.text
+    counted = await browser.post(f"{path}/dispute", data={**form, "gpu_seconds_counted": "11,000"})
+    assert (counted.status_code, counted.headers["location"]) == (303, path)
+    assert "It waits for the provider" in (await browser.get(path)).text
 
 
 async def test_every_key_is_led_to_a_page_that_it_opens_or_told_that_there_is_none(database_url):

@@ -20,3 +20,22 @@ const stated = document.querySelector("[data-now]");
 const clockOffset = stated ? Date.parse(stated.dataset.now) - Date.now() : 0;
 count();
 setInterval(count, 1000);
+
+// A refusal names the fields that it concerns: each one is marked and says why.
+document.addEventListener("htmx:afterSwap", ({ detail }) => {
+  const form = detail.target.closest("form");
+  if (!form) return;
+  for (const one of form.querySelectorAll(".wrong")) one.remove();
+  for (const one of form.querySelectorAll("[aria-invalid]")) one.removeAttribute("aria-invalid");
+  for (const one of detail.target.querySelectorAll("[data-field]")) {
+    const field = form.elements[one.dataset.field];
+    if (!(field instanceof Element) || field.type === "hidden") continue;
+    const text = document.createElement("span");
+    text.className = "wrong";
+    text.textContent = one.textContent;
+    field.setAttribute("aria-invalid", "true");
+    field.after(text);
+  }
+  const first = form.querySelector("[aria-invalid]");
+  if (first) first.focus();
+});

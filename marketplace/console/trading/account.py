@@ -1,0 +1,172 @@
+"""The balance: what is available, what is held for what and until when, entries of a span, and requests to approve."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from itertools import groupby
+from typing import Any, Final, NamedTuple
+
+from litestar import Request, Response, Router, get, post
+from litestar.params import FromPath, FromQuery
+from litestar.response import Template
+
+from marketplace.api.http.bodies.accounts import TransferBody
+from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.client import ProblemError
+from marketplace.console.desk import Desk, Desked
+from marketplace.console.forms import parse_form
+from marketplace.core.ids import rename_id
+from marketplace.projections.views.billing import LineView
+
+PATH: Final = "/console/account"
+_SPAN: Final = timedelta(days=30)
+_DAY: Final = timedelta(days=1)
+_ENTRIES_MAX: Final = 500
+
+
+class Entry(NamedTuple):
+    """What one event moved on an account."""
+
+    line: LineView
+    available: Decimal
+    held: Decimal
+    balance: Decimal | None
+
+
+class Span(NamedTuple):
+    """The days whose entries are shown, with the last one."""
+
+    start: date
+    end: date
+
+    def find_bounds(self) -> tuple[datetime, datetime]:
+        """Return the first instant, and the one after the last."""
+        return datetime.combine(self.start, time(), UTC), datetime.combine(self.end + _DAY, time(), UTC)
+
+
+@get("/")
+async def show_own(desk: Desked, start: FromQuery[str | None] = None, end: FromQuery[str | None] = None) -> Template:
+    """Show the account of the party that is signed in."""
+    return await _show(desk, rename_id("acc", desk.party_id), start, end)
+
+
+@get("/{account_id:str}")
+async def show(
+    desk: Desked,
+    account_id: FromPath[str],
+    start: FromQuery[str | None] = None,
+    end: FromQuery[str | None] = None,
+) -> Template:
+    """Show an account that the key may see."""
+    return await _show(desk, account_id, start, end)
+
+
+@get("/{account_id:str}/entries.csv")
+async def download(
+    desk: Desked,
+    account_id: FromPath[str],
+    start: FromQuery[str | None] = None,
+    end: FromQuery[str | None] = None,
+) -> Response[bytes]:
+    """Return the entries of a span as a file."""
+    begin, last = _parse_span(desk, start, end).find_bounds()
+    content = await desk.client.get_account_statement_csv(account_id, begin, last)
+    headers = {"Content-Disposition": f'attachment; filename="{account_id}.csv"'}
+    return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
+
+
+@post("/{account_id:str}/withdraw")
+async def withdraw(request: Request[Any, Any, Any], desk: Desked, account_id: FromPath[str]) -> Response[Any]:
+    """Withdraw available money; above the limit, ask a second person."""
+    form = await request.form()
+    body = parse_form(form.multi_items(), TransferBody)
+    await desk.client.withdraw(account_id, body.amount_usd, body.reference, key=form.get("key"))
+    return desk.go(f"{PATH}/{account_id}")
+
+
+@post("/{account_id:str}/deposit")
+async def deposit(request: Request[Any, Any, Any], desk: Desked, account_id: FromPath[str]) -> Response[Any]:
+    """Record a deposit, as the operator."""
+    form = await request.form()
+    body = parse_form(form.multi_items(), TransferBody)
+    await desk.client.deposit(account_id, body.amount_usd, body.reference, key=form.get("key"))
+    return desk.go(f"{PATH}/{account_id}")
+
+
+@post("/{account_id:str}/approvals/{approval_id:str}/approve")
+async def approve(
+    request: Request[Any, Any, Any], desk: Desked, account_id: FromPath[str], approval_id: FromPath[str]
+) -> Response[Any]:
+    """Approve, as a second person, what another one asked for."""
+    form = await request.form()
+    await desk.client.approve(account_id, approval_id, key=form.get("key"))
+    return desk.go(f"{PATH}/{account_id}")
+
+
+@post("/{account_id:str}/approvals/{approval_id:str}/refuse")
+async def refuse(
+    request: Request[Any, Any, Any], desk: Desked, account_id: FromPath[str], approval_id: FromPath[str]
+) -> Response[Any]:
+    """Refuse, as a second person, what another one asked for."""
+    form = await request.form()
+    body = parse_form(form.multi_items(), ReasonBody)
+    await desk.client.refuse_approval(account_id, approval_id, body.reason, key=form.get("key"))
+    return desk.go(f"{PATH}/{account_id}")
+
+
+async def _show(desk: Desk, account_id: str, start: str | None, end: str | None) -> Template:
+    account = await desk.client.get_account(account_id)
+    balances = {
+        one.account: one.amount async for one in desk.client.list_balances(party_id=account.party_id, unit="USD")
+    }
+    span = _parse_span(desk, start, end)
+    statement = await desk.client.get_account_statement(account_id, *span.find_bounds())
+    entries = list(_join(statement.lines))[::-1]
+    holds = [one async for one in desk.client.list_holds(account_id)]
+    return desk.show(
+        "trading/account.html",
+        account=account,
+        available=balances.get(f"{account_id}/available", Decimal(0)),
+        held=balances.get(f"{account_id}/held", Decimal(0)),
+        holds=sorted((one for one in holds if one.left_usd and not one.expired), key=lambda one: one.placed_at),
+        entries=entries[:_ENTRIES_MAX],
+        omitted=max(len(entries) - _ENTRIES_MAX, 0),
+        approvals=[one async for one in desk.client.list_approvals(account_id, status="open")],
+        span=span,
+        may_withdraw=desk.principal.party_id is not None and desk.may("accounts:withdraw"),
+        may_deposit=desk.principal.party_id is None and desk.may("accounts:deposit"),
+        may_approve=desk.may("accounts:write"),
+    )
+
+
+def _parse_span(desk: Desk, start: str | None, end: str | None) -> Span:
+    """Return the days that a page asks for, by default the last 30.
+
+    Raises:
+        ProblemError: ``form_invalid``: a day is not one, or they are in the wrong order.
+    """
+    try:
+        last = date.fromisoformat(end) if end else desk.now.astimezone(UTC).date()
+        first = date.fromisoformat(start) if start else last - _SPAN
+        Span(first, last).find_bounds()
+    except (ValueError, OverflowError):
+        first, last = date.max, date.min
+    if first > last:
+        raise ProblemError(422, {"code": "form_invalid", "detail": "state two days, the earlier one first"})
+    return Span(first, last)
+
+
+def _join(lines: Iterable[LineView]) -> Iterator[Entry]:
+    """Yield one entry for each event: money that is set aside leaves one ledger account and comes to the other."""
+    for _, group in groupby(lines, key=lambda line: line.sequence):
+        rows = list(group)
+        moved = {"available": Decimal(0), "held": Decimal(0)}
+        balance = None
+        for line in rows:
+            kind = line.account.rpartition("/")[2]
+            moved[kind] = moved.get(kind, Decimal(0)) + line.amount
+            balance = line.balance if kind == "available" else balance
+        yield Entry(rows[0], moved["available"], moved["held"], balance)
+
+
+ROUTER: Final = Router("/account", route_handlers=[show_own, show, download, withdraw, deposit, approve, refuse])

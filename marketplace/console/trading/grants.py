@@ -1,0 +1,252 @@
+"""Grants: the list, and one grant with what is left of it against time, its stages, incidents and statements."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Final, NamedTuple, get_args
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+from litestar.params import FromPath, FromQuery
+from litestar.response import Template
+
+from marketplace.api.delivery.grants import Status
+from marketplace.api.http.bodies.answers import Page
+from marketplace.api.http.bodies.delivery import DegradeGrantBody, ResumeGrantBody, TerminateGrantBody
+from marketplace.client import ProblemError
+from marketplace.console.desk import Desk, Desked
+from marketplace.console.forms import parse_form
+from marketplace.console.history import Step, load_history
+from marketplace.domain.billing.stages import find_due
+from marketplace.plots.burn_down import Point, render_burn_down
+from marketplace.projections.views.billing import StatementView
+from marketplace.projections.views.delivery import GrantView
+from marketplace.projections.views.metering import UsageDay
+
+PATH: Final = "/console/grants"
+_PAGE: Final = 100
+_HOUR: Final = timedelta(hours=1)
+_RUNNING: Final = frozenset({"active", "degraded", "suspended"})
+
+
+class Burn(NamedTuple):
+    """A grant's GPU-hours that were granted, and the GPU-seconds of it that were delivered and billed."""
+
+    granted: Decimal
+    delivered: Decimal
+    billed: Decimal
+    statements: int
+
+
+class Incident(msgspec.Struct, kw_only=True):
+    """A span in which nodes did not work, or in which delivery was withheld; `lost` is in GPU-seconds."""
+
+    kind: str
+    start: datetime
+    end: datetime | None = None
+    nodes: int | None = None
+    lost: int | None = None
+    reason: str | None = None
+
+
+class Stages(NamedTuple):
+    """How many stages a grant has, and when the next one is due."""
+
+    whole: int
+    next_at: datetime | None
+
+
+@get("/")
+async def list_own(
+    desk: Desked, status: FromQuery[str | None] = None, cursor: FromQuery[str | None] = None
+) -> Template:
+    """List grants, the newest first, a page at a time."""
+    query: dict[str, Any] = {"limit": _PAGE, "cursor": cursor, "status": status or None, "order": "newest"}
+    page = await desk.client.get("/v1/grants", Page[GrantView], **query)
+    older = None if page.next_cursor is None else f"{PATH}?cursor={page.next_cursor}&status={status or ''}"
+    pages = {"older": older, "newer": PATH if cursor else None}
+    return desk.show("trading/grants.html", grants=page.items, status=status, page=pages, statuses=get_args(Status))
+
+
+@get("/{grant_id:str}")
+async def show(desk: Desked, grant_id: FromPath[str]) -> Template:
+    """Show one grant."""
+    grant = await desk.client.get_grant(grant_id)
+    statements = [one async for one in _list_statements(desk, grant_id)]
+    days = await _load_days(desk, grant_id)
+    steps = await load_history(desk, grant_id)
+    billed = [one for one in statements if one.service_line_id is None]
+    burn = Burn(
+        granted=_count_granted(grant),
+        delivered=sum((day.gpu_seconds for day in days), Decimal(0)),
+        billed=sum((_count_billed(one) for one in billed), Decimal(0)),
+        statements=len(billed),
+    )
+    return desk.show(
+        "trading/grant.html",
+        grant=grant,
+        burn=burn,
+        chart=_draw(grant, burn, days, billed, desk.now),
+        stages=_find_stages(grant),
+        incidents=list_incidents(grant, steps, desk.now),
+        statements=list(reversed(statements)),
+        steps=steps,
+        acts=_list_acts(desk, grant),
+        ends=desk.now + timedelta(hours=1 + (grant.service.notice_hours_min if grant.service else 0)),
+    )
+
+
+@post("/{grant_id:str}/stages")
+async def pay_stage(request: Request[Any, Any, Any], desk: Desked, grant_id: FromPath[str]) -> Response[Any]:
+    """Set the cash of the next stage aside."""
+    form = await request.form()
+    await desk.client.pay_stage(grant_id, key=form.get("key"))
+    return desk.go(f"{PATH}/{grant_id}")
+
+
+@post("/{grant_id:str}/degrade")
+async def degrade(request: Request[Any, Any, Any], desk: Desked, grant_id: FromPath[str]) -> Response[Any]:
+    """Report an incident, as the provider."""
+    form = await request.form()
+    body = parse_form(form.multi_items(), DegradeGrantBody)
+    await desk.client.degrade_grant(grant_id, body, key=form.get("key"))
+    return desk.go(f"{PATH}/{grant_id}")
+
+
+@post("/{grant_id:str}/resume")
+async def resume(request: Request[Any, Any, Any], desk: Desked, grant_id: FromPath[str]) -> Response[Any]:
+    """Report that all nodes work again, as the provider."""
+    form = await request.form()
+    body = parse_form(form.multi_items(), ResumeGrantBody)
+    await desk.client.resume_grant(grant_id, body.at, key=form.get("key"))
+    return desk.go(f"{PATH}/{grant_id}")
+
+
+@post("/{grant_id:str}/terminate")
+async def terminate(request: Request[Any, Any, Any], desk: Desked, grant_id: FromPath[str]) -> Response[Any]:
+    """End a grant early."""
+    form = await request.form()
+    body = parse_form(form.multi_items(), TerminateGrantBody)
+    await desk.client.terminate_grant(grant_id, body, key=form.get("key"))
+    return desk.go(f"{PATH}/{grant_id}")
+
+
+async def _list_statements(desk: Desk, grant_id: str) -> Any:
+    """Yield the statements of a grant, the earliest first, as far as the key may see them."""
+    try:
+        async for one in desk.client.list_statements(grant_id=grant_id, order="oldest"):
+            yield one
+    except ProblemError as problem:
+        if problem.code != "scope_missing":
+            raise
+
+
+async def _load_days(desk: Desk, grant_id: str) -> list[UsageDay]:
+    try:
+        return await desk.client.sum_usage_days(grant_id)
+    except ProblemError as problem:
+        if problem.code != "scope_missing":
+            raise
+        return []
+
+
+def _count_granted(grant: GrantView) -> Decimal:
+    """Return the GPU-hours of a grant, less those that it resold."""
+    node_hours = grant.nodes * _count_hours(grant.start, grant.end)
+    node_hours -= sum(one.nodes * _count_hours(one.start, one.end) for one in grant.resold)
+    return node_hours * grant.gpus_per_node
+
+
+def _count_hours(start: datetime, end: datetime) -> Decimal:
+    return Decimal((end - start) // timedelta(seconds=1)) / 3_600
+
+
+def _count_billed(statement: StatementView) -> Decimal:
+    """Return the GPU-seconds that a statement charges; a credit takes its own off."""
+    seconds = Decimal(statement.charges.gpu_seconds)
+    return -seconds if statement.status == "credited" else seconds
+
+
+def _draw(
+    grant: GrantView, burn: Burn, days: Sequence[UsageDay], statements: Sequence[StatementView], now: datetime
+) -> str:
+    delivered, left = [(grant.start, burn.granted)], burn.granted
+    for day in days:
+        left -= day.gpu_seconds / 3_600
+        over = datetime.combine(day.day, time(), UTC) + timedelta(days=1)
+        delivered.append((min(max(over, grant.start), grant.end, max(now, grant.start)), left))
+    billed, left = [(grant.start, burn.granted)], burn.granted
+    for statement in statements:
+        billed.append((statement.period_end, left))
+        left -= _count_billed(statement) / 3_600
+        billed.append((statement.period_end, left))
+    plan: list[Point] = [(grant.start, burn.granted), (grant.end, Decimal(0))]
+    projected = _project(grant, delivered[-1])
+    return render_burn_down(plan, delivered, billed, projected, now)
+
+
+def _project(grant: GrantView, last: Point) -> list[Point]:
+    """Return the line from the last delivery to the end at the rate of the nodes that work."""
+    at, left = last
+    if grant.status not in {"issued", *_RUNNING} or at >= grant.end:
+        return []
+    rate = Decimal(grant.nodes_available * grant.gpus_per_node)
+    return [last, (grant.end, max(left - rate * _count_hours(at, grant.end), Decimal(0)))]
+
+
+def _find_stages(grant: GrantView) -> Stages | None:
+    if grant.stages is None or grant.stage is None:
+        return None
+    count = -(-(grant.end - grant.start) // (grant.stages.hours * _HOUR))
+    due = find_due(grant.start, grant.stages, grant.stage.stages_paid)
+    is_open = grant.status in {"issued", *_RUNNING} and due < grant.end
+    return Stages(count, due if is_open else None)
+
+
+def list_incidents(grant: GrantView, steps: Sequence[Step], now: datetime) -> list[Incident]:
+    """Return a grant's incidents and withheld spans, from its history, the latest first."""
+    found: list[Incident] = []
+    current: Incident | None = None
+    for step in steps:
+        if step.kind in {"degraded", "suspended", "resumed", "completed", "terminated"} and current is not None:
+            current.end = current.end or _parse(step.data.get("at")) or grant.ended_at
+            current = None
+        if step.kind in {"degraded", "suspended"}:
+            lost = grant.nodes - step.data.get("nodes_available", 0)
+            start, end = _parse(step.data["at"]) or step.at, _parse(step.data.get("until"))
+            one = Incident(kind=step.kind, start=start, end=end, nodes=lost, reason=step.data["reason"])
+            found.append(one)
+            current = one if end is None else None
+        elif step.kind == "withheld":
+            found.append(Incident(kind="withheld", start=_parse(step.data["at"]) or step.at, nodes=grant.nodes))
+        elif step.kind == "withholding_ended":
+            held = next(one for one in reversed(found) if one.kind == "withheld")
+            held.end, held.lost = _parse(step.data["at"]), step.data["gpu_seconds"]
+            held.reason = "paid" if step.data.get("is_paid") else "the grant ended"
+    for one in found:
+        if one.lost is None and one.nodes is not None:
+            end = one.end or max(min(now, grant.end), one.start)
+            one.lost = one.nodes * grant.gpus_per_node * ((end - one.start) // timedelta(seconds=1))
+    return found[::-1]
+
+
+def _parse(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _list_acts(desk: Desk, grant: GrantView) -> set[str]:
+    """Return what the key may do with a grant now."""
+    if not desk.may("grants:write"):
+        return set()
+    own, acts = desk.principal.party_id, set()
+    if own == grant.payer_id and grant.stage is not None and (_find_stages(grant) or Stages(0, None)).next_at:
+        acts.add("stages")
+    if own == grant.provider_id and grant.status in _RUNNING:
+        acts.add("degrade")
+        acts |= {"resume"} if grant.status != "active" else set()
+    if own in {grant.startup_id, grant.payer_id, grant.provider_id} and grant.status in {"issued", *_RUNNING}:
+        acts.add("terminate")
+    return acts
+
+
+ROUTER: Final = Router("/grants", route_handlers=[list_own, show, pay_stage, degrade, resume, terminate])

@@ -1,0 +1,259 @@
+"""Statements: what waits for an answer, and one statement with its readings beside the evidence, line by line."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, NamedTuple, get_args
+
+from litestar import Request, Response, Router, get, post
+from litestar.params import FromPath, FromQuery
+from litestar.response import Template
+
+from marketplace.api.billing.statements import Status
+from marketplace.api.http.bodies.answers import Page
+from marketplace.api.http.bodies.delivery import (
+    AnswerDisputeBody,
+    ConcedePartBody,
+    DisputeStatementBody,
+    ReferDisputeBody,
+    ResolveStatementBody,
+)
+from marketplace.client import ProblemError
+from marketplace.console.desk import Desk, Desked
+from marketplace.console.forms import parse_form
+from marketplace.console.history import load_history
+from marketplace.domain.billing.dispute import ANSWER
+from marketplace.domain.metering.contradictions import Contradiction
+from marketplace.projections.views.billing import HoursReadingView, StatementView
+from marketplace.projections.views.metering import ReadingView
+
+PATH: Final = "/console/statements"
+_PAGE: Final = 100
+_DAY: Final = timedelta(days=1)
+_SECONDS: Final = frozenset({"gpu_seconds", "gpu_seconds_counted", "gpu_seconds_offered"})
+"""Fields in which a form states GPU-hours and the API takes GPU-seconds."""
+
+
+class Line(NamedTuple):
+    """One reading, and what contradicts it."""
+
+    reading: ReadingView
+    remarks: tuple[str, ...]
+
+
+class Day(NamedTuple):
+    """The readings of one day: sums of both meters in GPU-seconds, and what machines say beside them."""
+
+    day: date
+    provider: int
+    startup: int | None
+    utilisation: Decimal | None
+    energy_kwh: Decimal | None
+    xid_errors: int
+    remarks: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+    @property
+    def difference(self) -> int | None:
+        """What the provider's meters count beyond the startup's; None where those did not report."""
+        return None if self.startup is None else self.provider - self.startup
+
+
+@get("/")
+async def list_own(
+    desk: Desked, status: FromQuery[str | None] = None, cursor: FromQuery[str | None] = None
+) -> Template:
+    """List statements, the newest first, a page at a time."""
+    query: dict[str, Any] = {"limit": _PAGE, "cursor": cursor, "status": status or None, "order": "newest"}
+    page = await desk.client.get("/v1/statements", Page[StatementView], **query)
+    older = None if page.next_cursor is None else f"{PATH}?cursor={page.next_cursor}&status={status or ''}"
+    pages = {"older": older, "newer": PATH if cursor else None}
+    shown = {"statements": page.items, "status": status, "page": pages, "statuses": get_args(Status)}
+    return desk.show("trading/statements.html", **shown, find_due=lambda one: _find_due(desk, one))
+
+
+@get("/{statement_id:str}")
+async def show(desk: Desked, statement_id: FromPath[str], day: FromQuery[str | None] = None) -> Template:
+    """Show one statement. Of its days, one is shown reading by reading."""
+    statement = await desk.client.get_statement(statement_id)
+    days, hours = [], list[HoursReadingView]()
+    if statement.service_line_id is None:
+        days = await _load_days(desk, statement)
+    else:
+        hours = [one async for one in desk.client.list_hours(statement.service_line_id)]
+    chosen = next((one for one in days if one.day.isoformat() == day), None)
+    chosen = chosen or next((one for one in days if one.remarks or one.difference), None) or next(iter(days), None)
+    return desk.show(
+        "trading/statement.html",
+        statement=statement,
+        days=days,
+        chosen=chosen,
+        hours=[one for one in hours if statement.period_start < one.end <= statement.period_end],
+        side=_find_side(desk, statement),
+        due=_find_due(desk, statement),
+        acts=_list_acts(desk, statement),
+        answer_days=ANSWER.days,
+        steps=await load_history(desk, statement_id),
+    )
+
+
+@post("/{statement_id:str}/accept")
+async def accept(request: Request[Any, Any, Any], desk: Desked, statement_id: FromPath[str]) -> Response[Any]:
+    """Accept a statement, or the other side's offer."""
+    form = await request.form()
+    await desk.client.accept_statement(statement_id, key=form.get("key"))
+    return desk.go(f"{PATH}/{statement_id}")
+
+
+@post("/{statement_id:str}/dispute")
+async def dispute(request: Request[Any, Any, Any], desk: Desked, statement_id: FromPath[str]) -> Response[Any]:
+    """State a lower count."""
+    form = await request.form()
+    body = parse_form(_convert(form.multi_items()), DisputeStatementBody)
+    await desk.client.dispute_statement(statement_id, body, key=form.get("key"))
+    return desk.go(f"{PATH}/{statement_id}")
+
+
+@post("/{statement_id:str}/answer")
+async def answer(request: Request[Any, Any, Any], desk: Desked, statement_id: FromPath[str]) -> Response[Any]:
+    """Offer an amount between both positions, or insist."""
+    form = await request.form()
+    body = parse_form(_convert(form.multi_items()), AnswerDisputeBody)
+    await desk.client.answer_dispute(statement_id, body, key=form.get("key"))
+    return desk.go(f"{PATH}/{statement_id}")
+
+
+@post("/{statement_id:str}/concede")
+async def concede(request: Request[Any, Any, Any], desk: Desked, statement_id: FromPath[str]) -> Response[Any]:
+    """Give a part of a dispute up."""
+    form = await request.form()
+    body = parse_form(_convert(form.multi_items()), ConcedePartBody)
+    await desk.client.concede_part(statement_id, body, key=form.get("key"))
+    return desk.go(f"{PATH}/{statement_id}")
+
+
+@post("/{statement_id:str}/refer")
+async def refer(request: Request[Any, Any, Any], desk: Desked, statement_id: FromPath[str]) -> Response[Any]:
+    """Ask the platform to decide."""
+    form = await request.form()
+    body = parse_form(_convert(form.multi_items()), ReferDisputeBody)
+    await desk.client.refer_dispute(statement_id, body, key=form.get("key"))
+    return desk.go(f"{PATH}/{statement_id}")
+
+
+@post("/{statement_id:str}/resolve")
+async def resolve(request: Request[Any, Any, Any], desk: Desked, statement_id: FromPath[str]) -> Response[Any]:
+    """Concede the count or accept the payers' offer, as the provider; decide, as the platform."""
+    form = await request.form()
+    body = parse_form(_convert(form.multi_items()), ResolveStatementBody)
+    await desk.client.resolve_statement(statement_id, body, key=form.get("key"))
+    return desk.go(f"{PATH}/{statement_id}")
+
+
+def _convert(fields: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
+    """Yield the fields with GPU-hours as GPU-seconds."""
+    for name, text in fields:
+        if name in _SECONDS and text.strip():
+            try:
+                yield name, f"{(Decimal(text.strip().replace(',', '')) * 3_600).quantize(Decimal(1))}"
+            except InvalidOperation:
+                yield name, text
+        else:
+            yield name, text
+
+
+async def _load_days(desk: Desk, statement: StatementView) -> list[Day]:
+    start, end = statement.period_start, statement.period_end
+    try:
+        rows = desk.client.list_readings(statement.grant_id, start=start, end=end)
+        readings = [one async for one in rows]
+        found = await _find_contradictions(desk, statement)
+    except ProblemError as problem:
+        if problem.code != "scope_missing":
+            raise
+        return []
+    by_day: dict[date, list[ReadingView]] = defaultdict(list)
+    for reading in sorted(readings, key=lambda one: (one.start, one.meter, one.reading_id)):
+        by_day[reading.start.astimezone(UTC).date()].append(reading)
+    return [_sum_day(day, own, found) for day, own in sorted(by_day.items())]
+
+
+async def _find_contradictions(desk: Desk, statement: StatementView) -> list[Contradiction]:
+    try:
+        return await desk.client.find_contradictions(
+            statement.grant_id, start=statement.period_start, end=statement.period_end
+        )
+    except ProblemError as problem:
+        if problem.code != "span_too_wide":
+            raise
+        return []
+
+
+def _sum_day(day: date, readings: Sequence[ReadingView], found: Sequence[Contradiction]) -> Day:
+    begin = datetime.combine(day, time(), UTC)
+    counted = [one for one in readings if not one.voided]
+    evidence = [(one.gpu_seconds, one.evidence) for one in counted if one.evidence is not None]
+    busy = [(seconds, one.gpu_utilisation) for seconds, one in evidence if one.gpu_utilisation is not None]
+    drawn = [one.energy_kwh for _, one in evidence if one.energy_kwh is not None]
+    weight = sum(seconds for seconds, _ in busy)
+    return Day(
+        day=day,
+        provider=sum(one.gpu_seconds for one in counted if one.meter == "provider"),
+        startup=sum(own) if (own := [one.gpu_seconds for one in counted if one.meter == "startup"]) else None,
+        utilisation=sum((seconds * share for seconds, share in busy), Decimal(0)) / weight if weight else None,
+        energy_kwh=sum(drawn, Decimal(0)) if drawn else None,
+        xid_errors=sum(one.xid_errors for _, one in evidence),
+        remarks=tuple(one.message for one in found if one.start < begin + _DAY and one.end > begin),
+        lines=tuple(Line(one, tuple(_list_remarks(one, found))) for one in readings),
+    )
+
+
+def _list_remarks(reading: ReadingView, found: Sequence[Contradiction]) -> Iterable[str]:
+    if reading.voided:
+        yield f"voided: {reading.reason}"
+    elif reading.corrections:
+        yield f"corrected: {reading.reason}"
+    for one in found:
+        named = {(each.source, each.reading_id) for each in one.readings}
+        if named and (reading.source, reading.reading_id) not in named:
+            continue
+        if one.start < reading.end and one.end > reading.start:
+            yield one.message
+
+
+def _find_side(desk: Desk, statement: StatementView) -> str | None:
+    """Return how the key's party stands to a statement: ``startup``, ``holder``, ``provider``; None: it does not."""
+    sides = {statement.startup_id: "startup", statement.holder_id: "holder", statement.provider_id: "provider"}
+    return sides.get(desk.principal.party_id or "")
+
+
+def _find_due(desk: Desk, statement: StatementView) -> datetime | None:
+    """Return by when the key's party has to act; None: it has not."""
+    side = _find_side(desk, statement)
+    pays = side in {"startup", "holder"} and (side == "startup" or statement.charges.holder_usd > 0)
+    if statement.status == "issued" and pays and statement.agreed_by != side:
+        return statement.accept_until
+    if statement.status == "disputed" and statement.awaits == ("payers" if pays else side):
+        return statement.answer_until
+    return None
+
+
+def _list_acts(desk: Desk, statement: StatementView) -> set[str]:
+    """Return what the key may do with a statement now."""
+    side = _find_side(desk, statement)
+    if side is None or not desk.may("statements:write"):
+        return set()
+    is_due = _find_due(desk, statement) is not None
+    if statement.status == "issued":
+        return {"accept", "dispute"} if is_due else set()
+    if statement.status != "disputed" or statement.awaits == "platform":
+        return set()
+    acts = {"concede", "refer"} | ({"answer"} if is_due else set())
+    offers = statement.offered_by is not None and (statement.offered_by == "provider") != (side == "provider")
+    if side == "provider":
+        return acts | {"resolve"}
+    return acts | ({"accept"} if offers else set())
+
+
+ROUTER: Final = Router("/statements", route_handlers=[list_own, show, accept, dispute, answer, concede, refer, resolve])

@@ -1,0 +1,56 @@
+"""A market with a month behind it: what every desk of the console shows something of."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from marketplace.console.application import mount_console
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.log.memory import MemoryLog
+from tests.api.stage import Stage, open_stage
+from tests.support.market.market import Market
+
+DAYS = 31
+
+
+@dataclass
+class Scene:
+    """A stage with the console.
+
+    Attributes:
+        paths: Pages of one startup and its provider that nobody else sees.
+        keys: Tokens of the startup, the provider, and a rival that is both.
+    """
+
+    stage: Stage
+    paths: dict[str, str]
+    keys: dict[str, str]
+    order: str
+    auction: str
+    grant: str
+    statement: str
+    account: str
+    lot: str
+    pool: str
+
+
+@asynccontextmanager
+async def open_scene(database_url: str) -> AsyncIterator[Scene]:
+    market = Market(MemoryLog())
+    trade = await market.trade(cash="2.50", days=60)
+    rival = await market.party("Rival", "startup", "provider", usd=100_000)
+    async with market.worker():
+        grant = await market.award(trade)
+        await market.deliver(grant, DAYS)
+        statement = list_periods(grant)[0].statement_id
+        await market.until("statement", statement, "issued")
+    async with open_stage(market.log, database_url, clock=market.clock) as stage:
+        mount_console(stage.application, stage.services)
+        keys = {}
+        for name, party in (("startup", trade.startup), ("provider", trade.provider), ("rival", rival)):
+            body = {"name": "web", "scopes": ["*"], "party_id": party}
+            keys[name] = (await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"]
+        own = {"order": trade.order, "grant": grant.issued.grant_id, "statement": statement}
+        own["account"] = "acc" + trade.startup[3:]
+        paths = {kind: f"/console/{kind}{'' if kind == 'account' else 's'}/{name}" for kind, name in own.items()}
+        yield Scene(stage, paths, keys, auction=trade.auction, lot=trade.lot, pool=trade.pool, **own)
