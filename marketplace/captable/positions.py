@@ -83,7 +83,7 @@ class Held:
     """A position, its details, and its cash flows.
 
     Attributes:
-        position: Its amounts, for the totals of the book.
+        position: Its amounts, for the totals of the portfolio.
         issuer_name: Legal name of the company.
         status: ``open``; ``ended`` after a sale of the company, or once nothing of it is left.
         shares: Shares that its principal became, or the stock's shares.
@@ -116,7 +116,7 @@ def list_positions(
 
     Args:
         holder_id: The holder.
-        held: Histories up to the instant of the book.
+        held: Histories up to the instant of the portfolio.
         deliveries: Deliveries by statement id. A tranche without one costs its principal.
         sources: Sources by grant id.
         prices: Prices for retail value and own cost.

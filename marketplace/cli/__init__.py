@@ -24,7 +24,7 @@ GROUPS = {
     "usage": "Import readings and evidence of other systems.",
     "ocf": "Export, check and import Open Cap Table Format 1.2.0 packages.",
     "what-if": "Play rounds and sales on a branch of an issuer's events; nothing is recorded.",
-    "book": "A holder's book: positions, multiples, concentration, recovery.",
+    "portfolio": "A holder's portfolio: positions, multiples, concentration, recovery.",
 }
 
 app = App(

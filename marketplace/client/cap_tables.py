@@ -1,4 +1,4 @@
-"""Methods of the client for cap tables, present and past, scenarios of rounds and sales, OCF packages and books."""
+"""Methods of the client for cap tables, scenarios of rounds and sales, OCF packages and portfolios."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -14,9 +14,9 @@ from marketplace.api.http.bodies.cap_tables import (
     PlotRoundsBody,
     ScenarioBody,
 )
-from marketplace.captable.book import HolderBook, Recovery
 from marketplace.captable.explanation import Explanation
 from marketplace.captable.plots import ExitPoint, RoundPoint
+from marketplace.captable.portfolio import Portfolio, Recovery
 from marketplace.captable.report import CapTableReport
 from marketplace.captable.scenario import CapTableScenario
 from marketplace.client.transport import Point, Transport
@@ -24,7 +24,7 @@ from marketplace.projections.views.equity import CapTableView, PrincipalView
 
 
 class CapTables(Transport):
-    """Cap tables, scenarios, OCF packages and holders' books."""
+    """Cap tables, scenarios, OCF packages and holders' portfolios."""
 
     async def get_cap_table(self, issuer_id: str, at: Point | None = None, *, known: int | None = None) -> CapTableView:
         """Return a cap table, now or as of `at`, from the events that the log held at the sequence `known`."""
@@ -69,20 +69,20 @@ class CapTables(Transport):
         """Return a sale at several prices; nothing is recorded."""
         return await self.send(f"/v1/issuers/{issuer_id}/what-if/exits", list[ExitPoint], body, **options)
 
-    async def get_book(
+    async def get_portfolio(
         self,
         party_id: str,
         *,
         at: datetime | str | None = None,
         retail: str | None = None,
         own_cost: str | None = None,
-    ) -> HolderBook:
-        """Return a holder's book; prices are US dollars per GPU-hour by class, such as ``H100_SXM:2.99``."""
-        return await self.get(f"/v1/parties/{party_id}/book", HolderBook, at=at, retail=retail, own_cost=own_cost)
+    ) -> Portfolio:
+        """Return a holder's portfolio; prices are US dollars per GPU-hour by class, such as ``H100_SXM:2.99``."""
+        return await self.get(f"/v1/parties/{party_id}/portfolio", Portfolio, at=at, retail=retail, own_cost=own_cost)
 
     async def ask_recovery(self, party_id: str, body: AskRecoveryBody, **options: Any) -> Recovery:
         """Return how likely returns repay the granted compute, under the stated assumptions."""
-        return await self.send(f"/v1/parties/{party_id}/book/recovery", Recovery, body, **options)
+        return await self.send(f"/v1/parties/{party_id}/portfolio/recovery", Recovery, body, **options)
 
     async def judge_import(self, body: ImportIssuerBody, **options: Any) -> ImportReport:
         """Return the answer that an import of an OCF package would get; nothing is recorded."""

@@ -5,8 +5,8 @@ iterator over all pages. A read includes the effects of this client's earlier co
 id of the aggregate, its position in the log, and its version for `if_match`.
 """
 
+from marketplace.client.accounts import Accounts
 from marketplace.client.bonds import Bonds
-from marketplace.client.books import Books
 from marketplace.client.cap_tables import CapTables
 from marketplace.client.delivery import Delivery
 from marketplace.client.financings import Financings
@@ -39,7 +39,7 @@ class MarketplaceClient(
     Financings,
     CapTables,
     Proposals,
-    Books,
+    Accounts,
     MarketData,
     Operation,
 ):

@@ -16,7 +16,7 @@ Dimension = Literal["issuer", "sector", "gpu_vendor", "instrument", "provider"]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One instrument in the book.
+    """One instrument in the portfolio.
 
     Attributes:
         paid_in_usd: Cost at the signed price: cash, or compute delivered and accepted.
@@ -59,7 +59,7 @@ class Multiples:
 
 @dataclass(frozen=True, slots=True)
 class Concentration:
-    """One name's part of the book, by what is at risk: mark and undrawn commitment."""
+    """One name's part of the portfolio, by what is at risk: mark and undrawn commitment."""
 
     name: str
     exposure_usd: Fraction
@@ -67,7 +67,7 @@ class Concentration:
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
+class Totals:
     """A portfolio summed; every amount in USD."""
 
     paid_in_usd: Fraction
@@ -88,12 +88,12 @@ def multiples(paid_in_usd: Exact, distributed_usd: Exact, mark_usd: Exact) -> Mu
     return Multiples(back / paid, mark / paid, (back + mark) / paid)
 
 
-def book(positions: Sequence[Position]) -> Book:
+def sum_positions(positions: Sequence[Position]) -> Totals:
     """Sum positions; unrealised gain is mark and distributions less cost."""
     paid = _sum([position.paid_in_usd for position in positions])
     back = _sum([position.distributed_usd for position in positions])
     mark = _sum([position.mark_usd for position in positions])
-    return Book(
+    return Totals(
         paid_in_usd=paid,
         distributed_usd=back,
         mark_usd=mark,

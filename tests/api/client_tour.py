@@ -299,6 +299,6 @@ async def _see_companies(client: MarketplaceClient, world: World) -> None:
     exits = await client.plot_exits(issuer, msgspec.convert({"range": RANGE}, PlotExitsBody, strict=False))
     assert len(rounds) == len(exits) == RANGE["points"]
     assert await _see_position(client, issuer) == (position, companies), "what if records nothing"
-    assert (await client.get_book(fund, retail="H100_SXM:4")).positions
+    assert (await client.get_portfolio(fund, retail="H100_SXM:4")).positions
     recovery = await client.ask_recovery(fund, msgspec.convert(ASSUMED, AskRecoveryBody, strict=False))
     assert recovery.table

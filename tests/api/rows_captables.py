@@ -78,14 +78,14 @@ ASSUMED = {"success_part": "0.2", "multiple": "10", "cost_per_granted_usd": "0.5
 BOOKS = (
     Row(
         "GET",
-        "/v1/parties/{fund}/book?retail=H100_SXM:4",
+        "/v1/parties/{fund}/portfolio?retail=H100_SXM:4",
         "fund",
         refused=("retail=H100", 422, "request_invalid"),
-        check=lambda book: book["positions"] and book["sums"]["cost_usd"] != "0.00",
+        check=lambda portfolio: portfolio["positions"] and portfolio["sums"]["cost_usd"] != "0.00",
     ),
     Row(
         "POST",
-        "/v1/parties/{fund}/book/recovery",
+        "/v1/parties/{fund}/portfolio/recovery",
         "fund",
         ASSUMED,
         refused=({**ASSUMED, "success_part": "2"}, 422, "fraction_out_of_range"),

@@ -23,7 +23,7 @@ QUESTIONS = {
     ("POST", "/v1/issuers/{}/cap-table/scenario"),
     ("POST", "/v1/issuers/{}/what-if/rounds"),
     ("POST", "/v1/issuers/{}/what-if/exits"),
-    ("POST", "/v1/parties/{}/book/recovery"),
+    ("POST", "/v1/parties/{}/portfolio/recovery"),
 }
 """Ask, and change nothing: they are answered anew, by what holds now."""
 VIEWS = "/v1/api-keys/"

@@ -121,7 +121,7 @@ OUTSIDE_DOMAIN = {
         "reading_in_flight": "found or not",
         "package_refused": "what the reader of a package found",
         "request_invalid": "the text of a query",
-        "book_too_large": "how much one answer reads",
+        "portfolio_too_large": "how much one answer reads",
     },
     "runtime": {
         "supply_changed": "whether this worker has read the log so far",

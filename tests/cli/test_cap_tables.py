@@ -52,7 +52,7 @@ class Shell:
 
 
 @pytest.mark.timeout(300)
-async def test_a_cap_table_is_explained_played_and_booked(
+async def test_a_cap_table_is_explained_and_played_and_a_portfolio_is_shown(
     tmp_path, jetstream_log: JetStreamLog, nats_server: NatsServers, database_url: str
 ):
     market = Market(jetstream_log)
@@ -106,17 +106,17 @@ async def test_a_cap_table_is_explained_played_and_booked(
     assert (await jetstream_log.health()).last_sequence == recorded
     assert {line["holder"] for line in lines} >= {"Founders", "not granted"}
 
-    await see_book(shell, market, trade.fund)
+    await see_portfolio(shell, market, trade.fund)
 
 
-async def see_book(shell, market, fund_id):
-    """See a book now and, once the clock went on, at market time; and ask the recovery question."""
-    booked = json.loads(await shell.run("book", "show", fund_id, "--json"))
-    assert booked["sums"]["cost_usd"] == booked["sums"]["mark_usd"] == "50000.00"
-    assert "MOIC 1.000000" in await shell.run("book", "show", fund_id)
+async def see_portfolio(shell, market, fund_id):
+    """See a portfolio now and, once the clock went on, at market time; and ask the recovery question."""
+    portfolio = json.loads(await shell.run("portfolio", "show", fund_id, "--json"))
+    assert portfolio["sums"]["cost_usd"] == portfolio["sums"]["mark_usd"] == "50000.00"
+    assert "MOIC 1.000000" in await shell.run("portfolio", "show", fund_id)
     await advance_clock(market.handler, market.context(), seconds=40 * 86_400)
-    later = json.loads(await shell.run("book", "show", fund_id, "--json"))
+    later = json.loads(await shell.run("portfolio", "show", fund_id, "--json"))
     assert datetime.fromisoformat(later["at"]) > datetime.now(UTC) + timedelta(days=39)
-    answer = await shell.run("book", "recovery", "--success-part", "0.1", "--multiple", "20", "--trials", "200")
+    answer = await shell.run("portfolio", "recovery", "--success-part", "0.1", "--multiple", "20", "--trials", "200")
     assert "part needed at 0.5" in answer
     assert "portfolios of seed 1" in answer

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from marketplace.captable.book import HolderBook, build_book
+from marketplace.captable.portfolio import Portfolio, build_portfolio
 from marketplace.captable.positions import Delivery, HeldIssuer, Prices, Source, list_positions
 from marketplace.core.errors import Refusal
 from marketplace.core.money import require_price
@@ -28,13 +28,13 @@ _PAGE: Final = 1_000
 _PAGES_MAX: Final = 100
 
 
-async def load_book(
+async def load_portfolio(
     connection: AsyncConnection, log: Log, party_id: str, *, at: datetime, prices: Prices
-) -> HolderBook:
+) -> Portfolio:
     """Return a holder's portfolio as of an instant. The projections say who holds what; its past comes from the log.
 
     Raises:
-        Refusal: ``party_unknown``; ``book_too_large`` above 500 issuers.
+        Refusal: ``party_unknown``; ``portfolio_too_large`` above 500 issuers.
     """
     if await find_party(connection, party_id) is None:
         raise refuse_unknown("party", party_id)
@@ -46,7 +46,7 @@ async def load_book(
         if grant is not None:
             sources[grant_id] = Source(grant.gpu_class, grant.provider_id)
             deliveries |= await _load_deliveries(connection, grant_id)
-    return build_book(party_id, at, list_positions(party_id, held, deliveries, sources, prices))
+    return build_portfolio(party_id, at, list_positions(party_id, held, deliveries, sources, prices))
 
 
 async def _load_held(
@@ -66,7 +66,8 @@ async def _load_held(
     issuer_ids |= {each.issuer_id for each in await list_issuers(connection, holder_id=party_id, limit=_PAGE)}
     if len(issuer_ids) > ISSUERS_MAX:
         raise Refusal(
-            "book_too_large", f"{party_id} has equity of {len(issuer_ids)} issuers; at most {ISSUERS_MAX} can be read"
+            "portfolio_too_large",
+            f"{party_id} has equity of {len(issuer_ids)} issuers; at most {ISSUERS_MAX} can be read",
         )
     held = []
     for issuer_id in sorted(issuer_ids):

@@ -1,4 +1,4 @@
-"""`marketplace book`: a fund's or provider's holdings, their value, and whether they will be paid back."""
+"""`marketplace portfolio`: a fund's or provider's holdings, their value, and whether they will be paid back."""
 
 from decimal import Decimal
 from typing import Annotated, Final
@@ -7,8 +7,8 @@ import msgspec
 from cyclopts import App, Parameter
 from rich.table import Column, Table
 
-from marketplace.application.equity.portfolios import load_book, parse_prices
-from marketplace.captable.book import HolderBook, ask_recovery
+from marketplace.application.equity.portfolios import load_portfolio, parse_prices
+from marketplace.captable.portfolio import Portfolio, ask_recovery
 from marketplace.captable.positions import Prices
 from marketplace.cli.console import DatabaseUrl, NatsUrl, configure_logging, run
 from marketplace.cli.holding import parse_instant
@@ -18,7 +18,7 @@ from marketplace.equity.recovery import Assumptions
 from marketplace.execution.clock import load_market_time
 from marketplace.projections.engine.database import reachable
 
-app = App(name="book")
+app = App(name="portfolio")
 _MULTIPLES: Final = tuple(Decimal(each) for each in (2, 5, 10, 20, 50))
 _COSTS: Final = (Decimal(1), Decimal("0.5"), Decimal("0.25"))
 Json = Annotated[bool, Parameter(name="--json")]
@@ -53,11 +53,11 @@ def show(
         prices = Prices(parse_prices(retail, "/retail"), parse_prices(own_cost, "/own_cost"))
         async with open_both(nats_url, database_url) as (log, engine), reachable(), engine.connect() as connection:
             instant = await load_market_time(log) if at is None else parse_instant(at)
-            book = await load_book(connection, log, party_id, at=instant, prices=prices)
+            portfolio = await load_portfolio(connection, log, party_id, at=instant, prices=prices)
         if as_json:
-            CONSOLE.print(msgspec.json.format(msgspec.json.encode(book), indent=2).decode())
+            CONSOLE.print(msgspec.json.format(msgspec.json.encode(portfolio), indent=2).decode())
         else:
-            _tell(book)
+            _tell(portfolio)
 
     return run(main())
 
@@ -104,16 +104,16 @@ def recovery(
     return run(main())
 
 
-def _tell(book: HolderBook) -> None:
+def _tell(portfolio: Portfolio) -> None:
     names = ("status", "cost", "mark", "method", "undrawn", "received", "realised", "unrealised")
     table = Table("company", Column("position", overflow="fold"), *names)
-    for line in book.positions:
+    for line in portfolio.positions:
         received = (line.undrawn_usd, line.distributed_usd, line.realised_usd, line.unrealised_usd)
         amounts = (line.cost_usd, line.mark_usd, line.mark_method, *received)
         shown = (each if isinstance(each, str) else f"{each:,}" for each in amounts)
         table.add_row(line.issuer_name, f"{line.kind}\n{line.instrument_id}", line.status, *shown)
     CONSOLE.print(table)
-    sums = book.sums
+    sums = portfolio.sums
     rates = ", ".join(f"{rate:.2%}" for rate in sums.xirr) or "no rate"
     CONSOLE.print(
         f"cost {sums.cost_usd:,}, mark {sums.mark_usd:,}, received {sums.distributed_usd:,}, "
@@ -121,7 +121,7 @@ def _tell(book: HolderBook) -> None:
         soft_wrap=True,
     )
     CONSOLE.print(f"MOIC {sums.moic}, DPI {sums.dpi}, TVPI {sums.tvpi}, XIRR {sums.xirr_status}: {rates}")
-    for row in book.concentration:
+    for row in portfolio.concentration:
         CONSOLE.print(f"{row.dimension} {row.name}: {row.exposure_usd:,} ({row.part:.2%})", soft_wrap=True)
-    for provider in book.providers:
+    for provider in portfolio.providers:
         CONSOLE.print(f"if {provider.provider_id} fails: {provider.undrawn_usd:,} USD never accrue", soft_wrap=True)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.issuer import IssuerDistributionPaid
-from marketplace.captable.book import build_book
+from marketplace.captable.portfolio import build_portfolio
 from marketplace.captable.positions import HeldIssuer, Prices, list_positions
 from marketplace.captable.tax_lots import TaxLots
 from tests.ocf.random_deals import live_at_random
@@ -28,20 +28,22 @@ def sum_parcels(parcels):
 
 @settings(max_examples=25)
 @given(st.integers(0, 10**6))
-def test_a_book_holds_what_the_register_says_and_its_gains_are_its_money(seed):
+def test_a_portfolio_holds_what_the_register_says_and_its_gains_are_its_money(seed):
     history = live_at_random(Random(seed), 100).history
     issuer = history.get_issuer()
     received = Decimal(0)
     for holder_id in HOLDERS:
         registered = {name: shares for (holder, name), shares in issuer.holdings.items() if holder == holder_id}
         assert sum_parcels(TaxLots(holder_id, history, {}).parcels) == registered
-        book = build_book(holder_id, AT, list_positions(holder_id, [HeldIssuer(history, None)], {}, {}, Prices()))
-        for line in book.positions:
+        portfolio = build_portfolio(
+            holder_id, AT, list_positions(holder_id, [HeldIssuer(history, None)], {}, {}, Prices())
+        )
+        for line in portfolio.positions:
             gain = line.mark_usd + line.distributed_usd - line.cost_usd
             assert abs(line.realised_usd + line.unrealised_usd - gain) <= 2 * CENT, line
             assert line.mark_usd >= 0
             assert line.status == "open" or (line.mark_usd, line.undrawn_usd, line.unrealised_usd) == (0, 0, 0)
-        received += book.sums.distributed_usd
+        received += portfolio.sums.distributed_usd
     if any(isinstance(act.event, IssuerDistributionPaid) for act in history.acts):
         payouts = issuer.sales[issuer.liquidity_id].declared.waterfall.payouts
         assert received >= sum(each.amount_usd for each in payouts if each.holder_id in HOLDERS) - len(HOLDERS) * CENT

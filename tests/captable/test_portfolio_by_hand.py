@@ -1,4 +1,4 @@
-"""One fund's book whose every figure was worked out by hand, and its rate by plain bisection on binary fractions."""
+"""One fund's portfolio with figures worked out by hand, and its rate by plain bisection on binary fractions."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from events.types import NoteTerms, SafeTerms, WarrantTerms
-from marketplace.captable.book import build_book
+from marketplace.captable.portfolio import build_portfolio
 from marketplace.captable.positions import Delivery, HeldIssuer, Prices, Source, list_positions
 from marketplace.domain.equity.instrument.commands import RepayNote, ReversePrincipal
 from marketplace.domain.equity.issuer.commands import AddStakeholder
@@ -70,15 +70,15 @@ def life():
     return life
 
 
-def book(life, at=datetime(2026, 3, 1, tzinfo=UTC), **credits_):
+def portfolio(life, at=datetime(2026, 3, 1, tzinfo=UTC), **credits_):
     held = [HeldIssuer(life.history.until(at), "robotics")]
     deliveries = {STATEMENT: Delivery(Decimal(20_000), 3_600 * 10_000), **credits_}
     sources = {GRANT: Source("MI300X", OPERATOR)}
-    return build_book(FUND, at, list_positions(FUND, held, deliveries, sources, PRICES))
+    return build_portfolio(FUND, at, list_positions(FUND, held, deliveries, sources, PRICES))
 
 
-def get_line(book, instrument_id):
-    return next(line for line in book.positions if line.instrument_id == instrument_id)
+def get_line(portfolio, instrument_id):
+    return next(line for line in portfolio.positions if line.instrument_id == instrument_id)
 
 
 def read(line, *names):
@@ -89,13 +89,13 @@ MONEY = ("cost_usd", "mark_usd", "distributed_usd", "realised_usd", "unrealised_
 
 
 def test_every_position_is_what_was_worked_out_by_hand(life):
-    booked = book(life)
-    stock = get_line(booked, f"{life.issuer_id}/seed")
+    seen = portfolio(life)
+    stock = get_line(seen, f"{life.issuer_id}/seed")
     assert (stock.shares, *read(stock, *MONEY)) == (80_000, 100_000, 80_000, 30_000, 10_000, 0)
-    assert read(get_line(booked, SAFE), *MONEY, "mark_method") == (200_000, 200_000, 0, 0, 0, "cost")
-    repaid = get_line(booked, NOTE)
+    assert read(get_line(seen, SAFE), *MONEY, "mark_method") == (200_000, 200_000, 0, 0, 0, "cost")
+    repaid = get_line(seen, NOTE)
     assert read(repaid, *MONEY, "status") == (50_000, 0, 54_000, 4_000, 0, "ended")
-    drawn = get_line(booked, DRAWN)
+    drawn = get_line(seen, DRAWN)
     assert read(drawn, *MONEY) == (20_000, 20_000, 0, 0, 0)
     assert read(drawn, "undrawn_usd", "principal_usd", "gpu_hours") == (60_000, 40_000, 10_000)
     assert read(drawn, "retail_usd", "own_cost_usd", "gpu_vendor", "provider_id") == (30_000, 5_000, "amd", OPERATOR)
@@ -122,7 +122,7 @@ PAID_AND_BACK = [
 
 def test_the_sums_are_those_of_the_hand(life):
     """Paid are 370,000, back came 84,000, and 300,000 are held."""
-    sums = book(life).sums
+    sums = portfolio(life).sums
     assert read(sums, *MONEY, "undrawn_usd") == (370_000, 300_000, 84_000, 14_000, 0, 60_000)
     assert read(sums, "moic", "tvpi") == (Decimal("1.037838"), Decimal("1.037838"))
     assert read(sums, "dpi", "rvpi") == (Decimal("0.227027"), Decimal("0.810811"))
@@ -131,8 +131,8 @@ def test_the_sums_are_those_of_the_hand(life):
 
 
 def test_what_hangs_on_whom_is_mark_and_commitment(life):
-    booked = book(life)
-    found = {(row.dimension, row.name): (row.exposure_usd, row.part) for row in booked.concentration if row.part}
+    seen = portfolio(life)
+    found = {(row.dimension, row.name): (row.exposure_usd, row.part) for row in seen.concentration if row.part}
     seven, two = (280_000, Decimal("0.777778")), (80_000, Decimal("0.222222"))
     assert found == {
         ("issuer", life.issuer_id): (360_000, 1),
@@ -143,7 +143,7 @@ def test_what_hangs_on_whom_is_mark_and_commitment(life):
         ("instrument", "stock"): two,
         ("provider", OPERATOR): two,
     }
-    (provider,) = booked.providers
+    (provider,) = seen.providers
     assert read(provider, "provider_id", "undrawn_usd", "instrument_ids") == (OPERATOR, 60_000, (DRAWN,))
 
 
@@ -161,14 +161,14 @@ def test_stock_that_is_sold_converted_or_bought_by_a_warrant_takes_its_cost_alon
     life.on(2026, 1, 6).act(ConvertStock, conversion_id=make_id("cnv", 90), **converted)
     day = life.on(2026, 1, 10)
     day.act(ExerciseWarrant, exercise_id=make_id("exr", 90), warrant_id=WARRANT, shares=8_000, at=day.time)
-    booked = book(life)
-    seed, common = (get_line(booked, f"{life.issuer_id}/{name}") for name in ("seed", "common"))
+    seen = portfolio(life)
+    seed, common = (get_line(seen, f"{life.issuer_id}/{name}") for name in ("seed", "common"))
     assert (seed.shares, *read(seed, *MONEY)) == (70_000, 100_000, 70_000, 50_000, 20_000, 0)
     assert (common.shares, *read(common, *MONEY)) == (18_000, 4_000, 4_000, 0, 0, 0)
-    assert read(booked.sums, *MONEY) == (374_000, 294_000, 104_000, 24_000, 0)
-    assert read(booked.sums, "moic", "dpi") == (Decimal("1.064171"), Decimal("0.278075"))
+    assert read(seen.sums, *MONEY) == (374_000, 294_000, 104_000, 24_000, 0)
+    assert read(seen.sums, "moic", "dpi") == (Decimal("1.064171"), Decimal("0.278075"))
     later = [(date(2026, 1, 5), 20_000), (date(2026, 1, 10), -4_000), (date(2026, 3, 1), 294_000)]
-    assert abs(float(booked.sums.xirr[0]) - find_rate([*PAID_AND_BACK, *later])) < 1e-6
+    assert abs(float(seen.sums.xirr[0]) - find_rate([*PAID_AND_BACK, *later])) < 1e-6
 
 
 def buy_rights(life):
@@ -190,20 +190,20 @@ def buy_rights(life):
 def test_rights_that_principal_bought_are_the_instruments_and_take_their_cost_along(life):
     """Of 20,000 rights for 10,000 dollars 8,000 are exercised for 2,400, 4,000 taken back, and 8,000 expire."""
     buy_rights(life)
-    bought = get_line(book(life), BOUGHT)
+    bought = get_line(portfolio(life), BOUGHT)
     assert (bought.kind, bought.shares, *read(bought, *MONEY)) == ("warrant", 20_000, 10_000, 10_000, 0, 0, 0)
-    assert RIGHTS not in {line.instrument_id for line in book(life).positions}
+    assert RIGHTS not in {line.instrument_id for line in portfolio(life).positions}
     day = life.on(2025, 8, 1)
     day.act(ExerciseWarrant, exercise_id=make_id("exr", 95), warrant_id=RIGHTS, shares=8_000, at=day.time)
-    half = get_line(book(life), BOUGHT)
+    half = get_line(portfolio(life), BOUGHT)
     assert (half.shares, *read(half, *MONEY)) == (20_000, 12_400, 12_400, 0, 0, 0)
     taken = {"cancellation_id": make_id("can", 95), "warrant_id": RIGHTS, "shares": 4_000, "cause": BOUGHT}
     life.on(2025, 9, 1).act(CancelWarrant, **taken)
-    less = get_line(book(life), BOUGHT)
+    less = get_line(portfolio(life), BOUGHT)
     assert (less.shares, *read(less, *MONEY)) == (16_000, 12_400, 10_400, 0, -2_000, 0)
     day = life.on(2030, 1, 2)
     day.act(ExpireWarrant, warrant_id=RIGHTS, at=day.time)
-    last = get_line(book(life, datetime(2030, 2, 1, tzinfo=UTC)), BOUGHT)
+    last = get_line(portfolio(life, datetime(2030, 2, 1, tzinfo=UTC)), BOUGHT)
     assert (last.shares, *read(last, *MONEY)) == (8_000, 12_400, 6_400, 0, -6_000, 0)
 
 
@@ -213,6 +213,6 @@ def test_refunded_money_is_no_loss_and_what_is_not_paid_back_is_one(life):
     take = {"instrument_id": DRAWN, "tranche_id": make_id("trn", 93)}
     life.on(2025, 7, 1).deed(ReversePrincipal(**take, principal_usd=Decimal(8_000), reason=f"credit {credit}"))
     paid_back = {credit: Delivery(Decimal(4_000), 3_600 * 2_000, Decimal(8_000))}
-    assert read(get_line(book(life, **paid_back), DRAWN), *MONEY) == (16_000, 16_000, 0, 0, 0)
+    assert read(get_line(portfolio(life, **paid_back), DRAWN), *MONEY) == (16_000, 16_000, 0, 0, 0)
     life.on(2025, 8, 1).deed(ReversePrincipal(**take, principal_usd=Decimal(2_000), reason="an audit"))
-    assert read(get_line(book(life, **paid_back), DRAWN), *MONEY) == (16_000, 15_000, 0, -1_000, 0)
+    assert read(get_line(portfolio(life, **paid_back), DRAWN), *MONEY) == (16_000, 15_000, 0, -1_000, 0)

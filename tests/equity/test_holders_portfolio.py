@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from marketplace.core.errors import Refusal
 from marketplace.equity.mfn import compare_elections
 from marketplace.equity.model import Safe, SafeTerms
-from marketplace.equity.portfolio import Position, book, concentration, exposure_to_provider_usd, multiples
+from marketplace.equity.portfolio import Position, concentration, exposure_to_provider_usd, multiples, sum_positions
 from marketplace.equity.rates import Flow, periodic_rates, xirr
 from marketplace.equity.recovery import Assumptions, recovery_table, simulate
 from tests.equity.builders import company, post_money, terms
@@ -27,7 +27,7 @@ def position(name, issuer, vendor, paid, mark, **more):
     return Position(name, issuer, "biology", vendor, "safe", paid, mark, "last_round", **more)
 
 
-BOOK = [
+POSITIONS = [
     position("s1", "acme", "nvidia", 100, 300, distributed_usd=50, undrawn_usd=100, provider_id="p1"),
     position("s2", "acme", "amd", 100, 0),
     position("s3", "bold", "nvidia", 200, 200, undrawn_usd=400, provider_id="p2"),
@@ -35,7 +35,7 @@ BOOK = [
 
 
 def test_a_book_sums_its_positions():
-    summed = book(BOOK)
+    summed = sum_positions(POSITIONS)
     assert (summed.paid_in_usd, summed.mark_usd, summed.undrawn_usd, summed.unrealised_usd) == (400, 500, 500, 150)
     assert (summed.multiples.dpi, summed.multiples.tvpi) == (Fraction(1, 8), Fraction(11, 8))
     assert summed.multiples.moic == summed.multiples.tvpi
@@ -46,11 +46,11 @@ def test_nothing_paid_in_has_no_multiple():
 
 
 def test_concentration_counts_mark_and_commitment():
-    by_issuer = [(row.name, row.part) for row in concentration(BOOK, "issuer")]
+    by_issuer = [(row.name, row.part) for row in concentration(POSITIONS, "issuer")]
     assert by_issuer == [("bold", Fraction(3, 5)), ("acme", Fraction(2, 5))]
-    assert [row.name for row in concentration(BOOK, "provider")] == ["p2", "p1"]
-    assert sum(row.part for row in concentration(BOOK, "gpu_vendor")) == 1
-    assert exposure_to_provider_usd(BOOK, "p2") == 400
+    assert [row.name for row in concentration(POSITIONS, "provider")] == ["p2", "p1"]
+    assert sum(row.part for row in concentration(POSITIONS, "gpu_vendor")) == 1
+    assert exposure_to_provider_usd(POSITIONS, "p2") == 400
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from marketplace.api.http.bodies.cap_tables import AskRecoveryBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.queries import OptionalInstantText, Read, parse_instant
-from marketplace.application.equity.portfolios import load_book, parse_prices
+from marketplace.application.equity.portfolios import load_portfolio, parse_prices
 from marketplace.application.steps.access import require_tenant
-from marketplace.captable.book import HolderBook, Recovery, ask_recovery
+from marketplace.captable.portfolio import Portfolio, Recovery, ask_recovery
 from marketplace.captable.positions import Prices
 from marketplace.equity.recovery import Assumptions
 
@@ -20,24 +20,24 @@ PriceList = Annotated[
 ]
 
 
-@get("/{party_id:str}/book", summary="Read a holder's book")
-async def read_book(
+@get("/{party_id:str}/portfolio", summary="Read a holder's portfolio")
+async def read_portfolio(
     reader: Read,
     party_id: FromPath[str],
     *,
     at: OptionalInstantText = None,
     retail: PriceList = None,
     own_cost: PriceList = None,
-) -> HolderBook:
+) -> Portfolio:
     """Return the party's positions with cost, mark and multiples, concentration, and exposure to providers."""
     reader.narrow(party_id)
     instant = reader.now if at is None else parse_instant(at, "/at")
     prices = Prices(parse_prices(retail, "/retail"), parse_prices(own_cost, "/own_cost"))
     async with reader.connect() as connection:
-        return await load_book(connection, reader.services.handler.log, party_id, at=instant, prices=prices)
+        return await load_portfolio(connection, reader.services.handler.log, party_id, at=instant, prices=prices)
 
 
-@post("/{party_id:str}/book/recovery", status_code=200, summary="Estimate the recovery of granted compute")
+@post("/{party_id:str}/portfolio/recovery", status_code=200, summary="Estimate the recovery of granted compute")
 async def read_recovery(command: Commanded, party_id: FromPath[str], data: JSONBody[AskRecoveryBody]) -> Recovery:
     """Return the share that must succeed at which multiple, and a seeded simulation with its assumptions."""
     require_tenant(command.context, party_id)
@@ -53,5 +53,5 @@ async def read_recovery(command: Commanded, party_id: FromPath[str], data: JSONB
 
 
 ROUTER: Final = Router(
-    "/v1/parties", route_handlers=[read_book, read_recovery], tags=["parties"], opt={"feature": "parties"}
+    "/v1/parties", route_handlers=[read_portfolio, read_recovery], tags=["parties"], opt={"feature": "parties"}
 )

@@ -22,7 +22,7 @@ from marketplace.projections.views.billing import (
 )
 
 
-class Books(Transport):
+class Accounts(Transport):
     """Accounts of a party. Amounts are in the account's unit; an amount into the account is positive."""
 
     async def deposit(

@@ -1,4 +1,4 @@
-"""A holder's book: cost at the signed price, marks, multiples and rates, what hangs on whom."""
+"""A holder's portfolio: cost at the signed price, marks, multiples and rates, what hangs on whom."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from events.financing import Investment
-from marketplace.captable.book import ask_recovery, build_book
+from marketplace.captable.portfolio import ask_recovery, build_portfolio
 from marketplace.captable.positions import (
     Delivery,
     HeldIssuer,
@@ -60,7 +60,7 @@ AT = datetime(2026, 6, 1, tzinfo=UTC)
 
 def build(life, holder_id, at=AT):
     held = [HeldIssuer(life.history.until(at), "robotics")]
-    return build_book(holder_id, at, list_positions(holder_id, held, DELIVERIES, SOURCES, PRICES))
+    return build_portfolio(holder_id, at, list_positions(holder_id, held, DELIVERIES, SOURCES, PRICES))
 
 
 def sell(life, proceeds_usd):
@@ -73,8 +73,8 @@ def sell(life, proceeds_usd):
         life.deed(repayment)
 
 
-def get_line(book, instrument_id):
-    return next(line for line in book.positions if line.instrument_id == instrument_id)
+def get_line(portfolio, instrument_id):
+    return next(line for line in portfolio.positions if line.instrument_id == instrument_id)
 
 
 def test_before_a_round_what_accrued_is_marked_at_cost():
@@ -93,8 +93,8 @@ def test_before_a_round_what_accrued_is_marked_at_cost():
 
 def test_after_a_round_shares_are_marked_at_its_price_and_the_rest_at_cost():
     life = live()
-    book = build(life, PROVIDER)
-    line = get_line(book, DRAWDOWN)
+    portfolio = build(life, PROVIDER)
+    line = get_line(portfolio, DRAWDOWN)
     converted = life.instruments[DRAWDOWN].conversions[0].shares
     price = life.issuer.financings[SERIES_A].pricing.price_usd_per_share
     at_cost = Fraction(175_000 * 50_000, 350_000)
@@ -102,23 +102,23 @@ def test_after_a_round_shares_are_marked_at_its_price_and_the_rest_at_cost():
     assert line.mark_method == "last_round"
     assert line.mark_usd == Decimal(round((at_cost + converted * Fraction(price)) * 100)).scaleb(-2)
     assert line.undrawn_usd == 0
-    assert book.sums.cost_usd == 175_000
-    assert book.sums.tvpi == book.sums.moic == round(line.mark_usd / 175_000, 6)
-    assert book.sums.dpi == 0
-    assert (book.sums.xirr_status, len(book.sums.xirr)) == ("unique", 1)
-    assert [(each.provider_id, each.undrawn_usd) for each in book.providers] == [(PROVIDER, 0)]
+    assert portfolio.sums.cost_usd == 175_000
+    assert portfolio.sums.tvpi == portfolio.sums.moic == round(line.mark_usd / 175_000, 6)
+    assert portfolio.sums.dpi == 0
+    assert (portfolio.sums.xirr_status, len(portfolio.sums.xirr)) == ("unique", 1)
+    assert [(each.provider_id, each.undrawn_usd) for each in portfolio.providers] == [(PROVIDER, 0)]
 
 
 def test_stock_that_came_by_no_instrument_is_a_position_of_its_own():
-    book = build(live(), FUND)
-    kinds = {line.kind for line in book.positions}
+    portfolio = build(live(), FUND)
+    kinds = {line.kind for line in portfolio.positions}
     assert kinds == {"safe", "stock", "warrant"}
-    stock = next(line for line in book.positions if line.kind == "stock")
+    stock = next(line for line in portfolio.positions if line.kind == "stock")
     assert (stock.shares, stock.cost_usd) == (10_000, 0)
-    warrant = next(line for line in book.positions if line.kind == "warrant")
+    warrant = next(line for line in portfolio.positions if line.kind == "warrant")
     price = live().issuer.financings[SERIES_A].pricing.price_usd_per_share
     assert (warrant.shares, warrant.mark_usd) == (35_000, round(35_000 * (price - Decimal("0.50")), 2))
-    assert {line.instrument_id for line in book.positions} >= {SAFE, LATER}
+    assert {line.instrument_id for line in portfolio.positions} >= {SAFE, LATER}
 
 
 def test_a_split_after_the_round_changes_no_mark():
@@ -137,28 +137,28 @@ def test_a_sale_realises_what_it_paid_and_leaves_no_mark(proceeds):
     sell(life, proceeds)
     payouts = life.issuer.sales[make_id("liq", 1)].declared.waterfall.payouts
     for holder_id in (FUND, PROVIDER):
-        book = build(life, holder_id)
+        portfolio = build(life, holder_id)
         paid = sum(each.amount_usd for each in payouts if each.holder_id == holder_id)
-        assert abs(book.sums.distributed_usd - paid) <= Decimal("0.02") * len(book.positions)
-        assert (book.sums.mark_usd, book.sums.undrawn_usd, book.sums.unrealised_usd) == (0, 0, 0)
-        assert book.sums.realised_usd == book.sums.distributed_usd - book.sums.cost_usd
-        assert {line.status for line in book.positions} == {"ended"}
-        assert book.sums.xirr_status == "unique"
-        assert (book.sums.xirr[0] > 0) == (book.sums.distributed_usd > book.sums.cost_usd)
+        assert abs(portfolio.sums.distributed_usd - paid) <= Decimal("0.02") * len(portfolio.positions)
+        assert (portfolio.sums.mark_usd, portfolio.sums.undrawn_usd, portfolio.sums.unrealised_usd) == (0, 0, 0)
+        assert portfolio.sums.realised_usd == portfolio.sums.distributed_usd - portfolio.sums.cost_usd
+        assert {line.status for line in portfolio.positions} == {"ended"}
+        assert portfolio.sums.xirr_status == "unique"
+        assert (portfolio.sums.xirr[0] > 0) == (portfolio.sums.distributed_usd > portfolio.sums.cost_usd)
 
 
 def test_the_past_is_asked_by_the_instant():
-    book = build(live(), PROVIDER, FORMED_ON)
-    assert book.positions == ()
-    assert (book.sums.moic, book.sums.xirr_status) == (None, "none")
+    portfolio = build(live(), PROVIDER, FORMED_ON)
+    assert portfolio.positions == ()
+    assert (portfolio.sums.moic, portfolio.sums.xirr_status) == (None, "none")
 
 
 def test_concentration_sums_to_the_whole_in_every_dimension():
-    book = build(live(), FUND)
+    portfolio = build(live(), FUND)
     for dimension in ("issuer", "sector", "gpu_vendor", "instrument"):
-        rows = [row for row in book.concentration if row.dimension == dimension]
+        rows = [row for row in portfolio.concentration if row.dimension == dimension]
         assert abs(sum(row.part for row in rows) - 1) <= Decimal("0.000002")
-    assert {row.name for row in book.concentration if row.dimension == "sector"} == {"robotics"}
+    assert {row.name for row in portfolio.concentration if row.dimension == "sector"} == {"robotics"}
 
 
 def test_a_vendor_is_told_by_the_class():
@@ -191,8 +191,8 @@ def test_recovery_is_a_table_and_a_simulation_that_repeats():
 
 
 def test_a_book_goes_over_the_wire_exactly():
-    book = build(live(), FUND)
-    assert msgspec.json.decode(msgspec.json.encode(book), type=type(book)) == book
+    portfolio = build(live(), FUND)
+    assert msgspec.json.decode(msgspec.json.encode(portfolio), type=type(portfolio)) == portfolio
 
 
 def raise_round(life, number, pre_money_usd, **amounts):

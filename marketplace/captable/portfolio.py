@@ -1,4 +1,4 @@
-"""A holder's book: positions, multiples, rates of return, concentration, and what a provider's failure would cost."""
+"""A holder's portfolio: positions, multiples, rates of return, concentration, the cost of a provider's failure."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -16,9 +16,9 @@ from marketplace.core.rounding import round_places
 from marketplace.equity.portfolio import (
     Dimension,
     MarkMethod,
-    book,
     concentration,
     exposure_to_provider_usd,
+    sum_positions,
 )
 from marketplace.equity.rates import Flow, RateResult, xirr
 from marketplace.equity.recovery import Assumptions, recovery_table, simulate
@@ -79,7 +79,7 @@ class PositionLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sums(msgspec.Struct, frozen=True, kw_only=True):
-    """Totals of a book; multiples are None if nothing was paid in.
+    """Totals of a portfolio; multiples are None if nothing was paid in.
 
     Attributes:
         cost_usd: Paid at the signed price.
@@ -127,8 +127,8 @@ class ProviderLine(msgspec.Struct, frozen=True, kw_only=True):
     instrument_ids: tuple[str, ...]
 
 
-class HolderBook(msgspec.Struct, frozen=True, kw_only=True):
-    """A holder's book as of an instant.
+class Portfolio(msgspec.Struct, frozen=True, kw_only=True):
+    """A holder's portfolio as of an instant.
 
     Attributes:
         holder_id: The holder.
@@ -147,11 +147,11 @@ class HolderBook(msgspec.Struct, frozen=True, kw_only=True):
     providers: tuple[ProviderLine, ...]
 
 
-def build_book(holder_id: str, at: datetime, held: Sequence[Held]) -> HolderBook:
-    """Return the book of positions as of an instant."""
+def build_portfolio(holder_id: str, at: datetime, held: Sequence[Held]) -> Portfolio:
+    """Return the portfolio of positions as of an instant."""
     positions = [each.position for each in held]
     lines = tuple(_render_position(each) for each in held)
-    return HolderBook(
+    return Portfolio(
         holder_id=holder_id,
         at=at,
         sums=_sum(at, held, lines),
@@ -207,7 +207,7 @@ def _render_position(held: Held) -> PositionLine:
 
 
 def _sum(at: datetime, held: Sequence[Held], lines: Sequence[PositionLine]) -> Sums:
-    summed = book([each.position for each in held])
+    summed = sum_positions([each.position for each in held])
     multiples = summed.multiples
     flows = [flow for each in held for flow in each.flows]
     rates = _find_rates([*flows, Flow(at.date(), summed.mark_usd)])
