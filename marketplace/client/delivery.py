@@ -1,6 +1,6 @@
 """Methods of the client for delivery: grants from their start to their end, and statements of their periods."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, Unpack
 
@@ -27,15 +27,21 @@ from marketplace.projections.views.delivery import GrantAtView, GrantView
 class Delivery(Transport):
     """Grants and their statements. The wrong side of a grant is refused with ``wrong_side``."""
 
-    async def get_grant(self, grant_id: str) -> GrantView:
-        """Return a grant."""
-        return await self.get(f"/v1/grants/{grant_id}", GrantView)
+    async def get_grant(self, grant_id: str, *, expand: Sequence[str] = ()) -> GrantView:
+        """Return a grant; `expand` adds the latest ``statement`` of its usage."""
+        return await self.get(f"/v1/grants/{grant_id}", GrantView, expand=list(expand))
 
     def list_grants(
-        self, *, party_id: str | None = None, status: Statuses = None, **listed: Unpack[Listed]
+        self,
+        *,
+        party_id: str | None = None,
+        status: Statuses = None,
+        expand: Sequence[str] = (),
+        **listed: Unpack[Listed],
     ) -> AsyncIterator[GrantView]:
-        """Yield the party's own grants by id, as its startup, provider or holder."""
-        return self.rows("/v1/grants", GrantView, party_id=party_id, status=status, **listed)
+        """Yield the party's own grants by id, as its startup, provider or holder; `expand` as in `get_grant`."""
+        query: dict[str, Any] = {"party_id": party_id, "status": status, "expand": list(expand)}
+        return self.rows("/v1/grants", GrantView, **query, **listed)
 
     async def get_grant_at(self, grant_id: str, at: Point | None = None) -> GrantAtView:
         """Return the changing fields of a grant as of a sequence or an instant.

@@ -1,6 +1,6 @@
 """Methods of the client for trade: quotes, orders, and the auctions that decide them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Unpack
 
 from events.auction import Certificate
@@ -62,9 +62,9 @@ class Trading(Transport):
         """Cancel an open order."""
         return await self.command(f"/v1/orders/{order_id}/cancel", ReasonBody(reason=reason), **options)
 
-    async def get_order(self, order_id: str) -> OrderView:
-        """Return an order with its last decision."""
-        return await self.get(f"/v1/orders/{order_id}", OrderView)
+    async def get_order(self, order_id: str, *, expand: Sequence[str] = ()) -> OrderView:
+        """Return an order; `expand` adds its last ``decision`` and the ``grant`` that it won."""
+        return await self.get(f"/v1/orders/{order_id}", OrderView, expand=list(expand))
 
     def list_orders(
         self,
@@ -72,10 +72,15 @@ class Trading(Transport):
         startup_id: str | None = None,
         status: Statuses = None,
         auction_id: str | None = None,
+        expand: Sequence[str] = (),
         **listed: Unpack[Listed],
     ) -> AsyncIterator[OrderView]:
-        """Yield the startup's own orders; `auction_id` selects those that the auction locked or decided last."""
-        return self.rows("/v1/orders", OrderView, startup_id=startup_id, status=status, auction_id=auction_id, **listed)
+        """Yield the startup's own orders; `auction_id` selects those that the auction locked or decided last.
+
+        `expand` as in `get_order`.
+        """
+        query: dict[str, Any] = {"startup_id": startup_id, "status": status, "auction_id": auction_id}
+        return self.rows("/v1/orders", OrderView, expand=list(expand), **query, **listed)
 
     def list_order_decisions(self, order_id: str) -> AsyncIterator[DecisionView]:
         """Yield the decision of every auction that took an order; a standing order may have several.

@@ -16,6 +16,7 @@ from marketplace.domain.delivery.periods import list_periods
 from marketplace.log.memory import MemoryLog
 from tests.api.documented import read_document
 from tests.api.stage import open_stage
+from tests.api.test_commands import assert_problem
 from tests.support.market.market import Market
 
 CASH, EQUITY, LOST, OPEN = "1.337711", "3.119915", "1.711311", "1.977113"
@@ -47,17 +48,39 @@ async def test_who_got_a_grant_by_transfer_does_not_see_what_it_costs_and_who_pa
             assert (await client.get("/v1/grants", headers=reach)).json()["items"] == [view]
             views[party_id] = view
             listed = (await client.get("/v1/statements", headers=reach)).json()["items"]
+            expanded = (await client.get(f"/v1/grants/{id_}", params={"expand": "statement"}, headers=reach)).json()
+            assert expanded == view | {"statement": listed[0] if listed else None}
+            page = await client.get("/v1/grants", params={"expand": "statement"}, headers=reach)
+            assert page.json()["items"] == [expanded]
             tags = set(re.findall(r'"type":"marketplace\.(\w+)', await read_feed(client)))
             assert ({"grant", "usage"} <= tags, bool(listed), "statement" in tags) == (
                 True,
                 party_id != heir,
                 party_id != heir,
             )
+        await require_order_expanded(stage, trade.startup, grant.issued.order_id, views[trade.startup])
     costs = ("price_usd_per_gpu_hour", "cash_share", "cash_commitment_usd", "startup_account_id", "hold_id", "equity")
     assert {views[heir][name] for name in costs} == {None}
     assert (views[heir]["startup_id"], views[heir]["payer_id"]) == (heir, trade.startup)
     assert views[trade.startup] == views[trade.provider]
     assert all(views[trade.startup][name] is not None for name in costs)
+
+
+async def require_order_expanded(stage, startup_id, order_id, grant):
+    client, path = await stage.open_tenant(startup_id), f"/v1/orders/{order_id}"
+    order = (await client.get(path)).json()
+    assert {"grant", "decision"}.isdisjoint(order)
+    [decision] = (await client.get(f"{path}/decisions")).json()["items"]
+    both = {"expand": ["grant", "decision"]}
+    assert (await client.get(path, params=both)).json() == order | {"grant": grant, "decision": decision}
+    assert (await client.get("/v1/orders", params={"expand": "grant"})).json()["items"] == [order | {"grant": grant}]
+    unknown = await client.get(path, params={"expand": "statement"})
+    assert_problem(unknown, 422, "request_invalid", "/expand")
+    assert "decision" in unknown.text
+    for scopes, answered in ((["orders:read"], 403), (["orders:read", "grants:read"], 200)):
+        narrow = await stage.open_tenant(startup_id, scopes)
+        refused = await narrow.get(path, params=both)
+        assert refused.status_code == answered, refused.text
 
 
 async def play(market):

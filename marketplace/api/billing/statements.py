@@ -16,6 +16,7 @@ from marketplace.api.http.bodies.delivery import (
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import List
 from marketplace.api.http.queries import Read, Word, answer_versioned
+from marketplace.api.http.visibility import STATEMENT
 from marketplace.application.billing.disputes import answer_dispute, concede_part, refer_dispute
 from marketplace.application.billing.statements import accept_statement, dispute_statement, resolve_statement
 from marketplace.projections.billing.statements import find_statement, list_statements
@@ -130,7 +131,7 @@ async def get_one(reader: Read, statement_id: FromPath[str]) -> Response[Stateme
     """Return a statement to the party that accepts it, is paid by it or pays for its equity."""
     async with reader.connect() as connection:
         view = await find_statement(connection, statement_id)
-    view = reader.require(view, "statement", statement_id, lambda row: (row.startup_id, row.provider_id, row.holder_id))
+    view = reader.show(view, STATEMENT, statement_id)
     return answer_versioned(view, view.last_sequence)
 
 

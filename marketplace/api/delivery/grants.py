@@ -18,8 +18,10 @@ from marketplace.api.http.bodies.delivery import (
 from marketplace.api.http.bodies.reasons import TimedReasonBody
 from marketplace.api.http.bodies.supply import ResellGrantBody
 from marketplace.api.http.commands import Commanded
+from marketplace.api.http.expanding import GRANTS, expand_rows
 from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, Read, Reader, Word, answer_versioned, parse_at
+from marketplace.api.http.visibility import GRANT
 from marketplace.application.delivery.grants import (
     activate_grant,
     degrade_grant,
@@ -39,32 +41,11 @@ from marketplace.projections.views.delivery import GrantAtView, GrantView
 PATH: Final = "/v1/grants"
 Status = Literal["issued", "active", "degraded", "suspended", "completed", "terminated"]
 Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
+Expanded = Annotated[
+    list[Literal["statement"]] | None,
+    QueryParameter(max_items=1, description="Also answer the latest statement of its usage"),
+]
 LOTS: Final = "/v1/lots"
-
-
-def list_owners(grant: GrantView) -> tuple[str | None, ...]:
-    """Return the parties that may see a grant."""
-    return grant.startup_id, grant.payer_id, grant.provider_id, grant.holder_id
-
-
-def limit_grant(grant: GrantView, party_id: str | None) -> GrantView:
-    """Return what a party may see of its grant: who uses it without paying does not see what it costs."""
-    if party_id in {None, grant.payer_id, grant.provider_id, grant.holder_id}:
-        return grant
-    return msgspec.structs.replace(
-        grant,
-        price_usd_per_gpu_hour=None,
-        cash_share=None,
-        startup_account_id=None,
-        hold_id=None,
-        cash_commitment_usd=None,
-        equity=None,
-        resale=None,
-        resold=(),
-        ends=None,
-        stages=None,
-        stage=None,
-    )
 
 
 async def load_grant(reader: Reader, grant_id: str) -> GrantView:
@@ -74,8 +55,7 @@ async def load_grant(reader: Reader, grant_id: str) -> GrantView:
         Refusal: ``grant_unknown``.
     """
     async with reader.connect() as connection:
-        view = await find_grant(connection, grant_id)
-    return reader.require(view, "grant", grant_id, list_owners)
+        return reader.show(await find_grant(connection, grant_id), GRANT, grant_id)
 
 
 @post("/{grant_id:str}/activate", status_code=200, summary="Activate a grant")
@@ -182,10 +162,12 @@ async def terminate(
 
 
 @get("/{grant_id:str}", summary="Get a grant")
-async def get_one(reader: Read, grant_id: FromPath[str]) -> Response[GrantView]:
+async def get_one(reader: Read, grant_id: FromPath[str], expand: Expanded = None) -> Response[GrantView]:
     """Return a grant."""
-    view = limit_grant(await load_grant(reader, grant_id), reader.party_id)
-    return answer_versioned(view, view.last_sequence)
+    async with reader.connect() as connection:
+        view = reader.show(await find_grant(connection, grant_id), GRANT, grant_id)
+        [expanded] = await expand_rows(reader, connection, [view], expand, GRANTS)
+    return answer_versioned(expanded, expanded.last_sequence)
 
 
 @get("/{grant_id:str}/history", summary="Get a grant as of a point in the past")
@@ -218,12 +200,14 @@ async def list_all(
     listing: List,
     party_id: Word = None,
     status: Statuses = None,
+    expand: Expanded = None,
 ) -> Page[GrantView]:
     """Return the party's grants."""
     party_id = reader.narrow(party_id)
     async with reader.connect() as connection:
         rows = await list_grants(connection, party_id=party_id, status=status, window=listing.window)
-    shown = [limit_grant(row, reader.party_id) for row in rows]
+        seen = [view for row in rows if (view := GRANT.show(row, reader.party_id)) is not None]
+        shown = await expand_rows(reader, connection, seen, expand, GRANTS)
     return listing.build_page(rows, shown, lambda row: (row.issued_at, row.grant_id))
 
 

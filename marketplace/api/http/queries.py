@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, TypeVar
 
+import msgspec
 from litestar import Request, Response
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, QueryParameter, SkipValidation
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.api.http.keys import Principal
 from marketplace.api.http.services import Services, get_services
+from marketplace.api.http.visibility import Visibility
 from marketplace.core.errors import Refusal, Unavailable
 from marketplace.core.intervals import find_instant
 from marketplace.domain.refusals import refuse_unknown
@@ -21,6 +23,7 @@ from marketplace.projections.engine.database import reachable
 
 _SEQUENCE: Final = re.compile(r"^[0-9]{1,18}$")
 V = TypeVar("V")
+S = TypeVar("S", bound=msgspec.Struct)
 
 AtText = Annotated[
     str | None,
@@ -106,6 +109,17 @@ class Reader:
         if view is None or (self.party_id is not None and self.party_id not in owners(view)):
             raise refuse_unknown(aggregate, id)
         return view
+
+    def show(self, view: S | None, rule: Visibility[S], id: str) -> S:  # noqa: A002 - the field's word
+        """Return what the reader may see of what was found.
+
+        Raises:
+            Refusal: ``<aggregate>_unknown``, as `require`.
+        """
+        shown = None if view is None else rule.show(view, self.party_id)
+        if shown is None:
+            raise refuse_unknown(rule.aggregate, id)
+        return shown
 
     def require_platform(self) -> None:
         """Refuse a tenant.

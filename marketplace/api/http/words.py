@@ -182,6 +182,7 @@ WORDS: Final = {
     "specversion": "The version of CloudEvents.",
     "start": "First instant.",
     "starts_on": "First day.",
+    "statement": "With `expand=statement`: the latest statement of its usage; null: none, or not yours to see.",
     "status": "What state it is in.",
     "subject": "The aggregate, as `<aggregate>/<id>`.",
     "suspended_at": "When it was suspended; null: it is not.",

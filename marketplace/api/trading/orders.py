@@ -9,9 +9,11 @@ from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AmendOrderBody, PlaceOrderBody
 from marketplace.api.http.commands import Commanded
+from marketplace.api.http.expanding import ORDERS, expand_rows
 from marketplace.api.http.known_values import require_terms_known
 from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
 from marketplace.api.http.queries import AtText, Read, Word, answer_versioned, parse_at
+from marketplace.api.http.visibility import ORDER as ORDER_RULE
 from marketplace.api.trading.asked import answer_asked
 from marketplace.application.trading.orders import amend_order, cancel_order, place_order
 from marketplace.domain.trading.order import ORDER
@@ -22,6 +24,10 @@ from marketplace.projections.views.trading import BookOrderView, DecisionView, O
 PATH: Final = "/v1/orders"
 Status = Literal["open", "locked", "matched", "unmatched", "cancelled", "expired"]
 Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
+Expanded = Annotated[
+    list[Literal["decision", "grant"]] | None,
+    QueryParameter(max_items=2, description="Also answer the last decision, or the grant that it won"),
+]
 
 
 @post("/", summary="Place an order")
@@ -55,12 +61,12 @@ async def cancel(command: Commanded, order_id: FromPath[str], data: JSONBody[Rea
 
 
 @get("/{order_id:str}", summary="Get an order", opt={"sealed": True})
-async def get_one(reader: Read, order_id: FromPath[str]) -> Response[OrderView]:
+async def get_one(reader: Read, order_id: FromPath[str], expand: Expanded = None) -> Response[OrderView]:
     """Return an order of the startup, with why it lost and the price to win."""
     async with reader.connect() as connection:
-        view = await find_order(connection, order_id)
-    view = reader.require(view, "order", order_id, lambda row: (row.startup_id,))
-    return answer_versioned(view, view.last_sequence)
+        view = reader.show(await find_order(connection, order_id), ORDER_RULE, order_id)
+        [expanded] = await expand_rows(reader, connection, [view], expand, ORDERS)
+    return answer_versioned(expanded, expanded.last_sequence)
 
 
 @get("/{order_id:str}/decisions", summary="List an order's decisions", opt={"sealed": True})
@@ -70,8 +76,7 @@ async def read_decisions(
     """Return the decision of every auction that took the order. A standing order may have several."""
     after = parse_cursor(cursor, ("", ""))
     async with reader.connect() as connection:
-        view = await find_order(connection, order_id)
-        reader.require(view, "order", order_id, lambda row: (row.startup_id,))
+        reader.show(await find_order(connection, order_id), ORDER_RULE, order_id)
         rows = await list_decisions(connection, order_id=order_id, after=after, limit=limit + 1)
     return build_page(rows, limit, lambda row: (row.auction_id, row.order_id))
 
@@ -84,6 +89,7 @@ async def list_all(
     startup_id: Word = None,
     status: Statuses = None,
     auction_id: Word = None,
+    expand: Expanded = None,
 ) -> Page[OrderView]:
     """Return the startup's orders."""
     startup_id = reader.narrow(startup_id)
@@ -91,7 +97,8 @@ async def list_all(
         rows = await list_orders(
             connection, startup_id=startup_id, status=status, auction_id=auction_id, window=listing.window
         )
-    return listing.build_page(rows, rows, lambda row: (row.placed_at, row.order_id))
+        shown = await expand_rows(reader, connection, rows, expand, ORDERS)
+    return listing.build_page(rows, shown, lambda row: (row.placed_at, row.order_id))
 
 
 @get("/book", summary="Read the book", opt={"sealed": True})

@@ -1,15 +1,16 @@
 """Statements: each period's priced usage, and whether it was accepted."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Index, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import statement as statement_events
 from marketplace.projections.delivery.grants import grants
 from marketplace.projections.engine.projection import Projection
-from marketplace.projections.engine.queries import WINDOW, Filter, Rows, Window, find_one, load_window, narrow
+from marketplace.projections.engine.queries import WINDOW, Filter, Rows, Window, find_one, load_all, load_window, narrow
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
@@ -206,6 +207,16 @@ _STATEMENTS: Final[Any] = select(statements, grants.c.holder_id).select_from(
 async def find_statement(connection: AsyncConnection, statement_id: str) -> StatementView | None:
     """Return a statement, or None."""
     return await find_one(connection, _STATEMENTS.where(statements.c.statement_id == statement_id), StatementView)
+
+
+async def find_latest_statements(connection: AsyncConnection, grant_ids: Collection[str]) -> dict[str, StatementView]:
+    """Return the latest statement of the usage of each grant, by grant."""
+    query = (
+        _STATEMENTS.where(statements.c.grant_id.in_(grant_ids), statements.c.service_line_id.is_(None))
+        .ext(distinct_on(statements.c.grant_id))
+        .order_by(statements.c.grant_id, statements.c.issued_at.desc(), statements.c.statement_id.desc())
+    )
+    return {view.grant_id: view for view in await load_all(connection, query, StatementView)}
 
 
 async def find_part(connection: AsyncConnection, part_id: str) -> str | None:

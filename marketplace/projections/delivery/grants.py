@@ -1,6 +1,6 @@
 """Grants: awarded capacity, now and as of any sequence or instant."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -281,6 +281,12 @@ _GRANTS: Final[Any] = select(
 async def find_grant(connection: AsyncConnection, grant_id: str) -> GrantView | None:
     """Return a grant, or None."""
     return await find_one(connection, _GRANTS.where(grants.c.grant_id == grant_id), GrantView)
+
+
+async def find_grants(connection: AsyncConnection, grant_ids: Collection[str]) -> dict[str, GrantView]:
+    """Return those of the grants that exist, by id."""
+    found = await load_all(connection, _GRANTS.where(grants.c.grant_id.in_(grant_ids)), GrantView)
+    return {view.grant_id: view for view in found}
 
 
 async def list_grants(

@@ -1,6 +1,6 @@
 """Auctions: their state, certificate, prices and the decision on every order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -274,6 +274,15 @@ async def list_decisions(
             query = query.where(column == value)
     query = query.order_by(decisions.c.auction_id, decisions.c.order_id)
     return await load_all(connection, page(query, limit), DecisionView)
+
+
+async def find_decisions(
+    connection: AsyncConnection, keys: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], DecisionView]:
+    """Return those of the decisions that exist, by auction and order."""
+    query = select(decisions, orders.c.startup_id).outerjoin(orders, orders.c.order_id == decisions.c.order_id)
+    query = query.where(tuple_(decisions.c.auction_id, decisions.c.order_id).in_(keys))
+    return {(view.auction_id, view.order_id): view for view in await load_all(connection, query, DecisionView)}
 
 
 async def list_prices(

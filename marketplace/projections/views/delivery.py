@@ -10,6 +10,7 @@ from events.schedule import EndTerms
 from events.service import ServiceTerms
 from events.stages import StageTerms
 from events.types import LotShare
+from marketplace.projections.views.billing import StatementView
 
 
 class ResoldPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +54,8 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     end without cause costs the side that ends it, by its notice; None for nothing. `stages` is how its cash is set
     aside, and `stage` where that stands; None: all of it is set aside. `payer_id` is the startup that won
     it, which still pays where it transferred the grant to `startup_id`. To a startup that uses it without paying, what
-    it costs is None or empty: from `price_usd_per_gpu_hour` to `stage`, lots and service apart.
+    it costs is None or empty: from `price_usd_per_gpu_hour` to `stage`, lots and service apart. `statement` is there
+    with `expand=statement`: the latest one of its usage; null if there is none, or the reader may not see it.
     """
 
     grant_id: str
@@ -93,6 +95,7 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None
     issued_at: datetime
     last_sequence: int
+    statement: StatementView | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class GrantAtView(msgspec.Struct, frozen=True, kw_only=True):

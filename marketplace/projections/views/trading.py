@@ -10,6 +10,23 @@ from events.mandate import MandateTerms
 from events.order import BudgetHold, OrderTerms
 from events.quote import HoldFee
 from events.types import PrincipalTerms, Reason
+from marketplace.projections.views.delivery import GrantView
+
+
+class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
+    """An auction's decision on one order. An order that was not admitted has no match, and the reason."""
+
+    auction_id: str
+    order_id: str
+    startup_id: str | None
+    match: MatchTerms | None
+    reasons: tuple[Reason, ...]
+    price_to_win_usd_per_gpu_hour: Decimal | None
+    price_to_win_range: PriceRange | None
+    regret_usd: Decimal
+    total_usd: Decimal | None
+    second_best: SecondBest | None
+    last_sequence: int
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +52,8 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
         cancel_reason: Why it was cancelled.
         placed_at: When it was placed.
         last_sequence: The event that changed it last; its entity tag.
+        decision: With `expand=decision`: the last decision; null before any.
+        grant: With `expand=grant`: the grant that it won; null if it won none, or the reader may not see it.
     """
 
     order_id: str
@@ -56,6 +75,8 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     cancel_reason: str | None
     placed_at: datetime
     last_sequence: int
+    decision: DecisionView | msgspec.UnsetType | None = msgspec.UNSET
+    grant: GrantView | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class BookOrderView(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,22 +146,6 @@ class AuctionView(msgspec.Struct, frozen=True, kw_only=True):
     opened_at: datetime
     cleared_at: datetime | None
     carried_out_at: datetime | None
-    last_sequence: int
-
-
-class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
-    """An auction's decision on one order. An order that was not admitted has no match, and the reason."""
-
-    auction_id: str
-    order_id: str
-    startup_id: str | None
-    match: MatchTerms | None
-    reasons: tuple[Reason, ...]
-    price_to_win_usd_per_gpu_hour: Decimal | None
-    price_to_win_range: PriceRange | None
-    regret_usd: Decimal
-    total_usd: Decimal | None
-    second_best: SecondBest | None
     last_sequence: int
 
 

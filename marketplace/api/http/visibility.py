@@ -1,0 +1,71 @@
+"""Who sees which members of what has parties: one rule for each kind, for its own routes and where it is expanded."""
+
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from marketplace.projections.views.billing import StatementView
+from marketplace.projections.views.delivery import GrantView
+from marketplace.projections.views.trading import DecisionView, OrderView
+
+V = TypeVar("V", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visibility(Generic[V]):
+    """Who sees a kind of view. The platform sees all of it; nobody else sees anything.
+
+    Attributes:
+        aggregate: What it is, as its unknown ids are refused.
+        feature: Its key needs the read scope of this feature.
+        sealed: A key of the platform also needs ``orders:sealed``.
+        parties: Members that name the parties who see it.
+        limited: One of these members, whose party does not see `hidden` unless another member names it too.
+        hidden: Members that are null or empty to that party.
+    """
+
+    aggregate: str
+    feature: str
+    sealed: bool = False
+    parties: tuple[str, ...]
+    limited: str | None = None
+    hidden: tuple[str, ...] = ()
+
+    def show(self, view: V, party_id: str | None) -> V | None:
+        """Return what a party sees of a view; None if it sees nothing. The platform's `party_id` is None."""
+        if party_id is None:
+            return view
+        naming = {name for name in self.parties if getattr(view, name) == party_id}
+        if not naming:
+            return None
+        if naming != {self.limited}:
+            return view
+        values: dict[str, Any] = {name: () if isinstance(getattr(view, name), tuple) else None for name in self.hidden}
+        return msgspec.structs.replace(view, **values)
+
+
+ORDER: Final = Visibility[OrderView](aggregate="order", feature="orders", sealed=True, parties=("startup_id",))
+DECISION: Final = Visibility[DecisionView](aggregate="order", feature="orders", sealed=True, parties=("startup_id",))
+GRANT: Final = Visibility[GrantView](
+    aggregate="grant",
+    feature="grants",
+    parties=("startup_id", "payer_id", "provider_id", "holder_id"),
+    limited="startup_id",
+    hidden=(
+        "price_usd_per_gpu_hour",
+        "cash_share",
+        "startup_account_id",
+        "hold_id",
+        "cash_commitment_usd",
+        "equity",
+        "resale",
+        "resold",
+        "ends",
+        "stages",
+        "stage",
+    ),
+)
+STATEMENT: Final = Visibility[StatementView](
+    aggregate="statement", feature="statements", parties=("startup_id", "provider_id", "holder_id")
+)
