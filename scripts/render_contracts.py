@@ -1,6 +1,6 @@
-"""Write the generated files: schemas, lock, samples of new tags, AsyncAPI, tables of READMEs, the sync client's types.
+"""Write the generated files: schemas, lock, samples of new tags, AsyncAPI, error codes, READMEs' tables, sync types.
 
-    uv run python scripts/render_contracts.py                after a new event type, query, docstring or client method
+    uv run python scripts/render_contracts.py                after a new event type, query, refusal, docstring or method
     uv run python scripts/render_contracts.py --resample     and rewrite samples that the story now gives otherwise
     uv run python scripts/render_contracts.py --relock TAG   and lock a tag anew that no release contains yet
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from events.registry import EVENT_TYPES, render_schema_name
 from events.rendering.contract import ChangedSchema, extend_lock, render_files, render_json
-from scripts import aggregate_table, query_table, rights_table, sync_client
+from scripts import aggregate_table, error_catalogue, query_table, rights_table, sync_client
 from scripts.contract_files import FOLDER, LOCK, README, load_lock
 from tests.contracts.story.book import build_samples
 
@@ -41,6 +41,7 @@ def main() -> int:
     for table in (query_table, aggregate_table, rights_table):
         _write(table.README, table.replace_table(table.README.read_text(encoding="utf-8")))
     _write(sync_client.STUB, sync_client.render_stub())
+    _write(error_catalogue.CATALOGUE, error_catalogue.render_catalogue(error_catalogue.parse_package()))
     return 0
 
 

@@ -19,6 +19,7 @@ from marketplace.api.http.auth_middleware import AuthMiddleware, Limits
 from marketplace.api.http.commands import provide_command
 from marketplace.api.http.document import Document, name_operation
 from marketplace.api.http.envelope import Envelope
+from marketplace.api.http.errors import get_error, list_errors
 from marketplace.api.http.keys import list_scopes
 from marketplace.api.http.metrics import Metrics
 from marketplace.api.http.paging import provide_listing
@@ -71,7 +72,10 @@ def _build(body_bytes_max: int) -> Litestar:
             version=__version__,
             path="/schema",
             openapi_router=Router(
-                "/schema", route_handlers=[get_asset], include_in_schema=False, before_request=_require_document
+                "/schema",
+                route_handlers=[get_asset, list_errors, get_error],
+                include_in_schema=False,
+                before_request=_require_document,
             ),
             render_plugins=[Document(), ReferencePage(), RequestFile()],
             operation_id_creator=name_operation,

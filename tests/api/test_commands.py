@@ -24,7 +24,7 @@ def assert_problem(answer, status: int, code: str, pointer: str | None = None) -
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
     assert problem["status"] == status
-    assert problem["type"] == f"urn:marketplace:problem:{code}"
+    assert problem["type"] == f"/schema/errors/{code}"
     assert problem["title"]
     assert problem["detail"]
     if pointer is not None:

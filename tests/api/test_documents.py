@@ -43,7 +43,7 @@ def check_requests(text, document):
     assert bodies > 50
 
 
-BYTES_MAX = 540_000
+BYTES_MAX = 570_000
 """Every property is described, which is a third of it. No answer to a refusal stands at an operation."""
 
 
@@ -99,6 +99,13 @@ VENDORED = {
 """SHA-256 of the files of swagger-ui-dist 5.35.0."""
 
 
+LINKED = re.compile(r"(?:src|href)=\"(/[^\"]*)\"")
+SAFE_PAGE = (
+    "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
 async def test_the_reference_runs_scripts_of_this_server_alone():
     async with open_stage(MemoryLog()) as stage:
         anyone = await stage.open_client(None)
@@ -121,6 +128,35 @@ async def test_the_reference_runs_scripts_of_this_server_alone():
             assert hashlib.sha256(content).hexdigest() == digest, name
         assert "validatorUrl: null" in (await anyone.get("/schema/assets/reference.js")).text
         assert (await anyone.get("/schema/assets/LICENSE")).status_code == 404
+
+
+async def test_the_type_of_a_problem_is_the_address_of_its_page():
+    async with open_stage(MemoryLog()) as stage:
+        anyone = await stage.open_client(None)
+        problem = (await anyone.get("/v1/orders")).json()
+        page = await anyone.get(problem["type"])
+        assert page.json() == {
+            "code": "credentials_missing",
+            "type": problem["type"],
+            "status": problem["status"],
+            "meanings": ["send an API key: Authorization: Bearer mkp_…"],
+            "remedy": "Send a key that works as `Authorization: Bearer mkp_…`. The platform issues them.",
+            "facts": [],
+        }
+        listed = (await anyone.get("/schema/errors")).json()["items"]
+        document = (await anyone.get("/schema/openapi.json")).json()
+        answered = [each["code"] for each in listed if each["status"] is not None]
+        assert document["components"]["schemas"]["ErrorCode"]["enum"] == answered
+        for path in ("/schema/errors", "/schema/errors/order_locked"):
+            shown = await anyone.get(path, headers={"Accept": "text/html,*/*;q=0.8"})
+            assert shown.headers["content-type"].startswith("text/html")
+            assert shown.headers["content-security-policy"] == SAFE_PAGE
+            assert "<td>409</td>" in shown.text or "<p>Status: 409</p>" in shown.text
+            assert "<script" not in shown.text
+            for link in LINKED.findall(shown.text)[-9:]:
+                assert (await anyone.get(link)).status_code == 200, link
+        missing = await anyone.get("/schema/errors/none_such", headers={"Accept": "text/html"})
+        assert (missing.status_code, missing.json()["code"]) == (404, "route_unknown")
 
 
 async def test_schemas_of_events_are_served_as_their_dataschema_names_them():

@@ -1,6 +1,7 @@
 """The source keeps the project's rules, and each rule finds what it is for."""
 
 import ast
+import json
 import shutil
 import statistics
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from scripts import error_catalogue
 from tests.architecture import rules
 from tests.architecture.source import PURE, ROOT, Module, modules, parse, tracked_files
 from tests.invariants.corpus import INVARIANTS, Mutant
@@ -88,6 +90,23 @@ def test_machines_and_registries_are_recognised(text: str) -> None:
 
 def test_the_lock_file_is_not_tracked() -> None:
     assert not {"uv.lock", "package-lock.json", ".env"} & set(tracked_files())
+
+
+def test_every_code_that_is_raised_has_a_page_and_no_other() -> None:
+    trees = [(module.path, module.tree) for module in modules() if module.path.startswith("marketplace/")]
+    stored = error_catalogue.CATALOGUE.read_text()
+    assert error_catalogue.render_catalogue(trees) == stored, "run scripts/render_contracts.py"
+    toy = "def f(days):\n    raise Refusal('days_odd', f'{days} days are odd; state one more', days=days)"
+    added = build_toy_catalogue(toy)
+    assert added.keys() - json.loads(stored).keys() == {"days_odd"}
+    assert added["days_odd"] == {"status": 422, "sentences": ["{days} days are odd; state one more"], "facts": ["days"]}
+    for unreadable in ("Refusal(find_code(), 'a text')", "Refusal('toy', find_text())"):
+        with pytest.raises(ValueError, match=r"computed|computes"):
+            build_toy_catalogue(unreadable)
+
+
+def build_toy_catalogue(text: str) -> dict:
+    return error_catalogue.build_catalogue([("marketplace/domain/toy.py", ast.parse(text))])
 
 
 def test_imports_point_one_way() -> None:

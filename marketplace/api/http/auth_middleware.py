@@ -23,7 +23,7 @@ from marketplace.domain.deciders import PREFIXES
 from marketplace.domain.refusals import refuse_unknown
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_PREFIXES: Final = {
+PREFIXED: Final = {
     **PREFIXES,
     "key": "key",
     "financing": "fin",
@@ -185,5 +185,5 @@ def _require_form(scope: Any, headers: dict[bytes, bytes]) -> None:
         raise Refusal("header_invalid", "the query contains a NUL character; leave it out")
     for name, value in scope["path_params"].items():
         aggregate = name.removesuffix("_id")
-        if aggregate in _PREFIXES and not is_id(value, _PREFIXES[aggregate]):
+        if aggregate in PREFIXED and not is_id(value, PREFIXED[aggregate]):
             raise refuse_unknown(aggregate, value if value.isprintable() else "of unprintable characters")

@@ -18,8 +18,9 @@ from litestar.types import Method
 
 from events.rendering.docstrings import render_markdown
 from marketplace.api.http.bodies.answers import ReceiptBody
+from marketplace.api.http.errors import list_codes
 from marketplace.api.http.problems import MEDIA_TYPE, Problem
-from marketplace.api.http.shapes import Schema, Shapes
+from marketplace.api.http.shapes import REF, Schema, Shapes
 
 JSON: Final = "application/json"
 _Operation = tuple[str, str, Schema, HTTPRouteHandler]
@@ -101,6 +102,7 @@ def build_document(app: Litestar, drawn: dict[str, Any]) -> dict[str, Any]:
     bodies = [handler.parsed_data_field.annotation for *_, handler in operations if handler.parsed_data_field]
     answers = [answer for *_, handler in operations if (answer := _find_answer(handler)) is not None]
     shapes = Shapes(bodies, [*answers, Problem, ReceiptBody])
+    _name_codes(shapes.components)
     paths: dict[str, Any] = {path: {} for path in drawn["paths"]}
     for path, verb, operation, handler in operations:
         paths[path][verb] = _describe_operation(verb, operation, handler, shapes)
@@ -124,6 +126,14 @@ def build_document(app: Litestar, drawn: dict[str, Any]) -> dict[str, Any]:
         },
         "security": drawn["security"],
     }
+
+
+def _name_codes(components: dict[str, Schema]) -> None:
+    """Let a problem's code be one of those that are raised."""
+    text = "What is refused. `/schema/errors/{code}` tells what it means and what to do. Codes may be added"
+    components["ErrorCode"] = {"type": "string", "description": text, "enum": list_codes()}
+    code = components["Problem"]["properties"]["code"]
+    components["Problem"]["properties"]["code"] = {"$ref": f"{REF}ErrorCode", "description": code["description"]}
 
 
 def _list_handlers(app: Litestar) -> Iterator[tuple[tuple[str, str], HTTPRouteHandler]]:

@@ -24,7 +24,8 @@ from marketplace.log.annotations import GAP
 from marketplace.log.storage import STORAGE
 
 MEDIA_TYPE: Final = "application/problem+json"
-TYPE_BASE: Final = "urn:marketplace:problem:"
+TYPE_BASE: Final = "/schema/errors/"
+"""Where the page of each code is served, relative to the server that answers (RFC 9457, 3.1.1)."""
 RETRY_SECONDS: Final = 1
 OPERATOR_SECONDS: Final = 60
 """When to retry if an operator must act first."""
@@ -71,7 +72,7 @@ _HTTP_CODES: Final[dict[int, str]] = {
     415: "media_type_unsupported",
     422: "request_invalid",
 }
-_RETRIED: Final = frozenset(
+RETRIED: Final = frozenset(
     {"command_in_flight", "rate_limited", "reading_in_flight", "requests_exhausted", "streams_exhausted"}
 )
 _UNAVAILABLE_CODES: Final = {
@@ -83,6 +84,15 @@ _UNAVAILABLE_CODES: Final = {
     "the follower": "follower_behind",
     GAP: "log_gap",
 }
+FAULTS: Final[dict[str, int]] = {
+    **{code: status for status, code in _HTTP_CODES.items()},
+    **dict.fromkeys((*_UNAVAILABLE_CODES.values(), "unavailable", "event_unreadable"), 503),
+    "request_refused": 400,
+    "conflict": 409,
+    "log_corrupt": 500,
+    "internal_error": 500,
+}
+"""The codes that no refusal has, with their statuses. Those of a changed log have 503 too."""
 _FOR_TENANTS: Final = {
     STORAGE: "the log's storage is full, so that no command can be stored until the operator has made room",
     GAP: "a position of the log is empty, so that no command can be stored until the operator has accepted it",
@@ -107,7 +117,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A problem document.
 
     Attributes:
-        type: URN of the code.
+        type: Address of the page about the code, relative to this server.
         title: The status in words.
         status: The HTTP status.
         code: Stable code; branch on it.
@@ -178,7 +188,7 @@ def answer_refusal(_: Request[Any, Any, Any] | None, refusal: Refusal) -> Respon
     headers: dict[str, str] = {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="marketplace"'
-    if refusal.code in _RETRIED:
+    if refusal.code in RETRIED:
         headers["Retry-After"] = str(facts.get("retry_after_seconds", RETRY_SECONDS))
     errors: tuple[FieldError, ...] = ()
     if isinstance(refusal, BodyInvalid):

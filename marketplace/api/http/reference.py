@@ -51,10 +51,15 @@ class ReferencePage(OpenAPIRenderPlugin):
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """Return the page, and let it run the scripts of this server."""
         del openapi_schema
-        scope: dict[str, Any] = dict(request.scope)
-        added = scope[ADDED]
-        added[:] = [(name, _POLICY if name == _HEADER else value) for name, value in added]
+        open_page(request)
         return _PAGE
+
+
+def open_page(request: Request[Any, Any, Any]) -> None:
+    """Let the answer of a request be a page that loads scripts and styles of this server."""
+    scope: dict[str, Any] = dict(request.scope)
+    added = scope[ADDED]
+    added[:] = [(name, _POLICY if name == _HEADER else value) for name, value in added]
 
 
 @get("/assets/{name:str}", sync_to_thread=True)
