@@ -23,7 +23,7 @@ _SHARED: Final = "marketplace/domain/refusals.py"
 _SENTENCES_MAX: Final = 4
 _STATUSES: Final = {
     "approval": ("approved", "refused", "withdrawn", "lapsed"),
-    "auction": ("collecting", "locked", "failed", "cleared", "settled"),
+    "auction": ("collecting", "locked", "failed", "cleared", "completed"),
     "claim": ("open", "contested", "settled"),
     "financing": ("closed", "abandoned"),
     "grant": ("issued", "active", "degraded", "suspended", "completed", "terminated"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from marketplace.auditor.spans import FOREVER, Load, find_peak, parse_instant
 from marketplace.auditor.stream import Findings, Message
+from marketplace.core.instants import render_instant
 
 Shares = list[tuple[str, Load]]
 
@@ -88,7 +89,9 @@ class Capacity:
             drawn = sum(load.amount for load in before if load.start <= at < load.end)
             steps = [kilowatts for begin, kilowatts in self.powers.get(site_id, []) if begin <= at]
             live = steps[-1] if steps else 0
-            text = f"{peak} kW are drawn at site {site_id} at {at.isoformat()}, {live} are live and {drawn} were drawn"
+            text = (
+                f"{peak} kW are drawn at site {site_id} at {render_instant(at)}, {live} are live and {drawn} were drawn"
+            )
             self.findings.require(peak <= max(live, drawn), "power", last.sequence, text)
 
     def _take(self, message: Message) -> None:
@@ -135,7 +138,7 @@ class Capacity:
         start, end = parse_instant(body["start"]), parse_instant(body["end"])
         shares = parse_shares(body["lots"])
         before = pool.taken.get(body["grant_id"], [])
-        text = f"{body['grant_id']} takes nodes from {start.isoformat()} on twice"
+        text = f"{body['grant_id']} takes nodes from {render_instant(start)} on twice"
         self.findings.require(all(load.end <= start for _, load in before), "capacity", message.sequence, text)
         pool.taken[body["grant_id"]] = [*before, *shares]
         loads = [*pool.loads(), *pool.failed.values()]
@@ -150,7 +153,7 @@ class Capacity:
         self, message: Message, where: str, nodes: int, loads: list[Load], span: tuple[datetime, datetime]
     ) -> None:
         peak, at = find_peak(loads, *span)
-        text = f"{peak} nodes of {where} are taken or failed at {at.isoformat()}, it has {nodes}"
+        text = f"{peak} nodes of {where} are taken or failed at {render_instant(at)}, it has {nodes}"
         self.findings.require(peak <= nodes, "capacity", message.sequence, text)
 
     def _resell(self, message: Message, body: dict[str, Any], pool: Pool) -> None:
@@ -162,7 +165,7 @@ class Capacity:
         pool.taken[seller] = cut(parse_shares(body["lots_left"]), ends)
         pool.taken[buyer] = parse_shares(body["lots"])
         after, at = find_peak(pool.loads(), *span)
-        text = f"the resale by {seller} takes {after} nodes at {at.isoformat()} where {before} were taken"
+        text = f"the resale by {seller} takes {after} nodes at {render_instant(at)} where {before} were taken"
         self.findings.require(after <= before, "capacity", message.sequence, text)
 
     def _release(self, message: Message, body: dict[str, Any], pool: Pool) -> None:

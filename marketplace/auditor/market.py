@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
+from marketplace.core.instants import render_instant
 
 Steps = Mapping[str, tuple[frozenset[str | None], str]]
 """For each event: the states before it, and the state after it."""
@@ -189,7 +190,7 @@ class Market:
         auction_id, sequence, require = body["auction_id"], message.sequence, self.findings.require
         if name == "opened":
             end = parse_instant(body["horizon_start"]).timestamp() + 3600 * body["period_hours"] * body["periods"]
-            self.auctions[auction_id] = Auction((parse_instant(body["horizon_start"]).isoformat(), str(end)))
+            self.auctions[auction_id] = Auction((render_instant(parse_instant(body["horizon_start"])), str(end)))
             return
         auction = self.auctions.get(auction_id)
         if not require(auction is not None, "auction", sequence, f"{auction_id} was never opened") or auction is None:

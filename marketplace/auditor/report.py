@@ -22,6 +22,7 @@ from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stages import Stages
 from marketplace.auditor.stream import EMPTY, Findings, Message
 from marketplace.auditor.tables import Expected, compare_tables
+from marketplace.core.instants import render_instant
 
 ENDED = frozenset({"cancelled", "expired", "unmatched"})
 OVERDUE = timedelta(hours=1)
@@ -147,7 +148,7 @@ class Audit:
         for statement_id, due in market.due.items():
             status = market.statements[statement_id]
             if status in {"issued", "resolved"} and market.now is not None and due + OVERDUE < market.now:
-                hanging.append(f"statement {statement_id} is {status}, it was due at {due.isoformat()}")
+                hanging.append(f"statement {statement_id} is {status}, it was due at {render_instant(due)}")
         return hanging
 
     def _list_disputes(self) -> list[str]:
@@ -155,7 +156,7 @@ class Audit:
         now, hanging = self.market.now, []
         for statement_id, dispute in self.disputes.running.items():
             if dispute.due is not None and now is not None and dispute.due + OVERDUE < now:
-                due = dispute.due.isoformat()
+                due = render_instant(dispute.due)
                 hanging.append(f"statement {statement_id} is disputed, the {dispute.awaits} had until {due}")
         return hanging
 
@@ -165,7 +166,7 @@ class Audit:
         for grant_id, grant in market.grants.items():
             over = market.now is not None and grant.end + SETTLED_BY < market.now
             if over and grant.status != "completed" and not grant.disputed:
-                hanging.append(f"grant {grant_id} is {grant.status}, it ended at {grant.end.isoformat()}")
+                hanging.append(f"grant {grant_id} is {grant.status}, it ended at {render_instant(grant.end)}")
         return hanging
 
     def _list_holds(self) -> list[str]:

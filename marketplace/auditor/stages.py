@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
+from marketplace.core.instants import render_instant
 
 ZERO: Final = Decimal(0)
 _ROUNDED: Final = Fraction(2, 100)
@@ -102,7 +103,7 @@ class Stages:
                 self._check_set_aside(message, grant, body["stages_paid"], Decimal(body["set_aside_usd"]))
             case "grant.stage_missed":
                 due, now = grant.find_due(body["stage"]), parse_instant(message.headers["ce-time"])
-                text = f"{body['grant_id']} misses stage {body['stage']}, which begins at {due.isoformat()}"
+                text = f"{body['grant_id']} misses stage {body['stage']}, which begins at {render_instant(due)}"
                 self._require(message, text, holds=due <= now)
                 grant.cure_until = parse_instant(body["cure_until"])
             case "grant.withheld":
@@ -131,7 +132,9 @@ class Stages:
         hours, damages = Fraction(body["gpu_seconds"], 3_600), Decimal(body["damages_usd"])
         named = body["grant_id"]
         is_counted = since == grant.withheld_at and hours <= grant.count(at - since)
-        self._require(message, f"{named} was withheld for {hours} GPU-hours from {since.isoformat()}", holds=is_counted)
+        self._require(
+            message, f"{named} was withheld for {hours} GPU-hours from {render_instant(since)}", holds=is_counted
+        )
         most = grant.price(hours, with_fee=False)
         text = f"{named} owes {damages} USD for {hours} GPU-hours withheld, of at most {most}, and pays {paid}"
         self._require(message, text, holds=ZERO <= damages == paid and Fraction(damages) <= most + _ROUNDED)

@@ -11,6 +11,7 @@ from events import issuer as events
 from events.instrument import InstrumentMatured
 from events.types import NoteTerms, StockTerms
 from marketplace.captable.history import History
+from marketplace.core.instants import render_instant
 from marketplace.domain.equity.issuer.as_converted import convert_row
 from marketplace.domain.equity.issuer.state import Issuer, count_warrant_shares, list_rows, total_shares
 
@@ -108,7 +109,7 @@ def _check_warrants(past: History, issuer: Issuer, at: datetime) -> Iterator[Che
         if warrant.shares_outstanding and warrant.issued.expires_at < at:
             issued = [act.sequence for act in past.acts if act.event == warrant.issued]
             text = (
-                f"warrant {warrant_id} expired at {warrant.issued.expires_at.isoformat()} with "
+                f"warrant {warrant_id} expired at {render_instant(warrant.issued.expires_at)} with "
                 f"{warrant.shares_outstanding} shares that nobody cancelled; a table that counts it is wrong"
             )
             yield Check(code="expired_warrant_counted", subject=warrant_id, text=text, sequences=tuple(issued))

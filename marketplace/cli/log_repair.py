@@ -13,6 +13,7 @@ from events.subjects import render_subject
 from marketplace.cli.console import DatabaseUrl, NatsUrl, configure_logging, run
 from marketplace.cli.log import walk
 from marketplace.cli.output import CONSOLE
+from marketplace.core.instants import render_instant
 from marketplace.domain.log import AcceptGap, AcceptLoss, Annotate
 from marketplace.execution.log_record import record
 from marketplace.log.annotations import Effect, check_annotation, examine
@@ -154,7 +155,7 @@ async def _find_indexed(engine: AsyncEngine, sequence: int) -> list[LostEvent]:
     return [
         LostEvent(
             subject=render_subject(event.aggregate, event.aggregate_id),
-            known_from=f"PostgreSQL has applied a {event.tag} of {event.occurred_at.isoformat()}",
+            known_from=f"PostgreSQL has applied a {event.tag} of {render_instant(event.occurred_at)}",
         )
         for event in found
         if event.sequence == sequence

@@ -12,6 +12,7 @@ import msgspec
 import uuid_utils
 
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
+from marketplace.core.instants import render_instant
 
 T = TypeVar("T")
 Point = int | datetime | str
@@ -211,7 +212,7 @@ class Transport:
 
 def _render(value: Any) -> Any:
     """Return a value as text for a query."""
-    return value.isoformat() if isinstance(value, datetime) else value
+    return render_instant(value) if isinstance(value, datetime) else value
 
 
 def _parse_problem(response: httpx.Response) -> ProblemError:

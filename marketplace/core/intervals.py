@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 
 
 class Load(NamedTuple):
@@ -26,7 +27,7 @@ def require_aware(at: datetime, pointer: str) -> None:
     """
     if at.tzinfo is None:
         raise Refusal(
-            "time_naive", f"{pointer} is {at.isoformat()} without an offset; state one, such as Z", pointer=pointer
+            "time_naive", f"{pointer} is {render_instant(at)} without an offset; state one, such as Z", pointer=pointer
         )
 
 
@@ -39,16 +40,16 @@ def require_span(start: datetime, end: datetime, pointer: str) -> None:
     if start.tzinfo is None or end.tzinfo is None:
         raise Refusal(
             "time_naive",
-            f"{start.isoformat()} to {end.isoformat()} needs offsets; state them, such as Z",
+            f"{render_instant(start)} to {render_instant(end)} needs offsets; state them, such as Z",
             pointer=pointer,
         )
     if end <= start:
         raise Refusal(
             "span_empty",
-            f"{pointer} ends at {end.isoformat()}, not after its start {start.isoformat()}",
+            f"{pointer} ends at {render_instant(end)}, not after its start {render_instant(start)}",
             pointer=pointer,
-            start=start.isoformat(),
-            end=end.isoformat(),
+            start=render_instant(start),
+            end=render_instant(end),
         )
 
 

@@ -44,6 +44,7 @@ from events.register import (
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.domain.refusals import refuse_unknown
 
 REGISTER_ID: Final = "reg_00000000000000000000000000"
@@ -244,7 +245,7 @@ def _require_other(command: StateRelation) -> str:
             "relation_to_itself", f"{other} is related to itself already; name another", pointer="/related_id"
         )
     if command.since is not None and command.since > command.at:
-        text = f"a relation that begins at {command.since.isoformat()} does not hold yet; state it then"
+        text = f"a relation that begins at {render_instant(command.since)} does not hold yet; state it then"
         raise Refusal("since_future", text, pointer="/since")
     return other
 

@@ -11,6 +11,7 @@ from events.issuer import IssuerExposureRecorded, IssuerImported, IssuerProposal
 from marketplace.captable.history import History
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
+from marketplace.core.instants import render_instant
 from marketplace.ocf import objects as ocf
 from marketplace.ocf.outgoing import render_objects
 from marketplace.ocf.sidecar import NAME as SIDECAR
@@ -81,7 +82,7 @@ def render_files(history: History) -> dict[str, bytes]:
         file_type="OCF_MANIFEST_FILE",
         issuer=out.issuer,
         as_of=last.date(),
-        generated_at=last.isoformat().replace("+00:00", "Z"),
+        generated_at=render_instant(last),
         documents_files=(),
         **listed,
     )

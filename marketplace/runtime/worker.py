@@ -28,6 +28,7 @@ from marketplace.application.supply import inventory
 from marketplace.application.trading import orders, quotes
 from marketplace.core.errors import Conflict, MarketplaceError, Refusal, Unavailable, UnreadableEvent
 from marketplace.core.ids import rename_id
+from marketplace.core.instants import render_instant
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.supply.lot import LOT, Lot
@@ -230,7 +231,7 @@ class Worker:
         told = {"task": task.kind, "id": task.id, "code": refusal.code, "reason": refusal.message}
         if due is not None and due > now:
             self.market.scheduler.put(task, due)
-            log.info("task_not_due", due=due.isoformat(), **told)
+            log.info("task_not_due", due=render_instant(due), **told)
         elif refusal.code in TOO_EARLY.get(task.kind, ()):
             log.info("task_too_early", **told)
             self._put_later(each, RETRY_SECONDS if task.kind in SLOW else IDLE_SECONDS)
@@ -310,7 +311,7 @@ class Worker:
         site: Site = (await self._handler.cache.load(SITE, site_id)).state
         if site.ready_at is None or site.status == "operating":
             return
-        reason = f"the site is ready at {site.ready_at.isoformat()}"
+        reason = f"the site is ready at {render_instant(site.ready_at)}"
         for lot_id in self.market.list_site_lots(site_id):
             await self._move_lot(lot_id, site.ready_at, reason)
         for pool_id in self.market.list_site_pools(site_id):
@@ -322,7 +323,7 @@ class Worker:
         lot: Lot = (await handler.cache.load(LOT, lot_id)).state
         if lot.status == "withdrawn" or lot.start >= ready_at:
             return
-        context = build_context(handler, "reactor", lot_id, f"move/{ready_at.isoformat()}")
+        context = build_context(handler, "reactor", lot_id, f"move/{render_instant(ready_at)}")
         if ready_at < lot.end:
             with contextlib.suppress(Refusal):
                 await inventory.reschedule_lot(handler, context, lot_id, start=ready_at, end=lot.end, reason=reason)

@@ -11,6 +11,7 @@ from events.usage import Sample
 from marketplace.cli.metering.dcgm import parse_exposition
 from marketplace.cli.metering.slurm import parse_accounting
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from tests.domain.build import id_of
 
 DATA = Path(__file__).parent / "metering"
@@ -74,8 +75,8 @@ def test_a_job_is_a_reading_of_its_gpus_whatever_release_wrote_it(plain):
     (event,), skipped = parse(job(plain=plain))
     assert (event["source"], event["id"], event["subject"]) == ("urn:slurm:north", "7/1767258000", GRANT)
     assert event["data"] == {
-        "start": "2026-01-01T09:00:00+00:00",
-        "end": "2026-01-01T11:00:00+00:00",
+        "start": "2026-01-01T09:00:00Z",
+        "end": "2026-01-01T11:00:00Z",
         "gpus": 16,
     }
     assert skipped == {}
@@ -86,7 +87,7 @@ def test_a_requeued_job_is_another_reading_and_a_long_one_is_several():
     assert len({event["id"] for event in events}) == len(events) == 5
     pieces = [(event["data"]["start"], event["data"]["end"]) for event in events[2:]]
     assert [end for _, end in pieces[:-1]] == [start for start, _ in pieces[1:]]
-    assert pieces[-1][1] == (NOW + timedelta(days=70)).isoformat()
+    assert pieces[-1][1] == render_instant(NOW + timedelta(days=70))
 
 
 def test_jobs_that_are_no_reading_are_counted_by_the_reason():

@@ -26,6 +26,7 @@ from marketplace.application.steps.access import require_platform
 from marketplace.application.steps.records import record_operation
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
+from marketplace.core.instants import render_instant
 from marketplace.domain.party import PARTY
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import refuse_reused
@@ -89,11 +90,13 @@ def _require_expiry(principal: Principal, key: ApiKey) -> None:
     """Refuse an expiry that has passed, is more than a year ahead, or is after that of the key that asks."""
     ends, now = key.expires_at, key.created_at
     if ends <= now:
-        text = f"expires_at is {ends.isoformat()}, which has passed; leave it out or choose a later time"
+        text = f"expires_at is {render_instant(ends)}, which has passed; leave it out or choose a later time"
         raise Refusal("expiry_past", text, pointer="/expires_at")
     _require_no_longer(principal, key)
     if ends > now + LIFETIME_MAX:
-        text = f"a key lasts {LIFETIME_MAX.days} days at most; give expires_at until {(now + LIFETIME_MAX).isoformat()}"
+        text = (
+            f"a key lasts {LIFETIME_MAX.days} days at most; give expires_at until {render_instant(now + LIFETIME_MAX)}"
+        )
         raise Refusal("expiry_too_late", text, pointer="/expires_at")
 
 
@@ -105,7 +108,9 @@ def _require_no_longer(principal: Principal, key: ApiKey) -> None:
     """
     own = principal.expires_at
     if own is not None and key.expires_at > own:
-        text = f"this key ends at {own.isoformat()} and cannot issue one that lasts longer; give expires_at until then"
+        text = (
+            f"this key ends at {render_instant(own)} and cannot issue one that lasts longer; give expires_at until then"
+        )
         raise Refusal("expiry_too_late", text, pointer="/expires_at")
 
 

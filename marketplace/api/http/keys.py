@@ -29,6 +29,7 @@ import msgspec
 import structlog
 
 from marketplace.core.errors import Refusal, Unavailable
+from marketplace.core.instants import render_instant
 from marketplace.projections.engine.operations import ApiKey, KeyChange
 
 CONFIRM_SECONDS: Final = 0.4
@@ -213,7 +214,7 @@ class KeyRing:
         return msgspec.structs.replace(key, hmac=self._compute_seal(key))
 
     def _compute_seal(self, key: ApiKey) -> bytes:
-        expiry = key.expires_at.astimezone(UTC).isoformat()
+        expiry = render_instant(key.expires_at.astimezone(UTC))
         secret, scopes = self._derive_secret(key.key_id), list(key.scopes)
         persons = [key.person, key.named_by]
         return self._mac([_SEAL, key.key_id, secret, key.party_id, *persons, scopes, expiry, get_state(key)])

@@ -17,6 +17,7 @@ from marketplace.application.billing.statements import (
 )
 from marketplace.application.steps.access import require_unfrozen
 from marketplace.application.steps.undisputed import price_amount
+from marketplace.core.instants import render_instant
 from marketplace.domain.billing.dispute import Party
 from marketplace.domain.billing.statement import (
     STATEMENT,
@@ -140,7 +141,7 @@ async def lapse_dispute(handler: Handler, context: Context, statement_id: str) -
     async def work(unit: UnitOfWork) -> None:
         statement = await load_statement(unit, statement_id, *_SIDES)
         amount, ending = find_silence(statement, context.at)
-        reason = f"nobody answered until {get_dispute(statement).answer_until.isoformat()}"
+        reason = f"nobody answered until {render_instant(get_dispute(statement).answer_until)}"
         await end_dispute(unit, statement, amount, ending, reason, agreed=True)
 
     return await handler.run(context, STATEMENT, statement_id, work)

@@ -14,6 +14,7 @@ from marketplace.application.steps.paying import pay
 from marketplace.application.steps.two_persons import ask_second, find_alone
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, is_id
+from marketplace.core.instants import render_instant
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, ExpireHold, PlaceHold
 from marketplace.domain.billing.account_state import Account, Hold
@@ -123,7 +124,7 @@ async def release_hold(handler: Handler, context: Context, account_id: str, hold
     async def work(unit: UnitOfWork) -> None:
         _, hold, payee = await _load_hold(unit, account_id, hold_id)
         if context.party_id not in (None, payee.party_id):
-            ends = "" if hold.expires_at is None else f" or until it expires at {hold.expires_at.isoformat()}"
+            ends = "" if hold.expires_at is None else f" or until it expires at {render_instant(hold.expires_at)}"
             raise Refusal("payee_only", f"hold {hold_id} stays until the payee releases it{ends}")
         adjust = AdjustHold(account_id=account_id, hold_id=hold_id, amount_usd=Decimal(0), reason=reason)
         await unit.decide(ACCOUNT, account_id, adjust)

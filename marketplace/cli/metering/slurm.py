@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from marketplace.api.http.bodies.meters import READING_TYPE
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.domain.metering.usage_record import INTERVAL_MAX
 
 
@@ -87,7 +88,7 @@ def _build_events(job: Mapping[str, Any], grant_id: str) -> list[dict[str, Any]]
             "source": f"urn:slurm:{cluster}",
             "id": f"{number}/{int(begin.timestamp())}",
             "subject": grant_id,
-            "data": {"start": begin.isoformat(), "end": stop.isoformat(), "gpus": _count_gpus(job)},
+            "data": {"start": render_instant(begin), "end": render_instant(stop), "gpus": _count_gpus(job)},
         }
         for begin, stop in _split(start, end)
     ]

@@ -33,6 +33,7 @@ from events.account import (
 )
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.instants import render_instant
 from marketplace.core.money import require_usd
 from marketplace.domain.billing.account_commands import (
     UNIT,
@@ -317,7 +318,7 @@ def lapse(command: LapseApproval, state: Account) -> Sequence[AccountEvent]:
     if known is not None and known.status == "lapsed":
         return []
     requested = _get_open(state, command.approval_id)
-    due = requested.approve_until.isoformat()
+    due = render_instant(requested.approve_until)
     if command.at < requested.approve_until:
         text = f"approval {command.approval_id} may be given until {due}"
         raise Refusal("approval_not_due", text, due=due)

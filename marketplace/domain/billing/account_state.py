@@ -30,6 +30,7 @@ from events.account import (
     LimitAct,
 )
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, require_usd
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, ExpireHold, PlaceHold, Reserve
@@ -319,7 +320,7 @@ def _require_time_left(command: PlaceHold) -> None:
     if _is_past(command.expires_at, command.at):
         raise Refusal(
             "expiry_passed",
-            f"the expiry {command.expires_at.isoformat()} is not after now, {command.at.isoformat()}",
+            f"the expiry {render_instant(command.expires_at)} is not after now, {render_instant(command.at)}",
             pointer="/expires_at",
         )
 
@@ -398,9 +399,9 @@ def _refuse_expired(hold_id: str, hold: Hold) -> Refusal:
     assert hold.expires_at is not None, "only a hold with an expiry expires"
     return Refusal(
         "hold_expired",
-        f"hold {hold_id} expired at {hold.expires_at.isoformat()}; place another one",
+        f"hold {hold_id} expired at {render_instant(hold.expires_at)}; place another one",
         hold_id=hold_id,
-        expires_at=hold.expires_at.isoformat(),
+        expires_at=render_instant(hold.expires_at),
     )
 
 
@@ -411,9 +412,9 @@ def expire(command: ExpireHold, state: Account) -> Sequence[AccountEvent]:
     if hold.expired:
         return []
     if not hold.is_over(command.at):
-        due = None if hold.expires_at is None else hold.expires_at.isoformat()
+        due = None if hold.expires_at is None else render_instant(hold.expires_at)
         says = "never expires by itself" if due is None else f"expires at {due}"
-        raise Refusal("hold_not_due", f"hold {command.hold_id} {says}; it is {command.at.isoformat()}", due=due)
+        raise Refusal("hold_not_due", f"hold {command.hold_id} {says}; it is {render_instant(command.at)}", due=due)
     return [
         AccountHoldExpired(
             account_id=command.account_id,

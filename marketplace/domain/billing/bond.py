@@ -36,6 +36,7 @@ from events.bond import BondAnswered, BondClaimed, BondEvent, BondPaid, BondPost
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, floor_cents, require_usd
 from marketplace.domain.billing.remedies import CLAIM_WITHIN, DECIDE_WITHIN
@@ -203,13 +204,14 @@ def _post(command: PostBond, state: BondState) -> Sequence[BondEvent]:
     if command.stands_until <= command.at:
         raise Refusal(
             "term_passed",
-            f"the bond would stand until {command.stands_until.isoformat()}, and it is {command.at.isoformat()}",
+            f"the bond would stand until {render_instant(command.stands_until)}, and it is"
+            f" {render_instant(command.at)}",
             pointer="/stands_until",
         )
     if known is not None and known.free_usd and command.stands_until < known.stands_until:
         raise Refusal(
             "term_shorter",
-            f"the bond stands until {known.stands_until.isoformat()} already; state that or later",
+            f"the bond stands until {render_instant(known.stands_until)} already; state that or later",
             pointer="/stands_until",
         )
     posted = BondPosted(
@@ -301,11 +303,11 @@ def _require_time(command: AnswerClaim, claim: Claim) -> None:
         who = "provider" if claim.decide_until is None else "platform"
         raise Refusal(
             "answer_not_due",
-            f"the {who} may answer claim {command.claim_id} until {due.isoformat()}",
-            due=due.isoformat(),
+            f"the {who} may answer claim {command.claim_id} until {render_instant(due)}",
+            due=render_instant(due),
         )
     if command.by == "provider" and command.at >= due:
-        raise Refusal("answer_late", f"claim {command.claim_id} could be answered until {due.isoformat()}")
+        raise Refusal("answer_late", f"claim {command.claim_id} could be answered until {render_instant(due)}")
 
 
 def _release(command: ReleaseBond, state: Bond) -> Sequence[BondEvent]:
@@ -319,8 +321,8 @@ def _release(command: ReleaseBond, state: Bond) -> Sequence[BondEvent]:
     if command.at < until:
         raise Refusal(
             "bond_stands",
-            f"the bond stands, and may be claimed from, until {until.isoformat()}; release it then",
-            due=until.isoformat(),
+            f"the bond stands, and may be claimed from, until {render_instant(until)}; release it then",
+            due=render_instant(until),
         )
     open_ids = [claim.claimed.claim_id for claim in state.list_open() if command.lot_id in _list_parts(state, claim)]
     if open_ids:

@@ -39,6 +39,7 @@ from events.statement import (
     StatementReferred,
 )
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 
 Side = Literal["startup", "holder"]
 """Those who pay."""
@@ -125,13 +126,13 @@ def _require_awaited(dispute: Dispute, by: Party, at: datetime) -> None:
     if dispute.awaits == "platform":
         raise Refusal(
             "statement_referred",
-            f"the platform was asked and decides until {dispute.answer_until.isoformat()}; concede, or wait",
-            due=dispute.answer_until.isoformat(),
+            f"the platform was asked and decides until {render_instant(dispute.answer_until)}; concede, or wait",
+            due=render_instant(dispute.answer_until),
         )
     if dispute.awaits != role:
         raise Refusal(
             "answer_not_due",
-            f"the {dispute.awaits} must answer until {dispute.answer_until.isoformat()}; wait, or concede",
+            f"the {dispute.awaits} must answer until {render_instant(dispute.answer_until)}; wait, or concede",
             awaits=dispute.awaits,
         )
     _require_time(dispute, at)
@@ -141,7 +142,8 @@ def _require_time(dispute: Dispute, at: datetime) -> None:
     if at >= dispute.answer_until:
         raise Refusal(
             "answer_period_over",
-            f"the answer was due until {dispute.answer_until.isoformat()}; it is {at.isoformat()}, and silence decides",
+            f"the answer was due until {render_instant(dispute.answer_until)}; it is {render_instant(at)}, and silence"
+            " decides",
         )
 
 
@@ -213,8 +215,8 @@ def require_referable(dispute: Dispute, by: Party, at: datetime) -> None:
     if dispute.answers < REFERRAL_ANSWERS and at < dispute.referable_at:
         raise Refusal(
             "referral_early",
-            f"the platform is asked after an answer of each side, or from {dispute.referable_at.isoformat()} on",
-            due=dispute.referable_at.isoformat(),
+            f"the platform is asked after an answer of each side, or from {render_instant(dispute.referable_at)} on",
+            due=render_instant(dispute.referable_at),
         )
 
 
@@ -227,7 +229,8 @@ def require_referred(dispute: Dispute) -> None:
     if dispute.awaits != "platform":
         raise Refusal(
             "referral_missing",
-            f"neither side asked the platform; the {dispute.awaits} answer until {dispute.answer_until.isoformat()}",
+            f"neither side asked the platform; the {dispute.awaits} answer until"
+            f" {render_instant(dispute.answer_until)}",
         )
 
 
@@ -238,7 +241,7 @@ def find_lapse(dispute: Dispute, at: datetime) -> tuple[Amount, Literal["silence
         Refusal: ``answer_period_runs``.
     """
     if at < dispute.answer_until:
-        due = dispute.answer_until.isoformat()
+        due = render_instant(dispute.answer_until)
         raise Refusal("answer_period_runs", f"the {dispute.awaits} may answer until {due}", due=due)
     if dispute.awaits == "platform":
         middle = Decimal(dispute.count + dispute.position) / 2

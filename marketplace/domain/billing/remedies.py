@@ -40,6 +40,7 @@ from events.bond import REPLACEMENTS_MAX, ClaimItem, Remedy
 from events.grant import GrantTerminated
 from events.schedule import RemedyTerms
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio, round_cents
 from marketplace.core.timeline_sums import list_runs
@@ -92,7 +93,7 @@ def find_period(grant: Grant, period_start: datetime) -> Period:
             return period
     raise Refusal(
         "period_unknown",
-        f"no statement period of grant {grant.issued.grant_id} begins at {period_start.isoformat()}; state the"
+        f"no statement period of grant {grant.issued.grant_id} begins at {render_instant(period_start)}; state the"
         " period_start of its statement",
         pointer="/period_start",
     )
@@ -131,7 +132,7 @@ def find_failures(grant: Grant, usage: Usage, period: Period) -> Default:
         raise Refusal(
             "grant_not_defaulted",
             f"nodes of grant {grant.issued.grant_id} failed no longer than the {terms.cure_hours} hours of cure time"
-            f" in the period from {period.start.isoformat()} to {period.end.isoformat()}",
+            f" in the period from {render_instant(period.start)} to {render_instant(period.end)}",
         )
     reports = [
         outage.reported_at
@@ -238,7 +239,7 @@ def require_early(default: Default, at: datetime) -> None:
         Refusal: ``claim_late``.
     """
     if at >= default.until:
-        due = default.until.isoformat()
+        due = render_instant(default.until)
         raise Refusal("claim_late", f"the time to claim this ended at {due}", due=due)
 
 
@@ -325,7 +326,7 @@ def require_replacement(grant: Grant, bought: Grant, locked_at: datetime | None,
     elif locked_at is None or bought.mark is not None:
         fault = "was not bought of strangers in an auction"
     elif locked_at <= default.since:
-        fault = f"was bought at {locked_at.isoformat()}, before the default at {default.since.isoformat()}"
+        fault = f"was bought at {render_instant(locked_at)}, before the default at {render_instant(default.since)}"
     else:
         return
     raise Refusal(

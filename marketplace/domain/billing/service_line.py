@@ -44,6 +44,7 @@ from events.service_line import (
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.money import ZERO, require_hours, require_price
 from marketplace.domain.billing.service_line_commands import (
     AgreeServiceLine,
@@ -150,11 +151,11 @@ def _find_fault(reading: HoursReading, known: Spans, at: datetime, state: Servic
     except Refusal as refusal:
         return refusal
     if not any(first <= start and end <= last for first, last in spans):
-        runs = ", ".join(f"from {first.isoformat()} to {last.isoformat()}" for first, last in spans)
+        runs = ", ".join(f"from {render_instant(first)} to {render_instant(last)}" for first, last in spans)
         return Refusal("outside_grant", f"the grant runs {runs}" if runs else "the grant ended before it began")
     if start < agreed.at:
         return Refusal(
-            "before_agreement", f"hours count from {agreed.at.isoformat()} on, when the service line was agreed on"
+            "before_agreement", f"hours count from {render_instant(agreed.at)} on, when the service line was agreed on"
         )
     settled = "the grant is fully settled; readings can only be lowered or voided"
     closed = Refusal("service_line_closed", settled) if state.status == "closed" else None

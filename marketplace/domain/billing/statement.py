@@ -54,6 +54,7 @@ from events.statement import (
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.money import ZERO, require_hours
 from marketplace.domain.billing.dispute import (
     ANSWER,
@@ -358,9 +359,9 @@ def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEve
     if command.at < issued.accept_until and (command.by == "silence" or unheard):
         raise Refusal(
             "acceptance_period_runs",
-            f"statement {command.statement_id} may be disputed until {issued.accept_until.isoformat()}"
+            f"statement {command.statement_id} may be disputed until {render_instant(issued.accept_until)}"
             + (f", and {' and '.join(unheard)} neither accepted nor disputes it" if unheard else ""),
-            due=issued.accept_until.isoformat(),
+            due=render_instant(issued.accept_until),
         )
     before: list[StatementEvent] = []
     paid = None if state.settled is None else state.settled.charges
@@ -443,7 +444,7 @@ def _dispute(command: DisputeStatement, state: Statement) -> Sequence[StatementE
     if command.at >= state.issued.accept_until:
         raise Refusal(
             "acceptance_period_over",
-            f"statement {command.statement_id} could be disputed until {state.issued.accept_until.isoformat()}",
+            f"statement {command.statement_id} could be disputed until {render_instant(state.issued.accept_until)}",
         )
     if state.settled is not None:
         raise Refusal(

@@ -19,6 +19,7 @@ from events.service import ServiceResult
 from events.statement import Charges, ServiceCredit
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
+from marketplace.core.instants import render_instant
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.settlement import compute_service_credit
 from marketplace.domain.billing.statement import Statement, require_amount
@@ -54,8 +55,8 @@ def require_period_over(period: Period, at: datetime) -> None:
         Refusal: ``period_runs``.
     """
     if at < period.end:
-        due = period.end.isoformat()
-        raise Refusal("period_runs", f"the period ends at {due}; it is {at.isoformat()}", due=due)
+        due = render_instant(period.end)
+        raise Refusal("period_runs", f"the period ends at {due}; it is {render_instant(at)}", due=due)
 
 
 def require_stated(period: Period, statement: Statement | None) -> None:
@@ -239,8 +240,8 @@ def require_spaced(chain: Sequence[Statement], period: Period, at: datetime) -> 
         raise Refusal(
             "adjustment_early",
             f"statement {period.statement_id} was adjusted {len(chain) - 1} times; what changed since is stated from"
-            f" {due.isoformat()} on",
-            due=due.isoformat(),
+            f" {render_instant(due)} on",
+            due=render_instant(due),
         )
 
 

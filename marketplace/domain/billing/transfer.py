@@ -4,6 +4,7 @@ import unicodedata
 from datetime import datetime
 
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 
 
@@ -17,7 +18,7 @@ def require_booked(booked_at: datetime, at: datetime) -> None:
     if booked_at > at:
         raise Refusal(
             "booked_in_future",
-            f"the transfer is booked at {booked_at.isoformat()}, which is after now, {at.isoformat()}",
+            f"the transfer is booked at {render_instant(booked_at)}, which is after now, {render_instant(at)}",
             pointer="/booked_at",
         )
 

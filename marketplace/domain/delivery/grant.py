@@ -53,6 +53,7 @@ from events.types import LotShare
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load, find_peak, require_aware, require_span
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio
 from marketplace.domain.billing.stages import CURE, compute_damages, compute_funding, count_due
@@ -292,9 +293,9 @@ def _require_due(grant_id: str, at: datetime, due: datetime, what: str) -> None:
     if at < due:
         raise Refusal(
             "grant_not_due",
-            f"grant {grant_id} {what} at {due.isoformat()}; it is {at.isoformat()}",
+            f"grant {grant_id} {what} at {render_instant(due)}; it is {render_instant(at)}",
             grant_id=grant_id,
-            due=due.isoformat(),
+            due=render_instant(due),
         )
 
 
@@ -461,18 +462,18 @@ def require_resale(state: Grant, nodes: int, start: datetime, end: datetime) -> 
     if start < issued.start or end > state.end:
         raise Refusal(
             "resale_outside_grant",
-            f"the grant runs from {issued.start.isoformat()} to {state.end.isoformat()}; sell a span within it",
+            f"the grant runs from {render_instant(issued.start)} to {render_instant(state.end)}; sell a span within it",
             pointer="/start",
         )
     peak, where = find_peak([*state.list_resold(), Load(start, end, nodes)], start, end)
     if peak > issued.nodes:
         raise Refusal(
             "resale_above_grant",
-            f"the grant has {issued.nodes} nodes; with this, {peak} would be resold at {where.isoformat()}",
+            f"the grant has {issued.nodes} nodes; with this, {peak} would be resold at {render_instant(where)}",
             pointer="/nodes",
             grant_id=issued.grant_id,
             missing=peak - issued.nodes,
-            at=where.isoformat(),
+            at=render_instant(where),
         )
 
 
@@ -485,7 +486,7 @@ def _part(command: ResellGrant | AddServiceLine, state: Grant) -> Sequence[Grant
     if command.at >= state.end:
         raise Refusal(
             "grant_over",
-            f"grant {command.grant_id} ended at {state.end.isoformat()}; agree on a service line of another grant",
+            f"grant {command.grant_id} ended at {render_instant(state.end)}; agree on a service line of another grant",
         )
     if len(state.service_lines) >= SERVICE_LINES_MAX:
         raise Refusal(

@@ -10,6 +10,7 @@ from typing import Final
 
 from events.grant import GrantIssued
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio
 from marketplace.domain.delivery.grant_commands import TerminateGrant
 from marketplace.domain.supply.schedule import compute_end_fee
@@ -48,9 +49,9 @@ def require_cause(command: TerminateGrant, status: str, failing_since: datetime 
         raise Refusal(
             "cause_unanswered",
             f"grant {command.grant_id} was reported as {status}; its provider may repair its nodes, or answer the"
-            f" evidence, until {due.isoformat()}; end it then, or give notice",
+            f" evidence, until {render_instant(due)}; end it then, or give notice",
             pointer="/for_cause",
-            due=due.isoformat(),
+            due=render_instant(due),
         )
 
 
@@ -70,10 +71,10 @@ def require_notice(command: TerminateGrant, issued: GrantIssued, at: datetime, e
         raise Refusal(
             "notice_too_short",
             f"the terms of grant {command.grant_id} require {notice // _HOUR} hours of notice; end it at"
-            f" {earliest.isoformat()} or later",
+            f" {render_instant(earliest)} or later",
             pointer="/at",
             grant_id=command.grant_id,
-            earliest=earliest.isoformat(),
+            earliest=render_instant(earliest),
         )
 
 

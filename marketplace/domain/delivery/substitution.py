@@ -16,6 +16,7 @@ from events.grant import GrantIssued
 from events.types import LotShare
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load, build_steps, find_peak
 from marketplace.core.money import parse_ratio
 from marketplace.domain.delivery.grant import Grant
@@ -35,7 +36,7 @@ def require_movable(grant: Grant, pool: Pool, at: datetime) -> datetime:
     _require_alike(grant, pool)
     start = max(at, grant.issued.start)
     if start >= grant.end:
-        said = f"grant {grant.issued.grant_id} ended at {grant.end.isoformat()}; nothing is left to move"
+        said = f"grant {grant.issued.grant_id} ended at {render_instant(grant.end)}; nothing is left to move"
         raise Refusal("grant_over", said)
     return start
 
@@ -97,9 +98,10 @@ def build_shares(grant: Grant, pool: Pool, lots: list[Lot], start: datetime, end
         if needed:
             raise Refusal(
                 "substitute_full",
-                f"pool {pool.opened.pool_id} lacks {needed} nodes at or below the grant's price at {begin.isoformat()}",
+                f"pool {pool.opened.pool_id} lacks {needed} nodes at or below the grant's price at"
+                f" {render_instant(begin)}",
                 pool_id=pool.opened.pool_id,
-                at=begin.isoformat(),
+                at=render_instant(begin),
             )
     return tuple(share for parts in shares.values() for share in parts)
 

@@ -34,6 +34,7 @@ from events.proposal import (
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
 DECIDE_WITHIN: Final = timedelta(days=14)
@@ -252,18 +253,18 @@ def _lapse(command: LapseProposal, state: Proposal) -> Sequence[ProposalEvent]:
     if command.at < until:
         raise Refusal(
             "proposal_not_due",
-            f"proposal {command.proposal_id} may be decided until {until.isoformat()}",
+            f"proposal {command.proposal_id} may be decided until {render_instant(until)}",
             proposal_id=command.proposal_id,
         )
     missing = ", ".join(consent.electorate for consent in state.list_missing())
-    return [_end(state, "lapsed", f"by {until.isoformat()} these had not agreed: {missing}"[:500])]
+    return [_end(state, "lapsed", f"by {render_instant(until)} these had not agreed: {missing}"[:500])]
 
 
 def _require_time(at: datetime, state: Proposal) -> None:
     if at >= state.made.decide_until:
         raise Refusal(
             "deadline_passed",
-            f"proposal {state.made.proposal_id} could be decided until {state.made.decide_until.isoformat()}; its"
+            f"proposal {state.made.proposal_id} could be decided until {render_instant(state.made.decide_until)}; its"
             " proposer may propose it again",
             proposal_id=state.made.proposal_id,
         )

@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.domain.metering.allocation_commands import Offer
 from marketplace.domain.metering.usage_record import EPOCH, SECOND, to_second
 
@@ -33,7 +34,7 @@ def allocate_gpus(start: int, end: int, gpus: int, offers: Sequence[Offer]) -> l
                 left -= take
                 _add(pieces[offer.rank.grant_id], Piece(offer.rank.grant_id, first, last, take))
         if left:
-            where = (EPOCH + first * SECOND).isoformat()
+            where = render_instant(EPOCH + first * SECOND)
             said = f"{gpus} GPUs are used at {where}, and the grants of the class have room for {gpus - left}"
             raise Refusal("grants_exhausted", f"{said}; report the excess to a grant of another class")
     return [piece for carried in pieces.values() for piece in carried]

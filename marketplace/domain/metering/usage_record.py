@@ -16,6 +16,7 @@ from immutables import Map
 from events.command import ReadingNotTaken
 from events.usage import Evidence, Reading
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load, build_steps
 from marketplace.core.packed import Packed, digest
 from marketplace.core.timeline import EMPTY, Tally, Timeline
@@ -313,7 +314,7 @@ def find_interval_fault(start: datetime, end: datetime) -> Refusal | None:
     if start.tzinfo is None or end.tzinfo is None:
         return Refusal("time_naive", "the interval has no offset; state one, such as Z")
     if end <= start:
-        return Refusal("span_empty", f"the interval ends at {end.isoformat()}, not after its start")
+        return Refusal("span_empty", f"the interval ends at {render_instant(end)}, not after its start")
     if start.microsecond or end.microsecond:
         return Refusal("seconds_not_whole", "intervals must begin and end at whole seconds")
     return None
@@ -330,7 +331,7 @@ def find_late_fault(start: datetime, end: datetime, at: datetime, closed: Refusa
     """
     if end > at:
         return Refusal(
-            "from_the_future", f"the interval ends at {end.isoformat()}, which is after now, {at.isoformat()}"
+            "from_the_future", f"the interval ends at {render_instant(end)}, which is after now, {render_instant(at)}"
         )
     if closed is not None:
         return closed
@@ -360,7 +361,9 @@ def find_fault(
             "nodes_not_positive", f"{min(stated, default=0)} nodes or GPUs cannot be counted; report at least 1"
         )
     if not (metered.start <= start and end <= metered.end):
-        return Refusal("outside_grant", f"the grant runs from {metered.start.isoformat()} to {metered.end.isoformat()}")
+        return Refusal(
+            "outside_grant", f"the grant runs from {render_instant(metered.start)} to {render_instant(metered.end)}"
+        )
     settled = "the grant is fully settled; readings can only be lowered or voided"
     closed = Refusal("grant_closed", settled) if state.closed else None
     return find_late_fault(start, end, at, closed) or _find_excess(measurement, metered, count)
@@ -389,7 +392,7 @@ def _find_excess(measurement: Measurement, metered: Metered, count: Count) -> Re
         if peak + gpus > nodes * metered.gpus_per_node:
             return Refusal(
                 "nodes_above_grant",
-                f"{peak} GPUs are already reported at {where.isoformat()}; {gpus} more exceed the"
+                f"{peak} GPUs are already reported at {render_instant(where)}; {gpus} more exceed the"
                 f" {nodes} nodes of {metered.gpus_per_node} GPUs of the grant",
             )
     return None

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.supply.site import Site
@@ -42,15 +43,16 @@ def require_listable(site: Site, start: datetime, end: datetime, at: datetime) -
     if site.status == "converting" and site.ready_at is not None and start < site.ready_at:
         raise Refusal(
             "lot_before_site",
-            f"the site is ready at {site.ready_at.isoformat()}; a lot of it cannot begin at {start.isoformat()}",
+            f"the site is ready at {render_instant(site.ready_at)}; a lot of it cannot begin at"
+            f" {render_instant(start)}",
             pointer="/start",
-            ready_at=site.ready_at.isoformat(),
+            ready_at=render_instant(site.ready_at),
         )
     require_aware(end, "/end")
     if end <= at:
         raise Refusal(
             "lot_past",
-            f"the lot ends at {end.isoformat()}, which has passed; offer a span that is not over",
+            f"the lot ends at {render_instant(end)}, which has passed; offer a span that is not over",
             pointer="/end",
         )
 
@@ -73,7 +75,7 @@ def require_closing_due(pool: Pool, at: datetime) -> datetime:
     """
     assert pool.closing is not None, "notice was given"
     if at < pool.closing.closes_at:
-        due = pool.closing.closes_at.isoformat()
-        said = f"pool {pool.opened.pool_id} closes at {due}; it is {at.isoformat()}"
+        due = render_instant(pool.closing.closes_at)
+        said = f"pool {pool.opened.pool_id} closes at {due}; it is {render_instant(at)}"
         raise Refusal("pool_not_due", said, due=due)
     return pool.closing.closes_at

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 
 BACKDATED_MAX: Final = timedelta(hours=1)
 """How long before its report nodes may work again. The platform decides about more."""
@@ -21,8 +22,8 @@ def require_over(until: datetime, now: datetime | None) -> None:
     if now is None or until > now:
         raise Refusal(
             "outage_open",
-            f"the outage would end at {until.isoformat()}, after now; report it without an end, and resume the grant or"
-            " restore the nodes when they work",
+            f"the outage would end at {render_instant(until)}, after now; report it without an end, and resume the"
+            " grant or restore the nodes when they work",
             pointer="/until",
         )
 
@@ -42,8 +43,8 @@ def require_prompt(at: datetime, reported_at: datetime, failure_reported_at: dat
     if at < earliest and (failure_reported_at is None or failure_reported_at < earliest):
         raise Refusal(
             "resumption_backdated",
-            f"nodes that were reported as failed work again since {earliest.isoformat()} at the earliest, an hour"
-            f" before now, not since {at.isoformat()}; the platform decides about more",
+            f"nodes that were reported as failed work again since {render_instant(earliest)} at the earliest, an hour"
+            f" before now, not since {render_instant(at)}; the platform decides about more",
             pointer="/at",
-            earliest=earliest.isoformat(),
+            earliest=render_instant(earliest),
         )

@@ -47,6 +47,7 @@ from events.pool import (
 from events.types import Event, LotShare
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load, build_steps, find_peak, overlaps, require_aware, require_span
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
 from marketplace.domain.supply.outages import require_over, require_prompt
@@ -283,13 +284,13 @@ def _announce(command: AnnounceClosing, state: Pool) -> Sequence[PoolEvent]:
         raise Refusal(
             "notice_too_short",
             f"a pool may leave {NOTICE_MIN.days} days after notice at the earliest, not at"
-            f" {command.closes_at.isoformat()}",
+            f" {render_instant(command.closes_at)}",
             pointer="/closes_at",
         )
     if known is not None and command.closes_at < known.closes_at:
         raise Refusal(
             "closing_brought_forward",
-            f"notice was given for {known.closes_at.isoformat()}; the date can be postponed, not brought forward",
+            f"notice was given for {render_instant(known.closes_at)}; the date can be postponed, not brought forward",
             pointer="/closes_at",
         )
     return [PoolClosingAnnounced(pool_id=command.pool_id, closes_at=command.closes_at, reason=command.reason)]
@@ -306,13 +307,13 @@ def _offer(command: OfferCapacity, state: Pool) -> Sequence[PoolEvent]:
     if peak + command.nodes > state.opened.nodes:
         raise Refusal(
             "pool_full",
-            f"pool {command.pool_id} has {state.opened.nodes} nodes, {peak} offered or reserved at {where.isoformat()};"
-            f" {command.nodes} more do not fit",
+            f"pool {command.pool_id} has {state.opened.nodes} nodes, {peak} offered or reserved at"
+            f" {render_instant(where)}; {command.nodes} more do not fit",
             pointer="/nodes",
             pool_id=command.pool_id,
             nodes=state.opened.nodes,
             offered=peak,
-            at=where.isoformat(),
+            at=render_instant(where),
         )
     return [
         PoolCapacityOffered(
@@ -375,11 +376,11 @@ def _require_lot(command: ReserveCapacity, state: Pool, lot_id: str) -> None:
     if peak > offer.amount:
         raise Refusal(
             "lot_sold",
-            f"lot {lot_id} offers {offer.amount} nodes; with this, {peak} would be reserved at {where.isoformat()}",
+            f"lot {lot_id} offers {offer.amount} nodes; with this, {peak} would be reserved at {render_instant(where)}",
             lot_id=lot_id,
             offered=offer.amount,
             reserved=peak,
-            at=where.isoformat(),
+            at=render_instant(where),
         )
 
 
@@ -390,9 +391,9 @@ def _require_working(command: ReserveCapacity, state: Pool) -> None:
         raise Refusal(
             "nodes_failed",
             f"pool {command.pool_id} has {state.opened.nodes} nodes; {peak} would be reserved or failed at"
-            f" {where.isoformat()}",
+            f" {render_instant(where)}",
             pool_id=command.pool_id,
-            at=where.isoformat(),
+            at=render_instant(where),
         )
 
 
@@ -458,8 +459,8 @@ def _require_staying(state: Pool) -> None:
     if state.closing is not None:
         raise Refusal(
             "pool_closing",
-            f"pool {state.opened.pool_id} leaves the market at {state.closing.closes_at.isoformat()} and takes nothing"
-            " new; use another pool",
+            f"pool {state.opened.pool_id} leaves the market at {render_instant(state.closing.closes_at)} and takes"
+            " nothing new; use another pool",
             pool_id=state.opened.pool_id,
         )
 
@@ -500,12 +501,12 @@ def _require_reserved(command: OfferCapacity, grant_id: str, held: Reservation, 
     if peak > 0:
         raise Refusal(
             "resale_above_grant",
-            f"grant {grant_id} lacks {peak} of the {command.nodes} nodes at {where.isoformat()}: they are not its own,"
-            " or already offered",
+            f"grant {grant_id} lacks {peak} of the {command.nodes} nodes at {render_instant(where)}: they are not its"
+            " own, or already offered",
             pointer="/nodes",
             grant_id=grant_id,
             missing=peak,
-            at=where.isoformat(),
+            at=render_instant(where),
         )
 
 
@@ -596,11 +597,11 @@ def _require_offered(command: HoldCapacity | ResellCapacity, wanted: Load, state
         raise Refusal(
             "lot_sold",
             f"lot {command.lot_id} offers {resale.offer.amount} nodes; with this, {peak} would be sold or held at"
-            f" {where.isoformat()}",
+            f" {render_instant(where)}",
             lot_id=command.lot_id,
             offered=resale.offer.amount,
             reserved=peak,
-            at=where.isoformat(),
+            at=render_instant(where),
         )
     return resale
 
@@ -613,7 +614,7 @@ def _require_kept(command: HoldCapacity | ResellCapacity, wanted: Load, resale: 
         raise Refusal(
             "lot_not_offered",
             f"grant {resale.grant_id} has released {lacking} of the nodes of lot {command.lot_id} at"
-            f" {where.isoformat()}",
+            f" {render_instant(where)}",
             lot_id=command.lot_id,
             pool_id=command.pool_id,
         )

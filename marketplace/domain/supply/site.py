@@ -36,6 +36,7 @@ from events.site import (
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load, build_steps, find_peak, require_aware
 from marketplace.core.money import require_share
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
@@ -274,10 +275,10 @@ def _require_free(state: Site, change: Sequence[Load], span: Load) -> None:
         site_id = state.registered.site_id
         raise Refusal(
             "site_power_exceeded",
-            f"site {site_id} has {live} kW at {where.isoformat()}; with this, {live + over} kW would be drawn; take"
+            f"site {site_id} has {live} kW at {render_instant(where)}; with this, {live + over} kW would be drawn; take"
             " fewer nodes, another span or another site",
             site_id=site_id,
-            at=where.isoformat(),
+            at=render_instant(where),
             power_kw=live,
             drawn_kw=live + over,
         )

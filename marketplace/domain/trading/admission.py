@@ -37,6 +37,7 @@ from events.auction import AuctionOpened, Deferral
 from events.types import Reason
 from marketplace.core.errors import Refusal
 from marketplace.core.horizon import build_horizon
+from marketplace.core.instants import render_instant
 from marketplace.domain.supply.lot import Lot
 from marketplace.domain.trading.auction import Auction, CollectingAuction, FrozenAuction
 from marketplace.domain.trading.order import (
@@ -89,7 +90,7 @@ def require_opening(locks_at: datetime, horizon_start: datetime, at: datetime) -
     """
     if locks_at < at:
         raise Refusal(
-            "lock_past", f"the lock time {locks_at.isoformat()} has passed; choose a later one", pointer="/locks_at"
+            "lock_past", f"the lock time {render_instant(locks_at)} has passed; choose a later one", pointer="/locks_at"
         )
     if horizon_start < locks_at:
         raise Refusal(
@@ -166,9 +167,9 @@ def require_not_deciding(auction: Auction, at: datetime) -> None:
         raise Refusal(
             "market_deciding",
             f"auction {opened.auction_id} is deciding who gets what is free; it locks at"
-            f" {opened.locks_at.isoformat()}; hold again once it is completed",
+            f" {render_instant(opened.locks_at)}; hold again once it is completed",
             auction_id=opened.auction_id,
-            frozen_until=opened.locks_at.isoformat(),
+            frozen_until=render_instant(opened.locks_at),
             allowed="completed",
         )
 
@@ -202,10 +203,10 @@ def require_unfrozen_lot(auction: Auction, lot: Lot, at: datetime, *, moves: boo
     raise Refusal(
         "lot_frozen",
         f"auction {opened.auction_id} has bound its orders and keeps lot {lot.listed.lot_id} as it is; it locks at"
-        f" {opened.locks_at.isoformat()}, and this works again once {until}",
+        f" {render_instant(opened.locks_at)}, and this works again once {until}",
         lot_id=lot.listed.lot_id,
         auction_id=opened.auction_id,
-        frozen_until=opened.locks_at.isoformat(),
+        frozen_until=render_instant(opened.locks_at),
         allowed="completed" if moves else "locked",
     )
 
@@ -223,11 +224,11 @@ def require_unbound(auction: Auction, mandate_id: str, order: OrderState, at: da
         raise Refusal(
             "mandate_bound",
             f"auction {opened.auction_id} decides on order {order.placed.order_id}, paid by mandate {mandate_id};"
-            f" it locks at {opened.locks_at.isoformat()}, and this works again once it is completed",
+            f" it locks at {render_instant(opened.locks_at)}, and this works again once it is completed",
             mandate_id=mandate_id,
             order_id=order.placed.order_id,
             auction_id=opened.auction_id,
-            frozen_until=opened.locks_at.isoformat(),
+            frozen_until=render_instant(opened.locks_at),
             allowed="completed",
         )
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.domain.trading.mandate import Mandate
 from marketplace.domain.trading.mandate_rules import find_expiry
 
@@ -19,8 +20,8 @@ def require_over(state: Mandate, hold_id: str, at: datetime) -> str:
     if hold.ended:
         return f"the holder of mandate {mandate_id} refused the order"
     if (expired := find_expiry(terms, at)) is not None:
-        return f"mandate {mandate_id} ended at {expired.isoformat()}"
+        return f"mandate {mandate_id} ended at {render_instant(expired)}"
     if hold.until is not None and hold.until <= at:
-        return f"mandate {mandate_id} held its budget until {hold.until.isoformat()}, and the order was not matched"
-    due = None if hold.until is None else hold.until.isoformat()
+        return f"mandate {mandate_id} held its budget until {render_instant(hold.until)}, and the order was not matched"
+    due = None if hold.until is None else render_instant(hold.until)
     raise Refusal("hold_not_due", f"hold {hold_id} of mandate {mandate_id} is not over", hold_id=hold_id, due=due)

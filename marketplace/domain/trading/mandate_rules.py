@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, Protocol
 from events.mandate import InstrumentKind, MandateTerms
 from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, Stage, StockTerms, WarrantTerms
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, require_price, require_price_per_share, require_share, require_usd
 from marketplace.domain.supply.gpu_vendors import find_vendor
@@ -142,7 +143,7 @@ def require_welcome(mandate: Asked, offer: Offer) -> None:
     if (expired := find_expiry(terms, offer.at)) is not None:
         raise Refusal(
             "mandate_expired",
-            f"mandate {mandate_id} ended at {expired.isoformat()}; name another",
+            f"mandate {mandate_id} ended at {render_instant(expired)}; name another",
             mandate_id=mandate_id,
         )
     kind = _KINDS[type(offer.instrument)]
@@ -244,9 +245,8 @@ def _require_warrant(mandate_id: str, terms: MandateTerms, warrant: WarrantTerms
         text = f"exercise prices from {low or 0} to {high}, not {strike}"
         raise Refusal("strike_outside_range", _tell(mandate_id, text), mandate_id=mandate_id)
     if warrant.expires_at < at + timedelta(days=terms.warrant_days_min):
-        text = (
-            f"warrants of {terms.warrant_days_min} days or more, not one that ends at {warrant.expires_at.isoformat()}"
-        )
+        ends = render_instant(warrant.expires_at)
+        text = f"warrants of {terms.warrant_days_min} days or more, not one that ends at {ends}"
         raise Refusal("warrant_too_brief", _tell(mandate_id, text), mandate_id=mandate_id)
 
 

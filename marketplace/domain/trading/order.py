@@ -49,6 +49,7 @@ from events.schedule import PlatformFee
 from events.types import Reason
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.money import ZERO
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 from marketplace.domain.trading.order_terms import Cost, find_end, require_terms
@@ -361,8 +362,8 @@ def _expire(command: ExpireOrder, state: Order) -> Sequence[OrderEvent]:
     if command.at < state.ends_at:
         raise Refusal(
             "order_not_due",
-            f"order {command.order_id} expires at {state.ends_at.isoformat()}; it is {command.at.isoformat()}",
-            due=state.ends_at.isoformat(),
+            f"order {command.order_id} expires at {render_instant(state.ends_at)}; it is {render_instant(command.at)}",
+            due=render_instant(state.ends_at),
         )
     return [OrderExpired(order_id=command.order_id, at=state.ends_at)]
 

@@ -19,6 +19,7 @@ from events.schedule import PlatformFee
 from marketplace.clearing.book_rules import AMOUNT_MAX
 from marketplace.core.errors import Refusal
 from marketplace.core.horizon import Horizon
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import PRICE_PLACES, ZERO, ceil_cents, require_price, require_share, require_usd
 from marketplace.domain.billing.stages import count_hours_held, require_stages
@@ -72,7 +73,7 @@ def require_terms(terms: OrderTerms, at: datetime) -> None:
     if terms.start_latest <= at:
         raise Refusal(
             "window_past",
-            f"the latest start {terms.start_latest.isoformat()} has passed at {at.isoformat()}",
+            f"the latest start {render_instant(terms.start_latest)} has passed at {render_instant(at)}",
             pointer="/terms/start_latest",
         )
     _require_wishes(terms)
@@ -82,7 +83,7 @@ def require_terms(terms: OrderTerms, at: datetime) -> None:
         if terms.expires_at <= at:
             raise Refusal(
                 "expiry_past",
-                f"the order would expire at {terms.expires_at.isoformat()}, which has passed; choose a later time",
+                f"the order would expire at {render_instant(terms.expires_at)}, which has passed; choose a later time",
                 pointer="/terms/expires_at",
             )
     if terms.stages is not None:

@@ -24,6 +24,7 @@ import msgspec
 from events.quote import QuoteEvent, QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, ceil_cents, parse_ratio
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
@@ -117,8 +118,8 @@ def _hold(command: HoldQuote, state: QuoteState) -> Sequence[QuoteEvent]:
     if held.match.start < held.expires_at:
         raise Refusal(
             "quote_outlasts_start",
-            f"the capacity begins at {held.match.start.isoformat()}, before the hold would end at"
-            f" {held.expires_at.isoformat()}; hold it for less time, or start later",
+            f"the capacity begins at {render_instant(held.match.start)}, before the hold would end at"
+            f" {render_instant(held.expires_at)}; hold it for less time, or start later",
             pointer="/hold_seconds",
         )
     price = parse_ratio(held.match.price_usd_per_gpu_hour)
@@ -145,7 +146,7 @@ def _take(command: TakeQuote, state: Quote) -> Sequence[QuoteEvent]:
     if command.at >= state.held.expires_at:
         raise Refusal(
             "quote_lapsed",
-            f"quote {command.quote_id} was held until {state.held.expires_at.isoformat()}; ask for a new one",
+            f"quote {command.quote_id} was held until {render_instant(state.held.expires_at)}; ask for a new one",
         )
     grant_id = state.held.match.grant_id
     return [QuoteTaken(quote_id=command.quote_id, order_id=command.order_id, grant_id=grant_id)]
@@ -173,7 +174,7 @@ def _expire(command: ExpireQuote, state: Quote) -> Sequence[QuoteEvent]:
         return []
     _require_held(state)
     if command.at < state.held.expires_at:
-        due = state.held.expires_at.isoformat()
+        due = render_instant(state.held.expires_at)
         raise Refusal("quote_not_due", f"quote {command.quote_id} is held until {due}", due=due)
     at = state.held.expires_at
     return [QuoteExpired(quote_id=command.quote_id, at=at, fee_usd=_find_fee(state.held, at))]

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from events.grant import GrantIssued
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import build_steps
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.metering.usage_record import Count, Usage
@@ -44,8 +45,8 @@ def require_unused(source: Grant, bought: GrantIssued, usages: Iterable[Usage]) 
 def _refuse_delivered(grant_id: str, start: datetime, at: datetime) -> Refusal:
     return Refusal(
         "capacity_delivered",
-        f"capacity of grant {grant_id} is delivered up to {at.isoformat()}; resell a span that begins later than"
-        f" {start.isoformat()}",
+        f"capacity of grant {grant_id} is delivered up to {render_instant(at)}; resell a span that begins later than"
+        f" {render_instant(start)}",
         pointer="/start",
         grant_id=grant_id,
     )
@@ -58,7 +59,7 @@ def require_unheld(grant_id: str, holding: Sequence[Quote]) -> None:
         Refusal: ``resale_held``.
     """
     if holding:
-        until = max(quote.held.expires_at for quote in holding).isoformat()
+        until = render_instant(max(quote.held.expires_at for quote in holding))
         raise Refusal(
             "resale_held",
             f"nodes of grant {grant_id} are held until {until} for a possible buyer; wait until then",

@@ -14,6 +14,7 @@ from typing import Final, Literal, NamedTuple
 
 from marketplace.application.trading.auctions import open_auction
 from marketplace.core.ids import derive_command_id
+from marketplace.core.instants import render_instant
 from marketplace.execution.handler import Handler
 from marketplace.execution.unit_of_work import Context
 
@@ -83,7 +84,7 @@ async def open_call(handler: Handler, name: str, number: int) -> None:
         Refusal: ``lock_past``: no worker opened it in time.
     """
     rhythm, locks_at = RHYTHMS[name], find_lock(name, number)
-    command_id = derive_command_id("calendar", f"{name}/{locks_at.isoformat()}")
+    command_id = derive_command_id("calendar", f"{name}/{render_instant(locks_at)}")
     context = Context(
         command_id=command_id,
         fingerprint=f"calendar/{name}",

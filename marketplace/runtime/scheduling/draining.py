@@ -9,6 +9,7 @@ import contextlib
 from marketplace.application.delivery import grants
 from marketplace.application.supply import inventory
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.supply.listing import require_closing_due
 from marketplace.domain.supply.lot import LOT, Lot
@@ -44,7 +45,7 @@ async def close_pool(handler: Handler, market: MarketState, pool_id: str) -> Non
         if grant is None or grant.pool_id != pool_id or reservation.end <= closes_at:
             continue
         reason = f"the pool left the market: {pool.closing.reason}"
-        if await move_grant(handler, market, grant, reason=reason, step=f"closing/{closes_at.isoformat()}"):
+        if await move_grant(handler, market, grant, reason=reason, step=f"closing/{render_instant(closes_at)}"):
             continue
         context = build_context(handler, "reactor", grant_id, "closing")
         with contextlib.suppress(Refusal):

@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Final
 
 from marketplace.application.delivery import grants
+from marketplace.core.instants import render_instant
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.supply.pool import POOL, Pool, Reservation
 from marketplace.domain.supply.site import SITE, SiteState, find_next_power_change, list_dark, list_power_changes
@@ -93,7 +94,7 @@ class Incidents:
     async def _report_past(self, grant: Grant, nodes: int, start: datetime, until: datetime, step: str) -> None:
         grant_id, end = grant.issued.grant_id, min(until, grant.end)
         if start < end:
-            context = build_context(self._handler, "reactor", grant_id, f"past/{nodes}/{start.isoformat()}/{step}")
+            context = build_context(self._handler, "reactor", grant_id, f"past/{nodes}/{render_instant(start)}/{step}")
             await grants.degrade_grant(
                 self._handler, context, grant_id, nodes_available=nodes, at=start, reason=REASON, until=end
             )
@@ -164,6 +165,8 @@ def _list_changes(pool: Pool, site: SiteState, now: datetime) -> list[datetime]:
 
 def _name_step(pool: Pool, site: SiteState, now: datetime, rank: Callable[[str], int]) -> str:
     """Return a name for the state of a pool's incidents and power, so that only one worker handles each state."""
-    told = sorted(f"{name} {one.start.isoformat()} {one.end.isoformat()}" for name, one in pool.incidents.items())
+    told = sorted(
+        f"{name} {render_instant(one.start)} {render_instant(one.end)}" for name, one in pool.incidents.items()
+    )
     told += [f"{grant_id} {lack}" for (pool_id, grant_id), lack in sorted(list_dark(site, now, rank).items())]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()

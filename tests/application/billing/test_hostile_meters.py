@@ -13,6 +13,7 @@ from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.supply import inventory
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
+from marketplace.core.instants import render_instant
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.delivery.reliability import ReliabilityState, compute_reliability, evolve
@@ -283,7 +284,7 @@ async def test_evidence_ends_a_grant_for_cause_once_the_other_side_could_answer(
 
     with pytest.raises(Refusal) as refused:
         await end()
-    assert (refused.value.code, refused.value.facts["due"]) == ("cause_unanswered", month.at(4).isoformat())
+    assert (refused.value.code, refused.value.facts["due"]) == ("cause_unanswered", render_instant(month.at(4)))
     market.clock.at = month.at(4)
     await end()
     assert (await market.state("grant", month.id)).status == "terminated"

@@ -15,6 +15,7 @@ from marketplace.application.supply.schedules import publish_schedule
 from marketplace.application.trading import mandates
 from marketplace.auditor.fees import Fees
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.money import ceil_cents, parse_ratio
 from marketplace.domain.supply.schedule import STANDARD
 from marketplace.log.memory import MemoryLog
@@ -53,7 +54,7 @@ async def test_a_lot_stays_as_it_is_from_the_no_cancel_phase_on(market, what):
     trade = await market.trade()
     auction = await market.auction(no_cancel_at=0.4)
     market.clock.at = market.day(0.4)
-    frozen = {"auction_id": auction, "lot_id": trade.lot, "frozen_until": market.day(0.5).isoformat()}
+    frozen = {"auction_id": auction, "lot_id": trade.lot, "frozen_until": render_instant(market.day(0.5))}
     code, facts = await change(market, trade, what, [trade.auction, auction])
     assert (code, {name: facts[name] for name in frozen}) == ("lot_frozen", frozen)
     async with market.worker():

@@ -25,6 +25,7 @@ from events.account import (
     WithdrawalAct,
 )
 from marketplace.core.ids import derive_id
+from marketplace.core.instants import render_instant
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import (
     Approve,
@@ -370,7 +371,7 @@ def test_a_withdrawal_that_waits_holds_its_money_until_another_person_approves_i
 
 
 def test_a_request_ends_by_refusal_withdrawal_and_lapse_and_frees_its_money():
-    until = hour(73).isoformat()
+    until = render_instant(hour(73))
     no = AccountHoldReleased(**MINE, hold_id=ITS_HOLD, amount_usd=usd(60), reason="no")
     Given(ACCOUNT, *WAITING).when(end()).then(ended("refused"), no)
     Given(ACCOUNT, *WAITING).when(end(person=None)).then(ended("refused", person=None), no)

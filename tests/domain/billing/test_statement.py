@@ -21,6 +21,7 @@ from events.statement import (
     StatementServiceCredited,
 )
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.domain.billing.dispute import ANSWER, DECISION
 from marketplace.domain.billing.statement import (
     STATEMENT,
@@ -372,7 +373,7 @@ def test_silence_settles_the_last_word_and_the_platforms_the_middle(argued, due,
     assert find_silence(state, due) == (amount, by)
     with pytest.raises(Refusal) as refused:
         find_silence(state, due - hour(1).resolution)
-    assert (refused.value.code, refused.value.facts["due"]) == ("answer_period_runs", due.isoformat())
+    assert (refused.value.code, refused.value.facts["due"]) == ("answer_period_runs", render_instant(due))
 
 
 def test_a_concession_drops_an_offer_that_it_passes():
@@ -393,4 +394,4 @@ def test_many_small_corrections_of_a_period_never_use_up_its_adjustments(adjustm
     require_spaced(chain, period, due)
     with pytest.raises(Refusal) as refused:
         require_spaced(chain, period, due - timedelta(seconds=1))
-    assert (refused.value.code, refused.value.facts["due"]) == ("adjustment_early", due.isoformat())
+    assert (refused.value.code, refused.value.facts["due"]) == ("adjustment_early", render_instant(due))

@@ -12,6 +12,7 @@ from events.site import (
     SitePowerReserved,
 )
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load
 from marketplace.domain.supply.site import (
     SITE,
@@ -219,4 +220,4 @@ def test_a_refusal_names_the_first_instant_at_which_most_is_missing():
     with pytest.raises(Refusal) as caught:
         SITE.decide(draw(300, start=5, end=18, grant=2), SITE.fold([REGISTERED, ENERGISED, LESS, reserved(100)]))
     facts = caught.value.facts
-    assert facts == {"site_id": build.SITE, "at": hour(15).isoformat(), "power_kw": 200, "drawn_kw": 400}
+    assert facts == {"site_id": build.SITE, "at": render_instant(hour(15)), "power_kw": 200, "drawn_kw": 400}

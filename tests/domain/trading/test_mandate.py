@@ -18,6 +18,7 @@ from events.mandate import (
 )
 from events.types import StockTerms, WarrantTerms
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.domain.trading.mandate import (
     MANDATE,
     AmendMandate,
@@ -420,7 +421,7 @@ def test_a_hold_is_over_by_its_time_its_mandate_or_its_holder():
         assert why in require_over(MANDATE.fold(events), HOLD, at)
     with pytest.raises(Refusal) as caught:
         require_over(MANDATE.fold([GRANTED, HELD]), HOLD, hour(14 * 24 - 1))
-    assert (caught.value.code, caught.value.facts["due"]) == ("hold_not_due", hour(14 * 24).isoformat())
+    assert (caught.value.code, caught.value.facts["due"]) == ("hold_not_due", render_instant(hour(14 * 24)))
     again = hold_budget(until_max=hour(5))
     Given(MANDATE, GRANTED).when(again).then(held(until=hour(5)))
 

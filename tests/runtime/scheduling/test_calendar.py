@@ -9,6 +9,7 @@ from marketplace.application.trading import auctions
 from marketplace.application.trading.orders import amend_order
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_command_id, derive_id
+from marketplace.core.instants import render_instant
 from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.scheduling.calendar import RHYTHMS, find_lock, list_calls, open_call
@@ -18,7 +19,7 @@ from tests.support.market.market import Market, running_worker
 
 
 def call_id(name, number):
-    command_id = derive_command_id("calendar", f"{name}/{find_lock(name, number).isoformat()}")
+    command_id = derive_command_id("calendar", f"{name}/{render_instant(find_lock(name, number))}")
     return derive_id("auc", command_id)
 
 

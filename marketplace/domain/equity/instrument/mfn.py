@@ -19,6 +19,7 @@ from msgspec import structs
 from events.instrument import InstrumentEvent, InstrumentMfnElected, InstrumentMfnNoticed
 from events.types import NoteTerms, SafeTerms
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO
 from marketplace.domain.equity.instrument.commands import ElectMfn, NoticeMfn
@@ -91,16 +92,16 @@ def notice_mfn(command: NoticeMfn, state: Instrument) -> Sequence[InstrumentEven
     if command.elect_until <= command.at:
         raise Refusal(
             "window_over",
-            f"the window would end at {command.elect_until.isoformat()}, which has passed; state a later end",
+            f"the window would end at {render_instant(command.elect_until)}, which has passed; state a later end",
             pointer="/elect_until",
         )
     if command.elect_until < command.at + WINDOW:
         raise Refusal(
             "window_short",
-            f"the window would end at {command.elect_until.isoformat()}; a holder has at least {WINDOW.days} days to"
-            f" elect, until {(command.at + WINDOW).isoformat()}",
+            f"the window would end at {render_instant(command.elect_until)}; a holder has at least {WINDOW.days} days"
+            f" to elect, until {render_instant(command.at + WINDOW)}",
             pointer="/elect_until",
-            elect_until_min=(command.at + WINDOW).isoformat(),
+            elect_until_min=render_instant(command.at + WINDOW),
         )
     return [event]
 
@@ -131,9 +132,9 @@ def _get_noticed(command: ElectMfn, state: Instrument) -> SafeTerms:
     if command.at > until:
         raise Refusal(
             "window_over",
-            f"the terms of {command.later_instrument_id} could be elected until {until.isoformat()}",
+            f"the terms of {command.later_instrument_id} could be elected until {render_instant(until)}",
             pointer="/later_instrument_id",
-            elect_until=until.isoformat(),
+            elect_until=render_instant(until),
         )
     return notice.terms
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from events.instrument import InstrumentEvent, InstrumentMatured, InstrumentRepaid
 from events.types import NoteTerms, PrincipalTerms
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, ceil_cents, render_ratio
 from marketplace.domain.equity.instrument.commands import MatureNote, RepayNote
@@ -59,7 +60,7 @@ def mature_note(command: MatureNote, state: Instrument) -> Sequence[InstrumentEv
                 f"note {command.instrument_id} runs until {min(running)}; wait, or repay it",
                 pointer="/at",
                 matures_on=min(running).isoformat(),
-                due=datetime.combine(min(running) + timedelta(days=1), time(), UTC).isoformat(),
+                due=render_instant(datetime.combine(min(running) + timedelta(days=1), time(), UTC)),
             )
         return []
     amount = sum((sum_run(command.instrument_id, run, today) for run, _ in due), Fraction(0))

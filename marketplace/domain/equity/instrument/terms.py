@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from events.types import NoteTerms, PricedTerms, PrincipalTerms, WarrantTerms
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import require_price_per_share, require_share, require_usd
 
@@ -116,11 +117,11 @@ def require_drawdown(terms: PrincipalTerms, commitment_usd: Decimal, until: date
         case WarrantTerms() if terms.expires_at < until:
             raise Refusal(
                 "warrant_too_short",
-                f"the warrant expires at {terms.expires_at.isoformat()}, and delivered usage may accrue until"
-                f" {until.isoformat()}; let it expire then or later",
+                f"the warrant expires at {render_instant(terms.expires_at)}, and delivered usage may accrue until"
+                f" {render_instant(until)}; let it expire then or later",
                 pointer=f"{pointer}/expires_at",
-                expires_at=terms.expires_at.isoformat(),
-                expires_at_min=until.isoformat(),
+                expires_at=render_instant(terms.expires_at),
+                expires_at_min=render_instant(until),
             )
         case _:
             pass

@@ -10,6 +10,7 @@ from typing import Final
 from events.issuer import IssuerEvent, IssuerHolderTermsAgreed, IssuerProposalCounted
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
+from marketplace.core.instants import render_instant
 from marketplace.domain.equity.issuer.holder_commands import AgreeHolderTerms, CountProposal
 from marketplace.domain.equity.issuer.rules import get_class, require_stakeholder
 from marketplace.domain.equity.issuer.state import COUNT_WITHIN, Issuer
@@ -54,9 +55,9 @@ def count_proposal(command: CountProposal, state: Issuer) -> Sequence[IssuerEven
         raise Refusal(
             "proposals_too_many",
             f"{command.proposer_id} made {len(own)} proposals to {command.issuer_id} in {COUNT_WITHIN.days} days; it"
-            f" may make the next one at {due.isoformat()}",
+            f" may make the next one at {render_instant(due)}",
             proposals_max=PROPOSALS_MAX,
-            due=due.isoformat(),
+            due=render_instant(due),
         )
     return [
         IssuerProposalCounted(

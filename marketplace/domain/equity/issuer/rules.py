@@ -11,6 +11,7 @@ from events.financing import ConvertingInstrument, Participation, PriceProtectio
 from events.issuer import IssuerAuthorisedSharesAdjusted, IssuerFinancingPriced, IssuerLiquidityDeclared
 from events.registry import render_body
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.money import render_ratio, require_usd
 from marketplace.core.rounding import round_half_even
 from marketplace.domain.equity.issuer.state import SENIORITY_MAX, Financing, Issuer, StockClass
@@ -354,11 +355,11 @@ def require_no_sale(state: Issuer, *, ends_at: datetime | None = None) -> None:
     if ends_at is None or ends_at >= until:
         raise Refusal(
             "sale_declared",
-            f"liquidity event {state.liquidity_id} is declared and may be paid until {until.isoformat()}; its waterfall"
-            " counts what can be exercised or converted; withdraw it, with the votes of the security holders, or wait"
-            " until then",
+            f"liquidity event {state.liquidity_id} is declared and may be paid until {render_instant(until)}; its"
+            " waterfall counts what can be exercised or converted; withdraw it, with the votes of the security holders,"
+            " or wait until then",
             liquidity_id=state.liquidity_id,
-            pay_until=until.isoformat(),
+            pay_until=render_instant(until),
         )
 
 

@@ -13,6 +13,7 @@ from marketplace.clearing import model
 from marketplace.clearing.money import say_rate
 from marketplace.core.errors import Corrupt
 from marketplace.core.horizon import Horizon
+from marketplace.core.instants import render_instant
 
 HOUR: Final = timedelta(hours=1)
 STARTS: Final = {
@@ -66,7 +67,7 @@ def take_back_reason(horizon: Horizon, reason: Reason) -> model.Reason:
 def _list_facts(horizon: Horizon, reason: model.Reason) -> Iterator[tuple[str, str]]:
     for name, told in STARTS.items():
         if name in reason.facts:
-            yield told, horizon.at(int(reason.facts[name])).isoformat().replace("+00:00", "Z")
+            yield told, render_instant(horizon.at(int(reason.facts[name])))
     for name, told in LENGTHS.items():
         if name in reason.facts:
             yield told, str(int(reason.facts[name]) * (horizon.period // HOUR))

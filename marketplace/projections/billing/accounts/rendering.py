@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
+from marketplace.core.instants import render_instant
 from marketplace.projections.views.billing import AccountStatementView, LineView, StandView
 
 COLUMNS: Final = (
@@ -37,15 +38,15 @@ def render_csv(statement: AccountStatementView) -> str:
 
 
 def _render_stand(stand: StandView, word: str, at: datetime, unit: str) -> tuple[str, ...]:
-    return "", at.isoformat(), "", word, "", stand.account, unit, "", _write(stand.amount)
+    return "", render_instant(at), "", word, "", stand.account, unit, "", _write(stand.amount)
 
 
 def _render_cells(line: LineView) -> tuple[str, ...]:
     cause = line.cause or ""
     return (
         str(line.sequence),
-        line.recorded_at.isoformat(),
-        line.occurred_at.isoformat(),
+        render_instant(line.recorded_at),
+        render_instant(line.occurred_at),
         line.event,
         f"'{cause}" if cause.startswith(_FORMULA) else cause,
         line.account,

@@ -31,6 +31,7 @@ from events.issuer import (
 )
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, is_id
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import parse_ratio, render_ratio, require_price_per_share
 from marketplace.domain.equity.instrument.commands import ConvertInstrument
@@ -156,10 +157,10 @@ def require_current(state: Issuer, financing_id: str, at: datetime) -> None:
     if financing is not None and financing.close_until is not None and is_expired(financing, at):
         raise Refusal(
             "price_expired",
-            f"financing {financing_id} could close at its price until {financing.close_until.isoformat()}, and it is"
-            f" {at.isoformat()}; price it again",
+            f"financing {financing_id} could close at its price until {render_instant(financing.close_until)}, and it"
+            f" is {render_instant(at)}; price it again",
             financing_id=financing_id,
-            close_until=financing.close_until.isoformat(),
+            close_until=render_instant(financing.close_until),
         )
 
 

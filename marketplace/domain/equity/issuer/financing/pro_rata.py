@@ -13,6 +13,7 @@ from events.financing import RoundTerms
 from events.issuer import IssuerEvent, IssuerProRataAnswered
 from events.issuer_holders import ProRataOffer
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import floor_cents, require_usd
 from marketplace.domain.equity.issuer.holder_commands import AnswerProRata
@@ -75,9 +76,9 @@ def _require_in_time(at: datetime, financing: Financing) -> None:
     if until is not None and at >= until:
         raise Refusal(
             "pro_rata_closed",
-            f"the round could be joined by right until {until.isoformat()}; who had not answered has declined",
+            f"the round could be joined by right until {render_instant(until)}; who had not answered has declined",
             financing_id=financing.opened.financing_id,
-            pro_rata_until=until.isoformat(),
+            pro_rata_until=render_instant(until),
         )
 
 
@@ -92,9 +93,9 @@ def require_answered(financing: Financing, at: datetime) -> None:
     if silent and opened.pro_rata_until is not None and at < opened.pro_rata_until:
         raise Refusal(
             "pro_rata_open",
-            f"{', '.join(silent[:5])} may join {opened.name} by right until {opened.pro_rata_until.isoformat()}; price"
-            " it once they have answered, or then",
+            f"{', '.join(silent[:5])} may join {opened.name} by right until {render_instant(opened.pro_rata_until)};"
+            " price it once they have answered, or then",
             financing_id=opened.financing_id,
             holders=silent,
-            pro_rata_until=opened.pro_rata_until.isoformat(),
+            pro_rata_until=render_instant(opened.pro_rata_until),
         )

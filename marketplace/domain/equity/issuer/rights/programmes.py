@@ -19,6 +19,7 @@ from events.issuer import (
     IssuerPurchasesStated,
 )
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import require_price_per_share, require_usd
 from marketplace.core.rounding import round_half_even
@@ -356,8 +357,8 @@ def attest_milestone(command: AttestMilestone, state: Issuer) -> Sequence[Issuer
     if warrant.expired or warrant.is_past(command.at) or command.at >= min(ends):
         raise Refusal(
             "milestone_lapsed",
-            f"milestone {command.milestone} could be attested before {min(ends).isoformat()}",
-            until=min(ends).isoformat(),
+            f"milestone {command.milestone} could be attested before {render_instant(min(ends))}",
+            until=render_instant(min(ends)),
         )
     return [event]
 

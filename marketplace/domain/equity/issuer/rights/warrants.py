@@ -13,6 +13,7 @@ from events.issuer import (
     IssuerWarrantTransferred,
 )
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import render_ratio, require_price_per_share
 from marketplace.core.rounding import round_whole
@@ -162,9 +163,9 @@ def _require_live(command: ExerciseWarrant | TransferWarrant, warrant: Warrant) 
     if warrant.expired or warrant.is_past(command.at):
         raise Refusal(
             "warrant_expired",
-            f"warrant {command.warrant_id} expired at {warrant.issued.expires_at.isoformat()}",
+            f"warrant {command.warrant_id} expired at {render_instant(warrant.issued.expires_at)}",
             pointer="/at",
-            expires_at=warrant.issued.expires_at.isoformat(),
+            expires_at=render_instant(warrant.issued.expires_at),
         )
 
 
@@ -206,9 +207,9 @@ def expire_warrant(command: ExpireWarrant, state: Issuer) -> Sequence[IssuerEven
     if not warrant.is_past(command.at):
         raise Refusal(
             "warrant_runs",
-            f"warrant {command.warrant_id} may be exercised until {warrant.issued.expires_at.isoformat()}",
-            expires_at=warrant.issued.expires_at.isoformat(),
-            due=find_lapse(warrant.issued).isoformat(),
+            f"warrant {command.warrant_id} may be exercised until {render_instant(warrant.issued.expires_at)}",
+            expires_at=render_instant(warrant.issued.expires_at),
+            due=render_instant(find_lapse(warrant.issued)),
         )
     return [
         IssuerWarrantExpired(

@@ -10,6 +10,7 @@ from events.issuer import IssuerDistributionPaid, IssuerEvent, IssuerLiquidityDe
 from events.issuer_holders import StatedAgreement
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, floor_cents, parse_ratio, render_ratio, require_price_per_share, require_usd
 from marketplace.domain.equity.instrument.commands import RepayInstrument
@@ -145,9 +146,9 @@ def require_payable(liquidity_id: str, pay_until: datetime, at: datetime) -> Non
     if at >= pay_until:
         raise Refusal(
             "liquidity_overdue",
-            f"liquidity event {liquidity_id} could be paid until {pay_until.isoformat()}; declare the sale again",
+            f"liquidity event {liquidity_id} could be paid until {render_instant(pay_until)}; declare the sale again",
             liquidity_id=liquidity_id,
-            pay_until=pay_until.isoformat(),
+            pay_until=render_instant(pay_until),
         )
 
 
@@ -176,9 +177,9 @@ def _require_overdue(liquidity_id: str, sale: Sale, at: datetime) -> None:
     if at < until:
         raise Refusal(
             "liquidity_not_due",
-            f"liquidity event {liquidity_id} may be paid until {until.isoformat()}",
+            f"liquidity event {liquidity_id} may be paid until {render_instant(until)}",
             liquidity_id=liquidity_id,
-            pay_until=until.isoformat(),
+            pay_until=render_instant(until),
         )
 
 

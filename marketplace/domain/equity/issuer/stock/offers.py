@@ -16,6 +16,7 @@ from events.issuer import (
 )
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
+from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import require_price_per_share
 from marketplace.domain.equity.issuer.rules import is_repeated, require_held, require_stakeholder
@@ -51,7 +52,7 @@ def offer_stock(command: OfferStock, state: Issuer) -> Sequence[IssuerEvent]:
     if command.decide_until <= command.at:
         raise Refusal(
             "offer_over",
-            f"the period for the right ends at {command.decide_until.isoformat()}, which has passed",
+            f"the period for the right ends at {render_instant(command.decide_until)}, which has passed",
             pointer="/decide_until",
         )
     return [event]
@@ -96,7 +97,7 @@ def exercise_first_refusal(command: ExerciseFirstRefusal, state: Issuer) -> Sequ
     if offer.is_past(command.at):
         raise Refusal(
             "offer_over",
-            f"the right could be exercised until {offer.offered.decide_until.isoformat()} and has lapsed",
+            f"the right could be exercised until {render_instant(offer.offered.decide_until)} and has lapsed",
             pointer="/at",
         )
     offered = offer.offered

@@ -12,6 +12,7 @@ from events.issuer import (
     IssuerStockTransferred,
 )
 from marketplace.core.errors import Refusal
+from marketplace.core.instants import render_instant
 from marketplace.core.money import require_price_per_share
 from marketplace.domain.equity.issuer.rules import (
     get_class,
@@ -101,10 +102,10 @@ def _require_waived(command: TransferStock, offer: Offer, state: Issuer) -> None
     if offer.status == "offered" and not offer.is_past(command.at):
         raise Refusal(
             "first_refusal_unanswered",
-            f"the right of first refusal may be exercised until {offer.offered.decide_until.isoformat()} and is not"
+            f"the right of first refusal may be exercised until {render_instant(offer.offered.decide_until)} and is not"
             " waived",
             pointer="/transfer_id",
-            decide_until=offer.offered.decide_until.isoformat(),
+            decide_until=render_instant(offer.offered.decide_until),
         )
 
 

@@ -1,0 +1,8 @@
+"""Instants as text, in one form everywhere."""
+
+from datetime import UTC, datetime
+
+
+def render_instant(at: datetime) -> str:
+    """Return an instant in UTC as RFC 3339 writes it: ``2026-01-31T00:00:00Z``."""
+    return at.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
