@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from marketplace.auditor.spans import FOREVER, Load, find_peak, parse_instant
+from marketplace.auditor.spans import FOREVER, Load, find_peak, parse_instant, render_instant
 from marketplace.auditor.stream import Findings, Message
-from marketplace.core.instants import render_instant
 
 Shares = list[tuple[str, Load]]
 

@@ -10,9 +10,8 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Final
 
-from marketplace.auditor.spans import parse_instant
+from marketplace.auditor.spans import parse_instant, render_instant
 from marketplace.auditor.stream import Findings, Message
-from marketplace.core.instants import render_instant
 
 Steps = Mapping[str, tuple[frozenset[str | None], str]]
 """For each event: the states before it, and the state after it."""

@@ -18,11 +18,10 @@ from marketplace.auditor.money import ZERO, Money
 from marketplace.auditor.persons import Persons
 from marketplace.auditor.reductions import Reductions
 from marketplace.auditor.relations import Relations
-from marketplace.auditor.spans import parse_instant
+from marketplace.auditor.spans import parse_instant, render_instant
 from marketplace.auditor.stages import Stages
 from marketplace.auditor.stream import EMPTY, Findings, Message
 from marketplace.auditor.tables import Expected, compare_tables
-from marketplace.core.instants import render_instant
 
 ENDED = frozenset({"cancelled", "expired", "unmatched"})
 OVERDUE = timedelta(hours=1)

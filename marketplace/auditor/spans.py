@@ -20,6 +20,11 @@ def parse_instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def render_instant(at: datetime) -> str:
+    """Return an instant in UTC as RFC 3339 writes it, which ends in ``Z``."""
+    return at.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+
+
 def find_peak(loads: Iterable[Load], start: datetime, end: datetime) -> tuple[int, datetime]:
     """Return the greatest sum over ``[start, end)``, and the first instant at which it is reached."""
     changes: dict[datetime, int] = {start: 0}

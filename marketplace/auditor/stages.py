@@ -8,9 +8,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
-from marketplace.auditor.spans import parse_instant
+from marketplace.auditor.spans import parse_instant, render_instant
 from marketplace.auditor.stream import Findings, Message
-from marketplace.core.instants import render_instant
 
 ZERO: Final = Decimal(0)
 _ROUNDED: Final = Fraction(2, 100)
