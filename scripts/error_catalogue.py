@@ -46,6 +46,7 @@ _COMPUTED: Final[Mapping[str, tuple[str, ...]]] = {
     "f'{aggregate}_overdrawn'": ("warrant_overdrawn", "option_overdrawn"),
     "f'stock_class_not_{next(iter(kinds))}'": ("stock_class_not_common", "stock_class_not_preferred"),
     "answer.code or 'reading_exists'": ("reading_exists",),
+    "rule.aggregate": tuple(sorted(PREFIXED)),
     "refusal.code": (),
     "reason.code": (),
     "problem.code": (),
