@@ -32,7 +32,13 @@ MENU: Final[Mapping[str, tuple[Entry, ...]]] = {
         _EVENTS,
     ),
     "startup": (_ORDERS, _GRANTS, _STATEMENTS, _ACCOUNT),
-    "provider": (_GRANTS, _STATEMENTS, _ACCOUNT),
+    "provider": (
+        Entry("/console/supply", "Supply", "lots"),
+        _GRANTS,
+        _STATEMENTS,
+        Entry("/console/earnings", "Earnings", "statements"),
+        _ACCOUNT,
+    ),
     "market": (_AUCTIONS, _EVENTS),
 }
 """Pages by desk, in the order in which a menu shows them. A page of two desks is shown once."""

@@ -106,6 +106,13 @@ async def test_every_page_as_every_desk_and_an_order_by_the_keyboard_alone(datab
                 await page.goto(path)
                 await check(page)
             await _dispute(page, scene.paths["statement"])
+        async with watching(browser, base_url, color_scheme="dark") as page:
+            await sign_in(page, scene.keys["provider"])
+            await check(page)
+            for path in (f"supply/lots/{scene.lot}", "earnings", f"supply/pools/{scene.pool}"):
+                await page.goto(f"/console/{path}")
+                await check(page)
+            await _pick(page)
         async with watching(browser, base_url, viewport={"width": 390, "height": 844}) as page:
             await sign_in(page, scene.keys["rival"])
             await page.goto("/console/orders/new")
@@ -140,3 +147,18 @@ async def _dispute(page: Page, path: str) -> None:
     await count.fill("11000")
     await page.keyboard.press("Enter")
     await expect(page.get_by_text("It waits for the provider")).to_be_visible()
+
+
+async def _pick(page: Page) -> None:
+    """Drag over the heat map of a pool: the form gets the days, and says how many nodes are in no lot then."""
+    box = await page.locator("[data-pick] svg").bounding_box()
+    assert box is not None
+    start = page.locator("#list [name=start]")
+    before = await start.input_value()
+    await page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.8)
+    await page.mouse.down()
+    await page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.8, steps=3)
+    await page.mouse.up()
+    assert await start.input_value() > before
+    assert await start.input_value() < await page.locator("#list [name=end]").input_value()
+    await expect(page.locator("#list")).to_contain_text("All 4 nodes are in lots at some time of this span.")

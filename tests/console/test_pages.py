@@ -1,13 +1,14 @@
 """The console over HTTP: what a session may see is what its key may see in the API."""
 
 import re
+from datetime import datetime, timedelta
 
 import httpx
 
 from marketplace.console.application import mount_console
 from marketplace.log.memory import MemoryLog
 from tests.api.stage import ADMIN_KEY, open_stage
-from tests.console.scene import open_scene
+from tests.console.scene import Scene, open_scene
 from tests.support.patience import PATIENCE_SECONDS
 
 
@@ -98,6 +99,7 @@ async def test_each_sees_its_own_and_a_form_is_one_command(database_url):
         )
         assert conceded.status_code == 303, conceded.text
         assert "by concession" in (await startup.get(scene.paths["statement"])).text
+        await _sell(browsers["provider"], rival, scene)
         wired = {**read_form(await startup.get("/console/account")), "amount_usd": "10.50", "reference": "w"}
         assert (await startup.post(f"{scene.paths['account']}/withdraw", data=wired)).status_code == 303
         assert "\u2212$10.50" in (await startup.get("/console/account")).text
@@ -124,7 +126,70 @@ async def _place_an_order(browser: httpx.AsyncClient) -> None:
     placed = [await browser.post("/console/orders/new", data=form) for _ in range(2)]
     assert {one.status_code for one in placed} == {303}
     assert placed[0].headers["location"] == placed[1].headers["location"]
-    assert "open" in (await browser.get(placed[0].headers["location"])).text
+    path = placed[0].headers["location"]
+    form |= read_form(await browser.get(f"{path}/amend"))
+    assert "Nothing that was tried" in (await browser.post("/console/orders/alternatives", data=form)).text
+    order = await browser.get(f"{path}/amend")
+    version = re.search(r'name="version" value="([0-9]+)"', order.text)[1]
+    more = {**form, "order_id": path.rpartition("/")[2], "version": version, "nodes": "2"}
+    assert (await browser.post(f"{path}/amend", data=more)).status_code == 303
+    late = await browser.post(f"{path}/amend", data={**more, "key": "late", "nodes": "1"})
+    assert (late.status_code, "version_stale" in late.text) == (412, True), late.text
+    cancelled = await browser.post(f"{path}/cancel", data={**form, "key": "cancel", "reason": "no need"})
+    assert cancelled.status_code == 303, cancelled.text
+    text = (await browser.get(path)).text
+    assert all(word in text for word in ("Placed", "Amended", "Cancelled", "by you", "no need"))
+
+
+async def _sell(provider: httpx.AsyncClient, rival: httpx.AsyncClient, scene: Scene) -> None:
+    """List, reprice and withdraw nodes, and report an incident; others may look at the inventory and change nothing."""
+    pool = f"/console/supply/pools/{scene.pool}"
+    page = await provider.get(pool)
+    form = {**read_form(page), "nodes": "1", "start": "2026-06-01T00:00", "end": "2026-07-01T00:00"}
+    asked = "ask_usd_per_gpu_hour"
+    wrong = await provider.post(f"{pool}/lots", data=form)
+    assert (wrong.status_code, f'data-field="{asked}"' in wrong.text) == (422, True), wrong.text
+    assert "4 of 4 nodes" in (await provider.get(f"{pool}/unlisted?start=2026-06-01T00:00&end=2026-07-01T00:00")).text
+    lot = (await provider.post(f"{pool}/lots", data={**form, asked: "2.75"})).headers["location"]
+    for act, body in (("reprice", {asked: "2.95"}), ("pause", {"reason": "power"}), ("withdraw", {"reason": "sold"})):
+        form = {**read_form(await provider.get(lot)), **body}
+        assert (await provider.post(f"{lot}/{act}", data=form)).headers["location"] == lot
+    text = (await provider.get(lot)).text
+    assert all(word in text for word in ("$2.95", "Repriced", "Paused", "Withdrawn", "by you"))
+    begun = re.search(r'name="at" type="datetime-local" value="([^"]+)"', page.text)[1]
+    form = {
+        **read_form(page),
+        "incident_id": "psu-7",
+        "nodes": "1",
+        "at": f"{datetime.fromisoformat(begun) - timedelta(minutes=30):%Y-%m-%dT%H:%M}",
+    }
+    assert (await provider.post(f"{pool}/fail-nodes", data={**form, "key": "f"})).status_code == 303
+    assert "End psu-7" in (await provider.get(pool)).text
+    restored = {name: text for name, text in form.items() if name != "nodes"} | {"key": "r", "at": begun}
+    ended = await provider.post(f"{pool}/restore-nodes", data=restored)
+    assert ended.status_code == 303, ended.text
+    assert "End psu-7" not in (await provider.get(pool)).text
+    bond = {**read_form(await provider.get("/console/earnings")), "amount_usd": "5", "stands_until": "2027-01-01T00:00"}
+    assert (await provider.post("/console/earnings/bonds", data=bond)).status_code == 303
+    earned = (await provider.get("/console/earnings")).text
+    assert scene.grant in earned
+    assert "$5.00" in earned
+    seen = await rival.get(pool)
+    assert seen.status_code == 200
+    assert "List it" not in seen.text
+    assert scene.grant not in (await rival.get("/console/earnings")).text
+    for path in (f"{pool}/lots", f"{pool}/fail-nodes"):
+        refused = await rival.post(
+            path,
+            data={
+                **form,
+                **read_form(await rival.get("/console/account")),
+                asked: "1",
+                "start": "2026-06-01T00:00",
+                "end": "2026-07-01T00:00",
+            },
+        )
+        assert refused.status_code in {404, 422}, refused.text
 
 
 async def _dispute(browser: httpx.AsyncClient, path: str) -> None:

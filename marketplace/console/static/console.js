@@ -39,3 +39,48 @@ document.addEventListener("htmx:afterSwap", ({ detail }) => {
   const first = form.querySelector("[aria-invalid]");
   if (first) first.focus();
 });
+
+// Dragging over the heat map of a pool fills in the span of the form that lists its capacity, in whole days.
+const DAY = 86400000;
+const [PLOT_LEFT, PLOT_RIGHT] = [216, 1116];
+for (const map of document.querySelectorAll("[data-pick]")) {
+  const form = document.getElementById(map.dataset.pick);
+  const svg = map.querySelector("svg");
+  if (!form || !svg) continue;
+  const [from, to] = [Date.parse(map.dataset.from), Date.parse(map.dataset.to)];
+  const picked = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+  picked.setAttribute("class", "pick");
+  svg.append(picked);
+  const place = (at) => PLOT_LEFT + ((Math.min(Math.max(at, from), to) - from) / (to - from)) * (PLOT_RIGHT - PLOT_LEFT);
+  const draw = () => {
+    const [start, end] = [form.elements.start, form.elements.end].map((one) => Date.parse(`${one.value}Z`));
+    if (!(start < end)) return;
+    picked.setAttribute("x", place(start));
+    picked.setAttribute("width", Math.max(0, place(end) - place(start)));
+    picked.setAttribute("y", 48);
+    picked.setAttribute("height", svg.viewBox.baseVal.height - 50);
+  };
+  const find = (event) => {
+    const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+    return from + ((point.x - PLOT_LEFT) / (PLOT_RIGHT - PLOT_LEFT)) * (to - from);
+  };
+  const write = (name, at) => { form.elements[name].value = new Date(at).toISOString().slice(0, 16); };
+  let begun = null;
+  svg.addEventListener("pointerdown", (event) => {
+    begun = find(event);
+    svg.setPointerCapture(event.pointerId);
+  });
+  svg.addEventListener("pointermove", (event) => {
+    if (begun === null) return;
+    const [first, last] = [begun, find(event)].sort((a, b) => a - b);
+    write("start", Math.max(Math.floor(first / DAY), Math.ceil(from / DAY)) * DAY);
+    write("end", Math.min(Math.ceil(last / DAY), Math.floor(to / DAY)) * DAY);
+    draw();
+  });
+  svg.addEventListener("pointerup", () => {
+    begun = null;
+    form.elements.end.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+  form.addEventListener("change", draw);
+  draw();
+}

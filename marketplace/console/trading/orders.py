@@ -1,24 +1,55 @@
 """A startup's orders: the list, one order with its history, and a form that quotes while it is filled in."""
 
+import asyncio
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any, Final, get_args
+from decimal import Decimal
+from typing import Any, Final, NamedTuple, get_args
 
-import uuid_utils
+import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
-from events.order import OrderTerms
+from events.order import ClassOffer, OrderTerms
 from marketplace.api.http.bodies.answers import Page
+from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.trading.orders import Status
-from marketplace.console.desk import Desked
+from marketplace.client import ProblemError
+from marketplace.console.desk import Desk, Desked
 from marketplace.console.forms import parse_form
+from marketplace.console.history import load_history
 from marketplace.projections.views.trading import OrderView
 
 _PATH: Final = "/console/orders"
 _PAGE: Final = 100
 _OFFERS: Final = 2
 _DAYS: Final = 7
+_CLASSES_MAX: Final = 3
+"""Other classes for which alternatives are asked."""
+_REFUSED: Final = 422
+_OWN: Final = frozenset({"order_id", "version"})
+"""Fields of the form beside its terms: the order that is amended, and the event that changed it last."""
+_FIELDS: Final = (
+    "nodes",
+    "gpus_per_node",
+    "duration_hours",
+    "interconnect",
+    "regions",
+    "start_earliest",
+    "start_latest",
+    "offers",
+    "standing",
+)
+"""The terms that an amendment states; the others stay."""
+
+
+class Alternative(NamedTuple):
+    """A change of an order, what it would cost, and how much less; None where the order itself cannot be served."""
+
+    words: str
+    total_usd: Decimal
+    less_usd: Decimal | None
 
 
 @get("/")
@@ -38,27 +69,120 @@ async def show_form(desk: Desked) -> Template:
     """Show the form of a new order."""
     start = (desk.now + timedelta(days=1)).replace(minute=0, second=0, microsecond=0)
     classes = await desk.client.list_gpu_classes()
-    mandates = [one async for one in desk.client.list_open_mandates()]
-    latest, key = start + timedelta(days=_DAYS), str(uuid_utils.uuid7())
-    shown = {"classes": classes, "start": start, "latest": latest, "offers": _OFFERS, "mandates": mandates, "key": key}
-    return desk.show("trading/order_form.html", **shown)
+    latest = start + timedelta(days=_DAYS)
+    terms = OrderTerms(
+        nodes=1,
+        duration_hours=24,
+        start_earliest=start,
+        start_latest=latest,
+        offers=(_offer(next(iter(classes), "")),),
+    )
+    return await _show_form(desk, terms, classes, None)
+
+
+@get("/{order_id:str}/amend")
+async def show_amendment(desk: Desked, order_id: FromPath[str]) -> Template:
+    """Show the form of an order that is there, to amend it."""
+    order = await desk.client.get_order(order_id)
+    return await _show_form(desk, order.terms, await desk.client.list_gpu_classes(), order)
+
+
+def _offer(gpu_class: str) -> ClassOffer:
+    return ClassOffer(gpu_class=gpu_class, cash_usd_per_gpu_hour=Decimal("2.50"), equity_usd_per_gpu_hour=Decimal(0))
+
+
+async def _show_form(desk: Desk, terms: OrderTerms, classes: list[str], order: OrderView | None) -> Template:
+    mandates = [one async for one in desk.client.list_open_mandates()] if order is None else []
+    regions = sorted({one.region async for one in desk.client.list_pools()})
+    return desk.show(
+        "trading/order_form.html",
+        terms=terms,
+        order=order,
+        classes=sorted({*classes, *(one.gpu_class for one in terms.offers)}),
+        regions=sorted({*regions, *terms.regions}),
+        offers=max(_OFFERS, len(terms.offers)),
+        mandates=mandates,
+    )
 
 
 @post("/quote")
 async def quote(request: Request[Any, Any, Any], desk: Desked) -> Template:
     """Say what the form's order would need to win now."""
-    terms = parse_form((await request.form()).multi_items(), OrderTerms)
+    terms = await _read_terms(request, desk)
     answer = await desk.client.ask_quote(desk.party_id, terms)
     return desk.show("trading/quote.part.html", quote=answer)
+
+
+@post("/alternatives")
+async def show_alternatives(request: Request[Any, Any, Any], desk: Desked) -> Template:
+    """Say which changes of the form's order would cost less."""
+    terms = await _read_terms(request, desk)
+    classes = await desk.client.list_gpu_classes()
+    own, *others = await asyncio.gather(
+        *(_find_cost(desk, one) for one in (terms, *(changed for _, changed in _change(terms, classes))))
+    )
+    found = [
+        Alternative(words, cost, None if own is None else own - cost)
+        for (words, _), cost in zip(_change(terms, classes), others, strict=True)
+        if cost is not None and (own is None or cost < own)
+    ]
+    found.sort(key=lambda one: one.total_usd)
+    return desk.show("trading/alternatives.part.html", alternatives=found, own=own)
+
+
+def _change(terms: OrderTerms, classes: list[str]) -> Iterator[tuple[str, OrderTerms]]:
+    """Yield changes of an order that may cost less, in words, with its terms."""
+    later = terms.start_latest + timedelta(days=_DAYS)
+    yield f"start up to {_DAYS} days later", msgspec.structs.replace(terms, start_latest=later, expires_at=None)
+    if terms.regions:
+        yield "in any region", msgspec.structs.replace(terms, regions=())
+    if terms.interconnect != "any":
+        yield "on any interconnect", msgspec.structs.replace(terms, interconnect="any")
+    asked = {one.gpu_class for one in terms.offers}
+    for name in [one for one in classes if one not in asked][:_CLASSES_MAX]:
+        offer = msgspec.structs.replace(terms.offers[0], gpu_class=name)
+        yield f"on {name}", msgspec.structs.replace(terms, offers=(offer,))
+
+
+async def _find_cost(desk: Desk, terms: OrderTerms) -> Decimal | None:
+    """Return the least that an order costs now; None if nothing serves it."""
+    try:
+        answer = await desk.client.ask_quote(desk.party_id, terms)
+    except ProblemError as problem:
+        if problem.status != _REFUSED:
+            raise
+        return None
+    return min((one.total_usd for one in answer.placements), default=None)
 
 
 @post("/new")
 async def place(request: Request[Any, Any, Any], desk: Desked) -> Response[Any]:
     """Place the form's order. The form's own key makes a second press the same command."""
     form = await request.form()
-    terms = parse_form(form.multi_items(), OrderTerms)
-    receipt = await desk.client.place_order(desk.party_id, terms, key=form.get("key"))
+    receipt = await desk.client.place_order(desk.party_id, await _read_terms(request, desk), key=form.get("key"))
     return desk.go(f"{_PATH}/{receipt.id}")
+
+
+@post("/{order_id:str}/amend")
+async def amend(request: Request[Any, Any, Any], desk: Desked, order_id: FromPath[str]) -> Response[Any]:
+    """Amend an open order, unless it has changed since the form was shown."""
+    form = await request.form()
+    terms = await _read_terms(request, desk)
+    version = str(form.get("version") or "")
+    if_match = int(version) if version.isdecimal() else None
+    await desk.client.amend_order(order_id, terms, key=form.get("key"), if_match=if_match)
+    return desk.go(f"{_PATH}/{order_id}")
+
+
+async def _read_terms(request: Request[Any, Any, Any], desk: Desk) -> OrderTerms:
+    """Return the form's terms; what the form has no field for stays as it is in the order that is amended."""
+    form = await request.form()
+    fields = [(name, text) for name, text in form.multi_items() if name not in _OWN]
+    terms = parse_form(fields, OrderTerms)
+    if not (order_id := form.get("order_id")):
+        return terms
+    before = (await desk.client.get_order(str(order_id))).terms
+    return msgspec.structs.replace(before, **{name: getattr(terms, name) for name in _FIELDS})
 
 
 @get("/{order_id:str}")
@@ -66,15 +190,20 @@ async def show(desk: Desked, order_id: FromPath[str]) -> Template:
     """Show one order with its decisions."""
     order = await desk.client.get_order(order_id)
     decisions = [one async for one in desk.client.list_order_decisions(order_id)]
-    return desk.show("trading/order.html", order=order, decisions=decisions)
+    steps = await load_history(desk, order_id)
+    return desk.show("trading/order.html", order=order, decisions=decisions, steps=steps)
 
 
 @post("/{order_id:str}/cancel")
 async def cancel(request: Request[Any, Any, Any], desk: Desked, order_id: FromPath[str]) -> Response[Any]:
     """Cancel an open order."""
     form = await request.form()
-    await desk.client.cancel_order(order_id, str(form.get("reason") or ""))
+    body = parse_form(form.multi_items(), ReasonBody)
+    await desk.client.cancel_order(order_id, body.reason, key=form.get("key"))
     return desk.go(f"{_PATH}/{order_id}")
 
 
-ROUTER: Final = Router("/orders", route_handlers=[list_own, show_form, quote, place, show, cancel])
+ROUTER: Final = Router(
+    "/orders",
+    route_handlers=[list_own, show_form, show_amendment, quote, show_alternatives, place, amend, show, cancel],
+)

@@ -7,7 +7,6 @@ from typing import Final, Literal
 import msgspec
 
 from events.account import AccountAct, LimitAct
-from marketplace.core.money import ZERO
 
 UNIT: Final = "USD"
 """The currency of every account."""
@@ -75,7 +74,6 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
         quota: The most holds with money for purposes of this kind; None for any number.
         bought_at: When one person alone buys by it; None where two persons do, or nothing is bought.
         is_staged: Whether what it buys costs more in later stages.
-        principal_usd: The most principal that the purchase may owe beside it.
     """
 
     account_id: str
@@ -88,7 +86,6 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
     quota: int | None = None
     bought_at: datetime | None = None
     is_staged: bool = False
-    principal_usd: Decimal = ZERO
 
 
 class Reserve(msgspec.Struct, frozen=True, kw_only=True):

@@ -62,8 +62,8 @@ BESIDE_EQUITY: Final = (
         "a person of the party, who proposes it or agrees to it",
         "nobody else, besides those who agree to the act",
         f"never; refused unless {_ABOVE}. Stock counts at its fair value less what is paid for it, and above any limit"
-        " while no independent price of a share is known; preferred stock that it converts, at its preference less the"
-        " value of the common stock; an instrument whose terms change, at its principal",
+        " while no price of a share is known; preferred stock that it converts, at its preference less the value of the"
+        " common stock; an instrument whose terms change, at its principal",
         _NOTHING,
     ),
     StatedRight(
@@ -104,8 +104,8 @@ BESIDE_EQUITY: Final = (
         "capacity or hours of work are bought: an order, a held quote, a service line",
         "a person of the party, the platform",
         "another person of the party; a quote and a service line are refused instead",
-        "its cash and principal are within the account's `order_limit_usd`, and within `week_limit_usd` with what"
-        " single persons bought in 7 days, less cash that was freed since; or there are none",
+        "its cash is within the account's `order_limit_usd`, and within `week_limit_usd` with what single persons"
+        " bought in 7 days and was not freed since; or there are none",
         _ENDS,
     ),
     StatedRight(

@@ -1,0 +1,77 @@
+"""One lot: its ask against the market's curve, what it sold, and how to reprice, pause or withdraw it."""
+
+from typing import Any, Final
+
+from litestar import Request, Response, Router, get, post
+from litestar.params import FromPath
+from litestar.response import Template
+
+from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.api.http.bodies.supply import RepriceLotBody
+from marketplace.console.desk import Desk, Desked
+from marketplace.console.forms import parse_form
+from marketplace.console.history import load_history
+from marketplace.console.supply.curves import draw_market, list_asks
+from marketplace.projections.views.supply import LotView
+
+PATH: Final = "/console/supply/lots"
+_STEPS: Final = 3
+"""Further asks for which a form has room; more of them stay as they are if the form has them all."""
+
+
+@get("/{lot_id:str}")
+async def show(desk: Desked, lot_id: FromPath[str]) -> Template:
+    """Show one lot."""
+    lot = await desk.client.get_lot(lot_id)
+    return desk.show(
+        "supply/lot.html",
+        lot=lot,
+        asks=list_asks(lot),
+        market=None if lot.gpu_class is None else await draw_market(desk, lot.gpu_class, [lot]),
+        steps=await load_history(desk, lot_id),
+        further=max(_STEPS, len(lot.further_asks)),
+        acts=_list_acts(desk, lot),
+    )
+
+
+@post("/{lot_id:str}/reprice")
+async def reprice(request: Request[Any, Any, Any], desk: Desked, lot_id: FromPath[str]) -> Response[Any]:
+    """Change the ask."""
+    form = await request.form()
+    await desk.client.reprice_lot(lot_id, parse_form(form.multi_items(), RepriceLotBody), key=form.get("key"))
+    return desk.go(f"{PATH}/{lot_id}")
+
+
+@post("/{lot_id:str}/pause")
+async def pause(request: Request[Any, Any, Any], desk: Desked, lot_id: FromPath[str]) -> Response[Any]:
+    """Take no new orders until it is resumed."""
+    form = await request.form()
+    body = parse_form(form.multi_items(), ReasonBody)
+    await desk.client.pause_lot(lot_id, body.reason, key=form.get("key"))
+    return desk.go(f"{PATH}/{lot_id}")
+
+
+@post("/{lot_id:str}/resume")
+async def resume(request: Request[Any, Any, Any], desk: Desked, lot_id: FromPath[str]) -> Response[Any]:
+    """Take new orders again."""
+    form = await request.form()
+    await desk.client.resume_lot(lot_id, key=form.get("key"))
+    return desk.go(f"{PATH}/{lot_id}")
+
+
+@post("/{lot_id:str}/withdraw")
+async def withdraw(request: Request[Any, Any, Any], desk: Desked, lot_id: FromPath[str]) -> Response[Any]:
+    """Take it off the market for good."""
+    form = await request.form()
+    body = parse_form(form.multi_items(), ReasonBody)
+    await desk.client.withdraw_lot(lot_id, body.reason, key=form.get("key"))
+    return desk.go(f"{PATH}/{lot_id}")
+
+
+def _list_acts(desk: Desk, lot: LotView) -> set[str]:
+    if lot.provider_id != desk.principal.party_id or not desk.may("lots:write") or lot.status == "withdrawn":
+        return set()
+    return {"reprice", "withdraw", "pause" if lot.status == "listed" else "resume"}
+
+
+ROUTER: Final = Router("/supply/lots", route_handlers=[show, reprice, pause, resume, withdraw])

@@ -1,0 +1,188 @@
+"""A provider's inventory: sites, pools and lots, capacity to list on the heat map, and incidents of a pool."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+from litestar.params import FromPath
+from litestar.response import Template
+
+from marketplace.api.http.bodies.supply import (
+    FailNodesBody,
+    ListLotBody,
+    OpenPoolBody,
+    RegisterSiteBody,
+    RestoreNodesBody,
+)
+from marketplace.console.desk import Desk, Desked
+from marketplace.console.forms import parse_form
+from marketplace.console.history import Step, load_history
+from marketplace.console.market.capacity import load_lanes
+from marketplace.console.supply.curves import draw_market
+from marketplace.projections.views.supply import CapacityStep, LotView, PoolView
+
+PATH: Final = "/console/supply"
+_DAYS: Final = 60
+_HISTORY: Final = timedelta(days=7)
+_INCIDENTS: Final = ("pool.node_failed.v1", "pool.node_restored.v1")
+_NOT_FOR_SALE: Final = frozenset({"withdrawn"})
+
+
+class Outage(msgspec.Struct, kw_only=True):
+    """An incident of a pool, while it lasts and after."""
+
+    incident_id: str
+    nodes: int
+    start: datetime
+    end: datetime | None = None
+
+
+@get("/")
+async def show(desk: Desked) -> Template:
+    """Show the provider's sites, pools and lots, with the capacity of its pools."""
+    own = desk.party_id
+    sites = [one async for one in desk.client.list_sites(provider_id=own)]
+    pools = [one async for one in desk.client.list_pools(provider_id=own)]
+    lots = [one async for one in desk.client.list_lots(provider_id=own)]
+    start, end = _find_window(desk)
+    lanes = await load_lanes(desk.client, {one.pool_id for one in pools}, start, end) if pools else []
+    return desk.show(
+        "supply/inventory.html",
+        sites=sites,
+        pools=pools,
+        lots=_sort(lots),
+        lanes=lanes,
+        acts=_list_acts(desk),
+    )
+
+
+@post("/sites")
+async def register_site(request: Request[Any, Any, Any], desk: Desked) -> Response[Any]:
+    """Register a data center of the provider."""
+    form = await request.form()
+    fields = [*form.multi_items(), ("provider_id", desk.party_id)]
+    await desk.client.register_site(parse_form(fields, RegisterSiteBody), key=form.get("key"))
+    return desk.go(PATH)
+
+
+@post("/pools")
+async def open_pool(request: Request[Any, Any, Any], desk: Desked) -> Response[Any]:
+    """Open a pool at a site."""
+    form = await request.form()
+    receipt = await desk.client.open_pool(parse_form(form.multi_items(), OpenPoolBody), key=form.get("key"))
+    return desk.go(f"{PATH}/pools/{receipt.id}")
+
+
+@get("/pools/{pool_id:str}")
+async def show_pool(desk: Desked, pool_id: FromPath[str]) -> Template:
+    """Show one pool: its capacity, a form that lists more of it, its lots, and its incidents."""
+    pool = await desk.client.get_pool(pool_id)
+    lots = [one async for one in desk.client.list_lots(pool_id=pool_id)]
+    outages = list_outages(await load_history(desk, pool_id, *_INCIDENTS))
+    start, end = _find_window(desk)
+    lanes = await load_lanes(desk.client, {pool_id}, start, end)
+    is_own = pool.provider_id == desk.principal.party_id
+    first = desk.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return desk.show(
+        "supply/pool.html",
+        pool=pool,
+        site=await desk.client.get_site(pool.site_id),
+        lots=_sort(lots),
+        outages=outages,
+        lanes=lanes,
+        window=(start, end),
+        first=first,
+        last=first + timedelta(days=30),
+        free=count_unlisted(pool, lanes[0].steps, first, first + timedelta(days=30)),
+        market=await draw_market(desk, pool.gpu_class, [one for one in lots if one.status not in _NOT_FOR_SALE]),
+        mandates=[one async for one in desk.client.list_open_mandates()] if is_own else [],
+        acts=_list_acts(desk) if is_own else set(),
+    )
+
+
+@get("/pools/{pool_id:str}/unlisted")
+async def show_unlisted(request: Request[Any, Any, Any], desk: Desked, pool_id: FromPath[str]) -> Template:
+    """Say how many nodes no lot offers in the span of the form."""
+    pool = await desk.client.get_pool(pool_id)
+    span = parse_form([(name, request.query_params.get(name, "")) for name in ("start", "end")], dict[str, datetime])
+    free = None
+    if len(span) == 2 and span["start"] < span["end"]:  # noqa: PLR2004 - a start and an end
+        steps = await desk.client.read_capacity(pool_id, start=span["start"], end=span["end"])
+        free = count_unlisted(pool, steps, span["start"], span["end"])
+    return desk.show("supply/unlisted.part.html", pool=pool, free=free)
+
+
+@post("/pools/{pool_id:str}/lots")
+async def list_lot(request: Request[Any, Any, Any], desk: Desked, pool_id: FromPath[str]) -> Response[Any]:
+    """List nodes of a pool for sale."""
+    form = await request.form()
+    body = parse_form([*form.multi_items(), ("pool_id", pool_id)], ListLotBody)
+    receipt = await desk.client.list_lot(body, key=form.get("key"))
+    return desk.go(f"{PATH}/lots/{receipt.id}")
+
+
+@post("/pools/{pool_id:str}/fail-nodes")
+async def fail_nodes(request: Request[Any, Any, Any], desk: Desked, pool_id: FromPath[str]) -> Response[Any]:
+    """Report that nodes stopped working."""
+    form = await request.form()
+    await desk.client.fail_nodes(pool_id, parse_form(form.multi_items(), FailNodesBody), key=form.get("key"))
+    return desk.go(f"{PATH}/pools/{pool_id}")
+
+
+@post("/pools/{pool_id:str}/restore-nodes")
+async def restore_nodes(request: Request[Any, Any, Any], desk: Desked, pool_id: FromPath[str]) -> Response[Any]:
+    """Report that the nodes of an incident work again."""
+    form = await request.form()
+    body = parse_form(form.multi_items(), RestoreNodesBody)
+    await desk.client.restore_nodes(pool_id, body.incident_id, body.at, key=form.get("key"))
+    return desk.go(f"{PATH}/pools/{pool_id}")
+
+
+def list_outages(steps: Iterable[Step]) -> list[Outage]:
+    """Return a pool's incidents from its history, those that last first, then the latest."""
+    found: list[Outage] = []
+    for step in steps:
+        at, name = datetime.fromisoformat(step.data["at"]), step.data["incident_id"]
+        if step.kind == "node_failed":
+            found.append(Outage(incident_id=name, nodes=step.data["nodes"], start=at))
+        else:
+            open_ = [one for one in found if one.incident_id == name and one.end is None]
+            for one in open_:
+                one.end = at
+    return sorted(found, key=lambda one: (one.end is None, one.start), reverse=True)
+
+
+def count_unlisted(pool: PoolView, steps: Iterable[CapacityStep], start: datetime, end: datetime) -> int:
+    """Return the nodes of a pool that no lot offers at any instant of a span."""
+    return pool.nodes - max((one.offered for one in steps if one.start < end and one.end > start), default=0)
+
+
+def _sort(lots: Iterable[LotView]) -> list[LotView]:
+    return sorted(lots, key=lambda one: (one.status in _NOT_FOR_SALE, one.start, one.ask_usd_per_gpu_hour, one.lot_id))
+
+
+def _find_window(desk: Desk) -> tuple[datetime, datetime]:
+    start = (desk.now - _HISTORY).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return start, start + timedelta(days=_DAYS)
+
+
+def _list_acts(desk: Desk) -> set[str]:
+    """Return the features in which the key may write."""
+    return {name for name in ("sites", "pools", "lots") if desk.may(f"{name}:write")}
+
+
+ROUTER: Final = Router(
+    "/supply",
+    route_handlers=[
+        show,
+        register_site,
+        open_pool,
+        show_pool,
+        show_unlisted,
+        list_lot,
+        fail_nodes,
+        restore_nodes,
+    ],
+)
