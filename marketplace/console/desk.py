@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx
 import msgspec
@@ -24,6 +24,7 @@ from marketplace.console.sessions import COOKIE, IDLE_SECONDS_MAX, PATH, Session
 from marketplace.core.errors import Refusal
 from marketplace.projections.views.access import PartyView
 
+T = TypeVar("T")
 _BASE_URL: Final = "http://console.internal"
 
 
@@ -182,6 +183,11 @@ class Desk:
             return []
         door: Door = self.request.app.state["door"]
         return [door.build_cookie(msgspec.structs.replace(self._session, sequence=sequence))]
+
+
+async def collect(rows: AsyncIterator[T]) -> list[T]:
+    """Return all rows of a list, so that several lists can be awaited together."""
+    return [one async for one in rows]
 
 
 Desked = NamedDependency[SkipValidation[Desk]]

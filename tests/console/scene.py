@@ -33,6 +33,12 @@ class Scene:
     lot: str
     pool: str
 
+    async def wait_for_statement(self) -> None:
+        """Wait until everybody sees what anybody did to the statement."""
+        seen = {"Min-Seq": await self.stage.reach()}
+        answer = await self.stage.admin.get(f"/v1/statements/{self.statement}", headers=seen)
+        assert answer.status_code == 200, answer.text
+
 
 @asynccontextmanager
 async def open_scene(database_url: str) -> AsyncIterator[Scene]:

@@ -35,6 +35,6 @@ def test_incidents_end_with_the_next_report_and_cost_the_hours_of_the_nodes_that
         ("degraded", hour(1), hour(3), 1, 2 * 8 * 3_600, "a fan"),
         ("degraded", hour(5), hour(6), 2, 2 * 8 * 3_600, "a switch"),
         ("suspended", hour(6), hour(8), 4, 2 * 4 * 8 * 3_600, "the site"),
-        ("withheld", hour(10), hour(12), 4, 7, "paid"),
+        ("withheld", hour(10), hour(12), 4, 7, "until the stage was paid"),
         ("degraded", hour(20), None, 1, 4 * 8 * 3_600, "a disk"),
     ]

@@ -93,16 +93,26 @@ async def test_each_sees_its_own_and_a_form_is_one_command(database_url):
         assert (await rival.get("/console/operator")).status_code in {200, 403}
         await _place_an_order(rival)
         await _dispute(startup, scene.paths["statement"])
+        await scene.wait_for_statement()
         concession = {**read_form(await browsers["provider"].get(scene.paths["statement"])), "reason": "agreed"}
         conceded = await browsers["provider"].post(
             f"{scene.paths['statement']}/resolve", data={**concession, "gpu_seconds": "11,000"}
         )
         assert conceded.status_code == 303, conceded.text
+        await scene.wait_for_statement()
         assert "by concession" in (await startup.get(scene.paths["statement"])).text
         await _sell(browsers["provider"], rival, scene)
+        paid_in = {
+            **read_form(await browsers["operator"].get(scene.paths["account"])),
+            "amount_usd": "7",
+            "reference": "i",
+        }
+        assert (await browsers["operator"].post(f"{scene.paths['account']}/deposit", data=paid_in)).status_code == 303
         wired = {**read_form(await startup.get("/console/account")), "amount_usd": "10.50", "reference": "w"}
         assert (await startup.post(f"{scene.paths['account']}/withdraw", data=wired)).status_code == 303
-        assert "\u2212$10.50" in (await startup.get("/console/account")).text
+        entries = (await startup.get("/console/account")).text
+        assert "\u2212$10.50" in entries
+        assert "$7.00" in entries
 
 
 async def _place_an_order(browser: httpx.AsyncClient) -> None:

@@ -1,5 +1,6 @@
 """What a provider earned, per month and per grant, its reliability, and its bonds with the claims on them."""
 
+import asyncio
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,7 +12,7 @@ from litestar.response import Template
 
 from marketplace.api.http.bodies.bonds import AnswerClaimBody, PostBondBody, ReleaseBondBody
 from marketplace.client import ProblemError
-from marketplace.console.desk import Desk, Desked
+from marketplace.console.desk import Desk, Desked, collect
 from marketplace.console.forms import parse_form
 from marketplace.projections.views.billing import BondView, ClaimView, StatementView
 
@@ -36,14 +37,16 @@ async def show(desk: Desked) -> Template:
     own = desk.party_id
     since = _go_back(desk.now, _MONTHS - 1)
     rows = desk.client.list_statements(party_id=own, order="newest", created_from=since)
-    statements = [one async for one in rows if one.provider_id == own]
-    bonds, claims = await _load_bonds(desk)
+    listed, (bonds, claims), reliability = await asyncio.gather(
+        collect(rows), _load_bonds(desk), _load_reliability(desk)
+    )
+    statements = [one for one in listed if one.provider_id == own]
     return desk.show(
         "supply/earnings.html",
         months=_sum_by([(f"{one.period_end.astimezone(UTC) - _MOMENT:%Y-%m}", one) for one in statements]),
         grants=_sum_by([(one.grant_id, one) for one in statements]),
         total=next(iter(_sum_by([("all", one) for one in statements])), Earned("all", 0, *[Decimal(0)] * 3)),
-        reliability=await _load_reliability(desk),
+        reliability=reliability,
         bonds=bonds,
         claims=claims,
         may_hold=desk.may("accounts:hold"),
@@ -82,8 +85,10 @@ async def answer_claim(
 
 async def _load_bonds(desk: Desk) -> tuple[list[BondView], list[ClaimView]]:
     try:
-        bonds = [one async for one in desk.client.list_bonds(party_id=desk.party_id)]
-        claims = [one async for one in desk.client.list_claims(party_id=desk.party_id)]
+        bonds, claims = await asyncio.gather(
+            collect(desk.client.list_bonds(party_id=desk.party_id)),
+            collect(desk.client.list_claims(party_id=desk.party_id)),
+        )
     except ProblemError as problem:
         if problem.code != "scope_missing":
             raise

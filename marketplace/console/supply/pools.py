@@ -1,5 +1,6 @@
 """A provider's inventory: sites, pools and lots, capacity to list on the heat map, and incidents of a pool."""
 
+import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -16,11 +17,12 @@ from marketplace.api.http.bodies.supply import (
     RegisterSiteBody,
     RestoreNodesBody,
 )
-from marketplace.console.desk import Desk, Desked
+from marketplace.console.desk import Desk, Desked, collect
 from marketplace.console.forms import parse_form
 from marketplace.console.history import Step, load_history
 from marketplace.console.market.capacity import load_lanes
 from marketplace.console.supply.curves import draw_market
+from marketplace.plots.calendar import Lane
 from marketplace.projections.views.supply import CapacityStep, LotView, PoolView
 
 PATH: Final = "/console/supply"
@@ -43,9 +45,11 @@ class Outage(msgspec.Struct, kw_only=True):
 async def show(desk: Desked) -> Template:
     """Show the provider's sites, pools and lots, with the capacity of its pools."""
     own = desk.party_id
-    sites = [one async for one in desk.client.list_sites(provider_id=own)]
-    pools = [one async for one in desk.client.list_pools(provider_id=own)]
-    lots = [one async for one in desk.client.list_lots(provider_id=own)]
+    sites, pools, lots = await asyncio.gather(
+        collect(desk.client.list_sites(provider_id=own)),
+        collect(desk.client.list_pools(provider_id=own)),
+        collect(desk.client.list_lots(provider_id=own)),
+    )
     start, end = _find_window(desk)
     lanes = await load_lanes(desk.client, {one.pool_id for one in pools}, start, end) if pools else []
     return desk.show(
@@ -79,25 +83,30 @@ async def open_pool(request: Request[Any, Any, Any], desk: Desked) -> Response[A
 async def show_pool(desk: Desked, pool_id: FromPath[str]) -> Template:
     """Show one pool: its capacity, a form that lists more of it, its lots, and its incidents."""
     pool = await desk.client.get_pool(pool_id)
-    lots = [one async for one in desk.client.list_lots(pool_id=pool_id)]
-    outages = list_outages(await load_history(desk, pool_id, *_INCIDENTS))
     start, end = _find_window(desk)
-    lanes = await load_lanes(desk.client, {pool_id}, start, end)
+    site, lots, steps, capacity, mandates = await asyncio.gather(
+        desk.client.get_site(pool.site_id),
+        collect(desk.client.list_lots(pool_id=pool_id)),
+        load_history(desk, pool_id, *_INCIDENTS),
+        desk.client.read_capacity(pool_id, start=start, end=end),
+        collect(desk.client.list_open_mandates()),
+    )
+    lanes = [Lane(f"{pool.gpu_class} {pool.region}", pool.nodes, capacity)]
     is_own = pool.provider_id == desk.principal.party_id
     first = desk.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     return desk.show(
         "supply/pool.html",
         pool=pool,
-        site=await desk.client.get_site(pool.site_id),
+        site=site,
         lots=_sort(lots),
-        outages=outages,
+        outages=list_outages(steps),
         lanes=lanes,
         window=(start, end),
         first=first,
         last=first + timedelta(days=30),
-        free=count_unlisted(pool, lanes[0].steps, first, first + timedelta(days=30)),
+        free=count_unlisted(pool, capacity, first, first + timedelta(days=30)),
         market=await draw_market(desk, pool.gpu_class, [one for one in lots if one.status not in _NOT_FOR_SALE]),
-        mandates=[one async for one in desk.client.list_open_mandates()] if is_own else [],
+        mandates=mandates,
         acts=_list_acts(desk) if is_own else set(),
     )
 

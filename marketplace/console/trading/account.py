@@ -1,5 +1,6 @@
 """The balance: what is available, what is held for what and until when, entries of a span, and requests to approve."""
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -13,7 +14,7 @@ from litestar.response import Template
 from marketplace.api.http.bodies.accounts import TransferBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.client import ProblemError
-from marketplace.console.desk import Desk, Desked
+from marketplace.console.desk import Desk, Desked, collect
 from marketplace.console.forms import parse_form
 from marketplace.core.ids import rename_id
 from marketplace.projections.views.billing import LineView
@@ -116,13 +117,15 @@ async def refuse(
 
 async def _show(desk: Desk, account_id: str, start: str | None, end: str | None) -> Template:
     account = await desk.client.get_account(account_id)
-    balances = {
-        one.account: one.amount async for one in desk.client.list_balances(party_id=account.party_id, unit="USD")
-    }
     span = _parse_span(desk, start, end)
-    statement = await desk.client.get_account_statement(account_id, *span.find_bounds())
+    listed, statement, holds, approvals = await asyncio.gather(
+        collect(desk.client.list_balances(party_id=account.party_id, unit=account.unit)),
+        desk.client.get_account_statement(account_id, *span.find_bounds()),
+        collect(desk.client.list_holds(account_id)),
+        collect(desk.client.list_approvals(account_id, status="open")),
+    )
+    balances = {one.account: one.amount for one in listed}
     entries = list(_join(statement.lines))[::-1]
-    holds = [one async for one in desk.client.list_holds(account_id)]
     return desk.show(
         "trading/account.html",
         account=account,
@@ -131,7 +134,7 @@ async def _show(desk: Desk, account_id: str, start: str | None, end: str | None)
         holds=sorted((one for one in holds if one.left_usd and not one.expired), key=lambda one: one.placed_at),
         entries=entries[:_ENTRIES_MAX],
         omitted=max(len(entries) - _ENTRIES_MAX, 0),
-        approvals=[one async for one in desk.client.list_approvals(account_id, status="open")],
+        approvals=approvals,
         span=span,
         may_withdraw=desk.principal.party_id is not None and desk.may("accounts:withdraw"),
         may_deposit=desk.principal.party_id is None and desk.may("accounts:deposit"),

@@ -1,6 +1,7 @@
 """Grants: the list, and one grant with what is left of it against time, its stages, incidents and statements."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, get_args
@@ -14,7 +15,7 @@ from marketplace.api.delivery.grants import Status
 from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.delivery import DegradeGrantBody, ResumeGrantBody, TerminateGrantBody
 from marketplace.client import ProblemError
-from marketplace.console.desk import Desk, Desked
+from marketplace.console.desk import Desk, Desked, collect
 from marketplace.console.forms import parse_form
 from marketplace.console.history import Step, load_history
 from marketplace.domain.billing.stages import find_due
@@ -72,9 +73,9 @@ async def list_own(
 async def show(desk: Desked, grant_id: FromPath[str]) -> Template:
     """Show one grant."""
     grant = await desk.client.get_grant(grant_id)
-    statements = [one async for one in _list_statements(desk, grant_id)]
-    days = await _load_days(desk, grant_id)
-    steps = await load_history(desk, grant_id)
+    statements, days, steps = await asyncio.gather(
+        collect(_list_statements(desk, grant_id)), _load_days(desk, grant_id), load_history(desk, grant_id)
+    )
     billed = [one for one in statements if one.service_line_id is None]
     burn = Burn(
         granted=_count_granted(grant),
@@ -131,7 +132,7 @@ async def terminate(request: Request[Any, Any, Any], desk: Desked, grant_id: Fro
     return desk.go(f"{PATH}/{grant_id}")
 
 
-async def _list_statements(desk: Desk, grant_id: str) -> Any:
+async def _list_statements(desk: Desk, grant_id: str) -> AsyncIterator[StatementView]:
     """Yield the statements of a grant, the earliest first, as far as the key may see them."""
     try:
         async for one in desk.client.list_statements(grant_id=grant_id, order="oldest"):
@@ -218,11 +219,12 @@ def list_incidents(grant: GrantView, steps: Sequence[Step], now: datetime) -> li
             found.append(one)
             current = one if end is None else None
         elif step.kind == "withheld":
-            found.append(Incident(kind="withheld", start=_parse(step.data["at"]) or step.at, nodes=grant.nodes))
+            start = _parse(step.data["at"]) or step.at
+            found.append(Incident(kind="withheld", start=start, nodes=grant.nodes, reason="a stage is not paid"))
         elif step.kind == "withholding_ended":
-            held = next(one for one in reversed(found) if one.kind == "withheld")
-            held.end, held.lost = _parse(step.data["at"]), step.data["gpu_seconds"]
-            held.reason = "paid" if step.data.get("is_paid") else "the grant ended"
+            for held in [one for one in found if one.kind == "withheld" and one.end is None]:
+                held.end, held.lost = _parse(step.data["at"]), step.data["gpu_seconds"]
+                held.reason = "until the stage was paid" if step.data.get("is_paid") else "until the grant ended"
     for one in found:
         if one.lost is None and one.nodes is not None:
             end = one.end or max(min(now, grant.end), one.start)

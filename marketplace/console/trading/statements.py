@@ -1,5 +1,6 @@
 """Statements: what waits for an answer, and one statement with its readings beside the evidence, line by line."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -20,7 +21,7 @@ from marketplace.api.http.bodies.delivery import (
     ResolveStatementBody,
 )
 from marketplace.client import ProblemError
-from marketplace.console.desk import Desk, Desked
+from marketplace.console.desk import Desk, Desked, collect
 from marketplace.console.forms import parse_form
 from marketplace.console.history import load_history
 from marketplace.domain.billing.dispute import ANSWER
@@ -77,11 +78,9 @@ async def list_own(
 async def show(desk: Desked, statement_id: FromPath[str], day: FromQuery[str | None] = None) -> Template:
     """Show one statement. Of its days, one is shown reading by reading."""
     statement = await desk.client.get_statement(statement_id)
-    days, hours = [], list[HoursReadingView]()
-    if statement.service_line_id is None:
-        days = await _load_days(desk, statement)
-    else:
-        hours = [one async for one in desk.client.list_hours(statement.service_line_id)]
+    days, hours, steps = await asyncio.gather(
+        _load_days(desk, statement), _load_hours(desk, statement), load_history(desk, statement_id)
+    )
     chosen = next((one for one in days if one.day.isoformat() == day), None)
     chosen = chosen or next((one for one in days if one.remarks or one.difference), None) or next(iter(days), None)
     return desk.show(
@@ -89,12 +88,12 @@ async def show(desk: Desked, statement_id: FromPath[str], day: FromQuery[str | N
         statement=statement,
         days=days,
         chosen=chosen,
-        hours=[one for one in hours if statement.period_start < one.end <= statement.period_end],
+        hours=hours,
         side=_find_side(desk, statement),
         due=_find_due(desk, statement),
         acts=_list_acts(desk, statement),
         answer_days=ANSWER.days,
-        steps=await load_history(desk, statement_id),
+        steps=steps,
     )
 
 
@@ -163,12 +162,23 @@ def _convert(fields: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
             yield name, text
 
 
+async def _load_hours(desk: Desk, statement: StatementView) -> list[HoursReadingView]:
+    """Return the readings of a service line that end in the statement's period."""
+    if statement.service_line_id is None:
+        return []
+    hours = await collect(desk.client.list_hours(statement.service_line_id))
+    return [one for one in hours if statement.period_start < one.end <= statement.period_end]
+
+
 async def _load_days(desk: Desk, statement: StatementView) -> list[Day]:
+    if statement.service_line_id is not None:
+        return []
     start, end = statement.period_start, statement.period_end
     try:
-        rows = desk.client.list_readings(statement.grant_id, start=start, end=end)
-        readings = [one async for one in rows]
-        found = await _find_contradictions(desk, statement)
+        readings, found = await asyncio.gather(
+            collect(desk.client.list_readings(statement.grant_id, start=start, end=end)),
+            _find_contradictions(desk, statement),
+        )
     except ProblemError as problem:
         if problem.code != "scope_missing":
             raise
