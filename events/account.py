@@ -331,7 +331,8 @@ class AccountReserved(Event, frozen=True, kw_only=True, tag="account.reserved.v1
         party_id: Whose it is.
         amount_usd: How much; 0 once it is needed no more.
         until: Until when.
-        cause: The payment for delivery that may be corrected, or the correction that could not be paid yet.
+        cause: The payment for delivery that may be corrected, the correction that could not be paid yet, or the
+            statement of a grant on credit that is not paid yet.
     """
 
     account_id: Id
@@ -339,6 +340,42 @@ class AccountReserved(Event, frozen=True, kw_only=True, tag="account.reserved.v1
     amount_usd: Usd
     until: Instant
     cause: Id
+
+
+class AccountCreditLimited(Event, frozen=True, kw_only=True, tag="account.credit_limited.v1"):
+    """A provider said how much of its delivery a startup may pay by accepted statements alone.
+
+    A later one replaces it for new orders. What orders and grants took before stays theirs.
+
+    Attributes:
+        account_id: The startup's account.
+        party_id: Whose it is.
+        provider_id: Who gives the credit and bears its risk.
+        limit_usd: The most that its orders and grants may take together; 0: no new order takes any.
+    """
+
+    account_id: Id
+    party_id: Id
+    provider_id: Id
+    limit_usd: Usd
+
+
+class AccountCreditCommitted(Event, frozen=True, kw_only=True, tag="account.credit_committed.v1"):
+    """An order, and then its grant, takes a part of a provider's credit in place of money.
+
+    Attributes:
+        account_id: The account.
+        party_id: Whose it is.
+        provider_id: Who gives the credit.
+        hold_id: The hold of the order or grant.
+        amount_usd: How much it takes from now on; 0 once it ends and all of its statements are paid.
+    """
+
+    account_id: Id
+    party_id: Id
+    provider_id: Id
+    hold_id: Id
+    amount_usd: Usd
 
 
 class AccountApprovalRequested(Event, frozen=True, kw_only=True, tag="account.approval_requested.v1"):
@@ -419,6 +456,8 @@ AccountEvent = (
     | AccountLimitSet
     | AccountLimitUsed
     | AccountReserved
+    | AccountCreditLimited
+    | AccountCreditCommitted
     | AccountApprovalRequested
     | AccountApprovalGiven
     | AccountApprovalEnded

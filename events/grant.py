@@ -117,6 +117,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
         platform_fee: What the platform takes of its settlements, as its order states; None: nothing.
         notices: The notice that an early end takes, by the price of all grants that its startup has of its provider.
         stages: How its cash is set aside in stages; None: all of it is set aside.
+        credit_usd: How much of it is not set aside and paid by accepted statements alone, at its provider's risk.
     """
 
     grant_id: Id
@@ -145,6 +146,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
     platform_fee: PlatformFee | None = None
     notices: Annotated[tuple[NoticeStep, ...], Meta(max_length=20)] = ()
     stages: StageTerms | None = None
+    credit_usd: Usd = Decimal(0)
 
 
 class GrantActivated(Event, frozen=True, kw_only=True, tag="grant.activated.v1"):

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from events.schedule import PlatformFee
-from events.stages import StageTerms
+from events.stages import CreditTerms, StageTerms
 from events.types import (
     Event,
     GpuClass,
@@ -69,6 +69,7 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
         backstop: Whether it buys only what the other orders of its auction leave, at exactly its offer, in cash.
         expires_at: When it ends by itself; None: at `start_latest`.
         stages: How its cash is set aside in stages, which only lots that accept them serve; None: all at once.
+        credit: Credit for a staged order, within the limit that its provider gave the startup; None: none.
     """
 
     nodes: Nodes
@@ -93,6 +94,7 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     backstop: bool = False
     expires_at: Instant | None = None
     stages: StageTerms | None = None
+    credit: CreditTerms | None = None
 
 
 class BudgetHold(msgspec.Struct, frozen=True, kw_only=True):

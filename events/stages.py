@@ -2,7 +2,7 @@
 
 import msgspec
 
-from events.types import RunHours
+from events.types import Id, RunHours, Usd
 
 
 class StageTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,3 +15,15 @@ class StageTerms(msgspec.Struct, frozen=True, kw_only=True):
 
     hours: RunHours
     security_hours: RunHours
+
+
+class CreditTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """Credit of a provider for a staged order: so much of its cash is not set aside, and paid by accepted statements.
+
+    Attributes:
+        provider_id: Who bears the risk; only its own lots serve the order.
+        amount_usd: How much of the startup's credit limit with it the order takes at most.
+    """
+
+    provider_id: Id
+    amount_usd: Usd

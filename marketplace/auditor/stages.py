@@ -1,4 +1,4 @@
-"""Checks staged grants: what each stage sets aside, when delivery is withheld, and what withheld hours cost."""
+"""Checks staged grants: what each stage sets aside, its credit, when delivery is withheld, what withheld hours cost."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -52,7 +52,8 @@ class Staged:
     def find_set_aside(self, stages_paid: int) -> Fraction:
         """Return what so many stages set aside in all, with the security."""
         span = self.find_due(stages_paid + 1) - self.find_due(1) + self.issued["stages"]["security_hours"] * _HOUR
-        return self.price(self.count(min(span, self.end - self.find_due(1))), with_fee=True)
+        whole = self.price(self.count(min(span, self.end - self.find_due(1))), with_fee=True)
+        return max(whole - Fraction(self.issued.get("credit_usd", "0")), Fraction(0))
 
 
 @dataclass(slots=True)
@@ -62,11 +63,15 @@ class Stages:
     Attributes:
         grants: The staged ones, by id.
         holds: What was set aside in all, and not released, by hold.
+        limits: The most credit, by account and provider.
+        taken: What holds take of it, by account and provider.
     """
 
     findings: Findings
     grants: dict[str, Staged] = field(default_factory=dict)
     holds: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    limits: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    taken: dict[tuple[str, str], dict[str, Decimal]] = field(default_factory=dict)
 
     def take(self, decision: Sequence[Message]) -> None:
         """Take one decision: what its events state is what it sets aside and pays."""
@@ -80,13 +85,35 @@ class Stages:
                 self.holds[body["hold_id"]] -= Decimal(body["amount_usd"])
             elif name == "account.hold_captured":
                 captured[body["cause"]] += Decimal(body["amount_usd"])
+            elif name.startswith("account.credit_") and "provider_id" in body:
+                self._take_credit(message, name, body)
             elif name == "grant.issued" and body.get("stages"):
+                self._check_credit(message, body)
                 self.grants[body["grant_id"]] = Staged(body, parse_instant(body["end"]))
                 steps.append((message, name, body))
             elif name.startswith("grant.") and body["grant_id"] in self.grants:
                 steps.append((message, name, body))
         for message, name, body in steps:
             self._take_step(message, name, body, captured)
+
+    def _take_credit(self, message: Message, name: str, body: dict[str, Any]) -> None:
+        """Check that holds take no more of a credit than its limit when each of them is placed."""
+        key = body["account_id"], body["provider_id"]
+        if name == "account.credit_limited":
+            self.limits[key] = Decimal(body["limit_usd"])
+            return
+        amount, taken = Decimal(body["amount_usd"]), self.taken.setdefault(key, {})
+        taken[body["hold_id"]] = amount
+        limit, total = self.limits.get(key, ZERO), sum(taken.values())
+        text = f"{body['account_id']} takes {total} USD of the credit of {body['provider_id']}, of {limit}"
+        self._require(message, text, holds=not amount or total <= limit)
+
+    def _check_credit(self, message: Message, body: dict[str, Any]) -> None:
+        """Check that a grant has no more credit than its hold takes of its own provider's."""
+        credit, key = Decimal(body.get("credit_usd", "0")), (body["startup_account_id"], body["provider_id"])
+        taken = self.taken.get(key, {}).get(body["hold_id"], ZERO)
+        text = f"{body['grant_id']} has {credit} USD of credit, and its hold takes {taken}"
+        self._require(message, text, holds=credit <= taken)
 
     def _take_step(
         self, message: Message, name: str, body: dict[str, Any], captured: defaultdict[str, Decimal]
@@ -121,7 +148,10 @@ class Stages:
     ) -> None:
         """Check that a grant's hold got what its stages need, and what the event states."""
         held, due = self.holds[grant.issued["hold_id"]], grant.find_set_aside(stages_paid)
-        right = abs(Fraction(held) - due) <= _ROUNDED and stated in {None, held}
+        on_credit = Decimal(grant.issued.get("credit_usd", "0"))
+        # Statements that are due may need more than the stages.
+        right = abs(Fraction(held) - due) <= _ROUNDED or (on_credit > 0 and held > due)
+        right = right and stated in {None, held}
         text = f"{grant.issued['grant_id']} sets {held} USD aside for {stages_paid} stages, states {stated}"
         self._require(message, f"{text} and needs {due}", holds=right)
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Unpack
 
-from marketplace.api.http.bodies.accounts import CaptureHoldBody, LimitBody, PlaceHoldBody, TransferBody
+from marketplace.api.http.bodies.accounts import CaptureHoldBody, CreditBody, LimitBody, PlaceHoldBody, TransferBody
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.client.transport import Listed, Point, Statuses, Transport
@@ -15,6 +15,7 @@ from marketplace.projections.views.billing import (
     ApprovalView,
     BalanceView,
     Basis,
+    CreditView,
     EntryView,
     ExplanationView,
     HoldView,
@@ -136,6 +137,19 @@ class Accounts(Transport):
             ProblemError: ``account_unknown``, also if it is another party's.
         """
         return await self.get(f"/v1/accounts/{account_id}", AccountView)
+
+    async def limit_credit(self, provider_id: str, startup_id: str, limit_usd: Decimal, **options: Any) -> ReceiptBody:
+        """Set how much of a provider's delivery a startup's new orders may pay by accepted statements alone.
+
+        Raises:
+            ProblemError: ``party_unknown`` · ``role_missing`` · ``limit_exceeded``.
+        """
+        body = CreditBody(provider_id=provider_id, startup_id=startup_id, limit_usd=limit_usd)
+        return await self.command("/v1/credits", body, **options)
+
+    def list_credits(self, *, party_id: str | None = None) -> AsyncIterator[CreditView]:
+        """Yield credits by account and provider; a tenant sees those that it gives or may take."""
+        return self.rows("/v1/credits", CreditView, party_id=party_id)
 
     def list_accounts(self) -> AsyncIterator[AccountView]:
         """Yield the party's own accounts by id; for the platform, everyone's."""

@@ -123,6 +123,7 @@ from marketplace.projections.views.billing import (
     Basis,
     BondView,
     ClaimView,
+    CreditView,
     EntryView,
     ExplanationView,
     HoldView,
@@ -509,6 +510,8 @@ class SyncMarketplaceClient:
         self, account_id: str, *, purpose: str | None = None, **listed: Unpack[Listed]
     ) -> Iterator[HoldView]: ...
     def get_account(self, account_id: str) -> AccountView: ...
+    def limit_credit(self, provider_id: str, startup_id: str, limit_usd: Decimal, **options: Any) -> ReceiptBody: ...
+    def list_credits(self, *, party_id: str | None = None) -> Iterator[CreditView]: ...
     def list_accounts(self) -> Iterator[AccountView]: ...
     def list_balances(
         self,

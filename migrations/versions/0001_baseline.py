@@ -851,6 +851,8 @@ def _create_holds() -> None:
         text("purpose"),
         numeric("left_usd"),
         numeric("captured_usd"),
+        numeric("credit_usd"),
+        text("lender_id", null=True),
         timestamp("expires_at", null=True),
         flag("expired"),
         timestamp("placed_at"),
@@ -869,6 +871,16 @@ def _create_holds() -> None:
         key("account_reserves", "account_id", "cause"),
     )
     op.create_index("ix_account_reserves_until", "account_reserves", ["account_id", "kept_until"])
+    op.create_table(
+        "account_credits",
+        text("account_id"),
+        text("provider_id"),
+        text("startup_id"),
+        numeric("limit_usd"),
+        bigint("last_sequence"),
+        key("account_credits", "account_id", "provider_id"),
+    )
+    op.create_index("ix_account_credits_provider", "account_credits", ["provider_id", "account_id"])
 
 
 def _create_account_approvals() -> None:
@@ -1426,6 +1438,7 @@ _DROP = (
     "bond_claims",
     "bonds",
     "account_approvals",
+    "account_credits",
     "account_reserves",
     "holds",
     "posting_subjects",

@@ -22,6 +22,10 @@ def build_hold(world: World, **more) -> dict:
     return {"payee_account_id": payee, "amount_usd": "12.50", "expires_at": world.day(300), **more}
 
 
+def build_credit(world: World, **more) -> dict:
+    return {"provider_id": world.ids["provider"], "startup_id": world.ids["startup"], "limit_usd": "900.00", **more}
+
+
 HOLDS = (
     Row(
         "POST",
@@ -50,6 +54,24 @@ HOLDS = (
         "GET",
         "/v1/accounts/{account}/holds",
         check=lambda page: [row["captured_usd"] for row in page["items"]] == ["2.50"],
+    ),
+    Row(
+        "POST",
+        "/v1/credits",
+        "provider",
+        build_credit,
+        refused=(lambda world: build_credit(world, startup_id=world.ids["provider"]), 422, "role_missing"),
+        other=(404, "party_unknown"),
+        ask=lambda client, ids: client.limit_credit(ids["provider"], ids["startup"], Decimal(800)),
+    ),
+    Row(
+        "GET",
+        "/v1/credits",
+        "startup",
+        refused=("limit=0", 422, "request_invalid"),
+        other=SEEN,
+        check=lambda page: [(row["limit_usd"], row["taken_usd"]) for row in page["items"]] == [("900.00", "0")],
+        ask=lambda client, ids: anext(client.list_credits(party_id=ids["startup"])),
     ),
     Row(
         "POST",

@@ -11,12 +11,15 @@ from events.mandate import MandateBudgetHeld
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import (
+    AdjustHold,
     Approve,
     CaptureHold,
     Credit,
     Debit,
     Deposit,
     EndApproval,
+    LimitCredit,
+    PlaceHold,
     RequestApproval,
     SetLimit,
     Withdraw,
@@ -188,6 +191,43 @@ def check_budget(mandate):
     assert all(hold.held_usd >= 0 and hold.committed_usd >= 0 for hold in mandate.holds.values())
     for issuer, used in mandate.used_by_issuer_usd.items():
         assert used == count_used_by_issuer(mandate, issuer)
+
+
+LENDERS = [id_of("pty", number) for number in (7, 8)]
+few = st.integers(1, 4).map(Decimal)
+credit_commands = st.one_of(
+    st.builds(
+        LimitCredit,
+        account_id=st.just(build.STARTUP_ACCOUNT),
+        provider_id=st.sampled_from(LENDERS),
+        limit_usd=few | st.just(ZERO),
+    ),
+    st.builds(
+        build.place_hold,
+        hold_id=holds,
+        amount_usd=st.just(ZERO),
+        credit=st.tuples(st.sampled_from(LENDERS), few),
+    ),
+    st.builds(build.adjust_hold, hold_id=holds, amount_usd=st.just(ZERO), keeps_credit=st.booleans()),
+)
+
+
+@WALK
+@given(st.lists(credit_commands, min_size=5, max_size=20))
+def test_orders_and_grants_take_no_more_of_a_credit_than_its_limit(walk):
+    account, _, _ = step(ACCOUNT, ACCOUNT.fold([]), build.open_account())
+    for command in walk:
+        before = account
+        account, _, code = step(ACCOUNT, account, command)
+        if isinstance(command, LimitCredit):
+            assert account.committed == before.committed, "a lower limit takes nothing back"
+        elif isinstance(command, PlaceHold) and command.hold_id not in before.holds:
+            lender_id, amount_usd = command.credit
+            within = before.sum_credit(lender_id) + amount_usd <= before.credits.get(lender_id, ZERO)
+            assert (code == "credit_exhausted") is not within
+            assert account.sum_credit(lender_id) == before.sum_credit(lender_id) + within * amount_usd
+        elif isinstance(command, AdjustHold) and not command.keeps_credit:
+            assert command.hold_id not in account.committed
 
 
 @WALK

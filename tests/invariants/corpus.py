@@ -380,6 +380,7 @@ INVARIANTS: Final = (
             "(stages_paid * issued.stages.hours + issued.stages.security_hours) * _HOUR",
             "stages_paid * issued.stages.hours * _HOUR",
         ),
+        also=frozenset({41}),
     ),
     Invariant(
         37,
@@ -408,5 +409,23 @@ INVARIANTS: Final = (
             "return accepts or bool(became) or is_pending",
             "return accepts or is_pending",
         ),
+    ),
+    Invariant(
+        40,
+        "tests.domain.test_money_properties:test_orders_and_grants_take_no_more_of_a_credit_than_its_limit",
+        Mutant(
+            "marketplace.domain.billing.account_state", "amount_usd > limit_usd - taken_usd", "amount_usd > limit_usd"
+        ),
+    ),
+    Invariant(
+        41,
+        "tests.domain.billing.test_stages:"
+        "test_what_is_set_aside_covers_what_was_delivered_and_withheld_whenever_a_startup_stops_paying",
+        Mutant(
+            "marketplace.domain.billing.stages",
+            ".startup_usd - issued.credit_usd, ZERO)",
+            ".startup_usd - 2 * issued.credit_usd, ZERO)",
+        ),
+        also=frozenset({36}),
     ),
 )

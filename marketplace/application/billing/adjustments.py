@@ -6,10 +6,9 @@ period is open at a time; the next one covers everything that changed meanwhile.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -27,7 +26,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, round_cents
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import Debit, Reserve
-from marketplace.domain.billing.account_state import require_funds
+from marketplace.domain.billing.account_state import FOREVER, require_funds
 from marketplace.domain.billing.delivered import compare_meters, count_delivered
 from marketplace.domain.billing.settlement import (
     build_tariff,
@@ -57,8 +56,6 @@ from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
-
-_FOREVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +121,7 @@ async def reserve_owed(handler: Handler, context: Context, refusal: Refusal, sta
     own = msgspec.structs.replace(context, command_id=derive_id("cmd", context.command_id, "reserve"))
 
     async def work(unit: UnitOfWork) -> None:
-        command = Reserve(account_id=account_id, amount_usd=needed, until=_FOREVER, cause=statement_id)
+        command = Reserve(account_id=account_id, amount_usd=needed, until=FOREVER, cause=statement_id)
         await unit.decide(ACCOUNT, account_id, command)
 
     await handler.run(own, ACCOUNT, account_id, work)
@@ -220,7 +217,7 @@ async def credit(
     await pay_back(unit, case.grant, case.statement_id, paid)
     fee = case.grant.issued.platform_fee
     for payer_id in [case.grant.issued.provider_account_id, *(() if fee is None else (fee.account_id,))]:
-        free = Reserve(account_id=payer_id, amount_usd=ZERO, until=_FOREVER, cause=case.statement_id)
+        free = Reserve(account_id=payer_id, amount_usd=ZERO, until=FOREVER, cause=case.statement_id)
         await unit.decide(ACCOUNT, payer_id, free)
     if proposed:
         issuer_id = rename_id("iss", case.grant.issued.startup_id)

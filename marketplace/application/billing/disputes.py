@@ -16,7 +16,6 @@ from marketplace.application.billing.statements import (
     settle_part,
 )
 from marketplace.application.steps.access import require_unfrozen
-from marketplace.application.steps.undisputed import price_amount
 from marketplace.core.instants import render_instant
 from marketplace.domain.billing.dispute import Party
 from marketplace.domain.billing.statement import (
@@ -28,7 +27,7 @@ from marketplace.domain.billing.statement import (
     find_silence,
     get_dispute,
 )
-from marketplace.domain.billing.statement_chain import require_unit
+from marketplace.domain.billing.statement_chain import price_amount, require_unit
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 

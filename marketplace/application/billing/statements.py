@@ -10,9 +10,10 @@ from marketplace.application.billing.service_statements import find_bill
 from marketplace.application.equity.vesting import vest
 from marketplace.application.steps.access import list_sides, load_grant, require_side, require_unfrozen
 from marketplace.application.steps.service_review import review_service
+from marketplace.application.steps.stages import collect, find_missing
 from marketplace.application.steps.statement_chain import check_stated, load_chain, sum_stated, take_number
-from marketplace.application.steps.statement_payment import pay_statement
-from marketplace.application.steps.undisputed import is_without_holder, price_amount, settle_undisputed
+from marketplace.application.steps.statement_payment import keep_due, pay_statement
+from marketplace.application.steps.undisputed import is_without_holder, settle_undisputed
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.delivered import compare_meters, count_delivered
@@ -28,6 +29,7 @@ from marketplace.domain.billing.statement import (
 )
 from marketplace.domain.billing.statement_chain import (
     find_credit,
+    price_amount,
     require_concession,
     require_period_over,
     require_unaccepted,
@@ -87,6 +89,7 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
         )
         await take_number(unit, grant_id, periods, period.statement_id)
         await unit.decide(STATEMENT, period.statement_id, IssueStatement(issued=statement))
+        await keep_due(unit, current, period.statement_id, await find_missing(unit, current, statement.charges))
         await settle_undisputed(unit, current, period.statement_id)
 
     return await handler.run(context, STATEMENT, period.statement_id, work)
@@ -195,6 +198,8 @@ async def _settle(unit: UnitOfWork, before: Statement, statement_id: str) -> Non
     after = await unit.get(STATEMENT, statement_id)
     grant = await get_grant(unit, before.issued.grant_id)
     await pay_statement(unit, await find_bill(unit, after, grant), statement_id, after)
+    if grant.issued.credit_usd and grant.missed is not None:
+        await collect(unit, grant)
     await vest(unit, rename_id("iss", grant.issued.startup_id))
 
 

@@ -264,11 +264,12 @@ async def _terminate(
 
 
 async def _sum_deal(unit: UnitOfWork, grant: Grant) -> Fraction:
-    """Return the price of a grant and the others of its provider for which the startup's account still holds money."""
+    """Return the price of a grant and the others of its provider for which money or credit is still set aside."""
     issued = grant.issued
     price_usd = find_price(issued)
     account = await unit.get(ACCOUNT, issued.startup_account_id)
-    for purpose in sorted({hold.purpose for hold in account.holds.values() if hold.left_usd}):
+    held = [hold for hold_id, hold in account.holds.items() if hold.left_usd or hold_id in account.committed]
+    for purpose in sorted({hold.purpose for hold in held}):
         order = await unit.load(ORDER, purpose) if purpose.startswith("ord_") else None
         grant_id = order.grant_id if isinstance(order, MatchedOrder) else purpose
         other = await unit.load(GRANT, grant_id) if grant_id.startswith("grt_") else None

@@ -25,7 +25,13 @@ from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID
 from marketplace.domain.trading.mandate import MANDATE, HoldBudget, ReleaseBudget
 from marketplace.domain.trading.mandate_rules import OfferedPrice
 from marketplace.domain.trading.order import ORDER, AmendOrder, Order, PlaceOrder
-from marketplace.domain.trading.order_terms import Cost, compute_budget_hold, compute_value, price_terms
+from marketplace.domain.trading.order_terms import (
+    Cost,
+    compute_budget_hold,
+    compute_credit,
+    compute_value,
+    price_terms,
+)
 from marketplace.domain.trading.parents import PARENTS_MAX, require_parents
 from marketplace.execution.unit_of_work import UnitOfWork
 
@@ -103,7 +109,7 @@ async def hold_cash(
         bought_at: The time, if one person alone buys; None if two persons do.
 
     Raises:
-        Refusal: ``limit_exceeded`` · ``holds_exhausted`` · ``funds_insufficient``.
+        Refusal: ``limit_exceeded`` · ``holds_exhausted`` · ``funds_insufficient`` · ``credit_exhausted``.
     """
     hold = PlaceHold(
         account_id=account_id,
@@ -113,6 +119,7 @@ async def hold_cash(
         quota=quota,
         bought_at=bought_at,
         is_staged=terms.stages is not None,
+        credit=None if terms.credit is None else (terms.credit.provider_id, compute_credit(terms)),
     )
     await unit.decide(ACCOUNT, account_id, hold)
 

@@ -3,15 +3,18 @@
 from decimal import Decimal
 
 from events.grant import GrantStagePaid, GrantWithholdingEnded
+from events.statement import Charges, StatementIssued
 from marketplace.application.steps.paying import pay
+from marketplace.application.steps.statement_chain import find_chain
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold
 from marketplace.domain.billing.account_state import Account
-from marketplace.domain.billing.stages import find_spare
+from marketplace.domain.billing.settlement import subtract_settled
+from marketplace.domain.billing.stages import build_collection, find_spare
+from marketplace.domain.billing.statement_chain import price_amount
 from marketplace.domain.delivery.grant import GRANT, Grant
-from marketplace.domain.delivery.grant_commands import CollectStage
-from marketplace.domain.delivery.service_level import count_withheld
+from marketplace.domain.delivery.periods import list_periods
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -31,13 +34,14 @@ async def collect(unit: UnitOfWork, grant: Grant, *, is_asked: bool = False) -> 
     """
     issued, at = grant.issued, unit.context.at
     account = await unit.get(ACCOUNT, issued.startup_account_id)
-    command = CollectStage(
-        grant_id=issued.grant_id,
-        at=at,
+    command = build_collection(
+        grant,
+        at,
         available_usd=ZERO if account.closed else account.available_usd,
-        is_asked=is_asked,
-        gpu_seconds_withheld=count_withheld(grant, at),
+        set_aside_usd=_sum_set_aside(grant, account),
         spare_usd=compute_spare(unit, grant, account),
+        due_usd=await _sum_due(unit, grant, account),
+        is_asked=is_asked,
     )
     known = len(unit.list_events(GRANT, issued.grant_id))
     after = await unit.decide(GRANT, issued.grant_id, command)
@@ -56,6 +60,42 @@ async def collect(unit: UnitOfWork, grant: Grant, *, is_asked: bool = False) -> 
     return after
 
 
+async def _sum_due(unit: UnitOfWork, grant: Grant, account: Account) -> Decimal:
+    """Return what a grant on credit paid, and what its statements need that nobody may dispute any more."""
+    issued, due_usd = grant.issued, ZERO
+    if not issued.credit_usd:
+        return ZERO
+    for period in list_periods(grant):
+        for statement in await find_chain(unit, period):
+            stated = statement.issued
+            if not isinstance(stated, StatementIssued) or statement.status == "accepted":
+                continue
+            if unit.context.at >= stated.accept_until:
+                charges = statement.charges
+                if statement.dispute is not None:
+                    charges = price_amount(grant, statement, statement.dispute.count)
+                rest = subtract_settled(charges, None if statement.settled is None else statement.settled.charges)
+                due_usd += rest.cash_usd + rest.startup_fee_usd
+    return due_usd + account.holds[issued.hold_id].captured_usd
+
+
+async def cover(unit: UnitOfWork, grant: Grant, charges: Charges) -> None:
+    """Let the hold of a grant on credit have what charges take of it, from available money.
+
+    Raises:
+        Refusal: ``account_closed`` · ``funds_insufficient``.
+    """
+    issued = grant.issued
+    if issued.credit_usd:
+        await raise_hold(unit, grant, await find_missing(unit, grant, charges), "a statement of a grant on credit")
+
+
+async def find_missing(unit: UnitOfWork, grant: Grant, charges: Charges) -> Decimal:
+    """Return what charges take beyond what the hold of their grant has, in US dollars."""
+    account = await unit.get(ACCOUNT, grant.issued.startup_account_id)
+    return max(charges.cash_usd + charges.startup_fee_usd - account.holds[grant.issued.hold_id].left_usd, ZERO)
+
+
 async def raise_hold(unit: UnitOfWork, grant: Grant, amount_usd: Decimal, reason: str) -> None:
     """Set more of the startup's available money aside in the hold of its grant.
 
@@ -63,16 +103,23 @@ async def raise_hold(unit: UnitOfWork, grant: Grant, amount_usd: Decimal, reason
         Refusal: ``account_closed`` · ``funds_insufficient``.
     """
     account_id, hold_id = grant.issued.startup_account_id, grant.issued.hold_id
-    left_usd = (await unit.get(ACCOUNT, account_id)).holds[hold_id].left_usd
-    adjust = AdjustHold(account_id=account_id, hold_id=hold_id, amount_usd=left_usd + amount_usd, reason=reason)
-    await unit.decide(ACCOUNT, account_id, adjust)
+    if amount_usd:
+        left_usd = (await unit.get(ACCOUNT, account_id)).holds[hold_id].left_usd
+        adjust = AdjustHold(account_id=account_id, hold_id=hold_id, amount_usd=left_usd + amount_usd, reason=reason)
+        await unit.decide(ACCOUNT, account_id, adjust)
 
 
 def compute_spare(unit: UnitOfWork, grant: Grant, account: Account) -> Decimal:
     """Return what the hold of a staged grant has beyond its delivered hours, in US dollars, of its account as given."""
     at, issued = unit.context.at, grant.issued
-    hold = account.holds[issued.hold_id]
     end = max(min(at, grant.end), issued.start)
     withheld = sum((load.end - load.start for load in grant.list_withheld(end)), start=end - end)
-    spare = find_spare(issued, hold.left_usd + hold.captured_usd, end - issued.start - withheld, grant.damages_usd)
-    return min(spare, hold.left_usd)
+    set_aside_usd = _sum_set_aside(grant, account)
+    spare = find_spare(issued, set_aside_usd, end - issued.start - withheld, grant.damages_usd)
+    return min(spare, account.holds[issued.hold_id].left_usd)
+
+
+def _sum_set_aside(grant: Grant, account: Account) -> Decimal:
+    """Return what the hold of a grant has, and what it paid."""
+    hold = account.holds[grant.issued.hold_id]
+    return hold.left_usd + hold.captured_usd

@@ -13,12 +13,13 @@ from events.statement import Charges, ServiceCredit
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.mandate_hold import adjust_mandate_hold
 from marketplace.application.steps.paying import capture_or_debit, pay
+from marketplace.application.steps.stages import cover
 from marketplace.application.steps.stock_agreements import issue_owed
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, round_cents
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, Debit, Reserve
-from marketplace.domain.billing.account_state import RESERVE_SHARE, RESERVED_FOR
+from marketplace.domain.billing.account_state import FOREVER, RESERVE_SHARE, RESERVED_FOR
 from marketplace.domain.billing.settlement import subtract_credit, subtract_settled
 from marketplace.domain.billing.statement import Statement
 from marketplace.domain.delivery.grant import Grant
@@ -74,6 +75,15 @@ async def pay_statement(unit: UnitOfWork, grant: Grant, statement_id: str, state
         statement_id, statement_id, tranche_id, charges, credit, statement.service, earlier=tuple(earlier)
     )
     await make_payment(unit, grant, payment)
+    await keep_due(unit, grant, statement_id, ZERO)
+
+
+async def keep_due(unit: UnitOfWork, grant: Grant, statement_id: str, amount_usd: Decimal) -> None:
+    """Keep what a statement of a grant on credit needs of the startup's money until it is paid; 0 ends it."""
+    account_id = grant.issued.startup_account_id
+    if grant.issued.credit_usd:
+        reserve = Reserve(account_id=account_id, amount_usd=amount_usd, until=FOREVER, cause=statement_id)
+        await unit.decide(ACCOUNT, account_id, reserve)
 
 
 async def pay_part(unit: UnitOfWork, grant: Grant, before: Statement, after: Statement) -> None:
@@ -108,6 +118,7 @@ async def make_payment(unit: UnitOfWork, grant: Grant, payment: Payment) -> None
     takes_back = credit is not None and credit.provider_usd <= 0
     charges = subtract_credit(payment.charges, credit) if takes_back else payment.charges
     due_usd = charges.reseller_receives_usd
+    await cover(unit, grant, charges)
     startup = CaptureHold(
         account_id=issued.startup_account_id,
         hold_id=issued.hold_id,

@@ -1,14 +1,10 @@
 """Pay what nobody disputes of a disputed statement, in the append from which on nobody can."""
 
-from decimal import Decimal
-
-from events.statement import Charges, StatementIssued
 from marketplace.application.steps.access import load_mandate
 from marketplace.application.steps.statement_payment import name_part, pay_part
 from marketplace.core.ids import rename_id
-from marketplace.domain.billing.settlement import build_tariff, compute_charges, compute_service_charges
 from marketplace.domain.billing.statement import STATEMENT, SettlePart, Statement, is_part_due
-from marketplace.domain.billing.statement_chain import find_credit
+from marketplace.domain.billing.statement_chain import find_credit, price_amount
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
@@ -64,19 +60,3 @@ async def is_without_holder(unit: UnitOfWork, statement: Statement) -> bool:
     if grant.mark != "related" or equity is None:
         return False
     return not (await load_mandate(unit, equity.mandate_id)).terms.related_parties
-
-
-def price_amount(bill: Grant, statement: Statement, amount: Decimal | int) -> Charges:
-    """Return the charges of an amount of a statement, in the unit of the statement.
-
-    Args:
-        bill: The statement's grant, in the form that settles the statement.
-        statement: The statement, which is not a credit.
-        amount: GPU-seconds; hours of a service line.
-    """
-    issued = statement.issued
-    assert isinstance(issued, StatementIssued), "a credit is never disputed"
-    tariff = build_tariff(bill.issued)
-    if issued.service_line_id is None:
-        return compute_charges(tariff, issued.gpu_seconds_before, int(amount))
-    return compute_service_charges(tariff, issued.hours_before, Decimal(amount))

@@ -54,7 +54,7 @@ from marketplace.domain.trading.auction import (
 )
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, Matched, ReleaseBudget
 from marketplace.domain.trading.order import ORDER, LockOrder, MatchOrder, Order, UnmatchOrder
-from marketplace.domain.trading.order_terms import compute_principal_max, get_offer
+from marketplace.domain.trading.order_terms import compute_credit, compute_principal_max, get_offer
 from marketplace.domain.trading.parents import require_parent_matched
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -332,7 +332,13 @@ async def _build_grant(
         )
     if resale is not None:
         resale = msgspec.structs.replace(resale, commitment_usd=totals.reseller_pays_usd)
-    priced = msgspec.structs.replace(grant, cash_commitment_usd=totals.startup_usd, equity=equity, resale=resale)
+    priced = msgspec.structs.replace(
+        grant,
+        cash_commitment_usd=totals.startup_usd,
+        equity=equity,
+        resale=resale,
+        credit_usd=ZERO if order.terms.credit is None else min(compute_credit(order.terms), totals.cash_usd),
+    )
     marked = mark_award(await unit.load(REGISTER, REGISTER_ID), priced, unit.context.at)
     service = None
     if resale is None:
@@ -367,7 +373,13 @@ async def _keep_holds(unit: UnitOfWork, order: Order, match: MatchTerms, grant: 
     """Keep the grant's maximum cost of every hold, and free the rest. In cash, it is what the first stage needs."""
     reason = "not needed at the price"
     cash_usd = totals.startup_usd if grant.stages is None else compute_funding(grant, 1, grant.end)
-    adjust = AdjustHold(account_id=order.placed.account_id, hold_id=order.hold_id, amount_usd=cash_usd, reason=reason)
+    adjust = AdjustHold(
+        account_id=order.placed.account_id,
+        hold_id=order.hold_id,
+        amount_usd=cash_usd,
+        reason=reason,
+        keeps_credit=True,
+    )
     await unit.decide(ACCOUNT, order.placed.account_id, adjust)
     for hold in order.budget_holds:
         keep: Decimal = ZERO

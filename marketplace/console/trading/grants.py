@@ -18,7 +18,7 @@ from marketplace.client import ProblemError
 from marketplace.console.desk import Desk, Desked, collect
 from marketplace.console.forms import parse_form
 from marketplace.console.history import Step, load_history
-from marketplace.domain.billing.stages import find_due
+from marketplace.domain.supply.stages import find_due
 from marketplace.plots.burn_down import Point, render_burn_down
 from marketplace.projections.views.billing import StatementView
 from marketplace.projections.views.delivery import GrantView

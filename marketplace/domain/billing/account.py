@@ -13,12 +13,13 @@ Invariants:
     6. Above a limit that is set, what one person asks for happens once another person approves it, and its money is
        held until then. This covers orders too. Deposits are asked for and approved by persons of the platform.
     7. A reserve for corrections is neither withdrawn nor held for others. It pays what is owed.
+    8. Orders and grants take no more of a provider's credit than its limit at the time when each of them was placed.
 
 Refusals in order: account_unknown · account_exists · approval_exists · approval_unknown · approval_<status> ·
 approval_not_due · person_missing · person_same · requester_only · unit_unsupported · payee_is_payer · not_a_number ·
 amount_not_positive · amount_too_large · amount_too_precise · reference_exists · cause_exists · hold_exists ·
 limit_exceeded · holds_left · hold_unknown · account_closed · holds_exhausted · time_naive · expiry_passed ·
-hold_not_due · hold_expired · funds_insufficient · funds_reserved · capture_above_hold.
+hold_not_due · hold_expired · funds_insufficient · funds_reserved · credit_exhausted · capture_above_hold.
 """
 
 from collections.abc import Sequence
@@ -49,6 +50,7 @@ from marketplace.domain.billing.account_commands import (
     EndApproval,
     ExpireHold,
     LapseApproval,
+    LimitCredit,
     OpenAccount,
     PlaceHold,
     RequestApproval,
@@ -68,6 +70,7 @@ from marketplace.domain.billing.account_state import (
     expire,
     is_repeat,
     key_of,
+    limit_credit,
     place,
     require_free,
     require_funds,
@@ -94,8 +97,8 @@ def decide(command: AccountCommand, state: AccountState) -> Sequence[AccountEven
             return expire(command, state)
         case CloseAccount():
             return _close(command, state)
-        case Reserve():
-            return reserve(command, state)
+        case Reserve() | LimitCredit():
+            return reserve(command, state) if isinstance(command, Reserve) else limit_credit(command, state)
         case Deposit() | Withdraw() | Debit() | Credit():
             return _move(command, state)
         case _:
@@ -144,7 +147,7 @@ def _close(command: CloseAccount, state: Account) -> Sequence[AccountEvent]:
     if command.alone and state.limits != UNLIMITED:
         text = f"account {command.account_id} has a limit, and one person alone does not close it for good"
         raise Refusal("limit_exceeded", f"{text}; let two persons remove the limit first")
-    if state.held_usd:
+    if state.held_usd or state.committed:
         raise Refusal(
             "holds_left",
             f"account {command.account_id} still holds {state.held_usd}; close it once its orders, grants and"

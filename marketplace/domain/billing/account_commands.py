@@ -74,6 +74,7 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
         quota: The most holds with money for purposes of this kind; None for any number.
         bought_at: When one person alone buys by it; None where two persons do, or nothing is bought.
         is_staged: Whether what it buys costs more in later stages.
+        credit: A provider, and how much of its credit the hold takes in place of money; None for none.
     """
 
     account_id: str
@@ -86,6 +87,7 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
     quota: int | None = None
     bought_at: datetime | None = None
     is_staged: bool = False
+    credit: tuple[str, Decimal] | None = None
 
 
 class Reserve(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +97,14 @@ class Reserve(msgspec.Struct, frozen=True, kw_only=True):
     amount_usd: Decimal
     until: datetime
     cause: str
+
+
+class LimitCredit(msgspec.Struct, frozen=True, kw_only=True):
+    """Set how much credit a provider gives the account for new orders; 0 for none."""
+
+    account_id: str
+    provider_id: str
+    limit_usd: Decimal
 
 
 class CaptureHold(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +122,7 @@ class AdjustHold(msgspec.Struct, frozen=True, kw_only=True):
     """Set what is left of a hold to an amount.
 
     `alone_at` is when one person alone raises it for others; else None. If `at` is given, the account's reserve is not
-    available to raise it.
+    available to raise it. A hold that is set to 0 takes no credit any more, unless it `keeps_credit`.
     """
 
     account_id: str
@@ -121,6 +131,7 @@ class AdjustHold(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     alone_at: datetime | None = None
     at: datetime | None = None
+    keeps_credit: bool = False
 
 
 class ExpireHold(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,6 +259,7 @@ AccountCommand = (
     | AdjustHold
     | ExpireHold
     | Reserve
+    | LimitCredit
     | Debit
     | Credit
     | ApprovalCommand

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final, Literal
@@ -14,7 +14,9 @@ from events.account import (
     AccountApprovalGiven,
     AccountApprovalRequested,
     AccountClosed,
+    AccountCreditCommitted,
     AccountCredited,
+    AccountCreditLimited,
     AccountDebited,
     AccountDeposited,
     AccountEvent,
@@ -33,7 +35,14 @@ from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import ZERO, require_usd
-from marketplace.domain.billing.account_commands import AdjustHold, CaptureHold, ExpireHold, PlaceHold, Reserve
+from marketplace.domain.billing.account_commands import (
+    AdjustHold,
+    CaptureHold,
+    ExpireHold,
+    LimitCredit,
+    PlaceHold,
+    Reserve,
+)
 from marketplace.domain.refusals import refuse_status
 
 _HoldEvent = AccountHoldPlaced | AccountHoldCaptured | AccountHoldReleased | AccountHoldExpired
@@ -51,6 +60,8 @@ RESERVE_SHARE: Final = Fraction(1, 10)
 corrections."""
 RESERVED_FOR: Final = timedelta(days=60)
 """How long it keeps that."""
+FOREVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""Until when what is due is kept, unless it is paid before."""
 _HOLDING: Final = (AccountHoldPlaced, AccountHoldCaptured, AccountHoldReleased, AccountHoldExpired)
 
 
@@ -92,7 +103,8 @@ class Account:
     which one person alone bought in the last 7 days, of which only what is held or was paid counts. `counts` has the
     number of holds that still have money, by the kind of their purpose. `reserves` are amounts for corrections, by
     cause, and until when they are kept. `deposited` is what one person of the platform alone recorded in the last 24
-    hours. Of all three, an older one goes once all before it are older too; the sums leave it out.
+    hours. Of all three, an older one goes once all before it are older too; the sums leave it out. `credits` has the
+    limit of each provider, `committed` what holds take of it: the provider and the amount.
     """
 
     party_id: str
@@ -108,6 +120,8 @@ class Account:
     reserves: Map[str, tuple[Decimal, datetime]] = field(default_factory=Map)
     deposited: tuple[tuple[datetime, Decimal], ...] = ()
     bought: tuple[tuple[datetime, str], ...] = ()
+    credits: Map[str, Decimal] = field(default_factory=Map)
+    committed: Map[str, tuple[str, Decimal]] = field(default_factory=Map)
 
     @property
     def limit_usd(self) -> Decimal | None:
@@ -118,6 +132,10 @@ class Account:
     def held_usd(self) -> Decimal:
         """Return the sum of the holds."""
         return sum((hold.left_usd for hold in self.holds.values()), ZERO)
+
+    def sum_credit(self, provider_id: str) -> Decimal:
+        """Return how much of a provider's credit is taken."""
+        return sum((amount for lender_id, amount in self.committed.values() if lender_id == provider_id), ZERO)
 
     def count_free(self, at: datetime) -> Decimal:
         """Return what may be withdrawn: what is available less the reserve for corrections, and never below zero."""
@@ -273,7 +291,58 @@ def place(command: PlaceHold, state: Account) -> Sequence[AccountEvent]:
             expires_at=command.expires_at,
             bought_at=command.bought_at if _limits_purchases(state) else None,
         ),
+        *_take_credit(command, state),
     ]
+
+
+def limit_credit(command: LimitCredit, state: Account) -> Sequence[AccountEvent]:
+    """Return the events that limit the credit of a provider."""
+    require_usd(command.limit_usd, "/limit_usd", zero=True)
+    if state.credits.get(command.provider_id, ZERO) == command.limit_usd:
+        return []
+    return [
+        AccountCreditLimited(
+            account_id=command.account_id,
+            party_id=state.party_id,
+            provider_id=command.provider_id,
+            limit_usd=command.limit_usd,
+        )
+    ]
+
+
+def _take_credit(command: PlaceHold, state: Account) -> Sequence[AccountEvent]:
+    if command.credit is None:
+        return []
+    provider_id, amount_usd = command.credit
+    limit_usd, taken_usd = state.credits.get(provider_id, ZERO), state.sum_credit(provider_id)
+    if amount_usd > limit_usd - taken_usd:
+        raise Refusal(
+            "credit_exhausted",
+            f"the order takes {amount_usd} USD of the credit of {provider_id}, whose limit is {limit_usd}, of which"
+            f" {taken_usd} are taken; pay statements, take less, or ask the provider for more",
+            pointer="/terms/credit/amount_usd",
+            limit_usd=str(limit_usd),
+            taken_usd=str(taken_usd),
+        )
+    return [_commit(command.account_id, state, command.hold_id, provider_id, amount_usd)]
+
+
+def _commit(account_id: str, state: Account, hold_id: str, provider_id: str, amount_usd: Decimal) -> AccountEvent:
+    return AccountCreditCommitted(
+        account_id=account_id,
+        party_id=state.party_id,
+        provider_id=provider_id,
+        hold_id=hold_id,
+        amount_usd=amount_usd,
+    )
+
+
+def _free_credit(command: AdjustHold, state: Account) -> Sequence[AccountEvent]:
+    """Return what ends the credit of a hold that keeps nothing."""
+    known = state.committed.get(command.hold_id)
+    if known is None or command.amount_usd or command.keeps_credit:
+        return []
+    return [_commit(command.account_id, state, command.hold_id, known[0], ZERO)]
 
 
 def _limits_purchases(state: Account) -> bool:
@@ -302,11 +371,13 @@ def _require_few_bought(command: PlaceHold, state: Account) -> None:
 
 def _require_quota(command: PlaceHold, state: Account) -> None:
     kind = command.purpose[:3]
-    if command.quota is None or state.counts.get(kind, 0) < command.quota:
+    on_credit = sum(1 for hold_id in state.committed if not state.holds[hold_id].left_usd)
+    count = state.counts.get(kind, 0) + on_credit
+    if command.quota is None or count < command.quota:
         return
     raise Refusal(
         "holds_exhausted",
-        f"account {command.account_id} holds money for {state.counts[kind]} of {kind}_…, and the most is"
+        f"account {command.account_id} holds money or credit for {count} of {kind}_…, and the most is"
         f" {command.quota}; wait for the end of some, or end some",
         quota=command.quota,
     )
@@ -365,7 +436,7 @@ def adjust(command: AdjustHold, state: Account) -> Sequence[AccountEvent]:
     held = _get_hold(state, command.account_id, command.hold_id).left_usd
     change = command.amount_usd - held
     if not change:
-        return []
+        return _free_credit(command, state)
     if change < 0:
         return [
             AccountHoldReleased(
@@ -374,7 +445,8 @@ def adjust(command: AdjustHold, state: Account) -> Sequence[AccountEvent]:
                 hold_id=command.hold_id,
                 amount_usd=-change,
                 reason=command.reason,
-            )
+            ),
+            *_free_credit(command, state),
         ]
     require_open(command.account_id, state)
     hold = state.holds[command.hold_id]
@@ -435,6 +507,10 @@ def evolve(state: AccountState, event: AccountEvent) -> AccountState:
         return replace(state, closed=True)
     if isinstance(event, AccountReserved):
         return replace(state, reserves=_keep(state, event))
+    if isinstance(event, AccountCreditLimited):
+        return replace(state, credits=state.credits.set(event.provider_id, event.limit_usd))
+    if isinstance(event, AccountCreditCommitted):
+        return replace(state, committed=_commit_credit(state, event))
     if isinstance(event, _ApprovalEvent):
         return _evolve_approvals(state, event)
     return _evolve_holds(state, event) if isinstance(event, _HOLDING) else _evolve_money(state, event)
@@ -445,6 +521,13 @@ def _keep(state: Account, event: AccountReserved) -> Map[str, tuple[Decimal, dat
     if not event.amount_usd:
         return state.reserves.delete(event.cause) if event.cause in state.reserves else state.reserves
     return state.reserves.set(event.cause, (event.amount_usd, event.until))
+
+
+def _commit_credit(state: Account, event: AccountCreditCommitted) -> Map[str, tuple[str, Decimal]]:
+    """Return what holds take of credits after one changed."""
+    if not event.amount_usd:
+        return state.committed.delete(event.hold_id)
+    return state.committed.set(event.hold_id, (event.provider_id, event.amount_usd))
 
 
 def evolve_all(state: Account, events: Iterable[AccountEvent]) -> Account:

@@ -14,7 +14,7 @@ from events.draw import DrawTerms, PriceSource
 from events.grant import EquityPart
 from events.service_line import ServiceLineProposed
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.core.money import render_ratio
+from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.billing.draw import ACCEPTANCE_HOURS
 from marketplace.domain.billing.service_line import ServiceLine
 from marketplace.domain.billing.service_line_commands import AgreeServiceLine, Spans
@@ -66,6 +66,7 @@ def build_bill(grant: Grant, line: ServiceLine) -> Grant:
         equity=agreed.equity,
         resale=None,
         service=None,
+        credit_usd=ZERO,
     )
     return replace(grant, issued=issued)
 

@@ -7,7 +7,9 @@ covered by the security. Then the provider withholds delivery, and the notice of
 the grant's, so nobody else buys them, and the startup owes the cash price of each hour in which they worked and were
 withheld, as far as the security goes. It ends either by payment or, after the notice, with the grant.
 
-Refusals: security_too_short.
+A provider may give a grant credit. Then its credit is left out of what has to be set aside: so much of the delivered
+hours is paid by accepted statements alone. What is delivered and not set aside never exceeds the credit. A statement
+that silence accepted and nobody paid is asked for as a stage is, with the same time to cure it and the same end.
 """
 
 from datetime import datetime, timedelta
@@ -16,47 +18,15 @@ from fractions import Fraction
 from typing import Final
 
 from events.grant import GrantIssued
-from events.stages import StageTerms
-from marketplace.core.errors import Refusal
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, round_cents
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
+from marketplace.domain.delivery.grant import Grant
+from marketplace.domain.delivery.grant_commands import CollectStage
+from marketplace.domain.delivery.service_level import count_withheld
+from marketplace.domain.supply.stages import count_due
 
-CURE: Final = timedelta(hours=72)
-"""How long a stage may be late before delivery is withheld. The security covers at least as much."""
 _HOUR: Final = timedelta(hours=1)
 _SECOND: Final = timedelta(seconds=1)
-
-
-def require_stages(stages: StageTerms, pointer: str) -> None:
-    """Refuse a security that does not cover the cure time.
-
-    Raises:
-        Refusal: ``security_too_short``.
-    """
-    least = CURE // _HOUR
-    if stages.security_hours < least:
-        raise Refusal(
-            "security_too_short",
-            f"a security of {stages.security_hours} hours does not cover the {least} hours in which a late stage may be"
-            f" paid; state {least} or more",
-            pointer=f"{pointer}/security_hours",
-            least=least,
-        )
-
-
-def accepts_stages(accepted: StageTerms | None, asked: StageTerms) -> bool:
-    """Return whether a lot serves a staged order: its stages and security are as long as the lot states, or longer.
-
-    A lot serves every order that sets all of its cash aside.
-    """
-    if accepted is None:
-        return False
-    return accepted.hours <= asked.hours and accepted.security_hours <= asked.security_hours
-
-
-def count_hours_held(stages: StageTerms, duration_hours: int) -> int:
-    """Return the hours of a staged run whose cash is set aside at the match."""
-    return min(stages.hours + stages.security_hours, duration_hours)
 
 
 def compute_funding(issued: GrantIssued, stages_paid: int, end: datetime) -> Decimal:
@@ -64,18 +34,7 @@ def compute_funding(issued: GrantIssued, stages_paid: int, end: datetime) -> Dec
     assert issued.stages is not None, "the grant is staged"
     covered = (stages_paid * issued.stages.hours + issued.stages.security_hours) * _HOUR
     span = min(covered, min(end, issued.end) - issued.start)
-    return compute_totals(build_tariff(issued), _count(issued, span)).startup_usd
-
-
-def count_due(issued: GrantIssued, at: datetime) -> int:
-    """Return how many stages of a staged grant have begun; the first one has at the match."""
-    assert issued.stages is not None, "the grant is staged"
-    return max((at - issued.start) // (issued.stages.hours * _HOUR), 0) + 1
-
-
-def find_due(start: datetime, stages: StageTerms, stages_paid: int) -> datetime:
-    """Return when the next stage of a staged grant begins, given when the grant starts."""
-    return start + stages_paid * stages.hours * _HOUR
+    return max(compute_totals(build_tariff(issued), _count(issued, span)).startup_usd - issued.credit_usd, ZERO)
 
 
 def find_spare(issued: GrantIssued, set_aside_usd: Decimal, delivered: timedelta, damages_usd: Decimal) -> Decimal:
@@ -89,6 +48,42 @@ def find_spare(issued: GrantIssued, set_aside_usd: Decimal, delivered: timedelta
     """
     due_usd = compute_totals(build_tariff(issued), _count(issued, delivered)).startup_usd
     return max(set_aside_usd - due_usd - damages_usd, ZERO)
+
+
+def build_collection(
+    grant: Grant,
+    at: datetime,
+    *,
+    available_usd: Decimal,
+    set_aside_usd: Decimal,
+    spare_usd: Decimal,
+    due_usd: Decimal = ZERO,
+    is_asked: bool = False,
+) -> CollectStage:
+    """Return the command that pays what the stages of a grant need by now, or takes the next step without it.
+
+    Args:
+        grant: The grant.
+        at: Now.
+        available_usd: What the startup's account has available.
+        set_aside_usd: What the grant's hold has and what it paid.
+        spare_usd: What the hold has beyond the delivered hours.
+        due_usd: What its statements that silence has accepted still need, of a grant on credit, with what was paid.
+        is_asked: Whether the startup pays, the next stage also before it begins. Otherwise time does.
+    """
+    issued, gpu_seconds = grant.issued, count_withheld(grant, at)
+    stages = 0 if issued.stages is None else max(count_due(issued, at), grant.stages_paid + is_asked)
+    return CollectStage(
+        grant_id=issued.grant_id,
+        at=at,
+        available_usd=available_usd,
+        stages=stages,
+        needed_usd=max(compute_funding(issued, stages, grant.end), due_usd) if stages else ZERO,
+        set_aside_usd=set_aside_usd,
+        is_asked=is_asked,
+        gpu_seconds_withheld=gpu_seconds,
+        damages_usd=min(compute_damages(issued, gpu_seconds), spare_usd),
+    )
 
 
 def compute_damages(issued: GrantIssued, gpu_seconds: int) -> Decimal:

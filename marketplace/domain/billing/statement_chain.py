@@ -16,13 +16,19 @@ from typing import Final
 from msgspec.structs import replace
 
 from events.service import ServiceResult
-from events.statement import Charges, ServiceCredit
+from events.statement import Charges, ServiceCredit, StatementIssued
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.core.instants import render_instant
 from marketplace.core.money import ZERO
-from marketplace.domain.billing.settlement import compute_service_credit
+from marketplace.domain.billing.settlement import (
+    build_tariff,
+    compute_charges,
+    compute_service_charges,
+    compute_service_credit,
+)
 from marketplace.domain.billing.statement import Statement, require_amount
+from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.periods import Period
 from marketplace.domain.refusals import refuse_status
 
@@ -281,3 +287,19 @@ def require_line_settled(line_id: str, period: Period, chain: Sequence[Statement
             " period have changed since",
             statement_id=period.statement_id,
         )
+
+
+def price_amount(bill: Grant, statement: Statement, amount: Decimal | int) -> Charges:
+    """Return the charges of an amount of a statement, in the unit of the statement.
+
+    Args:
+        bill: The statement's grant, in the form that settles the statement.
+        statement: The statement, which is not a credit.
+        amount: GPU-seconds; hours of a service line.
+    """
+    issued = statement.issued
+    assert isinstance(issued, StatementIssued), "a credit is never disputed"
+    tariff = build_tariff(bill.issued)
+    if issued.service_line_id is None:
+        return compute_charges(tariff, issued.gpu_seconds_before, int(amount))
+    return compute_service_charges(tariff, issued.hours_before, Decimal(amount))

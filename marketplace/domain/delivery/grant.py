@@ -56,7 +56,6 @@ from marketplace.core.ids import derive_id
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import Load, find_peak, require_aware, require_span
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio
-from marketplace.domain.billing.stages import CURE, compute_damages, compute_funding, count_due
 from marketplace.domain.delivery.grant_commands import (
     ActivateGrant,
     AddServiceLine,
@@ -78,6 +77,7 @@ from marketplace.domain.delivery.grant_commands import (
 from marketplace.domain.delivery.grant_notice import find_end_fee, find_notice, require_cause, require_notice
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 from marketplace.domain.supply.outages import require_over, require_prompt
+from marketplace.domain.supply.stages import CURE
 
 RUNNING = ("active", "degraded", "suspended")
 SERVICE_LINES_MAX = 16
@@ -115,8 +115,8 @@ class Grant:
     the order of their reports; where several cover an instant, the fewest nodes worked. `failing_since` is when the
     first report of the present outage was made. `end_fee_usd` is what its early end cost the side that ended it,
     `gpu_seconds_ended` what is not delivered because of it. `terminated` says who ended it early, and when.
-    Of a staged grant, `stages_paid` counts the stages, `set_aside_usd` is what they set aside; `missed` and `withheld`
-    are the present ones, `withholdings` the past ones, for which `damages_usd` was paid.
+    Of a staged grant, `stages_paid` counts the stages; `missed` and `withheld` are the present ones, `withholdings` the
+    past ones, for which `damages_usd` was paid.
     """
 
     issued: GrantIssued
@@ -139,7 +139,6 @@ class Grant:
     gpu_seconds_ended: int = 0
     terminated: GrantTerminated | None = None
     stages_paid: int = 1
-    set_aside_usd: Decimal = ZERO
     missed: GrantStageMissed | None = None
     withheld: GrantWithheld | None = None
     withholdings: tuple[GrantWithholdingEnded, ...] = ()
@@ -513,20 +512,21 @@ def _collect(command: CollectStage, state: Grant) -> Sequence[GrantEvent]:
         if command.is_asked:
             raise refuse_status("grant", issued.grant_id, state.status, "before its end")
         return _end_withholding(command, state, is_paid=False)
-    stages = max(count_due(issued, command.at), state.stages_paid + command.is_asked)
-    total_usd = compute_funding(issued, stages, state.end)
-    missing_usd = total_usd - state.set_aside_usd
+    missing_usd = command.needed_usd - command.set_aside_usd
     if missing_usd <= 0:
         if command.is_asked:
             raise Refusal("stages_paid", f"every stage of grant {issued.grant_id} is paid")
-        return []
+        is_over = state.missed is None and (not issued.credit_usd or command.stages <= state.stages_paid)
+        if is_over:
+            return []
+        missing_usd = ZERO
     if not command.is_asked and missing_usd > command.available_usd:
         return _chase(command, state, missing_usd)
     paid = GrantStagePaid(
         grant_id=issued.grant_id,
-        stages_paid=stages,
+        stages_paid=command.stages,
         amount_usd=missing_usd,
-        set_aside_usd=total_usd,
+        set_aside_usd=command.set_aside_usd + missing_usd,
         at=command.at,
     )
     return [*_end_withholding(command, state, is_paid=True), paid]
@@ -538,7 +538,7 @@ def _chase(command: CollectStage, state: Grant, missing_usd: Decimal) -> Sequenc
     if not state.nodes_working:
         return []
     if state.missed is None:
-        stage, until = state.stages_paid + 1, command.at + CURE
+        stage, until = min(state.stages_paid + 1, command.stages), command.at + CURE
         return [GrantStageMissed(grant_id=grant_id, stage=stage, amount_usd=missing_usd, cure_until=until)]
     if state.withheld is not None:
         return _end_withholding(command, state, is_paid=False) if command.at >= state.withheld.ends_at else []
@@ -559,7 +559,7 @@ def _end_withholding(command: CollectStage, state: Grant, *, is_paid: bool) -> l
             since=state.withheld.at,
             at=min(command.at, state.end),
             gpu_seconds=command.gpu_seconds_withheld,
-            damages_usd=min(compute_damages(state.issued, command.gpu_seconds_withheld), command.spare_usd),
+            damages_usd=command.damages_usd,
             payment_id=derive_id("dmg", grant_id, str(number)),
             is_paid=is_paid,
         )
@@ -600,8 +600,7 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
     """Return the state after an event."""
     if isinstance(event, GrantIssued):
         nodes, mark = event.nodes, event.mark
-        issued = Grant(event, "issued", event.startup_id, event.pool_id, event.lots, event.end, nodes, mark=mark)
-        return issued if event.stages is None else replace(issued, set_aside_usd=compute_funding(event, 1, event.end))
+        return Grant(event, "issued", event.startup_id, event.pool_id, event.lots, event.end, nodes, mark=mark)
     assert state is not None, "a grant is issued first"
     match event:
         case GrantActivated():
@@ -653,7 +652,7 @@ def _evolve_stages(
 ) -> Grant:
     match event:
         case GrantStagePaid():
-            return replace(state, stages_paid=event.stages_paid, set_aside_usd=event.set_aside_usd, missed=None)
+            return replace(state, stages_paid=event.stages_paid, missed=None)
         case GrantStageMissed():
             return replace(state, missed=event)
         case GrantWithheld():

@@ -140,17 +140,23 @@ class CollectStage(msgspec.Struct, frozen=True, kw_only=True):
         grant_id: The grant.
         at: Now.
         available_usd: What the startup's account has available.
+        stages: How many stages need their cash by now, or are asked for.
+        needed_usd: What they need in all.
+        set_aside_usd: What is set aside so far, with what it paid.
         is_asked: Whether the startup pays, the next stage also before it begins. Otherwise time does.
         gpu_seconds_withheld: GPU-seconds in which nodes worked and delivery was withheld, since it was withheld last.
-        spare_usd: What is set aside beyond the delivered hours, at most paid as damages.
+        damages_usd: Their cash price, as far as more is set aside than the delivered hours cost.
     """
 
     grant_id: str
     at: datetime
     available_usd: Decimal
+    stages: int
+    needed_usd: Decimal
+    set_aside_usd: Decimal
     is_asked: bool = False
     gpu_seconds_withheld: int = 0
-    spare_usd: Decimal = ZERO
+    damages_usd: Decimal = ZERO
 
 
 class CompleteGrant(msgspec.Struct, frozen=True, kw_only=True):

@@ -257,6 +257,14 @@ BESIDE_EQUITY: Final = (
         _NOTHING,
     ),
     StatedRight(
+        "credit",
+        "a provider lets a startup's new orders pay a part of its delivery by accepted statements alone, up to a limit",
+        "provider",
+        "the startup, by an order that names the provider; only that provider's lots serve it",
+        f"never; what orders and grants took before stays theirs; refused unless {_ABOVE}",
+        _NOTHING,
+    ),
+    StatedRight(
         "bond_claim",
         "a bond pays for undelivered hours by the schedule at the grant's issue: what a replacement costs more, then a"
         " share of the price of failed hours, or of what an early end leaves; claims above the bond share it, and the"

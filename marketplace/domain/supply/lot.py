@@ -29,9 +29,9 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_span
 from marketplace.core.money import require_price
-from marketplace.domain.billing.stages import require_stages
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 from marketplace.domain.supply.service_level import require_service
+from marketplace.domain.supply.stages import require_stages
 
 STEPS_MAX: Final = 16
 

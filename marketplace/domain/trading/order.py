@@ -15,7 +15,7 @@ amount_not_positive · amount_too_large · amount_too_precise · offer_empty · 
 window_past · range_empty · sizes_too_many · pue_out_of_range · backstop_linked · backstop_equity ·
 instrument_unneeded · instrument_missing · mandates_missing · mandates_too_many · conversion_empty ·
 missing_convention · discount_whole · cap_below_commitment · note_too_short · warrant_too_short · consequence_missing ·
-expiry_past · security_too_short · order_too_small · bundle_fixed · order_<status> · order_not_due ·
+expiry_past · security_too_short · stages_missing · order_too_small · bundle_fixed · order_<status> · order_not_due ·
 order_locked_elsewhere.
 
 Offers are checked one after the other. The instrument's cap and discount are amounts too, checked after
@@ -52,7 +52,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.money import ZERO
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
-from marketplace.domain.trading.order_terms import Cost, find_end, require_terms
+from marketplace.domain.trading.order_terms import Cost, compute_credit, find_end, require_terms
 from marketplace.domain.trading.priority import keeps_priority
 
 _HOPELESS: Final = frozenset({"no_eligible_pool", "never_feasible"})
@@ -285,16 +285,19 @@ def _place(command: PlaceOrder, state: OrderState) -> Sequence[OrderEvent]:
 def _require_terms(command: PlaceOrder | AmendOrder) -> None:
     if command.cost is None:
         require_terms(command.terms, command.at)
-    require_value(command.cash_hold_usd, command.budget_holds, command.order_usd_min)
+    require_value(command.terms, command.cash_hold_usd, command.budget_holds, command.order_usd_min)
 
 
-def require_value(cash_hold_usd: Decimal, budget_holds: Iterable[BudgetHold], least_usd: Decimal) -> None:
-    """Refuse an order that sets aside less than the schedule asks, in cash and in one mandate's budget together.
+def require_value(
+    terms: OrderTerms, cash_hold_usd: Decimal, budget_holds: Iterable[BudgetHold], least_usd: Decimal
+) -> None:
+    """Refuse an order that sets less aside than the schedule asks: cash, credit and one mandate's budget together.
 
     Raises:
         Refusal: ``order_too_small``.
     """
-    set_aside_usd = cash_hold_usd + max((hold.amount_usd for hold in budget_holds), default=ZERO)
+    credit_usd = ZERO if terms.credit is None else compute_credit(terms)
+    set_aside_usd = cash_hold_usd + credit_usd + max((hold.amount_usd for hold in budget_holds), default=ZERO)
     if set_aside_usd < least_usd:
         raise Refusal(
             "order_too_small",

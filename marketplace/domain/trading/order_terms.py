@@ -4,8 +4,8 @@ Refusals in order: offers_missing · class_repeated · not_a_number · amount_no
 amount_too_precise · offer_empty · time_naive · window_reversed · window_past · range_empty · sizes_too_many ·
 pue_out_of_range · backstop_linked · backstop_equity · instrument_unneeded · instrument_missing · mandates_missing ·
 mandates_too_many · conversion_empty · missing_convention · discount_whole · cap_below_commitment · note_too_short ·
-warrant_too_short · consequence_missing · expiry_past · security_too_short. Beside them, value_too_precise at a
-mandate's credit, and class_not_offered.
+warrant_too_short · consequence_missing · expiry_past · security_too_short · stages_missing. Beside them,
+value_too_precise at a mandate's credit, and class_not_offered.
 """
 
 from collections.abc import Iterable
@@ -22,8 +22,8 @@ from marketplace.core.horizon import Horizon
 from marketplace.core.instants import render_instant
 from marketplace.core.intervals import require_aware
 from marketplace.core.money import PRICE_PLACES, ZERO, ceil_cents, require_price, require_share, require_usd
-from marketplace.domain.billing.stages import count_hours_held, require_stages
 from marketplace.domain.equity.instrument.terms import require_drawdown
+from marketplace.domain.supply.stages import count_hours_held, require_stages
 
 MANDATES_MAX, OFFERS_MAX = 4, 16
 SIZES_MAX = 32
@@ -55,7 +55,8 @@ def price_terms(terms: OrderTerms, at: datetime, fee: PlatformFee | None = None)
     require_terms(terms, at)
     cash_usd = compute_cash_hold(terms)
     share = Fraction(0 if fee is None else fee.startup_share)
-    return Cost(cash_usd + ceil_cents(Fraction(cash_usd) * share), compute_principal_max(terms))
+    needed_usd = cash_usd + ceil_cents(Fraction(cash_usd) * share)
+    return Cost(max(needed_usd - compute_credit(terms), ZERO), compute_principal_max(terms))
 
 
 def require_terms(terms: OrderTerms, at: datetime) -> None:
@@ -86,8 +87,17 @@ def require_terms(terms: OrderTerms, at: datetime) -> None:
                 f"the order would expire at {render_instant(terms.expires_at)}, which has passed; choose a later time",
                 pointer="/terms/expires_at",
             )
+    _require_stages(terms)
+
+
+def _require_stages(terms: OrderTerms) -> None:
     if terms.stages is not None:
         require_stages(terms.stages, "/terms/stages")
+    if terms.credit is not None:
+        require_usd(terms.credit.amount_usd, "/terms/credit/amount_usd")
+        if terms.stages is None:
+            text = "an order on credit sets its cash aside in stages; state them, or leave the credit out"
+            raise Refusal("stages_missing", text, pointer="/terms/stages")
 
 
 def _require_offer(offer: ClassOffer, index: int, terms: OrderTerms) -> None:
@@ -241,12 +251,20 @@ def compute_gpu_hours(terms: OrderTerms) -> int:
     return terms.nodes * terms.gpus_per_node * terms.duration_hours
 
 
-def compute_cash_hold(terms: OrderTerms) -> Decimal:
-    """Return the dollars that cover any of the offers, in whole cents; of a staged order, what its match needs."""
+def compute_cash_hold(terms: OrderTerms, *, is_whole: bool = False) -> Decimal:
+    """Return the dollars that cover any of the offers, in whole cents; of a staged order, what its match needs.
+
+    If `is_whole`, they cover the whole run also of a staged order. Credit is not subtracted.
+    """
     hours = compute_gpu_hours(terms)
-    if terms.stages is not None:
+    if terms.stages is not None and not is_whole:
         hours = terms.nodes * terms.gpus_per_node * count_hours_held(terms.stages, terms.duration_hours)
     return max(ceil_cents(Fraction(offer.cash_usd_per_gpu_hour) * hours) for offer in terms.offers)
+
+
+def compute_credit(terms: OrderTerms) -> Decimal:
+    """Return the dollars that an order takes of its provider's credit: no more than its whole run costs."""
+    return ZERO if terms.credit is None else min(terms.credit.amount_usd, compute_cash_hold(terms, is_whole=True))
 
 
 def compute_budget_hold(terms: OrderTerms, equity_credit: Decimal) -> Decimal:

@@ -107,7 +107,7 @@ def _hold(command: HoldQuote, state: QuoteState) -> Sequence[QuoteEvent]:
         if state.held == held:
             return []
         raise refuse_exists("quote", held.quote_id)
-    require_value(held.cash_hold_usd, held.budget_holds, command.order_usd_min)
+    require_value(held.terms, held.cash_hold_usd, held.budget_holds, command.order_usd_min)
     require_aware(held.expires_at, "/expires_at")
     if held.expires_at - command.at > HOLD_MAX:
         raise Refusal(

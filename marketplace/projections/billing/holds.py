@@ -1,20 +1,20 @@
-"""Holds: money set aside, what was paid from it, and its expiry; beside them the reserves for corrections."""
+"""Holds: money set aside, what was paid from it, its expiry and its credit; beside them the reserves."""
 
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Column, Index, select
+from sqlalchemy import Boolean, Column, Index, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import account as account_events
 from marketplace.core.errors import Corrupt
 from marketplace.projections.engine.projection import Projection, tags_of
-from marketplace.projections.engine.queries import WINDOW, Filter, Rows, Window, load_window, narrow
+from marketplace.projections.engine.queries import WINDOW, Filter, Rows, Window, load_all, load_window, narrow, page
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, exact, instant, text
 from marketplace.projections.engine.write_batch import WriteBatch
-from marketplace.projections.views.billing import HoldView
+from marketplace.projections.views.billing import CreditView, HoldView
 
 holds: Final = define(
     "holds",
@@ -24,6 +24,8 @@ holds: Final = define(
     text("purpose"),
     exact("left_usd"),
     exact("captured_usd"),
+    exact("credit_usd"),
+    text("lender_id", null=True),
     instant("expires_at", null=True),
     Column("expired", Boolean, nullable=False),
     instant("placed_at"),
@@ -38,6 +40,15 @@ account_reserves: Final = define(
     exact("amount_usd"),
     instant("kept_until"),
     Index("ix_account_reserves_until", "account_id", "kept_until"),
+    origin=Origin("account", "account_id"),
+)
+account_credits: Final = define(
+    "account_credits",
+    text("account_id", key=True),
+    text("provider_id", key=True),
+    text("startup_id"),
+    exact("limit_usd"),
+    Index("ix_account_credits_provider", "provider_id", "account_id"),
     origin=Origin("account", "account_id"),
 )
 
@@ -55,6 +66,7 @@ def _placed(changes: WriteBatch, fact: RecordedEvent, event: account_events.Acco
         purpose=event.purpose,
         left_usd=event.amount_usd,
         captured_usd=Decimal(0),
+        credit_usd=Decimal(0),
         expires_at=event.expires_at,
         expired=False,
         placed_at=fact.time,
@@ -84,6 +96,20 @@ def _reserved(changes: WriteBatch, _: RecordedEvent, event: account_events.Accou
     )
 
 
+def _limited(changes: WriteBatch, _: RecordedEvent, event: account_events.AccountCreditLimited) -> None:
+    changes.put(
+        account_credits,
+        account_id=event.account_id,
+        provider_id=event.provider_id,
+        startup_id=event.party_id,
+        limit_usd=event.limit_usd,
+    )
+
+
+def _committed(changes: WriteBatch, _: RecordedEvent, event: account_events.AccountCreditCommitted) -> None:
+    changes.update(holds, event.account_id, event.hold_id, credit_usd=event.amount_usd, lender_id=event.provider_id)
+
+
 async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     events: list[Any] = [fact.event for fact in batch]
     named = [event for event in events if hasattr(event, "hold_id")]
@@ -92,8 +118,8 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="holds",
-    version=2,
-    tables=(holds, account_reserves),
+    version=3,
+    tables=(holds, account_reserves, account_credits),
     reads=("account",),
     handlers={
         account_events.AccountHoldPlaced: _placed,
@@ -101,6 +127,8 @@ PROJECTION: Final = Projection(
         account_events.AccountHoldReleased: _lower,
         account_events.AccountHoldExpired: _expired,
         account_events.AccountReserved: _reserved,
+        account_events.AccountCreditLimited: _limited,
+        account_events.AccountCreditCommitted: _committed,
     },
     ignores=tags_of(
         account_events.AccountOpened,
@@ -125,3 +153,24 @@ async def list_holds(
     """Return the holds of an account, optionally for one purpose."""
     query = narrow(select(holds), ((holds.c.account_id, account_id), (holds.c.purpose, purpose)))
     return await load_window(connection, query, HoldView, window, holds.c.hold_id, holds.c.placed_at)
+
+
+async def list_credits(
+    connection: AsyncConnection,
+    *,
+    party_id: str | None = None,
+    after: tuple[str, str] = ("", ""),
+    limit: int = 100,
+) -> list[CreditView]:
+    """Return credits by account and provider above `after`, optionally those of one party on either side."""
+    taken = (
+        select(func.coalesce(func.sum(holds.c.credit_usd), 0))
+        .where(holds.c.account_id == account_credits.c.account_id, holds.c.lender_id == account_credits.c.provider_id)
+        .scalar_subquery()
+        .label("taken_usd")
+    )
+    query = select(account_credits, taken).order_by(account_credits.c.account_id, account_credits.c.provider_id)
+    query = query.where(tuple_(account_credits.c.account_id, account_credits.c.provider_id) > after)
+    if party_id is not None:
+        query = query.where(or_(account_credits.c.startup_id == party_id, account_credits.c.provider_id == party_id))
+    return await load_all(connection, page(query, limit), CreditView)

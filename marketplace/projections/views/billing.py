@@ -24,6 +24,8 @@ class HoldView(msgspec.Struct, frozen=True, kw_only=True):
         purpose: An order, a mandate, or the account that may be paid from it.
         left_usd: What may still be paid from it.
         captured_usd: What was paid from it.
+        credit_usd: What it takes of a provider's credit, in place of money.
+        lender_id: That provider; None if it never took credit.
         expires_at: When the rest is available again; None if it ends with its purpose.
         expired: Whether it has expired.
         placed_at: When it was placed.
@@ -36,6 +38,8 @@ class HoldView(msgspec.Struct, frozen=True, kw_only=True):
     purpose: str
     left_usd: Decimal
     captured_usd: Decimal
+    credit_usd: Decimal
+    lender_id: str | None
     expires_at: datetime | None
     expired: bool
     placed_at: datetime
@@ -244,7 +248,8 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
 
     `limit_usd` is what one person alone may let go in 24 hours. `order_limit_usd` is what one order may cost that it
     places alone, and `week_limit_usd` what all purchases of single persons in 7 days may cost. `reserved_usd` is
-    what it keeps now, of what is available, for corrections of payments: it is neither withdrawn nor held for others.
+    what it keeps now, of what is available, for corrections and for statements on credit: it is neither withdrawn nor
+    held for others.
     """
 
     account_id: str
@@ -256,6 +261,26 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     order_limit_usd: Decimal | None
     week_limit_usd: Decimal | None
     reserved_usd: Decimal
+    last_sequence: int
+
+
+class CreditView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider lets a startup take on credit, and what its orders and grants take of it now.
+
+    Attributes:
+        account_id: The startup's account.
+        provider_id: Who gives the credit and bears its risk.
+        startup_id: Who may take it.
+        limit_usd: The most that its orders and grants may take together.
+        taken_usd: What they take now; above the limit where that was lowered since.
+        last_sequence: The event that changed the limit last.
+    """
+
+    account_id: str
+    provider_id: str
+    startup_id: str
+    limit_usd: Decimal
+    taken_usd: Decimal
     last_sequence: int
 
 

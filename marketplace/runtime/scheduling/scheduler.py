@@ -79,12 +79,12 @@ from events.types import Event, NoteTerms
 from events.usage import Reading, UsageClosed, UsageCorrected, UsageReported, UsageVoided
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.service_line import HoursEvent
-from marketplace.domain.billing.stages import find_due
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.grant import evolve as evolve_grant
 from marketplace.domain.delivery.periods import GRACE, Period, list_periods
 from marketplace.domain.equity.issuer.rights.milestones import list_days
 from marketplace.domain.equity.issuer.state import find_lapse
+from marketplace.domain.supply.stages import find_due
 from marketplace.domain.trading.order_terms import find_end
 from marketplace.runtime.scheduling.failed_pools import FailedPools, Room
 
@@ -415,6 +415,9 @@ class Scheduler:
         if event.adjustment is None:
             self.drop(_name_task("issue", event, index))
         self.put(Task("accept_statement", event.statement_id), event.accept_until)
+        grant = self._grants.get(event.grant_id)
+        if grant is not None and grant.issued.credit_usd:
+            self._collect(event.grant_id, event.accept_until)
 
     def _find_period(self, event: StatementIssued | StatementCredited) -> int:
         """Return the index of a statement's period in its grant."""

@@ -6,8 +6,9 @@ from decimal import Decimal
 import pytest
 from msgspec import structs
 
-from events.stages import StageTerms
+from events.stages import CreditTerms, StageTerms
 from marketplace.application.billing import accounts
+from marketplace.application.billing.credits import limit_credit
 from marketplace.application.delivery import grants
 from marketplace.application.supply import inventory
 from marketplace.application.trading import resale
@@ -15,8 +16,9 @@ from marketplace.auditor.stages import Stages
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
-from marketplace.domain.billing.stages import CURE, compute_damages, compute_funding
+from marketplace.domain.billing.stages import compute_damages, compute_funding
 from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.supply.stages import CURE
 from marketplace.log.memory import MemoryLog
 from tests.application.billing.test_platform_fees import publish
 from tests.support.market.auditing import find_faults
@@ -94,6 +96,10 @@ class Deal:
         context, account_id = self.market.context(), rename_id("acc", self.startup)
         await accounts.deposit(self.market.handler, context, account_id, amount_usd=Decimal(usd), reference=reference)
 
+    async def withdraw(self, usd):
+        account_id, context = rename_id("acc", self.startup), self.market.context(self.startup)
+        await accounts.withdraw(self.market.handler, context, account_id, amount_usd=Decimal(usd), reference="out")
+
     async def pay(self):
         return await grants.pay_stage(self.market.handler, self.market.context(self.startup), self.grant_id)
 
@@ -134,7 +140,7 @@ async def test_a_stage_that_is_never_paid_ends_the_grant_and_pays_the_withheld_n
         grant = await deal.award()
         tariff, first = build_tariff(deal.issued), compute_totals(build_tariff(deal.issued), 40 * DAY).startup_usd
         held = (await market.account(deal.startup)).held_usd
-        assert held == first == grant.set_aside_usd <= deal.held < deal.issued.cash_commitment_usd
+        assert held == first <= deal.held < deal.issued.cash_commitment_usd
         assert await refuse(deal.resell()) == "grant_staged"
         await market.deliver(grant, 30)
         missed = (await deal.wait(lambda one: one.missed)).missed
@@ -181,7 +187,9 @@ async def test_stages_are_set_aside_as_they_begin_and_a_late_one_resumes_deliver
         resumed = await deal.grant()
         (past,) = resumed.withholdings
         assert (past.is_paid, past.gpu_seconds, resumed.missed, resumed.withheld) == (True, 2 * DAY, None, None)
-        assert resumed.set_aside_usd == compute_funding(deal.issued, 2, deal.issued.end)
+        assert (await market.account(deal.startup)).held_usd == compute_funding(
+            deal.issued, 2, deal.issued.end
+        ) - past.damages_usd
         await deal.move(60, lambda one: one.stages_paid == 3)
         assert await refuse(deal.pay()) == "stages_paid"
         await market.deliver(grant, 80)
@@ -189,3 +197,80 @@ async def test_stages_are_set_aside_as_they_begin_and_a_late_one_resumes_deliver
         cash = compute_totals(build_tariff(deal.issued), 80 * DAY).cash_usd
         assert deal.usd + 20_000 - (await market.account(deal.startup)).available_usd == cash, "withheld or delivered"
     await deal.require_clean("grant.withheld.v1")
+
+
+class CreditDeal(Deal):
+    """The same for cash alone, of which its provider gives credit; the startup has only what the rest needs."""
+
+    def __init__(self, usd, credit):
+        super().__init__(usd)
+        self.credit = Decimal(credit)
+
+    async def close(self):
+        market = self.market
+        market.service = SERVICE
+        await publish(market)
+        self.provider = await market.party("Provider", "provider")
+        self.other = await market.party("Other", "provider")
+        self.startup = await market.party("Startup", "startup", usd=self.usd)
+        _, self.pool = await market.pool(self.other)
+        self.provider, owner = self.other, self.provider
+        await self.list_lot(MONTH)
+        self.provider = owner
+        _, self.pool = await market.pool(self.provider)
+        await self.list_lot(MONTH)
+        assert await refuse(self.buy()) == "credit_exhausted"
+        assert await refuse(self.lend(10, by=self.startup)) == "party_unknown"
+        await self.lend(self.credit)
+        self.order = await self.buy()
+        market.clock.at = market.day(0.4)
+        self.auction = await market.auction()
+
+    async def lend(self, usd, by=None):
+        market = self.market
+        context = market.context(by or self.provider)
+        await limit_credit(market.handler, context, self.provider, startup_id=self.startup, limit_usd=Decimal(usd))
+
+    async def buy(self):
+        credit = CreditTerms(provider_id=self.provider, amount_usd=self.credit)
+        return await self.market.order(self.startup, cash="2", days=80, latest=1, stages=MONTH, credit=credit)
+
+    async def count_taken(self):
+        return (await self.market.account(self.startup)).sum_credit(self.provider)
+
+
+async def test_a_run_on_credit_is_paid_by_its_statements_and_ends_like_a_missed_stage_where_they_are_not_paid():
+    deal = CreditDeal(usd=0, credit=62_000)
+    market = deal.market
+    await deal.close()
+    async with market.worker():
+        grant = await deal.award()
+        assert deal.issued.provider_id == deal.provider, "another provider's lot does not serve it"
+        assert (await market.account(deal.startup)).held_usd == 0, "nothing is set aside within the credit"
+        await deal.lend(0)
+        assert await refuse(deal.buy()) == "credit_exhausted"
+        await market.deliver(grant, 30)
+        first = list_periods(grant)[0].statement_id
+        market.clock.at = deal.issued.start + timedelta(days=31, hours=1)
+        await market.until("statement", first, "issued")
+        due = (await market.state("statement", first)).charges
+        await deal.top_up(10, "some")
+        assert await refuse(deal.withdraw(5)) == "funds_reserved", "what is due is not withdrawn"
+        await market.deliver(grant, 8, first=30)
+        missed = (await deal.move(39, lambda one: one.missed)).missed
+        assert missed.amount_usd == due.cash_usd + due.startup_fee_usd
+        await deal.move(43, lambda one: one.withheld)
+        await deal.top_up(due.cash_usd + due.startup_fee_usd, "late")
+        market.clock.at += timedelta(hours=2)
+        await market.until("statement", first, "accepted")
+        assert not (await deal.grant()).withheld, "delivery goes on once the statement is paid"
+        assert await deal.count_taken() == deal.issued.credit_usd * 2 / Decimal("1.9"), "what its offer could cost"
+        await deal.top_up(10_000, "rest")
+        market.clock.at = grant.end + 25 * HOUR
+        await market.until("statement", list_periods(grant)[-1].statement_id, "issued", "accepted")
+        market.clock.at += timedelta(days=8)
+        while await deal.count_taken():
+            await market.tick()
+        paid = compute_totals(build_tariff(deal.issued), 38 * DAY).startup_usd - due.cash_usd - due.startup_fee_usd
+        assert (await market.account(deal.startup)).available_usd == 10_010 - paid
+    await deal.require_clean("account.credit_limited.v1")

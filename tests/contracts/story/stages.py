@@ -2,7 +2,14 @@
 
 from decimal import Decimal
 
-from events.account import AccountCredited, AccountDeposited, AccountHoldCaptured, AccountHoldPlaced
+from events.account import (
+    AccountCreditCommitted,
+    AccountCredited,
+    AccountCreditLimited,
+    AccountDeposited,
+    AccountHoldCaptured,
+    AccountHoldPlaced,
+)
 from events.grant import (
     GrantActivated,
     GrantIssued,
@@ -14,7 +21,7 @@ from events.grant import (
 from events.lot import LotListed
 from events.order import ClassOffer, OrderMatched, OrderPlaced, OrderTerms
 from events.pool import PoolCapacityOffered, PoolCapacityReserved
-from events.stages import StageTerms
+from events.stages import CreditTerms, StageTerms
 from events.types import LotShare
 from tests.contracts.story.demand import QUILLWORK_ISSUER
 from tests.contracts.story.identifiers import name
@@ -33,11 +40,15 @@ from tests.contracts.story.teller import Teller
 _LOT, _ORDER, _HOLD, _GRANT = (name(prefix, "a staged run") for prefix in ("lot", "ord", "hld", "grt"))
 _START, _END = at("2031-03-10T00:00"), at("2031-03-20T00:00")
 _STAGES = StageTerms(hours=96, security_hours=72)
+_OFFER = ClassOffer(gpu_class="H100_SXM", cash_usd_per_gpu_hour=Decimal(2), equity_usd_per_gpu_hour=Decimal(0))
 _MINE = {"account_id": QUILLWORK_CASH, "party_id": QUILLWORK}
 
 
 def tell_stages(teller: Teller) -> None:
-    """List a lot that accepts stages, match an order of two, miss the second, and pay it after a withheld day."""
+    """List a lot that accepts stages, match an order of two, miss the second, and pay it after a withheld day.
+
+    After that the provider gives Quillwork credit, and an order takes some.
+    """
     span = {"nodes": 1, "start": _START, "end": _END}
     listed = LotListed(
         lot_id=_LOT,
@@ -56,6 +67,7 @@ def tell_stages(teller: Teller) -> None:
     teller.tell("2031-03-17T00:00", "timer", GrantWithheld(grant_id=_GRANT, at=until, ends_at=_END))
     _deposit(teller, "2031-03-17T23:00", missing)
     _pay(teller, missing)
+    _take_credit(teller)
 
 
 def _deposit(teller: Teller, when: str, amount: Decimal) -> None:
@@ -65,9 +77,8 @@ def _deposit(teller: Teller, when: str, amount: Decimal) -> None:
 def _match(teller: Teller) -> None:
     amount = Decimal("2688.00")
     _deposit(teller, "2031-03-02T09:00", amount)
-    offer = ClassOffer(gpu_class="H100_SXM", cash_usd_per_gpu_hour=Decimal(2), equity_usd_per_gpu_hour=Decimal(0))
     terms = OrderTerms(
-        nodes=1, duration_hours=240, start_earliest=_START, start_latest=_START, offers=(offer,), stages=_STAGES
+        nodes=1, duration_hours=240, start_earliest=_START, start_latest=_START, offers=(_OFFER,), stages=_STAGES
     )
     placed = OrderPlaced(
         order_id=_ORDER,
@@ -134,3 +145,32 @@ def _pay(teller: Teller, missing: Decimal) -> None:
     )
     held = AccountHoldPlaced(**_MINE, hold_id=_HOLD, amount_usd=missing, purpose=_ORDER)
     teller.tell("2031-03-18T00:00", QUILLWORK, ended, paid, captured, credited, held)
+
+
+def _take_credit(teller: Teller) -> None:
+    order_id, hold_id = name("ord", "a run on credit"), name("hld", "a run on credit")
+    given = {**_MINE, "provider_id": NORTHFJORD}
+    limited = AccountCreditLimited(**given, limit_usd=Decimal("5000.00"))
+    teller.tell("2031-03-18T09:00", NORTHFJORD, limited)
+    amount, begin = Decimal("3000.00"), at("2031-03-24T00:00")
+    terms = OrderTerms(
+        nodes=1,
+        duration_hours=240,
+        start_earliest=begin,
+        start_latest=begin,
+        offers=(_OFFER,),
+        stages=_STAGES,
+        credit=CreditTerms(provider_id=NORTHFJORD, amount_usd=amount),
+    )
+    placed = OrderPlaced(
+        order_id=order_id,
+        startup_id=QUILLWORK,
+        issuer_id=QUILLWORK_ISSUER,
+        account_id=QUILLWORK_CASH,
+        hold_id=hold_id,
+        terms=terms,
+        cash_hold_usd=Decimal(0),
+    )
+    held = AccountHoldPlaced(**_MINE, hold_id=hold_id, amount_usd=Decimal(0), purpose=order_id)
+    committed = AccountCreditCommitted(**given, hold_id=hold_id, amount_usd=amount)
+    teller.tell("2031-03-18T10:00", QUILLWORK, placed, held, committed)

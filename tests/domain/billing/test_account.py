@@ -8,7 +8,9 @@ from events.account import (
     AccountApprovalGiven,
     AccountApprovalRequested,
     AccountClosed,
+    AccountCreditCommitted,
     AccountCredited,
+    AccountCreditLimited,
     AccountDebited,
     AccountDeposited,
     AccountHoldCaptured,
@@ -72,11 +74,16 @@ CAPTURED = AccountHoldCaptured(
 DEBITED = AccountDebited(**MINE, amount_usd=usd(40), payee_account_id=PROVIDER_ACCOUNT, cause=INSTRUMENT)
 CREDITED = AccountCredited(**MINE, amount_usd=usd(7), payer_account_id=FUND_ACCOUNT, cause=INSTRUMENT)
 FUNDED = (OPENED, DEPOSITED)
+LENT = AccountCreditLimited(**MINE, provider_id=build.PROVIDER, limit_usd=usd(70))
 RESERVED = AccountReserved(**MINE, amount_usd=usd(10), until=hour(5), cause=STATEMENT)
 CLOSED = AccountClosed(**MINE, reason="wound up")
 TIMED = AccountHoldPlaced(**MINE, hold_id=HOLD, amount_usd=usd(60), purpose=PROVIDER_ACCOUNT, expires_at=hour(5))
 EXPIRED = AccountHoldExpired(**MINE, hold_id=HOLD, amount_usd=usd(60), at=hour(5))
 place_timed = build.builder(place_hold(purpose=PROVIDER_ACCOUNT, expires_at=hour(5), at=hour(1)))
+
+
+def borrow(amount, **more):
+    return place_hold(amount_usd=usd(0), credit=(build.PROVIDER, usd(amount)), **more)
 
 
 def released(amount):
@@ -197,6 +204,7 @@ REFUSALS = [
     Row("funds_insufficient", (*FUNDED, HELD), adjust_hold(amount_usd=usd("100.01"))),
     Row("funds_reserved", (*FUNDED, RESERVED), withdraw(amount_usd=usd("90.01"), at=hour(4))),
     Row("funds_reserved", (*FUNDED, RESERVED), place_timed(amount_usd=usd("90.01"))),
+    Row("credit_exhausted", (*FUNDED, LENT), borrow("70.01"), "/terms/credit/amount_usd"),
     Row("capture_above_hold", (*FUNDED, HELD), capture_hold(amount_usd=usd("60.01"))),
 ]
 PRECEDENCE = [
@@ -250,6 +258,19 @@ def test_holds_and_a_hold_may_be_of_nothing():
     nothing = AccountHoldPlaced(**MINE, hold_id=HOLD, amount_usd=usd(0), purpose=ORDER)
     Given(ACCOUNT, OPENED).when(place_hold(amount_usd=usd(0))).then(nothing)
     Given(ACCOUNT, OPENED, nothing).when(capture_hold(amount_usd=usd("0.01"))).refused("capture_above_hold")
+
+
+def test_a_hold_takes_credit_until_it_ends_and_a_lower_limit_takes_nothing_back():
+    taken = AccountCreditCommitted(**MINE, provider_id=build.PROVIDER, hold_id=HOLD, amount_usd=usd(70))
+    nothing = AccountHoldPlaced(**MINE, hold_id=HOLD, amount_usd=usd(0), purpose=ORDER)
+    Given(ACCOUNT, OPENED, LENT).when(borrow(70)).then(nothing, taken)
+    revoked = structs.replace(LENT, limit_usd=usd(0))
+    given = (OPENED, LENT, nothing, taken, revoked)
+    Given(ACCOUNT, *given).when(borrow("0.01", hold_id=id_of("hld", 7))).refused("credit_exhausted")
+    Given(ACCOUNT, *given).when(borrow(1, hold_id=id_of("hld", 7), quota=1)).refused("holds_exhausted")
+    Given(ACCOUNT, *given).when(close_account()).refused("holds_left")
+    Given(ACCOUNT, *given).when(adjust_hold(keeps_credit=True)).then_nothing()
+    Given(ACCOUNT, *given).when(adjust_hold()).then(structs.replace(taken, amount_usd=usd(0)))
 
 
 def test_captures_and_frees_what_is_left():

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from events.grant import GrantActivated, GrantStageMissed, GrantStagePaid, GrantSuspended, GrantWithheld
 from events.stages import StageTerms
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
-from marketplace.domain.billing.stages import CURE, accepts_stages, find_due, find_spare
+from marketplace.domain.billing.stages import build_collection, compute_funding, find_spare
 from marketplace.domain.delivery.grant import GRANT
-from marketplace.domain.delivery.grant_commands import CollectStage, TerminateGrant
+from marketplace.domain.delivery.grant_commands import TerminateGrant
 from marketplace.domain.delivery.grant_notice import find_notice
-from marketplace.domain.delivery.service_level import assess, count_promised, count_withheld
+from marketplace.domain.delivery.service_level import assess, count_promised
+from marketplace.domain.supply.stages import CURE, accepts_stages, find_due
 from tests.domain import build
 from tests.domain.build import grant_issued, hour, service_terms, usd
 from tests.domain.walk import WALK
@@ -21,8 +22,9 @@ from tests.domain.walk import WALK
 SHORT = StageTerms(hours=24, security_hours=72)
 
 
-def stage(hours, security, duration=200, notice=48):
+def stage(hours, security, duration=200, notice=48, credit=0):
     return grant_issued(
+        credit_usd=usd(credit),
         start=hour(0),
         end=hour(duration),
         stages=StageTerms(hours=hours, security_hours=security),
@@ -30,18 +32,20 @@ def stage(hours, security, duration=200, notice=48):
     )
 
 
-def ask(state, at, *, rich, asked=False):
+def ask(state, at, set_aside=None, *, rich, asked=False, due=0):
     """Return the events of asking for what a grant needs by now; `rich` is whether its startup has it."""
+    if set_aside is None:
+        set_aside = compute_funding(state.issued, state.stages_paid, state.end)
     withheld = sum((load.end - load.start for load in state.list_withheld(at)), timedelta())
     delivered = min(at, state.end) - state.issued.start - withheld
-    spare = find_spare(state.issued, state.set_aside_usd, delivered, state.damages_usd)
-    command = CollectStage(
-        grant_id=build.GRANT,
-        at=at,
+    command = build_collection(
+        state,
+        at,
         available_usd=usd(10**9 if rich else 0),
+        set_aside_usd=set_aside,
+        spare_usd=find_spare(state.issued, set_aside, delivered, state.damages_usd),
+        due_usd=usd(due),
         is_asked=asked,
-        gpu_seconds_withheld=count_withheld(state, at),
-        spare_usd=spare,
     )
     return GRANT.decide(command, state)
 
@@ -53,29 +57,33 @@ def ask(state, at, *, rich, asked=False):
     st.integers(1, 400),
     st.integers(0, 72),
     st.lists(st.booleans(), max_size=9),
+    st.integers(0, 9_000),
 )
 def test_what_is_set_aside_covers_what_was_delivered_and_withheld_whenever_a_startup_stops_paying(
-    hours, security, duration, notice, pays
+    hours, security, duration, notice, pays, credit
 ):
-    issued = stage(hours, security, duration, notice)
+    issued = stage(hours, security, duration, notice, credit)
     state = GRANT.fold([issued, GrantActivated(grant_id=build.GRANT, at=hour(0))])
     tariff, gpus = build_tariff(issued), issued.nodes * issued.gpus_per_node
-    paying = iter(pays)
+    paying, set_aside = iter(pays), compute_funding(issued, 1, issued.end)
     while True:
         at = find_due(issued.start, issued.stages, state.stages_paid)
         if state.missed is not None:
             at = state.missed.cure_until if state.withheld is None else state.withheld.ends_at
         at = min(at, state.end)
         before, rich = state, next(paying, False)
-        events = ask(state, at, rich=rich)
+        events = ask(state, at, set_aside, rich=rich)
         for event in events:
             state = GRANT.evolve(state, event)
+            set_aside += event.amount_usd if isinstance(event, GrantStagePaid) else 0
             assert not isinstance(event, GrantWithheld) or before.missed.cure_until <= event.at
         withheld = sum((load.end - load.start for load in state.list_withheld(at)), timedelta())
         delivered = gpus * int((at - issued.start - withheld).total_seconds())
         owed = compute_totals(tariff, delivered).startup_usd + state.damages_usd
-        assert owed <= state.set_aside_usd <= compute_totals(tariff, gpus * 3_600 * duration).startup_usd
-        if not events or at == state.end or (before.withheld is not None and not rich):
+        whole = compute_totals(tariff, gpus * 3_600 * duration).startup_usd
+        assert owed - credit <= set_aside <= whole, "what is owed and not set aside is within the credit"
+        assert set_aside <= max(whole - credit, 0)
+        if not events or at == state.end or (before.withheld is not None and not rich and state.withheld is None):
             break
 
 
@@ -100,6 +108,23 @@ def test_a_stage_is_missed_withheld_after_its_cure_time_and_ends_with_the_notice
     assert (ended.gpu_seconds, ended.is_paid, paid.stages_paid) == (20 * 16 * 3_600, True, 3)
     assert isinstance(paid, GrantStagePaid)
     assert GRANT.evolve(GRANT.evolve(stopped, ended), paid).withheld is None
+
+
+def test_credit_covers_stages_until_a_statement_is_due_which_is_then_asked_for_like_a_stage():
+    issued = stage(48, 72, credit=10**6)
+    state = GRANT.fold([issued, GrantActivated(grant_id=build.GRANT, at=hour(0))])
+    assert compute_funding(issued, 9, issued.end) == 0
+    (covered,) = ask(state, hour(48), rich=False)
+    assert (covered.stages_paid, covered.amount_usd, covered.set_aside_usd) == (2, 0, 0)
+    state = GRANT.evolve(state, covered)
+    assert ask(state, hour(50), rich=False) == []
+    (missed,) = ask(state, hour(50), rich=False, due=70)
+    assert (missed.stage, missed.amount_usd, missed.cure_until) == (2, 70, hour(50) + CURE)
+    late = GRANT.evolve(state, missed)
+    (withheld,) = ask(late, missed.cure_until, rich=False, due=70)
+    (ended, paid) = ask(GRANT.evolve(late, withheld), hour(130), 70, rich=False, due=70)
+    assert (ended.is_paid, ended.damages_usd) == (True, 0), "hours withheld on credit are at the provider's risk"
+    assert GRANT.evolve(late, paid).missed is None, "the statement was paid meanwhile"
 
 
 def test_no_stage_is_asked_for_while_no_node_works():

@@ -136,7 +136,11 @@ AFTER_END = [
     add_line(),
 ]
 STAGED = grant_issued(stages=StageTerms(hours=24, security_hours=72))
-collect = builder(CollectStage(**MINE, at=hour(12), available_usd=build.usd(0)))
+collect = builder(
+    CollectStage(
+        **MINE, at=hour(12), available_usd=build.usd(0), stages=1, needed_usd=build.usd(9), set_aside_usd=build.usd(9)
+    )
+)
 
 REFUSALS = [
     Row("grant_unknown", (), activate()),

@@ -15,7 +15,7 @@ from events.order import (
     OrderPlaced,
     OrderUnmatched,
 )
-from events.stages import StageTerms
+from events.stages import CreditTerms, StageTerms
 from events.types import MaturityConversion, NoteTerms, Reason, WarrantTerms
 from marketplace.core.errors import Refusal
 from marketplace.domain.trading.order import (
@@ -208,6 +208,7 @@ REFUSALS = [
     Row(
         "security_too_short", (), place(stages=StageTerms(hours=24, security_hours=71)), "/terms/stages/security_hours"
     ),
+    Row("stages_missing", (), place(credit=CreditTerms(provider_id=id_of("pty"), amount_usd=usd(1))), "/terms/stages"),
     Row("order_too_small", (), place_order(order_usd_min=usd(100_000)), "/terms/offers"),
     Row("bundle_fixed", (PLACED,), amend(terms=order_terms(group="run")), "/terms/group"),
     Row("order_open", (PLACED,), match()),

@@ -57,6 +57,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "pool": "fixed",
         "statement": "again",
     },
+    "credits:limit_credit": {"account": "other"},
     "dilution:limit_dilution": {"instrument": "met"},
     "disputes:answer_dispute": {"grant": "fixed"},
     "disputes:concede_part": {
@@ -81,7 +82,13 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     },
     "disputes:refer_dispute": {"grant": "fixed"},
     "grants:_change": {"account": "other", "usage": "met"},
-    "grants:collect_stage": {"account": "again", "lot": "final", "pool": "met", "usage": "met"},
+    "grants:collect_stage": {
+        "account": "again",
+        "lot": "final",
+        "pool": "met",
+        "statement": "again",
+        "usage": "met",
+    },
     "grants:end_sold_grant": {"account": "met", "issuer": "final", "lot": "final", "pool": "met", "usage": "met"},
     "grants:finish_grant": {
         "account": "met",

@@ -24,6 +24,20 @@ class TransferBody(Body, frozen=True, kw_only=True):
     booked_at: Instant | None = None
 
 
+class CreditBody(Body, frozen=True, kw_only=True):
+    """How much of a provider's delivery a startup may pay by accepted statements alone.
+
+    Attributes:
+        provider_id: Who gives the credit and bears its risk.
+        startup_id: Who may take it.
+        limit_usd: The most that its orders and grants may take together; 0 for no more.
+    """
+
+    provider_id: Id
+    startup_id: Id
+    limit_usd: Usd
+
+
 class LimitBody(Body, frozen=True, kw_only=True):
     """How much money one person alone may let go and spend. The limits replace earlier ones.
 

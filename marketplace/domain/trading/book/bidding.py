@@ -20,10 +20,10 @@ from typing import Final, NamedTuple
 
 from events.book import BookBid, BookOrder, BookRemedy, BookUse
 from events.order import ClassOffer, OrderTerms
-from marketplace.domain.billing.stages import accepts_stages
 from marketplace.domain.supply.lot import Lot
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.supply.site import Site
+from marketplace.domain.supply.stages import accepts_stages
 from marketplace.domain.trading.book.market_snapshot import POWER, Offered, Supply
 from marketplace.domain.trading.order import Order
 from marketplace.domain.trading.order_terms import (
@@ -203,6 +203,8 @@ def _serves(lot: Lot, terms: OrderTerms, nodes: int, duration_hours: int) -> boo
     """Return whether a lot serves an order of so many nodes and hours, and accepts how the order pays."""
     listed = lot.listed
     is_large_enough = listed.nodes_min <= nodes and listed.duration_hours_min <= duration_hours
+    if terms.credit is not None and terms.credit.provider_id != listed.provider_id:
+        return False
     return is_large_enough and (terms.stages is None or accepts_stages(listed.stages, terms.stages))
 
 

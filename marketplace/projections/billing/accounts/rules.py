@@ -355,6 +355,8 @@ POSTS_NOTHING: Final = tags_of(
     account.AccountLimitSet,
     account.AccountLimitUsed,
     account.AccountReserved,
+    account.AccountCreditLimited,
+    account.AccountCreditCommitted,
     account.AccountApprovalRequested,
     account.AccountApprovalGiven,
     account.AccountApprovalEnded,
