@@ -168,6 +168,7 @@ def build_api_settings(settings: Settings) -> ApiSettings:
     """Return the limits of the API. It takes no more connections than this process may have open files for."""
     return ApiSettings(
         embedded=settings.embedded,
+        public_market=settings.public_market,
         connections_max=bound_connections(settings.connections_max),
         connections_per_address_max=settings.connections_per_address_max,
         streams_max=settings.streams_max,
@@ -212,7 +213,7 @@ async def serve_api(settings: Settings, host: str, port: int, stop: asyncio.Even
             return
         _lasting.append(services)
         application = create_application(services)
-        mount_console(application, services)
+        mount_console(application, services, is_secure=settings.tls_only)
         server = build_server(application, host, port)
         settle_collector()
         serving = asyncio.create_task(server.serve())

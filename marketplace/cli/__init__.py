@@ -24,6 +24,7 @@ GROUPS = {
     "usage": "Import readings and evidence of other systems.",
     "ocf": "Export, check and import Open Cap Table Format 1.2.0 packages.",
     "what-if": "Play rounds and sales on a branch of an issuer's events; nothing is recorded.",
+    "plot": "Draw the console's charts as SVG files.",
     "portfolio": "A holder's portfolio: positions, multiples, concentration, recovery.",
 }
 

@@ -12,7 +12,9 @@ from typing import Final
 import httpx
 import msgspec
 
+from marketplace.api.http.keys import KeyRing
 from marketplace.cli.supervisor import NatsMember, Postgres, Role, Service, Supervisor, Tell
+from marketplace.console.sessions import PURPOSE, Sessions
 from marketplace.core.errors import Corrupt, Unavailable
 from marketplace.embedded.folder import write_private
 from marketplace.embedded.nats import NatsServers, embedded_nats
@@ -48,6 +50,12 @@ class Stack:
     supervisor: Supervisor
     waits_for: str
 
+    def render_link(self, token: str | None = None) -> str:
+        """Return the console's address with a link that signs in once, as an API key; by default the operator's."""
+        keys = KeyRing(self.settings.api_key_secret.encode(), self.settings.admin_key, None)
+        key_id = keys.admin_key_id if token is None else f"key_{token.split('_')[1]}"
+        return Sessions(keys.derive_secret(PURPOSE)).render_link(self.api_url, key_id)
+
     async def watch(self, tell: Tell) -> str:
         """Keep everything running and report restarts. Return the reason if a server cannot be kept running.
 
@@ -67,6 +75,7 @@ async def open_stack(
     database_url: str | None = None,
     calendar: bool = False,
     clearing_seconds_max: int = CLEARING_SECONDS_MAX,
+    public_market: bool = False,
     bounds: Mapping[str, int] | None = None,
 ) -> AsyncIterator[Stack]:
     """Start everything on a data folder, and stop it at the end.
@@ -78,6 +87,7 @@ async def open_stack(
         database_url: Use this PostgreSQL instead of an embedded one.
         calendar: Whether the worker opens auctions by the calendar.
         clearing_seconds_max: The longest run of the clearing engine.
+        public_market: Whether market data may be read without a key.
         bounds: Bounds of the API's connections and streams, by the names of `Settings`, in place of the usual ones.
 
     Raises:
@@ -109,6 +119,7 @@ async def open_stack(
             embedded=servers is not None,
             calendar=calendar,
             clearing_seconds_max=clearing_seconds_max,
+            public_market=public_market,
         )
         settings = msgspec.structs.replace(settings, **(bounds or {}))
         await _prepare(settings)

@@ -10,13 +10,11 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from marketplace.api.http.keys import KeyRing
 from marketplace.cli.console import configure_logging, run, stop_on_signals
 from marketplace.cli.output import CONSOLE, ERRORS, mark
 from marketplace.cli.sandbox import hold_auctions, open_sandbox
 from marketplace.cli.stack import Stack, open_stack
 from marketplace.client import MarketplaceClient
-from marketplace.console.sessions import PURPOSE, Sessions
 from marketplace.log.inboxes import METER_INBOX, derive_inbox_prefix
 from marketplace.runtime.process.config import CLEARING_SECONDS_MAX, SECONDS_MAX
 
@@ -34,6 +32,7 @@ def up(
     calendar: Annotated[bool, Parameter(env_var="MARKETPLACE_CALENDAR")] = False,
     clearing_seconds_max: Annotated[int, ClearingSeconds] = CLEARING_SECONDS_MAX,
     sandbox: bool = False,
+    public_market: Annotated[bool, Parameter(env_var="MARKETPLACE_PUBLIC_MARKET")] = False,
 ) -> int:
     """Start NATS, PostgreSQL, the API and the worker; stop them on Ctrl-C.
 
@@ -46,6 +45,7 @@ def up(
         clearing_seconds_max: The longest run of the clearing engine before the attempt fails.
         sandbox: Set up a small market, write its keys to `sandbox/env` of the data folder, and hold an auction soon
             after each order.
+        public_market: Show market data at `/console/market` without a key.
     """
     configure_logging("warning")
     opening = open_stack(
@@ -55,6 +55,7 @@ def up(
         database_url=database_url,
         calendar=calendar,
         clearing_seconds_max=clearing_seconds_max,
+        public_market=public_market,
     )
     return run(_up(opening, data, sandbox=sandbox))
 
@@ -103,7 +104,7 @@ def _render_welcome(stack: Stack) -> str:
         "The market is open.",
         "",
         f"API         {stack.api_url}   (reference at {stack.api_url}/schema)",
-        f"Console     {_render_link(stack)}   (signs in once, for ten minutes; later with a key)",
+        f"Console     {stack.render_link()}   (signs in once, for ten minutes; later with a key)",
         f"NATS        {nats_url}   (inbox prefix {derive_inbox_prefix(nats_url)})",
         *([] if stack.nats is None else [f"Meters      {stack.nats.meter_url}   (inbox prefix {METER_INBOX})"]),
         f"PostgreSQL  {stack.settings.database_url}",
@@ -117,9 +118,3 @@ def _render_welcome(stack: Stack) -> str:
         "Ctrl-C stops it.",
     ]
     return "\n".join(lines)
-
-
-def _render_link(stack: Stack) -> str:
-    """Return the console's address with a link that signs the operator in."""
-    keys = KeyRing(stack.settings.api_key_secret.encode(), stack.settings.admin_key, None)
-    return Sessions(keys.derive_secret(PURPOSE)).render_link(stack.api_url, keys.admin_key_id)

@@ -7,7 +7,13 @@ from typing import Any
 from events.pricelist import ListPrice
 from events.schedule import ScheduleTerms
 from marketplace.api.http.bodies.answers import ReceiptBody
-from marketplace.api.http.bodies.market import MandateOffer, MarketPrice, PublishPricelistBody, PublishScheduleBody
+from marketplace.api.http.bodies.market import (
+    MandateOffer,
+    MarketPrice,
+    PublicMarket,
+    PublishPricelistBody,
+    PublishScheduleBody,
+)
 from marketplace.client.transport import Point, Transport
 from marketplace.projections.views.delivery import ReliabilityView
 from marketplace.projections.views.supply import CapacityStep, DepthLevel
@@ -38,6 +44,10 @@ class MarketData(Transport):
     ) -> list[IndexPoint]:
         """Return daily prices paid for a class, beside the list prices of other clouds."""
         return await self.get("/v1/market/index", list[IndexPoint], gpu_class=gpu_class, start=start, end=end)
+
+    async def read_public_market(self, gpu_class: str | None = None) -> PublicMarket:
+        """Return what everybody may see of a class: index, list prices and depth; by default of the first class."""
+        return await self.get("/v1/market/public", PublicMarket, fresh=False, gpu_class=gpu_class)
 
     async def read_generations(self) -> list[GenerationView]:
         """Return supply, awards and index of each vendor's generations of GPUs, with their classes."""

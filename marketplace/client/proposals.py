@@ -6,6 +6,7 @@ from typing import Any, Unpack
 from events.financing import Waterfall
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.captable.proposed import ProposedChanges
 from marketplace.client.transport import Listed, Statuses, Transport
 from marketplace.projections.views.equity import ProposalView, RightsView
 
@@ -24,6 +25,10 @@ class Proposals(Transport):
     async def get_proposed_waterfall(self, proposal_id: str) -> Waterfall:
         """Return what a proposed sale pays, others' amounts only as far as the party may see the company."""
         return await self.get(f"/v1/proposals/{proposal_id}/waterfall", Waterfall)
+
+    async def get_proposed_changes(self, proposal_id: str) -> ProposedChanges:
+        """Return the shares and the principal before and after an open proposal; what stays as it is, is left out."""
+        return await self.get(f"/v1/proposals/{proposal_id}/changes", ProposedChanges)
 
     def list_proposals(
         self, *, issuer_id: str | None = None, status: Statuses = None, **listed: Unpack[Listed]

@@ -45,7 +45,7 @@ _FEED_PATH: Final = "/v1/events"
 _log = structlog.get_logger(__name__)
 _EVENT_NAME: Final = re.compile(rb"(?m)^event: [^\n]*\n")
 _HERE: Final = Path(__file__).parent
-_ROOMS: Final = ("operator", "trading", "supply", "market")
+_ROOMS: Final = ("operator", "trading", "supply", "market", "equity")
 _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),

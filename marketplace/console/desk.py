@@ -60,6 +60,16 @@ class Door:
         client.last_sequence = session.sequence
         return client
 
+    def open_public_client(self, address: tuple[str, int] | None) -> MarketplaceClient:
+        """Return the API as somebody without a key sees it, whose requests count for their address."""
+
+        async def enter(scope: Scope, receive: Receive, send: Send) -> None:
+            scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
+            scope["client"] = address
+            await self._api(scope, receive, send)
+
+        return MarketplaceClient(_BASE_URL, "", httpx.ASGITransport(enter))  # type: ignore[arg-type]
+
     def build_cookie(self, session: Session | None) -> Cookie:
         """Return the cookie of a session, or one that ends it."""
         return Cookie(

@@ -50,8 +50,19 @@ def render_share(value: Any) -> str:
     return NONE if value is None else f"{float(Fraction(str(value))):.2%}"
 
 
-def render_instant(at: datetime | None) -> str:
+def render_multiple(value: Any) -> str:
+    """Return a multiple, such as ``1.25x`` with the sign of multiplication."""
+    return NONE if value is None else f"{float(value):.2f}\u00d7"
+
+
+def render_percent(part: Any) -> str:
+    """Return a part of a whole in per cent without its sign, for an attribute of a drawing."""
+    return f"{float(Fraction(str(part))) * 100:.2f}"
+
+
+def render_instant(at: datetime | str | None) -> str:
     """Return an instant in UTC: ``2026-11-28 14:05 Z``."""
+    at = datetime.fromisoformat(at) if isinstance(at, str) else at
     return NONE if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M} Z"
 
 
@@ -90,6 +101,11 @@ def render_word(word: str | None) -> str:
     return NONE if not word else word.replace("_", " ")
 
 
+def render_sentence(text: str) -> str:
+    """Return words with a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "usd": render_usd,
     "rate": render_rate,
@@ -100,7 +116,10 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "day": render_day,
     "duration": render_duration,
     "short": shorten_id,
+    "multiple": render_multiple,
+    "percent": render_percent,
     "word": render_word,
+    "sentence": render_sentence,
     "nodes": render_nodes,
     "cells": list_cells,
     "calendar": render_calendar,

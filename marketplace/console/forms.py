@@ -45,6 +45,14 @@ def name_field(pointer: str) -> str:
     return pointer.removeprefix("/terms").lstrip("/").replace("/", ".")
 
 
+def parse_local(text: str | None) -> str | None:
+    """Return the instant of a field of a date and a time, which is UTC, as RFC 3339; None for an empty field."""
+    if not text:
+        return None
+    local = _LOCAL.match(text)
+    return text if local is None else f"{text}{'' if local['seconds'] else ':00'}Z"
+
+
 def _put(tree: dict[str, Any], path: list[str], text: str) -> None:
     *folders, last = path
     for folder in folders:
@@ -52,8 +60,7 @@ def _put(tree: dict[str, Any], path: list[str], text: str) -> None:
         if not isinstance(inner, dict):
             return
         tree = inner
-    local = _LOCAL.match(text)
-    value = text if local is None else f"{text}{'' if local['seconds'] else ':00'}Z"
+    value = parse_local(text)
     if last.endswith("[]"):
         tree.setdefault(last[:-2], []).append(value)
     else:

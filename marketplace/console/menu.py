@@ -24,21 +24,31 @@ _ORDERS: Final = Entry("/console/orders", "Orders", "orders")
 _GRANTS: Final = Entry("/console/grants", "Grants", "grants")
 _STATEMENTS: Final = Entry("/console/statements", "Statements", "statements")
 _ACCOUNT: Final = Entry("/console/account", "Balance", "accounts")
+_PORTFOLIO: Final = Entry("/console/portfolio", "Portfolio", "parties")
+_EQUITY: Final = (
+    Entry("/console/cap-tables", "Cap tables", "issuers"),
+    Entry("/console/proposals", "Proposals", "proposals"),
+)
+_PRICES: Final = Entry("/console/market", "Prices", "market")
 MENU: Final[Mapping[str, tuple[Entry, ...]]] = {
     "operator": (
         Entry("/console/operator", "Today", "auctions"),
         _AUCTIONS,
         _ORDERS,
         _EVENTS,
+        *_EQUITY,
     ),
-    "startup": (_ORDERS, _GRANTS, _STATEMENTS, _ACCOUNT),
+    "startup": (_ORDERS, _GRANTS, _STATEMENTS, _ACCOUNT, *_EQUITY),
     "provider": (
         Entry("/console/supply", "Supply", "lots"),
         _GRANTS,
         _STATEMENTS,
         Entry("/console/earnings", "Earnings", "statements"),
         _ACCOUNT,
+        _PORTFOLIO,
+        *_EQUITY,
     ),
-    "market": (_AUCTIONS, _EVENTS),
+    "fund": (_PORTFOLIO, *_EQUITY, _ACCOUNT),
+    "market": (_AUCTIONS, _PRICES, _EVENTS),
 }
 """Pages by desk, in the order in which a menu shows them. A page of two desks is shown once."""

@@ -26,6 +26,9 @@ _DAY_HOURS: Final = 24
 _TICK_HOURS: Final = (1, 3, 6, 12, 24, 48, 168, 336, 720, 2_160)
 _TIME_TICKS_MAX: Final = 12
 _LABEL_WIDTH: Final = 40
+SERIES: Final = 8
+LINE: Final = 14
+"""Pixels between two lines of text."""
 
 
 class Axis:
@@ -72,7 +75,7 @@ def render_frame(x: Axis, y: Axis, x_label: str, y_label: str) -> Iterator[str]:
     for tick in x.list_ticks():
         yield f'<text x="{x.place(tick)}" y="{y.begin + 15}" text-anchor="middle">{render_tick(tick)}</text>'
     yield f'<text x="{x.end}" y="{y.begin + 29}" text-anchor="end">{escape(x_label)}</text>'
-    yield f'<text x="4" y="{y.end}" dominant-baseline="hanging">{escape(y_label)}</text>'
+    yield f'<text x="4" y="{y.end - 14}">{escape(y_label)}</text>'
 
 
 def build_axes(
@@ -83,6 +86,23 @@ def build_axes(
         Axis(*x_range, _MARGIN_LEFT, width - _MARGIN_RIGHT),
         Axis(*y_range, height - _MARGIN_BOTTOM, _MARGIN_TOP + 14),
     )
+
+
+def pick_series(index: int) -> str:
+    """Return the class that colours a series, such as ``f1``; colours repeat after eight."""
+    return f"f{index % SERIES + 1}"
+
+
+def spread_labels(places: Sequence[float], top: float, bottom: float) -> list[float]:
+    """Return the places of labels, from top to bottom, moved apart so that none covers another where there is room."""
+    found: list[float] = []
+    for place in places:
+        found.append(round(max(place, top if not found else found[-1] + LINE), 1))
+    limit = bottom
+    for at in range(len(found) - 1, -1, -1):
+        found[at] = round(min(found[at], limit), 1)
+        limit = found[at] - LINE
+    return found
 
 
 def render_tick(value: float) -> str:

@@ -64,6 +64,7 @@ async def _see_trading(client: MarketplaceClient, ids: dict) -> None:
     await _see_allocations(client, ids)
     await _see_service_lines(client, ids)
     assert await client.read_index("H100_SXM")
+    assert len((await client.read_public_market()).index) == 90
     [generation] = await client.read_generations()
     assert (generation.gpu_vendor, generation.gpu_generation) == ("nvidia", "hopper")
     assert generation.awarded_gpu_hours == sum(one.awarded_gpu_hours for one in generation.classes) > 0
@@ -223,6 +224,7 @@ async def _see_proposals(client: MarketplaceClient, world: World) -> None:
     closing, spare = world.ids["closing"], world.ids["spare_transfer"]
     assert (await client.get_rights()).decide_within_days == 14
     assert (await client.get_proposal(closing)).status == "effective"
+    assert (await client.get_proposed_changes(closing)).shares == ()
     found = {proposal.proposal_id: proposal.status async for proposal in client.list_proposals()}
     assert (found[closing], found[spare], found[world.ids["transfer"]]) == ("effective", "withdrawn", "refused")
     with pytest.raises(ProblemError) as caught:

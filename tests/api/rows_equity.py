@@ -312,6 +312,12 @@ def propose_transfer(name: str) -> Row:
     )
 
 
+def adds_up(changes: dict) -> bool:
+    """Tell whether the rows that change sum to the change of the whole, which grows."""
+    added = sum(row["after"] - row["before"] for row in changes["shares"])
+    return 0 < added == changes["fully_diluted_after"] - changes["fully_diluted_before"]
+
+
 PROPOSALS = (
     Row(
         "GET",
@@ -319,6 +325,7 @@ PROPOSALS = (
         "fund",
         check=lambda one: {vote["vote"] for vote in one["votes"]} == {"asked"},
     ),
+    Row("GET", "/v1/proposals/{closing}/changes", "fund", check=adds_up),
     Row("GET", "/v1/proposals", "fund", other=SEEN, check=lambda page: len(page["items"]) == 2),
     Row(
         "GET",

@@ -29,6 +29,13 @@ MARKET = (
         other=SEEN,
         check=lambda levels: levels == [],
     ),
+    Row(
+        "GET",
+        "/v1/market/public",
+        refused=("gpu_class=H900", 422, "gpu_class_unoffered"),
+        other=SEEN,
+        check=lambda one: (one["gpu_class"], len(one["index"]), one["depth"]) == ("H100_SXM", 90, []),
+    ),
     Row("GET", "/v1/market/generations", other=SEEN, check=lambda rows: [_tell(row) for row in rows] == [GENERATION]),
     Row(
         "GET",

@@ -9,6 +9,7 @@ import pytest
 
 from events.financing import Approval, Investment
 from events.issuer_holders import HolderTerms
+from marketplace.api.http.bodies.cap_tables import PlotExitsBody
 from marketplace.api.http.bodies.equity import (
     CloseFinancingBody,
     DeclareLiquidityBody,
@@ -22,6 +23,7 @@ from marketplace.api.http.bodies.issuers import (
     RepurchaseStockBody,
 )
 from marketplace.api.http.bodies.parties import IssueKeyBody, RegisterPartyBody
+from marketplace.captable.plots import Range
 from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.core.ids import rename_id
 from marketplace.domain.equity.issuer.terms import RoundDraft
@@ -31,6 +33,7 @@ from tests.api.test_note_walk import begin
 from tests.support.patience import PATIENCE_SECONDS
 
 PAPER = Approval(document="minutes")
+EXITS = PlotExitsBody(range=Range(low_usd=Decimal(1_000_000), high_usd=Decimal(90_000_000), points=3))
 
 
 async def refuse(asked):
@@ -112,6 +115,8 @@ async def test_a_holder_a_former_holder_and_a_stranger(database_url):
         for client in (parties.fund, other):
             assert await refuse(client.get_cap_table(issuer)) == "issuer_unknown"
             assert await refuse(client.get_issuer(issuer)) == "issuer_unknown"
+            assert await refuse(client.explain_cap_table(issuer)) == "issuer_unknown"
+            assert await refuse(client.plot_exits(issuer, EXITS)) == "issuer_unknown"
         await buy(parties, parties.fund_id, 1_000, parties.fund)
         await finance(parties, other_id, parties.fund, other)
 
@@ -120,6 +125,15 @@ async def test_a_holder_a_former_holder_and_a_stranger(database_url):
         sums = {(row.holder_id, row.security): row.shares for row in table.rows if row not in own}
         assert [row.shares for row in own] == [1_000]
         assert sums[issuer, "common"] == 8_000_000, "summary is the default: others stand in one row"
+        explained = await parties.fund.explain_cap_table(issuer)
+        assert ({row.holder_id for row in explained.rows}, explained.numbers) == ({parties.fund_id}, ())
+        assert await refuse(parties.fund.explain_cap_table(issuer, holder_id=other_id)) == "party_unknown"
+        whole = await parties.startup.plot_exits(issuer, EXITS)
+        paid = await parties.fund.plot_exits(issuer, EXITS)
+        for point, limited in zip(whole, paid, strict=True):
+            assert [each.holder_id for each in limited.holders] == [parties.fund_id, issuer]
+            assert limited.holders[0] in point.holders
+            assert sum(each.amount_usd for each in limited.holders) == sum(each.amount_usd for each in point.holders)
         assert other_id not in str(table)
         assert sum(row.shares for row in table.rows) == table.fully_diluted_shares
         [one] = rounds
@@ -132,6 +146,10 @@ async def test_a_holder_a_former_holder_and_a_stranger(database_url):
 
         await set_terms(parties, HolderTerms(depth="own", depths={"series-a": "full"}), parties.fund, other)
         assert {row.holder_id for row in (await parties.fund.get_cap_table(issuer)).rows} == {parties.fund_id}
+        [only] = (await parties.fund.plot_exits(issuer, EXITS))[-1].holders
+        assert only.holder_id == parties.fund_id
+        assert await other.plot_exits(issuer, EXITS) == whole
+        assert (await other.explain_cap_table(issuer, holder_id=parties.fund_id)).rows
         seen = await other.get_cap_table(issuer)
         assert parties.fund_id in {row.holder_id for row in seen.rows}
         assert (await anext(other.list_financings(issuer))).pricing.certificate_json
@@ -144,6 +162,7 @@ async def test_a_holder_a_former_holder_and_a_stranger(database_url):
         )
         await agree(parties, await parties.startup.repurchase_stock(issuer, back), parties.fund)
         assert await refuse(parties.fund.get_cap_table(issuer)) == "issuer_unknown"
+        assert await refuse(parties.fund.plot_exits(issuer, EXITS)) == "issuer_unknown"
 
 
 async def test_voters_read_the_waterfall_of_a_sale_before_they_vote(database_url):
@@ -169,7 +188,8 @@ async def test_voters_read_the_waterfall_of_a_sale_before_they_vote(database_url
         whole = await parties.startup.get_proposed_waterfall(proposed)
         assert {other_id, parties.fund_id} < {payout.holder_id for payout in whole.payouts}
         assert whole.certificate_json
-        for read in (stranger.get_proposed_waterfall(proposed), stranger.get_proposal(proposed)):
+        hidden = (stranger.get_proposed_waterfall, stranger.get_proposal, stranger.get_proposed_changes)
+        for read in (one(proposed) for one in hidden):
             assert await refuse(read) == "proposal_unknown"
         terms = HolderTermsBody(terms=HolderTerms(depth="own"), approval=PAPER)
         other_act = await parties.startup.agree_holder_terms(issuer, terms)

@@ -3,7 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 
+import httpx
+
+from marketplace.api.http.bodies.issuers import AddStakeholderBody, CreateStockClassBody, IssueStockBody
+from marketplace.client import MarketplaceClient
 from marketplace.console.application import mount_console
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.log.memory import MemoryLog
@@ -19,7 +24,8 @@ class Scene:
 
     Attributes:
         paths: Pages of one startup and its provider that nobody else sees.
-        keys: Tokens of the startup, the provider, and a rival that is both.
+        keys: Tokens of the startup, the provider, the fund, and a rival that is startup and provider.
+        proposal: The startup's, to issue stock to a founder; it waits for the fund.
     """
 
     stage: Stage
@@ -32,6 +38,9 @@ class Scene:
     account: str
     lot: str
     pool: str
+    issuer: str
+    fund: str
+    proposal: str
 
     async def wait_for_statement(self) -> None:
         """Wait until everybody sees what anybody did to the statement."""
@@ -53,10 +62,28 @@ async def open_scene(database_url: str) -> AsyncIterator[Scene]:
     async with open_stage(market.log, database_url, clock=market.clock) as stage:
         mount_console(stage.application, stage.services)
         keys = {}
-        for name, party in (("startup", trade.startup), ("provider", trade.provider), ("rival", rival)):
+        for name, party in (
+            ("startup", trade.startup),
+            ("provider", trade.provider),
+            ("fund", trade.fund),
+            ("rival", rival),
+        ):
             body = {"name": "web", "scopes": ["*"], "party_id": party}
             keys[name] = (await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"]
         own = {"order": trade.order, "grant": grant.issued.grant_id, "statement": statement}
         own["account"] = "acc" + trade.startup[3:]
         paths = {kind: f"/console/{kind}{'' if kind == 'account' else 's'}/{name}" for kind, name in own.items()}
-        yield Scene(stage, paths, keys, auction=trade.auction, lot=trade.lot, pool=trade.pool, **own)
+        equity = {"issuer": trade.issuer, "fund": trade.fund}
+        equity["proposal"] = await propose_stock(stage, keys["startup"], trade.issuer)
+        yield Scene(stage, paths, keys, auction=trade.auction, lot=trade.lot, pool=trade.pool, **own, **equity)
+
+
+async def propose_stock(stage: Stage, token: str, issuer: str) -> str:
+    async with MarketplaceClient("http://test", token, httpx.ASGITransport(stage.application)) as startup:
+        common = CreateStockClassBody(class_id="common", kind="common", shares_authorised=1_000)
+        await startup.create_stock_class(issuer, common)
+        founder = (await startup.add_stakeholder(issuer, AddStakeholderBody(name="F", kind="founder"))).id
+        paid = {"class_id": "common", "shares": 900, "price_usd_per_share": Decimal("0.01")}
+        proposal = (await startup.issue_stock(issuer, IssueStockBody(holder_id=founder, **paid))).id
+        assert (await startup.get_proposal(proposal)).status == "open"  # pages read what was written
+    return proposal

@@ -93,7 +93,16 @@ async def test_every_page_as_every_desk_and_an_order_by_the_keyboard_alone(datab
         watching(browser, base_url, color_scheme="dark") as operator,
     ):
         await sign_in(operator, ADMIN_KEY)
-        for path in ("auctions", f"auctions/{scene.auction}", "events", "events/1", f"orders/{scene.order}"):
+        table = f"cap-tables/{scene.issuer}"
+        equity = (
+            f"{table}/rounds",
+            f"{table}/sale",
+            f"{table}/warrants",
+            f"portfolio?party_id={scene.fund}",
+            "proposals",
+            "market",
+        )
+        for path in ("auctions", f"auctions/{scene.auction}", "events", "events/1", f"orders/{scene.order}", *equity):
             await operator.goto(f"/console/{path}")
             await check(operator)
         await operator.goto("/console/operator")
@@ -101,7 +110,11 @@ async def test_every_page_as_every_desk_and_an_order_by_the_keyboard_alone(datab
         head = operator.locator("#head")
         before = await head.inner_text()
         async with watching(browser, base_url) as page:
+            await sign_in(page, scene.keys["fund"])
+            await _agree(page, scene)
+        async with watching(browser, base_url) as page:
             await sign_in(page, scene.keys["startup"])
+            await _look_back(page, f"/console/{table}")
             for path in ("/console/grants", "/console/statements", *scene.paths.values()):
                 await page.goto(path)
                 await check(page)
@@ -128,6 +141,27 @@ async def test_every_page_as_every_desk_and_an_order_by_the_keyboard_alone(datab
             await page.goto("/console/orders")
             await check(page)
         await expect(head).not_to_have_text(before, timeout=LIVE_MILLISECONDS)
+
+
+async def _agree(page: Page, scene) -> None:
+    """Agree to a proposal by the keyboard alone."""
+    await page.goto(f"/console/proposals/{scene.proposal}")
+    await check(page)
+    await press_to(page, "confirm")
+    await page.keyboard.press("Space")
+    await press_to(page, "Agree")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".head .state")).to_have_text("effective")
+
+
+async def _look_back(page: Page, path: str) -> None:
+    """Show the events behind a number of a cap table, and the table before the last event."""
+    await page.goto(path)
+    await page.get_by_role("link", name="900").click()
+    await expect(page.locator("#why")).to_contain_text("issuer.stock_issued.v1")
+    await check(page)
+    await page.locator("[name=step]").press("Home")
+    await expect(page.locator("#table")).to_contain_text("Nobody owned anything yet.")
 
 
 async def _dispute(page: Page, path: str) -> None:

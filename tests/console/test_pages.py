@@ -44,7 +44,7 @@ async def test_a_session_begins_with_a_key_holds_no_secret_and_ends_with_the_key
         issued = answer.json()
         browser = await open_browser(stage)
         assert (await browser.get("/")).headers["location"] == "/console"
-        for path in ("/console", "/console/orders", "/console/operator"):
+        for path in ("/console", "/console/orders", "/console/operator", "/console/market"):
             assert (await browser.get(path)).headers["location"] == "/console/sign-in"
         part = await browser.get("/console/orders", headers={"HX-Request": "true"})
         assert (part.status_code, part.headers["hx-redirect"]) == (401, "/console/sign-in")
@@ -91,6 +91,7 @@ async def test_each_sees_its_own_and_a_form_is_one_command(database_url):
         assert (await browsers["operator"].get("/console/operator")).status_code == 200
         assert "marketplace.order.placed.v1" in (await browsers["operator"].get("/console/events?after=0")).text
         assert (await rival.get("/console/operator")).status_code in {200, 403}
+        await _agree(browsers, scene)
         await _place_an_order(rival)
         await _dispute(startup, scene.paths["statement"])
         await scene.wait_for_statement()
@@ -113,6 +114,28 @@ async def test_each_sees_its_own_and_a_form_is_one_command(database_url):
         entries = (await startup.get("/console/account")).text
         assert "\u2212$10.50" in entries
         assert "$7.00" in entries
+
+
+async def _agree(browsers, scene) -> None:
+    """The fund reads what a proposal changes, confirms, and agrees; a stranger sees nothing of company or proposal."""
+    path, fund, rival = f"/console/proposals/{scene.proposal}", browsers["fund"], browsers["rival"]
+    assert "waits for you" in (await fund.get("/console/proposals")).text
+    page = await fund.get(path)
+    assert "+900" in page.text
+    form = {"_csrf_token": find_csrf(page), "key": "one"}
+    assert (await fund.post(f"{path}/agree", data={"confirm": "yes"})).status_code == 403  # no token
+    assert (await fund.post(f"{path}/agree", data=form)).status_code == 422  # not confirmed
+    assert (await fund.post(f"{path}/agree", data={**form, "confirm": "yes"})).status_code == 303
+    assert "effective" in (await fund.get(path)).text
+    table = f"/console/cap-tables/{scene.issuer}"
+    assert (await browsers["startup"].get("/console/cap-tables")).headers["location"] == table
+    for part in ("", "/rounds", "/sale", "/events", "/warrants"):
+        assert (await browsers["startup"].get(table + part)).status_code == 200, part
+        hidden = await rival.get(table + part)
+        assert ("issuer_unknown" in hidden.text, hidden.status_code) == (True, 404), part
+    assert (await rival.get(path)).status_code == 404
+    assert (await fund.get("/console/portfolio")).status_code == 200
+    assert "party_unknown" in (await rival.get(f"/console/portfolio?party_id={scene.fund}")).text
 
 
 async def _place_an_order(browser: httpx.AsyncClient) -> None:
@@ -215,13 +238,17 @@ async def _dispute(browser: httpx.AsyncClient, path: str) -> None:
 
 
 async def test_every_key_is_led_to_a_page_that_it_opens_or_told_that_there_is_none(database_url):
-    async with open_stage(MemoryLog(), database_url) as stage:
+    async with open_stage(MemoryLog(), database_url, public_market=True) as stage:
         mount_console(stage.application, stage.services)
+        stranger = await open_browser(stage)
+        public = await stranger.get("/console/market")
+        assert (public.status_code, "Sign in" in public.text) == (200, True)
+        assert (await stranger.get("/console/portfolio")).headers["location"] == "/console/sign-in"
         fund = await stage.register("Fund", "fund")
         for scopes, status, found in (
-            (["*"], 303, "/console/auctions"),
+            (["*"], 303, "/console/portfolio"),
             (["events:read"], 303, "/console/events"),
-            (["accounts:read"], 403, "scope_missing"),
+            (["sites:read"], 403, "scope_missing"),
         ):
             body = {"name": "web", "scopes": scopes, "party_id": fund}
             token = (await stage.post(stage.admin, "/v1/api-keys", body)).json()["token"]

@@ -73,7 +73,7 @@ def test_the_version_is_that_of_the_project(installed: Path, tmp_path: Path):
 @pytest.mark.xdist_group("stack")
 def test_the_demonstration_holds_from_the_wheel_alone_and_goes_on_with_up(installed: Path, tmp_path: Path):
     with temporary_folder("marketplace-kept-") as folder:
-        check_demonstration(call(installed, tmp_path, "marketplace", "demo", "--keep", str(folder / "data")))
+        check_demonstration(call(installed, tmp_path, "marketplace", "demo", "--data", str(folder / "data")))
         program = (str(installed / "bin" / "marketplace"),)
         environment = get_environment(tmp_path)
         up = Up(folder / "data", tmp_path / "up.log", program=program, cwd=tmp_path, env=environment)

@@ -8,10 +8,11 @@ from typing import Any, Final
 from litestar import Response, get, post
 from litestar.params import FromPath, JSONBody
 
+from marketplace.api.equity.information import limit_exits, load_sight
 from marketplace.api.equity.packages import load_own_history
 from marketplace.api.http.bodies.cap_tables import PlotExitsBody, PlotRoundsBody, ScenarioBody
 from marketplace.api.http.commands import Commanded
-from marketplace.api.http.queries import KnownSequence, OptionalInstantText, Read, Word, parse_instant
+from marketplace.api.http.queries import KnownSequence, OptionalInstantText, Read, Reader, Word, parse_instant
 from marketplace.application.steps.access import load_issuer
 from marketplace.captable.branch import begin_branch
 from marketplace.captable.explanation import Explanation, explain_cap_table
@@ -29,6 +30,7 @@ from marketplace.captable.report import CapTableReport, build_report
 from marketplace.captable.scenario import CapTableScenario, play_scenario
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
+from marketplace.domain.equity.information import Sight
 from marketplace.domain.equity.issuer.terms import settle_terms
 from marketplace.execution.history import load_history
 from marketplace.execution.unit_of_work import UnitOfWork
@@ -56,8 +58,12 @@ async def explain(
     holder_id: Word = None,
     security: Word = None,
 ) -> Explanation:
-    """Return every number of a cap table with its events; of one holder, one security, or all."""
-    history = await load_own_history(reader, issuer_id)
+    """Return every number of a cap table with its events; of one holder, one security, or all.
+
+    A holder sees its own rows and principal, and with the depth ``full`` everything; see ``/holder-terms``.
+    """
+    history, sight = await _load_seen(reader, issuer_id)
+    holder_id = holder_id if sight.depth == "full" else reader.narrow(holder_id)
     instant = None if at is None else parse_instant(at, "/at")
     explained = explain_cap_table(history, at=instant, known=known, holder_id=holder_id, security=security)
     entries = sum(len(row.entries) for row in explained.rows)
@@ -68,6 +74,20 @@ async def explain(
             entries=entries,
         )
     return explained
+
+
+async def _load_seen(reader: Reader, issuer_id: str) -> tuple[History, Sight]:
+    """Return the history of an issuer that the reader may see, and how deep it sees.
+
+    Raises:
+        Refusal: ``issuer_unknown``.
+    """
+    history = await load_history(reader.services.handler.log, issuer_id)
+    issuer = history.find_issuer()
+    if issuer is not None and reader.party_id in (None, issuer.formed.party_id):
+        return history, Sight(issuer_id, reader.party_id)
+    async with reader.connect() as connection:
+        return history, await load_sight(connection, reader, issuer_id)
 
 
 async def _load_branch_history(command: Commanded, issuer_id: str) -> History:
@@ -102,12 +122,17 @@ async def plot_rounds(
 async def plot_exits(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[PlotExitsBody]
 ) -> Response[list[ExitPoint]]:
-    """Return what every holder is paid at each price, after rounds that are closed first. Nothing is recorded."""
-    history = await _load_branch_history(command, issuer_id)
+    """Return what every holder is paid at each price, after rounds that are closed first. Nothing is recorded.
+
+    A holder sees as much of it as of a sale: its own part and the sum of the others', and with the depth ``full``
+    everything; see ``/holder-terms``.
+    """
+    history, sight = await _load_seen(Reader(command.services, command.principal, 0), issuer_id)
     branch = begin_branch(history, command.context.at)
     prices = list_prices(data.range)
     rounds = [settle_terms(draft) for draft in data.rounds]
-    points = await asyncio.to_thread(play_exits, branch, prices, rounds, data.safe_seniority)
+    played = await asyncio.to_thread(play_exits, branch, prices, rounds, data.safe_seniority)
+    points = limit_exits(played, sight)
     return _answer_csv(list_exit_lines(points)) if data.format == "csv" else Response(list(points))
 
 

@@ -1,5 +1,7 @@
 """What a reader sees of an issuer over HTTP; the rules are in `marketplace.domain.equity.information`."""
 
+from collections.abc import Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 from msgspec import structs
@@ -7,7 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.issuer_holders import HolderTerms
 from marketplace.api.http.queries import Reader
-from marketplace.core.money import ZERO
+from marketplace.captable.plots import ExitHolder, ExitPoint
+from marketplace.captable.proposed import ProposedChanges, SharesChange
+from marketplace.core.money import ZERO, parse_ratio, render_ratio
 from marketplace.domain.equity.information import (
     Sight,
     find_waterfall,
@@ -123,6 +127,50 @@ def limit_financing(view: FinancingView, sight: Sight) -> FinancingView:
 def limit_sale(view: LiquidityView, sight: Sight) -> LiquidityView:
     """Return what the reader may see of a sale."""
     return structs.replace(view, waterfall=limit_waterfall(view.waterfall, sight))
+
+
+def limit_exits(points: Sequence[ExitPoint], sight: Sight) -> Sequence[ExitPoint]:
+    """Return what the reader may see of sales that were played: its own part, and below it the sum of all others'."""
+    return points if sight.depth == "full" else [_limit_exit(point, sight) for point in points]
+
+
+def _limit_exit(point: ExitPoint, sight: Sight) -> ExitPoint:
+    own = [each for each in point.holders if each.holder_id == sight.party_id]
+    others = [each for each in point.holders if each.holder_id != sight.party_id]
+    if sight.depth != "own" and others:
+        exact = sum((parse_ratio(each.part_exact) for each in others), Fraction(0))
+        summed = ExitHolder(
+            holder_id=sight.issuer_id,
+            name="all others",
+            amount_usd=sum((each.amount_usd for each in others), ZERO),
+            part=sum((each.part for each in others), ZERO),
+            part_exact=render_ratio(exact),
+        )
+        own.append(summed)
+    return structs.replace(point, holders=tuple(own), converted=())
+
+
+def limit_changes(changes: ProposedChanges, sight: Sight) -> ProposedChanges:
+    """Return what the reader may see of what a proposal changes: of others the sums by security, and no principal."""
+    if sight.depth == "full":
+        return changes
+    nobody = "" if sight.depth == "summary" else sight.party_id
+    shares = [each for each in changes.shares if each.holder_id in {nobody, sight.party_id}]
+    sums: dict[tuple[str, str], SharesChange] = {}
+    for each in changes.shares:
+        if each not in shares and sight.depth != "own":
+            key = (each.kind, each.security if each.kind == "stock" else each.kind)
+            known = sums.get(key)
+            sums[key] = SharesChange(
+                kind=each.kind,
+                holder_id=sight.issuer_id,
+                name=None,
+                security=key[1],
+                before=each.before + (0 if known is None else known.before),
+                after=each.after + (0 if known is None else known.after),
+            )
+    principal = tuple(each for each in changes.principal if each.holder_id == sight.party_id)
+    return structs.replace(changes, shares=(*shares, *sums.values()), principal=principal)
 
 
 def limit_proposal(view: ProposalView, sight: Sight) -> ProposalView:

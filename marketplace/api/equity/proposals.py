@@ -8,18 +8,20 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.financing import Waterfall
-from marketplace.api.equity.information import limit_proposal, load_voter_sight
+from marketplace.api.equity.information import limit_changes, limit_proposal, load_voter_sight
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import List
 from marketplace.api.http.queries import Read, Reader, Word, answer_versioned
 from marketplace.application.equity import consents
+from marketplace.captable.proposed import ProposedChanges, compare_effects
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.equity.information import find_waterfall, limit_waterfall
 from marketplace.domain.equity.proposal import DECIDE_WITHIN
 from marketplace.domain.equity.rights import list_rights
+from marketplace.execution.history import load_history
 from marketplace.projections.equity.proposals import Concerned, find_proposal, list_proposals
 from marketplace.projections.views.equity import ProposalView, RightsView, RightView
 
@@ -100,6 +102,20 @@ async def get_waterfall(reader: Read, proposal_id: FromPath[str]) -> Waterfall:
         return limit_waterfall(waterfall, await load_voter_sight(connection, reader, view.issuer_id))
 
 
+@get("/{proposal_id:str}/changes", summary="Get what a proposal changes")
+async def get_changes(reader: Read, proposal_id: FromPath[str]) -> ProposedChanges:
+    """Return the shares and the principal before and after an open proposal, as deep as the reader sees the company.
+
+    What stays as it is, is left out; a proposal that is not open any more changes nothing.
+    """
+    async with reader.connect() as connection:
+        view = await _load(connection, reader, proposal_id)
+        sight = await load_voter_sight(connection, reader, view.issuer_id)
+    history = await load_history(reader.services.handler.log, view.issuer_id)
+    effects = view.effects if view.status == "open" else ()
+    return limit_changes(compare_effects(history, proposal_id, effects), sight)
+
+
 @get("/", summary="List proposals")
 async def list_all(
     *,
@@ -124,7 +140,7 @@ async def list_all(
 
 ROUTER: Final = Router(
     PATH,
-    route_handlers=[agree, refuse, withdraw_consent, withdraw, get_one, get_waterfall, list_all],
+    route_handlers=[agree, refuse, withdraw_consent, withdraw, get_one, get_waterfall, get_changes, list_all],
     tags=["proposals"],
     opt={"feature": "proposals"},
 )

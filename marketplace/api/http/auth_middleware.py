@@ -54,9 +54,9 @@ class Limits:
 class AuthMiddleware:
     """ASGI middleware. A route's `opt` names its feature; a route without one is open to all.
 
-    The `opt` may also state a `scope` in place of the feature's, whether the route is `sealed` (it shows the platform
-    other parties' offers), the `media_types` and `encodings` that it accepts (by default uncompressed JSON), and
-    whether it `streams`.
+    A route whose `opt` says `public` is open to all where the settings allow it. The `opt` may also state a `scope` in
+    place of the feature's, whether the route is `sealed` (it shows the platform other parties' offers), the
+    `media_types` and `encodings` that it accepts (by default uncompressed JSON), and whether it `streams`.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -71,6 +71,12 @@ class AuthMiddleware:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
+        if self._is_public(scope, headers):
+            _hit_address(scope)
+            if scope["query_string"]:
+                self._require_parameters(scope)
+            await self._app(scope, receive, send)
+            return
         principal = scope["user"] = await self._admit(scope, headers)
         _require_form(scope, headers)
         if scope["query_string"]:
@@ -81,6 +87,13 @@ class AuthMiddleware:
         limits: Limits = scope["litestar_app"].state["limits"]
         with limits.at_once.enter(principal.key_id):
             await self._app(scope, receive, send)
+
+    @staticmethod
+    def _is_public(scope: Any, headers: dict[bytes, bytes]) -> bool:
+        """Return whether the route is open to everybody here, and the request comes without a key."""
+        services: Services = scope["litestar_app"].state["services"]
+        is_open = services.settings.public_market and scope["route_handler"].opt.get("public", False)
+        return is_open and b"authorization" not in headers and SESSION not in scope
 
     def _require_parameters(self, scope: Any) -> None:
         """Refuse parameters of the query that would pass in silence.
@@ -123,8 +136,7 @@ class AuthMiddleware:
                     None if authorization is None else authorization.decode("latin-1")
                 )
         except Refusal:
-            address = (scope.get("client") or ("unknown", 0))[0]
-            limits.addresses.hit(address, added)
+            _hit_address(scope)
             raise
         limits.keys.hit(principal.key_id, added)
         for needed in _list_needed(scope, principal):
@@ -132,6 +144,16 @@ class AuthMiddleware:
                 text = f"this key lacks the scope {needed}; ask for one that has it"
                 raise Refusal("scope_missing", text, scope=needed)
         return principal
+
+
+def _hit_address(scope: Any) -> None:
+    """Count a request without a valid key for its address.
+
+    Raises:
+        Refusal: ``rate_limited``.
+    """
+    limits: Limits = scope["litestar_app"].state["limits"]
+    limits.addresses.hit((scope.get("client") or ("unknown", 0))[0], scope[ADDED])
 
 
 def _require_single(scope: Any, headers: dict[bytes, bytes]) -> None:

@@ -32,6 +32,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         embedded: Whether the test clock may be moved.
+        public_market: Whether market data may be read without a key.
         requests_per_minute_max: Requests of one API key.
         anonymous_requests_per_minute_max: Requests without a valid key from one address.
         requests_at_once_max: Concurrent requests of one API key, not counting streams.
@@ -50,6 +51,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     embedded: bool = False
+    public_market: bool = False
     requests_per_minute_max: int = 600_000
     anonymous_requests_per_minute_max: int = 600
     requests_at_once_max: int = 512

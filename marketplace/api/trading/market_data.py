@@ -1,24 +1,27 @@
 """Market data with its history: the index of each class, curves of auctions, list prices, and the schedule."""
 
 from datetime import date, timedelta
-from typing import Final
+from typing import Any, Final
 
-from litestar import Response, Router, get, post
+from litestar import Request, Response, Router, get, post
 from litestar.params import JSONBody
 
 from events.schedule import ScheduleTerms
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
-from marketplace.api.http.bodies.market import PublishPricelistBody, PublishScheduleBody
+from marketplace.api.http.bodies.market import PublicMarket, PublishPricelistBody, PublishScheduleBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.known_values import require_known
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import OptionalInstantText, Read, Word, parse_instant
+from marketplace.api.http.services import get_services
 from marketplace.api.trading.market import PATH, GpuClassText
 from marketplace.application.supply.pricelists import publish_pricelist
 from marketplace.application.supply.schedules import publish_schedule
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID, Schedule
+from marketplace.projections.engine.database import reachable
+from marketplace.projections.supply.capacity import list_classes, load_public_depth
 from marketplace.projections.trading.auctions import find_auction
 from marketplace.projections.trading.market.queries import list_list_prices, load_curves, load_index
 from marketplace.projections.trading.market.vendors import load_generations
@@ -26,6 +29,7 @@ from marketplace.projections.views.trading import CurveStep, GenerationView, Ind
 
 INDEX_DAYS: Final = 30
 INDEX_DAYS_MAX: Final = 366
+PUBLIC_DAYS: Final = 90
 
 
 @get("/index", summary="Read the index of a GPU class")
@@ -55,6 +59,31 @@ def _parse_days(reader: Read, start: str | None, end: str | None) -> tuple[date,
             pointer="/end",
         )
     return first, last
+
+
+@get(
+    "/public", summary="Read what everybody may see of the market", security=[{"apiKey": []}, {}], opt={"public": True}
+)
+async def read_public(request: Request[Any, Any, Any], gpu_class: Word = None) -> PublicMarket:
+    """Return a class's index, list prices and depth, without a key where the operator allows it.
+
+    Prices and volumes of fewer than three parties are not shown. By default, the first class.
+    """
+    services = get_services(request)
+    now = services.handler.clock.now()
+    today = now.date()
+    async with reachable(), services.get_engine().connect() as connection:
+        classes = await list_classes(connection)
+        if gpu_class is None and classes:
+            gpu_class = classes[0]
+        if gpu_class is None:
+            return PublicMarket(classes=(), gpu_class=None, index=(), depth=())
+        if gpu_class not in classes:
+            await require_known(connection, "gpu_class", gpu_class)
+        first = today - timedelta(days=PUBLIC_DAYS - 1)
+        index = await load_index(connection, gpu_class, start=first, end=today + timedelta(days=1), now=now)
+        depth = await load_public_depth(connection, gpu_class, now=now)
+    return PublicMarket(classes=tuple(classes), gpu_class=gpu_class, index=tuple(index), depth=tuple(depth))
 
 
 @get("/generations", summary="Read the market by vendor and generation of GPUs")
@@ -113,6 +142,7 @@ ROUTER: Final = Router(
     PATH,
     route_handlers=[
         read_index,
+        read_public,
         read_generations,
         read_curves,
         read_list_prices,

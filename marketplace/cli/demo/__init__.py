@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 from cyclopts import App
 
-from marketplace.cli.console import configure_logging, run
+from marketplace.cli.console import configure_logging, run, stop_on_signals
 from marketplace.cli.demo import tables
 from marketplace.cli.demo.equity import sell, take_round
 from marketplace.cli.demo.play import Play
@@ -25,27 +26,30 @@ app = App(name="demo")
 
 
 @app.default
-def demo(*, keep: Path | None = None) -> int:
+def demo(*, data: Path | None = None, keep: bool = False, port: int = 0) -> int:
     """Start everything in a temporary folder, play the scenario through the HTTP API, and clean up.
 
     Args:
-        keep: Use this folder and leave it, so that `marketplace up --data` can continue from it.
+        data: Use this folder and leave it, so that `marketplace up --data` can continue from it.
+        keep: Stay open at the end, with the console on what was played, until Ctrl-C.
+        port: Where the API listens on loopback; 0 uses a free one.
     """
     configure_logging("error")
     try:
-        if keep is not None:
-            return run(_demo(keep))
+        if data is not None:
+            return run(_demo(data, keep=keep, port=port))
         with temporary_folder("marketplace-demo-") as folder:
-            return run(_demo(folder))
+            return run(_demo(folder, keep=keep, port=port))
     except ProblemError as problem:
         ERRORS.print(mark("red", "the market refused a request:"), str(problem))
         return 1
 
 
-async def _demo(folder: Path) -> int:
+async def _demo(folder: Path, *, keep: bool, port: int) -> int:
     begun = time.monotonic()
-    with CONSOLE.status("Starting NATS, PostgreSQL, the API and the worker …") as status:
-        async with open_stack(folder) as stack:
+    async with AsyncExitStack() as contexts:
+        with CONSOLE.status("Starting NATS, PostgreSQL, the API and the worker …") as status:
+            stack = await contexts.enter_async_context(open_stack(folder, port=port or None))
             CONSOLE.print(mark("green", "✓"), f"the stack is up after {time.monotonic() - begun:.1f} s")
             async with MarketplaceClient(stack.api_url, stack.settings.admin_key) as platform:
                 play = Play(load_scenario(), platform, stack.api_url)
@@ -54,15 +58,32 @@ async def _demo(folder: Path) -> int:
                     equal = await prove(stack.settings, platform)
                 finally:
                     await play.close()
-    verdict = (mark("green", "✓"), "everything held") if equal else (mark("red", "✗"), "not everything held")
-    CONSOLE.print(*verdict, end="")
-    CONSOLE.print(f", {time.monotonic() - begun:.0f} s in all")
-    if not equal:
-        ERRORS.print(mark("red", "the replay differs from the live state; see above"))
+        _conclude(equal=equal, seconds=time.monotonic() - begun)
+        if keep:
+            await _stay_open(stack, play)
     return 0 if equal else 1
 
 
-async def _watched(stack: Stack, playing: Coroutine[Any, Any, None]) -> None:
+def _conclude(*, equal: bool, seconds: float) -> None:
+    verdict = (mark("green", "✓"), "everything held") if equal else (mark("red", "✗"), "not everything held")
+    CONSOLE.print(*verdict, end="")
+    CONSOLE.print(f", {seconds:.0f} s in all")
+    if not equal:
+        ERRORS.print(mark("red", "the replay differs from the live state; see above"))
+
+
+async def _stay_open(stack: Stack, play: Play) -> None:
+    """Print links to the console, and keep the stack running until Ctrl-C."""
+    financing = play.scenario.financing
+    desks = {"operator": None, "startup": play.tokens[financing.startup], "holder": play.tokens[financing.investor]}
+    CONSOLE.print("\nThe console shows what was played. Each link signs in once, within ten minutes:")
+    for name, token in desks.items():
+        CONSOLE.print(f"  {name:9}", stack.render_link(token), soft_wrap=True, highlight=False)
+    CONSOLE.print("Ctrl-C stops it.")
+    await _watched(stack, stop_on_signals().wait())
+
+
+async def _watched(stack: Stack, playing: Coroutine[Any, Any, object]) -> None:
     """Play, and stop at once if a server of the stack cannot be kept running."""
     watching, task = asyncio.create_task(stack.watch(ERRORS.print)), asyncio.create_task(playing)
     await asyncio.wait({watching, task}, return_when=asyncio.FIRST_COMPLETED)

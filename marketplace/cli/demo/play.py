@@ -33,7 +33,7 @@ def name_mandate(key: str) -> str:
 
 
 class Play:
-    """One run of the scenario: the scenario's keys, and the ids that the market gave them.
+    """One run of the scenario: the scenario's keys, and the ids and API keys that the market gave them.
 
     Args:
         scenario: What is played.
@@ -49,10 +49,12 @@ class Play:
         self.auction_id = ""
         self.first_day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
         self._api_url = api_url
+        self.tokens: dict[str, str] = {}
         self._clients: dict[str, MarketplaceClient] = {}
 
     def enter(self, key: str, token: str) -> None:
         """Give a party its client."""
+        self.tokens[key] = token
         self._clients[key] = MarketplaceClient(self._api_url, token)
 
     def client(self, key: str) -> MarketplaceClient:

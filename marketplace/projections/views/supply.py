@@ -105,6 +105,18 @@ class CapacityStep(msgspec.Struct, frozen=True, kw_only=True):
     free: int
 
 
+class PublicDepth(msgspec.Struct, frozen=True, kw_only=True):
+    """Asks of three providers or more of one GPU class, as everybody may see them.
+
+    Attributes:
+        mean_usd_per_gpu_hour: Their mean, weighed by the volume.
+        node_hours: Future node-hours that are neither sold nor held.
+    """
+
+    mean_usd_per_gpu_hour: Decimal
+    node_hours: Decimal
+
+
 class DepthLevel(msgspec.Struct, frozen=True, kw_only=True):
     """The volume at one price of one GPU class.
 

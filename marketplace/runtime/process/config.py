@@ -43,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         streams_max: The most event streams of an API process.
         streams_per_key_max: The most event streams of one API key.
         streams_per_party_max: The most event streams of one party's keys together.
+        tls_only: Whether browsers reach the console over TLS alone, through a proxy: cookies are `Secure`.
+        public_market: Whether everybody may read market data without a key, at `/console/market`.
         keys_offline_seconds_max: How long known API keys stay valid while PostgreSQL is unavailable.
     """
 
@@ -63,6 +65,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     streams_max: Connections = 1_000
     streams_per_key_max: Connections = 64
     streams_per_party_max: Connections = 256
+    tls_only: bool = False
+    public_market: bool = False
     keys_offline_seconds_max: Seconds = 900
 
 

@@ -16,6 +16,7 @@ from marketplace.projections.delivery import grants
 from marketplace.projections.engine.queries import Window, as_decimal
 from marketplace.projections.metering import usage
 from marketplace.projections.supply import capacity, inventory
+from marketplace.projections.supply.capacity.depth import Ask, merge_asks
 from marketplace.projections.trading import auctions, mandates, orders
 from marketplace.projections.views.supply import DepthLevel
 from tests.projections import lines, market, resales
@@ -371,3 +372,12 @@ async def check_walks(connection: AsyncConnection, placed: dict[str, datetime]) 
             after = (page[-1].placed_at, page[-1].order_id)
         assert (seen if order == "oldest" else seen[::-1]) == by_time[3:503]
     assert (await orders.list_orders(connection, status=("matched",), window=Window(counts=True))).total == 0
+
+
+def test_public_depth_hides_each_provider():
+    asks = [Ask(Decimal(price), Decimal(10), provider) for price, provider in ((2, "a"), (2, "b"), (4, "a"), (6, "c"))]
+    assert [(float(one.mean_usd_per_gpu_hour), one.node_hours) for one in merge_asks(asks)] == [(3.5, 40)]
+    more = [*asks, Ask(Decimal(7), Decimal(1), "a"), Ask(Decimal(8), Decimal(1), "b"), Ask(Decimal(8), Decimal(1), "c")]
+    assert [one.node_hours for one in merge_asks(more)] == [40, 3]
+    assert [one.node_hours for one in merge_asks(more[:-1])] == [42], "two are left, and join the step before"
+    assert merge_asks(asks[:3]) == merge_asks([]) == []

@@ -12,7 +12,8 @@ from events.pricelist import ListPrice
 from events.schedule import ScheduleTerms
 from events.types import Text
 from marketplace.api.http.bodies import Body
-from marketplace.projections.views.trading import PriceView
+from marketplace.projections.views.supply import PublicDepth
+from marketplace.projections.views.trading import IndexPoint, PriceView
 
 
 class PublishPricelistBody(Body, frozen=True, kw_only=True):
@@ -74,3 +75,19 @@ class MarketPrice(PriceView, frozen=True, kw_only=True):
     """
 
     list_usd_per_gpu_hour_median: Decimal | None
+
+
+class PublicMarket(msgspec.Struct, frozen=True, kw_only=True):
+    """What everybody may see of the market, where the operator allows it; nothing of single parties.
+
+    Attributes:
+        classes: Every GPU class that a pool has.
+        gpu_class: The class of what follows; None if there is none.
+        index: Its index of the last 90 days, beside public list prices.
+        depth: Its asks, cheapest first, in steps of three providers or more; empty where there are fewer.
+    """
+
+    classes: tuple[str, ...]
+    gpu_class: str | None
+    index: tuple[IndexPoint, ...]
+    depth: tuple[PublicDepth, ...]

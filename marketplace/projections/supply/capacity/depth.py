@@ -1,7 +1,9 @@
 """Market depth: the asks for a GPU class at each price. Bids are sealed while they are open."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,7 +11,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from marketplace.projections.engine.queries import PAGE_ROWS_MAX, At, parse_row
 from marketplace.projections.feed import find_time_of
 from marketplace.projections.supply.capacity.points import bind
-from marketplace.projections.views.supply import DepthLevel
+from marketplace.projections.views.supply import DepthLevel, PublicDepth
+
+PARTIES_MIN: Final = 3
+"""How many providers a step of public depth has at least."""
+
+
+class Ask(NamedTuple):
+    """What one provider asks at one price."""
+
+    price: Decimal
+    node_hours: Decimal
+    provider_id: str
+
 
 _NOW: Final = """
 WITH listed AS (
@@ -64,10 +78,15 @@ _LEVELS: Final = """, offered AS (
    FROM steps LEFT JOIN sold AS s USING (lot_id)
  WINDOW cheaper AS (PARTITION BY lot_id ORDER BY price ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ), asks AS (
- SELECT price, nodes * hours - least(greatest(sold - before, 0), nodes * hours) AS node_hours FROM spent
-)
+ SELECT lot_id, price, nodes * hours - least(greatest(sold - before, 0), nodes * hours) AS node_hours FROM spent
+)"""
+_BY_PRICE: Final = """
 SELECT price AS price_usd_per_gpu_hour, trim_scale(sum(node_hours)) AS node_hours, count(*) AS count FROM asks
  WHERE node_hours > 0 GROUP BY price ORDER BY price LIMIT :limit
+"""
+_BY_PROVIDER: Final = """
+SELECT price, sum(node_hours) AS node_hours, lots.provider_id FROM asks JOIN lots USING (lot_id)
+ WHERE node_hours > 0 GROUP BY price, lots.provider_id ORDER BY price, lots.provider_id LIMIT :limit
 """
 
 
@@ -75,11 +94,39 @@ async def load_depth(
     connection: AsyncConnection, gpu_class: str, *, now: datetime, at: At = None, limit: int = PAGE_ROWS_MAX
 ) -> list[DepthLevel]:
     """Return a GPU class's asks, cheapest first, as of `now` or `at`."""
-    query = (_NOW if at is None else _THEN) + _LEVELS
+    query = (_NOW if at is None else _THEN) + _LEVELS + _BY_PRICE
     since = await find_time_of(connection, at) if isinstance(at, int) else at
     bound = {"gpu_class": gpu_class, "since": since or now, "limit": min(limit, PAGE_ROWS_MAX)}
     result = await connection.execute(*bind(query, at, **bound))
     return [parse_row(row, DepthLevel) for row in result.mappings()]
+
+
+async def load_public_depth(connection: AsyncConnection, gpu_class: str, *, now: datetime) -> list[PublicDepth]:
+    """Return a GPU class's asks now, cheapest first, in steps of `PARTIES_MIN` providers or more; else nothing."""
+    query = _NOW + _LEVELS + _BY_PROVIDER
+    result = await connection.execute(*bind(query, None, gpu_class=gpu_class, since=now, limit=PAGE_ROWS_MAX))
+    return merge_asks([Ask(*row) for row in result])
+
+
+def merge_asks(asks: Sequence[Ask]) -> list[PublicDepth]:
+    """Return asks, given by price, in steps that hide each provider; the last ones join the step before them."""
+    steps: list[list[Ask]] = [[]]
+    for ask in asks:
+        if len({each.provider_id for each in steps[-1]}) >= PARTIES_MIN and ask.price > steps[-1][-1].price:
+            steps.append([])
+        steps[-1].append(ask)
+    if len({each.provider_id for each in steps[-1]}) < PARTIES_MIN:
+        rest = steps.pop()
+        if not steps:
+            return []
+        steps[-1] += rest
+    return [_render_step(step) for step in steps]
+
+
+def _render_step(step: Sequence[Ask]) -> PublicDepth:
+    hours = sum((ask.node_hours for ask in step), Decimal(0))
+    mean = sum((ask.price * ask.node_hours for ask in step), Decimal(0)) / hours
+    return PublicDepth(mean_usd_per_gpu_hour=round(mean, 4), node_hours=round(hours, 1))
 
 
 async def list_classes(connection: AsyncConnection) -> list[str]:

@@ -1,0 +1,60 @@
+"""A holder's portfolio: positions with cost, mark and multiple, and where the exposure lies."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+
+from litestar import Router, get
+from litestar.params import FromQuery
+from litestar.response import Template
+
+from marketplace.captable.portfolio import ConcentrationLine, Portfolio
+from marketplace.console.desk import Desked
+from marketplace.console.forms import parse_local
+
+_DIMENSIONS: Final = {
+    "issuer": "Company",
+    "sector": "Sector",
+    "gpu_vendor": "GPU vendor",
+    "instrument": "Instrument",
+    "provider": "Provider",
+}
+
+
+@get("/")
+async def show(desk: Desked, party_id: FromQuery[str | None] = None, at: FromQuery[str | None] = None) -> Template:
+    """Show the portfolio of the party; the platform names a party."""
+    holder_id = party_id or desk.party_id
+    portfolio = await desk.client.get_portfolio(holder_id, at=parse_local(at))
+    holder = desk.party.name if desk.party is not None and desk.party.party_id == holder_id else holder_id
+    if desk.party is None and desk.principal.allows("parties:read"):
+        holder = (await desk.client.get_party(holder_id)).name
+    return desk.show(
+        "equity/portfolio.html",
+        portfolio=portfolio,
+        holder=holder,
+        at=at,
+        exposure=group_exposure(portfolio),
+        multiples={
+            line.instrument_id: _divide(line.mark_usd + line.distributed_usd, line.cost_usd)
+            for line in portfolio.positions
+        },
+    )
+
+
+def group_exposure(portfolio: Portfolio) -> Mapping[str, Sequence[tuple[str, ConcentrationLine]]]:
+    """Return the exposure by dimension, each line with a name that a person reads."""
+    issuers = {line.issuer_id: line.issuer_name for line in portfolio.positions}
+    return {
+        title: [
+            (issuers.get(line.name, line.name), line) for line in portfolio.concentration if line.dimension == dimension
+        ]
+        for dimension, title in _DIMENSIONS.items()
+    }
+
+
+def _divide(value: Decimal, cost: Decimal) -> Decimal | None:
+    return value / cost if cost else None
+
+
+ROUTER: Final = Router("/portfolio", route_handlers=[show])

@@ -1,0 +1,183 @@
+"""Proposals that wait for agreement: what each would change, and the forms to agree or to refuse."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import uuid_utils
+from litestar import Request, Response, Router, get, post
+from litestar.params import FromPath, FromQuery
+from litestar.response import Template
+
+from events.issuer_holders import HolderTerms
+from events.proposal import ProposedEvent
+from marketplace.api.http.bodies.answers import Page
+from marketplace.client import ProblemError
+from marketplace.console.desk import Desk, Desked
+from marketplace.console.formats import NONE
+from marketplace.projections.views.equity import ProposalView
+
+_PATH: Final = "/console/proposals"
+_PAGE: Final = 50
+_HIDDEN: Final = frozenset({"issuer_unknown", "instrument_unknown", "scope_missing"})
+_STATUSES: Final = ("open", "effective", "refused", "withdrawn", "lapsed", "void")
+_AMENDED: Final = "instrument.amended.v1"
+_TERMS_AGREED: Final = "issuer.holder_terms_agreed.v1"
+_LONG: Final = 90
+_ACTS: Final = {
+    "agree": "agree",
+    "refuse": "refuse",
+    "withdraw-consent": "withdraw your agreement",
+    "withdraw": "withdraw it",
+}
+
+
+class Fact(NamedTuple):
+    """A field of an event that a proposal would record; `before` is its value now, where the console knows it."""
+
+    name: str
+    before: str | None
+    after: str
+
+
+class Effect(NamedTuple):
+    """An event that a proposal would record, with its fields."""
+
+    type: str
+    of: str
+    facts: Sequence[Fact]
+
+
+@get("/")
+async def list_all(
+    desk: Desked, status: FromQuery[str | None] = None, cursor: FromQuery[str | None] = None
+) -> Template:
+    """List proposals, those first that wait for this party."""
+    query: dict[str, Any] = {"limit": _PAGE, "cursor": cursor, "status": status or None, "order": "newest"}
+    page = await desk.client.get("/v1/proposals", Page[ProposalView], **query)
+    shown = sorted(page.items, key=lambda one: not _is_asked(one, desk))
+    older = None if page.next_cursor is None else f"{_PATH}?cursor={page.next_cursor}&status={status or ''}"
+    return desk.show(
+        "equity/proposals.html",
+        proposals=[(one, _is_asked(one, desk)) for one in shown],
+        issuers=await _name_issuers(desk, {one.issuer_id for one in shown}),
+        rights=await _name_rights(desk),
+        status=status,
+        statuses=_STATUSES,
+        page={"older": older, "newer": _PATH if cursor else None},
+    )
+
+
+@get("/{proposal_id:str}")
+async def show(desk: Desked, proposal_id: FromPath[str]) -> Template:
+    """Show a proposal with what it changes, and what the party may do with it."""
+    proposal = await desk.client.get_proposal(proposal_id)
+    issuers = await _name_issuers(desk, {proposal.issuer_id})
+    return desk.show(
+        "equity/proposal.html",
+        proposal=proposal,
+        issuer=issuers.get(proposal.issuer_id),
+        rights=await _name_rights(desk),
+        changes=await desk.client.get_proposed_changes(proposal_id),
+        effects=[await _read_effect(desk, one) for one in proposal.effects],
+        acts=list(_list_acts(proposal, desk)),
+        key=str(uuid_utils.uuid7()),
+    )
+
+
+@post("/{proposal_id:str}/{act:str}")
+async def act(
+    request: Request[Any, Any, Any], desk: Desked, proposal_id: FromPath[str], act: FromPath[str]
+) -> Response[Any]:
+    """Agree to a proposal, refuse it, or take back an agreement or the proposal, once the party has confirmed it."""
+    form = await request.form()
+    if act not in _ACTS or form.get("confirm") != "yes":
+        raise ProblemError(422, {"code": "form_invalid", "detail": "tick the box that confirms it, and send it again"})
+    path = f"/v1/proposals/{proposal_id}/{act}"
+    body = None if act == "agree" else {"reason": str(form.get("reason") or "")}
+    await desk.client.command(path, body, key=form.get("key"))
+    return desk.go(f"{_PATH}/{proposal_id}")
+
+
+def _is_asked(proposal: ProposalView, desk: Desk) -> bool:
+    return proposal.status == "open" and any(
+        vote.party_id == desk.principal.party_id and vote.vote == "asked" for vote in proposal.votes
+    )
+
+
+def _list_acts(proposal: ProposalView, desk: Desk) -> Iterator[str]:
+    """Yield what the party may do with an open proposal now."""
+    if proposal.status != "open" or not desk.principal.allows("proposals:write"):
+        return
+    votes = {vote.party_id: vote.vote for vote in proposal.votes}
+    own = votes.get(desk.principal.party_id or "")
+    if own is not None and own != "agreed":
+        yield "agree"
+    if own in {"asked", "withdrawn"}:
+        yield "refuse"
+    if own == "agreed":
+        yield "withdraw-consent"
+    if proposal.proposer_id == desk.principal.party_id:
+        yield "withdraw"
+
+
+async def _name_issuers(desk: Desk, issuer_ids: set[str]) -> dict[str, str]:
+    """Return the names of companies, as far as the key sees them; a buyer may vote on one that it does not hold."""
+    names = {}
+    for issuer_id in sorted(issuer_ids):
+        try:
+            names[issuer_id] = (await desk.client.get_issuer(issuer_id)).legal_name
+        except ProblemError as problem:
+            if problem.code not in _HIDDEN:
+                raise
+    return names
+
+
+async def _name_rights(desk: Desk) -> dict[str, str]:
+    return {right.name: right.act for right in (await desk.client.get_rights()).rights}
+
+
+async def _read_effect(desk: Desk, effect: ProposedEvent) -> Effect:
+    body = msgspec.json.decode(effect.body_json)
+    after = flatten({name: value for name, value in body.items() if value != effect.aggregate_id})
+    before = flatten(await _load_before(desk, effect))
+    facts = [
+        Fact(name, before.get(name), after.get(name, NONE))
+        for name in dict.fromkeys([*after, *before])
+        if name not in before or before[name] != after.get(name)
+    ]
+    return Effect(effect.type, effect.aggregate_id, facts)
+
+
+async def _load_before(desk: Desk, effect: ProposedEvent) -> dict[str, Any]:
+    """Return the terms that an effect replaces; empty where it replaces none or the key may not see them."""
+    try:
+        if effect.type == _AMENDED:
+            instrument = await desk.client.get_instrument(effect.aggregate_id)
+            return {"terms": msgspec.to_builtins(instrument.terms), "terms_version": instrument.terms_version}
+        if effect.type == _TERMS_AGREED:
+            terms = (await desk.client.get_issuer(effect.aggregate_id)).holder_terms or HolderTerms()
+            return {"terms": msgspec.to_builtins(terms)}
+    except ProblemError as problem:
+        if problem.code not in _HIDDEN:
+            raise
+    return {}
+
+
+def flatten(value: Mapping[str, Any], path: str = "") -> dict[str, str]:
+    """Return the members of an event by their path in words. Long lists and texts are counted and shortened."""
+    found: dict[str, str] = {}
+    for name, member in value.items():
+        title = f"{path} {name}".strip().replace("_", " ").removeprefix("terms ")
+        if isinstance(member, dict):
+            found |= flatten(member, title)
+        elif isinstance(member, list) and member:
+            texts = [each for each in member if isinstance(each, str)]
+            found[title] = ", ".join(texts) if len(texts) == len(member) else f"{len(member)} entries"
+        elif member not in (None, "", []) and name != "type":
+            text = str(member).lower() if isinstance(member, bool) else str(member)
+            found[title] = text if len(text) <= _LONG else f"{text[:_LONG]}…"
+    return found
+
+
+ROUTER: Final = Router("/proposals", route_handlers=[list_all, show, act])
