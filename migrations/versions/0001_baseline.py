@@ -111,6 +111,7 @@ def _create_parties() -> None:
         bigint("last_sequence"),
         key("parties", "party_id"),
     )
+    op.create_index("ix_parties_registered", "parties", ["registered_at", "party_id"])
 
 
 def _create_sites() -> None:
@@ -182,6 +183,7 @@ def _create_lots() -> None:
     )
     op.create_index("ix_lots_pool", "lots", ["pool_id", "lot_id"])
     op.create_index("ix_lots_provider", "lots", ["provider_id", "lot_id"])
+    op.create_index("ix_lots_listed", "lots", ["listed_at", "lot_id"])
 
 
 def _create_mandates() -> None:
@@ -316,6 +318,7 @@ def _create_auctions() -> None:
         key("auctions", "auction_id"),
     )
     op.create_index("ix_auctions_status", "auctions", ["status", "auction_id"])
+    op.create_index("ix_auctions_opened", "auctions", ["opened_at", "auction_id"])
 
 
 def _create_prices() -> None:
@@ -765,6 +768,7 @@ def _create_statements() -> None:
     )
     op.create_index("ix_statements_issued", "statements", ["issued_at", "statement_id"])
     op.create_index("ix_statements_due", "statements", ["status", "accept_until"])
+    op.create_index("ix_statements_line", "statements", ["service_line_id", "statement_id"])
     op.create_index("ix_statements_grant", "statements", ["grant_id", "statement_id"])
     op.create_index("ix_statements_provider", "statements", ["provider_id", "statement_id"])
     op.create_index("ix_statements_startup", "statements", ["startup_id", "statement_id"])
@@ -940,6 +944,7 @@ def _create_bonds() -> None:
         key("bond_claims", "bond_id", "claim_id"),
     )
     op.create_index("ix_bond_claims_startup", "bond_claims", ["startup_id", "claim_id"])
+    op.create_index("ix_bond_claims_party", "bond_claims", ["party_id", "claim_id"])
 
 
 def _create_instruments() -> None:

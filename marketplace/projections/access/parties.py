@@ -49,6 +49,7 @@ parties: Final = define(
     text("reason", null=True),
     document("checks"),
     instant("registered_at"),
+    Index("ix_parties_registered", "registered_at", "party_id"),
     origin=Origin("party", "party_id"),
 )
 relations: Final = define(

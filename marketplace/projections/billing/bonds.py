@@ -50,6 +50,7 @@ bond_claims: Final = define(
     instant("claimed_at"),
     instant("answer_until"),
     Index("ix_bond_claims_startup", "startup_id", "claim_id"),
+    Index("ix_bond_claims_party", "party_id", "claim_id"),
     origin=Origin("bond", "bond_id"),
 )
 

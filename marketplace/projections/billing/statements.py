@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Index, or_, select
+from sqlalchemy import Index, select, union_all
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -54,6 +54,7 @@ statements: Final = define(
     Index("ix_statements_provider", "provider_id", "statement_id"),
     Index("ix_statements_issued", "issued_at", "statement_id"),
     Index("ix_statements_due", "status", "accept_until"),
+    Index("ix_statements_line", "service_line_id", "statement_id"),
     origin=Origin("statement", "statement_id"),
 )
 statement_parts: Final = define(
@@ -219,6 +220,16 @@ async def find_latest_statements(connection: AsyncConnection, grant_ids: Collect
     return {view.grant_id: view for view in await load_all(connection, query, StatementView)}
 
 
+def _select_of(party_id: str) -> Any:
+    """Return the statements that a party accepts, is paid by or pays for, each part by an index of its own."""
+    of_holder = select(statements.c.statement_id).join(grants, grants.c.grant_id == statements.c.grant_id)
+    sides = (statements.c.startup_id, statements.c.provider_id)
+    return union_all(
+        *(select(statements.c.statement_id).where(side == party_id) for side in sides),
+        of_holder.where(grants.c.holder_id == party_id),
+    )
+
+
 async def find_part(connection: AsyncConnection, part_id: str) -> str | None:
     """Return the statement that a part belongs to, by the cause that the part's payments name, or None."""
     query = select(statement_parts.c.statement_id).where(statement_parts.c.part_id == part_id)
@@ -244,8 +255,7 @@ async def list_statements(
         ),
     )
     if party_id is not None:
-        mine = (statements.c.startup_id, statements.c.provider_id, grants.c.holder_id)
-        query = query.where(or_(*(column == party_id for column in mine)))
+        query = query.where(statements.c.statement_id.in_(_select_of(party_id)))
     return await load_window(
         connection, query, StatementView, window, statements.c.statement_id, statements.c.issued_at
     )

@@ -83,6 +83,7 @@ lots: Final = define(
     document("stages", null=True),
     Index("ix_lots_pool", "pool_id", "lot_id"),
     Index("ix_lots_provider", "provider_id", "lot_id"),
+    Index("ix_lots_listed", "listed_at", "lot_id"),
     origin=Origin("lot", "lot_id"),
 )
 _SITE_FIELDS: Final = site_events.SiteRegistered.__struct_fields__

@@ -56,6 +56,7 @@ auctions: Final = define(
     instant("cleared_at", null=True),
     instant("carried_out_at", null=True),
     Index("ix_auctions_status", "status", "auction_id"),
+    Index("ix_auctions_opened", "opened_at", "auction_id"),
     origin=Origin("auction", "auction_id"),
 )
 prices: Final = define(

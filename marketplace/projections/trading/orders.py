@@ -218,9 +218,11 @@ async def list_book(
     """Return the open or locked orders by id above `after`, now or as of `at`."""
     history = order_history
     happened = until(at, history.c.sequence, history.c.occurred_at)
+    own = select(orders.c.order_id).where(orders.c.startup_id == startup_id)
+    theirs = () if startup_id is None else (history.c.order_id.in_(own),)
     latest = (
         select(history.c.order_id, history.c.status, history.c.sequence.label("last_sequence"))
-        .where(happened, history.c.order_id > after)
+        .where(happened, history.c.order_id > after, *theirs)
         .ext(distinct_on(history.c.order_id))
         .order_by(history.c.order_id, history.c.sequence.desc())
         .subquery()
@@ -238,6 +240,4 @@ async def list_book(
         .where(latest.c.status.in_(WAITING))
         .order_by(latest.c.order_id)
     )
-    if startup_id is not None:
-        query = query.where(orders.c.startup_id == startup_id)
     return await load_all(connection, page(query, limit), BookOrderView)
