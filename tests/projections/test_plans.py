@@ -1,7 +1,7 @@
 """Lists stay quick in a large market: PostgreSQL reads each by an index, whatever its filters.
 
-The tables are filled with made-up rows, and PostgreSQL is asked for the plan of every query. The platform's filter of the
-feed by type has no index: it reads at most `FILTERED_MAX` events for a page.
+The tables are filled with made-up rows, and PostgreSQL is asked for the plan of every query. The platform's filter of
+the feed by type has no index: it reads at most `FILTERED_MAX` events for a page.
 """
 
 import contextlib
@@ -41,8 +41,8 @@ SPANS = {"startup_id", "provider_id", "payer_id", "holder_id", "party_id", "prop
 STATUSES = ("open", "locked", "matched", "issued", "active", "completed", "held", "cleared")
 TABLES = (
     "account_reserves accounts auctions balances bond_claims decisions entries event_index event_parties grant_history "
-    "grants holds hours_readings instruments lots mandates order_history orders parties pools proposals quotes readings "
-    "service_lines sites statements"
+    "grants holds hours_readings instruments lots mandates order_history orders parties pools proposals quotes "
+    "readings service_lines sites statements"
 )
 COST_MAX = 500
 """In PostgreSQL's units. A query that reads the history of orders as a whole by its index costs three times as much."""
