@@ -1,18 +1,25 @@
-# One image for the API, the workers and the migration job. Versions are pinned in pyproject.toml.
-FROM python:3.11-slim
+# One image for the API, the workers and the migration job. Every package is installed by its hash, from
+# deploy/requirements/, which `just pin` writes; no address of a registry is written down.
+ARG PYTHON=python:3.11-slim
+FROM ${PYTHON}
 
-RUN pip install --no-cache-dir uv==0.13.9 && useradd --create-home --uid 10001 marketplace
+RUN useradd --create-home --uid 10001 marketplace
 WORKDIR /srv/marketplace
-ENV UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never PATH="/srv/marketplace/.venv/bin:$PATH"
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PATH="/srv/marketplace/.venv/bin:$PATH"
 
 # The packages first: they change less often than our code.
-COPY pyproject.toml README.md ./
-RUN uv sync --no-default-groups --no-install-project
+COPY deploy/requirements/ deploy/requirements/
+RUN python -m venv .venv && python -m venv /tmp/build \
+    && .venv/bin/pip install --require-hashes -r deploy/requirements/production.txt \
+    && /tmp/build/bin/pip install --require-hashes -r deploy/requirements/build.txt
 
+COPY pyproject.toml README.md LICENSE ./
 COPY events/ events/
 COPY migrations/ migrations/
 COPY marketplace/ marketplace/
-RUN uv sync --no-default-groups --no-editable
+RUN /tmp/build/bin/hatchling build --target wheel --directory /tmp/wheel \
+    && .venv/bin/pip install --no-deps --no-index /tmp/wheel/*.whl \
+    && rm -rf /tmp/build /tmp/wheel
 
 USER marketplace
 EXPOSE 8000

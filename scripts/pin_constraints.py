@@ -1,7 +1,8 @@
 """Pin every package of every group, transitive ones too, in `[tool.uv] constraint-dependencies`.
 
 The lock file names the registry that it was made with, so it is not tracked; the pins are, and they make a clean clone
-resolve to the versions that were tested. Run ``just pin`` after a change of dependencies, ``just pin --upgrade`` to
+resolve to the versions that were tested. The hashes of what the container image installs go to `deploy/requirements/`,
+without addresses. Run ``just pin`` after a change of dependencies, ``just pin --upgrade`` to
 move everything to its newest release.
 """
 
@@ -15,10 +16,11 @@ from pathlib import Path
 PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 BLOCK = re.compile(r"^constraint-dependencies = \[[^\]]*\]$", re.MULTILINE)
 REQUIREMENT = re.compile(r"^(?P<name>[a-z0-9][a-z0-9-]*)==(?P<version>[^ ;]+)(?: ; (?P<marker>.+))?$")
-EXPORT = [
-    *("uv", "export", "--quiet", "--frozen", "--all-groups", "--all-extras"),
-    *("--no-emit-project", "--no-hashes", "--no-header", "--no-annotate"),
-]
+_EXPORT = ("uv", "export", "--quiet", "--frozen", "--no-emit-project", "--no-header", "--no-annotate")
+EXPORT = [*_EXPORT, "--all-groups", "--all-extras", "--no-hashes"]
+REQUIREMENTS = PYPROJECT.parent / "deploy" / "requirements"
+HASHED = {"production.txt": ["--no-default-groups"], "build.txt": ["--only-group", "image"]}
+"""What the image installs to run, and to build our own wheel."""
 
 
 def main() -> None:
@@ -33,6 +35,8 @@ def main() -> None:
         pins = parse_export(run(*EXPORT))
         PYPROJECT.write_text(render_pins(before, pins))
         run("uv", "lock", "--quiet")
+        for name, options in HASHED.items():
+            (REQUIREMENTS / name).write_text(run(*_EXPORT, *options))
     except BaseException:
         PYPROJECT.write_text(before)
         raise

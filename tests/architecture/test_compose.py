@@ -11,6 +11,10 @@ import yaml
 from marketplace.runtime.process.config import Settings
 
 ROOT = Path(__file__).parents[2]
+HASHED = re.compile(
+    r"^([a-z0-9-]+)==([^ ]+)(?: ; .+)? \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE
+)
+"""A requirement of pip's with its hashes."""
 SERVERS = ["nats-1", "nats-2", "nats-3"]
 APIS = ["api-1", "api-2"]
 
@@ -70,8 +74,28 @@ def test_what_is_exposed_is_the_api_behind_tls_alone(services: dict[str, Any]) -
         assert {name[12:].lower() for name in exposed[api]["environment"]} <= set(Settings.__struct_fields__)
 
 
-def test_the_image_installs_one_release_of_uv() -> None:
-    assert re.search(r"pip install --no-cache-dir uv==[0-9.]+ ", (ROOT / "Dockerfile").read_text())
+def test_the_image_installs_by_hash_what_is_pinned_and_names_no_registry() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    pins = set(project["tool"]["uv"]["constraint-dependencies"])
+    wanted = {"production.txt": project["project"]["dependencies"], "build.txt": project["build-system"]["requires"]}
+    text = (ROOT / "Dockerfile").read_text()
+    for file, needed in wanted.items():
+        assert f"pip install --require-hashes -r deploy/requirements/{file}" in text
+        hashed = (ROOT / "deploy" / "requirements" / file).read_text()
+        found = re.findall(
+            r"^([a-z0-9-]+)==([^ ]+)(?: ; .+)? \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)",
+            hashed,
+            re.MULTILINE,
+        )
+        assert len(found) == hashed.count("==") - hashed.count(" == ") > 0, "every requirement has its hashes"
+        assert "://" not in hashed
+        names = {name for name, _, _ in found}
+        assert {re.match(r"[a-z0-9-]+", each)[0] for each in needed} <= names
+        for name, version, _ in found:
+            assert any(pin.split(" ;")[0] == f"{name}=={version}" for pin in pins), name
+    lines = [line for line in text.splitlines() if "pip install" in line and "--require-hashes" not in line]
+    assert len(lines) == 1
+    assert "--no-index" in lines[0], "our own wheel"
 
 
 def test_processes_wait_for_the_migration_and_the_cluster(services: dict[str, Any]) -> None:
