@@ -13,7 +13,7 @@ from pathlib import Path
 
 from events.registry import EVENT_TYPES, render_schema_name
 from events.rendering.contract import ChangedSchema, extend_lock, render_files, render_json
-from scripts import aggregate_table, error_catalogue, query_table, rights_table, sync_client
+from scripts import aggregate_table, error_catalogue, query_table, rights_table, sync_client, visibility_page
 from scripts.contract_files import FOLDER, LOCK, README, load_lock
 from tests.contracts.story.book import build_samples
 
@@ -40,6 +40,7 @@ def main() -> int:
         _write(FOLDER / path, text)
     for table in (query_table, aggregate_table, rights_table):
         _write(table.README, table.replace_table(table.README.read_text(encoding="utf-8")))
+    _write(visibility_page.PAGE, visibility_page.render_page())
     _write(sync_client.STUB, sync_client.render_stub())
     _write(error_catalogue.CATALOGUE, error_catalogue.render_catalogue(error_catalogue.parse_package()))
     return 0

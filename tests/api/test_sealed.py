@@ -14,6 +14,7 @@ from marketplace.application.delivery.grants import transfer_grant
 from marketplace.domain.deciders import PREFIXES
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.log.memory import MemoryLog
+from scripts import visibility_page
 from tests.api.documented import read_document
 from tests.api.stage import open_stage
 from tests.api.test_commands import assert_problem
@@ -24,6 +25,10 @@ CASH, EQUITY, LOST, OPEN = "1.337711", "3.119915", "1.711311", "1.977113"
 VALUE = str((Decimal(CASH) + Decimal("0.8") * Decimal(EQUITY)).normalize())
 QUERY = {"gpu_class": "H100_SXM", "start": "2026-01-01T00:00:00Z", "end": "2026-01-20T00:00:00Z"}
 SECRETS = {"winner": (CASH, EQUITY, VALUE), "rival": (LOST, OPEN)}
+
+
+def test_the_page_on_who_sees_what_is_current():
+    assert visibility_page.PAGE.read_text() == visibility_page.render_page(), "run scripts/render_contracts.py"
 
 
 async def test_who_got_a_grant_by_transfer_does_not_see_what_it_costs_and_who_pays_still_does(database_url):

@@ -69,10 +69,10 @@ PUBLIC: Final = tags_of(
 )
 PLATFORM: Final = all_of("auction", "command", "log") - PUBLIC
 PARTIES: Final = frozenset(EVENT_TYPES) - PUBLIC - PLATFORM
-_COSTS: Final = (grant.GrantResold, grant.GrantStagePaid, grant.GrantStageMissed, grant.GrantWithholdingEnded)
+COSTS: Final = (grant.GrantResold, grant.GrantStagePaid, grant.GrantStageMissed, grant.GrantWithholdingEnded)
 """Events of a grant that say what it costs."""
 _PARTY: Final = re.compile(r"^pty_[0-9a-z]{26}$")
-_NAMES: Final = (
+NAMES: Final = (
     "party_id",
     "startup_id",
     "startup_id_before",
@@ -86,7 +86,7 @@ _NAMES: Final = (
     "attester_id",
     "related_id",
 )
-_PARENTS: Final = {
+PARENTS: Final = {
     "usage": "grant_id",
     "statement": "grant_id",
     "pool": "grant_id",
@@ -110,7 +110,7 @@ register: each relation is for the parties that it names.
 
 def get_named(event: Event) -> set[str]:
     """Return the parties that the body names at its top level, the holder of a grant's equity, and voters."""
-    values = [getattr(event, name, None) for name in _NAMES]
+    values = [getattr(event, name, None) for name in NAMES]
     equity: Any = getattr(event, "equity", None)
     if equity is not None:
         values.append(equity.holder_id)
@@ -129,7 +129,7 @@ def get_relatives(fact: RecordedEvent) -> tuple[str, ...]:
     held = isinstance(fact.event, pool.PoolCapacityHeld | pool.PoolCapacityReleased)
     if held and (seller := getattr(fact.event, "grant_id_before", None)) is not None:
         return fact.id, seller
-    parent = _PARENTS.get(fact.aggregate)
+    parent = PARENTS.get(fact.aggregate)
     parent_id: str | None = None if parent is None else getattr(fact.event, parent, None)
     return (fact.id,) if parent_id is None else (fact.id, parent_id)
 
@@ -141,7 +141,7 @@ def name_users(grant_id: str) -> str:
 
 def _find_used(fact: RecordedEvent) -> str | None:
     """Return the grant whose users by transfer the event concerns too: what happens to it, but not what it costs."""
-    if fact.aggregate == "grant" and not isinstance(fact.event, _COSTS):
+    if fact.aggregate == "grant" and not isinstance(fact.event, COSTS):
         return fact.id
     return getattr(fact.event, "grant_id", None) if fact.aggregate == "usage" else None
 
