@@ -82,7 +82,11 @@ async def show(desk: Desked, statement_id: FromPath[str], day: FromQuery[str | N
         _load_days(desk, statement), _load_hours(desk, statement), load_history(desk, statement_id)
     )
     chosen = next((one for one in days if one.day.isoformat() == day), None)
-    chosen = chosen or next((one for one in days if one.remarks or one.difference), None) or next(iter(days), None)
+    chosen = (
+        chosen
+        or next((one for one in days if one.remarks or one.difference or one.xid_errors), None)
+        or next(iter(days), None)
+    )
     return desk.show(
         "trading/statement.html",
         statement=statement,
