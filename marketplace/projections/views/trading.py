@@ -342,6 +342,8 @@ class IndexPoint(msgspec.Struct, frozen=True, kw_only=True):
         days: How many days the fills of the print are from; 0 without an index.
         fills: How many fills.
         gpu_hours: Their volume.
+        is_provisional: Whether nothing bounds the print: no list price was in force, and the class has no fill that is
+            30 days old. A contract should not settle on it.
         is_closed: Whether the day is over. Before that the value changes without a revision.
         revision: How often the value was revised since the end of the day.
         first_usd_per_gpu_hour: The value at the end of the day, before any revision.
@@ -358,6 +360,7 @@ class IndexPoint(msgspec.Struct, frozen=True, kw_only=True):
     days: int
     fills: int
     gpu_hours: int
+    is_provisional: bool
     is_closed: bool
     revision: int
     first_usd_per_gpu_hour: Decimal | None

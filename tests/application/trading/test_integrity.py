@@ -9,12 +9,14 @@ import pytest
 from msgspec import structs
 
 from events.schedule import EndTerms
+from marketplace.application.billing import accounts
 from marketplace.application.delivery.grants import terminate_grant
 from marketplace.application.supply import inventory
 from marketplace.application.supply.schedules import publish_schedule
 from marketplace.application.trading import mandates
 from marketplace.auditor.fees import Fees
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
 from marketplace.core.instants import render_instant
 from marketplace.core.money import ceil_cents, parse_ratio
 from marketplace.domain.supply.schedule import STANDARD
@@ -106,6 +108,26 @@ async def test_the_platform_ends_a_mandate_at_any_time(market):
         await market.until("order", trade.order, "locked")
         await mandates.revoke_mandate(market.handler, market.context(), trade.mandate, reason="fraud")
     assert (await market.state("mandate", trade.mandate)).revoked
+
+
+async def test_a_deposit_is_neither_withdrawn_nor_freed_in_the_lock(market):
+    trade = await market.trade()
+    await market.auction(no_cancel_at=0.4)
+    async with market.worker():
+        market.clock.at = market.day(0.4)
+        await market.until("order", trade.order, "locked")
+        account = await market.account(trade.startup)
+        assert account.held_usd > 0
+        out = {"amount_usd": account.available_usd + Decimal("0.01"), "reference": "out"}
+        with pytest.raises(Refusal, match="deposit the difference") as caught:
+            await accounts.withdraw(
+                market.handler, market.context(trade.startup), rename_id("acc", trade.startup), **out
+            )
+        assert caught.value.code == "funds_insufficient"
+        with pytest.raises(Refusal) as caught:
+            await market.cancel(trade.startup, trade.order)
+        assert caught.value.code == "order_locked"
+        assert (await market.account(trade.startup)).held_usd == account.held_usd
 
 
 async def test_a_pool_closes_only_once_an_auction_that_has_bound_orders_to_its_lots_has_settled(market):

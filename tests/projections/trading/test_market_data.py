@@ -108,6 +108,19 @@ def test_a_class_that_nobody_traded_prints_nothing_far_from_the_list_prices(pric
     assert index_of(*shells, listed=prices).status == status
 
 
+def test_a_print_without_a_list_price_or_a_fill_that_is_a_month_old_is_provisional():
+    shells = [traded(0, f"shell {number}") for number in range(3)]
+    first = index_of(*shells)
+    assert (first.status, first.is_provisional) == ("printed", True)
+    assert not index_of(*shells, listed=[listed("5", 0)]).is_provisional
+    later = [traded(day, f"shell {day % 3}") for day in range(1, 31)]
+    assert index_of(*shells, *later, day=29).is_provisional
+    assert not index_of(*shells, *later, day=30).is_provisional
+    marked = [traded(0, "shell 9", marked_at=CLOSE), *later]
+    assert index_of(*marked, day=30).is_provisional, "a fill that was marked since counts no more"
+    assert index_of(*shells, day=3).is_provisional, "a carried print stays what it was"
+
+
 def test_a_price_that_everybody_pays_for_a_month_is_not_left_out_for_ever():
     risen = [traded(day, f"buyer {day}", "6") for day in range(1, 35)]
     point = index_of(*HONEST, *risen, day=34)

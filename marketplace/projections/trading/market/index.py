@@ -13,7 +13,10 @@ A fill is a whole award. It counts on the day of the award (UTC), with its GPU-h
 4. If fills of the 30 days before a day could print, those of its run above twice or under half of their index are left
    out. Else those beyond a factor of four of the median list price of that day are, if there is one. So shells cannot
    print any price on a class that nobody else trades.
-5. A day that does not print carries the latest print of the `CARRY_DAYS_MAX` days before, and says so.
+5. Without a list price, nothing outside the market bounds the first prints of a class. So a print is *provisional* if
+   no list price is in force on its day, and of the `CARRY_DAYS_MAX` days before it no fill counts that is
+   `KNOWN_DAYS_MIN` days old. A contract should not settle on a provisional print.
+6. A day that does not print carries the latest print of the `CARRY_DAYS_MAX` days before, and says so.
 
 A day's first value is the one of the end of that day. A fill that is marked later no longer counts. Each value that
 changes because of it is a revision, with the instant of the last mark on the day of the marking. All of them can be
@@ -40,6 +43,9 @@ DAYS_MAX: Final = 30
 FACTOR_MAX: Final = 2
 LIST_FACTOR_MAX: Final = 4
 CARRY_DAYS_MAX: Final = 366
+KNOWN_DAYS_MIN: Final = 30
+HISTORY_DAYS: Final = DAYS_MAX + 2 * CARRY_DAYS_MAX
+"""So many days before a day decide its index: the day that it carries, and whether that day's print is provisional."""
 MICRO: Final = 1_000_000
 _PARTS: Final = 1_000
 """In how many parts of a GPU-hour fills are weighed."""
@@ -88,6 +94,7 @@ class Print(NamedTuple):
         days: How many days its fills are from.
         fills: How many fills.
         gpu_hours: Their volume.
+        is_provisional: Whether nothing outside its fills bounds it.
     """
 
     day: date
@@ -95,6 +102,7 @@ class Print(NamedTuple):
     days: int
     fills: int
     gpu_hours: int
+    is_provisional: bool
 
 
 class _Fills:
@@ -133,8 +141,16 @@ class _Fills:
             mean = compute_mean(chosen) if added else None
             if mean is not None:
                 gpu_hours = sum(row.gpu_hours for row in chosen)
-                return Print(day, mean, days, sum(row.fills for row in chosen), gpu_hours)
+                fills = sum(row.fills for row in chosen)
+                return Print(day, mean, days, fills, gpu_hours, not self._is_known(day, at))
         return None
+
+    def _is_known(self, day: date, at: datetime) -> bool:
+        """Return whether a list price, or a fill that is old enough, stands beside the fills of a day."""
+        if list_in_force(self._listed, day):
+            return True
+        ages = range(KNOWN_DAYS_MIN, CARRY_DAYS_MAX + 1)
+        return any(True for age in ages for _ in self._list_counted(day - age * DAY, at))
 
     def _find_bounds(self, day: date, at: datetime) -> tuple[Fraction, Fraction | None]:
         """Return between which prices fills of a day count, by the fills before it or else by list prices."""
@@ -164,7 +180,7 @@ def compute_index(
 ) -> list[IndexPoint]:
     """Return one point per day of ``[start, end)``, by what is known now.
 
-    `traded` are all fills of `DAYS_MAX` and `CARRY_DAYS_MAX` days before `start`, and those up to `end`.
+    `traded` are all fills of the `HISTORY_DAYS` days before `start`, and those up to `end`.
     """
     fills = _Fills(traded, listed)
     days = (start + number * DAY for number in range((end - start).days))
@@ -189,6 +205,7 @@ def _compute_point(fills: _Fills, prices: list[Decimal], day: date, now: datetim
         days=0 if value is None else value.days,
         fills=0 if value is None else value.fills,
         gpu_hours=0 if value is None else value.gpu_hours,
+        is_provisional=value is not None and value.is_provisional,
         is_closed=now >= closes_at,
         revision=len(revisions),
         first_usd_per_gpu_hour=_get_price(first),

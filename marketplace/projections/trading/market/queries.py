@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from marketplace.domain.trading.book.concealing import Demand, conceal_demand
 from marketplace.projections.engine.queries import PAGE_ROWS_MAX, load_all, page
 from marketplace.projections.trading.auctions import auctions
-from marketplace.projections.trading.market.index import CARRY_DAYS_MAX, DAYS_MAX, Listed, Traded, compute_index
+from marketplace.projections.trading.market.index import HISTORY_DAYS, Listed, Traded, compute_index
 from marketplace.projections.trading.market.tables import curves, fills, list_prices
 from marketplace.projections.trading.orders import orders
 from marketplace.projections.views.trading import CurveStep, IndexPoint, ListPriceView
@@ -22,7 +22,7 @@ async def load_index(
     connection: AsyncConnection, gpu_class: str, *, start: date, end: date, now: datetime
 ) -> list[IndexPoint]:
     """Return the index of a class for each day of ``[start, end)``, as it is known now."""
-    begin = start - timedelta(days=DAYS_MAX + CARRY_DAYS_MAX)
+    begin = start - timedelta(days=HISTORY_DAYS)
     same = (fills.c.day, fills.c.startup_id, fills.c.seller_id, fills.c.price_usd_per_gpu_hour, fills.c.marked_at)
     traded: Any = (
         select(*same, func.count().label("fills"), func.sum(fills.c.gpu_hours).cast(BigInteger).label("gpu_hours"))
