@@ -6,13 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.grant import GrantDegraded, GrantResumed, GrantSuspended
+from events.usage import Evidence
 from marketplace.domain.billing.delivered import compare_meters, count_delivered
 from marketplace.domain.delivery.grant import GRANT
 from marketplace.domain.delivery.service_level import count_promised, count_unavailable
 from marketplace.domain.metering.usage import USAGE
 from marketplace.domain.metering.usage_commands import ReportUsage
 from tests.domain import build
-from tests.domain.build import grant_issued, measurement
+from tests.domain.build import grant_issued, measurement, usd
 from tests.domain.walk import WALK
 
 SECONDS, GPUS = 60, 8
@@ -42,7 +43,7 @@ outages = st.one_of(
 readings = st.lists(st.tuples(spans, st.integers(1, 2)), max_size=6)
 
 
-def count(measured):
+def count(measured, evidence=None):
     """Return the record of these readings, as far as they are accepted."""
     usage = USAGE.initial
     for number, ((start, stop), nodes) in enumerate(measured):
@@ -50,7 +51,9 @@ def count(measured):
             usage_id=build.id_of("usg"),
             grant_id=ISSUED.grant_id,
             source="m",
-            measurements=(measurement(reading_id=str(number), start=at(start), end=at(stop), nodes=nodes),),
+            measurements=(
+                measurement(reading_id=str(number), start=at(start), end=at(stop), nodes=nodes, evidence=evidence),
+            ),
             metered=build.metered(),
             at=ISSUED.end,
         )
@@ -87,3 +90,10 @@ def test_delivered_is_what_was_counted_of_working_nodes_and_never_above_what_was
     if metering is not None:
         assert metering.provider_gpu_seconds == sum(charged[s] for s in covered)
         assert metering.startup_gpu_seconds == sum(by_second(startup, s) for s in covered)
+
+
+def test_hours_that_worked_are_charged_whether_they_were_used_or_not():
+    idle = count([((0, SECONDS), 2)], Evidence(gpu_utilisation=usd(0), energy_kwh=usd(0), xid_errors=0))
+    assert count_delivered(idle, GRANT.fold([ISSUED]), START, END) == 2 * GPUS * SECONDS
+    failed = GrantDegraded(**ALL, nodes_available=1, at=START, reason="fan", until=END)
+    assert count_delivered(idle, GRANT.fold([ISSUED, failed]), START, END) == GPUS * SECONDS
