@@ -29,8 +29,8 @@ class ReadingNotTaken(msgspec.Struct, frozen=True, kw_only=True):
 class CommandRecorded(Event, frozen=True, kw_only=True, tag="command.recorded.v1"):
     """A command was accepted, and its other events do not show its answer, for example because it changed nothing.
 
-    A statement also has such a record in its batch. It reserves the statement's place in the order of the statements of
-    its grant or service line.
+    The batch of a new statement also contains such a record. Its id derives from the statement's number, so that no
+    other statement of the grant or service line can get the same number.
 
     Attributes:
         command_id: The command. For the number of a statement, an id that derives from the grant or line, and from the

@@ -29,16 +29,15 @@ class DrawTerms(msgspec.Struct, frozen=True, kw_only=True):
     """The signed terms of a drawdown: cost and principal of each accepted unit, within a window.
 
     They are the grant's terms at its issue and never change. Later events change what is drawn: ``grant.extended`` if a
-    missed period rolls forward, ``grant.resold`` for resold capacity, ``grant.terminated`` for an early end. At price
-    p, value w and θ = p / w (see ``grant.issued``), the price is p, of which the startup pays θ · cash, and the
-    principal is θ · equity. Statements round the cumulative sums of both to the cent.
+    missed period rolls forward, ``grant.resold`` for resold capacity, ``grant.terminated`` for an early end. Statements
+    round the cumulative sums of cash and principal to the cent.
 
     Attributes:
         start: First instant of the window.
         end: Instant after the last.
         gpu_class: Class of the GPUs whose hours are counted, or beside which a service line is worked.
         unit: The unit of the prices: accepted hours of one GPU of the class, or of a service line.
-        price_usd_per_gpu_hour: p, exact.
+        price_usd_per_gpu_hour: The price, exact.
         cash_usd_per_gpu_hour: The part that the startup pays in cash, exact.
         principal_usd_per_gpu_hour: Principal that accrues, exact.
         acceptance_hours: How long the startup may dispute a statement before silence accepts it.

@@ -69,7 +69,7 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProposalMade(Event, frozen=True, kw_only=True, tag="proposal.made.v1"):
-    """An act needs the agreement of others. None of its effects has happened yet.
+    """An act needs the agreement of others. No effect has happened yet.
 
     Attributes:
         proposal_id: The proposal.

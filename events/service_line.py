@@ -86,8 +86,7 @@ class ServiceLineDeclined(Event, frozen=True, kw_only=True, tag="service_line.de
 class ServiceLineAgreed(Event, frozen=True, kw_only=True, tag="service_line.agreed.v1"):
     """The startup agreed. The cost of all hours is set aside in the same atomic batch.
 
-    Cash, the holder's payment and principal are the same shares of the price as in the grant: for price p, value w and
-    θ = p / w of the line, see ``grant.issued``.
+    Cash, the holder's payment and principal are the same shares of the line's price as of the grant's price.
 
     Attributes:
         service_line_id: The service line.

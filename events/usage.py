@@ -113,7 +113,7 @@ class UsageVoided(Event, frozen=True, kw_only=True, tag="usage.voided.v1"):
 
 
 class UsageIdentified(Event, frozen=True, kw_only=True, tag="usage.identified.v1"):
-    """A source used these ids for readings of a grant. A later reading with one of them counts for no grant.
+    """A source used these ids for readings of a grant. No reading of another grant may use them.
 
     Attributes:
         usage_id: The record of the source, not of the grant.

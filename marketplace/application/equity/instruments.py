@@ -32,7 +32,7 @@ from marketplace.domain.equity.instrument.commands import (
     SuspendInstrument,
 )
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
-from marketplace.domain.equity.instrument.mfn import require_offer
+from marketplace.domain.equity.instrument.mfn import require_electable
 from marketplace.domain.equity.instrument.state import Instrument, InstrumentState
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
@@ -175,13 +175,13 @@ async def notice_mfn(
     The append that signs or amends a SAFE gives the first notice of it.
 
     Raises:
-        Refusal: ``instrument_unknown`` · ``not_later`` · refusals of the instrument.
+        Refusal: ``instrument_unknown`` · ``not_electable`` · refusals of the instrument.
     """
 
     async def work(unit: UnitOfWork) -> None:
         instrument = await _load_instrument(unit, instrument_id, "issuer")
         later = await _load_instrument(unit, later_instrument_id, "issuer")
-        terms = require_offer(instrument, later)
+        terms = require_electable(instrument, later)
         command = NoticeMfn(
             instrument_id=instrument_id,
             later_instrument_id=later_instrument_id,

@@ -377,8 +377,8 @@ def _require_quota(command: PlaceHold, state: Account) -> None:
         return
     raise Refusal(
         "holds_exhausted",
-        f"account {command.account_id} holds money or credit for {count} of {kind}_…, and the most is"
-        f" {command.quota}; wait for the end of some, or end some",
+        f"account {command.account_id} holds money or credit for {count} ids that begin with {kind}_, and the"
+        f" maximum is {command.quota}; wait for the end of some, or end some",
         quota=command.quota,
     )
 

@@ -126,13 +126,13 @@ def _require_awaited(dispute: Dispute, by: Party, at: datetime) -> None:
     if dispute.awaits == "platform":
         raise Refusal(
             "statement_referred",
-            f"the platform was asked and decides until {render_instant(dispute.answer_until)}; concede, or wait",
+            f"the platform was asked and decides by {render_instant(dispute.answer_until)}; concede, or wait",
             due=render_instant(dispute.answer_until),
         )
     if dispute.awaits != role:
         raise Refusal(
             "answer_not_due",
-            f"the {dispute.awaits} must answer until {render_instant(dispute.answer_until)}; wait, or concede",
+            f"the {dispute.awaits} must answer by {render_instant(dispute.answer_until)}; wait, or concede",
             awaits=dispute.awaits,
         )
     _require_time(dispute, at)
@@ -142,8 +142,7 @@ def _require_time(dispute: Dispute, at: datetime) -> None:
     if at >= dispute.answer_until:
         raise Refusal(
             "answer_period_over",
-            f"the answer was due until {render_instant(dispute.answer_until)}; it is {render_instant(at)}, and silence"
-            " decides",
+            f"the answer was due by {render_instant(dispute.answer_until)}; it is {render_instant(at)}, and silence decides",
         )
 
 
@@ -174,8 +173,8 @@ def require_answer(dispute: Dispute, by: Party, offered: Amount | None, at: date
     if offered is not None and not dispute.count < offered < dispute.position:
         raise Refusal(
             "offer_outside",
-            f"an offer lies between the count, {dispute.count}, and the provider's position, {dispute.position}; it is"
-            f" {offered}",
+            f"the offer, {offered}, must lie between the count, {dispute.count}, and the provider's position,"
+            f" {dispute.position}",
             pointer=pointer,
         )
 

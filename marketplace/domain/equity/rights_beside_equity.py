@@ -272,7 +272,7 @@ BESIDE_EQUITY: Final = (
         "startup that pays for the grant, within 30 days of the period or the early end",
         "provider; what it contests, the platform decides",
         "never; refused among related parties and within the cure time",
-        "72 hours, then the claim is conceded; what is contested waits for the platform",
+        "72 hours, then the claim is conceded; 30 days for the platform, then the middle is due",
     ),
     StatedRight(
         "bond_release",

@@ -245,6 +245,7 @@ def _answer_no(command: ReportUsage, measurement: Measurement, state: UsageState
 
 
 def _answer_repeated(command: ReportUsage, measurement: Measurement) -> Answer | None:
+    """Refuse a reading whose content came under another id before, if the grant has no room for both."""
     first = command.repeated.get(measurement.reading_id)
     if first is None:
         return None

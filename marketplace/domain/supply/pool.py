@@ -307,7 +307,7 @@ def _offer(command: OfferCapacity, state: Pool) -> Sequence[PoolEvent]:
     if peak + command.nodes > state.opened.nodes:
         raise Refusal(
             "pool_full",
-            f"pool {command.pool_id} has {state.opened.nodes} nodes, {peak} offered or reserved at"
+            f"pool {command.pool_id} has {state.opened.nodes} nodes, of which {peak} are already offered or reserved at"
             f" {render_instant(where)}; {command.nodes} more do not fit",
             pointer="/nodes",
             pool_id=command.pool_id,

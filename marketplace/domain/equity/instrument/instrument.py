@@ -139,7 +139,7 @@ def _amend(command: AmendInstrument, state: Instrument) -> Sequence[InstrumentEv
     if type(latest.terms) is not type(command.terms):
         raise Refusal(
             "terms_kind_differs",
-            f"instrument {command.instrument_id} exists with other content; sign another",
+            f"the kind of instrument {command.instrument_id} cannot change; sign another instrument",
             pointer="/terms/kind",
         )
     if state.status in {"cancelled", "repaid"}:

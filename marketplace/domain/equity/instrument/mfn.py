@@ -58,16 +58,18 @@ def find_offer(state: Instrument, later: Instrument) -> SafeTerms | None:
     )
 
 
-def require_offer(state: Instrument, later: Instrument) -> SafeTerms:
-    """Return what another instrument of the same issuer lets the holder elect.
+def require_electable(state: Instrument, later: Instrument) -> SafeTerms:
+    """Return the terms of another instrument of the same issuer that the holder may elect.
 
     Raises:
-        Refusal: ``not_later``.
+        Refusal: ``not_electable``, if it is the same instrument, of another issuer, or no SAFE or note with a price.
     """
     issuer_id, later_id, terms = state.issued.issuer_id, later.issued.instrument_id, find_offer(state, later)
     if later_id == state.issued.instrument_id or terms is None or later.issued.issuer_id != issuer_id:
         raise Refusal(
-            "not_later", f"{later_id} is not another SAFE or note of {issuer_id}", pointer="/later_instrument_id"
+            "not_electable",
+            f"{later_id} is not another SAFE of {issuer_id}, nor a note of it with a cap or a discount",
+            pointer="/later_instrument_id",
         )
     return terms
 

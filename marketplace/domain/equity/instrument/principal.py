@@ -139,7 +139,7 @@ def reduce(command: ReduceCommitment, state: Instrument) -> Sequence[InstrumentE
 
 
 def convert(command: ConvertInstrument, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the conversion of the oldest outstanding run."""
+    """Return the conversion of the oldest tranches with principal that is left, or nothing if it is recorded."""
     event = InstrumentConverted(
         instrument_id=command.instrument_id,
         issuer_id=state.issued.issuer_id,

@@ -148,7 +148,7 @@ class Instrument:
 
     @property
     def principal_usd(self) -> Decimal:
-        """Accrued less reversed."""
+        """Principal accrued so far, less what was reversed. It includes what was converted or repaid since."""
         return sum((tranche.principal_usd for tranche in self.tranches), ZERO)
 
     @property

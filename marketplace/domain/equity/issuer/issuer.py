@@ -301,7 +301,7 @@ def list_refused_acts(command: ImportIssuer) -> list[tuple[int, Refusal]]:
 
 
 def _decide_unlimited(command: IssuerCommand, state: IssuerState) -> Sequence[IssuerEvent]:
-    """Return the events of a command, ignoring the issuer's dilution limit."""
+    """Return the events of a command by every rule except the dilution limit."""
     if isinstance(command, ImportIssuer):
         return import_issuer(command, state, _decide_unlimited)
     if isinstance(command, FormIssuer):

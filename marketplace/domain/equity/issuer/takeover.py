@@ -368,7 +368,7 @@ def _check_paid(act: IssuerDistributionPaid, state: Issuer) -> None:
     if act.amount_usd != paid:
         raise Refusal(
             "payment_differs",
-            f"{act.amount_usd} USD were paid, and the waterfall pays {paid} USD in cash",
+            f"{act.amount_usd} USD were paid, but the waterfall pays {paid} USD in cash",
             amount_usd=str(act.amount_usd),
             payouts_usd=str(paid),
         )

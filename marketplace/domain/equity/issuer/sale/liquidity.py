@@ -197,7 +197,8 @@ def require_delivery_settled(liquidity_id: str, grants: Sequence[str]) -> None:
         raise Refusal(
             "delivery_unsettled",
             f"usage of {', '.join(grants[:5])} is metered and not accepted; accept or resolve its statements, then"
-            f" declare the sale again in place of {liquidity_id}, so that what accrues has its part of the proceeds",
+            f" declare the sale again in place of {liquidity_id}, so that the principal that accrues shares in the"
+            " proceeds",
             liquidity_id=liquidity_id,
             grants=list(grants),
         )

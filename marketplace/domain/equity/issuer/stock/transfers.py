@@ -82,7 +82,7 @@ def require_unsplit(offer: Offer, state: Issuer) -> None:
         transfer_id = offer.offered.transfer_id
         raise Refusal(
             "offer_split",
-            f"the stock was split since {transfer_id} was offered, so that its shares and its price are other ones;"
+            f"the stock was split since {transfer_id} was offered, which changed the number of shares and the price;"
             " withdraw it and offer the shares again",
             transfer_id=transfer_id,
         )
