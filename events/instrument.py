@@ -99,7 +99,7 @@ class InstrumentPrincipalReversed(Event, frozen=True, kw_only=True, tag="instrum
         principal_usd: How much was reversed.
         reason: Why.
         became: What the tranche had become: outstanding principal, shares, or money.
-        settlement: For shares: they are cancelled, or their price is owed; None if it did not become shares.
+        reduction: For shares: they are cancelled, or their price is owed; None if it did not become shares.
         taken: The shares that it had bought, if it became shares.
         debt_exact: Dollars that the holder owes the issuer instead, exact.
         debt_usd: The same, rounded down to the cent.
@@ -112,7 +112,7 @@ class InstrumentPrincipalReversed(Event, frozen=True, kw_only=True, tag="instrum
     principal_usd: Usd
     reason: Text
     became: Literal["outstanding", "shares", "money"] = "outstanding"
-    settlement: Reduction | None = None
+    reduction: Reduction | None = None
     taken: TakenShares | None = None
     debt_exact: Ratio = "0/1"
     debt_usd: Usd = Decimal(0)

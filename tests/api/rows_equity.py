@@ -448,7 +448,7 @@ FINANCINGS = (
         "POST",
         "/v1/instruments/{instrument}/reverse",
         "platform",
-        lambda world: build_clawback(world, settlement="debt"),
+        lambda world: build_clawback(world, reduction="debt"),
         refused=(build_clawback, 422, "missing_convention"),
         other=PLATFORM_ONLY,
     ),

@@ -258,12 +258,12 @@ def claw_back(life):
     """Take half of the first tranche back after its conversion, and 1,000 dollars of the second as a debt; pay it."""
     held = life.issuer.holdings.get((PROVIDER, life.instruments[DRAWDOWN].conversions[0].class_id), 0)
     audit = {"instrument_id": DRAWDOWN, "reason": "audit", "shares_held": held}
-    half = {"tranche_id": make_id("trn", 2), "principal_usd": Decimal(80_000), "settlement": "cancel_shares"}
+    half = {"tranche_id": make_id("trn", 2), "principal_usd": Decimal(80_000), "reduction": "cancel_shares"}
     life.deed(commands.ReversePrincipal(**audit, **half))
     taken = life.instruments[DRAWDOWN].find_tranche(make_id("trn", 2)).reversals["audit"].taken
     cancelled = {"holder_id": PROVIDER, "class_id": taken.class_id, "shares": taken.shares, "cause": DRAWDOWN}
     life.act(RepurchaseStock, repurchase_id=make_id("rep", 2), **cancelled, price_usd_per_share=Decimal(0))
-    owed = {"tranche_id": make_id("trn", 3), "principal_usd": Decimal(1_000), "settlement": "debt"}
+    owed = {"tranche_id": make_id("trn", 3), "principal_usd": Decimal(1_000), "reduction": "debt"}
     life.deed(commands.ReversePrincipal(**audit, **owed))
     life.deed(commands.PayDebt(instrument_id=DRAWDOWN, cause=make_id("pay", 1), amount_usd=Decimal(400)))
 

@@ -130,7 +130,7 @@ def reverse(life):
             tranche_id=tranche.tranche_id,
             principal_usd=life.pick([tranche.principal_usd, Decimal("0.01")]),
             reason=f"audit {life.count}",
-            settlement=life.pick([None, "cancel_shares", "debt"]),
+            reduction=life.pick([None, "cancel_shares", "debt"]),
             shares_held=held,
             split=split,
         )

@@ -43,7 +43,7 @@ def life():
             tranche_id=make_id("trn", 31),
             principal_usd=Decimal(150),
             reason="an audit",
-            settlement="cancel_shares",
+            reduction="cancel_shares",
             shares_held=1_500,
         )
     )

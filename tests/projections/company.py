@@ -179,7 +179,7 @@ def claw_back(story: Story, instrument_id: str) -> None:
             principal_usd=usd("24.00"),
             reason="an audit",
             became="shares",
-            settlement="cancel_shares",
+            reduction="cancel_shares",
             taken=ins.TakenShares(
                 cause=ROUND,
                 class_id="series-a",

@@ -92,7 +92,7 @@ async def resume(command: Commanded, instrument_id: FromPath[str]) -> Response[R
 async def reverse(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[ReversePrincipalBody]
 ) -> Response[ReceiptBody]:
-    """Reverse a tranche, in part or in full; for the platform. `settlement` says what happens to shares."""
+    """Reverse a tranche, in part or in full; for the platform. `reduction` says what happens to shares."""
     receipt = await reverse_principal(
         command.handler,
         command.context,
@@ -100,7 +100,7 @@ async def reverse(
         tranche_id=data.tranche_id,
         principal_usd=data.principal_usd,
         reason=data.reason,
-        settlement=data.settlement,
+        reduction=data.reduction,
         approval=data.approval,
     )
     return command.answer(receipt)

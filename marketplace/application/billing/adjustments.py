@@ -291,7 +291,7 @@ async def _reverse(
             tranche_id=tranche.tranche_id,
             principal_usd=amount,
             reason=f"credit {case.statement_id}",
-            settlement=instrument.issued.terms.reduction,
+            reduction=instrument.issued.terms.reduction,
             on_day=unit.context.at.date(),
         )
         left -= amount

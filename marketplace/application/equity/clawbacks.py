@@ -35,7 +35,7 @@ async def reverse_principal(
     tranche_id: str,
     principal_usd: Decimal,
     reason: str,
-    settlement: Reduction | None = None,
+    reduction: Reduction | None = None,
     approval: Approval | None = None,
 ) -> Receipt:
     """Reverse a tranche, in part or in full, before or after it became shares."""
@@ -46,7 +46,7 @@ async def reverse_principal(
         tranche_id=tranche_id,
         principal_usd=principal_usd,
         reason=reason,
-        settlement=settlement,
+        reduction=reduction,
         on_day=context.at.date(),
     )
 
@@ -74,7 +74,7 @@ async def claw_back(unit: UnitOfWork, command: ReversePrincipal, approval: Appro
             tranche_id=command.tranche_id,
             principal_usd=command.principal_usd,
             reason=command.reason,
-            settlement=command.settlement,
+            reduction=command.reduction,
             shares_held=held,
             split=split,
             on_day=command.on_day,

@@ -204,7 +204,8 @@ def _post(command: PostBond, state: BondState) -> Sequence[BondEvent]:
     if command.stands_until <= command.at:
         raise Refusal(
             "term_passed",
-            f"the bond would stand until {render_instant(command.stands_until)}, which has passed; state a later instant",
+            f"the bond would stand until {render_instant(command.stands_until)}, which has passed;"
+            " state a later instant",
             pointer="/stands_until",
         )
     if known is not None and known.free_usd and command.stands_until < known.stands_until:

@@ -142,7 +142,8 @@ def _require_time(dispute: Dispute, at: datetime) -> None:
     if at >= dispute.answer_until:
         raise Refusal(
             "answer_period_over",
-            f"the answer was due by {render_instant(dispute.answer_until)}; it is {render_instant(at)}, and silence decides",
+            f"the answer was due by {render_instant(dispute.answer_until)}; it is {render_instant(at)}, and"
+            " silence decides",
         )
 
 

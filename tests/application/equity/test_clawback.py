@@ -65,7 +65,7 @@ async def test_the_shares_that_it_bought_are_cancelled_in_the_same_append(closed
         tranche_id=instrument.tranches[0].tranche_id,
         principal_usd=instrument.principal_usd,
         reason="nothing was delivered",
-        settlement="cancel_shares",
+        reduction="cancel_shares",
     )
     assert len(counted.appends) == 1
     ledger = await check_log(market.log)
@@ -77,7 +77,7 @@ async def test_the_shares_that_it_bought_are_cancelled_in_the_same_append(closed
 
 async def test_a_debt_is_paid_by_the_holder_to_the_startup(closed):
     market, trade, instrument_id = closed
-    await take_back(market, instrument_id, 10, settlement="debt")
+    await take_back(market, instrument_id, 10, reduction="debt")
     await accounts.deposit(
         market.handler,
         market.context(),
@@ -100,14 +100,14 @@ async def test_a_clawback_of_shares_needs_a_settlement_and_a_repeat_answers_as_t
     market, _, instrument_id = closed
     with pytest.raises(Refusal) as caught:
         await take_back(market, instrument_id, 10)
-    assert (caught.value.code, caught.value.facts["convention"]) == ("missing_convention", "settlement")
+    assert (caught.value.code, caught.value.facts["convention"]) == ("missing_convention", "reduction")
     context = market.context()
     instrument = await market.state("instrument", instrument_id)
     command = {
         "tranche_id": instrument.tranches[0].tranche_id,
         "principal_usd": Decimal(10),
         "reason": "an audit",
-        "settlement": "cancel_shares",
+        "reduction": "cancel_shares",
     }
     first = await reverse_principal(market.handler, context, instrument_id, **command)
     market.clock.at += timedelta(days=1)

@@ -190,7 +190,7 @@ async def reverse(market, grant, amount_usd="10"):
         tranche_id=tranche.tranche_id,
         principal_usd=Decimal(amount_usd),
         reason="an audit",
-        settlement="debt",
+        reduction="debt",
     )
 
 

@@ -101,7 +101,7 @@ async def test_a_split_between_two_statements_counts_for_what_comes_and_a_clawba
         tranche_id=last.tranche_id,
         principal_usd=last.principal_usd,
         reason="an audit",
-        settlement="cancel_shares",
+        reduction="cancel_shares",
     )
     after = await market.state("issuer", trade.issuer)
     assert held - count(after, trade.fund) == instrument.conversions[-1].shares

@@ -103,7 +103,7 @@ async def test_a_split_counts_for_what_comes_and_what_is_there_and_a_clawback_ta
     last, bought = instrument.tranches[-1], instrument.conversions[-1]
     await exercise(market, trade, bought.cause, 10)
     taken = {"tranche_id": last.tranche_id, "principal_usd": last.principal_usd, "reason": "an audit"}
-    await reverse_principal(market.handler, market.context(), instrument_id, **taken, settlement="cancel_shares")
+    await reverse_principal(market.handler, market.context(), instrument_id, **taken, reduction="cancel_shares")
     after, state = await market.state("issuer", trade.issuer), await market.state("instrument", instrument_id)
     assert after.warrants[bought.cause].shares_outstanding == 0
     assert count(after) == rights - bought.shares

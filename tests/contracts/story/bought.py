@@ -87,7 +87,7 @@ def _tell_clawback(teller: Teller) -> None:
             principal_usd=_BACK,
             reason="paid twice",
             became="shares",
-            settlement="cancel_shares",
+            reduction="cancel_shares",
             taken=taken,
         ),
         IssuerWarrantCancelled(**_HELD, cancellation_id=name("can", "bought warrant"), shares=2_000, cause=_INSTRUMENT),

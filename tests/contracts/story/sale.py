@@ -85,7 +85,7 @@ def _tell_clawback(teller: Teller, compute_price: str) -> None:
             principal_usd=amount,
             reason="an audit of the meters found 2 GPU-hours that were never delivered",
             became="shares",
-            settlement="debt",
+            reduction="debt",
             taken=TakenShares(
                 cause=SERIES_A,
                 class_id="series-a",

@@ -47,7 +47,7 @@ def converted(principal, price, shares, **changes):
     )
 
 
-def taken(number, principal, *, due, shares, price="7/3", amount=None, settlement="cancel_shares", debt=0, **changes):
+def taken(number, principal, *, due, shares, price="7/3", amount=None, reduction="cancel_shares", debt=0, **changes):
     """Return the clawback of a tranche that became shares."""
     amount = Fraction(principal) if amount is None else amount
     return InstrumentPrincipalReversed(
@@ -56,7 +56,7 @@ def taken(number, principal, *, due, shares, price="7/3", amount=None, settlemen
         principal_usd=Decimal(principal),
         reason=changes.get("reason", "clawback"),
         became="shares",
-        settlement=settlement,
+        reduction=reduction,
         taken=TakenShares(
             cause=ROUND,
             class_id="series-a",
@@ -72,7 +72,7 @@ def taken(number, principal, *, due, shares, price="7/3", amount=None, settlemen
 
 
 def cancel(number, principal, held=1_000, **settled):
-    return take_back(number, principal, settlement="cancel_shares", shares_held=held, **settled)
+    return take_back(number, principal, reduction="cancel_shares", shares_held=held, **settled)
 
 
 DRAWN = [ISSUED, accrued(1, 400), accrued(2, 300)]
@@ -103,8 +103,8 @@ DECIDED = {
     ),
     "a debt in their place is every dollar": (
         CONVERTED,
-        take_back(1, 100, settlement="debt", shares_held=1_000),
-        [taken(1, 100, due=0, shares=0, settlement="debt", debt=100)],
+        take_back(1, 100, reduction="debt", shares_held=1_000),
+        [taken(1, 100, due=0, shares=0, reduction="debt", debt=100)],
     ),
     "after a split the shares are more and their price is less": (
         CONVERTED,
@@ -127,7 +127,7 @@ DECIDED = {
         ],
     ),
     "a debt is paid in parts": (
-        [*CONVERTED, taken(1, 100, due=0, shares=0, settlement="debt", debt=100)],
+        [*CONVERTED, taken(1, 100, due=0, shares=0, reduction="debt", debt=100)],
         PayDebt(instrument_id=INS, cause=PAYMENT, amount_usd=Decimal(40)),
         [InstrumentDebtPaid(**OF_INS, cause=PAYMENT, amount_usd=Decimal(40))],
     ),
@@ -139,7 +139,7 @@ def test_decided(events, command, expected):
     Given(INSTRUMENT, *events).when(command).then(*expected)
 
 
-OWING = [*CONVERTED, taken(1, 100, due=0, shares=0, settlement="debt", debt=100)]
+OWING = [*CONVERTED, taken(1, 100, due=0, shares=0, reduction="debt", debt=100)]
 PAID = InstrumentDebtPaid(**OF_INS, cause=PAYMENT, amount_usd=Decimal(40))
 
 
@@ -186,7 +186,7 @@ def test_an_import_takes_clawbacks_as_they_were_decided():
     acts = (
         *CONVERTED,
         taken(1, 100, price="7/9", due=128, shares=120, debt="56/9"),
-        taken(2, 50, due=0, shares=0, settlement="debt", debt=50),
+        taken(2, 50, due=0, shares=0, reduction="debt", debt=50),
         PAID,
     )
     Given(INSTRUMENT).when(ImportInstrument(instrument_id=INS, acts=acts)).then(*acts)

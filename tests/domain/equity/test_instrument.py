@@ -362,7 +362,7 @@ ACTS = st.one_of(
         NUMBERS,
         AMOUNTS,
         st.sampled_from(["clawback", "termination", "audit"]),
-        settlement=st.sampled_from([None, "debt", "cancel_shares"]),
+        reduction=st.sampled_from([None, "debt", "cancel_shares"]),
         shares_held=st.integers(0, 60),
     ),
     st.builds(lambda principal, number: convert(principal, cause=make_id("fin", number)), AMOUNTS, NUMBERS),

@@ -48,7 +48,7 @@ class ReversePrincipalBody(Body, frozen=True, kw_only=True):
         tranche_id: The tranche.
         principal_usd: The principal to reverse.
         reason: Why.
-        settlement: Needed if the tranche became shares: the shares that this principal bought are cancelled, or the
+        reduction: Needed if the tranche became shares: the shares that this principal bought are cancelled, or the
             holder owes their price.
         approval: The document behind the cancellation of shares.
     """
@@ -56,7 +56,7 @@ class ReversePrincipalBody(Body, frozen=True, kw_only=True):
     tranche_id: Id
     principal_usd: Usd
     reason: Text
-    settlement: Reduction | None = None
+    reduction: Reduction | None = None
     approval: Approval | None = None
 
 

@@ -97,9 +97,9 @@ def _require_reducible(command: ReversePrincipal, tranche: Tranche) -> None:
 
 def _build(command: ReversePrincipal, state: Instrument, tranche: Tranche) -> InstrumentPrincipalReversed:
     taken, debt = None, Fraction(0)
-    settlement: Reduction | None = None
+    reduction: Reduction | None = None
     if tranche.converted_usd:
-        settlement = _require_settlement(command, tranche)
+        reduction = _require_reduction(command, tranche)
         taken, debt = _take_shares(command, state, tranche)
     elif tranche.repaid_usd:
         assert state.repaid is not None, "money was paid by a repayment"
@@ -113,24 +113,24 @@ def _build(command: ReversePrincipal, state: Instrument, tranche: Tranche) -> In
         principal_usd=command.principal_usd,
         reason=command.reason,
         became="shares" if tranche.converted_usd else "money" if tranche.repaid_usd else "outstanding",
-        settlement=settlement,
+        reduction=reduction,
         taken=taken,
         debt_exact=render_ratio(debt),
         debt_usd=floor_cents(debt),
     )
 
 
-def _require_settlement(command: ReversePrincipal, tranche: Tranche) -> Reduction:
-    if command.settlement is None:
+def _require_reduction(command: ReversePrincipal, tranche: Tranche) -> Reduction:
+    if command.reduction is None:
         raise Refusal(
             "missing_convention",
-            f"tranche {tranche.tranche_id} became shares; state what happens to them as settlement: "
+            f"tranche {tranche.tranche_id} became shares; state what happens to them as reduction: "
             "cancel_shares or debt",
-            pointer="/settlement",
-            convention="settlement",
+            pointer="/reduction",
+            convention="reduction",
             converted_usd=str(tranche.converted_usd),
         )
-    return command.settlement
+    return command.reduction
 
 
 def _take_shares(command: ReversePrincipal, state: Instrument, tranche: Tranche) -> tuple[TakenShares, Fraction]:
@@ -140,7 +140,7 @@ def _take_shares(command: ReversePrincipal, state: Instrument, tranche: Tranche)
     amount = Fraction(command.principal_usd) * tranche.dollars_per_principal
     price = Fraction(conversion.price_usd_per_share) / command.split
     due = 0
-    if command.settlement == "cancel_shares":
+    if command.reduction == "cancel_shares":
         before = state.takings.get(tranche.conversion, ClawedBack())
         last = before.principal_usd + command.principal_usd == conversion.principal_usd
         bought = (before.amount + amount) / Fraction(conversion.price_usd_per_share)
@@ -157,7 +157,7 @@ def _take_shares(command: ReversePrincipal, state: Instrument, tranche: Tranche)
         shares_due=due,
         shares=shares,
     )
-    return taken, amount if command.settlement == "debt" else (due - shares) * price
+    return taken, amount if command.reduction == "debt" else (due - shares) * price
 
 
 def pay_debt(command: PayDebt, state: Instrument) -> Sequence[InstrumentEvent]:
@@ -195,6 +195,6 @@ def build_reversal(event: InstrumentPrincipalReversed, on_day: date) -> ReverseP
         tranche_id=event.tranche_id,
         principal_usd=event.principal_usd,
         reason=event.reason,
-        settlement=event.settlement,
+        reduction=event.reduction,
         on_day=on_day,
     )

@@ -50,7 +50,7 @@ class ReversePrincipal(msgspec.Struct, frozen=True, kw_only=True):
         tranche_id: The tranche.
         principal_usd: The principal to reverse.
         reason: Why.
-        settlement: What happens to shares; needed if the tranche became shares.
+        reduction: What happens to shares; needed if the tranche became shares.
         shares_held: Shares of the conversion's class that the holder still has, the most that can be cancelled.
         split: The factor by which splits since the conversion multiplied its shares.
         on_day: The day of the correction, which must be in time if the tranche became shares or money; None: no check.
@@ -61,7 +61,7 @@ class ReversePrincipal(msgspec.Struct, frozen=True, kw_only=True):
     tranche_id: str
     principal_usd: Decimal
     reason: str
-    settlement: Reduction | None = None
+    reduction: Reduction | None = None
     shares_held: int = 0
     split: Fraction = Fraction(1)
     on_day: date | None = None

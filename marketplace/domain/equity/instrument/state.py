@@ -350,7 +350,7 @@ def _reverse(tranche: Tranche, event: InstrumentPrincipalReversed) -> Tranche:
 def _take(state: Instrument, event: InstrumentPrincipalReversed) -> Mapping[int, ClawedBack]:
     """Return what clawbacks have cancelled of each conversion. A debt cancels nothing."""
     tranche = state.find_tranche(event.tranche_id)
-    if event.taken is None or event.settlement == "debt" or tranche is None or tranche.conversion is None:
+    if event.taken is None or event.reduction == "debt" or tranche is None or tranche.conversion is None:
         return state.takings
     before = state.takings.get(tranche.conversion, ClawedBack())
     split = find_split(state.conversions[tranche.conversion], event.taken)
