@@ -40,6 +40,8 @@ Told = tuple[str, Mapping[str, Any]]
 """An event's type and body."""
 ZERO: Final = Fraction(0)
 TOLERANCE: Final = Fraction(1, 1_000)
+_FEW: Final = 1_000
+"""Who has no more than one of so many shares of a class does not stop a consolidation that pays for them."""
 COMPUTED: Final = frozenset(
     {
         "instrument.converted.v1",
@@ -195,7 +197,7 @@ class Consents:
     def _check_consolidated(
         self, carried: Message, proposal: Proposal, proposed: Sequence[Told], stored: Sequence[Told]
     ) -> None:
-        """Check that only fractions differ, at the same price, and that who keeps no share has agreed."""
+        """Check that only fractions differ, at the same price, and that who is bought out has agreed."""
         require, sequence = self.findings.require, carried.sequence
         splits = [dict(one)["issuer.stock_split.v1"] for one in (proposed, stored)]
         terms = [{name: body[name] for name in body if name != "pool_shares_available"} for body in splits]
@@ -237,11 +239,14 @@ class Consents:
         return {party_id for party_id in named if party_id is not None and party_id.startswith("pty_")}
 
     def _list_bought_out(self, body: Mapping[str, Any]) -> set[str]:
-        """Return the holder of a fraction if a consolidation leaves it nothing of its class."""
+        """Return the holder if a consolidation takes all that it has, and that is no small part of its class."""
+        party_id, class_id = body["holder_id"], body["class_id"]
         issuer = self.equity.issuers.get(body["issuer_id"])
-        held = 0 if issuer is None else issuer.holdings.get(("stock", body["holder_id"], body["class_id"]), 0)
-        party_id: str = body["holder_id"]
-        return {party_id} if held <= body["shares"] and party_id.startswith("pty_") else set()
+        rows = {} if issuer is None else issuer.holdings
+        whole = sum(shares for (kind, _, name), shares in rows.items() if (kind, name) == ("stock", class_id))
+        held = rows.get(("stock", party_id, class_id), 0)
+        loses = held <= body["shares"] and body["shares"] * _FEW > whole
+        return {party_id} if loses and party_id.startswith("pty_") else set()
 
 
 def _sum_results(events: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Fraction]:

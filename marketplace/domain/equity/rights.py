@@ -143,6 +143,7 @@ class Right(NamedTuple):
         agrees: Who must agree.
         unless: When some or all of them need not agree.
         who: Reads from an event who must agree.
+        silence: How long it may wait, and what silence means.
     """
 
     name: str
@@ -151,6 +152,7 @@ class Right(NamedTuple):
     agrees: str
     unless: str
     who: Callable[[Any, Setting], Asked]
+    silence: str = f"{DECIDE_WITHIN.days} days, then the proposal lapses"
 
 
 def _issue(event: IssuerStockIssued, setting: Setting) -> Asked:
@@ -165,8 +167,9 @@ def _repurchase(event: IssuerStockRepurchased, setting: Setting) -> Asked:
         return Asked((event.holder_id,), company=True, vote=not _is_party(event.holder_id, setting))
     fair = find_buyout_price(setting.issuer, event.holder_id, event.class_id, setting.related, setting.at.date())
     keeps = setting.issuer.holdings.get((event.holder_id, event.class_id), 0) > event.shares
+    is_few = event.shares <= setting.issuer.classes[event.class_id].shares_outstanding * _FEW
     is_fair = fair is not None and event.price_usd_per_share >= fair
-    return Asked() if keeps and is_fair else Asked((event.holder_id,))
+    return Asked() if (keeps or is_few) and is_fair else Asked((event.holder_id,))
 
 
 def _transfer(event: IssuerStockTransferred, setting: Setting) -> Asked:
@@ -422,12 +425,13 @@ def _amend(event: InstrumentAmended, setting: Setting) -> Asked:
 
 
 _NONE: Final = "never"
-_LAPSES: Final = f"{DECIDE_WITHIN.days} days, then the proposal lapses"
 _BOUGHT_MIN: Final = Fraction(1, 20)
 """If parties here buy at least this part of the company in a round, the vote alone converts the instruments of all
 holders."""
 _SHRUNK_MAX: Final = Fraction(999, 1_000)
 """A holder that keeps more than this share of its part of a class is not asked when others are rounded up."""
+_FEW: Final = Fraction(1, 1_000)
+"""A holder of no more than this part of a class does not stop a consolidation that pays it a fair price for all."""
 RIGHTS: Final[dict[type[Event], Right]] = {
     IssuerStockIssued: Right(
         "issue",
@@ -466,8 +470,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "stock is bought back or cancelled",
         "company, holder",
         "the holder and the company; if the holder has no key here or is the company, a vote in place of the holder",
-        "a consolidation pays for a fraction, and the holder keeps a share: at least the highest independent price of"
-        " 12 months, what the holder paid and the preference of a share",
+        "a consolidation pays for a fraction, and the holder keeps a share or had a thousandth of the class at most: at"
+        " least the highest independent price of 12 months, what the holder paid and the preference of a share",
         _repurchase,
     ),
     IssuerStockConverted: Right(
@@ -631,6 +635,9 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         " each holder of what converts",
         _NONE,
         _close,
+        f"{DECIDE_WITHIN.days} days, then the proposal lapses: no stock and no money has moved. The round stays open:"
+        " the company proposes it again, prices it again, or abandons it, which frees what pro rata holders set aside."
+        " That is free by itself 60 days after their time to answer",
     ),
     IssuerDilutionLimited: Right(
         "dilution_limit",
@@ -713,8 +720,9 @@ CONSEQUENCES: Final = (
 
 def list_rights() -> tuple[StatedRight, ...]:
     """Return the whole table: acts on an issuer, every other act of a company, and what is beside equity."""
-    acts = (StatedRight(*right[:-1], silence=_LAPSES) for right in RIGHTS.values())
-    other = StatedRight("company_act", "anything else on the issuer", "company", "the company", _NONE, _LAPSES)
+    acts = [StatedRight(*right[:5], silence=right.silence) for right in RIGHTS.values()]
+    silence = Right._field_defaults["silence"]
+    other = StatedRight("company_act", "anything else on the issuer", "company", "the company", _NONE, silence)
     return (*acts, other, *BESIDE_EQUITY)
 
 

@@ -17,6 +17,7 @@ from marketplace.domain.equity.information import limit_event
 from marketplace.domain.equity.issuer import holder_terms
 from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock
 from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock, SplitStock, TransferStock
+from marketplace.domain.equity.proposal import DECIDE_WITHIN
 from tests.application.equity.test_equity import act, build_round, found, pay_in
 from tests.application.trading.test_resale import sell_on
 from tests.support.market.agreeing import act_agreed, agree_all
@@ -249,6 +250,18 @@ async def test_silence_declines_and_an_abandoned_round_releases_the_money(market
     await price(market, trade, financing)
     pricing = (await market.state("issuer", trade.issuer)).financings[financing].pricing
     assert [each.holder_id for each in pricing.allotments] == [trade.fund], "a dollar buys no share and stops nobody"
+    more = {"amount_usd": Decimal(1_000), "reference": "more of the fund's"}
+    await accounts.deposit(market.handler, market.context(), rename_id("acc", trade.fund), **more)
+    closing = market.context(trade.startup)
+    await issuers.close_financing(market.handler, closing, trade.issuer, financing, approval=PAPER)
+    proposal_id = await consents.find_proposal(market.handler, closing)
+    assert await vote(market, bank, proposal_id) == "open", "it is no majority of its class"
+    market.clock.at += DECIDE_WITHIN + timedelta(seconds=1)
+    await consents.lapse(market.handler, market.context(), proposal_id)
+    assert (await market.state("proposal", proposal_id)).status == "lapsed"
+    issuer = await market.state("issuer", trade.issuer)
+    assert issuer.financings[financing].status == "open", "a silent holder closes no round and ends none"
+    assert (await market.account(bank)).available_usd == before.available_usd - 1
     await issuers.abandon_financing(
         market.handler, market.context(trade.startup), trade.issuer, financing, reason="no lead"
     )

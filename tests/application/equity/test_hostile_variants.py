@@ -14,10 +14,8 @@ from marketplace.application.access import relations
 from marketplace.application.billing import approvals
 from marketplace.application.equity import consents, instruments, issuers, warrants
 from marketplace.application.equity.dilution import limit_dilution
-from marketplace.auditor.consents import Consents
-from marketplace.auditor.equity import Equity
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock
+from marketplace.domain.equity.issuer.commands import AddStakeholder, BuyerStock, RecordValuation
 from marketplace.domain.equity.issuer.programme_commands import OpenProgramme
 from marketplace.domain.equity.issuer.rights_commands import ExerciseOption, GrantOption, IssueWarrant
 from marketplace.domain.equity.issuer.stock_commands import (
@@ -34,7 +32,7 @@ from tests.application.equity.test_holder_terms import PAPER, agree_on, hold, li
 from tests.application.equity.test_hostile_pairs import ask, join, price, propose_closing
 from tests.application.equity.test_hostile_parties import refuse
 from tests.support.market.agreeing import act_agreed, agree_all
-from tests.support.market.auditing import find_faults
+from tests.support.market.auditing import CapTableConsents, find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market, for_cash
 
@@ -216,7 +214,7 @@ async def test_a_friend_makes_no_price_at_which_a_majority_buys_half_of_a_holder
         split |= {"cash_usd_per_share": usd, "split_id": derive_id("spl", bank, str(usd))}
         _, asked = await ask(market, trade.startup, SplitStock, startup=trade.startup, **split)
         assert (f"holder/{angel}" in asked) is asks, "it paid 10 a share"
-        assert f"holder/{bank}" in asked, "it keeps no share"
+        assert (f"holder/{bank}" in asked) is asks, "it keeps no share, and had a small part of its class"
 
 
 async def test_a_company_withholds_no_shares_from_who_has_a_right_to_them(market, held):
@@ -311,17 +309,25 @@ async def test_one_share_of_a_warrant_voids_no_consolidation(market, held):
     await check_log(market.log)
 
 
-@pytest.mark.parametrize(("fractions", "status"), [("round_up", "effective"), ("cash_in_lieu", "void")])
-async def test_a_new_fraction_blocks_no_consolidation_that_rounds_up(market, held, fractions, status):
-    """Who keeps no share is asked, so that a new holder of one share stopped it; rounded up, everybody keeps one."""
+@pytest.mark.parametrize(
+    ("fractions", "valued", "status"),
+    [("round_up", False, "effective"), ("cash_in_lieu", False, "void"), ("cash_in_lieu", True, "effective")],
+)
+async def test_a_new_fraction_blocks_no_consolidation_that_rounds_up_or_pays(market, held, fractions, valued, status):
+    """A new holder of one share stopped it. Rounded up, everybody keeps one; at a fair price, it is paid."""
     trade, bank, _ = held
+    if valued:
+        value = {"price_usd_per_share": Decimal(1), "method": "409A", "effective_on": market.clock.now().date()}
+        await issuers.record_valuation(
+            market.handler, market.context(), RecordValuation(issuer_id=trade.issuer, **value)
+        )
     friend = await market.party("Friend", "fund", usd=10)
     await act(market, trade.startup, AddStakeholder, holder_id=friend, name="Friend", kind="investor")
     for holder_id, shares in ((bank, 5_050), (friend, 1_010)):
         warrant, proposal_id = await propose_warrant(market, trade, holder_id, shares, "0.01")
         assert await agree_open(market, proposal_id) == "effective"
     split = {"split_id": derive_id("spl", bank), "numerator": 1, "denominator": 101, "fractions": fractions}
-    split |= {"cash_usd_per_share": Decimal(1)} if status == "void" else {}
+    split |= {"cash_usd_per_share": Decimal(1)} if fractions == "cash_in_lieu" else {}
     await pay_in(market, trade.startup)
     proposal_id, _ = await ask(market, trade.startup, SplitStock, startup=trade.startup, **split)
     assert await exercise(market, trade, warrant, friend, 1) is None
@@ -330,7 +336,7 @@ async def test_a_new_fraction_blocks_no_consolidation_that_rounds_up(market, hel
         await vote(market, party_id, proposal_id)
     assert (await market.state("proposal", proposal_id)).status == status
     await check_log(market.log)
-    assert await find_faults(lambda findings: Consents(findings, Equity(findings)), market.log) == []
+    assert await find_faults(CapTableConsents, market.log) == []
 
 
 @pytest.mark.parametrize("usd", [50_000, 1])
@@ -459,11 +465,8 @@ async def test_a_match_voids_no_limit_that_holders_vote_on(market):
         "ins"
     ]
 
-    def build(findings):
-        return Consents(findings, Equity(findings))
-
-    assert await find_faults(build, market.log) == []
-    faults = await find_faults(build, market.log, valuation_usd="1.00")
+    assert await find_faults(CapTableConsents, market.log) == []
+    faults = await find_faults(CapTableConsents, market.log, valuation_usd="1.00")
     assert any("the limit is another" in text for _, _, text in faults)
     await check_log(market.log)
 

@@ -222,6 +222,13 @@ def test_nobody_is_asked_where_no_party_holds_anything():
     assert ask(issue(FOUNDER, 1, number=9), given=GIVEN[:4]) == {}
 
 
+@pytest.mark.parametrize(("price", "shares", "asked"), [(3, 100, False), (2, 100, True), (3, 101, True)])
+def test_a_thousandth_of_a_class_stops_no_consolidation_that_pays_a_fair_price_for_it(price, shares, asked):
+    given = (*GIVEN[:3], issue(FOUNDER, 100_000 - shares, number=1), issue(FUND, shares, number=2), VALUED)
+    taken = repurchase(FUND, shares, price, cause=SPLIT.split_id)
+    assert (f"holder/{FUND}" in ask(taken, SPLIT, given=given)) is asked
+
+
 def test_voters_are_in_the_order_of_their_ids():
     setting = Setting(ISSUER.fold(GIVEN), COMPANY, (issue(FOUNDER, 1, number=9),), NOW)
     seed = next(each for each in list_consents(setting, COMPANY) if each.electorate == "class/seed")

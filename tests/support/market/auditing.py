@@ -2,8 +2,23 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 
+from marketplace.auditor.consents import Consents
+from marketplace.auditor.equity import Equity
 from marketplace.auditor.stream import Findings, Message
+
+
+class CapTableConsents(Consents):
+    """Consents, with the cap tables that they rest on."""
+
+    def __init__(self, findings: Findings) -> None:
+        super().__init__(findings, Equity(findings))
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Take one decision."""
+        super().take(decision)
+        self.equity.take(decision)
 
 
 async def find_faults(build, log, drop=None, **changed):
