@@ -1,5 +1,6 @@
 """Accounts: one party's money in one unit, available or held."""
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 import msgspec
@@ -60,8 +61,8 @@ class LimitAct(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
 
     Attributes:
         limit_usd: What one person alone may let go in 24 hours; None for no limit.
-        order_limit_usd: What one order may cost in cash that one person alone places; None for no limit.
-        week_limit_usd: What all that single persons buy in 7 days may cost in cash; None for no limit.
+        order_limit_usd: What one order that one person alone places may cost, in cash and principal; None for none.
+        week_limit_usd: What all that single persons buy in 7 days may cost likewise; None for no limit.
     """
 
     limit_usd: Usd | None
@@ -182,6 +183,7 @@ class AccountHoldPlaced(Event, frozen=True, kw_only=True, tag="account.hold_plac
             from it.
         expires_at: When the rest is available again; None if it ends with its purpose.
         bought_at: When one person alone bought by it; None: two persons did, or it pays for no purchase.
+        principal_usd: The most principal that this purchase of one person may owe beside the money.
     """
 
     account_id: Id
@@ -191,6 +193,7 @@ class AccountHoldPlaced(Event, frozen=True, kw_only=True, tag="account.hold_plac
     purpose: Id
     expires_at: Instant | None = None
     bought_at: Instant | None = None
+    principal_usd: Usd = Decimal(0)
 
 
 class AccountHoldCaptured(Event, frozen=True, kw_only=True, tag="account.hold_captured.v1"):
@@ -292,8 +295,8 @@ class AccountLimitSet(Event, frozen=True, kw_only=True, tag="account.limit_set.v
         account_id: The account.
         party_id: Whose it is.
         limit_usd: What one person alone may let go in 24 hours; None for no limit.
-        order_limit_usd: What one order may cost in cash that one person alone places; None for no limit.
-        week_limit_usd: What all that single persons buy in 7 days may cost in cash; None for no limit.
+        order_limit_usd: What one order that one person alone places may cost, in cash and principal; None for none.
+        week_limit_usd: What all that single persons buy in 7 days may cost likewise; None for no limit.
     """
 
     account_id: Id

@@ -24,7 +24,8 @@ _DEPOSIT: Final = ("kind", "amount_usd", "reference")
 class Limited:
     """One account's limits, what counts toward them, its requests, and deposits that one person alone recorded.
 
-    `bought` has the holds by which one person alone bought, and `holds` what of them was not freed again.
+    `bought` has the holds by which one person alone bought, `holds` what of them was not freed again, and `promised`
+    the principal of what was bought, by its id.
     """
 
     limit: Decimal | None = None
@@ -36,6 +37,7 @@ class Limited:
     deposited: list[tuple[datetime, Decimal]] = field(default_factory=list)
     bought: list[tuple[datetime, str]] = field(default_factory=list)
     holds: dict[str, Decimal] = field(default_factory=dict)
+    promised: dict[str, tuple[datetime, str, Decimal]] = field(default_factory=dict)
 
     @property
     def has_limit(self) -> bool:
@@ -230,14 +232,17 @@ class Persons:
             require(same, "persons", sequence, f"two persons agreed to {given}, not to buy for {body['purpose']}")
             return
         bought_at, hold_id = parse_instant(at), body["hold_id"]
-        account.bought = [*(each for each in account.bought if each[0] > bought_at - BOUGHT), (bought_at, hold_id)]
+        owed, bought = Decimal(body.get("principal_usd", "0")), (bought_at, hold_id)
+        account.bought = [*(each for each in account.bought if each[0] > bought_at - BOUGHT), bought]
         account.holds = {each: account.holds.get(each, Decimal(0)) for _, each in account.bought}
         account.holds[hold_id] += Decimal(amount)
-        total = sum(account.holds.values())
-        within = account.order_limit is None or Decimal(amount) <= account.order_limit
+        recent = (each for each in account.promised.values() if each[0] > bought_at - BOUGHT)
+        account.promised = {each[1]: each for each in (*recent, (bought_at, body["purpose"], owed))}
+        total = sum(account.holds.values()) + sum(each[2] for each in account.promised.values())
+        within = account.order_limit is None or Decimal(amount) + owed <= account.order_limit
         within = within and (account.week_limit is None or total <= account.week_limit)
         limits = f"{account.order_limit} an order and {account.week_limit} in 7 days"
-        text = f"one person alone bought for {amount} USD, {total} in 7 days; it may spend {limits}"
+        text = f"one person alone bought for {amount} USD and owes {owed}, {total} in 7 days; it may spend {limits}"
         require(within, "persons", sequence, text)
 
     def _check(

@@ -367,7 +367,7 @@ INVARIANTS: Final = (
         "tests.domain.test_money_properties:test_single_persons_buy_within_the_limits_of_their_account",
         Mutant(
             "marketplace.domain.billing.account_state",
-            "sum(counted, amount_usd) > week",
+            "sum([*counted, *principal.values()], amount_usd) > week",
             "amount_usd > week",
         ),
     ),

@@ -40,8 +40,8 @@ async def set_limit(
         context: Who asks.
         account_id: The account.
         limit_usd: What one person alone may let go in 24 hours; None for no limit.
-        order_limit_usd: What one order may cost in cash that one person alone places; None for no limit.
-        week_limit_usd: What all that single persons buy in 7 days may cost in cash; None for no limit.
+        order_limit_usd: What one order that one person alone places may cost, in cash and principal; None for no limit.
+        week_limit_usd: What all that single persons buy in 7 days may cost likewise; None for no limit.
         currency: The currency, which must be the account's.
 
     Raises:

@@ -13,7 +13,7 @@ from marketplace.application.steps.access import load_grant, require_side, requi
 from marketplace.application.steps.dilution import sign_instrument
 from marketplace.application.steps.mandate_hold import list_related_issuers
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.core.money import render_ratio
+from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import PlaceHold
 from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine
@@ -135,6 +135,7 @@ async def agree_service_line(handler: Handler, context: Context, line_id: str) -
             amount_usd=agree.cash_commitment_usd,
             purpose=line_id,
             bought_at=context.at,
+            principal_usd=ZERO if agree.equity is None else agree.equity.principal_commitment_usd,
         )
         await unit.decide(ACCOUNT, account_id, cash)
         if agree.equity is not None:

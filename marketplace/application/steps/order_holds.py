@@ -67,7 +67,7 @@ async def set_order(
         await release_order_holds(unit, order, "the order was amended")
     budget_holds = await hold_budgets(unit, party, order_id, hold_id, terms, cost=cost, until=until)
     quota = rules.orders_max
-    await hold_cash(unit, account_id, order_id, hold_id, cost.cash_usd, terms=terms, quota=quota, bought_at=bought_at)
+    await hold_cash(unit, account_id, order_id, hold_id, cost, terms=terms, quota=quota, bought_at=bought_at)
     stated: dict[str, Any] = {
         "order_id": order_id,
         "hold_id": hold_id,
@@ -90,7 +90,7 @@ async def hold_cash(
     account_id: str,
     order_id: str,
     hold_id: str,
-    amount_usd: Decimal,
+    cost: Cost,
     *,
     terms: OrderTerms,
     quota: int,
@@ -103,7 +103,7 @@ async def hold_cash(
         account_id: The startup's account.
         order_id: The order.
         hold_id: Its hold.
-        amount_usd: The cash.
+        cost: What it may cost; its cash is set aside.
         terms: The order's terms.
         quota: The most orders with money on the account.
         bought_at: The time, if one person alone buys; None if two persons do.
@@ -114,7 +114,8 @@ async def hold_cash(
     hold = PlaceHold(
         account_id=account_id,
         hold_id=hold_id,
-        amount_usd=amount_usd,
+        amount_usd=cost.cash_usd,
+        principal_usd=cost.principal_usd,
         purpose=order_id,
         quota=quota,
         bought_at=bought_at,

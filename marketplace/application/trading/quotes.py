@@ -39,6 +39,7 @@ from marketplace.domain.trading.auction import AUCTION
 from marketplace.domain.trading.book.book import map_steps
 from marketplace.domain.trading.book.reason_text import tell_reason
 from marketplace.domain.trading.order import ORDER, Order, PlaceOrder
+from marketplace.domain.trading.order_terms import price_terms
 from marketplace.domain.trading.placement import carry
 from marketplace.domain.trading.quotable import refuse_unplaced, require_approved, require_unlinked
 from marketplace.domain.trading.quote import QUOTE, ExpireQuote, HoldQuote, Quote, ReleaseQuote, TakeQuote
@@ -79,9 +80,8 @@ async def hold_quote(
             unit, rules, quote_id, order.placed.account_id, match=match, resale=resale, hold_seconds=hold_seconds
         )
         quota, account_id = rules.orders_max, order.placed.account_id
-        await hold_cash(
-            unit, account_id, order_id, hold_id, cash_hold_usd, terms=terms, quota=quota, bought_at=context.at
-        )
+        cost = price_terms(terms, context.at, rules.platform_fee)
+        await hold_cash(unit, account_id, order_id, hold_id, cost, terms=terms, quota=quota, bought_at=context.at)
         held = QuoteHeld(
             quote_id=quote_id,
             startup_id=startup_id,

@@ -7,6 +7,7 @@ from typing import Final, Literal
 import msgspec
 
 from events.account import AccountAct, LimitAct
+from marketplace.core.money import ZERO
 
 UNIT: Final = "USD"
 """The currency of every account."""
@@ -75,6 +76,7 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
         bought_at: When one person alone buys by it; None where two persons do, or nothing is bought.
         is_staged: Whether what it buys costs more in later stages.
         credit: A provider, and how much of its credit the hold takes in place of money; None for none.
+        principal_usd: The most principal that the purchase may owe beside it.
     """
 
     account_id: str
@@ -88,6 +90,7 @@ class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
     bought_at: datetime | None = None
     is_staged: bool = False
     credit: tuple[str, Decimal] | None = None
+    principal_usd: Decimal = ZERO
 
 
 class Reserve(msgspec.Struct, frozen=True, kw_only=True):

@@ -74,6 +74,7 @@ class Hold:
     purpose: str
     expires_at: datetime | None = None
     expired: bool = False
+    principal_usd: Decimal = ZERO
 
     def is_over(self, at: datetime | None) -> bool:
         """Return whether it expired, or its time is over at an instant, if there is one."""
@@ -100,7 +101,7 @@ class Account:
 
     `references` and `causes` map each earlier payment to its amount, so that nothing counts twice. `limits` say what
     one person alone may let go and buy, and `used` is what one let go in the last 24 hours. `bought` has the holds by
-    which one person alone bought in the last 7 days, of which only what is held or was paid counts. `counts` has the
+    which one person alone bought in the last 7 days: principal counts, and what is held or was paid. `counts` has the
     number of holds that still have money, by the kind of their purpose. `reserves` are amounts for corrections, by
     cause, and until when they are kept. `deposited` is what one person of the platform alone recorded in the last 24
     hours. Of all three, an older one goes once all before it are older too; the sums leave it out. `credits` has the
@@ -154,15 +155,20 @@ class Account:
     ) -> bool:
         """Return whether an order takes two persons; `instead_of` is the hold that the order's one replaces.
 
-        A staged order costs more than it sets aside, so it takes two wherever there is a limit.
+        The amount is its cash and principal. A staged order costs more than it sets aside, so it takes two wherever
+        there is a limit. Principal counts for the whole time, also if its order ends; an order's counts once.
         """
         if is_staged and self.limits != UNLIMITED:
             return True
-        holds = {hold_id for bought_at, hold_id in self.bought if bought_at > at - BOUGHT and hold_id != instead_of}
-        counted = (self.holds[hold_id].left_usd + self.holds[hold_id].captured_usd for hold_id in holds)
+        replaced = None if instead_of is None else self.holds[instead_of].purpose
+        recent = {hold_id: self.holds[hold_id] for bought_at, hold_id in self.bought if bought_at > at - BOUGHT}
+        counted = [hold.left_usd + hold.captured_usd for hold_id, hold in recent.items() if hold_id != instead_of]
+        principal = {hold.purpose: hold.principal_usd for hold in recent.values() if hold.purpose != replaced}
         order, week = self.limits.order_limit_usd, self.limits.week_limit_usd
         above = order is not None and amount_usd > order
-        return bool(amount_usd) and (above or (week is not None and sum(counted, amount_usd) > week))
+        return bool(amount_usd) and (
+            above or (week is not None and sum([*counted, *principal.values()], amount_usd) > week)
+        )
 
     def needs_second_for_deposit(self, amount_usd: Decimal, at: datetime) -> bool:
         """Return whether a deposit takes two persons: with what counts, it is above the account's limit."""
@@ -289,7 +295,7 @@ def place(command: PlaceHold, state: Account) -> Sequence[AccountEvent]:
             amount_usd=command.amount_usd,
             purpose=command.purpose,
             expires_at=command.expires_at,
-            bought_at=command.bought_at if _limits_purchases(state) else None,
+            **_mark_bought(command, state),
         ),
         *_take_credit(command, state),
     ]
@@ -345,8 +351,12 @@ def _free_credit(command: AdjustHold, state: Account) -> Sequence[AccountEvent]:
     return [_commit(command.account_id, state, command.hold_id, known[0], ZERO)]
 
 
-def _limits_purchases(state: Account) -> bool:
-    return state.limits.order_limit_usd is not None or state.limits.week_limit_usd is not None
+def _mark_bought(command: PlaceHold, state: Account) -> dict[str, Any]:
+    """Return the members that say what one person bought; none where nothing limits purchases."""
+    limits = state.limits.order_limit_usd, state.limits.week_limit_usd
+    if command.bought_at is None or limits == (None, None):
+        return {}
+    return {"bought_at": command.bought_at, "principal_usd": command.principal_usd}
 
 
 def _name(limit_usd: Decimal | None) -> str:
@@ -355,15 +365,17 @@ def _name(limit_usd: Decimal | None) -> str:
 
 def _require_few_bought(command: PlaceHold, state: Account) -> None:
     if command.bought_at is None or not state.needs_second_to_buy(
-        command.amount_usd, command.bought_at, is_staged=command.is_staged
+        command.amount_usd + command.principal_usd, command.bought_at, is_staged=command.is_staged
     ):
         return
     order, week = state.limits.order_limit_usd, state.limits.week_limit_usd
     raise Refusal(
         "limit_exceeded",
-        f"this costs {command.amount_usd}; one person of {state.party_id} may spend {_name(order)} on an order and"
-        f" {_name(week)} in 7 days; place an order, which a second person can approve",
+        f"this costs {command.amount_usd} and {command.principal_usd} of principal; one person of {state.party_id} may"
+        f" spend {_name(order)} on an order and {_name(week)} in 7 days; place an order, which a second person can"
+        " approve",
         amount_usd=str(command.amount_usd),
+        principal_usd=str(command.principal_usd),
         order_limit_usd=None if order is None else str(order),
         week_limit_usd=None if week is None else str(week),
     )
@@ -609,7 +621,8 @@ def _evolve_holds(state: Account, event: _HoldEvent) -> Account:
 def _move_hold(state: Account, event: _HoldEvent) -> Account:
     hold_id, amount = event.hold_id, event.amount_usd
     if isinstance(event, AccountHoldPlaced):
-        known = state.holds.get(hold_id, Hold(ZERO, ZERO, event.purpose, event.expires_at))
+        new = Hold(ZERO, ZERO, event.purpose, event.expires_at, principal_usd=event.principal_usd)
+        known = state.holds.get(hold_id, new)
         return _move(state, -amount, holds=state.holds.set(hold_id, replace(known, left_usd=known.left_usd + amount)))
     known = state.holds[hold_id]
     left = known.left_usd - amount

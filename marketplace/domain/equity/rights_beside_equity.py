@@ -104,8 +104,8 @@ BESIDE_EQUITY: Final = (
         "capacity or hours of work are bought: an order, a held quote, a service line",
         "a person of the party, the platform",
         "another person of the party; a quote and a service line are refused instead",
-        "its cash is within the account's `order_limit_usd`, and within `week_limit_usd` with what single persons"
-        " bought in 7 days and was not freed since; or there are none",
+        "its cash and principal are within the account's `order_limit_usd`, and within `week_limit_usd` with what"
+        " single persons bought in 7 days, less cash that was freed since; or there are none",
         _ENDS,
     ),
     StatedRight(

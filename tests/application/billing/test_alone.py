@@ -238,6 +238,18 @@ async def test_a_held_quote_counts_as_an_order_and_waits_for_nobody(deal):
         await deal.hold(startup)
 
 
+async def test_one_person_promises_principal_within_the_limits_too(memory_log):
+    """A clerk who gave the company's equity for compute, and no cash, needed nobody."""
+    market = Market(memory_log)
+    trade = await market.trade()
+    buyer = Buyer(market, trade.startup)
+    await buyer.limit(400)
+    context = buyer.act_as("p1")
+    terms = market.terms(cash="0", equity="2", mandate_ids=(trade.mandate,), nodes=2, days=2)
+    await orders.place_order(market.handler, context, startup_id=trade.startup, terms=terms)
+    assert await find_approval(market.handler, context, buyer.account_id) is not None
+
+
 async def test_one_person_alone_does_not_close_an_account_that_has_a_limit(memory_log):
     market = Market(memory_log)
     fund, other = await market.party("Fund", "fund"), await market.party("Other", "fund")

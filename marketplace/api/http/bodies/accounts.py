@@ -44,9 +44,9 @@ class LimitBody(Body, frozen=True, kw_only=True):
     Attributes:
         limit_usd: The limit in 24 hours for withdrawals, holds for others, budgets of cash mandates, and payments for
             stock and rights together, and for what one person of the platform records as deposits; None for none.
-        order_limit_usd: What one order, held quote or service line may cost in cash that one person alone asks for;
-            None for no limit. A dearer order waits for a second person; the others are refused.
-        week_limit_usd: What all that single persons buy in 7 days may cost in cash; None for no limit. What is freed
+        order_limit_usd: What one order, held quote or service line that one person alone asks for may cost, in cash and
+            principal; None for no limit. A dearer order waits for a second person; the others are refused.
+        week_limit_usd: What all that single persons buy in 7 days may cost likewise; None for no limit. What is freed
             again does not count.
         unit: The currency, which must be the account's.
     """
