@@ -17,6 +17,7 @@ from marketplace.domain.equity.giving import find_given, is_given
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.register import REGISTER, REGISTER_ID
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
@@ -103,7 +104,9 @@ async def _find_given(unit: UnitOfWork, event: Event, party_id: str) -> Decimal:
         return ZERO
     issuer = await unit.read_before(ISSUER, event.issuer_id)
     assert isinstance(issuer, Issuer), "who gives stock up holds it"
-    return find_given(event, issuer, party_id, unit.context.at.date())
+    register = await unit.load(REGISTER, REGISTER_ID)
+    interested = register.list_group(party_id) | register.list_group(issuer.formed.party_id)
+    return find_given(event, issuer, interested, unit.context.at.date())
 
 
 def _find_spent(event: Event, party_id: str) -> Decimal:

@@ -47,13 +47,21 @@ def is_given(event: Event, party_id: str) -> TypeGuard[Given]:
     return isinstance(event, Given) and event.holder_id == party_id
 
 
-def find_given(event: Given, issuer: Issuer, party_id: str, on_day: date) -> Decimal:
+def find_given(event: Given, issuer: Issuer, interested: frozenset[str], on_day: date) -> Decimal:
     """Return the value of what `is_given` found.
 
+    Args:
+        event: The act.
+        issuer: Whose stock it is.
+        interested: Who gives it, and the company, with all who are related to them: what they state is no price.
+        on_day: The day of the act.
+
     Raises:
-        Refusal: ``limit_exceeded`` if no price of a share is known.
+        Refusal: ``limit_exceeded`` if no independent price of a share is known.
     """
-    fair = find_fair_value(issuer, frozenset({party_id}), on_day)
+    fair = find_fair_value(issuer, interested, on_day)
+    if fair is not None and not fair.is_independent:
+        fair = None
     if isinstance(event, IssuerStockConverted):
         stock_class = issuer.classes[event.class_id]
         preference = (stock_class.price_usd or Fraction(0)) * Fraction(stock_class.created.liquidation_multiple or 0)
@@ -62,7 +70,8 @@ def find_given(event: Given, issuer: Issuer, party_id: str, on_day: date) -> Dec
     if fair is None:
         raise Refusal(
             "limit_exceeded",
-            f"no price of a share is known, so that what {party_id} gives up counts as more than one person may let go;"
+            f"no independent price of a share is known, so that what {event.holder_id} gives up counts as more than one"
+            " person may let go;"
             " let two persons lift the limit of the account first, or let the platform record a valuation",
         )
     value = Fraction(fair.price_usd)

@@ -62,8 +62,8 @@ BESIDE_EQUITY: Final = (
         "a person of the party, who proposes it or agrees to it",
         "nobody else, besides those who agree to the act",
         f"never; refused unless {_ABOVE}. Stock counts at its fair value less what is paid for it, and above any limit"
-        " while no price of a share is known; preferred stock that it converts, at its preference less the value of the"
-        " common stock; an instrument whose terms change, at its principal",
+        " while no independent price of a share is known; preferred stock that it converts, at its preference less the"
+        " value of the common stock; an instrument whose terms change, at its principal",
         _NOTHING,
     ),
     StatedRight(

@@ -85,7 +85,8 @@ async def count_shares(market, trade, holder_id=None):
 
 async def test_stock_is_bought_back_only_when_its_holder_agrees(market):
     trade = await build(market)
-    proposal_id = await propose(market, trade.startup, trade.issuer, RepurchaseStock, **repurchase(trade))
+    free = repurchase(trade, price_usd_per_share=Decimal(0))
+    proposal_id = await propose(market, trade.startup, trade.issuer, RepurchaseStock, **free)
     proposal = await market.state("proposal", proposal_id)
     assert [consent.electorate for consent in proposal.made.consents] == [f"holder/{trade.fund}"]
     assert await count_shares(market, trade) == 1_000

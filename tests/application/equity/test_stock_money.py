@@ -242,6 +242,10 @@ async def test_one_person_gives_away_no_stock_above_the_limit_of_its_party(marke
         await vote(market, trade.fund, given)
     assert caught.value.code == "limit_exceeded"
     await refuse_alone(market, trade.fund, trade, TransferStock, give(trade, 1))  # no price of a share is known
+    today = {"method": "mine", "effective_on": market.clock.now().date()}
+    own = RecordValuation(issuer_id=trade.issuer, price_usd_per_share=Decimal("0.0001"), **today)
+    await issuers.record_valuation(market.handler, market.context(trade.startup), own)
+    await refuse_alone(market, trade.fund, trade, TransferStock, give(trade, 1))  # the company alone stated one
     await value(market, trade, "10")
     for build_command, members in (
         (TransferStock, give(trade, 101)),
