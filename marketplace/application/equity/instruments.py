@@ -34,6 +34,7 @@ from marketplace.domain.equity.instrument.commands import (
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.instrument.mfn import require_electable
 from marketplace.domain.equity.instrument.state import Instrument, InstrumentState
+from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -121,6 +122,7 @@ async def _act(handler: Handler, context: Context, instrument_id: str, act: Act,
     async def work(unit: UnitOfWork) -> None:
         known = _require_sides(context, instrument_id, await unit.load(INSTRUMENT, instrument_id), sides)
         holders = frozenset({known.issued.holder_id})
+        await unit.reload(ISSUER, known.issued.issuer_id)  # which lists every instrument that is signed
         await do_or_propose(unit, known.issued.issuer_id, act, allows=lambda _: holders)
 
     return await handler.run(context, INSTRUMENT, instrument_id, work)

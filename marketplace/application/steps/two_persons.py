@@ -99,7 +99,8 @@ async def _find_given(unit: UnitOfWork, event: Event, party_id: str) -> Decimal:
         instrument = await unit.read_before(INSTRUMENT, event.instrument_id)
         if instrument is None or instrument.issued.holder_id != party_id:
             return ZERO
-        return instrument.outstanding_usd if isinstance(event, InstrumentAmended) else event.principal_usd
+        whole = instrument.outstanding_usd + instrument.open_usd
+        return whole if isinstance(event, InstrumentAmended) else event.principal_usd
     if not is_given(event, party_id):
         return ZERO
     issuer = await unit.read_before(ISSUER, event.issuer_id)

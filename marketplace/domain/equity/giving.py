@@ -1,7 +1,8 @@
 """What a party gives up by an act on an issuer, in dollars, so that it counts toward the limit of one person.
 
 Stock counts at the fair value of a share as converted, less the price that is paid for it here; a right to stock at
-that value less its exercise price; an instrument whose terms change, or whose principal is reversed, at that principal.
+that value less its exercise price; an instrument whose terms change at its principal and what may still accrue, and
+principal that is reversed at itself.
 Preferred stock that its holder converts counts at its preference less the value of the common stock. Votes and
 exercises give nothing to others and count nothing.
 """
@@ -40,8 +41,6 @@ def is_given(event: Event, party_id: str) -> TypeGuard[Given]:
     """Return whether a party gives up stock or a right to it by its own agreement."""
     if isinstance(event, IssuerStockRepurchased) and event.cause is not None:
         return False  # what it follows from counts: a reversal, a split, an offer
-    if isinstance(event, IssuerOptionCancelled) and event.kind != "cancelled":
-        return False
     if isinstance(event, IssuerStockConverted) and event.reason != "voluntary":
         return False
     return isinstance(event, Given) and event.holder_id == party_id
@@ -81,9 +80,15 @@ def find_given(event: Given, issuer: Issuer, interested: frozenset[str], on_day:
         case IssuerStockOffered() | IssuerStockRepurchased():
             paid = Fraction(event.price_usd_per_share)
         case IssuerWarrantTransferred():
-            paid = Fraction(issuer.warrants[event.warrant_id].exercise_price_usd)
+            tranches = issuer.warrants[event.warrant_id].tranches
+            return ceil_cents(
+                sum(
+                    (max(value - (each.price_usd or 0), Fraction(0)) * each.outstanding for each in tranches),
+                    Fraction(0),
+                )
+            )
         case IssuerOptionCancelled():
-            paid = Fraction(issuer.options[event.option_id].granted.exercise_price_usd)
+            paid = issuer.options[event.option_id].exercise_price_usd
     if isinstance(event, IssuerStockTransferred | IssuerStockOffered | IssuerStockRepurchased):
         value *= max(Fraction(1), Fraction(issuer.classes[event.class_id].conversion_ratio))
     return ceil_cents(max(value - paid, Fraction(0)) * event.shares)

@@ -381,6 +381,22 @@ async def test_one_person_gives_up_a_preference_only_within_the_limit(market, he
     await check_log(market.log)
 
 
+async def test_one_person_lets_no_terms_change_under_which_more_may_accrue_than_it_may_let_go(market):
+    """A clerk let the cap of a SAFE grow a thousandfold before the first statement: nothing was outstanding yet."""
+    trade = await market.trade()
+    await found(market, trade.startup)
+    async with market.worker():
+        grant = await market.award(trade)
+    clerk = structs.replace(market.context(trade.fund), actor_person="p1")
+    await approvals.set_limit(market.handler, clerk, rename_id("acc", trade.fund), limit_usd=Decimal(1_000))
+    context, terms = market.context(trade.startup), structs.replace(SAFE, valuation_cap_usd=Decimal(10_000_000_000))
+    change = {"terms": terms, "applies_to_earlier": True}
+    await instruments.amend_instrument(market.handler, context, rename_id("ins", grant.issued.grant_id), **change)
+    proposal_id = await consents.find_proposal(market.handler, context)
+    clerk = structs.replace(market.context(trade.fund), actor_person="p1")
+    await refuse("limit_exceeded", consents.agree(market.handler, clerk, proposal_id))
+
+
 async def test_a_grant_of_the_past_vests_nothing_by_its_sides_alone(market):
     """A vendor added last year's grant to a programme, and its new warrant vested at once."""
     trade, grant = await deliver_all(market)

@@ -1,0 +1,58 @@
+"""What a party gives up by an act counts at its value: rights at their own prices, after splits."""
+
+from datetime import timedelta
+
+import pytest
+
+from events import issuer as events
+from events.vesting import WarrantTranche
+from marketplace.domain.equity.giving import find_given, is_given
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from tests.domain.build import NOW, id_of, usd
+from tests.domain.equity.test_rights import COMPANY, FUND, GIVEN, ISSUER_ID, VALUED
+
+OF = {"issuer_id": ISSUER_ID}
+PLAN = events.IssuerStockPlanAdjusted(**OF, shares_reserved=500)
+OPTION = events.IssuerOptionGranted(
+    **OF, option_id=id_of("opt", 1), holder_id=FUND, shares=40, exercise_price_usd=usd(1)
+)
+WARRANT = events.IssuerWarrantIssued(
+    **OF,
+    warrant_id=id_of("wrt", 1),
+    holder_id=FUND,
+    class_id="common",
+    shares=50,
+    exercise_price_usd=usd(900),
+    expires_at=NOW + timedelta(days=900),
+    settlement="either",
+    transfer="affiliates",
+    tranches=(WarrantTranche(shares=30, exercise_price_usd=usd(1)), WarrantTranche(shares=20)),
+)
+SPLIT = events.IssuerStockSplit(**OF, split_id=id_of("spl", 1), numerator=2, denominator=1)
+
+
+def cancel(kind):
+    named = {"cancellation_id": id_of("can", 1), "option_id": id_of("opt", 1), "holder_id": FUND}
+    return events.IssuerOptionCancelled(**OF, **named, shares=40, kind=kind, reason="agreed")
+
+
+def transfer(shares):
+    named = {"transfer_id": id_of("trf", 1), "warrant_id": id_of("wrt", 1), "holder_id": FUND}
+    return events.IssuerWarrantTransferred(**OF, **named, holder_id_after=id_of("pty", 9), shares=shares)
+
+
+@pytest.mark.parametrize(
+    ("event", "later", "given"),
+    [
+        (cancel("cancelled"), (), 80),
+        (cancel("expired"), (), 80),
+        (cancel("forfeited"), (), 80),
+        (transfer(50), (), 60),
+        (transfer(100), (SPLIT,), 60),
+    ],
+)
+def test_a_right_counts_at_the_value_of_its_share_less_its_own_price(event, later, given):
+    """A share is worth 3; the option and 30 of the warrant's shares cost 1, the other 20 cost 900."""
+    state = ISSUER.fold((*GIVEN, PLAN, OPTION, WARRANT, VALUED, *later))
+    assert is_given(event, FUND)
+    assert find_given(event, state, frozenset({FUND, COMPANY}), NOW.date()) == given
