@@ -248,6 +248,13 @@ async def test_one_person_promises_principal_within_the_limits_too(memory_log):
     terms = market.terms(cash="0", equity="2", mandate_ids=(trade.mandate,), nodes=2, days=2)
     await orders.place_order(market.handler, context, startup_id=trade.startup, terms=terms)
     assert await find_approval(market.handler, context, buyer.account_id) is not None
+    context = buyer.act_as("p1")
+    terms = market.terms(cash="2", equity="1", mandate_ids=(trade.mandate,), nodes=1, days=1)
+    await orders.place_order(market.handler, context, startup_id=trade.startup, terms=terms)
+    assert await find_approval(market.handler, context, buyer.account_id) is None, "576 of 800, a third of it principal"
+    assert await find_faults(Persons, market.log) == []
+    faults = await find_faults(Persons, market.log, principal_usd="417.00")
+    assert [text for _, _, text in faults if "bought for 384.00 USD and owes 417.00" in text]
 
 
 async def test_one_person_alone_does_not_close_an_account_that_has_a_limit(memory_log):
