@@ -22,6 +22,7 @@ from events.issuer import (
 )
 from events.types import Event
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import is_id
 from marketplace.core.money import ceil_cents
 from marketplace.domain.equity.issuer.rights.fair_value import find_fair_value
 from marketplace.domain.equity.issuer.state import Issuer
@@ -39,8 +40,8 @@ Given = (
 
 def is_given(event: Event, party_id: str) -> TypeGuard[Given]:
     """Return whether a party gives up stock or a right to it by its own agreement."""
-    if isinstance(event, IssuerStockRepurchased) and event.cause is not None:
-        return False  # what it follows from counts: a reversal, a split, an offer
+    if isinstance(event, IssuerStockRepurchased) and event.cause is not None and not is_id(event.cause, "spl"):
+        return False  # what it follows from counts: a reversal, an offer
     if isinstance(event, IssuerStockConverted) and event.reason != "voluntary":
         return False
     return isinstance(event, Given) and event.holder_id == party_id

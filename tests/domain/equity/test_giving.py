@@ -9,7 +9,7 @@ from events.vesting import WarrantTranche
 from marketplace.domain.equity.giving import find_given, is_given
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from tests.domain.build import NOW, id_of, usd
-from tests.domain.equity.test_rights import COMPANY, FUND, GIVEN, ISSUER_ID, VALUED
+from tests.domain.equity.test_rights import COMPANY, FUND, GIVEN, ISSUER_ID, VALUED, repurchase
 
 OF = {"issuer_id": ISSUER_ID}
 PLAN = events.IssuerStockPlanAdjusted(**OF, shares_reserved=500)
@@ -49,10 +49,12 @@ def transfer(shares):
         (cancel("forfeited"), (), 80),
         (transfer(50), (), 60),
         (transfer(100), (SPLIT,), 60),
+        (repurchase(FUND, 10, 1, cause=SPLIT.split_id), (), 20),
     ],
 )
 def test_a_right_counts_at_the_value_of_its_share_less_its_own_price(event, later, given):
-    """A share is worth 3; the option and 30 of the warrant's shares cost 1, the other 20 cost 900."""
+    """A share is worth 3. The option, 30 of the warrant's shares and a consolidation cost or pay 1; the other 20 cost 900."""
     state = ISSUER.fold((*GIVEN, PLAN, OPTION, WARRANT, VALUED, *later))
     assert is_given(event, FUND)
     assert find_given(event, state, frozenset({FUND, COMPANY}), NOW.date()) == given
+    assert not is_given(repurchase(FUND, cause=id_of("ins", 1)), FUND), "the reversal counts"
