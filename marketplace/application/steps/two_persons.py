@@ -13,7 +13,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import UNIT, RequestApproval, UseLimit
-from marketplace.domain.equity.giving import find_given, is_given
+from marketplace.domain.equity.giving import find_given, is_given, list_unpaid_principal
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
@@ -101,6 +101,9 @@ async def _find_given(unit: UnitOfWork, event: Event, party_id: str) -> Decimal:
             return ZERO
         whole = instrument.outstanding_usd + instrument.open_usd
         return whole if isinstance(event, InstrumentAmended) else event.principal_usd
+    if isinstance(event, IssuerLiquidityDeclared):
+        own = {each.instrument_id for each in event.waterfall.instruments if each.holder_id == party_id}
+        return sum((max(left, ZERO) for name, left in list_unpaid_principal(event).items() if name in own), ZERO)
     if not is_given(event, party_id):
         return ZERO
     issuer = await unit.read_before(ISSUER, event.issuer_id)

@@ -2,7 +2,7 @@
 
 Stock counts at the fair value of a share as converted, less the price that is paid for it here; a right to stock at
 that value less its exercise price; an instrument whose terms change at its principal and what may still accrue, and
-principal that is reversed at itself.
+principal that is reversed, or that a sale does not pay in cash, at itself.
 Preferred stock that its holder converts counts at its preference less the value of the common stock. Votes and
 exercises give nothing to others and count nothing.
 """
@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import TypeGuard
 
 from events.issuer import (
+    IssuerLiquidityDeclared,
     IssuerOptionCancelled,
     IssuerStockConverted,
     IssuerStockOffered,
@@ -23,7 +24,7 @@ from events.issuer import (
 from events.types import Event
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
-from marketplace.core.money import ceil_cents
+from marketplace.core.money import ZERO, ceil_cents
 from marketplace.domain.equity.issuer.rights.fair_value import find_fair_value
 from marketplace.domain.equity.issuer.state import Issuer
 
@@ -45,6 +46,17 @@ def is_given(event: Event, party_id: str) -> TypeGuard[Given]:
     if isinstance(event, IssuerStockConverted) and event.reason != "voluntary":
         return False
     return isinstance(event, Given) and event.holder_id == party_id
+
+
+def list_unpaid_principal(event: IssuerLiquidityDeclared) -> dict[str, Decimal]:
+    """Return the principal of each instrument that a sale does not pay in cash, by id; below 0 if it pays more."""
+    left: dict[str, Decimal] = {}
+    for instrument in event.waterfall.instruments:
+        left[instrument.instrument_id] = left.get(instrument.instrument_id, ZERO) + instrument.principal_usd
+    for payout in event.waterfall.payouts:
+        if payout.security in left:
+            left[payout.security] -= payout.cash_usd
+    return left
 
 
 def find_given(event: Given, issuer: Issuer, interested: frozenset[str], on_day: date) -> Decimal:

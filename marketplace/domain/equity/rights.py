@@ -74,6 +74,7 @@ from events.types import Event, NoteTerms, PricedTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id, rename_id
 from marketplace.core.money import ZERO
+from marketplace.domain.equity.giving import list_unpaid_principal
 from marketplace.domain.equity.instrument.clawback import SETTLED_AFTER
 from marketplace.domain.equity.issuer.rights.fair_value import (
     find_buyout_price,
@@ -363,12 +364,7 @@ def _vote(_: Event, __: Setting) -> Asked:
 
 def _sell(event: IssuerLiquidityDeclared, setting: Setting) -> Asked:
     """Ask those who lose principal or a note's interest too: no vote of others takes it from them."""
-    left: dict[str, Decimal] = {}
-    for instrument in event.waterfall.instruments:
-        left[instrument.instrument_id] = left.get(instrument.instrument_id, ZERO) + instrument.principal_usd
-    for payout in event.waterfall.payouts:
-        if payout.security in left:
-            left[payout.security] -= payout.cash_usd
+    left = list_unpaid_principal(event)
     losers = {each.holder_id for each in event.waterfall.instruments if left[each.instrument_id] > ZERO}
     losers |= _list_outranked(event, setting.issuer) | _list_unpaid(event)
     return Asked(tuple(sorted(losers)), company=True, sale=True)

@@ -63,7 +63,8 @@ BESIDE_EQUITY: Final = (
         "nobody else, besides those who agree to the act",
         f"never; refused unless {_ABOVE}. Stock counts at its fair value less what is paid for it, and above any limit"
         " while no independent price of a share is known; preferred stock that it converts, at its preference less the"
-        " value of the common stock; an instrument whose terms change, at its principal and what may still accrue",
+        " value of the common stock; an instrument whose terms change, at its principal and what may still accrue;"
+        " principal that a sale does not pay in cash, in full",
         _NOTHING,
     ),
     StatedRight(

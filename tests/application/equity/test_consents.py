@@ -4,9 +4,11 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from msgspec import structs
 
 from events.financing import Approval
 from events.proposal import Voter
+from marketplace.application.billing import approvals
 from marketplace.application.equity import consents, instruments, issuers
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
@@ -198,6 +200,11 @@ async def test_the_company_is_not_sold_against_a_safe_holder(market):
         (f"holder/{trade.fund}", (Voter(party_id=trade.fund, weight=1),)),
         ("instruments", (Voter(party_id=trade.fund, weight=5_000_000),)),
     ]
+    clerk = structs.replace(market.context(trade.fund), actor_person="p1")
+    await approvals.set_limit(market.handler, clerk, rename_id("acc", trade.fund), limit_usd=Decimal(49_000))
+    with pytest.raises(Refusal) as caught:
+        await consents.agree(market.handler, structs.replace(market.context(trade.fund), actor_person="p1"), sale)
+    assert caught.value.code == "limit_exceeded", "one person gives up 49,999 of principal"
     await consents.refuse(market.handler, market.context(trade.fund), sale, reason="too little")
     assert (await market.state("issuer", trade.issuer)).liquidity_id is None
 

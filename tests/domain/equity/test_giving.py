@@ -53,7 +53,7 @@ def transfer(shares):
     ],
 )
 def test_a_right_counts_at_the_value_of_its_share_less_its_own_price(event, later, given):
-    """A share is worth 3. The option, 30 of the warrant's shares and a consolidation cost or pay 1; the other 20 cost 900."""
+    """A share is worth 3. The option and 30 of the warrant's shares cost 1, the other 20 cost 900; fractions pay 1."""
     state = ISSUER.fold((*GIVEN, PLAN, OPTION, WARRANT, VALUED, *later))
     assert is_given(event, FUND)
     assert find_given(event, state, frozenset({FUND, COMPANY}), NOW.date()) == given
