@@ -17,7 +17,7 @@ from marketplace.cli.console import configure_logging
 from marketplace.cli.output import CONSOLE
 from marketplace.client import MarketplaceClient
 from marketplace.console.equity.scenarios import list_stages
-from marketplace.console.market.capacity import load_lanes
+from marketplace.console.market.capacity import load_lanes, sort_pools
 from marketplace.core.errors import Refusal
 from marketplace.plots.areas import render_waterfall
 from marketplace.plots.calendar import render_calendar
@@ -87,7 +87,7 @@ def capacity(*, to: Path, days: Days = 30, api_key: ApiKey, api_url: ApiUrl = _U
     async def draw(client: MarketplaceClient) -> str:
         now = (await client.get_clock()).now
         start = now.replace(minute=0, second=0, microsecond=0)
-        pools = {one.pool_id async for one in client.list_pools()}
+        pools = sort_pools([one async for one in client.list_pools()])
         return render_calendar(await load_lanes(client, pools, start, start + timedelta(days=days)), now=now)
 
     return _write(draw, to, api_key, api_url)

@@ -120,6 +120,12 @@ class Accounts(Transport):
         """Yield requests for a second person's approval; `status` is ``open`` or how a request ended."""
         return self.rows(f"/v1/accounts/{account_id}/approvals", ApprovalView, status=status, **listed)
 
+    def list_every_approval(
+        self, *, party_id: str | None = None, status: Statuses = None, **listed: Unpack[Listed]
+    ) -> AsyncIterator[ApprovalView]:
+        """Yield the party's requests for approval on all accounts; for the platform, of all parties or of one."""
+        return self.rows("/v1/approvals", ApprovalView, party_id=party_id, status=status, **listed)
+
     async def close_account(self, account_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Close an account, which must have no holds: nothing new can begin on it."""
         return await self.command(f"/v1/accounts/{account_id}/close", ReasonBody(reason=reason), **options)

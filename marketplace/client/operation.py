@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from marketplace.api.http.bodies.answers import ClockView, Liveness, Readiness, ReceiptBody
-from marketplace.api.http.bodies.feed import FeedPage
+from marketplace.api.http.bodies.feed import ChainCommand, FeedPage, StatesAround
+from marketplace.api.http.bodies.projections import JobView, ProjectionBody, ProjectionView, StuckTaskView
 from marketplace.api.http.bodies.trading import AdvanceClockBody
 from marketplace.client.transport import Transport
 
@@ -37,6 +38,22 @@ class Operation(Transport):
         """Move market time forward; in the embedded mode only."""
         return await self.command("/v1/test/clock", AdvanceClockBody(seconds=seconds), **options)
 
+    async def list_projections(self) -> list[ProjectionView]:
+        """Return how far each projection is; for the platform."""
+        return await self.get("/v1/projections", list[ProjectionView])
+
+    async def list_stuck(self) -> list[StuckTaskView]:
+        """Return what workers repeat without success, and which events they cannot read; for the platform."""
+        return await self.get("/v1/projections/stuck", list[StuckTaskView])
+
+    async def rebuild_projection(self, name: str) -> JobView:
+        """Make a projection's rows anew in the background; for the platform."""
+        return await self.send("/v1/projections/rebuilds", JobView, ProjectionBody(name=name))
+
+    async def verify_projection(self, name: str) -> JobView:
+        """Compare a projection's rows with the log in the background; for the platform."""
+        return await self.send("/v1/projections/verifications", JobView, ProjectionBody(name=name))
+
     async def read_events(
         self,
         after: int = 0,
@@ -45,6 +62,8 @@ class Operation(Transport):
         type: Sequence[str] = (),  # noqa: A002 - the parameter's name
         aggregate: Sequence[str] = (),
         aggregate_id: str | None = None,
+        event_id: str | None = None,
+        command_id: str | None = None,
         party_id: str | None = None,
         from_: datetime | None = None,
     ) -> FeedPage:
@@ -56,13 +75,22 @@ class Operation(Transport):
             type: Only of these types, such as ``grant.issued.v1``.
             aggregate: Only of these kinds, such as ``grant``.
             aggregate_id: Only of this aggregate.
+            event_id: Only the event with this id.
+            command_id: Only of this command, and of commands whose chain it began.
             party_id: Only what concerns this party.
             from_: Only from this instant on.
         """
         query: dict[str, Any] = {"type": list(type), "aggregate": list(aggregate), "from": from_}
-        return await self.get(
-            "/v1/events", FeedPage, after=after, limit=limit, aggregate_id=aggregate_id, party_id=party_id, **query
-        )
+        query |= {"aggregate_id": aggregate_id, "event_id": event_id, "command_id": command_id, "party_id": party_id}
+        return await self.get("/v1/events", FeedPage, after=after, limit=limit, **query)
+
+    async def read_chain(self, sequence: int) -> list[ChainCommand]:
+        """Return the commands before and after an event that led to it or follow from it; for the platform."""
+        return await self.get("/v1/events/chain", list[ChainCommand], sequence=sequence)
+
+    async def read_states(self, sequence: int) -> StatesAround:
+        """Return the state of an event's aggregate before and after it; for the platform."""
+        return await self.get("/v1/events/states", StatesAround, sequence=sequence)
 
     def follow_events(
         self,

@@ -22,7 +22,7 @@ from marketplace.api.http.bodies.supply import (
     SlipConversionBody,
 )
 from marketplace.client.transport import Listed, Statuses, Transport
-from marketplace.projections.views.supply import LotView, PoolView, SiteView
+from marketplace.projections.views.supply import IncidentView, LotView, PoolView, SiteView
 
 
 class Supply(Transport):
@@ -77,6 +77,10 @@ class Supply(Transport):
         """Report that the nodes of an incident work again."""
         body = RestoreNodesBody(incident_id=incident_id, at=at)
         return await self.command(f"/v1/pools/{pool_id}/restore-nodes", body, **options)
+
+    def list_incidents(self, *, is_open: bool | None = None) -> AsyncIterator[IncidentView]:
+        """Yield failures of the provider's nodes, the latest first; for the platform, of every provider's."""
+        return self.rows("/v1/pools/incidents", IncidentView, open=is_open)
 
     async def close_pool(self, pool_id: str, body: ClosePoolBody, **options: Any) -> ReceiptBody:
         """Give notice that a pool leaves the market."""

@@ -126,6 +126,6 @@ class Trading(Transport):
         """Return a cleared auction's book and whole result, as `marketplace auction verify` takes them."""
         return await self.get(f"/v1/auctions/{auction_id}/audit", dict[str, Any])
 
-    def list_decisions(self, auction_id: str) -> AsyncIterator[DecisionView]:
-        """Yield the decisions of an auction."""
-        return self.rows(f"/v1/auctions/{auction_id}/decisions", DecisionView)
+    def list_decisions(self, auction_id: str, *, matched: bool | None = None) -> AsyncIterator[DecisionView]:
+        """Yield the decisions of an auction; with `matched`, only those with a match, or only those without."""
+        return self.rows(f"/v1/auctions/{auction_id}/decisions", DecisionView, matched=matched)

@@ -1,6 +1,8 @@
 """The desk of one request: who is signed in, what the menu shows, and the API as that key sees it."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -15,6 +17,7 @@ from litestar.status_codes import HTTP_204_NO_CONTENT, HTTP_303_SEE_OTHER
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from marketplace.api.http.auth_middleware import SESSION
+from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.keys import Principal
 from marketplace.api.http.rate_limit import RateLimit
 from marketplace.api.http.services import Services
@@ -25,6 +28,8 @@ from marketplace.core.errors import Refusal
 from marketplace.projections.views.access import PartyView
 
 T = TypeVar("T")
+_PARTIES: Final = 500
+"""Names of so many parties are read at once; others, one by one."""
 _BASE_URL: Final = "http://console.internal"
 
 
@@ -163,6 +168,28 @@ class Desk:
     def roles(self) -> tuple[str, ...]:
         """The party's roles; none for the platform, and for a key that may not read its party."""
         return () if self.party is None else self.party.roles
+
+    @property
+    def address(self) -> str:
+        """The path and query of the request, at which the page asks for its part again."""
+        url = self.request.url
+        return f"{url.path}?{url.query}" if url.query else url.path
+
+    async def load_names(self, party_ids: Iterable[str | None]) -> dict[str, str]:
+        """Return the names of parties, as far as the key may read them."""
+        wanted = {one for one in party_ids if one}
+        found: dict[str, str] = {}
+        with contextlib.suppress(ProblemError):
+            if wanted:
+                page = await self.client.get("/v1/parties", Page[PartyView], limit=_PARTIES)
+                found = {one.party_id: one.name for one in page.items}
+
+        async def load(party_id: str) -> None:
+            with contextlib.suppress(ProblemError):
+                found[party_id] = (await self.client.get_party(party_id)).name
+
+        await asyncio.gather(*(load(one) for one in wanted - found.keys()))
+        return found
 
     @property
     def is_partial(self) -> bool:

@@ -6,7 +6,9 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
-from marketplace.plots.calendar import list_cells, render_calendar, render_nodes
+from marketplace.plots.calendar import render_calendar, render_nodes
+from marketplace.plots.prices import render_prices
+from marketplace.plots.sparkline import render_sparkline
 
 NONE: Final = "\u2013"
 MINUS: Final = "\u2212"
@@ -71,6 +73,16 @@ def render_day(at: datetime | None) -> str:
     return NONE if at is None else f"{at.astimezone(UTC):%Y-%m-%d}"
 
 
+def render_stamp(text: str) -> str:
+    """Return an instant of an event, which is text, to the second."""
+    return f"{text[:10]} {text[11:19]} Z"
+
+
+def shorten_type(name: str) -> str:
+    """Return an event's tag: ``marketplace.grant.issued.v1`` is ``grant.issued.v1``."""
+    return name.removeprefix("marketplace.")
+
+
 def render_duration(span: timedelta | float | None) -> str:
     """Return a span by its two largest units: ``3 d 4 h``."""
     if span is None:
@@ -114,6 +126,8 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "share": render_share,
     "instant": render_instant,
     "day": render_day,
+    "stamp": render_stamp,
+    "tag": shorten_type,
     "duration": render_duration,
     "short": shorten_id,
     "multiple": render_multiple,
@@ -121,6 +135,7 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "word": render_word,
     "sentence": render_sentence,
     "nodes": render_nodes,
-    "cells": list_cells,
     "calendar": render_calendar,
+    "prices": render_prices,
+    "sparkline": render_sparkline,
 }

@@ -5,7 +5,7 @@ offset, as browsers send it, is UTC.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -51,6 +51,11 @@ def parse_local(text: str | None) -> str | None:
         return None
     local = _LOCAL.match(text)
     return text if local is None else f"{text}{'' if local['seconds'] else ':00'}Z"
+
+
+def read_reason(form: Mapping[str, Any]) -> str:
+    """Return the reason that a form states; an empty one is refused where the act needs one."""
+    return str(form.get("reason") or "").strip()
 
 
 def _put(tree: dict[str, Any], path: list[str], text: str) -> None:

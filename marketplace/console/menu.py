@@ -33,10 +33,14 @@ _PRICES: Final = Entry("/console/market", "Prices", "market")
 MENU: Final[Mapping[str, tuple[Entry, ...]]] = {
     "operator": (
         Entry("/console/operator", "Today", "auctions"),
+        Entry("/console/queues", "To decide", "parties"),
         _AUCTIONS,
         _ORDERS,
         _EVENTS,
         *_EQUITY,
+        Entry("/console/parties", "Parties", "parties"),
+        Entry("/console/keys", "Keys", "api_keys"),
+        Entry("/console/projections", "Projections", "projections"),
     ),
     "startup": (_ORDERS, _GRANTS, _STATEMENTS, _ACCOUNT, *_EQUITY),
     "provider": (

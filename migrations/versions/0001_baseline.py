@@ -1281,13 +1281,17 @@ def _create_event_index() -> None:
         text("aggregate"),
         text("aggregate_id"),
         text("tag"),
+        text("event_id"),
         text("command_id"),
+        text("correlation_id", null=True),
         text("fingerprint"),
         timestamp("occurred_at"),
         key("event_index", "sequence"),
     )
     op.create_index("ix_event_index_aggregate", "event_index", ["aggregate_id", "sequence"])
     op.create_index("ix_event_index_command", "event_index", ["command_id"])
+    op.create_index("ix_event_index_correlation", "event_index", ["correlation_id"])
+    op.create_index("ix_event_index_event", "event_index", ["event_id"])
     op.create_index("ix_event_index_time", "event_index", ["occurred_at"])
 
 

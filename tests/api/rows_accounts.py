@@ -132,6 +132,15 @@ APPROVALS = (
         check=lambda page: sorted(row["status"] for row in page["items"]) == ["approved", "refused", "withdrawn"],
         ask=lambda client, ids: anext(client.list_approvals(ids["till"], status="approved")),
     ),
+    Row(
+        "GET",
+        "/v1/approvals?status=approved&status=refused",
+        "clerk",
+        refused=("party_id={fund}", 404, "party_unknown"),
+        other=SEEN,
+        check=lambda page: {one["status"] for one in page["items"]} == {"approved", "refused"},
+        ask=lambda client, _: anext(client.list_every_approval(status="approved")),
+    ),
 )
 BOOKS = (
     Row(

@@ -284,6 +284,17 @@ POOLS = (
         refused=(lambda world: {"incident_id": "i2", "nodes": 99, "at": world.day(0)}, 422, "nodes_exceeded"),
     ),
     Row(
+        "GET",
+        "/v1/pools/incidents?open=true",
+        "provider",
+        refused=("open=perhaps", 422, "request_invalid"),
+        other=SEEN,
+        check=lambda page: (
+            [(one["incident_id"], one["nodes"], one["ended_at"]) for one in page["items"]] == [("i1", 1, None)]
+        ),
+        ask=lambda client, _: anext(client.list_incidents(is_open=True)),
+    ),
+    Row(
         "POST",
         "/v1/pools/{pool}/restore-nodes",
         "provider",

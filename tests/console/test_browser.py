@@ -102,11 +102,15 @@ async def test_every_page_as_every_desk_and_an_order_by_the_keyboard_alone(datab
             "proposals",
             "market",
         )
-        for path in ("auctions", f"auctions/{scene.auction}", "events", "events/1", f"orders/{scene.order}", *equity):
+        lists = ("auctions", "events", "events/1", "queues", "parties", "keys", "projections", "operator")
+        for path in (*lists, *equity, f"orders/{scene.order}", f"history/{scene.order}", f"auctions/{scene.auction}"):
             await operator.goto(f"/console/{path}")
             await check(operator)
-        await operator.goto("/console/operator")
+        await press_to(operator, "Verify")
+        await operator.keyboard.press("Enter")
+        await expect(operator.get_by_text("Every rule holds.")).to_be_visible()
         await check(operator)
+        await operator.goto("/console/operator")
         head = operator.locator("#head")
         before = await head.inner_text()
         async with watching(browser, base_url) as page:

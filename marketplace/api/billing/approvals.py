@@ -10,7 +10,7 @@ from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import List
-from marketplace.api.http.queries import Read
+from marketplace.api.http.queries import Read, Word
 from marketplace.application.billing import approvals
 from marketplace.projections.billing.accounts import find_account
 from marketplace.projections.billing.approvals import list_approvals
@@ -99,7 +99,15 @@ async def list_all(
     async with reader.connect() as connection:
         account = await find_account(connection, account_id, now=reader.now)
         reader.require(account, "account", account_id, lambda row: (row.party_id,))
-        rows = await list_approvals(connection, account_id, status=status, window=listing.window)
+        rows = await list_approvals(connection, account_id=account_id, status=status, window=listing.window)
+    return listing.build_page(rows, rows, lambda row: (row.requested_at, row.approval_id))
+
+
+@get("/", summary="List what waits for a second person on all accounts")
+async def list_every(reader: Read, listing: List, status: Statuses = None, party_id: Word = None) -> Page[ApprovalView]:
+    """Return the party's requests for approval; for the platform, those of all parties or of one."""
+    async with reader.connect() as connection:
+        rows = await list_approvals(connection, party_id=reader.narrow(party_id), status=status, window=listing.window)
     return listing.build_page(rows, rows, lambda row: (row.requested_at, row.approval_id))
 
 
@@ -109,3 +117,4 @@ ROUTER: Final = Router(
     tags=["accounts"],
     opt={"feature": "accounts"},
 )
+EVERY: Final = Router("/v1/approvals", route_handlers=[list_every], tags=["accounts"], opt={"feature": "accounts"})

@@ -1,5 +1,6 @@
 """``GET /v1/events``: the feed as pages, or as server-sent events if the client requests them."""
 
+import dataclasses
 import re
 from collections.abc import Collection
 from datetime import timedelta
@@ -58,6 +59,11 @@ Kinds = Annotated[
     list[str] | None,
     QueryParameter(name="aggregate", max_items=50, description="Only events of these kinds, such as `grant`"),
 ]
+EventId = Annotated[str | None, QueryParameter(max_length=60, description="Only the event with this `id`")]
+CommandId = Annotated[
+    str | None,
+    QueryParameter(max_length=60, description="Only events of this command, and of commands whose chain it began"),
+]
 From = Annotated[
     str | None,
     QueryParameter(
@@ -84,17 +90,13 @@ def list_kinds(principal: Principal) -> frozenset[str] | None:
     return None if shown == frozenset(AGGREGATES) else shown
 
 
-def _select(
-    reader: Reader, tags: list[str] | None, kinds: list[str] | None, aggregate_id: str | None, party_id: str | None
-) -> Selection:
+def _select(reader: Reader, tags: list[str] | None, kinds: list[str] | None, party_id: str | None) -> Selection:
     _require_known("type", tags or (), EVENT_TYPES)
     _require_known("aggregate", kinds or (), AGGREGATES)
     shown = list_kinds(reader.principal)
     if kinds:
         shown = frozenset(kinds) if shown is None else shown & frozenset(kinds)
-    return Selection(
-        party_id=reader.narrow(party_id), kinds=shown, tags=frozenset(tags or ()), aggregate_id=aggregate_id
-    )
+    return Selection(party_id=reader.narrow(party_id), kinds=shown, tags=frozenset(tags or ()))
 
 
 def _require_known(name: str, values: Collection[str], known: Collection[str]) -> None:
@@ -123,6 +125,8 @@ async def read(
     tags: Tags = None,
     kinds: Kinds = None,
     aggregate_id: Word = None,
+    event_id: EventId = None,
+    command_id: CommandId = None,
     party_id: Word = None,
     start: From = None,
     last_event_id: LastEventId = None,
@@ -131,7 +135,9 @@ async def read(
 
     A key sees the events whose kind its read scopes cover: those of orders with ``orders:read``. Filters combine.
     """
-    selection = _select(reader, tags, kinds, aggregate_id, party_id)
+    selection = dataclasses.replace(
+        _select(reader, tags, kinds, party_id), aggregate_id=aggregate_id, event_id=event_id, command_id=command_id
+    )
     after = max(after, await _find_start(reader, start))
     if STREAM_TYPE not in request.headers.get("accept", ""):
         return Response(await load_page(reader, after, limit, selection))

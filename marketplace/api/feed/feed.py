@@ -77,12 +77,16 @@ class Selection:
         kinds: Only events of these kinds of aggregates; None: of all.
         tags: Only events of these types; none: of all.
         aggregate_id: Only events of this aggregate.
+        event_id: Only the event with this id.
+        command_id: Only events of this command, and of those whose chain it began.
     """
 
     party_id: str | None = None
     kinds: frozenset[str] | None = None
     tags: frozenset[str] = frozenset()
     aggregate_id: str | None = None
+    event_id: str | None = None
+    command_id: str | None = None
 
     def takes(self, view: EventView) -> bool:
         """Tell whether it takes an event that concerns the party."""
@@ -95,7 +99,12 @@ class Selection:
     @property
     def filters(self) -> bool:
         """Tell whether it leaves out something that concerns the party."""
-        return self.kinds is not None or bool(self.tags) or self.aggregate_id is not None
+        return self.narrows or self.kinds is not None or bool(self.tags)
+
+    @property
+    def narrows(self) -> bool:
+        """Tell whether it asks for events that an index finds, however far they are in the log."""
+        return any(one is not None for one in (self.aggregate_id, self.event_id, self.command_id))
 
 
 class Loaded(NamedTuple):
@@ -127,9 +136,14 @@ async def load_selected(reader: Reader, after: int, limit: int, selection: Selec
         reached = await load_reached(connection, [PROJECTION])
         end, chosen = reached.position, None
         if selection.filters:
-            end = min(end, after + FILTERED_MAX)
+            end = end if selection.narrows else min(end, after + FILTERED_MAX)
             chosen = EventFilter(
-                kinds=selection.kinds, tags=selection.tags, aggregate_id=selection.aggregate_id, until=end
+                kinds=selection.kinds,
+                tags=selection.tags,
+                aggregate_id=selection.aggregate_id,
+                event_id=selection.event_id,
+                command_id=selection.command_id,
+                until=end,
             )
         found = await list_events(connection, party_id=selection.party_id, chosen=chosen, after=after, limit=limit)
     page = await _load_bodies(reader, found, after)

@@ -9,6 +9,7 @@ from litestar import Request
 
 from marketplace.api.http.connections import Connections
 from marketplace.api.http.keys import KeyRing
+from marketplace.api.http.projection_jobs import ProjectionJobs
 from marketplace.api.http.streams import Streams
 from marketplace.application.billing.payment_provider import MANUAL, PaymentProvider
 from marketplace.core.errors import Unavailable
@@ -85,6 +86,7 @@ class Services:
         log_watch: A task that ends with `LogChanged` once the log was replaced or went back; None if nothing checks it.
         connections: The open connections.
         quoter: Answers quotes.
+        jobs: Rebuilds and verifications of projections that this process runs.
         known: GPU classes and regions of the market that this process has seen; see `known_values.py`.
     """
 
@@ -99,6 +101,7 @@ class Services:
     payments: PaymentProvider = MANUAL
     log_watch: "asyncio.Task[None] | None" = None
     quoter: Quoter = field(init=False)
+    jobs: ProjectionJobs = field(default_factory=ProjectionJobs)
     known: dict[str, set[str]] = field(default_factory=lambda: {"gpu_class": set(), "region": set()})
 
     def __post_init__(self) -> None:

@@ -1,23 +1,25 @@
 """Pools of equal nodes; the inventory is public to every tenant."""
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from litestar import Response, Router, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.supply import ClosePoolBody, FailNodesBody, OpenPoolBody, RestoreNodesBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.known_values import require_known
-from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
+from marketplace.api.http.paging import INT_MAX, Cursor, Limit, build_page, parse_cursor
 from marketplace.api.http.queries import Read, Word
 from marketplace.application.supply.inventory import announce_closing, fail_nodes, open_pool, restore_nodes
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.projections.supply.capacity import list_incidents
 from marketplace.projections.supply.inventory import find_pool, list_pools
-from marketplace.projections.views.supply import PoolView
+from marketplace.projections.views.supply import IncidentView, PoolView
 
 PATH: Final = "/v1/pools"
+IsOpen = Annotated[bool | None, QueryParameter(name="open", description="Only open ones; false: only ended ones")]
 
 
 @post("/", summary="Open a pool")
@@ -108,6 +110,22 @@ async def list_all(
     return build_page(rows, limit, lambda row: row.pool_id)
 
 
+@get("/incidents", summary="List incidents of pools")
+async def read_incidents(
+    reader: Read, limit: Limit = 100, cursor: Cursor = None, is_open: IsOpen = None
+) -> Page[IncidentView]:
+    """Return failures of the provider's nodes, the latest first; for the platform, of every provider's."""
+    before = parse_cursor(cursor, INT_MAX)
+    async with reader.connect() as connection:
+        rows = await list_incidents(
+            connection, provider_id=reader.party_id, is_open=is_open, before=before, limit=limit + 1
+        )
+    return build_page(rows, limit, lambda row: row.last_sequence)
+
+
 ROUTER: Final = Router(
-    PATH, route_handlers=[open_one, fail, restore, close, get_one, list_all], tags=["pools"], opt={"feature": "pools"}
+    PATH,
+    route_handlers=[open_one, fail, restore, close, read_incidents, get_one, list_all],
+    tags=["pools"],
+    opt={"feature": "pools"},
 )

@@ -24,6 +24,7 @@ from marketplace.runtime.auctions.audit import load_published
 
 PATH: Final = "/v1/auctions"
 Status = Literal["collecting", "locked", "cleared", "failed"]
+Matched = Annotated[bool | None, QueryParameter(description="Only decisions with a match; false: only those without")]
 Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
@@ -106,14 +107,19 @@ async def get_audit(reader: Read, auction_id: FromPath[str]) -> dict[str, Any]:
 
 @get("/{auction_id:str}/decisions", summary="List an auction's decisions")
 async def read_decisions(
-    reader: Read, auction_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+    reader: Read, auction_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None, matched: Matched = None
 ) -> Page[DecisionView]:
     """Return the auction's decisions on the startup's own orders; for the platform, on all."""
     after = parse_cursor(cursor, ("", ""))
     await _load(reader, auction_id)
     async with reader.connect() as connection:
         rows = await list_decisions(
-            connection, auction_id=auction_id, startup_id=reader.party_id, after=after, limit=limit + 1
+            connection,
+            auction_id=auction_id,
+            startup_id=reader.party_id,
+            matched=matched,
+            after=after,
+            limit=limit + 1,
         )
     return build_page(rows, limit, lambda row: (row.auction_id, row.order_id))
 

@@ -1,6 +1,6 @@
 """The event explorer: the log with filters, and one event with its cause and its effects."""
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from litestar import Request, Router, get
@@ -8,14 +8,24 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
 from litestar.status_codes import HTTP_303_SEE_OTHER
 
-from marketplace.api.http.bodies.feed import FeedItem, FeedPage
-from marketplace.console.desk import Desked
+from events.registry import AGGREGATES, EVENT_TYPES
+from marketplace.api.http.bodies.feed import ChainCommand, ChainEvent, FeedPage
+from marketplace.client import ProblemError
+from marketplace.console.desk import Desk, Desked
 
 _PATH: Final = "/console/events"
 _PAGE: Final = 50
-_FILTERS: Final = ("type", "aggregate", "aggregate_id", "party_id")
-_EFFECTS_WITHIN: Final = 1_000
-"""How many later events are looked through for what followed from one."""
+_FILTERS: Final = ("type", "aggregate", "aggregate_id", "command_id", "party_id")
+_PLATFORMS: Final = frozenset({"platform_only", "scope_missing"})
+_COMMAND: Final = "cmd_"
+_EVENT: Final = "evt_"
+
+
+class ChainNode(NamedTuple):
+    """A command in the tree of causes and effects: each of its events with the commands that followed it."""
+
+    command: ChainCommand
+    events: list[tuple[ChainEvent, list["ChainNode"]]]
 
 
 @get("/")
@@ -28,30 +38,55 @@ async def explore(request: Request[Any, Any, Any], desk: Desked) -> Template:
         head = (await desk.client.read_events(0, 1)).head
         after = 0 if filters else max(0, head - _PAGE)
     page = await desk.client.get("/v1/events", FeedPage, after=after, limit=_PAGE, **filters)
-    return desk.show("operator/events.html", events=page.items, page=page, filters=filters, after=after)
+    known = {"kinds": sorted(AGGREGATES), "types": sorted(EVENT_TYPES)}
+    return desk.show("operator/events.html", events=page.items, page=page, filters=filters, after=after, **known)
 
 
 @get("/jump")
-async def jump(sequence: FromQuery[int]) -> Redirect:
-    """Lead to the event at a sequence."""
-    return Redirect(f"{_PATH}/{sequence}", status_code=HTTP_303_SEE_OTHER)
+async def jump(desk: Desked, to: FromQuery[str]) -> Redirect:
+    """Lead to a sequence, an event, what a command began, or the history of anything else."""
+    name = to.strip()
+    path = f"/console/history/{name}"
+    if name.isdecimal():
+        path = f"{_PATH}/{name}"
+    elif name.startswith(_COMMAND):
+        path = f"{_PATH}?command_id={name}"
+    elif name.startswith(_EVENT):
+        found = (await desk.client.read_events(event_id=name)).items
+        if not found:
+            raise ProblemError(404, {"code": "event_unknown", "detail": f"there is no event {name} that this key sees"})
+        path = f"{_PATH}/{found[0].sequence}"
+    return Redirect(path, status_code=HTTP_303_SEE_OTHER)
 
 
 @get("/{sequence:int}")
 async def show(desk: Desked, sequence: FromPath[int]) -> Template:
-    """Show one event, and what the same command and its followers did."""
-    page = await desk.client.read_events(sequence - 1, _EFFECTS_WITHIN)
+    """Show one event, and for the platform its causes and effects."""
+    page = await desk.client.read_events(max(0, sequence - 1), 1)
     found = next((one for one in page.items if one.sequence == sequence), None)
-    related = [] if found is None else [one for one in page.items if _is_effect(one, found)]
-    body = "" if found is None else msgspec.json.format(msgspec.json.encode(found.event), indent=2).decode()
-    return desk.show("operator/event.html", event=found, sequence=sequence, body=body, related=related)
+    body = "" if found is None else msgspec.json.format(found.event.data, indent=2).decode()
+    chain = [] if found is None else _grow(await _load_chain(desk, sequence))
+    return desk.show("operator/event.html", event=found, sequence=sequence, body=body, chain=chain)
 
 
-def _is_effect(one: FeedItem, of: FeedItem) -> bool:
-    cause: Any = of.event
-    return one.sequence != of.sequence and (
-        one.event.causationid in (cause.causationid, cause.id) or one.event.correlationid == cause.correlationid
-    )
+async def _load_chain(desk: Desk, sequence: int) -> list[ChainCommand]:
+    try:
+        return await desk.client.read_chain(sequence)
+    except ProblemError as problem:
+        if problem.code in _PLATFORMS:
+            return []
+        raise
+
+
+def _grow(commands: list[ChainCommand]) -> list[ChainNode]:
+    """Return the trees of the commands, in the log's order."""
+    nodes = {command.command_id: ChainNode(command, [(event, []) for event in command.events]) for command in commands}
+    places = {event.sequence: children for node in nodes.values() for event, children in node.events}
+    roots: list[ChainNode] = []
+    for node in nodes.values():
+        follows = node.command.follows
+        places.get(follows if follows is not None else -1, roots).append(node)
+    return roots
 
 
 ROUTER: Final = Router("/events", route_handlers=[explore, jump, show])

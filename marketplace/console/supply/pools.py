@@ -20,7 +20,7 @@ from marketplace.api.http.bodies.supply import (
 from marketplace.console.desk import Desk, Desked, collect
 from marketplace.console.forms import parse_form
 from marketplace.console.history import Step, load_history
-from marketplace.console.market.capacity import load_lanes
+from marketplace.console.market.capacity import load_lanes, sort_pools
 from marketplace.console.supply.curves import draw_market
 from marketplace.plots.calendar import Lane
 from marketplace.projections.views.supply import CapacityStep, LotView, PoolView
@@ -51,7 +51,7 @@ async def show(desk: Desked) -> Template:
         collect(desk.client.list_lots(provider_id=own)),
     )
     start, end = _find_window(desk)
-    lanes = await load_lanes(desk.client, {one.pool_id for one in pools}, start, end) if pools else []
+    lanes = await load_lanes(desk.client, sort_pools(pools), start, end)
     return desk.show(
         "supply/inventory.html",
         sites=sites,

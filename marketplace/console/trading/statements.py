@@ -256,6 +256,8 @@ def _find_due(desk: Desk, statement: StatementView) -> datetime | None:
 def _list_acts(desk: Desk, statement: StatementView) -> set[str]:
     """Return what the key may do with a statement now."""
     side = _find_side(desk, statement)
+    if desk.principal.party_id is None and statement.awaits == "platform" and desk.may("statements:write"):
+        return {"decide"}
     if side is None or not desk.may("statements:write"):
         return set()
     is_due = _find_due(desk, statement) is not None

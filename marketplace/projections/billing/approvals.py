@@ -73,8 +73,14 @@ PROJECTION: Final = Projection(
 
 
 async def list_approvals(
-    connection: AsyncConnection, account_id: str, *, status: Filter = None, window: Window = WINDOW
+    connection: AsyncConnection,
+    *,
+    account_id: str | None = None,
+    party_id: str | None = None,
+    status: Filter = None,
+    window: Window = WINDOW,
 ) -> Rows[ApprovalView]:
-    """Return the requests for approval of an account, optionally of statuses."""
-    query = narrow(select(approvals), ((approvals.c.account_id, account_id), (approvals.c.status, status)))
+    """Return the requests for approval of an account, of a party or of all, optionally of statuses."""
+    given = ((approvals.c.account_id, account_id), (approvals.c.party_id, party_id), (approvals.c.status, status))
+    query = narrow(select(approvals), given)
     return await load_window(connection, query, ApprovalView, window, approvals.c.approval_id, approvals.c.requested_at)

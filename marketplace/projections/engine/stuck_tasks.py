@@ -4,7 +4,7 @@ Each worker replaces its own rows; rows older than 60 seconds belong to a worker
 """
 
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Table, delete, func, insert, select
 from sqlalchemy import text as sql
@@ -68,6 +68,18 @@ async def count_stuck(engine: AsyncEngine) -> dict[tuple[str, str], int]:
     )
     async with reachable(), engine.connect() as connection:
         return {(kind, refused): count for kind, refused, count in await connection.execute(query)}
+
+
+async def list_stuck(engine: AsyncEngine) -> list[dict[str, Any]]:
+    """Return what is stuck, by task and subject, and the workers that report it; at most 1,000.
+
+    Raises:
+        Unavailable: PostgreSQL cannot be reached.
+    """
+    query = select(stuck_tasks).where(stuck_tasks.c.reported_at >= _GONE)
+    query = query.order_by(stuck_tasks.c.task, stuck_tasks.c.subject, stuck_tasks.c.worker).limit(UNREADABLE_MAX)
+    async with reachable(), engine.connect() as connection:
+        return [dict(row) for row in (await connection.execute(query)).mappings()]
 
 
 async def list_unreadable(engine: AsyncEngine) -> set[int]:

@@ -28,14 +28,19 @@ event_index: Final = define_history(
     text("aggregate"),
     text("aggregate_id"),
     text("tag"),
+    text("event_id"),
     text("command_id"),
+    text("correlation_id", null=True),
     text("fingerprint"),
     instant("occurred_at"),
     Index("ix_event_index_command", "command_id"),
     Index("ix_event_index_aggregate", "aggregate_id", "sequence"),
+    Index("ix_event_index_correlation", "correlation_id"),
+    Index("ix_event_index_event", "event_id"),
     Index("ix_event_index_time", "occurred_at"),
     origin=Origin(),
 )
+"""`correlation_id` is NULL where the event's command began its chain."""
 event_parties: Final = define_history(
     "event_parties",
     text("party_id", key=True),
@@ -48,7 +53,8 @@ owners: Final = define("event_owners", text("id", key=True), document("parties")
 
 def _index(changes: WriteBatch, fact: RecordedEvent, _: Event) -> None:
     envelope = fact.envelope
-    names = (fact.aggregate, fact.id, fact.tag, envelope.causationid, envelope.fingerprint)
+    chain = None if envelope.correlationid == envelope.causationid else envelope.correlationid
+    names = (fact.aggregate, fact.id, fact.tag, envelope.id, envelope.causationid, chain, envelope.fingerprint)
     changes.append(event_index, fact.sequence, *names, envelope.time)
     behind: set[str] = set()
     for relative in get_relatives(fact):
@@ -71,7 +77,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="feed",
-    version=3,
+    version=4,
     tables=(event_index, event_parties, owners, event_holders, event_instruments),
     reads=AGGREGATES,
     handlers=dict.fromkeys(EVENT_TYPES.values(), _index),

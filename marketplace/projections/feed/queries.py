@@ -40,12 +40,16 @@ class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
         kinds: Only of these kinds of aggregates; None: of all.
         tags: Only of these types, such as ``grant.issued.v1``; none: of all.
         aggregate_id: Only of this aggregate.
+        event_id: Only the event with this id.
+        command_id: Only what this command recorded, and the commands whose chain it began.
         until: Only up to this sequence, so that a filter that finds little reads no whole log.
     """
 
     kinds: frozenset[str] | None = None
     tags: frozenset[str] = frozenset()
     aggregate_id: str | None = None
+    event_id: str | None = None
+    command_id: str | None = None
     until: int
 
 
@@ -105,6 +109,10 @@ def _list_conditions(chosen: EventFilter) -> Iterator[Any]:
         yield event_index.c.tag.in_(chosen.tags)
     if chosen.aggregate_id is not None:
         yield event_index.c.aggregate_id == chosen.aggregate_id
+    if chosen.event_id is not None:
+        yield event_index.c.event_id == chosen.event_id
+    if chosen.command_id is not None:
+        yield (event_index.c.command_id == chosen.command_id) | (event_index.c.correlation_id == chosen.command_id)
 
 
 def _seen_by(party_id: str, after: int, limit: int) -> Any:

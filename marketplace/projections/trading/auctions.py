@@ -259,10 +259,14 @@ async def list_decisions(
     auction_id: str | None = None,
     order_id: str | None = None,
     startup_id: str | None = None,
+    matched: bool | None = None,
     after: tuple[str, str] = ("", ""),
     limit: int = 100,
 ) -> list[DecisionView]:
-    """Return decisions above the cursor ``(auction_id, order_id)``, of one auction, order or startup."""
+    """Return decisions above the cursor ``(auction_id, order_id)``, of one auction, order or startup.
+
+    With `matched`, only those that have a match, or only those that have none.
+    """
     query: Any = select(decisions, orders.c.startup_id).outerjoin(orders, orders.c.order_id == decisions.c.order_id)
     query = query.where(tuple_(decisions.c.auction_id, decisions.c.order_id) > tuple_(*after))
     given = (
@@ -273,6 +277,8 @@ async def list_decisions(
     for column, value in given:
         if value is not None:
             query = query.where(column == value)
+    if matched is not None:
+        query = query.where(decisions.c.match.is_not(None) if matched else decisions.c.match.is_(None))
     query = query.order_by(decisions.c.auction_id, decisions.c.order_id)
     return await load_all(connection, page(query, limit), DecisionView)
 

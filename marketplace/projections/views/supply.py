@@ -117,6 +117,32 @@ class PublicDepth(msgspec.Struct, frozen=True, kw_only=True):
     node_hours: Decimal
 
 
+class IncidentView(msgspec.Struct, frozen=True, kw_only=True):
+    """Nodes of a pool that stopped working, from a failure to its end.
+
+    Attributes:
+        pool_id: The pool.
+        incident_id: What the provider, or the market, calls the incident.
+        provider_id: Whose pool it is.
+        gpu_class: The pool's class.
+        region: The pool's region.
+        nodes: How many nodes failed.
+        began_at: When they stopped working.
+        ended_at: When they worked again; null while they do not.
+        last_sequence: The event that changed it last.
+    """
+
+    pool_id: str
+    incident_id: str
+    provider_id: str
+    gpu_class: str
+    region: str
+    nodes: int
+    began_at: datetime
+    ended_at: datetime | None
+    last_sequence: int
+
+
 class DepthLevel(msgspec.Struct, frozen=True, kw_only=True):
     """The volume at one price of one GPU class.
 

@@ -1,5 +1,8 @@
 """Answers of the event feed."""
 
+from datetime import datetime
+from typing import Any
+
 import msgspec
 
 from events.issuer_holders import Depth
@@ -55,3 +58,59 @@ class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
     items: list[FeedItem]
     next_after: int
     head: int
+
+
+class ChainEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of a command in a chain.
+
+    Attributes:
+        sequence: Position in the log.
+        tag: Its type, such as ``grant.issued.v1``.
+        aggregate: The kind of its aggregate.
+        aggregate_id: Its aggregate.
+    """
+
+    sequence: int
+    tag: str
+    aggregate: str
+    aggregate_id: str
+
+
+class ChainCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """A command in the chain of causes and effects around an event.
+
+    Attributes:
+        command_id: The command.
+        follows: The event that it followed; null where the chain begins.
+        actor: Who asked for it: a party, the platform, or a worker.
+        step: What the worker did; null for a client's command.
+        occurred_at: When.
+        events: What it recorded, at most 100 events.
+    """
+
+    command_id: str
+    follows: int | None
+    actor: str
+    step: str | None
+    occurred_at: datetime
+    events: tuple[ChainEvent, ...]
+
+
+class StatesAround(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of an aggregate before and after one of its events, as this release folds them.
+
+    Attributes:
+        aggregate: The kind of the aggregate.
+        aggregate_id: The aggregate.
+        previous: The event of the aggregate before this one; null for its first.
+        next: The event after this one; null for its last.
+        before: The state before, as JSON; null before the first event.
+        after: The state after.
+    """
+
+    aggregate: str
+    aggregate_id: str
+    previous: int | None
+    next: int | None
+    before: Any
+    after: Any
