@@ -20,7 +20,7 @@ from marketplace.application.steps.reductions import count_reduction
 from marketplace.application.steps.resale_ends import check_unheld, withdraw_resales
 from marketplace.application.steps.service_closing import close_service_lines
 from marketplace.application.steps.service_review import review_service
-from marketplace.application.steps.stages import collect, compute_spare, raise_hold
+from marketplace.application.steps.stages import collect, compute_spare, raise_hold, sum_deal
 from marketplace.application.steps.statement_chain import find_chain
 from marketplace.application.steps.statement_payment import release_undelivered
 from marketplace.application.steps.two_persons import use_limit
@@ -34,7 +34,7 @@ from marketplace.domain.billing.account_commands import CaptureHold, Debit, Plac
 from marketplace.domain.billing.delivered import count_delivered
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.statement_chain import require_grant_settled
-from marketplace.domain.delivery.grant import GRANT, Grant, find_price
+from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.grant_commands import (
     ActivateGrant,
     CompleteGrant,
@@ -59,7 +59,6 @@ from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.register import REGISTER, REGISTER_ID, mark_award, require_unrelated
 from marketplace.domain.supply.pool import POOL
 from marketplace.domain.supply.pool_commands import ReleaseCapacity, ReserveCapacity
-from marketplace.domain.trading.order import ORDER, MatchedOrder
 from marketplace.domain.trading.resale import require_transferable
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -248,7 +247,7 @@ async def _terminate(
         startup_suspended=is_suspended(party),
         is_ordered=context.party_id is None,
         payable_usd=await _find_payable(unit, grant, side or by),
-        deal_usd=Fraction(0) if side is None or for_cause else await _sum_deal(unit, grant),
+        deal_usd=Fraction(0) if side is None or for_cause else await sum_deal(unit, grant),
     )
     await withdraw_resales(unit, grant.pool_id, grant_id, "the grant was terminated")
     after = await unit.decide(GRANT, grant_id, command)
@@ -261,21 +260,6 @@ async def _terminate(
         await close_service_lines(unit, after, "the grant was terminated")
         await release_undelivered(unit, after, ZERO, "the grant was terminated")
     return after
-
-
-async def _sum_deal(unit: UnitOfWork, grant: Grant) -> Fraction:
-    """Return the price of a grant and the others of its provider for which money or credit is still set aside."""
-    issued = grant.issued
-    price_usd = find_price(issued)
-    account = await unit.get(ACCOUNT, issued.startup_account_id)
-    held = [hold for hold_id, hold in account.holds.items() if hold.left_usd or hold_id in account.committed]
-    for purpose in sorted({hold.purpose for hold in held}):
-        order = await unit.load(ORDER, purpose) if purpose.startswith("ord_") else None
-        grant_id = order.grant_id if isinstance(order, MatchedOrder) else purpose
-        other = await unit.load(GRANT, grant_id) if grant_id.startswith("grt_") else None
-        if other is not None and other.issued.provider_id == issued.provider_id and grant_id != issued.grant_id:
-            price_usd += find_price(other.issued)
-    return price_usd
 
 
 async def _pay_end_fee(unit: UnitOfWork, grant: Grant, by: Side) -> None:

@@ -1,6 +1,7 @@
 """Set aside the cash of a grant's stages from available money, and pay for hours in which delivery was withheld."""
 
 from decimal import Decimal
+from fractions import Fraction
 
 from events.grant import GrantStagePaid, GrantWithholdingEnded
 from events.statement import Charges, StatementIssued
@@ -13,8 +14,9 @@ from marketplace.domain.billing.account_state import Account
 from marketplace.domain.billing.settlement import subtract_settled
 from marketplace.domain.billing.stages import build_collection, find_spare
 from marketplace.domain.billing.statement_chain import price_amount
-from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.delivery.grant import GRANT, Grant, find_price
 from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.trading.order import ORDER, MatchedOrder
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
@@ -41,6 +43,7 @@ async def collect(unit: UnitOfWork, grant: Grant, *, is_asked: bool = False) -> 
         set_aside_usd=_sum_set_aside(grant, account),
         spare_usd=compute_spare(unit, grant, account),
         due_usd=await _sum_due(unit, grant, account),
+        deal_usd=await sum_deal(unit, grant),
         is_asked=is_asked,
     )
     known = len(unit.list_events(GRANT, issued.grant_id))
@@ -123,3 +126,18 @@ def _sum_set_aside(grant: Grant, account: Account) -> Decimal:
     """Return what the hold of a grant has, and what it paid."""
     hold = account.holds[grant.issued.hold_id]
     return hold.left_usd + hold.captured_usd
+
+
+async def sum_deal(unit: UnitOfWork, grant: Grant) -> Fraction:
+    """Return the price of a grant and the others of its provider for which money or credit is still set aside."""
+    issued = grant.issued
+    price_usd = find_price(issued)
+    account = await unit.get(ACCOUNT, issued.startup_account_id)
+    held = [hold for hold_id, hold in account.holds.items() if hold.left_usd or hold_id in account.committed]
+    for purpose in sorted({hold.purpose for hold in held}):
+        order = await unit.load(ORDER, purpose) if purpose.startswith("ord_") else None
+        grant_id = order.grant_id if isinstance(order, MatchedOrder) else purpose
+        other = await unit.load(GRANT, grant_id) if grant_id.startswith("grt_") else None
+        if other is not None and other.issued.provider_id == issued.provider_id and grant_id != issued.grant_id:
+            price_usd += find_price(other.issued)
+    return price_usd

@@ -22,6 +22,7 @@ from marketplace.core.money import SECONDS_PER_HOUR, ZERO, round_cents
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.grant_commands import CollectStage
+from marketplace.domain.delivery.grant_notice import find_deal_notice
 from marketplace.domain.delivery.service_level import count_withheld
 from marketplace.domain.supply.stages import count_due
 
@@ -58,6 +59,7 @@ def build_collection(
     set_aside_usd: Decimal,
     spare_usd: Decimal,
     due_usd: Decimal = ZERO,
+    deal_usd: Fraction = Fraction(0),
     is_asked: bool = False,
 ) -> CollectStage:
     """Return the command that pays what the stages of a grant need by now, or takes the next step without it.
@@ -69,6 +71,7 @@ def build_collection(
         set_aside_usd: What the grant's hold has and what it paid.
         spare_usd: What the hold has beyond the delivered hours.
         due_usd: What its statements that silence has accepted still need, of a grant on credit, with what was paid.
+        deal_usd: What all costs that the startup has of the provider, by which the notice is.
         is_asked: Whether the startup pays, the next stage also before it begins. Otherwise time does.
     """
     issued, gpu_seconds = grant.issued, count_withheld(grant, at)
@@ -82,6 +85,7 @@ def build_collection(
         set_aside_usd=set_aside_usd,
         is_asked=is_asked,
         gpu_seconds_withheld=gpu_seconds,
+        notice=find_deal_notice(issued, deal_usd),
         damages_usd=min(compute_damages(issued, gpu_seconds), spare_usd),
     )
 

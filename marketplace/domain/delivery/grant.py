@@ -74,7 +74,7 @@ from marketplace.domain.delivery.grant_commands import (
     TerminateGrant,
     TransferGrant,
 )
-from marketplace.domain.delivery.grant_notice import find_end_fee, find_notice, require_cause, require_notice
+from marketplace.domain.delivery.grant_notice import find_end_fee, require_cause, require_notice
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 from marketplace.domain.supply.outages import require_over, require_prompt
 from marketplace.domain.supply.stages import CURE
@@ -544,7 +544,7 @@ def _chase(command: CollectStage, state: Grant, missing_usd: Decimal) -> Sequenc
         return _end_withholding(command, state, is_paid=False) if command.at >= state.withheld.ends_at else []
     if command.at < state.missed.cure_until:
         return []
-    ends_at = min(command.at + find_notice(state.issued), state.end)
+    ends_at = min(command.at + command.notice, state.end)
     return [GrantWithheld(grant_id=grant_id, at=command.at, ends_at=ends_at)]
 
 

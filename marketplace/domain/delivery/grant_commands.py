@@ -1,6 +1,6 @@
 """Commands to grants; `marketplace.domain.delivery.grant` decides them."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
@@ -145,6 +145,7 @@ class CollectStage(msgspec.Struct, frozen=True, kw_only=True):
         set_aside_usd: What is set aside so far, with what it paid.
         is_asked: Whether the startup pays, the next stage also before it begins. Otherwise time does.
         gpu_seconds_withheld: GPU-seconds in which nodes worked and delivery was withheld, since it was withheld last.
+        notice: How long delivery is withheld before the grant ends.
         damages_usd: Their cash price, as far as more is set aside than the delivered hours cost.
     """
 
@@ -156,6 +157,7 @@ class CollectStage(msgspec.Struct, frozen=True, kw_only=True):
     set_aside_usd: Decimal
     is_asked: bool = False
     gpu_seconds_withheld: int = 0
+    notice: timedelta = timedelta()
     damages_usd: Decimal = ZERO
 
 

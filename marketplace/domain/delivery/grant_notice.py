@@ -64,8 +64,7 @@ def require_notice(command: TerminateGrant, issued: GrantIssued, at: datetime, e
     Raises:
         Refusal: ``notice_too_short``.
     """
-    sized = (step.notice_hours_min for step in reversed(issued.notices) if command.deal_usd >= step.value_usd_min)
-    notice = max(find_notice(issued), next(sized, 0) * _HOUR)
+    notice = find_deal_notice(issued, command.deal_usd)
     earliest = min(command.noticed_at + notice, end)
     if at < earliest:
         raise Refusal(
@@ -82,6 +81,12 @@ def find_notice(issued: GrantIssued) -> timedelta:
     """Return the notice that the terms of a grant ask of a side that ends it early without cause."""
     promised = 0 if issued.service is None else issued.service.notice_hours_min
     return max(promised, 0 if issued.ends is None else issued.ends.notice_hours_min) * _HOUR
+
+
+def find_deal_notice(issued: GrantIssued, deal_usd: Fraction) -> timedelta:
+    """Return the notice of a grant that is part of a deal of so many US dollars with its provider."""
+    sized = (step.notice_hours_min for step in reversed(issued.notices) if deal_usd >= step.value_usd_min)
+    return max(find_notice(issued), next(sized, 0) * _HOUR)
 
 
 def find_owed(issued: GrantIssued) -> Fraction:

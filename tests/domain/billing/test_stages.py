@@ -1,12 +1,16 @@
 """Stages: what is set aside always covers what was delivered, and what withheld hours cost."""
 
+from dataclasses import replace
 from datetime import timedelta
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from events.grant import GrantActivated, GrantStageMissed, GrantStagePaid, GrantSuspended, GrantWithheld
+from events.schedule import NoticeStep
 from events.stages import StageTerms
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.stages import build_collection, compute_funding, find_spare
@@ -32,7 +36,7 @@ def stage(hours, security, duration=200, notice=48, credit=0):
     )
 
 
-def ask(state, at, set_aside=None, *, rich, asked=False, due=0):
+def ask(state, at, set_aside=None, *, rich, asked=False, due=0, deal=0):
     """Return the events of asking for what a grant needs by now; `rich` is whether its startup has it."""
     if set_aside is None:
         set_aside = compute_funding(state.issued, state.stages_paid, state.end)
@@ -45,6 +49,7 @@ def ask(state, at, set_aside=None, *, rich, asked=False, due=0):
         set_aside_usd=set_aside,
         spare_usd=find_spare(state.issued, set_aside, delivered, state.damages_usd),
         due_usd=usd(due),
+        deal_usd=Fraction(deal),
         is_asked=asked,
     )
     return GRANT.decide(command, state)
@@ -97,6 +102,9 @@ def test_a_stage_is_missed_withheld_after_its_cure_time_and_ends_with_the_notice
     assert ask(late, hour(60), rich=False) == []
     (withheld,) = ask(late, hour(120), rich=False)
     assert withheld.ends_at == hour(120) + find_notice(issued) == hour(168)
+    large = structs.replace(issued, end=hour(900), notices=(NoticeStep(value_usd_min=usd(9), notice_hours_min=300),))
+    (longer,) = ask(replace(late, issued=large, end=large.end), hour(120), rich=False, deal=9)
+    assert longer.ends_at == hour(420), "a larger deal takes the notice of its size"
     stopped = GRANT.evolve(late, withheld)
     over = TerminateGrant(
         grant_id=build.GRANT, at=hour(121), by="provider", noticed_at=hour(121), reason="unpaid", for_cause=True

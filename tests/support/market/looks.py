@@ -84,7 +84,9 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "grants:_change": {"account": "other", "usage": "met"},
     "grants:collect_stage": {
         "account": "again",
+        "grant": "fixed",
         "lot": "final",
+        "order": "final",
         "pool": "met",
         "statement": "again",
         "usage": "met",
@@ -99,6 +101,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "pool": "met",
         "statement": "again",
     },
+    "grants:pay_stage": {"order": "final"},
     "grants:terminate_grant": {
         "account": "met",
         "grant": "other",
@@ -164,6 +167,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "grant": "again",
         "issuer": "again",
         "mandate": "other",
+        "order": "final",
         "pool": "fixed",
         "service_line": "fixed",
         "statement": "again",
