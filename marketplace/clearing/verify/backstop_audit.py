@@ -15,7 +15,7 @@ from itertools import accumulate
 
 from marketplace.clearing.model import Bid, Book, Clearing, Decision, Lot, Match, Order
 from marketplace.clearing.verify.audit_values import micro
-from marketplace.clearing.verify.rule_audit import list_sizes
+from marketplace.clearing.verify.rule_audit import find_bid, list_sizes
 
 Finding = tuple[str, str, str]
 Cell = tuple[str, int]
@@ -60,20 +60,11 @@ class BackstopAudit:
 
     def _find_bid(self, order: Order, match: Match) -> Bid | None:
         """Return the bid that a match is of, None where it is of none, or of another size or time."""
-        lots = {share.lot_id for share in match.lots}
-        alike = [
-            bid
-            for bid in order.bids
-            if (bid.pool_id, bid.mandate_id, bid.value_usd_per_gpu_hour)
-            == (match.pool_id, match.mandate_id, match.value_usd_per_gpu_hour)
-            and match.nodes in list_sizes(order, bid)
-            and (bid.lot_ids is None or lots <= set(bid.lot_ids))
-        ]
         last = min(order.start_latest, self.book.periods - order.duration_periods)
         timely = order.start_earliest <= match.start_period <= last
         if not timely or match.end_period - match.start_period != order.duration_periods:
             return None
-        return min(alike, key=lambda bid: sum(use.amount_per_node_period for use in bid.uses), default=None)
+        return find_bid(order, match)
 
     def _take(self, order: Order, match: Match) -> None:
         for share in match.lots:

@@ -134,22 +134,24 @@ class RuleAudit:
                 yield ("limit", limit_id, f"is taken {_show(amount)} {when}, it is {_show(room)}")
 
     def _list_takings(self, order: Order, match: Match) -> Iterator[tuple[Cell, Fraction]]:
-        """Yield what a match takes of each limit.
-
-        If several bids fit the match, use the one that takes least of all limits together.
-        """
-        lots = {share.lot_id for share in match.lots}
-        bids = [
-            bid
-            for bid in order.bids
-            if (bid.pool_id, bid.mandate_id, bid.value_usd_per_gpu_hour)
-            == (match.pool_id, match.mandate_id, match.value_usd_per_gpu_hour)
-            and match.nodes in list_sizes(order, bid)
-            and (bid.lot_ids is None or lots <= set(bid.lot_ids))
-        ]
-        bid = min(bids, key=lambda one: sum(use.amount_per_node_period for use in one.uses), default=None)
+        """Yield what a match takes of each limit."""
+        bid = find_bid(order, match)
         for use in bid.uses if bid is not None else ():
             yield from self._list_amounts(use, order.duration_periods, match.nodes, match.start_period)
+
+
+def find_bid(order: Order, match: Match) -> Bid | None:
+    """Return the bid that fits a match, the one that takes least of all limits if several do; None without one."""
+    lots = {share.lot_id for share in match.lots}
+    fitting = [
+        bid
+        for bid in order.bids
+        if (bid.pool_id, bid.mandate_id, bid.value_usd_per_gpu_hour)
+        == (match.pool_id, match.mandate_id, match.value_usd_per_gpu_hour)
+        and match.nodes in list_sizes(order, bid)
+        and (bid.lot_ids is None or lots <= set(bid.lot_ids))
+    ]
+    return min(fitting, key=lambda bid: sum(use.amount_per_node_period for use in bid.uses), default=None)
 
 
 def list_sizes(order: Order, bid: Bid) -> list[int]:
