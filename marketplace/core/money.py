@@ -19,6 +19,7 @@ PRICE_PLACES: Final = 6
 SHARE_PLACES: Final = 9
 PRICE_MAX_USD_PER_SHARE: Final = Decimal(10) ** 9
 SHARE_PRICE_PLACES: Final = 12
+RATIO_PLACES: Final = 12
 SECONDS_PER_HOUR: Final = 3_600
 HOURS_PLACES: Final = 4
 HOURS_MAX: Final = Decimal(10**6)
@@ -104,6 +105,12 @@ def render_ratio(value: Fraction | Decimal) -> str:
     """Return the wire string of an exact fraction, always with its denominator."""
     fraction = Fraction(value)
     return f"{fraction.numerator}/{fraction.denominator}"
+
+
+def round_ratio(value: Fraction) -> Decimal:
+    """Return a number with at most 12 places, rounded half to even, for readers who need no exact fraction."""
+    places = Decimal(round(value * 10**RATIO_PLACES)).scaleb(-RATIO_PLACES)
+    return Decimal(f"{places.normalize():f}")
 
 
 def round_cents(value: Fraction) -> Decimal:

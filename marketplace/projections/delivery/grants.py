@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import grant as grant_events
 from events.grant import EquityPart
 from marketplace.core.errors import Corrupt
+from marketplace.core.money import parse_ratio, round_ratio
 from marketplace.domain.billing.stages import compute_funding
 from marketplace.domain.delivery.grant import PRIORITY
 from marketplace.projections.engine.projection import Projection
@@ -192,7 +193,8 @@ def _resold(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantR
         left = {name: getattr(event, name) for name in ("principal_commitment_usd", "budget_commitment_usd")}
         equity = msgspec.convert(msgspec.to_builtins(row["equity"]), EquityPart)
         commitments["equity"] = msgspec.structs.replace(equity, **left)
-    part = ResoldPart(**{name: getattr(event, name) for name in ResoldPart.__struct_fields__})
+    told = {name: getattr(event, name) for name in ResoldPart.__struct_fields__}
+    part = ResoldPart(**{**told, "price_usd_per_gpu_hour": round_ratio(parse_ratio(event.price_usd_per_gpu_hour))})
     _change(changes, fact, resold=[*row["resold"], part], **commitments)
 
 
@@ -240,7 +242,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="grants",
-    version=7,
+    version=8,
     tables=(grants, grant_history),
     reads=("grant",),
     handlers={

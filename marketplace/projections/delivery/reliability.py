@@ -11,7 +11,7 @@ from events.grant import GrantIssued
 from events.order import OrderUnmatched
 from events.types import Event
 from marketplace.core.errors import Corrupt
-from marketplace.core.money import render_ratio
+from marketplace.core.money import round_ratio
 from marketplace.domain.delivery.reliability import (
     COUNTED,
     Course,
@@ -125,10 +125,10 @@ def _render(provider_id: str, record: Record, last_sequence: int) -> Reliability
     computed = compute_reliability(record)
     return ReliabilityView(
         provider_id=provider_id,
-        uptime=render_ratio(computed.uptime),
-        completion=render_ratio(computed.completion),
-        undisputed=render_ratio(computed.undisputed),
-        score=render_ratio(computed.score),
+        uptime=round_ratio(computed.uptime),
+        completion=round_ratio(computed.completion),
+        undisputed=round_ratio(computed.undisputed),
+        score=round_ratio(computed.score),
         **{name: getattr(record, name) for name in _RECORD},
         last_sequence=last_sequence,
     )

@@ -14,13 +14,13 @@ from marketplace.projections.views.billing import StatementView
 
 
 class ResoldPart(msgspec.Struct, frozen=True, kw_only=True):
-    """A resold part of a grant: the grant it became, its nodes and span, and what the buyer pays."""
+    """A resold part of a grant: the grant it became, its nodes and span, and what the buyer pays: at most 12 places."""
 
     resale_grant_id: str
     nodes: int
     start: datetime
     end: datetime
-    price_usd_per_gpu_hour: str
+    price_usd_per_gpu_hour: Decimal
 
 
 class StageView(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +111,7 @@ class GrantAtView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReliabilityView(msgspec.Struct, frozen=True, kw_only=True):
-    """A provider's reliability so far. Shares are exact fractions, such as ``"19/20"``.
+    """A provider's reliability so far. Shares have at most 12 places, rounded half to even.
 
     Attributes:
         provider_id: The provider.
@@ -130,10 +130,10 @@ class ReliabilityView(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     provider_id: str
-    uptime: str
-    completion: str
-    undisputed: str
-    score: str
+    uptime: Decimal
+    completion: Decimal
+    undisputed: Decimal
+    score: Decimal
     gpu_seconds_due: int
     gpu_seconds_lost: int
     grants_completed: int

@@ -121,7 +121,7 @@ class StakeholderView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StockClassView(msgspec.Struct, frozen=True, kw_only=True):
-    """A class of stock after all splits. Issue price and conversion price are exact fractions.
+    """A class of stock after all splits. Issue price and conversion price have at most 12 places.
 
     One preferred share converts into `price_per_share_usd` over `conversion_price_usd` common shares.
     """
@@ -131,10 +131,10 @@ class StockClassView(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     shares_authorised: int
     shares_outstanding: int
-    price_per_share_usd: str | None
+    price_per_share_usd: Decimal | None
     liquidation_multiple: Decimal | None
     seniority: int
-    conversion_price_usd: str | None
+    conversion_price_usd: Decimal | None
     participation: str
     participation_cap_multiple: Decimal | None
     price_protection: str | None

@@ -2,7 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from marketplace.core.money import render_ratio
+from marketplace.core.money import round_ratio
 from marketplace.domain.delivery.reliability import ReliabilityState, compute_reliability, evolve
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.delivery.reliability import list_reliability, load_reliability
@@ -24,7 +24,7 @@ async def test_the_rows_are_what_the_fold_in_memory_gives(engine: AsyncEngine, m
         view = await load_reliability(connection, PROVIDER)
         assert await list_reliability(connection) == [view]
         assert await list_reliability(connection, after=PROVIDER) == []
-    assert view.score == render_ratio(compute_reliability(record).score)
+    assert view.score == round_ratio(compute_reliability(record).score)
     assert (view.grants_completed, view.grants_broken) == (record.grants_completed, record.grants_broken)
     assert view.gpu_seconds_due >= view.gpu_seconds_lost
     assert view.grants_broken == 2
@@ -33,4 +33,4 @@ async def test_the_rows_are_what_the_fold_in_memory_gives(engine: AsyncEngine, m
 async def test_a_provider_without_a_history_stands_at_one(engine: AsyncEngine):
     async with engine.connect() as connection:
         view = await load_reliability(connection, STRANGER)
-    assert (view.score, view.last_sequence) == ("1/1", 0)
+    assert (view.score, view.last_sequence) == (1, 0)

@@ -113,8 +113,8 @@ async def test_promises_offers_and_conversions_show(engine: AsyncEngine, memory_
     assert [row.kind for row in table.rows][-3:] == ["option", "promised", "pool"]
     seed = classes["seed"]
     assert (seed.price_per_share_usd, seed.conversion_price_usd, seed.price_protection) == (
-        "2/3",
-        "1/3",
+        Decimal("0.666666666667"),
+        Decimal("0.333333333333"),
         "full_ratchet",
     )
     assert (classes["common"].shares_authorised, classes["common"].first_refusal) == (18_000_000, True)
@@ -174,7 +174,7 @@ async def test_a_financing_keeps_its_pricing_and_a_sale_its_waterfall(engine: As
     assert sale is not None
     assert (sale.status, sale.paid_usd, len(sale.waterfall.payouts)) == ("paid", usd("1000000"), 2)
     assert [row.method for row in valuations] == ["409A"]
-    assert {row.class_id: row.price_per_share_usd for row in classes} == {"common": None, "series-a": "6/5"}
+    assert {row.class_id: row.price_per_share_usd for row in classes} == {"common": None, "series-a": Decimal("1.2")}
 
 
 async def test_principal_at_any_point_is_what_accrued_and_is_not_converted(engine: AsyncEngine, memory_log: MemoryLog):

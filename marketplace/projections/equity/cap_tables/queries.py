@@ -1,7 +1,7 @@
 """Queries of the cap tables: who owns what of an issuer, now and as of any sequence or instant."""
 
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, Text, cast, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events.issuer_holders import Depth
 from marketplace.domain.equity.information import choose_depth
 from marketplace.domain.equity.issuer.state import ROW_KINDS
-from marketplace.projections.engine.queries import At, find_one, load_all, page, parse_row, until
+from marketplace.projections.engine.queries import At, as_decimal, find_one, load_all, page, parse_row, until
 from marketplace.projections.equity.cap_tables.tables import (
     financings,
     holdings,
@@ -44,6 +44,8 @@ from marketplace.projections.views.equity import (
     ValuationView,
     WarrantView,
 )
+
+_CLASS_PRICES: Final = ("price_per_share_usd", "conversion_price_usd")
 
 
 def _issuers() -> Any:
@@ -166,7 +168,9 @@ async def list_stock_classes(connection: AsyncConnection, issuer_id: str) -> lis
         )
         .scalar_subquery()
     )
-    query = select(stock_classes, outstanding.label("shares_outstanding"))
+    prices = (as_decimal(stock_classes.c[name]).label(name) for name in _CLASS_PRICES)
+    others = (column for column in stock_classes.c if column.name not in _CLASS_PRICES)
+    query = select(*others, *prices, outstanding.label("shares_outstanding"))
     query = query.where(stock_classes.c.issuer_id == issuer_id).order_by(stock_classes.c.class_id)
     return await load_all(connection, page(query, 1_000), StockClassView)
 
