@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import service_line as line_events
 from events.service_line import HoursReading
+from marketplace.projections.decimals import show_decimals
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import (
     WINDOW,
@@ -23,7 +24,7 @@ from marketplace.projections.engine.queries import (
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
-from marketplace.projections.views.billing import HoursReadingView, ServiceLineView
+from marketplace.projections.views.billing import EquityView, HoursReadingView, ServiceLineView
 
 service_lines: Final = define(
     "service_lines",
@@ -81,7 +82,8 @@ def _declined(changes: WriteBatch, _: RecordedEvent, event: line_events.ServiceL
 
 
 def _agreed(changes: WriteBatch, _: RecordedEvent, event: line_events.ServiceLineAgreed) -> None:
-    agreed = {"agreed_at": event.at, "cash_commitment_usd": event.cash_commitment_usd, "equity": event.equity}
+    equity = show_decimals(EquityView, event.equity, "principal_share")
+    agreed = {"agreed_at": event.at, "cash_commitment_usd": event.cash_commitment_usd, "equity": equity}
     changes.update(service_lines, event.service_line_id, status="agreed", **agreed)
 
 
@@ -126,7 +128,7 @@ def _closed(changes: WriteBatch, _: RecordedEvent, event: line_events.ServiceLin
 
 PROJECTION: Final = Projection(
     name="service_lines",
-    version=3,
+    version=4,
     tables=(service_lines, hours_readings),
     reads=("service_line",),
     handlers={

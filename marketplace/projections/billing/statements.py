@@ -8,13 +8,14 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import statement as statement_events
+from marketplace.projections.decimals import show_decimals
 from marketplace.projections.delivery.grants import grants
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import WINDOW, Filter, Rows, Window, find_one, load_all, load_window, narrow
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
-from marketplace.projections.views.billing import StatementView
+from marketplace.projections.views.billing import ServiceResultView, StatementView
 
 statements: Final = define(
     "statements",
@@ -81,7 +82,7 @@ def _issued(changes: WriteBatch, fact: RecordedEvent, event: statement_events.St
         startup_gpu_seconds=None if event.metering is None else event.metering.startup_gpu_seconds,
         adjustment=event.adjustment,
         service_line_id=event.service_line_id,
-        service=event.service,
+        service=show_decimals(ServiceResultView, event.service, "availability"),
         accept_until=event.accept_until,
         issued_at=fact.time,
     )
@@ -101,7 +102,7 @@ def _credited(changes: WriteBatch, fact: RecordedEvent, event: statement_events.
         status="credited",
         adjustment=event.adjustment,
         service_line_id=event.service_line_id,
-        service=event.service,
+        service=show_decimals(ServiceResultView, event.service, "availability"),
         service_credit=event.service_credit,
         accept_until=fact.time,
         issued_at=fact.time,
@@ -115,7 +116,12 @@ def _agreed(changes: WriteBatch, _: RecordedEvent, event: statement_events.State
 
 def _accepted(changes: WriteBatch, fact: RecordedEvent, event: statement_events.StatementAccepted) -> None:
     settled = {"status": "accepted", "charges": event.charges, "accepted_by": event.by, "accepted_at": fact.time}
-    changes.update(statements, event.statement_id, **settled, service=event.service)
+    changes.update(
+        statements,
+        event.statement_id,
+        **settled,
+        service=show_decimals(ServiceResultView, event.service, "availability"),
+    )
 
 
 def _service_credited(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementServiceCredited) -> None:
@@ -180,7 +186,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="statements",
-    version=5,
+    version=6,
     tables=(statements, statement_parts),
     reads=("statement",),
     handlers={

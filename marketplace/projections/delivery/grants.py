@@ -10,11 +10,10 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import grant as grant_events
-from events.grant import EquityPart
 from marketplace.core.errors import Corrupt
-from marketplace.core.money import parse_ratio, round_ratio
 from marketplace.domain.billing.stages import compute_funding
 from marketplace.domain.delivery.grant import PRIORITY
+from marketplace.projections.decimals import show_decimals
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import (
     WINDOW,
@@ -33,6 +32,7 @@ from marketplace.projections.engine.queries import (
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
+from marketplace.projections.views.billing import EquityView
 from marketplace.projections.views.delivery import GrantAtView, GrantView, ResoldPart, StageView
 
 grants: Final = define(
@@ -112,7 +112,8 @@ def _change(changes: WriteBatch, fact: RecordedEvent, **values: Any) -> None:
 def _issued(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantIssued) -> None:
     changes.put(
         grants,
-        **{name: getattr(event, name) for name in _FIELDS},
+        **{name: getattr(event, name) for name in _FIELDS}
+        | {"equity": show_decimals(EquityView, event.equity, "principal_share")},
         holder_id=None if event.equity is None else event.equity.holder_id,
         status="issued",
         nodes_available=event.nodes,
@@ -191,10 +192,9 @@ def _resold(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantR
     commitments: dict[str, Any] = {"cash_commitment_usd": event.cash_commitment_usd}
     if row.get("equity") is not None:
         left = {name: getattr(event, name) for name in ("principal_commitment_usd", "budget_commitment_usd")}
-        equity = msgspec.convert(msgspec.to_builtins(row["equity"]), EquityPart)
+        equity = msgspec.convert(msgspec.to_builtins(row["equity"]), EquityView)
         commitments["equity"] = msgspec.structs.replace(equity, **left)
-    told = {name: getattr(event, name) for name in ResoldPart.__struct_fields__}
-    part = ResoldPart(**{**told, "price_usd_per_gpu_hour": round_ratio(parse_ratio(event.price_usd_per_gpu_hour))})
+    part = show_decimals(ResoldPart, event, "price_usd_per_gpu_hour")
     _change(changes, fact, resold=[*row["resold"], part], **commitments)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import instrument as instrument_events
 from events.types import NoteTerms
 from marketplace.core.errors import Corrupt
+from marketplace.projections.decimals import show_decimals
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import (
     WINDOW,
@@ -27,7 +28,7 @@ from marketplace.projections.engine.queries import (
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
 from marketplace.projections.engine.write_batch import WriteBatch
-from marketplace.projections.views.equity import InstrumentView, MovementView, PrincipalView
+from marketplace.projections.views.equity import DrawView, InstrumentView, MovementView, PrincipalView
 
 instruments: Final = define(
     "instruments",
@@ -78,6 +79,8 @@ _ZERO: Final = Decimal(0)
 _NOT_DUE: Final = {"matured_on": None, "due_usd": None}
 _CONVERSION: Final = ("cause", "branch", "price_usd_per_share", "class_id", "shares_exact", "shares")
 
+_DRAW_PRICES: Final = ("price_usd_per_gpu_hour", "cash_usd_per_gpu_hour", "principal_usd_per_gpu_hour")
+
 
 def _issued(changes: WriteBatch, fact: RecordedEvent, event: instrument_events.InstrumentIssued) -> None:
     sums = dict.fromkeys(("principal_usd", "lapsed_usd", "converted_usd", "repaid_usd", "debt_usd"), _ZERO)
@@ -92,7 +95,7 @@ def _issued(changes: WriteBatch, fact: RecordedEvent, event: instrument_events.I
         funding=event.funding,
         grant_id=event.grant_id,
         mandate_id=event.mandate_id,
-        draw=event.draw,
+        draw=show_decimals(DrawView, event.draw, *_DRAW_PRICES),
         status="active",
         issued_at=fact.time,
         **sums,
@@ -215,7 +218,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="instruments",
-    version=2,
+    version=3,
     tables=(instruments, principal),
     reads=("instrument",),
     handlers={

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import auction as auction_events
 from marketplace.core.errors import Corrupt
 from marketplace.core.money import ZERO
+from marketplace.projections.decimals import show_decimals
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import (
     WINDOW,
@@ -27,7 +28,7 @@ from marketplace.projections.engine.schema import Origin, define, document, exac
 from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.supply.inventory import pools
 from marketplace.projections.trading.orders import orders
-from marketplace.projections.views.trading import AuctionView, DecisionView, PriceView
+from marketplace.projections.views.trading import AuctionView, DecisionView, MatchView, PriceView
 
 auctions: Final = define(
     "auctions",
@@ -187,7 +188,7 @@ def _published(changes: WriteBatch, fact: RecordedEvent, event: auction_events.A
             decisions,
             auction_id=event.auction_id,
             order_id=decision.order_id,
-            match=decision.match,
+            match=show_decimals(MatchView, decision.match, "price_usd_per_gpu_hour"),
             reasons=decision.reasons,
             price_to_win_usd_per_gpu_hour=decision.price_to_win_usd_per_gpu_hour,
             price_to_win_range=decision.price_to_win_range,
@@ -220,7 +221,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="auctions",
-    version=4,
+    version=5,
     tables=(auctions, prices, decisions),
     reads=("auction",),
     handlers={

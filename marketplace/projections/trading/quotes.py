@@ -6,12 +6,13 @@ from sqlalchemy import Index, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import quote as quote_events
+from marketplace.projections.decimals import show_decimals
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import WINDOW, Filter, Rows, Window, find_one, load_window, narrow
 from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text
 from marketplace.projections.engine.write_batch import WriteBatch
-from marketplace.projections.views.trading import QuoteView
+from marketplace.projections.views.trading import MatchView, QuoteView
 
 quotes: Final = define(
     "quotes",
@@ -40,7 +41,7 @@ def _held(changes: WriteBatch, fact: RecordedEvent, event: quote_events.QuoteHel
         startup_id=event.startup_id,
         pool_id=event.match.pool_id,
         terms=event.terms,
-        match=event.match,
+        match=show_decimals(MatchView, event.match, "price_usd_per_gpu_hour"),
         cash_hold_usd=event.cash_hold_usd,
         fee=event.fee,
         status="held",
@@ -63,7 +64,7 @@ def _expired(changes: WriteBatch, _: RecordedEvent, event: quote_events.QuoteExp
 
 PROJECTION: Final = Projection(
     name="quotes",
-    version=5,
+    version=6,
     tables=(quotes,),
     reads=("quote",),
     handlers={

@@ -8,8 +8,6 @@ import msgspec
 
 from events.account import AccountAct
 from events.bond import ClaimItem
-from events.grant import EquityPart
-from events.service import ServiceResult
 from events.statement import Adjustment, Charges, Reference, ServiceCredit
 from marketplace.projections.views.metering import ReadingView
 
@@ -150,6 +148,57 @@ class ApprovalView(msgspec.Struct, frozen=True, kw_only=True):
     last_sequence: int
 
 
+class EquityView(msgspec.Struct, frozen=True, kw_only=True):
+    """Who takes the equity part of a grant, and for what.
+
+    Attributes:
+        mandate_id: The mandate.
+        holder_id: Who holds the equity.
+        holder_account_id: Which account pays the provider; None where the provider is the holder.
+        instrument_id: The instrument whose principal grows.
+        principal_share: Principal per dollar of the price, with at most 12 places.
+        equity_credit: Dollars paid per dollar of principal.
+        principal_commitment_usd: Principal when everything is delivered.
+        budget_commitment_usd: Dollars that the holder pays when everything is delivered.
+        holder_accepts: Whether statements settle early only if the holder accepts too, since it pays a part.
+    """
+
+    mandate_id: str
+    holder_id: str
+    holder_account_id: str | None
+    instrument_id: str
+    principal_share: Decimal
+    equity_credit: Decimal
+    principal_commitment_usd: Decimal
+    budget_commitment_usd: Decimal
+    holder_accepts: bool
+
+
+class ServiceResultView(msgspec.Struct, frozen=True, kw_only=True):
+    """The service result of a statement's period.
+
+    Attributes:
+        gpu_seconds_promised: Granted GPUs times seconds of the period.
+        gpu_seconds_unavailable: Those during which nodes did not work or, under ``metered``, that were not delivered.
+        gpu_seconds_delivered: What the provider's meter counted of nodes that worked.
+        availability: Share of the promised GPU-seconds that was available, with at most 12 places.
+        availability_min: What was promised.
+        met: Whether the promise was kept.
+        credit: Share of the period's charges that the schedule pays back; 0 if the promise was kept, or under another
+            remedy.
+        consequence: The remedy; None if the promise was kept.
+    """
+
+    gpu_seconds_promised: int
+    gpu_seconds_unavailable: int
+    gpu_seconds_delivered: int
+    availability: Decimal
+    availability_min: Decimal
+    met: bool
+    credit: Decimal
+    consequence: str | None = None
+
+
 class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     """A statement; `status` is ``issued``, ``disputed``, ``resolved``, ``accepted`` or ``credited``.
 
@@ -185,7 +234,7 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     agreed_by: str | None
     startup_gpu_seconds: int | None
     adjustment: Adjustment | None
-    service: ServiceResult | None
+    service: ServiceResultView | None
     service_credit: ServiceCredit | None
     settled: Charges | None
     awaits: str | None
@@ -224,7 +273,7 @@ class ServiceLineView(msgspec.Struct, frozen=True, kw_only=True):
     approved_at: datetime | None
     agreed_at: datetime | None
     cash_commitment_usd: Decimal | None
-    equity: EquityPart | None
+    equity: EquityView | None
     last_sequence: int
 
 

@@ -5,12 +5,12 @@ from decimal import Decimal
 
 import msgspec
 
-from events.grant import EquityPart, ResalePart
+from events.grant import ResalePart
 from events.schedule import EndTerms
 from events.service import ServiceTerms
 from events.stages import StageTerms
 from events.types import LotShare
-from marketplace.projections.views.billing import StatementView
+from marketplace.projections.views.billing import EquityView, StatementView
 
 
 class ResoldPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +78,7 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     provider_account_id: str
     hold_id: str | None
     cash_commitment_usd: Decimal | None
-    equity: EquityPart | None
+    equity: EquityView | None
     resale: ResalePart | None
     resold: tuple[ResoldPart, ...]
     service_lines: tuple[str, ...]

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import msgspec
 
-from events.draw import DrawTerms
+from events.draw import PriceSource
 from events.financing import Approval, Payout, RoundPricing, RoundTerms, Waterfall
 from events.issuer_holders import HolderTerms, ProRataOffer
 from events.issuer_programmes import IssuerPurchasesStated
@@ -23,6 +23,32 @@ class ConversionView(msgspec.Struct, frozen=True, kw_only=True):
     class_id: str
     shares_exact: str
     shares: int
+
+
+class DrawView(msgspec.Struct, frozen=True, kw_only=True):
+    """The signed terms of a drawdown. Prices have at most 12 places; the event states the exact fractions.
+
+    Attributes:
+        start: First instant of the window.
+        end: Instant after the last.
+        gpu_class: Class of the GPUs whose hours are counted, or beside which a service line is worked.
+        unit: The unit of the prices: ``gpu_hour`` or ``service_hour``.
+        price_usd_per_gpu_hour: The price of a unit.
+        cash_usd_per_gpu_hour: The part that the startup pays in cash.
+        principal_usd_per_gpu_hour: Principal that accrues.
+        acceptance_hours: How long the startup may dispute a statement before silence accepts it.
+        source: What set the prices.
+    """
+
+    start: datetime
+    end: datetime
+    gpu_class: str
+    unit: str
+    price_usd_per_gpu_hour: Decimal
+    cash_usd_per_gpu_hour: Decimal
+    principal_usd_per_gpu_hour: Decimal
+    acceptance_hours: int
+    source: PriceSource
 
 
 class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +70,7 @@ class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
     funding: str
     grant_id: str | None
     mandate_id: str | None
-    draw: DrawTerms | None
+    draw: DrawView | None
     status: str
     principal_usd: Decimal
     lapsed_usd: Decimal

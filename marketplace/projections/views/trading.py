@@ -5,12 +5,38 @@ from decimal import Decimal
 
 import msgspec
 
-from events.auction import Certificate, MatchTerms, Price, PriceRange, SecondBest
+from events.auction import Certificate, Price, PriceRange, SecondBest
 from events.mandate import MandateTerms
 from events.order import BudgetHold, OrderTerms
 from events.quote import HoldFee
-from events.types import PrincipalTerms, Reason
+from events.types import LotShare, PrincipalTerms, Reason
 from marketplace.projections.views.delivery import GrantView
+
+
+class MatchView(msgspec.Struct, frozen=True, kw_only=True):
+    """What an order won.
+
+    Attributes:
+        grant_id: The grant that is issued.
+        pool_id: Where.
+        nodes: Nodes at every instant.
+        start: First instant.
+        end: Instant after the last.
+        lots: Which lots carry it.
+        value_usd_per_gpu_hour: What it offered there.
+        price_usd_per_gpu_hour: What it pays, with at most 12 places; the event states the exact fraction.
+        mandate_id: Who takes the equity part; None for cash alone.
+    """
+
+    grant_id: str
+    pool_id: str
+    nodes: int
+    start: datetime
+    end: datetime
+    lots: tuple[LotShare, ...]
+    value_usd_per_gpu_hour: Decimal
+    price_usd_per_gpu_hour: Decimal
+    mandate_id: str | None = None
 
 
 class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,7 +45,7 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
     auction_id: str
     order_id: str
     startup_id: str | None
-    match: MatchTerms | None
+    match: MatchView | None
     reasons: tuple[Reason, ...]
     price_to_win_usd_per_gpu_hour: Decimal | None
     price_to_win_range: PriceRange | None
@@ -100,7 +126,7 @@ class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
     startup_id: str
     pool_id: str
     terms: OrderTerms
-    match: MatchTerms
+    match: MatchView
     cash_hold_usd: Decimal
     fee: HoldFee | None
     status: str
