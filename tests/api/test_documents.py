@@ -3,12 +3,16 @@
 import hashlib
 import json
 import re
+from datetime import UTC, datetime
 
+import pytest
 from jsonschema import Draft202012Validator
 
+from marketplace.api.http.deprecation import NOTICE_MIN, Deprecation, list_deprecated
 from marketplace.log.memory import MemoryLog
 from tests.api.stage import open_stage
 from tests.api.test_commands import PARTY
+from tests.contracts.market import ROOT
 
 
 def walk(part):
@@ -157,6 +161,37 @@ async def test_the_type_of_a_problem_is_the_address_of_its_page():
                 assert (await anyone.get(link)).status_code == 200, link
         missing = await anyone.get("/schema/errors/none_such", headers={"Accept": "text/html"})
         assert (missing.status_code, missing.json()["code"]) == (404, "route_unknown")
+
+
+async def test_what_will_end_is_announced_in_headers_and_in_the_document(monkeypatch):
+    since = datetime(2027, 1, 1, tzinfo=UTC)
+    ends = Deprecation(since=since, sunset=since + NOTICE_MIN, instead="Use orders.list.")
+    with pytest.raises(ValueError, match="180 days"):
+        Deprecation(since=since, sunset=since + NOTICE_MIN / 2, instead="Use orders.list.")
+    async with open_stage(MemoryLog()) as stage:
+        handlers = {
+            (method, route.path_format): handler
+            for route in stage.application.routes
+            for handler in getattr(route, "route_handlers", ())
+            for method in handler.http_methods
+        }
+        changelog = (ROOT / "CHANGELOG.md").read_text()
+        marked = list_deprecated((await stage.admin.get("/schema/openapi.json")).json())
+        assert not [name for name in marked if f"`{name}`" not in changelog], "CHANGELOG.md names what is deprecated"
+        monkeypatch.setitem(handlers["GET", "/v1/test/clock"].opt, "deprecated", ends)
+        monkeypatch.setitem(handlers["GET", "/v1/auctions"].opt, "deprecated_parameters", {"status": ends})
+        headers = {"deprecation": "@1798761600", "sunset": "Wed, 30 Jun 2027 00:00:00 GMT"}
+        for path, expected in (
+            ("/v1/test/clock", headers),
+            ("/v1/auctions?status=open", headers),
+            ("/v1/auctions", {}),
+        ):
+            answer = await stage.admin.get(path)
+            assert {name: answer.headers[name] for name in headers if name in answer.headers} == expected, path
+        del stage.application.state["document"]
+        document = (await stage.admin.get("/schema/openapi.json")).json()
+    assert [*list_deprecated(document)] == ["auctions.list status", "clock.tell"]
+    assert "may end on 2027-06-30. Use orders.list." in document["paths"]["/v1/test/clock"]["get"]["description"]
 
 
 async def test_schemas_of_events_are_served_as_their_dataschema_names_them():

@@ -174,7 +174,7 @@ async def _activate(year):
 
 def _check(statements):
     bad = statements[BAD_MONTH]
-    assert (bad.service.availability, bad.service.met, bad.service.credit) == ("9/10", False, Decimal("0.25"))
+    assert (bad.service.availability, bad.service.met, bad.service.credit) == (Decimal("0.9"), False, Decimal("0.25"))
     assert bad.service_credit.cash_usd == round(bad.charges.cash_usd / 4, 2)
     assert bad.service_credit.provider_usd == bad.service_credit.cash_usd + bad.service_credit.holder_usd
     others = [one for one in statements if one is not bad]

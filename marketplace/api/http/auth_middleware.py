@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from marketplace.api.http.deprecation import find_headers
 from marketplace.api.http.drain import has_body
 from marketplace.api.http.envelope import ADDED
 from marketplace.api.http.keys import SEALED, Principal
@@ -55,8 +56,9 @@ class AuthMiddleware:
     """ASGI middleware. A route's `opt` names its feature; a route without one is open to all.
 
     A route whose `opt` says `public` is open to all where the settings allow it. The `opt` may also state a `scope` in
-    place of the feature's, whether the route is `sealed` (it shows the platform other parties' offers), the
-    `media_types` and `encodings` that it accepts (by default uncompressed JSON), and whether it `streams`.
+    place of the feature's, whether the route is `sealed` (it shows the platform other parties' offers), what of it is
+    `deprecated` (`deprecation.py`), the `media_types` and `encodings` that it accepts (by default uncompressed JSON),
+    and whether it `streams`.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -73,14 +75,12 @@ class AuthMiddleware:
         headers = dict(scope["headers"])
         if self._is_public(scope, headers):
             _hit_address(scope)
-            if scope["query_string"]:
-                self._require_parameters(scope)
+            self._read_query(scope)
             await self._app(scope, receive, send)
             return
         principal = scope["user"] = await self._admit(scope, headers)
         _require_form(scope, headers)
-        if scope["query_string"]:
-            self._require_parameters(scope)
+        self._read_query(scope)
         if scope["route_handler"].opt.get("streams") and _STREAM_TYPE in headers.get(b"accept", b""):
             await self._app(scope, receive, send)
             return
@@ -95,8 +95,14 @@ class AuthMiddleware:
         is_open = services.settings.public_market and scope["route_handler"].opt.get("public", False)
         return is_open and b"authorization" not in headers and SESSION not in scope
 
-    def _require_parameters(self, scope: Any) -> None:
-        """Refuse parameters of the query that would pass in silence.
+    def _read_query(self, scope: Any) -> None:
+        """Refuse parameters that the route does not have, and announce in headers what of it will end."""
+        names = self._require_parameters(scope) if scope["query_string"] else set()
+        added: Headers = scope[ADDED]
+        added += find_headers(scope["route_handler"].opt, names)
+
+    def _require_parameters(self, scope: Any) -> set[str]:
+        """Return the names of the query's parameters, and refuse those that would pass in silence.
 
         These are parameters that the route does not have, repeats of one that has one value, and the word `null`, which
         Litestar reads as no value.
@@ -121,6 +127,7 @@ class AuthMiddleware:
             if value == "null":
                 raise Refusal("request_invalid", f"{name} cannot be null; leave it out", pointer=f"/{name}")
             seen.add(name)
+        return seen
 
     async def _admit(self, scope: Any, headers: dict[bytes, bytes]) -> Principal:
         added: Headers = scope[ADDED]

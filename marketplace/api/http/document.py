@@ -18,6 +18,7 @@ from litestar.types import Method
 
 from events.rendering.docstrings import render_markdown
 from marketplace.api.http.bodies.answers import ReceiptBody
+from marketplace.api.http.deprecation import mark_operation
 from marketplace.api.http.errors import list_codes
 from marketplace.api.http.problems import MEDIA_TYPE, Problem
 from marketplace.api.http.shapes import REF, Schema, Shapes
@@ -39,6 +40,8 @@ _HEADERS: Final = {
     "Idempotent-Replayed": ("`true` if the command had taken effect before", {"type": "string", "const": "true"}),
     "Location": ("Path of what was created or proposed", _TEXT),
     "Retry-After": ("Seconds after which the same request may succeed", _COUNT),
+    "Deprecation": ("Since when the operation or a parameter is deprecated (RFC 9745)", _TEXT),
+    "Sunset": ("From when it may be gone (RFC 8594)", _TEXT),
     "WWW-Authenticate": ("How to authenticate, with status 401", _TEXT),
     "RateLimit-Limit": ("Requests that the key may send in a window", _COUNT),
     "RateLimit-Policy": ("The limit and its window in seconds, such as `600;w=60`", _TEXT),
@@ -176,6 +179,7 @@ def _describe_operation(verb: str, operation: Schema, handler: HTTPRouteHandler,
         for each in operation.get("parameters", ())
         if each["name"] != "traceparent"
     ]
+    mark_operation(described, handler.opt)
     if handler.parsed_data_field:
         described["requestBody"]["content"] = {
             JSON: {"schema": shapes.refer(handler.parsed_data_field.annotation)},
@@ -231,6 +235,8 @@ def _describe_answer(response: Schema, answer: Any, handler: HTTPRouteHandler, s
         content["text/event-stream"] = {"schema": _EVENT_STREAM}
     has_version = get_origin(handler.parsed_fn_signature.return_type.annotation) is Response
     headers = ("Request-Id", "ETag") if has_version and "GET" in handler.http_methods else ("Request-Id",)
+    if handler.opt.keys() & {"deprecated", "deprecated_parameters"}:
+        headers = (*headers, "Deprecation", "Sunset")
     described = {"description": "The answer", "headers": {name: _refer("headers", name) for name in headers}}
     return described | ({"content": content} if content else {})
 
