@@ -20,6 +20,8 @@ CATALOGUE: Final = ROOT / "marketplace" / "api" / "http" / "errors.json"
 _LOCAL: Final = ("marketplace/cli/", "marketplace/embedded/", "marketplace/runtime/process/", "marketplace/app.py")
 """What refuses on the command line alone."""
 _SHARED: Final = "marketplace/domain/refusals.py"
+_SERVER: Final = "marketplace/api/http/server.py"
+"""What answers before the application is asked."""
 _SENTENCES_MAX: Final = 4
 _STATUSES: Final = {
     "approval": ("approved", "refused", "withdrawn", "lapsed"),
@@ -229,6 +231,10 @@ def _read(call: _Call, calls: list[_Call]) -> Iterator[_Raised]:
             for each in (status.value,) if isinstance(status, ast.Constant) else _STATUSES[aggregate]:
                 text = f"{aggregate} {{id}} is {each}; it must be {allowed or '{allowed}'} for this"
                 yield _raise_shared(call, f"{aggregate}_{each}", text, ("id", "status", "allowed"))
+    elif call.name == "_answer" and call.path == _SERVER:
+        status, code = call.find("status", 0), call.find("code", 1)
+        if isinstance(status, ast.Constant) and isinstance(code, ast.Constant):
+            yield _Raised(str(code.value), int(str(status.value)), _tell(call.find("detail", 2), call.known) or "", ())
     elif call.name in _STATED and call.find("code", 0) is not None and call.path != _SHARED:
         text = _tell(call.find("message", 1) or call.find("text", 1), call.known)
         named = [keyword.arg for keyword in call.call.keywords if keyword.arg] if call.name == "Refusal" else []

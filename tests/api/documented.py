@@ -6,6 +6,24 @@ from functools import cache
 
 from jsonschema import Draft202012Validator
 
+INSTANT = re.compile(r"\d[+-]\d\d:\d\d\b")
+FRACTION = re.compile(r"^-?\d+/\d+$")
+EXACT = re.compile(
+    r"_exact$|/body/|^/(decisions|conversion|pricing|items/\*/pricing|waterfall|items/\*/waterfall)/|^/stock/exchange_ratio$"
+    r"|^/(as_converted_shares|as_converted/|classes|holders|dilution|before|after|conversions|adjustments)|exercise_price_usd$"
+    r"|^/facts/"
+)
+"""Exact fractions, from which certificates, cap tables and warrants are computed again."""
+
+
+def list_texts(value, place=""):
+    """Yield every text of an answer with its place."""
+    if isinstance(value, str):
+        yield place, value
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, each in items:
+        yield from list_texts(each, f"{place}/{'*' if isinstance(name, int) else name}")
+
 
 async def read_document(client):
     """Return the document of an API with its parameters and answers in place of references to them."""
@@ -63,11 +81,20 @@ class Documented:
             kind = answer.headers["content-type"].partition(";")[0]
             schema = answers.get("content", {}).get(kind, {}).get("schema", {})
             self._hold(f"{request.method} {path} {answer.status_code}", schema, answer.content)
+            if path != "/v1/events":
+                self._hold_texts(f"{request.method} {path}", answer.json())
 
     def _hold(self, name, schema, content):
         validator = self._build(json.dumps(schema, sort_keys=True))
         for error in validator.iter_errors(json.loads(content)):
             self.faults.setdefault(name, f"{error.json_path}: {error.message[:200]}")
+
+    def _hold_texts(self, name, value):
+        """Find instants that do not end in Z, and fractions outside of what is computed again."""
+        for place, text in list_texts(value):
+            member = place.rpartition("/")[2]
+            if INSTANT.search(text) or (FRACTION.search(text) and not EXACT.search(place)):
+                self.faults.setdefault(f"{name} {place}", f"{text} is not the form of {member}")
 
     def _build_validator(self, schema):
         return Draft202012Validator({**json.loads(schema), "components": self.document["components"]})

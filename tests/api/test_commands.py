@@ -116,7 +116,7 @@ async def test_a_body_of_another_shape_is_refused_with_a_pointer(stage: Stage, c
 
 async def test_a_body_is_json_and_there(stage: Stage):
     headers = {"Idempotency-Key": "k", "Content-Type": "application/json"}
-    for broken in (b"{", b"\xff", b"nul"):
+    for broken in (b"{", b"\xff", b"nul", b"[" * 9_000, b'{"name":' * 1_200):
         answer = await stage.admin.post("/v1/parties", content=broken, headers=headers)
         assert_problem(answer, 400, "body_malformed")
     assert_problem(await stage.admin.post("/v1/parties", headers=headers), 422, "body_invalid")

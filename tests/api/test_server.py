@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from marketplace.api.http.connections import Connections
+from marketplace.api.http.errors import load_errors
 from marketplace.api.http.server import ApiServer
 from marketplace.api.http.services import ApiSettings
 from marketplace.core.errors import Refusal
@@ -74,6 +75,9 @@ class Clients:
         head, _, body = (await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 %d " % status), head
         assert b"content-type: application/problem+json" in head
+        assert b"cache-control: no-store" in head
+        assert b"x-content-type-options: nosniff" in head
+        assert load_errors()[code].status == status
         assert json.loads(body)["code"] == code
         return head
 

@@ -18,12 +18,12 @@ ADDED: Final = "marketplace.headers"
 """The member of a request's scope that collects headers of its answer, which refusals carry too."""
 REQUEST_ID: Final = b"request-id"
 _REQUEST_ID: Final = re.compile(rb"^[!-~]{1,128}$")
-_SAFE: Final[Headers] = [
+SAFE: Final[Headers] = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
 ]
-_NOT_STORED: Final = (b"cache-control", b"no-store")
+NOT_STORED: Final = (b"cache-control", b"no-store")
 
 
 def build_request_id() -> str:
@@ -48,13 +48,13 @@ class Envelope:
         """Answer one request. HEAD is answered as GET, without the body, and never opens a stream."""
         started, method, seen = time.perf_counter(), scope["method"], _render_scope(scope)
         request_id = _find_request_id(scope)
-        added: Headers = [(REQUEST_ID, request_id.encode()), *_SAFE]
+        added: Headers = [(REQUEST_ID, request_id.encode()), *SAFE]
         seen[ADDED] = added
 
         async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                if not any(name.lower() == _NOT_STORED[0] for name, _ in message["headers"]):
-                    added.append(_NOT_STORED)
+                if not any(name.lower() == NOT_STORED[0] for name, _ in message["headers"]):
+                    added.append(NOT_STORED)
                 if method == "OPTIONS" and "path_template" in seen:
                     added.append((b"allow", self._find_methods(seen)))
                     message["headers"] = [header for header in message["headers"] if header[0] != b"allow"]

@@ -32,6 +32,7 @@ _REMEDIES: Final[dict[int | None, str]] = {
     415: "Send the media type, the character set and the encoding that `detail` names.",
     422: "The request is against a rule, and nothing was changed. Change what `detail` and `errors` name, and send it "
     "with a new `Idempotency-Key`.",
+    431: "Send fewer or shorter headers.",
     429: "Wait for the seconds of `Retry-After`, and send the same request again.",
     500: "Send the request again, with the same `Idempotency-Key`. Tell the operator the `Request-Id` if it stays.",
     503: "A server that the market needs is away. Wait for the seconds of `Retry-After`, and send the request again "

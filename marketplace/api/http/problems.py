@@ -16,6 +16,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
 from marketplace.api.http.body_faults import render_fault
+from marketplace.api.http.drain import has_body
 from marketplace.api.http.envelope import list_methods
 from marketplace.api.http.known_values import suggest
 from marketplace.api.http.strict_json import BodyInvalid
@@ -290,6 +291,14 @@ def _tell_refused(request: Request[Any, Any, Any], error: HTTPException) -> str:
     return error.detail
 
 
+def answer_nested(request: Request[Any, Any, Any], error: RecursionError) -> Response[Problem]:
+    """Answer a body that is nested more deeply than the decoder reads; any other recursion is an unexpected error."""
+    if not has_body(dict(request.scope["headers"])):
+        return answer_unforeseen(request, error)
+    detail = "the body is nested too deeply; no body of this API has more than a few levels"
+    return render_problem(HTTPStatus.BAD_REQUEST, "body_malformed", detail)
+
+
 def answer_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     """Answer an unexpected error. The process's log gets the traceback, but no variable, body or header.
 
@@ -336,5 +345,6 @@ HANDLERS: Final[dict[Any, Any]] = {
     LogChanged: answer_changed,
     Corrupt: answer_corrupt,
     HTTPException: answer_http,
+    RecursionError: answer_nested,
     Exception: answer_unforeseen,
 }

@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from marketplace.api.http.connections import Connections
 from marketplace.api.http.drain import DrainRequestBody
-from marketplace.api.http.envelope import REQUEST_ID, build_request_id
+from marketplace.api.http.envelope import NOT_STORED, REQUEST_ID, SAFE, build_request_id
 from marketplace.api.http.problems import MEDIA_TYPE, build_problem
 from marketplace.api.http.services import ApiSettings
 from marketplace.core.errors import Refusal
@@ -148,7 +148,8 @@ class BoundedConnection(HttpToolsProtocol):
         problem = build_problem(status, code, detail)
         body = msgspec.json.encode(problem)
         head = f"HTTP/1.1 {status} {problem.title}\r\ncontent-type: {MEDIA_TYPE}\r\n{headers}"
-        head += f"{REQUEST_ID.decode()}: {build_request_id()}\r\n"
+        safe = [(REQUEST_ID, build_request_id().encode()), NOT_STORED, *SAFE]
+        head += "".join(f"{name.decode()}: {value.decode()}\r\n" for name, value in safe)
         self.transport.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
         with contextlib.suppress(OSError):
             self.transport.write_eof()
