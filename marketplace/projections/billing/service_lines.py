@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import service_line as line_events
 from events.service_line import HoursReading
-from marketplace.projections.decimals import show_decimals
+from marketplace.projections.engine.decimals import show_decimals
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import (
     WINDOW,

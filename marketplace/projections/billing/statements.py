@@ -8,8 +8,8 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import statement as statement_events
-from marketplace.projections.decimals import show_decimals
 from marketplace.projections.delivery.grants import grants
+from marketplace.projections.engine.decimals import show_decimals
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import WINDOW, Filter, Rows, Window, find_one, load_all, load_window, narrow
 from marketplace.projections.engine.recorded_events import RecordedEvent

@@ -13,7 +13,7 @@ from events import grant as grant_events
 from marketplace.core.errors import Corrupt
 from marketplace.domain.billing.stages import compute_funding
 from marketplace.domain.delivery.grant import PRIORITY
-from marketplace.projections.decimals import show_decimals
+from marketplace.projections.engine.decimals import show_decimals
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import (
     WINDOW,

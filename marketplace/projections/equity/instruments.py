@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import instrument as instrument_events
 from events.types import NoteTerms
 from marketplace.core.errors import Corrupt
-from marketplace.projections.decimals import show_decimals
+from marketplace.projections.engine.decimals import show_decimals
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import (
     WINDOW,

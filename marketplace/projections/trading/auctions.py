@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import auction as auction_events
 from marketplace.core.errors import Corrupt
 from marketplace.core.money import ZERO
-from marketplace.projections.decimals import show_decimals
+from marketplace.projections.engine.decimals import show_decimals
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import (
     WINDOW,

@@ -6,7 +6,7 @@ from sqlalchemy import Index, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import quote as quote_events
-from marketplace.projections.decimals import show_decimals
+from marketplace.projections.engine.decimals import show_decimals
 from marketplace.projections.engine.projection import Projection
 from marketplace.projections.engine.queries import WINDOW, Filter, Rows, Window, find_one, load_window, narrow
 from marketplace.projections.engine.recorded_events import RecordedEvent
