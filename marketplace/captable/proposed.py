@@ -38,7 +38,14 @@ class SharesChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PrincipalChange(msgspec.Struct, frozen=True, kw_only=True):
-    """Principal of an instrument that is neither converted nor repaid, before and after."""
+    """Principal of an instrument that is neither converted nor repaid, before and after.
+
+    Attributes:
+        instrument_id: The instrument.
+        holder_id: Who holds it.
+        before_usd: Principal before.
+        after_usd: Principal after.
+    """
 
     instrument_id: str
     holder_id: str
