@@ -47,7 +47,7 @@ def check_requests(text, document):
     assert bodies > 50
 
 
-BYTES_MAX = 570_000
+BYTES_MAX = 585_000
 """Every property is described, which is a third of it. No answer to a refusal stands at an operation."""
 
 
