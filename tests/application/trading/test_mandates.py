@@ -92,20 +92,45 @@ async def test_capacity_that_a_mandate_pays_for_stays_with_its_startup_and_where
     await check_log(market.log)
 
 
-async def test_a_grant_moves_only_to_a_pool_that_its_order_accepts(market):
+@pytest.mark.parametrize(
+    ("worse", "code", "unmet"),
+    [
+        ({"gpu_class": "A100_SXM"}, "pool_unlike", None),
+        ({"interconnect": "ethernet"}, "pool_unwelcome", ["interconnect"]),
+        ({"region": "sa-brazil"}, "pool_unwelcome", ["region"]),
+        ({"power_usage_effectiveness": "1.6"}, "pool_unwelcome", ["power_usage_effectiveness"]),
+        ({"renewable_share": "0"}, "pool_unwelcome", ["renewable_share"]),
+        ({}, None, None),
+    ],
+)
+async def test_a_grant_moves_only_to_a_pool_that_its_order_accepts(market, worse, code, unmet):
     trade = await market.trade(equity="0", cash="3")
     await market.cancel(trade.startup, trade.order)
-    wishes = {"regions": ("us-east",), "interconnect": "infiniband", "renewable_share_min": Decimal("0.5")}
+    wishes = {
+        "regions": ("us-east",),
+        "interconnect": "infiniband",
+        "power_usage_effectiveness_max": Decimal("1.2"),
+        "provider_reliability_min": Decimal("0.9"),
+        "renewable_share_min": Decimal("0.5"),
+    }
     trade.order = await market.order(trade.startup, cash="3", nodes=2, days=40, latest=1, **wishes)
-    abroad = (await market.pool(trade.provider, region="cn-north", interconnect="ethernet", renewable_share="0.1"))[1]
-    await market.lot(trade.provider, abroad)
     async with market.worker():
-        grant = await market.award(trade)
-    context = market.context(trade.provider)
-    moved = substitute_grant(market.handler, context, grant.issued.grant_id, pool_id=abroad, reason="cheaper")
-    with pytest.raises(Refusal, match="interconnect and region and renewable_share") as caught:
-        await moved
-    assert caught.value.code == "pool_unwelcome"
+        grant_id = (await market.award(trade)).issued.grant_id
+    _, other = await market.pool(trade.provider, **worse)
+    await market.lot(trade.provider, other)
+
+    def move(party_id):
+        context = market.context(party_id)
+        return substitute_grant(market.handler, context, grant_id, pool_id=other, reason="cheaper")
+
+    if code is None:
+        await move(trade.provider)
+    else:
+        for party_id in (trade.provider, None):
+            with pytest.raises(Refusal) as caught:
+                await move(party_id)
+            assert (caught.value.code, caught.value.facts.get("unmet")) == (code, unmet)
+    assert (await market.state("grant", grant_id)).pool_id == (trade.pool if code else other)
 
 
 async def test_an_order_above_the_price_or_of_another_issuer_is_refused(market):

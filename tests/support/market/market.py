@@ -106,6 +106,7 @@ class Market:
         region="us-east",
         interconnect="infiniband",
         renewable_share="0.5",
+        power_usage_effectiveness="1.2",
     ):
         site = await sites.register_site(
             self.handler,
@@ -117,7 +118,7 @@ class Market:
             status=status,
             power_contracted_kw=10_000,
             power_energised_kw=10_000,
-            power_usage_effectiveness=Decimal("1.2"),
+            power_usage_effectiveness=Decimal(power_usage_effectiveness),
             renewable_share=Decimal(renewable_share),
         )
         pool = await inventory.open_pool(
