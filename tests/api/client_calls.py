@@ -20,7 +20,7 @@ KEY, VERSION, SEQUENCE = "a-key", 3, 7
 INSTANT = datetime(2026, 1, 31, tzinfo=UTC)
 TEMPLATE = re.compile(r"\{[^}]*\}")
 MADE_UP = re.compile(r"made-up-\w+")
-VALUES: tuple[tuple[type, Any], ...] = ((int, 1), (Decimal, Decimal(1)), (datetime, INSTANT))
+VALUES: tuple[tuple[type, Any], ...] = ((bool, True), (int, 1), (Decimal, Decimal(1)), (datetime, INSTANT))
 """By type; text is made up from the parameter's name."""
 
 
