@@ -50,6 +50,21 @@ async def tour(world: World) -> None:
         await _see_statement(client, world.ids["statement"])
         await _see_accounts(client, world.ids)
         await _see_companies(client, world)
+        await _see_projections(client)
+
+
+async def _see_projections(client: MarketplaceClient) -> None:
+    seen = {each.name: each for each in await client.list_projections()}
+    assert seen["parties"].state == "live"
+    assert seen["parties"].position > 0
+    assert await client.list_stuck() == []
+    assert (await client.verify_projection("parties")).kind == "verify"
+    assert (await client.rebuild_projection("grants")).kind == "rebuild"
+    first = (await client.read_events(limit=1)).items[0].sequence
+    assert first in {event.sequence for each in await client.read_chain(first) for event in each.events}
+    around = await client.read_states(first)
+    assert around.before is None
+    assert around.after is not None
 
 
 async def _see_trading(client: MarketplaceClient, ids: dict) -> None:

@@ -62,7 +62,7 @@ HOLDS = (
         build_credit,
         refused=(lambda world: build_credit(world, startup_id=world.ids["provider"]), 422, "role_missing"),
         other=(404, "party_unknown"),
-        ask=lambda client, ids: client.limit_credit(ids["provider"], ids["startup"], Decimal(800)),
+        ask=lambda client, ids: client.limit_credit(ids["provider"], ids["startup"], Decimal("900.00")),
     ),
     Row(
         "GET",

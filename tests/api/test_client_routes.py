@@ -49,8 +49,8 @@ class Document:
 
     def get_answer(self, route: tuple[str, str]) -> tuple[str | None, dict[str, Any]]:
         """Return media type and schema of what is answered where all went well and nobody else must agree."""
-        answers = self.operations[route]["responses"].items()
-        (content,) = [answer.get("content") for status, answer in answers if status[0] == "2" and status != "202"]
+        well = {status: each for status, each in self.operations[route]["responses"].items() if status[0] == "2"}
+        (content,) = [each.get("content") for status, each in well.items() if status != "202" or len(well) == 1]
         media_type, media = next(iter((content or {None: {}}).items()))  # beside JSON the feed has a stream
         return media_type, media.get("schema", {})
 
