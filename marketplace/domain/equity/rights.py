@@ -466,8 +466,9 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "stock is bought back or cancelled",
         "company, holder",
         "the holder and the company; if the holder has no key here or is the company, a vote in place of the holder",
-        "a consolidation pays for a fraction, and the holder keeps a share or had a thousandth of the class at most: at"
-        " least the highest independent price of 12 months, what the holder paid and the preference of a share",
+        "a consolidation pays a fair price for a fraction of a share, and the holder keeps a share or had at most a"
+        " thousandth of the class. A fair price is at least the highest of the independent prices of the last 12"
+        " months, what the holder paid, and the preference of a share",
         _repurchase,
     ),
     IssuerStockConverted: Right(
@@ -486,7 +487,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "first_refusal",
         "offered stock is taken by the right of first refusal",
         "company",
-        "who takes it, the company",
+        "the party that takes it; the company",
         _NONE,
         _take_offered,
     ),
@@ -494,8 +495,9 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "consolidation",
         "several shares become one",
         "company",
-        "vote; each whose part shrinks by a thousandth or more, because others are rounded up; each whose option,"
-        " warrant or promise is rounded down by a thousandth or more, unless by its own exercise since the proposal",
+        "vote. Also each holder whose part shrinks by a thousandth or more because others are rounded up. Also each"
+        " holder whose option, warrant or promise is rounded down by a thousandth or more, unless the holder's own"
+        " exercise since the proposal causes that",
         "it is a split into more shares",
         _split,
     ),
@@ -549,7 +551,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "warrant_exercise",
         "a warrant is exercised",
         "company, holder",
-        "the holder; a vote if it is net at a value that only the company or the holder stated, or an old one",
+        "the holder; also a vote, if the exercise is net at an outdated value, or at one that only the company or the"
+        " holder stated",
         _NONE,
         _exercise_warrant,
     ),
@@ -560,8 +563,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "warrant_transfer",
         "a warrant changes hands, to an affiliate of its first holder, or back",
         "holder",
-        "giver and receiver; also the company, if one of them has no key here or only the two state that they are"
-        " affiliates",
+        "giver and receiver; also the company, if one of them has no key here, or if nobody but the two states that"
+        " they are affiliates",
         _NONE,
         _transfer_warrant,
     ),
@@ -577,8 +580,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "programme_grant",
         "a grant counts in a programme of purchases",
         "company, customer, vendor",
-        "nobody else: the programme names both sides of the grant; if something was accepted under it before, as for"
-        " purchases that are stated",
+        "nobody else, because the programme names both sides of the grant. If a statement of the grant was accepted"
+        " before, the same parties as for stated purchases",
         _NONE,
         _add_grant,
     ),
@@ -586,7 +589,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "purchases",
         "purchases outside this market are stated for a programme",
         "company, customer, vendor",
-        "the company, who buys, who delivers, each holder of a warrant that counts them; vote if a warrant does",
+        "the company, customer and vendor. If a warrant counts the purchases, also its holder and a vote",
         _NONE,
         _count_purchases,
     ),
@@ -594,7 +597,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "price_source",
         "a source is named whose recorded prices warrants use",
         "company",
-        "who records it, which holds nothing of the company; vote",
+        "the recorder, which holds nothing of the company; vote",
         _NONE,
         _name_source,
     ),
@@ -602,7 +605,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "price_observation",
         "the price of a share on a day is recorded",
         "the recorder that the source names",
-        "nobody else; never the company, or who holds its securities",
+        "nobody else. The recorder is never the company or a holder of its securities",
         _NONE,
         _nobody,
     ),
@@ -618,8 +621,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "investment",
         "cash is invested for an instrument, besides compute",
         "company",
-        "vote; the holder by its mandate, and with its own agreement above the amount that needs it; of stock or a"
-        " warrant, each holder with a pro rata right",
+        "vote. The holder agrees by its mandate; above the mandate's `approval_above_usd`, it agrees to the act itself."
+        " For stock or a warrant, also each holder with a pro rata right",
         "the investor alone has the majority of every group",
         _invest,
     ),
@@ -627,13 +630,13 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "round",
         "a round closes: its stock is issued, instruments convert",
         "company",
-        "each investor; vote; if the money of parties here, not related to the company, buys less than a twentieth,"
-        " each holder of what converts",
+        "each investor; vote. If parties here that are not related to the company buy less than a twentieth of it, also"
+        " each holder whose instrument converts",
         _NONE,
         _close,
-        f"{DECIDE_WITHIN.days} days, then the proposal lapses: no stock and no money has moved. The round stays open:"
-        " the company proposes it again, prices it again, or abandons it, which frees what pro rata holders set aside."
-        " That is free by itself 60 days after their time to answer",
+        f"{DECIDE_WITHIN.days} days, then the proposal lapses. No stock and no money has moved. The round stays open:"
+        " the company proposes it again, prices it again, or abandons it. If it abandons the round, the money that pro"
+        " rata holders set aside is free. Otherwise that money is free 60 days after their time to answer",
     ),
     IssuerDilutionLimited: Right(
         "dilution_limit",
@@ -647,8 +650,8 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "holder_terms",
         "company and holders agree on terms: thresholds of a sale, drag-along, pro rata rights, what holders see",
         "company",
-        "vote, by the majorities that the terms in force require for a sale; a holder that loses a pro rata right"
-        " or days for it",
+        "vote, by the majorities that the terms in force require for a sale; also each holder that loses a pro rata"
+        " right, or days to answer by it",
         _NONE,
         _agree_terms,
     ),
@@ -665,9 +668,9 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "a correction of usage reverses principal",
         "company",
         "the holder",
-        f"the principal is outstanding, accrued in the last {SETTLED_AFTER.days} days, its holder delivers itself or"
-        " let the startup accept alone by its mandate, and neither a round is open nor a sale declared;"
-        " after the sale is paid, nothing is reversed",
+        f"the principal is outstanding and accrued in the last {SETTLED_AFTER.days} days, its holder is the provider or"
+        " let the startup accept alone by its mandate, no round is open, and no sale is declared. After a sale is paid,"
+        " nothing is reversed",
         _reduce,
     ),
     InstrumentRepaid: Right(
@@ -685,11 +688,11 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         "sale",
         "the company is sold",
         "company",
-        "vote by the thresholds of the holder terms, directors; a buyer that issues its stock, and its vote; a buyer"
-        " that takes over capacity; each holder whose principal is not paid in full, in cash, or whose preferred stock"
-        " ranks behind all SAFEs; each holder of a note if nothing is left for others",
-        "holders with the share of a drag-along agree, which binds options, warrants and classes that it does not name;"
-        " the company states who agreed without a key",
+        "vote by the thresholds of the holder terms; the directors; a buyer that issues its stock, and its vote; a"
+        " buyer that takes over capacity. Also each holder whose principal is not paid in full in cash, or whose"
+        " preferred stock ranks behind all SAFEs. Also each holder of a note, if nothing is left for others",
+        "holders with the share that a drag-along requires agree. The drag-along then binds options, warrants and the"
+        " classes that it does not name. The company states which holders without a key agreed",
         _sell,
     ),
     IssuerLiquidityWithdrawn: Right(

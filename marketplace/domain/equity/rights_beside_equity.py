@@ -29,8 +29,8 @@ class StatedRight(NamedTuple):
 
 _ENDS: Final = "72 hours, then the request ends"
 _NOTHING: Final = "nothing waits"
-_COUNTED: Final = "It counts toward the limit of the account of who pays it, and is refused above it"
-_ABOVE: Final = "it is within the account's limit, with what one person let go in 24 hours; or there is none"
+_COUNTED: Final = "The fee counts toward the limit of the account that pays it, and is refused above the limit"
+_ABOVE: Final = "with what one person alone let go in 24 hours, it is within the account's limit; or there is no limit"
 BESIDE_EQUITY: Final = (
     StatedRight(
         "withdrawal",
@@ -61,10 +61,10 @@ BESIDE_EQUITY: Final = (
         "a party gives up stock, a right to stock, or principal",
         "a person of the party, who proposes it or agrees to it",
         "nobody else, besides those who agree to the act",
-        f"never; refused unless {_ABOVE}. Stock counts at its fair value less what is paid for it, and above any limit"
-        " while no independent price of a share is known; preferred stock that it converts, at its preference less the"
-        " value of the common stock; an instrument whose terms change, at its principal and what may still accrue;"
-        " principal that a sale does not pay in cash, in full",
+        f"never; refused unless {_ABOVE}. Stock counts at its fair value less what is paid for it. While no independent"
+        " price of a share is known, it counts as above any limit. Preferred stock that the party converts counts at"
+        " its preference less the value of the common stock. An instrument whose terms change counts at its principal"
+        " and what may still accrue. Principal that a sale does not pay in cash counts in full",
         _NOTHING,
     ),
     StatedRight(
@@ -73,7 +73,7 @@ BESIDE_EQUITY: Final = (
         " disputes a statement, concedes a dispute, or ends a grant",
         "a person of the party",
         "nobody else of the party",
-        "never; what it pays by that for stock and rights counts toward the limit of its account",
+        "never. What the party pays for stock and rights by such an act counts toward the limit of its account",
         _NOTHING,
     ),
     StatedRight(
@@ -105,23 +105,23 @@ BESIDE_EQUITY: Final = (
         "capacity or hours of work are bought: an order, a held quote, a service line",
         "a person of the party, the platform",
         "another person of the party; a quote and a service line are refused instead",
-        "its cash and principal are within the account's `order_limit_usd`, and within `week_limit_usd` with what"
-        " single persons bought in 7 days, less cash that was freed since; or there are none",
+        "its cash and principal are within the account's `order_limit_usd`, and, with what single persons bought in 7"
+        " days less the cash that was freed since, within `week_limit_usd`. A limit that is not set does not apply",
         _ENDS,
     ),
     StatedRight(
         "hold_fee",
         "a startup pays for a quote that it held and did not take",
         "startup, by holding it; it is due when the quote is released or expires",
-        f"nobody else: the schedule in force stated it. {_COUNTED}",
+        f"nobody else, because the schedule in force stated the fee. {_COUNTED}",
         "the quote is taken, the capacity ended, or the schedule waives it",
         _NOTHING,
     ),
     StatedRight(
         "early_end",
         "a grant ends early, and the side that ends it pays the other one",
-        "startup, provider, each with notice and the fee of the grant's end terms; the platform",
-        f"nobody else: the terms are those of the grant's issue. {_COUNTED}; refused to a suspended party",
+        "startup or provider, with the notice and the fee of the grant's end terms; the platform",
+        f"nobody else, because the terms are those of the grant's issue. {_COUNTED}. Refused to a suspended party",
         "for cause, at once and without a fee",
         _NOTHING,
     ),
@@ -138,8 +138,9 @@ BESIDE_EQUITY: Final = (
         "money from outside is recorded, once for each reference of the bank",
         "a person of the platform",
         "another person of the platform",
-        "a payment provider confirms it; or it is within the account's limit, with what was recorded for the account in"
-        " 24 hours, and within the schedule's, with what this person recorded in 7 days; or there is none",
+        "a payment provider confirms it; or, with what was recorded for the account in 24 hours, it is within the"
+        " account's limit, and, with what this person recorded in 7 days, within the schedule's. A limit that is not"
+        " set does not apply",
         _ENDS,
     ),
     StatedRight(
@@ -187,7 +188,7 @@ BESIDE_EQUITY: Final = (
         "the rest of a disputed statement settles at the lowest count",
         "provider",
         "the startup and the holder that pays: each accepts or disputes",
-        "the platform decides it; nobody disputes it after that",
+        "the platform decides the dispute; nobody disputes the statement after that",
         "7 days from the count, then it settles at the count if the provider was silent",
     ),
     StatedRight(
@@ -218,18 +219,19 @@ BESIDE_EQUITY: Final = (
         "correction",
         "readings or outages of a settled period change what it costs",
         "provider, platform",
-        "nobody else if it costs less: the side whose meter counted it voids or corrects a reading, its own source's;"
-        " what it takes off a period whose statement is due, with the service credit that follows, counts toward the"
-        " limit of the provider's account, and is refused above it. Principal that became shares or money"
-        " falls only with the holder's agreement. As for a statement if it costs more than was settled",
-        "a dispute settled what was metered then: a correction does not undo it, nor what the platform decided",
+        "if it costs less, nobody else. Only the side whose meter counted a reading voids or corrects it, and only a"
+        " reading of its own source. What a correction takes off a period whose statement is due, with the service"
+        " credit that follows, counts toward the limit of the provider's account, and is refused above the limit."
+        " Principal that became shares or money falls only with the holder's agreement. If it costs more than was"
+        " settled, the same parties agree as for a statement",
+        "a dispute settled, or the platform decided, what was metered then; a correction does not undo that",
         "7 days, then it counts as accepted",
     ),
     StatedRight(
         "resumption",
         "nodes that were reported as failed work again",
         "provider, platform",
-        "nobody else within an hour; the platform if it is dated back further",
+        "nobody else, if it is dated back by at most an hour; otherwise the platform",
         "never",
         _NOTHING,
     ),
@@ -247,7 +249,7 @@ BESIDE_EQUITY: Final = (
         "provider",
         "nobody; it pays corrections",
         "the party is suspended, and the platform moves what a court orders",
-        "60 days after the payment it is free; what a correction still needs, once it is paid",
+        "it is free 60 days after the payment; what a correction still needs is free once the correction is paid",
     ),
     StatedRight(
         "bond",
@@ -259,19 +261,20 @@ BESIDE_EQUITY: Final = (
     ),
     StatedRight(
         "credit",
-        "a provider lets a startup's new orders pay a part of its delivery by accepted statements alone, up to a limit",
+        "a provider gives a startup credit: up to a limit, new orders pay delivery by accepted statements, without cash"
+        " set aside",
         "provider",
         "the startup, by an order that names the provider; only that provider's lots serve it",
-        f"never; what orders and grants took before stays theirs; refused unless {_ABOVE}",
+        f"never; refused unless {_ABOVE}. Orders and grants keep the credit that they took before",
         _NOTHING,
     ),
     StatedRight(
         "bond_claim",
-        "a bond pays for undelivered hours by the schedule at the grant's issue: what a replacement costs more, then a"
-        " share of the price of failed hours, or of what an early end leaves; claims above the bond share it, and the"
-        " rest is owed",
+        "a bond pays for undelivered hours by the schedule at the grant's issue: the extra cost of a replacement, then"
+        " a share of the price of failed hours, or of the hours that an early end leaves. If claims exceed the bond,"
+        " they share it, and the rest is owed",
         "startup that pays for the grant, within 30 days of the period or the early end",
-        "provider; what it contests, the platform decides",
+        "provider; the platform decides what the provider contests",
         "never; refused among related parties and within the cure time",
         "72 hours, then the claim is conceded; 30 days for the platform, then the middle is due",
     ),
@@ -289,14 +292,15 @@ BESIDE_EQUITY: Final = (
         "provider",
         "the holder of the grant's equity, then the startup",
         "never",
-        "it is not agreed on",
+        "the work is not agreed on",
     ),
     StatedRight(
         "grant_transfer",
         "another startup uses a grant",
         "startup",
-        "nobody else; refused where a mandate pays and allows no resale, and to a party related to the provider. What"
-        " the startup has set aside for it counts toward the limit of its account, and is refused above it",
+        "nobody else. Refused where a mandate pays and allows no resale, and to a party related to the provider. What"
+        " the startup has set aside for the grant counts toward the limit of its account, and is refused above the"
+        " limit",
         "never",
         _NOTHING,
     ),
@@ -314,7 +318,7 @@ BESIDE_EQUITY: Final = (
         "company, with the sale",
         "the buyer and its vote, as for the sale",
         "never",
-        "they end with the sale",
+        "the grants end with the sale",
     ),
     StatedRight(
         "role", "a party gets another role", "the party, the platform", "the platform", "never", "the request waits"
@@ -323,7 +327,7 @@ BESIDE_EQUITY: Final = (
         "relation",
         "a party is recorded as related to an owner or affiliate",
         "the party, the platform",
-        "nobody else; it counts for others once the platform finds it or the other party states it too",
+        "nobody else. The relation counts for others once the platform finds it or the other party states it too",
         "never",
         "a statement of one party counts for that party alone",
     ),
@@ -347,8 +351,8 @@ BESIDE_EQUITY: Final = (
         "key",
         "a key is issued or revoked",
         "the party, the platform",
-        "nobody else; the key that asks has every scope of it, and names the same person or is the platform's, whose"
-        " first key alone names persons of the platform",
+        "nobody else. The key that asks has every scope of the other key, and names the same person or is the"
+        " platform's. Only the platform's first key names persons of the platform",
         "never",
         "it ends at its expiry, within a year",
     ),
