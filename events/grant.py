@@ -115,7 +115,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
         mark: Why it is no trade that prices count; None: it is one.
         ends: What an early end costs, by the schedule at its issue; None: nothing.
         platform_fee: What the platform takes of its settlements, as its order states; None: nothing.
-        notices: The notice that an early end takes, by the price of all grants that its startup has of its provider.
+        notices: Notice and fee of an early end, by the price of all grants that its startup has of its provider.
         stages: How its cash is set aside in stages; None: all of it is set aside.
         credit_usd: How much of it is not set aside and paid by accepted statements alone, at its provider's risk.
     """

@@ -67,15 +67,17 @@ class EndTerms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NoticeStep(msgspec.Struct, frozen=True, kw_only=True):
-    """The notice that deals of a size take.
+    """What ending a part of a deal of a size early takes.
 
     Attributes:
         value_usd_min: For deals of so much money, or more.
         notice_hours_min: The notice.
+        fees: Fees, the shortest notice first.
     """
 
     value_usd_min: Usd
     notice_hours_min: Hours
+    fees: Annotated[tuple[NoticeFee, ...], Meta(max_length=20)] = ()
 
 
 class PlatformFee(msgspec.Struct, frozen=True, kw_only=True):

@@ -79,8 +79,8 @@ class Fees:
             return
         sides = grant["startup_account_id"], grant["provider_account_id"]
         payer, payee = sides if body["by"] == "startup" else sides[::-1]
-        terms = grant.get("ends")
-        free = terms is None or body.get("for_cause", False) or body["by"] == "platform"
+        stated = grant.get("ends") is not None or any(step.get("fees") for step in grant.get("notices", ()))
+        free = not stated or body.get("for_cause", False) or body["by"] == "platform"
         self.findings.require(not free, "fee", message.sequence, f"{body['grant_id']} ends free of a fee, not of {fee}")
         owed[payer, payee, fee, body["grant_id"]] += 1
 

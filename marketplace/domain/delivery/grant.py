@@ -218,9 +218,10 @@ def choose_ends(ends: Sequence[EndTerms], issued: GrantIssued) -> EndTerms | Non
 
 
 def list_notices(ends: Sequence[EndTerms]) -> tuple[NoticeStep, ...]:
-    """Return the notice that deals of each size take."""
+    """Return what ending a part of deals of each size takes."""
     return tuple(
-        NoticeStep(value_usd_min=terms.value_usd_min, notice_hours_min=terms.notice_hours_min) for terms in ends
+        NoticeStep(value_usd_min=terms.value_usd_min, notice_hours_min=terms.notice_hours_min, fees=terms.fees)
+        for terms in ends
     )
 
 

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Final
 
 from events.grant import GrantIssued
+from events.schedule import EndTerms, NoticeStep
 from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio
@@ -97,11 +98,16 @@ def find_owed(issued: GrantIssued) -> Fraction:
 def find_end_fee(command: TerminateGrant, issued: GrantIssued, at: datetime, gpu_seconds_left: int) -> Decimal:
     """Return what the side that ends a grant without cause pays the other one, in whole cents.
 
-    It is a share of what the provider is owed for what is not delivered, by the notice that it gives. An end by the
-    platform is free.
+    It is a share of what the provider is owed for what is not delivered, by the notice that it gives and the size of
+    the grant's deal. An end by the platform is free.
     """
-    if issued.ends is None or command.for_cause or command.by == "platform":
+    if command.for_cause or command.by == "platform":
+        return ZERO
+    known: list[EndTerms | NoticeStep] = [] if issued.ends is None else [issued.ends]
+    known += (step for step in issued.notices if command.deal_usd >= step.value_usd_min)
+    terms = max(known, key=lambda each: each.value_usd_min, default=None)
+    if terms is None:
         return ZERO
     price_usd = find_owed(issued) * Fraction(gpu_seconds_left, SECONDS_PER_HOUR)
-    fee_usd = compute_end_fee(issued.ends, price_usd, at - command.noticed_at)
+    fee_usd = compute_end_fee(terms.fees, price_usd, at - command.noticed_at)
     return fee_usd if command.payable_usd is None else min(fee_usd, command.payable_usd)

@@ -201,9 +201,9 @@ def set_deposit(fee_usd: Decimal) -> Decimal:
     return max(fee_usd, CENT)
 
 
-def compute_end_fee(terms: EndTerms, price_usd: Fraction, notice: timedelta) -> Decimal:
+def compute_end_fee(fees: Sequence[NoticeFee], price_usd: Fraction, notice: timedelta) -> Decimal:
     """Return what an early end costs at a notice, in whole cents; `price_usd` is of what is not delivered."""
-    share = next((fee.share for fee in reversed(terms.fees) if notice >= fee.notice_hours_min * _HOUR), ZERO)
+    share = next((fee.share for fee in reversed(fees) if notice >= fee.notice_hours_min * _HOUR), ZERO)
     return ceil_cents(price_usd * Fraction(share))
 
 

@@ -108,5 +108,5 @@ def test_a_deal_that_is_split_into_small_grants_is_ended_at_a_shorter_notice_for
     whole = Fraction(1_000_000)
     for small, large in pairwise(STANDARD.ends):
         for hours in (0, 73, 168, 719):
-            parts = 10 * compute_end_fee(small, whole / 10, timedelta(hours=hours))
-            assert parts >= compute_end_fee(large, whole, timedelta(hours=max(hours, large.notice_hours_min)))
+            parts = 10 * compute_end_fee(small.fees, whole / 10, timedelta(hours=hours))
+            assert parts >= compute_end_fee(large.fees, whole, timedelta(hours=max(hours, large.notice_hours_min)))

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from msgspec import structs
 
-from events.schedule import EndTerms
+from events.schedule import EndTerms, NoticeFee
 from marketplace.application.billing import accounts
 from marketplace.application.delivery.grants import terminate_grant
 from marketplace.application.supply import inventory
@@ -208,7 +208,8 @@ async def test_a_larger_deal_takes_a_longer_notice_in_parts_too_and_a_schedule_w
     market, value, hours, parts
 ):
     if value is not None:
-        ends = (EndTerms(value_usd_min=Decimal(value), notice_hours_min=hours),)
+        fees = (NoticeFee(notice_hours_min=hours, share=Decimal("0.1")),) if parts > 1 else ()
+        ends = (EndTerms(value_usd_min=Decimal(value), notice_hours_min=hours, fees=fees),)
         terms = structs.replace(STANDARD, ends=ends, hold_share_per_hour=Decimal(0))
         await publish_schedule(market.handler, market.context(), terms=terms)
     trade, grant = await sell(market, usd=10_000, days=40, parts=parts)
@@ -224,7 +225,8 @@ async def test_a_larger_deal_takes_a_longer_notice_in_parts_too_and_a_schedule_w
         else:
             await terminate_grant(market.handler, context, grant_id, **act)
     ended = await market.state("grant", grant_id)
-    assert (ended.status, bool(ended.end_fee_usd)) == ("terminated", value is None)
+    assert (ended.status, bool(ended.end_fee_usd)) == ("terminated", value is None or parts > 1)
+    assert await find_faults(Fees, market.log) == []
 
 
 async def test_an_order_of_a_cent_is_refused_and_so_is_one_above_the_quota(market):

@@ -82,7 +82,7 @@ def test_a_hold_costs_more_the_longer_the_nearer_and_the_larger_it_is_and_never_
 def test_an_early_end_costs_less_at_a_longer_notice():
     terms = STANDARD.ends[0]
     notices = [timedelta(hours=hours) for hours in (0, 73, 168, 719, 720, 9_000)]
-    fees = [compute_end_fee(terms, Fraction(1_000), notice) for notice in notices]
+    fees = [compute_end_fee(terms.fees, Fraction(1_000), notice) for notice in notices]
     assert fees == [100, 100, 50, 50, 20, 20]
 
 
@@ -94,7 +94,7 @@ def test_an_early_end_costs_less_at_a_longer_notice():
 )
 def test_an_early_end_costs_no_more_at_a_longer_notice_and_never_more_than_its_price(price, notice, more, index):
     def cost(hours, price=price):
-        return compute_end_fee(STANDARD.ends[index], price, timedelta(hours=hours))
+        return compute_end_fee(STANDARD.ends[index].fees, price, timedelta(hours=hours))
 
     assert 0 <= cost(notice + more) <= cost(notice) <= cost(notice, price + 1)
     assert cost(notice) <= price + Fraction(1, 100)

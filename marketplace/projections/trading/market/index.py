@@ -1,7 +1,8 @@
 """The price index of a GPU class, from fills of unrelated parties alone, with its revisions.
 
 A fill is a whole award. It counts on the day of the award (UTC), with its GPU-hours and its price. Marked awards
-(`events.grant.Mark`) are no fills; list prices, asks and bids never replace one.
+(`events.grant.Mark`) are no fills; list prices, asks and bids never replace one. A mark is about the two sides of one
+award: buyers that are related to each other alone count apart, and so do sellers.
 
 1. A day *prints* if it has a fill, and the shortest run of days that ends on it and has fills of `PARTIES_MIN` buyers
    and `PARTIES_MIN` sellers with `GPU_HOURS_MIN` GPU-hours in all, for which rule 2 can hold, is no longer than
