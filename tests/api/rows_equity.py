@@ -67,7 +67,7 @@ FAVOURED = {"kind": "safe", "conversion_timing": "post_money", "most_favoured_na
 
 
 def build_notice(world: World) -> dict:
-    return {"later_instrument_id": world.ids["instrument"], "elect_until": world.day(80)}
+    return {"later_instrument_id": world.ids["later"], "elect_until": world.day(80)}
 
 
 def build_due(world: World, **more) -> dict:
@@ -169,16 +169,26 @@ MOST_FAVOURED = (
     ),
     Row(
         "POST",
+        "/v1/instruments",
+        "startup",
+        build_investment,
+        201,
+        (lambda world: build_investment(world, amount_usd="-1"), 422, "amount_not_positive"),
+        (404, "party_unknown"),
+        "later",
+    ),
+    Row(
+        "POST",
         "/v1/instruments/{favoured}/mfn-notices",
         "startup",
         build_notice,
-        refused=(lambda world: {**build_notice(world), "elect_until": "2020-01-01T00:00:00Z"}, 422, "window_over"),
+        refused=(lambda world: {**build_notice(world), "elect_until": "2020-01-01T00:00:00Z"}, 409, "notice_exists"),
     ),
     Row(
         "POST",
         "/v1/instruments/{favoured}/mfn-election",
         "fund",
-        lambda world: {"later_instrument_id": world.ids["instrument"]},
+        lambda world: {"later_instrument_id": world.ids["later"]},
         refused=({}, 422, "body_invalid"),
     ),
 )

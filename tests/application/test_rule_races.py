@@ -17,6 +17,8 @@ from events.types import LotShare
 from events.vesting import DeliveryMilestone, WarrantTranche
 from marketplace.application.billing.adjustments import adjust_statement
 from marketplace.application.billing.statements import accept_statement, issue_statement
+from marketplace.application.delivery import grants
+from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.equity import instruments, issuers, warrants
 from marketplace.application.equity.dilution import limit_dilution
 from marketplace.application.metering.usage import report_usage
@@ -494,6 +496,33 @@ class TestSlipsOnJetStream(SlipCases):
     @pytest.fixture
     def log(self, jetstream_log):
         return jetstream_log
+
+
+@pytest.mark.parametrize("first", ["move", "end"])
+async def test_of_a_move_and_an_early_end_no_node_stays_reserved(memory_log, first):
+    market = Market(memory_log)
+    trade = await market.trade(equity="0", cash="3")
+    await market.deposit(trade.provider, 100_000)
+    _, other = await market.pool(trade.provider)
+    await market.lot(trade.provider, other)
+    async with market.worker():
+        grant_id = (await market.award(trade)).issued.grant_id
+
+    def move(process):
+        context = process.context(trade.provider)
+        return substitute_grant(process.handler, context, grant_id, pool_id=other, reason="works on the hall")
+
+    def end(process):
+        act = {"at": market.day(1), "reason": "sold to another", "by": "provider"}
+        return grants.terminate_grant(process.handler, process.context(), grant_id, **act)
+
+    answers = await race(market, *((move, end) if first == "move" else (end, move)))
+    assert list_codes(answers) == ([] if first == "move" else ["grant_over"])
+    grant = await market.state("grant", grant_id)
+    assert (grant.status, grant.pool_id) == ("terminated", other if first == "move" else trade.pool)
+    for pool_id in (trade.pool, other):
+        assert (await market.state("pool", pool_id)).reserved() == []
+    await check_log(memory_log)
 
 
 async def test_a_look_that_is_not_listed_is_found(memory_log, unlisted_looks, monkeypatch):

@@ -177,7 +177,8 @@ async def notice_mfn(
     The append that signs or amends a SAFE gives the first notice of it.
 
     Raises:
-        Refusal: ``instrument_unknown`` · ``not_electable`` · refusals of the instrument.
+        Refusal: ``instrument_unknown`` · ``not_most_favoured`` · ``not_electable`` · ``notice_unknown`` · refusals of
+            the instrument.
     """
 
     async def work(unit: UnitOfWork) -> None:

@@ -15,6 +15,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.commands import AddStakeholder, RecordValuation
 from marketplace.domain.equity.issuer.stock_commands import (
     ConvertStock,
+    CreateStockClass,
     IssueStock,
     RepurchaseStock,
     SplitStock,
@@ -22,6 +23,7 @@ from marketplace.domain.equity.issuer.stock_commands import (
 )
 from marketplace.domain.equity.proposal import DECIDE_WITHIN
 from tests.application.equity.test_equity import act, build_round, found, invest, pay_in
+from tests.support.market.agreeing import act_agreed
 from tests.support.market.invariants import check_log
 from tests.support.market.market import SAFE, Market, for_cash
 
@@ -370,12 +372,20 @@ async def test_the_same_request_twice_is_one_proposal(market):
 
 async def test_preferred_stock_is_converted_by_its_holder_alone(market):
     trade = await build(market)
-    convert = {
-        "conversion_id": derive_id("cnv", trade.fund),
-        "holder_id": trade.fund,
-        "class_id": "common",
-        "shares": 1,
-        "class_id_after": "common",
-    }
-    with pytest.raises(Refusal):
-        await propose(market, trade.startup, trade.issuer, ConvertStock, **convert)
+    preferred = {"class_id": "seed", "shares_authorised": 1_000, "price_per_share_usd": Decimal(1)}
+    rank = {"kind": "preferred", "liquidation_multiple": Decimal(1), "seniority": 1}
+    await act_agreed(market, trade.startup, CreateStockClass, **preferred, **rank)
+    issue = {"security_id": derive_id("sec", trade.fund, "seed"), "holder_id": trade.fund, "class_id": "seed"}
+    await act_agreed(market, trade.startup, IssueStock, **issue, shares=100, price_usd_per_share=Decimal(1))
+    convert = {"holder_id": trade.fund, "class_id": "seed", "shares": 60, "class_id_after": "common"}
+
+    async def try_it(party_id):
+        members = convert | {"conversion_id": derive_id("cnv", party_id)}
+        return await propose(market, party_id, trade.issuer, ConvertStock, **members)
+
+    made = (await market.state("proposal", await try_it(trade.startup))).made
+    assert [consent.electorate for consent in made.consents] == [f"holder/{trade.fund}"]
+    assert await count_shares(market, trade) == 1_000
+    assert await try_it(trade.fund) is None
+    assert await count_shares(market, trade) == 1_060
+    await check_log(market.log)

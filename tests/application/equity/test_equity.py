@@ -243,10 +243,11 @@ async def test_principal_that_accrued_after_a_sale_was_declared_is_not_lost(mark
 
 async def test_the_holder_of_a_most_favoured_safe_is_notified_of_every_later_one_in_its_append_and_chooses(market):
     trade = await market.trade()
-    await pay_in(market, trade.fund, 3_000)
-    trade.mandate = await market.mandate(trade.fund, uncapped=True, **for_cash(3_000))
+    await pay_in(market, trade.fund, 4_000)
+    trade.mandate = await market.mandate(trade.fund, uncapped=True, **for_cash(4_000))
     signed = []
     for changes in (
+        {"valuation_cap_usd": Decimal(1_500_000)},
         {"most_favoured_nation": True, "valuation_cap_usd": None, "discount": None},
         {"valuation_cap_usd": Decimal(9_000_000)},
         {"valuation_cap_usd": Decimal(2_000_000)},
@@ -260,7 +261,7 @@ async def test_the_holder_of_a_most_favoured_safe_is_notified_of_every_later_one
             terms=msgspec.structs.replace(SAFE, **changes),
         )
         signed.append(receipt.id)
-    favoured, bad, good = signed
+    earlier, favoured, bad, good = signed
     notices = (await market.state("instrument", favoured)).notices
     assert {later: notice.terms.valuation_cap_usd for later, notice in notices.items()} == {
         bad: 9_000_000,
@@ -270,15 +271,18 @@ async def test_the_holder_of_a_most_favoured_safe_is_notified_of_every_later_one
     appended = [[event.envelope.type for event in page if event.envelope.type] async for page in market.log.read()]
     types = [kind for page in appended for kind in page]
     assert sum("mfn_noticed" in kind for kind in types) == 2
-    with pytest.raises(Refusal) as caught:
-        await instruments.notice_mfn(
-            market.handler,
-            market.context(trade.startup),
-            favoured,
-            later_instrument_id=bad,
-            elect_until=market.clock.at + timedelta(seconds=2),
-        )
-    assert caught.value.code == "notice_exists"
+    refused = (
+        (favoured, bad, timedelta(seconds=2), "notice_exists"),
+        (favoured, earlier, timedelta(days=30), "notice_unknown"),
+        (earlier, bad, timedelta(days=30), "not_most_favoured"),
+    )
+    for instrument_id, later, window, code in refused:
+        context, until = market.context(trade.startup), market.clock.at + window
+        with pytest.raises(Refusal) as caught:
+            await instruments.notice_mfn(
+                market.handler, context, instrument_id, later_instrument_id=later, elect_until=until
+            )
+        assert caught.value.code == code
     amended = msgspec.structs.replace(SAFE, valuation_cap_usd=Decimal(1_000_000))
     await instruments.amend_instrument(market.handler, market.context(), bad, terms=amended, applies_to_earlier=True)
     assert (await market.state("instrument", favoured)).notices[bad].terms == amended

@@ -1,8 +1,8 @@
 """The most-favoured clause of a SAFE: notice of every later SAFE or note, a window, and one recorded election.
 
 The append that signs or amends a SAFE or a note notifies the holders of most-favoured SAFEs; the startup may extend a
-window. A window is at least `WINDOW` long. While the last one is open, the holder chooses among all instruments of
-which it was notified.
+window and opens none of its own, so that it gives nobody the terms of an earlier SAFE. A window is at least `WINDOW`
+long. While the last one is open, the holder chooses among all instruments of which it was notified.
 
 An election adopts all of the later terms, of a note its cap and discount, once (Y Combinator's MFN form, section 3).
 While a window is open and the holder has neither elected nor declined, no round is priced, because nobody may guess the
@@ -62,8 +62,10 @@ def require_electable(state: Instrument, later: Instrument) -> SafeTerms:
     """Return the terms of another instrument of the same issuer that the holder may elect.
 
     Raises:
-        Refusal: ``not_electable``, if it is the same instrument, of another issuer, or no SAFE or note with a price.
+        Refusal: ``not_most_favoured`` · ``not_electable``, if it is the same instrument, of another issuer, or no SAFE
+            or note with a price · ``notice_unknown``, if no append notified the holder of it, as of an earlier SAFE.
     """
+    _require_clause(state.issued.instrument_id, state)
     issuer_id, later_id, terms = state.issued.issuer_id, later.issued.instrument_id, find_offer(state, later)
     if later_id == state.issued.instrument_id or terms is None or later.issued.issuer_id != issuer_id:
         raise Refusal(
@@ -71,6 +73,8 @@ def require_electable(state: Instrument, later: Instrument) -> SafeTerms:
             f"{later_id} is not another SAFE of {issuer_id}, nor a note of it with a cap or a discount",
             pointer="/later_instrument_id",
         )
+    if later_id not in state.notices:
+        raise refuse_unknown("notice", later_id)
     return terms
 
 
