@@ -370,11 +370,15 @@ async def test_the_same_request_twice_is_one_proposal(market):
     assert await consents.find_proposal(market.handler, context) is not None
 
 
-async def test_preferred_stock_is_converted_by_its_holder_alone(market):
+async def test_senior_stock_is_made_by_vote_and_converted_by_its_holder_alone(market):
     trade = await build(market)
     preferred = {"class_id": "seed", "shares_authorised": 1_000, "price_per_share_usd": Decimal(1)}
     rank = {"kind": "preferred", "liquidation_multiple": Decimal(1), "seniority": 1}
-    await act_agreed(market, trade.startup, CreateStockClass, **preferred, **rank)
+    senior = await propose(market, trade.startup, trade.issuer, CreateStockClass, **preferred, **rank)
+    made = (await market.state("proposal", senior)).made
+    assert [consent.electorate for consent in made.consents] == ["class/common"]
+    assert "seed" not in (await market.state("issuer", trade.issuer)).classes
+    assert (await vote(market, trade.fund, senior)).status == "effective"
     issue = {"security_id": derive_id("sec", trade.fund, "seed"), "holder_id": trade.fund, "class_id": "seed"}
     await act_agreed(market, trade.startup, IssueStock, **issue, shares=100, price_usd_per_share=Decimal(1))
     convert = {"holder_id": trade.fund, "class_id": "seed", "shares": 60, "class_id_after": "common"}

@@ -68,7 +68,8 @@ async def test_a_grant_that_goes_on_after_its_site_is_ready_lacks_its_nodes_unti
     await check_log(market.log)
 
 
-async def test_the_startup_may_end_a_grant_for_cause_while_its_site_is_late(market):
+@pytest.mark.parametrize("last", [2.01, 2.5])
+async def test_the_startup_may_end_or_shorten_a_grant_for_cause_while_its_site_is_late(market, last):
     trade, site = await convert(market, 1)
     async with market.worker():
         grant_id = (await market.award(trade)).issued.grant_id
@@ -76,11 +77,12 @@ async def test_the_startup_may_end_a_grant_for_cause_while_its_site_is_late(mark
         market.clock.at = market.day(1)
         await market.until("grant", grant_id, "degraded")
         market.clock.at = market.day(2.01)  # a day for the provider's answer
-        startup = market.context(trade.startup)
+        startup, at = market.context(trade.startup), market.day(last)
         await grants.terminate_grant(
-            market.handler, startup, grant_id, at=market.clock.now(), reason="too late", by="startup", for_cause=True
+            market.handler, startup, grant_id, at=at, reason="too late", by="startup", for_cause=True
         )
-        await market.until("grant", grant_id, "terminated")
+        ended = await market.until("grant", grant_id, "terminated")
+    assert (ended.end, bool(ended.end_fee_usd)) == (at, False)
     await check_log(market.log)
 
 
