@@ -13,6 +13,8 @@ ZERO: Final = Decimal(0)
 _ANY_AMOUNT: Final = frozenset(
     {
         "closed",
+        "credit_committed",
+        "credit_limited",
         "hold_placed",
         "hold_expired",
         "hold_released",

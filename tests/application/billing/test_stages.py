@@ -12,6 +12,7 @@ from marketplace.application.billing.credits import limit_credit
 from marketplace.application.delivery import grants
 from marketplace.application.supply import inventory
 from marketplace.application.trading import resale
+from marketplace.auditor.money import Money
 from marketplace.auditor.stages import Stages
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
@@ -122,7 +123,8 @@ class Deal:
 
     async def require_clean(self, drop):
         await check_log(self.market.log)
-        assert await find_faults(Stages, self.market.log) == []
+        for part in (Stages, Money):
+            assert await find_faults(part, self.market.log) == []
         assert await find_faults(Stages, self.market.log, drop=drop)
 
 
