@@ -314,7 +314,7 @@ BESIDE_EQUITY: Final = (
     ),
     StatedRight(
         "assumption",
-        "a buyer of the company goes on with its grants, in cash",
+        "a buyer of the company takes over its grants, in cash",
         "company, with the sale",
         "the buyer and its vote, as for the sale",
         "never",
