@@ -24,8 +24,10 @@ QUESTIONS = {
     ("POST", "/v1/issuers/{}/what-if/rounds"),
     ("POST", "/v1/issuers/{}/what-if/exits"),
     ("POST", "/v1/parties/{}/portfolio/recovery"),
+    ("POST", "/v1/projections/rebuilds"),
+    ("POST", "/v1/projections/verifications"),
 }
-"""Ask, and change nothing: they are answered anew, by what holds now."""
+"""Store nothing: they are answered anew, by what holds now. A job on a projection is of the process that answers."""
 VIEWS = "/v1/api-keys/"
 """Answers with a key as it is now."""
 TOLD = ("commit-seq", "etag", "location")
