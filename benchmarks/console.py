@@ -1,6 +1,6 @@
 """How long the console's pages take on a running market, and whether their 95th percentile stays under 200 ms.
 
-    uv run marketplace demo --keep DATA && uv run marketplace up --data DATA
+    uv run marketplace demo --data DATA && uv run marketplace up --data DATA
     uv run python -m benchmarks.console http://127.0.0.1:8000 ADMIN_KEY
 
 The pages are asked one after the other, as a browser that waits for each. Exits with 1 where a page is slower.

@@ -17,6 +17,7 @@ from marketplace.plots.svg import (
 )
 
 Point = tuple[datetime, Decimal]
+_WIDTH: Final = 560
 _HEIGHT: Final = 280
 _TICKS_MAX: Final = 6
 
@@ -38,7 +39,7 @@ def render_burn_down(
         now: Where today is marked, if it is within the grant.
     """
     lines = ((granted, "plan"), (projected, "s1 projected"), (billed, "s2"), (delivered, "s1"))
-    across, y = build_axes((0, 1), find_range([left for line, _ in lines for _, left in line]), _HEIGHT)
+    across, y = build_axes((0, 1), find_range([left for line, _ in lines for _, left in line]), _HEIGHT, _WIDTH)
     x = Axis(granted[0][0].timestamp(), granted[-1][0].timestamp(), across.begin, across.end)
     parts = [*render_time_ticks(x, y.end - 8, y.begin, _TICKS_MAX), *render_levels(x, y)]
     parts.append(render_label(4, y.begin + 24, "GPU-hours left"))
@@ -50,4 +51,4 @@ def render_burn_down(
         parts.append(f'<line class="mark" x1="{at}" x2="{at}" y1="{y.begin}" y2="{y.end}"/>')
         parts.append(render_label(at + 4, y.end + 12, "now"))
     left = delivered[-1][1] if delivered else granted[0][1]
-    return render_svg(parts, f"GPU-hours left of {granted[0][1]:,.0f}: {left:,.0f}.", _HEIGHT)
+    return render_svg(parts, f"GPU-hours left of {granted[0][1]:,.0f}: {left:,.0f}.", _HEIGHT, _WIDTH)

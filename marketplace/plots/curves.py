@@ -7,8 +7,11 @@ from typing import Final
 from marketplace.plots.svg import Axis, build_axes, find_range, render_frame, render_label, render_path, render_svg
 from marketplace.projections.views.trading import CurveStep
 
-_HEIGHT: Final = 300
+_WIDTH: Final = 560
+_HEIGHT: Final = 280
 _ASK_WIDTH: Final = 90
+_NAME_WIDTH: Final = 60
+_CENT: Final = Decimal("0.01")
 
 
 def render_curves(
@@ -24,22 +27,27 @@ def render_curves(
     """
     volumes = [step.cumulative_gpu_hours for step in steps]
     levels = [step.price_usd_per_gpu_hour for step in steps] + [*prices, *asks]
-    x, y = build_axes(find_range(volumes), find_range(levels), _HEIGHT)
+    x, y = build_axes(find_range(volumes), find_range(levels), _HEIGHT, _WIDTH)
     parts = list(render_frame(x, y, "GPU-hours", "USD per GPU-hour"))
-    for side, css in (("ask", "s1"), ("bid", "s2")):
-        own = [step for step in steps if step.side == side]
-        if own:
-            parts.append(render_path(_walk(own, x, y), css))
+    for number, side, name in ((1, "ask", "supply"), (2, "bid", "demand")):
+        points = _walk([step for step in steps if step.side == side], x, y)
+        if points:
+            parts.append(render_path(points, f"s{number}"))
+            at_x, at_y = points[-1]
+            anchor = "end" if at_x > x.end - _NAME_WIDTH else "start"
+            parts.append(render_label(at_x, at_y - 6, name, anchor=anchor, css=f"t{number}"))
     for price in sorted({min(prices), max(prices)}) if prices else ():
         at = y.place(price)
         parts.append(f'<line class="mark" x1="{x.begin}" x2="{x.end}" y1="{at}" y2="{at}"/>')
-        parts.append(f'<text x="{x.end}" y="{at - 4}" text-anchor="end">cleared at {price}</text>')
+        parts.append(render_label(x.end, at - 4, f"cleared at {_name_price(price)}", anchor="end"))
     for ask in asks:
         at = y.place(ask)
         parts.append(f'<line class="ask" x1="{x.begin}" x2="{x.begin + _ASK_WIDTH}" y1="{at}" y2="{at}"/>')
-        parts.append(render_label(x.begin + _ASK_WIDTH + 6, at + 4, f"your ask {ask}", css="value"))
-    words = f" Cleared from {min(prices)} to {max(prices)} USD per GPU-hour." if prices else ""
-    return render_svg(parts, f"Supply and demand of {gpu_class}.{words}", _HEIGHT)
+        parts.append(render_label(x.begin + _ASK_WIDTH + 6, at + 4, f"your ask {_name_price(ask)}", css="value"))
+    title = f"Supply and demand of {gpu_class}."
+    if prices:
+        title += f" Cleared from {_name_price(min(prices))} to {_name_price(max(prices))} USD per GPU-hour."
+    return render_svg(parts, title, _HEIGHT, _WIDTH)
 
 
 def _walk(steps: Sequence[CurveStep], x: Axis, y: Axis) -> list[tuple[float, float]]:
@@ -49,3 +57,8 @@ def _walk(steps: Sequence[CurveStep], x: Axis, y: Axis) -> list[tuple[float, flo
         points += [(x.place(before), level), (x.place(step.cumulative_gpu_hours), level)]
         before = step.cumulative_gpu_hours
     return points
+
+
+def _name_price(price: Decimal) -> str:
+    """Return a price with two places at least."""
+    return str(price.quantize(_CENT) if price == price.quantize(_CENT) else price)

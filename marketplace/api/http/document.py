@@ -40,13 +40,15 @@ _HEADERS: Final = {
     "Idempotent-Replayed": ("`true` if the command had taken effect before", {"type": "string", "const": "true"}),
     "Location": ("Path of what was created or proposed", _TEXT),
     "Retry-After": ("Seconds after which the same request may succeed", _COUNT),
-    "Deprecation": ("Since when the operation or a parameter is deprecated (RFC 9745)", _TEXT),
-    "Sunset": ("From when it may be gone (RFC 8594)", _TEXT),
     "WWW-Authenticate": ("How to authenticate, with status 401", _TEXT),
     "RateLimit-Limit": ("Requests that the key may send in a window", _COUNT),
     "RateLimit-Policy": ("The limit and its window in seconds, such as `600;w=60`", _TEXT),
     "RateLimit-Remaining": ("Requests that are left in the window", _COUNT),
     "RateLimit-Reset": ("Seconds until the window is over", _COUNT),
+}
+_ENDING: Final = {
+    "Deprecation": {"description": "Since when the operation or a parameter is deprecated (RFC 9745)", "schema": _TEXT},
+    "Sunset": {"description": "From when it may be gone (RFC 8594)", "schema": _TEXT},
 }
 _LIMITS: Final = ("RateLimit-Limit", "RateLimit-Policy", "RateLimit-Remaining", "RateLimit-Reset")
 _COMMANDED: Final = ("Request-Id", "Commit-Seq", "ETag", "Idempotent-Replayed")
@@ -235,9 +237,8 @@ def _describe_answer(response: Schema, answer: Any, handler: HTTPRouteHandler, s
         content["text/event-stream"] = {"schema": _EVENT_STREAM}
     has_version = get_origin(handler.parsed_fn_signature.return_type.annotation) is Response
     headers = ("Request-Id", "ETag") if has_version and "GET" in handler.http_methods else ("Request-Id",)
-    if handler.opt.keys() & {"deprecated", "deprecated_parameters"}:
-        headers = (*headers, "Deprecation", "Sunset")
-    described = {"description": "The answer", "headers": {name: _refer("headers", name) for name in headers}}
+    ending = _ENDING if handler.opt.keys() & {"deprecated", "deprecated_parameters"} else {}
+    described = {"description": "The answer", "headers": {name: _refer("headers", name) for name in headers} | ending}
     return described | ({"content": content} if content else {})
 
 
