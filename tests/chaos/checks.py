@@ -88,15 +88,16 @@ async def check(witness: Witness, journal: Journal) -> list[str]:
     A leader that does not know yet that it was followed answers with an older end of the stream, for some seconds: so
     the end is read again until it holds what was acknowledged.
     """
-    answered = [entry for entry in journal.entries if entry.answers]
-    wanted = max((sequence for entry in answered for status, sequence, _ in entry.answers if status < 300), default=0)
+    answers = [(entry, len(entry.answers)) for entry in journal.entries if entry.answers]
+    wanted = max((sequence for entry, _ in answers for status, sequence, _ in entry.answers if status < 300), default=0)
     deadline = time.monotonic() + STALE_SECONDS_MAX
     while time.monotonic() < deadline:
         if await witness.read() >= wanted:
             break
         await asyncio.sleep(1)
     found = [f"{rule}: event {sequence}: {text}" for rule, sequence, text in witness.audit.findings.kept]
-    return found + journal.wrong + witness.compare(answered)
+    settled = [entry for entry, count in answers if len(entry.answers) == count and not entry.is_asked]
+    return found + journal.wrong + witness.compare(settled)
 
 
 async def end_market(market: Market) -> None:

@@ -30,6 +30,7 @@ class Entry:
         key: Its idempotency key, which its effect carries as reference where it is a payment.
         answers: Status, sequence and body of every definite answer.
         tries: How often it was sent.
+        is_asked: Whether it is being sent, until there is a definite answer.
     """
 
     key: str
@@ -38,6 +39,7 @@ class Entry:
     answers: list[tuple[int, int, dict[str, Any]]] = field(default_factory=list)
     tries: int = 0
     errors: list[str] = field(default_factory=list)
+    is_asked: bool = False
 
     @property
     def accepted(self) -> bool:
@@ -94,7 +96,7 @@ class Client:
 
     async def settle(self, entry: Entry) -> None:
         """Send a command once more, and go on until there is a definite answer."""
-        begun = time.monotonic()
+        begun, entry.is_asked = time.monotonic(), True
         while True:
             entry.tries += 1
             try:
@@ -116,6 +118,7 @@ class Client:
                 continue
             self._check_repeat(entry, answer.status_code, content)
             entry.answers.append((answer.status_code, content.get("sequence", 0), content))
+            entry.is_asked = False
             self._journal.seconds.append(time.monotonic() - begun)
             return
 
