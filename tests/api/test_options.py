@@ -2,14 +2,14 @@
 
 import re
 
-from marketplace.api.http.auth_middleware import _PREFIXES
+from marketplace.api.http.auth_middleware import PREFIXED
 from marketplace.log.memory import MemoryLog
 from tests.api.stage import Stage, open_stage
 
 
 def fill(path: str) -> str:
     """Return a path with an id of its kind in the place of each parameter."""
-    return re.sub(r"\{(\w+?)(?:_id)?\}", lambda one: f"{_PREFIXES.get(one[1], 'pty')}_01jdm5v5tze1xa6a4sbz1gk3c4", path)
+    return re.sub(r"\{(\w+?)(?:_id)?\}", lambda one: f"{PREFIXED.get(one[1], 'pty')}_01jdm5v5tze1xa6a4sbz1gk3c4", path)
 
 
 async def ask(stage: Stage, path: str, method: str = "OPTIONS") -> list[str]:

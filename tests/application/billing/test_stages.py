@@ -119,6 +119,7 @@ class Deal:
         await self.market.until("statement", last, "issued", "accepted")
         self.market.clock.at += timedelta(days=8)
         while (await self.market.account(self.startup)).held_usd:
+            self.market.clock.at += HOUR  # a statement that a busy worker issues late may be disputed before it is paid
             await self.market.tick()
 
     async def require_clean(self, drop):
