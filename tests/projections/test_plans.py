@@ -1,4 +1,4 @@
-"""Lists stay quick in a large market: PostgreSQL reads each by an index, whatever its filters.
+"""Lists stay quick in a large market: PostgreSQL reads each by an index, with every filter.
 
 The tables are filled with made-up rows, and PostgreSQL is asked for the plan of every query. The platform's filter of
 the feed by type has no index: it reads at most `FILTERED_MAX` events for a page.

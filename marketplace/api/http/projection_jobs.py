@@ -53,7 +53,7 @@ class ProjectionJobs:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self, kind: JobKind, projection: Projection, log: Log, engine: AsyncEngine) -> JobView:
-        """Start a job, and return it; or the one that runs on this projection, whatever it does."""
+        """Start a job and return it. If one runs on this projection already, return that one."""
         name = projection.name
         running = self.last.get(name)
         if running is not None and running.status == "running":
