@@ -77,6 +77,17 @@ GUARDS: Final = (
         ("test_a_limit_counts_an_instrument_as_it_is_amended",),
     ),
     Guard(
+        "exposure-reloaded",
+        "instruments amount to no more than the issuer's limit",
+        Mutant(
+            "marketplace.execution.unit_of_work",
+            "reading = self._cache.refresh(decider, part.before)",
+            "reading = None",
+        ),
+        "test_rule_races.py::TestDilutionOnMemory",
+        ("test_the_issuer_counts_what_the_instrument_says_whoever_amends_it_last",),
+    ),
+    Guard(
         "group-served",
         "at most one order of a group is matched",
         Mutant(
