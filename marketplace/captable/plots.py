@@ -126,7 +126,9 @@ def list_prices(of: Range) -> tuple[Decimal, ...]:
     """
     if of.points > POINTS_MAX:
         raise Refusal(
-            "too_many_points", f"{of.points} points exceed the limit of {POINTS_MAX}", pointer="/range/points"
+            "too_many_points",
+            f"{of.points} points exceed the limit of {POINTS_MAX}; ask for fewer",
+            pointer="/range/points",
         )
     if not of.low_usd < of.high_usd or of.points < POINTS_MIN:
         raise Refusal(
@@ -217,7 +219,8 @@ def play_exits(
         Refusal: ``too_many_rounds`` above 5; those of a round. A refusal at one price is stated in that point.
     """
     if len(rounds) > ROUNDS_MAX:
-        raise Refusal("too_many_rounds", f"{len(rounds)} rounds exceed the limit of {ROUNDS_MAX}", pointer="/rounds")
+        text = f"{len(rounds)} rounds exceed the limit of {ROUNDS_MAX}; state fewer"
+        raise Refusal("too_many_rounds", text, pointer="/rounds")
     for terms in rounds:
         branch, _ = branch.close_round(terms)
 

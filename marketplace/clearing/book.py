@@ -180,7 +180,8 @@ def _check_order(order: Order, pointer: str, pools: set[str], home: dict[str, st
             if home.get(lot_id, bid.pool_id) != bid.pool_id:
                 raise Refusal(
                     "foreign_lot",
-                    f"order {order.order_id} bids on pool {bid.pool_id} with lot {lot_id} of pool {home[lot_id]}",
+                    f"order {order.order_id} bids on pool {bid.pool_id} with lot {lot_id} of pool {home[lot_id]}; name"
+                    " lots of the same pool",
                     pointer=f"{at}/lot_ids",
                     lot_id=lot_id,
                 )

@@ -64,7 +64,8 @@ def _check_sizes(order: Order, pointer: str, nodes_max: int) -> None:
         if bid.sizes is not None and not set(bid.sizes) <= sizes:
             raise Refusal(
                 "invalid_sizes",
-                f"order {order.order_id} bids for {sorted(set(bid.sizes) - sizes)} nodes, which are none of its sizes",
+                f"order {order.order_id} bids for {sorted(set(bid.sizes) - sizes)} nodes, which are none of its sizes;"
+                " add them to its sizes or drop them from the bid",
                 pointer=f"{pointer}/bids/{at}/sizes",
                 sizes=len(bid.sizes),
             )

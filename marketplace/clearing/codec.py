@@ -157,7 +157,7 @@ def parse_book(value: Mapping[str, Any]) -> Book:
         check_book(book)
     except (KeyError, TypeError, AttributeError, InvalidOperation) as error:
         raise Refusal(
-            "malformed_book", f"the book cannot be read ({error!r}); expected what render_book writes"
+            "malformed_book", f"the book cannot be read ({error!r}); export it again with `marketplace auction export`"
         ) from error
     return book
 
@@ -354,7 +354,8 @@ def parse_clearing(value: Mapping[str, Any]) -> Clearing:
         return msgspec.convert(value, Clearing, strict=True, dec_hook=_parse_fraction)
     except (msgspec.ValidationError, ValueError) as error:
         raise Refusal(
-            "malformed_clearing", f"the result cannot be read ({error}); expected what render_clearing writes"
+            "malformed_clearing",
+            f"the result cannot be read ({error}); export it again with `marketplace auction export`",
         ) from error
 
 

@@ -154,7 +154,7 @@ def require_trader(party: PartyState, party_id: str, role: Role) -> Party:
     if not party.has_role(role):
         raise Refusal(
             "role_missing",
-            f"party {party_id} is {' and '.join(party.roles)}; this needs a {role}",
+            f"party {party_id} has the role {' and '.join(party.roles)}; this takes the role {role}",
             party_id=party_id,
             role=role,
         )

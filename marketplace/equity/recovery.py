@@ -76,7 +76,8 @@ def simulate(assumptions: Assumptions) -> Simulation:
     if not 1 <= assumptions.grants <= GRANTS_MAX or not 1 <= assumptions.trials <= TRIALS_MAX:
         raise Refusal(
             "simulation_too_large",
-            f"{assumptions.grants} grants in {assumptions.trials} trials; at most {GRANTS_MAX} and {TRIALS_MAX}",
+            f"{assumptions.grants} grants in {assumptions.trials} trials; state 1 to {GRANTS_MAX} grants and 1 to"
+            f" {TRIALS_MAX} trials",
         )
     draws = Random(assumptions.seed)  # noqa: S311 - a simulation, not a secret
     limit = int(chance * DRAW_SCALE)

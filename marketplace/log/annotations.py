@@ -226,9 +226,9 @@ async def examine(log: Log, sequence: int) -> tuple[Recorded, Damage]:
     if damage is None:
         raise Refusal(
             "event_readable",
-            f"event {sequence} is readable, unchanged and follows the previous event; only a damaged message can be "
-            "annotated, or one that may depend on a message that is passed over or lost: an earlier one of its "
-            "subject, one that the same command stored, or the first one of an aggregate that it names",
+            f"event {sequence} is readable, unchanged and follows the previous event, so it needs no annotation; only "
+            "a damaged event can be annotated, or one that may depend on an annotated or lost one: an earlier event of "
+            "its subject, one of the same command, or the first event of an aggregate that it names",
             sequence=sequence,
         )
     return found, damage

@@ -57,7 +57,9 @@ def _require_scopes(principal: Principal, scopes: tuple[str, ...], known: tuple[
             text = f"{scope!r} is not a scope; use {', '.join(known)}"
             raise Refusal("scope_invalid", text, pointer=f"/scopes/{index}")
         if not principal.covers(scope):
-            raise Refusal("scope_missing", f"this key lacks {scope} and cannot pass it on", scope=scope)
+            raise Refusal(
+                "scope_missing", f"this key lacks {scope} and cannot pass it on; use a key that has it", scope=scope
+            )
 
 
 def _require_weaker(principal: Principal, key: ApiKey) -> None:
@@ -80,7 +82,7 @@ def _require_person(principal: Principal, party_id: str | None, person: str | No
     """
     is_first = principal.party_id is None and principal.operator is None
     if principal.party_id == party_id and not is_first and person not in {None, principal.person}:
-        own = "nobody" if principal.person is None else principal.person
+        own = "no person" if principal.person is None else principal.person
         issuer = "with the first key" if principal.party_id is None else "to issue it"
         text = f"this key acts for {own} and cannot issue one for {person}; ask the platform {issuer}"
         raise Refusal("person_foreign", text, pointer="/person")

@@ -44,7 +44,9 @@ async def read_states(reader: Read, sequence: Position) -> StatesAround:
     aggregate, aggregate_id = parse_subject(recorded.subject)
     decider = DECIDERS.get(aggregate)
     if decider is None:
-        raise Refusal("state_unknown", f"{aggregate} has events and no state", aggregate=aggregate)
+        raise Refusal(
+            "state_unknown", f"events of {aggregate} make no state; read the event itself", aggregate=aggregate
+        )
     history = [one for one in await reader.services.handler.log.load(recorded.subject) if not one.void]
     at = next(place for place, one in enumerate(history) if one.sequence == sequence)
     before = decider.fold(parse_event(one) for one in history[:at])
@@ -64,7 +66,7 @@ async def _find(reader: Reader, sequence: int) -> Recorded:
     if recorded is None or recorded.void:
         raise Refusal(
             "event_unknown",
-            f"there is no event {sequence}; the log ends before it, or it was passed over",
+            f"there is no event {sequence}: the log ends before it, or its position is empty or annotated",
             id=str(sequence),
         )
     parse_event(recorded)

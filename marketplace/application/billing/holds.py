@@ -81,7 +81,8 @@ async def _load_hold(unit: UnitOfWork, account_id: str, hold_id: str) -> tuple[A
     if hold is None:
         raise Refusal("hold_unknown", f"account {account_id} has no hold {hold_id}; check the id", hold_id=hold_id)
     if payee is None:
-        raise Refusal("hold_reserved", f"hold {hold_id} is for {hold.purpose} and ends with it", purpose=hold.purpose)
+        text = f"hold {hold_id} belongs to {hold.purpose} and ends with it; nobody captures or releases it by hand"
+        raise Refusal("hold_reserved", text, purpose=hold.purpose)
     return account, hold, payee
 
 

@@ -67,7 +67,8 @@ async def _load_held(
     if len(issuer_ids) > ISSUERS_MAX:
         raise Refusal(
             "portfolio_too_large",
-            f"{party_id} has equity of {len(issuer_ids)} issuers; at most {ISSUERS_MAX} can be read",
+            f"{party_id} has equity of {len(issuer_ids)} issuers; at most {ISSUERS_MAX} can be read at once, so read"
+            " its instruments and cap tables one by one",
         )
     held = []
     for issuer_id in sorted(issuer_ids):

@@ -128,8 +128,8 @@ async def _pay(unit: UnitOfWork, payment: Payment) -> None:
             raise
         raise Refusal(
             refusal.code,
-            f"{payment.payer_id} pays {payment.amount_usd} USD for {payment.cause} and has less available; nothing"
-            " happened; send this again once it has deposited the difference",
+            f"{payment.payer_id} pays {payment.amount_usd} USD for {payment.cause} but has less available; nothing"
+            " was stored; send this again once it has deposited the difference",
             party_id=payment.payer_id,
             needed_usd=str(payment.amount_usd),
         ) from refusal

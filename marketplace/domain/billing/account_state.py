@@ -272,14 +272,18 @@ def count_alone(account_id: str, state: Account, amount_usd: Decimal, at: dateti
 def place(command: PlaceHold, state: Account) -> Sequence[AccountEvent]:
     """Return the events that place a hold, and count it toward the limit where one person places it."""
     if command.purpose == command.account_id:
-        raise Refusal("payee_is_payer", "an account cannot hold money for itself", pointer="/payee_account_id")
+        raise Refusal(
+            "payee_is_payer", "an account cannot hold money for itself; name another payee", pointer="/payee_account_id"
+        )
     require_usd(command.amount_usd, "/amount_usd", zero=True)
     known = state.holds.get(command.hold_id)
     if known is not None:
         asked = (command.amount_usd, command.purpose, command.expires_at)
         if (known.left_usd, known.purpose, known.expires_at) == asked:
             return []
-        raise Refusal("hold_exists", f"hold {command.hold_id} exists with another amount", hold_id=command.hold_id)
+        raise Refusal(
+            "hold_exists", f"hold {command.hold_id} exists with other content; use another id", hold_id=command.hold_id
+        )
     _require_few_bought(command, state)
     require_open(command.account_id, state)
     _require_quota(command, state)
@@ -389,8 +393,8 @@ def _require_quota(command: PlaceHold, state: Account) -> None:
         return
     raise Refusal(
         "holds_exhausted",
-        f"account {command.account_id} holds money or credit for {count} ids that begin with {kind}_, and the"
-        f" maximum is {command.quota}; wait for the end of some, or end some",
+        f"account {command.account_id} holds money or credit for {count} things whose ids begin with {kind}_,"
+        f" the maximum being {command.quota}; end some of them, or wait until some end",
         quota=command.quota,
     )
 
@@ -411,7 +415,7 @@ def _require_time_left(command: PlaceHold) -> None:
 def _get_hold(state: Account, account_id: str, hold_id: str) -> Hold:
     held = state.holds.get(hold_id)
     if held is None:
-        raise Refusal("hold_unknown", f"account {account_id} has no hold {hold_id}", hold_id=hold_id)
+        raise Refusal("hold_unknown", f"account {account_id} has no hold {hold_id}; check the id", hold_id=hold_id)
     return held
 
 
@@ -427,7 +431,7 @@ def capture(command: CaptureHold, state: Account) -> Sequence[AccountEvent]:
     if command.amount_usd > held:
         raise Refusal(
             "capture_above_hold",
-            f"hold {command.hold_id} has {held}; {command.amount_usd} cannot be captured",
+            f"hold {command.hold_id} has {held} left, less than {command.amount_usd}; capture at most that",
             held_usd=str(held),
         )
     return [

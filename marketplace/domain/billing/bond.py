@@ -307,7 +307,9 @@ def _require_time(command: AnswerClaim, claim: Claim) -> None:
             due=render_instant(due),
         )
     if command.by == "provider" and command.at >= due:
-        raise Refusal("answer_late", f"claim {command.claim_id} could be answered until {render_instant(due)}")
+        raise Refusal(
+            "answer_late", f"claim {command.claim_id} could be answered until {render_instant(due)}, which has passed"
+        )
 
 
 def _release(command: ReleaseBond, state: Bond) -> Sequence[BondEvent]:
@@ -315,7 +317,9 @@ def _release(command: ReleaseBond, state: Bond) -> Sequence[BondEvent]:
     if part is not None and not part.free_usd:
         return []
     if part is None:
-        raise Refusal("bond_empty", f"bond {command.bond_id} has no money for {command.lot_id or 'all grants'}")
+        raise Refusal(
+            "bond_empty", f"bond {command.bond_id} has no money for {command.lot_id or 'all grants'} to release"
+        )
     last = part.stands_until if command.lot_id is None else command.needed_until
     until = command.at if last is None else last + CLAIM_WITHIN
     if command.at < until:

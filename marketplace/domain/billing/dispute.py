@@ -142,8 +142,8 @@ def _require_time(dispute: Dispute, at: datetime) -> None:
     if at >= dispute.answer_until:
         raise Refusal(
             "answer_period_over",
-            f"the answer was due by {render_instant(dispute.answer_until)}; it is {render_instant(at)}, and"
-            " silence decides",
+            f"the answer was due by {render_instant(dispute.answer_until)}, and it is {render_instant(at)}; the dispute"
+            " ends without it",
         )
 
 
@@ -229,7 +229,7 @@ def require_referred(dispute: Dispute) -> None:
     if dispute.awaits != "platform":
         raise Refusal(
             "referral_missing",
-            f"neither side asked the platform; the {dispute.awaits} answer until"
+            f"neither side asked the platform to decide; the {dispute.awaits} may answer until"
             f" {render_instant(dispute.answer_until)}",
         )
 

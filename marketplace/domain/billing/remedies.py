@@ -131,8 +131,9 @@ def find_failures(grant: Grant, usage: Usage, period: Period) -> Default:
     if not gaps:
         raise Refusal(
             "grant_not_defaulted",
-            f"nodes of grant {grant.issued.grant_id} failed no longer than the {terms.cure_hours} hours of cure time"
-            f" in the period from {render_instant(period.start)} to {render_instant(period.end)}",
+            f"from {render_instant(period.start)} to {render_instant(period.end)} no node of grant"
+            f" {grant.issued.grant_id} failed for longer than the {terms.cure_hours} hours of cure time, so nothing is"
+            " owed",
         )
     reports = [
         outage.reported_at
@@ -269,7 +270,8 @@ def find_credited(grant: Grant, chain: Sequence[Statement]) -> Decimal:
     if service is not None and service.consequence in {"roll_forward", "exclude"}:
         raise Refusal(
             "hours_remedied",
-            f"the undelivered hours of statement {chain[0].issued.statement_id} are remedied by {service.consequence}",
+            f"undelivered hours of statement {chain[0].issued.statement_id} have the consequence"
+            f" {service.consequence} by the service level, so no bond pays for them",
         )
     return sum((known.sign * _find_given(known) for known in chain), ZERO)
 
@@ -320,17 +322,19 @@ def require_replacement(grant: Grant, bought: Grant, locked_at: datetime | None,
     """
     issued, new = grant.issued, bought.issued
     if new.startup_id != issued.startup_id:
-        fault = f"is {new.startup_id}'s"
+        fault = f"belongs to {new.startup_id}"
     elif new.gpu_class != issued.gpu_class:
         fault = f"is of {new.gpu_class}, not {issued.gpu_class}"
     elif locked_at is None or bought.mark is not None:
-        fault = "was not bought of strangers in an auction"
+        fault = "was not bought in an auction from an unrelated provider"
     elif locked_at <= default.since:
         fault = f"was bought at {render_instant(locked_at)}, before the default at {render_instant(default.since)}"
     else:
         return
     raise Refusal(
-        "replacement_unfit", f"grant {new.grant_id} {fault}, and so replaces nothing", pointer="/replacement_ids"
+        "replacement_unfit",
+        f"grant {new.grant_id} {fault}, so it is no replacement; name another one or none",
+        pointer="/replacement_ids",
     )
 
 
@@ -389,7 +393,7 @@ def sum_claim(items: Iterable[ClaimItem], credited_usd: Decimal) -> Decimal:
     if total <= credited_usd:
         raise Refusal(
             "nothing_owed",
-            f"the undelivered hours come to {total}, and {credited_usd} was credited or paid for them already",
+            f"the undelivered hours come to {total} USD, and {credited_usd} USD was credited or paid for them already",
         )
     return total - credited_usd
 

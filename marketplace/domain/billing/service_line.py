@@ -152,7 +152,8 @@ def _find_fault(reading: HoursReading, known: Spans, at: datetime, state: Servic
         return refusal
     if not any(first <= start and end <= last for first, last in spans):
         runs = ", ".join(f"from {render_instant(first)} to {render_instant(last)}" for first, last in spans)
-        return Refusal("outside_grant", f"the grant runs {runs}" if runs else "the grant ended before it began")
+        text = f"the grant runs {runs}; report hours within it" if runs else "the grant ended before it began"
+        return Refusal("outside_grant", text)
     if start < agreed.at:
         return Refusal(
             "before_agreement", f"hours count from {render_instant(agreed.at)} on, when the service line was agreed on"
@@ -167,7 +168,8 @@ def _find_excess(reading: HoursReading, state: ServiceLine) -> Refusal | None:
     if state.hours + reading.hours > agreed.hours:
         return Refusal(
             "hours_above_agreement",
-            f"{state.hours} of {agreed.hours} hours are already reported; {reading.hours} more exceed them",
+            f"{state.hours} of {agreed.hours} hours are already reported, too many for {reading.hours} more; agree on"
+            " another service line for the rest",
         )
     if len(state.readings) >= KEPT_MAX:
         return Refusal(
@@ -292,7 +294,8 @@ def _report(command: ReportHours, state: ServiceLine) -> Sequence[ServiceLineEve
 
 def _get_reading(state: ServiceLine, source: str, reading_id: str) -> HoursReading | None:
     if (source, reading_id) not in state.readings:
-        raise Refusal("reading_unknown", f"source {source} has no reading {reading_id} of this service line")
+        text = f"source {source} has no reading {reading_id} of this service line; check both"
+        raise Refusal("reading_unknown", text)
     return state.readings[source, reading_id]
 
 

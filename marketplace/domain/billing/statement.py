@@ -360,7 +360,7 @@ def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEve
         raise Refusal(
             "acceptance_period_runs",
             f"statement {command.statement_id} may be disputed until {render_instant(issued.accept_until)}"
-            + (f", and {' and '.join(unheard)} neither accepted nor disputes it" if unheard else ""),
+            + (f", and {' and '.join(unheard)} neither accepted nor disputed it" if unheard else ""),
             due=render_instant(issued.accept_until),
         )
     before: list[StatementEvent] = []
@@ -444,7 +444,8 @@ def _dispute(command: DisputeStatement, state: Statement) -> Sequence[StatementE
     if command.at >= state.issued.accept_until:
         raise Refusal(
             "acceptance_period_over",
-            f"statement {command.statement_id} could be disputed until {render_instant(state.issued.accept_until)}",
+            f"statement {command.statement_id} could be disputed until {render_instant(state.issued.accept_until)},"
+            " which has passed",
         )
     if state.settled is not None:
         raise Refusal(

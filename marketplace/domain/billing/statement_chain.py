@@ -50,7 +50,8 @@ def refuse_adjustments(statement_id: str) -> Refusal:
     """Return the refusal ``adjustments_too_many``, for a statement with as many adjustments as it may have."""
     return Refusal(
         "adjustments_too_many",
-        f"statement {statement_id} was adjusted {ADJUSTMENTS_MAX} times, the maximum; settle the rest by hand",
+        f"statement {statement_id} was adjusted {ADJUSTMENTS_MAX} times, the maximum; settle what is left"
+        " outside the market",
     )
 
 
@@ -82,7 +83,7 @@ def require_stated(period: Period, statement: Statement | None) -> None:
 
 def refuse_number(owner_id: str, number: int) -> Refusal:
     """Return the refusal ``statement_out_of_order``, for a statement whose number another one has taken."""
-    said = f"another statement was stored as number {number + 1} of {owner_id}; decide this one again after it"
+    said = f"another statement became number {number + 1} of {owner_id} meanwhile; send this one again"
     return Refusal("statement_out_of_order", said)
 
 
@@ -229,7 +230,7 @@ def require_undecided(chain: Sequence[Statement], statement: Statement) -> None:
     if statement.issued.adjustment is not None and is_decided(chain, statement.metered):
         raise Refusal(
             "dispute_decided",
-            f"the platform decided what was metered of this period up to {statement.metered}; nobody disputes it again",
+            f"the platform decided this period up to {statement.metered} metered; it cannot be disputed again",
         )
 
 
@@ -245,8 +246,8 @@ def require_spaced(chain: Sequence[Statement], period: Period, at: datetime) -> 
     if at < due:
         raise Refusal(
             "adjustment_early",
-            f"statement {period.statement_id} was adjusted {len(chain) - 1} times; what changed since is stated from"
-            f" {render_instant(due)} on",
+            f"statement {period.statement_id} was adjusted {len(chain) - 1} times; the next adjustment may be issued"
+            f" from {render_instant(due)} on",
             due=render_instant(due),
         )
 
@@ -268,7 +269,8 @@ def require_grant_settled(
         open_id = open_ids[0] if open_ids else period.statement_id
         raise Refusal(
             "statements_open",
-            f"statement {open_id} of grant {grant_id} is not settled, or its metered usage or outages have changed",
+            f"statement {open_id} of grant {grant_id} is not settled, or its metered usage or outages have changed;"
+            " wait until it, or its adjustment, is settled",
             statement_id=open_id,
         )
 
@@ -284,7 +286,7 @@ def require_line_settled(line_id: str, period: Period, chain: Sequence[Statement
         raise Refusal(
             "statements_open",
             f"statement {period.statement_id} of service line {line_id} is not settled, or the hours of its"
-            " period have changed since",
+            " period have changed since; wait until it, or its adjustment, is settled",
             statement_id=period.statement_id,
         )
 

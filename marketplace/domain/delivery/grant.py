@@ -317,7 +317,7 @@ def _degrade(command: DegradeGrant, state: Grant) -> Sequence[GrantEvent]:
     if command.nodes_available >= state.issued.nodes:
         raise Refusal(
             "nodes_above_grant",
-            f"the grant has {state.issued.nodes} nodes; when it is degraded, fewer than that work",
+            f"the grant has {state.issued.nodes} nodes; a degraded grant has fewer than that working, so state fewer",
             pointer="/nodes_available",
         )
     if command.until is not None:
@@ -372,7 +372,7 @@ def _substitute(command: SubstituteGrant, state: Grant) -> Sequence[GrantEvent]:
         return []
     _require_status(state, "issued", *RUNNING)
     if command.pool_id == state.pool_id:
-        raise Refusal("pool_unchanged", f"grant {command.grant_id} is already on pool {command.pool_id}")
+        raise Refusal("pool_unchanged", f"grant {command.grant_id} is already on pool {command.pool_id}; name another")
     return [
         GrantSubstituted(
             grant_id=command.grant_id,
@@ -456,7 +456,7 @@ def require_resale(state: Grant, nodes: int, start: datetime, end: datetime) -> 
     if issued.stages is not None:
         raise Refusal(
             "grant_staged",
-            f"the cash of grant {issued.grant_id} is set aside in stages; only what is paid in advance is resold",
+            f"the cash of grant {issued.grant_id} is set aside in stages; only a grant paid in advance can be resold",
         )
     require_span(start, end, "/end")
     if start < issued.start or end > state.end:
@@ -469,7 +469,8 @@ def require_resale(state: Grant, nodes: int, start: datetime, end: datetime) -> 
     if peak > issued.nodes:
         raise Refusal(
             "resale_above_grant",
-            f"the grant has {issued.nodes} nodes; with this, {peak} would be resold at {render_instant(where)}",
+            f"the grant has {issued.nodes} nodes; with this, {peak} would be resold at {render_instant(where)}; sell"
+            " fewer",
             pointer="/nodes",
             grant_id=issued.grant_id,
             missing=peak - issued.nodes,

@@ -47,7 +47,8 @@ def _require_alike(grant: Grant, pool: Pool) -> None:
     if needed != offered:
         raise Refusal(
             "pool_unlike",
-            f"the grant has {needed[1]} {needed[0]} a node, pool {pool.opened.pool_id} has {offered[1]} {offered[0]}",
+            f"the grant has {needed[1]} {needed[0]} a node, and pool {pool.opened.pool_id} has {offered[1]}"
+            f" {offered[0]}; name a pool of the same kind",
             pointer="/pool_id",
         )
 
@@ -172,7 +173,7 @@ def require_affordable(grant_id: str, cash_usd: Decimal, cash_usd_max: Decimal) 
     if cash_usd > cash_usd_max:
         raise Refusal(
             "assumed_exceeded",
-            f"grant {grant_id} costs {cash_usd} USD, and the buyer agreed to {cash_usd_max} USD",
+            f"grant {grant_id} costs {cash_usd} USD, more than the {cash_usd_max} USD that the buyer agreed to",
             grant_id=grant_id,
             cash_usd=str(cash_usd),
             cash_usd_max=str(cash_usd_max),

@@ -49,8 +49,8 @@ def allocate(command: AllocateUsage, state: Usage) -> Sequence[UsageAllocated]:
     if known is not None:
         if known[:-PARTS_BYTES] == digest_measurement(measurement):
             return []
-        was = "taken back" if known == ALLOCATION_VOIDED else "reported with other content"
-        raise Refusal("allocation_exists", f"reading {measurement.reading_id} was {was}; correct it, or use another id")
+        was = "voided" if known == ALLOCATION_VOIDED else "reported with other content; correct it"
+        raise Refusal("allocation_exists", f"reading {measurement.reading_id} was {was}, or use another id")
     _require_sound(measurement, command.at)
     allocation = _build(measurement, _order(command.offers, ()), None)
     return [
@@ -114,7 +114,7 @@ def _require_sound(measurement: Measurement, at: datetime) -> None:
 def _order(offers: Sequence[Offer], recorded: Sequence[BurnRank]) -> list[Offer]:
     """Return the grants in burn order: first those of a recorded order, then the others."""
     if len(offers) > OFFERS_MAX:
-        raise Refusal("grants_too_many", f"usage is allocated to at most {OFFERS_MAX} grants; there are {len(offers)}")
+        raise Refusal("grants_too_many", f"usage is allocated to at most {OFFERS_MAX} grants, not {len(offers)}")
     places = {rank.grant_id: place for place, rank in enumerate(recorded)}
     by_rank = attrgetter("priority", "expires_at", "created_at", "grant_id")
     return sorted(offers, key=lambda offer: (places.get(offer.rank.grant_id, len(places)), by_rank(offer.rank)))

@@ -363,7 +363,8 @@ def find_fault(
         )
     if not (metered.start <= start and end <= metered.end):
         return Refusal(
-            "outside_grant", f"the grant runs from {render_instant(metered.start)} to {render_instant(metered.end)}"
+            "outside_grant",
+            f"the grant runs from {render_instant(metered.start)} to {render_instant(metered.end)}; report within it",
         )
     settled = "the grant is fully settled; readings can only be lowered or voided"
     closed = Refusal("grant_closed", settled) if state.closed else None
@@ -381,7 +382,9 @@ def _find_excess(measurement: Measurement, metered: Metered, count: Count) -> Re
         )
     device = count.find_device(measurement.devices, start, end)
     if device is not None:
-        return Refusal("device_counted", f"GPU {device} is already counted at some instant of the interval")
+        return Refusal(
+            "device_counted", f"GPU {device} is already reported for a part of the interval; report each once"
+        )
     gpus = count_gpus(measurement, metered.gpus_per_node)
     if len(set(measurement.devices)) != len(measurement.devices) or len(measurement.devices) > gpus:
         return Refusal(

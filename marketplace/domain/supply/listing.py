@@ -28,7 +28,7 @@ def require_contracted_power(site: Site, nodes: int, power_per_node_kw: int) -> 
     if need_kw > contracted_kw:
         raise Refusal(
             "power_above_contract",
-            f"{nodes} nodes draw {need_kw} kW, the site has {contracted_kw} kW under contract",
+            f"{nodes} nodes draw {need_kw} kW, and the site has {contracted_kw} kW under contract; open fewer nodes",
             pointer="/nodes",
             needed_kw=need_kw,
         )
@@ -43,8 +43,8 @@ def require_listable(site: Site, start: datetime, end: datetime, at: datetime) -
     if site.status == "converting" and site.ready_at is not None and start < site.ready_at:
         raise Refusal(
             "lot_before_site",
-            f"the site is ready at {render_instant(site.ready_at)}; a lot of it cannot begin at"
-            f" {render_instant(start)}",
+            f"the site is ready at {render_instant(site.ready_at)}; begin its lot then or later,"
+            f" not at {render_instant(start)}",
             pointer="/start",
             ready_at=render_instant(site.ready_at),
         )

@@ -438,7 +438,8 @@ def _fail(command: FailNodes, state: Pool) -> Sequence[PoolEvent]:
 def _restore(command: RestoreNodes, state: Pool) -> Sequence[PoolEvent]:
     known = state.incidents.get(command.incident_id)
     if known is None:
-        raise Refusal("incident_unknown", f"there is no incident {command.incident_id} in pool {command.pool_id}")
+        text = f"there is no incident {command.incident_id} in pool {command.pool_id}; check the id"
+        raise Refusal("incident_unknown", text)
     require_aware(command.at, "/at")
     if known.end != FOREVER:
         return []
@@ -501,8 +502,8 @@ def _require_reserved(command: OfferCapacity, grant_id: str, held: Reservation, 
     if peak > 0:
         raise Refusal(
             "resale_above_grant",
-            f"grant {grant_id} lacks {peak} of the {command.nodes} nodes at {render_instant(where)}: they are not its"
-            " own, or already offered",
+            f"grant {grant_id} lacks {peak} of the {command.nodes} nodes at {render_instant(where)}: it does not have"
+            " them in this pool, or already offers them",
             pointer="/nodes",
             grant_id=grant_id,
             missing=peak,

@@ -308,7 +308,7 @@ def _amend(command: AmendMandate, state: Mandate) -> Sequence[MandateEvent]:
         ("direct_budget_usd", state.used_directly_usd, command.terms.direct_budget_usd or ZERO),
     ):
         if budget < used:
-            text = f"{used} of the budget are held or committed; the budget cannot be {budget}"
+            text = f"{used} of the budget are held or committed, more than {budget}; state that or more"
             raise Refusal("budget_below_committed", text, pointer=f"/terms/{name}", used_usd=str(used))
     return [MandateAmended(mandate_id=command.mandate_id, terms=command.terms)]
 
@@ -333,7 +333,7 @@ def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
             command.amount_usd,
         ):
             return []
-        raise Refusal("hold_exists", f"hold {command.hold_id} exists with other content")
+        raise Refusal("hold_exists", f"hold {command.hold_id} exists with other content; use another id")
     require_usd(command.amount_usd, "/amount_usd", zero=True)
     require_welcome(state.asked, command)
     _require_room(command, state)
@@ -530,8 +530,8 @@ def _require_still_welcome(mandate_id: str, matched: Matched, known: BudgetHold,
     if agreed is not None and now is not None and now > agreed * (1 + state.terms.dilution_max):
         raise Refusal(
             "diluted_since",
-            f"the company is worth {now} at the agreed price, after {agreed} when the order was placed: it issued more"
-            f" than the {state.terms.dilution_max} that mandate {mandate_id} allows; place the order again",
+            f"the company is worth {now} at the agreed price, and was worth {agreed} when the order was placed: it"
+            f" issued more than the {state.terms.dilution_max} that mandate {mandate_id} allows; place the order again",
             agreed_usd=str(agreed),
             now_usd=str(now),
         )

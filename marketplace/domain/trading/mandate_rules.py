@@ -83,10 +83,10 @@ def require_terms(terms: MandateTerms) -> None:
     _require_amounts(terms)
     issuer, budgets = terms.issuer_usd_max, terms.budget_usd + (terms.direct_budget_usd or ZERO)
     if issuer > budgets:
-        text = f"one issuer may get {issuer}, more than the budgets of {budgets}"
+        text = f"one issuer may get {issuer}, more than the whole budget of {budgets}; state that or less"
         raise Refusal("issuer_above_budget", text, pointer="/terms/issuer_usd_max")
     if (terms.list_price_multiple_max is None) != (terms.pricelist_id is None):
-        text = "a multiple of a list price needs the price list, and the other way round; state both or none"
+        text = "list_price_multiple_max and pricelist_id belong together; state both or none"
         raise Refusal("pricelist_missing", text, pointer="/terms/pricelist_id")
     low, high = terms.valuation_cap_usd_min, terms.valuation_cap_usd_max or CAP_USD_MAX
     if low is not None and low > high:
@@ -185,10 +185,10 @@ def _require_issuer(mandate_id: str, terms: MandateTerms, offer: Offer) -> None:
             mandate_id=mandate_id,
         )
     if terms.sectors and offer.sector not in terms.sectors:
-        text = f"issuers of {', '.join(terms.sectors)}, not {offer.sector or 'none stated'}"
+        text = f"issuers of {', '.join(terms.sectors)}, not {offer.sector or 'an order without a sector'}"
         raise Refusal("sector_unwelcome", _tell(mandate_id, text), mandate_id=mandate_id)
     if terms.stages and offer.stage not in terms.stages:
-        text = f"issuers of the stages {', '.join(terms.stages)}, not {offer.stage or 'none recorded'}"
+        text = f"issuers of the stages {', '.join(terms.stages)}, not {offer.stage or 'one without a recorded stage'}"
         raise Refusal("stage_unwelcome", _tell(mandate_id, text), mandate_id=mandate_id)
 
 

@@ -70,11 +70,16 @@ def require_terms(terms: OrderTerms, at: datetime) -> None:
     for instant, name in ((terms.start_earliest, "start_earliest"), (terms.start_latest, "start_latest")):
         require_aware(instant, f"/terms/{name}")
     if terms.start_latest < terms.start_earliest:
-        raise Refusal("window_reversed", "the latest start is before the earliest start", pointer="/terms/start_latest")
+        raise Refusal(
+            "window_reversed",
+            f"the latest start {render_instant(terms.start_latest)} is before the earliest,"
+            f" {render_instant(terms.start_earliest)}; swap them",
+            pointer="/terms/start_latest",
+        )
     if terms.start_latest <= at:
         raise Refusal(
             "window_past",
-            f"the latest start {render_instant(terms.start_latest)} has passed at {render_instant(at)}",
+            f"the latest start {render_instant(terms.start_latest)} has passed; it is {render_instant(at)}",
             pointer="/terms/start_latest",
         )
     _require_wishes(terms)

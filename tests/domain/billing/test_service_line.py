@@ -171,7 +171,9 @@ def test_what_the_line_was_told_of_its_grant_comes_before_what_the_reader_knows(
         report(reading(), reading(reading_id="r2", end=hour(12)), spans=((hour(10), hour(20)),)), line
     )
     assert (answer.outcome, answer.code) == ("rejected", "outside_grant")
-    assert answer.message == "the grant runs from 2026-03-01T10:00:00Z to 2026-03-01T12:00:00Z"
+    assert answer.message == (
+        "the grant runs from 2026-03-01T10:00:00Z to 2026-03-01T12:00:00Z; report hours within it"
+    )
     assert second.outcome == "accepted"
     assert list(SERVICE_LINE.decide(limit(spans=line.spans), line)) == []
 

@@ -181,8 +181,8 @@ def _require_run(command: ConvertInstrument, state: Instrument, made: int) -> No
     if command.position > made or command.principal_usd != runs[0].principal_usd:
         raise Refusal(
             "principal_stale",
-            f"the oldest run of instrument {command.instrument_id} is {runs[0].principal_usd} USD at position {made}, "
-            f"not {command.principal_usd} USD at {command.position}; price the round again",
+            f"of instrument {command.instrument_id}, {runs[0].principal_usd} USD that accrued at event {made} convert "
+            f"next, not {command.principal_usd} USD at event {command.position}; price the round again",
             pointer="/principal_usd",
             principal_usd=str(runs[0].principal_usd),
             position=made,

@@ -276,7 +276,7 @@ def _require_within(state: Issuer, measured: Dilution, pointer: str) -> None:
     principal = sum_exposures(each for _, each in _list_exposures(state))
     raise Refusal(
         "dilution_exceeded",
-        f"instruments would become {shown} of {state.formed.issuer_id}, and its limit is {state.limit.dilution_max}: "
+        f"instruments would become {shown} of {state.formed.issuer_id}, above its limit of {state.limit.dilution_max}: "
         f"{_show(measured.converted)} shares converted, {_show(measured.warrants)} under warrants, and {principal} "
         "USD that may still become equity; offer less, or set another limit",
         pointer=pointer or None,

@@ -80,7 +80,11 @@ def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEven
         raise refuse_exists("financing", command.financing_id)
     require_aware(command.at, "/at")
     if not is_id(command.financing_id):
-        raise Refusal("id_malformed", f"{command.financing_id!r} is not an id", pointer="/financing_id")
+        raise Refusal(
+            "id_malformed",
+            f"{command.financing_id!r} is not an id; send three letters, _ and 26 characters",
+            pointer="/financing_id",
+        )
     require_no_financing(state)
     require_no_sale(state)
     require_terms(terms)
@@ -110,7 +114,7 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
     if len(command.instruments) > INSTRUMENTS_MAX:
         raise Refusal(
             "too_many_instruments",
-            f"{len(command.instruments)} instruments convert; one closing can convert {INSTRUMENTS_MAX}",
+            f"{len(command.instruments)} instruments convert; one closing converts at most {INSTRUMENTS_MAX}",
             pointer="/instruments",
             instruments_max=INSTRUMENTS_MAX,
         )
@@ -123,7 +127,7 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
     if len(pricing.adjustments) > PROTECTED_MAX:
         raise Refusal(
             "too_many_protected_classes",
-            f"{len(pricing.adjustments)} classes have price protection; one closing can adjust {PROTECTED_MAX}",
+            f"{len(pricing.adjustments)} classes have price protection; one closing adjusts at most {PROTECTED_MAX}",
             protected_max=PROTECTED_MAX,
         )
     for stock_class in list_new_classes(command.issuer_id, financing.terms, pricing):

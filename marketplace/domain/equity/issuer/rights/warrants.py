@@ -130,7 +130,7 @@ def _require_exercisable(command: ExerciseWarrant, warrant: Warrant) -> Fraction
             "warrant_not_exercisable" if waits else "warrant_unvested",
             f"{exercisable} shares of warrant {command.warrant_id} may be exercised now, not {command.shares};"
             f" {vested} have vested"
-            + (", whose conditions of exercise do not hold, or whose price is not fixed" if waits else ""),
+            + (", but their conditions of exercise do not hold or their price is not fixed yet" if waits else ""),
             pointer="/shares",
             shares=command.shares,
             shares_exercisable=exercisable,
@@ -294,9 +294,9 @@ def _require_affiliate(command: TransferWarrant, warrant: Warrant) -> Literal["f
             return relation
     raise Refusal(
         "transfer_excluded",
-        f"warrant {command.warrant_id} may be transferred to affiliates of {issued.holder_id} and back, and"
-        f" {after} {'is none any more' if relation == 'ended' else 'is none'}; the relation of affiliates is stated by"
-        " both or found by the platform"
+        f"warrant {command.warrant_id} may be transferred only to affiliates of {issued.holder_id} and back;"
+        f" {after} {'is no longer one' if relation == 'ended' else 'is none'}; let both state that they are"
+        " affiliates, or ask the platform"
         if issued.transfer == "affiliates"
         else f"warrant {command.warrant_id} may not be transferred",
         pointer="/holder_id_after",

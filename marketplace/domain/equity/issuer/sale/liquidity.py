@@ -93,7 +93,7 @@ def _require_absent(state: Issuer, agreed: Sequence[StatedAgreement]) -> None:
         if is_id(each.holder_id, "pty"):
             raise Refusal(
                 "holder_votes_itself",
-                f"{each.holder_id} is a party here and votes with its own key; state only who is not",
+                f"{each.holder_id} is a party here and votes with its own key; state only holders who are no parties",
                 pointer=f"/agreed/{number}/holder_id",
                 holder_id=each.holder_id,
             )
@@ -290,7 +290,7 @@ def require_undiluted(liquidity_id: str, stock: StockConsideration, buyer: Issue
     if stock.buyer_split_ratio != render_ratio(buyer.split_ratio):
         raise Refusal(
             "buyer_split",
-            f"the buyer's stock was split since {liquidity_id} was declared, so that its price and shares are others;"
+            f"the buyer's stock was split since {liquidity_id} was declared, which changed its price and shares;"
             " declare the sale again",
             liquidity_id=liquidity_id,
         )
@@ -300,9 +300,9 @@ def require_undiluted(liquidity_id: str, stock: StockConsideration, buyer: Issue
     if shares > before[0] or principal > before[1] or ahead > preferred:
         raise Refusal(
             "buyer_diluted",
-            f"the buyer has {shares} fully diluted shares, instruments for {principal} USD and preferences of"
-            f" {floor_cents(ahead)} USD now, and had {before[0]}, {before[1]} and {floor_cents(preferred)} USD when"
-            f" {liquidity_id} was declared, so that what its holders agreed to is less of it; declare the sale again",
+            f"the buyer's stock was diluted since {liquidity_id} was declared: it has {shares} fully diluted shares,"
+            f" instruments for {principal} USD and preferences of {floor_cents(ahead)} USD, and had {before[0]} shares,"
+            f" {before[1]} USD and {floor_cents(preferred)} USD; declare the sale again",
             liquidity_id=liquidity_id,
             shares=shares,
             shares_before=before[0],

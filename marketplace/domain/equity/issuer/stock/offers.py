@@ -52,7 +52,8 @@ def offer_stock(command: OfferStock, state: Issuer) -> Sequence[IssuerEvent]:
     if command.decide_until <= command.at:
         raise Refusal(
             "offer_over",
-            f"the period for the right ends at {render_instant(command.decide_until)}, which has passed",
+            f"the period for the right would end at {render_instant(command.decide_until)}, which has passed; state a"
+            " later instant",
             pointer="/decide_until",
         )
     return [event]
