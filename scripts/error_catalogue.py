@@ -60,7 +60,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "budget_exhausted": "the mandate has less of its budget left than is needed; ask for less, or later",
     "conflict": "other writers changed the same things first, every time, and nothing was stored; send it again with "
     "the same Idempotency-Key",
-    "conversion_scheduled": "the conversion of the site is scheduled already",
+    "conversion_scheduled": "the conversion of the site is scheduled already; let it slip to move the date",
     "direct_budget_exhausted": "the mandate has less of its budget for direct cash left than is needed; ask for less, "
     "or later",
     "event_unreadable": "an event of the log cannot be read, and the request depends on it; send it again once the "
@@ -87,8 +87,8 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "postgresql_unavailable": "the database of the projections cannot be reached; send the request again",
     "projection_behind": "the projections have not reached the position of Min-Seq in time; read again",
     "projection_stopped": "a projection has stopped at an event and waits for the operator; read again later",
-    "related_unwelcome": "the mandate takes no equity of issuers that are related to its holder or to the provider; "
-    "choose another mandate",
+    "related_unwelcome": "the mandate pays for no trade among related parties; pay in cash, ask its holder, or choose "
+    "another mandate",
     "request_invalid": "a parameter of the request is invalid; errors names each one",
     "request_malformed": "the request is not well-formed; send a whole HTTP/1.1 head and correct lengths",
     "request_refused": "the server does not serve this request; read detail",

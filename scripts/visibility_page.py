@@ -17,16 +17,17 @@ PAGE: Final = Path(__file__).parent.parent / "docs" / "who-sees-what.md"
 VIEWS: Final = {"order": ORDER, "decision": DECISION, "grant": GRANT, "statement": STATEMENT}
 _HEAD: Final = """# Who sees what
 
-`uv run python scripts/render_contracts.py` writes this page from the rules that the API applies. What of an auction is
-sealed until when stands in [how-to-use-the-api.md](how-to-use-the-api.md#who-sees-what-of-an-offer).
+`uv run python scripts/render_contracts.py` writes this page from the rules that the API applies. Which parts of an
+auction are sealed, and until when, is in [how-to-use-the-api.md](how-to-use-the-api.md#who-sees-what-of-an-offer).
 `tests/api/test_sealed.py` asks every route and the feed as each side of a trade.
 
-A key also needs the scope that is named. The platform sees everything; events and orders with `orders:sealed` only. To
-all others a resource is unknown.
+A key also needs the scope of the row. A key of the platform sees everything, but orders and events only with the scope
+`orders:sealed`. Everybody else gets the answer for something that does not exist.
 
 ## Resources
 
-The parties that a resource names under these members see it: on its own route, in lists, and where `expand` shows it.
+A resource is visible to the parties that it names under these members: on its own route, in lists, and where `expand`
+shows it.
 
 | resource | scope | the parties named as | except |
 |---|---|---|---|
@@ -34,9 +35,9 @@ The parties that a resource names under these members see it: on its own route, 
 _EVENTS: Final = """
 ## Events
 
-In the feed, as pages and as streams. *Behind* an aggregate are the parties that its first event names; behind what
-belongs to a grant or an issuer, those of that grant or issuer too. The user of a transferred grant is behind the grant
-and its usage, but does not see what it costs.
+The feed shows events by these rules, as pages and as streams. *The parties of* an aggregate are those that its first
+event names. An aggregate that belongs to a grant or an issuer has the parties of that grant or issuer too. A startup
+that uses a grant by transfer is a party of the grant and of its usage, but does not see what the grant costs.
 
 | event type | scope | who sees it |
 |---|---|---|
@@ -64,23 +65,23 @@ def _list_readers(tag: str, kind: str) -> Iterator[str]:
         yield "everybody"
         return
     if tag in PLATFORM:
-        yield "the platform alone"
+        yield "the platform only"
         return
     members = EVENT_TYPES[tag].__struct_fields__
     named = [name for name in NAMES if name in members]
     named += ["equity.holder_id"] if "equity" in members else []
     named += ["consents"] if tag == "proposal.made.v1" else []
     if named:
-        yield f"those named as {_list(named)}"
+        yield f"parties named as {_list(named)}"
     parent = PARENTS.get(kind)
     if kind in {"usage", "statement"}:
-        yield "those behind its grant"
+        yield "the parties of its grant"
     elif kind != "register" and tag not in FOUNDING:
-        yield f"those behind the {kind.replace('_', ' ')}"
+        yield f"the parties of the {kind.replace('_', ' ')}"
     if parent in members and kind not in {"usage", "statement"}:
-        yield f"those behind the {parent.removesuffix('_id')} that it names"
+        yield f"the parties of the {parent.removesuffix('_id')} that it names"
     if tag in tags_of(*COSTS):
-        yield "not who uses it by transfer"
+        yield "not a startup that uses the grant by transfer"
     if tag in tags_of(*LIMITED):
         yield "holders of the issuer's equity, limited by their information rights"
     if tag in tags_of(*WHOLE):

@@ -227,8 +227,8 @@ async def examine(log: Log, sequence: int) -> tuple[Recorded, Damage]:
         raise Refusal(
             "event_readable",
             f"event {sequence} is readable, unchanged and follows the previous event, so it needs no annotation; only "
-            "a damaged event can be annotated, or one that may depend on an annotated or lost one: an earlier event of "
-            "its subject, one of the same command, or the first event of an aggregate that it names",
+            "a damaged event can be annotated, or one that may depend on another: an earlier event of its subject or "
+            "the first one of an aggregate that it names is passed over, or one of its command is passed over or lost",
             sequence=sequence,
         )
     return found, damage
