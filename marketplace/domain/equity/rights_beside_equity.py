@@ -220,10 +220,10 @@ BESIDE_EQUITY: Final = (
         "readings or outages of a settled period change what it costs",
         "provider, platform",
         "if it costs less, nobody else. Only the side whose meter counted a reading voids or corrects it, under the"
-        " source that reported it; the platform acts for the provider. What a correction takes off a period whose statement is due, with the service"
-        " credit that follows, counts toward the limit of the provider's account, and is refused above the limit."
-        " Principal that became shares or money falls only with the holder's agreement. If it costs more than was"
-        " settled, the same parties agree as for a statement",
+        " source that reported it; the platform acts for the provider. What a correction takes off a period whose"
+        " statement is due, with the service credit that follows, counts toward the limit of the provider's account,"
+        " and is refused above the limit. Principal that became shares or money falls only with the holder's agreement."
+        " If it costs more than was settled, the same parties agree as for a statement",
         "a dispute settled, or the platform decided, what was metered then; a correction does not undo that",
         "7 days, then it counts as accepted",
     ),
