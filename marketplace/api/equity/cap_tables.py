@@ -6,7 +6,7 @@ from litestar import Response, Router, get
 from litestar.params import FromPath
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from marketplace.api.equity.information import limit_cap_table, load_seen, load_sight
+from marketplace.api.equity.information import limit_cap_table, limit_classes, load_seen, load_sight
 from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.cap_tables import HoldingView
 from marketplace.api.http.paging import Cursor, Limit, build_page, parse_cursor
@@ -99,10 +99,10 @@ async def read_stakeholders(
 
 @get("/{issuer_id:str}/stock-classes", summary="List classes of stock")
 async def read_stock_classes(reader: Read, issuer_id: FromPath[str]) -> list[StockClassView]:
-    """Return the classes of stock with their outstanding shares."""
+    """Return the classes of stock with their outstanding shares, which the depth ``own`` does not show."""
     async with reader.connect() as connection:
-        await load_sight(connection, reader, issuer_id)
-        return await list_stock_classes(connection, issuer_id)
+        sight = await load_sight(connection, reader, issuer_id)
+        return limit_classes(await list_stock_classes(connection, issuer_id), sight)
 
 
 @get("/{issuer_id:str}/valuations", summary="List valuations")

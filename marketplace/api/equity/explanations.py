@@ -30,7 +30,7 @@ from marketplace.captable.report import CapTableReport, build_report
 from marketplace.captable.scenario import CapTableScenario, play_scenario
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_aware
-from marketplace.domain.equity.information import Sight
+from marketplace.domain.equity.information import Sight, require_sums
 from marketplace.domain.equity.issuer.terms import settle_terms
 from marketplace.execution.history import load_history
 from marketplace.execution.unit_of_work import UnitOfWork
@@ -124,10 +124,11 @@ async def plot_exits(
 ) -> Response[list[ExitPoint]]:
     """Return what every holder is paid at each price, after rounds that are closed first. Nothing is recorded.
 
-    A holder sees as much of it as of a sale: its own part and the sum of the others', and with the depth ``full``
-    everything; see ``/holder-terms``.
+    A holder sees its own part and the sum of the others', and with the depth ``full`` everything; see
+    ``/holder-terms``. It is refused at the depth ``own``, because others' preferences follow from a series of amounts.
     """
     history, sight = await _load_seen(Reader(command.services, command.principal, 0), issuer_id)
+    require_sums(sight)
     branch = begin_branch(history, command.context.at)
     prices = list_prices(data.range)
     rounds = [settle_terms(draft) for draft in data.rounds]

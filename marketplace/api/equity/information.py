@@ -33,6 +33,7 @@ from marketplace.projections.views.equity import (
     LiquidityView,
     ProposalView,
     SaleSummary,
+    StockClassView,
 )
 
 
@@ -129,15 +130,22 @@ def limit_sale(view: LiquidityView, sight: Sight) -> LiquidityView:
     return structs.replace(view, waterfall=limit_waterfall(view.waterfall, sight))
 
 
+def limit_classes(classes: list[StockClassView], sight: Sight) -> list[StockClassView]:
+    """Return what the reader may see of the classes of stock: their terms, and beyond ``own`` how many shares exist."""
+    if sight.depth != "own":
+        return classes
+    return [structs.replace(each, shares_outstanding=None) for each in classes]
+
+
 def limit_exits(points: Sequence[ExitPoint], sight: Sight) -> Sequence[ExitPoint]:
-    """Return what the reader may see of sales that were played: its own part, and below it the sum of all others'."""
+    """Return what the reader may see of sales that were played: its own part, and the sum of all others'."""
     return points if sight.depth == "full" else [_limit_exit(point, sight) for point in points]
 
 
 def _limit_exit(point: ExitPoint, sight: Sight) -> ExitPoint:
     own = [each for each in point.holders if each.holder_id == sight.party_id]
     others = [each for each in point.holders if each.holder_id != sight.party_id]
-    if sight.depth != "own" and others:
+    if others:
         exact = sum((parse_ratio(each.part_exact) for each in others), Fraction(0))
         summed = ExitHolder(
             holder_id=sight.issuer_id,

@@ -2,9 +2,12 @@
 
 | depth | cap table | financings and sales |
 |---|---|---|
-| ``own`` | its own rows, and the totals | terms, prices and totals; of the rows its own |
+| ``own`` | its own rows, and the totals of the company | terms, prices and totals; of the rows its own |
 | ``summary`` | these, and the sums of all others by security | these; of a sale also the sums of all others' payouts |
 | ``full`` | everything | everything, with the certificate |
+
+At the depth ``own`` nobody plays sales, and no class shows how many shares it has: from a few amounts of its own, a
+holder of common stock solves for what is paid before it. At ``summary`` it may, since it sees the sums by security.
 
 A party sees the names of all who must agree to a proposal. In a group that votes by weight, it sees its own weight and
 the sum of the other weights. At the depth ``full`` it sees every weight. The holders of a buyer are shown to the buyer
@@ -55,6 +58,7 @@ from events.issuer_holders import Depth, HolderTerms, ProRataOffer
 from events.proposal import Consent, ProposalMade, ProposedEvent, Voter
 from events.registry import parse_body, render_body
 from events.types import Event
+from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id, rename_id
 from marketplace.core.money import ZERO, parse_ratio, render_ratio
 
@@ -125,6 +129,22 @@ def choose_depth(terms: HolderTerms | None, class_ids: Iterable[str]) -> Depth:
     agreed = terms or HolderTerms()
     depths = [agreed.depth, *(agreed.depths.get(class_id, agreed.depth) for class_id in class_ids)]
     return max(depths, key=get_args(Depth).index)
+
+
+def require_sums(sight: Sight) -> None:
+    """Refuse a holder that sees its own rows alone what others' preferences and caps follow from.
+
+    Raises:
+        Refusal: ``depth_insufficient``.
+    """
+    if sight.depth == "own":
+        raise Refusal(
+            "depth_insufficient",
+            f"holders of {sight.issuer_id} that see their own rows alone play no sales; "
+            "the proposal of a sale shows what it pays you",
+            issuer_id=sight.issuer_id,
+            depth=sight.depth,
+        )
 
 
 def find_waterfall(effects: Iterable[ProposedEvent]) -> Waterfall | None:

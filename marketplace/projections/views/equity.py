@@ -150,13 +150,14 @@ class StockClassView(msgspec.Struct, frozen=True, kw_only=True):
     """A class of stock after all splits. Issue price and conversion price have at most 12 places.
 
     One preferred share converts into `price_per_share_usd` over `conversion_price_usd` common shares.
+    `shares_outstanding` is None for a holder that sees its own rows alone.
     """
 
     issuer_id: str
     class_id: str
     kind: str
     shares_authorised: int
-    shares_outstanding: int
+    shares_outstanding: int | None
     price_per_share_usd: Decimal | None
     liquidation_multiple: Decimal | None
     seniority: int
