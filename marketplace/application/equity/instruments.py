@@ -20,6 +20,7 @@ from marketplace.application.steps.access import (
 )
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.investing import take_investment
+from marketplace.application.steps.two_persons import count_own
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.instrument.commands import (
     AmendInstrument,
@@ -200,12 +201,18 @@ async def notice_mfn(
 async def elect_mfn(
     handler: Handler, context: Context, instrument_id: str, *, later_instrument_id: str | None
 ) -> Receipt:
-    """Adopt the terms of a later SAFE, or keep the present ones, as the holder."""
+    """Adopt the terms of a later SAFE, or keep the present ones, as the holder.
+
+    Raises:
+        Refusal: ``instrument_unknown`` · ``limit_exceeded``, if one person gives up more than it may · refusals of the
+            instrument.
+    """
 
     async def work(unit: UnitOfWork) -> None:
         await _load_instrument(unit, instrument_id, "holder")
         command = ElectMfn(instrument_id=instrument_id, later_instrument_id=later_instrument_id, at=context.at)
         await unit.decide(INSTRUMENT, instrument_id, command)
+        await count_own(unit, unit.list_events(INSTRUMENT, instrument_id))
         await track_instrument(unit, instrument_id, owed=True)
 
     return await handler.run(context, INSTRUMENT, instrument_id, work)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from events.account import AccountAct, AccountDebited, AccountHoldPlaced, DepositAct
 from events.financing import AssumedGrants
-from events.instrument import InstrumentAmended, InstrumentPrincipalReversed
+from events.instrument import InstrumentAmended, InstrumentMfnElected, InstrumentPrincipalReversed
 from events.issuer import IssuerLiquidityDeclared
 from events.types import Event
 from marketplace.core.ids import derive_id, rename_id
@@ -15,6 +15,7 @@ from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.billing.account_commands import UNIT, RequestApproval, UseLimit
 from marketplace.domain.equity.giving import find_given, is_given, list_unpaid_principal
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.instrument.mfn import gives_up
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.register import REGISTER, REGISTER_ID
@@ -95,12 +96,14 @@ async def _find_given(unit: UnitOfWork, event: Event, party_id: str) -> Decimal:
     Raises:
         Refusal: ``limit_exceeded`` if the value is not known.
     """
-    if isinstance(event, InstrumentPrincipalReversed | InstrumentAmended):
+    if isinstance(event, InstrumentPrincipalReversed | InstrumentAmended | InstrumentMfnElected):
         instrument = await unit.read_before(INSTRUMENT, event.instrument_id)
         if instrument is None or instrument.issued.holder_id != party_id:
             return ZERO
+        if isinstance(event, InstrumentMfnElected) and not gives_up(event.terms, instrument, unit.context.at):
+            return ZERO
         whole = instrument.outstanding_usd + instrument.open_usd
-        return whole if isinstance(event, InstrumentAmended) else event.principal_usd
+        return event.principal_usd if isinstance(event, InstrumentPrincipalReversed) else whole
     if isinstance(event, IssuerLiquidityDeclared):
         own = {each.instrument_id for each in event.waterfall.instruments if each.holder_id == party_id}
         return sum((max(left, ZERO) for name, left in list_unpaid_principal(event).items() if name in own), ZERO)

@@ -421,6 +421,10 @@ def _amend(event: InstrumentAmended, setting: Setting) -> Asked:
 
 
 _NONE: Final = "never"
+_ENDED: Final = (
+    f"{DECIDE_WITHIN.days} days, then the proposal lapses. So that nobody blocks a consolidation for ever, the platform"
+    " may then record a valuation, which is an independent price, or decide with a document"
+)
 _BOUGHT_MIN: Final = Fraction(1, 20)
 """If parties here buy at least this part of the company in a round, the vote alone converts the instruments of all
 holders."""
@@ -470,6 +474,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         " thousandth of the class. A fair price is at least the highest of the independent prices of the last 12"
         " months, what the holder paid, and the preference of a share",
         _repurchase,
+        _ENDED,
     ),
     IssuerStockConverted: Right(
         "conversion",
@@ -500,6 +505,7 @@ RIGHTS: Final[dict[type[Event], Right]] = {
         " exercise since the proposal causes that",
         "it is a split into more shares",
         _split,
+        _ENDED,
     ),
     IssuerAuthorisedSharesAdjusted: Right(
         "authorisation",

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from events.financing import Approval, Investment, RoundTerms
-from marketplace.application.billing import accounts
+from marketplace.application.billing import accounts, approvals
 from marketplace.application.equity import instruments, issuers
 from marketplace.application.trading import mandates
 from marketplace.core.errors import Refusal
@@ -287,6 +287,14 @@ async def test_the_holder_of_a_most_favoured_safe_is_notified_of_every_later_one
     await instruments.amend_instrument(market.handler, market.context(), bad, terms=amended, applies_to_earlier=True)
     assert (await market.state("instrument", favoured)).notices[bad].terms == amended
     market.clock.at += timedelta(days=9)
-    await instruments.elect_mfn(market.handler, market.context(trade.fund), favoured, later_instrument_id=good)
-    assert (await market.state("instrument", favoured)).election.terms.valuation_cap_usd == 2_000_000
+    clerk = msgspec.structs.replace(market.context(trade.fund), actor_person="p1")
+    await approvals.set_limit(market.handler, clerk, rename_id("acc", trade.fund), limit_usd=Decimal(999))
+    for given_up in (good, None):
+        with pytest.raises(Refusal) as caught:
+            await instruments.elect_mfn(
+                market.handler, market.context(trade.fund), favoured, later_instrument_id=given_up
+            )
+        assert caught.value.code == "limit_exceeded", "a cap of 1,000,000 may be elected too"
+    await instruments.elect_mfn(market.handler, market.context(trade.fund), favoured, later_instrument_id=bad)
+    assert (await market.state("instrument", favoured)).election.terms.valuation_cap_usd == 1_000_000
     await check_log(market.log)

@@ -196,6 +196,11 @@ async def test_a_consolidation_asks_those_whose_warrants_it_rounds_down(market, 
     split = {"split_id": derive_id("spl", bank), "numerator": 1, "denominator": 1_000, "fractions": "round_up"}
     _, asked = await ask(market, trade.startup, SplitStock, startup=trade.startup, **split)
     assert asked == {f"holder/{angel}", "class/common", "warrants"}
+    market.clock.at += timedelta(days=15)
+    split |= {"split_id": derive_id("spl", bank, "decided")}
+    await ask(market, None, SplitStock, startup=trade.startup, **split)
+    assert await count(market, trade, trade.fund) == 1, "the platform ends the silence of who would be asked for ever"
+    await check_log(market.log)
 
 
 async def test_a_friend_makes_no_price_at_which_a_majority_buys_half_of_a_holder(market, held):
@@ -314,27 +319,32 @@ async def test_one_share_of_a_warrant_voids_no_consolidation(market, held):
     [("round_up", False, "effective"), ("cash_in_lieu", False, "void"), ("cash_in_lieu", True, "effective")],
 )
 async def test_a_new_fraction_blocks_no_consolidation_that_rounds_up_or_pays(market, held, fractions, valued, status):
-    """A new holder of one share stopped it. Rounded up, everybody keeps one; at a fair price, it is paid."""
+    """A new holder of one share stopped it. Rounded up, everybody keeps one; at a fair price, it is paid.
+
+    Without a price it stops the company until the platform records one.
+    """
     trade, bank, _ = held
+    value = {"price_usd_per_share": Decimal(1), "method": "409A", "effective_on": market.clock.now().date()}
+    value = RecordValuation(issuer_id=trade.issuer, **value)
     if valued:
-        value = {"price_usd_per_share": Decimal(1), "method": "409A", "effective_on": market.clock.now().date()}
-        await issuers.record_valuation(
-            market.handler, market.context(), RecordValuation(issuer_id=trade.issuer, **value)
-        )
+        await issuers.record_valuation(market.handler, market.context(), value)
     friend = await market.party("Friend", "fund", usd=10)
     await act(market, trade.startup, AddStakeholder, holder_id=friend, name="Friend", kind="investor")
-    for holder_id, shares in ((bank, 5_050), (friend, 1_010)):
+    for holder_id, shares in ((bank, 5_050), (friend, 1_011)):
         warrant, proposal_id = await propose_warrant(market, trade, holder_id, shares, "0.01")
         assert await agree_open(market, proposal_id) == "effective"
     split = {"split_id": derive_id("spl", bank), "numerator": 1, "denominator": 101, "fractions": fractions}
     split |= {"cash_usd_per_share": Decimal(1)} if fractions == "cash_in_lieu" else {}
     await pay_in(market, trade.startup)
-    proposal_id, _ = await ask(market, trade.startup, SplitStock, startup=trade.startup, **split)
-    assert await exercise(market, trade, warrant, friend, 1) is None
-    proposal = await market.state("proposal", proposal_id)
-    for party_id in sorted(proposal.voters - proposal.agreed - {friend}):
-        await vote(market, party_id, proposal_id)
-    assert (await market.state("proposal", proposal_id)).status == status
+    for expected in {status: 0, "effective": 1}:
+        split |= {"split_id": derive_id("spl", bank, expected)}
+        proposal_id, _ = await ask(market, trade.startup, SplitStock, startup=trade.startup, **split)
+        assert await exercise(market, trade, warrant, friend, 1) is None
+        proposal = await market.state("proposal", proposal_id)
+        for party_id in sorted(proposal.voters - proposal.agreed - {friend}):
+            await vote(market, party_id, proposal_id)
+        assert (await market.state("proposal", proposal_id)).status == expected
+        await issuers.record_valuation(market.handler, market.context(), value)
     await check_log(market.log)
     assert await find_faults(CapTableConsents, market.log) == []
 

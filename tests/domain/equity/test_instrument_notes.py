@@ -28,6 +28,7 @@ from marketplace.domain.equity.instrument.commands import (
     RepayNote,
 )
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.instrument.mfn import gives_up
 from marketplace.domain.equity.issuer.financing.financing import list_conversions
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.equity.checker import verify
@@ -196,6 +197,49 @@ DONE = {
     ),
     "the own terms are kept": ([FAVOURED, NOTICED], elect(None), DECLINED),
 }
+
+
+def terms(cap=None, discount=None, timing="post_money"):
+    cap, discount = (None if each is None else Decimal(each) for each in (cap, discount))
+    return SafeTerms(conversion_timing=timing, valuation_cap_usd=cap, discount=discount, most_favoured_nation=True)
+
+
+MEASURED = [
+    (terms(), terms(10), None, False),
+    (terms(10), terms(10), None, False),
+    (terms(10), terms(11), None, "terms_worse"),
+    (terms(10), terms(), None, "terms_worse"),
+    (terms(10), terms(10, timing="pre_money"), None, "terms_worse"),
+    (terms(10, "0.2"), terms(10, "0.1"), None, "terms_worse"),
+    (terms(10), terms(9, timing="pre_money"), None, True),
+    (terms(10, timing="pre_money"), terms(10), None, False),
+    (terms(10), terms(11, "0.2"), None, True),
+    (terms(10, "0.2"), terms(9), None, True),
+    (terms(10), terms(9, "0.1"), terms(8, "0.1"), True),
+    (terms(10), terms(9, "0.1"), terms(8), False),
+]
+
+
+@pytest.mark.parametrize(("own", "elected", "beside", "result"), MEASURED)
+def test_terms_are_measured_by_cap_and_discount(own, elected, beside, result):
+    """A result of True is an election that gives something up, a text the code of a refusal."""
+    signed = msgspec.structs.replace(FAVOURED, terms=own)
+    events = [signed, msgspec.structs.replace(NOTICED, terms=elected)]
+    if beside is not None:
+        events.append(msgspec.structs.replace(NOTICED_THIRD, terms=beside))
+    if isinstance(result, str):
+        Given(INSTRUMENT, *events).when(elect()).refused(result, "/later_instrument_id")
+    else:
+        state = INSTRUMENT.fold(events)
+        assert gives_up(INSTRUMENT.decide(elect(), state)[0].terms, state, NOON) is result
+
+
+def test_who_keeps_its_terms_while_better_ones_may_be_elected_gives_these_up():
+    own = terms(10)
+    state = INSTRUMENT.fold(
+        [msgspec.structs.replace(FAVOURED, terms=own), msgspec.structs.replace(NOTICED, terms=terms(9))]
+    )
+    assert [gives_up(own, state, NOON + timedelta(days=days)) for days in (14, 15)] == [True, False]
 
 
 @pytest.mark.parametrize("name", DONE)

@@ -116,6 +116,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "holds:release_hold": {"account": "fixed"},
     "instruments:_act": {"account": "again", "instrument": "again", "issuer": "again"},
     "instruments:_change": {"issuer": "met"},
+    "instruments:elect_mfn": {"account": "other"},
     "issuers:pay_distribution": {
         "account": "met",
         "grant": "other",

@@ -8,10 +8,17 @@ An election adopts all of the later terms, of a note its cap and discount, once 
 While a window is open and the holder has neither elected nor declined, no round is priced, because nobody may guess the
 holder's choice.
 Silence until the last window ends declines.
+
+Terms are measured by cap and discount. A lower cap is better, any cap is better than none, and a cap on the
+capitalisation before the money is worse than an equal one after it; a higher discount is better. Terms that are better
+in nothing and worse in something are not elected (`terms_worse`). An election that is worse in something, or that uses
+the clause up while better terms may be elected, gives principal up: it counts toward the limit of one person
+(`gives_up`). What delivery and corrections do under the terms is not measured, because neither choice is better for
+every holder.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec import structs
@@ -56,6 +63,50 @@ def find_offer(state: Instrument, later: Instrument) -> SafeTerms | None:
         discount=terms.discount,
         most_favoured_nation=False,
     )
+
+
+def _is_worse(terms: SafeTerms, than: SafeTerms) -> bool:
+    """Return whether terms may be worse for the holder by their cap or their discount."""
+    if (terms.discount or ZERO) < (than.discount or ZERO):
+        return True
+    if than.valuation_cap_usd is None or terms.valuation_cap_usd is None:
+        return than.valuation_cap_usd is not None
+    is_earlier = (terms.conversion_timing, than.conversion_timing) == ("pre_money", "post_money")
+    return is_earlier or terms.valuation_cap_usd > than.valuation_cap_usd
+
+
+def _is_better(terms: SafeTerms, than: SafeTerms) -> bool:
+    """Return whether terms may be better for the holder by their cap or their discount.
+
+    A cap before the money may be better than one after it only if it is lower.
+    """
+    if (terms.discount or ZERO) > (than.discount or ZERO):
+        return True
+    if than.valuation_cap_usd is None or terms.valuation_cap_usd is None:
+        return terms.valuation_cap_usd is not None
+    is_later = (terms.conversion_timing, than.conversion_timing) == ("post_money", "pre_money")
+    return is_later or terms.valuation_cap_usd < than.valuation_cap_usd
+
+
+def gives_up(elected: SafeTerms, state: Instrument, at: datetime) -> bool:
+    """Return whether an election gives the holder terms that are worse in something, or worse than others it may elect.
+
+    Args:
+        elected: The terms that it adopts, or keeps.
+        state: The SAFE before the election.
+        at: When it elects.
+    """
+    own = state.terms
+    open_terms = [own, *(each.terms for each in state.notices.values())] if _is_open(state, at) else [own]
+    return any(
+        _is_worse(elected, each) and (each is own or not _is_better(elected, each))
+        for each in open_terms
+        if isinstance(each, SafeTerms)
+    )
+
+
+def _is_open(state: Instrument, at: datetime) -> bool:
+    return any(at <= each.elect_until for each in state.notices.values())
 
 
 def require_electable(state: Instrument, later: Instrument) -> SafeTerms:
@@ -121,7 +172,7 @@ def elect_mfn(command: ElectMfn, state: Instrument) -> Sequence[InstrumentEvent]
     if election is not None:
         raise _refuse_decided(command.instrument_id)
     if command.later_instrument_id is not None:
-        terms = _get_noticed(command, state)
+        terms = _get_noticed(command, state, terms)
     return [
         InstrumentMfnElected(
             instrument_id=command.instrument_id, later_instrument_id=command.later_instrument_id, terms=terms
@@ -129,7 +180,7 @@ def elect_mfn(command: ElectMfn, state: Instrument) -> Sequence[InstrumentEvent]
     ]
 
 
-def _get_noticed(command: ElectMfn, state: Instrument) -> SafeTerms:
+def _get_noticed(command: ElectMfn, state: Instrument, own: SafeTerms) -> SafeTerms:
     assert command.later_instrument_id is not None, "the caller has looked"
     notice = state.notices.get(command.later_instrument_id)
     if notice is None:
@@ -141,6 +192,14 @@ def _get_noticed(command: ElectMfn, state: Instrument) -> SafeTerms:
             f"the terms of {command.later_instrument_id} could be elected until {render_instant(until)}",
             pointer="/later_instrument_id",
             elect_until=render_instant(until),
+        )
+    if _is_worse(notice.terms, own) and not _is_better(notice.terms, own):
+        raise Refusal(
+            "terms_worse",
+            f"the cap and the discount of {command.later_instrument_id} are worse than those of"
+            f" {command.instrument_id}; keep these, or elect better ones",
+            pointer="/later_instrument_id",
+            later_instrument_id=command.later_instrument_id,
         )
     return notice.terms
 
