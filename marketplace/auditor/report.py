@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
+from marketplace.auditor.alone import Alone
 from marketplace.auditor.bonds import Bonds
 from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.caps import Caps
@@ -51,6 +52,7 @@ class Audit:
     consents: Consents = field(init=False)
     reductions: Reductions = field(init=False)
     persons: Persons = field(init=False)
+    alone: Alone = field(init=False)
     relations: Relations = field(init=False)
     _decision: list[Message] = field(default_factory=list)
 
@@ -68,6 +70,7 @@ class Audit:
         self.consents = Consents(self.findings, self.equity)
         self.reductions = Reductions(self.findings)
         self.persons = Persons(self.findings)
+        self.alone = Alone(self.findings)
         self.relations = Relations(self.findings)
         self.caps = Caps(self.findings, self.relations)
 
@@ -115,6 +118,7 @@ class Audit:
         self.caps.take(decision)
         self.stages.take(decision)
         self.persons.take(decision)
+        self.alone.take(decision)
         self.relations.take(decision)
         self.consents.take(decision)
         self.reductions.take(decision)

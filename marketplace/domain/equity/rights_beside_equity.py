@@ -64,7 +64,7 @@ BESIDE_EQUITY: Final = (
         f"never; refused unless {_ABOVE}. Stock counts at its fair value less what is paid for it. While no independent"
         " price of a share is known, it counts as above any limit. Preferred stock that the party converts counts at"
         " its preference less the value of the common stock. An instrument whose terms change counts at its principal"
-        " and what may still accrue. So does a most-favoured election by which the cap or the discount may become worse,"
+        " and what may still accrue. So does a most-favoured election by which cap or discount may become worse,"
         " or that uses the clause up while better terms may be elected; terms that are only worse are not elected."
         " Principal that a sale does not pay in cash counts in full",
         _NOTHING,

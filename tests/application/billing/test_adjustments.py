@@ -12,6 +12,7 @@ from marketplace.application.billing.approvals import set_limit
 from marketplace.application.delivery import grants
 from marketplace.application.metering import usage
 from marketplace.application.supply import inventory
+from marketplace.auditor.alone import Alone
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
@@ -20,6 +21,7 @@ from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.domain.metering.usage_commands import Measurement
 from marketplace.log.memory import MemoryLog
+from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import Market
 
@@ -308,3 +310,6 @@ async def test_one_person_of_the_provider_gives_back_no_more_than_its_limit(deli
     market.clock.at += timedelta(hours=25)
     await give_back(1)
     await check_log(market.log)
+    assert await find_faults(Alone, market.log) == []
+    found = await find_faults(Alone, market.log, drop="account.limit_used.v1")
+    assert bool(found) is (act in lost_days), "the auditor recomputes what less metering takes off the limit"

@@ -1,0 +1,137 @@
+"""Checks that what one person gives back or up counts: voided readings of settled periods, worse terms of a SAFE."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final
+
+from marketplace.auditor.spans import parse_instant
+from marketplace.auditor.stream import Findings, Message
+
+_LOWERED: Final = frozenset({"usage.voided.v1", "usage.corrected.v1"})
+_HOUR: Final = 3600
+_NEVER: Final = Decimal("Infinity")
+Terms = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What of a grant's settled delivery was taken back.
+
+    Attributes:
+        provider_id: Who delivers.
+        price: Dollars per GPU-hour.
+        counted: Dollars that counted toward the limit of the provider's account.
+        credited: GPU-seconds that credits gave back because less was metered, less the share that a service credit
+            may have paid back before.
+        is_free: Whether some readings were lowered without a limit, or by the platform.
+    """
+
+    provider_id: str
+    price: Fraction
+    counted: Decimal = Decimal(0)
+    credited: Fraction = Fraction(0)
+    is_free: bool = False
+
+
+@dataclass(slots=True)
+class Favoured:
+    """A SAFE: its holder and terms, and the terms of which the holder was notified, by instrument."""
+
+    holder_id: str
+    terms: Terms
+    notices: dict[str, Terms] = field(default_factory=dict)
+    elect_until: str = ""
+
+
+@dataclass(slots=True)
+class Alone:
+    """Folds limits, grants and SAFEs."""
+
+    findings: Findings
+    limited: set[str] = field(default_factory=set)
+    deliveries: dict[str, Delivery] = field(default_factory=dict)
+    safes: dict[str, Favoured] = field(default_factory=dict)
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Take one decision."""
+        limited, counted = frozenset(self.limited), dict[str, Decimal]()
+        for message in decision:
+            body = message.read()
+            if message.event_type == "account.limit_set.v1":
+                change = self.limited.discard if body.get("limit_usd") is None else self.limited.add
+                change(body["account_id"])
+            elif message.event_type == "account.limit_used.v1":
+                account_id = body["account_id"]
+                counted[account_id] = counted.get(account_id, Decimal(0)) + Decimal(body["amount_usd"])
+        lowered = set[str]()
+        for message in decision:
+            body, party_id = message.read(), message.headers.get("ce-actor", "")
+            account_id = f"acc_{party_id[4:]}"
+            if message.event_type in _LOWERED and body.get("meter", "provider") == "provider":
+                lowered.add(body["grant_id"])
+            elif message.event_type.startswith("instrument."):
+                self._take_safe(message, body, counted.get(account_id, Decimal(0)), is_limited=account_id in limited)
+            else:
+                self._take_delivery(message, body)
+        for grant_id in lowered & self.deliveries.keys():
+            delivery = self.deliveries[grant_id]
+            account_id = f"acc_{delivery.provider_id[4:]}"
+            by_party = decision[0].headers.get("ce-actor") == delivery.provider_id
+            delivery.is_free = delivery.is_free or account_id not in limited or not by_party
+            delivery.counted += counted.get(account_id, Decimal(0))
+
+    def _take_delivery(self, message: Message, body: Mapping[str, Any]) -> None:
+        if message.event_type == "grant.issued.v1":
+            price = Fraction(body["price_usd_per_gpu_hour"])
+            self.deliveries[body["grant_id"]] = Delivery(body["provider_id"], price)
+        elif message.event_type == "statement.credited.v1" and body["grant_id"] in self.deliveries:
+            delivery, change = self.deliveries[body["grant_id"]], body["adjustment"]
+            if change.get("unavailable_before", 0) == change.get("unavailable_after", 0):
+                before, after = change.get("gpu_seconds_before", 0), change.get("gpu_seconds_after", 0)
+                kept = 1 - Fraction((body.get("service") or {}).get("credit", "0"))
+                delivery.credited += kept * max(before - after, 0)
+            given = delivery.price * delivery.credited / _HOUR
+            text = f"{float(given):.2f} USD of {body['grant_id']} are given back, and {delivery.counted} count as such"
+            found = delivery.is_free or delivery.counted >= given
+            self.findings.require(found, "alone", message.sequence, text)
+
+    def _take_safe(self, message: Message, body: Mapping[str, Any], counted: Decimal, *, is_limited: bool) -> None:
+        instrument_id, name = body["instrument_id"], message.event_type.split(".")[1]
+        if name == "issued" and body["terms"]["kind"] == "safe":
+            self.safes[instrument_id] = Favoured(body["holder_id"], body["terms"])
+        safe = self.safes.get(instrument_id)
+        if safe is None:
+            return
+        if name == "amended":
+            safe.terms = body["terms"]
+        elif name == "mfn_noticed":
+            safe.notices[body["later_instrument_id"]] = body["terms"]
+            safe.elect_until = max(safe.elect_until, body["elect_until"])
+        elif name == "mfn_elected":
+            self._check_election(message, safe, body["terms"], counted, is_limited=is_limited)
+
+    def _check_election(
+        self, message: Message, safe: Favoured, terms: Terms, counted: Decimal, *, is_limited: bool
+    ) -> None:
+        """Check that terms which are only worse are not elected, and that worse ones count."""
+        require, sequence = self.findings.require, message.sequence
+        is_only_worse = _may_lose(terms, safe.terms) and not _may_lose(safe.terms, terms)
+        require(
+            not is_only_worse, "alone", sequence, f"{dict(terms)} is elected, and only worse than {dict(safe.terms)}"
+        )
+        is_open = bool(safe.notices) and parse_instant(message.headers["ce-time"]) <= parse_instant(safe.elect_until)
+        others = safe.notices.values() if is_open else ()
+        passed = any(_may_lose(terms, each) and not _may_lose(each, terms) for each in others)
+        gives = passed or _may_lose(terms, safe.terms)
+        if gives and is_limited and message.headers.get("ce-actor") == safe.holder_id:
+            require(counted > 0, "alone", sequence, f"{dict(terms)} gives terms up, and nothing counts toward a limit")
+
+
+def _may_lose(terms: Terms, than: Terms) -> bool:
+    """Return whether a holder may get less by the cap or the discount of these terms than by others."""
+    caps = [Decimal(each.get("valuation_cap_usd") or _NEVER) for each in (terms, than)]
+    discounts = [Decimal(each.get("discount") or 0) for each in (terms, than)]
+    is_before_money = terms["conversion_timing"] == "pre_money" and than["conversion_timing"] == "post_money"
+    return caps[0] > caps[1] or discounts[0] < discounts[1] or (is_before_money and caps[1] != _NEVER)
