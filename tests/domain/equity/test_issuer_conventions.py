@@ -14,6 +14,7 @@ from events.issuer import (
     IssuerStockConverted,
     IssuerStockIssued,
 )
+from events.types import SafeTerms
 from marketplace.domain.equity.issuer.commands import BuyerStock, PayDistribution
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import capitalization_of
@@ -21,6 +22,7 @@ from marketplace.equity.checker import verify
 from tests.domain.issuer_samples import (
     ANGEL,
     COMPANY,
+    FOUNDED,
     FOUNDERS_STOCK,
     FUND,
     LIQ,
@@ -261,6 +263,35 @@ def test_a_sale_for_stock_states_the_exchange_ratio_and_pays_fractions_in_cash()
 def test_a_worthless_share_of_the_buyer_is_refused():
     command = msgspec.structs.replace(declare(1), stock=BuyerStock(buyer="x", price_usd_per_share=Decimal(0)))
     Given(ISSUER, *COMPANY).when(command).refused("amount_not_positive", "/stock/price_usd_per_share")
+
+
+@pytest.mark.parametrize(
+    ("terms", "principal", "pre_money", "shares", "price_usd", "converted"),
+    [
+        ({"valuation_cap_usd": Decimal(10_000_000)}, 2_500_000, 20_000_000, 9_500_000, "1.0526", 2_375_071),
+        ({"discount": Decimal("0.2")}, 20_000, 1_900_000, 10_000_000, "0.1520", 131_578),
+    ],
+)
+def test_both_published_tables_are_reached_by_the_terms_of_a_round(
+    terms, principal, pre_money, shares, price_usd, converted
+):
+    """Two places, as the round's price has, would give 1.05 and 0.15."""
+    instrument = converting(1, principal, SafeTerms(conversion_timing="pre_money", **terms))
+    stock = IssuerStockIssued(**{**FOUNDERS_STOCK, "shares": shares})
+    conventions = {
+        "pre_money_usd": Decimal(pre_money),
+        "pricing_convention": "pre_money_method",
+        "capitalization_definition": "existing_fully_diluted",
+        "pool_post_money": Decimal(0),
+        "share_rounding": "floor_after_price",
+        "price_places": 2,
+        "price_rounding": "half_up",
+        "conversion_price_places": 4,
+    }
+    events = [*FOUNDED, stock, *signed(instrument)]
+    events += ISSUER.decide(open_round(**conventions), ISSUER.fold(events))
+    [conversion] = ISSUER.decide(price(instrument), ISSUER.fold(events))[-1].pricing.conversions
+    assert (str(conversion.price_rounded_usd), conversion.shares) == (price_usd, converted)
 
 
 def test_a_rounded_conversion_price_divides_the_principal_and_is_the_price_of_its_class():
