@@ -139,8 +139,9 @@ async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, s
         await unit.decide(GRANT, grant_id, TransferGrant(grant_id=grant_id, startup_id=startup_id))
         account = await unit.load(ACCOUNT, grant.issued.startup_account_id)
         hold = None if account is None else account.holds.get(grant.issued.hold_id)
-        if hold is not None:
-            await use_limit(unit, hold.left_usd, context.command_id)
+        left = compute_totals(build_tariff(grant.issued), grant.count_left(context.at))
+        cash_usd = left.startup_usd if hold is None else max(left.startup_usd, hold.left_usd)
+        await use_limit(unit, cash_usd + left.principal_usd, context.command_id)
 
     return await handler.run(context, GRANT, grant_id, work)
 

@@ -301,8 +301,8 @@ BESIDE_EQUITY: Final = (
         "another startup uses a grant",
         "startup",
         "nobody else. Refused where a mandate pays and allows no resale, and to a party related to the provider. What"
-        " the startup has set aside for the grant counts toward the limit of its account, and is refused above the"
-        " limit",
+        " the rest of the grant costs, in cash and principal, counts toward the limit of its account, and is refused"
+        " above the limit",
         "never",
         _NOTHING,
     ),

@@ -115,6 +115,17 @@ async def test_within_the_limit_one_person_does_it_and_what_it_did_counts(deal):
     await check_log(market.log)
 
 
+async def test_one_person_gives_no_capacity_away_that_equity_pays(memory_log):
+    """What principal pays is not in the hold, and a grant for equity alone was given to a mule."""
+    market = Market(memory_log)
+    trade = await market.trade(cash="0", equity="3", resale=True)
+    async with market.worker():
+        deal = Deal(market, trade, await market.award(trade))
+    await deal.limit(trade.startup)
+    with refuse_above(LIMIT):
+        await deal.give(trade.startup)
+
+
 @pytest.mark.parametrize("act", [Deal.end, Deal.give, Deal.resell, Deal.hold])
 async def test_without_a_limit_one_person_does_all_of_it(deal, act):
     await act(deal, deal.trade.startup)

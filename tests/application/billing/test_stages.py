@@ -8,6 +8,7 @@ from msgspec import structs
 
 from events.stages import CreditTerms, StageTerms
 from marketplace.application.billing import accounts
+from marketplace.application.billing.approvals import set_limit
 from marketplace.application.billing.credits import limit_credit
 from marketplace.application.delivery import grants
 from marketplace.application.supply import inventory
@@ -238,6 +239,14 @@ class CreditDeal(Deal):
         credit = CreditTerms(provider_id=self.provider, amount_usd=self.credit)
         return await self.market.order(self.startup, cash="2", days=80, latest=1, stages=MONTH, credit=credit)
 
+    async def limit(self, usd):
+        context = structs.replace(self.market.context(self.startup), actor_person="p1")
+        await set_limit(self.market.handler, context, rename_id("acc", self.startup), limit_usd=Decimal(usd))
+
+    async def give(self, party_id):
+        context = self.market.context(self.startup)
+        await grants.transfer_grant(self.market.handler, context, self.grant_id, startup_id=party_id)
+
     async def count_taken(self):
         return (await self.market.account(self.startup)).sum_credit(self.provider)
 
@@ -252,6 +261,9 @@ async def test_a_run_on_credit_is_paid_by_its_statements_and_ends_like_a_missed_
         assert (await market.account(deal.startup)).held_usd == 0, "nothing is set aside within the credit"
         await deal.lend(0)
         assert await refuse(deal.buy()) == "credit_exhausted"
+        await deal.limit(50_000)
+        assert await refuse(deal.give(deal.other)) == "role_missing"
+        assert await refuse(deal.give(await market.party("Mule", "startup"))) == "limit_exceeded", "nothing is held"
         await market.deliver(grant, 30)
         first = list_periods(grant)[0].statement_id
         market.clock.at = deal.issued.start + timedelta(days=31, hours=1)
