@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -30,6 +31,9 @@ from marketplace.projections.views.access import PartyView
 T = TypeVar("T")
 _PARTIES: Final = 500
 """Names of so many parties are read at once; others, one by one."""
+LIVE: Final = "marketplace-live"
+"""Header of a page that asks by itself: the sequence of the event that it was told of, which the answer must show."""
+_SEQUENCE: Final = re.compile(r"^[0-9]{1,15}$")
 _BASE_URL: Final = "http://console.internal"
 
 
@@ -95,6 +99,7 @@ class Desk:
         principal: The key.
         party: Its party; None for the platform, and for a key that may not read it.
         client: The API.
+        position: Everything up to this sequence is in what the page reads; what comes later makes it ask again.
     """
 
     def __init__(
@@ -110,6 +115,7 @@ class Desk:
         self.principal = principal
         self.party: PartyView | None = None
         self.client = client
+        self.position = 0
         self._session = session
         self._is_due = is_due
 
@@ -192,20 +198,28 @@ class Desk:
         return found
 
     @property
+    def is_live(self) -> bool:
+        """Whether the page asks by itself, because something happened; this is not use of the session."""
+        return LIVE in self.request.headers
+
+    @property
     def is_partial(self) -> bool:
-        """Whether a page asks for the part of itself that changes."""
+        """Whether a form asks, and takes a part of a page."""
         return "hx-request" in self.request.headers
 
-    def show(self, name: str, **context: Any) -> Template:
-        """Return a page, or where the page itself asks, the part of it that changes.
+    def show(self, name: str, live: str | None = None, **context: Any) -> Template:
+        """Return a page, or a part of it where a form on it asks.
 
         Args:
-            name: The template. `operator/today.html` includes `operator/today.part.html`, which is the part.
+            name: The template. `equity/sale.html` includes `equity/sale.part.html`, which is the part.
+            live: Which events change the page, as a query of the feed, such as ``aggregate=order``; empty: all of
+                them. None: the page stays as it is.
             context: What it shows.
         """
         if self.is_partial and not name.endswith(".part.html"):
             name = name.replace(".html", ".part.html")
-        return Template(template_name=name, context={"desk": self, **context}, cookies=self._renew())
+        follows = None if live is None or not self.may("events:read") else f"{PATH}/live?{live}&after={self.position}"
+        return Template(template_name=name, context={"desk": self, "live": follows, **context}, cookies=self._renew())
 
     def go(self, path: str) -> Response[Any]:
         """Return the answer to a form whose command took effect: the page to look at next."""
@@ -216,7 +230,7 @@ class Desk:
     def _renew(self) -> list[Cookie]:
         """Return the session's cookie where it must be signed again: its time, or its last command, changed."""
         sequence = self.client.last_sequence
-        if not self._is_due and sequence == self._session.sequence:
+        if self.is_live or (not self._is_due and sequence == self._session.sequence):
             return []
         door: Door = self.request.app.state["door"]
         return [door.build_cookie(msgspec.structs.replace(self._session, sequence=sequence))]
@@ -246,7 +260,12 @@ async def provide_desk(request: Request[Any, Any, Any]) -> AsyncIterator[Desk]:
     except Refusal:
         raise SignedOut from None
     async with door.open_client(session) as client:
+        told = request.headers.get(LIVE, "")
+        if _SEQUENCE.match(told):
+            client.last_sequence = max(client.last_sequence, int(told))
         desk = Desk(request, principal, session, client, is_due=is_due)
         if principal.party_id is not None and principal.allows("parties:read"):
             desk.party = await client.get_party(principal.party_id)
+        if door.services.watch is not None:
+            desk.position = door.services.watch.position
         yield desk

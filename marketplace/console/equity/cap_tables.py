@@ -77,6 +77,7 @@ async def show(request: Request[Any, Any, Any], desk: Desked, issuer_id: FromPat
     columns = list_columns(table)
     return desk.show(
         "equity/cap_table.html",
+        live=f"aggregate_id={issuer_id}",
         issuer=issuer,
         moment=moment,
         table=table,

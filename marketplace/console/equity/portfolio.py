@@ -31,6 +31,7 @@ async def show(desk: Desked, party_id: FromQuery[str | None] = None, at: FromQue
         holder = (await desk.client.get_party(holder_id)).name
     return desk.show(
         "equity/portfolio.html",
+        live="aggregate=instrument&aggregate=issuer&aggregate=mandate&aggregate=statement",
         portfolio=portfolio,
         holder=holder,
         at=at,

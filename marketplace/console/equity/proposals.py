@@ -59,6 +59,7 @@ async def list_all(
     older = None if page.next_cursor is None else f"{_PATH}?cursor={page.next_cursor}&status={status or ''}"
     return desk.show(
         "equity/proposals.html",
+        live="aggregate=proposal",
         proposals=[(one, _is_asked(one, desk)) for one in shown],
         issuers=await _name_issuers(desk, {one.issuer_id for one in shown}),
         rights=await _name_rights(desk),
@@ -75,6 +76,7 @@ async def show(desk: Desked, proposal_id: FromPath[str]) -> Template:
     issuers = await _name_issuers(desk, {proposal.issuer_id})
     return desk.show(
         "equity/proposal.html",
+        live=f"aggregate_id={proposal_id}",
         proposal=proposal,
         issuer=issuers.get(proposal.issuer_id),
         rights=await _name_rights(desk),

@@ -46,7 +46,8 @@ async def show_rounds(desk: Desked, issuer_id: FromPath[str]) -> Template:
     stages = await list_stages(desk.client, issuer, rounds, desk.principal.party_id)
     names = list(dict.fromkeys(name for stage in stages for name in stage.parts))
     chart = render_flow(issuer.legal_name, stages) if any(stage.parts for stage in stages) else ""
-    return desk.show("equity/rounds.html", issuer=issuer, rounds=rounds, stages=stages, names=names, chart=chart)
+    shown = {"issuer": issuer, "rounds": rounds, "stages": stages, "names": names, "chart": chart}
+    return desk.show("equity/rounds.html", live=f"aggregate_id={issuer_id}", **shown)
 
 
 @get("/{issuer_id:str}/sale")

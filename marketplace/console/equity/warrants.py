@@ -21,7 +21,8 @@ async def list_all(desk: Desked, issuer_id: FromPath[str]) -> Template:
     """List the warrants of a company that the key sees: all for the company, its own for a holder."""
     issuer = await desk.client.get_issuer(issuer_id)
     warrants = [one async for one in desk.client.list_warrants(issuer_id)]
-    return desk.show("equity/warrants.html", issuer=issuer, warrants=warrants, key=str(uuid_utils.uuid7()))
+    shown = {"issuer": issuer, "warrants": warrants, "key": str(uuid_utils.uuid7())}
+    return desk.show("equity/warrants.html", live=f"aggregate_id={issuer_id}", **shown)
 
 
 @post("/{issuer_id:str}/warrants/{warrant_id:str}/exercise")

@@ -34,7 +34,7 @@ async def list_all(desk: Desked, cursor: FromQuery[str | None] = None) -> Templa
     page = await desk.client.get("/v1/auctions", Page[AuctionView], limit=_AUCTIONS, cursor=cursor, order="newest")
     older = None if page.next_cursor is None else f"{_PATH}?cursor={page.next_cursor}"
     pages = {"older": older, "newer": _PATH if cursor else None}
-    return desk.show("market/auctions.html", auctions=page.items, page=pages)
+    return desk.show("market/auctions.html", live="aggregate=auction", auctions=page.items, page=pages)
 
 
 @get("/{auction_id:str}")
@@ -59,7 +59,9 @@ async def show(
     if auction.certificate is not None:
         shown |= await _load_market(desk, auction, max(0, pools))
         shown |= await _load_decisions(desk, auction_id, decided, cursor)
-    return desk.show("market/auction.html", auction=auction, decided=decided, **shown)
+    return desk.show(
+        "market/auction.html", live=f"aggregate_id={auction_id}", auction=auction, decided=decided, **shown
+    )
 
 
 @post("/{auction_id:str}/verify", status_code=200)

@@ -27,7 +27,8 @@ async def show(request: Request[Any, Any, Any], gpu_class: FromQuery[str | None]
     """
     try:
         async with _open_desk(request) as desk:
-            return desk.show("market/prices.html", **_describe(await desk.client.read_public_market(gpu_class)))
+            shown = _describe(await desk.client.read_public_market(gpu_class))
+            return desk.show("market/prices.html", live="aggregate=auction", **shown)
     except SignedOut:
         door: Door = request.app.state["door"]
         address = request.scope.get("client")

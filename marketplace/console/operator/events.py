@@ -34,12 +34,14 @@ async def explore(request: Request[Any, Any, Any], desk: Desked) -> Template:
     query = request.query_params
     filters = {name: query[name].strip() for name in _FILTERS if query.get(name, "").strip()}
     after = int(query["after"]) if query.get("after", "").isdecimal() else None
+    latest = after is None and not filters
     if after is None:
         head = (await desk.client.read_events(0, 1)).head
         after = 0 if filters else max(0, head - _PAGE)
     page = await desk.client.get("/v1/events", FeedPage, after=after, limit=_PAGE, **filters)
     known = {"kinds": sorted(AGGREGATES), "types": sorted(EVENT_TYPES)}
-    return desk.show("operator/events.html", events=page.items, page=page, filters=filters, after=after, **known)
+    live = "" if latest else None
+    return desk.show("operator/events.html", live, events=page.items, page=page, filters=filters, after=after, **known)
 
 
 @get("/jump")

@@ -38,6 +38,7 @@ async def show(
     states = None if at is None else await desk.client.read_states(at)
     return desk.show(
         "operator/history.html",
+        live=f"aggregate_id={aggregate_id}",
         aggregate_id=aggregate_id,
         events=page.items,
         after=after,

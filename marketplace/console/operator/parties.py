@@ -33,6 +33,7 @@ async def list_all(
     older = None if page.next_cursor is None else f"{PATH}?cursor={page.next_cursor}&{chosen}"
     return desk.show(
         "operator/parties.html",
+        live="aggregate=party",
         parties=page.items,
         page={"older": older, "newer": f"{PATH}?{chosen}" if cursor else None},
         status=status,
@@ -50,6 +51,7 @@ async def show(desk: Desked, party_id: FromPath[str]) -> Template:
     names = await desk.load_names(one.related_id for one in relations)
     return desk.show(
         "operator/party.html",
+        live=f"aggregate_id={party_id}",
         party=party,
         relations=relations,
         names=names,

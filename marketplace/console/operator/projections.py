@@ -15,6 +15,8 @@ from marketplace.console.desk import Desk, Desked
 _PATH: Final = "/console/projections"
 STALLED: Final = timedelta(seconds=30)
 """A projection that is behind and has not moved for so long is stalled."""
+_SECONDS: Final = 3
+"""A position that moves is no event, so the page asks again after so many."""
 _SAMPLES_MAX: Final = 120
 _SAMPLES_KEPT: Final = timedelta(minutes=10)
 
@@ -84,6 +86,7 @@ async def _render(desk: Desk) -> Template:
     TREND.add(now, views)
     return desk.show(
         "operator/projections.html",
+        seconds=_SECONDS,
         projections=views,
         head=ready.log_sequence,
         unreadable=ready.unreadable,

@@ -33,6 +33,7 @@ async def show(desk: Desked) -> Template:
     ids |= {one for row in disputed.items for one in (row.startup_id, row.provider_id)}
     return desk.show(
         "operator/queues.html",
+        live="aggregate=party&aggregate=account&aggregate=statement&aggregate=grant&aggregate=pool",
         registered=registered.items,
         asking=asking[:_SHOWN],
         disputed=sorted(disputed.items, key=lambda one: one.awaits != "platform"),

@@ -25,6 +25,7 @@ async def show(desk: Desked) -> Template:
     page = await desk.client.read_events(max(0, head - _EVENTS))
     return desk.show(
         "operator/today.html",
+        live="",
         ready=ready,
         lag=None if ready.projected_sequence is None else head - ready.projected_sequence,
         auctions=open_auctions,

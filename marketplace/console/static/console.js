@@ -84,3 +84,82 @@ for (const map of document.querySelectorAll("[data-pick]")) {
   form.addEventListener("change", draw);
   draw();
 }
+
+// A page that shows moving state asks for itself again after each event that changes it. What stands stays the same
+// element, so that focus, opened details and scrolled tables stay; a form that somebody has begun stays as it is.
+const main = document.querySelector("[data-live], [data-seconds]");
+for (const name of ["focusin", "input", "submit"]) {
+  document.addEventListener(name, ({ target }) => {
+    const form = target.closest("form");
+    if (form) form.dataset.begun = "";
+  });
+}
+document.addEventListener("htmx:afterSwap", ({ detail }) => { detail.target.dataset.begun = ""; });
+
+function show(page) {
+  const stays = (node) => node instanceof Element && node.matches("[data-begun], .pick");
+  Idiomorph.morph(main, page.getElementById("main").innerHTML, {
+    morphStyle: "innerHTML",
+    callbacks: {
+      beforeNodeMorphed: (old) => !stays(old),
+      beforeNodeRemoved: (old) => !stays(old) && !(old instanceof Element && old.querySelector("[data-begun]")),
+      beforeAttributeUpdated: (name, node) => !(name === "open" && node.tagName === "DETAILS"),
+    },
+  });
+  htmx.process(main);
+  count();
+}
+
+if (main) {
+  const REST = 300;
+  const BUSY = 4;
+  let [source, seen, timer, due, asking] = [null, 0, null, 0, false];
+  const ask = async () => {
+    timer = null;
+    const begun = performance.now();
+    const told = seen;
+    asking = true;
+    try {
+      for (const at of [told, 0]) {
+        const answer = await fetch(location.href, { headers: { "marketplace-live": at } });
+        if (answer.redirected) location.assign(answer.url);
+        if (answer.ok) show(new DOMParser().parseFromString(await answer.text(), "text/html"));
+        if (answer.ok || answer.redirected || !at) break;
+      }
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // the server is away; the next event asks again
+    }
+    asking = false;
+    due = performance.now() + Math.max(REST, BUSY * (performance.now() - begun));
+    if (seen > told) plan();
+  };
+  const plan = () => {
+    if (!asking && timer === null && !document.hidden) timer = setTimeout(ask, Math.max(0, due - performance.now()));
+  };
+  const follow = () => {
+    if (!main.dataset.live || source) return;
+    const url = new URL(main.dataset.live, location);
+    seen = Math.max(seen, Number(url.searchParams.get("after")));
+    url.searchParams.set("after", seen);
+    source = new EventSource(url);
+    source.onmessage = ({ lastEventId }) => {
+      seen = Math.max(seen, Number(lastEventId));
+      plan();
+    };
+    source.onerror = () => {
+      if (source.readyState !== EventSource.CLOSED) return;
+      source = null;
+      setTimeout(() => document.hidden || follow(), 5000);
+    };
+  };
+  // A browser opens six connections to one server: a page that nobody looks at gives its own back.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden && source) source = source.close() ?? null;
+    if (!document.hidden) {
+      follow();
+      plan();
+    }
+  });
+  if (!document.hidden) follow();
+  if (main.dataset.seconds) setInterval(plan, 1000 * main.dataset.seconds);
+}

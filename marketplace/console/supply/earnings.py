@@ -43,6 +43,7 @@ async def show(desk: Desked) -> Template:
     statements = [one for one in listed if one.provider_id == own]
     return desk.show(
         "supply/earnings.html",
+        live="aggregate=statement&aggregate=bond",
         months=_sum_by([(f"{one.period_end.astimezone(UTC) - _MOMENT:%Y-%m}", one) for one in statements]),
         grants=_sum_by([(one.grant_id, one) for one in statements]),
         total=next(iter(_sum_by([("all", one) for one in statements])), Earned("all", 0, *[Decimal(0)] * 3)),

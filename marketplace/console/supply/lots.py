@@ -25,6 +25,7 @@ async def show(desk: Desked, lot_id: FromPath[str]) -> Template:
     lot = await desk.client.get_lot(lot_id)
     return desk.show(
         "supply/lot.html",
+        live="aggregate=lot&aggregate=auction",
         lot=lot,
         asks=list_asks(lot),
         market=None if lot.gpu_class is None else await draw_market(desk, lot.gpu_class, [lot]),

@@ -54,6 +54,7 @@ async def show(desk: Desked) -> Template:
     lanes = await load_lanes(desk.client, sort_pools(pools), start, end)
     return desk.show(
         "supply/inventory.html",
+        live="aggregate=site&aggregate=pool&aggregate=lot",
         sites=sites,
         pools=pools,
         lots=_sort(lots),
@@ -96,6 +97,7 @@ async def show_pool(desk: Desked, pool_id: FromPath[str]) -> Template:
     first = desk.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     return desk.show(
         "supply/pool.html",
+        live="aggregate=pool&aggregate=lot",
         pool=pool,
         site=site,
         lots=_sort(lots),

@@ -128,6 +128,7 @@ async def _show(desk: Desk, account_id: str, start: str | None, end: str | None)
     entries = list(_join(statement.lines))[::-1]
     return desk.show(
         "trading/account.html",
+        live=f"aggregate_id={account_id}",
         account=account,
         available=balances.get(f"{account_id}/available", Decimal(0)),
         held=balances.get(f"{account_id}/held", Decimal(0)),

@@ -65,8 +65,12 @@ async def list_own(
     query: dict[str, Any] = {"limit": _PAGE, "cursor": cursor, "status": status or None, "order": "newest"}
     page = await desk.client.get("/v1/grants", Page[GrantView], **query)
     older = None if page.next_cursor is None else f"{PATH}?cursor={page.next_cursor}&status={status or ''}"
-    pages = {"older": older, "newer": PATH if cursor else None}
-    return desk.show("trading/grants.html", grants=page.items, status=status, page=pages, statuses=get_args(Status))
+    shown = {
+        "page": {"older": older, "newer": PATH if cursor else None},
+        "status": status,
+        "statuses": get_args(Status),
+    }
+    return desk.show("trading/grants.html", live="aggregate=grant", grants=page.items, **shown)
 
 
 @get("/{grant_id:str}")
@@ -85,6 +89,7 @@ async def show(desk: Desked, grant_id: FromPath[str]) -> Template:
     )
     return desk.show(
         "trading/grant.html",
+        live="aggregate=grant&aggregate=statement&aggregate=usage",
         grant=grant,
         burn=burn,
         chart=_draw(grant, burn, days, billed, desk.now),

@@ -60,8 +60,12 @@ async def list_own(
     query: dict[str, Any] = {"limit": _PAGE, "cursor": cursor, "status": status or None}
     page = await desk.client.get("/v1/orders", Page[OrderView], **query)
     older = None if page.next_cursor is None else f"{_PATH}?cursor={page.next_cursor}&status={status or ''}"
-    pages = {"older": older, "newer": _PATH if cursor else None}
-    return desk.show("trading/orders.html", orders=page.items, status=status, page=pages, statuses=get_args(Status))
+    shown = {
+        "page": {"older": older, "newer": _PATH if cursor else None},
+        "status": status,
+        "statuses": get_args(Status),
+    }
+    return desk.show("trading/orders.html", live="aggregate=order", orders=page.items, **shown)
 
 
 @get("/new")
@@ -191,7 +195,8 @@ async def show(desk: Desked, order_id: FromPath[str]) -> Template:
     order = await desk.client.get_order(order_id)
     decisions = [one async for one in desk.client.list_order_decisions(order_id)]
     steps = await load_history(desk, order_id)
-    return desk.show("trading/order.html", order=order, decisions=decisions, steps=steps)
+    shown = {"order": order, "decisions": decisions, "steps": steps}
+    return desk.show("trading/order.html", live=f"aggregate_id={order_id}", **shown)
 
 
 @post("/{order_id:str}/cancel")

@@ -71,7 +71,9 @@ async def list_own(
     older = None if page.next_cursor is None else f"{PATH}?cursor={page.next_cursor}&status={status or ''}"
     pages = {"older": older, "newer": PATH if cursor else None}
     shown = {"statements": page.items, "status": status, "page": pages, "statuses": get_args(Status)}
-    return desk.show("trading/statements.html", **shown, find_due=lambda one: _find_due(desk, one))
+    return desk.show(
+        "trading/statements.html", live="aggregate=statement", **shown, find_due=lambda one: _find_due(desk, one)
+    )
 
 
 @get("/{statement_id:str}")
@@ -89,6 +91,7 @@ async def show(desk: Desked, statement_id: FromPath[str], day: FromQuery[str | N
     )
     return desk.show(
         "trading/statement.html",
+        live=f"aggregate_id={statement_id}",
         statement=statement,
         days=days,
         chosen=chosen,
