@@ -6,6 +6,8 @@ from functools import cache
 
 from jsonschema import Draft202012Validator
 
+from tests.api.examples import Examples
+
 INSTANT = re.compile(r"\d[+-]\d\d:\d\d\b")
 FRACTION = re.compile(r"^-?\d+/\d+$")
 EXACT = re.compile(
@@ -47,10 +49,13 @@ class Documented:
     Attributes:
         faults: What was accepted or answered otherwise than the document says, by method and path.
         checked: Which operations were held against it.
+        examples: The shortest body that each operation accepted, by the operation's id.
     """
 
-    def __init__(self, document):
+    def __init__(self, document, get_today):
         self.document = document
+        self.examples = Examples()
+        self._get_today = get_today
         self.faults = {}
         self.checked = set()
         self._routes = [
@@ -73,6 +78,8 @@ class Documented:
             kind = request.headers["content-type"].partition(";")[0]
             schema = operation.get("requestBody", {}).get("content", {}).get(kind, {}).get("schema", {})
             self._hold(f"{request.method} {path} body", schema, request.content)
+            if b'"outcome":"rejected"' not in answer.content:  # a part of it may be refused
+                self.examples.hear(operation["operationId"], request.content, self._get_today())
         status = str(answer.status_code)
         answers = operation["responses"].get(status) or operation["responses"].get(f"{status[0]}XX")
         if answers is None:

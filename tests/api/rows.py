@@ -45,6 +45,7 @@ class World:
     begin: datetime = field(
         default_factory=lambda: datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     )
+    days: float = -1
 
     def day(self, days: float) -> str:
         return (self.begin + timedelta(days=days)).isoformat()
@@ -55,6 +56,12 @@ class World:
         seconds = math.ceil((self.begin + timedelta(days=days) - clock.now()).total_seconds())
         answer = await self.stage.post(self.stage.admin, "/v1/test/clock", {"seconds": seconds})
         assert answer.status_code == 200, answer.text
+        self.days = days
+
+    @property
+    def today(self) -> datetime:
+        """The midnight before the day to which time was last moved."""
+        return self.begin + timedelta(days=math.floor(self.days))
 
     async def find(self, path: str, accept: Callable[[Any], Any], seconds: float = PATIENCE_SECONDS) -> Any:
         """Return what `accept` finds in an answer to the platform, once it finds something."""

@@ -37,6 +37,14 @@ ALLOCATIONS = (
     ),
     Row(
         "POST",
+        "/v1/usage/allocations",
+        "provider",
+        lambda world: name_use(world, readings=[build_use(world, 9)]),
+        other=NOT_MINE,
+        check=lambda one: [reading["outcome"] for reading in one["readings"]] == ["duplicate"],
+    ),
+    Row(
+        "POST",
         "/v1/usage/allocations/corrections",
         "provider",
         lambda world: name_use(world, reading=build_use(world, 4), reason="counted twice"),

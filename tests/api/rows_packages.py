@@ -1,8 +1,51 @@
 """Rows of OCF packages."""
 
 import base64
+import io
+import json
+import zipfile
 
 from tests.api.rows import Row, World
+
+FILES = (
+    "stock_plans",
+    "stock_legend_templates",
+    "stock_classes",
+    "vesting_terms",
+    "valuations",
+    "transactions",
+    "stakeholders",
+    "financings",
+    "documents",
+)
+COMPANY = {
+    "object_type": "ISSUER",
+    "id": "newcomer",
+    "legal_name": "Newcomer, Inc.",
+    "formation_date": "2025-01-01",
+    "country_of_formation": "US",
+}
+MANIFEST = {
+    "ocf_version": "1.2.0",
+    "file_type": "OCF_MANIFEST_FILE",
+    "issuer": COMPANY,
+    "as_of": "2025-01-01",
+    "generated_at": "2025-01-01T00:00:00Z",
+    **{f"{name}_files": [] for name in FILES},
+}
+"""The shortest package: a company without shares."""
+
+
+def pack_shortest() -> str:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as package:
+        text = json.dumps(MANIFEST, separators=(",", ":"))
+        package.writestr(zipfile.ZipInfo("Manifest.ocf.json"), text, zipfile.ZIP_DEFLATED, 9)
+    return base64.b64encode(packed.getvalue()).decode()
+
+
+async def register_newcomer(world: World) -> None:
+    world.ids["newcomer"] = await world.stage.register("Newcomer", "startup")
 
 
 async def take_package(world: World) -> None:
@@ -13,6 +56,10 @@ async def take_package(world: World) -> None:
 
 def build_import(world: World, **more) -> dict:
     return {"party_id": world.ids["heir"], "source": "x.zip", "package_base64": world.ids["package"], **more}
+
+
+def build_shortest(world: World) -> dict:
+    return {"party_id": world.ids["newcomer"], "source": "newcomer.zip", "package_base64": pack_shortest()}
 
 
 def is_same_package(world: World):
@@ -47,6 +94,16 @@ PACKAGES = (
         UNKNOWN_PARTY,
         save="inherited",
     ),
+    Row(
+        "POST",
+        "/v1/issuers/import/dry-run",
+        "platform",
+        build_shortest,
+        other=UNKNOWN_PARTY,
+        before=register_newcomer,
+        check=lambda report: report["clean"] and report["events"] == 2,
+    ),
+    Row("POST", "/v1/issuers/import", "platform", build_shortest, 201, other=UNKNOWN_PARTY),
     Row(
         "GET",
         "/v1/issuers/{inherited}/ocf",

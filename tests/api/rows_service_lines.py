@@ -1,7 +1,5 @@
 """Rows of service lines: one is approved and declined, one agreed on, worked, corrected and taken back."""
 
-from datetime import timedelta
-
 from tests.api.rows import SEEN, Row, World
 
 SHEET = "sheets/engineering"
@@ -9,16 +7,11 @@ PROPOSED = {"name": "engineering support", "price_usd_per_hour": "10", "hours": 
 
 
 async def pass_hours(world: World) -> None:
-    answer = await world.stage.post(world.stage.admin, "/v1/test/clock", {"seconds": 7_200})
-    assert answer.status_code == 200, answer.text
+    await world.move_to(2.2)
 
 
 def build_hours(world: World, hours: str) -> dict:
-    end = world.stage.services.handler.clock.now().replace(microsecond=0) - timedelta(minutes=10)
-    begin = end - timedelta(minutes=30)
-    world.ids.setdefault("worked_from", begin.isoformat())
-    world.ids.setdefault("worked_to", end.isoformat())
-    return {"start": world.ids["worked_from"], "end": world.ids["worked_to"], "hours": hours}
+    return {"start": world.day(2.125), "end": world.day(2.15), "hours": hours}
 
 
 def build_correction(world: World, reading_id: str) -> dict:

@@ -28,14 +28,12 @@ def build_cash_order(world: World, cash: str = "3", latest: float = 2) -> dict:
 
 
 def build_auction(world: World, **more) -> dict:
-    lock = world.stage.services.handler.clock.now() + timedelta(hours=1)
     horizon = {"horizon_start": world.day(2), "period_hours": 24, "periods": 90, "seed": 1}
-    return {"locks_at": lock.isoformat(), **horizon, **more}
+    return {"locks_at": world.day(0), **horizon, **more}
 
 
 async def clear_auction(world: World) -> None:
-    answer = await world.stage.post(world.stage.admin, "/v1/test/clock", {"seconds": 3_700})
-    assert answer.status_code == 200
+    await world.move_to(0.05)
     path = f"/v1/auctions/{world.ids['auction']}"
     await world.find(path, lambda one: one["carried_out_at"])
     for order, grant in (("order", "grant"), ("cash_order", "second_grant"), ("late_order", "late_grant")):
@@ -231,7 +229,7 @@ GRANTS = (
         "POST",
         "/v1/grants/{grant}/resume",
         "provider",
-        lambda world: {"at": world.stage.services.handler.clock.now().isoformat()},
+        lambda world: {"at": world.day(2.1)},
         refused=({"at": 5}, 422, "body_invalid"),
     ),
     *SERVICE_LINES,

@@ -23,7 +23,7 @@ def walk(part):
 
 
 def check_requests(text, document):
-    """Every operation is in the file once, and each body has the members that the document requires."""
+    """Every operation is in the file once, and each body is as the document describes it."""
     head, *requests = text.split("### ")
     assert "@api = http" in head
     expected = {
@@ -42,9 +42,9 @@ def check_requests(text, document):
         schema = {**content["schema"], "components": document["components"]}
         assert f"Content-Type: {kind}" in each
         faults = [*Draft202012Validator(schema).iter_errors(json.loads(each.partition("\n\n")[2]))]
-        assert not [fault.message for fault in faults if fault.validator in {"required", "type"}], each
+        assert not [fault.message for fault in faults], each
         bodies += 1
-    assert bodies > 50
+    assert bodies > 100
 
 
 BYTES_MAX = 585_000

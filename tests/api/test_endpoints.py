@@ -2,6 +2,7 @@
 
 import re
 
+from marketplace.api.http.examples import DAY, load_examples
 from marketplace.core.ids import rename_id
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
@@ -104,17 +105,24 @@ async def add_spares(world: World, row: Row) -> None:
         ids["key"] = next(key["key_id"] for key in keys if key["name"] == "reader")
 
 
+async def tell(stage: Stage) -> tuple[World, Documented]:
+    """Play every row, and hold each answer against the document."""
+    world = await prepare(stage)
+    documented = Documented(await read_document(stage.admin), lambda: world.today)
+    for client in world.clients.values():
+        client.event_hooks["response"].append(documented.hear)
+    for row in STORY:
+        await add_spares(world, row)
+        await play(world, row)
+    return world, documented
+
+
 async def test_every_endpoint_answers_each_caller(jetstream_log: JetStreamLog, database_url: str):
     async with open_stage(jetstream_log, database_url, worker=True, embedded=True) as stage:
-        world = await prepare(stage)
-        documented = Documented(await read_document(stage.admin))
-        for client in world.clients.values():
-            client.event_hooks["response"].append(documented.hear)
-        for row in STORY:
-            await add_spares(world, row)
-            await play(world, row)
+        world, documented = await tell(stage)
         assert not documented.faults, "\n".join(f"{name}: {fault}" for name, fault in documented.faults.items())
         assert len(documented.checked) > 200
+        assert load_examples(DAY) == documented.examples.found, "run scripts/request_examples.py"
         await tour(world)
 
 

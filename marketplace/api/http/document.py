@@ -20,6 +20,7 @@ from events.rendering.docstrings import render_markdown
 from marketplace.api.http.bodies.answers import ReceiptBody
 from marketplace.api.http.deprecation import mark_operation
 from marketplace.api.http.errors import list_codes
+from marketplace.api.http.examples import load_examples
 from marketplace.api.http.problems import MEDIA_TYPE, Problem
 from marketplace.api.http.shapes import REF, Schema, Shapes
 
@@ -65,7 +66,8 @@ _ABOUT: Final = """Startups pay for GPU capacity with cash, equity or both; prov
 Send the key as `Authorization: Bearer`. Every POST carries an `Idempotency-Key`, which names its command for ever.
 Money and prices are decimal strings, instants RFC 3339 with an offset. Refusals are problems (RFC 9457): branch on
 `code`, whose page `type` names. Any operation may answer any problem, so these stand once for each range of statuses.
-Every request may carry a W3C `traceparent`. Answers may have further members later; bodies may not have members that
+Every request may carry a W3C `traceparent`, every answer carries a `Request-Id`. The days of examples count from
+today, their ids name nothing. Answers may have further members later; bodies may not have members that
 are not described here."""
 
 
@@ -108,9 +110,13 @@ def build_document(app: Litestar, drawn: dict[str, Any]) -> dict[str, Any]:
     answers = [answer for *_, handler in operations if (answer := _find_answer(handler)) is not None]
     shapes = Shapes(bodies, [*answers, Problem, ReceiptBody])
     _name_codes(shapes.components)
+    examples = load_examples(app.state["services"].handler.clock.now())
     paths: dict[str, Any] = {path: {} for path in drawn["paths"]}
     for path, verb, operation, handler in operations:
         paths[path][verb] = _describe_operation(verb, operation, handler, shapes)
+        if "requestBody" in operation and operation["operationId"] in examples:
+            content, *_ = paths[path][verb]["requestBody"]["content"].values()
+            content["example"] = examples[operation["operationId"]]
     return {
         "openapi": drawn["openapi"],
         "info": {
@@ -236,10 +242,11 @@ def _describe_answer(response: Schema, answer: Any, handler: HTTPRouteHandler, s
     if handler.opt.get("streams"):
         content["text/event-stream"] = {"schema": _EVENT_STREAM}
     has_version = get_origin(handler.parsed_fn_signature.return_type.annotation) is Response
-    headers = ("Request-Id", "ETag") if has_version and "GET" in handler.http_methods else ("Request-Id",)
-    ending = _ENDING if handler.opt.keys() & {"deprecated", "deprecated_parameters"} else {}
-    described = {"description": "The answer", "headers": {name: _refer("headers", name) for name in headers} | ending}
-    return described | ({"content": content} if content else {})
+    headers = {"ETag": _refer("headers", "ETag")} if has_version and "GET" in handler.http_methods else {}
+    headers |= _ENDING if handler.opt.keys() & {"deprecated", "deprecated_parameters"} else {}
+    return {"description": "The answer"} | {
+        name: part for name, part in (("headers", headers), ("content", content)) if part
+    }
 
 
 def _share_parameters(paths: Mapping[str, Any]) -> dict[str, Schema]:

@@ -1,4 +1,4 @@
-"""Every operation as a request that an editor can send: ``/schema/requests.http``, rendered from the OpenAPI document.
+"""Every operation as a request that an editor can send: ``/schema/requests.http``, with the document's examples.
 
 The format is that of the HTTP clients in VS Code and JetBrains' editors. ``api`` and ``key`` are its variables.
 """
@@ -13,12 +13,10 @@ from litestar.openapi.plugins import OpenAPIRenderPlugin
 from marketplace.api.http.document import load_document
 
 _VERBS: Final = ("get", "post", "put", "patch", "delete")
-_HEAD: Final = """# Every operation of the API, with the members that it needs. Fill in ids and values.
+_HEAD: Final = """# Every operation of the API, with a body that it accepts. Fill in your market's ids.
 @api = {api}
 @key = mkp_...
 """
-_PLAIN: Final = {"string": "", "integer": 1, "number": 1, "boolean": False, "null": None}
-_DEPTH_MAX: Final = 8
 
 
 class RequestFile(OpenAPIRenderPlugin):
@@ -54,7 +52,7 @@ def _render_request(components: dict[str, Any], verb: str, path: str, operation:
     if any(each["name"] == "Idempotency-Key" for each in parameters):
         lines.append("Idempotency-Key: {{$guid}}")
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
-        body = json.dumps(_build_example(components, content["schema"], 0), indent=2)
+        body = json.dumps(content["example"], indent=2, ensure_ascii=False)
         return "\n".join([*lines, f"Content-Type: {kind}", "", body, ""])
     return "\n".join([*lines, ""])
 
@@ -64,25 +62,3 @@ def _follow(components: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
         *_, kind, name = part["$ref"].split("/")
         part = components[kind][name]
     return part
-
-
-def _build_example(components: dict[str, Any], schema: dict[str, Any], depth: int) -> Any:
-    """Return a value of the schema's shape with the members that it requires; texts are empty where none is known."""
-    schema = _follow(components, schema)
-    for known in ("const", "default"):
-        if known in schema:
-            return schema[known]
-    for several in ("enum", "examples"):
-        if schema.get(several):
-            return schema[several][0]
-    for choices in ("oneOf", "anyOf", "allOf"):
-        if schema.get(choices):
-            return _build_example(components, schema[choices][0], depth)
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    kind = kind[0] if isinstance(kind, list) else kind
-    if kind == "object" and depth < _DEPTH_MAX:
-        needed = schema.get("required", ())
-        return {name: _build_example(components, schema["properties"][name], depth + 1) for name in needed}
-    if kind == "array":
-        return [_build_example(components, schema["items"], depth + 1)] if schema.get("minItems") else []
-    return _PLAIN.get(kind)
