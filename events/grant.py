@@ -88,7 +88,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
     """Capacity was awarded.
 
     At the price p the startup pays cash_share · p in cash and owes principal_share · p as principal; the holder pays
-    the provider the rest of p. The event does not tell what the order would have paid at most: offers stay sealed.
+    the provider the rest of p. The event does not state what the order would have paid at most: offers stay sealed.
 
     Attributes:
         grant_id: The grant.
@@ -369,7 +369,7 @@ class GrantStagePaid(Event, frozen=True, kw_only=True, tag="grant.stage_paid.v1"
 
 
 class GrantStageMissed(Event, frozen=True, kw_only=True, tag="grant.stage_missed.v1"):
-    """A stage began, and the startup did not have its cash available. Delivery goes on, covered by the security.
+    """The cash of a stage that began, or of a due statement on credit, is missing. Delivery goes on in the cure time.
 
     Attributes:
         grant_id: The grant.
@@ -385,7 +385,7 @@ class GrantStageMissed(Event, frozen=True, kw_only=True, tag="grant.stage_missed
 
 
 class GrantWithheld(Event, frozen=True, kw_only=True, tag="grant.withheld.v1"):
-    """Delivery is withheld, because a stage was not paid in its cure time. The nodes stay the grant's.
+    """Delivery is withheld, because missing cash was not paid in its cure time. The nodes stay the grant's.
 
     Attributes:
         grant_id: The grant.

@@ -148,7 +148,7 @@ class ServiceLineCorrected(Event, frozen=True, kw_only=True, tag="service_line.c
 
 
 class ServiceLineVoided(Event, frozen=True, kw_only=True, tag="service_line.voided.v1"):
-    """A reading of hours was taken back by its source.
+    """A reading of hours was voided by its source.
 
     Attributes:
         service_line_id: The service line.

@@ -156,7 +156,7 @@ class StatementIssued(Event, frozen=True, kw_only=True, tag="statement.issued.v1
 class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credited.v1"):
     """Less is due for a settled period than was charged: less was metered, or nodes did not work.
 
-    The difference is paid back; the statement stays. Without a difference, it answers what was metered since.
+    The difference is paid back; the statement stays. If the difference is 0, it only states what was metered since.
 
     Attributes:
         statement_id: The credit.

@@ -93,7 +93,7 @@ class UsageCorrected(Event, frozen=True, kw_only=True, tag="usage.corrected.v1")
 
 
 class UsageVoided(Event, frozen=True, kw_only=True, tag="usage.voided.v1"):
-    """A reading was taken back by its source.
+    """A reading was voided by its source.
 
     Attributes:
         usage_id: The usage record of the grant.
@@ -313,7 +313,7 @@ class UsageReallocated(Event, frozen=True, kw_only=True, tag="usage.reallocated.
         source: The meter.
         reading_id: The reading.
         before: What it said, and which grants carried it.
-        after: What it says now; None where it was taken back.
+        after: What it says now; None where it was voided.
         reason: Why.
     """
 

@@ -23,7 +23,7 @@ class Bonds(Transport):
         return await self.command("/v1/bonds", body, **options)
 
     async def release_bond(self, bond_id: str, *, lot_id: str | None = None, **options: Any) -> ReceiptBody:
-        """Take back what a bond has left, once it stands for nothing any more.
+        """Take back what is left of a bond, once its term and 30 days for claims are over.
 
         Raises:
             ProblemError: ``bond_unknown`` · ``bond_empty`` · ``bond_stands`` · ``bond_claimed``.

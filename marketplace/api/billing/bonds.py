@@ -39,7 +39,7 @@ async def create(command: Commanded, data: JSONBody[PostBondBody]) -> Response[R
 
 @post("/{bond_id:str}/release", status_code=200, summary="Release a bond", opt={"scope": "accounts:hold"})
 async def release(command: Commanded, bond_id: FromPath[str], data: JSONBody[ReleaseBondBody]) -> Response[ReceiptBody]:
-    """Take back, as the provider or the platform, what a bond has left once it stands for nothing any more."""
+    """Take back what is left of a bond once its term and 30 days for claims are over, as provider or platform."""
     return command.answer(await release_bond(command.handler, command.context, bond_id, lot_id=data.lot_id))
 
 
@@ -64,7 +64,7 @@ async def claim(command: Commanded, grant_id: FromPath[str], data: JSONBody[Clai
 async def answer(
     command: Commanded, bond_id: FromPath[str], claim_id: FromPath[str], data: JSONBody[AnswerClaimBody]
 ) -> Response[ReceiptBody]:
-    """Concede or contest a claim as the provider, or decide it as the platform. What is admitted is paid at once."""
+    """Concede or contest a claim as the provider, or decide it as the platform. It is paid after 72 hours."""
     receipt = await answer_claim(
         command.handler, command.context, bond_id, claim_id, amount_usd=data.amount_usd, reason=data.reason
     )

@@ -254,7 +254,7 @@ async def answer_claim(
     """Answer a claim as its provider, or decide it as the platform. Silence of the provider concedes it.
 
     What the provider admits is paid once the time for answers is over, 72 hours after the claim. The platform decides
-    the rest, and its silence settles in the middle.
+    the rest. If it does not, the claim settles in the middle.
 
     Raises:
         Refusal: ``scope_missing`` · ``bond_unknown`` · refusals of the bond.
@@ -299,7 +299,7 @@ async def _settle(handler: Handler, context: Context, command: AnswerClaim) -> R
 
 
 async def release_bond(handler: Handler, context: Context, bond_id: str, *, lot_id: str | None = None) -> Receipt:
-    """Take back the money of a bond that stands for nothing any more.
+    """Take back the money of a bond once its term and the time for claims are over.
 
     Raises:
         Refusal: ``bond_unknown`` · ``party_suspended`` · refusals of the bond.
@@ -316,7 +316,7 @@ async def release_bond(handler: Handler, context: Context, bond_id: str, *, lot_
             account_id=bond.account_id,
             hold_id=bond.parts[lot_id].hold_id,
             amount_usd=Decimal(0),
-            reason="the bond stands for nothing any more",
+            reason="the term of the bond and the time for claims are over",
         )
         await unit.decide(ACCOUNT, bond.account_id, adjust)
 

@@ -244,7 +244,7 @@ async def load_concerned(unit: UnitOfWork, issuer_id: str, allows: Allows | None
 async def _list_consents(
     unit: UnitOfWork, issuer: Issuer, proposer_id: str | None, *, again: bool = False
 ) -> tuple[Consent, ...]:
-    """Return whose agreement the decided events need beside the proposer's; of None, whose at all.
+    """Return the agreements that the decided events need, without the proposer's own; all if it is None.
 
     `again` if they were proposed before, and those who were asked then have agreed.
     """
@@ -365,7 +365,7 @@ async def _take_effect(unit: UnitOfWork, proposal: Proposal) -> None:
 
 
 async def _find_change(unit: UnitOfWork, proposal: Proposal) -> tuple[str | None, frozenset[str] | None]:
-    """Decide the act again, and return why no agreement covers it, or None, and whose do where its results differ."""
+    """Decide the act again; return why no agreement covers it, or None, and whose cover results that differ."""
     made = proposal.made
     issuer = await unit.get(ISSUER, made.issuer_id, Issuer)
     if render_ratio(issuer.split_ratio) != made.split_ratio:

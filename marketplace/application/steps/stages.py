@@ -21,12 +21,12 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def collect(unit: UnitOfWork, grant: Grant, *, is_asked: bool = False) -> Grant:
-    """Set aside what the stages of a grant need by now, or take the next step where that is missing.
+    """Set aside what the stages of a grant need by now, or take the next step if the money is missing.
 
     Args:
         unit: The decision.
         grant: The grant, which is staged.
-        is_asked: Whether its startup pays, also before a stage begins. Otherwise time does.
+        is_asked: Whether its startup itself pays, perhaps before a stage begins; otherwise a timer does.
 
     Returns:
         The grant after that.
@@ -64,7 +64,7 @@ async def collect(unit: UnitOfWork, grant: Grant, *, is_asked: bool = False) -> 
 
 
 async def _sum_due(unit: UnitOfWork, grant: Grant, account: Account) -> Decimal:
-    """Return what a grant on credit paid, and what its statements need that nobody may dispute any more."""
+    """Return what a grant with credit paid, and what its statements need whose time for disputes is over."""
     issued, due_usd = grant.issued, ZERO
     if not issued.credit_usd:
         return ZERO
@@ -83,7 +83,7 @@ async def _sum_due(unit: UnitOfWork, grant: Grant, account: Account) -> Decimal:
 
 
 async def cover(unit: UnitOfWork, grant: Grant, charges: Charges) -> None:
-    """Let the hold of a grant on credit have what charges take of it, from available money.
+    """Raise the hold of a grant with credit to the charges that are paid from it, from available money.
 
     Raises:
         Refusal: ``account_closed`` · ``funds_insufficient``.

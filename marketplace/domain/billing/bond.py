@@ -5,7 +5,7 @@ it posted money for. A claim is paid by the parts of the lots that carry its gra
 
 While the claims on a part exceed its money, all of them get the same share of what they claim. What is claimed and not
 yet answered, or contested, keeps its share in the part. Nothing is paid of a claim before its time for answers is over,
-whoever answered it and when. So who claims first, and is answered at once, takes nothing from others that claim in that
+whoever answered it and when. So a claim that is made first and answered at once takes nothing from others made in that
 time. What a settled claim does not get is recorded as owed. It is paid when other claims end for less, or when the
 provider posts more.
 
@@ -13,7 +13,7 @@ Invariants:
     1. Of each part, what was posted is free, paid or released, and none of these is negative.
     2. A claim is paid at most what it was answered with, and that is at most what it claims.
     3. A period or an early end of a grant is claimed once.
-    4. A part is released whole, once it stands for nothing any more and no claim on it is open or owed.
+    4. A part is released whole, once its term and the time for claims are over and no claim on it is open or owed.
     5. A posting counts once.
     6. Nothing is paid of a claim before its `answer_until`.
 

@@ -6,9 +6,9 @@ insisting. What each silence means:
 
 - The provider is silent: the payers' last word settles, their counter-offer or else their count.
 - The payers are silent: the provider's last word settles, its counter-offer or else its position.
-- The platform is silent for `DECISION` after it was asked: the middle between count and position settles. The startup's
-  count is there no less than its own meter supports (`statement.find_silence`), so that a count of nothing without a
-  meter gains nothing.
+- The platform is silent for `DECISION` after it was asked: the middle between count and position settles. There the
+  startup's count is raised to what its own meter supports (`statement.find_silence`), so that a startup without a meter
+  gains nothing by a count of 0.
 
 Invariants:
     1. Counts only rise, by concessions of its payer, and the position only falls, by concessions of the provider. A

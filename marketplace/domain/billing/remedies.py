@@ -5,9 +5,9 @@ the provider, or by the startup for cause. Under the measure ``metered``, nodes 
 have failed too. Of the undelivered hours
 
 1. ``replacement``: those that the startup bought in a later auction, and got before it claims, cost the difference of
-   the two prices, at most as much again as the hour itself;
+   the two prices, at most the price of the lost hour;
 2. ``damages``: the others that failed cost a share of their price;
-3. ``make_whole``: the others that an early end leaves cost a share of their price. Of an end for cause, these are the
+3. ``make_whole``: the others that an early end leaves cost a share of their price. For an end for cause, these are the
    hours of the nodes that did not work when it was declared.
 
 The price is what the provider is owed for the hour, also where the capacity was resold for more. The cure time counts

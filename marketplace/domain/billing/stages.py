@@ -1,15 +1,15 @@
-"""Staged prepayment: what is set aside when, and what is left of it for a stage that is not paid.
+"""Staged prepayment: when cash is set aside, and what follows if a stage is not paid.
 
 The cash of a staged grant is set aside ahead of its hours. At the match it covers the first stage and the security; as
 each stage begins, it has to cover one stage more, up to the whole run. So what is set aside always covers the security
 beyond the stages that were paid. A stage that is not paid when it begins may be paid within `CURE`; delivery goes on,
 covered by the security. Then the provider withholds delivery, and the notice of the grant's terms runs. The nodes stay
 the grant's, so nobody else buys them, and the startup owes the cash price of each hour in which they worked and were
-withheld, as far as the security goes. It ends either by payment or, after the notice, with the grant.
+withheld, as far as the security goes. Withholding ends by payment or, after the notice, with the grant.
 
-A provider may give a grant credit. Then its credit is left out of what has to be set aside: so much of the delivered
-hours is paid by accepted statements alone. What is delivered and not set aside never exceeds the credit. A statement
-that silence accepted and nobody paid is asked for as a stage is, with the same time to cure it and the same end.
+A grant may have credit of its provider. The credit is subtracted from what has to be set aside: so much of the
+delivered hours is paid by accepted statements alone. The price of delivered hours less what is set aside never exceeds
+the credit. A statement whose time for disputes is over and that is not paid has the consequences of a missed stage.
 """
 
 from datetime import datetime, timedelta
@@ -70,9 +70,9 @@ def build_collection(
         available_usd: What the startup's account has available.
         set_aside_usd: What the grant's hold has and what it paid.
         spare_usd: What the hold has beyond the delivered hours.
-        due_usd: What its statements that silence has accepted still need, of a grant on credit, with what was paid.
-        deal_usd: What all costs that the startup has of the provider, by which the notice is.
-        is_asked: Whether the startup pays, the next stage also before it begins. Otherwise time does.
+        due_usd: On a grant with credit: what was paid, and what its statements need whose time for disputes is over.
+        deal_usd: The price of all that the startup buys from the provider; the notice depends on it.
+        is_asked: Whether the startup itself pays, perhaps before a stage begins; otherwise a timer does.
     """
     issued, gpu_seconds = grant.issued, count_withheld(grant, at)
     stages = 0 if issued.stages is None else max(count_due(issued, at), grant.stages_paid + is_asked)

@@ -1,10 +1,14 @@
 """What a party gives up by an act on an issuer, in dollars, so that it counts toward the limit of one person.
 
-Stock counts at the fair value of a share as converted, less the price that is paid for it here; a right to stock at
-that value less its exercise price; an instrument whose terms change at its principal and what may still accrue, and
-principal that is reversed, or that a sale does not pay in cash, at itself.
-Preferred stock that its holder converts counts at its preference less the value of the common stock. Votes and
-exercises give nothing to others and count nothing.
+What counts at which value:
+
+- stock: the fair value of a share as converted, less the price that is paid for it here;
+- a right to stock: that value, less its exercise price;
+- an instrument whose terms change: its principal and what may still accrue;
+- principal that is reversed, or that a sale does not pay in cash: its amount;
+- preferred stock that its holder converts: its preference, less the value of the common stock.
+
+Votes and exercises give nothing to others and do not count.
 """
 
 from datetime import date
