@@ -55,6 +55,7 @@ _COMPUTED: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The codes of computed expressions. The last three pass on a code that was raised elsewhere."""
 _SENTENCES: Final[Mapping[str, str]] = {
+    "auction_full": "there are more orders than one auction clears, and the admitted ones are worth more; offer more",
     "auction_not_cleared": "the auction has not cleared; its audit can be made once it has",
     "body_too_large": "the body is larger than the route reads; split the request",
     "budget_exhausted": "the mandate has less of its budget left than is needed; ask for less, or later",
@@ -83,8 +84,12 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "method_not_allowed": "the path does not support this method; see the Allow header",
     "nats_unavailable": "the servers of the event log cannot be reached; send the request again with the same "
     "Idempotency-Key",
+    "no_capacity": "less capacity is left in the order's pools and window than it needs; widen the window, or name "
+    "more classes or regions",
     "package_too_large": "the package or one of its files is larger than is read; split it",
     "postgresql_unavailable": "the database of the projections cannot be reached; send the request again",
+    "price_above_mandate": "the price per GPU-hour is above what the mandate pays; offer less, or choose another "
+    "mandate",
     "projection_behind": "the projections have not reached the position of Min-Seq in time; read again",
     "projection_stopped": "a projection has stopped at an event and waits for the operator; read again later",
     "related_unwelcome": "the mandate pays for no trade among related parties; pay in cash, ask its holder, or choose "
@@ -96,6 +101,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "site_operating": "the site operates already; a conversion is scheduled for a planned site",
     "storage_full": "the log's storage is full, so that no command can be stored; send it again once the operator has "
     "made room",
+    "threshold_unexpected": "a warrant that vests at a sale without a threshold takes no proceeds_usd; leave it out",
     "unavailable": "a server that the market needs is unavailable; send the request again",
     "vendor_maximum_reached": "the mandate has taken its maximum of this vendor's GPUs; choose another vendor, or "
     "another mandate",

@@ -52,7 +52,7 @@ def compare_elections(
     if not mine:
         raise Refusal("instrument_not_found", f"{instrument_id} is not among the SAFEs", instrument_id=instrument_id)
     if not all(safe.terms.most_favoured_nation for safe in mine):
-        raise Refusal("not_most_favoured", f"{instrument_id} has no MFN clause", instrument_id=instrument_id)
+        raise Refusal("not_most_favoured", f"{instrument_id} has no most-favoured clause", instrument_id=instrument_id)
     if len(candidates) > CANDIDATES_MAX:
         raise Refusal("too_many_candidates", f"{len(candidates)} candidates exceed the limit of {CANDIDATES_MAX}")
     choices: dict[str, SafeTerms | Literal["declined"]] = {"declined": "declined", **candidates}

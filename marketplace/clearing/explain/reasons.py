@@ -75,7 +75,7 @@ def list_reasons(
         pool_id = book.pools[grid.candidates[candidate].pool].pool_id
         why = "no whole placement is worth more than what it would displace"
         if found:
-            why = "what was said before keeps it out"
+            why = "the reason given first keeps it out"
         text = f"in the money on {pool_id} by {say_amount(usd(gain))} USD at the published prices, but {why}"
         more = {"pool_id": pool_id, "start_period": str(at_start), "regret_usd": show(usd(gain))}
         found.append(Reason("paradoxically_rejected", text, facts | more))

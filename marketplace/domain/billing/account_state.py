@@ -407,7 +407,8 @@ def _require_time_left(command: PlaceHold) -> None:
     if _is_past(command.expires_at, command.at):
         raise Refusal(
             "expiry_passed",
-            f"the expiry {render_instant(command.expires_at)} is not after now, {render_instant(command.at)}",
+            f"the expiry {render_instant(command.expires_at)} is not after now, {render_instant(command.at)}; state"
+            " a later one",
             pointer="/expires_at",
         )
 

@@ -156,7 +156,8 @@ def _find_fault(reading: HoursReading, known: Spans, at: datetime, state: Servic
         return Refusal("outside_grant", text)
     if start < agreed.at:
         return Refusal(
-            "before_agreement", f"hours count from {render_instant(agreed.at)} on, when the service line was agreed on"
+            "before_agreement",
+            f"hours count from {render_instant(agreed.at)} on, when the service line was agreed on; report later ones",
         )
     settled = "the grant is fully settled; readings can only be lowered or voided"
     closed = Refusal("service_line_closed", settled) if state.status == "closed" else None

@@ -100,7 +100,7 @@ def build_shares(grant: Grant, pool: Pool, lots: list[Lot], start: datetime, end
             raise Refusal(
                 "substitute_full",
                 f"pool {pool.opened.pool_id} lacks {needed} nodes at or below the grant's price at"
-                f" {render_instant(begin)}",
+                f" {render_instant(begin)}; choose another pool",
                 pool_id=pool.opened.pool_id,
                 at=render_instant(begin),
             )

@@ -49,8 +49,8 @@ def allocate(command: AllocateUsage, state: Usage) -> Sequence[UsageAllocated]:
     if known is not None:
         if known[:-PARTS_BYTES] == digest_measurement(measurement):
             return []
-        was = "voided" if known == ALLOCATION_VOIDED else "reported with other content; correct it"
-        raise Refusal("allocation_exists", f"reading {measurement.reading_id} was {was}, or use another id")
+        was = "voided; use" if known == ALLOCATION_VOIDED else "reported with other content; correct it, or use"
+        raise Refusal("allocation_exists", f"reading {measurement.reading_id} was {was} another id")
     _require_sound(measurement, command.at)
     allocation = _build(measurement, _order(command.offers, ()), None)
     return [

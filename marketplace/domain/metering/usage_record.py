@@ -332,7 +332,8 @@ def find_late_fault(start: datetime, end: datetime, at: datetime, closed: Refusa
     """
     if end > at:
         return Refusal(
-            "from_the_future", f"the interval ends at {render_instant(end)}, which is after now, {render_instant(at)}"
+            "from_the_future",
+            f"the interval ends at {render_instant(end)}, after now, {render_instant(at)}; report it once it is over",
         )
     if closed is not None:
         return closed

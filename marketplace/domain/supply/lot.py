@@ -156,7 +156,7 @@ def _list(command: ListLot, state: LotState) -> Sequence[LotEvent]:
     if listed.nodes_min > listed.nodes:
         raise Refusal(
             "nodes_min_above_nodes",
-            f"the smallest order is {listed.nodes_min} nodes, the lot has {listed.nodes}",
+            f"the smallest order is {listed.nodes_min} nodes, and the lot has {listed.nodes}; state that or less",
             pointer="/nodes_min",
         )
     _require_duration(listed.duration_hours_min, listed.start, listed.end, "/duration_hours_min")
@@ -172,7 +172,7 @@ def _require_duration(hours_min: int, start: datetime, end: datetime, pointer: s
     if timedelta(hours=hours_min) > end - start:
         raise Refusal(
             "duration_min_above_span",
-            f"the shortest order is {hours_min} hours, longer than the lot",
+            f"the shortest order is {hours_min} hours, longer than the lot; state fewer",
             pointer=pointer,
             hours_min=hours_min,
         )

@@ -284,7 +284,7 @@ def _announce(command: AnnounceClosing, state: Pool) -> Sequence[PoolEvent]:
         raise Refusal(
             "notice_too_short",
             f"a pool may leave {NOTICE_MIN.days} days after notice at the earliest, not at"
-            f" {render_instant(command.closes_at)}",
+            f" {render_instant(command.closes_at)}; state a later instant",
             pointer="/closes_at",
         )
     if known is not None and command.closes_at < known.closes_at:
@@ -541,7 +541,7 @@ def _refuse_other(grant_id: str) -> Refusal:
 
 
 def _refuse_unoffered(pool_id: str, lot_id: str) -> Refusal:
-    text = f"lot {lot_id} is not for sale over the whole span"
+    text = f"lot {lot_id} is not for sale over the whole span; choose another lot or span"
     return Refusal("lot_not_offered", text, lot_id=lot_id, pool_id=pool_id)
 
 

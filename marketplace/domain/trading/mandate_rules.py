@@ -90,13 +90,13 @@ def require_terms(terms: MandateTerms) -> None:
         raise Refusal("pricelist_missing", text, pointer="/terms/pricelist_id")
     low, high = terms.valuation_cap_usd_min, terms.valuation_cap_usd_max or CAP_USD_MAX
     if low is not None and low > high:
-        text = f"the cap range is empty: {low} is above {high}"
+        text = f"the cap range is empty: {low} is above {high}; swap them"
         raise Refusal("cap_range_empty", text, pointer="/terms/valuation_cap_usd_max")
     if not _is_within(terms.discount_min or ZERO, None, terms.discount_max):
-        text = f"the discount range is empty: {terms.discount_min} is above {terms.discount_max}"
+        text = f"the discount range is empty: {terms.discount_min} is above {terms.discount_max}; swap them"
         raise Refusal("discount_range_empty", text, pointer="/terms/discount_max")
     if not _is_within(terms.strike_usd_min or ZERO, None, terms.strike_usd_max):
-        text = f"the strike range is empty: {terms.strike_usd_min} is above {terms.strike_usd_max}"
+        text = f"the strike range is empty: {terms.strike_usd_min} is above {terms.strike_usd_max}; swap them"
         raise Refusal("strike_range_empty", text, pointer="/terms/strike_usd_max")
     if terms.expires_at is not None:
         require_aware(terms.expires_at, "/terms/expires_at")

@@ -35,7 +35,7 @@ def agree_terms(command: AgreeHolderTerms, state: Issuer) -> Sequence[IssuerEven
     for name in ("directors", "pro_rata"):
         named: tuple[str, ...] = getattr(terms, name)
         if len(set(named)) < len(named):
-            raise Refusal("party_repeated", f"{name} names a party twice", pointer=f"/terms/{name}")
+            raise Refusal("party_repeated", f"{name} names a party twice; name each once", pointer=f"/terms/{name}")
     outside = next((director_id for director_id in terms.directors if not is_id(director_id, "pty")), None)
     if outside is not None:
         raise refuse_unknown("party", outside)

@@ -99,7 +99,7 @@ def require_formed(state: Issuer, day: date, pointer: str) -> None:
     """
     formed_on = state.formed.formed_on
     if day < formed_on:
-        text = f"{day} is before the formation on {formed_on}"
+        text = f"{day} is before the formation on {formed_on}; state that day or a later one"
         raise Refusal("date_before_formation", text, pointer=pointer, formed_on=formed_on.isoformat())
 
 
@@ -147,7 +147,7 @@ def require_signed(state: Issuer, instruments: Iterable[ConvertingInstrument]) -
             raise Refusal(
                 "instrument_unsigned",
                 f"{state.formed.issuer_id} has no signed instrument {instrument.instrument_id} with"
-                f" {instrument.holder_id}",
+                f" {instrument.holder_id}; sign it first",
                 pointer=f"/instruments/{index}",
                 instrument_id=instrument.instrument_id,
                 holder_id=instrument.holder_id,

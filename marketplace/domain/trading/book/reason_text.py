@@ -87,7 +87,7 @@ def _say(facts: dict[str, str], say_price: Callable[[str], str] = say_rate) -> s
     if "price_to_win_usd_per_gpu_hour" in facts:
         price = f"{say_price(facts['price_to_win_usd_per_gpu_hour'])} USD per GPU-hour"
         exact = facts.get("price_to_win_guarantee") == "exact"
-        said += f"; at {price} it would have won" if exact else f"; to win takes some {price}"
+        said += f"; at {price} it would have won" if exact else f"; it takes about {price} to win"
     return said
 
 

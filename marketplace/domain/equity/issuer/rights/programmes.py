@@ -349,7 +349,8 @@ def attest_milestone(command: AttestMilestone, state: Issuer) -> Sequence[Issuer
     if known is not None:
         raise Refusal(
             "milestone_attested",
-            f"milestone {command.milestone} of warrant {command.warrant_id} was attested by {known.attestation_id}",
+            f"milestone {command.milestone} of warrant {command.warrant_id} was already attested by"
+            f" {known.attestation_id}",
             attestation_id=known.attestation_id,
         )
     require_aware(command.at, "/at")
@@ -357,7 +358,7 @@ def attest_milestone(command: AttestMilestone, state: Issuer) -> Sequence[Issuer
     if warrant.expired or warrant.is_past(command.at) or command.at >= min(ends):
         raise Refusal(
             "milestone_lapsed",
-            f"milestone {command.milestone} could be attested before {render_instant(min(ends))}",
+            f"milestone {command.milestone} could be attested before {render_instant(min(ends))}, which has passed",
             until=render_instant(min(ends)),
         )
     return [event]

@@ -249,7 +249,9 @@ def require_buyer(issuer_id: str, stock: BuyerStock) -> None:
         Refusal: ``buyer_is_sold`` or ``class_missing``.
     """
     if stock.buyer_issuer_id == issuer_id:
-        raise Refusal("buyer_is_sold", f"{issuer_id} cannot buy itself", pointer="/stock/buyer_issuer_id")
+        raise Refusal(
+            "buyer_is_sold", f"{issuer_id} cannot buy itself; name another buyer", pointer="/stock/buyer_issuer_id"
+        )
     if stock.class_id is None:
         raise Refusal(
             "class_missing", f"state the class of {stock.buyer_issuer_id} that is issued", pointer="/stock/class_id"
