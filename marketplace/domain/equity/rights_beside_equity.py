@@ -30,7 +30,7 @@ class StatedRight(NamedTuple):
 _ENDS: Final = "72 hours, then the request ends"
 _NOTHING: Final = "nothing waits"
 _COUNTED: Final = "The fee counts toward the limit of the account that pays it, and is refused above the limit"
-_ABOVE: Final = "with what one person alone let go in 24 hours, it is within the account's limit; or there is no limit"
+_ABOVE: Final = "the account has no limit, or all that one person alone let go in 24 hours stays within it"
 BESIDE_EQUITY: Final = (
     StatedRight(
         "withdrawal",
@@ -107,8 +107,8 @@ BESIDE_EQUITY: Final = (
         "capacity or hours of work are bought: an order, a held quote, a service line",
         "a person of the party, the platform",
         "another person of the party; a quote and a service line are refused instead",
-        "its cash and principal are within the account's `order_limit_usd`, and, with what single persons bought in 7"
-        " days less the cash that was freed since, within `week_limit_usd`. A limit that is not set does not apply",
+        "its cash and principal are within the account's `order_limit_usd`, and all that single persons bought in 7"
+        " days, less the cash that was freed since, is within `week_limit_usd`. A limit that is not set does not apply",
         _ENDS,
     ),
     StatedRight(
@@ -140,9 +140,9 @@ BESIDE_EQUITY: Final = (
         "money from outside is recorded, once for each reference of the bank",
         "a person of the platform",
         "another person of the platform",
-        "a payment provider confirms it; or, with what was recorded for the account in 24 hours, it is within the"
-        " account's limit, and, with what this person recorded in 7 days, within the schedule's. A limit that is not"
-        " set does not apply",
+        "a payment provider confirms it; or all that was recorded for the account in 24 hours is within the account's"
+        " limit, and all that this person recorded in 7 days within the schedule's. A limit that is not set does not"
+        " apply",
         _ENDS,
     ),
     StatedRight(
