@@ -14,7 +14,7 @@ GROUPS = {
     "up": "Run the whole market on this machine, on a data folder that survives restarts.",
     "serve": "Run an API or a worker process against servers that exist already.",
     "migrate": "Create or upgrade the tables of this release in PostgreSQL.",
-    "projections": "List, rebuild and verify the read models in PostgreSQL.",
+    "projections": "List, rebuild and verify the projections in PostgreSQL.",
     "explain": "Explain a number down to the events and readings behind it.",
     "prices": "Compare the market's prices with public list prices.",
     "log": "Read the event log and check its hash chain.",

@@ -31,7 +31,7 @@ def audit(
         stream: Name of the stream.
         inbox_prefix: The inbox prefix of this NATS user; by default _INBOX_ and its name in capitals.
         nats_url: Servers and a user that may read, separated by commas.
-        database_url: postgresql+asyncpg://… of the projections; without one only the events are audited.
+        database_url: postgresql://… of the projections; without one only the events are audited.
     """
     configure_logging()
 

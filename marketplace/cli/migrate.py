@@ -24,7 +24,7 @@ def main(
     """Migrate the database to the tables of this release, in one transaction. A current one is not changed.
 
     Args:
-        database_url: postgresql+asyncpg://… of the projections.
+        database_url: postgresql://… of the projections.
         down_to: Go back to this revision instead. Tables that it does not know are dropped.
     """
     configure_logging()

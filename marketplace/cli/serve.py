@@ -32,7 +32,7 @@ def serve(
         host: Where the API listens.
         port: Where the API listens.
         nats_url: Servers and the application's user, separated by commas.
-        database_url: postgresql+asyncpg://… of the projections.
+        database_url: postgresql://… of the projections.
         log_level: Lowest level that is logged.
     """
     configure_logging(log_level)

@@ -40,7 +40,7 @@ def up(
         data: Folder of all stored data.
         port: Where the API listens on loopback; 0 uses a free one.
         nats_url: Use this NATS instead of starting one.
-        database_url: Use this PostgreSQL (postgresql+asyncpg://…) instead of starting one.
+        database_url: Use this PostgreSQL (postgresql://…) instead of starting one.
         calendar: Open auctions by the calendar, hourly for near starts and daily for longer terms.
         clearing_seconds_max: The longest run of the clearing engine before the attempt fails.
         sandbox: Set up a small market, write its keys to `sandbox/env` of the data folder, and hold an auction soon

@@ -30,7 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         nats_inbox_prefix: Where the application's NATS user receives answers; None for ``_INBOX_`` and its name in
             capitals.
         nats_system_url: A user of the system account, to check that servers sync each write; None to skip the check.
-        database_url: ``postgresql+asyncpg://…``; None for commands only.
+        database_url: ``postgresql://…``; None for commands only.
         api_key_secret: The server's secret for the HMAC of API keys.
         admin_key: The platform's first API key.
         source: URI reference that events carry as `ce-source`.
