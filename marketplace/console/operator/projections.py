@@ -62,7 +62,7 @@ TREND: Final = Trend()
 
 @get("/")
 async def show(desk: Desked) -> Template:
-    """Show every projection, and the dead letters."""
+    """Show every projection, the tasks that are stuck and the events that cannot be read."""
     return await _render(desk)
 
 
