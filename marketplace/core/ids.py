@@ -7,6 +7,7 @@ ids sort by time; otherwise the id is a UUIDv8 of the hash.
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -45,6 +46,7 @@ def parse_uuid(id: str) -> UUID:  # noqa: A002 - the field's word
     return UUID(int=_parse(id))
 
 
+@lru_cache(maxsize=1_024)  # a command's id gives the ids of all that it creates
 def _parse(id_: str) -> int:
     if not is_id(id_):
         raise ValueError(f"{id_!r} is not an id of the form abc_ and 26 characters")

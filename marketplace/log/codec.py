@@ -76,9 +76,7 @@ def _check_attributes(envelope: Envelope) -> None:
 
 def compute_hash(subject: str, envelope: Envelope, body: bytes) -> str:
     """Return the chain hash, in hex, of these attributes and this body."""
-    headers = render_headers(envelope)
-    headers.pop(_HASH_HEADER, None)
-    return hashlib.sha256(b"%b\n%b" % (_encode([subject, sorted(headers.items())]), body)).hexdigest()
+    return hash_message(subject, render_headers(envelope), body)
 
 
 @lru_cache(maxsize=256)

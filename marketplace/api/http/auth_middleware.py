@@ -5,6 +5,7 @@ media_type_unsupported · header_invalid · <aggregate>_unknown for a path that 
 parameter_unsupported · requests_exhausted.
 """
 
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -186,6 +187,7 @@ def _list_needed(scope: Any, principal: Principal) -> tuple[str, ...]:
     return (needed, SEALED) if options.get("sealed") and principal.party_id is None else (needed,)
 
 
+@lru_cache(maxsize=256)
 def _parse_media_type(header: bytes) -> tuple[bytes, bytes]:
     """Return the media type and the charset, which is empty where none is stated."""
     media_type, _, parameters = header.lower().partition(b";")

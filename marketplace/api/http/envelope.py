@@ -65,8 +65,11 @@ class Envelope:
                 message["body"] = b""
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
             await self._app(seen, receive, send_marked)
+        finally:
+            structlog.contextvars.reset_contextvars(**tokens)
 
     def _find_methods(self, scope: Any) -> bytes:
         """Return the methods of a path, for `Allow`.

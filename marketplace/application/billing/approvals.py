@@ -65,9 +65,11 @@ async def set_limit(
 
 async def find_approval(handler: Handler, context: Context, account_id: str) -> str | None:
     """Return the request that a command made, or None if its act was done at once."""
-    approval_id = derive_id("apv", context.command_id)
     account = (await handler.cache.load(ACCOUNT, account_id)).state
-    return approval_id if account is not None and approval_id in account.approvals else None
+    if account is None or not account.approvals:
+        return None
+    approval_id = derive_id("apv", context.command_id)
+    return approval_id if approval_id in account.approvals else None
 
 
 async def approve(
