@@ -124,8 +124,8 @@ class BookOrder(msgspec.Struct, frozen=True, kw_only=True):
         parent_id: An order without which it is not matched.
         conflict: Wishes that no offer meets together. Without any one of them an offer does: ``gpu_class``,
             ``region``, ``interconnect``, ``gpus_per_node``, ``provider_reliability``, ``power_usage_effectiveness``,
-            ``renewable_share``, ``lot_terms`` (what lots ask of orders), ``nodes``, ``duration``, ``start_window``;
-            none where it could be served alone.
+            ``renewable_share``, ``availability`` and ``notice`` (what lots promise), ``lot_terms`` (what lots ask of
+            orders), ``nodes``, ``duration``, ``start_window``; none where it could be served alone.
         remedies: Replacements for members of the conflict.
     """
 

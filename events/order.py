@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from events.schedule import PlatformFee
+from events.service import NoticeHours
 from events.stages import CreditTerms, StageTerms
 from events.types import (
     Event,
@@ -57,6 +58,8 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
         regions: Acceptable regions; none: any.
         interconnect: ``any``, or the fabric it needs.
         provider_reliability_min: Least reliability of the provider, from 0 to 1; a provider without history has 1.
+        availability_min: Least availability that each lot serving it promises, from 0 to 1; None: any, or no promise.
+        notice_hours_min: Least notice of an early end, in hours, that each lot serving it promises.
         power_usage_effectiveness_max: Greatest PUE of the site.
         renewable_share_min: Least share of renewable energy of the site.
         group: A name of the startup's own; of its orders with the same name at most one is matched.
@@ -83,6 +86,8 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     nodes_min: Nodes | None = None
     nodes_step: Nodes = 1
     provider_reliability_min: Share | None = None
+    availability_min: Share | None = None
+    notice_hours_min: NoticeHours = 0
     power_usage_effectiveness_max: Decimal | None = None
     renewable_share_min: Share | None = None
     group: Name | None = None

@@ -9,6 +9,7 @@ from msgspec import Meta
 from events.types import GpuSeconds, Ratio, ServiceConsequence, Share
 
 Measure = Literal["incidents", "metered"]
+NoticeHours = Annotated[int, Meta(ge=0, le=24 * 90)]
 XidError = Annotated[int, Meta(ge=1, le=10_000, description="Number of an NVIDIA XID error")]
 
 
@@ -74,7 +75,7 @@ class ServiceTerms(msgspec.Struct, frozen=True, kw_only=True):
     measure: Measure = "metered"
     consequence: ServiceConsequence = "credit"
     detection: DetectionTerms | None = DetectionTerms()
-    notice_hours_min: Annotated[int, Meta(ge=0, le=24 * 90)] = 0
+    notice_hours_min: NoticeHours = 0
 
 
 STANDARD_SERVICE: Final = ServiceTerms(

@@ -17,6 +17,7 @@ from marketplace.auditor.fees import Fees
 from marketplace.auditor.market import Market
 from marketplace.auditor.money import ZERO, Money
 from marketplace.auditor.persons import Persons
+from marketplace.auditor.promises import Promises
 from marketplace.auditor.reductions import Reductions
 from marketplace.auditor.relations import Relations
 from marketplace.auditor.spans import parse_instant, render_instant
@@ -46,6 +47,7 @@ class Audit:
     caps: Caps = field(init=False)
     stages: Stages = field(init=False)
     capacity: Capacity = field(init=False)
+    promises: Promises = field(init=False)
     market: Market = field(init=False)
     disputes: Disputes = field(init=False)
     equity: Equity = field(init=False)
@@ -64,6 +66,7 @@ class Audit:
         self.bonds = Bonds(self.findings)
         self.stages = Stages(self.findings)
         self.capacity = Capacity(self.findings)
+        self.promises = Promises(self.findings)
         self.market = Market(self.findings)
         self.disputes = Disputes(self.findings)
         self.equity = Equity(self.findings)
@@ -126,6 +129,7 @@ class Audit:
         self.market.take(decision)
         self.disputes.take(decision)
         self.capacity.take(decision)
+        self.promises.take(decision)
 
     async def compare(self, database_url: str) -> int:
         """Compare the tables with the events; return how many rows were compared."""

@@ -138,8 +138,8 @@ async def walk_equity_auction():
     [
         (["Placing an order"], walk_order, 18, 12),
         (["Reporting usage"], walk_usage, 5, 11),
-        (["Running an auction"], walk_auction, 22, 35),
-        (["Running an auction", "Matching an order that offers equity"], walk_equity_auction, 36, 61),
+        (["Running an auction"], walk_auction, 22, 36),
+        (["Running an auction", "Matching an order that offers equity"], walk_equity_auction, 36, 62),
     ],
     ids=["order", "usage", "auction", "auction with equity"],
 )

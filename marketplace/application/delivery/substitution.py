@@ -11,7 +11,7 @@ from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.supply.pool import POOL, Pool
 from marketplace.domain.supply.pool_commands import ReleaseCapacity, ReserveCapacity
 from marketplace.domain.supply.site import SITE
-from marketplace.domain.trading.mandate_lots import require_pool_welcome
+from marketplace.domain.trading.mandate_lots import list_welcome, require_pool_welcome
 from marketplace.domain.trading.order import ORDER
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
@@ -63,5 +63,11 @@ async def _check_welcome(unit: UnitOfWork, grant: Grant, pool: Pool) -> None:
 
 
 async def load_lots(unit: UnitOfWork, grant: Grant, pool: Pool) -> list[Lot]:
-    """Return the lots of a pool that accept a grant at its price, cheapest first."""
-    return list_affordable(grant, [await unit.get(LOT, lot_id) for lot_id in sorted(pool.offers)])
+    """Return the lots of a pool that accept a grant at its price and promise what its order asks, cheapest first.
+
+    Raises:
+        Refusal: ``pool_unwelcome``.
+    """
+    terms = (await unit.get(ORDER, grant.issued.order_id)).terms
+    lots = list_affordable(grant, [await unit.get(LOT, lot_id) for lot_id in sorted(pool.offers)])
+    return list_welcome(terms, pool, lots)

@@ -36,7 +36,7 @@ from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, ServeGroup, require_all_unsuspended
 from marketplace.domain.register import REGISTER, REGISTER_ID, mark_award
-from marketplace.domain.supply.lot import LOT
+from marketplace.domain.supply.lot import LOT, find_promise
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.supply.pool_commands import ResellCapacity, ReserveCapacity
 from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID
@@ -343,8 +343,7 @@ async def _build_grant(
     service = None
     if resale is None:
         lots = [await unit.get(LOT, lot_id) for lot_id in dict.fromkeys(share.lot_id for share in match.lots)]
-        # A lot without terms of its own has those of its pool.
-        service = choose_service([lot.listed.service or pool.opened.service for lot in lots])
+        service = choose_service([find_promise(lot.listed, pool.opened) for lot in lots])
     steps = (await unit.load(SCHEDULE, SCHEDULE_ID)).terms.ends
     ends, notices = choose_ends(steps, marked), list_notices(steps)
     return msgspec.structs.replace(marked, service=service, ends=ends, notices=notices), totals

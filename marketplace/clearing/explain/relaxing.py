@@ -24,6 +24,7 @@ NAMES: Final = {
     "start_window": "start window",
     "duration": "duration in hours",
     "lot_terms": "terms that lots ask for",
+    "notice": "notice in hours",
     "power_usage_effectiveness": "PUE",
     "renewable_share": "renewable share",
     "provider_reliability": "provider reliability",

@@ -35,6 +35,8 @@ _FIELDS: Final = (
     "gpus_per_node",
     "duration_hours",
     "interconnect",
+    "availability_min",
+    "notice_hours_min",
     "regions",
     "start_earliest",
     "start_latest",

@@ -25,6 +25,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final, Literal
 
+from msgspec import structs
+
 from events.grant import (
     GrantActivated,
     GrantCompleted,
@@ -199,9 +201,16 @@ GrantState = Grant | None
 
 
 def choose_service(promises: Sequence[ServiceTerms | None]) -> ServiceTerms | None:
-    """Return the best promise among the lots that carry a grant, the first of equals; None if there is none."""
+    """Return the strictest promise of the lots that carry a grant; None if there is none.
+
+    The highest availability binds with its credits; of equal ones, the one that gives most back. So does the longest
+    notice.
+    """
     made = [terms for terms in promises if terms is not None]
-    return max(made, key=lambda terms: terms.availability_min, default=None)
+    if not made:
+        return None
+    best = max(made, key=lambda terms: (terms.availability_min, terms.credits[-1].credit if terms.credits else ZERO))
+    return structs.replace(best, notice_hours_min=max(terms.notice_hours_min for terms in made))
 
 
 def find_price(issued: GrantIssued) -> Fraction:

@@ -14,7 +14,7 @@ duration_min_above_span · steps_too_many · steps_not_rising · steps_above_nod
 credits_above_promise · credits_out_of_order · security_too_short.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -25,10 +25,13 @@ from typing import Final, Literal
 import msgspec
 
 from events.lot import AskStep, LotEvent, LotListed, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
+from events.order import OrderTerms
+from events.pool import PoolOpened
+from events.service import ServiceTerms
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_span
-from marketplace.core.money import require_price
+from marketplace.core.money import ZERO, require_price
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 from marketplace.domain.supply.service_level import require_service
 from marketplace.domain.supply.stages import require_stages
@@ -124,6 +127,29 @@ class Lot:
 
 
 LotState = Lot | None
+
+
+def find_promise(listed: LotListed, opened: PoolOpened) -> ServiceTerms | None:
+    """Return the promise of a lot: its own, or that of its pool. Resold capacity has none."""
+    return None if listed.grant_id is not None else listed.service or opened.service
+
+
+def get_availability(promise: ServiceTerms | None) -> Decimal:
+    """Return the promised availability; 0 without a promise."""
+    return ZERO if promise is None else promise.availability_min
+
+
+def get_notice_hours(promise: ServiceTerms | None) -> int:
+    """Return the promised notice of an early end, in hours; 0 without a promise."""
+    return 0 if promise is None else promise.notice_hours_min
+
+
+def list_unpromised(terms: OrderTerms, promise: ServiceTerms | None) -> Iterator[str]:
+    """Yield what an order asks of each lot that serves it, and a promise lacks."""
+    if get_availability(promise) < (terms.availability_min or ZERO):
+        yield "availability"
+    if get_notice_hours(promise) < terms.notice_hours_min:
+        yield "notice"
 
 
 def decide(command: LotCommand, state: LotState) -> Sequence[LotEvent]:

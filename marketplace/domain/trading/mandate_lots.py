@@ -1,7 +1,10 @@
 """Which lots may name a mandate: of its providers and sites, resold only where it says so. Where its grants move."""
 
+from collections.abc import Iterable
+
 from events.order import OrderTerms
 from marketplace.core.errors import Refusal
+from marketplace.domain.supply.lot import Lot, find_promise, list_unpromised
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.supply.site import Site
 from marketplace.domain.trading.book.bidding import list_unmet
@@ -35,7 +38,25 @@ def require_pool_welcome(terms: OrderTerms, mandate: Asked | None, pool: Pool, s
     """
     opened, unmet = pool.opened, sorted(list_unmet(terms, pool, site))
     if unmet:
-        text = f"pool {opened.pool_id} does not meet the order's {' and '.join(unmet)}; choose another pool"
-        raise Refusal("pool_unwelcome", text, pointer="/pool_id", unmet=unmet)
+        raise _refuse_pool(pool, unmet)
     if mandate is not None:
         require_lot_welcome(mandate, provider_id=opened.provider_id, site_id=opened.site_id, resold=False)
+
+
+def list_welcome(terms: OrderTerms, pool: Pool, lots: Iterable[Lot]) -> list[Lot]:
+    """Return the lots of a pool that promise at least what an order asks.
+
+    Raises:
+        Refusal: ``pool_unwelcome`` if none of them does.
+    """
+    lacks = [(lot, list(list_unpromised(terms, find_promise(lot.listed, pool.opened)))) for lot in lots]
+    welcome = [lot for lot, unmet in lacks if not unmet]
+    if lacks and not welcome:
+        raise _refuse_pool(pool, sorted({wish for _, unmet in lacks for wish in unmet}))
+    return welcome
+
+
+def _refuse_pool(pool: Pool, unmet: list[str]) -> Refusal:
+    pool_id = pool.opened.pool_id
+    text = f"pool {pool_id} does not meet the order's {' and '.join(unmet)}; choose another pool"
+    return Refusal("pool_unwelcome", text, pointer="/pool_id", unmet=unmet)

@@ -163,6 +163,7 @@ def _require_wishes(terms: OrderTerms) -> None:
         )
     for share, name in (
         (terms.provider_reliability_min, "provider_reliability_min"),
+        (terms.availability_min, "availability_min"),
         (terms.renewable_share_min, "renewable_share_min"),
     ):
         if share is not None:

@@ -163,7 +163,7 @@ async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection:
 
 PROJECTION: Final = Projection(
     name="orders",
-    version=4,
+    version=5,
     tables=(orders, order_history),
     reads=("order",),
     handlers={

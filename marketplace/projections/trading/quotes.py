@@ -64,7 +64,7 @@ def _expired(changes: WriteBatch, _: RecordedEvent, event: quote_events.QuoteExp
 
 PROJECTION: Final = Projection(
     name="quotes",
-    version=6,
+    version=7,
     tables=(quotes,),
     reads=("quote",),
     handlers={

@@ -19,7 +19,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from tests.application.trading.test_resale import resell
 from tests.support.market.invariants import check_log
-from tests.support.market.market import SAFE, Market
+from tests.support.market.market import INCIDENTS, SAFE, Market
 
 
 @pytest.fixture
@@ -100,6 +100,12 @@ async def test_capacity_that_a_mandate_pays_for_stays_with_its_startup_and_where
         ({"region": "sa-brazil"}, "pool_unwelcome", ["region"]),
         ({"power_usage_effectiveness": "1.6"}, "pool_unwelcome", ["power_usage_effectiveness"]),
         ({"renewable_share": "0"}, "pool_unwelcome", ["renewable_share"]),
+        (
+            {"service": structs.replace(INCIDENTS, availability_min=Decimal("0.98"), credits=())},
+            "pool_unwelcome",
+            ["availability"],
+        ),
+        ({"service": structs.replace(INCIDENTS, notice_hours_min=71)}, "pool_unwelcome", ["notice"]),
         ({}, None, None),
     ],
 )
@@ -112,12 +118,14 @@ async def test_a_grant_moves_only_to_a_pool_that_its_order_accepts(market, worse
         "power_usage_effectiveness_max": Decimal("1.2"),
         "provider_reliability_min": Decimal("0.9"),
         "renewable_share_min": Decimal("0.5"),
+        "availability_min": Decimal("0.99"),
+        "notice_hours_min": 72,
     }
     trade.order = await market.order(trade.startup, cash="3", nodes=2, days=40, latest=1, **wishes)
     async with market.worker():
         grant_id = (await market.award(trade)).issued.grant_id
-    _, other = await market.pool(trade.provider, **worse)
-    await market.lot(trade.provider, other)
+    _, other = await market.pool(trade.provider, **{name: worse[name] for name in worse if name != "service"})
+    await market.lot(trade.provider, other, service=worse.get("service"))
 
     def move(party_id):
         context = market.context(party_id)

@@ -1,9 +1,11 @@
 """What an order may ask beyond nodes and prices: sizes, sites, groups, parents and limits, through whole auctions."""
 
+import dataclasses
 from decimal import Decimal
 from fractions import Fraction
 
 import pytest
+from msgspec.structs import replace
 
 from events.order import OrderCancelled
 from marketplace.application.supply import inventory, sites
@@ -18,7 +20,7 @@ from marketplace.log.memory import MemoryLog
 from marketplace.runtime.auctions.clearing import parse_book, parse_result
 from tests.support.market.desk import open_desk
 from tests.support.market.invariants import check_log
-from tests.support.market.market import Market
+from tests.support.market.market import INCIDENTS, Market
 
 
 class World:
@@ -203,6 +205,8 @@ async def test_what_binds_orders_together_is_not_amended(world):
         ("renewable_share_min", "0.5", True),
         ("renewable_share_min", "0.51", False),
         ("provider_reliability_min", "1", True),
+        ("availability_min", "0.99", True),
+        ("availability_min", "0.991", False),
     ],
 )
 async def test_an_order_runs_only_where_the_site_is_good_enough(world, wish, bound, met):
@@ -221,6 +225,18 @@ async def test_an_order_that_asks_for_standing_bids_on_no_provider_below_it(worl
     site = await world.market.state("site", world.site)
     for score, bids in ((Fraction(9, 10), 1), (Fraction(89, 100), 0)):
         sale = Supply({world.pool: pool}, {world.lot: lot}, {}, {world.provider: score}, {world.site: site})
+        assert len(build_book(opened, sale, [order]).orders[0].bids) == bids
+
+
+async def test_an_order_bids_on_no_lot_that_promises_less_than_it_asks(world):
+    order = await world.market.state("order", await world.order(cash="3", nodes=1, availability_min=Decimal("0.99")))
+    opened = (await world.market.state("auction", await world.market.auction())).opened
+    pool, lot = await world.market.state("pool", world.pool), await world.market.state("lot", world.lot)
+    site = await world.market.state("site", world.site)
+    weak = replace(INCIDENTS, availability_min=Decimal("0.989"), credits=())
+    for service, bids in ((None, 1), (INCIDENTS, 1), (weak, 0)):
+        listed = dataclasses.replace(lot, listed=replace(lot.listed, service=service))
+        sale = Supply({world.pool: pool}, {world.lot: listed}, {}, {}, {world.site: site})
         assert len(build_book(opened, sale, [order]).orders[0].bids) == bids
 
 
@@ -244,6 +260,9 @@ async def test_a_quote_heeds_sizes_sites_and_limits(world):
         await world.order(cash="3", nodes=1)
         wary = (await desk.ask(world.startup, nodes=1, provider_reliability_min=Decimal(1), latest=1)).estimate
         assert wary.reason.code == "no_eligible_pool"
+        desk.scores = {}
+        unpromised = (await desk.ask(world.startup, nodes=1, notice_hours_min=73, latest=1)).estimate
+        assert unpromised.reason.code == "no_eligible_pool"
 
 
 async def test_a_site_sells_no_more_than_its_power_carries(world):

@@ -100,9 +100,13 @@ def test_nothing_is_assessed_where_nothing_is_promised():
     assert assess(GRANT.fold([grant_issued()]), START, END, 0) is None
 
 
-def test_the_best_promise_of_the_lots_counts():
+def test_the_strictest_promise_of_the_lots_counts():
     best = service_terms(availability_min=usd("0.999"))
     assert choose_service([service_terms(), None, best]) == best
+    assert choose_service([service_terms(notice_hours_min=72), best]) == service_terms(
+        availability_min=usd("0.999"), notice_hours_min=72
+    )
+    assert choose_service([service_terms(credits=()), service_terms()]) == service_terms()
     assert choose_service([None]) is None
 
 

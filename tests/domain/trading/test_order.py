@@ -238,6 +238,7 @@ PRECEDENCE = [
     Row("window_reversed", (), place(start_latest=hour(-1))),
     Row("window_past", (), place(start_earliest=hour(-2), start_latest=NOW, instrument=None)),
     Row("amount_too_large", (), place(provider_reliability_min=usd("1.1")), "/terms/provider_reliability_min"),
+    Row("amount_too_large", (), place(availability_min=usd("1.1")), "/terms/availability_min"),
     Row("amount_not_positive", (), place(renewable_share_min=usd("-0.1")), "/terms/renewable_share_min"),
     Row("amount_not_positive", (), place(principal_usd_max=usd(0)), "/terms/principal_usd_max"),
     Row("amount_too_large", (), place(principal_usd_max=usd(1_000_000_000)), "/terms/principal_usd_max"),

@@ -75,6 +75,8 @@ CASES = [
     ({"gpus_per_node": 4}, {"gpus_per_node"}),
     ({"power_usage_effectiveness_max": Decimal("1.1")}, {"power_usage_effectiveness"}),
     ({"renewable_share_min": Decimal("0.6")}, {"renewable_share"}),
+    ({"availability_min": Decimal("0.999")}, {"availability"}),
+    ({"notice_hours_min": 73}, {"notice"}),
     ({"days": 11}, {"duration"}),
     ({"earliest": 9, "latest": 9, "days": 5}, {"start_window", "duration"}),
     ({"offers": ask("A100"), "days": 1}, {"lot_terms", "duration", "gpu_class"}),
@@ -107,6 +109,8 @@ REMEDIES = [
     ({"gpus_per_node": 4}, {"gpus_per_node": "8"}),
     ({"power_usage_effectiveness_max": Decimal("1.1")}, {"power_usage_effectiveness": "1.2"}),
     ({"renewable_share_min": Decimal("0.6")}, {"renewable_share": "0.5"}),
+    ({"availability_min": Decimal("0.999")}, {"availability": "0.99"}),
+    ({"notice_hours_min": 73}, {"notice": "72"}),
     ({"offers": ask("A100"), "days": 1}, {"gpu_class": "H100_SXM", "duration": "48"}),
     ({"regions": ("ap-south",), "gpus_per_node": 4}, {}),
 ]
@@ -127,6 +131,10 @@ def apply(wishes, wish, value):
             return {**wishes, "power_usage_effectiveness_max": Decimal(value)}
         case "renewable_share":
             return {**wishes, "renewable_share_min": Decimal(value)}
+        case "availability":
+            return {**wishes, "availability_min": Decimal(value)}
+        case "notice":
+            return {**wishes, "notice_hours_min": int(value)}
         case _:
             return {**wishes, wish: value}
 

@@ -20,7 +20,8 @@ from typing import Final, NamedTuple
 
 from events.book import BookBid, BookOrder, BookRemedy, BookUse
 from events.order import ClassOffer, OrderTerms
-from marketplace.domain.supply.lot import Lot
+from events.service import ServiceTerms
+from marketplace.domain.supply.lot import Lot, find_promise, get_availability, get_notice_hours, list_unpromised
 from marketplace.domain.supply.pool import Pool
 from marketplace.domain.supply.site import Site
 from marketplace.domain.supply.stages import accepts_stages
@@ -42,6 +43,8 @@ WISHES: Final = (
     "duration",
     "nodes",
     "lot_terms",
+    "notice",
+    "availability",
     "renewable_share",
     "power_usage_effectiveness",
     "provider_reliability",
@@ -174,7 +177,10 @@ def _group_sizes(
         groups: dict[tuple[str, ...], tuple[list[Lot], list[int]]] = {}
         for size in request.sizes:
             lots = [
-                lot for lot in seller if _serves(lot, request.order.terms, size, request.order.terms.duration_hours)
+                lot
+                for lot in seller
+                if _serves(lot, request.order.terms, size, request.order.terms.duration_hours)
+                and next(_list_unpromised(request, lot, pool), None) is None
             ]
             if lots:
                 groups.setdefault(tuple(lot.listed.lot_id for lot in lots), (lots, []))[1].append(size)
@@ -206,6 +212,13 @@ def _serves(lot: Lot, terms: OrderTerms, nodes: int, duration_hours: int) -> boo
     if terms.credit is not None and terms.credit.provider_id != listed.provider_id:
         return False
     return is_large_enough and (terms.stages is None or accepts_stages(listed.stages, terms.stages))
+
+
+def _list_unpromised(request: _Request, lot: Lot, pool: Pool) -> Iterator[str]:
+    """Yield the wishes of an order for the promise of a lot that the lot does not meet."""
+    terms = request.order.terms
+    if terms.availability_min is not None or terms.notice_hours_min:
+        yield from list_unpromised(terms, find_promise(lot.listed, pool.opened))
 
 
 def _list_takers(
@@ -242,6 +255,7 @@ class _Option(NamedTuple):
     pool: Pool
     nodes: int
     periods: int
+    lots: list[Lot]
 
 
 def _find_conflict(request: _Request, offered: Offered) -> tuple[tuple[str, ...], tuple[BookRemedy, ...]]:
@@ -278,7 +292,7 @@ def _list_options(request: _Request, offered: Offered, pools: Iterable[str], kep
             last = offered.horizon.periods - duration
             starts = range(earliest, min(latest, last) + 1) if "start_window" in kept else range(last + 1)
             if any(sums[start + duration] - sums[start] == duration for start in starts):
-                yield _Option(pool, nodes, duration)
+                yield _Option(pool, nodes, duration, serving)
 
 
 def _list_serving(
@@ -296,7 +310,12 @@ def _list_serving(
             if duration > offered.horizon.periods:
                 continue
             size = nodes, duration * hours
-            serving = [lot for lot in lots if not strict or _is_willing(request, offered.supply, pool, lot, size)]
+            serving = [
+                lot
+                for lot in lots
+                if kept.isdisjoint(_list_unpromised(request, lot, pool))
+                and (not strict or _is_willing(request, offered.supply, pool, lot, size))
+            ]
             for group in _group_sellers(serving):
                 yield nodes, duration, group
 
@@ -334,6 +353,10 @@ def _list_values(wish: str, options: list[_Option], terms: OrderTerms, offered: 
         case "provider_reliability":
             best = max((_get_reliability(pool, offered.supply) for pool in pools), default=None)
             return () if best is None else (_floor(Decimal(best.numerator) / best.denominator),)
+        case "availability":
+            return (str(max(min(map(get_availability, _list_promises(option))) for option in options)),)
+        case "notice":
+            return (str(max(min(map(get_notice_hours, _list_promises(option))) for option in options)),)
         case "power_usage_effectiveness":
             return tuple(str(least) for least in sorted({site.power_usage_effectiveness for site in sites})[:1])
         case "renewable_share":
@@ -347,6 +370,10 @@ def _list_values(wish: str, options: list[_Option], terms: OrderTerms, offered: 
             return tuple(str(longer) for longer in sorted(lengths) if longer > terms.duration_hours)[:1]
         case _:
             return ()
+
+
+def _list_promises(option: _Option) -> list[ServiceTerms | None]:
+    return [find_promise(lot.listed, option.pool.opened) for lot in option.lots]
 
 
 def _floor(share: Decimal) -> str:

@@ -1,0 +1,79 @@
+"""Checks what grants promise: the strictest promise of their lots, and no lot below what their order asks for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+from marketplace.auditor.stream import Findings, Message
+
+_MOVED: Final = frozenset({"grant.issued", "grant.substituted", "grant.extended"})
+
+
+class Promise(NamedTuple):
+    """Least availability and hours of notice; 0 without a promise."""
+
+    availability: Decimal
+    notice_hours: int
+
+
+@dataclass(slots=True)
+class Promises:
+    """Folds the promises of pools and lots, and what orders ask for.
+
+    Attributes:
+        orders: What each order asks for.
+        orders_of: The order of each grant.
+        pools: The promise of each pool.
+        lots: The promise of each lot.
+    """
+
+    findings: Findings
+    orders: dict[str, Promise] = field(default_factory=dict)
+    orders_of: dict[str, str] = field(default_factory=dict)
+    pools: dict[str, Promise] = field(default_factory=dict)
+    lots: dict[str, Promise] = field(default_factory=dict)
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Take one decision."""
+        for message in decision:
+            name = message.event_type.removesuffix(".v1")
+            if name in {"order.placed", "order.amended"}:
+                body = message.read()
+                self.orders[body["order_id"]] = _read(body["terms"])
+            elif name == "pool.opened":
+                body = message.read()
+                self.pools[body["pool_id"]] = _read(body.get("service"))
+            elif name == "lot.listed":
+                body = message.read()
+                own = None if body.get("service") is None else _read(body["service"])
+                is_resold = body.get("grant_id") is not None
+                self.lots[body["lot_id"]] = _read(None) if is_resold else own or self.pools[body["pool_id"]]
+            elif name in _MOVED:
+                self._check(message, name, message.read())
+
+    def _check(self, message: Message, name: str, body: dict[str, Any]) -> None:
+        """Check the lots that carry a grant from now on, and at its award what it promises."""
+        grant_id = body["grant_id"]
+        if name == "grant.issued":
+            self.orders_of[grant_id] = body["order_id"]
+        asked = self.orders[self.orders_of[grant_id]]
+        made = [self.lots[lot_id] for lot_id in sorted({share["lot_id"] for share in body["lots"]})]
+        for promise in made:
+            holds = promise.availability >= asked.availability and promise.notice_hours >= asked.notice_hours
+            text = f"{grant_id} runs on a lot that promises {_render(promise)}, its order asks for {_render(asked)}"
+            self.findings.require(holds, "promise", message.sequence, text)
+        if name == "grant.issued" and body.get("mark") != "assumed":
+            stated = _read(body.get("service"))
+            due = Promise(max(each.availability for each in made), max(each.notice_hours for each in made))
+            text = f"{grant_id} promises {_render(stated)}, and its lots {_render(due)}"
+            self.findings.require(stated == due, "promise", message.sequence, text)
+
+
+def _read(terms: dict[str, Any] | None) -> Promise:
+    known = terms or {}
+    return Promise(Decimal(known.get("availability_min") or 0), int(known.get("notice_hours_min") or 0))
+
+
+def _render(promise: Promise) -> str:
+    return f"{promise.availability} and {promise.notice_hours} hours of notice"

@@ -1,0 +1,71 @@
+"""The auditor finds a grant that promises less than its lots, and a lot that promises less than an order asks for."""
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from events.grant import GrantSubstituted
+from events.order import OrderAmended
+from marketplace.auditor.promises import Promises
+from marketplace.auditor.stream import Findings, Message
+from tests.domain import build
+from tests.domain.build import grant_issued, hour, id_of, lot_listed, pool_opened, service_terms, share, usd
+from tests.domain.trading.test_order import placed
+
+OTHER = id_of("lot", 2)
+TERMS = service_terms(notice_hours_min=24)
+POOL = pool_opened(service=TERMS)
+BETTER = lot_listed(lot_id=OTHER, service=service_terms(availability_min=usd("0.99"), notice_hours_min=12))
+ASKS = placed(availability_min=usd("0.95"), notice_hours_min=24)
+AMENDED = OrderAmended(
+    order_id=build.ORDER,
+    hold_id=build.HOLD,
+    terms=replace(ASKS.terms, notice_hours_min=25),
+    cash_hold_usd=usd(192),
+)
+MIXED = (share(nodes=1), share(nodes=1, lot_id=OTHER))
+STRICT = replace(BETTER.service, notice_hours_min=24)
+MOVED = GrantSubstituted(
+    grant_id=build.GRANT,
+    pool_id=build.POOL,
+    pool_id_before=build.POOL,
+    lots=(share(lot_id=OTHER),),
+    at=hour(11),
+    reason="cheaper",
+)
+
+
+def audit(*events):
+    part = Promises(Findings())
+    for number, event in enumerate(events):
+        headers = {"ce-type": f"marketplace.{event.__struct_config__.tag}"}
+        part.take([Message(number, "marketplace.x.x", headers, msgspec.json.encode(event))])
+    return part.findings.kept
+
+
+@pytest.mark.parametrize(
+    ("events", "faults"),
+    [
+        ((POOL, lot_listed(), ASKS, grant_issued(service=TERMS)), 0),
+        ((POOL, lot_listed(), BETTER, placed(), grant_issued(lots=MIXED, service=STRICT), MOVED), 0),
+        ((POOL, lot_listed(), BETTER, placed(), grant_issued(lots=MIXED, service=TERMS)), 1),
+        ((POOL, lot_listed(), BETTER, placed(), grant_issued(lots=MIXED, service=BETTER.service)), 1),
+        ((POOL, lot_listed(), placed(), grant_issued()), 1),
+        ((POOL, lot_listed(), BETTER, ASKS, grant_issued(service=TERMS), MOVED), 1),
+        ((POOL, lot_listed(), placed(availability_min=usd("0.96")), grant_issued(service=TERMS)), 1),
+        ((POOL, lot_listed(grant_id=id_of("grt", 2)), placed(), grant_issued()), 0),
+        ((POOL, lot_listed(grant_id=id_of("grt", 2)), ASKS, grant_issued()), 1),
+        (
+            (
+                POOL,
+                lot_listed(),
+                placed(),
+                AMENDED,
+                grant_issued(service=TERMS),
+            ),
+            1,
+        ),
+    ],
+)
+def test_a_promise_below_the_lots_or_the_order_is_found(events, faults):
+    assert len(audit(*events)) == faults
