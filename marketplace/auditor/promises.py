@@ -48,17 +48,22 @@ class Promises:
                 body = message.read()
                 own = None if body.get("service") is None else _read(body["service"])
                 is_resold = body.get("grant_id") is not None
-                self.lots[body["lot_id"]] = _read(None) if is_resold else own or self.pools[body["pool_id"]]
+                promise = _read(None) if is_resold else own or self.pools.get(body["pool_id"])
+                if promise is not None:
+                    self.lots[body["lot_id"]] = promise
             elif name in _MOVED:
                 self._check(message, name, message.read())
 
     def _check(self, message: Message, name: str, body: dict[str, Any]) -> None:
-        """Check the lots that carry a grant from now on, and at its award what it promises."""
+        """Check the lots that carry a grant from now on, and at its award what it promises, unless events are lost."""
         grant_id = body["grant_id"]
         if name == "grant.issued":
             self.orders_of[grant_id] = body["order_id"]
-        asked = self.orders[self.orders_of[grant_id]]
-        made = [self.lots[lot_id] for lot_id in sorted({share["lot_id"] for share in body["lots"]})]
+        asked = self.orders.get(self.orders_of.get(grant_id, ""))
+        lot_ids = sorted({share["lot_id"] for share in body["lots"]})
+        made = [self.lots[lot_id] for lot_id in lot_ids if lot_id in self.lots]
+        if asked is None or len(made) < len(lot_ids):
+            return
         for promise in made:
             holds = promise.availability >= asked.availability and promise.notice_hours >= asked.notice_hours
             text = f"{grant_id} runs on a lot that promises {_render(promise)}, its order asks for {_render(asked)}"

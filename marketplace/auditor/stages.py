@@ -26,12 +26,14 @@ class Staged:
         end: When it ends, as far as its first span goes.
         cure_until: Until when a stage that was missed may be paid; None: none was.
         withheld_at: Since when delivery is withheld; None: it is not.
+        is_over: Whether every statement is paid.
     """
 
     issued: dict[str, Any]
     end: datetime
     cure_until: datetime | None = None
     withheld_at: datetime | None = None
+    is_over: bool = False
 
     def price(self, gpu_hours: Fraction, *, with_fee: bool) -> Fraction:
         """Return the cash price of GPU-hours, with the startup's part of the platform's fee or without."""
@@ -77,6 +79,7 @@ class Stages:
         """Take one decision: what its events state is what it sets aside and pays."""
         captured: defaultdict[str, Decimal] = defaultdict(Decimal)
         steps: list[tuple[Message, str, dict[str, Any]]] = []
+        freed: list[tuple[Message, dict[str, Any]]] = []
         for message in decision:
             name, body = message.event_type.removesuffix(".v1"), message.read()
             if name == "account.hold_placed":
@@ -87,6 +90,7 @@ class Stages:
                 captured[body["cause"]] += Decimal(body["amount_usd"])
             elif name.startswith("account.credit_") and "provider_id" in body:
                 self._take_credit(message, name, body)
+                freed += [(message, body)] if name == "account.credit_committed" else []
             elif name == "grant.issued" and body.get("stages"):
                 self._check_credit(message, body)
                 self.grants[body["grant_id"]] = Staged(body, parse_instant(body["end"]))
@@ -95,6 +99,8 @@ class Stages:
                 steps.append((message, name, body))
         for message, name, body in steps:
             self._take_step(message, name, body, captured)
+        for message, body in freed:
+            self._check_freed(message, body)
 
     def _take_credit(self, message: Message, name: str, body: dict[str, Any]) -> None:
         """Check that holds take no more of a credit than its limit when each of them is placed."""
@@ -114,6 +120,18 @@ class Stages:
         taken = self.taken.get(key, {}).get(body["hold_id"], ZERO)
         text = f"{body['grant_id']} has {credit} USD of credit, and its hold takes {taken}"
         self._require(message, text, holds=credit <= taken)
+        text = f"{body['grant_id']} buys resold capacity on credit"
+        self._require(message, text, holds=not credit or body.get("resale") is None)
+
+    def _check_freed(self, message: Message, body: dict[str, Any]) -> None:
+        """Check that a grant's credit stays taken until all of its statements are paid."""
+        for grant_id, grant in self.grants.items():
+            if grant.issued["hold_id"] == body["hold_id"] and not grant.is_over:
+                credit = Decimal(grant.issued.get("credit_usd", "0"))
+                text = (
+                    f"{grant_id} has {credit} USD of credit, and its hold takes {body['amount_usd']} before it is over"
+                )
+                self._require(message, text, holds=credit <= Decimal(body["amount_usd"]))
 
     def _take_step(
         self, message: Message, name: str, body: dict[str, Any], captured: defaultdict[str, Decimal]
@@ -122,8 +140,11 @@ class Stages:
         match name:
             case "grant.issued":
                 self._check_set_aside(message, grant, 1)
+            case "grant.completed":
+                grant.is_over = True
             case "grant.terminated":
                 grant.end = min(grant.end, parse_instant(body["at"]))
+                grant.is_over = grant.end <= grant.find_due(1)
             case "grant.stage_paid":
                 grant.cure_until = None
                 self._check_set_aside(message, grant, body["stages_paid"], Decimal(body["set_aside_usd"]))
