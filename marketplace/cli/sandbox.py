@@ -152,7 +152,7 @@ async def _open_auction(platform: MarketplaceClient) -> str:
 
 async def _wait_until_over(platform: MarketplaceClient, auction_id: str) -> str:
     while True:
-        status = (await platform.get_auction(auction_id)).status
-        if status in {"completed", "failed"}:
-            return status
+        auction = await platform.get_auction(auction_id)
+        if auction.is_over:
+            return auction.status
         await asyncio.sleep(POLL_SECONDS)

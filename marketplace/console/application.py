@@ -34,7 +34,8 @@ from marketplace.client import ProblemError
 from marketplace.console import signing_in
 from marketplace.console.desk import Door, SignedOut, provide_desk
 from marketplace.console.formats import FILTERS
-from marketplace.console.forms import name_field
+from marketplace.console.forms import name_field, provide_form
+from marketplace.console.rules import RULES
 from marketplace.console.sessions import COOKIE, PATH, PURPOSE, Sessions
 from marketplace.core.discovery import find_constants
 from marketplace.core.errors import Unavailable
@@ -123,6 +124,7 @@ def _add_headers(send: Send) -> Send:
 def _create(services: Services, door: Door) -> Litestar:
     engine = JinjaTemplateEngine(directory=_HERE / "templates")
     engine.engine.filters.update(FILTERS)
+    engine.engine.globals["rules"] = RULES
     engine.engine.trim_blocks = engine.engine.lstrip_blocks = True
     files = create_static_files_router(
         path="/static",
@@ -134,7 +136,9 @@ def _create(services: Services, door: Door) -> Litestar:
         route_handlers=[
             signing_in.to_console,
             Router(
-                PATH, route_handlers=[files, *signing_in.HANDLERS, *pages], dependencies={"desk": Provide(provide_desk)}
+                PATH,
+                route_handlers=[files, *signing_in.HANDLERS, *pages],
+                dependencies={"desk": Provide(provide_desk), "form": Provide(provide_form)},
             ),
         ],
         template_config=TemplateConfig(instance=engine),

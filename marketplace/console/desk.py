@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+from urllib.parse import urlencode
 
 import httpx
 import msgspec
@@ -29,11 +31,16 @@ from marketplace.core.errors import Refusal
 from marketplace.projections.views.access import PartyView
 
 T = TypeVar("T")
+D = TypeVar("D")
 _PARTIES: Final = 500
 """Names of so many parties are read at once; others, one by one."""
 LIVE: Final = "marketplace-live"
 """Header of a page that asks by itself: the sequence of the event that it was told of, which the answer must show."""
 _SEQUENCE: Final = re.compile(r"^[0-9]{1,15}$")
+_HIDDEN: Final = frozenset(
+    {"curves_unknown", "instrument_unknown", "issuer_unknown", "party_unknown", "platform_only", "scope_missing"}
+)
+"""How the API refuses what a key may not see; a page leaves that part out."""
 _BASE_URL: Final = "http://console.internal"
 
 
@@ -90,6 +97,20 @@ class Door:
             samesite="strict",
             secure=self.is_secure,
         )
+
+
+class Listing(NamedTuple, Generic[T]):
+    """A page of a list.
+
+    Attributes:
+        items: Its rows.
+        older: The address of the next page; None for the last one.
+        newer: The address of the first page; None where this is it.
+    """
+
+    items: Sequence[T]
+    older: str | None
+    newer: str | None
 
 
 class Desk:
@@ -197,6 +218,34 @@ class Desk:
         await asyncio.gather(*(load(one) for one in wanted - found.keys()))
         return found
 
+    async def load_page(
+        self,
+        source: str,
+        row: type[T],
+        address: str,
+        cursor: str | None,
+        filters: Mapping[str, str | None] = MappingProxyType({}),
+        **query: Any,
+    ) -> Listing[T]:
+        """Return a page of a list, with links to the others, which keep its filters.
+
+        Args:
+            source: The list in the API, such as ``/v1/orders``.
+            row: Its rows.
+            address: The list in the console, such as ``/console/orders``.
+            cursor: Where the page begins; None: at the first row.
+            filters: What the page was asked for; an empty text filters nothing.
+            query: What the console itself asks for.
+        """
+        stated = {name: text for name, text in filters.items() if text}
+        asked: dict[str, Any] = {"cursor": cursor, **stated, **query}
+        page = await self.client.get(source, Page[row], **asked)  # type: ignore[valid-type]
+        return Listing(
+            page.items,
+            page.next_cursor and f"{address}?{urlencode({'cursor': page.next_cursor, **stated})}",
+            (f"{address}?{urlencode(stated)}" if stated else address) if cursor else None,
+        )
+
     @property
     def is_live(self) -> bool:
         """Whether the page asks by itself, because something happened; this is not use of the session."""
@@ -234,6 +283,16 @@ class Desk:
             return []
         door: Door = self.request.app.state["door"]
         return [door.build_cookie(msgspec.structs.replace(self._session, sequence=sequence))]
+
+
+async def attempt(answer: Awaitable[T], otherwise: D, *codes: str) -> T | D:
+    """Return an answer of the API, or `otherwise` where the key may not see it or `codes` refuse it."""
+    try:
+        return await answer
+    except ProblemError as problem:
+        if problem.code in _HIDDEN or problem.code in codes:
+            return otherwise
+        raise
 
 
 async def collect(rows: AsyncIterator[T]) -> list[T]:

@@ -73,6 +73,11 @@ def render_day(at: datetime | None) -> str:
     return NONE if at is None else f"{at.astimezone(UTC):%Y-%m-%d}"
 
 
+def render_local(at: datetime) -> str:
+    """Return an instant as a field of a form takes it, in UTC: ``2026-11-28T14:05``."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M}"
+
+
 def render_stamp(text: str) -> str:
     """Return an instant of an event, which is text, to the second."""
     return f"{text[:10]} {text[11:19]} Z"
@@ -126,6 +131,7 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "share": render_share,
     "instant": render_instant,
     "day": render_day,
+    "local": render_local,
     "stamp": render_stamp,
     "tag": shorten_type,
     "duration": render_duration,

@@ -5,10 +5,13 @@ offset, as browsers send it, is UTC.
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
+from litestar import Request
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 
 from marketplace.client import ProblemError
 
@@ -16,8 +19,58 @@ T = TypeVar("T")
 _LOCAL: Final = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d(?P<seconds>:\d\d)?$")
 _MISSING: Final = re.compile(r"missing required field `(\w+)`")
 _DEPTH_MAX: Final = 6
-_OWN: Final = frozenset({"_csrf_token", "key"})
-"""Fields of the page itself: its protection against forged requests, and the command's idempotency key."""
+_OWN: Final = frozenset({"_csrf_token", "key", "confirm"})
+"""Fields of the page itself: its protection against forged requests, the command's idempotency key, and the tick."""
+
+
+class Form(NamedTuple):
+    """A form that states an act.
+
+    Attributes:
+        fields: Names and texts, in the order in which the page sent them.
+    """
+
+    fields: list[tuple[str, str]]
+
+    @property
+    def key(self) -> str | None:
+        """The command's idempotency key, by which a second press is the same command."""
+        return self.get("key") or None
+
+    def get(self, name: str) -> str:
+        """Return the text of a field; an empty one where it is missing."""
+        return next((text.strip() for field, text in self.fields if field == name), "")
+
+    def read(self, body: type[T], **added: str) -> T:
+        """Return the body that the form describes, with fields that the page knows by itself.
+
+        Raises:
+            ProblemError: ``form_invalid``: a field is missing, unknown or not of its type.
+        """
+        return parse_form([*self.fields, *added.items()], body)
+
+    def require_confirmation(self) -> None:
+        """Refuse an act whose box was not ticked.
+
+        Raises:
+            ProblemError: ``form_invalid``.
+        """
+        if self.get("confirm") != "yes":
+            detail = "tick the box that confirms it, and send it again"
+            raise ProblemError(422, {"code": "form_invalid", "detail": detail})
+
+
+Filed = NamedDependency[SkipValidation[Form]]
+
+
+async def provide_form(request: Request[Any, Any, Any]) -> Form:
+    """Return the form of a request; files are no fields."""
+    return Form([(name, text) for name, text in (await request.form()).multi_items() if isinstance(text, str)])
+
+
+def refuse_act(act: str, thing: str) -> ProblemError:
+    """Return the refusal of an act that a page does not have."""
+    return ProblemError(404, {"code": "act_unknown", "detail": f"there is no act {act!r} on a {thing}"})
 
 
 def parse_form(fields: Iterable[tuple[str, str]], body: type[T]) -> T:
@@ -51,11 +104,6 @@ def parse_local(text: str | None) -> str | None:
         return None
     local = _LOCAL.match(text)
     return text if local is None else f"{text}{'' if local['seconds'] else ':00'}Z"
-
-
-def read_reason(form: Mapping[str, Any]) -> str:
-    """Return the reason that a form states; an empty one is refused where the act needs one."""
-    return str(form.get("reason") or "").strip()
 
 
 def _put(tree: dict[str, Any], path: list[str], text: str) -> None:

@@ -7,8 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from marketplace.api.http.bodies.feed import FeedItem, FeedPage
-from marketplace.client import ProblemError
-from marketplace.console.desk import Desk
+from marketplace.console.desk import Desk, attempt
 from marketplace.console.formats import render_gpu_hours, render_instant, render_rate, render_usd, render_word
 
 _PAGE: Final = 1_000
@@ -46,14 +45,10 @@ async def load_history(desk: Desk, aggregate_id: str, *types: str) -> list[Step]
     found: list[Step] = []
     after = 0
     for _ in range(_PAGES_MAX):
-        try:
-            page = await desk.client.get(
-                "/v1/events", FeedPage, after=after, limit=_PAGE, aggregate_id=aggregate_id, type=types or None
-            )
-        except ProblemError as problem:
-            if problem.code == "scope_missing":
-                return []
-            raise
+        asked: dict[str, Any] = {"after": after, "limit": _PAGE, "aggregate_id": aggregate_id, "type": types or None}
+        page = await attempt(desk.client.get("/v1/events", FeedPage, **asked), None)
+        if page is None:
+            return []
         found += [_read(desk, item) for item in page.items]
         if page.next_after >= page.head or page.next_after == after:
             break

@@ -38,6 +38,8 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
 
+Status = Literal["registered", "cleared", "suspended"]
+
 
 class RegisterParty(msgspec.Struct, frozen=True, kw_only=True):
     """Register a party."""
@@ -121,7 +123,7 @@ class Party:
     """
 
     registered: PartyRegistered
-    status: Literal["registered", "cleared", "suspended"]
+    status: Status
     roles: tuple[Role, ...]
     served: Map[str, str] = field(default_factory=Map)
     requested: frozenset[Role] = frozenset()

@@ -213,4 +213,4 @@ async def _pick(page: Page) -> None:
     await page.mouse.up()
     assert await start.input_value() > before
     assert await start.input_value() < await page.locator("#list [name=end]").input_value()
-    await expect(page.locator("#list")).to_contain_text("All 4 nodes are in lots at some time of this span.")
+    await expect(page.locator("#list")).to_contain_text("All 4 nodes are in lots for at least a part of this span.")

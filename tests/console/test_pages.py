@@ -7,6 +7,7 @@ import httpx
 
 from marketplace.console.application import mount_console
 from marketplace.log.memory import MemoryLog
+from marketplace.projections.trading.open_market import load_open_market
 from tests.api.stage import ADMIN_KEY, open_stage
 from tests.console.scene import Scene, open_scene
 from tests.support.patience import PATIENCE_SECONDS
@@ -88,7 +89,9 @@ async def test_each_sees_its_own_and_a_form_is_one_command(database_url):
             assert path.rpartition("/")[2] in own.text
             assert (hidden.status_code, f"{kind}_unknown" in hidden.text) == (404, True)
             assert path not in listed.text
-        assert (await browsers["operator"].get("/console/operator")).status_code == 200
+        assert "No auction is under way" in (await browsers["operator"].get("/console/operator")).text
+        async with scene.stage.services.get_engine().connect() as connection:
+            assert (await load_open_market(connection)).auctions == ()
         assert (await rival.get("/console/operator")).status_code in {200, 403}
         await _agree(browsers, scene)
         assert "order.placed.v1" in (await browsers["operator"].get("/console/events?after=0")).text

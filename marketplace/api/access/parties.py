@@ -1,6 +1,6 @@
 """Parties: registration, clearance and suspension are for the platform; a party sees itself."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import msgspec
 from litestar import Response, Router, get, post
@@ -18,7 +18,7 @@ from marketplace.api.http.bodies.parties import (
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
-from marketplace.api.http.queries import Read, answer_versioned
+from marketplace.api.http.queries import Read, Statuses, answer_versioned
 from marketplace.application.access.parties import (
     add_role,
     clear_party,
@@ -28,12 +28,11 @@ from marketplace.application.access.parties import (
     suspend_party,
 )
 from marketplace.application.access.relations import declare_relation, end_relation
+from marketplace.domain.party import Status
 from marketplace.projections.access.parties import find_party, list_parties, list_relations
 from marketplace.projections.views.access import PartyView, RelationView
 
 PATH: Final = "/v1/parties"
-Status = Literal["registered", "cleared", "suspended"]
-Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/", summary="Register a party and open its account")
@@ -125,7 +124,7 @@ async def list_all(
     reader: Read,
     listing: List,
     role: Annotated[Role | None, QueryParameter()] = None,
-    status: Statuses = None,
+    status: Statuses[Status] = None,
 ) -> Page[PartyView]:
     """Return parties by id; a tenant sees itself."""
     async with reader.connect() as connection:

@@ -1,24 +1,23 @@
 """Two persons: an account's limit, and the requests that wait for the approval of a second person."""
 
-from typing import Annotated, Final, Literal
+from typing import Final
 
 from litestar import Response, Router, get, post
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody
 
 from marketplace.api.http.bodies.accounts import LimitBody
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import List
-from marketplace.api.http.queries import Read, Word
+from marketplace.api.http.queries import Read, Statuses, Word
 from marketplace.application.billing import approvals
+from marketplace.domain.billing.account_state import ApprovalStatus
 from marketplace.projections.billing.accounts import find_account
 from marketplace.projections.billing.approvals import list_approvals
 from marketplace.projections.views.billing import ApprovalView
 
 PATH: Final = "/v1/accounts/{account_id:str}"
-Status = Literal["open", "approved", "refused", "withdrawn", "lapsed"]
-Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/limit", status_code=200, summary="Set an account's limit", opt={"scope": "accounts:limit"})
@@ -93,7 +92,7 @@ async def list_all(
     reader: Read,
     account_id: FromPath[str],
     listing: List,
-    status: Statuses = None,
+    status: Statuses[ApprovalStatus] = None,
 ) -> Page[ApprovalView]:
     """Return the account's requests for approval, including past ones."""
     async with reader.connect() as connection:
@@ -104,7 +103,9 @@ async def list_all(
 
 
 @get("/", summary="List what waits for a second person on all accounts")
-async def list_every(reader: Read, listing: List, status: Statuses = None, party_id: Word = None) -> Page[ApprovalView]:
+async def list_every(
+    reader: Read, listing: List, status: Statuses[ApprovalStatus] = None, party_id: Word = None
+) -> Page[ApprovalView]:
     """Return the party's requests for approval; for the platform, those of all parties or of one."""
     async with reader.connect() as connection:
         rows = await list_approvals(connection, party_id=reader.narrow(party_id), status=status, window=listing.window)

@@ -1,22 +1,21 @@
 """Bonds of providers, and the claims of startups on them."""
 
-from typing import Annotated, Final, Literal
+from typing import Final
 
 from litestar import Response, Router, get, post
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody
 
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.bonds import AnswerClaimBody, ClaimBody, PostBondBody, ReleaseBondBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
-from marketplace.api.http.queries import Read, Word
+from marketplace.api.http.queries import Read, Statuses, Word
 from marketplace.application.billing.bonds import answer_claim, claim_bond, post_bond, release_bond
+from marketplace.domain.billing.bond import Status
 from marketplace.projections.billing.bonds import list_bonds, list_claims
 from marketplace.projections.views.billing import BondView, ClaimView
 
 PATH: Final = "/v1/bonds"
-Status = Literal["open", "contested", "settled"]
-Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/", summary="Post a bond", opt={"scope": "accounts:hold"})
@@ -85,7 +84,7 @@ async def list_all_claims(
     reader: Read,
     listing: List,
     party_id: Word = None,
-    status: Statuses = None,
+    status: Statuses[Status] = None,
 ) -> Page[ClaimView]:
     """Return the claims of a startup or against a provider, by id; a tenant sees its own."""
     party_id = reader.narrow(party_id)

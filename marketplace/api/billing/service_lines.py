@@ -1,9 +1,9 @@
 """Service lines: work for a grant's startup, proposed, approved, agreed on, and metered in hours."""
 
-from typing import Annotated, Final, Literal
+from typing import Final
 
 from litestar import Response, Router, get, post
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody
 
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.service_lines import (
@@ -14,7 +14,7 @@ from marketplace.api.http.bodies.service_lines import (
 )
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
-from marketplace.api.http.queries import Read, Reader, Word, answer_versioned
+from marketplace.api.http.queries import Read, Reader, Statuses, Word, answer_versioned
 from marketplace.application.billing.service_hours import correct_hours, void_hours
 from marketplace.application.billing.service_lines import (
     agree_service_line,
@@ -22,12 +22,11 @@ from marketplace.application.billing.service_lines import (
     decline_service_line,
     propose_service_line,
 )
+from marketplace.domain.billing.service_line import Status
 from marketplace.projections.billing.service_lines import find_service_line, list_hours, list_service_lines
 from marketplace.projections.views.billing import HoursReadingView, ServiceLineView
 
 PATH: Final = "/v1/service-lines"
-Status = Literal["proposed", "declined", "agreed", "closed"]
-Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/", summary="Propose a service line")
@@ -126,7 +125,7 @@ async def list_all(
     listing: List,
     party_id: Word = None,
     grant_id: Word = None,
-    status: Statuses = None,
+    status: Statuses[Status] = None,
 ) -> Page[ServiceLineView]:
     """Return the party's service lines."""
     party_id = reader.narrow(party_id)

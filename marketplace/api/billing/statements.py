@@ -1,9 +1,9 @@
 """Statements: the priced usage of a grant in a period; accepted, disputed, resolved."""
 
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 from litestar import Response, Router, get, post
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody
 
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.delivery import (
@@ -15,7 +15,7 @@ from marketplace.api.http.bodies.delivery import (
 )
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import List
-from marketplace.api.http.queries import Read, Word, answer_versioned
+from marketplace.api.http.queries import Read, Statuses, Word, answer_versioned
 from marketplace.api.http.visibility import STATEMENT
 from marketplace.application.billing.disputes import answer_dispute, concede_part, refer_dispute
 from marketplace.application.billing.statements import accept_statement, dispute_statement, resolve_statement
@@ -24,7 +24,6 @@ from marketplace.projections.views.billing import StatementView
 
 PATH: Final = "/v1/statements"
 Status = Literal["issued", "disputed", "resolved", "accepted", "credited"]
-Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/{statement_id:str}/accept", status_code=200, summary="Accept a statement")
@@ -143,7 +142,7 @@ async def list_all(
     party_id: Word = None,
     grant_id: Word = None,
     service_line_id: Word = None,
-    status: Statuses = None,
+    status: Statuses[Status] = None,
 ) -> Page[StatementView]:
     """Return the party's statements."""
     party_id = reader.narrow(party_id)

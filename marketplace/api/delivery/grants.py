@@ -20,7 +20,7 @@ from marketplace.api.http.bodies.supply import ResellGrantBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.expanding import GRANTS, expand_rows
 from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
-from marketplace.api.http.queries import AtText, Read, Reader, Word, answer_versioned, parse_at
+from marketplace.api.http.queries import AtText, Read, Reader, Statuses, Word, answer_versioned, parse_at
 from marketplace.api.http.visibility import GRANT
 from marketplace.application.delivery.grants import (
     activate_grant,
@@ -34,13 +34,12 @@ from marketplace.application.delivery.grants import (
 from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.metering.allocations import prioritise_grant
 from marketplace.application.trading.resale import resell_grant
+from marketplace.domain.delivery.grant import Status
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.delivery.grants import find_grant, find_grant_at, list_grants, list_grants_at
 from marketplace.projections.views.delivery import GrantAtView, GrantView
 
 PATH: Final = "/v1/grants"
-Status = Literal["issued", "active", "degraded", "suspended", "completed", "terminated"]
-Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 Expanded = Annotated[
     list[Literal["statement"]] | None,
     QueryParameter(max_items=1, description="Also answer the latest statement of its usage"),
@@ -199,7 +198,7 @@ async def list_all(
     reader: Read,
     listing: List,
     party_id: Word = None,
-    status: Statuses = None,
+    status: Statuses[Status] = None,
     expand: Expanded = None,
 ) -> Page[GrantView]:
     """Return the party's grants."""

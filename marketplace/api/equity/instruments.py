@@ -1,9 +1,9 @@
 """Instruments: visible to their holder and their issuer; the startup requests direct investments."""
 
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 from litestar import Response, Router, get, post, put
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody
 
 from marketplace.api.equity.issuers import answer
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
@@ -18,7 +18,7 @@ from marketplace.api.http.bodies.equity import (
 from marketplace.api.http.bodies.reasons import ReasonBody, TimedReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
-from marketplace.api.http.queries import Read, Reader, Word, answer_versioned
+from marketplace.api.http.queries import Read, Reader, Statuses, Word, answer_versioned
 from marketplace.application.equity.clawbacks import pay_debt, reverse_principal
 from marketplace.application.equity.instruments import (
     amend_instrument,
@@ -38,7 +38,6 @@ from marketplace.projections.views.equity import InstrumentView, MovementView
 
 PATH: Final = "/v1/instruments"
 Status = Literal["active", "suspended", "lapsed", "converted", "repaid", "cancelled"]
-Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/", summary="Take a direct cash investment")
@@ -205,7 +204,7 @@ async def list_all(
     listing: List,
     issuer_id: Word = None,
     holder_id: Word = None,
-    status: Statuses = None,
+    status: Statuses[Status] = None,
 ) -> Page[InstrumentView]:
     """Return the instruments that the party holds or has issued."""
     own = reader.party_id

@@ -1,10 +1,10 @@
 """Proposals: acts that wait for the agreement of others; visible to their proposer, company and voters."""
 
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal
+from typing import Final
 
 from litestar import Response, Router, get, post
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.financing import Waterfall
@@ -13,21 +13,19 @@ from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import List
-from marketplace.api.http.queries import Read, Reader, Word, answer_versioned
+from marketplace.api.http.queries import Read, Reader, Statuses, Word, answer_versioned
 from marketplace.application.equity import consents
 from marketplace.captable.proposed import ProposedChanges, compare_effects
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.equity.information import find_waterfall, limit_waterfall
-from marketplace.domain.equity.proposal import DECIDE_WITHIN
+from marketplace.domain.equity.proposal import DECIDE_WITHIN, Status
 from marketplace.domain.equity.rights import list_rights
 from marketplace.execution.history import load_history
 from marketplace.projections.equity.proposals import Concerned, find_proposal, list_proposals
 from marketplace.projections.views.equity import ProposalView, RightsView, RightView
 
 PATH: Final = "/v1/proposals"
-Status = Literal["open", "effective", "refused", "withdrawn", "lapsed", "void"]
-Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 async def _load(connection: AsyncConnection, reader: Reader, proposal_id: str) -> ProposalView:
@@ -122,7 +120,7 @@ async def list_all(
     reader: Read,
     listing: List,
     issuer_id: Word = None,
-    status: Statuses = None,
+    status: Statuses[Status] = None,
 ) -> Page[ProposalView]:
     """Return the proposals that the party made, votes on, or that concern its own company."""
     own = reader.party_id

@@ -45,6 +45,9 @@ KnownSequence = Annotated[
     int | None, QueryParameter(name="known", ge=0, le=2**53 - 1, description="Only what the log held at this sequence")
 ]
 Word = Annotated[str | None, QueryParameter(max_length=60)]
+W = TypeVar("W", bound=str)
+Statuses = Annotated[list[W] | None, QueryParameter(max_items=10, description="Only in these statuses")]
+"""Filters a list by statuses: ``Statuses[Status]``."""
 
 
 @dataclass(frozen=True, slots=True)

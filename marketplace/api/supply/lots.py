@@ -1,10 +1,10 @@
 """Lots: nodes for sale over a span; the inventory is public to every tenant."""
 
-from typing import Annotated, Final, Literal
+from typing import Final
 
 import msgspec
 from litestar import Response, Router, get, post
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody
 
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
@@ -12,7 +12,7 @@ from marketplace.api.http.bodies.supply import ListLotBody, RepriceLotBody, Resc
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.known_values import require_known
 from marketplace.api.http.paging import List
-from marketplace.api.http.queries import Read, Word, answer_versioned
+from marketplace.api.http.queries import Read, Statuses, Word, answer_versioned
 from marketplace.application.supply.inventory import (
     list_lot,
     pause_lot,
@@ -22,12 +22,11 @@ from marketplace.application.supply.inventory import (
     withdraw_lot,
 )
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.supply.lot import Status
 from marketplace.projections.supply.inventory import find_lot, list_lots
 from marketplace.projections.views.supply import LotView
 
 PATH: Final = "/v1/lots"
-Status = Literal["listed", "paused", "withdrawn"]
-Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/", summary="List a lot")
@@ -117,7 +116,7 @@ async def list_all(
     pool_id: Word = None,
     gpu_class: Word = None,
     region: Word = None,
-    status: Statuses = None,
+    status: Statuses[Status] = None,
 ) -> Page[LotView]:
     """Return lots by id, with optional filters."""
     async with reader.connect() as connection:

@@ -12,7 +12,7 @@ from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.trading import OpenAuctionBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
-from marketplace.api.http.queries import Read, Reader, answer_versioned
+from marketplace.api.http.queries import Read, Reader, Statuses, answer_versioned
 from marketplace.application.trading.auctions import open_auction
 from marketplace.clearing.bundle import render_bundle
 from marketplace.core.errors import Refusal
@@ -25,7 +25,6 @@ from marketplace.runtime.auctions.audit import load_published
 PATH: Final = "/v1/auctions"
 Status = Literal["collecting", "locked", "cleared", "failed"]
 Matched = Annotated[bool | None, QueryParameter(description="Only decisions with a match; false: only those without")]
-Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/", summary="Open an auction")
@@ -125,7 +124,7 @@ async def read_decisions(
 
 
 @get("/", summary="List auctions")
-async def list_all(reader: Read, listing: List, status: Statuses = None) -> Page[AuctionView]:
+async def list_all(reader: Read, listing: List, status: Statuses[Status] = None) -> Page[AuctionView]:
     """Return auctions."""
     async with reader.connect() as connection:
         rows = await list_auctions(connection, status=status, window=listing.window)

@@ -1,16 +1,16 @@
 """Mandates: the terms on which holders take equity; their rules without budgets are under ``/v1/market/mandates``."""
 
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 from litestar import Response, Router, get, post, put
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody
 
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.trading import AmendMandateBody, GrantMandateBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
-from marketplace.api.http.queries import Read, Word, answer_versioned
+from marketplace.api.http.queries import Read, Statuses, Word, answer_versioned
 from marketplace.api.trading.asked import answer_asked
 from marketplace.application.trading.mandates import (
     amend_mandate,
@@ -25,7 +25,6 @@ from marketplace.projections.views.trading import BudgetHoldView, ExposureView, 
 
 PATH: Final = "/v1/mandates"
 Status = Literal["granted", "revoked"]
-Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/", summary="Grant a mandate")
@@ -110,7 +109,7 @@ async def list_all(
     reader: Read,
     listing: List,
     holder_id: Word = None,
-    status: Statuses = None,
+    status: Statuses[Status] = None,
 ) -> Page[MandateView]:
     """Return the holder's mandates."""
     holder_id = reader.narrow(holder_id)

@@ -12,18 +12,16 @@ from marketplace.api.http.commands import Commanded
 from marketplace.api.http.expanding import ORDERS, expand_rows
 from marketplace.api.http.known_values import require_terms_known
 from marketplace.api.http.paging import Cursor, Limit, List, build_page, parse_cursor
-from marketplace.api.http.queries import AtText, Read, Word, answer_versioned, parse_at
+from marketplace.api.http.queries import AtText, Read, Statuses, Word, answer_versioned, parse_at
 from marketplace.api.http.visibility import ORDER as ORDER_RULE
 from marketplace.api.trading.asked import answer_asked
 from marketplace.application.trading.orders import amend_order, cancel_order, place_order
-from marketplace.domain.trading.order import ORDER
+from marketplace.domain.trading.order import ORDER, Status
 from marketplace.projections.trading.auctions import list_decisions
 from marketplace.projections.trading.orders import find_order, list_book, list_orders
 from marketplace.projections.views.trading import BookOrderView, DecisionView, OrderView
 
 PATH: Final = "/v1/orders"
-Status = Literal["open", "locked", "matched", "unmatched", "cancelled", "expired"]
-Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 Expanded = Annotated[
     list[Literal["decision", "grant"]] | None,
     QueryParameter(max_items=2, description="Also answer the last decision, or the grant that it won"),
@@ -87,7 +85,7 @@ async def list_all(
     reader: Read,
     listing: List,
     startup_id: Word = None,
-    status: Statuses = None,
+    status: Statuses[Status] = None,
     auction_id: Word = None,
     expand: Expanded = None,
 ) -> Page[OrderView]:

@@ -7,10 +7,10 @@ taken, released or expires.
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from litestar import Response, Router, get, post
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody
 
 from events.schedule import ScheduleTerms
 from marketplace.api.http.bodies.answers import Page, ReceiptBody
@@ -20,7 +20,7 @@ from marketplace.api.http.bodies.trading import AskQuoteBody, HoldQuoteBody
 from marketplace.api.http.commands import Commanded
 from marketplace.api.http.known_values import require_terms_known
 from marketplace.api.http.paging import List
-from marketplace.api.http.queries import Read, Word, answer_versioned
+from marketplace.api.http.queries import Read, Statuses, Word, answer_versioned
 from marketplace.api.trading import orders
 from marketplace.application.trading.orders import preview_order
 from marketplace.application.trading.quote_source import Quoted
@@ -30,12 +30,11 @@ from marketplace.core.ids import rename_id
 from marketplace.domain.supply.schedule import SCHEDULE, SCHEDULE_ID, Schedule, compute_hold_fee
 from marketplace.domain.trading.book.reason_text import tell_reason
 from marketplace.domain.trading.order_terms import compute_gpu_hours
+from marketplace.domain.trading.quote import Status
 from marketplace.projections.trading.quotes import find_quote, list_quotes
 from marketplace.projections.views.trading import QuoteView
 
 PATH: Final = "/v1/quotes"
-Status = Literal["held", "taken", "released", "expired"]
-Statuses = Annotated[list[Status] | None, QueryParameter(max_items=10, description="Only in these statuses")]
 
 
 @post("/", status_code=200, summary="Ask for a quote")
@@ -92,7 +91,7 @@ async def list_all(
     reader: Read,
     listing: List,
     startup_id: Word = None,
-    status: Statuses = None,
+    status: Statuses[Status] = None,
 ) -> Page[QuoteView]:
     """Return the quotes that the startup holds or held."""
     startup_id = reader.narrow(startup_id)

@@ -10,7 +10,7 @@ from fractions import Fraction
 from msgspec import structs
 
 from marketplace.application.steps.statement_chain import find_chain
-from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.delivery.grant import GRANT, OPEN, Grant
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.rights.fair_value import find_interested, require_fair_value
@@ -75,7 +75,7 @@ async def count_accepted(unit: UnitOfWork, grant: Grant) -> Delivery:
         customer_id=grant.startup_id,
         gpus=gpus,
         kilowatts=0 if pool is None else issued.nodes * pool.opened.power_per_node_kw,
-        purchased_usd=paid if grant.status in {"completed", "terminated"} else committed,
+        purchased_usd=committed if grant.status in OPEN else paid,
         paid_usd=paid,
     )
 

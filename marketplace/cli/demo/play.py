@@ -17,6 +17,7 @@ from marketplace.cli.scenario.market import Scenario
 from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.core.errors import Unavailable
 from marketplace.core.ids import rename_id
+from marketplace.domain.delivery.grant import OPEN
 from marketplace.projections.views.billing import StatementView
 from marketplace.projections.views.delivery import GrantView
 
@@ -172,12 +173,7 @@ class Play:
 
         async def ended() -> bool:
             await self._accept()
-            left = [
-                grant.grant_id
-                async for grant in self.platform.list_grants()
-                if grant.status not in {"completed", "terminated"}
-            ]
-            return not left
+            return not [grant async for grant in self.platform.list_grants() if grant.status in OPEN]
 
         await self.wait_for(ended, "every grant to end")
 

@@ -11,15 +11,13 @@ from litestar.response import Template
 
 from marketplace.api.http.bodies.feed import FeedItem, FeedPage
 from marketplace.captable.explanation import ExplainedRow
-from marketplace.client import ProblemError
-from marketplace.console.desk import Desk, Desked
+from marketplace.console.desk import Desk, Desked, attempt, collect
 from marketplace.console.forms import parse_local
-from marketplace.projections.views.equity import CapTableRow, CapTableView, IssuerView, PrincipalView
+from marketplace.projections.views.equity import CapTableRow, CapTableView, IssuerView
 
 PATH: Final = "/console/cap-tables"
 _EVENTS_MAX: Final = 1_000
 _KINDS: Final = {"option": "Options", "warrant": "Warrants", "promised": "Promised", "pool": "Pool"}
-HIDDEN: Final = frozenset({"issuer_unknown", "scope_missing", "party_unknown"})
 
 
 class Moment(NamedTuple):
@@ -83,7 +81,7 @@ async def show(request: Request[Any, Any, Any], desk: Desked, issuer_id: FromPat
         table=table,
         columns=columns,
         holdings=group_rows(table, issuer, desk.principal.party_id),
-        principal=await _list_principal(desk, issuer_id, moment),
+        principal=await attempt(collect(desk.client.list_principal(issuer_id, moment.at)), []),
     )
 
 
@@ -169,15 +167,6 @@ async def list_events(desk: Desk, issuer_id: str) -> list[FeedItem]:
         return []
     page = await desk.client.get("/v1/events", FeedPage, after=0, limit=_EVENTS_MAX, aggregate_id=issuer_id)
     return page.items
-
-
-async def _list_principal(desk: Desk, issuer_id: str, moment: Moment) -> list[PrincipalView]:
-    try:
-        return [one async for one in desk.client.list_principal(issuer_id, moment.at)]
-    except ProblemError as problem:
-        if problem.code in HIDDEN:
-            return []
-        raise
 
 
 def _parse_sequence(text: str | None) -> int | None:

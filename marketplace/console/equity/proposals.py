@@ -1,26 +1,24 @@
 """Proposals that wait for agreement: what each would change, and the forms to agree or to refuse."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 
 import msgspec
-import uuid_utils
-from litestar import Request, Response, Router, get, post
+from litestar import Response, Router, get, post
 from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
 from events.issuer_holders import HolderTerms
 from events.proposal import ProposedEvent
-from marketplace.api.http.bodies.answers import Page
-from marketplace.client import ProblemError
-from marketplace.console.desk import Desk, Desked
+from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.console.desk import Desk, Desked, attempt
 from marketplace.console.formats import NONE
+from marketplace.console.forms import Filed, refuse_act
+from marketplace.domain.equity.proposal import Status
 from marketplace.projections.views.equity import ProposalView
 
 _PATH: Final = "/console/proposals"
 _PAGE: Final = 50
-_HIDDEN: Final = frozenset({"issuer_unknown", "instrument_unknown", "scope_missing"})
-_STATUSES: Final = ("open", "effective", "refused", "withdrawn", "lapsed", "void")
 _AMENDED: Final = "instrument.amended.v1"
 _TERMS_AGREED: Final = "issuer.holder_terms_agreed.v1"
 _LONG: Final = 90
@@ -53,10 +51,9 @@ async def list_all(
     desk: Desked, status: FromQuery[str | None] = None, cursor: FromQuery[str | None] = None
 ) -> Template:
     """List proposals, those first that wait for this party."""
-    query: dict[str, Any] = {"limit": _PAGE, "cursor": cursor, "status": status or None, "order": "newest"}
-    page = await desk.client.get("/v1/proposals", Page[ProposalView], **query)
+    chosen = {"status": status}
+    page = await desk.load_page("/v1/proposals", ProposalView, _PATH, cursor, chosen, limit=_PAGE, order="newest")
     shown = sorted(page.items, key=lambda one: not _is_asked(one, desk))
-    older = None if page.next_cursor is None else f"{_PATH}?cursor={page.next_cursor}&status={status or ''}"
     return desk.show(
         "equity/proposals.html",
         live="aggregate=proposal",
@@ -64,8 +61,8 @@ async def list_all(
         issuers=await _name_issuers(desk, {one.issuer_id for one in shown}),
         rights=await _name_rights(desk),
         status=status,
-        statuses=_STATUSES,
-        page={"older": older, "newer": _PATH if cursor else None},
+        statuses=get_args(Status),
+        page=page,
     )
 
 
@@ -83,21 +80,17 @@ async def show(desk: Desked, proposal_id: FromPath[str]) -> Template:
         changes=await desk.client.get_proposed_changes(proposal_id),
         effects=[await _read_effect(desk, one) for one in proposal.effects],
         acts=list(_list_acts(proposal, desk)),
-        key=str(uuid_utils.uuid7()),
     )
 
 
 @post("/{proposal_id:str}/{act:str}")
-async def act(
-    request: Request[Any, Any, Any], desk: Desked, proposal_id: FromPath[str], act: FromPath[str]
-) -> Response[Any]:
+async def act(desk: Desked, form: Filed, proposal_id: FromPath[str], act: FromPath[str]) -> Response[Any]:
     """Agree to a proposal, refuse it, or take back an agreement or the proposal, once the party has confirmed it."""
-    form = await request.form()
-    if act not in _ACTS or form.get("confirm") != "yes":
-        raise ProblemError(422, {"code": "form_invalid", "detail": "tick the box that confirms it, and send it again"})
-    path = f"/v1/proposals/{proposal_id}/{act}"
-    body = None if act == "agree" else {"reason": str(form.get("reason") or "")}
-    await desk.client.command(path, body, key=form.get("key"))
+    form.require_confirmation()
+    if act not in _ACTS:
+        raise refuse_act(act, "proposal")
+    body = None if act == "agree" else form.read(ReasonBody)
+    await desk.client.command(f"/v1/proposals/{proposal_id}/{act}", body, key=form.key)
     return desk.go(f"{_PATH}/{proposal_id}")
 
 
@@ -125,14 +118,8 @@ def _list_acts(proposal: ProposalView, desk: Desk) -> Iterator[str]:
 
 async def _name_issuers(desk: Desk, issuer_ids: set[str]) -> dict[str, str]:
     """Return the names of companies, as far as the key sees them; a buyer may vote on one that it does not hold."""
-    names = {}
-    for issuer_id in sorted(issuer_ids):
-        try:
-            names[issuer_id] = (await desk.client.get_issuer(issuer_id)).legal_name
-        except ProblemError as problem:
-            if problem.code not in _HIDDEN:
-                raise
-    return names
+    found = [await attempt(desk.client.get_issuer(one), None) for one in sorted(issuer_ids)]
+    return {one.issuer_id: one.legal_name for one in found if one is not None}
 
 
 async def _name_rights(desk: Desk) -> dict[str, str]:
@@ -153,16 +140,14 @@ async def _read_effect(desk: Desk, effect: ProposedEvent) -> Effect:
 
 async def _load_before(desk: Desk, effect: ProposedEvent) -> dict[str, Any]:
     """Return the terms that an effect replaces; empty where it replaces none or the key may not see them."""
-    try:
-        if effect.type == _AMENDED:
-            instrument = await desk.client.get_instrument(effect.aggregate_id)
+    if effect.type == _AMENDED:
+        instrument = await attempt(desk.client.get_instrument(effect.aggregate_id), None)
+        if instrument is not None:
             return {"terms": msgspec.to_builtins(instrument.terms), "terms_version": instrument.terms_version}
-        if effect.type == _TERMS_AGREED:
-            terms = (await desk.client.get_issuer(effect.aggregate_id)).holder_terms or HolderTerms()
-            return {"terms": msgspec.to_builtins(terms)}
-    except ProblemError as problem:
-        if problem.code not in _HIDDEN:
-            raise
+    if effect.type == _TERMS_AGREED:
+        issuer = await attempt(desk.client.get_issuer(effect.aggregate_id), None)
+        if issuer is not None:
+            return {"terms": msgspec.to_builtins(issuer.holder_terms or HolderTerms())}
     return {}
 
 

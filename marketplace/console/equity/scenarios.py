@@ -11,8 +11,8 @@ from litestar.response import Template
 from marketplace.api.http.bodies.cap_tables import PlotExitsBody
 from marketplace.captable.plots import ExitPoint
 from marketplace.client import MarketplaceClient, ProblemError
-from marketplace.console.desk import Desk, Desked
-from marketplace.console.equity.cap_tables import HIDDEN, group_rows
+from marketplace.console.desk import Desk, Desked, attempt, collect
+from marketplace.console.equity.cap_tables import group_rows
 from marketplace.console.forms import parse_form
 from marketplace.plots.areas import render_waterfall
 from marketplace.plots.flow import Stage, render_flow
@@ -92,12 +92,8 @@ def _complete(fields: dict[str, str], investors: Sequence[tuple[str, str]]) -> I
 
 async def _list_investors(desk: Desk, issuer_id: str) -> list[tuple[str, str]]:
     """Return who may invest in the scenario's round: stakeholders, as far as the key sees them; else the party."""
-    try:
-        return [(one.holder_id, one.name) async for one in desk.client.list_stakeholders(issuer_id)]
-    except ProblemError as problem:
-        if problem.code in HIDDEN:
-            return [(desk.party_id, "You")]
-        raise
+    found = await attempt(collect(desk.client.list_stakeholders(issuer_id)), None)
+    return [(desk.party_id, "You")] if found is None else [(one.holder_id, one.name) for one in found]
 
 
 async def list_stages(

@@ -2,18 +2,15 @@
 
 from typing import Any, Final
 
-import uuid_utils
-from litestar import Request, Response, Router, get, post
+from litestar import Response, Router, get, post
 from litestar.params import FromPath
 from litestar.response import Template
 
 from marketplace.api.http.bodies.issuers import ExerciseWarrantBody
-from marketplace.client import ProblemError
 from marketplace.console.desk import Desked
-from marketplace.console.forms import parse_form
+from marketplace.console.forms import Filed
 
 _PATH: Final = "/console/cap-tables"
-_CONFIRM: Final = "confirm"
 
 
 @get("/{issuer_id:str}/warrants")
@@ -21,20 +18,14 @@ async def list_all(desk: Desked, issuer_id: FromPath[str]) -> Template:
     """List the warrants of a company that the key sees: all for the company, its own for a holder."""
     issuer = await desk.client.get_issuer(issuer_id)
     warrants = [one async for one in desk.client.list_warrants(issuer_id)]
-    shown = {"issuer": issuer, "warrants": warrants, "key": str(uuid_utils.uuid7())}
-    return desk.show("equity/warrants.html", live=f"aggregate_id={issuer_id}", **shown)
+    return desk.show("equity/warrants.html", live=f"aggregate_id={issuer_id}", issuer=issuer, warrants=warrants)
 
 
 @post("/{issuer_id:str}/warrants/{warrant_id:str}/exercise")
-async def exercise(
-    request: Request[Any, Any, Any], desk: Desked, issuer_id: FromPath[str], warrant_id: FromPath[str]
-) -> Response[Any]:
+async def exercise(desk: Desked, form: Filed, issuer_id: FromPath[str], warrant_id: FromPath[str]) -> Response[Any]:
     """Exercise what has vested of a warrant, once the holder has confirmed it."""
-    form = await request.form()
-    if form.get(_CONFIRM) != "yes":
-        raise ProblemError(422, {"code": "form_invalid", "detail": "tick the box that confirms it, and send it again"})
-    body = parse_form(((name, text) for name, text in form.multi_items() if name != _CONFIRM), ExerciseWarrantBody)
-    await desk.client.exercise_warrant(issuer_id, warrant_id, body, key=form.get("key"))
+    form.require_confirmation()
+    await desk.client.exercise_warrant(issuer_id, warrant_id, form.read(ExerciseWarrantBody), key=form.key)
     return desk.go(f"{_PATH}/{issuer_id}/warrants")
 
 

@@ -31,10 +31,8 @@ _POOLS: Final = 24
 @get("/")
 async def list_all(desk: Desked, cursor: FromQuery[str | None] = None) -> Template:
     """List the auctions, the latest first."""
-    page = await desk.client.get("/v1/auctions", Page[AuctionView], limit=_AUCTIONS, cursor=cursor, order="newest")
-    older = None if page.next_cursor is None else f"{_PATH}?cursor={page.next_cursor}"
-    pages = {"older": older, "newer": _PATH if cursor else None}
-    return desk.show("market/auctions.html", live="aggregate=auction", auctions=page.items, page=pages)
+    page = await desk.load_page("/v1/auctions", AuctionView, _PATH, cursor, limit=_AUCTIONS, order="newest")
+    return desk.show("market/auctions.html", live="aggregate=auction", page=page)
 
 
 @get("/{auction_id:str}")
@@ -89,7 +87,7 @@ async def _load_market(desk: Desk, auction: AuctionView, skipped: int) -> dict[s
         "curves": curves,
         "lanes": await load_lanes(desk.client, shown, auction.horizon_start, end),
         "prices": _arrange(prices, shown),
-        "pools": {"first": skipped, "last": skipped + len(shown), "all": len(pools)},
+        "pools": {"first": skipped, "last": skipped + len(shown), "step": _POOLS, "all": len(pools)},
     }
 
 

@@ -11,12 +11,11 @@ from litestar.status_codes import HTTP_303_SEE_OTHER
 from events.registry import AGGREGATES, EVENT_TYPES
 from marketplace.api.http.bodies.feed import ChainCommand, ChainEvent, FeedPage
 from marketplace.client import ProblemError
-from marketplace.console.desk import Desk, Desked
+from marketplace.console.desk import Desked, attempt
 
 _PATH: Final = "/console/events"
 _PAGE: Final = 50
 _FILTERS: Final = ("type", "aggregate", "aggregate_id", "command_id", "party_id")
-_PLATFORMS: Final = frozenset({"platform_only", "scope_missing"})
 _COMMAND: Final = "cmd_"
 _EVENT: Final = "evt_"
 
@@ -39,7 +38,7 @@ async def explore(request: Request[Any, Any, Any], desk: Desked) -> Template:
         head = (await desk.client.read_events(0, 1)).head
         after = 0 if filters else max(0, head - _PAGE)
     page = await desk.client.get("/v1/events", FeedPage, after=after, limit=_PAGE, **filters)
-    known = {"kinds": sorted(AGGREGATES), "types": sorted(EVENT_TYPES)}
+    known = {"kinds": sorted(AGGREGATES), "types": sorted(EVENT_TYPES), "rows": _PAGE}
     live = "" if latest else None
     return desk.show("operator/events.html", live, events=page.items, page=page, filters=filters, after=after, **known)
 
@@ -67,17 +66,8 @@ async def show(desk: Desked, sequence: FromPath[int]) -> Template:
     page = await desk.client.read_events(max(0, sequence - 1), 1)
     found = next((one for one in page.items if one.sequence == sequence), None)
     body = "" if found is None else msgspec.json.format(found.event.data, indent=2).decode()
-    chain = [] if found is None else _grow(await _load_chain(desk, sequence))
+    chain = [] if found is None else _grow(await attempt(desk.client.read_chain(sequence), []))
     return desk.show("operator/event.html", event=found, sequence=sequence, body=body, chain=chain)
-
-
-async def _load_chain(desk: Desk, sequence: int) -> list[ChainCommand]:
-    try:
-        return await desk.client.read_chain(sequence)
-    except ProblemError as problem:
-        if problem.code in _PLATFORMS:
-            return []
-        raise
 
 
 def _grow(commands: list[ChainCommand]) -> list[ChainNode]:

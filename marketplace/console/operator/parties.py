@@ -2,21 +2,20 @@
 
 from typing import Any, Final, get_args
 
-from litestar import Request, Response, Router, get, post
+from litestar import Response, Router, get, post
 from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
 from events.types import Role, Stage
-from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.parties import RoleBody, StageBody
-from marketplace.client import ProblemError
+from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.console.desk import Desked
-from marketplace.console.forms import parse_form, read_reason
+from marketplace.console.forms import Filed, refuse_act
+from marketplace.domain.party import Status
 from marketplace.projections.views.access import PartyView
 
 PATH: Final = "/console/parties"
 _PAGE: Final = 50
-_STATUSES: Final = ("registered", "cleared", "suspended")
 
 
 @get("/")
@@ -27,18 +26,15 @@ async def list_all(
     cursor: FromQuery[str | None] = None,
 ) -> Template:
     """List parties, a page at a time."""
-    query: dict[str, Any] = {"limit": _PAGE, "cursor": cursor, "status": status or None, "role": role or None}
-    page = await desk.client.get("/v1/parties", Page[PartyView], **query)
-    chosen = f"status={status or ''}&role={role or ''}"
-    older = None if page.next_cursor is None else f"{PATH}?cursor={page.next_cursor}&{chosen}"
+    chosen = {"status": status, "role": role}
+    page = await desk.load_page("/v1/parties", PartyView, PATH, cursor, chosen, limit=_PAGE)
     return desk.show(
         "operator/parties.html",
         live="aggregate=party",
-        parties=page.items,
-        page={"older": older, "newer": f"{PATH}?{chosen}" if cursor else None},
+        page=page,
         status=status,
         role=role,
-        statuses=_STATUSES,
+        statuses=get_args(Status),
         roles=get_args(Role),
     )
 
@@ -61,28 +57,25 @@ async def show(desk: Desked, party_id: FromPath[str]) -> Template:
 
 
 @post("/{party_id:str}/{act:str}")
-async def decide(
-    request: Request[Any, Any, Any], desk: Desked, party_id: FromPath[str], act: FromPath[str]
-) -> Response[Any]:
+async def decide(desk: Desked, form: Filed, party_id: FromPath[str], act: FromPath[str]) -> Response[Any]:
     """Clear or suspend a party, decide about a role, or record its stage."""
-    form = await request.form()
-    fields, key, client = form.multi_items(), form.get("key"), desk.client
+    client, key = desk.client, form.key
     match act:
         case "clear":
-            checks = tuple(part.strip() for part in str(form.get("checks") or "").split(",") if part.strip())
+            checks = tuple(part.strip() for part in form.get("checks").split(",") if part.strip())
             await client.clear_party(party_id, checks, key=key)
         case "suspend":
-            await client.suspend_party(party_id, read_reason(form), key=key)
+            await client.suspend_party(party_id, form.read(ReasonBody).reason, key=key)
         case "add-role":
-            body = parse_form(fields, RoleBody)
+            body = form.read(RoleBody)
             await client.add_role(party_id, body.role, body.reason, key=key)
         case "refuse-role":
-            body = parse_form(fields, RoleBody)
+            body = form.read(RoleBody)
             await client.refuse_role(party_id, body.role, body.reason, key=key)
         case "stage":
-            await client.record_stage(party_id, parse_form(fields, StageBody).stage, key=key)
+            await client.record_stage(party_id, form.read(StageBody).stage, key=key)
         case _:
-            raise ProblemError(404, {"code": "act_unknown", "detail": f"there is no act {act!r} on a party"})
+            raise refuse_act(act, "party")
     return desk.go(f"{PATH}/{party_id}")
 
 

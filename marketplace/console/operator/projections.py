@@ -4,13 +4,13 @@ from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from litestar import Request, Response, Router, get, post
+from litestar import Response, Router, get, post
 from litestar.params import FromPath
 from litestar.response import Template
 
 from marketplace.api.http.bodies.projections import ProjectionView
-from marketplace.client import ProblemError
 from marketplace.console.desk import Desk, Desked
+from marketplace.console.forms import Filed, refuse_act
 
 _PATH: Final = "/console/projections"
 STALLED: Final = timedelta(seconds=30)
@@ -67,15 +67,15 @@ async def show(desk: Desked) -> Template:
 
 
 @post("/{kind:str}", status_code=200)
-async def start(request: Request[Any, Any, Any], desk: Desked, kind: FromPath[str]) -> Response[Any]:
+async def start(desk: Desked, form: Filed, kind: FromPath[str]) -> Response[Any]:
     """Begin to rebuild or verify a projection."""
-    name = str((await request.form()).get("name") or "")
+    name = form.get("name")
     if kind == "rebuild":
         await desk.client.rebuild_projection(name)
     elif kind == "verify":
         await desk.client.verify_projection(name)
     else:
-        raise ProblemError(404, {"code": "act_unknown", "detail": f"there is no act {kind!r} on a projection"})
+        raise refuse_act(kind, "projection")
     return desk.go(_PATH)
 
 

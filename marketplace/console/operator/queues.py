@@ -2,15 +2,16 @@
 
 from typing import Any, Final
 
-from litestar import Request, Response, Router, get, post
+from litestar import Response, Router, get, post
 from litestar.params import FromPath
 from litestar.response import Template
 
 from events.account import AccountAct
 from marketplace.api.http.bodies.answers import Page
+from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.supply import RestoreNodesBody
 from marketplace.console.desk import Desked
-from marketplace.console.forms import parse_form, read_reason
+from marketplace.console.forms import Filed
 from marketplace.projections.views.access import PartyView
 from marketplace.projections.views.billing import ApprovalView, StatementView
 from marketplace.projections.views.supply import IncidentView
@@ -44,31 +45,24 @@ async def show(desk: Desked) -> Template:
 
 
 @post("/approvals/{account_id:str}/{approval_id:str}/approve")
-async def approve(
-    request: Request[Any, Any, Any], desk: Desked, account_id: FromPath[str], approval_id: FromPath[str]
-) -> Response[Any]:
+async def approve(desk: Desked, form: Filed, account_id: FromPath[str], approval_id: FromPath[str]) -> Response[Any]:
     """Approve as the second person."""
-    form = await request.form()
-    await desk.client.approve(account_id, approval_id, key=form.get("key"))
+    await desk.client.approve(account_id, approval_id, key=form.key)
     return desk.go(_PATH)
 
 
 @post("/approvals/{account_id:str}/{approval_id:str}/refuse")
-async def refuse(
-    request: Request[Any, Any, Any], desk: Desked, account_id: FromPath[str], approval_id: FromPath[str]
-) -> Response[Any]:
+async def refuse(desk: Desked, form: Filed, account_id: FromPath[str], approval_id: FromPath[str]) -> Response[Any]:
     """Refuse a request for approval."""
-    form = await request.form()
-    await desk.client.refuse_approval(account_id, approval_id, read_reason(form), key=form.get("key"))
+    await desk.client.refuse_approval(account_id, approval_id, form.read(ReasonBody).reason, key=form.key)
     return desk.go(_PATH)
 
 
 @post("/incidents/{pool_id:str}/restore")
-async def restore(request: Request[Any, Any, Any], desk: Desked, pool_id: FromPath[str]) -> Response[Any]:
+async def restore(desk: Desked, form: Filed, pool_id: FromPath[str]) -> Response[Any]:
     """Report that the nodes of an incident work again."""
-    form = await request.form()
-    body = parse_form(form.multi_items(), RestoreNodesBody)
-    await desk.client.restore_nodes(pool_id, body.incident_id, body.at, key=form.get("key"))
+    body = form.read(RestoreNodesBody)
+    await desk.client.restore_nodes(pool_id, body.incident_id, body.at, key=form.key)
     return desk.go(_PATH)
 
 

@@ -11,7 +11,6 @@ from marketplace.client import MarketplaceClient
 from marketplace.console.desk import Desked
 from marketplace.projections.views.trading import AuctionView, OrderView
 
-_DONE: Final = frozenset({"completed"})
 _EVENTS: Final = 12
 
 
@@ -35,8 +34,8 @@ async def show(desk: Desked) -> Template:
 
 
 async def list_open_auctions(client: MarketplaceClient) -> AsyncIterator[AuctionView]:
-    """Yield the auctions that are not over, the next lock first."""
-    found = [one async for one in client.list_auctions() if one.status not in _DONE]
+    """Yield the auctions that are not carried out, the next lock first."""
+    found = [one async for one in client.list_auctions() if not one.is_over]
     for one in sorted(found, key=lambda one: one.locks_at):
         yield one
 

@@ -4,12 +4,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from marketplace.client import ProblemError
-from marketplace.console.desk import Desk
+from marketplace.console.desk import Desk, attempt
 from marketplace.plots.curves import render_curves
 from marketplace.projections.views.supply import LotView
-
-_LEFT_OUT = frozenset({"curves_unknown", "scope_missing"})
 
 
 class Market(NamedTuple):
@@ -23,12 +20,7 @@ class Market(NamedTuple):
 
 async def draw_market(desk: Desk, gpu_class: str, lots: Sequence[LotView]) -> Market | None:
     """Return the curves of the last auction with a class, with the asks of these lots; None if there was none."""
-    try:
-        steps = await desk.client.read_curves(gpu_class)
-    except ProblemError as problem:
-        if problem.code in _LEFT_OUT:
-            return None
-        raise
+    steps = await attempt(desk.client.read_curves(gpu_class), None)
     if not steps:
         return None
     auction_id = steps[0].auction_id

@@ -6,15 +6,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from litestar import Request, Response, Router, get, post
+from litestar import Response, Router, get, post
 from litestar.params import FromPath
 from litestar.response import Template
 
 from marketplace.api.http.bodies.bonds import AnswerClaimBody, PostBondBody, ReleaseBondBody
-from marketplace.client import ProblemError
-from marketplace.console.desk import Desk, Desked, collect
-from marketplace.console.forms import parse_form
-from marketplace.projections.views.billing import BondView, ClaimView, StatementView
+from marketplace.console.desk import Desked, attempt, collect
+from marketplace.console.forms import Filed
+from marketplace.projections.views.billing import StatementView
 
 PATH: Final = "/console/earnings"
 _MONTHS: Final = 12
@@ -37,8 +36,11 @@ async def show(desk: Desked) -> Template:
     own = desk.party_id
     since = _go_back(desk.now, _MONTHS - 1)
     rows = desk.client.list_statements(party_id=own, order="newest", created_from=since)
-    listed, (bonds, claims), reliability = await asyncio.gather(
-        collect(rows), _load_bonds(desk), _load_reliability(desk)
+    listed, bonds, claims, reliability = await asyncio.gather(
+        collect(rows),
+        attempt(collect(desk.client.list_bonds(party_id=own)), []),
+        attempt(collect(desk.client.list_claims(party_id=own)), []),
+        attempt(desk.client.get_reliability(own), None),
     )
     statements = [one for one in listed if one.provider_id == own]
     return desk.show(
@@ -49,61 +51,32 @@ async def show(desk: Desked) -> Template:
         total=next(iter(_sum_by([("all", one) for one in statements])), Earned("all", 0, *[Decimal(0)] * 3)),
         reliability=reliability,
         bonds=bonds,
-        claims=claims,
+        claims=sorted(claims, key=lambda one: one.claimed_at, reverse=True),
         may_hold=desk.may("accounts:hold"),
         may_answer=desk.may("bonds:write"),
     )
 
 
 @post("/bonds")
-async def post_bond(request: Request[Any, Any, Any], desk: Desked) -> Response[Any]:
+async def post_bond(desk: Desked, form: Filed) -> Response[Any]:
     """Set money apart, for one lot or for all grants."""
-    form = await request.form()
-    body = parse_form([*form.multi_items(), ("party_id", desk.party_id)], PostBondBody)
-    await desk.client.post_bond(body, key=form.get("key"))
+    await desk.client.post_bond(form.read(PostBondBody, party_id=desk.party_id), key=form.key)
     return desk.go(PATH)
 
 
 @post("/bonds/{bond_id:str}/release")
-async def release_bond(request: Request[Any, Any, Any], desk: Desked, bond_id: FromPath[str]) -> Response[Any]:
+async def release_bond(desk: Desked, form: Filed, bond_id: FromPath[str]) -> Response[Any]:
     """Take back what a bond has left."""
-    form = await request.form()
-    body = parse_form(form.multi_items(), ReleaseBondBody)
-    await desk.client.release_bond(bond_id, lot_id=body.lot_id, key=form.get("key"))
+    await desk.client.release_bond(bond_id, lot_id=form.read(ReleaseBondBody).lot_id, key=form.key)
     return desk.go(PATH)
 
 
 @post("/bonds/{bond_id:str}/claims/{claim_id:str}/answer")
-async def answer_claim(
-    request: Request[Any, Any, Any], desk: Desked, bond_id: FromPath[str], claim_id: FromPath[str]
-) -> Response[Any]:
+async def answer_claim(desk: Desked, form: Filed, bond_id: FromPath[str], claim_id: FromPath[str]) -> Response[Any]:
     """Concede or contest a claim."""
-    form = await request.form()
-    body = parse_form(form.multi_items(), AnswerClaimBody)
-    await desk.client.answer_claim(bond_id, claim_id, body.reason, amount_usd=body.amount_usd, key=form.get("key"))
+    body = form.read(AnswerClaimBody)
+    await desk.client.answer_claim(bond_id, claim_id, body.reason, amount_usd=body.amount_usd, key=form.key)
     return desk.go(PATH)
-
-
-async def _load_bonds(desk: Desk) -> tuple[list[BondView], list[ClaimView]]:
-    try:
-        bonds, claims = await asyncio.gather(
-            collect(desk.client.list_bonds(party_id=desk.party_id)),
-            collect(desk.client.list_claims(party_id=desk.party_id)),
-        )
-    except ProblemError as problem:
-        if problem.code != "scope_missing":
-            raise
-        return [], []
-    return bonds, sorted(claims, key=lambda one: one.claimed_at, reverse=True)
-
-
-async def _load_reliability(desk: Desk) -> Any:
-    try:
-        return await desk.client.get_reliability(desk.party_id)
-    except ProblemError as problem:
-        if problem.code not in {"scope_missing", "party_unknown"}:
-            raise
-        return None
 
 
 def _go_back(at: datetime, months: int) -> datetime:

@@ -2,14 +2,14 @@
 
 from typing import Any, Final
 
-from litestar import Request, Response, Router, get, post
+from litestar import Response, Router, get, post
 from litestar.params import FromPath
 from litestar.response import Template
 
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.api.http.bodies.supply import RepriceLotBody
 from marketplace.console.desk import Desk, Desked
-from marketplace.console.forms import parse_form
+from marketplace.console.forms import Filed
 from marketplace.console.history import load_history
 from marketplace.console.supply.curves import draw_market, list_asks
 from marketplace.projections.views.supply import LotView
@@ -36,36 +36,30 @@ async def show(desk: Desked, lot_id: FromPath[str]) -> Template:
 
 
 @post("/{lot_id:str}/reprice")
-async def reprice(request: Request[Any, Any, Any], desk: Desked, lot_id: FromPath[str]) -> Response[Any]:
+async def reprice(desk: Desked, form: Filed, lot_id: FromPath[str]) -> Response[Any]:
     """Change the ask."""
-    form = await request.form()
-    await desk.client.reprice_lot(lot_id, parse_form(form.multi_items(), RepriceLotBody), key=form.get("key"))
+    await desk.client.reprice_lot(lot_id, form.read(RepriceLotBody), key=form.key)
     return desk.go(f"{PATH}/{lot_id}")
 
 
 @post("/{lot_id:str}/pause")
-async def pause(request: Request[Any, Any, Any], desk: Desked, lot_id: FromPath[str]) -> Response[Any]:
+async def pause(desk: Desked, form: Filed, lot_id: FromPath[str]) -> Response[Any]:
     """Take no new orders until it is resumed."""
-    form = await request.form()
-    body = parse_form(form.multi_items(), ReasonBody)
-    await desk.client.pause_lot(lot_id, body.reason, key=form.get("key"))
+    await desk.client.pause_lot(lot_id, form.read(ReasonBody).reason, key=form.key)
     return desk.go(f"{PATH}/{lot_id}")
 
 
 @post("/{lot_id:str}/resume")
-async def resume(request: Request[Any, Any, Any], desk: Desked, lot_id: FromPath[str]) -> Response[Any]:
+async def resume(desk: Desked, form: Filed, lot_id: FromPath[str]) -> Response[Any]:
     """Take new orders again."""
-    form = await request.form()
-    await desk.client.resume_lot(lot_id, key=form.get("key"))
+    await desk.client.resume_lot(lot_id, key=form.key)
     return desk.go(f"{PATH}/{lot_id}")
 
 
 @post("/{lot_id:str}/withdraw")
-async def withdraw(request: Request[Any, Any, Any], desk: Desked, lot_id: FromPath[str]) -> Response[Any]:
+async def withdraw(desk: Desked, form: Filed, lot_id: FromPath[str]) -> Response[Any]:
     """Take it off the market for good."""
-    form = await request.form()
-    body = parse_form(form.multi_items(), ReasonBody)
-    await desk.client.withdraw_lot(lot_id, body.reason, key=form.get("key"))
+    await desk.client.withdraw_lot(lot_id, form.read(ReasonBody).reason, key=form.key)
     return desk.go(f"{PATH}/{lot_id}")
 
 

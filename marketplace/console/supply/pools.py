@@ -18,7 +18,7 @@ from marketplace.api.http.bodies.supply import (
     RestoreNodesBody,
 )
 from marketplace.console.desk import Desk, Desked, collect
-from marketplace.console.forms import parse_form
+from marketplace.console.forms import Filed, parse_form
 from marketplace.console.history import Step, load_history
 from marketplace.console.market.capacity import load_lanes, sort_pools
 from marketplace.console.supply.curves import draw_market
@@ -64,19 +64,16 @@ async def show(desk: Desked) -> Template:
 
 
 @post("/sites")
-async def register_site(request: Request[Any, Any, Any], desk: Desked) -> Response[Any]:
+async def register_site(desk: Desked, form: Filed) -> Response[Any]:
     """Register a data center of the provider."""
-    form = await request.form()
-    fields = [*form.multi_items(), ("provider_id", desk.party_id)]
-    await desk.client.register_site(parse_form(fields, RegisterSiteBody), key=form.get("key"))
+    await desk.client.register_site(form.read(RegisterSiteBody, provider_id=desk.party_id), key=form.key)
     return desk.go(PATH)
 
 
 @post("/pools")
-async def open_pool(request: Request[Any, Any, Any], desk: Desked) -> Response[Any]:
+async def open_pool(desk: Desked, form: Filed) -> Response[Any]:
     """Open a pool at a site."""
-    form = await request.form()
-    receipt = await desk.client.open_pool(parse_form(form.multi_items(), OpenPoolBody), key=form.get("key"))
+    receipt = await desk.client.open_pool(form.read(OpenPoolBody), key=form.key)
     return desk.go(f"{PATH}/pools/{receipt.id}")
 
 
@@ -126,28 +123,24 @@ async def show_unlisted(request: Request[Any, Any, Any], desk: Desked, pool_id: 
 
 
 @post("/pools/{pool_id:str}/lots")
-async def list_lot(request: Request[Any, Any, Any], desk: Desked, pool_id: FromPath[str]) -> Response[Any]:
+async def list_lot(desk: Desked, form: Filed, pool_id: FromPath[str]) -> Response[Any]:
     """List nodes of a pool for sale."""
-    form = await request.form()
-    body = parse_form([*form.multi_items(), ("pool_id", pool_id)], ListLotBody)
-    receipt = await desk.client.list_lot(body, key=form.get("key"))
+    receipt = await desk.client.list_lot(form.read(ListLotBody, pool_id=pool_id), key=form.key)
     return desk.go(f"{PATH}/lots/{receipt.id}")
 
 
 @post("/pools/{pool_id:str}/fail-nodes")
-async def fail_nodes(request: Request[Any, Any, Any], desk: Desked, pool_id: FromPath[str]) -> Response[Any]:
+async def fail_nodes(desk: Desked, form: Filed, pool_id: FromPath[str]) -> Response[Any]:
     """Report that nodes stopped working."""
-    form = await request.form()
-    await desk.client.fail_nodes(pool_id, parse_form(form.multi_items(), FailNodesBody), key=form.get("key"))
+    await desk.client.fail_nodes(pool_id, form.read(FailNodesBody), key=form.key)
     return desk.go(f"{PATH}/pools/{pool_id}")
 
 
 @post("/pools/{pool_id:str}/restore-nodes")
-async def restore_nodes(request: Request[Any, Any, Any], desk: Desked, pool_id: FromPath[str]) -> Response[Any]:
+async def restore_nodes(desk: Desked, form: Filed, pool_id: FromPath[str]) -> Response[Any]:
     """Report that the nodes of an incident work again."""
-    form = await request.form()
-    body = parse_form(form.multi_items(), RestoreNodesBody)
-    await desk.client.restore_nodes(pool_id, body.incident_id, body.at, key=form.get("key"))
+    body = form.read(RestoreNodesBody)
+    await desk.client.restore_nodes(pool_id, body.incident_id, body.at, key=form.key)
     return desk.go(f"{PATH}/pools/{pool_id}")
 
 

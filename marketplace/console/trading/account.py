@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
-from litestar import Request, Response, Router, get, post
+from litestar import Response, Router, get, post
 from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
@@ -15,7 +15,7 @@ from marketplace.api.http.bodies.accounts import TransferBody
 from marketplace.api.http.bodies.reasons import ReasonBody
 from marketplace.client import ProblemError
 from marketplace.console.desk import Desk, Desked, collect
-from marketplace.console.forms import parse_form
+from marketplace.console.forms import Filed
 from marketplace.core.ids import rename_id
 from marketplace.projections.views.billing import LineView
 
@@ -77,41 +77,32 @@ async def download(
 
 
 @post("/{account_id:str}/withdraw")
-async def withdraw(request: Request[Any, Any, Any], desk: Desked, account_id: FromPath[str]) -> Response[Any]:
+async def withdraw(desk: Desked, form: Filed, account_id: FromPath[str]) -> Response[Any]:
     """Withdraw available money; above the limit, ask a second person."""
-    form = await request.form()
-    body = parse_form(form.multi_items(), TransferBody)
-    await desk.client.withdraw(account_id, body.amount_usd, body.reference, key=form.get("key"))
+    body = form.read(TransferBody)
+    await desk.client.withdraw(account_id, body.amount_usd, body.reference, key=form.key)
     return desk.go(f"{PATH}/{account_id}")
 
 
 @post("/{account_id:str}/deposit")
-async def deposit(request: Request[Any, Any, Any], desk: Desked, account_id: FromPath[str]) -> Response[Any]:
+async def deposit(desk: Desked, form: Filed, account_id: FromPath[str]) -> Response[Any]:
     """Record a deposit, as the operator."""
-    form = await request.form()
-    body = parse_form(form.multi_items(), TransferBody)
-    await desk.client.deposit(account_id, body.amount_usd, body.reference, key=form.get("key"))
+    body = form.read(TransferBody)
+    await desk.client.deposit(account_id, body.amount_usd, body.reference, key=form.key)
     return desk.go(f"{PATH}/{account_id}")
 
 
 @post("/{account_id:str}/approvals/{approval_id:str}/approve")
-async def approve(
-    request: Request[Any, Any, Any], desk: Desked, account_id: FromPath[str], approval_id: FromPath[str]
-) -> Response[Any]:
+async def approve(desk: Desked, form: Filed, account_id: FromPath[str], approval_id: FromPath[str]) -> Response[Any]:
     """Approve, as a second person, what another one asked for."""
-    form = await request.form()
-    await desk.client.approve(account_id, approval_id, key=form.get("key"))
+    await desk.client.approve(account_id, approval_id, key=form.key)
     return desk.go(f"{PATH}/{account_id}")
 
 
 @post("/{account_id:str}/approvals/{approval_id:str}/refuse")
-async def refuse(
-    request: Request[Any, Any, Any], desk: Desked, account_id: FromPath[str], approval_id: FromPath[str]
-) -> Response[Any]:
+async def refuse(desk: Desked, form: Filed, account_id: FromPath[str], approval_id: FromPath[str]) -> Response[Any]:
     """Refuse, as a second person, what another one asked for."""
-    form = await request.form()
-    body = parse_form(form.multi_items(), ReasonBody)
-    await desk.client.refuse_approval(account_id, approval_id, body.reason, key=form.get("key"))
+    await desk.client.refuse_approval(account_id, approval_id, form.read(ReasonBody).reason, key=form.key)
     return desk.go(f"{PATH}/{account_id}")
 
 

@@ -1,23 +1,21 @@
 """Grants: the list, and one grant with what is left of it against time, its stages, incidents and statements."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, get_args
 
 import msgspec
-from litestar import Request, Response, Router, get, post
+from litestar import Response, Router, get, post
 from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
-from marketplace.api.delivery.grants import Status
-from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.delivery import DegradeGrantBody, ResumeGrantBody, TerminateGrantBody
-from marketplace.client import ProblemError
-from marketplace.console.desk import Desk, Desked, collect
-from marketplace.console.forms import parse_form
+from marketplace.console.desk import Desk, Desked, attempt, collect
+from marketplace.console.forms import Filed
 from marketplace.console.history import Step, load_history
+from marketplace.domain.delivery.grant import OPEN, RUNNING, Status
 from marketplace.domain.supply.stages import find_due
 from marketplace.plots.burn_down import Point, render_burn_down
 from marketplace.projections.views.billing import StatementView
@@ -27,7 +25,6 @@ from marketplace.projections.views.metering import UsageDay
 PATH: Final = "/console/grants"
 _PAGE: Final = 100
 _HOUR: Final = timedelta(hours=1)
-_RUNNING: Final = frozenset({"active", "degraded", "suspended"})
 
 
 class Burn(NamedTuple):
@@ -62,23 +59,20 @@ async def list_own(
     desk: Desked, status: FromQuery[str | None] = None, cursor: FromQuery[str | None] = None
 ) -> Template:
     """List grants, the newest first, a page at a time."""
-    query: dict[str, Any] = {"limit": _PAGE, "cursor": cursor, "status": status or None, "order": "newest"}
-    page = await desk.client.get("/v1/grants", Page[GrantView], **query)
-    older = None if page.next_cursor is None else f"{PATH}?cursor={page.next_cursor}&status={status or ''}"
-    shown = {
-        "page": {"older": older, "newer": PATH if cursor else None},
-        "status": status,
-        "statuses": get_args(Status),
-    }
-    return desk.show("trading/grants.html", live="aggregate=grant", grants=page.items, **shown)
+    page = await desk.load_page("/v1/grants", GrantView, PATH, cursor, {"status": status}, limit=_PAGE, order="newest")
+    shown = {"page": page, "status": status, "statuses": get_args(Status)}
+    return desk.show("trading/grants.html", live="aggregate=grant", **shown)
 
 
 @get("/{grant_id:str}")
 async def show(desk: Desked, grant_id: FromPath[str]) -> Template:
     """Show one grant."""
     grant = await desk.client.get_grant(grant_id)
+    listed = collect(desk.client.list_statements(grant_id=grant_id, order="oldest"))
     statements, days, steps = await asyncio.gather(
-        collect(_list_statements(desk, grant_id)), _load_days(desk, grant_id), load_history(desk, grant_id)
+        attempt(listed, []),
+        attempt(desk.client.sum_usage_days(grant_id), []),
+        load_history(desk, grant_id),
     )
     billed = [one for one in statements if one.service_line_id is None]
     burn = Burn(
@@ -103,57 +97,31 @@ async def show(desk: Desked, grant_id: FromPath[str]) -> Template:
 
 
 @post("/{grant_id:str}/stages")
-async def pay_stage(request: Request[Any, Any, Any], desk: Desked, grant_id: FromPath[str]) -> Response[Any]:
+async def pay_stage(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
     """Set the cash of the next stage aside."""
-    form = await request.form()
-    await desk.client.pay_stage(grant_id, key=form.get("key"))
+    await desk.client.pay_stage(grant_id, key=form.key)
     return desk.go(f"{PATH}/{grant_id}")
 
 
 @post("/{grant_id:str}/degrade")
-async def degrade(request: Request[Any, Any, Any], desk: Desked, grant_id: FromPath[str]) -> Response[Any]:
+async def degrade(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
     """Report an incident, as the provider."""
-    form = await request.form()
-    body = parse_form(form.multi_items(), DegradeGrantBody)
-    await desk.client.degrade_grant(grant_id, body, key=form.get("key"))
+    await desk.client.degrade_grant(grant_id, form.read(DegradeGrantBody), key=form.key)
     return desk.go(f"{PATH}/{grant_id}")
 
 
 @post("/{grant_id:str}/resume")
-async def resume(request: Request[Any, Any, Any], desk: Desked, grant_id: FromPath[str]) -> Response[Any]:
+async def resume(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
     """Report that all nodes work again, as the provider."""
-    form = await request.form()
-    body = parse_form(form.multi_items(), ResumeGrantBody)
-    await desk.client.resume_grant(grant_id, body.at, key=form.get("key"))
+    await desk.client.resume_grant(grant_id, form.read(ResumeGrantBody).at, key=form.key)
     return desk.go(f"{PATH}/{grant_id}")
 
 
 @post("/{grant_id:str}/terminate")
-async def terminate(request: Request[Any, Any, Any], desk: Desked, grant_id: FromPath[str]) -> Response[Any]:
+async def terminate(desk: Desked, form: Filed, grant_id: FromPath[str]) -> Response[Any]:
     """End a grant early."""
-    form = await request.form()
-    body = parse_form(form.multi_items(), TerminateGrantBody)
-    await desk.client.terminate_grant(grant_id, body, key=form.get("key"))
+    await desk.client.terminate_grant(grant_id, form.read(TerminateGrantBody), key=form.key)
     return desk.go(f"{PATH}/{grant_id}")
-
-
-async def _list_statements(desk: Desk, grant_id: str) -> AsyncIterator[StatementView]:
-    """Yield the statements of a grant, the earliest first, as far as the key may see them."""
-    try:
-        async for one in desk.client.list_statements(grant_id=grant_id, order="oldest"):
-            yield one
-    except ProblemError as problem:
-        if problem.code != "scope_missing":
-            raise
-
-
-async def _load_days(desk: Desk, grant_id: str) -> list[UsageDay]:
-    try:
-        return await desk.client.sum_usage_days(grant_id)
-    except ProblemError as problem:
-        if problem.code != "scope_missing":
-            raise
-        return []
 
 
 def _count_granted(grant: GrantView) -> Decimal:
@@ -194,7 +162,7 @@ def _draw(
 def _project(grant: GrantView, last: Point) -> list[Point]:
     """Return the line from the last delivery to the end at the rate of the nodes that work."""
     at, left = last
-    if grant.status not in {"issued", *_RUNNING} or at >= grant.end:
+    if grant.status not in OPEN or at >= grant.end:
         return []
     rate = Decimal(grant.nodes_available * grant.gpus_per_node)
     return [last, (grant.end, max(left - rate * _count_hours(at, grant.end), Decimal(0)))]
@@ -205,7 +173,7 @@ def _find_stages(grant: GrantView) -> Stages | None:
         return None
     count = -(-(grant.end - grant.start) // (grant.stages.hours * _HOUR))
     due = find_due(grant.start, grant.stages, grant.stage.stages_paid)
-    is_open = grant.status in {"issued", *_RUNNING} and due < grant.end
+    is_open = grant.status in OPEN and due < grant.end
     return Stages(count, due if is_open else None)
 
 
@@ -248,10 +216,10 @@ def _list_acts(desk: Desk, grant: GrantView) -> set[str]:
     own, acts = desk.principal.party_id, set()
     if own == grant.payer_id and grant.stage is not None and (_find_stages(grant) or Stages(0, None)).next_at:
         acts.add("stages")
-    if own == grant.provider_id and grant.status in _RUNNING:
+    if own == grant.provider_id and grant.status in RUNNING:
         acts.add("degrade")
         acts |= {"resume"} if grant.status != "active" else set()
-    if own in {grant.startup_id, grant.payer_id, grant.provider_id} and grant.status in {"issued", *_RUNNING}:
+    if own in {grant.startup_id, grant.payer_id, grant.provider_id} and grant.status in OPEN:
         acts.add("terminate")
     return acts
 

@@ -7,18 +7,17 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple, get_args
 
 import msgspec
-from litestar import Request, Response, Router, get, post
+from litestar import Response, Router, get, post
 from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
 from events.order import ClassOffer, OrderTerms
-from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.reasons import ReasonBody
-from marketplace.api.trading.orders import Status
 from marketplace.client import ProblemError
 from marketplace.console.desk import Desk, Desked
-from marketplace.console.forms import parse_form
+from marketplace.console.forms import Filed, Form, parse_form
 from marketplace.console.history import load_history
+from marketplace.domain.trading.order import Status
 from marketplace.projections.views.trading import OrderView
 
 _PATH: Final = "/console/orders"
@@ -59,15 +58,9 @@ async def list_own(
     desk: Desked, status: FromQuery[str | None] = None, cursor: FromQuery[str | None] = None
 ) -> Template:
     """List orders, a page at a time."""
-    query: dict[str, Any] = {"limit": _PAGE, "cursor": cursor, "status": status or None}
-    page = await desk.client.get("/v1/orders", Page[OrderView], **query)
-    older = None if page.next_cursor is None else f"{_PATH}?cursor={page.next_cursor}&status={status or ''}"
-    shown = {
-        "page": {"older": older, "newer": _PATH if cursor else None},
-        "status": status,
-        "statuses": get_args(Status),
-    }
-    return desk.show("trading/orders.html", live="aggregate=order", orders=page.items, **shown)
+    page = await desk.load_page("/v1/orders", OrderView, _PATH, cursor, {"status": status}, limit=_PAGE)
+    shown = {"page": page, "status": status, "statuses": get_args(Status)}
+    return desk.show("trading/orders.html", live="aggregate=order", **shown)
 
 
 @get("/new")
@@ -112,17 +105,17 @@ async def _show_form(desk: Desk, terms: OrderTerms, classes: list[str], order: O
 
 
 @post("/quote")
-async def quote(request: Request[Any, Any, Any], desk: Desked) -> Template:
+async def quote(desk: Desked, form: Filed) -> Template:
     """Say what the form's order would need to win now."""
-    terms = await _read_terms(request, desk)
+    terms = await _read_terms(form, desk)
     answer = await desk.client.ask_quote(desk.party_id, terms)
     return desk.show("trading/quote.part.html", quote=answer)
 
 
 @post("/alternatives")
-async def show_alternatives(request: Request[Any, Any, Any], desk: Desked) -> Template:
+async def show_alternatives(desk: Desked, form: Filed) -> Template:
     """Say which changes of the form's order would cost less."""
-    terms = await _read_terms(request, desk)
+    terms = await _read_terms(form, desk)
     classes = await desk.client.list_gpu_classes()
     own, *others = await asyncio.gather(
         *(_find_cost(desk, one) for one in (terms, *(changed for _, changed in _change(terms, classes))))
@@ -162,32 +155,28 @@ async def _find_cost(desk: Desk, terms: OrderTerms) -> Decimal | None:
 
 
 @post("/new")
-async def place(request: Request[Any, Any, Any], desk: Desked) -> Response[Any]:
+async def place(desk: Desked, form: Filed) -> Response[Any]:
     """Place the form's order. The form's own key makes a second press the same command."""
-    form = await request.form()
-    receipt = await desk.client.place_order(desk.party_id, await _read_terms(request, desk), key=form.get("key"))
+    receipt = await desk.client.place_order(desk.party_id, await _read_terms(form, desk), key=form.key)
     return desk.go(f"{_PATH}/{receipt.id}")
 
 
 @post("/{order_id:str}/amend")
-async def amend(request: Request[Any, Any, Any], desk: Desked, order_id: FromPath[str]) -> Response[Any]:
+async def amend(desk: Desked, form: Filed, order_id: FromPath[str]) -> Response[Any]:
     """Amend an open order, unless it has changed since the form was shown."""
-    form = await request.form()
-    terms = await _read_terms(request, desk)
-    version = str(form.get("version") or "")
+    terms = await _read_terms(form, desk)
+    version = form.get("version")
     if_match = int(version) if version.isdecimal() else None
-    await desk.client.amend_order(order_id, terms, key=form.get("key"), if_match=if_match)
+    await desk.client.amend_order(order_id, terms, key=form.key, if_match=if_match)
     return desk.go(f"{_PATH}/{order_id}")
 
 
-async def _read_terms(request: Request[Any, Any, Any], desk: Desk) -> OrderTerms:
+async def _read_terms(form: Form, desk: Desk) -> OrderTerms:
     """Return the form's terms; what the form has no field for stays as it is in the order that is amended."""
-    form = await request.form()
-    fields = [(name, text) for name, text in form.multi_items() if name not in _OWN]
-    terms = parse_form(fields, OrderTerms)
+    terms = parse_form((one for one in form.fields if one[0] not in _OWN), OrderTerms)
     if not (order_id := form.get("order_id")):
         return terms
-    before = (await desk.client.get_order(str(order_id))).terms
+    before = (await desk.client.get_order(order_id)).terms
     return msgspec.structs.replace(before, **{name: getattr(terms, name) for name in _FIELDS})
 
 
@@ -202,11 +191,9 @@ async def show(desk: Desked, order_id: FromPath[str]) -> Template:
 
 
 @post("/{order_id:str}/cancel")
-async def cancel(request: Request[Any, Any, Any], desk: Desked, order_id: FromPath[str]) -> Response[Any]:
+async def cancel(desk: Desked, form: Filed, order_id: FromPath[str]) -> Response[Any]:
     """Cancel an open order."""
-    form = await request.form()
-    body = parse_form(form.multi_items(), ReasonBody)
-    await desk.client.cancel_order(order_id, body.reason, key=form.get("key"))
+    await desk.client.cancel_order(order_id, form.read(ReasonBody).reason, key=form.key)
     return desk.go(f"{_PATH}/{order_id}")
 
 

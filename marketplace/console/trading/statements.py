@@ -7,12 +7,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple, get_args
 
-from litestar import Request, Response, Router, get, post
+from litestar import Response, Router, get, post
 from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
 from marketplace.api.billing.statements import Status
-from marketplace.api.http.bodies.answers import Page
 from marketplace.api.http.bodies.delivery import (
     AnswerDisputeBody,
     ConcedePartBody,
@@ -20,11 +19,9 @@ from marketplace.api.http.bodies.delivery import (
     ReferDisputeBody,
     ResolveStatementBody,
 )
-from marketplace.client import ProblemError
-from marketplace.console.desk import Desk, Desked, collect
-from marketplace.console.forms import parse_form
+from marketplace.console.desk import Desk, Desked, attempt, collect
+from marketplace.console.forms import Filed, parse_form
 from marketplace.console.history import load_history
-from marketplace.domain.billing.dispute import ANSWER
 from marketplace.domain.metering.contradictions import Contradiction
 from marketplace.projections.views.billing import HoursReadingView, StatementView
 from marketplace.projections.views.metering import ReadingView
@@ -66,14 +63,11 @@ async def list_own(
     desk: Desked, status: FromQuery[str | None] = None, cursor: FromQuery[str | None] = None
 ) -> Template:
     """List statements, the newest first, a page at a time."""
-    query: dict[str, Any] = {"limit": _PAGE, "cursor": cursor, "status": status or None, "order": "newest"}
-    page = await desk.client.get("/v1/statements", Page[StatementView], **query)
-    older = None if page.next_cursor is None else f"{PATH}?cursor={page.next_cursor}&status={status or ''}"
-    pages = {"older": older, "newer": PATH if cursor else None}
-    shown = {"statements": page.items, "status": status, "page": pages, "statuses": get_args(Status)}
-    return desk.show(
-        "trading/statements.html", live="aggregate=statement", **shown, find_due=lambda one: _find_due(desk, one)
-    )
+    chosen = {"status": status}
+    page = await desk.load_page("/v1/statements", StatementView, PATH, cursor, chosen, limit=_PAGE, order="newest")
+    shown: dict[str, Any] = {"page": page, "status": status, "statuses": get_args(Status)}
+    shown["find_due"] = lambda one: _find_due(desk, one)
+    return desk.show("trading/statements.html", live="aggregate=statement", **shown)
 
 
 @get("/{statement_id:str}")
@@ -99,61 +93,54 @@ async def show(desk: Desked, statement_id: FromPath[str], day: FromQuery[str | N
         side=_find_side(desk, statement),
         due=_find_due(desk, statement),
         acts=_list_acts(desk, statement),
-        answer_days=ANSWER.days,
         steps=steps,
     )
 
 
 @post("/{statement_id:str}/accept")
-async def accept(request: Request[Any, Any, Any], desk: Desked, statement_id: FromPath[str]) -> Response[Any]:
+async def accept(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Response[Any]:
     """Accept a statement, or the other side's offer."""
-    form = await request.form()
-    await desk.client.accept_statement(statement_id, key=form.get("key"))
+    await desk.client.accept_statement(statement_id, key=form.key)
     return desk.go(f"{PATH}/{statement_id}")
 
 
 @post("/{statement_id:str}/dispute")
-async def dispute(request: Request[Any, Any, Any], desk: Desked, statement_id: FromPath[str]) -> Response[Any]:
+async def dispute(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Response[Any]:
     """State a lower count."""
-    form = await request.form()
-    body = parse_form(_convert(form.multi_items()), DisputeStatementBody)
-    await desk.client.dispute_statement(statement_id, body, key=form.get("key"))
+    body = parse_form(_convert(form.fields), DisputeStatementBody)
+    await desk.client.dispute_statement(statement_id, body, key=form.key)
     return desk.go(f"{PATH}/{statement_id}")
 
 
 @post("/{statement_id:str}/answer")
-async def answer(request: Request[Any, Any, Any], desk: Desked, statement_id: FromPath[str]) -> Response[Any]:
+async def answer(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Response[Any]:
     """Offer an amount between both positions, or insist."""
-    form = await request.form()
-    body = parse_form(_convert(form.multi_items()), AnswerDisputeBody)
-    await desk.client.answer_dispute(statement_id, body, key=form.get("key"))
+    body = parse_form(_convert(form.fields), AnswerDisputeBody)
+    await desk.client.answer_dispute(statement_id, body, key=form.key)
     return desk.go(f"{PATH}/{statement_id}")
 
 
 @post("/{statement_id:str}/concede")
-async def concede(request: Request[Any, Any, Any], desk: Desked, statement_id: FromPath[str]) -> Response[Any]:
+async def concede(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Response[Any]:
     """Give a part of a dispute up."""
-    form = await request.form()
-    body = parse_form(_convert(form.multi_items()), ConcedePartBody)
-    await desk.client.concede_part(statement_id, body, key=form.get("key"))
+    body = parse_form(_convert(form.fields), ConcedePartBody)
+    await desk.client.concede_part(statement_id, body, key=form.key)
     return desk.go(f"{PATH}/{statement_id}")
 
 
 @post("/{statement_id:str}/refer")
-async def refer(request: Request[Any, Any, Any], desk: Desked, statement_id: FromPath[str]) -> Response[Any]:
+async def refer(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Response[Any]:
     """Ask the platform to decide."""
-    form = await request.form()
-    body = parse_form(_convert(form.multi_items()), ReferDisputeBody)
-    await desk.client.refer_dispute(statement_id, body, key=form.get("key"))
+    body = parse_form(_convert(form.fields), ReferDisputeBody)
+    await desk.client.refer_dispute(statement_id, body, key=form.key)
     return desk.go(f"{PATH}/{statement_id}")
 
 
 @post("/{statement_id:str}/resolve")
-async def resolve(request: Request[Any, Any, Any], desk: Desked, statement_id: FromPath[str]) -> Response[Any]:
+async def resolve(desk: Desked, form: Filed, statement_id: FromPath[str]) -> Response[Any]:
     """Concede the count or accept the payers' offer, as the provider; decide, as the platform."""
-    form = await request.form()
-    body = parse_form(_convert(form.multi_items()), ResolveStatementBody)
-    await desk.client.resolve_statement(statement_id, body, key=form.get("key"))
+    body = parse_form(_convert(form.fields), ResolveStatementBody)
+    await desk.client.resolve_statement(statement_id, body, key=form.key)
     return desk.go(f"{PATH}/{statement_id}")
 
 
@@ -180,31 +167,15 @@ async def _load_hours(desk: Desk, statement: StatementView) -> list[HoursReading
 async def _load_days(desk: Desk, statement: StatementView) -> list[Day]:
     if statement.service_line_id is not None:
         return []
-    start, end = statement.period_start, statement.period_end
-    try:
-        readings, found = await asyncio.gather(
-            collect(desk.client.list_readings(statement.grant_id, start=start, end=end)),
-            _find_contradictions(desk, statement),
-        )
-    except ProblemError as problem:
-        if problem.code != "scope_missing":
-            raise
-        return []
+    grant_id, start, end = statement.grant_id, statement.period_start, statement.period_end
+    readings, found = await asyncio.gather(
+        attempt(collect(desk.client.list_readings(grant_id, start=start, end=end)), []),
+        attempt(desk.client.find_contradictions(grant_id, start=start, end=end), [], "span_too_wide"),
+    )
     by_day: dict[date, list[ReadingView]] = defaultdict(list)
     for reading in sorted(readings, key=lambda one: (one.start, one.meter, one.reading_id)):
         by_day[reading.start.astimezone(UTC).date()].append(reading)
     return [_sum_day(day, own, found) for day, own in sorted(by_day.items())]
-
-
-async def _find_contradictions(desk: Desk, statement: StatementView) -> list[Contradiction]:
-    try:
-        return await desk.client.find_contradictions(
-            statement.grant_id, start=statement.period_start, end=statement.period_end
-        )
-    except ProblemError as problem:
-        if problem.code != "span_too_wide":
-            raise
-        return []
 
 
 def _sum_day(day: date, readings: Sequence[ReadingView], found: Sequence[Contradiction]) -> Day:

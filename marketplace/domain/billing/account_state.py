@@ -45,6 +45,8 @@ from marketplace.domain.billing.account_commands import (
 )
 from marketplace.domain.refusals import refuse_status
 
+ApprovalStatus = Literal["open", "approved", "refused", "withdrawn", "lapsed"]
+
 _HoldEvent = AccountHoldPlaced | AccountHoldCaptured | AccountHoldReleased | AccountHoldExpired
 _MoneyEvent = AccountDeposited | AccountWithdrawn | AccountDebited | AccountCredited
 _ApprovalEvent = (
@@ -91,7 +93,7 @@ class Approval:
     """An act that takes two persons, and who ended it."""
 
     requested: AccountApprovalRequested
-    status: Literal["open", "approved", "refused", "withdrawn", "lapsed"] = "open"
+    status: ApprovalStatus = "open"
     decided_by: str | None = None
 
 

@@ -81,9 +81,10 @@ from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unk
 from marketplace.domain.supply.outages import require_over, require_prompt
 from marketplace.domain.supply.stages import CURE
 
-RUNNING = ("active", "degraded", "suspended")
+RUNNING: Final = ("active", "degraded", "suspended")
+OPEN: Final = ("issued", *RUNNING)
+"""Statuses of a grant that has not ended."""
 SERVICE_LINES_MAX = 16
-
 
 Status = Literal["issued", "active", "degraded", "suspended", "completed", "terminated"]
 Phase = Literal["issued", "running", "completed", "terminated"]
@@ -379,7 +380,7 @@ def _resume(command: ResumeGrant, state: Grant) -> Sequence[GrantEvent]:
 def _substitute(command: SubstituteGrant, state: Grant) -> Sequence[GrantEvent]:
     if (state.pool_id, state.lots) == (command.pool_id, command.lots):
         return []
-    _require_status(state, "issued", *RUNNING)
+    _require_status(state, *OPEN)
     if command.pool_id == state.pool_id:
         raise Refusal("pool_unchanged", f"grant {command.grant_id} is already on pool {command.pool_id}; name another")
     return [
@@ -419,7 +420,7 @@ def _arrange(command: TransferGrant | PrioritiseGrant | MarkGrant, state: Grant)
         return _mark(command, state)
     if state.priority == command.priority:
         return []
-    _require_status(state, "issued", *RUNNING)
+    _require_status(state, *OPEN)
     return [GrantPrioritised(grant_id=command.grant_id, priority=command.priority)]
 
 
@@ -436,7 +437,7 @@ def _mark(command: MarkGrant, state: Grant) -> Sequence[GrantEvent]:
 def _transfer(command: TransferGrant, state: Grant) -> Sequence[GrantEvent]:
     if state.startup_id == command.startup_id:
         return []
-    _require_status(state, "issued", *RUNNING)
+    _require_status(state, *OPEN)
     return [
         GrantTransferred(grant_id=command.grant_id, startup_id=command.startup_id, startup_id_before=state.startup_id)
     ]
@@ -492,7 +493,7 @@ def _part(command: ResellGrant | AddServiceLine, state: Grant) -> Sequence[Grant
         return _resell(command, state)
     if command.service_line_id in state.service_lines:
         return []
-    _require_status(state, "issued", *RUNNING)
+    _require_status(state, *OPEN)
     if command.at >= state.end:
         raise Refusal(
             "grant_over",
@@ -588,7 +589,7 @@ def _complete(command: CompleteGrant, state: Grant) -> Sequence[GrantEvent]:
 def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
     if state.status == "terminated":
         return []
-    _require_status(state, "issued", *RUNNING)
+    _require_status(state, *OPEN)
     at = min(max(command.at, state.issued.start), state.end)
     if command.for_cause:
         require_cause(command, state.status, state.failing_since, is_withheld=state.withheld is not None)

@@ -37,6 +37,8 @@ from marketplace.core.errors import Refusal
 from marketplace.core.instants import render_instant
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 
+Status = Literal["open", "effective", "refused", "withdrawn", "lapsed", "void"]
+
 DECIDE_WITHIN: Final = timedelta(days=14)
 """A proposal that waits for so long lapses. A voter who stays silent does not agree."""
 EFFECTS_BYTES_MAX: Final = 7 * 2**20
@@ -143,7 +145,7 @@ class Proposal:
     agreed: frozenset[str]
     refused: frozenset[str] = frozenset()
     silent_again: frozenset[str] = frozenset()
-    status: Literal["open", "effective", "refused", "withdrawn", "lapsed", "void"] = "open"
+    status: Status = "open"
 
     @property
     def voters(self) -> frozenset[str]:

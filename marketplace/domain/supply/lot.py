@@ -36,6 +36,8 @@ from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unk
 from marketplace.domain.supply.service_level import require_service
 from marketplace.domain.supply.stages import require_stages
 
+Status = Literal["listed", "paused", "withdrawn"]
+
 STEPS_MAX: Final = 16
 
 
@@ -95,7 +97,7 @@ class Lot:
     """A listed lot. `listed` is the original listing; the other fields are current."""
 
     listed: LotListed
-    status: Literal["listed", "paused", "withdrawn"]
+    status: Status
     ask_usd_per_gpu_hour: Decimal
     start: datetime
     end: datetime

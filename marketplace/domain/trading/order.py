@@ -55,6 +55,8 @@ from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unk
 from marketplace.domain.trading.order_terms import Cost, compute_credit, find_end, require_terms
 from marketplace.domain.trading.priority import keeps_priority
 
+Status = Literal["open", "locked", "matched", "unmatched", "cancelled", "expired"]
+
 _HOPELESS: Final = frozenset({"no_eligible_pool", "never_feasible"})
 
 
@@ -169,7 +171,7 @@ OrderCommand = (
 class Order:
     """A placed order; a class for each status. `terms`, `hold_id` and the holds are as last amended."""
 
-    status: Literal["open", "locked", "matched", "unmatched", "cancelled", "expired"]
+    status: Status
     placed: OrderPlaced
     terms: OrderTerms
     hold_id: str

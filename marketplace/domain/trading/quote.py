@@ -30,6 +30,8 @@ from marketplace.core.money import ZERO, ceil_cents, parse_ratio
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 from marketplace.domain.trading.order import require_value
 
+Status = Literal["held", "taken", "released", "expired"]
+
 _TICK: Final = timedelta(microseconds=1)
 HOLD_MAX: Final = timedelta(hours=1)
 
@@ -79,7 +81,7 @@ class Quote:
     """A held quote; `fee_usd` is what its end cost."""
 
     held: QuoteHeld
-    status: Literal["held", "taken", "released", "expired"] = "held"
+    status: Status = "held"
     fee_usd: Decimal = ZERO
 
 

@@ -26,7 +26,7 @@ class OpenMarket(msgspec.Struct, frozen=True, kw_only=True):
 _QUERIES: Final = (
     "SELECT order_id FROM orders WHERE status IN ('open', 'locked') ORDER BY order_id LIMIT :limit",
     "SELECT lot_id FROM lots WHERE status <> 'withdrawn' ORDER BY lot_id LIMIT :limit",
-    "SELECT auction_id FROM auctions WHERE status <> 'completed' ORDER BY auction_id LIMIT :limit",
+    "SELECT auction_id FROM auctions WHERE carried_out_at IS NULL ORDER BY auction_id LIMIT :limit",
 )
 
 

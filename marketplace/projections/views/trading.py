@@ -174,6 +174,11 @@ class AuctionView(msgspec.Struct, frozen=True, kw_only=True):
     carried_out_at: datetime | None
     last_sequence: int
 
+    @property
+    def is_over(self) -> bool:
+        """Whether its last decision was carried out, or its orders were released."""
+        return self.carried_out_at is not None
+
 
 class PriceView(msgspec.Struct, frozen=True, kw_only=True):
     """The uniform price of one pool over a span, from one auction."""
