@@ -97,7 +97,13 @@ FAULTS: Final[dict[str, int]] = {
 _FOR_TENANTS: Final = {
     STORAGE: "the log's storage is full, so that no command can be stored until the operator has made room",
     GAP: "a position of the log is empty, so that no command can be stored until the operator has accepted it",
+    "projections": "the tables have not reached the position that the request asks for",
+    "a stopped projection": "a table that the request reads has stopped at an event and waits for the operator",
+    "the follower": "this process is behind the log",
+    "event streams": "this process serves as many event streams as it can",
+    "quotes": "the current book is not solved yet",
 }
+"""What a tenant reads; the reasons themselves name servers and folders. A server that is missing here is only named."""
 
 
 class FieldError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -201,7 +207,7 @@ def answer_refusal(_: Request[Any, Any, Any] | None, refusal: Refusal) -> Respon
 
 def answer_conflict(_: Request[Any, Any, Any] | None, conflict: Conflict) -> Response[Problem]:
     """Answer a command that lost to other writers on every attempt. Nothing was stored."""
-    detail = f"{conflict}; other writers were first every time, and nothing was stored: send it again with the same key"
+    detail = f"{conflict}; nothing was stored after several attempts, so send the request again with the same key"
     return render_problem(HTTPStatus.CONFLICT, "conflict", detail, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
@@ -222,7 +228,7 @@ def describe_unavailable(error: Unavailable, *, is_operator: bool) -> str:
     """Return which server is unavailable; its address, folder and answer only for an operator."""
     if is_operator:
         return str(error)
-    return _FOR_TENANTS.get(error.what, f"{error.what} cannot be reached or is behind")
+    return _FOR_TENANTS.get(error.what, f"{error.what} cannot be reached now")
 
 
 def answer_unreadable(request: Request[Any, Any, Any], error: UnreadableEvent) -> Response[Problem]:
@@ -251,7 +257,7 @@ def describe_unreadable(error: UnreadableEvent, *, is_operator: bool) -> str:
 
 def answer_changed(_: Request[Any, Any, Any] | None, error: LogChanged) -> Response[Problem]:
     """Answer that the log was replaced or went back. The process is about to stop."""
-    detail = "the event log was replaced or went back; this process stops until the operator has restored it"
+    detail = "the event log was replaced or went back; the process stops until the operator has restored the log"
     return render_problem(HTTPStatus.SERVICE_UNAVAILABLE, error.code, detail)
 
 
@@ -295,7 +301,7 @@ def answer_nested(request: Request[Any, Any, Any], error: RecursionError) -> Res
     """Answer a body that is nested more deeply than the decoder reads; any other recursion is an unexpected error."""
     if not has_body(dict(request.scope["headers"])):
         return answer_unforeseen(request, error)
-    detail = "the body is nested too deeply; no body of this API has more than a few levels"
+    detail = "the body is nested too deeply; send one with the few levels that the route reads"
     return render_problem(HTTPStatus.BAD_REQUEST, "body_malformed", detail)
 
 
@@ -307,7 +313,7 @@ def answer_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Resp
     lines = traceback.format_tb(error.__traceback__)
     where = "".join(lines[-_FRAMES_MAX:])
     _logger.error("unforeseen_error", method=request.method, path=request.url.path, error=repr(error), where=where)
-    detail = "this is an error of the server; a command may be sent again with the same Idempotency-Key"
+    detail = "the server made an error; a command may be sent again with the same Idempotency-Key"
     return render_problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)
 
 
