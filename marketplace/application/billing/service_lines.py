@@ -134,6 +134,7 @@ async def agree_service_line(handler: Handler, context: Context, line_id: str) -
             hold_id=agree.hold_id,
             amount_usd=agree.cash_commitment_usd,
             purpose=line_id,
+            at=context.at,
             bought_at=context.at,
             principal_usd=ZERO if agree.equity is None else agree.equity.principal_commitment_usd,
         )

@@ -278,7 +278,7 @@ async def pay_distribution(handler: Handler, context: Context, issuer_id: str, l
             payouts[payout.holder_id] = payouts.get(payout.holder_id, ZERO) + payout.cash_usd
         payer_id = rename_id("acc", issuer.formed.party_id)
         if payouts and not issuer.is_ended:
-            available = (await unit.get(ACCOUNT, payer_id)).available_usd
+            available = (await unit.get(ACCOUNT, payer_id)).count_free(context.at)
             seen_by = context.party_id
             require_proceeds(liquidity_id, payouts, available, told=seen_by in {None, issuer.formed.party_id})
         for holder_id, amount_usd in sorted(payouts.items()):
@@ -293,9 +293,11 @@ async def pay_distribution(handler: Handler, context: Context, issuer_id: str, l
 async def _pay_holder(unit: UnitOfWork, issuer: Issuer, liquidity_id: str, holder_id: str, amount_usd: Decimal) -> None:
     payer = rename_id("acc", issuer.formed.party_id)
     if not is_id(holder_id, "pty") or await unit.load(PARTY, holder_id) is None:
-        withdraw = Withdraw(account_id=payer, amount_usd=amount_usd, reference=f"{liquidity_id}/{holder_id}")
+        reference = f"{liquidity_id}/{holder_id}"
+        withdraw = Withdraw(account_id=payer, amount_usd=amount_usd, reference=reference, at=unit.context.at)
         await unit.decide(ACCOUNT, payer, withdraw)
         return
     payee = rename_id("acc", holder_id)
-    debit = Debit(account_id=payer, amount_usd=amount_usd, payee_account_id=payee, cause=liquidity_id)
+    at = unit.context.at
+    debit = Debit(account_id=payer, amount_usd=amount_usd, payee_account_id=payee, cause=liquidity_id, at=at)
     await pay(unit, debit)

@@ -30,7 +30,7 @@ from marketplace.domain.equity.issuer.commands import (
 )
 from marketplace.domain.equity.issuer.financing.financing import list_conversions, require_current, require_unclosed
 from marketplace.domain.equity.issuer.issuer import ISSUER
-from marketplace.domain.equity.issuer.payments import Payment, list_payments
+from marketplace.domain.equity.issuer.payments import Payment, list_payments, refuse_payer
 from marketplace.domain.equity.issuer.sale.liquidity import PAY_DAYS, require_payable
 from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY
@@ -120,19 +120,15 @@ async def _pay(unit: UnitOfWork, payment: Payment) -> None:
         amount_usd=payment.amount_usd,
         payee_account_id=rename_id("acc", payment.payee_id),
         cause=payment.cause,
+        at=unit.context.at,
     )
     try:
         await pay(unit, debit)
     except Refusal as refusal:
-        if refusal.code != "funds_insufficient" or unit.context.party_id in {None, payment.payer_id}:
+        is_short = refusal.code in {"funds_insufficient", "funds_reserved"}
+        if not is_short or unit.context.party_id in {None, payment.payer_id}:
             raise
-        raise Refusal(
-            refusal.code,
-            f"{payment.payer_id} pays {payment.amount_usd} USD for {payment.cause} but has less available; nothing"
-            " was stored; send this again once it has deposited the difference",
-            party_id=payment.payer_id,
-            needed_usd=str(payment.amount_usd),
-        ) from refusal
+        raise refuse_payer(payment) from refusal
 
 
 async def _name_holders(

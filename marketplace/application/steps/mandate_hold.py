@@ -32,7 +32,7 @@ async def set_mandate(
     """
     if await unit.load(MANDATE, mandate_id) is not None:
         await unit.decide(MANDATE, mandate_id, AmendMandate(mandate_id=mandate_id, terms=terms))
-        await adjust_mandate_hold(unit, mandate_id, "the mandate changed", alone_at=alone_at)
+        await adjust_mandate_hold(unit, mandate_id, "the mandate changed", alone_at=alone_at, at=unit.context.at)
         return
     require_trader(await unit.load(PARTY, holder_id), holder_id, "fund")
     command = GrantMandate(mandate_id=mandate_id, holder_id=holder_id, funding="cash", terms=terms)
@@ -43,6 +43,7 @@ async def set_mandate(
         hold_id=rename_id("hld", mandate_id),
         amount_usd=mandate.budget_usd,
         purpose=mandate_id,
+        at=unit.context.at,
         alone_at=alone_at,
     )
     await unit.decide(ACCOUNT, account_id, hold)
@@ -56,11 +57,12 @@ async def list_related_issuers(unit: UnitOfWork, party_id: str) -> frozenset[str
 
 
 async def adjust_mandate_hold(
-    unit: UnitOfWork, mandate_id: str, reason: str, *, alone_at: datetime | None = None
+    unit: UnitOfWork, mandate_id: str, reason: str, *, alone_at: datetime | None = None, at: datetime | None = None
 ) -> None:
     """Set the hold on the holder's account to what the cash mandate may still owe.
 
-    `alone_at` is the time, if one person of the holder amends the mandate alone; None otherwise.
+    `alone_at` is the time, if one person of the holder amends the mandate alone; None otherwise. `at` is the time, if
+    the holder amends it, so that what its account keeps for others is not set aside.
     """
     mandate = await load_mandate(unit, mandate_id)
     if mandate.granted.funding != "cash":
@@ -69,5 +71,7 @@ async def adjust_mandate_hold(
     account = await unit.get(ACCOUNT, account_id)
     owed = mandate.owed_usd if mandate.revoked else mandate.budget_usd
     left: Decimal = max(owed - account.holds[hold_id].captured_usd, ZERO)
-    adjust = AdjustHold(account_id=account_id, hold_id=hold_id, amount_usd=left, reason=reason, alone_at=alone_at)
+    adjust = AdjustHold(
+        account_id=account_id, hold_id=hold_id, amount_usd=left, reason=reason, alone_at=alone_at, at=at
+    )
     await unit.decide(ACCOUNT, account_id, adjust)

@@ -117,6 +117,7 @@ async def hold_cash(
         amount_usd=cost.cash_usd,
         principal_usd=cost.principal_usd,
         purpose=order_id,
+        at=unit.context.at,
         quota=quota,
         bought_at=bought_at,
         is_staged=terms.stages is not None,

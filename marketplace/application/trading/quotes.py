@@ -128,7 +128,12 @@ async def _hold_fee(
     fee_usd = compute_hold_fee(rules, price_usd, begun, begun + timedelta(seconds=hold_seconds), match.start)
     hold_id, deposit_usd = derive_id("hld", quote_id, "fee"), set_deposit(fee_usd)
     hold = PlaceHold(
-        account_id=account_id, hold_id=hold_id, amount_usd=deposit_usd, purpose=quote_id, quota=rules.quotes_max
+        account_id=account_id,
+        hold_id=hold_id,
+        amount_usd=deposit_usd,
+        purpose=quote_id,
+        at=begun,
+        quota=rules.quotes_max,
     )
     await unit.decide(ACCOUNT, account_id, hold)
     await use_limit(unit, fee_usd, unit.context.command_id)

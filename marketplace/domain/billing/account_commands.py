@@ -146,13 +146,17 @@ class ExpireHold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Debit(msgspec.Struct, frozen=True, kw_only=True):
-    """Pay available money. If `owed`, a closed account may pay too."""
+    """Pay available money. If `owed`, a closed account may pay too.
+
+    What the account keeps for corrections and due statements pays it only without `at`, the time of the payment.
+    """
 
     account_id: str
     amount_usd: Decimal
     payee_account_id: str
     cause: str
     owed: bool = False
+    at: datetime | None = None
 
 
 class Credit(msgspec.Struct, frozen=True, kw_only=True):

@@ -221,7 +221,7 @@ def require_funds(account_id: str, state: Account, amount_usd: Decimal) -> None:
 
 
 def require_free(account_id: str, state: Account, amount_usd: Decimal, at: datetime | None) -> None:
-    """Refuse to let go what the account keeps for corrections.
+    """Refuse to let go what the account keeps for corrections, and for statements on credit that are due.
 
     Raises:
         Refusal: ``funds_reserved``.
@@ -231,7 +231,7 @@ def require_free(account_id: str, state: Account, amount_usd: Decimal, at: datet
         raise Refusal(
             "funds_reserved",
             f"{amount_usd} is needed and {free} is free; the rest of the {state.available_usd} available covers"
-            " corrections of what was delivered, and is free once they are paid or too late",
+            " corrections of what was delivered or due statements, and is free once they are paid or too late",
             account_id=account_id,
             free_usd=str(free),
         )

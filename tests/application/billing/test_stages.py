@@ -11,18 +11,20 @@ from marketplace.application.billing import accounts
 from marketplace.application.billing.approvals import set_limit
 from marketplace.application.billing.credits import limit_credit
 from marketplace.application.delivery import grants
+from marketplace.application.equity.issuers import declare_liquidity, pay_distribution
 from marketplace.application.supply import inventory
 from marketplace.application.trading import resale
 from marketplace.auditor.money import Money
 from marketplace.auditor.stages import Stages
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import rename_id
+from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.billing.stages import compute_damages, compute_funding
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.supply.stages import CURE
 from marketplace.log.memory import MemoryLog
 from tests.application.billing.test_platform_fees import publish
+from tests.application.equity.test_equity import found
 from tests.support.market.auditing import find_faults
 from tests.support.market.invariants import check_log
 from tests.support.market.market import INCIDENTS, Market
@@ -216,7 +218,7 @@ class CreditDeal(Deal):
         await publish(market)
         self.provider = await market.party("Provider", "provider")
         self.other = await market.party("Other", "provider")
-        self.startup = await market.party("Startup", "startup", usd=self.usd)
+        self.startup = await market.party("Startup", "startup", "fund", usd=self.usd)
         _, self.pool = await market.pool(self.other)
         self.provider, owner = self.other, self.provider
         await self.list_lot(MONTH)
@@ -247,6 +249,16 @@ class CreditDeal(Deal):
         context = self.market.context(self.startup)
         await grants.transfer_grant(self.market.handler, context, self.grant_id, startup_id=party_id)
 
+    async def sell(self, usd):
+        """Let the company be sold for some dollars of its own, which its founder gets."""
+        market = self.market
+        issuer = await market.issuer(self.startup)
+        await found(market, self.startup)
+        context = market.context(self.startup)
+        await declare_liquidity(market.handler, context, issuer, proceeds_usd=Decimal(usd))
+        sale = derive_id("liq", context.command_id)
+        await pay_distribution(market.handler, market.context(self.startup), issuer, sale)
+
     async def count_taken(self):
         return (await self.market.account(self.startup)).sum_credit(self.provider)
 
@@ -271,6 +283,10 @@ async def test_a_run_on_credit_is_paid_by_its_statements_and_ends_like_a_missed_
         due = (await market.state("statement", first)).charges
         await deal.top_up(10, "some")
         assert await refuse(deal.withdraw(5)) == "funds_reserved", "what is due is not withdrawn"
+        spend = market.order(deal.startup, cash="0.02", nodes=1, earliest=40, latest=45)
+        assert await refuse(spend) == "funds_reserved", "nor spent otherwise"
+        assert await refuse(market.mandate(deal.startup, budget=5)) == "funds_reserved"
+        assert await refuse(deal.sell(9)) == "funds_insufficient", "nor paid to the owners"
         await market.deliver(grant, 8, first=30)
         missed = (await deal.move(39, lambda one: one.missed)).missed
         assert missed.amount_usd == due.cash_usd + due.startup_fee_usd

@@ -17,6 +17,7 @@ from events.issuer import (
     IssuerWarrantExercised,
 )
 from events.types import Event
+from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
 from marketplace.core.money import ceil_cents
 from marketplace.domain.equity.issuer.state import Issuer
@@ -36,6 +37,17 @@ class Payment(NamedTuple):
     payee_id: str
     amount_usd: Decimal
     cause: str
+
+
+def refuse_payer(payment: Payment) -> Refusal:
+    """Return the refusal of a payment by another party, whose balance it does not tell."""
+    return Refusal(
+        "funds_insufficient",
+        f"{payment.payer_id} pays {payment.amount_usd} USD for {payment.cause} but has less available; nothing was"
+        " stored; send this again once it has deposited the difference",
+        party_id=payment.payer_id,
+        needed_usd=str(payment.amount_usd),
+    )
 
 
 def list_payments(before: Issuer, events: Iterable[Event]) -> Iterator[Payment]:
