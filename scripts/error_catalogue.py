@@ -57,6 +57,7 @@ _COMPUTED: Final[Mapping[str, tuple[str, ...]]] = {
 _SENTENCES: Final[Mapping[str, str]] = {
     "auction_full": "there are more orders than one auction clears, and the admitted ones are worth more; offer more",
     "auction_not_cleared": "the auction has not cleared; its audit can be made once it has",
+    "book_too_large": "the book holds more pools, lots, orders or bids than one auction clears; split it",
     "body_too_large": "the body is larger than the route reads; split the request",
     "budget_exhausted": "the mandate has less of its budget left than is needed; ask for less, or later",
     "conflict": "other writers changed the same things first, every time, and nothing was stored; send it again with "

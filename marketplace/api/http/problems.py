@@ -97,8 +97,8 @@ FAULTS: Final[dict[str, int]] = {
 _FOR_TENANTS: Final = {
     STORAGE: "the log's storage is full, so that no command can be stored until the operator has made room",
     GAP: "a position of the log is empty, so that no command can be stored until the operator has accepted it",
-    "projections": "the tables have not reached the position that the request asks for",
-    "a stopped projection": "a table that the request reads has stopped at an event and waits for the operator",
+    "projections": "the projections have not reached the position that the request asks for",
+    "a stopped projection": "a projection that the request reads has stopped at an event and waits for the operator",
     "the follower": "this process is behind the log",
     "event streams": "this process serves as many event streams as it can",
     "quotes": "the current book is not solved yet",

@@ -5,8 +5,8 @@ Which members of them, `information.limit_event` decides.
 - ``PUBLIC``: everyone; the market's inventory and the times of its auctions.
 - ``PLATFORM``: only the operator; sealed books, results with the decisions on all orders, command records, and an
   operator's statements about the log.
-- ``PARTIES``: the parties that the body names at its top level, those behind the aggregate since its first event, and
-  those behind its grant or issuer. The actor alone is not enough: a command of one party moves others' money.
+- ``PARTIES``: the parties that the body names at its top level, those of the aggregate, which its first event names,
+  and those of its grant or issuer. The actor alone is not enough: a command of one party moves others' money.
 
 A party sees a body completely or not at all, with one exception: a holder of an issuer's equity sees the issuer's
 terms, rounds and sales, and proposals of a sale, as far as its information rights go at that moment
