@@ -1,6 +1,7 @@
 """A provider's bond pays startups for hours that it does not deliver, once, and no more than follows from the log."""
 
 import asyncio
+import json
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -12,13 +13,16 @@ from msgspec import structs
 from events.service import CreditStep
 from marketplace.application.access.relations import declare_relation
 from marketplace.application.billing import accounts, bonds
+from marketplace.application.delivery import grants
 from marketplace.application.delivery.grants import terminate_grant
+from marketplace.application.delivery.substitution import substitute_grant
 from marketplace.application.supply import inventory
 from marketplace.auditor.bonds import Bonds
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.money import parse_ratio, round_cents
 from marketplace.domain.billing.remedies import ANSWER_WITHIN, CLAIM_WITHIN
+from marketplace.domain.delivery.periods import list_periods
 from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
 from tests.application.billing.test_service_credits import Month
@@ -163,6 +167,111 @@ async def test_an_early_end_pays_what_the_replacement_costs_more_and_a_share_of_
     assert await find_faults(Bonds, market.log) == []
     for drop in ("bond.claimed", "bond.answered", "bond.paid", "account.hold_captured", "account.hold_released"):
         assert await find_faults(Bonds, market.log, drop=f"{drop}.v1") != []
+
+
+PAYMENT = ["bond.claimed", "bond.answered", "bond.paid"]
+ORDER = [
+    "grant.issued",
+    "grant.degraded",
+    "grant.substituted",
+    "grant.degraded",
+    "grant.issued",
+    "statement.service_credited",
+    *PAYMENT,
+    "grant.terminated",
+    *PAYMENT,
+    "bond.paid",
+]
+
+
+async def list_remedies(market):
+    """Return the names of the events of defaults and remedies, in the order of the log."""
+    names = [event.envelope.type.removeprefix("marketplace.") async for page in market.log.read() for event in page]
+    return [name.removesuffix(".v1") for name in names if name.removesuffix(".v1") in ORDER]
+
+
+async def sum_received(market, payer, payee):
+    """Return what one party's account paid to another's."""
+    bodies = [
+        json.loads(event.body)
+        async for page in market.log.read()
+        for event in page
+        if event.envelope.type == "marketplace.account.credited.v1"
+    ]
+    sides = rename_id("acc", payer), rename_id("acc", payee)
+    mine = [body for body in bodies if (body["payer_account_id"], body["account_id"]) == sides]
+    return sum(Decimal(body["amount_usd"]) for body in mine)
+
+
+async def fail(market, grant, day):
+    """Let one of a grant's nodes fail."""
+    market.clock.at = market.day(day)
+    await market.until("grant", grant.issued.grant_id, "active")
+    context, act = market.context(grant.issued.provider_id), {"at": market.day(day), "reason": "a fan"}
+    await grants.degrade_grant(market.handler, context, grant.issued.grant_id, nodes_available=1, **act)
+
+
+async def settle(market, provider, startup, grant, **more):
+    """Claim, let the provider admit it, and pay once the time for answers is over."""
+    await claim(market, startup, grant, **more)
+    await answer(market, provider)
+    await wait_and_pay(market, provider)
+
+
+async def test_remedies_follow_in_their_order_from_the_cure_time_to_the_make_whole_and_every_cent_is_the_defaulters():
+    market = Market(MemoryLog())
+    step = CreditStep(availability_below=Decimal("0.95"), credit=Decimal("0.01"))
+    market.service = structs.replace(market.service, credits=(step,))
+    first, second = [await market.party(name, "provider", usd=50_000) for name in ("First", "Second")]
+    startup = await market.party("Startup", "startup", usd=900_000)
+    await post(market, first, 2_000)
+    async with market.worker():
+        old = await sell(market, first, startup, lock=0.5, ask="2")
+        grant_id, terms = old.grant.issued.grant_id, {"reason": "a fan"}
+        _, spare = await market.pool(first, nodes=2)
+        await market.lot(first, spare, nodes=2, start=10, end=90)
+
+        def move(pool):
+            return substitute_grant(market.handler, market.context(first), grant_id, pool_id=pool, **terms)
+
+        await fail(market, old.grant, 12)
+        market.clock.at = market.day(14)
+        await move(spare)
+        await grants.resume_grant(market.handler, market.context(first), grant_id, at=market.clock.now())
+        await inventory.withdraw_lot(market.handler, market.context(first), old.lot, reason="broken")
+        await fail(market, old.grant, 20)
+        assert await refuse(move(old.pool)) == "substitute_full"
+        bought = await sell(market, second, startup, lock=21, ask="3.50", nodes=1, start=22, end=32)
+        market.clock.at = market.day(40)
+        await grants.resume_grant(market.handler, market.context(first), grant_id, at=market.clock.now())
+        await market.deliver(old.grant, 30)
+        statement_id = list_periods(old.grant)[0].statement_id
+        market.clock.at = market.day(40) + timedelta(hours=25)
+        market.clock.at = (await market.until("statement", statement_id, "issued")).issued.accept_until
+        settled = await market.until("statement", statement_id, "accepted")
+        period = {"period_start": market.day(10), "replacement_ids": [bought.grant.issued.grant_id]}
+        await settle(market, first, startup, old.grant, **period)
+        end = {"at": market.day(60), "reason": "sold to another"}
+        await terminate_grant(market.handler, market.context(first), grant_id, **end)
+        ended = await market.state("grant", grant_id)
+        await settle(market, first, startup, ended)
+    extra, rest = round_cents(Fraction("1.5") * 8 * 10 * 24), round_cents(price(old.grant, 1, 11 * 24) / 4)
+    whole, credit = round_cents(price(old.grant, 2, 30 * 24) / 4), settled.service_credit.provider_usd
+    claims = (await market.state("bond", rename_id("bnd", first))).claims
+    assert [[(item.remedy, item.amount_usd) for item in one.claimed.items] for one in claims] == [
+        [("replacement", extra), ("damages", rest)],
+        [("make_whole", whole)],
+    ]
+    assert [one.claimed.credited_usd for one in claims] == [credit, ended.end_fee_usd]
+    due = [extra + rest - credit, whole - ended.end_fee_usd]
+    assert [one.claimed.amount_usd for one in claims] == due
+    assert [one.paid_usd for one in claims] == [2_000, 0], "up to the bond"
+    await post(market, first, 20_000, days=400)
+    assert [one.paid_usd for one in (await market.state("bond", rename_id("bnd", first))).claims] == due
+    assert await list_remedies(market) == ORDER
+    assert await sum_received(market, first, startup) == credit + ended.end_fee_usd + sum(due)
+    await check_log(market.log)
+    assert await find_faults(Bonds, market.log) == []
 
 
 async def build_defaults(market, log=None):
