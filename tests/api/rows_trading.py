@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+from httpx import Response
+
 from marketplace.core.ids import rename_id
 from tests.api import rows_supply
 from tests.api.rows import ABSENT, PLATFORM_ONLY, SEEN, Row, World
@@ -438,16 +440,26 @@ async def ask_holder(world: World) -> None:
     terms = {"budget_usd": "900", "issuer_usd_max": "900", "approval_above_usd": "100"}
     careful = rows_supply.build_mandate(world, **terms, direct_budget_usd=None)
     ids["careful"] = get_id(await stage.post(world.clients["fund"], "/v1/mandates", careful))
-    now = stage.services.handler.clock.now()
     for name in ("asked_hold", "unwanted_hold"):
-        begin = {
-            "start_earliest": (now + timedelta(days=2)).isoformat(),
-            "start_latest": (now + timedelta(days=9)).isoformat(),
-        }
-        equity = {"equity": "1", "cash": "1", "mandate_ids": [ids["careful"]]}
-        order = build_terms(world.day, **equity, nodes=1, duration_hours=24, **begin)
-        body = {"startup_id": ids["startup"], "terms": order}
-        ids[name] = rename_id("hld", get_id(await stage.post(world.clients["startup"], "/v1/orders", body)))
+        ids[name] = rename_id("hld", get_id(await order_equity(world, ids["careful"])))
+    for name in ("vendor", "generation"):
+        capped = rows_supply.build_mandate(world, **terms, **{f"{name}_share_max": "0.1"}, direct_budget_usd=None)
+        mandate_id = get_id(await stage.post(world.clients["fund"], "/v1/mandates", capped))
+        answer = await order_equity(world, mandate_id)
+        assert (answer.status_code, answer.json()["code"]) == (422, f"{name}_maximum_reached"), answer.text
+
+
+async def order_equity(world: World, mandate_id: str) -> Response:
+    """Order a node for a day, which draws more than a tenth of the small budget of a mandate."""
+    now = world.stage.services.handler.clock.now()
+    begin = {
+        "start_earliest": (now + timedelta(days=2)).isoformat(),
+        "start_latest": (now + timedelta(days=9)).isoformat(),
+    }
+    equity = {"equity": "1", "cash": "1", "mandate_ids": [mandate_id]}
+    order = build_terms(world.day, **equity, nodes=1, duration_hours=24, **begin)
+    body = {"startup_id": world.ids["startup"], "terms": order}
+    return await world.stage.post(world.clients["startup"], "/v1/orders", body)
 
 
 APPROVED = (

@@ -248,7 +248,7 @@ async def _terminate(
         startup_suspended=is_suspended(party),
         is_ordered=context.party_id is None,
         payable_usd=await _find_payable(unit, grant, side or by),
-        deal_usd=Fraction(0) if side is None or for_cause else await sum_deal(unit, grant),
+        deal_usd=Fraction(0) if for_cause or (side or by) == "platform" else await sum_deal(unit, grant),
     )
     await withdraw_resales(unit, grant.pool_id, grant_id, "the grant was terminated")
     after = await unit.decide(GRANT, grant_id, command)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 
 from events.lot import AskStep, LotListed
 from events.pool import PoolOpened
@@ -12,6 +13,7 @@ from events.types import Interconnect
 from marketplace.application.steps.access import load_named_mandates, require_owner
 from marketplace.application.steps.auction_supply import change_supply
 from marketplace.application.steps.reductions import count_outage, count_resale
+from marketplace.application.steps.stages import sum_deal
 from marketplace.application.supply.sites import load_site
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
@@ -184,11 +186,21 @@ async def announce_closing(
 
 async def _reserve_end_fees(unit: UnitOfWork, pool: Pool, pool_id: str, closes_at: datetime) -> None:
     """Keep on the provider's account what the ends of a pool's grants cost at its closing."""
-    fees_usd, account_id = ZERO, rename_id("acc", pool.opened.provider_id)
+    fees_usd, account_id, deals = ZERO, rename_id("acc", pool.opened.provider_id), dict[str, Fraction]()
     for grant_id, reservation in pool.reservations.items():
         grant = await unit.load(GRANT, grant_id)
         if grant is not None and grant.pool_id == pool_id and reservation.end > closes_at:
-            end = TerminateGrant(grant_id=grant_id, at=closes_at, by="provider", noticed_at=closes_at, reason="closing")
+            payer_id = grant.issued.startup_account_id
+            if payer_id not in deals:
+                deals[payer_id] = await sum_deal(unit, grant)
+            end = TerminateGrant(
+                grant_id=grant_id,
+                at=closes_at,
+                by="provider",
+                noticed_at=closes_at,
+                reason="closing",
+                deal_usd=deals[payer_id],
+            )
             fees_usd += find_end_fee(end, grant.issued, closes_at, grant.count_left(closes_at))
     reserve = Reserve(account_id=account_id, amount_usd=fees_usd, until=closes_at + FEES_KEPT, cause=pool_id)
     await unit.decide(ACCOUNT, account_id, reserve)

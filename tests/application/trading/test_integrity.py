@@ -19,7 +19,9 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.instants import render_instant
 from marketplace.core.money import ceil_cents, parse_ratio
+from marketplace.domain.delivery.grant import find_price
 from marketplace.domain.supply.schedule import STANDARD
+from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
 from tests.application.trading.test_resale import freeze_book
 from tests.support.market.auditing import find_faults
@@ -164,7 +166,7 @@ async def sell(market, *, usd, start=61, days=20, price="3", parts=1):
     asked = {"nodes": 4 // parts, "days": days, "earliest": start, "latest": start, "cash": price}
     orders = [await market.order(startup, **asked) for _ in range(parts)]
     auction = await market.auction(periods=182)
-    trade = SimpleNamespace(provider=provider, startup=startup, order=orders[0], auction=auction)
+    trade = SimpleNamespace(provider=provider, startup=startup, order=orders[0], auction=auction, orders=orders)
     async with market.worker():
         return trade, await market.award(trade)
 
@@ -201,6 +203,33 @@ async def test_a_provider_without_the_fee_ends_nothing_and_pays_what_it_has_when
     await terminate_grant(market.handler, market.context(), grant_id, **act, by="provider")
     assert (await market.state("grant", grant_id)).end_fee_usd == 5
     assert (await market.account(trade.provider)).available_usd == 0
+
+
+async def test_an_end_by_the_platform_for_a_side_costs_what_its_deal_does_and_an_ended_part_counts_no_more(market):
+    steps = ((0, "0.1"), (50_000, "0.2"))
+    ends = tuple(
+        EndTerms(
+            value_usd_min=Decimal(value),
+            notice_hours_min=0,
+            fees=(NoticeFee(notice_hours_min=0, share=Decimal(share)),),
+        )
+        for value, share in steps
+    )
+    await publish_schedule(market.handler, market.context(), terms=structs.replace(STANDARD, ends=ends))
+    trade, grant = await sell(market, usd=20_000, days=40, parts=4)
+    price_usd = find_price(grant.issued)
+    assert 3 * price_usd < 50_000 <= 4 * price_usd
+    act = {"closes_at": grant.issued.start + timedelta(days=10), "reason": "the lease ends"}
+    process = Handler(market.log, market.clock)  # It has read what the worker stored.
+    await inventory.announce_closing(process, market.context(trade.provider), grant.pool_id, **act)
+    [kept] = (await market.account(trade.provider)).reserves.values()
+    assert kept[0] == 4 * price_usd * Fraction(3, 4) / 5
+    for order, share in zip(trade.orders, ("0.2", "0.1"), strict=False):
+        grant_id = (await market.state("order", order)).grant_id
+        end = {"at": grant.issued.start, "reason": "the lease ends", "by": "provider"}
+        await terminate_grant(process, market.context(), grant_id, **end)
+        assert (await market.state("grant", grant_id)).end_fee_usd == price_usd * Fraction(share)
+    assert await find_faults(Fees, market.log) == []
 
 
 @pytest.mark.parametrize(("value", "hours", "parts"), [(None, 73, 1), (1, 168, 1), (50_000, 720, 1), (50_000, 720, 4)])

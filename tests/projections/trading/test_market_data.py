@@ -15,6 +15,7 @@ from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.grant import GrantIssued, GrantMarked
 from events.pricelist import ListPrice, PricelistPublished
 from events.types import LotShare
+from marketplace.cli.prices import OURS, parse_prices
 from marketplace.domain.trading.auction import FrozenBook, Result, split_book, split_result
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.engine.runner import Projector
@@ -260,7 +261,12 @@ def tell() -> Story:
     row = ListPrice(
         gpu_class="H100_SXM", provider="AWS", usd_per_gpu_hour=usd("4"), listed_on=TODAY, source="https://aws.example"
     )
-    story.tell(PricelistPublished(pricelist_id=make_id("prl", 1), name="first", prices=(row,)))
+    google = next(row for row in parse_prices(OURS) if (row.provider, row.gpu_class) == ("Google Cloud", "H100_SXM"))
+    story.tell(
+        PricelistPublished(
+            pricelist_id=make_id("prl", 1), name="first", prices=(row, structs.replace(google, listed_on=TODAY))
+        )
+    )
     later = ListPrice(
         gpu_class="H100_SXM", provider="AWS", usd_per_gpu_hour=usd("5"), listed_on=TODAY, source="https://aws.example"
     )
@@ -313,14 +319,19 @@ async def test_awards_tables_and_books_become_market_data(engine: AsyncEngine, m
     async with engine.connect() as connection:
         (point,) = await load_index(connection, "H100_SXM", start=TODAY, end=TODAY + timedelta(days=1), now=NOW)
         rows = await list_list_prices(connection)
-        assert await list_list_prices(connection, after=("H100_SXM", "AWS", "", "", TODAY)) == []
+        assert await list_list_prices(connection, after=("H100_SXM", "AWS", "", "", TODAY)) == rows[1:]
         assert await list_list_prices(connection, gpu_class="B200") == []
         curves = await load_curves(connection, "H100_SXM")
         assert await load_curves(connection, "H100_SXM", auction_id=make_id("auc", 1)) == curves
         assert await load_curves(connection, "B200") == []
     assert point.index_usd_per_gpu_hour == Decimal("2.416667")
-    assert (point.fills, point.gpu_hours, point.list_usd_per_gpu_hour_min) == (4, 1152, 5)
-    assert [(row.provider, row.usd_per_gpu_hour, row.pricelist_id) for row in rows] == [("AWS", 5, make_id("prl", 2))]
+    assert (point.fills, point.gpu_hours, point.list_prices, point.list_usd_per_gpu_hour_min) == (4, 1152, 2, 5)
+    google = Decimal("10.9791")
+    assert point.list_usd_per_gpu_hour_median == (5 + google) / 2
+    assert [(row.provider, row.usd_per_gpu_hour, row.pricelist_id) for row in rows] == [
+        ("AWS", 5, make_id("prl", 2)),
+        ("Google Cloud", google, make_id("prl", 1)),
+    ]
     hours, order = 2 * 8 * 240, 8 * 120
     assert [(step.side, step.price_usd_per_gpu_hour, step.cumulative_gpu_hours, step.count) for step in curves] == [
         ("ask", Decimal("1.5"), hours, 1),
