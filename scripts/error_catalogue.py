@@ -20,6 +20,8 @@ CATALOGUE: Final = ROOT / "marketplace" / "api" / "http" / "errors.json"
 _LOCAL: Final = ("marketplace/cli/", "marketplace/embedded/", "marketplace/runtime/process/", "marketplace/app.py")
 """What refuses on the command line alone."""
 _SHARED: Final = "marketplace/domain/refusals.py"
+_AUDITOR: Final = "marketplace/auditor/"
+"""What reports broken rules and refuses nothing: its `require` is not the one of the API."""
 _SERVER: Final = "marketplace/api/http/server.py"
 """What answers before the application is asked."""
 _SENTENCES_MAX: Final = 4
@@ -199,6 +201,8 @@ def _join(code: str, raised: Iterable[_Raised]) -> dict[str, Any]:
 
 def _list_calls(trees: Iterable[tuple[str, ast.Module]]) -> Iterator[_Call]:
     for path, tree in trees:
+        if path.startswith(_AUDITOR):
+            continue
         module = {name: value for node in tree.body for _, name, value in _list_assigned(node)}
         yield from _walk(path, tree, (), module)
 
