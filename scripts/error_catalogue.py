@@ -57,7 +57,13 @@ _COMPUTED: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The codes of computed expressions. The last three pass on a code that was raised elsewhere."""
 _SENTENCES: Final[Mapping[str, str]] = {
+    "auction_cleared": "the auction is cleared already; this works only while it collects orders or is locked",
+    "auction_collecting": "the auction still collects orders; read it again once it is locked or cleared",
+    "auction_completed": "the auction is completed already; this works only while it collects orders or is locked",
+    "auction_failed": "an attempt to clear the auction failed, as detail says; it is tried again, or has released its "
+    "orders",
     "auction_full": "there are more orders than one auction clears, and the admitted ones are worth more; offer more",
+    "auction_locked": "the auction is locked and being cleared; read it again once it is cleared",
     "auction_not_cleared": "the auction has not cleared; its audit can be made once it has",
     "book_too_large": "the book holds more pools, lots, orders or bids than one auction clears; split it",
     "body_too_large": "the body is larger than the route reads; split the request",
@@ -65,6 +71,8 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "conflict": "other writers changed the same things first, every time, and nothing was stored; send it again with "
     "the same Idempotency-Key",
     "conversion_scheduled": "the conversion of the site is scheduled already; let it slip to move the date",
+    "count_above_statement": "a count must be below what the statement states, and below a count that stands already; "
+    "state less",
     "direct_budget_exhausted": "the mandate has less of its budget for direct cash left than is needed; ask for less, "
     "or later",
     "event_unreadable": "an event of the log cannot be read, and the request depends on it; send it again once the "
@@ -72,6 +80,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "follower_behind": "this process is behind the log; send the request again",
     "generation_maximum_reached": "the mandate has taken its maximum of this generation of GPUs; choose another "
     "generation, or another mandate",
+    "gpu_class_unoffered": "no pool of the market has this GPU class; use one that detail names",
     "internal_error": "the server made an error, and its log describes it under the answer's Request-Id; send the "
     "command again with the same Idempotency-Key",
     "key_expired": "the key has expired, and its token does not work; issue a new key",
@@ -95,17 +104,20 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "mandate",
     "projection_behind": "the projections have not reached the position of Min-Seq in time; read again",
     "projection_stopped": "a projection has stopped at an event and waits for the operator; read again later",
+    "region_unoffered": "no site of the market is in this region; use one that detail names",
     "related_unwelcome": "the mandate pays for no trade among related parties; pay in cash, ask its holder, or choose "
     "another mandate",
     "request_invalid": "a parameter of the request is invalid; errors names each one",
     "request_malformed": "the request is not well-formed; send a whole HTTP/1.1 head and correct lengths",
     "request_refused": "the server does not serve this request; read detail",
+    "resale_unwelcome": "the mandate pays for no resold capacity; do not name it",
     "route_unknown": "there is nothing at this path; /schema lists every route",
     "site_operating": "the site operates already; a conversion is scheduled for a planned site",
     "storage_full": "the log's storage is full, so that no command can be stored; send it again once the operator has "
     "made room",
     "threshold_unexpected": "a warrant that vests at a sale without a threshold takes no proceeds_usd; leave it out",
     "unavailable": "a server that the market needs is unavailable; send the request again",
+    "warrant_unvested": "fewer shares of the warrant have vested than were asked for; exercise those, or wait",
     "vendor_maximum_reached": "the mandate has taken its maximum of this vendor's GPUs; choose another vendor, or "
     "another mandate",
 }
